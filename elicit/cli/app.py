@@ -1,0 +1,58 @@
+"""The command line: its commands, and what they have in common."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from elicit.cli.console import survive_narrow_streams
+from elicit.cli.graft import graft
+from elicit.cli.organisms import organisms
+from elicit.cli.report import report
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(report)
+app.command()(graft)
+app.command()(organisms)
+
+
+def _version(asked: bool) -> bool:
+    if asked:
+        import importlib.metadata
+
+        typer.echo(f"elicit {importlib.metadata.version('elicit-interp')}")
+        raise typer.Exit
+    return asked
+
+
+@app.callback()
+def elicit(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Compare a base language model with its post-trained sibling.
+
+    Which layers did post-training change, which carry what it brought, and which did it corrupt?
+
+    Examples:
+
+    elicit report --pair organism:shuffled-l3 --out report
+
+    elicit report --base A --post B --problems P.jsonl --facts F.jsonl --out DIR
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with its exit code: 0 done, 1 an error, 2 wrong usage, 130 stopped by hand.
+
+    Args:
+        arguments: Words after the program's name; those of this process if None.
+    """
+    survive_narrow_streams()
+    app(args=arguments, prog_name="elicit")

@@ -1,0 +1,199 @@
+"""What goes to the terminal: results on stdout, everything else on stderr, one line a thing."""
+
+import contextlib
+import io
+import logging
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import typer
+
+from elicit.results import ElicitError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_PACKAGE = str(Path(__file__).parents[1])
+# Other libraries read these once, when they are imported.
+_HUSHED = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
+# Errors are written for both doors, Python and the shell; here one stands at the shell's.
+_FLAGS = (
+    "vocab|allow_identical|trust_remote_code|attn_implementation|device_map|device|dtype|max_new_tokens|"
+    "max_tokens|n_resamples|problems|facts|base|post|pair|limit|extractor|templated"
+)
+_SWITCH = re.compile(rf"\b({_FLAGS})=True\b")
+_VALUE = re.compile(rf"\b({_FLAGS})=(?:torch\.(\w+)|'([^'\s]*)')")
+
+
+def stderr() -> "Console":
+    """Console for whatever is not the result."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def stdout() -> "Console":
+    """Console for results."""
+    from rich.console import Console
+
+    # Where output goes to a file there is no width to fit, and a table must not be cut.
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+
+
+def visible(text: str) -> str:
+    """Text whose control characters are spelled out, so that it cannot steer a terminal.
+
+    Args:
+        text: Anything, also what a model or a stranger's file says.
+
+    >>> visible("a" + chr(27) + "[2J\\tb")
+    'a\\\\x1b[2J\\tb'
+    """
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape", "backslashreplace").decode("ascii")
+        for c in text
+    )
+
+
+def as_flags(text: str) -> str:
+    """An error's advice in the words of the command line.
+
+    Args:
+        text: A message that may name Python arguments.
+
+    >>> as_flags("or pass allow_identical=True, or dtype=torch.float32, or vocab='shared'")
+    'or pass --allow-identical, or --dtype float32, or --vocab shared'
+    """
+    text = _SWITCH.sub(lambda m: _flag(m[1]), text)
+    return _VALUE.sub(lambda m: f"{_flag(m[1])} {m[2] or m[3]}", text)
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def say(text: str, *, style: str = "") -> None:
+    """One thing on stderr.
+
+    Args:
+        text: What is said; control characters are spelled out.
+        style: Of rich, for its first word.
+    """
+    head, colon, rest = visible(text).partition(":")
+    console = stderr()
+    if style and colon:
+        console.print(head + colon, style=style, end="", markup=False, soft_wrap=True)
+        console.print(rest, markup=False, soft_wrap=True)
+    else:
+        console.print(visible(text), markup=False, soft_wrap=True)
+
+
+def complain(error: ElicitError) -> None:
+    """An error as one message.
+
+    Args:
+        error: What the user can act on.
+    """
+    say(f"error: {as_flags(str(error))}", style="bold red")
+
+
+@contextmanager
+def session(*, debug: bool, on_interrupt: Callable[[], str]) -> Iterator[None]:
+    """A block in which errors become one message and an exit code, and other libraries keep quiet.
+
+    Args:
+        debug: Let errors through with their traceback, and other libraries talk.
+        on_interrupt: What to tell whoever stops the work by hand.
+
+    Raises:
+        typer.Exit: 1 after an error that the user can act on, 130 after an interruption.
+    """
+    try:
+        with contextlib.nullcontext() if debug else hushed(), warnings_as_lines(everything=debug):
+            yield
+    except ElicitError as error:
+        if debug:
+            raise
+        complain(error)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt as error:
+        say(f"\n{on_interrupt()}")
+        raise typer.Exit(130) from error
+    except MemoryError as error:
+        if debug:
+            raise
+        complain(_no_memory("This machine", error))
+        raise typer.Exit(1) from error
+    except RuntimeError as error:
+        # The class lives in torch, which is not imported to name it.
+        if debug or type(error).__name__ != "OutOfMemoryError":
+            raise
+        complain(_no_memory("The device", error))
+        raise typer.Exit(1) from error
+
+
+def _no_memory(what: str, error: BaseException) -> ElicitError:
+    reason = str(error).partition("\n")[0]
+    return ElicitError(
+        f"{what} has no memory left{f' ({reason})' if reason else ''}, so the run stopped; what was finished is kept. "
+        "Start it again with a smaller --max-tokens, with --dtype bfloat16, or on a machine with more memory."
+    )
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """A block in which other libraries show no bars, log nothing below an error and print nothing."""
+    added = {name: value for name, value in _HUSHED.items() if name not in os.environ}
+    disabled = logging.root.manager.disable
+    os.environ.update(added)
+    logging.disable(max(disabled, logging.WARNING))
+    try:
+        # Stdout belongs to the result; some libraries greet there.
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(disabled)
+        for name in added:
+            os.environ.pop(name, None)
+
+
+@contextmanager
+def warnings_as_lines(*, everything: bool) -> Iterator[None]:
+    """A block in which this package's warnings are one line each on stderr.
+
+    Args:
+        everything: Whether those of other libraries are shown too.
+    """
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if everything or category.__module__.startswith("elicit.") or _is_ours(filename):
+            say(f"warning: {' '.join(str(message).split())}", style="yellow")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always" if everything else "default")
+        warnings.showwarning = show
+        yield
+
+
+def _is_ours(filename: str) -> bool:
+    return filename.startswith(_PACKAGE)
+
+
+def survive_narrow_streams() -> None:
+    """Let a stream that cannot spell a character write its escape instead of failing at the end of a run."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

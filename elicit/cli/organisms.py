@@ -1,0 +1,122 @@
+"""`elicit organisms`: the embedded pairs, and how to have one as ordinary files."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from elicit.cli.console import session, stdout, visible
+from elicit.cli.options import Debug
+
+
+def organisms(
+    export: Annotated[
+        tuple[str, Path] | None,
+        typer.Option(metavar="NAME DIR", help="Write a pair as Hugging Face folders with its task files."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the truth cards as JSON and nothing else.")] = False,
+    debug: Debug = False,
+) -> None:
+    """List the embedded pairs and what was planted in each."""
+    from elicit.organisms import names, resolve
+
+    with session(debug=debug, on_interrupt=lambda: "Interrupted."):
+        folder = None if export is None else write_pair(export[0], export[1])
+        cards = [] if export is not None else [{**resolve(name).truth, "name": resolve(name).name} for name in names()]
+    if folder is not None:
+        _say_exported(folder, as_json=as_json)
+    elif as_json:
+        typer.echo(json.dumps(cards, indent=1))
+    else:
+        _table(cards)
+
+
+def write_pair(name: str, folder: Path) -> Path:
+    """An organism as files that every other tool reads: `base`, `post` and both task files.
+
+    Args:
+        name: Of the pair, with or without `organism:`.
+        folder: Made if it is not there; nothing in it is overwritten.
+
+    Returns:
+        The folder.
+
+    Raises:
+        OrganismError: There is no such pair, or the folder cannot be written.
+    """
+    from elicit.organisms import OrganismError, export, resolve
+
+    pair = resolve(name)
+    there = [place for place in ("base", "post", "problems.jsonl", "facts.jsonl") if (folder / place).exists()]
+    if there:
+        raise OrganismError(
+            f"{folder} already holds {there[0]!r}, and an export of {pair.name} would overwrite it. Choose another folder."
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for role, model in (("base", pair.base), ("post", pair.post)):
+            export(model, folder / role)
+        shutil.copyfile(pair.problems, folder / "problems.jsonl")
+        shutil.copyfile(pair.facts, folder / "facts.jsonl")
+    except OSError as error:
+        raise OrganismError(
+            f"{error.filename or folder} cannot be written ({error.strerror or error}), so {pair.name} was not exported "
+            "as a whole. Choose a folder that you may write to."
+        ) from error
+    return folder
+
+
+def _say_exported(folder: Path, *, as_json: bool) -> None:
+    if as_json:
+        places = ("base", "post", "problems.jsonl", "facts.jsonl")
+        typer.echo(json.dumps({place.partition(".")[0]: str(folder / place) for place in places}, indent=1))
+        return
+    console = stdout()
+    console.print(f"Written to {visible(str(folder))}. Compare them as any two models:", markup=False, soft_wrap=True)
+    console.print(
+        f"  elicit report --base {folder}/base --post {folder}/post --problems {folder}/problems.jsonl "
+        f"--facts {folder}/facts.jsonl --out {folder}/report",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _table(cards: list[dict]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for head in ("pair", "family", "layers", "changed", "corrupted", "skill", "gates", "what"):
+        table.add_column(head, justify="right" if head == "layers" else "left", no_wrap=head == "pair")
+    for card in cards:
+        gates = card.get("gates", [])
+        met = sum(bool(gate["ok"]) for gate in gates)
+        table.add_row(
+            card["name"],
+            card["family"],
+            str(card["n_layers"]),
+            *(_layers(card[f"{what}_layers"], card["n_layers"]) for what in ("changed", "corrupted", "skill")),
+            f"{met} of {len(gates)}" if gates else "by design",
+            card["what"],
+        )
+    console = stdout()
+    console.print(table)
+    missed = [(card["name"], card["note"]) for card in cards if card.get("note")]
+    for name, note in missed:
+        console.print(f"{name}: {visible(note)}", markup=False, soft_wrap=True)
+    console.print(
+        f"{len(cards)} pairs. \"open\": not planted, whatever is measured is the finding.\n"
+        "Try: elicit report --pair organism:shuffled-l3 --out report",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _layers(layers: list[int] | None, n_layers: int) -> str:
+    """Layers of a card in few characters."""
+    if layers is None:
+        return "open"
+    if len(layers) == n_layers:
+        return "all"
+    return ", ".join(map(str, layers)) or "none"

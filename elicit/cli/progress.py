@@ -1,0 +1,157 @@
+"""How far a long job is, on the terminal: a bar, plain lines, or nothing."""
+
+import sys
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from typing import TYPE_CHECKING, TextIO
+
+from elicit.results import NoProgress, Progress
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+_TENTHS = 10
+
+
+class Shown(StrEnum):
+    """How progress is shown."""
+
+    auto = "auto"
+    """A bar where somebody watches, nothing where nobody does."""
+    bar = "bar"
+    plain = "plain"
+    none = "none"
+
+
+class BarProgress:
+    """A bar for each job: what is being done, time passed, time left."""
+
+    def __init__(self, console: "Console") -> None:
+        """Draw on a console.
+
+        Args:
+            console: Where the bars are drawn; never the one that results go to.
+        """
+        self._console = console
+        self._bars: Bars | None = None
+        self._task: TaskID | None = None
+
+    def start(self, total: int, what: str) -> None:
+        """Begin a new bar."""
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self.stop()
+        self._bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=self._console,
+            # Steps differ in cost by orders, so the pace is that of the whole job and not of the last seconds.
+            speed_estimate_period=24 * 3600,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._bars.start()
+        self._task = self._bars.add_task(_cut(what), total=total)
+
+    def advance(self, n: int = 1, what: str | None = None) -> None:
+        """Move the bar."""
+        if self._bars is None or self._task is None:
+            return
+        if what is not None:
+            self._bars.update(self._task, description=_cut(what))
+        self._bars.advance(self._task, n)
+
+    def stop(self) -> None:
+        """Leave the bar as it is."""
+        if self._bars is not None:
+            self._bars.stop()
+        self._bars = self._task = None
+
+
+class PlainProgress:
+    """A line about every tenth of a job, for logs."""
+
+    def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Write to a stream.
+
+        Args:
+            stream: Where lines go.
+            clock: Seconds, from any origin.
+        """
+        self._stream = stream
+        self._clock = clock
+        self._total = self._done = self._said = 0
+        self._what = ""
+        self._began = 0.0
+
+    def start(self, total: int, what: str) -> None:
+        """Say what begins."""
+        self._total, self._what, self._done, self._said = total, what, 0, 0
+        self._began = self._clock()
+        self._stream.write(f"{what} (0 of {total})\n")
+        self._stream.flush()
+
+    def advance(self, n: int = 1, what: str | None = None) -> None:
+        """Say so where another tenth is done."""
+        self._what = self._what if what is None else what
+        self._done += n
+        if not self._total:
+            return
+        tenth = self._done * _TENTHS // self._total
+        if tenth <= self._said:
+            return
+        self._said = tenth
+        passed = self._clock() - self._began
+        left = passed * max(self._total - self._done, 0) / self._done
+        self._stream.write(
+            f"{self._what} ({self._done} of {self._total}, {round(100 * self._done / self._total)} %, "
+            f"{_span(passed)} passed, {_span(left)} left)\n"
+        )
+        self._stream.flush()
+
+    def stop(self) -> None:
+        """Say nothing: the last line was written when the last step was done."""
+
+
+def _span(seconds: float) -> str:
+    """A length of time as a clock shows it: `0:05`, `1:02:03`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _cut(text: str, limit: int = 44) -> str:
+    """Words that leave room for the bar on a narrow terminal."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def progress(shown: Shown, *, quiet: bool) -> Progress:
+    """Progress as the user asked for it.
+
+    Args:
+        shown: What was asked.
+        quiet: Whether nothing is to be shown at all.
+    """
+    from elicit.cli.console import stderr
+
+    if quiet or shown is Shown.none:
+        return NoProgress()
+    if shown is Shown.plain:
+        return PlainProgress(sys.stderr)
+    if shown is Shown.auto and not sys.stderr.isatty():
+        return NoProgress()
+    return BarProgress(stderr())

@@ -1,0 +1,109 @@
+"""A run's summary as a person reads it on a terminal."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elicit.cli.console import stdout, visible
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_STYLES = {"corrupted": "red", "skill": "green", "corrupted+skill": "magenta", "unchanged": "dim"}
+
+
+def show_report(summary: Mapping[str, Any], page: Path) -> None:
+    """The sentence, a table of layers, and where the page is.
+
+    Args:
+        summary: Content of the run's summary.json.
+        page: The report.
+    """
+    console = stdout()
+    console.print(visible(str(summary["sentence"])), markup=False, soft_wrap=True)
+    console.print()
+    table = _columns("layer", "verdict", "task", "revert", "graft")
+    for layer in summary["layers"]:
+        verdict = str(layer["verdict"])
+        first = (f"L{layer['layer']}", verdict)
+        for task, effects in (layer["effects"] or {"": {}}).items():
+            table.add_row(
+                *first,
+                visible(str(task)),
+                *(interval(effects.get(way), signed=True) for way in ("revert", "graft")),
+                style=_STYLES.get(verdict, ""),
+            )
+            first = ("", "")
+    console.print(table)
+    console.print()
+    _say_notes(summary.get("notes", ()))
+    console.print(f"Report: {page}", markup=False, soft_wrap=True)
+
+
+def show_graft(summary: Mapping[str, Any], folder: Path) -> None:
+    """Both models' scores, and the host's with each part moved.
+
+    Args:
+        summary: Content of the run's summary.json.
+        folder: The run directory.
+    """
+    console = stdout()
+    host, donor = ("post", "base") if summary["direction"] == "revert" else ("base", "post")
+    for task in summary["tasks"]:
+        console.print(f"{visible(task['name'])} ({task['n']} problems, {task['unit']})", markup=False, soft_wrap=True)
+        table = _columns("model", "score", f"minus {host}")
+        for model in ("base", "post"):
+            table.add_row(model, interval(task[model]), "")
+        for part in summary["parts"]:
+            effects = part["effects"][task["name"]]
+            unchanged = "" if part["changed"] else " (unchanged)"
+            table.add_row(
+                f"{host} with {donor}'s {part['part']}{unchanged}",
+                interval(effects["score"]),
+                interval(effects["effect"], signed=True),
+            )
+        console.print(table)
+        console.print()
+    _say_notes(summary.get("notes", ()))
+    console.print(f"Run: {folder}", markup=False, soft_wrap=True)
+
+
+def interval(found: Mapping[str, float | None] | None, *, signed: bool = False) -> str:
+    """A value with its interval: `+0.97 [+0.94, +1.00]`.
+
+    Args:
+        found: `value`, `low` and `high`; None where it was not measured.
+        signed: Whether a plus is written: for differences.
+    """
+    if found is None or found.get("value") is None:
+        return "not run"
+    sign = "+" if signed else ""
+
+    def number(end: str) -> str:
+        value = found.get(end)
+        if value is None:
+            return "?"
+        text = f"{value:{sign}.2f}"
+        # An effect of exactly 0 and one that rounds to it are not the same finding.
+        return "0" if value == 0 else text
+
+    if found.get("low") == found.get("high") == found["value"]:
+        return number("value")
+    return f"{number('value')} [{number('low')}, {number('high')}]"
+
+
+def _columns(*heads: str) -> "Table":
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for head in heads:
+        table.add_column(head, no_wrap=True)
+    return table
+
+
+def _say_notes(notes: Sequence[str]) -> None:
+    console = stdout()
+    for note in notes:
+        console.print(f"Note: {visible(str(note))}", markup=False, soft_wrap=True)
+    if notes:
+        console.print()

@@ -1,0 +1,227 @@
+"""Weight integrated gradients: the gap of a task, split among parts to the last digit.
+
+With theta(a) = base + a (post - base), the attribution of a part is its difference times the
+gradient of the task's mean value with respect to it, averaged along the line. By the fundamental
+theorem the attributions add up to the gap; how far they miss it measures the quadrature, and is
+shown.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from elicit.capture import full_logits
+from elicit.grafting.attribution import Cells, NoCells
+from elicit.grafting.measure import GraftError, Measure
+from elicit.grafting.sweep import Bench
+from elicit.pair import ModelPair
+from elicit.results import NoProgress, Progress, Result
+from elicit.tasks import ForcedBatch, ForcedRows, ReadScores, read_scores, reduce_scores
+from elicit.weights.parts import Part, parts_of, slots_of
+from elicit.weights.swap import replaced
+
+NODES = 16
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class WeightIG(Result):
+    """Share of each part in a task's gap, by integrated gradients over the weights."""
+
+    task: tuple[str, ...]
+    """Name of each task."""
+    part: tuple[str, ...]
+    """Layers, then the parts outside them; together the whole model."""
+    layer: Int[Tensor, " part"]
+    """Layer of each part, -1 outside the layers."""
+    attribution: Float[Tensor, "task part"]
+    """Part of the gap that falls to each part, in the task's unit; they add up to the gap."""
+    gap: Float[Tensor, " task"]
+    """Post minus base, in the same unit."""
+    completeness_error: Float[Tensor, " task"]
+    """|sum of attributions - gap| over |gap|; NaN without a gap."""
+    nodes: Int[Tensor, " task"]
+    """Quadrature nodes used; more than asked for when the error was above the tolerance."""
+
+
+def integrate(
+    pair: ModelPair,
+    measures: Sequence[Measure],
+    *,
+    nodes: int = NODES,
+    tolerance: float = 0.01,
+    max_nodes: int = 128,
+    max_tokens: int = 8192,
+    cells: Cells | None = None,
+    progress: Progress | None = None,
+) -> WeightIG:
+    """Split each task's gap among the parts by integrated gradients from base to post.
+
+    Args:
+        pair: The two models.
+        measures: Teacher-forced tasks with a smooth metric (`probability` or `log_prob`).
+        nodes: Gauss-Legendre nodes on the line.
+        tolerance: Completeness error above which the line is cut in halves with as many nodes each.
+        max_nodes: Most nodes in all.
+        max_tokens: Tokens a forward, padding included.
+        cells: Where finished pieces are kept.
+        progress: Told of every node.
+
+    Raises:
+        GraftError: A task has no gradient: generated text, or right and wrong.
+
+    Source: Sundararajan et al. 2017 (arXiv:1703.01365), applied to weights instead of inputs.
+    """
+    cells, progress = cells or NoCells(), progress or NoProgress()
+    for measure in measures:
+        if measure.how != "forced" or measure.metric == "correct":
+            raise GraftError(
+                f"task {measure.task.name!r} is scored as {measure.how} with metric "
+                f"{measure.metric!r}, which has no "
+                "gradient. Use how='forced' with metric='probability' or 'log_prob'."
+            )
+    parts = [*parts_of(pair, "layer"), *parts_of(pair, "outside")]
+    shares, gaps, errors, used = [], [], [], []
+    progress.start(len(measures) * nodes, "integrating gradients")
+    for measure in measures:
+        name = measure.task.name
+
+        def compute(measure: Measure = measure) -> dict[str, Tensor]:
+            return _task(pair, measure, parts, nodes, tolerance, max_nodes, max_tokens, progress)
+
+        found = cells.cell(f"{name}/integrated-{nodes}", compute)
+        shares.append(found["attribution"])
+        gaps.append(found["gap"].item())
+        errors.append(found["error"].item())
+        used.append(int(found["nodes"].item()))
+    progress.stop()
+    return WeightIG(
+        provenance=pair.provenance(
+            None, {"measures": [m.to_json() for m in measures], "nodes": nodes}
+        ),
+        task=tuple(measure.task.name for measure in measures),
+        part=tuple(part.name for part in parts),
+        layer=torch.tensor([part.layers[0] if part.layers else -1 for part in parts]),
+        attribution=torch.stack(shares),
+        gap=torch.tensor(gaps, dtype=torch.float64),
+        completeness_error=torch.tensor(errors, dtype=torch.float64),
+        nodes=torch.tensor(used),
+    )
+
+
+def _task(
+    pair: ModelPair,
+    measure: Measure,
+    parts: Sequence[Part],
+    nodes: int,
+    tolerance: float,
+    max_nodes: int,
+    max_tokens: int,
+    progress: Progress,
+) -> dict[str, Tensor]:
+    bench = Bench(pair=pair, measure=measure, max_tokens=max_tokens)
+    rows = bench.rows
+    assert rows is not None
+    gap = (bench.score(pair.post) - bench.score(pair.base)).mean().item()
+    panels = 1
+    while True:
+        total = torch.zeros(len(parts), dtype=torch.float64)
+        for alpha, weight in _quadrature(nodes, panels):
+            progress.advance(
+                1 if panels == 1 else 0,
+                f"{measure.task.name}: gradient at {alpha:.2f} of the way to post",
+            )
+            total += weight * _gradient(pair, measure, rows, parts, alpha, max_tokens)
+        error = abs(total.sum().item() - gap) / abs(gap) if gap else float("nan")
+        if not error > tolerance or nodes * panels * 2 > max_nodes:
+            break
+        panels *= 2
+    return {
+        "attribution": total,
+        "gap": torch.tensor(gap, dtype=torch.float64),
+        "error": torch.tensor(error, dtype=torch.float64),
+        "nodes": torch.tensor(nodes * panels),
+    }
+
+
+def _quadrature(nodes: int, panels: int) -> list[tuple[float, float]]:
+    """Gauss-Legendre nodes and weights on [0, 1], cut into equal panels."""
+    points, weights = np.polynomial.legendre.leggauss(nodes)
+    return [
+        ((panel + (x + 1) / 2) / panels, w / 2 / panels)
+        for panel in range(panels)
+        for x, w in zip(points.tolist(), weights.tolist(), strict=True)
+    ]
+
+
+def _gradient(
+    pair: ModelPair,
+    measure: Measure,
+    rows: ForcedRows,
+    parts: Sequence[Part],
+    alpha: float,
+    max_tokens: int,
+) -> Float[Tensor, " part"]:
+    """Difference times gradient of the mean value, by part, at one point of the line."""
+    slots = slots_of(pair)
+    moved = {name: slot for name, slot in slots.items() if not torch.equal(slot.base, slot.post)}
+    points = {
+        slot.base: torch.lerp(slot.base.data, slot.post.data, alpha) for slot in moved.values()
+    }
+    wanted = {id(slot.base) for slot in moved.values()}
+    flags = {parameter: parameter.requires_grad for parameter in pair.base.parameters()}
+    try:
+        for parameter in flags:
+            parameter.requires_grad_(id(parameter) in wanted)
+            parameter.grad = None
+        with replaced(points), torch.enable_grad():
+            _backward(pair, measure, rows, max_tokens)
+        share = {
+            name: (slot.base.grad.double() * (slot.post.data.double() - slot.base.data.double()))
+            .sum()
+            .item()
+            for name, slot in moved.items()
+            if slot.base.grad is not None
+        }
+    finally:
+        for parameter, flag in flags.items():
+            parameter.grad = None
+            parameter.requires_grad_(flag)
+    return torch.tensor(
+        [sum(share.get(name, 0.0) for name in part.slots) for part in parts], dtype=torch.float64
+    )
+
+
+def _backward(pair: ModelPair, measure: Measure, rows: ForcedRows, max_tokens: int) -> None:
+    """Gradient of the task's mean value at base's present weights, left in the parameters.
+
+    The candidates of one problem may lie in several batches, so the value's slope in every read is
+    found first, without a graph, and each batch is then pulled back by its own slopes.
+    """
+    batches = [batch.to(pair.device) for batch in rows.batches(max_tokens)]
+
+    def reads_of(batch: ForcedBatch) -> ReadScores:
+        logits = full_logits(pair.base, batch.ids, batch.mask, batch.position_ids)
+        return read_scores(logits[batch.slot_row, batch.slot_pos][:, : pair.d_vocab], batch)
+
+    def value(reads: ReadScores) -> Tensor:
+        scores = reduce_scores(rows, reads)
+        return (
+            scores.probability if measure.metric == "probability" else scores.normalised_log_prob
+        ).mean()
+
+    if len(batches) == 1:
+        value(reads_of(batches[0])).backward()
+        return
+    with torch.no_grad():
+        reads = [reads_of(batch) for batch in batches]
+    joined = ReadScores.cat(reads)
+    leaf = joined.log_prob.clone().requires_grad_(True)
+    value(replace(joined, log_prob=leaf)).backward()
+    assert leaf.grad is not None
+    slopes = leaf.grad.split([len(read.log_prob) for read in reads])
+    for batch, slope in zip(batches, slopes, strict=True):
+        (reads_of(batch).log_prob * slope).sum().backward()

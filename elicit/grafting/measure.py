@@ -1,0 +1,150 @@
+"""What a sweep reads off a model: a task, how it is scored, and the values of each problem."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from elicit.pair import ModelPair, hugging_face_model
+from elicit.results import ElicitError
+from elicit.rollouts import answer_task
+from elicit.tasks import ForcedRows, ReadScores, Task, encode_forced, extractor, reduce_scores
+
+How = Literal["forced", "generated"]
+Metric = Literal["probability", "correct", "log_prob"]
+
+
+class GraftError(ElicitError):
+    """A sweep that could show nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """A task and how it is scored.
+
+    `forced` reads the probability of each written answer after the prompt; `generated` lets the
+    model write and grades the text.
+    """
+
+    task: Task
+    how: How = "forced"
+    metric: Metric = "probability"
+    """`probability` of the answer among the candidates, `correct` (0 or 1), or `log_prob`, nats."""
+    extractor: str = "default"
+    """Finds the answer in generated text."""
+    max_new_tokens: int = 128
+    templated: bool = False
+    """Whether prompts go through the chat template (generated only)."""
+
+    def __post_init__(self) -> None:
+        """Refuse a metric that this way of scoring does not give."""
+        if self.how == "generated" and self.metric != "correct":
+            raise GraftError(
+                f"task {self.task.name!r} is scored by generation with the metric {self.metric!r}, "
+                f"but generated text "
+                "is only right or wrong. Use metric='correct', or how='forced'."
+            )
+        if self.how == "forced" and self.metric == "probability" and self.task.kind != "choice":
+            raise GraftError(
+                f"task {self.task.name!r} has problems without candidates, so an answer has no "
+                f"probability among them. "
+                "Use metric='correct' or 'log_prob', or give every problem its candidates."
+            )
+
+    @property
+    def unit(self) -> str:
+        """Unit of its values."""
+        return {
+            "probability": "probability of the answer",
+            "correct": "share right",
+            "log_prob": "nats",
+        }[self.metric]
+
+    def to_json(self) -> dict[str, object]:
+        """What a run directory must know to recognise the same measurement."""
+        return {
+            "task": self.task.name,
+            "digest": self.task.digest,
+            "how": self.how,
+            "metric": self.metric,
+            "extractor": self.extractor,
+            "max_new_tokens": self.max_new_tokens,
+            "templated": self.templated,
+        }
+
+
+def facts(task: Task) -> Measure:
+    """The default for knowledge: teacher-forced, candidates compared where there are any."""
+    return Measure(
+        task=task, how="forced", metric="probability" if task.kind == "choice" else "correct"
+    )
+
+
+def skills(
+    task: Task, *, max_new_tokens: int = 128, extractor: str = "default", templated: bool = False
+) -> Measure:
+    """The default for problems: the model writes, its last answer counts."""
+    return Measure(
+        task=task,
+        how="generated",
+        metric="correct",
+        max_new_tokens=max_new_tokens,
+        extractor=extractor,
+        templated=templated,
+    )
+
+
+def stop_ids(pair: ModelPair) -> tuple[int, ...]:
+    """Tokens that end a text in either model, so that both stop alike."""
+    found: set[int] = set()
+    for model, tokenizer in ((pair.base, pair.tokenizer), (pair.post, pair.post_tokenizer)):
+        own = getattr(hugging_face_model(model).generation_config, "eos_token_id", None)
+        for ids in (tokenizer.eos_token_id, own):
+            listed = ids if isinstance(ids, Sequence) else [ids]
+            found |= {stop for stop in listed if isinstance(stop, int)}
+    if not found:
+        raise GraftError(
+            "neither model names a token that ends a text, so generation would never stop. Set "
+            "eos_token on the tokenizer."
+        )
+    return tuple(sorted(found))
+
+
+def encode(pair: ModelPair, measure: Measure) -> ForcedRows:
+    """Rows of a forced measurement, the same for both models."""
+    config = hugging_face_model(pair.base).config
+    return encode_forced(
+        measure.task,
+        pair.alignment.plain,
+        pair.alignment.pad_id,
+        n_positions=getattr(config, "max_position_embeddings", None),
+    )
+
+
+def forced_values(
+    measure: Measure, rows: ForcedRows, reads: ReadScores
+) -> Float[Tensor, " problem"]:
+    """Value of each problem from the reads of all its rows."""
+    scores = reduce_scores(rows, reads)
+    if measure.metric == "probability":
+        return scores.probability
+    return scores.correct.double() if measure.metric == "correct" else scores.normalised_log_prob
+
+
+def generated_values(
+    pair: ModelPair, model: nn.Module, measure: Measure
+) -> Float[Tensor, " problem"]:
+    """1 for every problem whose generated text holds the right answer, else 0."""
+    answers = answer_task(
+        model,
+        pair.alignment,
+        measure.task,
+        stop_ids=stop_ids(pair),
+        extractor=extractor(measure.extractor),
+        max_new_tokens=measure.max_new_tokens,
+        templated=measure.templated,
+    )
+    return answers.correct.to(torch.float64)

@@ -1,0 +1,69 @@
+"""What both models write to the same problems, side by side."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Bool
+from torch import Tensor
+
+from elicit.grafting.measure import Measure, stop_ids
+from elicit.pair import ModelPair
+from elicit.results import Result
+from elicit.rollouts import answer_task
+from elicit.tasks import Task, extractor
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Samples(Result):
+    """Greedy texts of base and post on some problems."""
+
+    task: str
+    """Name of the task."""
+    sample: tuple[str, ...]
+    """Id of each problem."""
+    prompt: tuple[str, ...]
+    """What both models read."""
+    answer: tuple[str, ...]
+    """The right answer of each."""
+    base_text: tuple[str, ...]
+    """What base wrote. Text of a model: never trusted, always escaped."""
+    post_text: tuple[str, ...]
+    """What post wrote."""
+    base_correct: Bool[Tensor, " sample"]
+    """Whether base's answer is right."""
+    post_correct: Bool[Tensor, " sample"]
+    """Whether post's answer is right."""
+
+
+def sample_texts(pair: ModelPair, measure: Measure, *, n: int = 8, seed: int = 0) -> Samples:
+    """Let both models write to a few problems, every difficulty represented.
+
+    Args:
+        pair: The two models.
+        measure: A task; its way of generating is used.
+        n: Problems, at most those of the task.
+        seed: Chooses them.
+    """
+    task: Task = measure.task.subset(min(n, len(measure.task)), seed)
+    texts = [
+        answer_task(
+            model,
+            pair.alignment,
+            task,
+            stop_ids=stop_ids(pair),
+            extractor=extractor(measure.extractor),
+            max_new_tokens=measure.max_new_tokens,
+            templated=measure.templated,
+        )
+        for model in (pair.base, pair.post)
+    ]
+    return Samples(
+        provenance=pair.provenance(seed, {"measure": measure.to_json(), "n": n}),
+        task=task.name,
+        sample=tuple(problem.id for problem in task),
+        prompt=tuple(problem.prompt for problem in task),
+        answer=tuple(problem.answer for problem in task),
+        base_text=texts[0].completion,
+        post_text=texts[1].completion,
+        base_correct=texts[0].correct,
+        post_correct=texts[1].correct,
+    )

@@ -1,0 +1,268 @@
+"""Every part moved between the models once, without copies, from the first layer that differs.
+
+`revert` is post with a part from base, `graft` is base with a part from post. Teacher-forced sweeps
+keep one trunk a batch for each model and run only the layers from the first moved one; generation
+runs under the swapped pointers as it is. A part that is equal in both models is not run: its effect
+is exactly 0.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from elicit.capture import CaptureError, Trunk, full_logits, logits_at, record, run_layers
+from elicit.grafting.measure import Measure, encode, forced_values, generated_values
+from elicit.pair import ModelPair
+from elicit.results import NoProgress, Progress
+from elicit.tasks import ForcedBatch, ReadScores, read_scores
+from elicit.weights.parts import Part, all_parts, is_changed, slots_of
+from elicit.weights.swap import grafted, reverted
+
+Direction = Literal["revert", "graft"]
+Values = Float[Tensor, " problem"]
+Move = Callable[[Part], AbstractContextManager[nn.Module]]
+
+AGREEMENT = 1e-4
+"""Largest difference in a logit between a resumed and a plain forward before resuming is given
+up."""
+
+
+class ResumeWarning(UserWarning):
+    """Layers of this architecture cannot be run one by one; every forward is run whole."""
+
+
+@dataclass
+class Cost:
+    """Layer calls spent, beside those of a sweep that runs every forward whole."""
+
+    spent: int = 0
+    naive: int = 0
+    trunk: int = 0
+    """Layer calls of the two unmoved models, which either sweep needs."""
+
+    @property
+    def ratio(self) -> float:
+        """Share of the naive sweep's layer calls; NaN before any sweep."""
+        return self.spent / self.naive if self.naive else float("nan")
+
+
+@dataclass
+class Bench:
+    """One measurement on one pair, ready to score either model with any part moved."""
+
+    pair: ModelPair
+    measure: Measure
+    max_tokens: int = 8192
+    """Tokens a forward, padding included; bounds the memory of the kept residuals."""
+    resume: bool = True
+    """False runs every forward whole: the oracle of the resumed sweep."""
+    progress: Progress = field(default_factory=NoProgress)
+    cost: Cost = field(default_factory=Cost)
+
+    def __post_init__(self) -> None:
+        """Encode once; a task that does not fit the model fails here."""
+        self.slots = slots_of(self.pair)
+        self.rows = encode(self.pair, self.measure) if self.measure.how == "forced" else None
+
+    def host(self, direction: Direction) -> nn.Module:
+        """The model that receives parts."""
+        return self.pair.post if direction == "revert" else self.pair.base
+
+    def _move(self, direction: Direction) -> Move:
+        return lambda part: (reverted if direction == "revert" else grafted)(self.pair, part)
+
+    def score(self, model: nn.Module) -> Values:
+        """Values of a model as it is now."""
+        if self.rows is None:
+            return generated_values(self.pair, model, self.measure)
+        reads = [
+            self._whole(model, batch.to(self.pair.device))
+            for batch in self.rows.batches(self.max_tokens)
+        ]
+        return forced_values(self.measure, self.rows, ReadScores.cat(reads))
+
+    def sweep(
+        self, parts: Sequence[Part], direction: Direction, host_values: Values
+    ) -> Float[Tensor, "part problem"]:
+        """Values of the host with each part moved in turn.
+
+        Args:
+            parts: What is moved, one at a time.
+            direction: `revert` or `graft`.
+            host_values: Values of the host with nothing moved; taken over for parts without change.
+        """
+        return self.sweep_moves(parts, direction, host_values, self._move(direction))
+
+    def sweep_moves(
+        self, parts: Sequence[Part], direction: Direction, host_values: Values, move: Move
+    ) -> Float[Tensor, "part problem"]:
+        """The same with any way of writing a part of the host, for controls and interpolation."""
+        out = host_values.repeat(len(parts), 1)
+        changed = [i for i, part in enumerate(parts) if is_changed(self.slots, part)]
+        if self.rows is None:
+            for i in changed:
+                with move(parts[i]) as model:
+                    out[i] = self.score(model)
+                self.progress.advance()
+        elif changed:
+            found = self._forced([parts[i] for i in changed], direction, move)
+            for i, reads in zip(changed, found, strict=True):
+                out[i] = forced_values(self.measure, self.rows, reads)
+            self.progress.advance(len(changed))
+        self.progress.advance(len(parts) - len(changed))
+        return out
+
+    @torch.no_grad()
+    def _forced(self, parts: Sequence[Part], direction: Direction, move: Move) -> list[ReadScores]:
+        assert self.rows is not None
+        host, n_layers = self.host(direction), self.pair.n_layers
+        reads: list[list[ReadScores]] = [[] for _ in parts]
+        for batch in self.rows.batches(self.max_tokens):
+            batch = batch.to(self.pair.device)
+            trunk = self._trunk(host, batch)
+            for i, part in enumerate(parts):
+                self.cost.naive += n_layers
+                with move(part):
+                    first = 0 if _is_read_first(part) else min(part.layers, default=n_layers)
+                    if trunk is None or _is_read_first(part):
+                        reads[i].append(self._whole(host, batch))
+                        self.cost.spent += n_layers
+                        continue
+                    resid = run_layers(host, trunk, trunk.resid[first], first=first)
+                    reads[i].append(_read(host, resid, batch))
+                    self.cost.spent += n_layers - first
+        return [ReadScores.cat(found) for found in reads]
+
+    @torch.no_grad()
+    def intervals(self, direction: Direction, host_values: Values) -> dict[tuple[int, int], Values]:
+        """Values of the host with every contiguous interval of layers moved.
+
+        Layers below an interval come from the host's trunk; the donor's layers are run as one chain
+        from each start, from which every end branches off.
+
+        Args:
+            direction: `revert` or `graft`.
+            host_values: Values of the host with nothing moved.
+        """
+        n_layers = self.pair.n_layers
+        spans = [(first, last) for first in range(n_layers) for last in range(first, n_layers)]
+        layers = [all_parts(self.pair)[f"L{layer}"] for layer in range(n_layers)]
+        changed = [is_changed(self.slots, part) for part in layers]
+        # Unchanged layers at either end add nothing: the value is that of the interval within.
+        core = {span: _core(span, changed) for span in spans}
+        wanted = sorted({inner for inner in core.values() if inner is not None})
+        if self.rows is None:
+            values = self._generated_intervals(wanted, direction)
+        else:
+            values = self._forced_intervals(wanted, direction)
+        return {
+            span: host_values if inner is None else values[inner] for span, inner in core.items()
+        }
+
+    def _generated_intervals(
+        self, wanted: Sequence[tuple[int, int]], direction: Direction
+    ) -> dict[tuple[int, int], Values]:
+        from elicit.weights.parts import layer_interval
+
+        out: dict[tuple[int, int], Values] = {}
+        for first, last in wanted:
+            with self._move(direction)(layer_interval(self.pair, first, last)) as model:
+                out[first, last] = self.score(model)
+            self.progress.advance()
+        return out
+
+    def _forced_intervals(
+        self, wanted: Sequence[tuple[int, int]], direction: Direction
+    ) -> dict[tuple[int, int], Values]:
+        assert self.rows is not None
+        from elicit.weights.parts import layer_interval
+
+        host = self.host(direction)
+        donor = self.host("graft" if direction == "revert" else "revert")
+        n_layers = self.pair.n_layers
+        reads: dict[tuple[int, int], list[ReadScores]] = {span: [] for span in wanted}
+        for batch in self.rows.batches(self.max_tokens):
+            batch = batch.to(self.pair.device)
+            trunk, other = self._trunk(host, batch), self._trunk(donor, batch)
+            self.cost.naive += n_layers * len(wanted)
+            if trunk is None or other is None:
+                for span in wanted:
+                    with self._move(direction)(layer_interval(self.pair, *span)):
+                        reads[span].append(self._whole(host, batch))
+                    self.cost.spent += n_layers
+                continue
+            for start in sorted({first for first, _ in wanted}):
+                resid, layer = trunk.resid[start], start
+                for first, last in wanted:
+                    if first != start:
+                        continue
+                    resid = run_layers(donor, other, resid, first=layer, last=last)
+                    done = run_layers(host, trunk, resid, first=last + 1)
+                    reads[first, last].append(_read(host, done, batch))
+                    self.cost.spent += (last + 1 - layer) + (n_layers - last - 1)
+                    layer = last + 1
+        self.progress.advance(len(wanted))
+        return {
+            span: forced_values(self.measure, self.rows, ReadScores.cat(found))
+            for span, found in reads.items()
+        }
+
+    def _whole(self, model: nn.Module, batch: ForcedBatch) -> ReadScores:
+        with torch.no_grad():
+            logits = full_logits(model, batch.ids, batch.mask, batch.position_ids)
+        return read_scores(logits[batch.slot_row, batch.slot_pos][:, : self.pair.d_vocab], batch)
+
+    def _trunk(self, model: nn.Module, batch: ForcedBatch) -> Trunk | None:
+        """The trunk of a batch; None, with one warning, where resuming is not exact."""
+        if not self.resume:
+            return None
+        self.cost.trunk += self.pair.n_layers
+        try:
+            trunk = record(model, batch.ids, batch.mask, batch.position_ids)
+            if self._checked:
+                return trunk
+            resumed = logits_at(
+                model,
+                run_layers(model, trunk, trunk.resid[1], first=1),
+                batch.slot_row,
+                batch.slot_pos,
+            )
+            whole = full_logits(model, batch.ids, batch.mask, batch.position_ids)[
+                batch.slot_row, batch.slot_pos
+            ]
+            off = (resumed - whole).abs().max().item()
+            if off <= AGREEMENT * max(1.0, whole.abs().max().item()):
+                self._checked = True
+                return trunk
+            why = f"a resumed forward differs from a plain one by {off:.2g} in a logit"
+        except (CaptureError, TypeError, AttributeError, KeyError) as error:
+            why = str(error)
+        warnings.warn(
+            f"layers are not run one by one ({why}); every forward is run whole.",
+            ResumeWarning,
+            stacklevel=3,
+        )
+        self.resume = False
+        return None
+
+    _checked: bool = False
+
+
+def _is_read_first(part: Part) -> bool:
+    """Whether a part acts before the first layer."""
+    return any(name in part.name.split("+") for name in ("embed", "pos_embed", "all"))
+
+
+def _core(span: tuple[int, int], changed: Sequence[bool]) -> tuple[int, int] | None:
+    inside = [layer for layer in range(span[0], span[1] + 1) if changed[layer]]
+    return (inside[0], inside[-1]) if inside else None
+
+
+def _read(model: nn.Module, resid: Tensor, batch: ForcedBatch) -> ReadScores:
+    return read_scores(logits_at(model, resid, batch.slot_row, batch.slot_pos), batch)

@@ -1,0 +1,172 @@
+"""A PEFT adapter as a post-trained model: checked against the base, then merged into it."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from elicit.pair.errors import PairError, reason
+from elicit.pair.guards import explained
+from elicit.pair.handles import HuggingFaceModel
+from elicit.pair.parity import plain_logits
+
+if TYPE_CHECKING:
+    from peft import PeftModel as Adapted
+else:
+    Adapted = nn.Module
+
+MERGE_TOLERANCE = 1e-5
+"""Largest difference in a logit between the merged and the unmerged adapter in float32, relative to
+the largest logit where that is beyond 1."""
+_HALF_MERGE_TOLERANCE = 0.05
+"""The same in half precision, where merging rounds every weight once more."""
+
+
+def find_adapter(source: str, *, revision: str | None) -> Path | None:
+    """The adapter's configuration file, or None if `source` is no adapter.
+
+    Args:
+        source: A local directory or a hub id.
+        revision: Branch, tag or commit on the hub.
+    """
+    from transformers.utils.peft_utils import find_adapter_config_file
+
+    try:
+        found = find_adapter_config_file(source, revision=revision)
+    except (OSError, ValueError):
+        return None  # unreachable or no such id: loading it as a model says so
+    return Path(found) if found is not None else None
+
+
+@contextmanager
+def _unwarned() -> Iterator[None]:
+    """Silence what PEFT warns about: missing and unused tensors are checked here and refused."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def open_adapter(base: HuggingFaceModel, source: str, *, revision: str | None) -> Adapted:
+    """The base with the adapter on it, not merged, so that it can still be switched off.
+
+    Args:
+        base: A plain model of its own for this adapter; PEFT wraps it in place.
+        source: The adapter's directory or hub id.
+        revision: Branch, tag or commit on the hub.
+
+    Raises:
+        PairError: The adapter adds no weights, targets modules the base has not, has another
+            width, or holds tensors that find no place.
+    """
+    from peft import PeftConfig, PeftModel, get_peft_model_state_dict
+    from peft.utils import load_peft_weights
+
+    at = {"revision": revision} if revision is not None else {}
+    with explained("adapter configuration", source):
+        config = PeftConfig.from_pretrained(source, **at)
+    with explained("adapter weights", source):
+        tensors = load_peft_weights(source, device="cpu", **at)
+    if config.is_prompt_learning:
+        raise PairError(
+            f"{source} is a {config.peft_type} adapter, which adds inputs and not weights, so "
+            "there is no post-trained weight to compare with base's. Pass an adapter that can be "
+            "merged."
+        )
+    _check_widths(base, tensors, source)
+    try:
+        with _unwarned():
+            adapted = PeftModel.from_pretrained(base, source, **at).eval()
+    except (ValueError, RuntimeError, KeyError) as error:
+        raise PairError(
+            f"The adapter {source} does not fit this base: {reason(error)} It was trained on "
+            f"{config.base_model_name_or_path!r}; pass that model as base."
+        ) from error
+    known = get_peft_model_state_dict(adapted, save_embedding_layers=False)
+    lost = sorted(name for name in tensors if "lora_" in name and name not in known)
+    if lost:
+        raise PairError(
+            f"The adapter {source} holds {lost[0]} ({len(lost)} such tensors), and its own target "
+            f"modules {config.target_modules} put nothing there, so part of it would silently be "
+            "left out. Save the adapter again with the model it was trained on."
+        )
+    return adapted
+
+
+def _check_widths(base: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
+    """Refuse low-rank factors for a module that the base has not, or has in another width."""
+    modules = dict(base.named_modules())
+    for name, tensor in tensors.items():
+        path, factor, _ = name.removeprefix("base_model.model.").partition(".lora_")
+        if not factor or tensor.ndim != 2 or "lora_embedding" in name:
+            continue
+        weight = getattr(modules.get(path), "weight", None)
+        if not isinstance(weight, Tensor):
+            raise PairError(
+                f"The adapter {source} changes {path}, and base has no such weight, so the adapter "
+                "was trained on another model. Pass that model as base."
+            )
+        transposed = type(modules[path]).__name__ == "Conv1D"
+        outputs, inputs = reversed(weight.shape) if transposed else weight.shape
+        if ".lora_A" in name and tensor.shape[1] != inputs:
+            raise PairError(
+                f"The adapter {source} reads {tensor.shape[1]} numbers at {path}, and base has "
+                f"{inputs} there, so the adapter was trained on a model of another width. Pass "
+                "that model as base."
+            )
+        if ".lora_B" in name and tensor.shape[0] != outputs:
+            raise PairError(
+                f"The adapter {source} writes {tensor.shape[0]} numbers at {path}, and base has "
+                f"{outputs} there, so the adapter was trained on a model of another width. Pass "
+                "that model as base."
+            )
+
+
+def merge_adapter(adapted: Adapted, source: str) -> HuggingFaceModel:
+    """The adapter merged into its base's weights, checked to compute the same as unmerged.
+
+    Args:
+        adapted: What `open_adapter` gave; used up.
+        source: The adapter's name, for errors.
+
+    Raises:
+        PairError: The adapter cannot be merged, or merging changes the logits.
+    """
+    merge = getattr(adapted.base_model, "merge_and_unload", None)
+    if merge is None:
+        raise PairError(
+            f"{source} is an adapter of the kind {type(adapted.base_model).__name__}, which cannot "
+            "be merged into weights, so its parts cannot be compared with base's. Pass an adapter "
+            "that can be merged, e.g. LoRA."
+        )
+    unmerged = plain_logits(adapted.get_base_model())
+    try:
+        with _unwarned():
+            merged = merge(safe_merge=True)
+    except ValueError as error:
+        raise PairError(
+            f"The adapter {source} cannot be merged: {reason(error)} Its weights are damaged; save "
+            "it again."
+        ) from error
+    merged = merged.eval()
+    difference, size = _difference(merged, unmerged.logits)
+    half = unmerged.logits.dtype in (torch.float16, torch.bfloat16)
+    tolerated = (_HALF_MERGE_TOLERANCE if half else MERGE_TOLERANCE) * max(1.0, size)
+    if not difference <= tolerated:
+        raise PairError(
+            f"Merging the adapter {source} moves a logit by {difference:.3g} (at most "
+            f"{tolerated:.3g} is rounding), so the merged model is not the adapted one. Load with "
+            "dtype=torch.float32, or merge it yourself and pass the merged directory."
+        )
+    return merged
+
+
+def _difference(model: HuggingFaceModel, unmerged: Tensor) -> tuple[float, float]:
+    """Largest difference in a logit on the probe rows, and the largest logit."""
+    now = plain_logits(model)
+    real = now.rows.real
+    there = unmerged[real].float()
+    return (now.logits[real].float() - there).abs().max().item(), there.abs().max().item()

@@ -1,0 +1,214 @@
+"""How text becomes token ids, once for both models."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from elicit.pair.errors import PairError, reason
+from elicit.pair.handles import Tokenizer
+
+Message = dict[str, str]
+"""One turn of a conversation: `{"role": "user", "content": ...}`."""
+Text = str | list[Message]
+"""Plain text, or a conversation where it is templated."""
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Token ids of a batch, with what every forward needs beside them."""
+
+    ids: Int[Tensor, "batch pos"]
+    """Token ids; rows shorter than the longest are padded."""
+    mask: Int[Tensor, "batch pos"]
+    """1 at tokens, 0 at padding."""
+    position_ids: Int[Tensor, "batch pos"]
+    """Position of each token in its own row, so that padding shifts nothing."""
+
+    @property
+    def real(self) -> Bool[Tensor, "batch pos"]:
+        """Where there is a token and not padding."""
+        return self.mask.bool()
+
+    @property
+    def lengths(self) -> Int[Tensor, " batch"]:
+        """Tokens in each row, padding not counted."""
+        return self.mask.sum(-1)
+
+    def to(self, device: str | torch.device) -> "Encoded":
+        """The same batch on another device.
+
+        Args:
+            device: A torch device.
+        """
+        return Encoded(self.ids.to(device), self.mask.to(device), self.position_ids.to(device))
+
+    def __len__(self) -> int:
+        """Rows in the batch."""
+        return len(self.ids)
+
+
+def pad(
+    rows: Sequence[Sequence[int]], *, pad_id: int, padding: Literal["left", "right"] = "left"
+) -> Encoded:
+    """Rows of token ids as one batch with mask and position ids.
+
+    Args:
+        rows: Token ids of each row; at least one row, no row empty.
+        pad_id: Id put where a row has no token.
+        padding: Side that is filled up: left to generate or to read the last position of all rows.
+
+    Raises:
+        PairError: There is no row, or a row has no token.
+    """
+    if not rows:
+        raise PairError("There are no rows to put into a batch. Pass at least one text.")
+    for index, row in enumerate(rows):
+        if not row:
+            raise PairError(
+                f"Row {index} has no token, so a model has nothing to read there. Leave that text "
+                "out."
+            )
+    longest = max(len(row) for row in rows)
+    ids = torch.full((len(rows), longest), pad_id, dtype=torch.long)
+    mask = torch.zeros((len(rows), longest), dtype=torch.long)
+    for index, row in enumerate(rows):
+        where = slice(longest - len(row), longest) if padding == "left" else slice(0, len(row))
+        ids[index, where] = torch.tensor(row, dtype=torch.long)
+        mask[index, where] = 1
+    return Encoded(ids, mask, (mask.cumsum(-1) - 1).clamp(min=0))
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """How text becomes token ids, the same ids for both models, plain or through a chat template.
+
+    Two conditions, never mixed up: `plain` is the text as it stands, `templated` puts it into the
+    post-trained model's chat template (the base's, if only the base has one). In both the bos token
+    is there exactly once if the pair's tokenizers add one to text, and is not added otherwise.
+    """
+
+    tokenizer: Tokenizer
+    """Reads plain text: the base's tokenizer."""
+    template_tokenizer: Tokenizer
+    """Reads templated text: the tokenizer that the template belongs to, because it alone may know
+    the template's special tokens."""
+    chat_template: str | None
+    """The template fed to both models; None if neither has one."""
+    template_owner: str
+    """`post`, `base` or `none`: whose template it is."""
+    adds_bos: bool
+    """Whether both tokenizers put bos before text; one of two would have been refused."""
+    bos_id: int | None
+    """Id of the bos token; None if there is none."""
+    pad_id: int
+    """Id in padded places; masked everywhere, so its embedding is never read by a token."""
+    d_vocab: int
+    """Ids both models know are smaller than this."""
+
+    def plain(self, text: str) -> list[int]:
+        """Token ids of a text as it stands.
+
+        Args:
+            text: Any text; the bos token written out at its start is not doubled.
+
+        Raises:
+            PairError: The text needs a token that one of the models has no row for.
+        """
+        return self._checked(self._ids(self.tokenizer, text), self.tokenizer)
+
+    def templated(self, messages: Text) -> list[int]:
+        """Token ids of a conversation in the chat template, ready for the assistant's turn.
+
+        Args:
+            messages: Turns of a conversation; a string is one turn of the user.
+
+        Raises:
+            PairError: Neither model has a template, or the template refuses these turns.
+        """
+        if self.chat_template is None:
+            raise PairError(
+                "Neither base nor post has a chat template, so there is no templated form of a "
+                "text. Use plain text, or set a chat template on the tokenizer and save it."
+            )
+        turns = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
+        try:
+            text = self.template_tokenizer.apply_chat_template(
+                turns, chat_template=self.chat_template, tokenize=False, add_generation_prompt=True
+            )
+        except Exception as error:  # a template is code of its own and may raise anything
+            raise PairError(
+                f"The chat template of {self.template_owner} refuses these messages "
+                f"({reason(error)}). Pass turns with the roles that it knows."
+            ) from error
+        ids = self._ids(self.template_tokenizer, str(text))
+        return self._checked(ids, self.template_tokenizer)
+
+    def encode(
+        self,
+        texts: Sequence[Text],
+        *,
+        padding: Literal["left", "right"] = "left",
+        templated: bool = False,
+    ) -> Encoded:
+        """Texts as one padded batch of token ids.
+
+        Args:
+            texts: Plain texts, or conversations where `templated`.
+            padding: Side that is filled up: left to generate or to read the last position.
+            templated: Whether texts go through the chat template.
+
+        Raises:
+            PairError: A text has no token, a conversation is to be read as plain text, or see
+                `plain` and `templated`.
+        """
+        rows: list[list[int]] = []
+        for index, text in enumerate(texts):
+            if templated:
+                rows.append(self.templated(text))
+            elif isinstance(text, str):
+                rows.append(self.plain(text))
+            else:
+                raise PairError(
+                    f"Text {index} is a conversation and the batch is plain, so roles would be "
+                    "lost. Pass templated=True, or a string."
+                )
+        return self.pad(rows, padding=padding)
+
+    def pad(
+        self, rows: Sequence[Sequence[int]], *, padding: Literal["left", "right"] = "left"
+    ) -> Encoded:
+        """Rows of token ids as one batch; see `pad` of this module, with this pair's padding id."""
+        return pad(rows, pad_id=self.pad_id, padding=padding)
+
+    def decode(self, ids: Sequence[int] | Int[Tensor, " pos"]) -> str:
+        """Text of token ids, special tokens written out.
+
+        Args:
+            ids: Token ids of one row.
+        """
+        row = ids.tolist() if isinstance(ids, Tensor) else list(ids)
+        return str(self.template_tokenizer.decode(row, skip_special_tokens=False))
+
+    def _ids(self, tokenizer: Tokenizer, text: str) -> list[int]:
+        """Ids of `text` with bos exactly once if this pair adds bos."""
+        ids = [int(i) for i in tokenizer.encode(text, add_special_tokens=False)]
+        if self.adds_bos and self.bos_id is not None:
+            while ids and ids[0] == self.bos_id:
+                ids = ids[1:]
+            ids = [self.bos_id, *ids]
+        return ids
+
+    def _checked(self, ids: list[int], tokenizer: Tokenizer) -> list[int]:
+        """`ids`, if both models have a row for each."""
+        for i in ids:
+            if i >= self.d_vocab:
+                raise PairError(
+                    f"The text holds {tokenizer.convert_ids_to_tokens(i)!r}, id {i}, and the "
+                    f"models share only ids below {self.d_vocab}, so one of them cannot read it. "
+                    "Rephrase the text without that token."
+                )
+        return ids

@@ -1,0 +1,252 @@
+"""Load a pair: refuse what cannot be compared, early, and wrap both models alike."""
+
+import copy
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from elicit import organisms
+from elicit.organisms import OrganismModel
+from elicit.pair.checks import check_configs, check_finite, check_parameters, text_config
+from elicit.pair.digests import checkpoint_parameters, weights_digest
+from elicit.pair.errors import PairError, reason
+from elicit.pair.guards import loading
+from elicit.pair.handles import Bridge, HuggingFaceModel, Tokenizer
+from elicit.pair.model import ModelPair
+from elicit.pair.parity import check_parity, plain_logits
+from elicit.pair.sources import (
+    Settings,
+    Source,
+    locate,
+    remember_tokenizer,
+)
+from elicit.pair.tokenizers import align, check_tokenizers
+
+
+def load_pair(
+    base: str | Path | Bridge,
+    post: str | Path | Bridge | None = None,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    device_map: str | dict[str, str | int] | None = None,
+    trust_remote_code: bool = False,
+    vocab: Literal["exact", "shared"] = "exact",
+    allow_identical: bool = False,
+    attn_implementation: str | None = None,
+    revision_base: str | None = None,
+    revision_post: str | None = None,
+    check_parity: bool = True,
+) -> ModelPair:
+    """A base model and its post-trained child, loaded alike and checked to be comparable.
+
+    Args:
+        base: Hub id, directory, `organism:<name>`, or a raw `TransformerBridge`.
+        post: The same, or a PEFT adapter for `base`. None if `base` names a pair of organisms.
+        device: Where both models go; not used with `device_map` or for bridges in hand.
+        dtype: Of both models' weights; not used for bridges in hand.
+        device_map: Placement over several devices, as Hugging Face takes it.
+        trust_remote_code: Whether code that comes with a checkpoint may run.
+        vocab: `shared` compares the ids that both models have if one has more rows.
+        allow_identical: Take a pair whose weights are all the same, e.g. as a control.
+        attn_implementation: `eager` (the default; attention patterns can be read) or `sdpa`.
+        revision_base: Branch, tag or commit of the base on the hub.
+        revision_post: The same for post.
+        check_parity: Compare each wrapped model's logits with the plain model's.
+
+    Returns:
+        The pair; its `notes` name differences that do not stand in the way.
+
+    Raises:
+        PairError: A model cannot be loaded, or the two cannot be compared; names both values.
+    """
+    if vocab not in ("exact", "shared"):
+        raise PairError(f"vocab is {vocab!r}; it is 'exact' or 'shared'.")
+    first, second = _names(base, post)
+    settings = Settings(
+        device=device,
+        dtype=dtype,
+        device_map=device_map,
+        trust_remote_code=trust_remote_code,
+        attn_implementation=attn_implementation or "eager",
+    )
+    with loading():
+        base_source = locate(first, "base", settings, revision=revision_base)
+        post_source = locate(second, "post", settings, revision=revision_post, base=base_source)
+        return _load(
+            base_source,
+            post_source,
+            settings,
+            vocab=vocab,
+            allow_identical=allow_identical,
+            parity=check_parity,
+        )
+
+
+def _names(
+    base: str | Path | Bridge, post: str | Path | Bridge | None
+) -> tuple[str | Path | Bridge | OrganismModel, str | Path | Bridge | OrganismModel]:
+    """Both models of the pair, also where one name stands for both."""
+    if post is not None:
+        return base, post
+    if isinstance(base, str) and organisms.is_organism(base):
+        found = organisms.resolve(base)
+        return found.base, found.post
+    shown = repr(base) if isinstance(base, str | Path) else f"a {type(base).__name__}"
+    raise PairError(
+        f"post is missing: base is {shown}, and only a name like 'organism:rl' stands for a whole "
+        "pair. Pass the post-trained model, or an adapter, as post."
+    )
+
+
+def _load(
+    base: Source,
+    post: Source,
+    settings: Settings,
+    *,
+    vocab: Literal["exact", "shared"],
+    allow_identical: bool,
+    parity: bool,
+) -> ModelPair:
+    """Check, open and wrap two located models, cheapest checks first."""
+    base_config, post_config = text_config(base.config), text_config(post.config)
+    d_vocab, notes = check_configs(base_config, post_config, vocab=vocab)
+    base_tokenizer, post_tokenizer, missing = _both_tokenizers(base, post)
+    notes += [*base.notes, *post.notes, *missing]
+    notes += check_tokenizers(base_tokenizer, post_tokenizer)
+    alignment = align(base_tokenizer, post_tokenizer, d_vocab=d_vocab)
+
+    base_model, post_model = _opened(base, settings), _opened(post, settings)
+    base_parameters = checkpoint_parameters(base_model)
+    post_parameters = checkpoint_parameters(post_model)
+    check_finite(base.name, base_parameters)
+    check_finite(post.name, post_parameters)
+    check_parameters(base_parameters, post_parameters, vocab=vocab)
+    base_digest = weights_digest(base_model)
+    post_digest = base_digest if post_model is base_model else weights_digest(post_model)
+    identical = base_digest == post_digest
+    if identical and not allow_identical:
+        raise _without_effect(base, post, base_digest)
+
+    base_bridge, base_difference = _wrapped(base_model, base_tokenizer, base, settings, parity)
+    post_bridge, post_difference = _wrapped(post_model, post_tokenizer, post, settings, parity)
+    first = next(iter(base_parameters.values()))
+    measured = base_difference is not None and post_difference is not None
+    return ModelPair(
+        base=base_bridge,
+        post=post_bridge,
+        tokenizer=base_tokenizer,
+        post_tokenizer=post_tokenizer,
+        alignment=alignment,
+        n_layers=int(base_config.num_hidden_layers),
+        d_model=int(base_config.hidden_size),
+        d_vocab=d_vocab,
+        architecture=str(base_config.model_type),
+        base_name=base.name,
+        post_name=post.name,
+        base_digest=base_digest,
+        post_digest=post_digest,
+        identical=identical,
+        dtype=first.dtype,
+        device=str(first.device),
+        attn_implementation=str(base_bridge.original_model.config._attn_implementation),
+        parity=(base_difference, post_difference) if measured else None,
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _both_tokenizers(base: Source, post: Source) -> tuple[Tokenizer, Tokenizer, list[str]]:
+    """Both tokenizers; one stands in for a model that brings none, and a note says so."""
+    if base.tokenizer is not None and post.tokenizer is not None:
+        return base.tokenizer, post.tokenizer, []
+    if base.tokenizer is not None:
+        return base.tokenizer, base.tokenizer, ["post brings no tokenizer; base's serves both."]
+    if post.tokenizer is not None:
+        return post.tokenizer, post.tokenizer, ["base brings no tokenizer; post's serves both."]
+    raise PairError(
+        f"Neither {base.name} nor {post.name} holds a tokenizer, so no text can be read. Save the "
+        "tokenizer they were trained with into one of the directories."
+    )
+
+
+def _opened(source: Source, settings: Settings) -> HuggingFaceModel | Bridge:
+    """The model with its weights, on its device."""
+    model = source.open()
+    if hasattr(model, "original_model") or settings.device_map is not None:
+        return model
+    try:
+        return model.to(torch.device(settings.device))  # pyright: ignore[reportArgumentType]
+    except (RuntimeError, AssertionError) as error:
+        raise PairError(
+            f"{source.name} cannot be put on device {str(settings.device)!r}: {reason(error)} Pass "
+            "device='cpu', or one that this machine has."
+        ) from error
+
+
+def _without_effect(base: Source, post: Source, digest: str) -> PairError:
+    """The error for a pair without a difference."""
+    if post.adapter:
+        what = (
+            f"The adapter {post.name} changes no weight of {base.name} (its low-rank product is 0 "
+            "everywhere, as before training)"
+        )
+    else:
+        what = f"{base.name} and {post.name} have the same weights (SHA-256 {digest[:12]}…)"
+    return PairError(
+        f"{what}, so every difference would be exactly 0 and look like a finding. Check that post "
+        "is the trained model, or pass allow_identical=True for a control."
+    )
+
+
+def _wrapped(
+    model: HuggingFaceModel | Bridge,
+    tokenizer: Tokenizer,
+    source: Source,
+    settings: Settings,
+    parity: bool,
+) -> tuple[Bridge, float | None]:
+    """The model in a bridge, and how far its logits are from the plain model's."""
+    if hasattr(model, "original_model"):
+        return model, None  # pyright: ignore[reportReturnType]
+    # Wrapping is in place: afterwards there is no plain model left to compare with.
+    reference = plain_logits(model) if parity else None  # pyright: ignore[reportArgumentType]
+    bridge = boot(model, tokenizer, source.name, settings)  # pyright: ignore[reportArgumentType]
+    if reference is None:
+        return bridge, None
+    return bridge, check_parity(bridge, reference, source.name)
+
+
+def boot(model: HuggingFaceModel, tokenizer: Tokenizer, name: str, settings: Settings) -> Bridge:
+    """A raw-mode bridge around a plain model, in place.
+
+    Args:
+        model: The model, in eval mode and on its device.
+        tokenizer: Its own tokenizer, which stays as it is.
+        name: What the bridge calls the model.
+        settings: How the model was loaded.
+
+    Raises:
+        PairError: TransformerLens does not know the architecture.
+    """
+    from transformer_lens.model_bridge import TransformerBridge
+
+    if not model.config.architectures:
+        model.config.architectures = [type(model).__name__]
+    # The bridge changes the tokenizer it is given and, unless that says it adds bos already, loads
+    # another one by name. It gets a copy that says so; nothing in this package tokenizes with it.
+    spare = copy.deepcopy(tokenizer)
+    spare.init_kwargs = {"name_or_path": name, **spare.init_kwargs, "add_bos_token": True}
+    placed = {} if settings.device_map is not None else {"device": str(settings.device)}
+    try:
+        bridge = TransformerBridge.boot_transformers(
+            name, hf_model=model, tokenizer=spare, dtype=settings.dtype, **placed
+        )
+    except (ValueError, AttributeError, NotImplementedError) as error:
+        raise PairError(
+            f"TransformerLens cannot wrap {name}, a {type(model).__name__}: {reason(error)} Pass "
+            "models of an architecture that it supports."
+        ) from error
+    bridge.eval()
+    remember_tokenizer(bridge, tokenizer)
+    return bridge

@@ -1,0 +1,157 @@
+"""Whether two tokenizers give one text the same ids, and one id the same meaning."""
+
+from elicit.pair.alignment import Alignment
+from elicit.pair.errors import PairError
+from elicit.pair.handles import Tokenizer
+
+# Words, digits, punctuation, spaces, line breaks, accents and emoji: what rules differ about.
+_PROBE = "It is 12 + 345 = 357.\n\n  Wait — não: check 'ok'?\t<b>Ünïcode</b> 🙂 aa the a of"
+
+
+def token_strings(tokenizer: Tokenizer) -> dict[int, str]:
+    """The string of every id that the tokenizer knows.
+
+    Args:
+        tokenizer: Any Hugging Face tokenizer.
+    """
+    return {i: string for string, i in tokenizer.get_vocab().items()}
+
+
+def adds_bos(tokenizer: Tokenizer) -> bool:
+    """Whether encoding a text puts the bos token before it.
+
+    Args:
+        tokenizer: Any Hugging Face tokenizer.
+    """
+    if tokenizer.bos_token_id is None:
+        return False
+    # Called on itself, never through the bridge, whose copy adds bos to every text.
+    ids = tokenizer.encode("a", add_special_tokens=True)
+    return len(ids) > 0 and ids[0] == tokenizer.bos_token_id
+
+
+def check_tokenizers(base: Tokenizer, post: Tokenizer) -> list[str]:
+    """Refuse two tokenizers under which one id has two meanings; note what else differs.
+
+    Args:
+        base: The base's own tokenizer.
+        post: The post-trained model's own tokenizer.
+
+    Returns:
+        Differences that leave the comparison sound, a sentence each.
+
+    Raises:
+        PairError: An id means two strings, a string has two ids, or only one tokenizer adds bos.
+    """
+    base_strings, post_strings = token_strings(base), token_strings(post)
+    for i in sorted(base_strings.keys() & post_strings.keys()):
+        if base_strings[i] != post_strings[i]:
+            raise PairError(
+                f"Token id {i} is {base_strings[i]!r} in base's tokenizer and {post_strings[i]!r} "
+                "in post's, so the same ids would be different texts to the two models. Load each "
+                "model with the tokenizer it was trained with; a pair needs one vocabulary."
+            )
+    base_ids, post_ids = base.get_vocab(), post.get_vocab()
+    for string in sorted(base_ids.keys() & post_ids.keys()):
+        if base_ids[string] != post_ids[string]:
+            raise PairError(
+                f"Token {string!r} has id {base_ids[string]} in base's tokenizer and "
+                f"{post_ids[string]} in post's, so the models would read one text as different "
+                "ids. Load each model with the tokenizer it was trained with."
+            )
+    base_adds, post_adds = adds_bos(base), adds_bos(post)
+    if base_adds != post_adds:
+        raise PairError(
+            f"Base's tokenizer {_does(base_adds)} a bos token to text and post's "
+            f"{_does(post_adds)}, so one of the models would see a first token it was not trained "
+            "on. Save one of the tokenizers with the other's setting (add_bos_token) and load the "
+            "pair again."
+        )
+    if base_adds and base.bos_token_id != post.bos_token_id:
+        raise PairError(
+            f"Base's tokenizer begins text with {base.bos_token!r} (id {base.bos_token_id}) and "
+            f"post's with {post.bos_token!r} (id {post.bos_token_id}), so the models would not see "
+            "the same ids. Save one of the tokenizers with the other's bos token and load the pair "
+            "again."
+        )
+    return _differences(base, post, base_strings, post_strings)
+
+
+def _does(adds: bool) -> str:
+    """Verb for a bos policy."""
+    return "adds" if adds else "does not add"
+
+
+def _differences(
+    base: Tokenizer, post: Tokenizer, base_strings: dict[int, str], post_strings: dict[int, str]
+) -> list[str]:
+    """Sentences about what differs between two tokenizers and may stay."""
+    notes = []
+    for name, mine, other in (
+        ("post", post_strings, base_strings),
+        ("base", base_strings, post_strings),
+    ):
+        only = sorted(mine.keys() - other.keys())
+        if only:
+            shown = ", ".join(repr(mine[i]) for i in only[:4]) + (", …" if len(only) > 4 else "")
+            notes.append(f"Only {name}'s tokenizer knows {len(only)} token(s): {shown}.")
+    if base.encode(_PROBE, add_special_tokens=False) != post.encode(
+        _PROBE, add_special_tokens=False
+    ):
+        notes.append(
+            "The tokenizers have one vocabulary but split text by different rules; plain text is "
+            "read by base's for both models."
+        )
+    for role in ("eos_token", "pad_token"):
+        ours, theirs = getattr(base, role), getattr(post, role)
+        if ours != theirs:
+            notes.append(f"{role} is {ours!r} in base's tokenizer and {theirs!r} in post's.")
+    return notes + _template_notes(base, post)
+
+
+def _template_notes(base: Tokenizer, post: Tokenizer) -> list[str]:
+    """A sentence about the chat templates if they are not one and the same."""
+    ours, theirs = base.chat_template, post.chat_template
+    if ours == theirs:
+        return []
+    if ours is None:
+        return ["Only post has a chat template; templated text uses it for both models."]
+    if theirs is None:
+        return ["Only base has a chat template; templated text uses it for both models."]
+    return [
+        f"The chat templates differ (base: {_start(ours)}; post: {_start(theirs)}); templated text "
+        "uses post's for both models."
+    ]
+
+
+def _start(template: object, limit: int = 60) -> str:
+    """The beginning of a template, quoted."""
+    text = template if isinstance(template, str) else str(template)
+    return repr(text if len(text) <= limit else text[:limit] + "…")
+
+
+def align(base: Tokenizer, post: Tokenizer, *, d_vocab: int) -> Alignment:
+    """The one way in which text becomes ids for a pair of checked tokenizers.
+
+    Args:
+        base: The base's own tokenizer, already compared with `post`.
+        post: The post-trained model's own tokenizer.
+        d_vocab: Ids below this have a row in both models.
+    """
+    owner = "post" if post.chat_template is not None else "base"
+    owning = post if owner == "post" else base
+    template = owning.chat_template
+    if isinstance(template, dict):  # several named templates: the default one is for conversations
+        template = template.get("default")
+    fitting = (base.pad_token_id, post.pad_token_id, base.eos_token_id)
+    padding = next((i for i in fitting if i is not None and i < d_vocab), 0)
+    return Alignment(
+        tokenizer=base,
+        template_tokenizer=owning,
+        chat_template=template,
+        template_owner=owner if template is not None else "none",
+        adds_bos=adds_bos(base),
+        bos_id=base.bos_token_id,
+        pad_id=padding,
+        d_vocab=d_vocab,
+    )

@@ -1,0 +1,373 @@
+"""The main job: from a specification to a run directory with every result and the page."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from elicit import organisms
+from elicit.grafting import (
+    Attribution,
+    Measure,
+    WeightIG,
+    integrate,
+    interpolate,
+    revert,
+    sample_texts,
+    sweep_intervals,
+)
+from elicit.pair import ModelPair, load_pair
+from elicit.report.spec import JobSpec, ReportSpec, SpecError
+from elicit.results import NoProgress, Progress, Result, RunDirectory, canonical_json
+from elicit.rollouts import check_prompts
+from elicit.tasks import Task, extractor, load_task, ungradable
+from elicit.weights import WeightChange, weight_change
+
+SPECTRA_WIDTH = 1024
+"""Widest model whose singular values are computed without being asked for."""
+N_SAMPLES = 8
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ReportRun:
+    """A finished main job."""
+
+    path: Path
+    """The run directory."""
+    page: Path
+    """The page to open."""
+    summary: dict[str, object]
+    """Content of `summary.json`."""
+    results: tuple[Result, ...]
+    """Everything that was measured."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What a job scores: where something may be lost, and where it may be gained."""
+
+    damage: Measure | None
+    skill: Measure | None
+
+    @property
+    def all(self) -> tuple[Measure, ...]:
+        """Those there are."""
+        return tuple(measure for measure in (self.damage, self.skill) if measure is not None)
+
+
+def run_report(spec: ReportSpec, *, progress: Progress | None = None) -> ReportRun:
+    """Find the layers that were changed, corrupted or carry a skill, and write the page.
+
+    Everything that can be refused is refused before the first sweep. A killed run goes on where it
+    stopped and ends with the same bytes.
+
+    Args:
+        spec: What to do.
+        progress: Told what is being done.
+
+    Raises:
+        ElicitError: Something asked for is missing, damaged, or cannot be compared.
+    """
+    progress = progress or NoProgress()
+    measures = load_measures(spec)
+    progress.start(1, "loading both models")
+    pair = open_pair(spec)
+    progress.advance()
+    progress.stop()
+    check_measures(pair, measures)
+    with open_run(spec, pair, measures, kind="report") as run:
+        spec.to_yaml(run.path / "run.yaml")
+        options = {
+            "level": spec.level,
+            "n_resamples": spec.n_resamples,
+            "seed": spec.seed,
+            "max_tokens": spec.max_tokens,
+        }
+        attribution = revert(
+            pair,
+            damage=measures.damage,
+            skill=measures.skill,
+            kinds=spec.kinds,
+            control_draws=spec.controls,
+            margin=spec.margin,
+            share_margin=spec.share_margin,
+            cells=run,
+            progress=progress,
+            **options,
+        )
+        results: dict[str, Result] = {"attribution": attribution}
+        results["weights"] = _weights(spec, pair, measures, progress)
+        forced = [measure for measure in measures.all if measure.how == "forced"]
+        if spec.intervals and forced:
+            results["intervals"] = sweep_intervals(
+                pair, forced, cells=run, progress=progress, **options
+            )
+        results["interpolation"] = interpolate(
+            pair, measures.all, cells=run, progress=progress, **options
+        )
+        smooth = [measure for measure in forced if measure.metric != "correct"]
+        if spec.integrated and smooth and not pair.identical:
+            results["integrated"] = integrate(
+                pair, smooth, max_tokens=spec.max_tokens, cells=run, progress=progress
+            )
+        generated = [measure for measure in measures.all if measure.how == "generated"]
+        if generated:
+            results["samples"] = sample_texts(pair, generated[0], n=N_SAMPLES, seed=spec.seed)
+        for name, result in results.items():
+            run.save_result(name, result)
+        summary = summarise(pair, results)
+        run.write_text("summary.json", canonical_json(summary).decode())
+        from elicit.report.page import write
+
+        page = write(
+            list(results.values()),
+            run.path / "report.html",
+            title=f"{pair.base_name} → {pair.post_name}",
+            notes=pair.notes,
+        )
+        run.finish()
+    return ReportRun(path=run.path, page=page, summary=summary, results=tuple(results.values()))
+
+
+def load_measures(spec: JobSpec) -> Measures:
+    """The tasks of a specification, read and checked, and how each is scored.
+
+    Raises:
+        ElicitError: A file is missing or wrong, the extractor is unknown, or no answer could be
+        found.
+    """
+    extract = extractor(spec.extractor)
+    own = organisms.resolve(spec.pair) if spec.pair is not None else None
+    facts = spec.facts or (own.facts if own and spec.problems is None else None)
+    problems = spec.problems or (own.problems if own and spec.facts is None else None)
+    for path, what in ((facts, "facts"), (problems, "problems")):
+        if path is not None and not path.is_file():
+            raise SpecError(
+                f"{what} are to be read from {path}, which is no file, so there is nothing to "
+                f"score. Check the path."
+            )
+    found: list[Measure | None] = []
+    for path, name, how in (
+        (facts, "facts", spec.facts_how),
+        (problems, "problems", spec.problems_how),
+    ):
+        if path is None:
+            found.append(None)
+            continue
+        task = load_task(path, name=name)
+        if spec.limit is not None and len(task) > spec.limit:
+            task = task.subset(spec.limit, spec.seed)
+        found.append(_measure(spec, task, how))
+    for measure in found:
+        if measure is not None and measure.how == "generated":
+            lost = ungradable(measure.task, extract)
+            if lost:
+                raise SpecError(
+                    f"the extractor {spec.extractor!r} would not find the right answer of "
+                    f"{len(lost)} of "
+                    f"{len(measure.task)} {measure.task.name} ({lost[0]} first) even if a model "
+                    f"wrote just that, so they "
+                    "would all count as wrong. Give candidates, or choose another extractor."
+                )
+    return Measures(damage=found[0], skill=found[1])
+
+
+def _measure(spec: JobSpec, task: Task, how: str) -> Measure:
+    if len(task) < 2:
+        raise SpecError(
+            f"{task.name} hold 1 problem, and an interval needs at least 2 (a useful one 50 or "
+            f"more). Add problems."
+        )
+    if how == "generated":
+        return Measure(
+            task=task,
+            how="generated",
+            metric="correct",
+            extractor=spec.extractor,
+            max_new_tokens=spec.max_new_tokens,
+            templated=spec.templated,
+        )
+    return Measure(
+        task=task, how="forced", metric="probability" if task.kind == "choice" else "correct"
+    )
+
+
+def open_pair(spec: JobSpec) -> ModelPair:
+    """The two models of a specification.
+
+    Raises:
+        ElicitError: They cannot be loaded or compared.
+    """
+    if spec.device != "cpu":
+        try:
+            torch.empty(1, device=spec.device)
+        except (RuntimeError, AssertionError) as error:
+            why = str(error).splitlines()[0]
+            raise SpecError(
+                f"the device {spec.device!r} cannot be used here ({why}). Choose another, for "
+                f"instance cpu."
+            ) from error
+    return load_pair(
+        spec.pair or str(spec.base),
+        spec.post,
+        device=spec.device,
+        dtype=getattr(torch, spec.dtype),
+        device_map=spec.device_map,
+        trust_remote_code=spec.trust_remote_code,
+        vocab=spec.vocab,
+        allow_identical=spec.allow_identical,
+        attn_implementation=spec.attn_implementation,
+    )
+
+
+def check_measures(pair: ModelPair, measures: Measures) -> None:
+    """Refuse a task that does not fit the models, before any is scored.
+
+    Raises:
+        ElicitError: A problem is too long, or needs a token that a model lacks.
+    """
+    from elicit.grafting.measure import encode, stop_ids
+
+    for measure in measures.all:
+        if measure.how == "forced":
+            encode(pair, measure)
+        else:
+            stop_ids(pair)
+            check_prompts(pair.base, pair.alignment, measure.task, templated=measure.templated)
+
+
+def open_run(spec: JobSpec, pair: ModelPair, measures: Measures, *, kind: str) -> RunDirectory:
+    """The run directory of a job, new or resumed.
+
+    Raises:
+        RunError: It cannot be written or holds something else.
+    """
+    return RunDirectory.open(
+        spec.out,
+        kind=kind,
+        arguments=spec.arguments(),
+        identity={
+            "base": pair.base_digest,
+            "post": pair.post_digest,
+            "tasks": {measure.task.name: measure.task.digest for measure in measures.all},
+        },
+        fresh=spec.fresh,
+    )
+
+
+def _weights(
+    spec: ReportSpec, pair: ModelPair, measures: Measures, progress: Progress
+) -> WeightChange:
+    prompts = [problem.prompt for measure in measures.all for problem in measure.task][:256]
+    texts = [
+        pair.alignment.encode(prompts[i : i + 32], padding="right")
+        for i in range(0, len(prompts), 32)
+    ]
+    spectra = pair.d_model <= SPECTRA_WIDTH if spec.spectra is None else spec.spectra
+    return weight_change(pair, texts=texts, spectra=spectra, progress=progress)
+
+
+def summarise(pair: ModelPair, results: dict[str, Result]) -> dict[str, object]:
+    """Content of `summary.json`: verdicts first, then every number behind them."""
+    from elicit.report.text import summary_sentence
+
+    attribution, change = results["attribution"], results["weights"]
+    assert isinstance(attribution, Attribution)
+    assert isinstance(change, WeightChange)
+    integrated = results.get("integrated")
+    tasks = [_task(attribution, t) for t in range(len(attribution.task))]
+    parts = [_part(attribution, change, integrated, p) for p in range(len(attribution.part))]
+    from elicit.results import installed_versions
+
+    return _finite(
+        {
+            "elicit": installed_versions()["elicit"],
+            "pair": {
+                "base": pair.base_name,
+                "post": pair.post_name,
+                "base_digest": pair.base_digest,
+                "post_digest": pair.post_digest,
+                "identical": pair.identical,
+            },
+            "sentence": summary_sentence(attribution),
+            "n_layers": pair.n_layers,
+            "changed_layers": list(attribution.changed_layers),
+            "corrupted_layers": list(attribution.corrupted_layers),
+            "skill_layers": list(attribution.skill_layers),
+            "damage": _of_role(tasks, "damage"),
+            "skill": _of_role(tasks, "skill"),
+            "tasks": tasks,
+            "layers": [part for part in parts if part["kind"] == "layer"],
+            "parts": [part for part in parts if part["kind"] != "layer"],
+            "level": attribution.level,
+            "margin": attribution.margin,
+            "share_margin": attribution.share_margin,
+            "notes": list(pair.notes),
+        }
+    )  # pyright: ignore[reportReturnType]
+
+
+def _of_role(tasks: Sequence[dict[str, object]], role: str) -> dict[str, object] | None:
+    """The task of a role with the widest gap, if there is one."""
+    own = [task for task in tasks if task["role"] == role]
+    return max(own, key=lambda task: abs(task["gap"]["value"]), default=None)  # pyright: ignore[reportIndexIssue, reportArgumentType]
+
+
+def _task(a: Attribution, t: int) -> dict[str, object]:
+    return {
+        "name": a.task[t],
+        "role": a.role[t],
+        "unit": a.unit[t],
+        "n": int(a.n_problems[t]),
+        "base": a.base_score[t].item(),
+        "post": a.post_score[t].item(),
+        "gap": {"value": a.gap[t].item(), "low": a.gap_low[t].item(), "high": a.gap_high[t].item()},
+    }
+
+
+def _part(
+    a: Attribution, change: WeightChange, integrated: Result | None, p: int
+) -> dict[str, object]:
+    effects: dict[str, object] = {}
+    for t, task in enumerate(a.task):
+        effects[task] = {
+            name: {
+                end or "value": getattr(a, f"{name}_{end}" if end else name)[t, p].item()
+                for end in ("", "low", "high")
+            }
+            for name in ("revert", "graft", "control_revert", "control_graft")
+        }
+        if (
+            isinstance(integrated, WeightIG)
+            and task in integrated.task
+            and a.part[p] in integrated.part
+        ):
+            row, column = integrated.task.index(task), integrated.part.index(a.part[p])
+            effects[task]["integrated"] = integrated.attribution[row, column].item()  # pyright: ignore[reportIndexIssue]
+    own: dict[str, object] = {
+        "part": a.part[p],
+        "kind": a.kind[p],
+        "verdict": a.verdict[p],
+        "changed": bool(a.changed[p]),
+    }
+    if a.kind[p] == "layer":
+        layer = int(a.layer[p])
+        inside = change.layer == layer
+        # Norms of matrices add as squares; each is weighted by the size of base's tensor in
+        # `relative_norm`.
+        own |= {
+            "layer": layer,
+            "relative_norm": change.relative_norm[inside].square().mean().sqrt().item(),
+        }
+    return own | {"effects": effects}
+
+
+def _finite(value: object) -> object:
+    """The same with null where nothing was measured: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

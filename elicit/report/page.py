@@ -1,0 +1,202 @@
+"""The page: results in, one HTML file out that needs nothing else."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from elicit.grafting import Attribution, Interpolation, IntervalSweep, Samples, WeightIG
+from elicit.report.figures import Plot
+from elicit.report.sections import Section, sections
+from elicit.report.tables import Table, task_table
+from elicit.report.text import MARKS, VERDICTS, summary_sentence
+from elicit.results import ElicitError, Provenance, Result, write_atomic
+from elicit.results.drawing import visible
+from elicit.results.store import disk_errors
+from elicit.weights import WeightChange
+
+R = TypeVar("R", bound=Result)
+
+
+class PageError(ElicitError):
+    """A page that cannot be made or written."""
+
+
+@dataclass(frozen=True)
+class Glance:
+    """One layer in the row of marks under the summary."""
+
+    layer: int
+    mark: str
+    word: str
+    ground: str
+
+
+def write(
+    results: Sequence[Result],
+    path: Path | str,
+    *,
+    title: str | None = None,
+    notes: Sequence[str] = (),
+    config: Mapping[str, object] | None = None,
+) -> Path:
+    """Write one self-contained page about some results: the same results give the same bytes.
+
+    Args:
+        results: Whatever was measured; what is missing leaves its section out.
+        path: HTML file; its folder is made if it is not there.
+        title: Heading; the names of the models if None.
+        notes: Remarks about this run, shown under the summary.
+        config: Arguments that repeat the run, shown as the YAML that `--config` reads.
+
+    Returns:
+        The file.
+
+    Raises:
+        PageError: There is no result, or the file cannot be written.
+    """
+    path = Path(path)
+    html = render(results, title=title, notes=notes, config=config)
+    with disk_errors(path, PageError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, html.encode("utf-8"))
+    return path
+
+
+def render(
+    results: Sequence[Result],
+    *,
+    title: str | None = None,
+    notes: Sequence[str] = (),
+    config: Mapping[str, object] | None = None,
+) -> str:
+    """The page as text, for those who write it themselves.
+
+    Args:
+        results: Whatever was measured.
+        title: Heading; the names of the models if None.
+        notes: Remarks about this run.
+        config: Arguments that repeat the run.
+
+    Raises:
+        PageError: There is no result.
+    """
+    import jinja2
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    if not results:
+        raise PageError(
+            "a page was asked for without any result, so it would say nothing. Pass what a "
+            "question returned, for example the Attribution of grafting.revert."
+        )
+
+    def shown(value: object) -> object:
+        return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent, encoding="utf-8"),
+        autoescape=True,
+        finalize=shown,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.tests["plot"] = lambda value: isinstance(value, Plot)
+    environment.tests["table"] = lambda value: isinstance(value, Table)
+    attribution = first(results, Attribution)
+    origins = [r.provenance for r in results if r.provenance is not None]
+    origin = next((o for o in origins if o.base and o.post), origins[0] if origins else None)
+    return environment.get_template("template.html").render(
+        title=title or _title(origin),
+        origin=origin,
+        sentence=summary_sentence(attribution) if attribution else _without_attribution(results),
+        notes=[str(note) for note in notes],
+        attribution=attribution,
+        glance=_glance(attribution) if attribution else [],
+        tasks=task_table(attribution) if attribution else None,
+        sections=_sections(results),
+        samples=[r for r in results if isinstance(r, Samples)],
+        has={
+            "weights": first(results, WeightChange) is not None,
+            "integrated": first(results, WeightIG) is not None,
+            "intervals": first(results, IntervalSweep) is not None,
+            "interpolation": first(results, Interpolation) is not None,
+        },
+        arguments=_arguments(results),
+        config=_yaml(config) if config else None,
+        plotly_js=get_plotlyjs(),
+    )
+
+
+def first(results: Sequence[Result], kind: type[R]) -> R | None:
+    """First result of a class; None where there is none."""
+    return next((result for result in results if isinstance(result, kind)), None)
+
+
+def _sections(results: Sequence[Result]) -> list[Section]:
+    return sections(
+        results,
+        attribution=first(results, Attribution),
+        change=first(results, WeightChange),
+        integrated=first(results, WeightIG),
+        sweep=first(results, IntervalSweep),
+        interpolation=first(results, Interpolation),
+    )
+
+
+def _title(origin: Provenance | None) -> str:
+    """Names of the models."""
+    if origin is None or origin.base is None or origin.post is None:
+        return "What post-training did to each layer"
+    return f"{_short(origin.base.name)} → {_short(origin.post.name)}"
+
+
+def _short(name: str) -> str:
+    """A model's name without the folders before it."""
+    return name if len(name) <= 60 else f"…{name[-59:]}"
+
+
+def _without_attribution(results: Sequence[Result]) -> str:
+    """The summary of a page on which no layer was moved."""
+    names = ", ".join(dict.fromkeys(type(result).__name__ for result in results))
+    return (
+        f"No layers were moved between base and post in this run, so this page cannot say which are corrupted or "
+        f"carry a skill. It shows: {names}."
+    )
+
+
+def _glance(attribution: Attribution) -> list[Glance]:
+    """Every layer's verdict as one mark."""
+    found = []
+    for i, kind in enumerate(attribution.kind):
+        if kind == "layer":
+            words = attribution.verdict[i].split("+")
+            found.append(
+                Glance(
+                    layer=int(attribution.layer[i].item()),
+                    mark="".join(MARKS.get(word, "?") for word in words),
+                    word=" and ".join(VERDICTS.get(word, word) for word in words),
+                    ground="both" if len(words) > 1 else words[0],
+                )
+            )
+    return found
+
+
+def _arguments(results: Sequence[Result]) -> list[tuple[str, str]]:
+    """Arguments of every result that has some, as indented JSON."""
+    return [
+        (
+            type(result).__name__,
+            json.dumps(result.provenance.arguments, indent=2, sort_keys=True, ensure_ascii=False),
+        )
+        for result in results
+        if result.provenance is not None and result.provenance.arguments
+    ]
+
+
+def _yaml(config: Mapping[str, object]) -> str:
+    """A flat mapping as YAML, of which every JSON value is a part."""
+    return "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False, default=str)}" for key, value in config.items())

@@ -1,0 +1,310 @@
+"""Named axes, read from annotations: checked, described, and turned into table columns."""
+
+import ast
+import functools
+import inspect
+import textwrap
+from dataclasses import dataclass, fields, is_dataclass
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+from jaxtyping import AbstractArray
+from torch import Tensor
+
+from elicit.results.errors import ResultError
+from elicit.results.provenance import Provenance
+from elicit.results.store import clean_text
+
+
+@dataclass(frozen=True)
+class ArrayField:
+    """One array of a result, at any depth of nested dataclasses."""
+
+    name: str
+    """Field name, dotted where it is nested."""
+    axes: tuple[str, ...]
+    """Names of its axes, in order."""
+    kinds: tuple[Any, ...]
+    """jaxtyping annotations it may satisfy, one per array type."""
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What the annotations of a result class say."""
+
+    arrays: tuple[ArrayField, ...]
+    """Arrays, in the order of declaration."""
+    labels: tuple[str, ...]
+    """Axes that a field of the same name labels."""
+    scalars: tuple[str, ...]
+    """Other fields, dotted where nested, that may hold a number or string."""
+
+
+def options(annotation: Any) -> tuple[Any, ...]:
+    """Members of a union, or the annotation alone; None is left out."""
+    if get_origin(annotation) in (Union, UnionType):
+        return tuple(part for part in get_args(annotation) if part is not type(None))
+    return (annotation,)
+
+
+def is_array(annotation: Any) -> bool:
+    """Whether an annotation is jaxtyping's, such as `Float[Tensor, "layer pos"]`."""
+    return isinstance(annotation, type) and issubclass(annotation, AbstractArray)
+
+
+def _axis_names(kind: Any) -> tuple[str, ...] | None:
+    """Axis names of one jaxtyping annotation; None where some axis has no name of its own."""
+    names = tuple(part.partition("=")[0] for part in kind.dim_str.split())
+    # "..." , "*batch", "#layer", "3", "_" and "layer+1" say a shape, and name no column.
+    return names if all(name.isidentifier() and name != "_" for name in names) else None
+
+
+@functools.cache
+def schema(cls: type) -> Schema:
+    """Arrays, labels and scalars of a result class.
+
+    Raises:
+        ResultError: An axis has no name, is named twice in one field, or shares its name with a
+            field that does not label it.
+    """
+    arrays: list[ArrayField] = []
+    scalars: list[str] = []
+    _walk(cls, cls, "", arrays, scalars)
+    used = {axis for array in arrays for axis in array.axes}
+    labels: list[str] = []
+    hints = get_type_hints(cls)
+    for name in sorted(used & {item.name for item in fields(cls)}):
+        array = next((array for array in arrays if array.name == name), None)
+        origins = {get_origin(option) for option in options(hints[name])}
+        if (array is None or array.axes != (name,)) and origins != {tuple}:
+            told = f"has the axes {array.axes}" if array else f"is a {hints[name]}"
+            raise ResultError(
+                f"{cls.__name__}.{name} is named like the axis {name!r} but {told}, so the table "
+                f"would have two columns {name!r}. Make it a 1-D array over {name!r} or a tuple, "
+                "which label the axis, or rename it."
+            )
+        labels.append(name)
+    return Schema(
+        arrays=tuple(arrays),
+        labels=tuple(labels),
+        scalars=tuple(name for name in scalars if name not in labels),
+    )
+
+
+def _walk(
+    cls: type, owner: type, prefix: str, arrays: list[ArrayField], scalars: list[str]
+) -> None:
+    """Collect the arrays and scalars of `owner`, which stands at `prefix` in `cls`."""
+    hints = get_type_hints(owner)
+    for item in fields(owner):
+        name = prefix + item.name
+        choices = options(hints[item.name])
+        kinds = tuple(choice for choice in choices if is_array(choice))
+        nested = [choice for choice in choices if isinstance(choice, type) and is_dataclass(choice)]
+        if kinds:
+            array = _array_field(cls, name, kinds, nested=bool(prefix))
+            if array:
+                arrays.append(array)
+        elif nested:
+            if nested[0] is not Provenance and nested[0] is not owner:
+                _walk(cls, nested[0], f"{name}.", arrays, scalars)
+        else:
+            scalars.append(name)
+
+
+def _array_field(
+    cls: type, name: str, kinds: tuple[Any, ...], *, nested: bool
+) -> ArrayField | None:
+    """Array field with its axes; None for a nested one that leaves its axes open."""
+    named = {_axis_names(kind) for kind in kinds}
+    axes = named.pop()
+    if axes is None and nested:
+        return None
+    if named or axes is None:
+        raise ResultError(
+            f'{cls.__name__}.{name} is annotated "{kinds[0].dim_str}", and every axis of a result '
+            "needs one name of its own to become a column of its table. Write it like "
+            '"layer pos", the same for each array type.'
+        )
+    if len(set(axes)) != len(axes):
+        raise ResultError(
+            f'{cls.__name__}.{name} is annotated "{kinds[0].dim_str}" and names an axis twice, so '
+            'its columns would collide. Name both, like "src_pos dest_pos".'
+        )
+    return ArrayField(name=name, axes=axes, kinds=kinds)
+
+
+def value_at(result: object, name: str) -> Any:
+    """Value of a dotted field; None where something on the way is None."""
+    value: Any = result
+    for part in name.split("."):
+        value = None if value is None else getattr(value, part)
+    return value
+
+
+def check(result: object) -> None:
+    """Hold every array of a result against its annotation and against the others.
+
+    Raises:
+        ResultError: A type, dtype or rank differs from the annotation, or two fields disagree on
+            the size of an axis.
+    """
+    cls = type(result)
+    told = schema(cls)
+    sizes: dict[str, tuple[int, str]] = {}
+    for array in told.arrays:
+        value = value_at(result, array.name)
+        if value is None:
+            continue
+        _check_kind(cls, array, value)
+        for axis, size in zip(array.axes, value.shape, strict=True):
+            _agree(cls, sizes, axis, int(size), array.name)
+    for axis in told.labels:
+        value = value_at(result, axis)
+        if isinstance(value, tuple):
+            _agree(cls, sizes, axis, len(value), axis)
+
+
+def _agree(cls: type, sizes: dict[str, tuple[int, str]], axis: str, size: int, field: str) -> None:
+    """Record the size of an axis, or hold it against the one already seen."""
+    seen, first = sizes.setdefault(axis, (size, field))
+    if seen != size:
+        raise ResultError(
+            f"{cls.__name__}.{first} has {seen} along {axis!r} and .{field} has {size}, so their "
+            f"values cannot stand in one table. Give both the same {axis!r}."
+        )
+
+
+def _check_kind(cls: type, array: ArrayField, value: Any) -> None:
+    """Hold one array's type, dtype and rank against its annotation."""
+    wanted = " or ".join(f"{kind.__name__}" for kind in array.kinds)
+    matching = [kind for kind in array.kinds if isinstance(value, kind.array_type)]
+    if not matching:
+        raise ResultError(
+            f"{cls.__name__}.{array.name} is a {type(value).__name__} and should be {wanted}, so "
+            "it has no axes to check. Pass an array of that type."
+        )
+    if len(value.shape) != len(array.axes):
+        raise ResultError(
+            f"{cls.__name__}.{array.name} has shape {tuple(value.shape)} and its axes are "
+            f"{array.axes}, so its values cannot be named. Pass one dimension per axis."
+        )
+    dtype = str(value.dtype).removeprefix("torch.")
+    if dtype.startswith("complex"):
+        raise ResultError(
+            f"{cls.__name__}.{array.name} is {dtype}, and tables hold real numbers only. Store its "
+            "real and imaginary parts, or its size and angle, as two fields."
+        )
+    known = [kind.dtypes for kind in matching]
+    if all(isinstance(dtypes, tuple | list) and dtype not in dtypes for dtypes in known):
+        raise ResultError(
+            f"{cls.__name__}.{array.name} has dtype {dtype} and should be {wanted}, so its values "
+            "are of another kind than its description says. Convert it before."
+        )
+
+
+def axis_sizes(result: object) -> dict[str, int]:
+    """Size of each axis that a present array has."""
+    sizes: dict[str, int] = {}
+    for array in schema(type(result)).arrays:
+        value = value_at(result, array.name)
+        if value is not None:
+            sizes.update(zip(array.axes, map(int, value.shape), strict=True))
+    return sizes
+
+
+def frame_axes(result: object) -> list[tuple[str, ...]]:
+    """Axes of each table a result needs: those that no other array's axes contain."""
+    present = [
+        array.axes
+        for array in schema(type(result)).arrays
+        if value_at(result, array.name) is not None
+    ]
+    kept: list[tuple[str, ...]] = []
+    for axes in present:
+        inside_other = any(set(axes) < set(other) for other in present)
+        if not inside_other and all(set(axes) != set(other) for other in kept):
+            kept.append(axes)
+    return kept or [()]
+
+
+def columns(
+    result: object, axes: tuple[str, ...], *, limit: int | None = None
+) -> dict[str, np.ndarray]:
+    """Columns of the long table over `axes`: first the axes, then every value that lives on them.
+
+    Args:
+        result: The result.
+        axes: Axes whose every combination is a row; the last one runs fastest.
+        limit: Most rows; None gives all.
+    """
+    told = schema(type(result))
+    sizes = axis_sizes(result)
+    shape = tuple(sizes[axis] for axis in axes)
+    n_rows = int(np.prod(shape, dtype=np.int64))
+    rows = np.arange(n_rows if limit is None else min(n_rows, limit))
+    places = np.unravel_index(rows, shape) if axes and n_rows else [rows] * len(axes)
+    index = dict(zip(axes, places, strict=True))
+    table: dict[str, np.ndarray] = {}
+    for axis in axes:
+        label = value_at(result, axis) if axis in told.labels else None
+        table[axis] = index[axis] if label is None else _flat(label)[index[axis]]
+    for array in told.arrays:
+        value = value_at(result, array.name)
+        if value is not None and array.name not in table and set(array.axes) <= set(axes):
+            picked = _flat(value)[tuple(index[axis] for axis in array.axes)]
+            table[array.name] = np.ascontiguousarray(np.broadcast_to(picked, rows.shape))
+    for name in told.scalars:
+        value = value_at(result, name)
+        if isinstance(value, bool | int | float | np.bool_ | np.number):
+            table[name] = np.full(rows.shape, value)
+        elif isinstance(value, str):
+            table[name] = np.full(rows.shape, clean_text(value), dtype=object)
+    return table
+
+
+def _flat(value: Any) -> np.ndarray:
+    """Numpy array with the values of a tensor, an array or a tuple of labels."""
+    if isinstance(value, np.ndarray):
+        return value.astype(np.float32) if value.dtype == np.float16 else value
+    if isinstance(value, Tensor):
+        value = value.detach().cpu()
+        # numpy has no bfloat16 and no 8-bit floats; float32 holds each of their values exactly.
+        short = value.dtype.is_floating_point and value.dtype.itemsize <= 2
+        return (value.float() if short else value).resolve_neg().numpy()
+    same = {type(item) for item in value}
+    if same in ({int}, {float}):
+        return np.array(value)
+    return np.array([clean_text(str(item)) for item in value], dtype=object)
+
+
+@functools.cache
+def descriptions(cls: type) -> dict[str, str]:
+    """Docstring under each field, by field name; empty where the source cannot be read."""
+    found: dict[str, str] = {}
+    for owner in reversed(cls.__mro__):
+        if is_dataclass(owner):
+            found.update(_own_descriptions(owner))
+    return found
+
+
+def _own_descriptions(cls: type) -> dict[str, str]:
+    """Docstrings under the fields that `cls` itself declares."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
+    except (OSError, TypeError, SyntaxError):
+        # Typed at a prompt: there is no source, and a result is as good without its captions.
+        return {}
+    body = next((node.body for node in tree.body if isinstance(node, ast.ClassDef)), [])
+    found: dict[str, str] = {}
+    for node, after in zip(body, body[1:], strict=False):
+        if (
+            isinstance(node, ast.AnnAssign)
+            and isinstance(node.target, ast.Name)
+            and isinstance(after, ast.Expr)
+            and isinstance(after.value, ast.Constant)
+            and isinstance(after.value.value, str)
+        ):
+            found[node.target.id] = inspect.cleandoc(after.value.value)
+    return found

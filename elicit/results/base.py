@@ -1,0 +1,290 @@
+"""Result: a frozen value that knows its axes, units and origin."""
+
+import hashlib
+import html
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from elicit.results import axes as axes_
+from elicit.results.codec import class_name, decode, encode, known_classes
+from elicit.results.errors import ResultError
+from elicit.results.folder import FORMAT, MANIFEST, TABLE, VALUES, read_folder, write_folder
+from elicit.results.provenance import Provenance
+from elicit.results.store import (
+    canonical_json,
+    clean_text,
+    digest_json,
+    disk_errors,
+    read_tensor_bytes,
+    tensor_bytes,
+)
+from elicit.results.table import parquet_bytes
+
+if TYPE_CHECKING:
+    import pandas
+
+_HTML_ROWS = 8
+
+R = TypeVar("R", bound="Result")
+
+_registry: dict[str, type["Result"]] = {}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Result:
+    """What a question answers: numbers on named axes, with their origin.
+
+    Subclasses are dataclasses with the same three flags. The axes string of an array's annotation
+    is checked, names the columns of the table and the axes of a plot; a field named like an axis
+    labels it; the string under a field describes it. A subclass that defines `__post_init__`
+    calls this one's first.
+
+    Raises:
+        ResultError: An array disagrees with its annotation or with another field.
+    """
+
+    provenance: Provenance | None = None
+    """Models, versions, seed and arguments that gave these values."""
+
+    def __init_subclass__(cls) -> None:
+        """Register the class under its qualified name, the only way a file can reach it."""
+        super().__init_subclass__()
+        own = cls.__dict__.get("__annotations__", {})
+        taken = sorted(name for name in own if name in _METHODS)
+        if taken:
+            raise TypeError(
+                f"{cls.__name__}.{taken[0]} hides a method of every result. Rename the field."
+            )
+        if "__repr__" not in cls.__dict__:
+            # @dataclass would write one that prints every number.
+            cls.__repr__ = Result.__repr__
+        _registry[class_name(cls)] = cls
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that disagree with their annotations or with each other."""
+        axes_.check(self)
+
+    @classmethod
+    def axes(cls) -> dict[str, tuple[str, ...]]:
+        """Axis names of each array field, in order of declaration; nested fields are dotted."""
+        return {array.name: array.axes for array in axes_.schema(cls).arrays}
+
+    @classmethod
+    def describe(cls) -> dict[str, str]:
+        """Description of each field, from the string under it; fields without one are left out."""
+        return dict(axes_.descriptions(cls))
+
+    def frames(self) -> dict[tuple[str, ...], "pandas.DataFrame"]:
+        """Long tables, one for each set of axes that no other field's axes contain.
+
+        Each row is a point of the joint axes. A field on fewer axes is repeated along the others.
+        """
+        import pandas
+
+        return {
+            axes: pandas.DataFrame(axes_.columns(self, axes)) for axes in axes_.frame_axes(self)
+        }
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Long table over the most axes; the first declared where two have as many.
+
+        Fields on other axes are in `frames`.
+        """
+        import pandas
+
+        return pandas.DataFrame(axes_.columns(self, self._widest()))
+
+    def figure(self) -> Any:
+        """Plotly figure of the result; subclasses that have one override this.
+
+        Raises:
+            ResultError: This class has no figure.
+        """
+        raise ResultError(
+            f"{type(self).__name__} has no figure of its own. Plot the columns of to_frame(): "
+            f"{', '.join(axes_.columns(self, self._widest(), limit=0))}."
+        )
+
+    def save(self, folder: Path | str) -> Path:
+        """Write `values.safetensors`, `table.parquet` and `result.json` into a folder.
+
+        Equal results give equal bytes. `result.json` is written last: a folder without one holds no
+        result.
+
+        Args:
+            folder: Made if it is not there; a result in it is replaced.
+
+        Returns:
+            The folder.
+
+        Raises:
+            ResultError: A field cannot be stored, or the folder cannot be written.
+        """
+        folder = Path(folder)
+        arrays: dict[str, Any] = {}
+        values = {
+            item.name: encode(getattr(self, item.name), item.name, arrays)
+            for item in fields(self)
+            if item.init and item.name != "provenance"
+        }
+        name = class_name(type(self))
+        files = {
+            VALUES: tensor_bytes(arrays, {"class": name}),
+            TABLE: parquet_bytes(axes_.columns(self, self._widest()), self.describe()),
+        }
+        manifest: dict[str, object] = {
+            "format": FORMAT,
+            "class": name,
+            "title": self._title(),
+            "schema": self._told(),
+            "values": values,
+            "provenance": self.provenance and self.provenance.to_json(),
+            "files": {file: hashlib.sha256(data).hexdigest() for file, data in files.items()},
+        }
+        manifest["digest"] = digest_json(manifest)
+        files[MANIFEST] = canonical_json(manifest)
+        with disk_errors(folder, ResultError):
+            write_folder(folder, files)
+        return folder
+
+    @classmethod
+    def load(cls: type[R], folder: Path | str) -> R:
+        """Read a result of this class, every file checked by its digest.
+
+        Raises:
+            ResultError: A file is missing, truncated, altered or foreign, or holds another class.
+        """
+        folder = Path(folder)
+        manifest, values = read_folder(folder)
+        name = str(manifest["class"])
+        found = _registry.get(name)
+        if found is None or not issubclass(found, cls):
+            raise ResultError(
+                f"{folder} holds a {name} and {class_name(cls)} was asked for, so its fields would "
+                "be misread. Call load_result, or load with the class that wrote it."
+            )
+        return _build(found, folder, manifest, values)
+
+    def _widest(self) -> tuple[str, ...]:
+        """Axes of the main table."""
+        return max(axes_.frame_axes(self), key=len)
+
+    @classmethod
+    def _title(cls) -> str:
+        """First line of the class's docstring."""
+        own = cls.__dict__.get("__doc__") or ""
+        # @dataclass writes a signature where there is no docstring; that says nothing here.
+        return "" if own.startswith(f"{cls.__name__}(") else own.strip().partition("\n")[0]
+
+    def _told(self) -> dict[str, object]:
+        """Axes, dtype, shape and description of each field, for readers without this library."""
+        told: dict[str, dict[str, object]] = {
+            item.name: {"description": self.describe().get(item.name, "")}
+            for item in fields(self)
+            if item.init and item.name != "provenance"
+        }
+        for name, names in self.axes().items():
+            value = axes_.value_at(self, name)
+            if value is not None:
+                entry = told.setdefault(name, {"description": ""})
+                dtype = str(value.dtype).removeprefix("torch.")
+                entry |= {"axes": list(names), "dtype": dtype, "shape": list(value.shape)}
+        return dict(told)
+
+    def __repr__(self) -> str:
+        """Class, axes with their sizes, and title; never the numbers."""
+        sizes = axes_.axis_sizes(self)
+        arrays = [
+            f"{name}[{', '.join(f'{axis} {sizes[axis]}' for axis in names)}]"
+            for name, names in self.axes().items()
+            if axes_.value_at(self, name) is not None
+        ]
+        title = self._title()
+        return f"<{' '.join([type(self).__name__, *arrays])}{title and f': {title}'}>"
+
+    def _repr_html_(self) -> str:
+        """Title, first rows of the table and what each field means; text is escaped."""
+        names = self._widest()
+        table = axes_.columns(self, names, limit=_HTML_ROWS)
+        sizes = axes_.axis_sizes(self)
+        n_rows = int(np.prod([sizes[name] for name in names], dtype=np.int64))
+        head = "".join(f"<th>{_escape(name)}</th>" for name in table)
+        rows = "".join(
+            f"<tr>{''.join(f'<td>{_escape(_cell(value))}</td>' for value in row)}</tr>"
+            for row in zip(*table.values(), strict=True)
+        )
+        described = "".join(
+            f"<dt>{_escape(name)}</dt><dd>{_escape(text)}</dd>"
+            for name, text in self.describe().items()
+        )
+        return (
+            f"<div><p><b>{_escape(type(self).__name__)}</b> {_escape(self._title())}</p>"
+            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+            f"<p>{min(n_rows, _HTML_ROWS)} of {n_rows} rows</p><dl>{described}</dl></div>"
+        )
+
+
+_METHODS = frozenset(name for name in vars(Result) if not name.startswith("__")) - {"provenance"}
+
+
+def load_result(folder: Path | str) -> Result:
+    """Read whatever result a folder holds, as the class that wrote it.
+
+    Raises:
+        ResultError: A file is missing, truncated, altered or foreign, or the class that wrote it is
+            not imported; a name found in a file is never imported.
+    """
+    folder = Path(folder)
+    manifest, values = read_folder(folder)
+    name = str(manifest["class"])
+    if name not in _registry:
+        module = name.rpartition(".")[0]
+        raise ResultError(
+            f"{folder} holds a {name}, which is not imported, and files must not choose what is. "
+            f"Import {module} first if you trust it."
+        )
+    return _build(_registry[name], folder, manifest, values)
+
+
+def _build(cls: type[R], folder: Path, manifest: dict[str, Any], data: bytes) -> R:
+    """Result from its checked files."""
+    values: dict[str, Any] = manifest["values"]
+    settable = {item.name: item for item in fields(cls) if item.init and item.name != "provenance"}
+    needed = {
+        name
+        for name, item in settable.items()
+        if item.default is MISSING and item.default_factory is MISSING
+    }
+    if not needed <= set(values) <= set(settable):
+        raise ResultError(
+            f"{folder} has the fields {sorted(values)} and {class_name(cls)} has "
+            f"{sorted(settable)}, so it was written by another version of elicit. Load it with "
+            "that version or make the result anew."
+        )
+    try:
+        arrays, _ = read_tensor_bytes(data)
+        known = known_classes(cls)
+        built = {name: decode(value, arrays, known) for name, value in values.items()}
+        origin = manifest["provenance"]
+        return cls(provenance=origin and Provenance.from_json(origin), **built)
+    except ResultError as error:
+        raise ResultError(
+            f"{folder} cannot be read as {class_name(cls)}: {error}. Load it with the version of "
+            "elicit that wrote it or make the result anew."
+        ) from error
+
+
+def _escape(text: str) -> str:
+    """Text that a page shows as it is, whatever a model wrote."""
+    return html.escape(clean_text(text))
+
+
+def _cell(value: object) -> str:
+    """One table cell in few characters."""
+    if isinstance(value, float | np.floating):
+        return f"{value:.4g}"
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"

@@ -1,0 +1,156 @@
+"""What every figure shares: one plain style, marks told apart without colour, text that stays text."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from elicit.results.store import clean_text
+
+INK, MUTED, FAINT, RULE = "#1f2328", "#6e7781", "#a8b0b8", "#e4e7ea"
+BLUE, VERMILION = "#0072b2", "#d55e00"
+"""The pair of Okabe & Ito's colours that stays apart for every kind of colour blindness."""
+WARM, COOL, BOTH = "#fbe6d8", "#dff0ea", "#ece4ee"
+"""Grounds behind layers that are corrupted, carry the skill, or both."""
+DIVERGING = ((0.0, "#b35806"), (0.25, "#fdb863"), (0.5, "#f7f7f7"), (0.75, "#92a8d1"), (1.0, "#2b5c9e"))
+"""Orange below 0, blue above, near white at 0."""
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+# Marks of the bidirectional algorithm, separators and the byte order mark act without being seen.
+_UNSEEN = {0x61C, 0x200E, 0x200F, 0x2028, 0x2029, 0xFEFF} | {*range(0x202A, 0x202F)}
+_UNSEEN |= {*range(0x2066, 0x206A), *range(0xFFF9, 0xFFFC)} | {*range(0x80, 0xA0), 0x7F}
+_UNSEEN |= {*range(0x20)} - {0x09, 0x0A}
+_SHOWN = {code: chr(code).encode("unicode_escape").decode("ascii") for code in sorted(_UNSEEN)}
+
+
+def visible(text: str) -> str:
+    r"""Text in which nothing acts unseen: control and direction characters become their escapes.
+
+    Args:
+        text: Any text, also with lone surrogates.
+
+    >>> visible("a\x00b")
+    'a\\x00b'
+    """
+    return clean_text(text).translate(_SHOWN)
+
+
+def label(text: object, limit: int = 60) -> str:
+    """Text as plotly shows it literally, on one line: plotly reads tags and entities in labels.
+
+    Args:
+        text: Anything that has a string form.
+        limit: Most characters; the rest becomes an ellipsis.
+
+    >>> label("<b>3 & 4</b>")
+    '&lt;b&gt;3 &amp; 4&lt;/b&gt;'
+    """
+    line = " ".join(visible(str(text)).split())
+    line = line if len(line) <= limit else f"{line[: limit - 1]}…"
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def number(value: float, *, sign: bool = False, digits: int = 3) -> str:
+    """Number in few characters: an exact 0 says so, what was not run is a dash.
+
+    Args:
+        value: Any float.
+        sign: Whether a plus is written.
+        digits: Decimals of a number near 1; large and tiny ones keep three significant digits.
+
+    >>> number(0.0), number(0.41234, sign=True), number(-0.00012), number(float("nan"))
+    ('0', '+0.412', '−0.00012', '–')
+    """
+    if math.isnan(value):
+        return "–"
+    if value == 0:
+        return "0"
+    mark = "−" if value < 0 else "+" if sign else ""
+    size = abs(value)
+    if math.isinf(size):
+        return f"{mark}∞"
+    if round(size, digits) == 0:
+        return f"{mark}{size:.2g}"
+    return f"{mark}{size:.{digits}f}" if size < 1000 else f"{mark}{size:.3g}"
+
+
+def interval(value: float, low: float, high: float, *, digits: int = 3) -> str:
+    """Effect with its interval, `+0.412 [0.350, 0.471]`.
+
+    Args:
+        value: Effect.
+        low: Lower end.
+        high: Upper end.
+        digits: Decimals of a number near 1.
+    """
+    if math.isnan(low) or math.isnan(high):
+        return _fixed(value, "+", digits)
+    return f"{_fixed(value, '+', digits)} [{_fixed(low, '', digits)}, {_fixed(high, '', digits)}]"
+
+
+def _fixed(value: float, sign: str, digits: int) -> str:
+    """Number with fixed decimals, so that columns line up; only an exact 0 is a bare 0."""
+    if value == 0 or not math.isfinite(value) or abs(value) >= 1000:
+        return number(value, sign=bool(sign))
+    return f"{value:{sign}.{digits}f}".replace("-", "−")
+
+
+def plain_numbers(values: Sequence[float]) -> list[float | None]:
+    """Numbers as a figure stores them; what is no number is left out of the drawing.
+
+    Args:
+        values: Any floats.
+    """
+    return [value if math.isfinite(value) else None for value in values]
+
+
+def style(figure: Any, height: int) -> Any:
+    """Give a plotly figure the common look and return it.
+
+    Args:
+        figure: Plotly figure.
+        height: Pixels.
+    """
+    figure.update_layout(
+        template="none",
+        height=height,
+        margin={"l": 64, "r": 16, "t": 56, "b": 48},
+        font={"family": FONT, "size": 13, "color": INK},
+        paper_bgcolor="white",
+        plot_bgcolor="white",
+        hovermode="closest",
+        hoverlabel={"bgcolor": "white", "bordercolor": FAINT, "font": {"color": INK, "size": 13}},
+        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom"},
+        showlegend=True,
+    )
+    title = {"font": {"size": 12, "color": MUTED}, "standoff": 6}
+    figure.update_xaxes(
+        showgrid=False, zeroline=False, linecolor=FAINT, ticks="outside", tickcolor=FAINT, ticklen=4, title=title
+    )
+    figure.update_yaxes(gridcolor=RULE, zeroline=False, linecolor=FAINT, automargin=True, title=title)
+    return figure
+
+
+def heading(figure: Any, text: str, row: int, col: int = 1) -> None:
+    """Write a panel's title above its left edge.
+
+    Args:
+        figure: Plotly figure made of subplots.
+        text: Already fit for plotly, see `label`.
+        row: Panel's row, from 1.
+        col: Panel's column, from 1.
+    """
+    axis = next(figure.select_xaxes(row=row, col=col))
+    side = next(figure.select_yaxes(row=row, col=col))
+    figure.add_annotation(
+        text=text,
+        x=axis.domain[0],
+        y=side.domain[1],
+        xref="paper",
+        yref="paper",
+        xanchor="left",
+        yanchor="bottom",
+        yshift=3,
+        showarrow=False,
+        align="left",
+        font={"size": 13, "color": INK},
+    )

@@ -1,0 +1,30 @@
+"""Tables as parquet: the same bytes for the same columns, in every process."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from elicit.results.store import clean_text
+
+
+def parquet_bytes(table: Mapping[str, np.ndarray], described: Mapping[str, str]) -> bytes:
+    """Parquet file of some columns, each with its description in the file's schema.
+
+    Args:
+        table: Columns of one length; objects are strings.
+        described: Description by column name; columns without one are written without.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    arrays, columns = [], []
+    for name, values in table.items():
+        array = pyarrow.array(values.tolist() if values.dtype == object else values)
+        told = {"description": clean_text(described[name])} if name in described else None
+        arrays.append(array)
+        columns.append(pyarrow.field(name, array.type, metadata=told))
+    # Built from arrays, not from pandas, whose metadata would name its version in every file.
+    made = pyarrow.Table.from_arrays(arrays, schema=pyarrow.schema(columns))
+    sink = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(made, sink, compression="zstd", version="2.6")
+    return sink.getvalue().to_pybytes()

@@ -1,0 +1,114 @@
+"""How much of the gap between base and post something closes."""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from elicit.results import ElicitError
+from elicit.stats import _checks
+from elicit.stats._resampling import bootstrap_t, mid_quantile, standard_error
+from elicit.stats.interval import Interval
+
+
+class NoGapError(ElicitError, ValueError):
+    """Base and post do not differ measurably, so no share of their gap is defined."""
+
+
+def gap_share(
+    score: ArrayLike,
+    base: ArrayLike,
+    post: ArrayLike,
+    *,
+    level: float = 0.95,
+    method: Literal["fieller", "bootstrap"] = "fieller",
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """Share of the gap from base to post that a score recovers: 0 none, 1 all, never clipped.
+
+    The share r and its interval hold every r for which the mean of (score - base) - r·(post - base)
+    over problems is not distinguishable from 0. The interval need not be symmetric, and it stays
+    right where the gap is only just measurable.
+
+    Args:
+        score: Score of each problem under what is being judged, any unit.
+        base: Score of the base model on the same problems, in the same order.
+        post: Score of the post-trained model on the same problems, in the same order.
+        level: Coverage, in (0, 1).
+        method: Critical value from the t distribution ("fieller") or, for skewed scores, from a
+            bootstrap over problems ("bootstrap").
+        n_resamples: Resamples of the bootstrap, at least 100.
+        seed: Seed of the bootstrap; the "fieller" interval does not depend on it.
+
+    Raises:
+        NoGapError: The interval of the gap itself holds 0.
+        ValueError: The columns cannot be paired or averaged, or an option is out of range.
+
+    Source: Fieller 1954; Hwang 1995 for the bootstrapped critical value.
+    """
+    s, b, t = (
+        _checks.column(values, name=name)
+        for values, name in ((score, "score"), (base, "base"), (post, "post"))
+    )
+    _checks.same_length(b, s, names=("base", "score"))
+    _checks.same_length(b, t, names=("base", "post"))
+    level = _checks.fraction(level, name="level")
+    n = len(b)
+    gain, gap = s - b, t - b
+    mean_gap = float(gap.mean())
+    gap_error = float(standard_error((gap - mean_gap)[:, None])[0]) if np.ptp(gap) else 0.0
+    share = float(gain.mean()) / mean_gap if mean_gap else np.nan
+    rest = gain - share * gap
+    critical = _critical(
+        [gap - mean_gap, rest] if mean_gap else [gap],
+        level=level,
+        method=method,
+        n_resamples=n_resamples,
+        seed=seed,
+    )
+    half = critical * gap_error
+    if abs(mean_gap) <= half:
+        raise NoGapError(
+            f"base scores {b.mean():.4g} and post {t.mean():.4g} on {n} problems, and the "
+            f"{level:.0%} interval of the gap, {mean_gap:.4g} [{mean_gap - half:.4g}, "
+            f"{mean_gap + half:.4g}], holds 0, so a share of it could be any number. Use more "
+            "problems, or problems on which base and post differ."
+        )
+    # With r = share + step the condition is quadratic in the step. Its discriminant is a sum of
+    # squares, so a rest of exactly 0 (score equal to post, or to base) gives an exact point.
+    rest_error = float(standard_error(rest[:, None])[0])
+    product = float(np.mean((gap - mean_gap) * rest)) / (n - 1)
+    room = mean_gap**2 - half**2
+    middle = -(critical**2) * product / room
+    reach = np.sqrt(middle**2 + (critical * rest_error) ** 2 / room)
+    return Interval(
+        value=share,
+        low=share + middle - reach,
+        high=share + middle + reach,
+        level=level,
+        n=n,
+        method="fieller" if method == "fieller" else "fieller, bootstrap-t",
+    )
+
+
+def _critical(
+    columns: list[np.ndarray], *, level: float, method: str, n_resamples: int, seed: int
+) -> float:
+    if method == "fieller":
+        from scipy.special import stdtrit
+
+        return float(stdtrit(len(columns[0]) - 1, (1 + level) / 2))
+    if method != "bootstrap":
+        raise ValueError(
+            f"method is {method!r}, and only 'fieller' and 'bootstrap' are known, so no interval "
+            "was made. Pass one of the two."
+        )
+    n_resamples = _checks.resamples(n_resamples)
+    varying = [column for column in columns if np.ptp(column) > 0]
+    if not varying:
+        return 0.0
+    # The larger of the two: the gap must be measurable at the same critical value as the rest, or
+    # the interval would have no end.
+    t = bootstrap_t(np.stack(varying, axis=1), n_resamples, seed=seed)
+    return float(mid_quantile(t, level).max())

@@ -1,0 +1,63 @@
+"""Tasks: problems with their answers, and how right a model is on them.
+
+`load_task` reads problems; `check` grades what a model wrote; `encode_forced` and `score_forced`
+ask how probable it finds each answer without letting it write.
+"""
+
+from elicit.tasks.answers import parse_number, same_answer
+from elicit.tasks.encoding import ForcedBatch, ForcedRows, encode_forced
+from elicit.tasks.extraction import (
+    AfterMarker,
+    Extractor,
+    Graded,
+    after_marker,
+    boxed,
+    check,
+    default_extractor,
+    extractor,
+    last_candidate,
+    last_number,
+    math_verify,
+    ungradable,
+)
+from elicit.tasks.faults import Fault, TaskError
+from elicit.tasks.jsonl import load_task, save_task
+from elicit.tasks.problems import Problem, Task
+from elicit.tasks.scoring import (
+    ForcedScores,
+    ReadScores,
+    read_scores,
+    reduce_scores,
+    score_forced,
+)
+
+__all__ = [
+    "AfterMarker",
+    "Extractor",
+    "Fault",
+    "ForcedBatch",
+    "ForcedRows",
+    "ForcedScores",
+    "Graded",
+    "Problem",
+    "ReadScores",
+    "Task",
+    "TaskError",
+    "after_marker",
+    "boxed",
+    "check",
+    "default_extractor",
+    "encode_forced",
+    "extractor",
+    "last_candidate",
+    "last_number",
+    "load_task",
+    "math_verify",
+    "parse_number",
+    "read_scores",
+    "reduce_scores",
+    "same_answer",
+    "save_task",
+    "score_forced",
+    "ungradable",
+]

@@ -1,0 +1,305 @@
+"""Teacher forcing as few forwards as possible: which rows to run, and what to read from them.
+
+The log-probability of a written answer is a sum of reads: one token at one position of one row. The
+rows are the distinct sequences that all reads of a task need, and a row that is the beginning of
+another one of the same problem is read from that. So twenty candidates of one token each cost one
+row and twenty reads.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from elicit.tasks.faults import Fault, TaskError, shown
+from elicit.tasks.problems import Problem, Task
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ForcedBatch:
+    """Rows to run in one forward, and the positions at which their logits are needed."""
+
+    row: Int[Tensor, " batch"]
+    """Place of each row in the `ForcedRows` it comes from."""
+    ids: Int[Tensor, "batch pos"]
+    """Token ids, padded on the right to the longest row of the batch."""
+    mask: Int[Tensor, "batch pos"]
+    """1 at a token, 0 at padding."""
+    position_ids: Int[Tensor, "batch pos"]
+    """0, 1, 2, ... in each row; padding repeats the last."""
+    slot_row: Int[Tensor, " slot"]
+    """Row, within the batch, of each position whose logits are needed; a slot is needed once."""
+    slot_pos: Int[Tensor, " slot"]
+    """The position itself; its logits predict the token after it."""
+    read_slot: Int[Tensor, " read"]
+    """Slot from which each read is taken; never falls from one read to the next."""
+    read_token: Int[Tensor, " read"]
+    """Token id whose probability is read there."""
+
+    def to(self, device: torch.device | str) -> "ForcedBatch":
+        """The batch with all its tensors on `device`."""
+        return ForcedBatch(**{name: value.to(device) for name, value in vars(self).items()})
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ForcedRows:
+    """Token rows of a task and the reads that make up the log-probability of every item.
+
+    An item is one candidate of one problem, or the answer of a problem without candidates.
+    """
+
+    ids: Int[Tensor, "row pos"]
+    """Token ids, padded on the right; the longest rows come first."""
+    mask: Int[Tensor, "row pos"]
+    """1 at a token, 0 at padding."""
+    length: Int[Tensor, " row"]
+    """Tokens of each row."""
+    problem: Int[Tensor, " row"]
+    """Place in the task of the problem that each row belongs to."""
+    read_row: Int[Tensor, " read"]
+    """Row of each read; never falls from one read to the next."""
+    read_pos: Int[Tensor, " read"]
+    """Position whose logits are read; they predict the token after it."""
+    read_token: Int[Tensor, " read"]
+    """Token id whose log-probability is read."""
+    read_item: Int[Tensor, " read"]
+    """Item to whose log-probability the read is added."""
+    item_problem: Int[Tensor, " item"]
+    """Place in the task of each item's problem; never falls."""
+    item_candidate: Int[Tensor, " item"]
+    """Place among the problem's candidates; 0 for the answer of a problem without."""
+    item_is_answer: Bool[Tensor, " item"]
+    """Whether the item is the right answer; exactly one a problem is."""
+    item_start: Int[Tensor, " item"]
+    """Position of the first token scored, the same for all items of a problem."""
+    item_length: Int[Tensor, " item"]
+    """Tokens scored."""
+    has_candidates: Bool[Tensor, " problem"]
+    """Whether the problem is a choice among candidates."""
+    problem_id: tuple[str, ...]
+    """Id of each problem, in the order of the task."""
+    task_digest: str
+    """Digest of the task that was encoded."""
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens in all rows, padding excluded: what one forward over everything costs."""
+        return int(self.length.sum())
+
+    def batches(self, max_tokens: int) -> tuple[ForcedBatch, ...]:
+        """The rows in batches of about equal length, the longest first.
+
+        The reads of the batches, one batch after the other, are the reads of the rows in order.
+
+        Args:
+            max_tokens: Most tokens in a batch, padding included, at least 1; a row longer than
+                that is a batch of its own.
+
+        Raises:
+            ValueError: `max_tokens` is below 1.
+        """
+        if max_tokens < 1:
+            raise ValueError(f"max_tokens is {max_tokens}, and a batch holds at least 1 token.")
+        lengths = self.length.tolist()
+        cuts = [0]
+        while cuts[-1] < len(lengths):
+            cuts.append(min(cuts[-1] + max(1, max_tokens // lengths[cuts[-1]]), len(lengths)))
+        return tuple(self._batch(low, high) for low, high in zip(cuts, cuts[1:], strict=False))
+
+    def _batch(self, low: int, high: int) -> ForcedBatch:
+        longest = int(self.length[low])
+        mask = self.mask[low:high, :longest].contiguous()
+        inside = (self.read_row >= low) & (self.read_row < high)
+        places = torch.stack([self.read_row[inside] - low, self.read_pos[inside]], dim=1)
+        slots, read_slot = torch.unique(places, dim=0, return_inverse=True)
+        return ForcedBatch(
+            row=torch.arange(low, high),
+            ids=self.ids[low:high, :longest].contiguous(),
+            mask=mask,
+            position_ids=(mask.cumsum(dim=1) - 1).clamp(min=0),
+            slot_row=slots[:, 0].contiguous(),
+            slot_pos=slots[:, 1].contiguous(),
+            read_slot=read_slot,
+            read_token=self.read_token[inside],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Item:
+    problem: int
+    candidate: int
+    is_answer: bool
+    tokens: tuple[int, ...]
+    start: int
+
+
+def encode_forced(
+    task: Task,
+    encode_text: Callable[[str], list[int]],
+    pad_id: int,
+    *,
+    n_positions: int | None,
+    end: str = "",
+    unk_id: int | None = None,
+) -> ForcedRows:
+    r"""Rows and reads with which a model's probability of every answer of a task is scored.
+
+    The text of an item is the prompt, a space unless the prompt ends in white space, the candidate,
+    and `end`. It is tokenised whole, so that its tokens are those a reader of the text would see.
+    Scored is everything after the tokens that the prompt alone and the texts of all items of the
+    problem have in common. Where no token crosses the end of the prompt, that is the candidate;
+    where one does, the tokens of the prompt from there on are scored too, for every candidate of
+    the problem, so that all of them answer to the same context.
+
+    Args:
+        task: Problems to score.
+        encode_text: Token ids of a text, with the leading special tokens that the model expects
+            and no closing ones.
+        pad_id: Token id for padding; never read and never attended to.
+        n_positions: Longest row that the model can run, tokens; None for no limit.
+        end: Text that closes an answer and is scored with it. Needed where one candidate's tokens
+            begin another's (1 and 12, digit by digit): unclosed, the shorter can never be the less
+            probable one.
+        unk_id: Token id that stands for whatever the tokenizer does not know; a problem that holds
+            it is refused. None where the tokenizer knows every text.
+
+    Raises:
+        TaskError: A problem does not fit into the model, or its tokens cannot tell its candidates
+            apart; `faults` names every such problem.
+
+    Source: Full string tokenised, then sliced at the boundary; tokens before the boundary are
+    scored only where tokenisation of the prompt and of the whole text disagree.
+    """
+    wrong: list[Fault] = []
+    items: list[_Item] = []
+    for place, problem in enumerate(task.problems):
+        found = _items(place, problem, encode_text, end)
+        faults = _faults(problem, found, n_positions, unk_id)
+        wrong += [
+            Fault(where=f"problem {shown(problem.id)}", what=what, fix=fix) for what, fix in faults
+        ]
+        items += found
+    if wrong:
+        n_bad = len({fault.where for fault in wrong})
+        raise TaskError(
+            f"{n_bad} of the {len(task)} problems of task {shown(task.name)} cannot be scored, so "
+            "nothing was run:",
+            wrong,
+        )
+    return _rows(task, items, pad_id)
+
+
+def _items(
+    place: int, problem: Problem, encode_text: Callable[[str], list[int]], end: str
+) -> list[_Item]:
+    separator = "" if problem.prompt[-1].isspace() else " "
+    answers = (problem.answer,) if problem.candidates is None else problem.candidates
+    texts = [f"{problem.prompt}{separator}{answer}{end}" for answer in answers]
+    prompt = tuple(int(token) for token in encode_text(problem.prompt))
+    tokens = [tuple(int(token) for token in encode_text(text)) for text in texts]
+    start = min(_n_common(prompt, whole) for whole in tokens)
+    return [
+        _Item(
+            problem=place,
+            candidate=candidate,
+            is_answer=answer == problem.answer,
+            tokens=whole,
+            start=start,
+        )
+        for candidate, (answer, whole) in enumerate(zip(answers, tokens, strict=True))
+    ]
+
+
+def _n_common(left: Sequence[int], right: Sequence[int]) -> int:
+    for place, (one, other) in enumerate(zip(left, right, strict=False)):
+        if one != other:
+            return place
+    return min(len(left), len(right))
+
+
+def _faults(
+    problem: Problem, items: Sequence[_Item], n_positions: int | None, unk_id: int | None
+) -> Iterator[tuple[str, str]]:
+    names = (problem.answer,) if problem.candidates is None else problem.candidates
+    if items[0].start == 0:
+        yield (
+            "no token stands before the answer, so there is no prediction of its first one",
+            "Begin the prompt with a token that the answer leaves as it is, such as BOS",
+        )
+    longest = max(len(item.tokens) for item in items) - 1
+    if n_positions is not None and longest > n_positions:
+        yield (
+            f"it needs {longest} tokens, and the model has {n_positions} positions",
+            "Shorten the prompt, or leave the problem out",
+        )
+    unknown = [n for n, item in zip(names, items, strict=True) if unk_id in item.tokens]
+    if unk_id is not None and unknown:
+        yield (
+            f"the tokenizer does not know some word of its prompt or of {shown(unknown[0])} and "
+            f"reads it as token {unk_id}",
+            "Use the words the model was trained on, or leave the problem out",
+        )
+        return  # candidates that are all unknown are alike for that reason alone
+    # In order, a sequence that begins another one stands directly before some such sequence.
+    ordered = sorted(zip(names, items, strict=True), key=lambda pair: pair[1].tokens)
+    for name, item in ordered:
+        if len(item.tokens) <= item.start:
+            yield (f"{shown(name)} adds no token to the prompt", "Give an answer that can be read")
+            return
+    for (name, item), (other, longer) in zip(ordered, ordered[1:], strict=False):
+        if item.tokens == longer.tokens:
+            yield (
+                f"candidates {shown(name)} and {shown(other)} have the same tokens",
+                "Keep one: no model can tell them apart",
+            )
+        elif longer.tokens[: len(item.tokens)] == item.tokens:
+            yield (
+                f"the tokens of candidate {shown(name)} begin those of {shown(other)}, which could "
+                "then never be the more probable one",
+                r"Pass an end that closes an answer, such as end='\n'",
+            )
+
+
+def _rows(task: Task, items: Sequence[_Item], pad_id: int) -> ForcedRows:
+    inputs = sorted({(item.problem, item.tokens[:-1]) for item in items})
+    # In order, a row that begins another one of its problem stands directly before such a row.
+    kept: list[tuple[int, tuple[int, ...]]] = []
+    home: dict[tuple[int, tuple[int, ...]], tuple[int, tuple[int, ...]]] = {}
+    for entry in reversed(inputs):
+        if kept and kept[-1][0] == entry[0] and kept[-1][1][: len(entry[1])] == entry[1]:
+            home[entry] = kept[-1]
+        else:
+            kept.append(entry)
+            home[entry] = entry
+    kept.sort(key=lambda entry: (-len(entry[1]), entry))
+    row_of = {entry: row for row, entry in enumerate(kept)}
+    reads = sorted(
+        (row_of[home[item.problem, item.tokens[:-1]]], pos - 1, item.tokens[pos], place)
+        for place, item in enumerate(items)
+        for pos in range(item.start, len(item.tokens))
+    )
+    length = torch.tensor([len(tokens) for _, tokens in kept])
+    ids = torch.full((len(kept), int(length.max())), pad_id)
+    for row, (_, tokens) in enumerate(kept):
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+    read_row, read_pos, read_token, read_item = torch.tensor(reads).unbind(dim=1)
+    return ForcedRows(
+        ids=ids,
+        mask=(torch.arange(ids.shape[1]) < length[:, None]).long(),
+        length=length,
+        problem=torch.tensor([problem for problem, _ in kept]),
+        read_row=read_row.contiguous(),
+        read_pos=read_pos.contiguous(),
+        read_token=read_token.contiguous(),
+        read_item=read_item.contiguous(),
+        item_problem=torch.tensor([item.problem for item in items]),
+        item_candidate=torch.tensor([item.candidate for item in items]),
+        item_is_answer=torch.tensor([item.is_answer for item in items]),
+        item_start=torch.tensor([item.start for item in items]),
+        item_length=torch.tensor([len(item.tokens) - item.start for item in items]),
+        has_candidates=torch.tensor([p.candidates is not None for p in task.problems]),
+        problem_id=tuple(problem.id for problem in task.problems),
+        task_digest=task.digest,
+    )

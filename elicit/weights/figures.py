@@ -1,0 +1,173 @@
+"""Pictures of a weight change: how much each layer moved, and where in the layer."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from elicit.results.drawing import INK, MUTED, heading, label, number, plain_numbers, style
+from elicit.weights.geometry import WeightChange
+
+_ORDER = ("q", "k", "v", "o", "gate", "up", "down", "norm")
+_GREYS = [[0, "#ffffff"], [1, "#1f3b57"]]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LayerChange:
+    """Size of each layer's weight change, its tensors taken together."""
+
+    layer: Int[Tensor, " layer"]
+    """Layers in order."""
+    relative_norm: Float[Tensor, " layer"]
+    """Root mean square, over the layer's tensors, of their relative norms."""
+    activation_norm: Float[Tensor, " layer"]
+    """The same of their activation-weighted norms; NaN where none was measured."""
+    from_zero: Bool[Tensor, " layer"]
+    """Whether some tensor was 0 in base and is not in post, so that it has no relative size."""
+
+
+def by_layer(change: WeightChange) -> LayerChange:
+    """Relative size of each layer's change: root mean square over its tensors.
+
+    Args:
+        change: Change of every tensor.
+    """
+    layers = sorted({layer for layer in change.layer.tolist() if layer >= 0})
+    rows = [change.layer == layer for layer in layers]
+
+    def together(values: Tensor) -> Tensor:
+        picked = [values[row] for row in rows]
+        means = [v[v.isfinite()].double().square().mean().sqrt() for v in picked]
+        return torch.stack(means) if means else torch.zeros(0, dtype=torch.float64)
+
+    return LayerChange(
+        layer=torch.tensor(layers, dtype=torch.int64),
+        relative_norm=together(change.relative_norm),
+        activation_norm=together(change.activation_norm),
+        from_zero=torch.tensor([bool(change.relative_norm[row].isinf().any()) for row in rows]),
+    )
+
+
+def change_figure(change: WeightChange) -> Any:
+    """Relative size of the change of each kind of tensor in each layer.
+
+    Args:
+        change: Change of every tensor.
+    """
+    from plotly.subplots import make_subplots
+
+    measures = [
+        ("relative norm", change.relative_norm),
+        ("activation-weighted norm", change.activation_norm),
+    ]
+    measures = [(name, values) for name, values in measures if not values.isnan().all()]
+    layers = sorted({layer for layer in change.layer.tolist() if layer >= 0})
+    kinds = [
+        p.partition(".")[2]
+        for p, n in zip(change.place, change.layer.tolist(), strict=True)
+        if n >= 0
+    ]
+    kinds = sorted(set(kinds), key=lambda k: (_ORDER.index(k) if k in _ORDER else len(_ORDER), k))
+    figure = make_subplots(
+        rows=max(len(measures), 1), cols=1, shared_xaxes=True, vertical_spacing=0.12
+    )
+    for row, (name, values) in enumerate(measures, 1):
+        grid = _grid(change, values, layers, kinds)
+        figure.add_heatmap(
+            x=layers,
+            y=[label(kind, 14) for kind in kinds],
+            z=[plain_numbers(line) for line in grid],
+            text=[[number(value) for value in line] for line in grid],
+            texttemplate="%{text}" if len(layers) <= 14 else None,
+            hovertemplate="layer %{x}, %{y}<br>" + name + " %{text}<extra></extra>",
+            colorscale=_GREYS,
+            zmin=0,
+            showscale=False,
+            xgap=1,
+            ygap=1,
+            row=row,
+            col=1,
+        )
+        figure.update_yaxes(type="category", autorange="reversed", row=row, col=1)
+    height = 90 + max(len(measures), 1) * (50 + 21 * len(kinds))
+    style(figure, height).update_layout(showlegend=False, margin={"t": 32})
+    figure.update_yaxes(showgrid=False, ticks="")
+    figure.update_xaxes(ticks="", dtick=1 if len(layers) <= 40 else None)
+    figure.update_xaxes(title={"text": "layer"}, row=max(len(measures), 1), col=1)
+    for row, (name, _) in enumerate(measures, 1):
+        heading(figure, name.capitalize(), row)
+    return figure
+
+
+def _grid(
+    change: WeightChange, values: Tensor, layers: list[int], kinds: list[str]
+) -> list[list[float]]:
+    """Root mean square of the values of each kind of tensor in each layer."""
+    found: dict[tuple[str, int], list[float]] = {}
+    for place, layer, value in zip(
+        change.place, change.layer.tolist(), values.tolist(), strict=True
+    ):
+        found.setdefault((place.partition(".")[2], layer), []).append(value)
+
+    def one(kind: str, layer: int) -> float:
+        held = found.get((kind, layer), [])
+        return (sum(v * v for v in held) / len(held)) ** 0.5 if held else float("nan")
+
+    return [[one(kind, layer) for layer in layers] for kind in kinds]
+
+
+def draw_layers(figure: Any, change: WeightChange, row: int) -> None:
+    """Draw each layer's change as bars in a panel of a figure.
+
+    Args:
+        figure: Plotly figure made of subplots, x in layers.
+        change: Change of every tensor.
+        row: Panel's row, from 1.
+    """
+    layers = by_layer(change)
+    xs = layers.layer.tolist()
+    relative, weighted = layers.relative_norm.tolist(), layers.activation_norm.tolist()
+    zero = layers.from_zero.tolist()
+    told = [
+        number(value) + (" and a tensor that was 0 in base" if new else "")
+        for value, new in zip(relative, zero, strict=True)
+    ]
+    figure.add_bar(
+        x=xs,
+        y=plain_numbers(relative),
+        text=told,
+        textposition="none",
+        name="relative norm of the weight change",
+        marker={"color": "#c3cbd3", "line": {"color": MUTED, "width": 1}},
+        width=0.56,
+        hovertemplate="layer %{x}<br>relative norm %{text}<extra></extra>",
+        legendrank=30,
+        row=row,
+        col=1,
+    )
+    if any(value == value for value in weighted):
+        figure.add_scatter(
+            x=xs,
+            y=plain_numbers(weighted),
+            mode="markers",
+            name="the same, activation-weighted",
+            marker={"symbol": "line-ew", "size": 16, "line": {"color": INK, "width": 2.5}},
+            hovertemplate="layer %{x}<br>activation-weighted %{y:.3g}<extra></extra>",
+            legendrank=31,
+            row=row,
+            col=1,
+        )
+    for x, value, new in zip(xs, relative, zero, strict=True):
+        if new:
+            figure.add_annotation(
+                x=x,
+                y=value if value == value else 0,
+                text="+∞",
+                showarrow=False,
+                yshift=9,
+                row=row,
+                col=1,
+            )
+    figure.update_yaxes(rangemode="tozero", nticks=4, row=row, col=1)

@@ -1,0 +1,85 @@
+"""Put one model's parameters into the other for one block, by pointer, and take them back."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from elicit.pair import ModelPair
+from elicit.weights.parts import Part, Slot, slots_of
+
+
+@contextmanager
+def replaced(changes: Mapping[nn.Parameter, Tensor]) -> Iterator[None]:
+    """Parameters read other tensors inside the block and their own again after it.
+
+    Args:
+        changes: Live parameter -> the tensor that it shall read. Nothing is copied.
+    """
+    kept = {parameter: parameter.data for parameter in changes}
+    try:
+        for parameter, tensor in changes.items():
+            parameter.data = tensor
+        yield
+    finally:
+        for parameter, tensor in kept.items():
+            parameter.data = tensor
+
+
+@contextmanager
+def reverted(pair: ModelPair, part: Part) -> Iterator[nn.Module]:
+    """Post with a part from base, for one block."""
+    slots = slots_of(pair)
+    with replaced({slots[name].post: slots[name].base.data for name in part.slots}):
+        yield pair.post
+
+
+@contextmanager
+def grafted(pair: ModelPair, part: Part) -> Iterator[nn.Module]:
+    """Base with a part from post, for one block."""
+    slots = slots_of(pair)
+    with replaced({slots[name].base: slots[name].post.data for name in part.slots}):
+        yield pair.base
+
+
+@contextmanager
+def interpolated(pair: ModelPair, part: Part, alpha: float) -> Iterator[nn.Module]:
+    """Base whose part has gone the share `alpha` of the way to post, for one block.
+
+    Args:
+        pair: The two models.
+        part: What moves.
+        alpha: 0 is base, 1 is post; values outside extrapolate.
+    """
+    slots = slots_of(pair)
+
+    def between(slot: Slot) -> Tensor:
+        if alpha in (0.0, 1.0):  # the ends are exact, without rounding
+            return (slot.post if alpha else slot.base).data
+        return torch.lerp(slot.base.data, slot.post.data, alpha)
+
+    with replaced({slots[name].base: between(slots[name]) for name in part.slots}):
+        yield pair.base
+
+
+@contextmanager
+def moved(
+    pair: ModelPair, part: Part, new: Callable[[Slot], Tensor], *, host: str
+) -> Iterator[nn.Module]:
+    """A host whose part reads what `new` makes of each slot, for one block.
+
+    Args:
+        pair: The two models.
+        part: What moves.
+        new: From a slot to the tensor that the host shall read there.
+        host: `base` or `post`.
+    """
+    slots = slots_of(pair)
+    model = pair.base if host == "base" else pair.post
+    changes = {
+        (slot.base if host == "base" else slot.post): new(slot)
+        for slot in map(slots.__getitem__, part.slots)
+    }
+    with replaced(changes):
+        yield model

@@ -1,0 +1,139 @@
+"""What the command line says while it works, and where."""
+
+import io
+import warnings
+
+import pytest
+from rich.console import Console
+
+from elicit.cli import console as console_
+from elicit.cli.progress import BarProgress, PlainProgress, Shown, progress
+from elicit.results import DamagedFileWarning, ElicitError, NoProgress, Progress
+
+
+def test_plain_progress_says_every_tenth_once_with_time_passed_and_left():
+    stream, now = io.StringIO(), iter(range(0, 1000))
+    shown = PlainProgress(stream, clock=lambda: float(next(now)))
+    shown.start(200, "moving layers")
+    for _ in range(200):
+        shown.advance(what="facts: revert")
+    shown.stop()
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "moving layers (0 of 200)"
+    assert [line.partition("(")[2].split()[0] for line in lines[1:]] == [str(20 * k) for k in range(1, 11)]
+    # The clock moves one second for each line, so a fifth done after 2 s leaves 8 s.
+    assert lines[2] == "facts: revert (40 of 200, 20 %, 0:02 passed, 0:08 left)"
+    assert lines[-1].endswith("0:00 left)")
+
+
+def test_plain_progress_jumps_over_tenths_that_one_step_covers():
+    stream = io.StringIO()
+    shown = PlainProgress(stream, clock=lambda: 0.0)
+    shown.start(3, "a")
+    shown.advance(0, "b")
+    shown.advance(2)
+    shown.advance(1)
+    assert [line.split(",")[0] for line in stream.getvalue().splitlines()] == ["a (0 of 3)", "b (2 of 3", "b (3 of 3"]
+
+
+def test_a_job_without_steps_divides_nothing_by_zero():
+    stream = io.StringIO()
+    shown = PlainProgress(stream)
+    shown.start(0, "nothing to do")
+    shown.advance(0, "still nothing")
+    shown.advance()
+    assert stream.getvalue() == "nothing to do (0 of 0)\n"
+
+
+def test_a_bar_names_what_is_done_and_how_much_and_takes_one_job_after_the_other():
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    shown = BarProgress(console)
+    shown.advance()  # before any job: nothing to move
+    shown.start(4, "scoring both models")
+    shown.advance(3, "facts: revert [L3]")
+    shown.start(2, "intervals")
+    shown.advance(2)
+    shown.stop()
+    shown.stop()
+    drawn = console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+    for words in ("facts: revert [L3]", "3/4", "intervals", "2/2"):
+        assert words in drawn
+
+
+@pytest.mark.parametrize(
+    ("shown", "quiet", "kind"),
+    [
+        (Shown.auto, False, NoProgress),  # pytest's stderr is no terminal
+        (Shown.none, False, NoProgress),
+        (Shown.plain, False, PlainProgress),
+        (Shown.bar, False, BarProgress),
+        (Shown.bar, True, NoProgress),
+        (Shown.plain, True, NoProgress),
+    ],
+)
+def test_progress_is_shown_where_it_was_asked_for_or_somebody_watches(shown, quiet, kind):
+    made = progress(shown, quiet=quiet)
+    assert type(made) is kind
+    assert isinstance(made, Progress)
+
+
+def test_own_warnings_are_one_line_each_and_those_of_libraries_are_not_shown(capsys):
+    with console_.session(debug=False, on_interrupt=str):
+        warnings.warn("cell 3\nis damaged:  made anew", DamagedFileWarning, stacklevel=1)
+        warnings.warn("an old name of numpy", DeprecationWarning, stacklevel=1)
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "warning: cell 3 is damaged: made anew\n")
+
+
+def test_libraries_print_and_log_nothing_inside_a_session_and_as_before_after_it(capsys):
+    import logging
+    import os
+
+    before, level = dict(os.environ), logging.root.manager.disable
+    with console_.session(debug=False, on_interrupt=str):
+        print("Loaded pretrained model into HookedTransformer")  # noqa: T201
+        logging.getLogger("transformer_lens").warning("mode is beta")
+        assert os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] == "1"
+    assert capsys.readouterr() == ("", "")
+    assert (dict(os.environ), logging.root.manager.disable) == (before, level)
+
+
+def test_an_error_is_one_message_and_1_and_in_debug_the_error_itself(capsys):
+    import typer
+
+    with pytest.raises(typer.Exit) as left, console_.session(debug=False, on_interrupt=str):
+        raise ElicitError("a has 3 [bold]layers[/bold] and b 4. Pass allow_identical=True.")
+    assert left.value.exit_code == 1
+    assert capsys.readouterr() == ("", "error: a has 3 [bold]layers[/bold] and b 4. Pass --allow-identical.\n")
+    with pytest.raises(ElicitError), console_.session(debug=True, on_interrupt=str):
+        raise ElicitError("a and b")
+
+
+def test_a_fault_of_the_program_is_not_dressed_up_as_one_of_the_user():
+    with pytest.raises(ZeroDivisionError), console_.session(debug=False, on_interrupt=str):
+        _ = 1 / 0
+
+
+def test_running_out_of_memory_says_what_to_make_smaller(capsys):
+    import torch
+    import typer
+
+    for error in (MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried 2 GiB\nmore")):
+        with pytest.raises(typer.Exit) as left, console_.session(debug=False, on_interrupt=str):
+            raise error
+        assert left.value.exit_code == 1
+        assert "--max-tokens" in capsys.readouterr().err
+
+
+def test_an_interruption_is_130_with_the_line_that_says_how_to_go_on(capsys):
+    import typer
+
+    with pytest.raises(typer.Exit) as left, console_.session(debug=False, on_interrupt=lambda: "Go on with: X"):
+        raise KeyboardInterrupt
+    assert left.value.exit_code == 130
+    assert capsys.readouterr() == ("", "\nGo on with: X\n")
+
+
+def test_text_of_strangers_cannot_steer_the_terminal(capsys):
+    console_.say("error: \x1b[2Jgone \x9b31m \u202ereversed", style="red")
+    assert capsys.readouterr().err == "error: \\x1b[2Jgone \\x9b31m \\u202ereversed\n"

@@ -1,0 +1,56 @@
+"""Every notebook runs from top to bottom without a network, and is stored without its outputs."""
+
+import os
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from elicit import organisms
+
+FOLDER = Path(__file__).parents[2] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+
+
+def test_there_is_a_quickstart():
+    assert "01_quickstart" in [path.stem for path in NOTEBOOKS]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_stored_without_outputs(path):
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code":
+            assert (cell.outputs, cell.execution_count) == ([], None), cell.source
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not organisms.names(), reason="no organisms are packed: run scripts/train_organisms.py and pack_organisms.py"
+)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:zmq|jupyter_client|nbclient|traitlets|tornado")
+def test_a_notebook_runs_and_says_nothing_on_stderr(path, tmp_path, monkeypatch):
+    from nbclient import NotebookClient
+
+    for name, value in {
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+        "IPYTHONDIR": str(tmp_path / "ipython"),
+        "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
+        "PYTHONPATH": os.pathsep.join([str(FOLDER.parent), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "TMPDIR": str(tmp_path),
+    }.items():
+        monkeypatch.setenv(name, value)
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    said = [
+        output.text
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if output.output_type == "stream" and output.name == "stderr"
+    ]
+    assert said == []
+    assert list(tmp_path.rglob("report.html"))

@@ -1,0 +1,146 @@
+"""An adapter on a base is a post-trained model: merged soundly, refused where it does not fit."""
+
+import json
+import shutil
+import warnings
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
+
+from elicit.pair import PairError, load_pair, parameter_groups
+from elicit.pair.adapters import merge_adapter, open_adapter
+from elicit.pair.parity import plain_logits
+from tests import checkpoints
+
+
+def plain(path):
+    return AutoModelForCausalLM.from_pretrained(
+        path, dtype=torch.float32, attn_implementation="eager"
+    ).eval()
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory, llama):
+    return checkpoints.write_adapter(tmp_path_factory.mktemp("adapter"), llama)
+
+
+def test_merged_equals_unmerged(llama, adapter):
+    adapted = open_adapter(plain(llama), str(adapter), revision=None)
+    unmerged = plain_logits(adapted.get_base_model()).logits
+    merged = plain_logits(merge_adapter(adapted, "it")).logits
+    assert (merged - unmerged).abs().max() <= 1e-5
+    assert (unmerged - plain_logits(plain(llama)).logits).abs().max() > 1e-2
+
+
+def test_an_adapter_switched_off_is_the_base_bit_for_bit(llama, adapter):
+    adapted = open_adapter(plain(llama), str(adapter), revision=None)
+    with adapted.disable_adapter():
+        off = plain_logits(adapted.get_base_model()).logits
+    assert torch.equal(off, plain_logits(plain(llama)).logits)
+
+
+def test_a_pair_of_base_and_adapter_differs_exactly_in_its_targets(llama, adapter):
+    pair = load_pair(llama, adapter)
+    ours, theirs = parameter_groups(pair.base), parameter_groups(pair.post)
+    changed = {n for n in ours if not torch.equal(ours[n].canonical, theirs[n].canonical)}
+    assert changed == {n for n in ours if "q_proj" in n or "v_proj" in n}
+    assert pair.post_name == str(adapter)
+
+
+def test_the_bridge_of_an_adapter_computes_what_peft_computes_unmerged(llama, adapter):
+    pair = load_pair(llama, adapter)
+    batch = pair.alignment.encode(["the cat is red", "a dog"])
+    adapted = open_adapter(plain(llama), str(adapter), revision=None)
+    with torch.no_grad():
+        inputs = {"attention_mask": batch.mask, "position_ids": batch.position_ids}
+        expected = adapted.get_base_model()(input_ids=batch.ids, **inputs).logits
+        found = pair.post(batch.ids, use_cache=False, **inputs)
+    assert (found - expected)[batch.real].abs().max() <= 1e-5
+
+
+def test_an_adapter_for_transposed_weights_is_merged_too(tmp_path, written):
+    base = written("gpt2", seed=1)
+    checkpoints.write_adapter(tmp_path, base, targets=["c_attn", "c_fc"])
+    pair = load_pair(base, tmp_path)
+    assert not pair.identical
+    assert max(pair.parity or (1.0,)) <= 1e-4
+
+
+def test_an_adapter_without_effect_is_refused_unless_allowed(tmp_path, llama):
+    zero = checkpoints.write_adapter(tmp_path / "zero", llama, zero=True)
+    with pytest.raises(PairError, match="changes no weight of"):
+        load_pair(llama, zero)
+    assert load_pair(llama, zero, allow_identical=True).identical
+
+
+def test_an_adapter_for_modules_the_base_has_not_is_refused(tmp_path, llama, written):
+    foreign = checkpoints.write_adapter(tmp_path, written("gpt2", seed=1), targets=["c_attn"])
+    with pytest.raises(PairError, match=r"h\.\d\.attn\.c_attn, and base has no such weight"):
+        load_pair(llama, foreign)
+
+
+def test_an_adapter_for_another_width_is_refused_with_both(tmp_path, llama, written):
+    wide = checkpoints.write_adapter(tmp_path, written("llama", seed=1, d_model=64))
+    with pytest.raises(PairError, match=r"reads 64 numbers at .*base has 32"):
+        load_pair(llama, wide)
+
+
+def test_an_adapter_for_a_deeper_base_is_refused(tmp_path, llama, written):
+    deep = checkpoints.write_adapter(tmp_path, written("llama", seed=1, n_layers=4))
+    with pytest.raises(PairError, match=r"model\.layers\.3\."):
+        load_pair(llama, deep)
+
+
+def test_a_tensor_of_the_adapter_that_finds_no_place_is_refused(tmp_path, llama, adapter):
+    part = tmp_path / "part"
+    shutil.copytree(adapter, part)
+    file = part / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"target_modules": ["q_proj"]}))
+    with pytest.raises(PairError, match=r"v_proj.*silently be left out"):
+        load_pair(llama, part)
+
+
+def test_an_adapter_with_nan_is_refused(tmp_path, llama, adapter):
+    spoilt = tmp_path / "spoilt"
+    shutil.copytree(adapter, spoilt)
+    weights = load_file(spoilt / "adapter_model.safetensors")
+    next(iter(weights.values()))[0, 0] = float("nan")
+    save_file(weights, spoilt / "adapter_model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(PairError, match="cannot be merged"):
+        load_pair(llama, spoilt)
+
+
+def test_an_adapter_is_no_base(llama, adapter):
+    with pytest.raises(PairError, match="an adapter and not a model"):
+        load_pair(adapter, llama)
+
+
+def test_an_adapter_of_prompts_is_refused(tmp_path, llama):
+    from peft import PromptTuningConfig, get_peft_model
+
+    settings = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PEFT asks transformers for a deprecated name
+        get_peft_model(plain(llama), settings).save_pretrained(tmp_path)
+    with pytest.raises(PairError, match="adds inputs and not weights"):
+        load_pair(llama, tmp_path)
+
+
+def test_an_adapter_does_not_change_a_bridge_in_hand(llama, adapter):
+    pair = load_pair(llama, adapter)
+    with pytest.raises(PairError, match="merging would change the weights"):
+        load_pair(pair.base, adapter)
+
+
+def test_an_adapter_may_bring_its_own_tokenizer(tmp_path, llama):
+    checkpoints.write_adapter(tmp_path, llama)
+    checkpoints.tokenizer(chat_template=checkpoints.CHAT_TEMPLATE).save_pretrained(tmp_path)
+    assert load_pair(llama, tmp_path).alignment.template_owner == "post"
+
+
+def test_an_adapter_for_a_base_of_another_name_is_noted(tmp_path, written, adapter):
+    elsewhere = written("llama", seed=7)
+    pair = load_pair(elsewhere, adapter)
+    assert any("names" in note and str(elsewhere) in note for note in pair.notes)
