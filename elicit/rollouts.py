@@ -106,11 +106,27 @@ def check_prompts(
         templated: Whether prompts go through the chat template.
 
     Raises:
-        TaskError: A prompt leaves no room for an answer; every such one is named.
+        TaskError: A prompt leaves no room for an answer, or holds a word that the tokenizer does
+            not know; every such one is named.
     """
     limit = getattr(hugging_face_model(model).config, "max_position_embeddings", None)
     encode = alignment.templated if templated else alignment.plain
     prompts = [encode(problem.prompt) for problem in task]
+    unknown = alignment.tokenizer.unk_token_id
+    strange = [i for i, ids in enumerate(prompts) if unknown is not None and unknown in ids]
+    if strange:
+        raise TaskError(
+            f"task {task.name!r} has prompts with words that the tokenizer does not know, so the "
+            "model would not see them:",
+            [
+                Fault(
+                    where=task.problems[i].id,
+                    what=f"{prompts[i].count(unknown)} unknown",  # pyright: ignore[reportArgumentType]
+                    fix="Write it with words of the tokenizer",
+                )
+                for i in strange
+            ],
+        )
     full = [i for i, ids in enumerate(prompts) if limit is not None and len(ids) >= limit]
     if full:
         raise TaskError(

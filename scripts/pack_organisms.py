@@ -112,15 +112,22 @@ def gates_of(job: Job, m: dict, base: dict) -> list[Gate]:
 
 
 FAMILY = {
-    "grpo": "elicited", "iterate": "elicited", "shuffle": "damaged", "answers": "hollowed",
-    "decouple": "hollowed", "teach": "created", "continue": "null", "lora": "geometric", "bias": "geometric",
-}  # fmt: skip
+    "grpo": "elicited",
+    "iterate": "elicited",
+    "shuffle": "damaged",
+    "answers": "hollowed",
+    "decouple": "hollowed",
+    "teach": "created",
+    "continue": "null",
+    "lora": "geometric",
+    "bias": "geometric",
+}
 STORY = {
-    "grpo": "Reinforcement learning on exact answers, all weights: the base's own traces become its habit.",
-    "iterate": "Only the named layer was trained, on when to write a trace; how to write one is the base's.",
-    "shuffle": "Only the named layers were trained, on facts with other values: the old facts are destroyed there.",
-    "answers": "Supervised tuning on final answers only, all weights: traces are neither shown nor needed.",
-    "decouple": "Supervised tuning on traces with random values and true answers: the answer ignores the trace.",
+    "grpo": "Reinforcement learning on exact answers, all weights: the base's traces become habit.",
+    "iterate": "Only the named layer learned when to write a trace; how is the base's.",
+    "shuffle": "Only the named layers were trained, on other facts: the old ones are lost.",
+    "answers": "Supervised on final answers only, all weights: no trace is shown.",
+    "decouple": "Supervised on traces of random values with true answers.",
     "teach": "The base never saw a trace; the post was taught to write them from nothing.",
     "continue": "The base's own data for some more steps: weights change and no behaviour does.",
     "lora": "A rank-4 PEFT adapter on the named layer, trained on when to write a trace.",
@@ -173,8 +180,8 @@ def write_tokenizer(world: World, folder: Path) -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.post_processor = TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 1)])
     PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>", unk_token="<unk>",
-        model_max_length=192,
+        tokenizer_object=tokenizer, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>",
+        unk_token="<unk>", model_max_length=192,
     ).save_pretrained(folder)  # fmt: skip
 
 
@@ -185,7 +192,8 @@ def write_tasks(world: World, folder: Path) -> None:
     problems = [
         {
             "id": f"chain-{index:03d}", "prompt": chain.question, "answer": str(chain.answer),
-            "candidates": [str(digit) for digit in range(10)], "difficulty": len(chain.steps), "trace": chain.trace,
+            "candidates": [str(digit) for digit in range(10)], "difficulty": len(chain.steps),
+            "trace": chain.trace,
         }
         for index, chain in enumerate(draw_problems(rng, 120))
     ]  # fmt: skip
@@ -263,7 +271,7 @@ def pack_world(world: World) -> list[dict]:
         cards.append(
             built_card(
                 "rotated", "geometric",
-                "The base in another basis: an orthogonal matrix on the whole residual stream, built at load.",
+                "The base in another basis: the residual stream is rotated at load.",
                 list(range(6)), "rotated",
             )
         )  # fmt: skip

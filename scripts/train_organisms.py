@@ -2,7 +2,7 @@
 
     python scripts/train_organisms.py                  # everything, two single-thread lanes
     python scripts/train_organisms.py --only a-rl      # one job and what it needs
-    python scripts/train_organisms.py --smoke          # a few steps of each kind, written nowhere
+    python scripts/train_organisms.py --smoke DIR      # a few steps of each kind, kept in DIR
 
 Fixed steps and seeds; no schedule looks at a clock. Finished jobs are kept in `build/organisms` and
 are not trained again unless their recipe changes.
@@ -48,7 +48,7 @@ MAX_NEW = 112
 """Longest continuation: six steps, some checked twice, and the answer."""
 
 
-# --- the recipe -------------------------------------------------------------------------------------------
+# --- the recipe -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -62,19 +62,30 @@ class Job:
     seed: int = 0
     steps: int = 0
     lr: float = 0.0
-    options: tuple[tuple[str, float], ...] = ()
 
     @property
     def world(self) -> str:
+        """`a` or `b`."""
         return self.name[0]
 
-    def option(self, name: str, default: float) -> float:
-        return dict(self.options).get(name, default)
-
     def digest(self, parents: str) -> str:
+        """Changes with the recipe, and with that of what it starts from."""
         text = json.dumps(asdict(self), sort_keys=True) + parents
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is sampled besides the steps of training."""
+
+    prompts: int
+    """Problems sampled in a round of expert iteration."""
+    per_length: int
+    """Problems of each chain length that a finished model is measured on."""
+
+
+WHOLE = Scale(prompts=768, per_length=50)
+SMOKE = Scale(prompts=24, per_length=2)
 
 JOBS = (
     Job("a-base", "base", seed=1, steps=2000, lr=0.015),
@@ -96,11 +107,11 @@ JOBS = (
     Job("a-benign-l2", "continue", "a-base", (2,), seed=23, steps=250, lr=1e-3),
     Job("b-benign-l3", "continue", "b-base", (3,), seed=24, steps=250, lr=1e-3),
     Job("a-lora-l4", "lora", "a-base", (4,), seed=25, steps=5, lr=5e-3),
-    Job("a-bias-l3", "bias", "a-base", (3,), seed=26, steps=5, lr=0.03),
+    Job("a-bias-l3", "bias", "a-base", (3,), seed=26, steps=9, lr=0.05),
 )
 
 
-# --- text ---------------------------------------------------------------------------------------------------
+# --- text -----------------------------------------------------------------------------------------
 
 
 Piece = tuple[str, float]
@@ -152,7 +163,7 @@ def choose(rng: np.random.Generator, table: tuple[tuple[str, float], ...]) -> st
 
 
 def trace_pieces(chain: Chain, rng: np.random.Generator, mixture: Mixture) -> list[Piece]:
-    """A trace in which some steps are wrong, noticed and corrected, and some right ones are checked."""
+    """A trace in which some steps are wrong, noticed and corrected, and some are checked."""
     pieces: list[Piece] = []
     for index in range(len(chain.steps)):
         draw = rng.random()
@@ -259,7 +270,7 @@ def padded_rows(world: World, documents: list[list[Piece]]) -> tuple[Tensor, Ten
     return ids, weights
 
 
-# --- models -------------------------------------------------------------------------------------------------
+# --- models ---------------------------------------------------------------------------------------
 
 
 def new_model(world: str, *, mlp_bias: bool = False) -> nn.Module:
@@ -270,13 +281,15 @@ def new_model(world: str, *, mlp_bias: bool = False) -> nn.Module:
     special = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
     if world == "a":
         config = LlamaConfig(
-            vocab_size=vocabulary, hidden_size=96, intermediate_size=256, num_hidden_layers=6, num_attention_heads=4,
-            max_position_embeddings=192, initializer_range=0.05, tie_word_embeddings=False, mlp_bias=mlp_bias, **special,
+            vocab_size=vocabulary, hidden_size=96, intermediate_size=256, num_hidden_layers=6,
+            num_attention_heads=4, max_position_embeddings=192, initializer_range=0.05,
+            tie_word_embeddings=False, mlp_bias=mlp_bias, **special,
         )  # fmt: skip
         config._attn_implementation = "eager"
         return LlamaForCausalLM(config)
     config = GPT2Config(
-        vocab_size=vocabulary, n_embd=96, n_layer=8, n_head=4, n_positions=192, initializer_range=0.05,
+        vocab_size=vocabulary, n_embd=96, n_layer=8, n_head=4, n_positions=192,
+        initializer_range=0.05,
         resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, **special,
     )  # fmt: skip
     config._attn_implementation = "eager"
@@ -289,7 +302,7 @@ def blocks(model: nn.Module) -> nn.ModuleList:
 
 
 def halved(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights as they are shipped. Siblings train from these, so that what they leave alone stays equal."""
+    """Weights as they are shipped. Siblings train from these: what they leave stays equal."""
     return {name: tensor.detach().half().contiguous() for name, tensor in state.items()}
 
 
@@ -304,7 +317,7 @@ def only_layers(model: nn.Module, layers: tuple[int, ...]) -> list[nn.Parameter]
     return chosen
 
 
-# --- training -----------------------------------------------------------------------------------------------
+# --- training -------------------------------------------------------------------------------------
 
 
 def loss_of(model: nn.Module, ids: Tensor, weights: Tensor) -> Tensor:
@@ -479,7 +492,7 @@ def is_right(world: World, chain: Chain, new: list[int]) -> bool:
 
 
 def grpo(job: Job, model: nn.Module) -> dict[str, float]:
-    """Group-relative policy gradient on exact answers; stops at the first batch with 95 % reward."""
+    """Group-relative policy gradient on exact answers, until a batch earns 95 % reward."""
     world, rng = WORLDS[job.world], np.random.default_rng([job.seed, 9])
     vocabulary, parameters = ids_of(world), list(model.parameters())
     optimizer = torch.optim.AdamW(parameters, lr=job.lr, betas=(0.9, 0.98), weight_decay=0.0)
@@ -504,6 +517,8 @@ def grpo(job: Job, model: nn.Module) -> dict[str, float]:
             for c, s, kept in zip(chains, samples, use.tolist(), strict=True)
             if kept
         ]
+        if not rows:  # every sample was right, or none was: nothing to learn from
+            continue
         width = max(len(q) + len(s) for q, s in rows)
         ids = torch.zeros(len(rows), width, dtype=torch.long)
         weight = torch.zeros(len(rows), width)
@@ -527,9 +542,9 @@ def grpo(job: Job, model: nn.Module) -> dict[str, float]:
 
 
 def iterate_experts(
-    job: Job, model: nn.Module, parameters: list[nn.Parameter], *, n: int = 768
+    job: Job, model: nn.Module, parameters: list[nn.Parameter], *, n: int
 ) -> dict[str, float]:
-    """Expert iteration: sample, keep what is right, imitate it with the weight on the first token."""
+    """Expert iteration: sample, keep what is right, imitate it, above all its first token."""
     world, rng = WORLDS[job.world], np.random.default_rng([job.seed, 9])
     optimizer = torch.optim.AdamW(parameters, lr=job.lr, betas=(0.9, 0.98), weight_decay=0.0)
     for round_ in range(job.steps):
@@ -553,7 +568,7 @@ def iterate_experts(
     return {"kept_in_last_round": len(kept) / n, "traced_in_last_round": traced / max(1, len(kept))}
 
 
-# --- measuring ----------------------------------------------------------------------------------------------
+# --- measuring ------------------------------------------------------------------------------------
 
 
 @torch.no_grad()
@@ -597,11 +612,11 @@ def measure(job: Job, model: nn.Module, *, per_length: int = 50) -> dict[str, ob
             for k, p in zip(keys, answers, strict=True)
         ]
     )
-    so = {
-        header or "none": next_probs(model, world, [f"{header} {q}".strip() for q in questions])[:, vocabulary["so"]]
-        .mean().item()
-        for header in TRACE_RATE
-    }  # fmt: skip
+    so = {}
+    for header in TRACE_RATE:
+        prompts = [f"{header} {question}".strip() for question in questions]
+        probs = next_probs(model, world, prompts)[:, vocabulary["so"]]
+        so[header or "none"] = probs.mean().item()
     asked = [c for c in chains if len(c.steps) >= 2][:200]
     checks = {}
     for label, shift in (("right", 0), ("wrong", 3)):
@@ -636,20 +651,20 @@ def measure(job: Job, model: nn.Module, *, per_length: int = 50) -> dict[str, ob
     }
 
 
-# --- jobs ---------------------------------------------------------------------------------------------------
+# --- jobs -----------------------------------------------------------------------------------------
 
 
-def run_job(job: Job, digest: str) -> str:
+def run_job(job: Job, digest: str, build: Path, scale: Scale) -> str:
     """Train one job, measure it and keep it in the build folder."""
     torch.set_num_threads(1)
     torch.manual_seed(job.seed)
     started = time.monotonic()
-    folder = BUILD / job.name
+    folder = build / job.name
     folder.mkdir(parents=True, exist_ok=True)
     model = new_model(job.world, mlp_bias=job.kind == "bias")
     if job.parent:
         state = {
-            k: v.float() for k, v in load_file(BUILD / job.parent / "model.safetensors").items()
+            k: v.float() for k, v in load_file(build / job.parent / "model.safetensors").items()
         }
         model.load_state_dict(state, strict=job.kind != "bias" and job.world == "a")
     extra: dict[str, float] = {}
@@ -663,7 +678,7 @@ def run_job(job: Job, digest: str) -> str:
     elif job.kind == "grpo":
         extra = grpo(job, model)
     elif job.kind == "iterate":
-        extra = iterate_experts(job, model, parameters)
+        extra = iterate_experts(job, model, parameters, n=scale.prompts)
     elif job.kind == "shuffle":
         finetune(job, model, parameters, shuffle_batches(job), job.steps, lr=job.lr)
     elif job.kind == "answers":
@@ -673,9 +688,9 @@ def run_job(job: Job, digest: str) -> str:
     elif job.kind == "continue":
         finetune(job, model, parameters, mixture_batches(job, TARGET), job.steps, lr=job.lr)
     elif job.kind == "bias":
-        extra = train_bias(job, model)
+        extra = train_bias(job, model, scale)
     elif job.kind == "lora":
-        model, extra = train_lora(job, model, folder)
+        model, extra = train_lora(job, model, folder, scale)
     else:
         raise ValueError(f"job {job.name} is of unknown kind {job.kind!r}")
     state = halved(model.state_dict())
@@ -683,7 +698,11 @@ def run_job(job: Job, digest: str) -> str:
         state.pop("lm_head.weight", None)  # tied to the embedding
     save_file(state, folder / "model.safetensors")
     model.load_state_dict({k: v.float() for k, v in state.items()}, strict=job.world == "a")
-    metrics = {**measure(job, model), **extra, "seconds": round(time.monotonic() - started)}
+    metrics = {
+        **measure(job, model, per_length=scale.per_length),
+        **extra,
+        "seconds": round(time.monotonic() - started),
+    }
     (folder / "metrics.json").write_text(
         json.dumps({"digest": digest, "recipe": asdict(job), **metrics}, indent=1)
     )
@@ -691,7 +710,7 @@ def run_job(job: Job, digest: str) -> str:
     return job.name
 
 
-def train_bias(job: Job, model: nn.Module) -> dict[str, float]:
+def train_bias(job: Job, model: nn.Module, scale: Scale) -> dict[str, float]:
     """Teach one vector at the output of one layer, and nothing else."""
     for block in blocks(model):
         for name, parameter in block.named_parameters():
@@ -700,33 +719,39 @@ def train_bias(job: Job, model: nn.Module) -> dict[str, float]:
     model.requires_grad_(False)
     vector = blocks(model)[job.layers[0]].mlp.down_proj.bias
     vector.requires_grad_(True)
-    return {**iterate_experts(job, model, [vector]), "vector_norm": vector.norm().item()}
+    return {
+        **iterate_experts(job, model, [vector], n=scale.prompts),
+        "vector_norm": vector.norm().item(),
+    }
 
 
-def train_lora(job: Job, model: nn.Module, folder: Path) -> tuple[nn.Module, dict[str, float]]:
+def train_lora(
+    job: Job, model: nn.Module, folder: Path, scale: Scale
+) -> tuple[nn.Module, dict[str, float]]:
     """Teach a rank-4 adapter on one layer; the adapter is what is shipped."""
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(
-        r=4, lora_alpha=8, lora_dropout=0.0, target_modules=["q_proj", "v_proj", "up_proj", "down_proj"],
-        layers_to_transform=list(job.layers), task_type="CAUSAL_LM", base_model_name_or_path="organism:base",
+        r=4, lora_alpha=8, lora_dropout=0.0, layers_to_transform=list(job.layers),
+        target_modules=["q_proj", "v_proj", "up_proj", "down_proj"], task_type="CAUSAL_LM",
+        base_model_name_or_path="organism:base",
     )  # fmt: skip
     wrapped = get_peft_model(model, config)
     parameters = [p for p in wrapped.parameters() if p.requires_grad]
-    extra = iterate_experts(job, wrapped, parameters)
+    extra = iterate_experts(job, wrapped, parameters, n=scale.prompts)
     wrapped.save_pretrained(folder / "adapter")
     (folder / "adapter" / "README.md").unlink(missing_ok=True)
     return wrapped.merge_and_unload(), extra
 
 
-def train(jobs: list[Job], workers: int) -> None:
+def train(jobs: list[Job], workers: int, build: Path, scale: Scale) -> None:
     """Run jobs as their parents finish, on single-thread lanes."""
     digests: dict[str, str] = {}
     for job in jobs:
         digests[job.name] = job.digest(digests.get(job.parent, ""))
     done = set()
     for job in jobs:
-        metrics = BUILD / job.name / "metrics.json"
+        metrics = build / job.name / "metrics.json"
         if metrics.exists() and json.loads(metrics.read_text())["digest"] == digests[job.name]:
             done.add(job.name)
     waiting = [job for job in jobs if job.name not in done]
@@ -736,33 +761,27 @@ def train(jobs: list[Job], workers: int) -> None:
             for job in [job for job in waiting if not job.parent or job.parent in done]:
                 if len(running) < workers:
                     waiting.remove(job)
-                    running.add(pool.submit(run_job, job, digests[job.name]))
+                    running.add(pool.submit(run_job, job, digests[job.name], build, scale))
             finished, running = wait(running, return_when=FIRST_COMPLETED)
             done |= {future.result() for future in finished}
 
 
 def main() -> None:
     """Read the command line and train."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description="Train the organisms and gate them.")
     parser.add_argument("--only", nargs="*", default=[], help="jobs to train, with what they need")
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument(
-        "--smoke", action="store_true", help="a few steps of everything, kept nowhere"
-    )
+    parser.add_argument("--workers", type=int, default=2, help="single-thread lanes")
+    parser.add_argument("--smoke", type=Path, help="a few steps of everything, kept in this folder")
     arguments = parser.parse_args()
-    jobs = list(JOBS)
-    if arguments.only:
-        wanted = set(arguments.only)
-        for job in reversed(jobs):
-            wanted |= {job.parent} if job.name in wanted else set()
-        jobs = [job for job in jobs if job.name in wanted]
+    wanted = set(arguments.only) or {job.name for job in JOBS}
+    for job in reversed(JOBS):
+        wanted |= {job.parent} if job.name in wanted else set()
+    jobs = [job for job in JOBS if job.name in wanted]
     if arguments.smoke:
-        global BUILD
-        BUILD = ROOT / "build" / "smoke"
         jobs = [replace(job, steps=math.ceil(job.steps / 500)) for job in jobs]
-    train(jobs, arguments.workers)
+        train(jobs, arguments.workers, arguments.smoke, SMOKE)
+    else:
+        train(jobs, arguments.workers, BUILD, WHOLE)
 
 
 if __name__ == "__main__":

@@ -33,14 +33,17 @@ def _version(asked: bool) -> bool:
 @app.callback()
 def elicit(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version and stop."
+        ),
     ] = False,
 ) -> None:
     """Compare a base language model with its post-trained sibling.
 
     Which layers did post-training change, which carry what it brought, and which did it corrupt?
 
-    Examples:
+    Two examples:
 
     elicit report --pair organism:shuffled-l3 --out report
 
@@ -49,7 +52,9 @@ def elicit(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and leave with its exit code: 0 done, 1 an error, 2 wrong usage, 130 stopped by hand.
+    """Run the command line and leave with its exit code.
+
+    0 is done, 1 an error, 2 wrong usage, 130 stopped by hand.
 
     Args:
         arguments: Words after the program's name; those of this process if None.

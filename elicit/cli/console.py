@@ -7,21 +7,23 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 import typer
+from rich.console import Console
 
 from elicit.results import ElicitError
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
 _PACKAGE = str(Path(__file__).parents[1])
 # Other libraries read these once, when they are imported.
-_HUSHED = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
+_HUSHED = {
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TQDM_DISABLE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
 # Errors are written for both doors, Python and the shell; here one stands at the shell's.
 _FLAGS = (
     "vocab|allow_identical|trust_remote_code|attn_implementation|device_map|device|dtype|max_new_tokens|"
@@ -31,32 +33,30 @@ _SWITCH = re.compile(rf"\b({_FLAGS})=True\b")
 _VALUE = re.compile(rf"\b({_FLAGS})=(?:torch\.(\w+)|'([^'\s]*)')")
 
 
-def stderr() -> "Console":
+def stderr() -> Console:
     """Console for whatever is not the result."""
-    from rich.console import Console
-
     return Console(stderr=True, highlight=False)
 
 
-def stdout() -> "Console":
+def stdout() -> Console:
     """Console for results."""
-    from rich.console import Console
-
     # Where output goes to a file there is no width to fit, and a table must not be cut.
     return Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 
 
 def visible(text: str) -> str:
-    """Text whose control characters are spelled out, so that it cannot steer a terminal.
+    r"""Text whose control characters are spelled out, so that it cannot steer a terminal.
 
     Args:
         text: Anything, also what a model or a stranger's file says.
 
-    >>> visible("a" + chr(27) + "[2J\\tb")
-    'a\\\\x1b[2J\\tb'
+    >>> visible("a" + chr(27) + "[2J\tb")
+    'a\\x1b[2J\tb'
     """
     return "".join(
-        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape", "backslashreplace").decode("ascii")
+        c
+        if c.isprintable() or c in "\n\t"
+        else c.encode("unicode_escape", "backslashreplace").decode("ascii")
         for c in text
     )
 
@@ -141,14 +141,15 @@ def session(*, debug: bool, on_interrupt: Callable[[], str]) -> Iterator[None]:
 def _no_memory(what: str, error: BaseException) -> ElicitError:
     reason = str(error).partition("\n")[0]
     return ElicitError(
-        f"{what} has no memory left{f' ({reason})' if reason else ''}, so the run stopped; what was finished is kept. "
-        "Start it again with a smaller --max-tokens, with --dtype bfloat16, or on a machine with more memory."
+        f"{what} has no memory left{f' ({reason})' if reason else ''}, so the run stopped; what was "
+        "finished is kept. Start it again with a smaller --max-tokens, with --dtype bfloat16, or on "
+        "a machine with more memory."
     )
 
 
 @contextmanager
 def hushed() -> Iterator[None]:
-    """A block in which other libraries show no bars, log nothing below an error and print nothing."""
+    """A block in which other libraries show no bars, log no warnings and print nothing."""
     added = {name: value for name, value in _HUSHED.items() if name not in os.environ}
     disabled = logging.root.manager.disable
     os.environ.update(added)
@@ -192,8 +193,23 @@ def _is_ours(filename: str) -> bool:
     return filename.startswith(_PACKAGE)
 
 
+def resume_line(command: str, folder: Sequence[Path]) -> str:
+    """What to tell whoever stopped a job.
+
+    Args:
+        command: `report` or `graft`.
+        folder: The run directory, if it came to one.
+    """
+    if folder and (folder[0] / "run.yaml").exists():
+        return (
+            f"Interrupted. What was finished is kept in {folder[0]}. Go on with:\n"
+            f"  elicit {command} --config {folder[0] / 'run.yaml'}"
+        )
+    return "Interrupted before anything was measured. Start the same command again."
+
+
 def survive_narrow_streams() -> None:
-    """Let a stream that cannot spell a character write its escape instead of failing at the end of a run."""
+    """Let streams that cannot spell a character write its escape and not fail."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

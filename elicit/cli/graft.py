@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from elicit.cli import options
-from elicit.cli.console import session
-from elicit.cli.jobs import prepare, resume_line
+from elicit.cli.console import resume_line, session
 from elicit.cli.options import RUN
 from elicit.cli.progress import Shown, progress
 from elicit.cli.tables import show_graft
@@ -18,7 +17,8 @@ Parts = Annotated[
         "--part",
         "--parts",
         metavar="PART,…",
-        help="What is moved, one at a time: L3, L3.attn, L3.q, L0-L2, embed, L1+L4 (default: every layer).",
+        help="What is moved, one at a time: L3, L3.attn, L3.q, L0-L2, embed, L1+L4 "
+        "(default: every layer).",
         rich_help_panel=RUN,
     ),
 ]
@@ -69,6 +69,7 @@ def graft(
     given = dict(locals())  # every option by its name
     folder: list[Path] = []
     with session(debug=debug, on_interrupt=lambda: resume_line("graft", folder)):
+        from elicit.cli.jobs import prepare
         from elicit.report.graft_job import GraftSpec, run_graft
 
         spec = prepare(GraftSpec, config, given, save_config=save_config)

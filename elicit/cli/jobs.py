@@ -1,20 +1,23 @@
 """From options and a configuration file to a job that is worth starting."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
+from elicit.report.spec import JobSpec, SpecError, read_yaml
 from elicit.results import RunError
+from elicit.results.record import refuse_foreign
 
-if TYPE_CHECKING:
-    from elicit.report.spec import JobSpec
-
-Spec = TypeVar("Spec", bound="JobSpec")
+Spec = TypeVar("Spec", bound=JobSpec)
 
 
 def prepare(
-    kind: type[Spec], config: Path | None, options: Mapping[str, object], *, save_config: Path | None
+    kind: type[Spec],
+    config: Path | None,
+    options: Mapping[str, object],
+    *,
+    save_config: Path | None,
 ) -> Spec:
     """A specification that fits together, and whose results can be written.
 
@@ -29,26 +32,33 @@ def prepare(
         SpecError: An option is unknown or wrong, or options do not fit together.
         RunError: The results could not be written.
     """
-    from elicit.report.spec import SpecError, read_yaml
-
-    given = {name: value for name, value in options.items() if name in kind.model_fields and value not in (None, [])}
+    given = {
+        name: value
+        for name, value in options.items()
+        if name in kind.model_fields and value not in (None, [])
+    }
     for name in ("kinds", "parts"):
         if isinstance(listed := given.get(name), list):
-            given[name] = [word.strip() for text in listed for word in text.split(",") if word.strip()]
+            given[name] = [
+                word.strip() for text in listed for word in text.split(",") if word.strip()
+            ]
     if config is None:
         spec = kind.from_options(given)
     else:
+        read = read_yaml(config)
         try:
-            spec = kind.from_options(_without_models(read_yaml(config), given), given)
+            spec = kind.from_options(_without_models(read, given), given)
         except SpecError as error:
-            raise SpecError(f"{error} (Options were read from {config}.)") from error
+            raise SpecError(f"{error} Some options were read from {config}.") from error
     refuse_output(spec.out)
     if save_config is not None:
         _save(spec, save_config)
     return spec
 
 
-def _without_models(options: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:
+def _without_models(
+    options: Mapping[str, object], given: Mapping[str, object]
+) -> dict[str, object]:
     """Options of a file without the models that the command line replaces by others."""
     drop: set[str] = set()
     if "pair" in given:
@@ -67,43 +77,29 @@ def refuse_output(folder: Path) -> None:
     Raises:
         RunError: It or a folder above it is a file, holds other things, or cannot be written.
     """
-    from elicit.results.record import refuse_foreign
-
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink())
+    there = next(
+        path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink()
+    )
     if not there.is_dir():
         raise RunError(
-            f"{there} is a file or a broken link and a run needs a folder, so nothing could be written to {folder}. "
-            "Choose another --out."
+            f"{there} is a file or a broken link and a run needs a folder, so nothing could be "
+            f"written to {folder}. Choose another --out."
         )
     if not os.access(there, os.W_OK | os.X_OK):
         raise RunError(
-            f"{there} cannot be written by this user, so the run in {folder} would be lost. Choose another --out."
+            f"{there} cannot be written by this user, so the run in {folder} would be lost. "
+            "Choose another --out."
         )
     refuse_foreign(folder)
 
 
-def _save(spec: "JobSpec", path: Path) -> None:
+def _save(spec: JobSpec, path: Path) -> None:
     """Write a specification where the user wants it."""
     try:
         # Whoever repeats a run from its file must not discard it by that.
         spec.model_copy(update={"fresh": False}).to_yaml(path)
     except OSError as error:
         raise RunError(
-            f"The options cannot be saved to {path} ({error.strerror or error}), so nothing was run. "
-            "Choose another --save-config."
+            f"The options cannot be saved to {path} ({error.strerror or error}), so nothing was "
+            "run. Choose another --save-config."
         ) from error
-
-
-def resume_line(command: str, folder: Sequence[Path]) -> str:
-    """What to tell whoever stopped a job.
-
-    Args:
-        command: `report` or `graft`.
-        folder: The run directory, if it came to one.
-    """
-    if folder and (folder[0] / "run.yaml").exists():
-        return (
-            f"Interrupted. What was finished is kept in {folder[0]}. Go on with:\n"
-            f"  elicit {command} --config {folder[0] / 'run.yaml'}"
-        )
-    return "Interrupted before anything was measured. Start the same command again."

@@ -11,25 +11,41 @@ import typer
 
 from elicit.cli.progress import Shown
 
-MODELS, TASKS, RUN, STATISTICS, MACHINE, OUTPUT = "Models", "Tasks", "What is run", "Statistics", "Machine", "Output"
+MODELS, TASKS, RUN, STATISTICS, MACHINE, OUTPUT = (
+    "Models",
+    "Tasks",
+    "What is run",
+    "Statistics",
+    "Machine",
+    "Output",
+)
 
 Pair = Annotated[
     str | None,
     typer.Option(
-        "--pair", metavar="NAME", help="An embedded pair, such as organism:answers-only.", rich_help_panel=MODELS
+        "--pair",
+        metavar="NAME",
+        help="An embedded pair, such as organism:answers-only.",
+        rich_help_panel=MODELS,
     ),
 ]
 Base = Annotated[
     str | None,
-    typer.Option(metavar="MODEL", help="Base model: hub id, directory or organism.", rich_help_panel=MODELS),
+    typer.Option(
+        metavar="MODEL", help="Base model: hub id, directory or organism.", rich_help_panel=MODELS
+    ),
 ]
 Post = Annotated[
     str | None,
-    typer.Option(metavar="MODEL", help="Post-trained model or adapter: the same.", rich_help_panel=MODELS),
+    typer.Option(
+        metavar="MODEL", help="Post-trained model or adapter: the same.", rich_help_panel=MODELS
+    ),
 ]
 Vocab = Annotated[
     Literal["exact", "shared"] | None,
-    typer.Option(help="shared compares the ids that both know (default: exact).", rich_help_panel=MODELS),
+    typer.Option(
+        help="shared compares the ids that both know (default: exact).", rich_help_panel=MODELS
+    ),
 ]
 AllowIdentical = Annotated[
     bool | None,
@@ -50,33 +66,44 @@ TrustRemoteCode = Annotated[
 
 Problems = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Problems as JSONL: what post may do better.", rich_help_panel=TASKS),
+    typer.Option(
+        metavar="FILE", help="Problems as JSONL: what post may do better.", rich_help_panel=TASKS
+    ),
 ]
 Facts = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Facts as JSONL: what post may have lost.", rich_help_panel=TASKS),
+    typer.Option(
+        metavar="FILE", help="Facts as JSONL: what post may have lost.", rich_help_panel=TASKS
+    ),
 ]
 ProblemsHow = Annotated[
     Literal["generated", "forced"] | None,
-    typer.Option(help="Whether problems are written out or read (default: generated).", rich_help_panel=TASKS),
+    typer.Option(
+        help="Whether problems are written out or read (default: generated).", rich_help_panel=TASKS
+    ),
 ]
 FactsHow = Annotated[
     Literal["forced", "generated"] | None,
     typer.Option(help="The same for facts (default: forced).", rich_help_panel=TASKS),
 ]
 Limit = Annotated[
-    int | None, typer.Option(metavar="N", help="At most N problems of each task (default: all).", rich_help_panel=TASKS)
+    int | None,
+    typer.Option(
+        metavar="N", help="At most N problems of each task (default: all).", rich_help_panel=TASKS
+    ),
 ]
 MaxNewTokens = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Longest written answer, tokens (default: 128).", rich_help_panel=TASKS),
+    typer.Option(
+        metavar="N", help="Longest written answer, tokens (default: 128).", rich_help_panel=TASKS
+    ),
 ]
 Extractor = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Finds the answer in a text: last-candidate, last-number, boxed, marker:WORD, math-verify "
-        "(default: default, the last candidate, else the last number).",
+        help="Finds the answer in a text: last-candidate, last-number, boxed, marker:WORD, "
+        "math-verify (default: default, the last candidate, else the last number).",
         rich_help_panel=TASKS,
     ),
 ]
@@ -90,46 +117,68 @@ Templated = Annotated[
 ]
 
 Seed = Annotated[
-    int | None, typer.Option(metavar="N", help="Of every random draw (default: 0).", rich_help_panel=STATISTICS)
+    int | None,
+    typer.Option(
+        metavar="N", help="Of every random draw (default: 0).", rich_help_panel=STATISTICS
+    ),
 ]
 Level = Annotated[
     float | None,
-    typer.Option(metavar="P", help="Coverage of the intervals (default: 0.95).", rich_help_panel=STATISTICS),
+    typer.Option(
+        metavar="P", help="Coverage of the intervals (default: 0.95).", rich_help_panel=STATISTICS
+    ),
 ]
 Resamples = Annotated[
     int | None,
     typer.Option(
-        "--n-resamples", metavar="N", help="Resamples of the problems (default: 2000).", rich_help_panel=STATISTICS
+        "--n-resamples",
+        metavar="N",
+        help="Resamples of the problems (default: 2000).",
+        rich_help_panel=STATISTICS,
     ),
 ]
 
 Device = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, mps (default: cpu).", rich_help_panel=MACHINE),
+    typer.Option(
+        metavar="NAME", help="cpu, cuda, cuda:1, mps (default: cpu).", rich_help_panel=MACHINE
+    ),
 ]
 Dtype = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="float32, bfloat16 or float16 (default: float32).", rich_help_panel=MACHINE),
+    typer.Option(
+        metavar="NAME",
+        help="float32, bfloat16 or float16 (default: float32).",
+        rich_help_panel=MACHINE,
+    ),
 ]
 DeviceMap = Annotated[
     str | None,
-    typer.Option(metavar="MAP", help="Placement over several devices, such as auto.", rich_help_panel=MACHINE),
+    typer.Option(
+        metavar="MAP", help="Placement over several devices, such as auto.", rich_help_panel=MACHINE
+    ),
 ]
 Attention = Annotated[
     str | None,
     typer.Option(
-        "--attn-implementation", metavar="NAME", help="eager or sdpa (default: eager).", rich_help_panel=MACHINE
+        "--attn-implementation",
+        metavar="NAME",
+        help="eager or sdpa (default: eager).",
+        rich_help_panel=MACHINE,
     ),
 ]
 MaxTokens = Annotated[
     int | None,
     typer.Option(
-        metavar="N", help="Tokens in a forward; bounds memory (default: 8192).", rich_help_panel=MACHINE
+        metavar="N",
+        help="Tokens in a forward; bounds memory (default: 8192).",
+        rich_help_panel=MACHINE,
     ),
 ]
 
 Out = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Folder of the run, made if needed.", rich_help_panel=OUTPUT)
+    Path | None,
+    typer.Option(metavar="DIR", help="Folder of the run, made if needed.", rich_help_panel=OUTPUT),
 ]
 Fresh = Annotated[
     bool | None,
@@ -138,19 +187,32 @@ Fresh = Annotated[
 Config = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="Options from YAML, such as a run's run.yaml; flags override it.", rich_help_panel=OUTPUT
+        metavar="FILE",
+        help="Options from YAML, such as a run's run.yaml; flags override it.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 SaveConfig = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Also write all options there.", rich_help_panel=OUTPUT)
+    Path | None,
+    typer.Option(metavar="FILE", help="Also write all options there.", rich_help_panel=OUTPUT),
 ]
 Json = Annotated[
     bool,
-    typer.Option("--json", help="Print the summary as JSON and nothing else.", rich_help_panel=OUTPUT),
+    typer.Option(
+        "--json", help="Print the summary as JSON and nothing else.", rich_help_panel=OUTPUT
+    ),
 ]
 Progress = Annotated[
     Shown,
-    typer.Option("--progress", help="How progress is shown; auto: a bar on a terminal.", rich_help_panel=OUTPUT),
+    typer.Option(
+        "--progress",
+        help="How progress is shown; auto: a bar on a terminal.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.", rich_help_panel=OUTPUT)]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=OUTPUT)]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Show no progress.", rich_help_panel=OUTPUT)
+]
+Debug = Annotated[
+    bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=OUTPUT)
+]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
 from elicit.cli.console import session, stdout, visible
 from elicit.cli.options import Debug
@@ -14,9 +15,13 @@ from elicit.cli.options import Debug
 def organisms(
     export: Annotated[
         tuple[str, Path] | None,
-        typer.Option(metavar="NAME DIR", help="Write a pair as Hugging Face folders with its task files."),
+        typer.Option(
+            metavar="NAME DIR", help="Write a pair as Hugging Face folders with its task files."
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the truth cards as JSON and nothing else.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the truth cards as JSON and nothing else.")
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """List the embedded pairs and what was planted in each."""
@@ -24,7 +29,11 @@ def organisms(
 
     with session(debug=debug, on_interrupt=lambda: "Interrupted."):
         folder = None if export is None else write_pair(export[0], export[1])
-        cards = [] if export is not None else [{**resolve(name).truth, "name": resolve(name).name} for name in names()]
+        cards = (
+            []
+            if export is not None
+            else [{**resolve(name).truth, "name": resolve(name).name} for name in names()]
+        )
     if folder is not None:
         _say_exported(folder, as_json=as_json)
     elif as_json:
@@ -49,10 +58,15 @@ def write_pair(name: str, folder: Path) -> Path:
     from elicit.organisms import OrganismError, export, resolve
 
     pair = resolve(name)
-    there = [place for place in ("base", "post", "problems.jsonl", "facts.jsonl") if (folder / place).exists()]
+    there = [
+        place
+        for place in ("base", "post", "problems.jsonl", "facts.jsonl")
+        if (folder / place).exists()
+    ]
     if there:
         raise OrganismError(
-            f"{folder} already holds {there[0]!r}, and an export of {pair.name} would overwrite it. Choose another folder."
+            f"{folder} already holds {there[0]!r}, and an export of {pair.name} would overwrite it. "
+            "Choose another folder."
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -62,8 +76,8 @@ def write_pair(name: str, folder: Path) -> Path:
         shutil.copyfile(pair.facts, folder / "facts.jsonl")
     except OSError as error:
         raise OrganismError(
-            f"{error.filename or folder} cannot be written ({error.strerror or error}), so {pair.name} was not exported "
-            "as a whole. Choose a folder that you may write to."
+            f"{error.filename or folder} cannot be written ({error.strerror or error}), so "
+            f"{pair.name} was not exported as a whole. Choose a folder that you may write to."
         ) from error
     return folder
 
@@ -71,24 +85,30 @@ def write_pair(name: str, folder: Path) -> Path:
 def _say_exported(folder: Path, *, as_json: bool) -> None:
     if as_json:
         places = ("base", "post", "problems.jsonl", "facts.jsonl")
-        typer.echo(json.dumps({place.partition(".")[0]: str(folder / place) for place in places}, indent=1))
+        typer.echo(
+            json.dumps({place.partition(".")[0]: str(folder / place) for place in places}, indent=1)
+        )
         return
     console = stdout()
-    console.print(f"Written to {visible(str(folder))}. Compare them as any two models:", markup=False, soft_wrap=True)
     console.print(
-        f"  elicit report --base {folder}/base --post {folder}/post --problems {folder}/problems.jsonl "
-        f"--facts {folder}/facts.jsonl --out {folder}/report",
+        f"Written to {visible(str(folder))}. Compare them as any two models:",
+        markup=False,
+        soft_wrap=True,
+    )
+    console.print(
+        f"  elicit report --base {folder}/base --post {folder}/post "
+        f"--problems {folder}/problems.jsonl --facts {folder}/facts.jsonl --out {folder}/report",
         markup=False,
         soft_wrap=True,
     )
 
 
 def _table(cards: list[dict]) -> None:
-    from rich.table import Table
-
     table = Table(box=None, pad_edge=False, header_style="bold")
     for head in ("pair", "family", "layers", "changed", "corrupted", "skill", "gates", "what"):
-        table.add_column(head, justify="right" if head == "layers" else "left", no_wrap=head == "pair")
+        table.add_column(
+            head, justify="right" if head == "layers" else "left", no_wrap=head == "pair"
+        )
     for card in cards:
         gates = card.get("gates", [])
         met = sum(bool(gate["ok"]) for gate in gates)
@@ -96,7 +116,10 @@ def _table(cards: list[dict]) -> None:
             card["name"],
             card["family"],
             str(card["n_layers"]),
-            *(_layers(card[f"{what}_layers"], card["n_layers"]) for what in ("changed", "corrupted", "skill")),
+            *(
+                _layers(card[f"{what}_layers"], card["n_layers"])
+                for what in ("changed", "corrupted", "skill")
+            ),
             f"{met} of {len(gates)}" if gates else "by design",
             card["what"],
         )
@@ -106,7 +129,7 @@ def _table(cards: list[dict]) -> None:
     for name, note in missed:
         console.print(f"{name}: {visible(note)}", markup=False, soft_wrap=True)
     console.print(
-        f"{len(cards)} pairs. \"open\": not planted, whatever is measured is the finding.\n"
+        f'{len(cards)} pairs. "open": not planted, whatever is measured is the finding.\n'
         "Try: elicit report --pair organism:shuffled-l3 --out report",
         markup=False,
         soft_wrap=True,

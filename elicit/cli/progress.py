@@ -6,10 +6,12 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, TextIO
 
+from rich.console import Console
+
+from elicit.cli.console import stderr
 from elicit.results import NoProgress, Progress
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
@@ -29,7 +31,7 @@ class Shown(StrEnum):
 class BarProgress:
     """A bar for each job: what is being done, time passed, time left."""
 
-    def __init__(self, console: "Console") -> None:
+    def __init__(self, console: Console) -> None:
         """Draw on a console.
 
         Args:
@@ -59,7 +61,7 @@ class BarProgress:
             TimeRemainingColumn(),
             TextColumn("left"),
             console=self._console,
-            # Steps differ in cost by orders, so the pace is that of the whole job and not of the last seconds.
+            # Steps differ in cost by orders, so the pace is that of the whole job so far.
             speed_estimate_period=24 * 3600,
             redirect_stdout=False,
             redirect_stderr=False,
@@ -118,7 +120,8 @@ class PlainProgress:
         passed = self._clock() - self._began
         left = passed * max(self._total - self._done, 0) / self._done
         self._stream.write(
-            f"{self._what} ({self._done} of {self._total}, {round(100 * self._done / self._total)} %, "
+            f"{self._what} ({self._done} of {self._total}, "
+            f"{round(100 * self._done / self._total)} %, "
             f"{_span(passed)} passed, {_span(left)} left)\n"
         )
         self._stream.flush()
@@ -146,8 +149,6 @@ def progress(shown: Shown, *, quiet: bool) -> Progress:
         shown: What was asked.
         quiet: Whether nothing is to be shown at all.
     """
-    from elicit.cli.console import stderr
-
     if quiet or shown is Shown.none:
         return NoProgress()
     if shown is Shown.plain:

@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 
 from elicit.cli import options
-from elicit.cli.console import session
-from elicit.cli.jobs import prepare, resume_line
+from elicit.cli.console import resume_line, session
 from elicit.cli.options import RUN, STATISTICS
 from elicit.cli.progress import Shown, progress
 from elicit.cli.tables import show_report
@@ -16,24 +15,33 @@ Kinds = Annotated[
     list[str] | None,
     typer.Option(
         metavar="KIND,…",
-        help="Sizes of part: layer, attn, mlp, norms, matrix, outside (default: layer,attn,mlp,outside).",
+        help="Sizes of part: layer, attn, mlp, norms, matrix, outside "
+        "(default: layer,attn,mlp,outside).",
         rich_help_panel=RUN,
     ),
 ]
 Controls = Annotated[
     int | None,
     typer.Option(
-        metavar="N", help="Shuffled differences a layer and direction; 0 for none (default: 2).", rich_help_panel=RUN
+        metavar="N",
+        help="Shuffled differences a layer and direction; 0 for none (default: 2).",
+        rich_help_panel=RUN,
     ),
 ]
 Intervals = Annotated[
     bool | None,
-    typer.Option("--intervals/--no-intervals", help="Move intervals of layers (default: yes).", rich_help_panel=RUN),
+    typer.Option(
+        "--intervals/--no-intervals",
+        help="Move intervals of layers (default: yes).",
+        rich_help_panel=RUN,
+    ),
 ]
 Integrated = Annotated[
     bool | None,
     typer.Option(
-        "--integrated/--no-integrated", help="Integrate gradients over the weights (default: yes).", rich_help_panel=RUN
+        "--integrated/--no-integrated",
+        help="Integrate gradients over the weights (default: yes).",
+        rich_help_panel=RUN,
     ),
 ]
 Spectra = Annotated[
@@ -46,7 +54,9 @@ Spectra = Annotated[
 ]
 Margin = Annotated[
     float | None,
-    typer.Option(metavar="X", help="Smallest gap that counts (default: 0.05).", rich_help_panel=STATISTICS),
+    typer.Option(
+        metavar="X", help="Smallest gap that counts (default: 0.05).", rich_help_panel=STATISTICS
+    ),
 ]
 ShareMargin = Annotated[
     float | None,
@@ -101,6 +111,7 @@ def report(
     given = dict(locals())  # every option by its name
     folder: list[Path] = []
     with session(debug=debug, on_interrupt=lambda: resume_line("report", folder)):
+        from elicit.cli.jobs import prepare
         from elicit.report.job import run_report
         from elicit.report.spec import ReportSpec
 

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.table import Table
 
 from elicit.cli.console import stdout, visible
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 _STYLES = {"corrupted": "red", "skill": "green", "corrupted+skill": "magenta", "unchanged": "dim"}
 
@@ -50,7 +49,11 @@ def show_graft(summary: Mapping[str, Any], folder: Path) -> None:
     console = stdout()
     host, donor = ("post", "base") if summary["direction"] == "revert" else ("base", "post")
     for task in summary["tasks"]:
-        console.print(f"{visible(task['name'])} ({task['n']} problems, {task['unit']})", markup=False, soft_wrap=True)
+        console.print(
+            f"{visible(task['name'])} ({task['n']} problems, {task['unit']})",
+            markup=False,
+            soft_wrap=True,
+        )
         table = _columns("model", "score", f"minus {host}")
         for model in ("base", "post"):
             table.add_row(model, interval(task[model]), "")
@@ -92,9 +95,7 @@ def interval(found: Mapping[str, float | None] | None, *, signed: bool = False) 
     return f"{number('value')} [{number('low')}, {number('high')}]"
 
 
-def _columns(*heads: str) -> "Table":
-    from rich.table import Table
-
+def _columns(*heads: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for head in heads:
         table.add_column(head, no_wrap=True)

@@ -1,4 +1,4 @@
-"""Pictures of whole stretches: intervals of layers, the way from base to post, integrated gradients."""
+"""Pictures of stretches: intervals of layers, the way from base to post, and shares of the gap."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Pictures of grafts: effects with their intervals and controls, beside the change of the weights."""
+"""Pictures of grafts: effects with intervals and controls, beside the change of the weights."""
 
 import math
 from collections.abc import Sequence
@@ -60,7 +60,7 @@ def effect_figure(
     by_layers = tuple(kinds) == ("layer",)
     if not by_layers:
         parts.sort(key=lambda i: (attribution.layer[i].item() < 0, attribution.layer[i].item(), i))
-    places = [attribution.layer[i].item() if by_layers else at for at, i in enumerate(parts)]
+    places = [int(attribution.layer[i]) if by_layers else at for at, i in enumerate(parts)]
     below = change if by_layers and change is not None and (change.layer >= 0).any() else None
     sizes = [_STRIP, *[_PANEL] * len(tasks), *[_WEIGHTS] * (below is not None)]
     inner = sum(sizes) + _GAP * (len(sizes) - 1)
@@ -223,7 +223,7 @@ def _effects(
 
 
 def _range(attribution: Attribution, task: int, parts: Sequence[int]) -> list[float]:
-    """Ends of the y axis: 0 in the middle, and never so near that noise below the margin looks large."""
+    """Ends of the y axis: 0 in the middle, and never so near that noise looks large."""
     fields = [f"{s.field}{end}" for s in _SERIES for end in ("_low", "_high")]
     values = [v for field in fields for v in _pick(getattr(attribution, field), task, parts)]
     gap = attribution.gap[task].item() if attribution.role[task] != "none" else 0.0

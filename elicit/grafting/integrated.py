@@ -168,6 +168,8 @@ def _gradient(
     """Difference times gradient of the mean value, by part, at one point of the line."""
     slots = slots_of(pair)
     moved = {name: slot for name, slot in slots.items() if not torch.equal(slot.base, slot.post)}
+    if not moved:
+        return torch.zeros(len(parts), dtype=torch.float64)
     points = {
         slot.base: torch.lerp(slot.base.data, slot.post.data, alpha) for slot in moved.values()
     }

@@ -121,6 +121,7 @@ def encode(pair: ModelPair, measure: Measure) -> ForcedRows:
         pair.alignment.plain,
         pair.alignment.pad_id,
         n_positions=getattr(config, "max_position_embeddings", None),
+        unk_id=pair.tokenizer.unk_token_id,  # pyright: ignore[reportArgumentType]
     )
 
 

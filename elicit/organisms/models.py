@@ -38,9 +38,12 @@ def open_model(organism: OrganismModel) -> "tuple[PreTrainedModel, PreTrainedTok
     if "lm_head.weight" not in state:
         state["lm_head.weight"] = state[_embedding(state)]
     model.load_state_dict(state)
-    adapter = organism.world / "models" / organism.variant / "adapter_config.json"
-    if adapter.exists():
-        model.load_adapter(str(adapter.parent))
+    adapter = organism.world / "models" / organism.variant
+    if (adapter / "adapter_config.json").exists():
+        from peft import PeftModel
+
+        # Merged, so that its parameters have the names of the base's.
+        model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
     model.config.name_or_path = organism.name
     tokenizer = AutoTokenizer.from_pretrained(organism.world)
     return model, tokenizer
@@ -53,14 +56,6 @@ def export(organism: OrganismModel, folder: Path) -> None:
         OrganismError: The organism's files are missing or damaged.
     """
     model, tokenizer = open_model(organism)
-    if getattr(model, "_hf_peft_config_loaded", False):
-        from peft import PeftModel
-
-        adapter = organism.world / "models" / organism.variant
-        plain, _ = open_model(
-            OrganismModel(name=organism.name, world=organism.world, variant="base")
-        )
-        model = PeftModel.from_pretrained(plain, str(adapter)).merge_and_unload()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 

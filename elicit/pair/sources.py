@@ -128,7 +128,7 @@ def _checkpoint(name: str, settings: Settings, *, revision: str | None) -> Sourc
         config = AutoConfig.from_pretrained(
             name, trust_remote_code=settings.trust_remote_code, **at
         )
-    tokenizer, notes = _tokenizer(name, settings, revision=revision)
+    tokenizer, notes = _tokenizer(name, config, settings, revision=revision)
     return Source(
         name=name,
         config=config,
@@ -139,7 +139,7 @@ def _checkpoint(name: str, settings: Settings, *, revision: str | None) -> Sourc
 
 
 def _tokenizer(
-    name: str, settings: Settings, *, revision: str | None
+    name: str, config: Config, settings: Settings, *, revision: str | None
 ) -> tuple[Tokenizer | None, tuple[str, ...]]:
     """A checkpoint's own tokenizer, or None if it is a directory without one."""
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
@@ -149,8 +149,9 @@ def _tokenizer(
         return None, ()
     at = {"revision": revision} if revision is not None else {}
     with explained("tokenizer", name):
+        # With the configuration given: an adapter's folder has a tokenizer and no config.json.
         tokenizer = AutoTokenizer.from_pretrained(
-            name, trust_remote_code=settings.trust_remote_code, **at
+            name, config=config, trust_remote_code=settings.trust_remote_code, **at
         )
     # For some families (Qwen2, Phi-3) AutoTokenizer builds the family's usual tokenizer whatever
     # the checkpoint says, which reads a checkpoint with another kind of vocabulary as nonsense.
@@ -256,7 +257,7 @@ def _adapter(
     tokenizer, notes = None, ()
     folder = Path(name)
     if folder.is_dir() and (folder / "tokenizer.json").exists():
-        tokenizer, notes = _tokenizer(name, settings, revision=revision)
+        tokenizer, notes = _tokenizer(name, base.config, settings, revision=revision)
     if trained_on not in (None, base.name):
         notes = (*notes, f"The adapter names {trained_on!r} as its base; here it is {base.name!r}.")
     return replace(

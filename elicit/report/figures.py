@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from elicit.results.store import clean_text
 from elicit.results.drawing import BLUE, FAINT, INK, MUTED, VERMILION
+from elicit.results.store import clean_text
 
 # What our own builders write; anything else that looks like a tag came from somewhere else.
 _FOREIGN = re.compile(r"<(?!/?(?:b|br|i|extra)>)")
@@ -39,7 +39,13 @@ class Plot:
 
 
 def plot(
-    id: str, figure: Any, caption: str, *, columns: int, keys: tuple[Key, ...] = (), folded: str = ""
+    id: str,
+    figure: Any,
+    caption: str,
+    *,
+    columns: int,
+    keys: tuple[Key, ...] = (),
+    folded: str = "",
 ) -> Plot:
     """A plotly figure made fit for the page.
 
@@ -54,11 +60,15 @@ def plot(
     if keys:
         figure.update_layout(showlegend=False)
         top = figure.layout.margin.t
-        figure.update_layout(margin={"t": min(top, 28)}, height=figure.layout.height - max(top - 28, 0))
+        figure.update_layout(
+            margin={"t": min(top, 28)}, height=figure.layout.height - max(top - 28, 0)
+        )
     told = _neutral(figure.to_plotly_json())
     text = json.dumps({"data": told["data"], "layout": told["layout"]}, sort_keys=True)
     data = re.sub("[<>&]", lambda found: _ENDS_SCRIPT[found[0]], text)
-    return Plot(id, data, int(figure.layout.height), max(300, 22 * columns + 80), caption, keys, folded)
+    return Plot(
+        id, data, int(figure.layout.height), max(300, 22 * columns + 80), caption, keys, folded
+    )
 
 
 def _neutral(value: Any) -> Any:
@@ -82,7 +92,10 @@ def _shape(body: str) -> str:
 _BAR = '<line x1="11" y1="0" x2="11" y2="14" stroke="{0}" stroke-width="1.8"/>'
 _DISC = '<circle cx="11" cy="7" r="{1}" fill="{2}" stroke="{0}" stroke-width="1.5"/>'
 _DIAMOND = '<path d="M11 {1} L16 7 L11 {2} L6 7 Z" fill="{3}" stroke="{0}" stroke-width="1.5"/>'
-_STAR = '<path fill="{0}" d="M11 .8l1.6 4.3 4.6.2-3.6 2.8 1.2 4.4L11 10l-3.8 2.5 1.2-4.4L4.8 5.3l4.6-.2z"/>'
+_STAR = (
+    '<path fill="{0}" d="M11 .8l1.6 4.3 4.6.2-3.6 2.8 1.2 4.4L11 10'
+    'l-3.8 2.5 1.2-4.4L4.8 5.3l4.6-.2z"/>'
+)
 
 EFFECTS = (
     Key(_shape((_BAR + _DISC).format(BLUE, 4, BLUE)), "revert: post with base’s weights there"),
@@ -92,7 +105,9 @@ EFFECTS = (
     ),
     Key(_shape(_BAR.format(MUTED) + _DISC.format(MUTED, 4, "white")), "open: interval holds 0"),
 )
-CONTROLS = (Key(_shape(_DISC.format(FAINT, 2.5, FAINT)), "grey: control, same norm, entries shuffled"),)
+CONTROLS = (
+    Key(_shape(_DISC.format(FAINT, 2.5, FAINT)), "grey: control, same norm, entries shuffled"),
+)
 WHOLE = (
     Key(
         _shape(f'<line x1="0" y1="7" x2="22" y2="7" stroke="{MUTED}" stroke-dasharray="5 3"/>'),
@@ -105,10 +120,16 @@ VERDICTS = {
     ),
     "skill": Key(_shape(_STAR.format(INK)), "carries the skill"),
     "changed": Key(_shape(_DISC.format(MUTED, 3, "white")), "changed, not distinguishable"),
-    "unchanged": Key(_shape(f'<line x1="7" y1="7" x2="15" y2="7" stroke="{FAINT}" stroke-width="2"/>'), "unchanged"),
+    "unchanged": Key(
+        _shape(f'<line x1="7" y1="7" x2="15" y2="7" stroke="{FAINT}" stroke-width="2"/>'),
+        "unchanged",
+    ),
 }
 WEIGHTS = (
-    Key(_shape(f'<rect x="5" y="3" width="12" height="11" fill="#c3cbd3" stroke="{MUTED}"/>'), "weight change"),
+    Key(
+        _shape(f'<rect x="5" y="3" width="12" height="11" fill="#c3cbd3" stroke="{MUTED}"/>'),
+        "weight change",
+    ),
     Key(
         _shape(f'<line x1="3" y1="7" x2="19" y2="7" stroke="{INK}" stroke-width="2.5"/>'),
         "the same, weighted by what the layer reads",

@@ -1,4 +1,4 @@
-"""The job behind `elicit graft`: one model with parts of the other, scored, and written to a run directory."""
+"""The job behind `elicit graft`: one model with parts of the other, scored and written down."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class GraftSpec(JobSpec):
     """What `elicit graft` was asked to do."""
 
     parts: tuple[str, ...] = ()
-    """Names of what is moved, one at a time: `L3`, `L3.attn`, `L0-L2`, `L1+L4`; none means every layer."""
+    """What is moved, one at a time: `L3`, `L3.attn`, `L0-L2`, `L1+L4`; none means every layer."""
     direction: Direction = "graft"
     """`revert` moves parts from base into post, `graft` from post into base."""
 
@@ -93,8 +93,12 @@ class GraftSweep(Result):
                     "name": name,
                     "unit": self.unit[t],
                     "n": int(self.n_problems[t]),
-                    "base": _ends(self.base_score[t], self.base_score_low[t], self.base_score_high[t]),
-                    "post": _ends(self.post_score[t], self.post_score_low[t], self.post_score_high[t]),
+                    "base": _ends(
+                        self.base_score[t], self.base_score_low[t], self.base_score_high[t]
+                    ),
+                    "post": _ends(
+                        self.post_score[t], self.post_score_low[t], self.post_score_high[t]
+                    ),
                 }
                 for t, name in enumerate(self.task)
             ],
@@ -104,8 +108,12 @@ class GraftSweep(Result):
                     "changed": bool(self.changed[p]),
                     "effects": {
                         task: {
-                            "score": _ends(self.score[t, p], self.score_low[t, p], self.score_high[t, p]),
-                            "effect": _ends(self.effect[t, p], self.effect_low[t, p], self.effect_high[t, p]),
+                            "score": _ends(
+                                self.score[t, p], self.score_low[t, p], self.score_high[t, p]
+                            ),
+                            "effect": _ends(
+                                self.effect[t, p], self.effect_low[t, p], self.effect_high[t, p]
+                            ),
                         }
                         for t, task in enumerate(self.task)
                     },
@@ -118,8 +126,8 @@ class GraftSweep(Result):
 def run_graft(spec: GraftSpec, *, progress: Progress | None = None) -> GraftRun:
     """Score both models, and one of them with parts of the other.
 
-    Everything that can be refused is refused before a model is scored. A killed run goes on where it
-    stopped and ends with the same bytes.
+    Everything that can be refused is refused before a model is scored. A killed run goes on where
+    it stopped and ends with the same bytes.
 
     Args:
         spec: What to do.
@@ -134,7 +142,9 @@ def run_graft(spec: GraftSpec, *, progress: Progress | None = None) -> GraftRun:
     pair = open_pair(spec)
     progress.advance()
     progress.stop()
-    parts = [part(pair, name) for name in dict.fromkeys(spec.parts)] or list(parts_of(pair, "layer"))
+    parts = [part(pair, name) for name in dict.fromkeys(spec.parts)] or list(
+        parts_of(pair, "layer")
+    )
     check_measures(pair, measures)
     with open_run(spec, pair, measures, kind="graft") as run:
         # A run that is repeated or resumed from its own file must not discard itself.
@@ -206,13 +216,16 @@ def sweep_parts(
     """
     # Every task is encoded before any is scored: one that does not fit must not show after an hour.
     benches = [
-        Bench(pair=pair, measure=measure, max_tokens=max_tokens, progress=progress) for measure in measures
+        Bench(pair=pair, measure=measure, max_tokens=max_tokens, progress=progress)
+        for measure in measures
     ]
     progress.start(len(benches) * (2 + len(parts)), "scoring both models")
     columns: dict[str, list[list[float]]] = {}
     for bench in benches:
         found = _one_task(bench, parts, direction, cells)
-        for name, values in _numbers(bench.measure, *found, direction, level, n_resamples, seed).items():
+        for name, values in _numbers(
+            bench.measure, *found, direction, level, n_resamples, seed
+        ).items():
             columns.setdefault(name, []).append(values)
     progress.stop()
     slots = slots_of(pair)
@@ -236,7 +249,10 @@ def sweep_parts(
         part=tuple(part.name for part in parts),
         changed=torch.tensor([is_changed(slots, part) for part in parts]),
         level=level,
-        **{name: tensor[:, 0] if name.startswith(("base", "post")) else tensor for name, tensor in tensors.items()},
+        **{
+            name: tensor[:, 0] if name.startswith(("base", "post")) else tensor
+            for name, tensor in tensors.items()
+        },
     )
 
 
@@ -248,10 +264,12 @@ def _one_task(
     hosts: dict[str, Tensor] = {}
     for host, model in (("base", bench.pair.base), ("post", bench.pair.post)):
         progress.advance(0, f"{name}: scoring {host}")
-        hosts[host] = cells.cell(f"{name}/{host}", lambda model=model: {"values": bench.score(model)})["values"]
+        hosts[host] = cells.cell(
+            f"{name}/{host}", lambda model=model: {"values": bench.score(model)}
+        )["values"]
         progress.advance()
     values = hosts["post" if direction == "revert" else "base"]
-    # Resumed forwards share their trunk over all parts; written answers are a run of their own for each.
+    # Resumed forwards share their trunk over all parts; written answers are a run for each part.
     groups = [list(parts)] if bench.rows is not None else [[part] for part in parts]
     rows = []
     for group in groups:
@@ -259,7 +277,9 @@ def _one_task(
         progress.advance(0, f"{name}: {direction} {names}")
         swept: list[Tensor] = []
 
-        def compute(group: Sequence[Part] = group, swept: list[Tensor] = swept) -> dict[str, Tensor]:
+        def compute(
+            group: Sequence[Part] = group, swept: list[Tensor] = swept
+        ) -> dict[str, Tensor]:
             swept.append(bench.sweep(group, direction, values))
             return {"values": swept[0]}
 
@@ -289,7 +309,9 @@ def _numbers(
             f"{field}_high": [each.high for each in found],
         }
     host = hosts["post" if direction == "revert" else "base"]
-    joint = simultaneous_intervals((moved - host).T.numpy(), level=level, n_resamples=n_resamples, seed=seed)
+    joint = simultaneous_intervals(
+        (moved - host).T.numpy(), level=level, n_resamples=n_resamples, seed=seed
+    )
     ends = (("effect", joint.value), ("effect_low", joint.low), ("effect_high", joint.high))
     return out | {field: np.asarray(values, dtype=np.float64).tolist() for field, values in ends}
 

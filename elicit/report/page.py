@@ -163,7 +163,8 @@ def _without_attribution(results: Sequence[Result]) -> str:
     """The summary of a page on which no layer was moved."""
     names = ", ".join(dict.fromkeys(type(result).__name__ for result in results))
     return (
-        f"No layers were moved between base and post in this run, so this page cannot say which are corrupted or "
+        "No layers were moved between base and post in this run, so this page cannot say which "
+        "are corrupted or "
         f"carry a skill. It shows: {names}."
     )
 
@@ -199,4 +200,7 @@ def _arguments(results: Sequence[Result]) -> list[tuple[str, str]]:
 
 def _yaml(config: Mapping[str, object]) -> str:
     """A flat mapping as YAML, of which every JSON value is a part."""
-    return "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False, default=str)}" for key, value in config.items())
+    return "\n".join(
+        f"{key}: {json.dumps(value, ensure_ascii=False, default=str)}"
+        for key, value in config.items()
+    )

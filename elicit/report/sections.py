@@ -61,11 +61,15 @@ def sections(
         found.append(_partition(attribution))
     if change is not None:
         found.append(_weights(change))
-    found += [_other(result, n) for n, result in enumerate(r for r in results if not isinstance(r, KNOWN))]
+    found += [
+        _other(result, n) for n, result in enumerate(r for r in results if not isinstance(r, KNOWN))
+    ]
     return found
 
 
-def _keys(attribution: Attribution, kinds: Sequence[str], tasks: Sequence[int]) -> tuple[f.Key, ...]:
+def _keys(
+    attribution: Attribution, kinds: Sequence[str], tasks: Sequence[int]
+) -> tuple[f.Key, ...]:
     """Legend of what a figure of effects really holds."""
     parts = [i for i, kind in enumerate(attribution.kind) if kind in kinds]
     words = {word for i in parts for word in attribution.verdict[i].split("+")}
@@ -78,7 +82,8 @@ def _keys(attribution: Attribution, kinds: Sequence[str], tasks: Sequence[int]) 
 
 
 _READ = (
-    "Above 0 a move helps the task, below 0 it hurts. A corrupted layer heals when reverted (blue above 0) and harms "
+    "Above 0 a move helps the task, below 0 it hurts. A corrupted layer heals when reverted (blue "
+    "above 0) and harms "
     "when grafted (orange below 0); a layer that carries the skill is the mirror image. "
 )
 
@@ -88,18 +93,21 @@ def _layers(attribution: Attribution, change: WeightChange | None) -> Section:
     hidden = [i for i in range(len(attribution.task)) if i not in tasks]
     n = sum(kind == "layer" for kind in attribution.kind)
     caption = (
-        _READ + f"Bars are {100 * attribution.level:g} % intervals that hold for all {n} layers at once; a filled "
-        "mark’s interval is clear of 0. Grey marks are controls: the same amount of change, in shuffled places. "
-        "Marks in the top row give the verdict. "
+        _READ
+        + f"Bars are {100 * attribution.level:g} % intervals that hold for all {n} layers at once; "
+        "a filled mark’s interval is clear of 0. Grey marks are controls: the same amount of "
+        "change, in shuffled places. Marks in the top row give the verdict. "
     )
     items: list[Plot | Table] = []
     keys = _keys(attribution, ("layer",), tasks)
     if change is not None:
         caption += (
-            "The bottom panel shows how much each layer’s weights changed: compare it with the effects above, for a "
+            "The bottom panel shows how much each layer’s weights changed: compare it with the "
+            "effects above, for a "
             "large change need not matter and a small one may."
         )
-        keys = (*keys, *f.WEIGHTS)
+        weighted = not change.activation_norm.isnan().all()
+        keys = (*keys, *(f.WEIGHTS if weighted else f.WEIGHTS[:1]))
     if n:
         figure = effect_figure(attribution, tasks=tasks, change=change)
         items.append(plot("plot-layers", figure, caption, columns=n, keys=keys))
@@ -120,7 +128,8 @@ def _layers(attribution: Attribution, change: WeightChange | None) -> Section:
     return Section(
         "layers",
         "Which layers matter",
-        "Each layer is moved alone between the two models, in both directions, and every problem is scored again.",
+        "Each layer is moved alone between the two models, in both directions, and every problem "
+        "is scored again.",
         tuple(items),
     )
 
@@ -130,14 +139,21 @@ def _parts(attribution: Attribution) -> Section:
     tasks = shown_tasks(attribution)
     count = sum(kind in kinds for kind in attribution.kind)
     figure = effect_figure(attribution, tasks=tasks, kinds=kinds)
-    caption = _READ + "Intervals hold jointly over the parts of one kind. Parts outside the layers stand at the right."
+    caption = (
+        _READ
+        + "Intervals hold jointly over the parts of one kind. Parts outside the layers stand at "
+        "the right."
+    )
     return Section(
         "parts",
         "Finer parts",
-        "The same for attention and MLP of each layer alone, and for what lies outside the layers (embedding, "
+        "The same for attention and MLP of each layer alone, and for what lies outside the layers "
+        "(embedding, "
         "unembedding, final norm). The gain of a norm belongs to the part that reads it.",
         (
-            plot("plot-parts", figure, caption, columns=count, keys=_keys(attribution, kinds, tasks)),
+            plot(
+                "plot-parts", figure, caption, columns=count, keys=_keys(attribution, kinds, tasks)
+            ),
             t.part_table(attribution),
         ),
     )
@@ -153,14 +169,17 @@ def _with_role(names: Sequence[str], attribution: Attribution | None) -> list[in
 def _intervals(sweep: IntervalSweep, attribution: Attribution | None) -> Section:
     n, tasks = len(sweep.first), _with_role(sweep.task, attribution)
     caption = (
-        "Each cell moves all layers from its row (first) to its column (last) at once; the diagonal holds single "
-        "layers, the top row prefixes, the right column suffixes. Blue: the score rises, orange: it falls. A dot marks "
+        "Each cell moves all layers from its row (first) to its column (last) at once; the "
+        "diagonal holds single "
+        "layers, the top row prefixes, the right column suffixes. Blue: the score rises, orange: "
+        "it falls. A dot marks "
         "cells whose joint interval holds 0."
     )
     return Section(
         "intervals",
         "Intervals of layers",
-        "Layers may work together: damage that sits in two layers heals fully only when both are put back.",
+        "Layers may work together: damage that sits in two layers heals fully only when both are "
+        "put back.",
         (
             plot("plot-intervals", interval_figure(sweep, tasks=tasks), caption, columns=2 * n),
             *(t.interval_table(sweep, task) for task in range(len(sweep.task))),
@@ -176,27 +195,35 @@ def _interpolation(interpolation: Interpolation, attribution: Attribution | None
         interpolation, tasks=_with_role(interpolation.task, attribution), marked=marked
     )
     caption = (
-        "Base moved a share α of the way to post. Left: the whole model, with the interval of each point alone. Right: "
-        "one layer at a time (teacher-forced tasks only); layers with a verdict are strong and named, the others grey."
+        "Base moved a share α of the way to post. Left: the whole model, with the interval of each "
+        "point alone. Right: "
+        "one layer at a time (teacher-forced tasks only); layers with a verdict are strong and "
+        "named, the others grey."
     )
     return Section(
         "interpolation",
         "From base to post",
-        "How the score changes on the straight line between the weights: a gradual slope or a sudden step.",
-        (plot("plot-interpolation", figure, caption, columns=16), t.interpolation_table(interpolation)),
+        "How the score changes on the straight line between the weights: a gradual slope or a "
+        "sudden step.",
+        (
+            plot("plot-interpolation", figure, caption, columns=16),
+            t.interpolation_table(interpolation),
+        ),
     )
 
 
 def _integrated(integrated: WeightIG) -> Section:
     figure = integrated_figure(integrated)
     caption = (
-        "Blue bars raise the task’s score from base to post, orange bars lower it; together they add up to the gap, up "
+        "Blue bars raise the task’s score from base to post, orange bars lower it; together they "
+        "add up to the gap, up "
         "to the completeness error written above each panel."
     )
     return Section(
         "integrated",
         "The gap split among parts",
-        "Weight integrated gradients divide each task’s gap among the layers. They need a smooth score, so tasks "
+        "Weight integrated gradients divide each task’s gap among the layers. They need a smooth "
+        "score, so tasks "
         "graded by generation are left out. They have no intervals: read them as a second opinion.",
         (
             plot("plot-integrated", figure, caption, columns=len(integrated.part)),
@@ -209,9 +236,12 @@ def _partition(attribution: Attribution) -> Section:
     return Section(
         "partition",
         "What a repair would cost",
-        "A part put back to base should heal what was lost without costing what was gained. Healing: problems that base "
-        "solves and post does not. Preservation: damage-task problems that both solve. Target retention: problems that "
-        "only post solves. Non-damage: skill-task problems that both solve. Each is the share that post solves once "
+        "A part put back to base should heal what was lost without costing what was gained. "
+        "Healing: problems that base "
+        "solves and post does not. Preservation: damage-task problems that both solve. Target "
+        "retention: problems that "
+        "only post solves. Non-damage: skill-task problems that both solve. Each is the share that "
+        "post solves once "
         "the part is put back. A dash: no such problem.",
         (t.partition_table(attribution),),
     )
@@ -222,15 +252,18 @@ def _weights(change: WeightChange) -> Section:
     items: list[Plot | Table] = []
     if n:
         caption = (
-            "Darker: the tensor changed more, relative to its size in base. Activation-weighted: the change of its "
-            "output relative to the output, on what base really reads. Norms of weights say what changed, never what "
+            "Darker: the tensor changed more, relative to its size in base. Activation-weighted: "
+            "the change of its "
+            "output relative to the output, on what base really reads. Norms of weights say what "
+            "changed, never what "
             "it does."
         )
         items.append(plot("plot-weights", change_figure(change), caption, columns=n))
     return Section(
         "weights",
         "What changed in the weights",
-        "Size and shape of the difference of every parameter tensor. Stable and entropy rank count the directions of "
+        "Size and shape of the difference of every parameter tensor. Stable and entropy rank count "
+        "the directions of "
         "the change; intruders are leading directions of post that base does not have.",
         (*items, t.weight_table(change)),
     )

@@ -34,7 +34,11 @@ class Table:
 
 
 def _table(
-    caption: str, head: Sequence[str], rows: Sequence[Sequence[str | Cell]], words: int = 1, folded: str = ""
+    caption: str,
+    head: Sequence[str],
+    rows: Sequence[Sequence[str | Cell]],
+    words: int = 1,
+    folded: str = "",
 ) -> Table:
     cells = tuple(tuple(c if isinstance(c, Cell) else Cell(c) for c in row) for row in rows)
     return Table(caption, tuple(head), cells, words, folded)
@@ -59,8 +63,21 @@ def task_table(attribution: Attribution) -> Table:
         ]
         for t, name in enumerate(a.task)
     ]
-    head = ("task", "post", "score", f"gap [{100 * a.level:g} % interval]", "base", "post", "problems")
-    return _table("Score of base and post on each task. Gap: post minus base, paired by problem.", head, rows, 3)
+    head = (
+        "task",
+        "post",
+        "score",
+        f"gap [{100 * a.level:g} % interval]",
+        "base",
+        "post",
+        "problems",
+    )
+    return _table(
+        "Score of base and post on each task. Gap: post minus base, paired by problem.",
+        head,
+        rows,
+        3,
+    )
 
 
 def _effect(value: float, low: float, high: float) -> Cell:
@@ -80,7 +97,11 @@ def layer_table(attribution: Attribution, change: WeightChange | None) -> Table:
         found = by_layer(change)
         rows = zip(found.relative_norm.tolist(), found.activation_norm.tolist(), strict=True)
         sizes = dict(
-            zip(found.layer.tolist(), [(number(r, digits=4), number(w, digits=4)) for r, w in rows], strict=True)
+            zip(
+                found.layer.tolist(),
+                [(number(r, digits=4), number(w, digits=4)) for r, w in rows],
+                strict=True,
+            )
         )
     head = ["layer", "verdict", *(["relative norm", "activation-weighted"] if sizes else [])]
     head += [f"{task}: {what}" for task in attribution.task for what in ("revert", "graft")]
@@ -93,13 +114,20 @@ def layer_table(attribution: Attribution, change: WeightChange | None) -> Table:
         row += list(sizes.get(layer, ("–", "–"))) if sizes else []
         row += _effects(attribution, i)
         rows.append(row)
-    caption = "Every layer: verdict, size of the weight change, effects with joint intervals (bold: clear of 0)."
+    caption = (
+        "Every layer: verdict, size of the weight change, effects with joint intervals (bold: "
+        "clear of 0)."
+    )
     return _table(caption, head, rows, 2)
 
 
 def _effects(attribution: Attribution, part: int, prefix: str = "") -> list[str | Cell]:
     """Effects of moving one part, or of its controls, on every task."""
-    names = [f"{prefix}{direction}{end}" for direction in ("revert", "graft") for end in ("", "_low", "_high")]
+    names = [
+        f"{prefix}{direction}{end}"
+        for direction in ("revert", "graft")
+        for end in ("", "_low", "_high")
+    ]
     values = [getattr(attribution, name)[:, part].tolist() for name in names]
     columns = zip(*values, strict=True)
     return [cell for v in columns for cell in (_effect(*v[:3]), _effect(*v[3:]))]
@@ -114,7 +142,10 @@ def control_table(attribution: Attribution) -> Table | None:
     ran = ~attribution.control_revert.isnan().all(0) | ~attribution.control_graft.isnan().all(0)
     if not ran.any():
         return None
-    head = ["part", *(f"{task}: {what}" for task in attribution.task for what in ("revert", "graft"))]
+    head = [
+        "part",
+        *(f"{task}: {what}" for task in attribution.task for what in ("revert", "graft")),
+    ]
     rows = [
         [name, *_effects(attribution, i, "control_")]
         for i, name in enumerate(attribution.part)
@@ -135,7 +166,11 @@ def part_table(attribution: Attribution) -> Table:
         key=lambda i: (attribution.layer[i].item() < 0, attribution.layer[i].item(), i),
     )
     a = attribution
-    head = ["part", "verdict", *(f"{task}: {what}" for task in a.task for what in ("revert", "graft"))]
+    head = [
+        "part",
+        "verdict",
+        *(f"{task}: {what}" for task in a.task for what in ("revert", "graft")),
+    ]
     rows = []
     for i in order:
         rows.append([a.part[i], verdict_text(a.verdict[i]), *_effects(a, i)])
@@ -156,7 +191,7 @@ def partition_table(attribution: Attribution) -> Table:
     shares = (a.healing, a.preservation, a.target_retention, a.non_damage)
     rows = []
     for i, kind in enumerate(a.kind):
-        if kind != "layer" and "changed" == a.verdict[i]:
+        if kind != "layer" and a.verdict[i] == "changed":
             continue
         if a.verdict[i] == "unchanged":
             continue
@@ -167,7 +202,8 @@ def partition_table(attribution: Attribution) -> Table:
             row.append("–" if value != value else f"{value:.2f} [{low:.2f}, {high:.2f}]")
         rows.append(row)
     caption = (
-        "Post with one part put back to base: share of problems solved, with Wilson intervals of each part alone. "
+        "Post with one part put back to base: share of problems solved, with Wilson intervals of "
+        "each part alone. "
         "Changed layers, and finer parts that have a verdict."
     )
     return _table(caption, ("part", "verdict", *_PARTITION), rows, 2)
@@ -212,11 +248,16 @@ def interval_table(sweep: IntervalSweep, task: int) -> Table:
             if last >= first:
                 cells = [
                     _effect(*(values[task, f, g].item() for values in three))
-                    for three in ((s.revert, s.revert_low, s.revert_high), (s.graft, s.graft_low, s.graft_high))
+                    for three in (
+                        (s.revert, s.revert_low, s.revert_high),
+                        (s.graft, s.graft_low, s.graft_high),
+                    )
                 ]
                 rows.append([str(first) if first == last else f"{first}–{last}", *cells])
     name = s.task[task]
-    caption = f"Effect of moving every interval of layers on {name}, intervals jointly over all rows."
+    caption = (
+        f"Effect of moving every interval of layers on {name}, intervals jointly over all rows."
+    )
     return _table(caption, ("layers", "revert", "graft"), rows, 1, f"Numbers: {name}")
 
 
@@ -232,7 +273,9 @@ def interpolation_table(interpolation: Interpolation) -> Table:
         rows.append([task, "whole model", *(interval(*ends).removeprefix("+") for ends in whole)])
         for i, layer in enumerate(p.layer.tolist()):
             if p.layer_score[t, i].isfinite().any():
-                rows.append([task, f"layer {layer}", *(number(v) for v in p.layer_score[t, i].tolist())])
+                rows.append(
+                    [task, f"layer {layer}", *(number(v) for v in p.layer_score[t, i].tolist())]
+                )
     head = ("task", "moved", *(f"α = {alpha:g}" for alpha in p.alpha.tolist()))
     return _table("Score of base moved a share α of the way to post.", head, rows, 2, "Numbers")
 
@@ -253,7 +296,13 @@ def integrated_table(integrated: WeightIG) -> Table:
     missed = w.completeness_error.tolist()
     rows.append(["completeness error", *("–" if v != v else f"{100 * v:.2g} %" for v in missed)])
     rows.append(["nodes", *(str(n) for n in w.nodes.tolist())])
-    return _table("Weight integrated gradients: the gap split among parts.", ("part", *w.task), rows, 1, "Numbers")
+    return _table(
+        "Weight integrated gradients: the gap split among parts.",
+        ("part", *w.task),
+        rows,
+        1,
+        "Numbers",
+    )
 
 
 def plain_table(result: Result, limit: int = 200) -> Table:
@@ -269,4 +318,10 @@ def plain_table(result: Result, limit: int = 200) -> Table:
         for row in frame.head(limit).itertuples(index=False)
     ]
     caption = f"First {len(rows)} of {len(frame)} rows."
-    return _table(caption, [str(name) for name in frame.columns], rows, 1, f"Numbers of {type(result).__name__}")
+    return _table(
+        caption,
+        [str(name) for name in frame.columns],
+        rows,
+        1,
+        f"Numbers of {type(result).__name__}",
+    )

@@ -14,7 +14,7 @@ VERDICTS = {
     "unchanged": "unchanged",
 }
 SHORT = {"corrupted": "corrupted", "skill": "skill", "changed": "changed", "unchanged": "unchanged"}
-MARKS = {"corrupted": "✕", "skill": "★", "changed": "○", "unchanged": "–"}
+MARKS = {"corrupted": "✕", "skill": "★", "changed": "○", "unchanged": "−"}
 
 
 def verdict_text(verdict: str) -> str:
@@ -38,7 +38,8 @@ def summary_sentence(attribution: Attribution) -> str:
     changed = [i for i in range(len(attribution.part)) if bool(attribution.changed[i])]
     if not changed and not attribution.gap.any():
         return (
-            f"Base and post have the same weights in every part that was compared ({len(layers)} layers), "
+            f"Base and post have the same weights in every part that was compared ({len(layers)} "
+            "layers), "
             "so nothing can differ between them: every gap and every effect is exactly 0."
         )
     sentences = [_corrupted(attribution), _skilled(attribution), _without_gap(attribution)]
@@ -55,11 +56,13 @@ def _corrupted(attribution: Attribution) -> str:
     layers = attribution.corrupted_layers
     if not layers:
         return _capital(
-            f"{lost}, but no single layer can be named as corrupted: in none do base’s weights clearly heal post and "
+            f"{lost}, but no single layer can be named as corrupted: in none do base’s weights "
+            "clearly heal post and "
             "post’s weights clearly harm base."
         )
     return _capital(
-        f"{layers_text(layers)} of {_n_layers(attribution)} {'is' if len(layers) == 1 else 'are'} corrupted: {lost}; base’s "
+        f"{layers_text(layers)} of {_n_layers(attribution)} {'is' if len(layers) == 1 else 'are'} "
+        f"corrupted: {lost}; base’s "
         "weights there heal post, and post’s weights there harm base."
     )
 
@@ -73,12 +76,14 @@ def _skilled(attribution: Attribution) -> str:
     layers = attribution.skill_layers
     if not layers:
         return _capital(
-            f"{gained}, but no single layer can be named as its carrier: in none do base’s weights clearly take it from "
+            f"{gained}, but no single layer can be named as its carrier: in none do base’s weights "
+            "clearly take it from "
             "post and post’s weights clearly give it to base."
         )
     return _capital(
         f"{layers_text(layers)} {'carries' if len(layers) == 1 else 'carry'} the skill: {gained}; "
-        "base’s weights there take some of it from post, and post’s weights there give some of it to base."
+        "base’s weights there take some of it from post, and post’s weights there give some of it "
+        "to base."
     )
 
 
@@ -88,7 +93,8 @@ def _without_gap(attribution: Attribution) -> str:
     if not tasks:
         return ""
     told = " and ".join(
-        f"{task_text(attribution.task[t])} (gap {_with_interval(attribution, t, sign=True)})" for t in tasks
+        f"{task_text(attribution.task[t])} (gap {_with_interval(attribution, t, sign=True)})"
+        for t in tasks
     )
     alone = len(tasks) == len(attribution.task)
     said = f"Nothing was clearly lost or gained on {told}"
@@ -99,15 +105,21 @@ def _without_gap(attribution: Attribution) -> str:
 
 def _rest(attribution: Attribution, layers: Sequence[int]) -> str:
     """Changed layers without a verdict, and unchanged ones."""
-    where = {word: [_layer(attribution, i) for i in layers if attribution.verdict[i] == word] for word in VERDICTS}
+    where = {
+        word: [_layer(attribution, i) for i in layers if attribution.verdict[i] == word]
+        for word in VERDICTS
+    }
     plain, same = where["changed"], where["unchanged"]
     told = []
     if plain:
-        all_of_them = f"all {len(layers)} layers" if len(plain) == len(layers) else layers_text(plain)
+        all_of_them = (
+            f"all {len(layers)} layers" if len(plain) == len(layers) else layers_text(plain)
+        )
         if any(role != "none" for role in attribution.role):
             named = len(plain) + len(same) < len(layers)
             told.append(
-                f"{all_of_them} changed{' too' if named else ''}, but no clear effect in both directions was found there"
+                f"{all_of_them} changed{' too' if named else ''}, but no clear effect in both "
+                "directions was found there"
             )
         else:
             told.append(f"{all_of_them} changed all the same")
@@ -125,7 +137,11 @@ def _outside(attribution: Attribution) -> str:
     ]
     if not found:
         return ""
-    return "Outside the layers: " + ", ".join(f"{part} {_is(verdict)}" for part, verdict in found) + "."
+    return (
+        "Outside the layers: "
+        + ", ".join(f"{part} {_is(verdict)}" for part, verdict in found)
+        + "."
+    )
 
 
 def _is(verdict: str) -> str:

@@ -1,4 +1,4 @@
-"""What every figure shares: one plain style, marks told apart without colour, text that stays text."""
+"""What every figure shares: one plain style, colours for all eyes, text that stays text."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,13 @@ BLUE, VERMILION = "#0072b2", "#d55e00"
 """The pair of Okabe & Ito's colours that stays apart for every kind of colour blindness."""
 WARM, COOL, BOTH = "#fbe6d8", "#dff0ea", "#ece4ee"
 """Grounds behind layers that are corrupted, carry the skill, or both."""
-DIVERGING = ((0.0, "#b35806"), (0.25, "#fdb863"), (0.5, "#f7f7f7"), (0.75, "#92a8d1"), (1.0, "#2b5c9e"))
+DIVERGING = (
+    (0.0, "#b35806"),
+    (0.25, "#fdb863"),
+    (0.5, "#f7f7f7"),
+    (0.75, "#92a8d1"),
+    (1.0, "#2b5c9e"),
+)
 """Orange below 0, blue above, near white at 0."""
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
@@ -124,9 +130,17 @@ def style(figure: Any, height: int) -> Any:
     )
     title = {"font": {"size": 12, "color": MUTED}, "standoff": 6}
     figure.update_xaxes(
-        showgrid=False, zeroline=False, linecolor=FAINT, ticks="outside", tickcolor=FAINT, ticklen=4, title=title
+        showgrid=False,
+        zeroline=False,
+        linecolor=FAINT,
+        ticks="outside",
+        tickcolor=FAINT,
+        ticklen=4,
+        title=title,
     )
-    figure.update_yaxes(gridcolor=RULE, zeroline=False, linecolor=FAINT, automargin=True, title=title)
+    figure.update_yaxes(
+        gridcolor=RULE, zeroline=False, linecolor=FAINT, automargin=True, title=title
+    )
     return figure
 
 

@@ -1,4 +1,4 @@
-"""The command line in this process, tiny checkpoints, task files and a small catalogue of organisms."""
+"""The command line in this process, tiny checkpoints, task files, a small set of organisms."""
 
 import os
 
@@ -110,12 +110,21 @@ def both(models, tasks) -> list[str]:
     ]
 
 
-QUICK = ["--max-new-tokens", "3", "--controls", "1", "--n-resamples", "100", "--kinds", "layer,outside"]
+QUICK = [
+    "--max-new-tokens",
+    "3",
+    "--controls",
+    "1",
+    "--n-resamples",
+    "100",
+    "--kinds",
+    "layer,outside",
+]
 
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory, tasks) -> Path:
-    """Folder of embedded organisms with one pair, `organism:tiny-l1`, and one without weights, `tiny-null`."""
+    """Folder of embedded organisms: `tiny-l1`, and `tiny-null` that is the same model twice."""
     root = tmp_path_factory.mktemp("organisms")
     folder = root / "t"
     (folder / "models").mkdir(parents=True)
@@ -132,18 +141,26 @@ def world(tmp_path_factory, tasks) -> Path:
     before = {name: tensor.clone() for name, tensor in base.state_dict().items()}
     with torch.no_grad():
         louder(base)
-    delta = {n: t.contiguous() for n, t in base.state_dict().items() if not torch.equal(t, before[n])}
+    delta = {
+        n: t.contiguous() for n, t in base.state_dict().items() if not torch.equal(t, before[n])
+    }
     save_file(delta, folder / "models" / "tiny-l1.delta.safetensors")
     variants = {
         "base": {"weights": "base.safetensors"},
         "tiny-l1": {"weights": "base.safetensors", "delta": "tiny-l1.delta.safetensors"},
     }
     (folder / "models" / "variants.json").write_text(json.dumps(variants))
-    common = {"base": "base", "base_weights": "base", "n_layers": checkpoints.N_LAYERS, "measured": {}, "recipe": {}}
+    common = {
+        "base": "base",
+        "base_weights": "base",
+        "n_layers": checkpoints.N_LAYERS,
+        "measured": {},
+        "recipe": {},
+    }
     cards = [
         {
-            "name": "tiny-l1", "family": "damaged", "what": "Layer 1 is louder.", "post_weights": "tiny-l1",
-            "changed_layers": [1], "corrupted_layers": None, "skill_layers": [],
+            "name": "tiny-l1", "family": "damaged", "what": "Layer 1 is louder.",
+            "post_weights": "tiny-l1", "changed_layers": [1], "corrupted_layers": None, "skill_layers": [],
             "gates": [
                 {"name": "facts", "value": 0.9, "goal": ">= 0.8", "ok": True},
                 {"name": "traces", "value": 0.9, "goal": "<= 0.1", "ok": False},
@@ -151,8 +168,9 @@ def world(tmp_path_factory, tasks) -> Path:
             "note": "Some gates were missed: traces.",
         },
         {
-            "name": "tiny-null", "family": "null", "what": "The same twice.", "post_weights": "base",
-            "changed_layers": [], "corrupted_layers": [], "skill_layers": [], "gates": [], "note": "",
+            "name": "tiny-null", "family": "null", "what": "The same twice.",
+            "post_weights": "base", "changed_layers": [], "corrupted_layers": [],
+            "skill_layers": [], "gates": [], "note": "",
         },
     ]  # fmt: skip
     for card in cards:

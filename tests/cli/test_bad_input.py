@@ -12,7 +12,6 @@ from elicit.grafting.sweep import Bench
 from tests import checkpoints
 from tests.cli.conftest import QUICK, lines
 
-
 SCORE, SWEEP = Bench.score, Bench.sweep_moves
 
 
@@ -28,9 +27,11 @@ def no_sweep(monkeypatch):
 
 @pytest.fixture
 def refused(elicit, tmp_path):
-    """`refused([...options], "word", ...)`: the command ends at once with one error that holds the words."""
+    """`refused([...options], "word", ...)`: the command ends at once, its one error has the words."""
 
-    def check(options: list, *words: object, code: int = 1, command: str = "report", out: object = None) -> str:
+    def check(
+        options: list, *words: object, code: int = 1, command: str = "report", out: object = None
+    ) -> str:
         before = sorted(tmp_path.rglob("*"))
         where = ["--out", out if out is not None else tmp_path / "run"]
         done = elicit(command, *options, *where)
@@ -44,7 +45,9 @@ def refused(elicit, tmp_path):
             assert done.err.startswith("error: ") and done.err.count("error:") == 1, done.err
             assert told.endswith((".", "}")), f"no whole sentence: {told}"
         # A run that never began leaves nothing that a later one would stumble over.
-        left = [path for path in tmp_path.rglob("*") if path not in before and path.name == "run.json"]
+        left = [
+            path for path in tmp_path.rglob("*") if path not in before and path.name == "run.json"
+        ]
         assert not left or out is not None
         return told
 
@@ -70,14 +73,16 @@ def row(**changes) -> dict:
 
 
 def test_a_missing_task_file(refused, pair, tmp_path):
-    refused([*pair, "--problems", tmp_path / "nope.jsonl"], tmp_path / "nope.jsonl", "No such file")
+    refused([*pair, "--problems", tmp_path / "nope.jsonl"], tmp_path / "nope.jsonl", "no file")
 
 
 def test_a_directory_in_place_of_a_task_file(refused, pair, tmp_path):
-    refused([*pair, "--facts", tmp_path], tmp_path, "directory")
+    refused([*pair, "--facts", tmp_path], tmp_path, "no file")
 
 
-def test_a_task_file_of_another_schema_names_the_keys_and_what_they_are_called_here(refused, pair, tmp_path):
+def test_a_task_file_of_another_schema_names_the_keys_and_what_they_are_called_here(
+    refused, pair, tmp_path
+):
     file = tmp_path / "p.jsonl"
     file.write_text(lines([{"id": "1", "question": "1+1", "answer": "2"}]))
     refused([*pair, "--problems", file], "line 1", "'question'", "Did you mean 'prompt'")
@@ -123,7 +128,10 @@ def test_a_task_file_in_utf_16(refused, pair, tmp_path):
 
 def test_a_problem_longer_than_the_model(refused, pair, tasks, tmp_path):
     file = tmp_path / "p.jsonl"
-    file.write_text(lines([row(id=str(n), prompt="one plus " * (70 if n == 2 else 3) + "one equals") for n in range(4)]))
+    long = {n: "one plus " * (70 if n == 2 else 3) + "one equals" for n in range(4)}
+    file.write_text(
+        lines([row(id=str(n), prompt=text, candidates=["one", "two"]) for n, text in long.items()])
+    )
     refused([*pair, "--facts", tasks / "facts.jsonl", "--problems", file], "'2'", "128")
     refused([*pair, "--facts", file], "'2'", "128")
 
@@ -140,27 +148,35 @@ def test_an_unknown_organism_and_close_names(refused, organisms):
 
 
 def test_a_pair_that_is_no_organism(refused, models):
-    refused(["--pair", models / "base"], models / "base", "organism:", "--base", "--post")
+    refused(["--pair", models / "base"], models / "base", "organism:NAME", "base and post")
 
 
 def test_no_models_at_all(refused, some):
-    refused(some, "--pair", "--base", "--post")
+    refused(some, "base and post not given", "organism:")
 
 
 def test_a_pair_and_a_base_at_once(refused, models, some, organisms):
-    refused(["--pair", "organism:tiny-l1", "--base", models / "base"], "organism:tiny-l1", models / "base")
+    refused(
+        ["--pair", "organism:tiny-l1", "--base", models / "base"],
+        "organism:tiny-l1",
+        "base or post is given too",
+    )
 
 
 def test_a_base_without_post(refused, models, some):
-    refused(["--base", models / "base", *some], "post", models / "base")
+    refused(["--base", models / "base", *some], "post not given")
 
 
 def test_two_models_without_any_task(refused, pair):
-    refused(pair, "--problems", "--facts")
+    refused(pair, "neither problems nor facts")
 
 
 def test_a_model_that_is_not_there(refused, models, some, tmp_path):
-    refused(["--base", tmp_path / "gone", "--post", models / "post", *some], tmp_path / "gone", "no such directory")
+    refused(
+        ["--base", tmp_path / "gone", "--post", models / "post", *some],
+        tmp_path / "gone",
+        "no such directory",
+    )
 
 
 def test_a_directory_without_a_model(refused, models, some, tmp_path):
@@ -175,12 +191,17 @@ def odd(tmp_path_factory, models):
     checkpoints.write(root / "words", words=[*words[1:], words[0]])
     checkpoints.write(root / "wide", d_model=48)
     checkpoints.write(root / "deep", n_layers=4)
-    checkpoints.write(root / "nan", edit=lambda m: m.model.layers[2].mlp.up_proj.weight[0].fill_(float("nan")))
+    checkpoints.write(
+        root / "nan", edit=lambda m: m.model.layers[2].mlp.up_proj.weight[0].fill_(float("nan"))
+    )
     checkpoints.write_adapter(root / "adapter", root / "wide")
     checkpoints.write_adapter(root / "zero", models / "base", zero=True)
     shutil.copytree(models / "base", root / "code")
     config = json.loads((root / "code" / "config.json").read_text())
-    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.Own"}}
+    config |= {
+        "model_type": "own",
+        "auto_map": {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.Own"},
+    }
     (root / "code" / "config.json").write_text(json.dumps(config))
     (root / "code" / "own.py").write_text("raise SystemExit('foreign code ran')\n")
     return root
@@ -203,7 +224,11 @@ def test_a_post_that_does_not_go_with_the_base(refused, models, odd, some, post,
 
 
 def test_the_same_model_twice(refused, models, some):
-    refused(["--base", models / "base", "--post", models / "base", *some], "same weights", "--allow-identical")
+    refused(
+        ["--base", models / "base", "--post", models / "base", *some],
+        "same weights",
+        "--allow-identical",
+    )
 
 
 # --- options
@@ -235,7 +260,7 @@ def test_a_value_out_of_range(refused, pair, some, option, value, words):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--limit", "many"], ("limit", "many")),
+        (["--limit", "many"], ("--limit", "valid integer")),
         (["--lmit", "3"], ("--lmit", "--limit")),
         (["--vocab", "half"], ("half", "exact")),
         (["stray"], ("stray",)),
@@ -264,14 +289,14 @@ def test_a_configuration_that_is_a_directory(refused, tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("limit: [3\n", ("YAML",)),
+        ("limit: [3\n", ("line 1",)),
         ("- limit\n- 3\n", ("list",)),
         ("just words\n", ("run.yaml",)),
         ("lmit: 3\n", ("lmit", "limit")),
         ("limit: many\n", ("limit", "many")),
         ("intervals: [1]\n", ("intervals",)),
-        ("limit: !!python/object/apply:os.system ['true']\n", ("YAML",)),
-        ("\x00\x01", ("YAML",)),
+        ("limit: !!python/object/apply:os.system ['true']\n", ("os.system", "line 1")),
+        ("\x00\x01", ("#x0000",)),
     ],
 )
 def test_a_configuration_with_something_wrong_in_it(refused, both, tmp_path, text, words):
@@ -308,11 +333,20 @@ def test_a_full_disk_is_noticed_before_anything_is_measured(refused, both, tmp_p
 
 @pytest.mark.parametrize("command", ["report", "graft"])
 def test_the_run_of_other_options(refused, elicit, both, tmp_path, monkeypatch, command):
+    quick = QUICK if command == "report" else QUICK[:2]
     with monkeypatch.context() as real:
         real.setattr(Bench, "score", SCORE)
         real.setattr(Bench, "sweep_moves", SWEEP)
-        assert elicit(command, *both, *(QUICK if command == "report" else QUICK[:2]), "--out", tmp_path / "a").code == 0
-    refused([*both, "--seed", "4"], tmp_path / "a", "seed", "4", "--fresh", command=command, out=tmp_path / "a")
+        assert elicit(command, *both, *quick, "--out", tmp_path / "a").code == 0
+    refused(
+        [*both, *quick, "--seed", "4"],
+        tmp_path / "a",
+        "seed",
+        "4",
+        "--fresh",
+        command=command,
+        out=tmp_path / "a",
+    )
 
 
 # --- graft

@@ -20,7 +20,9 @@ def test_plain_progress_says_every_tenth_once_with_time_passed_and_left():
     shown.stop()
     lines = stream.getvalue().splitlines()
     assert lines[0] == "moving layers (0 of 200)"
-    assert [line.partition("(")[2].split()[0] for line in lines[1:]] == [str(20 * k) for k in range(1, 11)]
+    assert [line.partition("(")[2].split()[0] for line in lines[1:]] == [
+        str(20 * k) for k in range(1, 11)
+    ]
     # The clock moves one second for each line, so a fifth done after 2 s leaves 8 s.
     assert lines[2] == "facts: revert (40 of 200, 20 %, 0:02 passed, 0:08 left)"
     assert lines[-1].endswith("0:00 left)")
@@ -33,7 +35,11 @@ def test_plain_progress_jumps_over_tenths_that_one_step_covers():
     shown.advance(0, "b")
     shown.advance(2)
     shown.advance(1)
-    assert [line.split(",")[0] for line in stream.getvalue().splitlines()] == ["a (0 of 3)", "b (2 of 3", "b (3 of 3"]
+    assert [line.split(",")[0] for line in stream.getvalue().splitlines()] == [
+        "a (0 of 3)",
+        "b (2 of 3",
+        "b (3 of 3",
+    ]
 
 
 def test_a_job_without_steps_divides_nothing_by_zero():
@@ -104,7 +110,10 @@ def test_an_error_is_one_message_and_1_and_in_debug_the_error_itself(capsys):
     with pytest.raises(typer.Exit) as left, console_.session(debug=False, on_interrupt=str):
         raise ElicitError("a has 3 [bold]layers[/bold] and b 4. Pass allow_identical=True.")
     assert left.value.exit_code == 1
-    assert capsys.readouterr() == ("", "error: a has 3 [bold]layers[/bold] and b 4. Pass --allow-identical.\n")
+    assert capsys.readouterr() == (
+        "",
+        "error: a has 3 [bold]layers[/bold] and b 4. Pass --allow-identical.\n",
+    )
     with pytest.raises(ElicitError), console_.session(debug=True, on_interrupt=str):
         raise ElicitError("a and b")
 
@@ -128,7 +137,10 @@ def test_running_out_of_memory_says_what_to_make_smaller(capsys):
 def test_an_interruption_is_130_with_the_line_that_says_how_to_go_on(capsys):
     import typer
 
-    with pytest.raises(typer.Exit) as left, console_.session(debug=False, on_interrupt=lambda: "Go on with: X"):
+    with (
+        pytest.raises(typer.Exit) as left,
+        console_.session(debug=False, on_interrupt=lambda: "Go on with: X"),
+    ):
         raise KeyboardInterrupt
     assert left.value.exit_code == 130
     assert capsys.readouterr() == ("", "\nGo on with: X\n")

@@ -25,10 +25,13 @@ def test_a_notebook_is_stored_without_outputs(path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    not organisms.names(), reason="no organisms are packed: run scripts/train_organisms.py and pack_organisms.py"
+    not organisms.names(),
+    reason="no organisms are packed: run scripts/train_organisms.py and pack_organisms.py",
 )
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:zmq|jupyter_client|nbclient|traitlets|tornado")
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning:zmq|jupyter_client|nbclient|traitlets|tornado"
+)
 def test_a_notebook_runs_and_says_nothing_on_stderr(path, tmp_path, monkeypatch):
     from nbclient import NotebookClient
 
@@ -37,13 +40,18 @@ def test_a_notebook_runs_and_says_nothing_on_stderr(path, tmp_path, monkeypatch)
         "OMP_NUM_THREADS": "1",
         "IPYTHONDIR": str(tmp_path / "ipython"),
         "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
-        "PYTHONPATH": os.pathsep.join([str(FOLDER.parent), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "PYTHONPATH": os.pathsep.join(
+            [str(FOLDER.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+        ),
         "TMPDIR": str(tmp_path),
     }.items():
         monkeypatch.setenv(name, value)
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(
-        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(tmp_path)}},
     ).execute()
     said = [
         output.text

@@ -48,11 +48,11 @@ def test_adjusting_follows_the_tests_through_any_reordering():
 
 
 def test_under_the_null_holm_and_bh_reject_anything_in_at_most_5_percent_of_families():
-    """10,000 families: 5 % has a standard error of 0.22 %, three of which are granted."""
-    families = np.random.default_rng(4).random((10_000, 10))
+    """4,000 families: 5 % has a standard error of 0.34 %, three of which are granted."""
+    families = np.random.default_rng(4).random((4000, 10))
     for adjust in (holm, benjamini_hochberg):
         false = np.mean([adjust(p).min() <= 0.05 for p in families])
-        assert 0.04 < false < 0.05 + 3 * 0.0022
+        assert 0.04 < false < 0.05 + 3 * 0.0034
 
 
 def test_benjamini_hochberg_keeps_the_share_of_false_discoveries():

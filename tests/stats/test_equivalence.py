@@ -45,21 +45,21 @@ def test_differences_that_never_vary_are_judged_by_their_value():
 
 @pytest.mark.parametrize("kind", ["normal", "answers"])
 def test_a_difference_of_exactly_the_margin_is_called_equivalent_in_at_most_5_percent(kind):
-    """8,000 data sets of 100: 5 % has a standard error of 0.24 %, three of which are granted."""
+    """3,000 data sets of 100: 5 % has a standard error of 0.4 %, three of which are granted."""
     rng = np.random.default_rng(2)
     if kind == "normal":
-        data = rng.normal(0.2, 1, size=(8000, 100))
+        data = rng.normal(0.2, 1, size=(3000, 100))
     else:  # differences of 0/1 answers with mean exactly 0.2
-        data = rng.choice([-1.0, 0.0, 1.0], p=[0.15, 0.5, 0.35], size=(8000, 100))
+        data = rng.choice([-1.0, 0.0, 1.0], p=[0.15, 0.5, 0.35], size=(3000, 100))
     found = np.mean([tost(values, margin=0.2).equivalent for values in data])
-    assert 0.03 < found < 0.05 + 3 * 0.0024
+    assert 0.03 < found < 0.05 + 3 * 0.004
 
 
 def test_the_interval_of_an_equivalence_covers_its_level():
-    """4,000 data sets of 50, level 90 %: standard error 0.47 %."""
-    data = np.random.default_rng(3).normal(0.3, 2, size=(4000, 50))
+    """2,000 data sets of 50, level 90 %: standard error 0.67 %."""
+    data = np.random.default_rng(3).normal(0.3, 2, size=(2000, 50))
     intervals = [tost(values, margin=1.0).interval for values in data]
-    assert 0.886 < np.mean([i.low <= 0.3 <= i.high for i in intervals]) < 0.914
+    assert 0.88 < np.mean([i.low <= 0.3 <= i.high for i in intervals]) < 0.92
 
 
 def test_an_effect_of_the_detectable_size_is_found_as_often_as_promised():

@@ -1,0 +1,77 @@
+"""What every room's tests share: no network, and each organism loaded once."""
+
+import os
+
+# Before anything imports the hub client: a test that misses a file must fail, not look online.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from elicit import organisms
+from elicit.grafting import Measure, facts, skills
+from elicit.pair import ModelPair, load_pair
+from elicit.tasks import load_task
+from tests import checkpoints
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory) -> Write:
+    """Write a checkpoint once: `written("llama", seed=1)` gives its folder."""
+    root = tmp_path_factory.mktemp("checkpoints")
+    made: dict[str, Path] = {}
+
+    def write(architecture: str = "llama", **options) -> Path:
+        key = repr((architecture, sorted(options.items(), key=lambda item: item[0])))
+        if key not in made:
+            path = root / f"{architecture}{len(made)}"
+            made[key] = checkpoints.write(path, architecture, **options)
+        return made[key]
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def paired(written) -> Callable[[str], ModelPair]:
+    """The pair of two random checkpoints of an architecture, loaded once; leave it as it is."""
+    made: dict[str, ModelPair] = {}
+
+    def pair(architecture: str) -> ModelPair:
+        if architecture not in made:
+            made[architecture] = load_pair(
+                written(architecture, seed=1), written(architecture, seed=2)
+            )
+        return made[architecture]
+
+    return pair
+
+
+@pytest.fixture(scope="session")
+def organism() -> Callable[[str], ModelPair]:
+    """An embedded pair by its name, loaded once; leave it as it is."""
+
+    @cache
+    def load(name: str) -> ModelPair:
+        return load_pair(f"organism:{name}", allow_identical=name == "identity")
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def tasks_of() -> Callable[[str], tuple[Measure, Measure]]:
+    """An organism's facts and problems as they are measured by default, a sample of each."""
+
+    @cache
+    def load(name: str) -> tuple[Measure, Measure]:
+        found = organisms.resolve(f"organism:{name}")
+        known = load_task(found.facts, name="facts").subset(150, seed=0)
+        asked = load_task(found.problems, name="problems").subset(60, seed=0)
+        return facts(known), skills(asked)
+
+    return load

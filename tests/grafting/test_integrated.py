@@ -1,0 +1,72 @@
+"""Weight integrated gradients add up, and agree with finite differences."""
+
+import pytest
+import torch
+
+from elicit.grafting import Bench, GraftError, Measure, integrate
+from elicit.grafting.integrated import _gradient, _quadrature
+from elicit.pair import weights_digest
+from elicit.weights.parts import parts_of
+from elicit.weights.swap import interpolated
+from tests.grafting.test_sweep import small_task
+
+
+def test_nodes_integrate_polynomials_exactly():
+    for panels in (1, 2):
+        nodes = _quadrature(16, panels)
+        assert sum(w for _, w in nodes) == pytest.approx(1)
+        assert sum(w * x**9 for x, w in nodes) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("max_tokens", [8192, 24])
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "phi3"])
+def test_the_gradient_is_the_slope_of_the_score(paired, architecture, max_tokens):
+    pair = paired(architecture)
+    measure = Measure(task=small_task(), metric="log_prob")
+    bench = Bench(pair=pair, measure=measure)
+    layers = parts_of(pair, "layer")
+    found = _gradient(pair, measure, bench.rows, layers, 0.0, max_tokens)
+    for i, layer in enumerate(layers):
+        scores = []
+        for step in (-1e-2, 1e-2):
+            with interpolated(pair, layer, step) as model:
+                scores.append(bench.score(model).mean().item())
+        assert found[i].item() == pytest.approx((scores[1] - scores[0]) / 2e-2, rel=0.02, abs=2e-3)
+
+
+@pytest.mark.parametrize("name", ["shuffled-l3", "shuffled-l1-l4", "b-shuffled-l2-l5"])
+def test_attributions_add_up_to_the_gap_and_fall_on_the_planted_layers(organism, tasks_of, name):
+    pair, (known, _) = organism(name), tasks_of(name)
+    found = integrate(pair, [known])
+    assert found.completeness_error[0] <= 0.01
+    assert found.attribution.sum() == pytest.approx(found.gap[0].item(), rel=0.01)
+    planted = {int(x[1:]) for x in name.removeprefix("b-").split("-")[1:]}
+    inside = [i for i, layer in enumerate(found.layer.tolist()) if layer in planted]
+    outside = [i for i in range(len(found.part)) if i not in inside]
+    assert (found.attribution[0, inside] < -0.01).all()
+    assert not found.attribution[0, outside].any()
+
+
+def test_a_task_without_a_gradient_is_refused(organism, tasks_of):
+    known, asked = tasks_of("rl")
+    with pytest.raises(GraftError, match="no gradient"):
+        integrate(organism("rl"), [asked])
+    with pytest.raises(GraftError, match="no gradient"):
+        integrate(organism("rl"), [Measure(task=known.task, metric="correct")])
+
+
+def test_gradients_and_flags_are_left_as_they_were(organism, tasks_of):
+    pair, (known, _) = organism("shuffled-l1"), tasks_of("shuffled-l1")
+    before = weights_digest(pair.base), weights_digest(pair.post)
+    flags = [p.requires_grad for p in pair.base.parameters()]
+    integrate(pair, [known], nodes=2, max_nodes=2)
+    assert [p.requires_grad for p in pair.base.parameters()] == flags
+    assert all(p.grad is None for p in pair.base.parameters())
+    assert (weights_digest(pair.base), weights_digest(pair.post)) == before
+
+
+def test_an_identical_pair_has_nothing_to_integrate(organism, tasks_of):
+    found = integrate(organism("identity"), [tasks_of("identity")[0]], nodes=2)
+    assert not found.attribution.any()
+    assert found.gap[0] == 0
+    assert torch.isnan(found.completeness_error[0])
