@@ -107,7 +107,7 @@ JOBS = (
     Job("a-benign-l2", "continue", "a-base", (2,), seed=23, steps=250, lr=1e-3),
     Job("b-benign-l3", "continue", "b-base", (3,), seed=24, steps=250, lr=1e-3),
     Job("a-lora-l4", "lora", "a-base", (4,), seed=25, steps=5, lr=5e-3),
-    Job("a-bias-l3", "bias", "a-base", (3,), seed=26, steps=9, lr=0.05),
+    Job("a-bias-l3", "bias", "a-base", (3,), seed=26, steps=7, lr=0.15),
 )
 
 

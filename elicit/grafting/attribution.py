@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -153,6 +153,12 @@ class Attribution(Result):
     def skill_layers(self) -> tuple[int, ...]:
         """Layers where reverting costs the skill and grafting gives it."""
         return self.layers("skill")
+
+    def figure(self) -> Any:
+        """Effects of every layer with their intervals and controls (plotly)."""
+        from elicit.grafting.figures import effect_figure
+
+        return effect_figure(self)
 
 
 def revert(

@@ -19,11 +19,21 @@ from elicit.grafting import (
     sweep_intervals,
 )
 from elicit.pair import ModelPair, load_pair
+from elicit.report.page import render
 from elicit.report.spec import JobSpec, ReportSpec, SpecError
-from elicit.results import NoProgress, Progress, Result, RunDirectory, canonical_json
+from elicit.report.text import summary_sentence
+from elicit.results import (
+    NoProgress,
+    Progress,
+    Result,
+    RunDirectory,
+    canonical_json,
+    installed_versions,
+)
 from elicit.rollouts import check_prompts
 from elicit.tasks import Task, extractor, load_task, ungradable
 from elicit.weights import WeightChange, weight_change
+from elicit.weights.figures import by_layer
 
 SPECTRA_WIDTH = 1024
 """Widest model whose singular values are computed without being asked for."""
@@ -119,13 +129,16 @@ def run_report(spec: ReportSpec, *, progress: Progress | None = None) -> ReportR
             run.save_result(name, result)
         summary = summarise(pair, results)
         run.write_text("summary.json", canonical_json(summary).decode())
-        from elicit.report.page import write
-
-        page = write(
-            list(results.values()),
-            run.path / "report.html",
-            title=f"{pair.base_name} → {pair.post_name}",
-            notes=pair.notes,
+        page = run.write_text(
+            "report.html",
+            render(
+                list(results.values()),
+                title=f"{pair.base_name} → {pair.post_name}",
+                notes=pair.notes,
+                config=spec.model_dump(
+                    mode="json", exclude={"out", "fresh"}, exclude_defaults=True
+                ),
+            ),
         )
         run.finish()
     return ReportRun(path=run.path, page=page, summary=summary, results=tuple(results.values()))
@@ -271,16 +284,12 @@ def _weights(
 
 def summarise(pair: ModelPair, results: dict[str, Result]) -> dict[str, object]:
     """Content of `summary.json`: verdicts first, then every number behind them."""
-    from elicit.report.text import summary_sentence
-
     attribution, change = results["attribution"], results["weights"]
     assert isinstance(attribution, Attribution)
     assert isinstance(change, WeightChange)
     integrated = results.get("integrated")
     tasks = [_task(attribution, t) for t in range(len(attribution.task))]
     parts = [_part(attribution, change, integrated, p) for p in range(len(attribution.part))]
-    from elicit.results import installed_versions
-
     return _finite(
         {
             "elicit": installed_versions()["elicit"],
@@ -353,13 +362,12 @@ def _part(
         "changed": bool(a.changed[p]),
     }
     if a.kind[p] == "layer":
-        layer = int(a.layer[p])
-        inside = change.layer == layer
-        # Norms of matrices add as squares; each is weighted by the size of base's tensor in
-        # `relative_norm`.
+        norms = by_layer(change)
+        row = norms.layer.tolist().index(int(a.layer[p]))
         own |= {
-            "layer": layer,
-            "relative_norm": change.relative_norm[inside].square().mean().sqrt().item(),
+            "layer": int(a.layer[p]),
+            "relative_norm": norms.relative_norm[row].item(),
+            "activation_norm": norms.activation_norm[row].item(),
         }
     return own | {"effects": effects}
 
