@@ -11,12 +11,16 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import torch
 
 from elicit import organisms
 from elicit.grafting import Measure, facts, skills
 from elicit.pair import ModelPair, load_pair
 from elicit.tasks import load_task
 from tests import checkpoints
+
+# Tiny models: a second thread costs more than it brings.
+torch.set_num_threads(1)
 
 Write = Callable[..., Path]
 

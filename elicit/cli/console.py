@@ -140,26 +140,33 @@ def session(*, debug: bool, on_interrupt: Callable[[], str]) -> Iterator[None]:
 
 def _no_memory(what: str, error: BaseException) -> ElicitError:
     reason = str(error).partition("\n")[0]
+    because = f" ({reason})" if reason else ""
     return ElicitError(
-        f"{what} has no memory left{f' ({reason})' if reason else ''}, so the run stopped; what was "
-        "finished is kept. Start it again with a smaller --max-tokens, with --dtype bfloat16, or on "
-        "a machine with more memory."
+        f"{what} has no memory left{because}, so the run stopped; what was finished is kept. "
+        "Start it again with a smaller --max-tokens, with --dtype bfloat16, or on a machine with "
+        "more memory."
     )
 
 
 @contextmanager
 def hushed() -> Iterator[None]:
     """A block in which other libraries show no bars, log no warnings and print nothing."""
+    bars = sys.modules.get("transformers.utils.logging")
+    showing = bars is not None and bars.is_progress_bar_enabled()
     added = {name: value for name, value in _HUSHED.items() if name not in os.environ}
     disabled = logging.root.manager.disable
     os.environ.update(added)
     logging.disable(max(disabled, logging.WARNING))
+    if bars is not None and showing:
+        bars.disable_progress_bar()
     try:
         # Stdout belongs to the result; some libraries greet there.
         with contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
         logging.disable(disabled)
+        if bars is not None and showing:
+            bars.enable_progress_bar()
         for name in added:
             os.environ.pop(name, None)
 

@@ -65,8 +65,8 @@ def write_pair(name: str, folder: Path) -> Path:
     ]
     if there:
         raise OrganismError(
-            f"{folder} already holds {there[0]!r}, and an export of {pair.name} would overwrite it. "
-            "Choose another folder."
+            f"{folder} already holds {there[0]!r}, and an export of {pair.name} would overwrite "
+            "it. Choose another folder."
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -4,8 +4,9 @@ import sys
 import time
 from collections.abc import Callable
 from enum import StrEnum
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
+import typer
 from rich.console import Console
 
 from elicit.cli.console import stderr
@@ -87,14 +88,16 @@ class BarProgress:
 class PlainProgress:
     """A line about every tenth of a job, for logs."""
 
-    def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Write to a stream.
+    def __init__(
+        self, say: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Say lines.
 
         Args:
-            stream: Where lines go.
+            say: Called with each line.
             clock: Seconds, from any origin.
         """
-        self._stream = stream
+        self._say = say
         self._clock = clock
         self._total = self._done = self._said = 0
         self._what = ""
@@ -104,8 +107,7 @@ class PlainProgress:
         """Say what begins."""
         self._total, self._what, self._done, self._said = total, what, 0, 0
         self._began = self._clock()
-        self._stream.write(f"{what} (0 of {total})\n")
-        self._stream.flush()
+        self._say(f"{what} (0 of {total})")
 
     def advance(self, n: int = 1, what: str | None = None) -> None:
         """Say so where another tenth is done."""
@@ -119,12 +121,11 @@ class PlainProgress:
         self._said = tenth
         passed = self._clock() - self._began
         left = passed * max(self._total - self._done, 0) / self._done
-        self._stream.write(
+        self._say(
             f"{self._what} ({self._done} of {self._total}, "
             f"{round(100 * self._done / self._total)} %, "
-            f"{_span(passed)} passed, {_span(left)} left)\n"
+            f"{_span(passed)} passed, {_span(left)} left)"
         )
-        self._stream.flush()
 
     def stop(self) -> None:
         """Say nothing: the last line was written when the last step was done."""
@@ -152,7 +153,7 @@ def progress(shown: Shown, *, quiet: bool) -> Progress:
     if quiet or shown is Shown.none:
         return NoProgress()
     if shown is Shown.plain:
-        return PlainProgress(sys.stderr)
+        return PlainProgress(lambda line: typer.echo(line, err=True))
     if shown is Shown.auto and not sys.stderr.isatty():
         return NoProgress()
     return BarProgress(stderr())

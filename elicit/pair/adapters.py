@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -65,11 +65,10 @@ def open_adapter(base: HuggingFaceModel, source: str, *, revision: str | None) -
     from peft import PeftConfig, PeftModel, get_peft_model_state_dict
     from peft.utils import load_peft_weights
 
-    at = {"revision": revision} if revision is not None else {}
     with explained("adapter configuration", source):
-        config = PeftConfig.from_pretrained(source, **at)
+        config = PeftConfig.from_pretrained(source, revision=revision)
     with explained("adapter weights", source):
-        tensors = load_peft_weights(source, device="cpu", **at)
+        tensors = load_peft_weights(source, device="cpu", revision=revision)
     if config.is_prompt_learning:
         raise PairError(
             f"{source} is a {config.peft_type} adapter, which adds inputs and not weights, so "
@@ -79,7 +78,7 @@ def open_adapter(base: HuggingFaceModel, source: str, *, revision: str | None) -
     _check_widths(base, tensors, source)
     try:
         with _unwarned():
-            adapted = PeftModel.from_pretrained(base, source, **at).eval()
+            adapted = PeftModel.from_pretrained(base, source, revision=revision).eval()
     except (ValueError, RuntimeError, KeyError) as error:
         raise PairError(
             f"The adapter {source} does not fit this base: {reason(error)} It was trained on "
@@ -88,9 +87,10 @@ def open_adapter(base: HuggingFaceModel, source: str, *, revision: str | None) -
     known = get_peft_model_state_dict(adapted, save_embedding_layers=False)
     lost = sorted(name for name in tensors if "lora_" in name and name not in known)
     if lost:
+        targets = getattr(config, "target_modules", None)
         raise PairError(
             f"The adapter {source} holds {lost[0]} ({len(lost)} such tensors), and its own target "
-            f"modules {config.target_modules} put nothing there, so part of it would silently be "
+            f"modules {targets} put nothing there, so part of it would silently be "
             "left out. Save the adapter again with the model it was trained on."
         )
     return adapted
@@ -142,7 +142,7 @@ def merge_adapter(adapted: Adapted, source: str) -> HuggingFaceModel:
             "be merged into weights, so its parts cannot be compared with base's. Pass an adapter "
             "that can be merged, e.g. LoRA."
         )
-    unmerged = plain_logits(adapted.get_base_model())
+    unmerged = plain_logits(cast(HuggingFaceModel, adapted.get_base_model()))
     try:
         with _unwarned():
             merged = merge(safe_merge=True)

@@ -106,7 +106,8 @@ def check_configs(
     if base.vocab_size != post.vocab_size:
         notes.append(
             f"d_vocab is {base.vocab_size} in base and {post.vocab_size} in post; only the shared "
-            "ids are compared."
+            "ids are compared. Embedding and unembedding stay with their model, in no part of the "
+            "weights, so either model with all the other's parts is still not the other."
         )
     return min(base.vocab_size, post.vocab_size), notes + _setting_notes(base, post)
 

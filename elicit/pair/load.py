@@ -2,7 +2,7 @@
 
 import copy
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 
@@ -48,7 +48,8 @@ def load_pair(
         dtype: Of both models' weights; not used for bridges in hand.
         device_map: Placement over several devices, as Hugging Face takes it.
         trust_remote_code: Whether code that comes with a checkpoint may run.
-        vocab: `shared` compares the ids that both models have if one has more rows.
+        vocab: `shared` compares the ids that both models have if one has more rows; embedding and
+            unembedding then stay with their model, in no part of the weights.
         allow_identical: Take a pair whose weights are all the same, e.g. as a control.
         attn_implementation: `eager` (the default; attention patterns can be read) or `sdpa`.
         revision_base: Branch, tag or commit of the base on the hub.
@@ -132,7 +133,12 @@ def _load(
     base_bridge, base_difference = _wrapped(base_model, base_tokenizer, base, settings, parity)
     post_bridge, post_difference = _wrapped(post_model, post_tokenizer, post, settings, parity)
     first = next(iter(base_parameters.values()))
-    measured = base_difference is not None and post_difference is not None
+    differences = (
+        (base_difference, post_difference)
+        if base_difference is not None and post_difference is not None
+        else None
+    )
+    wrapped = cast(HuggingFaceModel, base_bridge.original_model)
     return ModelPair(
         base=base_bridge,
         post=post_bridge,
@@ -150,8 +156,8 @@ def _load(
         identical=identical,
         dtype=first.dtype,
         device=str(first.device),
-        attn_implementation=str(base_bridge.original_model.config._attn_implementation),
-        parity=(base_difference, post_difference) if measured else None,
+        attn_implementation=str(wrapped.config._attn_implementation),
+        parity=differences,
         notes=tuple(dict.fromkeys(notes)),
     )
 
@@ -237,10 +243,13 @@ def boot(model: HuggingFaceModel, tokenizer: Tokenizer, name: str, settings: Set
     # another one by name. It gets a copy that says so; nothing in this package tokenizes with it.
     spare = copy.deepcopy(tokenizer)
     spare.init_kwargs = {"name_or_path": name, **spare.init_kwargs, "add_bos_token": True}
-    placed = {} if settings.device_map is not None else {"device": str(settings.device)}
     try:
         bridge = TransformerBridge.boot_transformers(
-            name, hf_model=model, tokenizer=spare, dtype=settings.dtype, **placed
+            name,
+            hf_model=model,
+            tokenizer=spare,
+            dtype=settings.dtype,
+            device=str(settings.device) if settings.device_map is None else None,
         )
     except (ValueError, AttributeError, NotImplementedError) as error:
         raise PairError(

@@ -150,8 +150,8 @@ def _plain(module: nn.Module | None) -> nn.Module:
 
 def _fused(component: nn.Module, parts: tuple[str, ...]) -> nn.Module:
     """The projection inside `component` whose elements are those of `parts` together."""
-    weights = [_plain(component._modules[part]).weight for part in parts]
-    elements = sum(int(weight.numel()) for weight in weights)  # pyright: ignore
+    weights = [_plain(component._modules[part]).get_parameter("weight") for part in parts]
+    elements = sum(weight.numel() for weight in weights)
     known = {id(_plain(component._modules[part])) for part in parts}
     for module in _plain(component).modules():
         weight = module._parameters.get("weight")
@@ -178,7 +178,7 @@ def stale_pieces(bridge: nn.Module) -> list[str]:
         for part, made in zip(parts, fresh, strict=True):
             live = _plain(component._modules[part])
             for kind in ("weight", "bias"):
-                whole, now, then = (getattr(m, kind, None) for m in (fused, live, made))
-                if whole is not None and not torch.equal(now, then):
+                whole = getattr(fused, kind, None)
+                if whole is not None and not torch.equal(getattr(live, kind), getattr(made, kind)):
                     stale.add(id(whole))
     return [n for n, g in parameter_groups(bridge).items() if id(g.canonical) in stale]

@@ -1,9 +1,10 @@
 """Where a model comes from: a directory, the hub, an adapter, an organism, or a bridge in hand."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 from weakref import WeakKeyDictionary
 
 import torch
@@ -123,10 +124,9 @@ def _checkpoint(name: str, settings: Settings, *, revision: str | None) -> Sourc
     """A full model in a directory or on the hub."""
     from transformers import AutoConfig
 
-    at = {"revision": revision} if revision is not None else {}
     with explained("configuration", name):
         config = AutoConfig.from_pretrained(
-            name, trust_remote_code=settings.trust_remote_code, **at
+            name, trust_remote_code=settings.trust_remote_code, revision=revision
         )
     tokenizer, notes = _tokenizer(name, config, settings, revision=revision)
     return Source(
@@ -147,11 +147,13 @@ def _tokenizer(
     folder = Path(name)
     if folder.is_dir() and not any((folder / file).exists() for file in _TOKENIZER_FILES):
         return None, ()
-    at = {"revision": revision} if revision is not None else {}
     with explained("tokenizer", name):
         # With the configuration given: an adapter's folder has a tokenizer and no config.json.
         tokenizer = AutoTokenizer.from_pretrained(
-            name, config=config, trust_remote_code=settings.trust_remote_code, **at
+            name,
+            config=config,
+            trust_remote_code=settings.trust_remote_code,
+            revision=revision,
         )
     # For some families (Qwen2, Phi-3) AutoTokenizer builds the family's usual tokenizer whatever
     # the checkpoint says, which reads a checkpoint with another kind of vocabulary as nonsense.
@@ -161,7 +163,7 @@ def _tokenizer(
     if stored is None or built is None or stored == built:
         return tokenizer, ()
     with explained("tokenizer", name):
-        own = PreTrainedTokenizerFast.from_pretrained(name, **at)
+        own = PreTrainedTokenizerFast.from_pretrained(name)  # a folder: no revisions
     return own, (
         f"AutoTokenizer builds a {built} tokenizer for {name}, whose tokenizer.json holds a "
         f"{stored}; the checkpoint's own is used.",
@@ -180,18 +182,18 @@ def _weights(name: str, settings: Settings, *, revision: str | None) -> HuggingF
     """The plain model of a checkpoint, all of whose weights came from the checkpoint."""
     from transformers import AutoModelForCausalLM
 
-    at = {"revision": revision} if revision is not None else {}
-    if settings.device_map is not None:
-        at["device_map"] = settings.device_map
     with explained("weights", name):
-        model, info = AutoModelForCausalLM.from_pretrained(
+        loaded = AutoModelForCausalLM.from_pretrained(
             name,
             dtype=settings.dtype,
             attn_implementation=settings.attn_implementation,
             trust_remote_code=settings.trust_remote_code,
             output_loading_info=True,
-            **at,
+            revision=revision,
+            device_map=settings.device_map,
         )
+    # With `output_loading_info` there are two things, which the annotation does not say.
+    model, info = cast(tuple[HuggingFaceModel, dict[str, Collection[str]]], loaded)
     missing = sorted(info["missing_keys"])
     if missing:
         raise PairError(
@@ -212,15 +214,16 @@ def text_only(model: HuggingFaceModel) -> HuggingFaceModel:
     """
     if type(model).__name__ != "Gemma3ForConditionalGeneration":
         return model
-    from transformers import Gemma3ForCausalLM
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig, Gemma3TextModel
 
     whole = model.get_submodule("model")
-    config = model.config.get_text_config()
-    tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    config = cast(Gemma3TextConfig, model.config.get_text_config())
+    head = cast(nn.Linear, model.get_submodule("lm_head"))
+    tied = head.weight is model.get_input_embeddings().weight
     with torch.device("meta"):
         text = Gemma3ForCausalLM(config)
-    text.model = whole.get_submodule("language_model")
-    text.lm_head = model.get_submodule("lm_head")
+    text.model = cast(Gemma3TextModel, whole.get_submodule("language_model"))
+    text.lm_head = head
     text.config.architectures = ["Gemma3ForCausalLM"]
     text.config.tie_word_embeddings = tied
     text.generation_config = model.generation_config
@@ -252,7 +255,8 @@ def _adapter(
                 f"base is a TransformerBridge and post the adapter {name!r}; merging would change "
                 "the weights of the bridge in your hands. Pass base by its directory or hub id."
             )
-        return merge_adapter(open_adapter(whole, name, revision=revision), name)
+        plain = cast(HuggingFaceModel, whole)
+        return merge_adapter(open_adapter(plain, name, revision=revision), name)
 
     tokenizer, notes = None, ()
     folder = Path(name)
@@ -279,7 +283,7 @@ def _organism(organism: OrganismModel, settings: Settings) -> Source:
         # Wrapping is in place, so a model is handed out once; whoever asks again (an adapter, which
         # changes its base) gets a copy of its own.
         whole = fresh.pop() if fresh else organisms.open_model(organism)[0]
-        return whole.to(settings.dtype).eval()
+        return whole.to(settings.dtype).eval()  # pyright: ignore[reportArgumentType]
 
     return Source(name=organism.name, config=model.config, tokenizer=tokenizer, open=opened)
 

@@ -1,5 +1,7 @@
 """Whether two tokenizers give one text the same ids, and one id the same meaning."""
 
+from typing import cast
+
 from elicit.pair.alignment import Alignment
 from elicit.pair.errors import PairError
 from elicit.pair.handles import Tokenizer
@@ -143,7 +145,10 @@ def align(base: Tokenizer, post: Tokenizer, *, d_vocab: int) -> Alignment:
     template = owning.chat_template
     if isinstance(template, dict):  # several named templates: the default one is for conversations
         template = template.get("default")
-    fitting = (base.pad_token_id, post.pad_token_id, base.eos_token_id)
+    # Hugging Face annotates every special token's id as any of four types; it is a number or None.
+    fitting = cast(
+        tuple[int | None, ...], (base.pad_token_id, post.pad_token_id, base.eos_token_id)
+    )
     padding = next((i for i in fitting if i is not None and i < d_vocab), 0)
     return Alignment(
         tokenizer=base,
@@ -151,7 +156,7 @@ def align(base: Tokenizer, post: Tokenizer, *, d_vocab: int) -> Alignment:
         chat_template=template,
         template_owner=owner if template is not None else "none",
         adds_bos=adds_bos(base),
-        bos_id=base.bos_token_id,
+        bos_id=cast(int | None, base.bos_token_id),
         pad_id=padding,
         d_vocab=d_vocab,
     )

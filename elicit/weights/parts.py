@@ -87,9 +87,26 @@ class Part:
 
 
 def slots_of(pair: ModelPair) -> dict[str, Slot]:
-    """Every live tensor of both models with its place, by name."""
+    """Every live tensor that can move between the models with its place, by name.
+
+    Embeddings of vocabularies of two sizes (a pair loaded with `vocab="shared"`) are left out:
+    moved, they would change how many ids the host knows. They stay with their model, and no part
+    holds them.
+
+    Args:
+        pair: The two models.
+
+    Raises:
+        PartError: The models' tensors do not correspond, or no part would own one.
+    """
+    return _slots(pair)[0]
+
+
+def _slots(pair: ModelPair) -> tuple[dict[str, Slot], dict[str, Slot]]:
+    """Tensors that can move, and embeddings of two sizes, which cannot."""
     base, post = parameter_groups(pair.base), parameter_groups(pair.post)
     found: dict[str, Slot] = {}
+    staying: dict[str, Slot] = {}
     for name, group in base.items():
         twin = post.get(name)
         if twin is None or len(twin.live) != len(group.live):
@@ -99,7 +116,17 @@ def slots_of(pair: ModelPair) -> dict[str, Slot]:
                 "Compare models of one architecture and one configuration."
             )
         for slot_name, letter, b, p in _live(group, twin):
-            found[slot_name] = Slot(slot_name, _place(name, letter, tuple(base)), b, p)
+            slot = Slot(slot_name, _place(name, letter, tuple(base)), b, p)
+            if b.shape == p.shape:
+                found[slot_name] = slot
+            elif slot.place.block in ("embed", "unembed"):
+                staying[slot_name] = slot
+            else:
+                raise PartError(
+                    f"{slot_name} has shape {list(b.shape)} in base and {list(p.shape)} in post, "
+                    "so it cannot be moved between them. "
+                    "Compare models of one architecture and one configuration."
+                )
     extra = set(post) - set(base)
     if extra:
         raise PartError(
@@ -107,7 +134,7 @@ def slots_of(pair: ModelPair) -> dict[str, Slot]:
             f"never become post. "
             "Load both with the same configuration (a bias of zeros changes nothing)."
         )
-    return found
+    return found, staying
 
 
 def _live(
@@ -174,7 +201,11 @@ def _outside(name: str) -> str:
 
 
 def all_parts(pair: ModelPair) -> dict[str, Part]:
-    """Every single part of a pair, by name, layers first."""
+    """Every single part of a pair, by name, layers first; `all` is every tensor that can move.
+
+    Args:
+        pair: The two models.
+    """
     slots = slots_of(pair)
     n_layers = pair.n_layers
     table: dict[tuple[str, str, tuple[int, ...]], list[str]] = {}
@@ -216,7 +247,8 @@ def part(pair: ModelPair, name: str) -> Part:
     """One part by its name; `L1-L3` is an interval of layers and `+` joins parts.
 
     Raises:
-        PartError: The model has no such part; close names are suggested.
+        PartError: The model has no such part (close names are suggested), or the part is an
+            embedding of two sizes.
     """
     known = all_parts(pair)
     joined: Part | None = None
@@ -226,6 +258,12 @@ def part(pair: ModelPair, name: str) -> Part:
             found = layer_interval(pair, int(interval[1]), int(interval[2]))
         elif piece in known:
             found = known[piece]
+        elif slot := next((s for s in _slots(pair)[1].values() if s.place.block == piece), None):
+            raise PartError(
+                f"{piece} ({slot.name}) has {len(slot.base)} rows in base and {len(slot.post)} in "
+                f"post, so moving it would change how many ids the host knows. It stays with its "
+                f"model; move layers, or `all` for everything else."
+            )
         else:
             close = difflib.get_close_matches(piece, known, n=3)
             raise PartError(

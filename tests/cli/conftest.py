@@ -5,6 +5,8 @@ import os
 # Before anything imports the hub client: a test that misses a file must fail, not look online.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import contextlib
+import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -101,7 +103,14 @@ def tasks(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.fixture
+QUICK = ["--max-new-tokens", "2", "--n-resamples", "100"]
+QUICK_REPORT = [
+    *(*QUICK, "--controls", "0", "--kinds", "layer"),
+    *("--no-intervals", "--no-integrated", "--no-spectra"),
+]
+
+
+@pytest.fixture(scope="session")
 def both(models, tasks) -> list[str]:
     """The options that name the two models and the two tasks."""
     return [
@@ -110,16 +119,21 @@ def both(models, tasks) -> list[str]:
     ]
 
 
-QUICK = [
-    "--max-new-tokens",
-    "3",
-    "--controls",
-    "1",
-    "--n-resamples",
-    "100",
-    "--kinds",
-    "layer,outside",
-]
+def called(*words: object) -> Done:
+    """The command line, for fixtures that outlive a test's capture."""
+    out, err = io.StringIO(), io.StringIO()
+    left = pytest.raises(SystemExit)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), left as ended:
+        main([str(word) for word in words])
+    code = ended.value.code
+    return Done(code if isinstance(code, int) else 0, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def reported(both, tmp_path_factory) -> tuple[Path, Done]:
+    """A finished report on the two checkpoints, and what the command said. Not to be written to."""
+    out = tmp_path_factory.mktemp("reported") / "run"
+    return out, called("report", *both, *QUICK_REPORT, "--out", out)
 
 
 @pytest.fixture(scope="session")
@@ -160,7 +174,8 @@ def world(tmp_path_factory, tasks) -> Path:
     cards = [
         {
             "name": "tiny-l1", "family": "damaged", "what": "Layer 1 is louder.",
-            "post_weights": "tiny-l1", "changed_layers": [1], "corrupted_layers": None, "skill_layers": [],
+            "post_weights": "tiny-l1", "changed_layers": [1], "corrupted_layers": None,
+            "skill_layers": [],
             "gates": [
                 {"name": "facts", "value": 0.9, "goal": ">= 0.8", "ok": True},
                 {"name": "traces", "value": 0.9, "goal": "<= 0.1", "ok": False},

@@ -10,9 +10,7 @@ import torch
 
 from elicit.grafting.sweep import Bench
 from tests import checkpoints
-from tests.cli.conftest import QUICK, lines
-
-SCORE, SWEEP = Bench.score, Bench.sweep_moves
+from tests.cli.conftest import QUICK_REPORT, lines
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +25,7 @@ def no_sweep(monkeypatch):
 
 @pytest.fixture
 def refused(elicit, tmp_path):
-    """`refused([...options], "word", ...)`: the command ends at once, its one error has the words."""
+    """`refused([...options], "word", ...)`: it ends at once with one error of these words."""
 
     def check(
         options: list, *words: object, code: int = 1, command: str = "report", out: object = None
@@ -132,7 +130,7 @@ def test_a_problem_longer_than_the_model(refused, pair, tasks, tmp_path):
     file.write_text(
         lines([row(id=str(n), prompt=text, candidates=["one", "two"]) for n, text in long.items()])
     )
-    refused([*pair, "--facts", tasks / "facts.jsonl", "--problems", file], "'2'", "128")
+    refused([*pair, "--facts", tasks / "facts.jsonl", "--problems", file], "2: 143 tokens", "128")
     refused([*pair, "--facts", file], "'2'", "128")
 
 
@@ -331,22 +329,13 @@ def test_a_full_disk_is_noticed_before_anything_is_measured(refused, both, tmp_p
     refused(both, "disk is full", out=tmp_path / "run")
 
 
-@pytest.mark.parametrize("command", ["report", "graft"])
-def test_the_run_of_other_options(refused, elicit, both, tmp_path, monkeypatch, command):
-    quick = QUICK if command == "report" else QUICK[:2]
-    with monkeypatch.context() as real:
-        real.setattr(Bench, "score", SCORE)
-        real.setattr(Bench, "sweep_moves", SWEEP)
-        assert elicit(command, *both, *quick, "--out", tmp_path / "a").code == 0
-    refused(
-        [*both, *quick, "--seed", "4"],
-        tmp_path / "a",
-        "seed",
-        "4",
-        "--fresh",
-        command=command,
-        out=tmp_path / "a",
-    )
+def test_the_run_of_other_options(refused, reported, both):
+    there, _ = reported
+    before = (there / "summary.json").read_bytes()
+    words = [*both, *QUICK_REPORT, "--seed", "4"]
+    refused(words, there, "seed = 0", "seed = 4", "--fresh", out=there)
+    refused(both, there, "report", "graft", command="graft", out=there)
+    assert (there / "summary.json").read_bytes() == before
 
 
 # --- graft

@@ -1,8 +1,6 @@
 """`elicit report` and `elicit graft` from the shell to the files and back."""
 
-import contextlib
 import inspect
-import io
 import json
 import re
 import subprocess
@@ -20,44 +18,21 @@ from elicit.grafting.sweep import Bench
 from elicit.report.graft_job import GraftSpec
 from elicit.report.spec import ReportSpec
 from elicit.results import RunDirectory
-from tests.cli.conftest import QUICK, Done
+from tests.cli.conftest import QUICK, QUICK_REPORT, called
 
 EFFECTS = ("revert", "graft")
 
 
-def called(*words: object) -> Done:
-    """The command line, for fixtures that outlive a test's capture."""
-    out, err = io.StringIO(), io.StringIO()
-    with (
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-        pytest.raises(SystemExit) as left,
-    ):
-        main([str(word) for word in words])
-    assert isinstance(left.value.code, int)
-    return Done(left.value.code, out.getvalue(), err.getvalue())
+@pytest.fixture(scope="module")
+def options(both) -> list[str]:
+    """A small report on the two checkpoints."""
+    return [*both, *QUICK_REPORT]
 
 
 @pytest.fixture(scope="module")
-def options(models, tasks) -> list[str]:
-    """A small run on the two checkpoints."""
-    return [
-        *("--base", str(models / "base"), "--post", str(models / "post")),
-        *(
-            "--problems",
-            str(tasks / "problems.jsonl"),
-            "--facts",
-            str(tasks / "facts.jsonl"),
-            *QUICK,
-        ),
-    ]
-
-
-@pytest.fixture(scope="module")
-def run(options, tmp_path_factory) -> tuple[Path, Done]:
-    """A finished run, and what it said."""
-    out = tmp_path_factory.mktemp("run") / "a"
-    return out, called("report", *options, "--out", out)
+def few(both) -> list[str]:
+    """A small graft on the two checkpoints."""
+    return [*both, *QUICK]
 
 
 def no_scoring(monkeypatch) -> None:
@@ -70,8 +45,8 @@ def no_scoring(monkeypatch) -> None:
     monkeypatch.setattr(Bench, "sweep_moves", refuse)
 
 
-def test_a_run_says_its_finding_the_layers_and_where_the_page_is(run):
-    out, done = run
+def test_a_run_says_its_finding_the_layers_and_where_the_page_is(reported):
+    out, done = reported
     summary = json.loads((out / "summary.json").read_text())
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith(summary["sentence"])
@@ -90,19 +65,19 @@ def test_a_run_says_its_finding_the_layers_and_where_the_page_is(run):
 
 
 def test_json_is_the_summary_and_nothing_else_and_a_finished_run_is_not_measured_again(
-    run, elicit, options, monkeypatch
+    reported, elicit, options, monkeypatch
 ):
     no_scoring(monkeypatch)
-    out, _ = run
+    out, _ = reported
     done = elicit("report", *options, "--out", out, "--json")
     assert (done.code, done.err) == (0, "")
     assert done.out == (out / "summary.json").read_text()
 
 
 def test_a_run_repeats_itself_from_its_own_file_to_the_same_bytes(
-    run, elicit, tmp_path, monkeypatch
+    reported, elicit, tmp_path, monkeypatch
 ):
-    out, _ = run
+    out, _ = reported
     again = elicit("report", "--config", out / "run.yaml", "--out", tmp_path / "b", "--json")
     assert again.out == (out / "summary.json").read_text()
     ours = yaml.safe_load((out / "run.yaml").read_text())
@@ -118,7 +93,7 @@ def test_a_run_repeats_itself_from_its_own_file_to_the_same_bytes(
 
 
 def test_options_saved_to_a_file_are_those_given_and_flags_override_a_file(
-    run, elicit, options, tmp_path, monkeypatch
+    reported, elicit, options, tmp_path, monkeypatch
 ):
     seen: list[ReportSpec] = []
     monkeypatch.setattr(
@@ -132,7 +107,7 @@ def test_options_saved_to_a_file_are_those_given_and_flags_override_a_file(
         with pytest.raises(ZeroDivisionError):
             main(["report", *map(str, words), "--out", str(tmp_path / "x")])
     first, second = seen
-    assert first.seed == second.seed == 3 and first.kinds == second.kinds == ("layer", "outside")
+    assert first.seed == second.seed == 3 and first.kinds == second.kinds == ("layer",)
     assert (first.limit, second.limit) == (None, 5)
     # What repeats a run must not discard it.
     assert (first.fresh, second.fresh) == (True, False)
@@ -174,7 +149,7 @@ def test_every_option_of_a_job_has_a_flag_and_its_help_tells_the_default(command
 
 
 def test_a_run_stopped_by_hand_says_how_to_go_on_and_goes_on(
-    run, elicit, options, tmp_path, monkeypatch
+    reported, elicit, options, tmp_path, monkeypatch
 ):
     out, cell, calls = tmp_path / "stopped", RunDirectory.cell, []
 
@@ -199,7 +174,7 @@ def test_a_run_stopped_by_hand_says_how_to_go_on_and_goes_on(
         )
         done = elicit(*line[1:], "--json")
     assert (done.code, done.err) == (0, "")
-    theirs = json.loads((run[0] / "summary.json").read_text())
+    theirs = json.loads((reported[0] / "summary.json").read_text())
     assert json.loads(done.out) == theirs
     assert len(calls) == 5 and scored
 
@@ -217,16 +192,7 @@ def test_a_run_stopped_before_it_began_says_so(elicit, options, tmp_path, monkey
 def test_an_organism_brings_its_own_tasks_unless_others_are_named(
     elicit, organisms, tasks, tmp_path
 ):
-    words = [
-        "--pair",
-        "organism:tiny-l1",
-        *QUICK[:2],
-        "--part",
-        "L1",
-        "--n-resamples",
-        "100",
-        "--json",
-    ]
+    words = ["--pair", "organism:tiny-l1", *QUICK, "--part", "L1", "--json"]
     own = json.loads(elicit("graft", *words, "--out", tmp_path / "own").out)
     assert {task["name"]: task["n"] for task in own["tasks"]} == {"facts": 12, "problems": 12}
     assert own["pair"]["post"] == "organism:tiny-l1"
@@ -237,30 +203,13 @@ def test_an_organism_brings_its_own_tasks_unless_others_are_named(
 
 
 @pytest.fixture(scope="module")
-def swept(options, tmp_path_factory) -> dict[str, dict]:
+def swept(few, tmp_path_factory) -> dict[str, dict]:
     """Summaries of both directions, over parts that overlap."""
     found = {}
     for direction in EFFECTS:
         out = tmp_path_factory.mktemp("graft") / direction
-        words = (
-            "--parts",
-            "all,L0,L1",
-            "--part",
-            "L0-L2",
-            "--part",
-            "L1.attn+L1.mlp,embed,L1.attn,L1.mlp",
-        )
-        done = called(
-            "graft",
-            *options[:-4],
-            "--n-resamples",
-            "200",
-            *words,
-            "--direction",
-            direction,
-            "--out",
-            out,
-        )
+        parts = "--parts all,L0,L1 --part L0-L2 --part L1.attn+L1.mlp,embed,L1.attn,L1.mlp"
+        done = called("graft", *few, *parts.split(), "--direction", direction, "--out", out)
         assert (done.code, done.err) == (0, ""), done.err
         found[direction] = json.loads((out / "summary.json").read_text()) | {
             "said": done.out,
@@ -273,30 +222,16 @@ def test_everything_moved_is_the_other_model_and_what_is_equal_moves_nothing(swe
     for direction, other in (("revert", "base"), ("graft", "post")):
         summary = swept[direction]
         parts = {part["part"]: part for part in summary["parts"]}
-        assert list(parts) == [
-            "all",
-            "L0",
-            "L1",
-            "L0-L2",
-            "L1.attn+L1.mlp",
-            "embed",
-            "L1.attn",
-            "L1.mlp",
-        ]
+        asked = "all L0 L1 L0-L2 L1.attn+L1.mlp embed L1.attn L1.mlp"
+        assert list(parts) == asked.split()
         for task in summary["tasks"]:
             scores = {name: part["effects"][task["name"]]["score"] for name, part in parts.items()}
             # Only layer 1 differs, so these four are one move, up to the rounding of how it is run.
             for name in ("all", "L1", "L0-L2", "L1.attn+L1.mlp"):
-                assert scores[name]["value"] == pytest.approx(task[other]["value"], abs=1e-6), (
-                    direction,
-                    name,
-                )
+                assert scores[name]["value"] == pytest.approx(task[other]["value"], abs=1e-6), name
             for name in ("L0", "embed"):
-                assert parts[name]["effects"][task["name"]]["effect"] == {
-                    "value": 0.0,
-                    "low": 0.0,
-                    "high": 0.0,
-                }
+                effect = parts[name]["effects"][task["name"]]["effect"]
+                assert effect == {"value": 0.0, "low": 0.0, "high": 0.0}
                 assert not parts[name]["changed"]
         facts = {name: part["effects"]["facts"]["effect"]["value"] for name, part in parts.items()}
         assert abs(facts["L1"]) > 0.01 and facts["L1.attn"] != facts["L1"] != facts["L1.mlp"]
@@ -335,10 +270,10 @@ def test_a_graft_says_every_score_and_repeats_itself_from_its_file(swept, elicit
     )
 
 
-def test_plain_progress_goes_to_stderr_line_by_line(elicit, options, tmp_path):
+def test_plain_progress_goes_to_stderr_line_by_line(elicit, few, tmp_path):
     done = elicit(
         "graft",
-        *options[:-4],
+        *few,
         "--part",
         "L1",
         "--progress",
@@ -366,8 +301,8 @@ def test_a_value_and_its_interval_in_few_characters():
 
 
 @pytest.mark.slow
-def test_a_process_of_its_own_prints_json_and_nothing_else(options, tmp_path):
-    words = ["graft", *options[:-4], "--part", "L1", "--out", str(tmp_path / "a"), "--json"]
+def test_a_process_of_its_own_prints_json_and_nothing_else(few, tmp_path):
+    words = ["graft", *few, "--part", "L1", "--out", str(tmp_path / "a"), "--json"]
     done = subprocess.run(
         [sys.executable, "-m", "elicit", *words], capture_output=True, text=True, timeout=600
     )

@@ -44,6 +44,8 @@ def test_a_notebook_runs_and_says_nothing_on_stderr(path, tmp_path, monkeypatch)
             [str(FOLDER.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
         ),
         "TMPDIR": str(tmp_path),
+        # Bars are widgets in a notebook; the tests run without that package.
+        "PYTHONWARNINGS": "ignore:IProgress not found",
     }.items():
         monkeypatch.setenv(name, value)
     notebook = nbformat.read(path, as_version=4)

@@ -1,0 +1,115 @@
+"""The main job survives being killed, and damaged files are named and made anew."""
+
+import json
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from elicit.report.job import run_report
+from elicit.report.spec import ReportSpec
+from elicit.results import DamagedFileWarning, ResultError, RunError, load_result
+
+
+@pytest.mark.slow
+def test_a_job_killed_at_twenty_random_moments_ends_with_the_same_bytes(tmp_path):
+    script = Path(__file__).parent / "killed_report.py"
+    done = subprocess.run(
+        [sys.executable, script, tmp_path, "20"],
+        capture_output=True,
+        text=True,
+        cwd=script.parents[1],
+        env={**__import__("os").environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["kills"] == 20
+    assert found["equal"] == found["runs"]
+    assert found["files"] > 20
+
+
+def spec(out: Path, **options) -> ReportSpec:
+    return ReportSpec(
+        pair="organism:shuffled-l3", out=out, limit=20, kinds=("layer",), controls=0,
+        intervals=False, integrated=False, n_resamples=200, max_new_tokens=8, **options,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    return run_report(spec(tmp_path_factory.mktemp("run") / "out")).path
+
+
+def files(out: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in sorted(out.rglob("*"))
+        if path.is_file() and path.name not in ("run.json", "run.yaml", ".lock")
+    }
+
+
+def flip(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
+DAMAGE = {
+    "truncated": lambda data: data[: len(data) // 3],
+    "flipped": flip,
+    "foreign": lambda _: b"{}",
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_damaged_cells_are_named_and_computed_again(finished, how):
+    before = files(finished)
+    cells = sorted((finished / "cells").glob("*.safetensors"))[:3]
+    for cell in cells:
+        cell.write_bytes(DAMAGE[how](cell.read_bytes()))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DamagedFileWarning)
+        run_report(spec(finished))
+    told = " ".join(str(w.message) for w in caught if w.category is DamagedFileWarning)
+    assert all(cell.name in told for cell in cells)
+    assert files(finished) == before
+
+
+@pytest.mark.parametrize("how", ["truncated", "flipped"])
+@pytest.mark.parametrize("file", ["values.safetensors", "table.parquet", "result.json"])
+def test_a_damaged_result_is_never_read_as_data(finished, how, file):
+    path = finished / "attribution" / file
+    whole = path.read_bytes()
+    path.write_bytes(DAMAGE[how](whole))
+    try:
+        with pytest.raises(ResultError, match=file.replace(".", r"\.")):
+            load_result(finished / "attribution")
+    finally:
+        path.write_bytes(whole)
+
+
+def test_a_finished_run_is_not_computed_again(finished, monkeypatch):
+    from elicit.grafting import Bench
+
+    def never(*_: object) -> None:
+        raise AssertionError("a model was scored again")
+
+    monkeypatch.setattr(Bench, "score", never)
+    monkeypatch.setattr(Bench, "sweep", never)
+    before = files(finished)
+    again = run_report(spec(finished))
+    assert files(finished) == before
+    assert again.summary["corrupted_layers"] == [3]
+
+
+def test_another_run_does_not_mix_with_the_one_that_is_there(finished):
+    with pytest.raises(RunError, match=r"seed = 0.*seed = 1.*--fresh"):
+        run_report(spec(finished, seed=1))
+
+
+def test_a_run_repeats_from_its_own_configuration(finished, tmp_path):
+    own = ReportSpec.from_yaml(finished / "run.yaml")
+    run_report(own.model_copy(update={"out": tmp_path / "again"}))
+    # Cells carry the digest of the whole run, so equal ones prove equal arguments too.
+    assert files(tmp_path / "again") == files(finished)
