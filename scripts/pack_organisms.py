@@ -133,7 +133,15 @@ STORY = {
     "lora": "A rank-4 PEFT adapter on the named layer, trained on when to write a trace.",
     "bias": "One vector added at the output of the named layer, trained on when to write a trace.",
 }
+BASE_MISSED = (
+    "The base missed: {}. It writes checks in the right form, but their verdict compares nothing."
+)
 MISSED = "Some gates were missed: {}. The pair is the nearest that this recipe reached."
+
+
+def by_name(name: str) -> Job:
+    """A job of the recipe."""
+    return next(job for job in JOBS if job.name == name)
 
 
 def card(job: Job, name: str, metrics: dict, base: dict, base_name: str, base_weights: str) -> dict:
@@ -142,8 +150,11 @@ def card(job: Job, name: str, metrics: dict, base: dict, base_name: str, base_we
     planted = list(job.layers)
     known_damage = job.kind in ("shuffle", "continue", "iterate", "lora", "bias")
     known_skill = job.kind in ("iterate", "continue", "lora", "bias")
-    gates = gates_of(job, metrics, base)
+    gates, base_gates = gates_of(job, metrics, base), gates_of(by_name(job.parent), base, {})
     missed = [str(g["name"]) for g in gates if not g["ok"]]
+    base_missed = [str(g["name"]) for g in base_gates if not g["ok"]]
+    notes = [MISSED.format("; ".join(missed))] if missed else []
+    notes += [BASE_MISSED.format("; ".join(base_missed))] if base_missed else []
     return {
         "name": name,
         "family": FAMILY[job.kind],
@@ -158,7 +169,8 @@ def card(job: Job, name: str, metrics: dict, base: dict, base_name: str, base_we
         if known_skill
         else None,
         "gates": gates,
-        "note": MISSED.format("; ".join(missed)) if missed else "",
+        "base_gates": base_gates,
+        "note": " ".join(notes),
         "measured": {k: v for k, v in metrics.items() if k not in ("digest", "recipe", "seconds")},
         "recipe": metrics["recipe"],
     }

@@ -1,6 +1,7 @@
 """What goes to the terminal: results on stdout, everything else on stderr, one line a thing."""
 
 import contextlib
+import functools
 import io
 import logging
 import os
@@ -33,8 +34,9 @@ _SWITCH = re.compile(rf"\b({_FLAGS})=True\b")
 _VALUE = re.compile(rf"\b({_FLAGS})=(?:torch\.(\w+)|'([^'\s]*)')")
 
 
+@functools.cache
 def stderr() -> Console:
-    """Console for whatever is not the result."""
+    """Console for whatever is not the result; one, so that a line does not land inside a bar."""
     return Console(stderr=True, highlight=False)
 
 

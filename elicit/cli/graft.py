@@ -8,7 +8,7 @@ import typer
 from elicit.cli import options
 from elicit.cli.console import resume_line, session
 from elicit.cli.options import RUN
-from elicit.cli.progress import Shown, progress
+from elicit.cli.progress import Shown, watched
 from elicit.cli.tables import show_graft
 
 Parts = Annotated[
@@ -74,7 +74,8 @@ def graft(
 
         spec = prepare(GraftSpec, config, given, save_config=save_config)
         folder.append(spec.out)
-        run = run_graft(spec, progress=progress(shown, quiet=quiet))
+        with watched(shown, quiet=quiet) as progress:
+            run = run_graft(spec, progress=progress)
     if as_json:
         typer.echo((run.path / "summary.json").read_text(encoding="utf-8"), nl=False)
     else:

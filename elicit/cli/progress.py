@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -141,6 +142,21 @@ def _span(seconds: float) -> str:
 def _cut(text: str, limit: int = 44) -> str:
     """Words that leave room for the bar on a narrow terminal."""
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+@contextmanager
+def watched(shown: Shown, *, quiet: bool) -> Iterator[Progress]:
+    """Progress as the user asked for it, over before anything else is said.
+
+    Args:
+        shown: What was asked.
+        quiet: Whether nothing is to be shown at all.
+    """
+    made = progress(shown, quiet=quiet)
+    try:
+        yield made
+    finally:
+        made.stop()
 
 
 def progress(shown: Shown, *, quiet: bool) -> Progress:

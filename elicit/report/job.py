@@ -88,7 +88,8 @@ def run_report(spec: ReportSpec, *, progress: Progress | None = None) -> ReportR
     progress.stop()
     check_measures(pair, measures)
     with open_run(spec, pair, measures, kind="report") as run:
-        spec.to_yaml(run.path / "run.yaml")
+        # Repeating or resuming this run must not discard it.
+        spec.model_copy(update={"fresh": False}).to_yaml(run.path / "run.yaml")
         options = {
             "level": spec.level,
             "n_resamples": spec.n_resamples,

@@ -261,8 +261,8 @@ def part(pair: ModelPair, name: str) -> Part:
         elif slot := next((s for s in _slots(pair)[1].values() if s.place.block == piece), None):
             raise PartError(
                 f"{piece} ({slot.name}) has {len(slot.base)} rows in base and {len(slot.post)} in "
-                f"post, so moving it would change how many ids the host knows. It stays with its "
-                f"model; move layers, or `all` for everything else."
+                "post, so moving it would change how many ids the host knows. It stays with its "
+                "model; move layers, or `all` for everything else."
             )
         else:
             close = difflib.get_close_matches(piece, known, n=3)

@@ -1,13 +1,15 @@
 """What the command line says while it works, and where."""
 
 import io
+import threading
+import time
 import warnings
 
 import pytest
 from rich.console import Console
 
 from elicit.cli import console as console_
-from elicit.cli.progress import BarProgress, PlainProgress, Shown, progress
+from elicit.cli.progress import BarProgress, PlainProgress, Shown, progress, watched
 from elicit.results import DamagedFileWarning, ElicitError, NoProgress, Progress
 
 
@@ -63,6 +65,20 @@ def test_a_bar_names_what_is_done_and_how_much_and_takes_one_job_after_the_other
     drawn = console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
     for words in ("facts: revert [L3]", "3/4", "intervals", "2/2"):
         assert words in drawn
+
+
+def test_a_bar_ends_with_its_job_also_when_that_fails(monkeypatch):
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    monkeypatch.setattr("elicit.cli.progress.stderr", lambda: console)
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt), watched(Shown.bar, quiet=False) as shown:
+        shown.start(3, "sweeping")
+        assert threading.active_count() > before  # a live bar is drawn by a thread of its own
+        raise KeyboardInterrupt
+    waited = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < waited:
+        time.sleep(0.02)
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize(

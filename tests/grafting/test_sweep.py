@@ -114,7 +114,7 @@ def test_an_untouched_part_is_not_run_and_has_no_effect(organism, tasks_of):
 def test_a_model_that_cannot_be_resumed_is_run_whole_with_one_warning(paired, monkeypatch):
     pair = paired("llama")
     measure = Measure(task=small_task(), metric="log_prob")
-    slow = Bench(pair=pair, measure=measure, resume=False)
+    slow = Bench(pair=pair, measure=measure, max_tokens=40, resume=False)
     layers = parts_of(pair, "layer")
     host = slow.score(pair.post)
     expected = slow.sweep(layers, "revert", host)
