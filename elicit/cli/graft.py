@@ -46,6 +46,7 @@ def graft(
     max_new_tokens: options.MaxNewTokens = None,
     extractor: options.Extractor = None,
     templated: options.Templated = None,
+    end: options.End = None,
     parts: Parts = None,
     direction: Direction = None,
     seed: options.Seed = None,

@@ -107,6 +107,15 @@ Extractor = Annotated[
         rich_help_panel=TASKS,
     ),
 ]
+End = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        help=r"Closes a teacher-forced answer, so that 1 differs from the start of 10; \n is a "
+        "line end.",
+        rich_help_panel=TASKS,
+    ),
+]
 Templated = Annotated[
     bool | None,
     typer.Option(

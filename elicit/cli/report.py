@@ -83,6 +83,7 @@ def report(
     max_new_tokens: options.MaxNewTokens = None,
     extractor: options.Extractor = None,
     templated: options.Templated = None,
+    end: options.End = None,
     kinds: Kinds = None,
     controls: Controls = None,
     intervals: Intervals = None,

@@ -25,7 +25,11 @@ def show_report(summary: Mapping[str, Any], page: Path) -> None:
     for layer in summary["layers"]:
         verdict = str(layer["verdict"])
         first = (f"L{layer['layer']}", verdict)
-        for task, effects in (layer["effects"] or {"": {}}).items():
+        if not layer["changed"]:
+            # Nothing differs there, so nothing was run and every effect is 0 without an interval.
+            table.add_row(*first, "every task", "0", "0", style=_STYLES.get(verdict, ""))
+            continue
+        for task, effects in layer["effects"].items():
             table.add_row(
                 *first,
                 visible(str(task)),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -14,7 +14,7 @@ from elicit.grafting.measure import GraftError, Measure
 from elicit.grafting.sweep import Bench, Direction
 from elicit.pair import ModelPair
 from elicit.results import NoProgress, Progress, Result
-from elicit.stats import bootstrap_mean, simultaneous_intervals, wilson
+from elicit.stats import Interval, bootstrap_mean, simultaneous_intervals, wilson
 from elicit.weights.parts import Part, Slot, is_changed, parts_of, slots_of
 from elicit.weights.swap import moved
 
@@ -368,6 +368,10 @@ def _conclude(
         )
         for t in tables
     ]
+    gaps = [
+        _widened_gap(gap, measure, t, level, identical=pair.identical)
+        for gap, measure, t in zip(gaps, measures, tables, strict=True)
+    ]
     roles = [_role(gap.value, gap.low, gap.high, margin) for gap in gaps]
     n_tasks, n_parts = len(tables), len(parts)
     fields = {
@@ -387,7 +391,13 @@ def _conclude(
                 joint = simultaneous_intervals(
                     effects, level=level, n_resamples=n_resamples, seed=seed
                 )
-                for end, values in (("", joint.value), ("_low", joint.low), ("_high", joint.high)):
+                low, high = joint.low.copy(), joint.high.copy()
+                for column, i in enumerate(own):
+                    if changed[i] and measures[t].metric == "correct":
+                        low[column], high[column] = _widened(
+                            effects[:, column], low[column], high[column], level
+                        )
+                for end, values in (("", joint.value), ("_low", low), ("_high", high)):
                     fields[f"{direction}{end}"][t, own] = torch.from_numpy(
                         np.asarray(values, dtype=np.float64)
                     )
@@ -448,6 +458,32 @@ def _conclude(
         share_margin=share_margin,
         **fields,  # pyright: ignore[reportArgumentType]
     )
+
+
+def _widened(
+    effects: Float[np.ndarray, " problem"], low: float, high: float, level: float
+) -> tuple[float, float]:
+    """Ends of an interval of right-or-wrong differences, also where all of them are the same.
+
+    Equal differences have no spread to resample, and yet n problems do not rule out others: with
+    Wilson's bound on how many there may be, the mean could be as far off as those reach.
+    """
+    first = float(effects[0])
+    if bool((effects != first).any()):
+        return low, high
+    sure = wilson(len(effects), len(effects), level=level).low
+    return sure * first - (1 - sure), sure * first + (1 - sure)
+
+
+def _widened_gap(
+    gap: Interval, measure: Measure, table: _Table, level: float, *, identical: bool
+) -> Interval:
+    """A gap whose interval does not shrink to a point because all problems went the same way."""
+    if identical or measure.metric != "correct":
+        return gap
+    differences = (table.hosts["post"] - table.hosts["base"]).numpy()
+    low, high = _widened(differences, gap.low, gap.high, level)
+    return replace(gap, low=low, high=high)
 
 
 def _role(gap: float, low: float, high: float, margin: float) -> str:

@@ -9,11 +9,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from elicit.grafting.attribution import Cells, NoCells
-from elicit.grafting.measure import Measure
+from elicit.grafting.measure import Measure, mean_interval
 from elicit.grafting.sweep import Bench
 from elicit.pair import ModelPair
 from elicit.results import NoProgress, Progress, Result
-from elicit.stats import bootstrap_mean
 from elicit.weights.parts import all_parts, parts_of
 from elicit.weights.swap import interpolated
 
@@ -96,8 +95,8 @@ def interpolate(
                     return {"values": bench.score(model)}
 
             values = cells.cell(f"{name}/alpha-{alpha:g}", whole)["values"]
-            interval = bootstrap_mean(
-                values.numpy(), level=level, n_resamples=n_resamples, seed=seed
+            interval = mean_interval(
+                measure, values, level=level, n_resamples=n_resamples, seed=seed
             )
             score[t, a], low[t, a], high[t, a] = interval.value, interval.low, interval.high
             progress.advance(1)

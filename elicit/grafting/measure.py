@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from elicit.pair import ModelPair, hugging_face_model
 from elicit.results import ElicitError
 from elicit.rollouts import answer_task
+from elicit.stats import Interval, bootstrap_mean, wilson
 from elicit.tasks import ForcedRows, ReadScores, Task, encode_forced, extractor, reduce_scores
 
 How = Literal["forced", "generated"]
@@ -38,6 +39,8 @@ class Measure:
     max_new_tokens: int = 128
     templated: bool = False
     """Whether prompts go through the chat template (generated only)."""
+    end: str = ""
+    """Closes an answer and is scored with it (forced only): tells `1` from the start of `10`."""
 
     def __post_init__(self) -> None:
         """Refuse a metric that this way of scoring does not give."""
@@ -73,13 +76,38 @@ class Measure:
             "extractor": self.extractor,
             "max_new_tokens": self.max_new_tokens,
             "templated": self.templated,
+            "end": self.end,
         }
 
 
-def facts(task: Task) -> Measure:
+def facts(task: Task, *, end: str = "") -> Measure:
     """The default for knowledge: teacher-forced, candidates compared where there are any."""
-    return Measure(
-        task=task, how="forced", metric="probability" if task.kind == "choice" else "correct"
+    metric: Metric = "probability" if task.kind == "choice" else "correct"
+    return Measure(task=task, how="forced", metric=metric, end=end)
+
+
+def mean_interval(
+    measure: Measure,
+    values: Float[Tensor, " problem"],
+    *,
+    level: float,
+    n_resamples: int,
+    seed: int,
+) -> Interval:
+    """Mean score of one model, with an interval that stays where scores can be.
+
+    Args:
+        measure: What was measured.
+        values: One value a problem.
+        level: Nominal coverage.
+        n_resamples: Bootstrap resamples of problems.
+        seed: Of the resampling.
+    """
+    if measure.metric == "correct":
+        # All right or all wrong has no spread to resample, and is not certain for that.
+        return wilson(int(values.sum()), len(values), level=level)
+    return bootstrap_mean(
+        values.numpy(), level=level, n_resamples=n_resamples, method="bca", seed=seed
     )
 
 
@@ -121,6 +149,7 @@ def encode(pair: ModelPair, measure: Measure) -> ForcedRows:
         pair.alignment.plain,
         pair.alignment.pad_id,
         n_positions=getattr(config, "max_position_embeddings", None),
+        end=measure.end,
         unk_id=pair.tokenizer.unk_token_id,  # pyright: ignore[reportArgumentType]
     )
 

@@ -135,7 +135,7 @@ class Bench:
                         self.cost.spent += n_layers
                         continue
                     resid = run_layers(host, trunk, trunk.resid[first], first=first)
-                    reads[i].append(_read(host, resid, batch))
+                    reads[i].append(_read(host, resid, batch, self.pair.d_vocab))
                     self.cost.spent += n_layers - first
         return [ReadScores.cat(found) for found in reads]
 
@@ -204,7 +204,7 @@ class Bench:
                         continue
                     resid = run_layers(donor, other, resid, first=layer, last=last)
                     done = run_layers(host, trunk, resid, first=last + 1)
-                    reads[first, last].append(_read(host, done, batch))
+                    reads[first, last].append(_read(host, done, batch, self.pair.d_vocab))
                     self.cost.spent += (last + 1 - layer) + (n_layers - last - 1)
                     layer = last + 1
         self.progress.advance(len(wanted))
@@ -264,5 +264,6 @@ def _core(span: tuple[int, int], changed: Sequence[bool]) -> tuple[int, int] | N
     return (inside[0], inside[-1]) if inside else None
 
 
-def _read(model: nn.Module, resid: Tensor, batch: ForcedBatch) -> ReadScores:
-    return read_scores(logits_at(model, resid, batch.slot_row, batch.slot_pos), batch)
+def _read(model: nn.Module, resid: Tensor, batch: ForcedBatch, d_vocab: int) -> ReadScores:
+    logits = logits_at(model, resid, batch.slot_row, batch.slot_pos)
+    return read_scores(logits[:, :d_vocab], batch)

@@ -10,13 +10,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from elicit.grafting.attribution import Cells
-from elicit.grafting.measure import Measure
+from elicit.grafting.measure import Measure, mean_interval
 from elicit.grafting.sweep import Bench, Direction
 from elicit.pair import ModelPair
-from elicit.report.job import check_measures, load_measures, open_pair, open_run
+from elicit.report.job import check_measures, few_threads, load_measures, open_pair, open_run
 from elicit.report.spec import JobSpec
 from elicit.results import NoProgress, Progress, Result, canonical_json, installed_versions
-from elicit.stats import Interval, bootstrap_mean, simultaneous_intervals, wilson
+from elicit.stats import simultaneous_intervals
 from elicit.weights.parts import Part, is_changed, part, parts_of, slots_of
 
 
@@ -146,7 +146,7 @@ def run_graft(spec: GraftSpec, *, progress: Progress | None = None) -> GraftRun:
         parts_of(pair, "layer")
     )
     check_measures(pair, measures)
-    with open_run(spec, pair, measures, kind="graft") as run:
+    with open_run(spec, pair, measures, kind="graft") as run, few_threads(pair):
         # A run that is repeated or resumed from its own file must not discard itself.
         spec.model_copy(update={"fresh": False}).to_yaml(run.path / "run.yaml")
         sweep = sweep_parts(
@@ -302,7 +302,10 @@ def _numbers(
     out: dict[str, list[float]] = {}
     rows = {"base_score": [hosts["base"]], "post_score": [hosts["post"]], "score": list(moved)}
     for field, values in rows.items():
-        found = [_mean(measure, row, level, n_resamples, seed) for row in values]
+        found = [
+            mean_interval(measure, row, level=level, n_resamples=n_resamples, seed=seed)
+            for row in values
+        ]
         out |= {
             field: [each.value for each in found],
             f"{field}_low": [each.low for each in found],
@@ -314,12 +317,3 @@ def _numbers(
     )
     ends = (("effect", joint.value), ("effect_low", joint.low), ("effect_high", joint.high))
     return out | {field: np.asarray(values, dtype=np.float64).tolist() for field, values in ends}
-
-
-def _mean(
-    measure: Measure, values: Float[Tensor, " problem"], level: float, n_resamples: int, seed: int
-) -> Interval:
-    if measure.metric == "correct":
-        # All right or all wrong has no spread to resample, and is not certain for that.
-        return wilson(int(values.sum()), len(values), level=level)
-    return bootstrap_mean(values.numpy(), level=level, n_resamples=n_resamples, seed=seed)

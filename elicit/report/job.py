@@ -1,7 +1,8 @@
 """The main job: from a specification to a run directory with every result and the page."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from elicit.grafting import (
     sample_texts,
     sweep_intervals,
 )
+from elicit.grafting.measure import facts as scored_forced
 from elicit.pair import ModelPair, load_pair
 from elicit.report.page import render
 from elicit.report.spec import JobSpec, ReportSpec, SpecError
@@ -38,6 +40,9 @@ from elicit.weights.figures import by_layer
 SPECTRA_WIDTH = 1024
 """Widest model whose singular values are computed without being asked for."""
 N_SAMPLES = 8
+FEW_PROBLEMS = 30
+TINY = 20_000_000
+"""Parameters below which a second thread does not pay."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -52,6 +57,23 @@ class ReportRun:
     """Content of `summary.json`."""
     results: tuple[Result, ...]
     """Everything that was measured."""
+
+
+@contextmanager
+def few_threads(pair: ModelPair) -> Iterator[None]:
+    """One thread for models so small that more threads cost more than they bring.
+
+    Args:
+        pair: The two models.
+    """
+    before = torch.get_num_threads()
+    size = sum(parameter.numel() for parameter in pair.base.parameters())
+    try:
+        if size < TINY and pair.device == "cpu":
+            torch.set_num_threads(1)
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)
@@ -87,7 +109,7 @@ def run_report(spec: ReportSpec, *, progress: Progress | None = None) -> ReportR
     progress.advance()
     progress.stop()
     check_measures(pair, measures)
-    with open_run(spec, pair, measures, kind="report") as run:
+    with open_run(spec, pair, measures, kind="report") as run, few_threads(pair):
         # Repeating or resuming this run must not discard it.
         spec.model_copy(update={"fresh": False}).to_yaml(run.path / "run.yaml")
         options = {
@@ -128,14 +150,15 @@ def run_report(spec: ReportSpec, *, progress: Progress | None = None) -> ReportR
             results["samples"] = sample_texts(pair, generated[0], n=N_SAMPLES, seed=spec.seed)
         for name, result in results.items():
             run.save_result(name, result)
-        summary = summarise(pair, results)
+        notes = (*pair.notes, *_remarks(measures))
+        summary = summarise(pair, results, notes)
         run.write_text("summary.json", canonical_json(summary).decode())
         page = run.write_text(
             "report.html",
             render(
                 list(results.values()),
                 title=f"{pair.base_name} → {pair.post_name}",
-                notes=pair.notes,
+                notes=notes,
                 config=spec.model_dump(
                     mode="json", exclude={"out", "fresh"}, exclude_defaults=True
                 ),
@@ -203,9 +226,7 @@ def _measure(spec: JobSpec, task: Task, how: str) -> Measure:
             max_new_tokens=spec.max_new_tokens,
             templated=spec.templated,
         )
-    return Measure(
-        task=task, how="forced", metric="probability" if task.kind == "choice" else "correct"
-    )
+    return scored_forced(task, end=spec.end.replace("\\n", "\n"))
 
 
 def open_pair(spec: JobSpec) -> ModelPair:
@@ -283,7 +304,23 @@ def _weights(
     return weight_change(pair, texts=texts, spectra=spectra, progress=progress)
 
 
-def summarise(pair: ModelPair, results: dict[str, Result]) -> dict[str, object]:
+def _remarks(measures: Measures) -> list[str]:
+    """What a reader should know of the tasks."""
+    few = [m.task for m in measures.all if len(m.task) < FEW_PROBLEMS]
+    told = [
+        f"{task.name} hold {len(task)} problems: below {FEW_PROBLEMS}, intervals are rough."
+        for task in few
+    ]
+    if len({m.task.digest for m in measures.all}) < len(measures.all):
+        told.append(
+            "facts and problems hold the same problems: their gaps are one finding, not two."
+        )
+    return told
+
+
+def summarise(
+    pair: ModelPair, results: dict[str, Result], notes: Sequence[str] = ()
+) -> dict[str, object]:
     """Content of `summary.json`: verdicts first, then every number behind them."""
     attribution, change = results["attribution"], results["weights"]
     assert isinstance(attribution, Attribution)
@@ -314,7 +351,7 @@ def summarise(pair: ModelPair, results: dict[str, Result]) -> dict[str, object]:
             "level": attribution.level,
             "margin": attribution.margin,
             "share_margin": attribution.share_margin,
-            "notes": list(pair.notes),
+            "notes": list(notes),
         }
     )  # pyright: ignore[reportReturnType]
 

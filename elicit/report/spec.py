@@ -49,6 +49,8 @@ class JobSpec(BaseModel):
     max_new_tokens: int = Field(default=128, ge=1)
     extractor: str = "default"
     templated: bool = False
+    end: str = ""
+    """Text that closes a teacher-forced answer; a written `\\n` is a line end."""
     level: float = Field(default=0.95, gt=0.5, lt=1)
     n_resamples: int = Field(default=2000, ge=100)
     seed: int = Field(default=0, ge=0)

@@ -43,7 +43,8 @@ def summary_sentence(attribution: Attribution) -> str:
             "so nothing can differ between them: every gap and every effect is exactly 0."
         )
     sentences = [_corrupted(attribution), _skilled(attribution), _without_gap(attribution)]
-    sentences += [_rest(attribution, layers), _outside(attribution)]
+    sentences += [_rest(attribution, layers), _one_way(attribution, layers)]
+    sentences += [_outside(attribution)]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
@@ -93,7 +94,8 @@ def _without_gap(attribution: Attribution) -> str:
     if not tasks:
         return ""
     told = " and ".join(
-        f"{task_text(attribution.task[t])} (gap {_with_interval(attribution, t, sign=True)})"
+        f"{task_text(attribution.task[t])} (gap {_with_interval(attribution, t, sign=True)}"
+        f"{_too_small(attribution, t)})"
         for t in tasks
     )
     alone = len(tasks) == len(attribution.task)
@@ -101,6 +103,46 @@ def _without_gap(attribution: Attribution) -> str:
     if not alone:
         return f"{said}."
     return f"{said}, so no layer can be called corrupted or said to carry a skill."
+
+
+def _too_small(attribution: Attribution, task: int) -> str:
+    """Why a gap that is clear of 0 counts as none."""
+    if attribution.gap_low[task] <= 0 <= attribution.gap_high[task]:
+        return ""
+    return f", clear of 0 but below the margin of {attribution.margin:g}"
+
+
+def _one_way(attribution: Attribution, layers: Sequence[int]) -> str:
+    """Layers without a verdict that one of the two moves alone would have named."""
+    found = []
+    for t, role in enumerate(attribution.role):
+        sign = {"damage": 1.0, "skill": -1.0}.get(role)
+        if sign is None:
+            continue
+        least = attribution.share_margin * abs(attribution.gap[t].item())
+        for move, way, word in (
+            ("graft", -sign, "grafting" + (" harms base" if sign > 0 else " gives it to base")),
+            ("revert", sign, "reverting" + (" heals post" if sign > 0 else " takes it from post")),
+        ):
+            value, low, high = (
+                getattr(attribution, move + end)[t] for end in ("", "_low", "_high")
+            )
+            clear = low * way > 0 if way > 0 else high * way > 0
+            named = [
+                _layer(attribution, i)
+                for i in layers
+                if attribution.verdict[i] == "changed" and clear[i] and value[i] * way >= least
+            ]
+            if named:
+                found.append(
+                    f"{word} in {layers_text(named).lower()} ({task_text(attribution.task[t])})"
+                )
+    if not found:
+        return ""
+    return (
+        f"One way alone, {', and '.join(found)}: another layer may hide or share the effect, so "
+        "see the intervals of layers."
+    )
 
 
 def _rest(attribution: Attribution, layers: Sequence[int]) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float
 
+FEW = 10
+"""Problems below which the bootstrap alone is not trusted."""
 SPREAD_FLOOR = 0.5
 """Least standard error of a resample, as a share of the sample's own.
 
@@ -70,6 +72,25 @@ def bootstrap_t(
         t[start : start + len(counts)] = np.abs(mean) * np.sqrt((n - 1) / variance)
         start += len(counts)
     return t
+
+
+def student_floor(n: int, level: float, *, n_parts: int = 1) -> float:
+    """Least half width, in standard errors, of an interval from very few problems.
+
+    A resample of fewer than ten problems says too little of the tails: nominal 95 % intervals from
+    the bootstrap alone miss 31 % of the time at n = 2 and 12 % at 3. Student's t, Bonferroni over
+    parts, holds for normal values; from ten problems on the bootstrap stands by itself.
+
+    Args:
+        n: Problems.
+        level: Nominal coverage.
+        n_parts: Columns that the interval must hold for at once.
+    """
+    if n >= FEW:
+        return 0.0
+    from scipy.special import stdtrit
+
+    return float(stdtrit(n - 1, 1 - (1 - level) / (2 * max(n_parts, 1))))
 
 
 def mid_quantile(

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from elicit.stats import _checks
-from elicit.stats._resampling import SPREAD_FLOOR, mid_quantile, resample_counts
+from elicit.stats._resampling import SPREAD_FLOOR, mid_quantile, resample_counts, student_floor
 from elicit.stats.interval import Interval
 
 Method = Literal["t", "bca", "percentile"]
@@ -70,7 +70,8 @@ def bootstrap_mean(
         error = float(np.sqrt((unit**2).sum() / (n * (n - 1))))
         shift, t = _resampled(unit, sizes / sizes.mean(), error, n_resamples, seed=seed)
         if method == "t":
-            half = float(mid_quantile(np.abs(t)[:, None], level)[0]) * error
+            quantile = float(mid_quantile(np.abs(t)[:, None], level)[0])
+            half = max(quantile, student_floor(n, level)) * error
             ends = np.array([-half, half])
         else:
             ends = _quantile_ends(

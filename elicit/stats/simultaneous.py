@@ -7,7 +7,12 @@ from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 
 from elicit.stats import _checks
-from elicit.stats._resampling import bootstrap_t, mid_quantile, standard_error
+from elicit.stats._resampling import (
+    bootstrap_t,
+    mid_quantile,
+    standard_error,
+    student_floor,
+)
 from elicit.stats.interval import Interval
 
 
@@ -92,7 +97,8 @@ def simultaneous_intervals(
     if varies.any():
         t = bootstrap_t((rows - value)[:, varies], n_resamples, seed=seed)
         joint = float(mid_quantile(t.max(axis=1, keepdims=True), level)[0])
-        single[varies] = mid_quantile(t, level)
+        single[varies] = np.maximum(mid_quantile(t, level), student_floor(len(rows), level))
+        joint = max(joint, student_floor(len(rows), level, n_parts=int(varies.sum())))
     error = standard_error(rows - value)
     return SimultaneousIntervals(
         value=value,

@@ -27,7 +27,9 @@ def test_the_summary_names_the_planted_layers_with_their_gaps() -> None:
         "0.12 → 0.61); base’s weights there take some of it from post, and post’s weights there "
         "give some of it to "
         "base. Layers 0 and 2 changed too, but no clear effect in both directions was found there; "
-        "layer 5 did not change at all."
+        "layer 5 did not change at all. "
+        "One way alone, grafting harms base in layer 0 (facts): another layer may hide or share "
+        "the effect, so see the intervals of layers."
     )
 
 
@@ -122,3 +124,15 @@ def test_only_an_exact_zero_is_written_as_zero() -> None:
     assert number(-0.0) == "0"
     assert number(float("inf")) == "∞"
     assert interval(float("nan"), float("nan"), float("nan")) == "–"
+
+
+def test_a_gap_that_is_clear_of_zero_but_too_small_is_said_to_be_so() -> None:
+    small = changed(
+        role=("none", "none"),
+        gap=torch.tensor([-0.03, 0.01], dtype=torch.float64),
+        gap_low=torch.tensor([-0.05, -0.02], dtype=torch.float64),
+        gap_high=torch.tensor([-0.02, 0.04], dtype=torch.float64),
+    )
+    said = summary_sentence(small)
+    assert "−0.05 to −0.02, clear of 0 but below the margin of 0.05)" in said
+    assert "−0.02 to +0.04)" in said
