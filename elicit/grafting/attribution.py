@@ -215,7 +215,7 @@ def revert(
             f"apart. Rename one."
         )
     cells, progress = cells or NoCells(), progress or NoProgress()
-    parts = [part for kind in kinds for part in parts_of(pair, kind)]
+    parts = [part for kind in dict.fromkeys(kinds) for part in parts_of(pair, kind)]
     n_layers_parts = sum(part.kind == "layer" for part in parts)
     progress.start(
         len(measures) * 2 * (1 + len(parts) + control_draws * n_layers_parts), "scoring both models"

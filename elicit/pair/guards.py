@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -72,7 +73,10 @@ def explained(what: str, source: str) -> Iterator[None]:
                 f"{source} brings its own code, and trust_remote_code is False, so its {what} "
                 "cannot be loaded. Read that code first, then pass trust_remote_code=True."
             ) from error
+        # The hub's own words speak of the network even where a directory was meant and mistyped.
+        there = Path(source).expanduser().exists()
+        as_hub_id = "" if there else f"there is no directory {source}, and as a hub id it failed: "
         raise PairError(
-            f"The {what} of {source} cannot be loaded: {reason(error)} Pass a directory that "
-            "`save_pretrained` wrote, or a hub id that is cached or can be reached."
+            f"The {what} of {source} cannot be loaded: {as_hub_id}{reason(error)} Pass a directory "
+            "that `save_pretrained` wrote, or a hub id that is cached or can be reached."
         ) from error

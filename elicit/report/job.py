@@ -157,7 +157,6 @@ def run_report(spec: ReportSpec, *, progress: Progress | None = None) -> ReportR
             "report.html",
             render(
                 list(results.values()),
-                title=f"{pair.base_name} → {pair.post_name}",
                 notes=notes,
                 config=spec.model_dump(
                     mode="json", exclude={"out", "fresh"}, exclude_defaults=True
@@ -308,7 +307,7 @@ def _remarks(measures: Measures) -> list[str]:
     """What a reader should know of the tasks."""
     few = [m.task for m in measures.all if len(m.task) < FEW_PROBLEMS]
     told = [
-        f"{task.name} hold {len(task)} problems: below {FEW_PROBLEMS}, intervals are rough."
+        f"{task.name} hold {len(task)} problems: below {FEW_PROBLEMS}, intervals say little."
         for task in few
     ]
     if len({m.task.digest for m in measures.all}) < len(measures.all):

@@ -5,7 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from elicit import organisms
 from elicit.results import ElicitError, write_atomic
@@ -53,9 +60,22 @@ class JobSpec(BaseModel):
     """Text that closes a teacher-forced answer; a written `\\n` is a line end."""
     level: float = Field(default=0.95, gt=0.5, lt=1)
     n_resamples: int = Field(default=2000, ge=100)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**31)
     max_tokens: int = Field(default=8192, ge=1)
     fresh: bool = False
+
+    @field_validator("problems", "facts", "out")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        """A run must be found again from every folder."""
+        return None if path is None else path.expanduser().absolute()
+
+    @field_validator("base", "post")
+    @classmethod
+    def _absolute_if_local(cls, name: str | None) -> str | None:
+        """A directory by its whole path; hub ids and organisms as they are."""
+        local = name is not None and Path(name).expanduser().is_dir()
+        return str(Path(str(name)).expanduser().absolute()) if local else name
 
     @model_validator(mode="after")
     def _names_a_pair(self: S) -> S:
@@ -143,8 +163,13 @@ class ReportSpec(JobSpec):
     integrated: bool = True
     spectra: bool | None = None
     """Singular values of the weight differences; None computes them where the models are small."""
-    margin: float = Field(default=0.05, ge=0)
+    margin: float = Field(default=0.05, ge=0, allow_inf_nan=False)
     share_margin: float = Field(default=0.05, ge=0, lt=1)
+
+    @field_validator("kinds")
+    @classmethod
+    def _each_once(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(kinds))
 
     @model_validator(mode="after")
     def _moves_layers(self) -> "ReportSpec":

@@ -113,30 +113,27 @@ def _too_small(attribution: Attribution, task: int) -> str:
 
 
 def _one_way(attribution: Attribution, layers: Sequence[int]) -> str:
-    """Layers without a verdict that one of the two moves alone would have named."""
+    """Layers without a verdict that one of the two moves alone changes clearly."""
     found = []
     for t, role in enumerate(attribution.role):
-        sign = {"damage": 1.0, "skill": -1.0}.get(role)
-        if sign is None:
+        if role == "none":
             continue
         least = attribution.share_margin * abs(attribution.gap[t].item())
-        for move, way, word in (
-            ("graft", -sign, "grafting" + (" harms base" if sign > 0 else " gives it to base")),
-            ("revert", sign, "reverting" + (" heals post" if sign > 0 else " takes it from post")),
-        ):
+        for move, host in (("graft", "base"), ("revert", "post")):
             value, low, high = (
                 getattr(attribution, move + end)[t] for end in ("", "_low", "_high")
             )
-            clear = low * way > 0 if way > 0 else high * way > 0
-            named = [
-                _layer(attribution, i)
-                for i in layers
-                if attribution.verdict[i] == "changed" and clear[i] and value[i] * way >= least
-            ]
-            if named:
-                found.append(
-                    f"{word} in {layers_text(named).lower()} ({task_text(attribution.task[t])})"
-                )
+            harms, helps = (high < 0) & (value <= -least), (low > 0) & (value >= least)
+            for word, clear in (("harms", harms), ("helps", helps)):
+                named = [
+                    _layer(attribution, i)
+                    for i in layers
+                    if attribution.verdict[i] == "changed" and clear[i]
+                ]
+                if named:
+                    where = layers_text(named).lower()
+                    task = task_text(attribution.task[t])
+                    found.append(f"{move}ing {word} {host} in {where} ({task})")
     if not found:
         return ""
     return (
