@@ -1,12 +1,14 @@
 """Which weights carry the difference between base and post, and which are corrupted?"""
 
-from elicit.grafting.attribution import Attribution, Cells, revert
+from elicit.grafting.attribution import Attribution
+from elicit.grafting.both_ways import revert
 from elicit.grafting.integrated import WeightIG, integrate
 from elicit.grafting.interpolation import Interpolation, interpolate
 from elicit.grafting.intervals import IntervalSweep, sweep_intervals
 from elicit.grafting.measure import GraftError, Measure, facts, skills, stop_ids
 from elicit.grafting.samples import Samples, sample_texts
 from elicit.grafting.sweep import Bench, Cost, ResumeWarning
+from elicit.grafting.values import Cells
 
 __all__ = [
     "Attribution",

@@ -16,9 +16,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from elicit.capture import full_logits
-from elicit.grafting.attribution import Cells, NoCells
 from elicit.grafting.measure import GraftError, Measure
 from elicit.grafting.sweep import Bench
+from elicit.grafting.values import Cells, NoCells
 from elicit.pair import ModelPair
 from elicit.results import NoProgress, Progress, Result
 from elicit.tasks import ForcedBatch, ForcedRows, ReadScores, read_scores, reduce_scores

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from elicit.grafting.attribution import Cells, NoCells
 from elicit.grafting.measure import Measure, mean_interval
 from elicit.grafting.sweep import Bench
+from elicit.grafting.values import Cells, NoCells
 from elicit.pair import ModelPair
 from elicit.results import NoProgress, Progress, Result
 from elicit.weights.parts import all_parts, parts_of

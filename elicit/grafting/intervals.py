@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from elicit.grafting.attribution import DIRECTIONS, Cells, NoCells
 from elicit.grafting.measure import Measure
 from elicit.grafting.sweep import Bench, Direction
+from elicit.grafting.values import DIRECTIONS, Cells, NoCells
 from elicit.pair import ModelPair
 from elicit.results import NoProgress, Progress, Result
 from elicit.stats import simultaneous_intervals

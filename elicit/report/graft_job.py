@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from elicit.grafting.attribution import Cells
 from elicit.grafting.measure import Measure, mean_interval
 from elicit.grafting.sweep import Bench, Direction
+from elicit.grafting.values import Cells
 from elicit.pair import ModelPair
 from elicit.report.job import check_measures, few_threads, load_measures, open_pair, open_run
 from elicit.report.spec import JobSpec

@@ -1,7 +1,6 @@
 """The main job: from a specification to a run directory with every result and the page."""
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,7 @@ import torch
 
 from elicit import organisms
 from elicit.grafting import (
-    Attribution,
     Measure,
-    WeightIG,
     integrate,
     interpolate,
     revert,
@@ -23,19 +20,17 @@ from elicit.grafting.measure import facts as scored_forced
 from elicit.pair import ModelPair, load_pair
 from elicit.report.page import render
 from elicit.report.spec import JobSpec, ReportSpec, SpecError
-from elicit.report.text import summary_sentence
+from elicit.report.summary import summarise
 from elicit.results import (
     NoProgress,
     Progress,
     Result,
     RunDirectory,
     canonical_json,
-    installed_versions,
 )
 from elicit.rollouts import check_prompts
 from elicit.tasks import Task, extractor, load_task, ungradable
 from elicit.weights import WeightChange, weight_change
-from elicit.weights.figures import by_layer
 
 SPECTRA_WIDTH = 1024
 """Widest model whose singular values are computed without being asked for."""
@@ -315,104 +310,3 @@ def _remarks(measures: Measures) -> list[str]:
             "facts and problems hold the same problems: their gaps are one finding, not two."
         )
     return told
-
-
-def summarise(
-    pair: ModelPair, results: dict[str, Result], notes: Sequence[str] = ()
-) -> dict[str, object]:
-    """Content of `summary.json`: verdicts first, then every number behind them."""
-    attribution, change = results["attribution"], results["weights"]
-    assert isinstance(attribution, Attribution)
-    assert isinstance(change, WeightChange)
-    integrated = results.get("integrated")
-    tasks = [_task(attribution, t) for t in range(len(attribution.task))]
-    parts = [_part(attribution, change, integrated, p) for p in range(len(attribution.part))]
-    return _finite(
-        {
-            "elicit": installed_versions()["elicit"],
-            "pair": {
-                "base": pair.base_name,
-                "post": pair.post_name,
-                "base_digest": pair.base_digest,
-                "post_digest": pair.post_digest,
-                "identical": pair.identical,
-            },
-            "sentence": summary_sentence(attribution),
-            "n_layers": pair.n_layers,
-            "changed_layers": list(attribution.changed_layers),
-            "corrupted_layers": list(attribution.corrupted_layers),
-            "skill_layers": list(attribution.skill_layers),
-            "damage": _of_role(tasks, "damage"),
-            "skill": _of_role(tasks, "skill"),
-            "tasks": tasks,
-            "layers": [part for part in parts if part["kind"] == "layer"],
-            "parts": [part for part in parts if part["kind"] != "layer"],
-            "level": attribution.level,
-            "margin": attribution.margin,
-            "share_margin": attribution.share_margin,
-            "notes": list(notes),
-        }
-    )  # pyright: ignore[reportReturnType]
-
-
-def _of_role(tasks: Sequence[dict[str, object]], role: str) -> dict[str, object] | None:
-    """The task of a role with the widest gap, if there is one."""
-    own = [task for task in tasks if task["role"] == role]
-    return max(own, key=lambda task: abs(task["gap"]["value"]), default=None)  # pyright: ignore[reportIndexIssue, reportArgumentType]
-
-
-def _task(a: Attribution, t: int) -> dict[str, object]:
-    return {
-        "name": a.task[t],
-        "role": a.role[t],
-        "unit": a.unit[t],
-        "n": int(a.n_problems[t]),
-        "base": a.base_score[t].item(),
-        "post": a.post_score[t].item(),
-        "gap": {"value": a.gap[t].item(), "low": a.gap_low[t].item(), "high": a.gap_high[t].item()},
-    }
-
-
-def _part(
-    a: Attribution, change: WeightChange, integrated: Result | None, p: int
-) -> dict[str, object]:
-    effects: dict[str, object] = {}
-    for t, task in enumerate(a.task):
-        effects[task] = {
-            name: {
-                end or "value": getattr(a, f"{name}_{end}" if end else name)[t, p].item()
-                for end in ("", "low", "high")
-            }
-            for name in ("revert", "graft", "control_revert", "control_graft")
-        }
-        if (
-            isinstance(integrated, WeightIG)
-            and task in integrated.task
-            and a.part[p] in integrated.part
-        ):
-            row, column = integrated.task.index(task), integrated.part.index(a.part[p])
-            effects[task]["integrated"] = integrated.attribution[row, column].item()  # pyright: ignore[reportIndexIssue]
-    own: dict[str, object] = {
-        "part": a.part[p],
-        "kind": a.kind[p],
-        "verdict": a.verdict[p],
-        "changed": bool(a.changed[p]),
-    }
-    if a.kind[p] == "layer":
-        norms = by_layer(change)
-        row = norms.layer.tolist().index(int(a.layer[p]))
-        own |= {
-            "layer": int(a.layer[p]),
-            "relative_norm": norms.relative_norm[row].item(),
-            "activation_norm": norms.activation_norm[row].item(),
-        }
-    return own | {"effects": effects}
-
-
-def _finite(value: object) -> object:
-    """The same with null where nothing was measured: JSON has no NaN."""
-    if isinstance(value, dict):
-        return {name: _finite(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

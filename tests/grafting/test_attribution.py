@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from elicit.grafting import GraftError, revert
-from elicit.grafting.attribution import _role, _verdict, _widened
+from elicit.grafting.conclusion import _role, _verdict, _widened
 from elicit.stats import wilson
 
 
