@@ -113,19 +113,17 @@ def check_prompts(
     encode = alignment.templated if templated else alignment.plain
     prompts = [encode(problem.prompt) for problem in task]
     unknown = alignment.tokenizer.unk_token_id
-    strange = [i for i, ids in enumerate(prompts) if unknown is not None and unknown in ids]
+    strange = [
+        Fault(where=problem.id, what=f"its {what}", fix="Write it with words of the tokenizer")
+        for problem, ids in zip(task, prompts, strict=True)
+        for what, seen in (("prompt", ids), ("answer", alignment.plain(problem.answer)))
+        if unknown is not None and unknown in seen
+    ]
     if strange:
         raise TaskError(
-            f"task {task.name!r} has prompts with words that the tokenizer does not know, so the "
-            "model would not see them:",
-            [
-                Fault(
-                    where=task.problems[i].id,
-                    what=f"{prompts[i].count(unknown)} unknown",  # pyright: ignore[reportArgumentType]
-                    fix="Write it with words of the tokenizer",
-                )
-                for i in strange
-            ],
+            f"task {task.name!r} has words that the tokenizer does not know, so a model could "
+            "neither read nor write them:",
+            strange,
         )
     full = [i for i, ids in enumerate(prompts) if limit is not None and len(ids) >= limit]
     if full:

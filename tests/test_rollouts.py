@@ -109,3 +109,6 @@ def test_a_prompt_without_room_or_with_unknown_words_is_refused(organism):
     strange = Task(name="t", problems=(Problem(id="x", prompt="what is 1 + 1", answer="2"),))
     with pytest.raises(TaskError, match=r"does not know"):
         answer_task(pair.base, pair.alignment, strange, stop_ids=[2])
+    unwritable = Task(name="t", problems=(Problem(id="x", prompt="Q a = 1", answer="eleven"),))
+    with pytest.raises(TaskError, match=r"its answer"):
+        answer_task(pair.base, pair.alignment, unwritable, stop_ids=[2])

@@ -15,6 +15,9 @@ from elicit.pair import ModelPair
 from elicit.stats import Interval, bootstrap_mean, simultaneous_intervals, wilson
 from elicit.weights.parts import Part
 
+LEAST_PROBLEMS = 5
+"""Problems below which a task gets no role: so few cannot carry a verdict."""
+
 
 def conclude(
     pair: ModelPair,
@@ -56,7 +59,10 @@ def conclude(
         _widened_gap(gap, measure, t, level, identical=pair.identical)
         for gap, measure, t in zip(gaps, measures, tables, strict=True)
     ]
-    roles = [_role(gap.value, gap.low, gap.high, margin) for gap in gaps]
+    roles = [
+        _role(gap.value, gap.low, gap.high, margin) if gap.n >= LEAST_PROBLEMS else "none"
+        for gap in gaps
+    ]
     n_tasks, n_parts = len(tables), len(parts)
     fields = {
         f"{control}{direction}{end}": torch.full(

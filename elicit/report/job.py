@@ -16,6 +16,7 @@ from elicit.grafting import (
     sample_texts,
     sweep_intervals,
 )
+from elicit.grafting.conclusion import LEAST_PROBLEMS
 from elicit.grafting.measure import facts as scored_forced
 from elicit.pair import ModelPair, load_pair
 from elicit.report.page import render
@@ -303,6 +304,7 @@ def _remarks(measures: Measures) -> list[str]:
     few = [m.task for m in measures.all if len(m.task) < FEW_PROBLEMS]
     told = [
         f"{task.name} hold {len(task)} problems: below {FEW_PROBLEMS}, intervals say little."
+        + (f" Below {LEAST_PROBLEMS} nothing is named." if len(task) < LEAST_PROBLEMS else "")
         for task in few
     ]
     if len({m.task.digest for m in measures.all}) < len(measures.all):

@@ -258,7 +258,7 @@ def _faults(
             yield (
                 f"the tokens of candidate {shown(name)} begin those of {shown(other)}, which could "
                 "then never be the more probable one",
-                r"Pass an end that closes an answer, such as end='\n'",
+                "Pass an end that closes an answer, a full stop or a line end for instance",
             )
 
 

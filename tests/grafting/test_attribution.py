@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from elicit.grafting import GraftError, revert
+from elicit.grafting import GraftError, facts, revert
 from elicit.grafting.conclusion import _role, _verdict, _widened
 from elicit.stats import wilson
 
@@ -81,3 +81,11 @@ def test_the_four_shares_count_the_problems_that_they_say(organism, tasks_of):
     assert found.target_retention.isnan().all()  # nothing was gained, so nothing is retained
     low, high = found.partition_low[0], found.partition_high[0]
     assert bool(((low <= found.healing) & (found.healing <= high)).all())
+
+
+def test_a_handful_of_problems_names_nothing(organism, tasks_of):
+    known, _ = tasks_of("shuffled-l3")
+    for n, corrupted in ((4, ()), (12, (3,))):
+        few = facts(known.task.subset(n, seed=0))
+        found = revert(organism("shuffled-l3"), damage=few, kinds=["layer"], control_draws=0)
+        assert found.corrupted_layers == corrupted
