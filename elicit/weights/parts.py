@@ -10,6 +10,7 @@ import difflib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -99,11 +100,23 @@ def slots_of(pair: ModelPair) -> dict[str, Slot]:
     Raises:
         PartError: The models' tensors do not correspond, or no part would own one.
     """
-    return _slots(pair)[0]
+    return dict(_slots(pair)[0])
+
+
+_KNOWN: WeakKeyDictionary[ModelPair, tuple[dict[str, Slot], dict[str, Slot]]] = WeakKeyDictionary()
 
 
 def _slots(pair: ModelPair) -> tuple[dict[str, Slot], dict[str, Slot]]:
-    """Tensors that can move, and embeddings of two sizes, which cannot."""
+    """Tensors that can move, and embeddings of two sizes, which cannot; found once a pair.
+
+    A sweep asks for every part, and walking both models' modules takes as long as a small forward.
+    """
+    if pair not in _KNOWN:
+        _KNOWN[pair] = _walked(pair)
+    return _KNOWN[pair]
+
+
+def _walked(pair: ModelPair) -> tuple[dict[str, Slot], dict[str, Slot]]:
     base, post = parameter_groups(pair.base), parameter_groups(pair.post)
     found: dict[str, Slot] = {}
     staying: dict[str, Slot] = {}
