@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 import torch
+from torch import nn
 
 from elicit import organisms
 from elicit.organisms import OrganismModel
@@ -257,5 +258,24 @@ def boot(model: HuggingFaceModel, tokenizer: Tokenizer, name: str, settings: Set
             "models of an architecture that it supports."
         ) from error
     bridge.eval()
+    _keep_dtype_of_heads(bridge)
     remember_tokenizer(bridge, tokenizer)
     return bridge
+
+
+def _keep_dtype_of_heads(bridge: Bridge) -> None:
+    """Hand rotated queries and keys on in the model's own precision.
+
+    OLMo-2 keeps its angles in float32 and casts what it has rotated back; TransformerLens's
+    rewritten attention forgets the cast and then cannot mix half-precision values.
+    """
+
+    def cast(module: nn.Module, _args: tuple, rotated: torch.Tensor) -> torch.Tensor:
+        return rotated.to(bridge.cfg.dtype)
+
+    if bridge.cfg.dtype in (torch.bfloat16, torch.float16):
+        for block in bridge.blocks:
+            for name in ("hook_rot_q", "hook_rot_k"):
+                point = getattr(block.attn, name, None)
+                if isinstance(point, nn.Module):
+                    point.register_forward_hook(cast)

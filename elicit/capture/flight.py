@@ -1,0 +1,337 @@
+"""One batch of lanes on its way through the layers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from elicit.capture.lanes import Lanes, Spent
+from elicit.capture.shared import SharedTrunk, angles, gather_rows
+from elicit.sites import Kind, Site
+
+
+@dataclass(frozen=True, eq=False)
+class _Tokens:
+    """Some tokens of some lanes, lane by lane."""
+
+    lane: Int[Tensor, " token"]
+    col: Int[Tensor, " token"]
+
+
+@dataclass(eq=False)
+class _Pack:
+    """Lanes that left the trunk at the same column, so that they are a rectangle."""
+
+    start: int
+    lane: Int[Tensor, " lane"]
+    x: Float[Tensor, "lane pos d_model"]
+
+
+class Flight:
+    """Lanes that fly together; made for one `run`."""
+
+    def __init__(
+        self,
+        trunk: SharedTrunk,
+        lanes: Lanes,
+        sources: Mapping[Site, Tensor],
+        reads: Int[Tensor, "row read"],
+        spent: Spent,
+    ) -> None:
+        """See `fly` for the arguments."""
+        self.trunk, self.lanes, self.sources, self.spent = trunk, lanes, sources, spent
+        self.reads = reads[lanes.row]
+        self.n_layers = trunk.anatomy.shape.n_layers
+        self.joins = lanes.joins()
+        self.writes = self._writes()
+        self.packs: dict[int, _Pack] = {}
+        rows = lanes.row[:, None]
+        self.final = trunk.resid[-1][rows, self.reads].clone()
+
+    def _writes(self) -> dict[tuple[Kind, int], list[Tensor]]:
+        """By kind and layer: the head that each lane overwrites; -1 all heads, -2 nothing.
+
+        A second table for a kind and layer stands for lanes that overwrite two heads of it.
+        """
+        found: dict[tuple[Kind, int], list[Tensor]] = {}
+        for number in torch.unique(self.lanes.group).tolist():
+            mine = self.lanes.group == number
+            seen: dict[tuple[Kind, int], int] = {}
+            for site in self.lanes.groups[number]:
+                key = (site.kind, site.layer)
+                tables = found.setdefault(key, [])
+                depth = seen[key] = seen.get(key, -1) + 1
+                if len(tables) <= depth:
+                    tables.append(torch.full_like(self.lanes.group, -2))
+                tables[depth][mine] = -1 if site.head is None else site.head
+        return found
+
+    def run(self) -> Float[Tensor, "lane read d_model"]:
+        """All layers; returns the residual stream at the columns read."""
+        for layer in range(self.n_layers):
+            self._join(self.joins == 2 * layer, self.trunk.resid[layer])
+            past = (self.joins == 2 * layer + 1).nonzero()[:, 0]
+            if self.packs:
+                if layer == self.n_layers - 1:
+                    self._last(layer)
+                else:
+                    self._layer(layer)
+            if len(past):
+                self._past_attention(layer, past)
+        return self.final
+
+    def _join(self, which: Tensor, resid: Tensor) -> None:
+        """Lanes leave the trunk's residual stream with all their columns."""
+        joining = which.nonzero()[:, 0]
+        for start in torch.unique(self.lanes.low[joining]).tolist():
+            mine = joining[self.lanes.low[joining] == start]
+            self._add(start, mine, resid[self.lanes.row[mine], start:])
+
+    def _add(self, start: int, lane: Tensor, x: Tensor) -> None:
+        pack = self.packs.get(start)
+        if pack is None:
+            self.packs[start] = _Pack(start, lane, x)
+        else:
+            pack.lane = torch.cat([pack.lane, lane])
+            pack.x = torch.cat([pack.x, x])
+
+    def _write(self, kind: Kind, layer: int, value: Tensor, tokens: _Tokens) -> Tensor:
+        """Overwrite what the lanes overwrite at a site, in place where the value is fresh."""
+        lanes = self.lanes
+        for table in self.writes.get((kind, layer), ()):
+            head = table[tokens.lane]
+            inside = (tokens.col >= lanes.low[tokens.lane]) & (tokens.col < lanes.high[tokens.lane])
+            hit = ((head > -2) & inside).nonzero()[:, 0]
+            if len(hit) == 0:
+                continue
+            lane, col, head = tokens.lane[hit], tokens.col[hit], head[hit]
+            source = self.sources[Site(kind, layer)]
+            if value.ndim == 3:
+                one = head >= 0
+                for some, at in ((one, head[one]), (~one, None)):
+                    where = hit[some]
+                    row, column = lanes.source_row[lane[some]], col[some]
+                    if at is None:
+                        given, own = source[row, column], value[where]
+                        value[where] = self._mixed(own, given, lane[some])
+                    else:
+                        given, own = source[row, column, at], value[where, at]
+                        value[where, at] = self._mixed(own, given, lane[some])
+            else:
+                given = source[lanes.source_row[lane], col]
+                value[hit] = self._mixed(value[hit], given, lane)
+        return value
+
+    def _mixed(self, own: Tensor, given: Tensor, lane: Tensor) -> Tensor:
+        """What is put in the place of a lane's own value."""
+        given = given.to(own.dtype)
+        if self.lanes.scale is None:
+            return own + given if self.lanes.add else given
+        scale = self.lanes.scale[lane].to(own.dtype).reshape(-1, *[1] * (own.ndim - 1))
+        return own + scale * (given if self.lanes.add else given - own)
+
+    def _tokens(self) -> _Tokens:
+        """Every token in the air, pack by pack."""
+        lane = [pack.lane.repeat_interleave(pack.x.shape[1]) for pack in self.packs.values()]
+        col = [
+            torch.arange(pack.start, pack.start + pack.x.shape[1], device=pack.lane.device).repeat(
+                len(pack.lane)
+            )
+            for pack in self.packs.values()
+        ]
+        return _Tokens(torch.cat(lane), torch.cat(col))
+
+    def _angles(self, layer: int, tokens: _Tokens) -> tuple[Tensor | None, Tensor | None]:
+        cos, sin = angles(self.trunk.inputs, layer)
+        if cos is None or sin is None:
+            return None, None
+        row = self.lanes.row[tokens.lane] if cos.shape[0] > 1 else torch.zeros_like(tokens.lane)
+        return cos[row, tokens.col], sin[row, tokens.col]
+
+    def _enter(self, layer: int) -> tuple[_Tokens, Tensor, Tensor, Tensor, Tensor]:
+        """The stream, what attention reads of it, and keys and values of every token."""
+        part = self.trunk.anatomy.layers[layer]
+        tokens = self._tokens()
+        x = torch.cat([pack.x.flatten(0, 1) for pack in self.packs.values()])
+        x = self._write("resid_pre", layer, x, tokens)
+        normed = part.norm_attn(x)
+        k = self._write("k", layer, part.key(normed), tokens)
+        k = part.turn(k, part.k_norm, *self._angles(layer, tokens))
+        v = self._write("v", layer, part.value(normed), tokens)
+        self.spent.project += len(x)
+        return tokens, x, normed, k, v
+
+    def _queries(self, layer: int, normed: Tensor, tokens: _Tokens) -> Tensor:
+        part = self.trunk.anatomy.layers[layer]
+        q = self._write("q", layer, part.query(normed), tokens)
+        self.spent.query += len(q)
+        return part.turn(q, part.q_norm, *self._angles(layer, tokens))
+
+    def _attend(
+        self,
+        layer: int,
+        queries: list[Tensor],
+        k: Tensor,
+        v: Tensor,
+        columns: list[Tensor] | None,
+    ) -> Tensor:
+        """Mixed values of the queries of each pack, over the trunk's keys and the lanes' own.
+
+        Args:
+            layer: The layer.
+            queries: Of each pack, `[lane dest head d_head]`.
+            k: Keys of every token in the air.
+            v: Values of the same.
+            columns: Column of each query `[lane dest]`; None where they are all of the pack's.
+        """
+        part = self.trunk.anatomy.layers[layer]
+        allowed = self.trunk.inputs.allowed[layer]
+        found, begin = [], 0
+        for place, (pack, q) in enumerate(zip(self.packs.values(), queries, strict=True)):
+            n, own = pack.x.shape[:2]
+            end, row = begin + n * own, self.lanes.row[pack.lane]
+            seen = []
+            for kept, mine in ((self.trunk.k[layer], k), (self.trunk.v[layer], v)):
+                mine = mine[begin:end].unflatten(0, (n, own))
+                before = gather_rows(kept[:, : pack.start], row)
+                seen.append(torch.cat([before, mine], dim=1) if pack.start else mine)
+            if columns is None:
+                mask = gather_rows(allowed, row)[:, pack.start :]
+                mask = mask[:1] if allowed.shape[0] == 1 else mask
+            else:
+                at = row if allowed.shape[0] > 1 else torch.zeros_like(row)
+                mask = allowed[at[:, None], columns[place]]
+            found.append(part.attend(q, seen[0], seen[1], mask).flatten(0, 1))
+            self.spent.pairs += q.shape[0] * q.shape[1] * seen[0].shape[1]
+            begin = end
+        return torch.cat(found)
+
+    def _leave(
+        self, layer: int, x: Tensor, z: Tensor, tokens: _Tokens
+    ) -> Float[Tensor, "token d_model"]:
+        """From mixed values to the stream after the layer."""
+        part = self.trunk.anatomy.layers[layer]
+        attn_out = part.write_attn(self._write("z", layer, z, tokens))
+        attn_out = self._write("attn_out", layer, attn_out, tokens)
+        middle = self._write("resid_mid", layer, x + attn_out, tokens)
+        self.spent.write += len(x)
+        return self._after_attention(layer, x if part.shape.parallel else middle, middle, tokens)
+
+    def _after_attention(
+        self, layer: int, read: Tensor, middle: Tensor, tokens: _Tokens
+    ) -> Float[Tensor, "token d_model"]:
+        mlp_out = self.trunk.anatomy.layers[layer].write_mlp(read)
+        self.spent.mlp += len(read)
+        mlp_out = self._write("mlp_out", layer, mlp_out, tokens)
+        return self._write("resid_post", layer, middle + mlp_out, tokens)
+
+    def _layer(self, layer: int) -> None:
+        """One layer for every token in the air."""
+        tokens, x, normed, k, v = self._enter(layer)
+        q = self._queries(layer, normed, tokens)
+        sizes = [pack.x.shape[0] * pack.x.shape[1] for pack in self.packs.values()]
+        queries = [
+            part.unflatten(0, tuple(pack.x.shape[:2]))
+            for pack, part in zip(self.packs.values(), q.split(sizes), strict=True)
+        ]
+        z = self._attend(layer, queries, k, v, None)
+        x = self._leave(layer, x, z, tokens)
+        for pack, part in zip(self.packs.values(), x.split(sizes), strict=True):
+            pack.x = part.unflatten(0, tuple(pack.x.shape[:2]))
+
+    def _last(self, layer: int) -> None:
+        """The last layer: keys and values of all tokens, the rest only where it is read."""
+        tokens, x, normed, k, v = self._enter(layer)
+        n_read = self.reads.shape[1]
+        begin, places, lanes, columns = 0, [], [], []
+        for pack in self.packs.values():
+            n, own = pack.x.shape[:2]
+            col = self.reads[pack.lane].clamp(min=pack.start)
+            first = begin + own * torch.arange(n, device=col.device)
+            places.append((first[:, None] + col - pack.start).flatten())
+            lanes.append(pack.lane)
+            columns.append(col)
+            begin += n * own
+        place = torch.cat(places)
+        lane = torch.cat(lanes)
+        read = _Tokens(tokens.lane[place], tokens.col[place])
+        q = self._queries(layer, normed[place], read)
+        sizes = [len(each) for each in places]
+        queries = [
+            part.unflatten(0, (len(each), n_read))
+            for part, each in zip(q.split(sizes), lanes, strict=True)
+        ]
+        z = self._attend(layer, queries, k, v, columns)
+        out = self._leave(layer, x[place], z, read).unflatten(0, (len(lane), n_read))
+        # A column before a lane's first is the trunk's, which `final` already holds.
+        reached = (self.reads[lane] >= self.lanes.low[lane, None])[..., None]
+        self.final[lane] = torch.where(reached, out, self.final[lane])
+
+    def _past_attention(self, layer: int, lane: Int[Tensor, " lane"]) -> None:
+        """Lanes that overwrite what comes after attention: only their own columns change here."""
+        length = self.lanes.high[lane] - self.lanes.low[lane]
+        tokens = _Tokens(
+            lane.repeat_interleave(length),
+            torch.cat(
+                [
+                    torch.arange(low, high, device=lane.device)
+                    for low, high in zip(
+                        self.lanes.low[lane].tolist(), self.lanes.high[lane].tolist(), strict=True
+                    )
+                ]
+            ),
+        )
+        last = layer == self.n_layers - 1
+        if last:
+            is_read = (self.reads[tokens.lane] == tokens.col[:, None]).any(dim=1)
+            tokens = _Tokens(tokens.lane[is_read], tokens.col[is_read])
+        resid = self._changed(layer, tokens)
+        if last:
+            for read in range(self.reads.shape[1]):
+                here = self.reads[tokens.lane, read] == tokens.col
+                self.final[tokens.lane[here], read] = resid[here]
+            return
+        at = torch.empty(len(self.lanes), dtype=torch.long, device=lane.device)
+        for start in torch.unique(self.lanes.low[lane]).tolist():
+            mine = lane[self.lanes.low[lane] == start]
+            at[mine] = torch.arange(len(mine), device=lane.device)
+            x = self.trunk.resid[layer + 1][self.lanes.row[mine], start:].clone()
+            own = (self.lanes.low[tokens.lane] == start).nonzero()[:, 0]
+            x[at[tokens.lane[own]], tokens.col[own] - start] = resid[own]
+            self._add(start, mine, x)
+
+    def _changed(self, layer: int, tokens: _Tokens) -> Float[Tensor, "token d_model"]:
+        """The stream after a layer at overwritten tokens, from the first overwritten kind on."""
+        kinds: list[Kind] = ["z", "attn_out", "resid_mid", "mlp_out", "resid_post"]
+        first = torch.full((len(self.lanes),), len(kinds), device=tokens.lane.device)
+        for place in reversed(range(len(kinds))):
+            for table in self.writes.get((kinds[place], layer), ()):
+                first[table > -2] = place
+        out = self.trunk.resid[layer + 1][self.lanes.row[tokens.lane], tokens.col].clone()
+        for place in torch.unique(first[tokens.lane]).tolist():
+            which = (first[tokens.lane] == place).nonzero()[:, 0]
+            some = _Tokens(tokens.lane[which], tokens.col[which])
+            out[which] = self._changed_from(kinds[place], layer, some, out[which])
+        return out
+
+    def _changed_from(self, kind: Kind, layer: int, tokens: _Tokens, post: Tensor) -> Tensor:
+        """The same where the first overwritten kind is one and the same."""
+        row = self.lanes.row[tokens.lane]
+
+        def kept(name: Kind) -> Tensor:
+            return self.trunk.value(Site(name, layer))[row, tokens.col]
+
+        if kind == "resid_post":
+            return self._write("resid_post", layer, post, tokens)
+        x = kept("resid_pre")
+        if kind == "z":
+            return self._leave(layer, x, kept("z").clone(), tokens)
+        attn_out = self._write("attn_out", layer, kept("attn_out").clone(), tokens)
+        middle = self._write("resid_mid", layer, x + attn_out, tokens)
+        if kind == "mlp_out":
+            mlp_out = self._write("mlp_out", layer, kept("mlp_out").clone(), tokens)
+            return self._write("resid_post", layer, middle + mlp_out, tokens)
+        parallel = self.trunk.anatomy.shape.parallel
+        return self._after_attention(layer, x if parallel else middle, middle, tokens)

@@ -1,0 +1,290 @@
+"""Read activations: any sites of a model, alone or under edits."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from elicit.capture.trunk import CaptureError
+from elicit.pair import Encoded, hugging_face_model
+from elicit.sites import Shape, Site, SiteError, attn_out, resid_pre
+
+
+def shape_of(model: nn.Module) -> Shape:
+    """What a bridge has of everything that a site names."""
+    config: Any = model.cfg
+    hooks: Any = model.hook_dict
+    return Shape(
+        n_layers=config.n_layers,
+        n_heads=config.n_heads,
+        n_kv_heads=config.n_key_value_heads or config.n_heads,
+        d_model=config.d_model,
+        d_head=config.d_head,
+        parallel="blocks.0.hook_resid_mid" not in hooks,
+    )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Captured:
+    """Activations of one batch; values at padding are there and mean nothing."""
+
+    at: Mapping[Site, Float[Tensor, "batch ..."]]
+    """By site: `[batch pos d_model]`, with heads `[batch pos head d_head]`, and pattern
+    `[batch head dest_pos src_pos]`. A site with a head has no axis of heads."""
+    logits: Float[Tensor, "batch pos d_vocab"] | None = None
+    """Logits of the same forward, if asked for."""
+
+
+class _Done(Exception):
+    """Ends a forward as soon as everything asked for is there; never leaves this module."""
+
+
+def capture(
+    model: nn.Module,
+    tokens: Encoded | Int[Tensor, "batch pos"],
+    *,
+    at: Sequence[Site],
+    logits: bool = False,
+    max_tokens: int | None = None,
+) -> Captured:
+    """Activations of a batch at the sites asked for, and nothing else kept.
+
+    Inside a block of edits it reads what the edits left. Without `logits` the forward ends at the
+    last site, so layers above it do not run; an edit up there never fires. Outside
+    `torch.no_grad()` values stay in the graph: all but resid_mid lie on the path to the logits and
+    to later sites, so that gradients with respect to them can be asked for.
+
+    Args:
+        model: A bridge in raw mode.
+        tokens: Token ids; without a mask every position is a token.
+        at: Sites to read; resid_mid is read as resid_pre + attn_out.
+        logits: Whether to unembed every position too.
+        max_tokens: Most positions in one forward, padding counted; a row is never cut. None runs
+            all rows at once.
+
+    Raises:
+        SiteError: The model does not have a site.
+        CaptureError: Nothing is asked for, the model cannot read the tokens, or a site was not
+            reached.
+    """
+    encoded = _encoded(tokens)
+    reader = Reader(model, at, logits=logits)
+    reader.check(encoded.ids, encoded.position_ids)
+    n_rows, n_pos = encoded.ids.shape
+    check_max_tokens(max_tokens)
+    step = n_rows if max_tokens is None else max(1, max_tokens // n_pos)
+    if step >= n_rows:
+        return reader.read(encoded)
+    parts = [reader.read(_rows(encoded, slice(i, i + step))) for i in range(0, n_rows, step)]
+    return Captured(
+        at={site: torch.cat([part.at[site] for part in parts]) for site in parts[0].at},
+        logits=torch.cat([p.logits for p in parts if p.logits is not None]) if logits else None,
+    )
+
+
+class Reader:
+    """What to read of a model, checked once, for any number of batches."""
+
+    def __init__(self, model: nn.Module, at: Sequence[Site], *, logits: bool) -> None:
+        """Find the places of all sites before anything is run."""
+        if not at and not logits:
+            raise CaptureError(
+                "at names no site and logits is False, so there is nothing to read. Pass at least "
+                "one site, for example at=[resid_post(0)], or logits=True."
+            )
+        self.shape = shape_of(model)
+        self.shape.check(at)
+        self.at = tuple(dict.fromkeys(at))
+        self.logits = logits
+        self.hf_model = hugging_face_model(model)
+        self.device = next(self.hf_model.parameters()).device
+        self.points = {site: _point(model, site) for site in _needed(self.at)}
+        self.whole = {site for site in self.points if site in self.at} | {
+            part for site in self.at if site.kind == "resid_mid" for part in _parts(site)
+        }
+
+    def check(self, ids: Int[Tensor, "batch pos"], position_ids: Int[Tensor, "batch pos"]) -> None:
+        """Refuse tokens that the model cannot read, in words instead of an index error inside."""
+        if not ids.numel():
+            raise CaptureError(
+                f"tokens have the shape {tuple(ids.shape)}, so there is nothing to read. Pass at "
+                "least one token."
+            )
+        config: Any = self.hf_model.config
+        for what, found, limit in (
+            ("token id", ids, int(config.get_text_config().vocab_size)),
+            ("position", position_ids, getattr(config, "max_position_embeddings", None)),
+        ):
+            low, high = int(found.min()), int(found.max())
+            if limit is not None and (low < 0 or high >= limit):
+                raise CaptureError(
+                    f"tokens hold the {what} {low if low < 0 else high} and the model has "
+                    f"{what}s 0 to {limit - 1}, so it cannot read them. Encode the text with this "
+                    "pair's alignment, and cut rows that are too long."
+                )
+
+    def read(self, encoded: Encoded) -> Captured:
+        """One forward over one batch."""
+        found: dict[Site, Tensor] = {}
+        out = None
+        with self._hooked(found, *encoded.ids.shape), suppress(_Done):
+            out = self.hf_model(
+                input_ids=encoded.ids.to(self.device),
+                attention_mask=encoded.mask.to(self.device),
+                position_ids=encoded.position_ids.to(self.device),
+                use_cache=False,
+                logits_to_keep=0 if self.logits else 1,
+            )
+        missing = [str(site) for site in self.points if not _present(site, found)]
+        if missing:
+            raise CaptureError(
+                f"the forward ended without passing {', '.join(missing)}, so nothing was read "
+                "there. This model computes that step in another way; read a site next to it."
+            )
+        return Captured(
+            at={site: _pick(site, found) for site in self.at},
+            logits=out.logits if self.logits and out is not None else None,
+        )
+
+    @contextmanager
+    def _hooked(self, found: dict[Site, Tensor], n_rows: int, n_pos: int) -> Iterator[None]:
+        """Hooks that put each value into `found`, for one forward."""
+        left = set(self.points)
+
+        def keeper(site: Site) -> Callable[[nn.Module, object, object], object]:
+            def keep(_module: nn.Module, _inputs: object, output: object) -> object:
+                value = output[0] if isinstance(output, tuple) else output
+                if site not in left or not isinstance(value, Tensor):
+                    raise CaptureError(
+                        f"{site} was passed twice in one forward, or held no tensor but "
+                        f"{type(value).__name__}, so what would be read there is not one "
+                        "activation. Read a site next to it."
+                    )
+                left.discard(site)
+                passed = self._keep(site, value, found, n_rows, n_pos)
+                if not left and not self.logits:
+                    raise _Done
+                if passed is None or not isinstance(output, tuple):
+                    return passed
+                return (passed, *output[1:])
+
+            return keep
+
+        handles = [
+            module.register_forward_hook(keeper(site)) for site, module in self.points.items()
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _keep(
+        self, site: Site, value: Tensor, found: dict[Site, Tensor], n_rows: int, n_pos: int
+    ) -> Tensor | None:
+        """Copy what is asked for at a whole site; returns what flows on in its stead, if not it."""
+        axes = _axes(site, self.shape, n_rows, n_pos)
+        flat = (*axes[:2], math.prod(axes[2:]))
+        if tuple(value.shape) not in (axes, flat):
+            raise CaptureError(
+                f"{site} has the shape {tuple(value.shape)} where {axes} was expected, so its axes "
+                "cannot be told apart. Read a site next to it."
+            )
+        split = value.reshape(axes)
+        slices = [wanted for wanted in self.at if wanted.whole == site and wanted.head is not None]
+        on_path = torch.is_grad_enabled() and split.requires_grad
+        if site in self.whole or on_path:
+            # A copy of its own: another hook may change the value in place later on.
+            split = split.clone()
+        if site in self.whole:
+            found[site] = split
+        if not slices:
+            return split.reshape(value.shape).clone() if on_path else None
+        heads = split.unbind(_head_axis(site))
+        for wanted in slices:
+            if wanted.head is not None:
+                # On the path the heads themselves are kept, and joined again for what follows.
+                found[wanted] = heads[wanted.head] if on_path else heads[wanted.head].clone()
+        return torch.stack(heads, _head_axis(site)).reshape(value.shape) if on_path else None
+
+
+def _axes(site: Site, shape: Shape, n_rows: int, n_pos: int) -> tuple[int, ...]:
+    """Shape of a whole site's activation."""
+    if site.kind == "pattern":
+        return n_rows, shape.n_heads, n_pos, n_pos
+    heads = shape.heads(site.kind)
+    if heads is None:
+        return n_rows, n_pos, shape.d_model
+    return n_rows, n_pos, heads, shape.d_head
+
+
+def _head_axis(site: Site) -> int:
+    """Where the heads are in a whole site's activation."""
+    return 1 if site.kind == "pattern" else 2
+
+
+def _parts(site: Site) -> tuple[Site, ...]:
+    """The whole sites that a site is read from."""
+    if site.kind == "resid_mid":
+        return resid_pre(site.layer), attn_out(site.layer)
+    return (site.whole,)
+
+
+def _needed(at: Iterable[Site]) -> tuple[Site, ...]:
+    """The whole sites that all sites are read from, each once."""
+    return tuple(dict.fromkeys(part for site in at for part in _parts(site)))
+
+
+def _present(site: Site, found: Mapping[Site, Tensor]) -> bool:
+    """Whether a whole site, or some head of it, was read."""
+    return any(seen.whole == site for seen in found)
+
+
+def _pick(site: Site, found: Mapping[Site, Tensor]) -> Tensor:
+    """The value of one asked site."""
+    if site.kind != "resid_mid":
+        return found[site]
+    before, added = (found[part] for part in _parts(site))
+    return before + added
+
+
+def _point(model: nn.Module, site: Site) -> nn.Module:
+    """The module whose output is the activation."""
+    blocks: Any = model.blocks
+    points: Any = model.hook_dict
+    if site.kind == "resid_post":
+        # The block itself, so that hooks on the block are seen as well as those on its hook point.
+        return blocks[site.layer]
+    if site.hook not in points:
+        raise SiteError(
+            f"{site} is at {site.hook}, and the model has no such hook point, so nothing would be "
+            "read there. Read a site next to it."
+        )
+    return points[site.hook]
+
+
+def _encoded(tokens: Encoded | Int[Tensor, "batch pos"]) -> Encoded:
+    """Tokens with mask and positions."""
+    if isinstance(tokens, Encoded):
+        return tokens
+    positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
+    return Encoded(tokens, torch.ones_like(tokens), positions)
+
+
+def _rows(encoded: Encoded, which: slice) -> Encoded:
+    """Some rows of a batch."""
+    return Encoded(encoded.ids[which], encoded.mask[which], encoded.position_ids[which])
+
+
+def check_max_tokens(max_tokens: int | None) -> None:
+    """Refuse a chunk that holds nothing."""
+    if max_tokens is not None and max_tokens < 1:
+        raise CaptureError(
+            f"max_tokens is {max_tokens}, so no row would ever be read. Pass at least 1; about "
+            "8192 is usual."
+        )

@@ -1,0 +1,124 @@
+"""Read activations of many rows, one chunk of tokens at a time."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from elicit.capture.read import Captured, Reader, check_max_tokens
+from elicit.capture.trunk import CaptureError
+from elicit.pair import Encoded
+from elicit.pair.alignment import pad
+from elicit.results import NoProgress, Progress
+from elicit.sites import Site
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Chunk:
+    """Some rows of many, and what was read on them."""
+
+    rows: tuple[int, ...]
+    """Number of each row in what was streamed."""
+    encoded: Encoded
+    """The rows as a padded batch."""
+    captured: Captured
+    """Activations of the batch."""
+
+
+def stream(
+    model: nn.Module,
+    rows: Sequence[Sequence[int]],
+    *,
+    at: Sequence[Site],
+    pad_id: int,
+    max_tokens: int = 8192,
+    padding: Literal["left", "right"] = "right",
+    progress: Progress | None = None,
+) -> Iterator[Chunk]:
+    """Activations of many rows, a chunk at a time, without gradients.
+
+    Rows of like length share a chunk, the longest first, and only one chunk is held. Input is
+    checked at the call, before the first chunk is asked for.
+
+    Args:
+        model: A bridge in raw mode.
+        rows: Token ids of each row.
+        at: Sites to read.
+        pad_id: Id put where a row has no token.
+        max_tokens: Most positions in a chunk, padding counted; a longer row has its own chunk.
+        padding: Side that is filled up.
+        progress: Told the rows done.
+
+    Raises:
+        SiteError: The model does not have a site.
+        CaptureError: Nothing is asked for, there are no rows, or the model cannot read one.
+    """
+    reader = Reader(model, at, logits=False)
+    check_max_tokens(max_tokens)
+    check_rows(rows)
+    for row in rows:
+        ids = torch.tensor([list(row)])
+        reader.check(ids, torch.arange(len(row))[None])
+    return _chunks(reader, rows, pad_id, max_tokens, padding, progress or NoProgress())
+
+
+def check_rows(rows: Sequence[Sequence[int]]) -> None:
+    """Refuse rows that hold no token.
+
+    Args:
+        rows: Token ids of each row.
+
+    Raises:
+        CaptureError: There are no rows, or one is empty.
+    """
+    empty = [index for index, row in enumerate(rows) if not len(row)]
+    if not rows or empty:
+        what = f"row {empty[0]} has no token" if empty else "there are no rows"
+        raise CaptureError(
+            f"{what}, so there is nothing to read there. Pass rows of at least one token."
+        )
+
+
+def plan_chunks(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
+    """Row numbers of each chunk: like lengths together, the longest first.
+
+    Args:
+        lengths: Tokens of each row.
+        max_tokens: Most positions in a chunk, padding counted.
+    """
+    chunks: list[list[int]] = []
+    width = 0
+    # The longest first: what does not fit in memory fails at once, not after hours.
+    for row in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        if not chunks or (len(chunks[-1]) + 1) * width > max_tokens:
+            chunks.append([])
+            width = lengths[row]
+        chunks[-1].append(row)
+    return chunks
+
+
+def _chunks(
+    reader: Reader,
+    rows: Sequence[Sequence[int]],
+    pad_id: int,
+    max_tokens: int,
+    padding: Literal["left", "right"],
+    progress: Progress,
+) -> Iterator[Chunk]:
+    """The chunks of checked rows."""
+    progress.start(len(rows), "reading activations")
+    try:
+        for places in plan_chunks([len(row) for row in rows], max_tokens):
+            encoded = pad([rows[i] for i in places], pad_id=pad_id, padding=padding)
+            encoded = encoded.to(reader.device)
+            # Not around the yield: the caller's own code keeps its own mode.
+            with torch.no_grad():
+                captured = reader.read(encoded)
+            yield Chunk(rows=tuple(places), encoded=encoded, captured=captured)
+            # Unnamed, the chunk is freed before the next one is read.
+            del captured, encoded
+            progress.advance(len(places))
+    finally:
+        progress.stop()

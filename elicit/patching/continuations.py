@@ -1,0 +1,281 @@
+"""Prompts and continuations as token ids, and everything that keeps them from being a contrast."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from elicit.pair import Alignment, PairError
+from elicit.pair.alignment import Text
+from elicit.patching.errors import PatchError
+from elicit.tasks.faults import Fault, TaskError, shown
+from elicit.tasks.jsonl import _parse, _read
+from elicit.tasks.problems import _edge_faults, _text_faults, _unknown_key, problem_faults
+
+Rows = tuple[tuple[int, ...], ...]
+"""Token ids, one row a problem."""
+_PROBLEM_KEYS = ("id", "prompt", "answer", "candidates", "difficulty", "trace")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Texts:
+    """Prompts with their continuations, before they are tokens; one entry a problem."""
+
+    where: Sequence[str]
+    """Place of each problem as a person would look for it: `line 3`."""
+    id: tuple[str, ...]
+    """Name of each problem."""
+    clean: Sequence[Text]
+    """Prompts."""
+    corrupted: Sequence[Text] | None
+    """Prompts with something replaced."""
+    answer: Sequence[str]
+    """Right continuations."""
+    wrong: Sequence[str] | None
+    """Continuations that they are held against."""
+
+
+def read_lines(path: Path) -> Texts:
+    """Prompts and continuations of a JSONL file.
+
+    Args:
+        path: See `load_contrast`.
+
+    Raises:
+        PatchError: The file cannot be read, holds no problem, or has bad lines; all are named.
+    """
+    try:
+        data = _read(path)
+    except TaskError as error:
+        raise PatchError(str(error)) from error
+    lines: dict[str, dict[str, str]] = {}
+    wrong: list[Fault] = []
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        values, faults = _parse(line)
+        if values is not None:
+            values, more = _line(values)
+            faults += more
+        lines[f"line {number}"] = values or {}
+        wrong += [Fault(where=f"line {number}", what=what, fix=fix) for what, fix in faults]
+    for key in ("corrupted", "wrong"):
+        having = [where for where, values in lines.items() if key in values]
+        for where, values in lines.items():
+            if having and values and key not in values:
+                what = f"it has no {key!r}, and {having[0]} has one"
+                wrong.append(Fault(where=where, what=what, fix="Give it to all lines or to none"))
+    if wrong or not lines:
+        n_bad = len({fault.where for fault in wrong})
+        told = f"{n_bad} of {len(lines)} lines hold no usable problem" if lines else "it is empty"
+        raise listing(f"{path}: {told}, so nothing was run:", wrong)
+    columns = {
+        key: [values[key] for values in lines.values() if key in values]
+        for key in ("id", "prompt", "corrupted", "answer", "wrong")
+    }
+    return Texts(
+        where=[f"{line} ({shown(values['id'])})" for line, values in lines.items()],
+        id=tuple(columns["id"]),
+        clean=columns["prompt"],
+        corrupted=columns["corrupted"] or None,
+        answer=columns["answer"],
+        wrong=columns["wrong"] or None,
+    )
+
+
+def _line(values: dict[str, object]) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """The texts of one line's object, and what is wrong with it."""
+    faults = []
+    if "clean" in values and "prompt" in values:
+        faults.append(("it has 'prompt' and 'clean', two names of one thing", "Keep one"))
+    values = {"prompt" if key == "clean" else key: value for key, value in values.items()}
+    known = (*_PROBLEM_KEYS, "corrupted", "wrong")
+    faults += [_unknown_key(key) for key in values if key not in known]
+    faults += problem_faults({key: v for key, v in values.items() if key in _PROBLEM_KEYS})
+    for key in ("corrupted", "wrong"):
+        if key in values:
+            faults += _text_faults(key, values[key])
+    faults += _edge_faults("wrong", values.get("wrong"))
+    texts = {key: str(v) for key, v in values.items() if key in known and isinstance(v, str)}
+    listed = values.get("candidates")
+    if "wrong" not in texts and isinstance(listed, list) and not faults:
+        texts["wrong"] = first_other(listed, texts["answer"])
+    return texts, faults
+
+
+def first_other(candidates: Sequence[str], answer: str) -> str:
+    """First candidate that is not the answer.
+
+    Args:
+        candidates: At least two different ones.
+        answer: One of them.
+    """
+    return next(candidate for candidate in candidates if candidate != answer)
+
+
+def encode(alignment: Alignment, texts: Texts, *, templated: bool) -> dict[str, Rows]:
+    """Token rows of prompts and continuations by name; what was not given is left out.
+
+    Args:
+        alignment: How the pair reads text.
+        texts: Prompts and continuations.
+        templated: Whether prompts go through the chat template.
+
+    Raises:
+        PatchError: Some problem cannot be read, or makes no contrast; all are named.
+    """
+    faults: list[Fault] = []
+    rows: dict[str, list[tuple[int, ...]]] = {}
+    for place, where in enumerate(texts.where):
+        prompts = {"clean": texts.clean[place]}
+        words = {"answer": texts.answer[place]}
+        if texts.corrupted is not None:
+            prompts["corrupted"] = texts.corrupted[place]
+        if texts.wrong is not None:
+            words["wrong"] = texts.wrong[place]
+        found, bad = _problem(alignment, prompts, words, templated)
+        faults += [Fault(where=where, what=what, fix=fix) for what, fix in bad]
+        for name, row in found.items():
+            rows.setdefault(name, []).append(row)
+    if faults:
+        raise listing(_told(faults, len(texts.where)), faults)
+    columns = {name: tuple(column) for name, column in rows.items()}
+    refuse(texts.where, texts.id, columns)
+    return columns
+
+
+def _problem(
+    alignment: Alignment, prompts: Mapping[str, Text], texts: Mapping[str, str], templated: bool
+) -> tuple[dict[str, tuple[int, ...]], list[tuple[str, str]]]:
+    """Token rows of one problem by name, and what is wrong with it."""
+    rows: dict[str, tuple[int, ...]] = {}
+    faults: list[tuple[str, str]] = []
+    for name, prompt in prompts.items():
+        if not templated or isinstance(prompt, str):
+            faults += _text_faults(name, prompt)
+    for name, text in texts.items():
+        faults += _text_faults(name, text) + _edge_faults(name, text)
+    if faults:
+        return rows, faults
+    tokenizer = alignment.template_tokenizer if templated else alignment.tokenizer
+    # Where a tokenizer has no token of its own for the unknown, bos stands in and means nothing.
+    unknown = {str(tokenizer.unk_token_id)} - {"None", str(alignment.bos_id)}
+    for name, prompt in prompts.items():
+        try:
+            rows[name] = tuple(
+                alignment.templated(prompt) if templated else alignment.plain(str(prompt))
+            )
+        except PairError as error:
+            return rows, [(f"{name} cannot be read: {str(error).rstrip('.')}", "See there")]
+        text = str(prompt)
+        if templated:
+            turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+            text = str(
+                tokenizer.apply_chat_template(
+                    turns,
+                    chat_template=alignment.chat_template,
+                    tokenize=False,
+                    add_generation_prompt=True,
+                )
+            )
+        head = tokenizer.encode(text, add_special_tokens=False)
+        separator = "" if text[-1].isspace() else " "
+        for other, words in texts.items():
+            whole = tokenizer.encode(f"{text}{separator}{words}", add_special_tokens=False)
+            row = tuple(int(i) for i in whole[len(head) :])
+            if whole[: len(head)] != head or not row:
+                faults.append(
+                    (
+                        f"with {other} {shown(words)} behind it {name} is read as other tokens than"
+                        " alone, so no position of the prompt predicts the continuation",
+                        "End the prompt where a word ends, without white space",
+                    )
+                )
+            elif rows.setdefault(other, row) != row:
+                faults.append(
+                    (
+                        f"{other} {shown(words)} is {list(rows[other])} after clean and {list(row)}"
+                        f" after {name}, so other tokens would be read",
+                        "Corrupt a word that leaves the end of the prompt as it is",
+                    )
+                )
+    faults += [
+        (f"the tokenizer does not know some word of {name}", "Use words the models were trained on")
+        for name, row in rows.items()
+        if unknown & {str(i) for i in row}
+    ]
+    faults += [
+        (f"{name} holds an id of {alignment.d_vocab} or more, which one model has no row for",
+         "Rephrase it without that token")
+        for name, row in rows.items()
+        if max(row) >= alignment.d_vocab
+    ]  # fmt: skip
+    return rows, faults
+
+
+def refuse(where: Sequence[str], names: Sequence[str], columns: Mapping[str, Rows]) -> None:
+    """Refuse problems that make no contrast.
+
+    Args:
+        where: Place of each problem, for the message.
+        names: Id of each problem.
+        columns: Token rows by name, one row a problem in each.
+
+    Raises:
+        PatchError: Names every such problem.
+    """
+    clean = columns.get("clean", ())
+    if not clean:
+        raise PatchError(
+            "the contrast has no problems, so nothing would be patched. Pass at least one."
+        )
+    faults = []
+
+    def fault(place: int, what: str, fix: str) -> None:
+        faults.append(Fault(where=where[place], what=what, fix=fix))
+
+    for name, column in columns.items():
+        for place, row in enumerate(column):
+            if not row or min(row) < 0:
+                fault(place, f"{name} is {list(row)}, no row of tokens", "Pass ids from 0 on")
+    times = Counter(names)
+    for place, name in enumerate(names):
+        if times[name] > 1:
+            fault(place, f"{times[name]} problems have this id", "Give each problem its own")
+    for place, (one, other) in enumerate(zip(clean, columns.get("corrupted", ()), strict=False)):
+        if len(one) != len(other):
+            fault(
+                place,
+                f"clean has {len(one)} tokens and corrupted {len(other)}, so their positions would "
+                "not correspond",
+                "Replace words by words of as many tokens (symmetric token replacement)",
+            )
+        elif one == other:
+            fault(place, "clean and corrupted are the same tokens", "Replace something in one")
+    for place, (one, other) in enumerate(
+        zip(columns["answer"], columns.get("wrong", ()), strict=False)
+    ):
+        if one == other:
+            fault(
+                place,
+                f"answer and wrong are the same tokens ({list(one)}), so their difference is 0 "
+                "whatever is patched",
+                "Give another wrong continuation",
+            )
+    if faults:
+        raise listing(_told(faults, len(clean)), faults)
+
+
+def _told(faults: Sequence[Fault], n: int) -> str:
+    n_bad = len({fault.where for fault in faults})
+    return f"{n_bad} of the {n} problems make no contrast, so nothing was run:"
+
+
+def listing(message: str, faults: Sequence[Fault]) -> PatchError:
+    """The error with its faults below it, as task files list theirs.
+
+    Args:
+        message: What is wrong as a whole.
+        faults: Each place with what is wrong there.
+    """
+    return PatchError(str(TaskError(message, faults)))

@@ -1,0 +1,109 @@
+"""What a sweep measured: one number for each problem, cell and metric."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from jaxtyping import Float
+from torch import Tensor
+
+from elicit.patching.errors import PatchError
+from elicit.sites import Site
+
+Metric = Literal["logit_diff", "log_prob", "probability", "kl"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
+UNITS: dict[str, str] = {
+    "logit_diff": "logits",
+    "log_prob": "nats",
+    "probability": "probability",
+    "kl": "nats",
+}
+"""Unit of each metric."""
+
+
+def check_metrics(metrics: Sequence[str]) -> None:
+    """Refuse metrics that no sweep reads, and lists with one twice or with none.
+
+    Args:
+        metrics: Names, in the order in which they are reported.
+
+    Raises:
+        PatchError: A name is unknown, given twice, or there is none.
+    """
+    unknown = [name for name in metrics if name not in METRICS]
+    if unknown or not metrics or len(set(metrics)) != len(metrics):
+        told = f"{unknown[0]!r} is not known" if unknown else "each is wanted once, at least one"
+        raise PatchError(
+            f"the metrics are {list(metrics)}, and {told}, so there would be nothing to report. "
+            f"Pass some of {', '.join(METRICS)}."
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SweepValues:
+    """Metrics of every problem, unpatched and with each cell patched; float64 on the CPU.
+
+    `kl` is KL(donor‖patched run): 0 for the donor, and for the host how far it is off.
+
+    Raises:
+        PatchError: Two fields disagree on an axis, or an axis names something twice.
+    """
+
+    sites: tuple[Site, ...]
+    """Place of each row of the grid."""
+    pos: tuple[str, ...]
+    """Label of each column: `all`, or a position and the token there, `-1 A`."""
+    metric: tuple[str, ...]
+    """`logit_diff`, `log_prob`, `probability` or `kl`."""
+    width: tuple[int, ...]
+    """Layers patched together from the site's own on; 1 first."""
+    host: Float[Tensor, "metric problem"]
+    """The host as it is."""
+    donor: Float[Tensor, "metric problem"]
+    """The run that the activations come from."""
+    patched: Float[Tensor, "width metric site pos problem"]
+    """The host with one cell taken from the donor."""
+    other_prompt: Float[Tensor, "metric site pos problem"] | None = None
+    """Control: the cell taken from the donor's run of another problem, width 1. NaN for all
+    problems of a cell: not run there."""
+    noise: Float[Tensor, "metric site pos problem"] | None = None
+    """Control: noise with the norm of the donor's difference in place of it, width 1."""
+
+    def __post_init__(self) -> None:
+        """Refuse axes that disagree."""
+        check_metrics(self.metric)
+        sizes = {"width": len(self.width), "metric": len(self.metric), "site": len(self.sites)}
+        sizes |= {"pos": len(self.pos), "problem": self.host.shape[-1]}
+        axes = {
+            "host": "metric problem",
+            "donor": "metric problem",
+            "patched": "width metric site pos problem",
+            "other_prompt": "metric site pos problem",
+            "noise": "metric site pos problem",
+        }
+        for name, told in axes.items():
+            value = getattr(self, name)
+            expected = tuple(sizes[axis] for axis in told.split())
+            if value is not None and tuple(value.shape) != expected:
+                raise PatchError(
+                    f"{name} has shape {tuple(value.shape)} and the axes {told!r} have sizes "
+                    f"{expected}, so its values cannot be named. Pass one entry for each."
+                )
+        for axis, names in (("sites", self.sites), ("pos", self.pos), ("width", self.width)):
+            twice = [str(name) for name, times in Counter(names).items() if times > 1]
+            if twice or not names:
+                what = f"names {twice[0]!r} twice" if twice else "is empty"
+                raise PatchError(
+                    f"{axis} {what}, so cells could not be told apart. Name each one once."
+                )
+        if self.width[0] != 1 or min(self.width) < 1:
+            raise PatchError(
+                f"width is {self.width}, and wide windows inflate peaks, so width 1 stands first "
+                "beside them. Pass 1 and then the wider ones."
+            )
+
+    @property
+    def n_problems(self) -> int:
+        """Problems, the unit of every interval."""
+        return int(self.host.shape[-1])

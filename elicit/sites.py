@@ -1,0 +1,270 @@
+"""Names of places inside a model; the only speller of hook strings.
+
+A site is a kind of activation at a layer, and at a head where the kind has heads. Its name is
+`kind.layer` or `kind.layer.head`: `resid_pre.3`, `z.3.1`.
+"""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, cast, get_args
+
+from elicit.results import ElicitError
+
+Kind = Literal[
+    "resid_pre",
+    "resid_mid",
+    "resid_post",
+    "attn_out",
+    "mlp_out",
+    "z",
+    "pattern",
+    "q",
+    "k",
+    "v",
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+HEAD_KINDS: frozenset[Kind] = frozenset({"z", "pattern", "q"})
+"""Kinds with one slice for each query head."""
+KV_KINDS: frozenset[Kind] = frozenset({"k", "v"})
+"""Kinds with one slice for each key/value head; under grouped-query attention these are fewer."""
+RESIDUAL_KINDS: frozenset[Kind] = frozenset({"resid_pre", "resid_mid", "resid_post"})
+"""Kinds that hold everything the layers before have written, not what one component adds."""
+
+_HOOKS: dict[Kind, str] = {
+    "resid_pre": "hook_resid_pre",
+    "resid_mid": "hook_resid_mid",
+    "resid_post": "hook_resid_post",
+    "attn_out": "hook_attn_out",
+    "mlp_out": "hook_mlp_out",
+    "z": "attn.hook_z",
+    "pattern": "attn.hook_pattern",
+    "q": "attn.hook_q",
+    "k": "attn.hook_k",
+    "v": "attn.hook_v",
+}
+
+
+class SiteError(ElicitError):
+    """A place that the model does not have."""
+
+
+@dataclass(frozen=True, order=True)
+class Site:
+    """One place inside a model.
+
+    `q`, `k` and `v` are projections before any norm and rotation; `attn_out` and `mlp_out` are what
+    is added to the residual stream, so after a post-norm where there is one; `z` is what each head
+    hands to the output projection.
+    """
+
+    kind: Kind
+    """What is read or written there."""
+    layer: int
+    """From 0."""
+    head: int | None = None
+    """One head (a key/value head for k and v), or None for all."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no model has."""
+        if self.kind not in KINDS:
+            close = difflib.get_close_matches(str(self.kind), KINDS, n=1)
+            raise SiteError(
+                f"there is no kind of site {self.kind!r}"
+                + (f" (did you mean {close[0]!r}?)" if close else "")
+                + f", so nothing would be read or written. Kinds are {', '.join(KINDS)}."
+            )
+        if self.layer < 0:
+            raise SiteError(
+                f"layer is {self.layer}, and layers are counted from 0. Pass 0 or more."
+            )
+        if self.head is not None and not self.has_heads:
+            raise SiteError(
+                f"{self.kind} has no heads, so head {self.head} of it is nowhere. Leave head out, "
+                "or use z, pattern, q, k or v."
+            )
+        if self.head is not None and self.head < 0:
+            raise SiteError(f"head is {self.head}, and heads are counted from 0. Pass 0 or more.")
+
+    @property
+    def has_heads(self) -> bool:
+        """Whether the activation has an axis of heads."""
+        return self.kind in HEAD_KINDS or self.kind in KV_KINDS
+
+    @property
+    def hook(self) -> str:
+        """TransformerLens's name of the hook point."""
+        return f"blocks.{self.layer}.{_HOOKS[self.kind]}"
+
+    @property
+    def whole(self) -> "Site":
+        """The same place with all heads."""
+        return Site(self.kind, self.layer)
+
+    def __str__(self) -> str:
+        """The name, as `parse_site` reads it."""
+        return f"{self.kind}.{self.layer}" + ("" if self.head is None else f".{self.head}")
+
+
+def resid_pre(layer: int) -> Site:
+    """Residual stream entering a layer."""
+    return Site("resid_pre", layer)
+
+
+def resid_mid(layer: int) -> Site:
+    """Residual stream between attention and MLP; parallel blocks have none."""
+    return Site("resid_mid", layer)
+
+
+def resid_post(layer: int) -> Site:
+    """Residual stream leaving a layer."""
+    return Site("resid_post", layer)
+
+
+def attn_out(layer: int) -> Site:
+    """What attention adds to the residual stream."""
+    return Site("attn_out", layer)
+
+
+def mlp_out(layer: int) -> Site:
+    """What the MLP adds to the residual stream."""
+    return Site("mlp_out", layer)
+
+
+def z(layer: int, head: int | None = None) -> Site:
+    """Values mixed by each head, before the output projection."""
+    return Site("z", layer, head)
+
+
+def pattern(layer: int, head: int | None = None) -> Site:
+    """Attention probabilities of each head."""
+    return Site("pattern", layer, head)
+
+
+def q(layer: int, head: int | None = None) -> Site:
+    """Queries as projected, before norm and rotation."""
+    return Site("q", layer, head)
+
+
+def k(layer: int, head: int | None = None) -> Site:
+    """Keys as projected, before norm and rotation; heads are key/value heads."""
+    return Site("k", layer, head)
+
+
+def v(layer: int, head: int | None = None) -> Site:
+    """Values as projected; heads are key/value heads."""
+    return Site("v", layer, head)
+
+
+def parse_site(name: str) -> Site:
+    """The site of a name such as `resid_pre.3` or `z.3.1`.
+
+    Raises:
+        SiteError: The name is no site's.
+
+    >>> parse_site("z.3.1")
+    Site(kind='z', layer=3, head=1)
+    """
+    kind, *numbers = name.strip().split(".")
+    if not 1 <= len(numbers) <= 2 or not all(number.isdecimal() for number in numbers):
+        raise SiteError(
+            f"{name!r} names no site. Write kind.layer or kind.layer.head, for example resid_pre.3 "
+            "or z.3.1."
+        )
+    return Site(cast(Kind, kind), *(int(number) for number in numbers))
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a model has of everything that a site names."""
+
+    n_layers: int
+    """Blocks."""
+    n_heads: int
+    """Query heads a layer."""
+    n_kv_heads: int
+    """Key/value heads a layer."""
+    d_model: int
+    """Width of the residual stream."""
+    d_head: int
+    """Width of a head."""
+    parallel: bool = False
+    """Whether attention and MLP read the same residual stream, so that resid_mid is nowhere."""
+
+    def heads(self, kind: Kind) -> int | None:
+        """Heads of a kind of site; None if it has none."""
+        if kind in HEAD_KINDS:
+            return self.n_heads
+        return self.n_kv_heads if kind in KV_KINDS else None
+
+    def check(self, sites: Sequence[Site]) -> None:
+        """Refuse sites that this model does not have.
+
+        Raises:
+            SiteError: A layer or head is out of range, or a parallel block has no such site.
+        """
+        for site in sites:
+            if site.layer >= self.n_layers:
+                raise SiteError(
+                    f"{site} is at layer {site.layer}, and the model has layers 0 to "
+                    f"{self.n_layers - 1}, so nothing would happen there. Pass one of these."
+                )
+            heads = self.heads(site.kind)
+            if heads is not None and site.head is not None and site.head >= heads:
+                what = "key/value heads" if site.kind in KV_KINDS else "heads"
+                raise SiteError(
+                    f"{site} is at head {site.head}, and the model has {what} 0 to {heads - 1}, so "
+                    "nothing would happen there. Pass one of these."
+                )
+            if self.parallel and site.kind == "resid_mid":
+                raise SiteError(
+                    f"{site} does not exist: attention and MLP of this model read the same "
+                    "residual stream side by side. Use attn_out, mlp_out or resid_post."
+                )
+
+    def every(self, kind: Kind, *, by_head: bool = False) -> tuple[Site, ...]:
+        """The sites of one kind in every layer, or in every head of every layer.
+
+        Args:
+            kind: What is read or written.
+            by_head: Whether each head is a site of its own; kinds without heads have one a layer.
+        """
+        heads = self.heads(kind) if by_head else None
+        found = tuple(
+            Site(kind, layer, head)
+            for layer in range(self.n_layers)
+            for head in ([None] if heads is None else range(heads))
+        )
+        self.check(found)
+        return found
+
+
+def expand(name: str, shape: Shape) -> tuple[Site, ...]:
+    """The sites that a short name stands for: `resid_pre`, `z.heads`, `z.3.heads`, `z.3.1`.
+
+    Args:
+        name: A kind (every layer), a kind with `.heads` (every head of every layer), a kind and
+            layer with `.heads`, or one site.
+        shape: What the model has.
+
+    Raises:
+        SiteError: The name stands for nothing that the model has.
+    """
+    pieces = name.strip().split(".")
+    by_head = len(pieces) > 1 and pieces[-1] == "heads"
+    pieces = pieces[:-1] if by_head else pieces
+    if len(pieces) == 1:
+        kind = Site(cast(Kind, pieces[0]), 0).kind
+        if by_head and shape.heads(kind) is None:
+            raise SiteError(
+                f"{name!r} asks for the heads of {kind}, which has none. Write {kind!r}."
+            )
+        return shape.every(kind, by_head=by_head)
+    site = parse_site(".".join(pieces))
+    shape.check([site])
+    heads = shape.heads(site.kind)
+    if not by_head:
+        return (site,)
+    if heads is None or site.head is not None:
+        raise SiteError(f"{name!r} asks for the heads of {site}, which has none. Write {site}.")
+    return tuple(Site(site.kind, site.layer, head) for head in range(heads))
