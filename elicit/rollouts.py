@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
+from elicit.edits import active
 from elicit.pair import Alignment, hugging_face_model
 from elicit.tasks import Extractor, Fault, Task, TaskError, check, default_extractor
 
@@ -206,6 +207,9 @@ def continue_ids(
     out = torch.full((n_rows, max_new_tokens), pad_id, dtype=ids.dtype, device=ids.device)
     rows = torch.arange(n_rows, device=ids.device)  # rows still in the batch
     running = torch.ones(n_rows, dtype=torch.bool, device=ids.device)
+    edits = active(model)
+    if edits is not None:
+        edits.restart()
     cache = DynamicCache(config=model.config)  # pyright: ignore[reportArgumentType]
     step_ids, positions = ids, (mask.cumsum(-1) - 1).clamp(min=0)
     for step in range(max_new_tokens):
@@ -231,6 +235,8 @@ def continue_ids(
             # Finished rows leave only when they are many, because each leave copies the cache.
             keep = running.nonzero()[:, 0]
             cache.batch_select_indices(keep)
+            if edits is not None:
+                edits.select(keep)
             rows, running, token = rows[keep], running[keep], token[keep]
             mask, positions = mask[keep], positions[keep]
         step_ids = token[:, None]

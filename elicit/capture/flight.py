@@ -150,24 +150,50 @@ class Flight:
         row = self.lanes.row[tokens.lane] if cos.shape[0] > 1 else torch.zeros_like(tokens.lane)
         return cos[row, tokens.col], sin[row, tokens.col]
 
-    def _enter(self, layer: int) -> tuple[_Tokens, Tensor, Tensor, Tensor, Tensor]:
-        """The stream, what attention reads of it, and keys and values of every token."""
-        part = self.trunk.anatomy.layers[layer]
+    def _enter(self, layer: int) -> tuple[_Tokens, Tensor, Tensor, Tensor]:
+        """The stream, and keys and values of every token in the air."""
+        part, trunk = self.trunk.anatomy.layers[layer], self.trunk
         tokens = self._tokens()
         x = torch.cat([pack.x.flatten(0, 1) for pack in self.packs.values()])
         x = self._write("resid_pre", layer, x, tokens)
-        normed = part.norm_attn(x)
-        k = self._write("k", layer, part.key(normed), tokens)
-        k = part.turn(k, part.k_norm, *self._angles(layer, tokens))
-        v = self._write("v", layer, part.value(normed), tokens)
-        self.spent.project += len(x)
-        return tokens, x, normed, k, v
+        new = self._new(layer, tokens)
+        some, normed = self._some(tokens, new), part.norm_attn(x if new is None else x[new])
+        k = self._write("k", layer, part.key(normed), some)
+        k = part.turn(k, part.k_norm, *self._angles(layer, some))
+        v = self._write("v", layer, part.value(normed), some)
+        self.spent.project += len(normed)
+        if new is not None:
+            k = self._among(trunk.k[layer], tokens, new, k)
+            v = self._among(trunk.v[layer], tokens, new, v)
+        return tokens, x, k, v
 
-    def _queries(self, layer: int, normed: Tensor, tokens: _Tokens) -> Tensor:
+    def _queries(self, layer: int, x: Tensor, tokens: _Tokens) -> Tensor:
         part = self.trunk.anatomy.layers[layer]
-        q = self._write("q", layer, part.query(normed), tokens)
+        new = self._new(layer, tokens)
+        some = self._some(tokens, new)
+        q = part.query(part.norm_attn(x if new is None else x[new]))
+        q = part.turn(self._write("q", layer, q, some), part.q_norm, *self._angles(layer, some))
         self.spent.query += len(q)
-        return part.turn(q, part.q_norm, *self._angles(layer, tokens))
+        return q if new is None else self._among(self.trunk.q[layer], tokens, new, q)
+
+    def _new(self, layer: int, tokens: _Tokens) -> Int[Tensor, " token"] | None:
+        """Tokens that do not enter the layer as the trunk's did; None where all do not.
+
+        In the layer at which a lane leaves the trunk, only what it overwrites has changed.
+        """
+        lanes = self.lanes
+        same = (self.joins == 2 * layer)[tokens.lane] & (tokens.col >= lanes.high[tokens.lane])
+        return (~same).nonzero()[:, 0] if bool(same.any()) else None
+
+    @staticmethod
+    def _some(tokens: _Tokens, which: Tensor | None) -> _Tokens:
+        return tokens if which is None else _Tokens(tokens.lane[which], tokens.col[which])
+
+    def _among(self, kept: Tensor, tokens: _Tokens, new: Tensor, value: Tensor) -> Tensor:
+        """New values among those that the trunk has already."""
+        whole = kept[self.lanes.row[tokens.lane], tokens.col]
+        whole[new] = value
+        return whole
 
     def _attend(
         self,
@@ -229,8 +255,8 @@ class Flight:
 
     def _layer(self, layer: int) -> None:
         """One layer for every token in the air."""
-        tokens, x, normed, k, v = self._enter(layer)
-        q = self._queries(layer, normed, tokens)
+        tokens, x, k, v = self._enter(layer)
+        q = self._queries(layer, x, tokens)
         sizes = [pack.x.shape[0] * pack.x.shape[1] for pack in self.packs.values()]
         queries = [
             part.unflatten(0, tuple(pack.x.shape[:2]))
@@ -243,7 +269,7 @@ class Flight:
 
     def _last(self, layer: int) -> None:
         """The last layer: keys and values of all tokens, the rest only where it is read."""
-        tokens, x, normed, k, v = self._enter(layer)
+        tokens, x, k, v = self._enter(layer)
         n_read = self.reads.shape[1]
         begin, places, lanes, columns = 0, [], [], []
         for pack in self.packs.values():
@@ -257,7 +283,7 @@ class Flight:
         place = torch.cat(places)
         lane = torch.cat(lanes)
         read = _Tokens(tokens.lane[place], tokens.col[place])
-        q = self._queries(layer, normed[place], read)
+        q = self._queries(layer, x[place], read)
         sizes = [len(each) for each in places]
         queries = [
             part.unflatten(0, (len(each), n_read))

@@ -11,22 +11,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from elicit.capture.trunk import CaptureError
+from elicit.edits import Edit, MaskAttention, active, shape_of
 from elicit.pair import Encoded, hugging_face_model
 from elicit.sites import Shape, Site, SiteError, attn_out, resid_pre
-
-
-def shape_of(model: nn.Module) -> Shape:
-    """What a bridge has of everything that a site names."""
-    config: Any = model.cfg
-    hooks: Any = model.hook_dict
-    return Shape(
-        n_layers=config.n_layers,
-        n_heads=config.n_heads,
-        n_kv_heads=config.n_key_value_heads or config.n_heads,
-        d_model=config.d_model,
-        d_head=config.d_head,
-        parallel="blocks.0.hook_resid_mid" not in hooks,
-    )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -54,8 +41,9 @@ def capture(
 ) -> Captured:
     """Activations of a batch at the sites asked for, and nothing else kept.
 
-    Inside a block of edits it reads what the edits left. Without `logits` the forward ends at the
-    last site, so layers above it do not run; an edit up there never fires. Outside
+    Inside a block of edits it reads what the edits left, as a run of its own. Without `logits` the
+    forward ends at the last site, so layers above it do not run and edits up there are not made.
+    Outside
     `torch.no_grad()` values stay in the graph: all but resid_mid lie on the path to the logits and
     to later sites, so that gradients with respect to them can be asked for.
 
@@ -69,8 +57,9 @@ def capture(
 
     Raises:
         SiteError: The model does not have a site.
-        CaptureError: Nothing is asked for, the model cannot read the tokens, or a site was not
-            reached.
+        CaptureError: Nothing is asked for, the model cannot read the tokens, a site was not
+            reached, or edits of single rows would be read in chunks.
+        EditError: An edit does not fit the batch.
     """
     encoded = _encoded(tokens)
     reader = Reader(model, at, logits=logits)
@@ -79,8 +68,10 @@ def capture(
     check_max_tokens(max_tokens)
     step = n_rows if max_tokens is None else max(1, max_tokens // n_pos)
     if step >= n_rows:
-        return reader.read(encoded)
-    parts = [reader.read(_rows(encoded, slice(i, i + step))) for i in range(0, n_rows, step)]
+        return reader.read(encoded, part=False)
+    parts = [
+        reader.read(_rows(encoded, slice(i, i + step)), part=True) for i in range(0, n_rows, step)
+    ]
     return Captured(
         at={site: torch.cat([part.at[site] for part in parts]) for site in parts[0].at},
         logits=torch.cat([p.logits for p in parts if p.logits is not None]) if logits else None,
@@ -101,6 +92,7 @@ class Reader:
         self.shape.check(at)
         self.at = tuple(dict.fromkeys(at))
         self.logits = logits
+        self.model = model
         self.hf_model = hugging_face_model(model)
         self.device = next(self.hf_model.parameters()).device
         self.points = {site: _point(model, site) for site in _needed(self.at)}
@@ -128,8 +120,19 @@ class Reader:
                     "pair's alignment, and cut rows that are too long."
                 )
 
-    def read(self, encoded: Encoded) -> Captured:
-        """One forward over one batch."""
+    def read(self, encoded: Encoded, *, part: bool) -> Captured:
+        """One forward over one batch.
+
+        Args:
+            encoded: The batch.
+            part: Whether its rows are some of many, so that edits cannot speak of rows.
+        """
+        block = active(self.model)
+        if block is not None:
+            for edit in block.edits if part else ():
+                _refuse_by_row(edit)
+            # Every batch is a run of its own, also one whose ids go on from the last one's.
+            block.restart()
         found: dict[Site, Tensor] = {}
         out = None
         with self._hooked(found, *encoded.ids.shape), suppress(_Done):
@@ -255,17 +258,17 @@ def _pick(site: Site, found: Mapping[Site, Tensor]) -> Tensor:
 
 def _point(model: nn.Module, site: Site) -> nn.Module:
     """The module whose output is the activation."""
-    blocks: Any = model.blocks
     points: Any = model.hook_dict
-    if site.kind == "resid_post":
-        # The block itself, so that hooks on the block are seen as well as those on its hook point.
-        return blocks[site.layer]
     if site.hook not in points:
         raise SiteError(
             f"{site} is at {site.hook}, and the model has no such hook point, so nothing would be "
             "read there. Read a site next to it."
         )
-    return points[site.hook]
+    point = points[site.hook]
+    owner, _, name = point.name.rpartition(".")
+    # Where the point is a module's output, the module itself: then what is hooked on the module is
+    # seen as well as what is hooked on its point.
+    return model.get_submodule(owner) if name == "hook_out" else point
 
 
 def _encoded(tokens: Encoded | Int[Tensor, "batch pos"]) -> Encoded:
@@ -279,6 +282,24 @@ def _encoded(tokens: Encoded | Int[Tensor, "batch pos"]) -> Encoded:
 def _rows(encoded: Encoded, which: slice) -> Encoded:
     """Some rows of a batch."""
     return Encoded(encoded.ids[which], encoded.mask[which], encoded.position_ids[which])
+
+
+def _refuse_by_row(edit: Edit) -> None:
+    """Refuse an edit that speaks of rows where rows are not those of the whole batch."""
+    by_row = edit.rows is not None
+    if isinstance(edit, MaskAttention):
+        by_row |= "marked" in (edit.dest.form, edit.src.form)
+    else:
+        width = 2 if edit.site.has_heads and edit.site.head is None else 1
+        given = [getattr(edit, name, None) for name in ("donor", "vector", "value")]
+        by_row |= any(isinstance(x, Tensor) and x.ndim > width for x in given)
+        by_row |= isinstance(edit.scale, Tensor) or edit.where.form == "marked"
+    if by_row:
+        raise CaptureError(
+            f"{edit} speaks of single rows of a batch, and rows are read in chunks, so it would be "
+            "made on other rows than meant. Read the whole batch at once, or make edits that hold "
+            "for all rows."
+        )
 
 
 def check_max_tokens(max_tokens: int | None) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from elicit.capture.anatomy import Anatomy, Inputs, Layer
+from elicit.capture.anatomy import Anatomy, Heads, Inputs, Layer
 from elicit.pair import Encoded
 from elicit.sites import Kind, Site
 
@@ -24,6 +24,8 @@ class SharedTrunk:
     """Masks and angles."""
     resid: tuple[Float[Tensor, "batch pos d_model"], ...]
     """Residual stream entering each layer; the last entry leaves the last layer."""
+    q: tuple[Float[Tensor, "batch pos head d_head"], ...]
+    """Turned queries of each layer."""
     k: tuple[Float[Tensor, "batch pos kv_head d_head"], ...]
     """Turned keys of each layer."""
     v: tuple[Float[Tensor, "batch pos kv_head d_head"], ...]
@@ -64,7 +66,7 @@ def angles(
 
 def run_block(
     layer: Layer, index: int, inputs: Inputs, resid: Tensor, tap: Tap
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Heads]:
     """One block over whole rows.
 
     Args:
@@ -75,7 +77,7 @@ def run_block(
         tap: Sees every site in order and says what goes on.
 
     Returns:
-        Residual stream leaving the block, its turned keys, its values.
+        Residual stream leaving the block; its turned queries and keys, and its values.
     """
     resid = tap("resid_pre", index, resid)
     normed = layer.norm_attn(resid)
@@ -90,7 +92,7 @@ def run_block(
         middle = tap("resid_mid", index, middle)
     read = resid if layer.shape.parallel else middle
     mlp_out = tap("mlp_out", index, layer.write_mlp(read))
-    return tap("resid_post", index, middle + mlp_out), k, v
+    return tap("resid_post", index, middle + mlp_out), Heads(q, k, v)
 
 
 def run_trunk(anatomy: Anatomy, batch: Encoded, *, keep: Iterable[Site] = ()) -> SharedTrunk:
@@ -111,18 +113,18 @@ def run_trunk(anatomy: Anatomy, batch: Encoded, *, keep: Iterable[Site] = ()) ->
         return value
 
     inputs = anatomy.begin(batch.ids, batch.mask, batch.position_ids)
-    resid, keys, values = [inputs.resid], [], []
+    resid, heads = [inputs.resid], []
     for index, layer in enumerate(anatomy.layers):
-        leaving, k, v = run_block(layer, index, inputs, resid[-1], tap)
+        leaving, found = run_block(layer, index, inputs, resid[-1], tap)
         resid.append(leaving)
-        keys.append(k)
-        values.append(v)
+        heads.append(found)
     return SharedTrunk(
         anatomy=anatomy,
         inputs=inputs,
         resid=tuple(resid),
-        k=tuple(keys),
-        v=tuple(values),
+        q=tuple(each.q for each in heads),
+        k=tuple(each.k for each in heads),
+        v=tuple(each.v for each in heads),
         at=kept,
     )
 
@@ -146,7 +148,7 @@ def read_sites(anatomy: Anatomy, batch: Encoded, sites: Iterable[Site]) -> dict[
     inputs = anatomy.begin(batch.ids, batch.mask, batch.position_ids)
     resid = inputs.resid
     for index in range(max((site.layer for site in wanted), default=-1) + 1):
-        resid, _, _ = run_block(anatomy.layers[index], index, inputs, resid, tap)
+        resid, _ = run_block(anatomy.layers[index], index, inputs, resid, tap)
     return found
 
 

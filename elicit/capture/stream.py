@@ -40,7 +40,8 @@ def stream(
     """Activations of many rows, a chunk at a time, without gradients.
 
     Rows of like length share a chunk, the longest first, and only one chunk is held. Input is
-    checked at the call, before the first chunk is asked for.
+    checked at the call, before the first chunk is asked for. Inside a block of edits it reads what
+    the edits left, and each chunk is a run of its own.
 
     Args:
         model: A bridge in raw mode.
@@ -115,7 +116,7 @@ def _chunks(
             encoded = encoded.to(reader.device)
             # Not around the yield: the caller's own code keeps its own mode.
             with torch.no_grad():
-                captured = reader.read(encoded)
+                captured = reader.read(encoded, part=True)
             yield Chunk(rows=tuple(places), encoded=encoded, captured=captured)
             # Unnamed, the chunk is freed before the next one is read.
             del captured, encoded

@@ -119,8 +119,8 @@ class Ablate(_SiteEdit):
             raise EditError(f"how is {self.how!r}; it is 'zero', 'mean' or 'resample'.")
         if (self.how == "zero") != (self.value is None):
             raise EditError(
-                f"{self} has how={self.how!r} and {'no' if self.value is None else 'a'} value: zero "
-                "needs none, and mean and resample cannot be made up. "
+                f"{self} has how={self.how!r} and {'no' if self.value is None else 'a'} value: "
+                "zero needs none, and mean and resample cannot be made up. "
                 + (
                     "Pass value=."
                     if self.value is None
@@ -187,8 +187,8 @@ def _check_rows(edit: object, rows: tuple[int, ...] | None) -> None:
     """Rows are counted from 0, each once."""
     if rows is not None and (not rows or min(rows) < 0 or len(set(rows)) != len(rows)):
         raise EditError(
-            f"{edit} has rows={rows}, and rows of the batch are counted from 0, each once. Pass one "
-            "or more, or leave rows out for all."
+            f"{edit} has rows={rows}, and rows of the batch are counted from 0, each once. Pass "
+            "one or more, or leave rows out for all."
         )
 
 

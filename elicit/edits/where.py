@@ -111,9 +111,9 @@ class Where:
         shape = (len(self.marks), len(self.marks[0]))
         if shape != tuple(position.shape):
             raise EditError(
-                f"marked has a mask of {shape[0]} rows and {shape[1]} columns, and the prompts have "
-                f"{position.shape[0]} rows and {position.shape[1]} columns as given to the model, "
-                "so marks and tokens cannot be matched. Pass one mark a token, padding included."
+                f"marked has a mask of {shape[0]} rows and {shape[1]} columns, and the prompts "
+                f"have {position.shape[0]} rows and {position.shape[1]} columns as given to the "
+                "model, so marks and tokens cannot be matched. Pass one mark a column."
             )
         stray = (torch.tensor(self.marks) & (position < 0)).nonzero().tolist()
         if stray:
@@ -217,6 +217,6 @@ def _check_range(name: str, first: int, last: int | None) -> None:
     """A range begins at 0 or later and is not empty."""
     if first < 0 or (last is not None and last < first):
         raise EditError(
-            f"{name}({first}, {last}) holds no position: positions are counted from 0 and both ends "
-            "are included. Pass 0 <= first <= last, or use at for positions from the prompt's end."
+            f"{name}({first}, {last}) holds no position: positions are counted from 0 and both "
+            "ends are included. Pass 0 <= first <= last, or at() to count from the prompt's end."
         )

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from elicit.grafting.attribution import Attribution
 from elicit.grafting.conclusion import conclude
 from elicit.grafting.measure import GraftError, Measure
-from elicit.grafting.values import Cells, NoCells, value_table
+from elicit.grafting.values import value_table
 from elicit.pair import ModelPair
-from elicit.results import NoProgress, Progress
+from elicit.results import Cells, NoCells, NoProgress, Progress
 from elicit.weights.parts import is_changed, parts_of, slots_of
 
 KINDS = ("layer", "attn", "mlp", "outside")

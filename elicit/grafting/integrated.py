@@ -18,9 +18,8 @@ from torch import Tensor
 from elicit.capture import full_logits
 from elicit.grafting.measure import GraftError, Measure
 from elicit.grafting.sweep import Bench
-from elicit.grafting.values import Cells, NoCells
 from elicit.pair import ModelPair
-from elicit.results import NoProgress, Progress, Result
+from elicit.results import Cells, NoCells, NoProgress, Progress, Result
 from elicit.tasks import ForcedBatch, ForcedRows, ReadScores, read_scores, reduce_scores
 from elicit.weights.parts import Part, parts_of, slots_of
 from elicit.weights.swap import replaced

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from elicit.grafting.measure import Measure, mean_interval
 from elicit.grafting.sweep import Bench
-from elicit.grafting.values import Cells, NoCells
 from elicit.pair import ModelPair
-from elicit.results import NoProgress, Progress, Result
+from elicit.results import Cells, NoCells, NoProgress, Progress, Result
 from elicit.weights.parts import all_parts, parts_of
 from elicit.weights.swap import interpolated
 

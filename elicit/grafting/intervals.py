@@ -10,9 +10,9 @@ from torch import Tensor
 
 from elicit.grafting.measure import Measure
 from elicit.grafting.sweep import Bench, Direction
-from elicit.grafting.values import DIRECTIONS, Cells, NoCells
+from elicit.grafting.values import DIRECTIONS
 from elicit.pair import ModelPair
-from elicit.results import NoProgress, Progress, Result
+from elicit.results import Cells, NoCells, NoProgress, Progress, Result
 from elicit.stats import simultaneous_intervals
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -12,28 +11,11 @@ from torch import Tensor, nn
 from elicit.grafting.measure import Measure
 from elicit.grafting.sweep import Bench, Direction
 from elicit.pair import ModelPair
-from elicit.results import Progress
+from elicit.results import Cells, Progress
 from elicit.weights.parts import Part, Slot
 from elicit.weights.swap import moved
 
 DIRECTIONS: tuple[Direction, ...] = ("revert", "graft")
-
-
-@runtime_checkable
-class Cells(Protocol):
-    """Remembers finished pieces of work; a run directory is one."""
-
-    def cell(self, key: str, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-        """The values of a key, computed once."""
-        ...
-
-
-class NoCells:
-    """Remembers nothing."""
-
-    def cell(self, key: str, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-        """Compute, every time."""
-        return compute()
 
 
 @dataclass(frozen=True, eq=False)

@@ -59,10 +59,10 @@ def read_lines(path: Path) -> Texts:
             faults += more
         lines[f"line {number}"] = values or {}
         wrong += [Fault(where=f"line {number}", what=what, fix=fix) for what, fix in faults]
-    for key in ("corrupted", "wrong"):
+    for key in () if wrong else ("corrupted", "wrong"):
         having = [where for where, values in lines.items() if key in values]
         for where, values in lines.items():
-            if having and values and key not in values:
+            if having and key not in values:
                 what = f"it has no {key!r}, and {having[0]} has one"
                 wrong.append(Fault(where=where, what=what, fix="Give it to all lines or to none"))
     if wrong or not lines:
@@ -166,18 +166,8 @@ def _problem(
                 alignment.templated(prompt) if templated else alignment.plain(str(prompt))
             )
         except PairError as error:
-            return rows, [(f"{name} cannot be read: {str(error).rstrip('.')}", "See there")]
-        text = str(prompt)
-        if templated:
-            turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-            text = str(
-                tokenizer.apply_chat_template(
-                    turns,
-                    chat_template=alignment.chat_template,
-                    tokenize=False,
-                    add_generation_prompt=True,
-                )
-            )
+            return rows, [(f"{name} cannot be read: {str(error).rstrip('.')}", "Rephrase it")]
+        text = _written(alignment, prompt) if templated else str(prompt)
         head = tokenizer.encode(text, add_special_tokens=False)
         separator = "" if text[-1].isspace() else " "
         for other, words in texts.items():
@@ -211,6 +201,18 @@ def _problem(
         if max(row) >= alignment.d_vocab
     ]  # fmt: skip
     return rows, faults
+
+
+def _written(alignment: Alignment, prompt: Text) -> str:
+    """Text of a conversation in the chat template, up to the assistant's turn."""
+    return str(
+        alignment.template_tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt,
+            chat_template=alignment.chat_template,
+            tokenize=False,
+            add_generation_prompt=True,
+        )
+    )
 
 
 def refuse(where: Sequence[str], names: Sequence[str], columns: Mapping[str, Rows]) -> None:

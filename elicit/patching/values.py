@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -89,6 +90,11 @@ class SweepValues:
                 raise PatchError(
                     f"{name} has shape {tuple(value.shape)} and the axes {told!r} have sizes "
                     f"{expected}, so its values cannot be named. Pass one entry for each."
+                )
+            if value is not None and (value.dtype != torch.float64 or value.device.type != "cpu"):
+                raise PatchError(
+                    f"{name} is {value.dtype} on {value.device}, and means over problems are taken "
+                    "in float64 on the CPU. Pass .double().cpu()."
                 )
         for axis, names in (("sites", self.sites), ("pos", self.pos), ("width", self.width)):
             twice = [str(name) for name, times in Counter(names).items() if times > 1]

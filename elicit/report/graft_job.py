@@ -11,11 +11,10 @@ from torch import Tensor
 
 from elicit.grafting.measure import Measure, mean_interval
 from elicit.grafting.sweep import Bench, Direction
-from elicit.grafting.values import Cells
 from elicit.pair import ModelPair
 from elicit.report.job import check_measures, few_threads, load_measures, open_pair, open_run
 from elicit.report.spec import JobSpec
-from elicit.results import NoProgress, Progress, Result, canonical_json, installed_versions
+from elicit.results import Cells, NoProgress, Progress, Result, canonical_json, installed_versions
 from elicit.stats import simultaneous_intervals
 from elicit.weights.parts import Part, is_changed, part, parts_of, slots_of
 

@@ -12,6 +12,7 @@ from elicit.results.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
     from elicit.results.base import Result, load_result
+    from elicit.results.kept import Cells, NoCells
     from elicit.results.provenance import ModelId, Provenance, installed_versions
     from elicit.results.run import RunDirectory
     from elicit.results.store import (
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Cells",
     "DamagedFileWarning",
     "ElicitError",
     "ModelId",
+    "NoCells",
     "NoProgress",
     "Progress",
     "Provenance",
@@ -43,6 +46,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Cells": "kept",
+    "NoCells": "kept",
     "ModelId": "provenance",
     "Provenance": "provenance",
     "Result": "base",

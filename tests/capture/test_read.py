@@ -6,6 +6,7 @@ import torch
 from elicit.capture import CaptureError
 from elicit.capture.read import Captured, capture
 from elicit.capture.stream import plan_chunks, stream
+from elicit.edits import EditError, MaskAttention, Patch, Steer, at, edited, last, marked
 from elicit.pair import hugging_face_model
 from elicit.sites import (
     Site,
@@ -200,7 +201,7 @@ def test_keys_and_values_have_the_key_value_heads_and_a_head_is_a_slice(paired):
 
 
 @torch.no_grad()
-def test_only_what_is_asked_for_is_kept_and_logits_only_when_asked(paired, monkeypatch):
+def test_only_what_is_asked_for_is_kept_and_logits_only_when_asked(paired):
     pair = paired("gpt2")
     encoded = pair.alignment.pad(ROWS)
     unembedded = []
@@ -345,17 +346,87 @@ def test_a_hook_on_the_block_itself_is_seen_as_the_next_layer_sees_it(paired):
     assert torch.equal(at[resid_post(0)], at[resid_pre(1)])
 
 
+KINDS = [resid_pre, resid_mid, resid_post, attn_out, mlp_out, z, q, k, v]
+
+
+@pytest.mark.parametrize("architecture", checkpoints.ARCHITECTURES)
+@pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
-def test_inside_edits_the_edited_value_is_read(paired):
-    edits = pytest.importorskip("elicit.edits", reason="edits are built in a room of their own")
-    pair = paired("qwen2")
+def test_inside_edits_the_edited_value_is_read(paired, architecture, kind):
+    if kind is resid_mid and architecture in PARALLEL:
+        pytest.skip("parallel blocks have no resid_mid")
+    pair, site = paired(architecture), kind(1)
     encoded = pair.alignment.pad(ROWS)
-    vector = torch.randn(checkpoints.D_MODEL, generator=torch.Generator().manual_seed(0))
-    clean = capture(pair.base, encoded, at=[resid_post(1)]).at[resid_post(1)]
-    with edits.edited(pair.base, [edits.Steer(site=resid_post(1), vector=vector, scale=2.0)]):
-        steered = capture(pair.base, encoded, at=[resid_post(1)]).at[resid_post(1)]
     real = encoded.real
-    assert torch.allclose(steered[real], (clean + 2.0 * vector)[real], atol=1e-5)
+    clean = capture(pair.base, encoded, at=[site]).at[site]
+    vector = torch.randn(clean.shape[2:], generator=torch.Generator().manual_seed(0))
+    with edited(pair.base, [Steer(site, vector=vector, scale=2.0)]):
+        steered = capture(pair.base, encoded, at=[site], logits=True)
+        stopped = capture(pair.base, encoded, at=[site]).at[site]
+    expected = clean + 2.0 * vector
+    assert torch.allclose(steered.at[site][real], expected[real], atol=1e-5)
+    assert torch.equal(stopped, steered.at[site])
+    donor = torch.roll(clean, 1, 0)
+    with edited(pair.base, [Patch(site, donor=donor, where=last())]):
+        patched = capture(pair.base, encoded, at=[site]).at[site]
+    # Left padding: the last column is every row's last token.
+    assert torch.allclose(patched[:, -1], donor[:, -1], atol=1e-5)
+    assert torch.allclose(patched[:, :-1][real[:, :-1]], clean[:, :-1][real[:, :-1]], atol=1e-6)
+
+
+@torch.no_grad()
+def test_an_edit_above_the_last_site_is_told_to_be_unmade(paired):
+    pair = paired("qwen2")
+    steer = Steer(resid_post(2), vector=torch.ones(checkpoints.D_MODEL))
+    with pytest.raises(EditError, match="never made"), edited(pair.base, [steer]):
+        capture(pair.base, pair.alignment.pad(ROWS), at=[resid_post(0)])
+
+
+@torch.no_grad()
+def test_each_capture_is_a_run_of_its_own_also_of_a_text_that_goes_on(paired):
+    pair = paired("qwen2")
+    steer = Steer(resid_post(0), vector=torch.ones(checkpoints.D_MODEL), where=last())
+    long, site = torch.tensor([[5, 6, 7, 8]]), resid_post(0)
+    with edited(pair.base, [steer]):
+        capture(pair.base, long[:, :2], at=[site])
+        second = capture(pair.base, long, at=[site]).at[site]
+    with edited(pair.base, [steer]):
+        alone = capture(pair.base, long, at=[site]).at[site]
+    assert torch.equal(second, alone)
+
+
+def test_edits_of_single_rows_are_refused_in_chunks_and_others_are_made_in_each(paired):
+    pair = paired("llama")
+    encoded, ones = pair.alignment.pad(ROWS), torch.ones(checkpoints.D_MODEL)
+    site = resid_post(0)
+    marks = torch.zeros_like(encoded.mask, dtype=torch.bool)
+    marks[1, -1] = True
+    by_row = [
+        Steer(site, vector=ones, rows=(1,)),
+        Steer(site, vector=ones, scale=torch.tensor([1.0, 2.0, 3.0])),
+        Steer(site, vector=ones.expand(3, -1)),
+        Steer(site, vector=ones, where=marked(marks)),
+        MaskAttention(layers=(0,), dest=last(), src=at(0), rows=(1,)),
+    ]
+    for edit in by_row:
+        with pytest.raises(CaptureError, match="single rows"), edited(pair.base, [edit]):
+            capture(pair.base, encoded, at=[site], max_tokens=7)
+        with pytest.raises(CaptureError, match="single rows"), edited(pair.base, [edit]):
+            next(stream(pair.base, ROWS, at=[site], pad_id=0))
+        with edited(pair.base, [edit]):
+            capture(pair.base, encoded, at=[site])
+    heads = Steer(z(0), vector=torch.ones(4, 8))
+    with edited(pair.base, [Steer(site, vector=ones), heads]):
+        whole = capture(pair.base, encoded, at=[site]).at[site]
+        parts = capture(pair.base, encoded, at=[site], max_tokens=7).at[site]
+        rows = {
+            row: chunk.captured.at[site][place][chunk.encoded.real[place]]
+            for chunk in stream(pair.base, ROWS, at=[site], pad_id=0, max_tokens=7)
+            for place, row in enumerate(chunk.rows)
+        }
+    assert torch.allclose(whole, parts, atol=1e-5)
+    for row, values in rows.items():
+        assert torch.allclose(values, whole[row][encoded.real[row]], atol=1e-5)
 
 
 @pytest.mark.parametrize("architecture", checkpoints.ARCHITECTURES)

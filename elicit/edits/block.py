@@ -1,0 +1,255 @@
+"""Edits on a model for one `with` block."""
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor, nn
+
+from elicit.edits.errors import EditError
+from elicit.edits.hooking import add_hook, add_resid_mid_hook, check_site, scores
+from elicit.edits.masking import masked_scores
+from elicit.edits.run import Call, Run
+from elicit.edits.shape import shape_of
+from elicit.edits.values import Edit, MaskAttention
+from elicit.edits.writing import Writer
+
+_active: WeakKeyDictionary[nn.Module, list["Edited"]] = WeakKeyDictionary()
+
+
+@contextmanager
+def edited(
+    model: nn.Module,
+    edits: Sequence[Edit],
+    *,
+    prompt_lengths: Int[Tensor, " batch"] | None = None,
+) -> Iterator[nn.Module]:
+    """A model under edits, for one block.
+
+    Edits are made in the order in which the model computes their sites; at one site in the order
+    given, and those of an inner block after those of an outer one. They hold for every call of the
+    model or of the Hugging Face model that it wraps, generation included.
+
+    Args:
+        model: A bridge in raw mode.
+        edits: At least one.
+        prompt_lengths: Tokens of each row's prompt, padding not counted, for calls that hold more
+            than the prompt, such as a whole text under teacher forcing. None: all that the first
+            call of a run sees is the prompt.
+
+    Yields:
+        The model.
+
+    Raises:
+        SiteError: The model does not have a site.
+        EditError: An edit does not fit the model or a run, or was never made.
+    """
+    block = Edited(model, edits, prompt_lengths)
+    with ExitStack() as hooks:
+        block.install(hooks)
+        yield model
+    # Not reached after an exception: what went wrong first is what the user must see.
+    block.check_all_made()
+
+
+def active(model: nn.Module) -> "Edited | None":
+    """The innermost block of edits that a model is in.
+
+    Args:
+        model: A bridge, or the Hugging Face model that it wraps.
+    """
+    blocks = _active.get(_wrapped(model))
+    return blocks[-1] if blocks else None
+
+
+class Edited:
+    """The edits of one block and the run that they follow; `active` gives it."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        edits: Sequence[Edit],
+        prompt_lengths: Int[Tensor, " batch"] | None,
+    ) -> None:
+        """Refuse, before anything runs, what does not fit the model; see `edited`."""
+        self.edits: tuple[Edit, ...] = tuple(edits)
+        if not self.edits:
+            raise EditError(
+                "no edit is given, so the model would run unchanged and look like a null result. "
+                "Pass one edit or more, or use the model without a block."
+            )
+        self._model = model
+        shape = shape_of(model)
+        hook_points: dict[str, Any] = model.hook_dict  # pyright: ignore[reportAssignmentType]
+        for edit in self.edits:
+            check_site(edit, shape, hook_points)
+        self._points = hook_points
+        self._writers = [
+            None if isinstance(edit, MaskAttention) else Writer(edit, shape) for edit in self.edits
+        ]
+        self._run = Run(prompt_lengths)
+        self._call: Call | None = None
+        self._dest: list[Bool[Tensor, "batch pos"] | None] = []
+        self._src: list[Bool[Tensor, "batch key"] | None] = []
+        self._made = [False] * len(self.edits)
+        self._called = False
+
+    def select(self, rows: Int[Tensor, " row"]) -> None:
+        """Go on with some rows of the batch only, after their cache was cut down to them.
+
+        Args:
+            rows: Their places in the batch of the last call.
+        """
+        for block in _active.get(_wrapped(self._model), [self]):
+            block._run.select(rows)
+
+    def restart(self) -> None:
+        """Take the next call for the first of a new run, whatever its ids are."""
+        for block in _active.get(_wrapped(self._model), [self]):
+            block._run.restart()
+
+    def check_all_made(self) -> None:
+        """Refuse an edit that was never made.
+
+        Raises:
+            EditError: Names the edits.
+        """
+        missed = [
+            f"{edit} ({i + 1} of {len(self.edits)})"
+            for i, edit in enumerate(self.edits)
+            if not self._made[i]
+        ]
+        if missed:
+            why = (
+                "its tokens never came up in the block, or were all padding"
+                if self._called
+                else "no forward of this model ran in the block"
+            )
+            raise EditError(
+                f"{'; '.join(missed)} was never made: {why}, so the outcome is that of the model "
+                "without it. Check where= and rows=, and run this very model inside the block."
+            )
+
+    def install(self, hooks: ExitStack) -> None:
+        """Put the hooks on, to be taken off when the stack closes."""
+        wrapped = _wrapped(self._model)
+        # The inner model is called by the outer one, and alone by who needs no logits.
+        inner: nn.Module = getattr(wrapped, "base_model", wrapped)
+        names = tuple(inspect.signature(inner.forward).parameters)
+
+        def enter(_module: nn.Module, args: tuple, kwargs: dict) -> None:
+            self._enter({**dict(zip(names, args, strict=False)), **kwargs})
+
+        def leave(_module: nn.Module, _args: tuple, _output: object) -> None:
+            self._call = None
+
+        blocks = _active.setdefault(wrapped, [])
+        blocks.append(self)
+        hooks.callback(blocks.remove, self)
+        hooks.callback(inner.register_forward_pre_hook(enter, with_kwargs=True).remove)
+        hooks.callback(inner.register_forward_hook(leave, always_call=True).remove)
+        for i, edit in enumerate(self.edits):
+            if isinstance(edit, MaskAttention):
+                for layer in edit.layers:
+                    add_hook(hooks, self._points[scores(layer)], self._masking(i, edit, layer))
+            elif edit.site.kind == "resid_mid":
+                add_resid_mid_hook(hooks, self._model, edit.site.layer, self._writing(i))
+            else:
+                add_hook(hooks, self._points[edit.site.hook], self._writing(i))
+
+    def _enter(self, given: dict[str, Any]) -> None:
+        """A call of the model begins: find every edit's tokens, and refuse before any block."""
+        tokens = given.get("input_ids")
+        tokens = given.get("inputs_embeds") if tokens is None else tokens
+        if tokens is None:
+            return  # the model's own error says it best
+        cache = given.get("past_key_values")
+        self._called = True
+        call = self._run.enter(
+            tokens,
+            given.get("attention_mask"),
+            0 if cache is None else int(cache.get_seq_length()),
+        )
+        try:
+            self._dest, self._src = [], []
+            for edit, writer in zip(self.edits, self._writers, strict=True):
+                self._place(edit, writer, call)
+        except EditError:
+            self._run.restart()
+            raise
+        self._call = call
+
+    def _place(self, edit: Edit, writer: Writer | None, call: Call) -> None:
+        """Find one edit's tokens in a call."""
+        here = call.rows
+        if edit.rows is not None:
+            if call.begins and max(edit.rows) >= len(here):
+                raise EditError(
+                    f"{edit} is for row {max(edit.rows)}, and the batch has rows 0 to "
+                    f"{len(here) - 1}, so nothing would be edited there. Pass one of these."
+                )
+            here = torch.tensor(edit.rows)
+        mine = torch.isin(call.rows, here)[:, None]
+        wheres = (edit.dest, edit.src) if isinstance(edit, MaskAttention) else (edit.where,)
+        if call.begins:
+            for where in wheres:
+                where.check(call.position, call.n_prompt, tuple(here.tolist()))
+            if writer is not None:
+                writer.check(call)
+        dest = mine & wheres[0].select(
+            call.position, call.n_prompt, rows=call.rows, first_column=call.first_column
+        )
+        if writer is not None:
+            writer.check_reach(call, dest)
+        any_here = bool(dest.any())
+        self._dest.append(dest if any_here else None)
+        self._src.append(
+            wheres[1].select(call.keys, call.n_prompt, rows=call.rows, first_column=0)
+            if any_here and len(wheres) == 2
+            else None
+        )
+
+    def _running(self) -> Call:
+        """The call that is going on."""
+        if self._call is None:
+            raise EditError(
+                "a layer of the model was called by itself inside a block of edits, so which "
+                "tokens it sees is unknown. Call the model, or take the layer out of the block."
+            )
+        return self._call
+
+    def _writing(self, i: int) -> Callable[..., Tensor | None]:
+        """The hook of an edit of an activation."""
+
+        def write(x: Tensor, hook: object = None) -> Tensor | None:
+            call = self._running()
+            writer, selected = self._writers[i], self._dest[i]
+            if selected is None or writer is None:
+                return None
+            self._made[i] = True
+            return writer.write(x, selected, call)
+
+        return write
+
+    def _masking(self, i: int, edit: MaskAttention, layer: int) -> Callable[..., Tensor | None]:
+        """The hook of an edit of attention."""
+
+        def mask(x: Tensor, hook: object = None) -> Tensor | None:
+            self._running()
+            dest, src = self._dest[i], self._src[i]
+            if dest is None or src is None:
+                return None
+            new = masked_scores(x, dest, src, edit, layer)
+            self._made[i] = self._made[i] or new is not None
+            return new
+
+        return mask
+
+
+def _wrapped(model: nn.Module) -> nn.Module:
+    """The Hugging Face model in a bridge, or the model itself."""
+    return getattr(model, "original_model", model)

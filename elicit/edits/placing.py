@@ -1,0 +1,125 @@
+"""Bring a donor, vector or direction into the axes of the activation it meets."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from elicit.edits.errors import EditError
+from elicit.edits.run import Call
+from elicit.sites import Shape, Site
+
+
+class Placed:
+    """A tensor of an edit as [batch pos ...width], where batch and pos may be missing."""
+
+    def __init__(self, edit: object, site: Site, tensor: Tensor, shape: Shape, name: str) -> None:
+        """Read the axes off the number of dimensions.
+
+        Args:
+            edit: Whose it is, for messages.
+            site: Where it goes.
+            tensor: What the user gave.
+            shape: What the model has.
+            name: Of the field.
+
+        Raises:
+            EditError: The tensor does not have the site's width.
+        """
+        self.name = f"{edit}: its {name}"
+        self.is_pattern = site.kind == "pattern"
+        heads = shape.heads(site.kind) if site.head is None else None
+        if self.is_pattern:
+            width = () if heads is None else (heads,)
+            extra = tensor.ndim - len(width) - 2
+            fits = extra in (0, 1) and (
+                heads is None or (tensor.ndim >= 3 and tensor.shape[-3] == heads)
+            )
+            wanted = f"[{'head ' if heads else ''}dest src]{f' with {heads} heads' * bool(heads)}"
+            self.has_batch, self.has_pos = extra == 1, True
+            if fits and heads is not None:
+                tensor = tensor.transpose(-2, -3)
+        else:
+            one = (shape.d_model,) if heads is None and not site.has_heads else (shape.d_head,)
+            width = one if heads is None else (heads, *one)
+            extra = tensor.ndim - len(width)
+            fits = 0 <= extra <= 2 and tuple(tensor.shape[extra:]) == width
+            wanted = f"{list(width)}, alone or after batch or after batch and pos"
+            self.has_batch, self.has_pos = extra > 0, extra > 1
+        if not fits:
+            raise EditError(
+                f"{self.name} has shape {list(tensor.shape)}, and {site} has {wanted}, so it does "
+                "not fit there. Take it from the same site of a model of the same widths."
+            )
+        self.tensor = tensor
+        self._ready: dict[tuple[torch.device, torch.dtype], Tensor] = {}
+
+    def check(self, call: Call) -> None:
+        """Refuse a tensor that does not match the rows and columns of a run's first call.
+
+        Raises:
+            EditError: Other rows or columns.
+        """
+        batch, n_pos = call.position.shape
+        if self.has_batch and self.tensor.shape[0] != batch:
+            raise EditError(
+                f"{self.name} has {self.tensor.shape[0]} rows and the batch {batch}, so they "
+                "cannot be matched. Pass one row for each row of the batch (expand repeats one)."
+            )
+        columns = [self.tensor.shape[int(self.has_batch)]] if self.has_pos else []
+        columns += [self.tensor.shape[-1]] if self.is_pattern else []
+        if any(found != n_pos for found in columns):
+            raise EditError(
+                f"{self.name} has {columns[0]} positions and the prompts have {n_pos} as given to "
+                "the model, padding included, so token and donor cannot be matched. Pad both alike."
+            )
+
+    def check_reach(self, call: Call, selected: Bool[Tensor, "batch pos"]) -> None:
+        """Refuse tokens for which the tensor has no position.
+
+        Raises:
+            EditError: A token after the first call is meant.
+        """
+        end = call.n_first - call.first_column
+        if self.has_pos and bool(selected[:, max(end, 0) :].any()):
+            raise EditError(
+                f"{self.name} has a value for each of the {call.n_first} columns of the run's "
+                "first call and none for the tokens after it, which are meant too. Pass "
+                "where=prompt(), or one value for all positions."
+            )
+
+    def ready(
+        self, like: Tensor, dtype: torch.dtype, call: Call
+    ) -> Float[Tensor, "rows columns *width"]:
+        """The tensor for the rows and columns of a call, on the activation's device.
+
+        Args:
+            like: The activation, as [batch pos ...width].
+            dtype: In which it is wanted.
+            call: Which tokens these are.
+        """
+        found = self._moved(like.device, dtype)
+        if self.has_batch and call.dropped:
+            found = found[call.rows.to(found.device)]
+        elif not self.has_batch:
+            found = found.unsqueeze(0)
+        if not self.has_pos:
+            return found.unsqueeze(1)
+        found = found[:, call.first_column : call.first_column + like.shape[1]]
+        missing = like.shape[1] - found.shape[1]
+        if missing:  # tokens after the first call, which are not selected
+            found = torch.cat(
+                [found, found.new_zeros(found.shape[0], missing, *found.shape[2:])], dim=1
+            )
+        if self.is_pattern and like.shape[-1] > found.shape[-1]:
+            # Later tokens are keys too, and no token of the first call attends to them.
+            found = torch.nn.functional.pad(found, (0, like.shape[-1] - found.shape[-1]))
+        return found
+
+    def _moved(self, device: torch.device, dtype: torch.dtype) -> Tensor:
+        """The tensor on a device, moved once unless it wants a gradient and stays in its graph."""
+        if self.tensor.requires_grad:
+            return self.tensor.to(device=device, dtype=dtype)
+        key = (device, dtype)
+        if key not in self._ready:
+            self._ready[key] = self.tensor.to(device=device, dtype=dtype)
+        return self._ready[key]

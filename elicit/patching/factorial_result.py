@@ -1,0 +1,295 @@
+"""Who wrote the signal and who reads it: upstream × downstream × unembedding, at every boundary."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from elicit.patching.contrast import Contrast
+from elicit.patching.errors import PatchError
+from elicit.patching.grid import plain_lists
+from elicit.patching.values import UNITS, check_metrics
+from elicit.results import Provenance, Result
+from elicit.stats import max_t, simultaneous_intervals
+
+TERMS = (
+    "wrote",
+    "reader",
+    "head",
+    "wrote:reader",
+    "wrote:head",
+    "reader:head",
+    "wrote:reader:head",
+)
+"""Main effects of upstream, downstream and unembedding, then their interactions."""
+_FACTORS = {"wrote": 0, "reader": 1, "head": 2}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Factorial(Result):
+    """What each stretch of layers and the unembedding add to the difference, alone and together.
+
+    At boundary b the layers below b and the embedding are upstream, the layers from b on downstream
+    (b = 0: only the embedding is upstream; b = n_layers: nothing is downstream but the final norm
+    and unembedding, which are the head). Each of the three is base's or post's: eight models. With
+    y[u, d, h] the metric of one of them, an effect is
+
+    - of one factor: its post minus its base, averaged over the four settings of the other two;
+    - of two: the effect of one with the other post minus with the other base, averaged over the
+      two settings of the third: y[1,1] - y[1,0] - y[0,1] + y[0,0]. Above 0 the two do more
+      together than one by one;
+    - of three: that difference of differences with the third post minus with it base.
+
+    Post minus base is the sum of the three single effects plus a quarter of the threefold one.
+    """
+
+    metric: str
+    """What was read."""
+    unit: str
+    """Unit of all effects and cells."""
+    n_problems: int
+    """Problems, the unit of every interval."""
+    level: float
+    """Nominal coverage of the intervals."""
+    boundary: Int[Tensor, " boundary"]
+    """Layers below it, with the embedding, are upstream."""
+    pos: tuple[str, ...]
+    """Position at which the two streams meet; `all` is every position."""
+    upstream: tuple[str, ...] = ("base", "post")
+    """Whose embedding and layers stand below the boundary."""
+    downstream: tuple[str, ...] = ("base", "post")
+    """Whose layers stand above it."""
+    head: tuple[str, ...] = ("base", "post")
+    """Whose final norm and unembedding."""
+    cell: Float[Tensor, "boundary pos upstream downstream head"]
+    """Mean metric of each of the eight models."""
+    cell_low: Float[Tensor, "boundary pos upstream downstream head"]
+    """Lower end, for this cell alone."""
+    cell_high: Float[Tensor, "boundary pos upstream downstream head"]
+    """Upper end, for this cell alone."""
+    gap: Float[Tensor, "boundary pos"]
+    """All three post minus all three base: the same at every boundary where `pos` is `all`."""
+    gap_low: Float[Tensor, "boundary pos"]
+    """Lower end, jointly over boundaries and positions."""
+    gap_high: Float[Tensor, "boundary pos"]
+    """Upper end, jointly over boundaries and positions."""
+    term: tuple[str, ...] = TERMS
+    """`wrote` (upstream), `reader` (downstream), `head` (unembedding) and their interactions."""
+    effect: Float[Tensor, "term boundary pos"]
+    """Effect of each term; above 0 it raises the metric."""
+    effect_low: Float[Tensor, "term boundary pos"]
+    """Lower end, jointly over boundaries and positions of a term."""
+    effect_high: Float[Tensor, "term boundary pos"]
+    """Upper end, jointly over boundaries and positions of a term."""
+    p: Float[Tensor, "term boundary pos"]
+    """Two-sided p-value, adjusted over boundaries and positions of a term (max-T)."""
+    off_manifold: Float[Tensor, "boundary pos"]
+    """Mean KL of the mixed models' outputs to the nearer of base and post, nats: large where mixing
+    gives what neither model would. NaN: not measured."""
+
+    @property
+    def wrote(self) -> Float[Tensor, "boundary pos"]:
+        """Effect of the layers below: above 0, they write a signal that raises the metric."""
+        return self._effect("wrote")
+
+    @property
+    def reader(self) -> Float[Tensor, "boundary pos"]:
+        """Effect of the layers above: above 0, they read more out of what stands there."""
+        return self._effect("reader")
+
+    @property
+    def unembedding(self) -> Float[Tensor, "boundary pos"]:
+        """Effect of the final norm and unembedding."""
+        return self._effect("head")
+
+    @property
+    def interaction(self) -> Float[Tensor, "boundary pos"]:
+        """What a new signal and its new reader do only together."""
+        return self._effect("wrote:reader")
+
+    @property
+    def clear(self) -> Bool[Tensor, "term boundary pos"]:
+        """Where the joint interval lies on one side of 0."""
+        return (self.effect_low > 0) | (self.effect_high < 0)
+
+    def reading(self, pos: str | None = None) -> tuple[str, ...]:
+        """What may be said at each boundary, in words: the terms clear of 0, or none of them.
+
+        Args:
+            pos: Label of a position; None takes the first.
+
+        Raises:
+            PatchError: There is no such position.
+        """
+        if pos is not None and pos not in self.pos:
+            raise PatchError(
+                f"there is no position {pos!r} in this result, which has {', '.join(self.pos)}, so "
+                "nothing can be read there. Pass one of these."
+            )
+        column = 0 if pos is None else self.pos.index(pos)
+        return tuple(
+            "+".join(name for name, yes in zip(self.term, rows, strict=True) if yes)
+            or "not distinguishable"
+            for rows in self.clear[:, :, column].T.tolist()
+        )
+
+    def summary(self) -> dict[str, object]:
+        """Effects with their intervals, readings and cells as JSON has them; NaN is null."""
+        arrays = ("cell", "cell_low", "cell_high", "gap", "gap_low", "gap_high", "effect")
+        arrays += ("effect_low", "effect_high", "p", "off_manifold")
+        return {
+            "metric": self.metric,
+            "unit": self.unit,
+            "n_problems": self.n_problems,
+            "level": self.level,
+            "axes": {
+                "boundary": self.boundary.tolist(),
+                **{name: list(getattr(self, name)) for name in ("pos", "term")},
+            },
+            "values": {name: plain_lists(getattr(self, name)) for name in arrays},
+            "value_axes": {name: list(self.axes()[name]) for name in arrays},
+            "reading": {pos: list(self.reading(pos)) for pos in self.pos},
+        }
+
+    def figure(self) -> Any:
+        """Effects over boundaries with their joint intervals (plotly)."""
+        from elicit.patching.figures import factorial_figure
+
+        return factorial_figure(self)
+
+    def _effect(self, term: str) -> Float[Tensor, "boundary pos"]:
+        return self.effect[self.term.index(term)]
+
+
+def conclude_factorial(
+    values: Float[Tensor, "boundary pos upstream downstream head problem"],
+    *,
+    contrast: Contrast,
+    metric: str,
+    pos: tuple[str, ...],
+    boundary: tuple[int, ...] | None = None,
+    off_manifold: Float[Tensor, "boundary pos problem"] | None = None,
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    seed: int = 0,
+    provenance: Provenance | None = None,
+) -> Factorial:
+    """Cells, effects and interactions of a factorial, always paired by problem.
+
+    Args:
+        values: Metric of each problem under each of the eight models; index 0 is base, 1 post.
+        contrast: What was run.
+        metric: What was read.
+        pos: Label of each position.
+        boundary: Layers below each boundary; None counts from 0.
+        off_manifold: KL of the mixed models' outputs to the nearer of base and post, mean over the
+            mixed cells, nats.
+        level: Coverage of the intervals, in (0, 1).
+        n_resamples: Resamples of problems, and sign flips, at least 100.
+        seed: Of the resampling.
+        provenance: Origin of the values.
+
+    Raises:
+        PatchError: The axes disagree, there are fewer than two problems, or a value is NaN.
+        ValueError: `level` or `n_resamples` is out of range.
+    """
+    boundary = tuple(range(len(values))) if boundary is None else boundary
+    _refuse(values, contrast, metric, pos, boundary, off_manifold)
+    values = values.double().cpu()
+    n_boundaries, n_pos, n = len(boundary), len(pos), values.shape[-1]
+
+    def joint(part: Float[Tensor, "boundary pos problem"]) -> Float[Tensor, "end boundary pos"]:
+        found = simultaneous_intervals(
+            part.reshape(-1, n).T, level=level, n_resamples=n_resamples, seed=seed
+        )
+        ends = [torch.from_numpy(v) for v in (found.value, found.low, found.high)]
+        return torch.stack(ends).reshape(3, n_boundaries, n_pos)
+
+    parts = [_contrast(values, term) for term in TERMS]
+    effect = torch.stack([joint(part) for part in parts], dim=1)
+    p = [max_t(part.reshape(-1, n).T, n_resamples=n_resamples, seed=seed) for part in parts]
+    alone = simultaneous_intervals(
+        values.reshape(-1, n).T, level=level, n_resamples=n_resamples, seed=seed
+    )
+    cell, cell_low, cell_high = (
+        torch.from_numpy(end).reshape(values.shape[:-1])
+        for end in (alone.value, alone.single_low, alone.single_high)
+    )
+    gap = joint(values[:, :, 1, 1, 1] - values[:, :, 0, 0, 0])
+    unknown = torch.full((n_boundaries, n_pos), torch.nan, dtype=torch.float64)
+    return Factorial(
+        provenance=provenance,
+        metric=metric,
+        unit=UNITS[metric],
+        n_problems=n,
+        level=level,
+        boundary=torch.tensor(boundary),
+        pos=pos,
+        cell=cell,
+        cell_low=cell_low,
+        cell_high=cell_high,
+        gap=gap[0],
+        gap_low=gap[1],
+        gap_high=gap[2],
+        effect=effect[0],
+        effect_low=effect[1],
+        effect_high=effect[2],
+        p=torch.stack([torch.from_numpy(one) for one in p]).reshape(effect.shape[1:]),
+        off_manifold=unknown if off_manifold is None else off_manifold.double().cpu().mean(-1),
+    )
+
+
+def _contrast(
+    values: Float[Tensor, "boundary pos upstream downstream head problem"], term: str
+) -> Float[Tensor, "boundary pos problem"]:
+    """Effect of a term for each problem: differences along its factors, means along the others."""
+    named = {_FACTORS[name] for name in term.split(":")}
+    for factor in (2, 1, 0):
+        base, post = values.select(2 + factor, 0), values.select(2 + factor, 1)
+        values = post - base if factor in named else (post + base) / 2
+    return values
+
+
+def _refuse(
+    values: Tensor,
+    contrast: Contrast,
+    metric: str,
+    pos: tuple[str, ...],
+    boundary: tuple[int, ...],
+    off_manifold: Tensor | None,
+) -> None:
+    """Refuse values that say nothing, before anything is resampled."""
+    check_metrics([metric])
+    expected = (len(boundary), len(pos), 2, 2, 2, len(contrast))
+    if tuple(values.shape) != expected:
+        raise PatchError(
+            f"the values have shape {tuple(values.shape)} and boundaries, positions, the three "
+            f"factors and problems have sizes {expected}, so cells cannot be named. Pass one value "
+            "for each, base before post."
+        )
+    if len(contrast) < 2:
+        raise PatchError(
+            "there is 1 problem, and one has no spread, so nothing would say how sure an effect "
+            "is. Pass at least 2 problems, better 50."
+        )
+    if off_manifold is not None and tuple(off_manifold.shape) != (*expected[:2], expected[-1]):
+        raise PatchError(
+            f"off_manifold has shape {tuple(off_manifold.shape)} and boundaries, positions and "
+            f"problems have sizes {(*expected[:2], expected[-1])}, so it cannot be laid beside the "
+            "effects. Pass one value for each."
+        )
+    for name, held in (("the metric", values), ("off_manifold", off_manifold)):
+        bad = None if held is None else ~held.isfinite()
+        if held is not None and bad is not None and bad.any():
+            at = bad.nonzero()[0].tolist()
+            told = f"boundary {boundary[at[0]]}, position {pos[at[1]]}"
+            if len(at) == 6:
+                who = ("base", "post")
+                told += f", upstream {who[at[2]]}, downstream {who[at[3]]}, head {who[at[4]]}"
+            raise PatchError(
+                f"{name} of problem {contrast.id[at[-1]]!r} at {told} is {held[tuple(at)].item()}, "
+                "and one such value makes every mean meaningless. Find out why it is not finite, "
+                "or leave that problem out."
+            )

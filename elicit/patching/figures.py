@@ -1,0 +1,326 @@
+"""Pictures of patching: heat maps of layers and positions or heads, and the factorial's effects."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from elicit.patching.factorial_result import Factorial
+from elicit.patching.grid import PatchGrid
+from elicit.results.drawing import (
+    BLUE,
+    DIVERGING,
+    FAINT,
+    INK,
+    MUTED,
+    VERMILION,
+    heading,
+    interval,
+    label,
+    number,
+    plain_numbers,
+    style,
+)
+
+_CONTROLS = {"other_prompt": "control: another prompt", "noise": "control: noise of equal norm"}
+_ROOM = 12
+"""Cells in a row that still have room for their value in figures; a dot always has."""
+_TERMS = {
+    "wrote": ("upstream: wrote a signal", BLUE, "solid"),
+    "reader": ("downstream: reads it", VERMILION, "solid"),
+    "head": ("unembedding", INK, "solid"),
+    "wrote:reader": ("upstream × downstream", MUTED, "dash"),
+    "wrote:head": ("upstream × unembedding", FAINT, "dash"),
+    "reader:head": ("downstream × unembedding", FAINT, "dot"),
+    "wrote:reader:head": ("all three", FAINT, "dashdot"),
+}
+"""Name, colour and dash of each term of a factorial."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Panel:
+    """One heat map: which cells of the grid stand where."""
+
+    title: str
+    """Fit for plotly."""
+    x: tuple[str, ...]
+    """Names along the positions or heads, fit for plotly."""
+    x_title: str
+    layers: tuple[int, ...]
+    """Layer of each row."""
+    cells: tuple[tuple[tuple[int, int] | None, ...], ...]
+    """(site, position) of each row and column; None where there is none."""
+
+
+def grid_figure(grid: PatchGrid, metric: str | None = None) -> Any:
+    """Effect of patching each cell, width 1, with the controls beside it; a dot: not clear of 0.
+
+    One row of panels a kind of site: layers against positions, or against heads where sites have
+    heads, then at the position with the largest effect. All panels share one scale, centred at 0.
+
+    Args:
+        grid: Effects of every cell.
+        metric: Name of a metric; None takes the first.
+
+    Raises:
+        PatchError: The metric was not read.
+    """
+    from plotly.subplots import make_subplots
+
+    row_of = grid.metric_row(metric)
+    panels = _panels(grid, row_of)
+    controls = [n for n in _CONTROLS if getattr(grid, n)[row_of].isfinite().any()]
+    names = ["effect", *controls]
+    heights = [min(max(22 * len(panel.layers) + 20, 120), 640) for panel in panels]
+    total = sum(heights)
+    figure = make_subplots(
+        rows=len(panels),
+        cols=len(names),
+        row_heights=heights,
+        horizontal_spacing=0.1 / len(names),
+        vertical_spacing=min(96 / (total + 96 * len(panels)), 1 / max(len(panels) - 1, 1) / 2),
+    )
+    limit = max(
+        _largest(grid.effect[0, row_of]),
+        abs(grid.gap[row_of].item()) if grid.gap_clear[row_of] else 0.0,
+        *(_largest(getattr(grid, name)[row_of]) for name in controls),
+    )
+    for r, panel in enumerate(panels, 1):
+        for c, name in enumerate(names, 1):
+            _heat(figure, grid, row_of, panel, name, limit or 1.0, r, c)
+            told = panel.title if name == "effect" else _CONTROLS[name]
+            heading(figure, told, r, c)
+    style(figure, total + 96 * len(panels) + 80)
+    figure.update_layout(showlegend=False, margin={"t": 84, "b": 64, "r": 96})
+    figure.update_layout(
+        coloraxis={
+            "colorscale": [list(stop) for stop in DIVERGING],
+            "cmin": -(limit or 1.0),
+            "cmax": limit or 1.0,
+            "colorbar": {"title": {"text": label(grid.unit[row_of])}, "thickness": 12, "len": 0.9},
+        },
+        title={"text": _title(grid, row_of), "font": {"size": 14}, "x": 0.01, "xanchor": "left"},
+    )
+    for r, panel in enumerate(panels, 1):
+        for c in range(1, len(names) + 1):
+            figure.update_xaxes(
+                tickvals=list(range(len(panel.x))),
+                ticktext=list(panel.x),
+                tickangle=-90 if len(panel.x) > 8 else 0,
+                ticks="",
+                automargin=True,
+                title={"text": panel.x_title},
+                row=r,
+                col=c,
+            )
+            figure.update_yaxes(
+                tickvals=list(range(len(panel.layers))),
+                ticktext=[str(layer) for layer in panel.layers],
+                showgrid=False,
+                ticks="",
+                title={"text": "layer" if c == 1 else ""},
+                row=r,
+                col=c,
+            )
+    return figure
+
+
+def _title(grid: PatchGrid, row: int) -> str:
+    """What was done, and the gap against which effects are to be read."""
+    gap = interval(
+        grid.gap[row].item(), grid.gap_low[row].item(), grid.gap_high[row].item(), digits=2
+    )
+    return (
+        f"<b>{label(grid.metric[row])}</b>, {label(grid.direction)}: "
+        f"{label(grid.host)} {number(grid.host_score[row].item(), digits=2)}, "
+        f"{label(grid.donor)} {number(grid.donor_score[row].item(), digits=2)}, gap {gap}"
+        + ("" if grid.gap_clear[row] else " (not clear of 0: no shares)")
+    )
+
+
+def _panels(grid: PatchGrid, row: int) -> list[_Panel]:
+    """The heat maps of a grid, one a kind of site."""
+    panels = []
+    for kind in dict.fromkeys(grid.kind):
+        sites = [i for i, one in enumerate(grid.kind) if one == kind]
+        layers = sorted({int(grid.layer[i]) for i in sites})
+        place = {(int(grid.layer[i]), int(grid.head[i])): i for i in sites}
+        heads = sorted({head for _, head in place})
+        if heads == [-1]:
+            panels.append(
+                _Panel(
+                    title=f"<b>{label(kind)}</b>",
+                    x=tuple(label(pos, 16) for pos in grid.pos),
+                    x_title="position",
+                    layers=tuple(layers),
+                    cells=tuple(
+                        tuple((place[layer, -1], pos) for pos in range(len(grid.pos)))
+                        for layer in layers
+                    ),
+                )
+            )
+            continue
+        pos = int(grid.effect[0, row, sites].abs().amax(dim=0).argmax())
+        told = "" if len(grid.pos) == 1 and grid.pos[0] == "all" else f" at {label(grid.pos[pos])}"
+        panels.append(
+            _Panel(
+                title=f"<b>{label(kind)}</b>{told}",
+                x=tuple("all" if head < 0 else str(head) for head in heads),
+                x_title="head",
+                layers=tuple(layers),
+                cells=tuple(
+                    tuple(
+                        None if (site := place.get((layer, head))) is None else (site, pos)
+                        for head in heads
+                    )
+                    for layer in layers
+                ),
+            )
+        )
+    return panels
+
+
+def _heat(
+    figure: Any,
+    grid: PatchGrid,
+    row: int,
+    panel: _Panel,
+    name: str,
+    limit: float,
+    r: int,
+    c: int,
+) -> None:
+    """One heat map with what its cells say when pointed at."""
+    values = grid.effect[0, row] if name == "effect" else getattr(grid, name)[row]
+    clear = _clear(grid, row, name)
+    width = max(len(panel.x), 1)
+    shown = [
+        [float("nan") if at is None else values[at].item() for at in line] for line in panel.cells
+    ]
+    figure.add_heatmap(
+        z=[plain_numbers(line) for line in shown],
+        text=[
+            [
+                "" if at is None or value != value else _word(value, bool(clear[at]), limit, width)
+                for at, value in zip(line, found, strict=True)
+            ]
+            for line, found in zip(panel.cells, shown, strict=True)
+        ],
+        customdata=[[_told(grid, row, at) for at in line] for line in panel.cells],
+        texttemplate="%{text}",
+        textfont={"size": 10},
+        hovertemplate="%{customdata}<extra></extra>",
+        hoverongaps=False,
+        coloraxis="coloraxis",
+        xgap=1,
+        ygap=1,
+        row=r,
+        col=c,
+    )
+
+
+def _clear(grid: PatchGrid, row: int, name: str) -> Bool[Tensor, "site pos"]:
+    """Cells whose joint interval lies on one side of 0."""
+    low, high = (getattr(grid, f"{name}_{end}") for end in ("low", "high"))
+    low, high = (end[0, row] if name == "effect" else end[row] for end in (low, high))
+    return (low > 0) | (high < 0)
+
+
+def _word(value: float, clear: bool, limit: float, width: int) -> str:
+    """A dot where the interval holds 0; else the value, where there is room and it matters."""
+    if not clear:
+        return "·"
+    return number(value, sign=True, digits=1) if width <= _ROOM and abs(value) > limit / 20 else ""
+
+
+def _told(grid: PatchGrid, row: int, at: tuple[int, int] | None) -> str:
+    """Value, interval, share and controls of a cell, as plotly shows them."""
+    if at is None:
+        return ""
+    lines = [f"{label(grid.site[at[0]])}, {label(grid.pos[at[1]])}"]
+    ends = [getattr(grid, f"effect{end}")[0, row][at].item() for end in ("", "_low", "_high")]
+    lines.append(f"effect {interval(*ends)} {label(grid.unit[row])}")
+    ends = [getattr(grid, f"share{end}")[0, row][at].item() for end in ("", "_low", "_high")]
+    if ends[0] == ends[0]:
+        lines.append(f"share of the gap {interval(*ends)}")
+    lines.append(f"adjusted p {number(grid.p[0, row][at].item())}")
+    for name, words in _CONTROLS.items():
+        ends = [getattr(grid, f"{name}{end}")[row][at].item() for end in ("", "_low", "_high")]
+        if ends[0] == ends[0]:
+            lines.append(f"{words} {interval(*ends)}")
+    if grid.above_control[row][at]:
+        lines.append("beyond every control that was run")
+    return "<br>".join(lines)
+
+
+def _largest(values: Float[Tensor, "..."]) -> float:
+    """Largest size of a finite value; 0 where there is none."""
+    found = values[values.isfinite()].abs()
+    return found.max().item() if len(found) else 0.0
+
+
+def factorial_figure(
+    factorial: Factorial, *, terms: Sequence[str] = ("wrote", "reader", "head", "wrote:reader")
+) -> Any:
+    """Effect of each stretch of layers and of the unembedding, over boundaries, with intervals.
+
+    Args:
+        factorial: Effects at every boundary.
+        terms: Which effects are drawn.
+    """
+    from plotly.subplots import make_subplots
+
+    n = len(factorial.pos)
+    figure = make_subplots(rows=n, cols=1, shared_xaxes=True, vertical_spacing=0.3 / max(n, 1))
+    x = factorial.boundary.tolist()
+    for column, pos in enumerate(factorial.pos):
+        for place, term in enumerate(terms):
+            row = factorial.term.index(term)
+            name, color, dash = _TERMS[term]
+            value, low, high = (
+                getattr(factorial, f"effect{end}")[row, :, column].tolist()
+                for end in ("", "_low", "_high")
+            )
+            told = [
+                f"{name}<br>boundary {b}: {interval(*ends)} {label(factorial.unit)}"
+                for b, *ends in zip(x, value, low, high, strict=True)
+            ]
+            clear = [a > 0 or b < 0 for a, b in zip(low, high, strict=True)]
+            figure.add_scatter(
+                # Beside one another, or the intervals of one boundary would hide each other.
+                x=[b + 0.07 * (place - (len(terms) - 1) / 2) for b in x],
+                y=plain_numbers(value),
+                error_y={
+                    "type": "data",
+                    "symmetric": False,
+                    "array": plain_numbers([b - v for b, v in zip(high, value, strict=True)]),
+                    "arrayminus": plain_numbers([v - a for v, a in zip(value, low, strict=True)]),
+                    "color": color,
+                    "thickness": 1.5,
+                    "width": 3,
+                },
+                mode="lines+markers",
+                line={"color": color, "width": 2, "dash": dash},
+                marker={
+                    "size": 7,
+                    "color": [color if yes else "white" for yes in clear],
+                    "line": {"color": color, "width": 1.5},
+                },
+                text=told,
+                hovertemplate="%{text}<extra></extra>",
+                name=name,
+                legendgroup=term,
+                showlegend=column == 0,
+                row=column + 1,
+                col=1,
+            )
+        figure.add_hline(y=0, line={"color": FAINT, "width": 1}, row=column + 1, col=1)  # pyright: ignore
+        heading(figure, f"<b>{label(factorial.metric)}</b>, position {label(pos)}", column + 1)
+        figure.update_yaxes(title={"text": label(factorial.unit)}, row=column + 1, col=1)
+    style(figure, 120 + 300 * n).update_layout(margin={"t": 84})
+    figure.update_layout(legend={"y": 1, "yref": "container", "yanchor": "top"})
+    figure.update_xaxes(dtick=1 if len(x) <= 24 else None)
+    figure.update_xaxes(title={"text": "boundary: layers below it are upstream"}, row=n)
+    return figure

@@ -1,0 +1,270 @@
+"""Which activations carry the difference: the result of a patching sweep."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from elicit.patching.errors import PatchError
+from elicit.results import Result
+from elicit.sites import RESIDUAL_KINDS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peak:
+    """The cell at which most of an effect comes in."""
+
+    metric: str
+    """Metric that was read."""
+    kind: str
+    """Kind of site."""
+    site: str
+    """Site of the cell."""
+    pos: str
+    """Position of the cell."""
+    layer: int
+    """Layer that the step belongs to; -1: the embedding."""
+    head: int
+    """Head of the site; -1 where it has none."""
+    value: float
+    """Effect of patching the cell, in the metric's unit."""
+    low: float
+    """Lower end of the effect, jointly over cells."""
+    high: float
+    """Upper end of the effect, jointly over cells."""
+    step: float
+    """What the layer or component adds to it; see `PatchGrid.step`."""
+    step_low: float
+    """Lower end of the step, jointly over cells."""
+    step_high: float
+    """Upper end of the step, jointly over cells."""
+
+    @property
+    def clear(self) -> bool:
+        """Whether the step's joint interval lies on one side of 0."""
+        return self.step_low > 0 or self.step_high < 0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PatchGrid(Result):
+    """Effect of patching one site at a time from donor into host."""
+
+    metric: tuple[str, ...]
+    """`logit_diff` (answer minus wrong), `log_prob` of the whole answer, its `probability`, or
+    `kl`, that of KL(donor‖patched run)."""
+    unit: tuple[str, ...]
+    """Unit of each metric."""
+    question: str
+    """`within` one model, from another prompt, or `across` two models on the same prompt."""
+    direction: str
+    """What is patched into what, in words."""
+    host: str
+    """Run that is patched."""
+    donor: str
+    """Run that the activations come from."""
+    site: tuple[str, ...]
+    """Name of each site."""
+    kind: tuple[str, ...]
+    """Kind of each site."""
+    layer: Int[Tensor, " site"]
+    """Layer of each site."""
+    head: Int[Tensor, " site"]
+    """Head of each site; -1 for all of them, or where there are none."""
+    pos: tuple[str, ...]
+    """Label of each position; `all` is every position at once."""
+    width: Int[Tensor, " width"]
+    """Layers patched together from the site's own on. Wide windows inflate peaks: read 1 first."""
+    n_problems: int
+    """Problems, the unit of every interval."""
+    level: float
+    """Nominal coverage of the intervals."""
+    host_score: Float[Tensor, " metric"]
+    """Mean of the unpatched host."""
+    host_score_low: Float[Tensor, " metric"]
+    """Lower end."""
+    host_score_high: Float[Tensor, " metric"]
+    """Upper end."""
+    donor_score: Float[Tensor, " metric"]
+    """Mean of the donor."""
+    donor_score_low: Float[Tensor, " metric"]
+    """Lower end."""
+    donor_score_high: Float[Tensor, " metric"]
+    """Upper end."""
+    gap: Float[Tensor, " metric"]
+    """Donor minus host, paired by problem."""
+    gap_low: Float[Tensor, " metric"]
+    """Lower end."""
+    gap_high: Float[Tensor, " metric"]
+    """Upper end."""
+    gap_clear: Bool[Tensor, " metric"]
+    """Whether the gap's interval leaves 0 out; where it does not, there is no share of it."""
+    score: Float[Tensor, "width metric site pos"]
+    """Mean of the patched host."""
+    effect: Float[Tensor, "width metric site pos"]
+    """Patched minus unpatched host, in the metric's unit."""
+    effect_low: Float[Tensor, "width metric site pos"]
+    """Lower end, jointly over the cells of a metric and width."""
+    effect_high: Float[Tensor, "width metric site pos"]
+    """Upper end, jointly over the cells of a metric and width."""
+    share: Float[Tensor, "width metric site pos"]
+    """Effect as a share of the gap: 0 none, 1 all, never clipped. NaN: the gap is not clear."""
+    share_low: Float[Tensor, "width metric site pos"]
+    """Lower end (Fieller), for this cell alone."""
+    share_high: Float[Tensor, "width metric site pos"]
+    """Upper end (Fieller), for this cell alone."""
+    p: Float[Tensor, "width metric site pos"]
+    """Two-sided p-value of the effect, adjusted over the cells of a metric and width (max-T)."""
+    step: Float[Tensor, "metric site pos"]
+    """What comes in here, width 1: of a component its effect, of the residual stream its effect
+    minus that of the stream one layer earlier at the same position. NaN: nothing earlier was
+    patched."""
+    step_low: Float[Tensor, "metric site pos"]
+    """Lower end, jointly over the cells of a metric."""
+    step_high: Float[Tensor, "metric site pos"]
+    """Upper end, jointly over the cells of a metric."""
+    step_layer: Int[Tensor, " site"]
+    """Layer that wrote a site's step: the one before `resid_pre`, else its own; -1: the
+    embedding. Where layers between were left out, the last of them."""
+    other_prompt: Float[Tensor, "metric site pos"]
+    """Control, width 1: effect of the donor's activation from another problem. NaN: not run."""
+    other_prompt_low: Float[Tensor, "metric site pos"]
+    """Lower end, jointly over the cells of a metric."""
+    other_prompt_high: Float[Tensor, "metric site pos"]
+    """Upper end, jointly over the cells of a metric."""
+    noise: Float[Tensor, "metric site pos"]
+    """Control, width 1: effect of noise with the norm of the difference patched. NaN: not run."""
+    noise_low: Float[Tensor, "metric site pos"]
+    """Lower end, jointly over the cells of a metric."""
+    noise_high: Float[Tensor, "metric site pos"]
+    """Upper end, jointly over the cells of a metric."""
+    above_control: Bool[Tensor, "metric site pos"]
+    """Whether the effect, width 1, goes beyond every control that was run, in its own direction
+    and by a joint interval clear of 0. Never where no control was run."""
+
+    def peaks(self, metric: str | None = None) -> dict[str, Peak]:
+        """Of each kind of site, the cell where most of the effect comes in, width 1.
+
+        In the residual stream, which holds all that was written before, that is the largest step
+        from one layer to the next towards the donor; among components it is the largest effect of
+        either sign. A kind is left out where all steps are 0 or none is known.
+
+        Args:
+            metric: Name of a metric; None takes the first.
+
+        Raises:
+            PatchError: The metric was not read.
+        """
+        row = self.metric_row(metric)
+        # Without a gap there is no direction towards the donor.
+        sign = float(torch.sign(self.gap[row])) if self.gap_clear[row] else 0.0
+        found: dict[str, Peak] = {}
+        for kind in dict.fromkeys(self.kind):
+            own = torch.tensor([one == kind for one in self.kind])
+            toward = sign and kind in RESIDUAL_KINDS
+            steps = self.step[row] * sign if toward else self.step[row].abs()
+            steps = torch.where(own[:, None], steps, torch.nan).nan_to_num(nan=-torch.inf)
+            site, pos = divmod(int(steps.argmax()), len(self.pos))
+            if steps[site, pos] > 0:
+                found[kind] = self._peak(row, site, pos)
+        return found
+
+    def peak(self, metric: str | None = None) -> Peak | None:
+        """The cell where most of the effect comes in, of all kinds of site; None if it is nowhere.
+
+        Args:
+            metric: Name of a metric; None takes the first.
+
+        Raises:
+            PatchError: The metric was not read.
+        """
+        return max(self.peaks(metric).values(), key=lambda peak: abs(peak.step), default=None)
+
+    @property
+    def peak_layer(self) -> int | None:
+        """Layer at which most of the effect on the first metric comes in; -1: the embedding."""
+        peak = self.peak()
+        return None if peak is None else peak.layer
+
+    def metric_row(self, metric: str | None = None) -> int:
+        """Place of a metric among those read.
+
+        Args:
+            metric: Its name; None takes the first.
+
+        Raises:
+            PatchError: It was not read.
+        """
+        if metric is None:
+            return 0
+        if metric not in self.metric:
+            raise PatchError(
+                f"{metric!r} was not read in this sweep, which has {', '.join(self.metric)}, so "
+                "there are no values of it. Pass one of these, or run the sweep with it."
+            )
+        return self.metric.index(metric)
+
+    def summary(self) -> dict[str, object]:
+        """Axes, values, intervals and peaks as JSON has them; what is not known is null."""
+        axes = {name: list(getattr(self, name)) for name in ("metric", "unit", "site", "kind")}
+        told = ("question", "direction", "host", "donor", "n_problems", "level")
+        arrays = {
+            name: plain_lists(getattr(self, name))
+            for name in self.axes()
+            if name not in ("layer", "head", "width", "step_layer")
+        }
+        peaks = {metric: self.peaks(metric) for metric in self.metric}
+        return {
+            **{name: getattr(self, name) for name in told},
+            "axes": {
+                **axes,
+                "layer": self.layer.tolist(),
+                "head": self.head.tolist(),
+                "step_layer": self.step_layer.tolist(),
+                "pos": list(self.pos),
+                "width": self.width.tolist(),
+            },
+            "values": arrays,
+            "value_axes": {name: list(self.axes()[name]) for name in arrays},
+            "peak_layer": self.peak_layer,
+            "peaks": {
+                metric: {kind: {**vars(p), "clear": p.clear} for kind, p in found.items()}
+                for metric, found in peaks.items()
+            },
+        }
+
+    def figure(self) -> Any:
+        """Heat maps of layers × positions, and layers × heads, with their controls (plotly)."""
+        from elicit.patching.figures import grid_figure
+
+        return grid_figure(self)
+
+    def _peak(self, row: int, site: int, pos: int) -> Peak:
+        cell = (row, site, pos)
+        return Peak(
+            metric=self.metric[row],
+            kind=self.kind[site],
+            site=self.site[site],
+            pos=self.pos[pos],
+            layer=int(self.step_layer[site]),
+            head=int(self.head[site]),
+            value=self.effect[0][cell].item(),
+            low=self.effect_low[0][cell].item(),
+            high=self.effect_high[0][cell].item(),
+            step=self.step[cell].item(),
+            step_low=self.step_low[cell].item(),
+            step_high=self.step_high[cell].item(),
+        )
+
+
+def plain_lists(values: Tensor) -> Any:
+    """Nested lists in which NaN, which JSON does not have, is None.
+
+    Args:
+        values: Any numbers.
+    """
+    if values.ndim:
+        return [plain_lists(value) for value in values]
+    value = values.item()
+    return None if value != value else value

@@ -1,0 +1,171 @@
+"""What a sweep is to do, laid out in batches before any model runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from elicit.capture.lanes import Spent
+from elicit.pair import Encoded
+from elicit.patching.columns import Columns
+from elicit.patching.contrast import Contrast
+from elicit.patching.reading import read_columns
+from elicit.results import NoProgress, Progress
+from elicit.sites import Site
+
+Engine = Literal["lanes", "loop"]
+Control = Literal["other_prompt", "noise"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Plan:
+    """A sweep: what is patched, where, and what is read."""
+
+    host: nn.Module
+    """Bridge that is patched; its own layers run downstream."""
+    donor: nn.Module
+    """Bridge that the activations come from."""
+    contrast: Contrast
+    """Problems."""
+    host_rows: tuple[tuple[int, ...], ...]
+    """Prompt that the host reads, by problem."""
+    donor_rows: tuple[tuple[int, ...], ...]
+    """Prompt that the donor reads, of the same length."""
+    sites: tuple[Site, ...]
+    """Rows of the grid."""
+    columns: Columns
+    """Columns of the grid."""
+    metric: tuple[str, ...]
+    """What is read."""
+    d_vocab: int
+    """Ids below this count."""
+    width: tuple[int, ...] = (1,)
+    """Layers patched together, from the site's own on."""
+    control: tuple[Control, ...] = ("other_prompt", "noise")
+    """Controls that are swept too, at width 1."""
+    seed: int = 0
+    """Of the controls."""
+    max_tokens: int = 8192
+    """Most tokens in the air at once."""
+    engine: Engine = "lanes"
+    """`loop` runs one whole forward a cell: the slow truth."""
+    progress: Progress = field(default_factory=NoProgress)
+    """Told of every lane."""
+    spent: Spent = field(default_factory=Spent)
+    """Counts the work of the lanes."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Batch:
+    """Problems whose prompts have one length and whose answers have one length."""
+
+    problem: tuple[int, ...]
+    host: Encoded
+    donor: Encoded
+    answer: Int[Tensor, "row read"]
+    wrong: Int[Tensor, " row"] | None
+    span: Int[Tensor, "row pos two"]
+    reads: Int[Tensor, "row read"]
+    other: Int[Tensor, " row"] | None
+    """Row whose donor stands in for each row's own in the control; None where there is no other."""
+
+
+def n_lanes(plan: Plan) -> int:
+    """Patched forwards in a sweep, controls included: what its progress counts.
+
+    Args:
+        plan: What to do.
+    """
+    each = len(plan.sites) * len(plan.columns.label)
+    return each * len(plan.host_rows) * (len(plan.width) + len(controls_of(plan, batches_of(plan))))
+
+
+def controls_of(plan: Plan, batches: Sequence[Batch]) -> tuple[Control, ...]:
+    """Controls that can be run: another prompt must have the same length.
+
+    Args:
+        plan: What to do.
+        batches: Its batches.
+    """
+    alone = any(batch.other is None for batch in batches)
+    return tuple(name for name in plan.control if name == "noise" or not alone)
+
+
+def batches_of(plan: Plan) -> list[Batch]:
+    """Problems of equal lengths together, within the budget of tokens.
+
+    Args:
+        plan: What to do.
+    """
+    alike: dict[tuple[int, int], list[int]] = {}
+    for place, (row, answer) in enumerate(zip(plan.host_rows, plan.contrast.answer, strict=True)):
+        alike.setdefault((len(row), len(answer)), []).append(place)
+    found = []
+    for (n_prompt, n_answer), places in sorted(alike.items()):
+        room = max(2, plan.max_tokens // (n_prompt + n_answer - 1))
+        # No batch of one where there is company: the control needs another prompt.
+        n_batches = -(-len(places) // room)
+        for part in np.array_split(np.array(places), n_batches):
+            found.append(_batch(plan, [int(p) for p in part], n_prompt, n_answer))
+    return found
+
+
+def _batch(plan: Plan, places: list[int], n_prompt: int, n_answer: int) -> Batch:
+    contrast = plan.contrast
+    device = next(plan.host.parameters()).device
+
+    def encoded(rows: tuple[tuple[int, ...], ...]) -> Encoded:
+        ids = torch.tensor([[*rows[p], *contrast.answer[p][:-1]] for p in places], device=device)
+        pos = torch.arange(ids.shape[1], device=device).expand_as(ids).contiguous()
+        return Encoded(ids, torch.ones_like(ids), pos)
+
+    wrong = None
+    if contrast.wrong is not None:
+        wrong = torch.tensor([contrast.wrong[p][0] for p in places], device=device)
+    return Batch(
+        problem=tuple(places),
+        host=encoded(plan.host_rows),
+        donor=encoded(plan.donor_rows),
+        answer=torch.tensor([contrast.answer[p] for p in places], device=device),
+        wrong=wrong,
+        span=plan.columns.span[places].to(device),
+        reads=read_columns(n_prompt, n_answer, len(places), device),
+        other=_other_rows([plan.donor_rows[p] for p in places], device),
+    )
+
+
+def _other_rows(
+    rows: Sequence[tuple[int, ...]], device: torch.device
+) -> Int[Tensor, " row"] | None:
+    """For each row the next one with another prompt; None if some row has none."""
+    n = len(rows)
+    found = []
+    for place in range(n):
+        others = [
+            (place + step) % n for step in range(1, n) if rows[(place + step) % n] != rows[place]
+        ]
+        if not others:
+            return None
+        found.append(others[0])
+    return torch.tensor(found, device=device)
+
+
+def groups_of(plan: Plan) -> tuple[tuple[Site, ...], ...]:
+    """Sites patched together: every site at width 1, then at each wider one.
+
+    Args:
+        plan: What to do.
+    """
+    n_layers = len(plan.host.blocks)  # pyright: ignore[reportArgumentType]
+    return tuple(
+        tuple(
+            Site(site.kind, layer, site.head)
+            for layer in range(site.layer, min(site.layer + width, n_layers))
+        )
+        for width in plan.width
+        for site in plan.sites
+    )

@@ -1,0 +1,250 @@
+"""Patch one cell at a time from a donor into a host, over a grid of sites and positions."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from elicit.capture.anatomy import Anatomy, UnknownArchitectureError, anatomy_of
+from elicit.capture.lanes import Lanes, changed, fly, kept_sites
+from elicit.capture.shared import SharedTrunk, run_trunk
+from elicit.patching.errors import PatchError
+from elicit.patching.loop import PlainRun, loop_sweep, plain_run
+from elicit.patching.plan import Batch, Control, Plan, batches_of, controls_of, groups_of
+from elicit.patching.reading import Reader, end_log_probs
+from elicit.patching.values import SweepValues
+from elicit.results import Cells, NoCells
+from elicit.sites import Site
+
+
+class SlowSweepWarning(UserWarning):
+    """A sweep of one whole forward a cell: the engine cannot take the model apart."""
+
+
+def sweep(plan: Plan, cells: Cells | None = None) -> SweepValues:
+    """Every metric of every problem, unpatched and with each cell patched.
+
+    Args:
+        plan: What to do.
+        cells: Where finished pieces are kept.
+
+    Raises:
+        PatchError: Host and donor are the same run, or a donor is not finite.
+    """
+    cells = cells or NoCells()
+    batches = batches_of(plan)
+    anatomies = _anatomies(plan)
+    if anatomies is None:
+        plan.progress.advance(0, "one whole forward a cell")
+    controls = controls_of(plan, batches)
+    names = ["host", "donor", "patched", *controls]
+    found: dict[str, list[Tensor]] = {name: [] for name in names}
+    n_cells = len(plan.sites) * len(plan.columns.label) * (len(plan.width) + len(controls))
+    for number, batch in enumerate(batches):
+        ran: list[bool] = []
+
+        def compute(batch: Batch = batch, ran: list[bool] = ran) -> dict[str, Tensor]:
+            ran.append(True)
+            return _run(plan, batch, anatomies, controls)
+
+        piece = cells.cell(f"batch{number}", compute)
+        if not ran:
+            plan.progress.advance(n_cells * len(batch.problem))
+        for name in names:
+            found[name].append(piece[name])
+    order = torch.argsort(torch.tensor([p for batch in batches for p in batch.problem]))
+    whole = {name: torch.cat(parts, dim=-1)[..., order] for name, parts in found.items()}
+    return SweepValues(
+        sites=plan.sites,
+        pos=plan.columns.label,
+        metric=plan.metric,
+        width=plan.width,
+        **{name: whole.get(name) for name in ("host", "donor", "patched", "other_prompt", "noise")},  # pyright: ignore[reportArgumentType]
+    )
+
+
+def _anatomies(plan: Plan) -> tuple[Anatomy, Anatomy] | None:
+    """Both models taken apart; None where cells must be run one by one."""
+    if plan.engine == "loop":
+        return None
+    try:
+        return anatomy_of(plan.host), anatomy_of(plan.donor)
+    except UnknownArchitectureError as error:
+        warnings.warn(str(error), SlowSweepWarning, stacklevel=4)
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class _Ends:
+    """Both unpatched runs of a batch, and what reads them."""
+
+    reader: Reader
+    host: Float[Tensor, "metric row"]
+    donor: Float[Tensor, "metric row"]
+
+
+def _run(
+    plan: Plan,
+    batch: Batch,
+    anatomies: tuple[Anatomy, Anatomy] | None,
+    controls: Sequence[Control],
+) -> dict[str, Tensor]:
+    """All cells of one batch."""
+    groups = groups_of(plan)
+    with torch.no_grad():
+        if anatomies is None:
+            return _run_loop(plan, batch, groups, controls)
+        host, donor = anatomies
+        wanted = {site for sites in groups for site in sites}
+        giver = run_trunk(donor, batch.donor, keep=wanted)
+        sources = {site.whole: giver.value(site.whole) for site in wanted}
+        _check_finite(sources, batch, plan)
+        trunk = run_trunk(host, batch.host, keep=kept_sites(groups))
+        ends = _ends(plan, batch, trunk, giver)
+        rows = torch.arange(len(batch.problem), device=batch.host.ids.device)
+        out = {"host": ends.host.cpu(), "donor": ends.donor.cpu()}
+        out["patched"] = _fly(plan, batch, trunk, sources, groups, rows, ends)
+        singles = groups[: len(plan.sites)]
+        if "other_prompt" in controls:
+            assert batch.other is not None
+            out["other_prompt"] = _fly(plan, batch, trunk, sources, singles, batch.other, ends)[0]
+        if "noise" in controls:
+            noise = _noise(plan, batch, trunk, sources)
+            out["noise"] = _fly(plan, batch, trunk, noise, singles, rows, ends)[0]
+        return out
+
+
+def _ends(plan: Plan, batch: Batch, host: SharedTrunk, donor: SharedTrunk) -> _Ends:
+    """Metrics of both runs as they are."""
+    rows = torch.arange(host.n_rows, device=batch.reads.device)
+    log_probs = None
+    if "kl" in plan.metric:
+        end = donor.resid[-1][rows, batch.reads[:, 0]]
+        log_probs = end_log_probs(donor.anatomy, end, plan.d_vocab)
+    found = []
+    for trunk in (host, donor):
+        reader = _reader(plan, batch, trunk.anatomy, log_probs)
+        found.append((reader, reader.from_resid(trunk.resid[-1][rows[:, None], batch.reads], rows)))
+    return _Ends(reader=found[0][0], host=found[0][1], donor=found[1][1])
+
+
+def _reader(plan: Plan, batch: Batch, anatomy: Anatomy | None, donor: Tensor | None) -> Reader:
+    return Reader(
+        anatomy=anatomy,
+        metric=plan.metric,
+        answer=batch.answer,
+        wrong=batch.wrong,
+        d_vocab=plan.d_vocab,
+        donor=donor,
+    )
+
+
+def _fly(
+    plan: Plan,
+    batch: Batch,
+    trunk: SharedTrunk,
+    sources: Mapping[Site, Tensor],
+    groups: tuple[tuple[Site, ...], ...],
+    source_row: Int[Tensor, " row"],
+    ends: _Ends,
+) -> Float[Tensor, "width metric site pos row"]:
+    """Metrics of every cell; a cell that cannot change anything has its host's own bits."""
+    n_rows, n_pos = batch.span.shape[:2]
+    group = torch.arange(len(groups), device=batch.span.device)
+    # group × pos × row, flattened: the order of the grid.
+    row = torch.arange(n_rows, device=group.device).repeat(len(groups) * n_pos)
+    low, high = batch.span.transpose(0, 1).reshape(-1, 2).repeat(len(groups), 1).unbind(1)
+    lanes = Lanes(
+        row=row,
+        low=low,
+        high=high,
+        group=group.repeat_interleave(n_pos * n_rows),
+        groups=groups,
+        source_row=source_row[row],
+    )
+    values = ends.host[:, row].clone()
+    alive = changed(trunk, lanes, sources, batch.reads).nonzero()[:, 0]
+    plan.progress.advance(len(lanes) - len(alive))
+    flying = lanes.pick(alive)
+    for landed in fly(
+        trunk, flying, sources, batch.reads, max_tokens=plan.max_tokens, spent=plan.spent
+    ):
+        which = alive[landed.lane]
+        values[:, which] = ends.reader.from_resid(landed.resid, row[which])
+        plan.progress.advance(len(which))
+    shaped = values.reshape(len(plan.metric), -1, len(plan.sites), n_pos, n_rows)
+    return shaped.transpose(0, 1).cpu()
+
+
+def _noise(
+    plan: Plan, batch: Batch, trunk: SharedTrunk | PlainRun, sources: Mapping[Site, Tensor]
+) -> dict[Site, Tensor]:
+    """The host's own values plus noise as long as the donor's difference is there.
+
+    Of each problem's own stream, so that no batch or order of sites changes it.
+    """
+    found = {}
+    for site, theirs in sources.items():
+        own = trunk.value(site)
+        draws = []
+        for place, n in zip(batch.problem, (own[0].numel(),) * len(own), strict=True):
+            name = [plan.seed, place, site.layer, sum(map(ord, site.kind))]
+            rng = np.random.default_rng(name)
+            draws.append(torch.from_numpy(rng.standard_normal(n, dtype=np.float32)))
+        noise = torch.stack(draws).reshape(own.shape).to(own)
+        length = (theirs - own).norm(dim=-1, keepdim=True)
+        found[site] = own + noise * (length / noise.norm(dim=-1, keepdim=True))
+    return found
+
+
+def _check_finite(sources: Mapping[Site, Tensor], batch: Batch, plan: Plan) -> None:
+    for site, value in sources.items():
+        bad = ~value.isfinite().flatten(1).all(dim=1)
+        if bool(bad.any()):
+            place = batch.problem[int(bad.nonzero()[0])]
+            raise PatchError(
+                f"the donor's {site} is NaN or infinite on problem "
+                f"{plan.contrast.id[place]!r}, so every effect would be too. Load the donor in "
+                "float32, or leave the problem out."
+            )
+
+
+def _run_loop(
+    plan: Plan,
+    batch: Batch,
+    groups: tuple[tuple[Site, ...], ...],
+    controls: Sequence[Control],
+) -> dict[str, Tensor]:
+    """The same by one whole forward a cell."""
+    wanted = sorted({site.whole for sites in groups for site in sites})
+    giver = plain_run(plan.donor, batch.donor, wanted, batch.reads)
+    own = plain_run(plan.host, batch.host, wanted, batch.reads)
+    _check_finite(giver.at, batch, plan)
+    log_probs = None
+    if "kl" in plan.metric:
+        log_probs = torch.log_softmax(giver.logits[:, 0, : plan.d_vocab].float(), dim=-1)
+    reader = _reader(plan, batch, None, log_probs)
+    rows = torch.arange(len(batch.problem), device=batch.host.ids.device)
+    host = reader.from_logits(own.logits, rows)
+    out = {"host": host.cpu(), "donor": reader.from_logits(giver.logits, rows).cpu()}
+
+    def run(sources: Mapping[Site, Tensor], some: tuple[tuple[Site, ...], ...]) -> Tensor:
+        values = loop_sweep(
+            plan.host, batch.host, sources, some, batch.span, batch.reads, reader, plan.progress
+        )
+        shaped = values.reshape(len(plan.metric), -1, len(plan.sites), *values.shape[2:])
+        return shaped.transpose(0, 1).cpu()
+
+    out["patched"] = run(giver.at, groups)
+    singles = groups[: len(plan.sites)]
+    if "other_prompt" in controls:
+        assert batch.other is not None
+        other = {site: value[batch.other] for site, value in giver.at.items()}
+        out["other_prompt"] = run(other, singles)[0]
+    if "noise" in controls:
+        out["noise"] = run(_noise(plan, batch, own, giver.at), singles)[0]
+    return out

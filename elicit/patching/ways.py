@@ -1,0 +1,320 @@
+"""Patch within one model, or across the two."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import nn
+
+from elicit.edits import shape_of
+from elicit.pair import ModelPair
+from elicit.patching.columns import Positions, resolve
+from elicit.patching.conclusion import conclude_grid
+from elicit.patching.contrast import Contrast, single_token
+from elicit.patching.errors import PatchError
+from elicit.patching.grid import PatchGrid
+from elicit.patching.plan import Control, Engine, Plan, n_lanes
+from elicit.patching.reading import check_readable
+from elicit.patching.sweep import sweep
+from elicit.patching.values import SweepValues, check_metrics
+from elicit.results import Cells, NoProgress, Progress
+from elicit.sites import Site, expand
+
+Within = Literal["denoise", "noise"]
+Across = Literal["post_to_base", "base_to_post"]
+Side = Literal["base", "post"]
+_CONTROLS: tuple[Control, ...] = ("other_prompt", "noise")
+
+
+def within(
+    pair: ModelPair,
+    contrast: Contrast,
+    *,
+    model: Side = "base",
+    direction: Within = "denoise",
+    sites: Sequence[Site | str] = ("resid_pre",),
+    positions: Positions = "each",
+    metrics: Sequence[str] = ("logit_diff",),
+    widths: Sequence[int] = (1,),
+    controls: Sequence[Control] = _CONTROLS,
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    seed: int = 0,
+    max_tokens: int = 8192,
+    engine: Engine = "lanes",
+    cells: Cells | None = None,
+    progress: Progress | None = None,
+) -> PatchGrid:
+    """Which activations of one model carry the difference between clean and corrupted prompts.
+
+    Args:
+        pair: The two models.
+        contrast: Clean and corrupted prompts of equal token length.
+        model: Which of the two is patched.
+        direction: `denoise` puts clean activations into the corrupted run (are they enough?),
+            `noise` corrupted ones into the clean run (are they needed?).
+        sites: Rows of the grid: sites, or names such as `resid_pre` (every layer), `z.heads` (every
+            head of every layer), `z.3.1`.
+        positions: Columns of the grid, within the prompt.
+        metrics: Of `logit_diff`, `log_prob` (whole answer), `probability` and `kl` (to the donor).
+        widths: Layers patched together from each site's own on; 1 always stands beside them.
+        controls: Of `other_prompt` (a donor from another prompt of the same length) and `noise`
+            (as long as the donor's difference).
+        level: Joint coverage of the intervals over the grid, in (0, 1).
+        n_resamples: Bootstrap resamples of problems and sign flips, at least 100.
+        seed: Of resampling and of the controls.
+        max_tokens: Most tokens in the air at once; bounds memory, whatever the number of cells.
+        engine: `lanes`, or `loop` for one whole forward a cell.
+        cells: Where finished pieces are kept.
+        progress: Told of every cell and problem.
+
+    Raises:
+        PatchError: The contrast does not fit the question; see also `Contrast`.
+        SiteError: The model does not have a site.
+    """
+    if contrast.corrupted is None:
+        raise PatchError(
+            "the contrast has no corrupted prompts, so clean and corrupted runs would be the same. "
+            "Give corrupted prompts, or compare two models on the same prompts with across."
+        )
+    if direction not in ("denoise", "noise"):
+        raise PatchError(
+            f"direction is {direction!r}, and a sweep within a model either denoises or noises. "
+            "Pass 'denoise' or 'noise'."
+        )
+    bridge = _side(pair, model)
+    clean = direction == "denoise"
+    plan = _plan(
+        pair,
+        contrast,
+        host=bridge,
+        donor=bridge,
+        host_rows=contrast.corrupted if clean else contrast.clean,
+        donor_rows=contrast.clean if clean else contrast.corrupted,
+        sites=sites,
+        positions=positions,
+        metrics=metrics,
+        widths=widths,
+        controls=controls,
+        seed=seed,
+        max_tokens=max_tokens,
+        engine=engine,
+        progress=progress,
+    )
+    values = _swept(plan, cells)
+    names = (f"{model}, corrupted prompt", f"{model}, clean prompt")
+    return conclude_grid(
+        values,
+        contrast=contrast,
+        direction=direction,
+        host_name=names[0] if clean else names[1],
+        donor_name=names[1] if clean else names[0],
+        question="within",
+        level=level,
+        n_resamples=n_resamples,
+        seed=seed,
+        provenance=_provenance(pair, plan, "within", direction, level, n_resamples, model),
+    )
+
+
+def across(
+    pair: ModelPair,
+    contrast: Contrast,
+    *,
+    direction: Across = "post_to_base",
+    sites: Sequence[Site | str] = ("resid_post",),
+    positions: Positions = "each",
+    metrics: Sequence[str] = ("logit_diff",),
+    widths: Sequence[int] = (1,),
+    controls: Sequence[Control] = _CONTROLS,
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    seed: int = 0,
+    max_tokens: int = 8192,
+    engine: Engine = "lanes",
+    cells: Cells | None = None,
+    progress: Progress | None = None,
+) -> PatchGrid:
+    """Which of one model's activations carry its behaviour into the other model.
+
+    Both read the same (clean) prompts. The host's own weights run on downstream of the patch.
+
+    Args:
+        pair: The two models; their weights must differ.
+        contrast: Prompts and answers; corrupted prompts, if any, are not read.
+        direction: `post_to_base` patches base with activations of post, `base_to_post` the reverse.
+        sites: Rows of the grid, see `within`.
+        positions: Columns of the grid, within the prompt.
+        metrics: See `within`.
+        widths: Layers patched together from each site's own on; 1 always stands beside them.
+        controls: See `within`; the other prompt's activations are the donor model's.
+        level: Joint coverage of the intervals over the grid, in (0, 1).
+        n_resamples: Bootstrap resamples of problems and sign flips, at least 100.
+        seed: Of resampling and of the controls.
+        max_tokens: Most tokens in the air at once.
+        engine: `lanes`, or `loop` for one whole forward a cell.
+        cells: Where finished pieces are kept.
+        progress: Told of every cell and problem.
+
+    Raises:
+        PatchError: The two models are the same, or the contrast does not fit the question.
+        SiteError: The models do not have a site.
+
+    Source: cross-model activation patching of Prakash et al. 2024 (arXiv:2402.14811), with every
+        site, both directions and the host's downstream weights.
+    """
+    if direction not in ("post_to_base", "base_to_post"):
+        raise PatchError(
+            f"direction is {direction!r}, and a sweep across the pair goes one of two ways. Pass "
+            "'post_to_base' or 'base_to_post'."
+        )
+    if pair.identical:
+        raise PatchError(
+            f"{pair.base_name} and {pair.post_name} have the same weights, so every effect would "
+            "be exactly 0 and look like a finding. Pass a model and its post-trained sibling."
+        )
+    forward = direction == "post_to_base"
+    plan = _plan(
+        pair,
+        contrast,
+        host=pair.base if forward else pair.post,
+        donor=pair.post if forward else pair.base,
+        host_rows=contrast.clean,
+        donor_rows=contrast.clean,
+        sites=sites,
+        positions=positions,
+        metrics=metrics,
+        widths=widths,
+        controls=controls,
+        seed=seed,
+        max_tokens=max_tokens,
+        engine=engine,
+        progress=progress,
+    )
+    values = _swept(plan, cells)
+    return conclude_grid(
+        values,
+        contrast=contrast,
+        direction=direction,
+        host_name="base" if forward else "post",
+        donor_name="post" if forward else "base",
+        question="across",
+        level=level,
+        n_resamples=n_resamples,
+        seed=seed,
+        provenance=_provenance(pair, plan, "across", direction, level, n_resamples, None),
+    )
+
+
+def _side(pair: ModelPair, model: str) -> nn.Module:
+    if model not in ("base", "post"):
+        raise PatchError(f"model is {model!r}, and a pair has base and post. Pass one of the two.")
+    return pair.base if model == "base" else pair.post
+
+
+def _plan(
+    pair: ModelPair,
+    contrast: Contrast,
+    *,
+    host: nn.Module,
+    donor: nn.Module,
+    host_rows: tuple[tuple[int, ...], ...],
+    donor_rows: tuple[tuple[int, ...], ...],
+    sites: Sequence[Site | str],
+    positions: Positions,
+    metrics: Sequence[str],
+    widths: Sequence[int],
+    controls: Sequence[Control],
+    seed: int,
+    max_tokens: int,
+    engine: Engine,
+    progress: Progress | None,
+) -> Plan:
+    """A checked plan: whatever can be refused is refused here, before a model runs."""
+    check_metrics(metrics)
+    check_readable(metrics, has_wrong=contrast.wrong is not None)
+    for metric in metrics:
+        single_token(contrast, metric)
+    if len(contrast) < 2:
+        raise PatchError(
+            f"the contrast has {len(contrast)} problem, and an interval needs at least 2 (a useful "
+            "one 50 or more). Add problems."
+        )
+    shape = shape_of(host)
+    named = [expand(site, shape) if isinstance(site, str) else (site,) for site in sites]
+    found = tuple(dict.fromkeys(site for group in named for site in group))
+    shape.check(found)
+    if not found:
+        raise PatchError("no site is given, so the grid would be empty. Pass at least one.")
+    patterns = [str(site) for site in found if site.kind == "pattern"]
+    if patterns:
+        raise PatchError(
+            f"{patterns[0]} is asked for, and attention patterns have no position to sweep over. "
+            "Patch q, k or z, or edit a pattern with elicit.edits."
+        )
+    wide = tuple(dict.fromkeys((1, *widths)))
+    if min(wide) < 1 or max(wide) > shape.n_layers:
+        raise PatchError(
+            f"widths are {tuple(widths)}, and a window holds 1 to {shape.n_layers} layers of this "
+            "model. Pass widths in that range."
+        )
+    unknown = [name for name in controls if name not in _CONTROLS]
+    if unknown:
+        raise PatchError(
+            f"there is no control {unknown[0]!r}. Controls are {' and '.join(_CONTROLS)}."
+        )
+    if engine not in ("lanes", "loop"):
+        raise PatchError(f"there is no engine {engine!r}. Pass 'lanes' or 'loop'.")
+    if max_tokens < 1:
+        raise PatchError(f"max_tokens is {max_tokens}, and a run has at least 1. Pass more.")
+    return Plan(
+        host=host,
+        donor=donor,
+        contrast=contrast,
+        host_rows=host_rows,
+        donor_rows=donor_rows,
+        sites=found,
+        columns=resolve(positions, contrast),
+        metric=tuple(metrics),
+        d_vocab=pair.d_vocab,
+        width=wide,
+        control=tuple(controls),
+        seed=seed,
+        max_tokens=max_tokens,
+        engine=engine,
+        progress=progress or NoProgress(),
+    )
+
+
+def _swept(plan: Plan, cells: Cells | None) -> SweepValues:
+    plan.progress.start(n_lanes(plan), "patching")
+    values = sweep(plan, cells)
+    plan.progress.stop()
+    return values
+
+
+def _provenance(
+    pair: ModelPair,
+    plan: Plan,
+    question: str,
+    direction: str,
+    level: float,
+    n_resamples: int,
+    model: str | None,
+):
+    return pair.provenance(
+        plan.seed,
+        {
+            "question": question,
+            "model": model,
+            "direction": direction,
+            "sites": [str(site) for site in plan.sites],
+            "positions": list(plan.columns.label),
+            "metrics": list(plan.metric),
+            "widths": list(plan.width),
+            "controls": list(plan.control),
+            "engine": plan.engine,
+            "level": level,
+            "n_resamples": n_resamples,
+        },
+        task_digests={"contrast": plan.contrast.digest},
+    )
