@@ -159,7 +159,13 @@ class Run:
             return False
         if any(part.shape[2:] != tokens.shape[2:] for part in self._tokens):
             return False
-        return torch.equal(_joined(self._tokens).to(tokens.device), tokens[:, :n_seen])
+        seen, again = _joined(self._tokens).to(tokens.device), tokens[:, :n_seen]
+        if torch.equal(seen, again):
+            return True
+        # In a search with beams a row may go on from another row of the same prompt.
+        return torch.equal(seen[:, : self._n_first], again[:, : self._n_first]) and bool(
+            (seen[None] == again[:, None]).flatten(2).all(-1).any(1).all()
+        )
 
 
 def _joined(parts: list[Tensor]) -> Tensor:

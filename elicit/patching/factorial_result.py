@@ -24,6 +24,8 @@ TERMS = (
     "wrote:reader:head",
 )
 """Main effects of upstream, downstream and unembedding, then their interactions."""
+_ROUNDING = 1e-13
+"""Share of a problem's largest cell below which a contrast of cells is rounding in float64."""
 _FACTORS = {"wrote": 0, "reader": 1, "head": 2}
 
 
@@ -246,10 +248,13 @@ def _contrast(
 ) -> Float[Tensor, "boundary pos problem"]:
     """Effect of a term for each problem: differences along its factors, means along the others."""
     named = {_FACTORS[name] for name in term.split(":")}
+    scale = values.abs().amax(dim=(2, 3, 4))
     for factor in (2, 1, 0):
         base, post = values.select(2 + factor, 0), values.select(2 + factor, 1)
         values = post - base if factor in named else (post + base) / 2
-    return values
+    # Rounding of the sums has a sign, too, and the same one in every problem would look like an
+    # effect that is surely there.
+    return torch.where(values.abs() <= _ROUNDING * scale, 0.0, values)
 
 
 def _refuse(

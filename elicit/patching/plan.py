@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from elicit.capture.lanes import Spent
 from elicit.pair import Encoded
 from elicit.patching.columns import Columns
-from elicit.patching.contrast import Contrast
-from elicit.patching.reading import read_columns
+from elicit.patching.contrast import Contrast, single_token
+from elicit.patching.errors import PatchError
+from elicit.patching.reading import check_readable, read_columns
+from elicit.patching.values import check_metrics
 from elicit.results import NoProgress, Progress
 from elicit.sites import Site
 
@@ -72,6 +74,27 @@ class Batch:
     reads: Int[Tensor, "row read"]
     other: Int[Tensor, " row"] | None
     """Row whose donor stands in for each row's own in the control; None where there is no other."""
+
+
+def check_contrast(contrast: Contrast, metrics: Sequence[str]) -> None:
+    """Refuse metrics that a contrast cannot give, and contrasts too small for an interval.
+
+    Args:
+        contrast: Problems.
+        metrics: What is to be read.
+
+    Raises:
+        PatchError: Names the metric or the problem.
+    """
+    check_metrics(metrics)
+    check_readable(metrics, has_wrong=contrast.wrong is not None)
+    for metric in metrics:
+        single_token(contrast, metric)
+    if len(contrast) < 2:
+        raise PatchError(
+            f"the contrast has {len(contrast)} problem, and an interval needs at least 2 (a useful "
+            "one 50 or more). Add problems."
+        )
 
 
 def n_lanes(plan: Plan) -> int:

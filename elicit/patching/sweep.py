@@ -74,8 +74,17 @@ def _anatomies(plan: Plan) -> tuple[Anatomy, Anatomy] | None:
     try:
         return anatomy_of(plan.host), anatomy_of(plan.donor)
     except UnknownArchitectureError as error:
-        warnings.warn(str(error), SlowSweepWarning, stacklevel=4)
+        warn_slow(error)
         return None
+
+
+def warn_slow(error: UnknownArchitectureError) -> None:
+    """Say once that a sweep takes the slow way.
+
+    Args:
+        error: Why the engine cannot take the model apart.
+    """
+    warnings.warn(str(error), SlowSweepWarning, stacklevel=6)
 
 
 @dataclass(frozen=True, eq=False)

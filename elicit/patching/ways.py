@@ -9,13 +9,12 @@ from elicit.edits import shape_of
 from elicit.pair import ModelPair
 from elicit.patching.columns import Positions, resolve
 from elicit.patching.conclusion import conclude_grid
-from elicit.patching.contrast import Contrast, single_token
+from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
 from elicit.patching.grid import PatchGrid
-from elicit.patching.plan import Control, Engine, Plan, n_lanes
-from elicit.patching.reading import check_readable
+from elicit.patching.plan import Control, Engine, Plan, check_contrast, n_lanes
 from elicit.patching.sweep import sweep
-from elicit.patching.values import SweepValues, check_metrics
+from elicit.patching.values import SweepValues
 from elicit.results import Cells, NoProgress, Progress
 from elicit.sites import Site, expand
 
@@ -230,15 +229,7 @@ def _plan(
     progress: Progress | None,
 ) -> Plan:
     """A checked plan: whatever can be refused is refused here, before a model runs."""
-    check_metrics(metrics)
-    check_readable(metrics, has_wrong=contrast.wrong is not None)
-    for metric in metrics:
-        single_token(contrast, metric)
-    if len(contrast) < 2:
-        raise PatchError(
-            f"the contrast has {len(contrast)} problem, and an interval needs at least 2 (a useful "
-            "one 50 or more). Add problems."
-        )
+    check_contrast(contrast, metrics)
     shape = shape_of(host)
     named = [expand(site, shape) if isinstance(site, str) else (site,) for site in sites]
     found = tuple(dict.fromkeys(site for group in named for site in group))

@@ -157,11 +157,6 @@ def another_file(path, _others):
     path.write_text("not a tensor in sight")
 
 
-def a_folder(path, _others):
-    path.unlink()
-    path.mkdir()
-
-
 @pytest.mark.parametrize(
     "damage", [truncated, emptied, value_altered, header_altered, another_shard, another_file]
 )

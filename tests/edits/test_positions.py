@@ -25,8 +25,8 @@ from tests.edits.plain import ROWS, changed_plain, logits_of, padded, plain_mode
 
 N_NEW = 6
 LENGTHS = torch.tensor([len(row) for row in ROWS])
-MARKS = [[0, 2], [1], [0, 5], [3]]
-"""Tokens of each row that `marked` names."""
+MARKS = [[0, 2], [1], [0, 5], [3], [1], [0]]
+"""Tokens of each row that `marked` names, two rows more than `ROWS`."""
 
 
 def vector(seed=0):
@@ -176,9 +176,7 @@ def test_own_sampler_gives_each_row_its_own_edits_after_others_left_the_batch(pa
     rows = ROWS + [[30, 31], [33, 34, 35]]
     ids, mask = padded(rows)
     scale = torch.tensor([1.0, 0.2, -1.0, 2.0, 0.7, 1.5])
-    where = forms(mask)[form][0] if form != "marked" else marked(mask.bool())
-    if form == "at":
-        where = at(0, -2)
+    where = at(0, -2) if form == "at" else forms(mask)[form][0]
     options = {"max_new_tokens": 8, "pad_id": 0}
     edit = Steer(resid_post(0), vector(), where=where, scale=scale)
     with edited(model, [edit]):
@@ -186,8 +184,11 @@ def test_own_sampler_gives_each_row_its_own_edits_after_others_left_the_batch(pa
     with edited(model, [edit]):
         expected = generate(model, ids, mask, n_new=8)[0]
     assert torch.equal(free, expected)
-    # Tokens that end some rows early, so that the batch shrinks under the others.
-    stops = sorted({int(row[1]) for row in free[:4]})
+    # Sampled with a stream a row; tokens that end some rows early shrink the batch under others.
+    options |= {"temperature": 1.5, "seeds": list(range(len(rows)))}
+    with edited(model, [edit]):
+        free = continue_ids(model.original_model, ids, mask, stop_ids=[], **options)
+    stops = sorted({int(row[1]) for row in free[:3]})
     with edited(model, [edit]):
         inner = active(model.original_model)
         assert inner is not None and inner is active(model)

@@ -1,4 +1,4 @@
-"""What a sweep says follows from its values: by hand, against the statistics, and under no effect."""
+"""What a sweep says follows from its values: by hand, by the statistics, and where nothing is."""
 
 from dataclasses import fields, replace
 
@@ -86,13 +86,13 @@ def test_a_grid_in_blocks_has_the_intervals_of_the_whole_grid():
 
 
 def test_noise_is_called_an_effect_in_at_most_five_sweeps_of_a_hundred():
-    n_sweeps, found, outside = 300, 0, 0
+    n_sweeps, found, outside = 120, 0, 0
     for seed in range(n_sweeps):
         values = sweep(noise(3, 4, 14, seed=seed), [resid_pre(i) for i in range(3)])
         g = grid(values, n_resamples=200, seed=seed)
         found += bool((g.p < 0.05).any())
         outside += bool(((g.effect_low > 0) | (g.effect_high < 0)).any())
-    # Two standard errors of a rate of 5 % from 300 sweeps.
+    # 5 % and two standard errors of a rate from so few sweeps.
     most = n_sweeps * 0.05 + 2 * (n_sweeps * 0.05 * 0.95) ** 0.5
     assert found <= most
     assert outside <= most
@@ -130,7 +130,7 @@ def test_a_share_beyond_one_or_below_zero_is_not_clipped():
 
 
 def rising(rise: dict[int, float], n_boundaries: int, n: int = 16) -> torch.Tensor:
-    """Effects at boundaries that rise by so much at some of them, at the second of two positions."""
+    """Effects at boundaries that rise at some of them, at the second of two positions."""
     effects = 0.05 * noise(n_boundaries, 2, n, seed=8)
     for boundary, by in rise.items():
         effects[boundary:, 1] += by
@@ -281,7 +281,6 @@ def test_values_whose_axes_disagree_are_refused():
         ({"pos": ("all", "x")}, "patched has shape"),
         ({"metric": ("accuracy",)}, "'accuracy' is not known"),
         ({"width": (3,)}, "width 1 stands first"),
-        ({"host": values.host[:, :4], "donor": values.donor[:, :4]}, "patched has shape"),
         ({"noise": noise(1, 2, 1, 6).float()}, "float64"),
     ):
         given = {item.name: getattr(values, item.name) for item in fields(values)}

@@ -1,0 +1,350 @@
+"""The eight models of every boundary: upstream × downstream × unembedding, each base or post."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from elicit import metrics as m
+from elicit.capture.anatomy import Anatomy, UnknownArchitectureError, anatomy_of
+from elicit.capture.lanes import Lanes, changed, fly
+from elicit.capture.read import capture
+from elicit.capture.shared import SharedTrunk, run_trunk
+from elicit.capture.trunk import logits_at
+from elicit.edits import Patch, edited, shape_of, window
+from elicit.pair import ModelPair
+from elicit.patching.columns import Positions, resolve
+from elicit.patching.contrast import Contrast
+from elicit.patching.errors import PatchError
+from elicit.patching.factorial_result import Factorial, conclude_factorial
+from elicit.patching.plan import Batch, Engine, Plan, batches_of, check_contrast
+from elicit.patching.reading import Reader
+from elicit.patching.sweep import warn_slow
+from elicit.results import Cells, NoCells, NoProgress, Progress
+from elicit.sites import Site, resid_post, resid_pre
+
+FactorialMetric = Literal["logit_diff", "log_prob", "probability"]
+
+
+def factorial(
+    pair: ModelPair,
+    contrast: Contrast,
+    *,
+    metric: FactorialMetric = "logit_diff",
+    positions: Positions = "all",
+    boundaries: Sequence[int] | None = None,
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    seed: int = 0,
+    max_tokens: int = 8192,
+    engine: Engine = "lanes",
+    cells: Cells | None = None,
+    progress: Progress | None = None,
+) -> Factorial:
+    """Did post-training write a new signal, install a reader, or change the unembedding?
+
+    At each boundary the residual stream of one model goes on in the other: eight models in all,
+    with the unembedding of either. Streams that meet in the middle are off both models' manifolds;
+    how far is told beside the effects.
+
+    Args:
+        pair: The two models; their weights must differ.
+        contrast: Prompts and answers; corrupted prompts are not read.
+        metric: What is read at the end.
+        positions: Where the stream of the other model is put: at `all` positions (the model is then
+            one with the other's layers below the boundary), or at some only.
+        boundaries: Layers below each boundary, from 0 to n_layers; all of them if None.
+        level: Joint coverage of the intervals over the boundaries, in (0, 1).
+        n_resamples: Resamples of problems and sign flips, at least 100.
+        seed: Of the resampling.
+        max_tokens: Most tokens in the air at once.
+        engine: `lanes`, or `loop` for one whole forward a cell.
+        cells: Where finished pieces are kept.
+        progress: Told of every boundary, position and problem.
+
+    Raises:
+        PatchError: The two models are the same, or the contrast does not fit the question.
+    """
+    cells, progress = cells or NoCells(), progress or NoProgress()
+    plan, found = _plan(pair, contrast, metric, positions, boundaries, seed, max_tokens, engine)
+    anatomies = _anatomies(pair, engine)
+    batches = batches_of(plan)
+    n_each = 2 * len(found) * len(plan.columns.label)
+    progress.start(n_each * len(contrast), "factorial")
+    values, off = [], []
+    for number, batch in enumerate(batches):
+
+        def compute(batch: Batch = batch) -> dict[str, Tensor]:
+            with torch.no_grad():
+                return _cube(pair, plan, batch, found, anatomies)
+
+        piece = cells.cell(f"batch{number}", compute)
+        values.append(piece["values"])
+        off.append(piece["off_manifold"])
+        progress.advance(n_each * len(batch.problem))
+    progress.stop()
+    order = torch.argsort(torch.tensor([p for batch in batches for p in batch.problem]))
+    return conclude_factorial(
+        torch.cat(values, dim=-1)[..., order],
+        contrast=contrast,
+        metric=metric,
+        pos=plan.columns.label,
+        boundary=found,
+        off_manifold=torch.cat(off, dim=-1)[..., order],
+        level=level,
+        n_resamples=n_resamples,
+        seed=seed,
+        provenance=pair.provenance(
+            seed,
+            {
+                "question": "factorial",
+                "metric": metric,
+                "positions": list(plan.columns.label),
+                "boundaries": list(found),
+                "engine": engine,
+                "level": level,
+                "n_resamples": n_resamples,
+            },
+            task_digests={"contrast": contrast.digest},
+        ),
+    )
+
+
+def _plan(
+    pair: ModelPair,
+    contrast: Contrast,
+    metric: str,
+    positions: Positions,
+    boundaries: Sequence[int] | None,
+    seed: int,
+    max_tokens: int,
+    engine: Engine,
+) -> tuple[Plan, tuple[int, ...]]:
+    """A checked plan, and the boundaries."""
+    if pair.identical:
+        raise PatchError(
+            f"{pair.base_name} and {pair.post_name} have the same weights, so all eight models are "
+            "one and every effect is exactly 0. Pass a model and its post-trained sibling."
+        )
+    if metric == "kl":
+        raise PatchError(
+            "kl is asked for, and a factorial has no donor to be far from. Pass logit_diff, "
+            "log_prob or probability."
+        )
+    check_contrast(contrast, (metric,))
+    n_layers = pair.n_layers
+    found = tuple(range(n_layers + 1)) if boundaries is None else tuple(dict.fromkeys(boundaries))
+    outside = [b for b in found if not 0 <= b <= n_layers]
+    if outside or not found:
+        raise PatchError(
+            f"boundaries are {found}, and a model of {n_layers} layers has boundaries 0 to "
+            f"{n_layers}. Pass some of these."
+        )
+    columns = resolve(positions, contrast)
+    plan = Plan(
+        host=pair.base,
+        donor=pair.post,
+        contrast=contrast,
+        host_rows=contrast.clean,
+        donor_rows=contrast.clean,
+        sites=tuple(_site(b, n_layers) for b in found),
+        columns=columns,
+        metric=(metric,),
+        d_vocab=pair.d_vocab,
+        control=(),
+        seed=seed,
+        max_tokens=max_tokens,
+        engine=engine,
+    )
+    return plan, found
+
+
+def _site(boundary: int, n_layers: int) -> Site:
+    """The stream at a boundary: what enters the layer there, or what leaves the last one."""
+    return resid_pre(boundary) if boundary < n_layers else resid_post(n_layers - 1)
+
+
+def _anatomies(pair: ModelPair, engine: Engine) -> tuple[Anatomy, Anatomy] | None:
+    if engine == "loop":
+        return None
+    try:
+        return anatomy_of(pair.base), anatomy_of(pair.post)
+    except UnknownArchitectureError as error:
+        warn_slow(error)
+        return None
+
+
+def _cube(
+    pair: ModelPair,
+    plan: Plan,
+    batch: Batch,
+    boundaries: tuple[int, ...],
+    anatomies: tuple[Anatomy, Anatomy] | None,
+) -> dict[str, Tensor]:
+    """Metric under all eight models, and how far the six mixed ones are off, for one batch."""
+    models: tuple[nn.Module, nn.Module] = (pair.base, pair.post)
+    span = _whole_rows(batch, plan)
+    n_pos, n_rows = span.shape[1], span.shape[0]
+    rows = torch.arange(n_rows, device=span.device)
+    if anatomies is None:
+        own, mixed = _by_loop(models, batch, span, plan.sites)
+    else:
+        own, mixed = _by_lanes(anatomies, batch, span, plan.sites, plan.max_tokens)
+    ends = [_ended(models, own[d], rows, h, plan, batch) for d in (0, 1) for h in (0, 1)]  # d*2 + h
+    shape = (len(boundaries), n_pos, 2, 2, 2, n_rows)
+    values = torch.zeros(shape, dtype=torch.float64)
+    off = torch.zeros((len(boundaries), n_pos, n_rows), dtype=torch.float64)
+    pure = (ends[0].log_probs, ends[3].log_probs)
+    for d in (0, 1):
+        for h in (0, 1):
+            end = ends[d * 2 + h]
+            values[:, :, d, d, h] = end.value.cpu()
+            if d != h:
+                off += _nearest(end.log_probs, pure).cpu() / 6
+            for b in range(len(boundaries)):
+                for p in range(n_pos):
+                    resid, moved = mixed[d]
+                    moves = moved[b, p]
+                    here = _ended(models, resid[b, p], rows, h, plan, batch)
+                    # A stream that is the host's own bits leaves the host's own outcome.
+                    values[b, p, 1 - d, d, h] = torch.where(moves, here.value, end.value).cpu()
+                    kl = _nearest(here.log_probs, pure)
+                    if d == h:
+                        kl = torch.where(moves, kl, torch.zeros_like(kl))
+                    off[b, p] += kl.cpu() / 6
+    return {"values": values, "off_manifold": off}
+
+
+def _whole_rows(batch: Batch, plan: Plan) -> Int[Tensor, "row pos two"]:
+    """Spans, with `all` reaching over the answer too: the whole stream is the other model's."""
+    span = batch.span.clone()
+    if plan.columns.label == ("all",):
+        span[..., 1] = batch.host.ids.shape[1]
+    return span
+
+
+class _Ended:
+    """A metric and the next token's distribution at the end of the prompt."""
+
+    def __init__(self, value: Float[Tensor, " row"], log_probs: Float[Tensor, "row v"]) -> None:
+        self.value = value
+        self.log_probs = log_probs
+
+
+def _ended(
+    models: tuple[nn.Module, nn.Module],
+    resid: Float[Tensor, "row read d_model"],
+    rows: Int[Tensor, " row"],
+    head: int,
+    plan: Plan,
+    batch: Batch,
+) -> _Ended:
+    """What one model's unembedding says of a stream that has left the last layer."""
+    n_rows, n_read = resid.shape[:2]
+    lane = rows.repeat_interleave(n_read)
+    read = torch.arange(n_read, device=rows.device).repeat(n_rows)
+    logits = logits_at(models[head], resid, lane, read).unflatten(0, (n_rows, n_read))
+    reader = Reader(
+        anatomy=None,
+        metric=plan.metric,
+        answer=batch.answer,
+        wrong=batch.wrong,
+        d_vocab=plan.d_vocab,
+    )
+    value = reader.from_logits(logits, rows)[0]
+    return _Ended(value, m.log_probs(logits[:, 0, : plan.d_vocab]))
+
+
+def _nearest(
+    found: Float[Tensor, "row v"], pure: tuple[Float[Tensor, "row v"], Float[Tensor, "row v"]]
+) -> Float[Tensor, " row"]:
+    """KL of an outcome to the nearer of base's and post's, nats."""
+    return torch.minimum(m.kl(found, pure[0]), m.kl(found, pure[1])).double()
+
+
+_Mixed = tuple[Float[Tensor, "boundary pos row read d_model"], Tensor]
+"""Streams after the last layer, and whether each can differ from the host's own."""
+
+
+def _by_lanes(
+    anatomies: tuple[Anatomy, Anatomy],
+    batch: Batch,
+    span: Int[Tensor, "row pos two"],
+    sites: tuple[Site, ...],
+    max_tokens: int,
+) -> tuple[list[Tensor], list[_Mixed]]:
+    """Both models' own ends, and each host's with the other's stream put in."""
+    trunks = [run_trunk(anatomy, batch.host) for anatomy in anatomies]
+    rows = torch.arange(span.shape[0], device=span.device)
+    own = [trunk.resid[-1][rows[:, None], batch.reads] for trunk in trunks]
+    mixed = [
+        _into(trunks[d], trunks[1 - d], own[d], span, sites, batch.reads, max_tokens)
+        for d in (0, 1)
+    ]
+    return own, mixed
+
+
+def _into(
+    host: SharedTrunk,
+    donor: SharedTrunk,
+    own: Float[Tensor, "row read d_model"],
+    span: Int[Tensor, "row pos two"],
+    sites: tuple[Site, ...],
+    reads: Int[Tensor, "row read"],
+    max_tokens: int,
+) -> _Mixed:
+    n_rows, n_pos = span.shape[:2]
+    row = torch.arange(n_rows, device=span.device).repeat(len(sites) * n_pos)
+    low, high = span.transpose(0, 1).reshape(-1, 2).repeat(len(sites), 1).unbind(1)
+    group = torch.arange(len(sites), device=span.device).repeat_interleave(n_pos * n_rows)
+    lanes = Lanes(
+        row=row,
+        low=low,
+        high=high,
+        group=group,
+        groups=tuple((site,) for site in sites),
+        source_row=row,
+    )
+    sources = {site: donor.value(site) for site in sites}
+    moves = changed(host, lanes, sources, reads)
+    alive = moves.nonzero()[:, 0]
+    resid = own[row].clone()
+    for landed in fly(host, lanes.pick(alive), sources, reads, max_tokens=max_tokens):
+        resid[alive[landed.lane]] = landed.resid
+    grid = (len(sites), n_pos, n_rows)
+    return resid.unflatten(0, grid), moves.unflatten(0, grid)
+
+
+def _by_loop(
+    models: tuple[nn.Module, nn.Module],
+    batch: Batch,
+    span: Int[Tensor, "row pos two"],
+    sites: tuple[Site, ...],
+) -> tuple[list[Tensor], list[_Mixed]]:
+    """The same by one whole forward a cell."""
+    end = resid_post(shape_of(models[0]).n_layers - 1)
+    n_rows, n_pos = span.shape[:2]
+    rows = torch.arange(n_rows, device=span.device)[:, None]
+    kept = [capture(model, batch.host, at=[*sites, end]).at for model in models]
+    mixed = []
+    for d in (0, 1):
+        found = []
+        for site in sites:
+            for p in range(n_pos):
+                edits = [
+                    Patch(
+                        site=site,
+                        donor=kept[1 - d][site],
+                        where=window(int(span[r, p, 0]), int(span[r, p, 1]) - 1),
+                        rows=(r,),
+                    )
+                    for r in range(n_rows)
+                ]
+                with edited(models[d], edits):
+                    there = capture(models[d], batch.host, at=[end]).at[end]
+                found.append(there[rows, batch.reads])
+        resid = torch.stack(found).unflatten(0, (len(sites), n_pos))
+        mixed.append((resid, torch.ones(resid.shape[:3], dtype=torch.bool, device=resid.device)))
+    return [each[end][rows, batch.reads] for each in kept], mixed
