@@ -43,9 +43,9 @@ def capture(
 
     Inside a block of edits it reads what the edits left, as a run of its own. Without `logits` the
     forward ends at the last site, so layers above it do not run and edits up there are not made.
-    Outside
-    `torch.no_grad()` values stay in the graph: all but resid_mid lie on the path to the logits and
-    to later sites, so that gradients with respect to them can be asked for.
+
+    Outside of `torch.no_grad()` values stay in the graph: all but resid_mid lie on the path to the
+    logits and to later sites, so that gradients with respect to them can be asked for.
 
     Args:
         model: A bridge in raw mode.
@@ -100,8 +100,13 @@ class Reader:
             part for site in self.at if site.kind == "resid_mid" for part in _parts(site)
         }
 
-    def check(self, ids: Int[Tensor, "batch pos"], position_ids: Int[Tensor, "batch pos"]) -> None:
-        """Refuse tokens that the model cannot read, in words instead of an index error inside."""
+    def check(self, ids: Int[Tensor, "..."], position_ids: Int[Tensor, "..."]) -> None:
+        """Refuse tokens that the model cannot read, in words instead of an index error inside.
+
+        Args:
+            ids: All ids that will be read.
+            position_ids: All positions that they will be read at.
+        """
         if not ids.numel():
             raise CaptureError(
                 f"tokens have the shape {tuple(ids.shape)}, so there is nothing to read. Pass at "

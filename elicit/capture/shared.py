@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from elicit.capture.anatomy import Anatomy, Heads, Inputs, Layer
@@ -153,8 +153,8 @@ def read_sites(anatomy: Anatomy, batch: Encoded, sites: Iterable[Site]) -> dict[
 
 
 def gather_rows(
-    value: Float[Tensor, "row pos ..."], rows: Int[Tensor, " lane"]
-) -> Float[Tensor, "lane pos ..."]:
+    value: Shaped[Tensor, "row pos ..."], rows: Int[Tensor, " lane"]
+) -> Shaped[Tensor, "lane pos ..."]:
     """Rows of a shared tensor; a view where the tensor has one row for all."""
     if value.shape[0] == 1:
         return value.expand(len(rows), *value.shape[1:])

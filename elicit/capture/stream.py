@@ -59,9 +59,8 @@ def stream(
     reader = Reader(model, at, logits=False)
     check_max_tokens(max_tokens)
     check_rows(rows)
-    for row in rows:
-        ids = torch.tensor([list(row)])
-        reader.check(ids, torch.arange(len(row))[None])
+    every = torch.tensor([i for row in rows for i in row])
+    reader.check(every, torch.arange(max(map(len, rows))))
     return _chunks(reader, rows, pad_id, max_tokens, padding, progress or NoProgress())
 
 

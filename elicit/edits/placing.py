@@ -69,8 +69,9 @@ class Placed:
         columns += [self.tensor.shape[-1]] if self.is_pattern else []
         if any(found != n_pos for found in columns):
             raise EditError(
-                f"{self.name} has {columns[0]} positions and the prompts have {n_pos} as given to "
-                "the model, padding included, so token and donor cannot be matched. Pad both alike."
+                f"{self.name} has {' and '.join(map(str, columns))} positions and the prompts have "
+                f"{n_pos} as given to the model, padding included, so token and donor cannot be "
+                "matched. Pad both alike."
             )
 
     def check_reach(self, call: Call, selected: Bool[Tensor, "batch pos"]) -> None:

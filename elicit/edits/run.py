@@ -182,7 +182,7 @@ def _real(mask: object, batch: int, n_cached: int, n_new: int) -> Tensor:
         raise EditError(
             f"attention_mask is {told}, and [batch pos] over {n_cached + n_new} columns is needed: "
             "it alone says which tokens are padding and so where each position is. Pass the mask "
-            "of all tokens, those in the cache included."
+            "of all tokens, those in the cache included, and no cache of fixed size."
         )
     if mask.shape[0] != batch:
         raise EditError(

@@ -73,7 +73,7 @@ def conclude_grid(
     cells = {name: np.full((3, n_widths, n_metrics, n_cells), np.nan) for name in _CELLS}
     firsts = {name: np.full((3, n_metrics, n_cells), np.nan) for name in _FIRSTS}
     p = np.ones((n_widths, n_metrics, n_cells))
-    above = np.zeros((n_metrics, n_cells), dtype=bool)
+    above = {name: np.zeros((n_metrics, n_cells), dtype=bool) for name in ("control", *_CONTROLS)}
     for m in range(n_metrics):
         scores = {"host_score": host[m], "donor_score": donor[m], "gap": donor[m] - host[m]}
         for name, column in scores.items():
@@ -102,9 +102,10 @@ def conclude_grid(
             table, own = table[:, ran], effects[:, ran]
             firsts[name][:, m, ran] = joint_intervals(table, level, n_resamples, seed)
             _, low, high = joint_intervals(own - table, level, n_resamples, seed)
-            beyond[ran] &= np.where(own.mean(axis=0) > 0, low > 0, high < 0)
+            above[name][m, ran] = np.where(own.mean(axis=0) > 0, low > 0, high < 0)
+            beyond &= ~ran | above[name][m]
             ran_any |= ran
-        above[m] = beyond & ran_any
+        above["control"][m] = beyond & ran_any
     # A gap may be clear by the bootstrap and not by Fieller's own condition: one word for both.
     gap_clear = np.isfinite(cells["share"][0, 0]).all(axis=-1)
     grid = (len(values.sites), n_pos)
@@ -117,6 +118,10 @@ def conclude_grid(
         f"{name}{end}": torch.from_numpy(array[place])
         for name, array in ends.items()
         for place, end in enumerate(_ENDS)
+    }
+    fields |= {
+        f"above_{name}": torch.from_numpy(array.reshape(n_metrics, *grid))
+        for name, array in above.items()
     }
     return PatchGrid(
         provenance=provenance,
@@ -137,7 +142,6 @@ def conclude_grid(
         gap_clear=torch.from_numpy(gap_clear),
         score=values.patched.mean(-1),
         p=torch.from_numpy(p.reshape(*p.shape[:-1], *grid)),
-        above_control=torch.from_numpy(above.reshape(n_metrics, *grid)),
         step_layer=step_layer,
         **fields,  # pyright: ignore[reportArgumentType]
     )

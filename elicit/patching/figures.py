@@ -74,13 +74,16 @@ def grid_figure(grid: PatchGrid, metric: str | None = None) -> Any:
     controls = [n for n in _CONTROLS if getattr(grid, n)[row_of].isfinite().any()]
     names = ["effect", *controls]
     heights = [min(max(22 * len(panel.layers) + 20, 120), 640) for panel in panels]
-    total = sum(heights)
+    # Room under each row for its labels, turned on end where there are many, and the next heading.
+    longest = max((len(name) for panel in panels if _turned(panel) for name in panel.x), default=2)
+    gap = 62 + 7 * longest
+    total = sum(heights) + gap * (len(panels) - 1)
     figure = make_subplots(
         rows=len(panels),
         cols=len(names),
         row_heights=heights,
         horizontal_spacing=0.1 / len(names),
-        vertical_spacing=min(96 / (total + 96 * len(panels)), 1 / max(len(panels) - 1, 1) / 2),
+        vertical_spacing=gap / total if len(panels) > 1 else 0,
     )
     limit = max(
         _largest(grid.effect[0, row_of]),
@@ -92,8 +95,8 @@ def grid_figure(grid: PatchGrid, metric: str | None = None) -> Any:
             _heat(figure, grid, row_of, panel, name, limit or 1.0, r, c)
             told = panel.title if name == "effect" else _CONTROLS[name]
             heading(figure, told, r, c)
-    style(figure, total + 96 * len(panels) + 80)
-    figure.update_layout(showlegend=False, margin={"t": 84, "b": 64, "r": 96})
+    style(figure, total + 84 + gap)
+    figure.update_layout(showlegend=False, margin={"t": 84, "b": gap, "r": 96})
     figure.update_layout(
         coloraxis={
             "colorscale": [list(stop) for stop in DIVERGING],
@@ -108,9 +111,8 @@ def grid_figure(grid: PatchGrid, metric: str | None = None) -> Any:
             figure.update_xaxes(
                 tickvals=list(range(len(panel.x))),
                 ticktext=list(panel.x),
-                tickangle=-90 if len(panel.x) > 8 else 0,
+                tickangle=-90 if _turned(panel) else 0,
                 ticks="",
-                automargin=True,
                 title={"text": panel.x_title},
                 row=r,
                 col=c,
@@ -125,6 +127,11 @@ def grid_figure(grid: PatchGrid, metric: str | None = None) -> Any:
                 col=c,
             )
     return figure
+
+
+def _turned(panel: _Panel) -> bool:
+    """Whether the names along a panel stand on end."""
+    return len(panel.x) > 8
 
 
 def _title(grid: PatchGrid, row: int) -> str:
@@ -249,9 +256,8 @@ def _told(grid: PatchGrid, row: int, at: tuple[int, int] | None) -> str:
     for name, words in _CONTROLS.items():
         ends = [getattr(grid, f"{name}{end}")[row][at].item() for end in ("", "_low", "_high")]
         if ends[0] == ends[0]:
-            lines.append(f"{words} {interval(*ends)}")
-    if grid.above_control[row][at]:
-        lines.append("beyond every control that was run")
+            beyond = " (effect is beyond it)" if getattr(grid, f"above_{name}")[row][at] else ""
+            lines.append(f"{words} {interval(*ends)}{beyond}")
     return "<br>".join(lines)
 
 

@@ -139,9 +139,14 @@ class PatchGrid(Result):
     """Lower end, jointly over the cells of a metric."""
     noise_high: Float[Tensor, "metric site pos"]
     """Upper end, jointly over the cells of a metric."""
+    above_other_prompt: Bool[Tensor, "metric site pos"]
+    """Whether the effect, width 1, goes beyond that of another problem's activation, in its own
+    direction and by a joint interval clear of 0. Where all problems have the same answer, another
+    one carries it as well, and this says that the effect is not about the single problem."""
+    above_noise: Bool[Tensor, "metric site pos"]
+    """Whether the effect goes beyond that of noise, in the same sense."""
     above_control: Bool[Tensor, "metric site pos"]
-    """Whether the effect, width 1, goes beyond every control that was run, in its own direction
-    and by a joint interval clear of 0. Never where no control was run."""
+    """Whether it goes beyond every control that was run; never where none was."""
 
     def peaks(self, metric: str | None = None) -> dict[str, Peak]:
         """Of each kind of site, the cell where most of the effect comes in, width 1.

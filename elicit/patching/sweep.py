@@ -122,7 +122,7 @@ def _run(
             assert batch.other is not None
             out["other_prompt"] = _fly(plan, batch, trunk, sources, singles, batch.other, ends)[0]
         if "noise" in controls:
-            noise = _noise(plan, batch, trunk, sources)
+            noise = noise_like(plan, batch, trunk, sources)
             out["noise"] = _fly(plan, batch, trunk, noise, singles, rows, ends)[0]
         return out
 
@@ -189,12 +189,18 @@ def _fly(
     return shaped.transpose(0, 1).cpu()
 
 
-def _noise(
+def noise_like(
     plan: Plan, batch: Batch, trunk: SharedTrunk | PlainRun, sources: Mapping[Site, Tensor]
 ) -> dict[Site, Tensor]:
     """The host's own values plus noise as long as the donor's difference is there.
 
     Of each problem's own stream, so that no batch or order of sites changes it.
+
+    Args:
+        plan: Gives the seed.
+        batch: Problems of the run.
+        trunk: The host's run.
+        sources: The donor's values at each whole site.
     """
     found = {}
     for site, theirs in sources.items():
@@ -255,5 +261,5 @@ def _run_loop(
         other = {site: value[batch.other] for site, value in giver.at.items()}
         out["other_prompt"] = run(other, singles)[0]
     if "noise" in controls:
-        out["noise"] = run(_noise(plan, batch, own, giver.at), singles)[0]
+        out["noise"] = run(noise_like(plan, batch, own, giver.at), singles)[0]
     return out

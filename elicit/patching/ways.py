@@ -5,23 +5,22 @@ from typing import Literal
 
 from torch import nn
 
-from elicit.edits import shape_of
 from elicit.pair import ModelPair
-from elicit.patching.columns import Positions, resolve
+from elicit.patching.asked import CONTROLS, checked_plan
+from elicit.patching.columns import Positions
 from elicit.patching.conclusion import conclude_grid
 from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
 from elicit.patching.grid import PatchGrid
-from elicit.patching.plan import Control, Engine, Plan, check_contrast, n_lanes
+from elicit.patching.plan import Control, Engine, Plan, n_lanes
 from elicit.patching.sweep import sweep
 from elicit.patching.values import SweepValues
-from elicit.results import Cells, NoProgress, Progress
-from elicit.sites import Site, expand
+from elicit.results import Cells, Progress
+from elicit.sites import Site
 
 Within = Literal["denoise", "noise"]
 Across = Literal["post_to_base", "base_to_post"]
 Side = Literal["base", "post"]
-_CONTROLS: tuple[Control, ...] = ("other_prompt", "noise")
 
 
 def within(
@@ -34,7 +33,7 @@ def within(
     positions: Positions = "each",
     metrics: Sequence[str] = ("logit_diff",),
     widths: Sequence[int] = (1,),
-    controls: Sequence[Control] = _CONTROLS,
+    controls: Sequence[Control] = CONTROLS,
     level: float = 0.95,
     n_resamples: int = 2000,
     seed: int = 0,
@@ -82,7 +81,7 @@ def within(
         )
     bridge = _side(pair, model)
     clean = direction == "denoise"
-    plan = _plan(
+    plan = checked_plan(
         pair,
         contrast,
         host=bridge,
@@ -124,7 +123,7 @@ def across(
     positions: Positions = "each",
     metrics: Sequence[str] = ("logit_diff",),
     widths: Sequence[int] = (1,),
-    controls: Sequence[Control] = _CONTROLS,
+    controls: Sequence[Control] = CONTROLS,
     level: float = 0.95,
     n_resamples: int = 2000,
     seed: int = 0,
@@ -172,7 +171,7 @@ def across(
             "be exactly 0 and look like a finding. Pass a model and its post-trained sibling."
         )
     forward = direction == "post_to_base"
-    plan = _plan(
+    plan = checked_plan(
         pair,
         contrast,
         host=pair.base if forward else pair.post,
@@ -208,72 +207,6 @@ def _side(pair: ModelPair, model: str) -> nn.Module:
     if model not in ("base", "post"):
         raise PatchError(f"model is {model!r}, and a pair has base and post. Pass one of the two.")
     return pair.base if model == "base" else pair.post
-
-
-def _plan(
-    pair: ModelPair,
-    contrast: Contrast,
-    *,
-    host: nn.Module,
-    donor: nn.Module,
-    host_rows: tuple[tuple[int, ...], ...],
-    donor_rows: tuple[tuple[int, ...], ...],
-    sites: Sequence[Site | str],
-    positions: Positions,
-    metrics: Sequence[str],
-    widths: Sequence[int],
-    controls: Sequence[Control],
-    seed: int,
-    max_tokens: int,
-    engine: Engine,
-    progress: Progress | None,
-) -> Plan:
-    """A checked plan: whatever can be refused is refused here, before a model runs."""
-    check_contrast(contrast, metrics)
-    shape = shape_of(host)
-    named = [expand(site, shape) if isinstance(site, str) else (site,) for site in sites]
-    found = tuple(dict.fromkeys(site for group in named for site in group))
-    shape.check(found)
-    if not found:
-        raise PatchError("no site is given, so the grid would be empty. Pass at least one.")
-    patterns = [str(site) for site in found if site.kind == "pattern"]
-    if patterns:
-        raise PatchError(
-            f"{patterns[0]} is asked for, and attention patterns have no position to sweep over. "
-            "Patch q, k or z, or edit a pattern with elicit.edits."
-        )
-    wide = tuple(dict.fromkeys((1, *widths)))
-    if min(wide) < 1 or max(wide) > shape.n_layers:
-        raise PatchError(
-            f"widths are {tuple(widths)}, and a window holds 1 to {shape.n_layers} layers of this "
-            "model. Pass widths in that range."
-        )
-    unknown = [name for name in controls if name not in _CONTROLS]
-    if unknown:
-        raise PatchError(
-            f"there is no control {unknown[0]!r}. Controls are {' and '.join(_CONTROLS)}."
-        )
-    if engine not in ("lanes", "loop"):
-        raise PatchError(f"there is no engine {engine!r}. Pass 'lanes' or 'loop'.")
-    if max_tokens < 1:
-        raise PatchError(f"max_tokens is {max_tokens}, and a run has at least 1. Pass more.")
-    return Plan(
-        host=host,
-        donor=donor,
-        contrast=contrast,
-        host_rows=host_rows,
-        donor_rows=donor_rows,
-        sites=found,
-        columns=resolve(positions, contrast),
-        metric=tuple(metrics),
-        d_vocab=pair.d_vocab,
-        width=wide,
-        control=tuple(controls),
-        seed=seed,
-        max_tokens=max_tokens,
-        engine=engine,
-        progress=progress or NoProgress(),
-    )
 
 
 def _swept(plan: Plan, cells: Cells | None) -> SweepValues:

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -17,7 +17,7 @@ from pydantic import (
 from elicit import organisms
 from elicit.results import ElicitError, write_atomic
 
-S = TypeVar("S", bound="JobSpec")
+S = TypeVar("S", bound="PairSpec")
 KINDS = ("layer", "attn", "mlp", "norms", "matrix", "outside")
 
 
@@ -25,10 +25,12 @@ class SpecError(ElicitError):
     """A run that cannot be started as it was asked for."""
 
 
-class JobSpec(BaseModel):
-    """What every job on a pair needs: two models, tasks, a place for the results."""
+class PairSpec(BaseModel):
+    """What every job on a pair needs: two models, problems, a place for the results."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    command: ClassVar[str] = "report"
+    """Command whose options these are."""
 
     pair: str | None = None
     """An embedded pair, `organism:NAME`; instead of `base` and `post`."""
@@ -38,8 +40,6 @@ class JobSpec(BaseModel):
     """Hub id, local directory, PEFT adapter or organism of the post-trained model."""
     problems: Path | None = None
     """JSONL file of problems, where post may have gained."""
-    facts: Path | None = None
-    """JSONL file of facts, where post may have lost."""
     out: Path
     """Run directory."""
     vocab: Literal["exact", "shared"] = "exact"
@@ -49,22 +49,16 @@ class JobSpec(BaseModel):
     device_map: str | None = None
     dtype: Literal["float32", "bfloat16", "float16", "float64"] = "float32"
     attn_implementation: Literal["eager", "sdpa"] | None = None
-    problems_how: Literal["generated", "forced"] = "generated"
-    facts_how: Literal["generated", "forced"] = "forced"
     limit: int | None = Field(default=None, ge=2)
     """Most problems a task, drawn with every difficulty represented."""
-    max_new_tokens: int = Field(default=128, ge=1)
-    extractor: str = "default"
     templated: bool = False
-    end: str = ""
-    """Text that closes a teacher-forced answer; a written `\\n` is a line end."""
     level: float = Field(default=0.95, gt=0.5, lt=1)
     n_resamples: int = Field(default=2000, ge=100)
     seed: int = Field(default=0, ge=0, lt=2**31)
     max_tokens: int = Field(default=8192, ge=1)
     fresh: bool = False
 
-    @field_validator("problems", "facts", "out")
+    @field_validator("problems", "facts", "out", check_fields=False)
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         """A run must be found again from every folder."""
@@ -95,11 +89,6 @@ class JobSpec(BaseModel):
             raise ValueError(
                 f"{' and '.join(missing)} not given, so there are no two models to compare. "
                 "Give base and post, or an embedded pair (pair: organism:rl)"
-            )
-        if self.pair is None and self.problems is None and self.facts is None:
-            raise ValueError(
-                "neither problems nor facts are given, so nothing could be lost or gained. "
-                "Give a JSONL file of at least one"
             )
         return self
 
@@ -148,6 +137,28 @@ class JobSpec(BaseModel):
     def arguments(self) -> dict[str, object]:
         """What the values of a run depend on: everything but where they go."""
         return self.model_dump(mode="json", exclude={"out", "fresh", "problems", "facts"})
+
+
+class JobSpec(PairSpec):
+    """What a job that scores both models on tasks needs besides."""
+
+    facts: Path | None = None
+    """JSONL file of facts, where post may have lost."""
+    problems_how: Literal["generated", "forced"] = "generated"
+    facts_how: Literal["generated", "forced"] = "forced"
+    max_new_tokens: int = Field(default=128, ge=1)
+    extractor: str = "default"
+    end: str = ""
+    """Text that closes a teacher-forced answer; a written `\\n` is a line end."""
+
+    @model_validator(mode="after")
+    def _has_a_task(self) -> "JobSpec":
+        if self.pair is None and self.problems is None and self.facts is None:
+            raise ValueError(
+                "neither problems nor facts are given, so nothing could be lost or gained. "
+                "Give a JSONL file of at least one"
+            )
+        return self
 
 
 class ReportSpec(JobSpec):
@@ -206,7 +217,7 @@ def read_yaml(path: Path) -> dict[str, object]:
     return found
 
 
-def _told(kind: type[JobSpec], error: ValidationError) -> str:
+def _told(kind: type[PairSpec], error: ValidationError) -> str:
     """Every wrong option in one line each."""
     lines = []
     for fault in error.errors():
@@ -228,6 +239,6 @@ def _told(kind: type[JobSpec], error: ValidationError) -> str:
             lines.append(fault["msg"].removeprefix("Value error, "))
     what = "; ".join(lines)
     return (
-        f"{what}. Nothing was run. Options are those of `elicit report --help`, with underscores "
-        "in a file."
+        f"{what}. Nothing was run. Options are those of `elicit {kind.command} --help`, with "
+        "underscores in a file."
     )

@@ -7,7 +7,7 @@ from elicit.capture import CaptureError
 from elicit.capture.read import Captured, capture
 from elicit.capture.stream import plan_chunks, stream
 from elicit.edits import EditError, MaskAttention, Patch, Steer, at, edited, last, marked
-from elicit.pair import hugging_face_model
+from elicit.pair import hugging_face_model, load_pair
 from elicit.sites import (
     Site,
     SiteError,
@@ -532,6 +532,21 @@ def test_a_site_that_the_forward_does_not_pass_is_an_error_and_no_empty_result(p
         attn.__dict__.pop("forward")
         if kept is not None:
             attn.__dict__["forward"] = kept
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gemma2"])
+@torch.no_grad()
+def test_in_bfloat16_the_parts_still_add_up_bit_for_bit(written, architecture):
+    pair = load_pair(
+        written(architecture, seed=1), written(architecture, seed=2), dtype=torch.bfloat16
+    )
+    encoded = pair.alignment.pad(ROWS)
+    at = capture(
+        pair.base, encoded, at=[resid_pre(1), attn_out(1), resid_mid(1), mlp_out(1), resid_post(1)]
+    ).at
+    assert at[resid_mid(1)].dtype == torch.bfloat16
+    assert torch.equal(at[resid_mid(1)], at[resid_pre(1)] + at[attn_out(1)])
+    assert torch.equal(at[resid_post(1)], at[resid_mid(1)] + at[mlp_out(1)])
 
 
 @torch.no_grad()

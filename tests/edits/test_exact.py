@@ -8,6 +8,7 @@ from elicit.edits import (
     Clamp,
     Edit,
     EditError,
+    MaskAttention,
     Patch,
     ProjectOut,
     Steer,
@@ -255,6 +256,53 @@ def test_one_scale_a_row_is_one_run_a_scale(paired, kind):
         for i, dose in enumerate(doses.tolist()):
             with edited(model, [make(dose)]):
                 assert torch.equal(logits_of(model, ids)[i], together[i])
+
+
+@pytest.fixture(scope="module")
+def half(written):
+    """A pair in half precision, and one with attention that is not eager."""
+    from elicit.pair import load_pair
+
+    folders = written("llama", seed=1), written("llama", seed=2)
+    return (
+        load_pair(*folders, dtype=torch.bfloat16, check_parity=False),
+        load_pair(*folders, attn_implementation="sdpa"),
+    )
+
+
+def test_edits_are_exact_in_half_precision(half):
+    model = half[0].base
+    ids, mask = padded()
+    clean = logits_of(model, ids, mask)
+    assert clean.dtype == torch.bfloat16
+    with edited(model, [Patch(s, read(model, s, ids, mask)) for s in sites_of(model)[:10]]):
+        assert torch.equal(logits_of(model, ids, mask), clean)
+    doses = torch.tensor([0.0, 0.3, 1.0, -2.1])
+    same = torch.tensor([ROWS[0]] * 4)
+    for make in (
+        lambda scale: Steer(resid_mid(LAYER), seeded(32), scale=scale),
+        lambda scale: Patch(resid_post(LAYER), seeded(32), scale=scale),
+        lambda scale: Clamp(resid_post(LAYER), seeded(32), 1.0, scale=scale),
+    ):
+        with edited(model, [make(doses)]):
+            together = logits_of(model, same)
+        for i, dose in enumerate(doses.tolist()):
+            with edited(model, [make(dose)]):
+                assert torch.equal(logits_of(model, same)[i], together[i])
+
+
+def test_edits_do_not_depend_on_the_kind_of_attention(half, paired):
+    ids, mask = padded()
+    edits = [
+        MaskAttention((0, 2), dest=last(), src=at(0)),
+        Ablate(pattern(1, 2), where=last()),
+        Steer(Site("q", 1, 3), seeded(8), where=at(-1)),
+    ]
+    with edited(half[1].base, edits):
+        found = logits_of(half[1].base, ids, mask)
+    with edited(paired("llama").base, edits):
+        expected = logits_of(paired("llama").base, ids, mask)
+    assert torch.allclose(found[mask == 1], expected[mask == 1], atol=1e-5)
 
 
 def test_one_donor_a_row_and_one_a_row_and_position_reach_their_own_rows(paired):

@@ -272,6 +272,24 @@ def test_a_long_prompt_written_in_pieces_keeps_its_positions(paired):
     assert torch.allclose(torch.cat(parts, 1), expected, atol=1e-5)
 
 
+def test_a_run_that_is_cut_back_goes_on_from_there(paired):
+    from transformers import DynamicCache
+
+    model = paired("llama").base
+    hf, text = model.original_model, torch.tensor([ROWS[2] + [8, 9]])
+    edit = Steer(resid_post(0), vector(), where=generated(0, 1))
+    with edited(model, [edit], prompt_lengths=torch.tensor([7])):
+        expected = logits_of(model, text)
+    cache = DynamicCache(config=hf.config)
+    with edited(model, [edit]), torch.no_grad():
+        hf(input_ids=text[:, :7], past_key_values=cache, use_cache=True)
+        for wrong in (3, 4):
+            hf(input_ids=torch.tensor([[wrong]]), past_key_values=cache, use_cache=True)
+        cache.crop(-2)  # two tokens are taken back
+        found = hf(input_ids=text[:, 7:], past_key_values=cache, use_cache=True).logits
+    assert torch.allclose(found, expected[:, 7:], atol=1e-5)
+
+
 def test_another_prompt_begins_another_run(paired):
     model = paired("llama").base
     edit = Steer(resid_post(1), vector(), where=last())

@@ -115,7 +115,7 @@ def test_no_edit_at_all(paired):
         (Patch(SITE, torch.ones(3, 32)), "3 rows and the batch 4"),
         (Patch(SITE, torch.ones(4, 6, 32)), "6 positions and the prompts have 7"),
         (Patch(pattern(0), torch.rand(4, 4, 6, 6)), "6 positions and the prompts have 7"),
-        (Patch(pattern(0, 0), torch.rand(7, 6)), "6|7"),
+        (Patch(pattern(0, 0), torch.rand(7, 6)), "7 and 6 positions and the prompts have 7"),
         (Ablate(SITE, where=at(3)), "position 3, and the prompt of row 1 has 3 tokens"),
         (Ablate(SITE, where=at(0, -4)), "position -4, and the prompt of row 1 has 3 tokens"),
         (Ablate(SITE, where=at(5), rows=(2, 3)), "position 5, and the prompt of row 3 has 4"),

@@ -221,6 +221,8 @@ def test_an_effect_is_beyond_its_controls_only_where_it_is_clear_of_each_of_them
     other, noisy = control(0, 0, 0, nan), control(0, 2, 0, nan)
     g = grid(replace(values, other_prompt=other, noise=noisy))
     assert g.above_control.flatten().tolist() == [True, False, True, False]
+    assert g.above_other_prompt.flatten().tolist() == [True, True, True, False]
+    assert g.above_noise.flatten().tolist() == [True, False, True, False]
     assert g.other_prompt.isnan().flatten().tolist() == [False, False, False, True]
     assert g.noise_low[0, 1, 0] < 2 < g.noise_high[0, 1, 0]
     # A control larger than the effect is clear of it, too, but the effect is not beyond it.

@@ -63,7 +63,8 @@ def test_pointing_at_a_cell_tells_its_interval_share_and_controls(made):
     told = made.figure().data[0].customdata[2][1]
     for words in ("resid_pre.2", "effect +3.", "share of the gap", "adjusted p", "another prompt"):
         assert words in told
-    assert "beyond every control" in told
+    assert told.count("(effect is beyond it)") == 2
+    assert "beyond" not in made.figure().data[0].customdata[0][0]
 
 
 def test_hostile_tokens_and_names_stay_text(made):

@@ -1,0 +1,345 @@
+"""Attribution patching: what a sweep would find, foretold from one backward pass."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from elicit.patching.attribution.nodes import (
+    INTEGRATED,
+    METHODS,
+    UNSIGNED,
+    Method,
+    needed_sites,
+    node_scores,
+)
+from elicit.patching.attribution.question import Question, ask_across, ask_within, cases
+from elicit.patching.attribution.result import NodeScores
+from elicit.patching.columns import Positions
+from elicit.patching.conclusion import joint_intervals
+from elicit.patching.contrast import Contrast
+from elicit.patching.errors import PatchError
+from elicit.patching.values import UNITS
+from elicit.patching.ways import Across, Side, Within, across, within
+from elicit.pair import ModelPair
+from elicit.results import Progress
+from elicit.sites import Site
+from elicit.stats import bootstrap_mean
+
+_KEPT = 1 << 20
+"""Scores of single problems that a result keeps, at most."""
+
+
+def attribute(
+    pair: ModelPair,
+    contrast: Contrast,
+    *,
+    model: Side = "base",
+    direction: Within = "denoise",
+    sites: Sequence[Site | str] = ("resid_pre", "attn_out", "mlp_out"),
+    positions: Positions = "each",
+    metric: str = "logit_diff",
+    method: Method = "atp",
+    steps: int = 10,
+    exact: bool = False,
+    top: int = 10,
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    seed: int = 0,
+    max_tokens: int = 2048,
+    progress: Progress | None = None,
+) -> NodeScores:
+    """Which activations of one model carry the difference between prompts, foretold by gradients.
+
+    Two forwards and one backward give every cell at once (`atp`): the donor's value minus the
+    host's, times the gradient of the metric there. What that misses, others mend:
+
+    - `qk_fix`: queries and keys by their recomputed attention pattern. A saturated softmax is flat
+      although another query would turn it.
+    - `grad_drop`: one backward a layer with the gradient through what that layer writes dropped,
+      and the mean size of the scores. Direct and indirect effects that cancel each other show. The
+      mean is over the other layers for a component (the 1 / (n_layers - 1) of AtP*), and over all
+      layers for the residual stream.
+    - `atp_star`: both.
+    - `ig_inputs`: the gradient's mean over `steps` inputs between host and donor (EAP-IG). Scores of
+      `resid_pre.0` over all positions sum to the gap as steps grow.
+    - `ig_activations`: the mean while one site's whole value goes from host to donor. Scores of
+      each site over all its positions sum to its effect as steps grow; costs `steps` partial
+      forwards and backwards a layer and kind.
+
+    Args:
+        pair: The two models.
+        contrast: Clean and corrupted prompts of equal token length.
+        model: Which of the two.
+        direction: `denoise` puts clean activations into the corrupted run, `noise` the reverse.
+        sites: What is scored, see `within`.
+        positions: Columns of the result, within the prompt.
+        metric: `logit_diff`, `log_prob`, `probability` or `kl`.
+        method: See above.
+        steps: Gradients along the way, at the midpoints of as many equal parts, at least 1; used by
+            the `ig` methods alone.
+        exact: Also sweep the same cells exactly, and say how well the scores agree.
+        top: Cells that the agreement's recall looks at, at least 1.
+        level: Joint coverage of the intervals over the grid, in (0, 1).
+        n_resamples: Bootstrap resamples of problems, at least 100.
+        seed: Of the resampling.
+        max_tokens: Most tokens in a batch; bounds the memory of the graph.
+        progress: Told of every problem.
+
+    Raises:
+        PatchError: The contrast or an option does not fit the question.
+        SiteError: The model does not have a site.
+
+    Source: Nanda 2023 (attribution patching); Kramár et al. 2024, arXiv:2403.00745 (AtP*), whose
+        1 / (n_layers - 1) is kept; Hanna et al. 2024, arXiv:2403.17806 (EAP-IG), here with the
+        midpoint rule, which evaluates neither end and converges with the square of `steps`.
+    """
+    _refuse(method, steps, top, METHODS)
+    question = ask_within(
+        pair, contrast, model=model, direction=direction, sites=sites, positions=positions,
+        metric=metric, max_tokens=max_tokens, progress=progress,
+    )  # fmt: skip
+    found = _scored(question, metric, method, steps, level, n_resamples, seed)
+    if not exact:
+        return found
+    grid = within(
+        pair, contrast, model=model, direction=direction, sites=question.plan.sites,
+        positions=positions, metrics=(metric,), controls=(), level=level, n_resamples=100, seed=seed,
+    )  # fmt: skip
+    return found.held_against(grid, top=top)
+
+
+def attribute_across(
+    pair: ModelPair,
+    contrast: Contrast,
+    *,
+    direction: Across = "post_to_base",
+    sites: Sequence[Site | str] = ("resid_post", "attn_out", "mlp_out"),
+    positions: Positions = "each",
+    metric: str = "logit_diff",
+    method: Method = "atp",
+    steps: int = 10,
+    exact: bool = False,
+    top: int = 10,
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    seed: int = 0,
+    max_tokens: int = 2048,
+    progress: Progress | None = None,
+) -> NodeScores:
+    """Which of one model's activations would carry its behaviour into the other, by gradients.
+
+    The difference is donor model minus host model on the same clean prompts, the gradient the
+    host's own. `ig_inputs` is refused: both models read the same tokens, and a way between two
+    embeddings does not lead from one model to the other.
+
+    Args:
+        pair: The two models; their weights must differ.
+        contrast: Prompts and answers; corrupted prompts, if any, are not read.
+        direction: `post_to_base` puts activations of post into base, `base_to_post` the reverse.
+        sites: What is scored, see `within`.
+        positions: Columns of the result, within the prompt.
+        metric: See `attribute`.
+        method: See `attribute`.
+        steps: See `attribute`.
+        exact: Also sweep the same cells exactly, and say how well the scores agree.
+        top: Cells that the agreement's recall looks at, at least 1.
+        level: Joint coverage of the intervals over the grid, in (0, 1).
+        n_resamples: Bootstrap resamples of problems, at least 100.
+        seed: Of the resampling.
+        max_tokens: Most tokens in a batch.
+        progress: Told of every problem.
+
+    Raises:
+        PatchError: The two models are the same, or an option does not fit the question.
+        SiteError: The models do not have a site.
+    """
+    _refuse(method, steps, top, tuple(m for m in METHODS if m != "ig_inputs"))
+    question = ask_across(
+        pair, contrast, direction=direction, sites=sites, positions=positions, metric=metric,
+        max_tokens=max_tokens, progress=progress,
+    )  # fmt: skip
+    found = _scored(question, metric, method, steps, level, n_resamples, seed)
+    if not exact:
+        return found
+    grid = across(
+        pair, contrast, direction=direction, sites=question.plan.sites, positions=positions,
+        metrics=(metric,), controls=(), level=level, n_resamples=100, seed=seed,
+    )  # fmt: skip
+    return found.held_against(grid, top=top)
+
+
+def _refuse(method: str, steps: int, top: int, known: Sequence[str]) -> None:
+    if method not in known:
+        why = "" if method in METHODS else "is not known"
+        why = why or "leads from one prompt to another and these are two models on the same prompt"
+        raise PatchError(
+            f"method is {method!r}, which {why}, so there would be no score. Pass one of "
+            f"{', '.join(known)}."
+        )
+    if steps < 1:
+        raise PatchError(f"steps is {steps}, and a mean of gradients needs at least 1. Pass more.")
+    if top < 1:
+        raise PatchError(f"top is {top}, and recall looks at 1 cell or more. Pass at least 1.")
+
+
+def _scored(
+    question: Question,
+    metric: str,
+    method: Method,
+    steps: int,
+    level: float,
+    n_resamples: int,
+    seed: int,
+) -> NodeScores:
+    """Scores of all problems with their intervals."""
+    plan = question.plan
+    plan.progress.start(question.n_problems, "attributing")
+    gathered = Gathered()
+    for case in cases(question, needed_sites(plan.sites, method)):
+        scores, host = node_scores(case, plan.sites, method, steps)
+        gathered.add(case.problem, scores.flatten(0, 1), host, case.donor_score)
+        plan.progress.advance(len(case.problem))
+    plan.progress.stop()
+    table = gathered.table(question)
+    ends = joint_intervals(table, level, n_resamples, seed)
+    shape = (len(plan.sites), len(plan.columns.label))
+    score, low, high = (torch.from_numpy(end.reshape(shape)) for end in ends)
+    small = table.size <= _KEPT
+    used = steps if method in INTEGRATED else 1
+    arguments: dict[str, object] = {
+        "method": method,
+        "steps": used,
+        "sites": [str(site) for site in plan.sites],
+        "positions": list(plan.columns.label),
+    }
+    return NodeScores(
+        **asked(question, gathered, metric, level, n_resamples, seed, arguments),
+        method=method,
+        steps=used,
+        signed=method not in UNSIGNED,
+        site=tuple(str(site) for site in plan.sites),
+        kind=tuple(site.kind for site in plan.sites),
+        layer=torch.tensor([site.layer for site in plan.sites]),
+        head=torch.tensor([-1 if site.head is None else site.head for site in plan.sites]),
+        pos=plan.columns.label,
+        score=score,
+        score_low=low,
+        score_high=high,
+        problem=plan.contrast.id,
+        by_problem=torch.from_numpy(table.reshape(-1, *shape)) if small else None,
+    )
+
+
+class Gathered:
+    """Values of all problems, as batches bring them in."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self._parts: list[tuple[tuple[int, ...], Tensor, Tensor, Tensor]] = []
+
+    def add(
+        self,
+        problem: tuple[int, ...],
+        cells: Float[Tensor, "cell row"],
+        host: Float[Tensor, " row"],
+        donor: Float[Tensor, " row"],
+    ) -> None:
+        """Take in a batch.
+
+        Args:
+            problem: Place of each row among the problems.
+            cells: Its values.
+            host: Metric of the host.
+            donor: Metric of the donor.
+        """
+        self._parts.append((problem, cells.cpu(), host.detach().cpu(), donor.cpu()))
+
+    def _joined(self, which: int) -> np.ndarray:
+        order = torch.argsort(torch.tensor([p for part in self._parts for p in part[0]]))
+        joined = torch.cat([part[which] for part in self._parts], dim=-1)[..., order]  # pyright: ignore[reportCallIssue, reportArgumentType]
+        return np.ascontiguousarray(joined.double().numpy().T)
+
+    def table(self, question: Question) -> Float[np.ndarray, "problem cell"]:
+        """Values as the statistics read them, in the order of the problems.
+
+        Args:
+            question: Names the problems.
+
+        Raises:
+            PatchError: A value is NaN or infinite.
+        """
+        found = self._joined(1)
+        bad = np.argwhere(~np.isfinite(found))
+        if len(bad):
+            name = question.plan.contrast.id[int(bad[0, 0])]
+            raise PatchError(
+                f"{len(bad)} of {found.size} scores are NaN or infinite, the first of problem "
+                f"{name!r}, and one such value makes every mean meaningless. Load the models in "
+                "float32, or leave that problem out."
+            )
+        return found
+
+    @property
+    def host(self) -> Float[np.ndarray, " problem"]:
+        """Metric of the host."""
+        return self._joined(2)
+
+    @property
+    def donor(self) -> Float[np.ndarray, " problem"]:
+        """Metric of the donor."""
+        return self._joined(3)
+
+
+def asked(
+    question: Question,
+    gathered: Gathered,
+    metric: str,
+    level: float,
+    n_resamples: int,
+    seed: int,
+    arguments: dict[str, object],
+) -> dict[str, Any]:
+    """The fields that every attribution has.
+
+    Args:
+        question: What was asked.
+        gathered: Values of all problems.
+        metric: What was read.
+        level: Coverage of the intervals.
+        n_resamples: Resamples of problems.
+        seed: Of the resampling.
+        arguments: What else the provenance holds.
+    """
+    host, donor = gathered.host, gathered.donor
+    gap = bootstrap_mean(donor - host, level=level, n_resamples=n_resamples, seed=seed)
+    told = {
+        "question": question.kind,
+        "model": question.side,
+        "direction": question.direction,
+        "metric": metric,
+        "level": level,
+        "n_resamples": n_resamples,
+        **arguments,
+    }
+    return {
+        "provenance": question.pair.provenance(
+            seed, told, task_digests={"contrast": question.plan.contrast.digest}
+        ),
+        "metric": metric,
+        "unit": UNITS[metric],
+        "question": question.kind,
+        "direction": question.direction,
+        "host": question.host_name,
+        "donor": question.donor_name,
+        "n_problems": question.n_problems,
+        "level": level,
+        "host_score": float(host.mean()),
+        "donor_score": float(donor.mean()),
+        "gap": gap.value,
+        "gap_low": gap.low,
+        "gap_high": gap.high,
+    }

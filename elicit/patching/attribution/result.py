@@ -1,0 +1,167 @@
+"""What attribution leaves behind: scores of nodes, of edges, and of one path."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from elicit.patching.attribution.agreement import Agreement, agreement
+from elicit.patching.errors import PatchError
+from elicit.patching.grid import PatchGrid
+from elicit.results import Result
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Asked(Result):
+    """What every attribution says of the two runs it stands between."""
+
+    metric: str
+    """What is read: `logit_diff`, `log_prob`, `probability` or `kl`."""
+    unit: str
+    """Unit of the metric."""
+    question: str
+    """`within` one model, from another prompt, or `across` two models on the same prompt."""
+    direction: str
+    """What is patched into what, in words."""
+    host: str
+    """Run that is patched."""
+    donor: str
+    """Run that the activations come from."""
+    n_problems: int
+    """Problems, the unit of every interval."""
+    level: float
+    """Nominal coverage of the intervals."""
+    host_score: float
+    """Mean of the unpatched host."""
+    donor_score: float
+    """Mean of the donor."""
+    gap: float
+    """Donor minus host."""
+    gap_low: float
+    """Lower end, paired by problem."""
+    gap_high: float
+    """Upper end, paired by problem."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class NodeScores(_Asked):
+    """Effect of patching each cell from donor into host, as gradients foretell it."""
+
+    method: str
+    """`atp`, `qk_fix`, `grad_drop`, `atp_star`, `ig_inputs` or `ig_activations`."""
+    steps: int
+    """Points between host and donor where gradients were taken; 1: at the host itself."""
+    signed: bool
+    """Whether scores have a sign; with dropped gradients they are sizes."""
+    site: tuple[str, ...]
+    """Name of each site."""
+    kind: tuple[str, ...]
+    """Kind of each site."""
+    layer: Int[Tensor, " site"]
+    """Layer of each site."""
+    head: Int[Tensor, " site"]
+    """Head of each site; -1 for all of them, or where there are none."""
+    pos: tuple[str, ...]
+    """Label of each position; `all` is every position at once."""
+    score: Float[Tensor, "site pos"]
+    """Mean over problems, in the metric's unit."""
+    score_low: Float[Tensor, "site pos"]
+    """Lower end, jointly over cells."""
+    score_high: Float[Tensor, "site pos"]
+    """Upper end, jointly over cells."""
+    problem: tuple[str, ...]
+    """Name of each problem."""
+    by_problem: Float[Tensor, "problem site pos"] | None = None
+    """Score of each problem; None where these would be too many to keep."""
+    exact: Float[Tensor, "site pos"] | None = None
+    """Effect of patching the same cell, run exactly; None: not asked for."""
+    agreement: Agreement | None = None
+    """How well scores rank cells as exact effects do; None: not asked for."""
+
+    def held_against(self, grid: PatchGrid, *, top: int = 10) -> "NodeScores":
+        """These scores beside an exact sweep of the same cells, with how well they agree.
+
+        Args:
+            grid: Sweep of the same prompts, direction, sites and positions.
+            top: Cells that recall looks at, at least 1.
+
+        Raises:
+            PatchError: The sweep is of other cells or asks something else.
+        """
+        for name in ("question", "direction", "host", "donor", "site", "pos", "n_problems"):
+            own, other = getattr(self, name), getattr(grid, name)
+            if own != other:
+                raise PatchError(
+                    f"these scores have {name} {own} and the sweep {other}, so cells would be held "
+                    "against others. Sweep the same prompts, sites and positions, in the same "
+                    "direction."
+                )
+        exact = grid.effect[0, grid.metric_row(self.metric)]
+        found = agreement(self.score, exact, top=top, signed=self.signed)
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return NodeScores(**{**values, "exact": exact, "agreement": found})
+
+    def figure(self) -> Any:
+        """Heat map of the scores, layers against positions or heads (plotly)."""
+        from elicit.patching.attribution.figures import node_figure
+
+        return node_figure(self)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EdgeScores(_Asked):
+    """Effect of patching what one component says to another, as gradients foretell it."""
+
+    steps: int
+    """Points between host and donor where gradients were taken; 1: at the host itself."""
+    sender: tuple[str, ...]
+    """Who writes to the residual stream: `embed`, a head `z.l.h`, an MLP `mlp_out.l`."""
+    receiver: tuple[str, ...]
+    """Who reads it: a head's `q.l.h`, `k.l.h`, `v.l.h`, an MLP `mlp.l`, or `logits`."""
+    score: Float[Tensor, "sender receiver"]
+    """Mean over problems, summed over positions, in the metric's unit. NaN: no such edge."""
+    score_low: Float[Tensor, "sender receiver"]
+    """Lower end, jointly over edges."""
+    score_high: Float[Tensor, "sender receiver"]
+    """Upper end, jointly over edges."""
+    exact: Float[Tensor, "sender receiver"] | None = None
+    """Effect of patching the same edge, run exactly; None: not asked for."""
+    agreement: Agreement | None = None
+    """How well scores rank edges as exact effects do; None: not asked for."""
+
+    def largest(self, n: int) -> tuple[tuple[str, str, float], ...]:
+        """Sender, receiver and score of the edges with the largest scores, largest first.
+
+        Args:
+            n: How many, at least 1; fewer are given where there are fewer edges.
+        """
+        size = self.score.abs().nan_to_num(nan=-1.0).flatten()
+        order = torch.argsort(size, descending=True, stable=True)[:n].tolist()
+        cells = [divmod(at, len(self.receiver)) for at in order if size[at] >= 0]
+        return tuple((self.sender[s], self.receiver[r], self.score[s, r].item()) for s, r in cells)
+
+    def figure(self) -> Any:
+        """The edges with the largest scores, with their intervals (plotly)."""
+        from elicit.patching.attribution.figures import edge_figure
+
+        return edge_figure(self)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PathEffect(_Asked):
+    """Effect of patching what one sender says to some receivers and to nobody else, exactly."""
+
+    sender: str
+    """Site whose value comes from the donor."""
+    receiver: tuple[str, ...]
+    """Sites that hear of it; `logits`: the end of the run."""
+    pos: tuple[str, ...]
+    """Positions of the sender that come from the donor; `all` is every position at once."""
+    effect: Float[Tensor, " pos"]
+    """Patched minus unpatched host, in the metric's unit."""
+    effect_low: Float[Tensor, " pos"]
+    """Lower end, jointly over positions."""
+    effect_high: Float[Tensor, " pos"]
+    """Upper end, jointly over positions."""
