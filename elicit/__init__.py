@@ -4,7 +4,19 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from elicit import grafting, organisms, report, stats, weights
+    from elicit import (
+        capture,
+        edits,
+        grafting,
+        metrics,
+        organisms,
+        patching,
+        report,
+        sites,
+        stats,
+        weights,
+    )
+    from elicit.edits import edited
     from elicit.pair import ModelPair, load_pair
     from elicit.results import ElicitError, Result, load_result
     from elicit.tasks import Problem, Task, load_task
@@ -15,12 +27,18 @@ __all__ = [
     "Problem",
     "Result",
     "Task",
+    "capture",
+    "edited",
+    "edits",
     "grafting",
     "load_pair",
     "load_result",
     "load_task",
+    "metrics",
     "organisms",
+    "patching",
     "report",
+    "sites",
     "stats",
     "weights",
 ]
@@ -31,11 +49,23 @@ _HOMES = {
     "Problem": "tasks",
     "Result": "results",
     "Task": "tasks",
+    "edited": "edits",
     "load_pair": "pair",
     "load_result": "results",
     "load_task": "tasks",
 }
-_ROOMS = {"grafting", "organisms", "report", "stats", "weights"}
+_ROOMS = {
+    "capture",
+    "edits",
+    "grafting",
+    "metrics",
+    "organisms",
+    "patching",
+    "report",
+    "sites",
+    "stats",
+    "weights",
+}
 
 
 def __getattr__(name: str) -> object:

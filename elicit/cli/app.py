@@ -8,6 +8,7 @@ import typer
 from elicit.cli.console import survive_narrow_streams
 from elicit.cli.graft import graft
 from elicit.cli.organisms import organisms
+from elicit.cli.patch import patch
 from elicit.cli.report import report
 
 app = typer.Typer(
@@ -18,6 +19,7 @@ app = typer.Typer(
 )
 app.command()(report)
 app.command()(graft)
+app.command()(patch)
 app.command()(organisms)
 
 
@@ -42,12 +44,15 @@ def elicit(
     """Compare a base language model with its post-trained sibling.
 
     Which layers did post-training change, which carry what it brought, and which did it corrupt?
+    Which activations carry the difference?
 
-    Two examples:
+    Three examples:
 
     elicit report --pair organism:shuffled-l3 --out report
 
     elicit report --base A --post B --problems P.jsonl --facts F.jsonl --out DIR
+
+    elicit patch --base A --post B --problems P.jsonl --out DIR
     """
 
 

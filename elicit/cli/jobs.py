@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from elicit.report.spec import JobSpec, SpecError, read_yaml
+from elicit.report.spec import PairSpec, SpecError, read_yaml
 from elicit.results import RunError
 from elicit.results.record import refuse_foreign
 
-Spec = TypeVar("Spec", bound=JobSpec)
+Spec = TypeVar("Spec", bound=PairSpec)
+_LISTS = ("kinds", "parts", "sites", "metrics", "widths", "controls")
+"""Options that take several words, with commas between them."""
 
 
 def prepare(
@@ -37,7 +39,7 @@ def prepare(
         for name, value in options.items()
         if name in kind.model_fields and value not in (None, [])
     }
-    for name in ("kinds", "parts"):
+    for name in _LISTS:
         if isinstance(listed := given.get(name), list):
             given[name] = [
                 word.strip() for text in listed for word in text.split(",") if word.strip()
@@ -93,7 +95,7 @@ def refuse_output(folder: Path) -> None:
     refuse_foreign(folder)
 
 
-def _save(spec: JobSpec, path: Path) -> None:
+def _save(spec: PairSpec, path: Path) -> None:
     """Write a specification where the user wants it."""
     try:
         # Whoever repeats a run from its file must not discard it by that.

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from elicit.cli.console import stdout, visible
 
+_STEP = {"value": "", "low": "_low", "high": "_high"}
 _STYLES = {"corrupted": "red", "skill": "green", "corrupted+skill": "magenta", "unchanged": "dim"}
 
 
@@ -73,6 +74,38 @@ def show_graft(summary: Mapping[str, Any], folder: Path) -> None:
         console.print()
     _say_notes(summary.get("notes", ()))
     console.print(f"Run: {folder}", markup=False, soft_wrap=True)
+
+
+def show_patch(summary: Mapping[str, Any], page: Path) -> None:
+    """The sentence, where each sweep's effects come in, and where the page is.
+
+    Args:
+        summary: Content of the run's summary.json.
+        page: The report.
+    """
+    console = stdout()
+    console.print(visible(str(summary["sentence"])), markup=False, soft_wrap=True)
+    console.print()
+    table = _columns("sweep", "metric", "site", "position", "effect", "comes in here", "layer")
+    for name, sweep in summary["sweeps"].items():
+        for metric, kinds in sweep["peaks"].items():
+            for peak in kinds.values():
+                step = {end: peak[f"step{key}"] for end, key in _STEP.items()}
+                table.add_row(
+                    name,
+                    metric,
+                    peak["site"],
+                    visible(peak["pos"]),
+                    interval(peak, signed=True),
+                    interval(step, signed=True),
+                    "embedding" if peak["layer"] < 0 else str(peak["layer"]),
+                    style="" if peak["clear"] else "dim",
+                )
+    if table.rows:
+        console.print(table)
+        console.print()
+    _say_notes(summary.get("notes", ()))
+    console.print(f"Report: {page}", markup=False, soft_wrap=True)
 
 
 def interval(found: Mapping[str, float | None] | None, *, signed: bool = False) -> str:

@@ -69,6 +69,8 @@ def conclude_grid(
     before, step_layer = _steps(values.sites, question)
     known = np.repeat([earlier is not None for earlier in before], n_pos)
     host, donor = values.host.numpy(), values.donor.numpy()
+    rounding = values.resolution
+    resolution = [0.0] * n_metrics if rounding is None else rounding.tolist()
     ends = {name: np.full((3, n_metrics), np.nan) for name in _SCORES}
     cells = {name: np.full((3, n_widths, n_metrics, n_cells), np.nan) for name in _CELLS}
     firsts = {name: np.full((3, n_metrics, n_cells), np.nan) for name in _FIRSTS}
@@ -81,12 +83,12 @@ def conclude_grid(
             ends[name][:, m] = found.value, found.low, found.high
         clear = not ends["gap"][1, m] <= 0 <= ends["gap"][2, m]
         for w in range(n_widths):
-            table = _table(values.patched[w, m], host[m])
+            table = _table(values.patched[w, m], host[m], resolution[m])
             cells["effect"][:, w, m] = joint_intervals(table, level, n_resamples, seed)
             p[w, m] = max_t(table, n_resamples=n_resamples, seed=seed)
             if clear:
                 cells["share"][:, w, m] = _shares(table, scores["gap"], level)
-        effects = _table(values.patched[0, m], host[m])
+        effects = _table(values.patched[0, m], host[m], resolution[m])
         if all(earlier == -1 for earlier in before):
             firsts["step"][:, m] = cells["effect"][:, 0, m]
         else:
@@ -97,7 +99,7 @@ def conclude_grid(
             control = getattr(values, name)
             if control is None:
                 continue
-            table = _table(control[m], host[m])
+            table = _table(control[m], host[m], resolution[m])
             ran = ~np.isnan(table).any(axis=0)
             table, own = table[:, ran], effects[:, ran]
             firsts[name][:, m, ran] = joint_intervals(table, level, n_resamples, seed)
@@ -139,6 +141,7 @@ def conclude_grid(
         width=torch.tensor(values.width),
         n_problems=values.n_problems,
         level=level,
+        resolution=torch.tensor(resolution, dtype=torch.float64),
         gap_clear=torch.from_numpy(gap_clear),
         score=values.patched.mean(-1),
         p=torch.from_numpy(p.reshape(*p.shape[:-1], *grid)),
@@ -248,10 +251,16 @@ def _step_table(
 
 
 def _table(
-    scores: Float[Tensor, "site pos problem"], host: Float[np.ndarray, " problem"]
+    scores: Float[Tensor, "site pos problem"],
+    host: Float[np.ndarray, " problem"],
+    resolution: float,
 ) -> Float[np.ndarray, "problem cell"]:
-    """Effects as the statistics read them: a row a problem, a column a cell."""
-    return np.ascontiguousarray((scores.numpy() - host).reshape(-1, len(host)).T)
+    """Effects as the statistics read them: a row a problem, a column a cell.
+
+    What rounding alone may do counts as 0: rounding of one sign is no effect.
+    """
+    table = np.ascontiguousarray((scores.numpy() - host).reshape(-1, len(host)).T)
+    return np.where(np.abs(table) <= resolution, 0.0, table)
 
 
 def _refuse(values: SweepValues, contrast: Contrast) -> None:

@@ -22,6 +22,7 @@ from elicit.patching.factorial_result import Factorial, conclude_factorial
 from elicit.patching.plan import Batch, Engine, Plan, batches_of, check_contrast
 from elicit.patching.reading import Reader
 from elicit.patching.sweep import warn_slow
+from elicit.patching.values import resolution_of
 from elicit.results import Cells, NoCells, NoProgress, Progress
 from elicit.sites import Site, resid_post, resid_pre
 
@@ -86,13 +87,16 @@ def factorial(
         progress.advance(n_each * len(batch.problem))
     progress.stop()
     order = torch.argsort(torch.tensor([p for batch in batches for p in batch.problem]))
+    cube = torch.cat(values, dim=-1)[..., order]
+    ends = torch.stack([cube[0, 0, 0, 0, 0], cube[0, 0, 1, 1, 1]])
     return conclude_factorial(
-        torch.cat(values, dim=-1)[..., order],
+        cube,
         contrast=contrast,
         metric=metric,
         pos=plan.columns.label,
         boundary=found,
         off_manifold=torch.cat(off, dim=-1)[..., order],
+        resolution=resolution_of(pair.dtype, ends).max().item(),
         level=level,
         n_resamples=n_resamples,
         seed=seed,

@@ -173,6 +173,7 @@ def conclude_factorial(
     pos: tuple[str, ...],
     boundary: tuple[int, ...] | None = None,
     off_manifold: Float[Tensor, "boundary pos problem"] | None = None,
+    resolution: float = 0.0,
     level: float = 0.95,
     n_resamples: int = 2000,
     seed: int = 0,
@@ -188,6 +189,7 @@ def conclude_factorial(
         boundary: Layers below each boundary; None counts from 0.
         off_manifold: KL of the mixed models' outputs to the nearer of base and post, mean over the
             mixed cells, nats.
+        resolution: Effects of a problem up to this are rounding of the runs and count as 0.
         level: Coverage of the intervals, in (0, 1).
         n_resamples: Resamples of problems, and sign flips, at least 100.
         seed: Of the resampling.
@@ -209,7 +211,7 @@ def conclude_factorial(
         ends = [torch.from_numpy(v) for v in (found.value, found.low, found.high)]
         return torch.stack(ends).reshape(3, n_boundaries, n_pos)
 
-    parts = [_contrast(values, term) for term in TERMS]
+    parts = [_contrast(values, term, resolution) for term in TERMS]
     effect = torch.stack([joint(part) for part in parts], dim=1)
     p = [max_t(part.reshape(-1, n).T, n_resamples=n_resamples, seed=seed) for part in parts]
     alone = simultaneous_intervals(
@@ -244,7 +246,9 @@ def conclude_factorial(
 
 
 def _contrast(
-    values: Float[Tensor, "boundary pos upstream downstream head problem"], term: str
+    values: Float[Tensor, "boundary pos upstream downstream head problem"],
+    term: str,
+    resolution: float,
 ) -> Float[Tensor, "boundary pos problem"]:
     """Effect of a term for each problem: differences along its factors, means along the others."""
     named = {_FACTORS[name] for name in term.split(":")}
@@ -254,7 +258,8 @@ def _contrast(
         values = post - base if factor in named else (post + base) / 2
     # Rounding of the sums has a sign, too, and the same one in every problem would look like an
     # effect that is surely there.
-    return torch.where(values.abs() <= _ROUNDING * scale, 0.0, values)
+    rounding = torch.clamp(_ROUNDING * scale, min=resolution)
+    return torch.where(values.abs() <= rounding, 0.0, values)
 
 
 def _refuse(

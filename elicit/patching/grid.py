@@ -80,6 +80,9 @@ class PatchGrid(Result):
     """Problems, the unit of every interval."""
     level: float
     """Nominal coverage of the intervals."""
+    resolution: Float[Tensor, " metric"]
+    """Effects of a problem up to this are rounding of the runs and count as 0, in the unit of each
+    metric."""
     host_score: Float[Tensor, " metric"]
     """Mean of the unpatched host."""
     host_score_low: Float[Tensor, " metric"]

@@ -16,7 +16,7 @@ from elicit.patching.errors import PatchError
 from elicit.patching.loop import PlainRun, loop_sweep, plain_run
 from elicit.patching.plan import Batch, Control, Plan, batches_of, controls_of, groups_of
 from elicit.patching.reading import Reader, end_log_probs
-from elicit.patching.values import SweepValues
+from elicit.patching.values import SweepValues, resolution_of
 from elicit.results import Cells, NoCells
 from elicit.sites import Site
 
@@ -63,6 +63,9 @@ def sweep(plan: Plan, cells: Cells | None = None) -> SweepValues:
         pos=plan.columns.label,
         metric=plan.metric,
         width=plan.width,
+        resolution=resolution_of(
+            next(plan.host.parameters()).dtype, torch.cat([whole["host"], whole["donor"]], dim=1)
+        ),
         **{name: whole.get(name) for name in ("host", "donor", "patched", "other_prompt", "noise")},  # pyright: ignore[reportArgumentType]
     )
 

@@ -20,7 +20,7 @@ from elicit.grafting.conclusion import LEAST_PROBLEMS
 from elicit.grafting.measure import facts as scored_forced
 from elicit.pair import ModelPair, load_pair
 from elicit.report.page import render
-from elicit.report.spec import JobSpec, ReportSpec, SpecError
+from elicit.report.spec import JobSpec, PairSpec, ReportSpec, SpecError
 from elicit.report.summary import summarise
 from elicit.results import (
     NoProgress,
@@ -224,7 +224,7 @@ def _measure(spec: JobSpec, task: Task, how: str) -> Measure:
     return scored_forced(task, end=spec.end.replace("\\n", "\n"))
 
 
-def open_pair(spec: JobSpec) -> ModelPair:
+def open_pair(spec: PairSpec) -> ModelPair:
     """The two models of a specification.
 
     Raises:

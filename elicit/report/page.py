@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from elicit.grafting import Attribution, Interpolation, IntervalSweep, Samples, WeightIG
+from elicit.patching import Factorial, PatchGrid
 from elicit.report.figures import Plot
-from elicit.report.sections import Section, sections
+from elicit.report.patch_sections import patch_sections
+from elicit.report.patch_text import patch_sentence
+from elicit.report.sections import Section, other_sections, sections
 from elicit.report.tables import Table, task_table
 from elicit.report.text import MARKS, VERDICTS, summary_sentence
 from elicit.results import ElicitError, Provenance, Result, write_atomic
@@ -40,6 +43,7 @@ def write(
     title: str | None = None,
     notes: Sequence[str] = (),
     config: Mapping[str, object] | None = None,
+    command: str = "report",
 ) -> Path:
     """Write one self-contained page about some results: the same results give the same bytes.
 
@@ -49,6 +53,7 @@ def write(
         title: Heading; the names of the models if None.
         notes: Remarks about this run, shown under the summary.
         config: Arguments that repeat the run, shown as the YAML that `--config` reads.
+        command: Command of `elicit` that reads them.
 
     Returns:
         The file.
@@ -57,7 +62,7 @@ def write(
         PageError: There is no result, or the file cannot be written.
     """
     path = Path(path)
-    html = render(results, title=title, notes=notes, config=config)
+    html = render(results, title=title, notes=notes, config=config, command=command)
     with disk_errors(path, PageError):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, html.encode("utf-8"))
@@ -70,6 +75,7 @@ def render(
     title: str | None = None,
     notes: Sequence[str] = (),
     config: Mapping[str, object] | None = None,
+    command: str = "report",
 ) -> str:
     """The page as text, for those who write it themselves.
 
@@ -78,6 +84,7 @@ def render(
         title: Heading; the names of the models if None.
         notes: Remarks about this run.
         config: Arguments that repeat the run.
+        command: Command of `elicit` that reads them.
 
     Raises:
         PageError: There is no result.
@@ -112,7 +119,8 @@ def render(
     return environment.get_template("template.html").render(
         title=title or _title(origin),
         origin=origin,
-        sentence=summary_sentence(attribution) if attribution else _without_attribution(results),
+        eyebrow=_eyebrow(results),
+        sentence=_sentence(results, attribution),
         notes=[str(note) for note in notes],
         attribution=attribution,
         glance=_glance(attribution) if attribution else [],
@@ -124,7 +132,10 @@ def render(
             "integrated": first(results, WeightIG) is not None,
             "intervals": first(results, IntervalSweep) is not None,
             "interpolation": first(results, Interpolation) is not None,
+            "patching": first(results, PatchGrid) is not None,
+            "factorial": first(results, Factorial) is not None,
         },
+        command=command,
         arguments=_arguments(results),
         config=_yaml(config) if config else None,
         plotly_js=get_plotlyjs(),
@@ -137,13 +148,36 @@ def first(results: Sequence[Result], kind: type[R]) -> R | None:
 
 
 def _sections(results: Sequence[Result]) -> list[Section]:
-    return sections(
-        results,
-        attribution=first(results, Attribution),
-        change=first(results, WeightChange),
-        integrated=first(results, WeightIG),
-        sweep=first(results, IntervalSweep),
-        interpolation=first(results, Interpolation),
+    return [
+        *sections(
+            attribution=first(results, Attribution),
+            change=first(results, WeightChange),
+            integrated=first(results, WeightIG),
+            sweep=first(results, IntervalSweep),
+            interpolation=first(results, Interpolation),
+        ),
+        *patch_sections(results),
+        *other_sections(results),
+    ]
+
+
+def _sentence(results: Sequence[Result], attribution: Attribution | None) -> str:
+    """What was found, by moved weights first, then by patched activations."""
+    told = [summary_sentence(attribution)] if attribution else []
+    patched = patch_sentence(results)
+    told += [patched] if patched else []
+    return " ".join(told) or _without_attribution(results)
+
+
+def _eyebrow(results: Sequence[Result]) -> str:
+    """What the page is about, in small print above its title."""
+    patched = first(results, PatchGrid) or first(results, Factorial)
+    moved = any(not isinstance(result, PatchGrid | Factorial) for result in results)
+    what = ["weights"] if moved or not patched else []
+    what += ["activations"] if patched else []
+    return (
+        "Base model against its post-trained sibling, compared by moving "
+        f"{' and '.join(what)} between them"
     )
 
 

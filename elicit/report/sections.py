@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from elicit.grafting import Attribution, Interpolation, IntervalSweep, Samples, WeightIG
 from elicit.grafting.curves import integrated_figure, interpolation_figure, interval_figure
 from elicit.grafting.figures import effect_figure, shown_tasks
+from elicit.patching import Factorial, PatchGrid
 from elicit.report import figures as f
 from elicit.report import tables as t
 from elicit.report.figures import Plot, plot
@@ -14,7 +15,9 @@ from elicit.results import Result, ResultError
 from elicit.weights import WeightChange
 from elicit.weights.figures import change_figure
 
-KNOWN = (Attribution, Interpolation, IntervalSweep, Samples, WeightChange, WeightIG)
+KNOWN = (
+    Attribution, Factorial, Interpolation, IntervalSweep, PatchGrid, Samples, WeightChange, WeightIG
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,6 @@ class Section:
 
 
 def sections(
-    results: Sequence[Result],
     *,
     attribution: Attribution | None,
     change: WeightChange | None,
@@ -36,10 +38,9 @@ def sections(
     sweep: IntervalSweep | None,
     interpolation: Interpolation | None,
 ) -> list[Section]:
-    """Every section that the results fill, in the order of the page.
+    """Every section about moved weights that the results fill, in the order of the page.
 
     Args:
-        results: All results; those of unknown classes get a section of their own.
         attribution: Effects of every part, if measured.
         change: Change of every tensor, if measured.
         integrated: Integrated gradients, if measured.
@@ -61,10 +62,17 @@ def sections(
         found.append(_partition(attribution))
     if change is not None:
         found.append(_weights(change))
-    found += [
-        _other(result, n) for n, result in enumerate(r for r in results if not isinstance(r, KNOWN))
-    ]
     return found
+
+
+def other_sections(results: Sequence[Result]) -> list[Section]:
+    """A section for each result that the page knows nothing special of.
+
+    Args:
+        results: All results.
+    """
+    others = (result for result in results if not isinstance(result, KNOWN))
+    return [_other(result, n) for n, result in enumerate(others)]
 
 
 def _keys(

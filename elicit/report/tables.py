@@ -33,13 +33,22 @@ class Table:
     """Where it is not empty the table is closed behind these words."""
 
 
-def _table(
+def table_of(
     caption: str,
     head: Sequence[str],
     rows: Sequence[Sequence[str | Cell]],
     words: int = 1,
     folded: str = "",
 ) -> Table:
+    """A table whose cells are given as text.
+
+    Args:
+        caption: What it holds.
+        head: Name of each column.
+        rows: Text of each cell, or a cell.
+        words: Leading columns that hold words.
+        folded: Words of the fold, if it is to be closed at first.
+    """
     cells = tuple(tuple(c if isinstance(c, Cell) else Cell(c) for c in row) for row in rows)
     return Table(caption, tuple(head), cells, words, folded)
 
@@ -56,7 +65,7 @@ def task_table(attribution: Attribution) -> Table:
             name,
             ROLES.get(a.role[t], a.role[t]),
             a.unit[t],
-            _effect(a.gap[t].item(), a.gap_low[t].item(), a.gap_high[t].item()),
+            effect_cell(a.gap[t].item(), a.gap_low[t].item(), a.gap_high[t].item()),
             number(a.base_score[t].item()),
             number(a.post_score[t].item()),
             str(int(a.n_problems[t])),
@@ -72,7 +81,7 @@ def task_table(attribution: Attribution) -> Table:
         "post",
         "problems",
     )
-    return _table(
+    return table_of(
         "Score of base and post on each task. Gap: post minus base, paired by problem.",
         head,
         rows,
@@ -80,8 +89,14 @@ def task_table(attribution: Attribution) -> Table:
     )
 
 
-def _effect(value: float, low: float, high: float) -> Cell:
-    """An effect with its interval, strong where the interval is clear of 0."""
+def effect_cell(value: float, low: float, high: float) -> Cell:
+    """An effect with its interval, strong where the interval is clear of 0.
+
+    Args:
+        value: Effect.
+        low: Lower end.
+        high: Upper end.
+    """
     return Cell(interval(value, low, high), low > 0 or high < 0)
 
 
@@ -118,7 +133,7 @@ def layer_table(attribution: Attribution, change: WeightChange | None) -> Table:
         "Every layer: verdict, size of the weight change, effects with joint intervals (bold: "
         "clear of 0)."
     )
-    return _table(caption, head, rows, 2)
+    return table_of(caption, head, rows, 2)
 
 
 def _effects(attribution: Attribution, part: int, prefix: str = "") -> list[str | Cell]:
@@ -130,7 +145,7 @@ def _effects(attribution: Attribution, part: int, prefix: str = "") -> list[str 
     ]
     values = [getattr(attribution, name)[:, part].tolist() for name in names]
     columns = zip(*values, strict=True)
-    return [cell for v in columns for cell in (_effect(*v[:3]), _effect(*v[3:]))]
+    return [cell for v in columns for cell in (effect_cell(*v[:3]), effect_cell(*v[3:]))]
 
 
 def control_table(attribution: Attribution) -> Table | None:
@@ -152,7 +167,7 @@ def control_table(attribution: Attribution) -> Table | None:
         if bool(ran[i])
     ]
     caption = "Controls: the difference with its entries shuffled, same norm; each interval alone."
-    return _table(caption, head, rows, 1, "Numbers of the controls")
+    return table_of(caption, head, rows, 1, "Numbers of the controls")
 
 
 def part_table(attribution: Attribution) -> Table:
@@ -175,7 +190,7 @@ def part_table(attribution: Attribution) -> Table:
     for i in order:
         rows.append([a.part[i], verdict_text(a.verdict[i]), *_effects(a, i)])
     caption = "Effects of finer parts; intervals hold jointly over the parts of one kind."
-    return _table(caption, head, rows, 2)
+    return table_of(caption, head, rows, 2)
 
 
 _PARTITION = ("healing", "preservation", "target retention", "non-damage")
@@ -206,7 +221,7 @@ def partition_table(attribution: Attribution) -> Table:
         "each part alone. "
         "Changed layers, and finer parts that have a verdict."
     )
-    return _table(caption, ("part", "verdict", *_PARTITION), rows, 2)
+    return table_of(caption, ("part", "verdict", *_PARTITION), rows, 2)
 
 
 def weight_table(change: WeightChange) -> Table:
@@ -232,7 +247,7 @@ def weight_table(change: WeightChange) -> Table:
         for m, (place, name) in enumerate(zip(change.place, change.matrix, strict=True))
     ]
     head = ("place", "tensor", *(name for name, _, _ in kept))
-    return _table("Every parameter tensor.", head, rows, 2, f"All {len(rows)} parameter tensors")
+    return table_of("Every parameter tensor.", head, rows, 2, f"All {len(rows)} parameter tensors")
 
 
 def interval_table(sweep: IntervalSweep, task: int) -> Table:
@@ -247,7 +262,7 @@ def interval_table(sweep: IntervalSweep, task: int) -> Table:
         for g, last in enumerate(s.last.tolist()):
             if last >= first:
                 cells = [
-                    _effect(*(values[task, f, g].item() for values in three))
+                    effect_cell(*(values[task, f, g].item() for values in three))
                     for three in (
                         (s.revert, s.revert_low, s.revert_high),
                         (s.graft, s.graft_low, s.graft_high),
@@ -258,7 +273,7 @@ def interval_table(sweep: IntervalSweep, task: int) -> Table:
     caption = (
         f"Effect of moving every interval of layers on {name}, intervals jointly over all rows."
     )
-    return _table(caption, ("layers", "revert", "graft"), rows, 1, f"Numbers: {name}")
+    return table_of(caption, ("layers", "revert", "graft"), rows, 1, f"Numbers: {name}")
 
 
 def interpolation_table(interpolation: Interpolation) -> Table:
@@ -277,7 +292,7 @@ def interpolation_table(interpolation: Interpolation) -> Table:
                     [task, f"layer {layer}", *(number(v) for v in p.layer_score[t, i].tolist())]
                 )
     head = ("task", "moved", *(f"α = {alpha:g}" for alpha in p.alpha.tolist()))
-    return _table("Score of base moved a share α of the way to post.", head, rows, 2, "Numbers")
+    return table_of("Score of base moved a share α of the way to post.", head, rows, 2, "Numbers")
 
 
 def integrated_table(integrated: WeightIG) -> Table:
@@ -296,7 +311,7 @@ def integrated_table(integrated: WeightIG) -> Table:
     missed = w.completeness_error.tolist()
     rows.append(["completeness error", *("–" if v != v else f"{100 * v:.2g} %" for v in missed)])
     rows.append(["nodes", *(str(n) for n in w.nodes.tolist())])
-    return _table(
+    return table_of(
         "Weight integrated gradients: the gap split among parts.",
         ("part", *w.task),
         rows,
@@ -318,7 +333,7 @@ def plain_table(result: Result, limit: int = 200) -> Table:
         for row in frame.head(limit).itertuples(index=False)
     ]
     caption = f"First {len(rows)} of {len(frame)} rows."
-    return _table(
+    return table_of(
         caption,
         [str(name) for name in frame.columns],
         rows,

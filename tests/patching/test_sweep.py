@@ -1,4 +1,4 @@
-"""Sweeps agree with the one-cell loop, with plain models and with TransformerLens's own patching."""
+"""Sweeps agree with the one-cell loop, with plain models and with TransformerLens's patching."""
 
 import warnings
 
@@ -147,7 +147,9 @@ def test_sweeps_within_are_those_of_transformer_lens(paired, architecture):
 def test_the_other_models_whole_stream_makes_the_stitched_model(paired, architecture):
     """Post's embedding and lower layers in base: by activations and by weights."""
     pair, contrast = paired(architecture), contrast_of(answers=2)
-    ids = torch.tensor([(*row, *a[:-1]) for row, a in zip(contrast.clean, contrast.answer)])
+    ids = torch.tensor(
+        [(*row, *a[:-1]) for row, a in zip(contrast.clean, contrast.answer, strict=True)]
+    )
     found = factorial(pair, contrast, metric="log_prob", n_resamples=100)
     for boundary in range(pair.n_layers + 1):
         names = ["embed", *(f"L{layer}" for layer in range(boundary))]
@@ -265,7 +267,7 @@ def test_a_killed_sweep_goes_on_to_the_same_bytes(paired, tmp_path):
 
         def advance(self, n=1, what=None):
             self.seen += n
-            if self.seen > 60:
+            if self.seen > 200:
                 raise Killed
 
         def stop(self):
@@ -319,6 +321,16 @@ def test_progress_reaches_exactly_its_total(paired):
         assert count.done == count.total > 0
 
 
+@pytest.fixture
+def unchecked():
+    """Types are not checked at run time, as for a user."""
+    from jaxtyping import config
+
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)
+
+
 BAD = [
     ({"sites": ["resid_prr"]}, SiteError, "did you mean 'resid_pre'"),
     ({"sites": [parse_site("resid_pre.9")]}, SiteError, "layers 0 to 2"),
@@ -346,7 +358,7 @@ BAD = [
 @pytest.mark.parametrize(("options", "kind", "told"), BAD, ids=[str(b[0]) for b in BAD])
 @pytest.mark.parametrize("question", [within, across])
 def test_what_cannot_be_swept_is_refused_before_any_model_runs(
-    paired, monkeypatch, question, options, kind, told
+    paired, monkeypatch, unchecked, question, options, kind, told
 ):
     pair = paired("llama")
 
@@ -363,7 +375,7 @@ def test_a_logit_difference_of_several_tokens_is_refused(paired):
         across(paired("llama"), contrast_of(answers=2), metrics=["logit_diff"])
 
 
-def test_a_sweep_within_needs_corrupted_prompts(paired, organism):
+def test_a_sweep_within_needs_corrupted_prompts(paired, unchecked):
     contrast = contrast_of()
     bare = Contrast(
         clean=contrast.clean,

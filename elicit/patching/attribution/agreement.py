@@ -47,9 +47,7 @@ def agreement(
     from scipy.stats import rankdata
 
     if top < 1:
-        raise PatchError(
-            f"top is {top}, and recall needs at least the first cell. Pass 1 or more."
-        )
+        raise PatchError(f"top is {top}, and recall needs at least the first cell. Pass 1 or more.")
     known = (score.isfinite() & exact.isfinite()).cpu()
     guess = score.detach().cpu()[known].double().numpy()
     truth = exact.detach().cpu()[known].double().numpy()

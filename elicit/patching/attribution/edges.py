@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from elicit.capture.anatomy import Anatomy, Layer
 from elicit.patching.attribution.nodes import midpoints
-from elicit.patching.attribution.question import Case, only_activations, run_from
+from elicit.patching.attribution.question import Case
+from elicit.patching.attribution.running import only_activations, run_from
 from elicit.sites import Kind, Shape, Site
 
 _READ: tuple[Kind, ...] = ("q", "k", "v")
@@ -40,6 +41,18 @@ class Ends:
                 names += [f"{kind}.{layer}.{h}" for h in range(self.shape.heads(kind) or 0)]
             names.append(f"mlp.{layer}")
         return (*names, "logits")
+
+    @property
+    def exists(self) -> Bool[Tensor, "sender receiver"]:
+        """Between which of them there is an edge."""
+        shape = self.shape
+        counts = []
+        for layer in range(shape.n_layers):
+            n_read = shape.n_heads + 2 * shape.n_kv_heads
+            counts += [self.senders_of(layer, mlp=False)] * n_read
+            counts.append(self.senders_of(layer, mlp=True))
+        counts.append(self.senders_of(shape.n_layers, mlp=False))
+        return torch.arange(len(self.sender))[:, None] < torch.tensor(counts)
 
     def senders_of(self, layer: int, *, mlp: bool) -> int:
         """How many senders, in their order, a layer's attention or MLP hears.
@@ -76,6 +89,9 @@ def edge_scores(
         leaving, _ = run_from(host, case.inputs, case.inputs.resid, keep)
         host_score = case.score(leaving)
         moved = {site: case.given[site].to(value.dtype) - value for site, value in own.items()}
+        for difference in moved.values():
+            # The answer's own tokens are not patched.
+            difference[:, case.n_prompt :] = 0
     total = torch.zeros(
         len(ends.sender), len(ends.receiver), len(host_score), dtype=torch.float64,
         device=host_score.device,
@@ -84,7 +100,7 @@ def edge_scores(
     for alpha in [0.0] if steps == 1 else midpoints(steps):
         run = _slopes(case, torch.lerp(start, goal, alpha))
         _add_scores(total, host, ends, run, moved, budget)
-    missing = ~_exists(ends).to(total.device)
+    missing = ~ends.exists.to(total.device)
     return (total / steps).masked_fill(missing[..., None], torch.nan), host_score
 
 
@@ -171,8 +187,8 @@ def _through_norm(norm: nn.Module | None, resid: Tensor, grad: Tensor) -> Tensor
 
 def _through_mlp(layer: Layer, read: Tensor, grad: Tensor) -> Tensor:
     """The gradient at what an MLP writes, pulled back to what it reads."""
-    parts = [m for m in (layer.pre_mlp, layer.gate, layer.up, layer.down, layer.post_mlp) if m]
-    with only_activations(*parts):
+    parts = (layer.pre_mlp, layer.gate, layer.up, layer.down, layer.post_mlp)
+    with only_activations(*(part for part in parts if part is not None)):
         leaf = read.detach().requires_grad_()
         return torch.autograd.grad(layer.write_mlp(leaf), leaf, grad)[0]
 
@@ -207,8 +223,7 @@ def _along_norm(layer: Layer, z: Tensor, written: Tensor) -> Tensor:
     """Messages of single heads through the norm that all heads of a layer share, to first order."""
     assert layer.post_attn is not None
     whole = layer.o(z.flatten(-2))[:, :, None].expand_as(written)
-    _, found = torch.func.jvp(layer.post_attn, (whole.contiguous(),), (written,))
-    return found
+    return torch.func.jvp(layer.post_attn, (whole.contiguous(),), (written,))[1]
 
 
 def matrix_of(linear: nn.Module) -> Float[Tensor, "d_in d_out"]:
@@ -219,18 +234,6 @@ def matrix_of(linear: nn.Module) -> Float[Tensor, "d_in d_out"]:
     """
     weight = linear.get_parameter("weight").detach()
     return weight.T if isinstance(linear, nn.Linear) else weight
-
-
-def _exists(ends: Ends) -> Tensor:
-    """Between which senders and receivers there is an edge."""
-    counts = []
-    shape = ends.shape
-    for layer in range(shape.n_layers):
-        attention = shape.n_heads + 2 * shape.n_kv_heads
-        counts += [ends.senders_of(layer, mlp=False)] * attention
-        counts.append(ends.senders_of(layer, mlp=True))
-    counts.append(ends.senders_of(shape.n_layers, mlp=False))
-    return torch.arange(len(ends.sender))[:, None] < torch.tensor(counts)
 
 
 def edge_sites(shape: Shape) -> Sequence[Site]:

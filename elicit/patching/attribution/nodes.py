@@ -9,7 +9,8 @@ from torch import Tensor
 
 from elicit.capture.anatomy import Heads
 from elicit.capture.shared import angles
-from elicit.patching.attribution.question import Case, only_activations, run_from
+from elicit.patching.attribution.question import Case
+from elicit.patching.attribution.running import only_activations, run_from
 from elicit.patching.attribution.softmax import key_scores, query_scores
 from elicit.sites import RESIDUAL_KINDS, Kind, Site
 
@@ -210,7 +211,7 @@ def _cells(
     grads: Mapping[Site, Tensor],
     heads: Mapping[int, Heads],
 ) -> Scores:
-    """Scores of all cells from gradients; queries and keys by their patterns where heads are given."""
+    """Scores of all cells from gradients; by patterns of queries and keys where heads are given."""
     whole: dict[Site, Tensor] = {}
     for site in dict.fromkeys(site.whole for site in sites):
         if heads and site.kind in ("q", "k"):

@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from elicit.capture.shared import angles, run_block
-from elicit.patching.attribution.question import Case, run_from
+from elicit.patching.attribution.question import Case
+from elicit.patching.attribution.running import run_from
 from elicit.patching.errors import PatchError
 from elicit.sites import RESIDUAL_KINDS, Kind, Shape, Site
 
@@ -103,8 +104,9 @@ def message(
         inside: 1 at the positions that come from the donor.
     """
     put = _replaced(host.at[sender.whole], case.given[sender.whole], sender.head, inside)
-    if sender.kind in RESIDUAL_KINDS or sender.kind == "mlp_out":
-        return put - host.at[sender.whole]
+    if sender.kind in (*RESIDUAL_KINDS, "attn_out", "mlp_out"):
+        return put - host.at[sender]
+    found: list[Tensor] = []
 
     def tap(kind: Kind, layer: int, value: Tensor) -> Tensor:
         if Site(kind, layer) == sender.whole:
@@ -113,9 +115,6 @@ def message(
             found.append(value)
         return value
 
-    if sender.kind == "attn_out":
-        return put - host.at[sender]
-    found: list[Tensor] = []
     resid = host.at[Site("resid_pre", sender.layer)]
     run_block(case.host.layers[sender.layer], sender.layer, case.inputs, resid, tap)
     return found[0] - host.at[Site("attn_out", sender.layer)]
@@ -142,13 +141,12 @@ def heard(
         said: Change of the stream that it reads.
     """
     layer, kind = case.host.layers[receiver.layer], receiver.kind
-    entering = host.at[Site("resid_pre", receiver.layer)] + said
     if kind in RESIDUAL_KINDS:
         return host.at[receiver.whole] + said
     if kind == "mlp_out":
         before: Kind = "resid_pre" if case.host.shape.parallel else "resid_mid"
         return layer.write_mlp(host.at[Site(before, receiver.layer)] + said)
-    normed = layer.norm_attn(entering)
+    normed = layer.norm_attn(host.at[Site("resid_pre", receiver.layer)] + said)
     if kind in ("q", "k", "v"):
         return {"q": layer.query, "k": layer.key, "v": layer.value}[kind](normed)
     cos, sin = angles(case.inputs, receiver.layer)

@@ -1,22 +1,22 @@
 """What attribution is asked: a host run, a donor run, and where the donor's values would go."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from elicit.capture.anatomy import Anatomy, Heads, Inputs, UnknownArchitectureError, anatomy_of
-from elicit.capture.shared import Tap, run_block
+from elicit.capture.anatomy import Anatomy, Inputs, UnknownArchitectureError, anatomy_of
 from elicit.pair import Encoded, ModelPair
+from elicit.patching.asked import checked_plan
+from elicit.patching.attribution.running import run_from
 from elicit.patching.columns import Positions
 from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
 from elicit.patching.plan import Batch, Plan, batches_of
 from elicit.patching.reading import Reader, end_log_probs
-from elicit.patching.ways import Across, Side, Within, _plan, _side
+from elicit.patching.ways import Across, Side, Within, _side
 from elicit.results import Progress
 from elicit.sites import Kind, Site
 
@@ -157,9 +157,7 @@ def ask_across(
     names = ("base", "post") if direction == "post_to_base" else ("post", "base")
     models = (_side(pair, names[0]), _side(pair, names[1]))
     rows = (contrast.clean, contrast.clean)
-    plan = _planned(
-        pair, contrast, models, rows, sites, positions, metric, max_tokens, progress
-    )
+    plan = _planned(pair, contrast, models, rows, sites, positions, metric, max_tokens, progress)
     return Question(
         pair=pair,
         plan=plan,
@@ -183,7 +181,7 @@ def _planned(
     progress: Progress | None,
 ) -> Plan:
     """The plan of a sweep over the same cells: refuses whatever a sweep would."""
-    plan = _plan(
+    plan = checked_plan(
         pair,
         contrast,
         host=models[0],
@@ -291,47 +289,3 @@ def _refuse_infinite(given: Mapping[Site, Tensor], batch: Batch, contrast: Contr
                 f"the donor's {site} is NaN or infinite on problem {contrast.id[place]!r}, so "
                 "every score would be too. Load the models in float32, or leave the problem out."
             )
-
-
-def run_from(
-    anatomy: Anatomy,
-    inputs: Inputs,
-    resid: Float[Tensor, "row pos d_model"],
-    tap: Tap,
-    *,
-    first: int = 0,
-) -> tuple[Float[Tensor, "row pos d_model"], dict[int, Heads]]:
-    """Run the layers from `first` to the last.
-
-    Args:
-        anatomy: The model.
-        inputs: Masks and angles.
-        resid: Residual stream entering layer `first`.
-        tap: Sees every site in order and says what goes on.
-        first: First layer to run.
-
-    Returns:
-        Residual stream after the last layer; turned queries and keys, and values, by layer.
-    """
-    heads: dict[int, Heads] = {}
-    for index in range(first, len(anatomy.layers)):
-        resid, heads[index] = run_block(anatomy.layers[index], index, inputs, resid, tap)
-    return resid, heads
-
-
-@contextmanager
-def only_activations(*models: nn.Module) -> Iterator[None]:
-    """Build graphs of activations alone for one block: parameters want no gradient meanwhile.
-
-    Args:
-        models: Whose parameters; each has its own flag back afterwards, also after an exception.
-    """
-    flags = {p: p.requires_grad for model in models for p in model.parameters()}
-    try:
-        for parameter in flags:
-            parameter.requires_grad_(False)
-        with torch.enable_grad():
-            yield
-    finally:
-        for parameter, flag in flags.items():
-            parameter.requires_grad_(flag)

@@ -1,0 +1,124 @@
+"""Values of all problems as batches bring them in, and what every result says besides."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from elicit.patching.attribution.question import Question
+from elicit.patching.errors import PatchError
+from elicit.patching.values import UNITS
+from elicit.stats import bootstrap_mean
+
+
+class Gathered:
+    """Values of all problems, as batches bring them in."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self._parts: list[tuple[tuple[int, ...], Tensor, Tensor, Tensor]] = []
+
+    def add(
+        self,
+        problem: tuple[int, ...],
+        cells: Float[Tensor, "cell row"],
+        host: Float[Tensor, " row"],
+        donor: Float[Tensor, " row"],
+    ) -> None:
+        """Take in a batch.
+
+        Args:
+            problem: Place of each row among the problems.
+            cells: Its values.
+            host: Metric of the host.
+            donor: Metric of the donor.
+        """
+        self._parts.append((problem, cells.cpu(), host.detach().cpu(), donor.cpu()))
+
+    def _joined(self, which: int) -> np.ndarray:
+        order = torch.argsort(torch.tensor([p for part in self._parts for p in part[0]]))
+        joined = torch.cat([part[which] for part in self._parts], dim=-1)[..., order]  # pyright: ignore[reportCallIssue, reportArgumentType]
+        return np.ascontiguousarray(joined.double().numpy().T)
+
+    def table(self, question: Question) -> Float[np.ndarray, "problem cell"]:
+        """Values as the statistics read them, in the order of the problems.
+
+        Args:
+            question: Names the problems.
+
+        Raises:
+            PatchError: A value is NaN or infinite.
+        """
+        found = self._joined(1)
+        bad = np.argwhere(~np.isfinite(found))
+        if len(bad):
+            name = question.plan.contrast.id[int(bad[0, 0])]
+            raise PatchError(
+                f"{len(bad)} of {found.size} scores are NaN or infinite, the first of problem "
+                f"{name!r}, and one such value makes every mean meaningless. Load the models in "
+                "float32, or leave that problem out."
+            )
+        return found
+
+    @property
+    def host(self) -> Float[np.ndarray, " problem"]:
+        """Metric of the host."""
+        return self._joined(2)
+
+    @property
+    def donor(self) -> Float[np.ndarray, " problem"]:
+        """Metric of the donor."""
+        return self._joined(3)
+
+
+def asked(
+    question: Question,
+    gathered: Gathered,
+    metric: str,
+    level: float,
+    n_resamples: int,
+    seed: int,
+    arguments: dict[str, object],
+) -> dict[str, Any]:
+    """The fields that every attribution has.
+
+    Args:
+        question: What was asked.
+        gathered: Values of all problems.
+        metric: What was read.
+        level: Coverage of the intervals.
+        n_resamples: Resamples of problems.
+        seed: Of the resampling.
+        arguments: What else the provenance holds.
+    """
+    host, donor = gathered.host, gathered.donor
+    gap = bootstrap_mean(donor - host, level=level, n_resamples=n_resamples, seed=seed)
+    told = {
+        "question": question.kind,
+        "model": question.side,
+        "direction": question.direction,
+        "metric": metric,
+        "level": level,
+        "n_resamples": n_resamples,
+        **arguments,
+    }
+    return {
+        "provenance": question.pair.provenance(
+            seed, told, task_digests={"contrast": question.plan.contrast.digest}
+        ),
+        "metric": metric,
+        "unit": UNITS[metric],
+        "question": question.kind,
+        "direction": question.direction,
+        "host": question.host_name,
+        "donor": question.donor_name,
+        "n_problems": question.n_problems,
+        "level": level,
+        "host_score": float(host.mean()),
+        "donor_score": float(donor.mean()),
+        "gap": gap.value,
+        "gap_low": gap.low,
+        "gap_high": gap.high,
+    }

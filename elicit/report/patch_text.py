@@ -1,0 +1,318 @@
+"""What a patching sweep says in words: where the difference comes in, and what the controls do."""
+
+from collections.abc import Sequence
+
+import torch
+
+from elicit.patching import Factorial, PatchGrid, Peak
+from elicit.results import Result
+from elicit.results.drawing import interval, number
+from elicit.sites import RESIDUAL_KINDS
+
+METRICS = {
+    "logit_diff": "the logit difference",
+    "log_prob": "the answer’s log-probability",
+    "probability": "the answer’s probability",
+    "kl": "the divergence from the donor",
+}
+CONTROLS = {"other_prompt": "another prompt’s activation", "noise": "noise of equal norm"}
+_KINDS = {
+    "resid_pre": "the residual stream before layer {}",
+    "resid_mid": "the residual stream between attention and MLP of layer {}",
+    "resid_post": "the residual stream after layer {}",
+    "attn_out": "the attention output of layer {}",
+    "mlp_out": "the MLP output of layer {}",
+    "z": "the heads’ outputs of layer {}",
+    "q": "the queries of layer {}",
+    "k": "the keys of layer {}",
+    "v": "the values of layer {}",
+}
+_MORE, _HALF, _LITTLE = 1.5, 0.5, 0.1
+"""Shares of the gap: beyond the first, steps cancel; from half on a layer brings most of it in;
+below a tenth it is little."""
+
+
+def patch_sentence(results: Sequence[Result]) -> str:
+    """What the sweeps and factorials among some results found; empty where there is none.
+
+    Args:
+        results: Results of any kind.
+    """
+    told = [finding(result) for result in results if isinstance(result, PatchGrid)]
+    told += [split_sentence(result) for result in results if isinstance(result, Factorial)]
+    return " ".join(told)
+
+
+def main_peak(grid: PatchGrid, metric: str | None = None) -> Peak | None:
+    """The cell that a sweep is told by: of the residual stream where it was swept, else of all.
+
+    A component's effect may be undone by the next one; the stream holds what is left of all.
+
+    Args:
+        grid: A sweep.
+        metric: Name of a metric; None takes the first.
+
+    Raises:
+        PatchError: The metric was not read.
+    """
+    streams = [peak for kind, peak in grid.peaks(metric).items() if kind in RESIDUAL_KINDS]
+    return max(streams, key=lambda peak: abs(peak.step), default=None) or grid.peak(metric)
+
+
+def finding(grid: PatchGrid, metric: str | None = None) -> str:
+    """Where a sweep finds the difference, in one or two sentences.
+
+    Args:
+        grid: A sweep.
+        metric: Name of a metric; None takes the first.
+
+    Raises:
+        PatchError: The metric was not read.
+    """
+    row = grid.metric_row(metric)
+    name = metric_text(grid.metric[row])
+    gap = _ends(grid, "gap", row)
+    if not grid.gap_clear[row]:
+        return _capital(
+            f"{name} does not clearly differ between {grid.host} and {grid.donor} (gap {gap}), so "
+            "there is nothing that a patch could carry over, and no place is named."
+        )
+    peak = main_peak(grid, metric)
+    if peak is None:
+        return f"{putting(grid)} changes {name} nowhere: every effect is exactly 0."
+    cell = (row, grid.site.index(peak.site), grid.pos.index(peak.pos))
+    if not peak.clear:
+        n_cells = len(grid.site) * len(grid.pos)
+        return (
+            f"{putting(grid)} moves {name} by no step that is clear of 0 jointly over all "
+            f"{n_cells} cells, of a gap of {gap}: no place can be named."
+        )
+    effect = interval(peak.value, peak.low, peak.high, digits=2)
+    share = _percent(grid.share[(0, *cell)].item())
+    told = (
+        f"{putting(grid)} at {site_text(peak.site, grid.kind[cell[1]])}, {pos_text(peak.pos)}, "
+        f"moves {name} by {effect} {grid.unit[row]}, {share} of the gap"
+    )
+    return f"{told}{_layer_clause(grid, row, peak)}{_elsewhere(grid, cell)}."
+
+
+def _layer_clause(grid: PatchGrid, row: int, peak: Peak) -> str:
+    """Whether one layer brings most of it in; components stand for themselves."""
+    if peak.kind not in RESIDUAL_KINDS:
+        return ""
+    share = peak.step / grid.gap[row].item()
+    step = interval(peak.step, peak.step_low, peak.step_high, digits=2)
+    layer = f"layer {peak.layer}" if peak.layer >= 0 else "the embedding"
+    if share > _MORE:
+        return (
+            f"; the largest step, at {layer}, is {step}, more than the whole gap: layers before or "
+            "after it move the other way"
+        )
+    if share >= _HALF:
+        return f"; most of it comes in at {layer} (step {step})"
+    return f"; no single layer brings in half of it: the largest step, at {layer}, is {step}"
+
+
+def _elsewhere(grid: PatchGrid, cell: tuple[int, int, int]) -> str:
+    """What the other positions do, at whatever site."""
+    row, _, pos = cell
+    if len(grid.pos) == 1:
+        return ""
+    others = torch.tensor([p != pos for p in range(len(grid.pos))])
+    effect, low, high = (
+        torch.where(others, getattr(grid, f"effect{end}")[0, row], 0.0)
+        for end in ("", "_low", "_high")
+    )
+    if not ((low > 0) | (high < 0)).any():
+        return ", and no other position has an effect clear of 0"
+    gap = abs(grid.gap[row].item())
+    reach = torch.maximum(low.abs(), high.abs()).max().item() / gap
+    if reach <= _LITTLE:
+        return f", and no other position moves it by more than {_percent(reach)} of the gap"
+    at, p = divmod(int(effect.abs().argmax()), len(grid.pos))
+    share = _percent(effect[at, p].item() / grid.gap[row].item())
+    return (
+        f"; of the other positions {pos_text(grid.pos[p])} has the largest effect, {share} of the "
+        f"gap at {site_text(grid.site[at], grid.kind[at])}"
+    )
+
+
+def control_sentence(grid: PatchGrid, metric: str | None = None) -> str:
+    """What the controls say of the cell that the sweep is told by.
+
+    Args:
+        grid: A sweep.
+        metric: Name of a metric; None takes the first.
+
+    Raises:
+        PatchError: The metric was not read.
+    """
+    row, peak = grid.metric_row(metric), main_peak(grid, metric)
+    if peak is None or not grid.gap_clear[row]:
+        return ""
+    cell = (row, grid.site.index(peak.site), grid.pos.index(peak.pos))
+    ran = {
+        name: interval(*ends, digits=2)
+        for name in CONTROLS
+        if (ends := _control(grid, name, cell))[0] == ends[0]
+    }
+    if not ran:
+        return "No control was run, so what any other activation would do there is not known."
+    if grid.above_control[cell]:
+        told = "; ".join(f"{CONTROLS[name]} {said}" for name, said in ran.items())
+        return f"That goes beyond what the controls do there ({told})."
+    said = []
+    if "noise" in ran and not grid.above_noise[cell]:
+        return (
+            f"Noise of equal norm cannot be told apart from it there ({ran['noise']}), so the "
+            "effect does not show that anything specific is carried."
+        )
+    if "other_prompt" in ran:
+        said.append(
+            f"Another prompt’s activation does about as much there ({ran['other_prompt']}): what "
+            "is carried is common to these prompts, not what one of them says."
+        )
+    if "noise" in ran:
+        said.append(f"Noise of equal norm does clearly less ({ran['noise']}).")
+    return " ".join(said)
+
+
+def _control(grid: PatchGrid, name: str, cell: tuple[int, int, int]) -> tuple[float, float, float]:
+    value, low, high = (getattr(grid, f"{name}{end}")[cell].item() for end in ("", "_low", "_high"))
+    return value, low, high
+
+
+def component_sentence(grid: PatchGrid, metric: str | None = None) -> str:
+    """Which component alone does most, where the stream was swept beside components.
+
+    Args:
+        grid: A sweep.
+        metric: Name of a metric; None takes the first.
+
+    Raises:
+        PatchError: The metric was not read.
+    """
+    row, peaks = grid.metric_row(metric), grid.peaks(metric)
+    parts = [p for kind, p in peaks.items() if kind not in RESIDUAL_KINDS and p.clear]
+    if not parts or len(parts) == len(peaks):
+        return ""
+    top = max(parts, key=lambda peak: abs(peak.value))
+    kind = grid.kind[grid.site.index(top.site)]
+    return (
+        f"Alone, no component does more than {site_text(top.site, kind)} at {pos_text(top.pos)} "
+        f"({interval(top.value, top.low, top.high, digits=2)} {grid.unit[row]})."
+    )
+
+
+def split_sentence(factorial: Factorial) -> str:
+    """How a factorial divides the gap between writing, reading and the unembedding.
+
+    Args:
+        factorial: Effects at every boundary.
+    """
+    f, pos = factorial, 0
+    name = metric_text(f.metric)
+    gap = f.gap[0, pos].item()
+    told_gap = interval(gap, f.gap_low[0, pos].item(), f.gap_high[0, pos].item(), digits=2)
+    if f.gap_low[0, pos] <= 0 <= f.gap_high[0, pos]:
+        return _capital(
+            f"{name} of post and base does not clearly differ in the factorial (gap {told_gap}), "
+            "so there is nothing to divide."
+        )
+    wrote = f.wrote[:, pos] / gap
+    enough = [i for i in range(len(f.boundary)) if wrote[i] >= _HALF]
+    if not enough:
+        return (
+            f"At no boundary do post’s layers below it bring half of the gap in {name} ({told_gap})"
+            " by themselves; see the factorial."
+        )
+    at = enough[0]
+    terms = {name: _term(f, name, at, pos) for name in ("wrote", "reader", "wrote:reader")}
+    clear = {name: bool(f.clear[f.term.index(name), at, pos]) for name in terms}
+    told = (
+        f"At boundary {int(f.boundary[at])} post’s layers below bring {terms['wrote']} of the gap "
+        f"of {told_gap}, its layers above {terms['reader']}, and both together "
+        f"{terms['wrote:reader']} more than one by one"
+    )
+    # Post with post minus either alone: an interaction as large as the gap is a signal unread.
+    joint = f.interaction[at, pos].item() / gap
+    if clear["wrote"] and (not clear["wrote:reader"] or abs(joint) <= _LITTLE):
+        return f"{told}: post wrote a signal that base’s own layers can read."
+    if clear["wrote"] and clear["wrote:reader"] and joint >= _HALF:
+        return f"{told}: much of the signal needs post’s own layers to be read."
+    return f"{told}."
+
+
+def _term(f: Factorial, name: str, at: int, pos: int) -> str:
+    row = f.term.index(name)
+    ends = (x[row, at, pos].item() for x in (f.effect, f.effect_low, f.effect_high))
+    return interval(*ends, digits=2)
+
+
+def putting(grid: PatchGrid) -> str:
+    """What a sweep does, as the subject of a sentence.
+
+    Args:
+        grid: A sweep.
+    """
+    if grid.question == "across":
+        return f"Putting {grid.donor}’s activations into {grid.host}"
+    (model, _, host), (_, _, donor) = grid.host.partition(", "), grid.donor.partition(", ")
+    return f"Putting {model}’s activations on the {donor} into its run on the {host}"
+
+
+def metric_text(metric: str) -> str:
+    """A metric inside a sentence.
+
+    Args:
+        metric: As results name it.
+    """
+    return METRICS.get(metric, metric)
+
+
+def site_text(site: str, kind: str) -> str:
+    """A site inside a sentence.
+
+    Args:
+        site: Its name.
+        kind: Its kind.
+
+    >>> site_text("resid_post.3", "resid_post"), site_text("z.3.1", "z")
+    ('the residual stream after layer 3', 'head 1 of layer 3 (z)')
+    """
+    pieces = site.split(".")
+    if len(pieces) == 3:
+        return f"head {pieces[2]} of layer {pieces[1]} ({kind})"
+    return _KINDS[kind].format(pieces[1]) if len(pieces) == 2 and kind in _KINDS else site
+
+
+def pos_text(pos: str) -> str:
+    """A position's label inside a sentence.
+
+    Args:
+        pos: As a grid labels it.
+
+    >>> pos_text("-1 A"), pos_text("all"), pos_text("4")
+    ('position −1 “A”', 'all positions at once', 'position 4')
+    """
+    if pos == "all":
+        return "all positions at once"
+    place, space, word = pos.partition(" ")
+    if not place.lstrip("-").isdigit():
+        return f"“{pos}”"
+    return f"position {place.replace('-', '−')}" + (f" “{word}”" if space else "")
+
+
+def _ends(grid: PatchGrid, name: str, row: int) -> str:
+    value, low, high = (getattr(grid, f"{name}{end}")[row].item() for end in ("", "_low", "_high"))
+    return interval(value, low, high, digits=2)
+
+
+def _percent(share: float) -> str:
+    """A share of the gap in percent; small ones are not rounded to nothing."""
+    value = 100 * share
+    return f"{number(value, digits=0 if abs(value) >= 9.5 else 1)} %"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
