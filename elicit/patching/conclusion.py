@@ -13,12 +13,9 @@ from elicit.patching.grid import PatchGrid
 from elicit.patching.values import UNITS, SweepValues
 from elicit.results import Provenance
 from elicit.sites import RESIDUAL_KINDS, Site
-from elicit.stats import bootstrap_mean, max_t
-from elicit.stats._resampling import bootstrap_t, mid_quantile, standard_error, student_floor
+from elicit.stats import bootstrap_mean, gap_shares, joint_intervals, max_t
 
 Question = Literal["within", "across"]
-_PARTS = 1024
-"""Cells resampled at once: 16 MiB for 2000 resamples, however large the grid."""
 _ENDS = ("", "_low", "_high")
 _SCORES = ("host_score", "donor_score", "gap")
 _CELLS = ("effect", "share")
@@ -64,6 +61,12 @@ def conclude_grid(
         `stats.gap_share` (Fieller).
     """
     _refuse(values, contrast)
+
+    def joint(table: Float[np.ndarray, "problem cell"]) -> Float[np.ndarray, "end cell"]:
+        if not table.shape[1]:
+            return np.zeros((3, 0))
+        return joint_intervals(table, level=level, n_resamples=n_resamples, seed=seed)
+
     n_metrics, n_widths, n_pos = len(values.metric), len(values.width), len(values.pos)
     n_cells = len(values.sites) * n_pos
     before, step_layer = _steps(values.sites, question)
@@ -84,16 +87,16 @@ def conclude_grid(
         clear = not ends["gap"][1, m] <= 0 <= ends["gap"][2, m]
         for w in range(n_widths):
             table = _table(values.patched[w, m], host[m], resolution[m])
-            cells["effect"][:, w, m] = joint_intervals(table, level, n_resamples, seed)
+            cells["effect"][:, w, m] = joint(table)
             p[w, m] = max_t(table, n_resamples=n_resamples, seed=seed)
             if clear:
-                cells["share"][:, w, m] = _shares(table, scores["gap"], level)
+                cells["share"][:, w, m] = gap_shares(table, scores["gap"], level=level)
         effects = _table(values.patched[0, m], host[m], resolution[m])
         if all(earlier == -1 for earlier in before):
             firsts["step"][:, m] = cells["effect"][:, 0, m]
         else:
             steps = _step_table(effects, before, n_pos)[:, known]
-            firsts["step"][:, m, known] = joint_intervals(steps, level, n_resamples, seed)
+            firsts["step"][:, m, known] = joint(steps)
         beyond, ran_any = np.ones(n_cells, dtype=bool), np.zeros(n_cells, dtype=bool)
         for name in _CONTROLS:
             control = getattr(values, name)
@@ -102,8 +105,8 @@ def conclude_grid(
             table = _table(control[m], host[m], resolution[m])
             ran = ~np.isnan(table).any(axis=0)
             table, own = table[:, ran], effects[:, ran]
-            firsts[name][:, m, ran] = joint_intervals(table, level, n_resamples, seed)
-            _, low, high = joint_intervals(own - table, level, n_resamples, seed)
+            firsts[name][:, m, ran] = joint(table)
+            _, low, high = joint(own - table)
             above[name][m, ran] = np.where(own.mean(axis=0) > 0, low > 0, high < 0)
             beyond &= ~ran | above[name][m]
             ran_any |= ran
@@ -148,65 +151,6 @@ def conclude_grid(
         step_layer=step_layer,
         **fields,  # pyright: ignore[reportArgumentType]
     )
-
-
-def joint_intervals(
-    rows: Float[np.ndarray, "problem part"], level: float, n_resamples: int, seed: int
-) -> Float[np.ndarray, "end part"]:
-    """Mean, lower and upper end of every part, the ends jointly over parts.
-
-    The same numbers as `stats.simultaneous_intervals`, a thousand parts at a time: every block of
-    parts is drawn with the same resamples of problems, of which only the largest |t| is kept.
-
-    Args:
-        rows: Effect for each problem and part, any unit.
-        level: Chance that all intervals cover, in (0, 1).
-        n_resamples: Resamples of the problems.
-        seed: Of the resampling.
-    """
-    n, n_parts = rows.shape
-    if not n_parts:
-        return np.zeros((3, 0))
-    varies = rows.min(axis=0) < rows.max(axis=0)
-    value = np.where(varies, rows.mean(axis=0), rows[0])
-    deviations = rows - value
-    moving = np.flatnonzero(varies)
-    critical = 0.0
-    if len(moving):
-        largest = np.zeros(n_resamples)
-        for start in range(0, len(moving), _PARTS):
-            block = deviations[:, moving[start : start + _PARTS]]
-            t = bootstrap_t(block, n_resamples, seed=seed)
-            np.maximum(largest, t.max(axis=1), out=largest)
-        critical = float(mid_quantile(largest[:, None], level)[0])
-        critical = max(critical, student_floor(n, level, n_parts=len(moving)))
-    half = critical * standard_error(deviations)
-    return np.stack([value, value - half, value + half])
-
-
-def _shares(
-    gains: Float[np.ndarray, "problem part"], gap: Float[np.ndarray, " problem"], level: float
-) -> Float[np.ndarray, "end part"]:
-    """Share of the gap, lower and upper end of every part alone; NaN where the gap is not clear.
-
-    Source: Fieller 1954, as in `stats.gap_share`, here for all parts at once.
-    """
-    from scipy.special import stdtrit
-
-    n, mean_gap = len(gap), float(gap.mean())
-    critical = float(stdtrit(n - 1, (1 + level) / 2))
-    half = critical * float(standard_error((gap - mean_gap)[:, None])[0])
-    if np.ptp(gap) == 0:
-        half = 0.0
-    if abs(mean_gap) <= half:
-        return np.full((3, gains.shape[1]), np.nan)
-    share = gains.mean(axis=0) / mean_gap
-    rest = gains - share * gap[:, None]
-    product = ((gap - mean_gap)[:, None] * rest).mean(axis=0) / (n - 1)
-    room = mean_gap**2 - half**2
-    middle = -(critical**2) * product / room
-    reach = np.sqrt(middle**2 + (critical * standard_error(rest)) ** 2 / room)
-    return np.stack([share, share + middle - reach, share + middle + reach])
 
 
 def _steps(

@@ -10,7 +10,7 @@ from elicit.grafting import Attribution, Interpolation, IntervalSweep, Samples, 
 from elicit.patching import Factorial, PatchGrid
 from elicit.report.figures import Plot
 from elicit.report.patch_sections import patch_sections
-from elicit.report.patch_text import patch_sentence
+from elicit.report.patch_text import patch_sentences
 from elicit.report.sections import Section, other_sections, sections
 from elicit.report.tables import Table, task_table
 from elicit.report.text import MARKS, VERDICTS, summary_sentence
@@ -120,7 +120,7 @@ def render(
         title=title or _title(origin),
         origin=origin,
         eyebrow=_eyebrow(results),
-        sentence=_sentence(results, attribution),
+        sentences=_sentences(results, attribution),
         notes=[str(note) for note in notes],
         attribution=attribution,
         glance=_glance(attribution) if attribution else [],
@@ -161,12 +161,10 @@ def _sections(results: Sequence[Result]) -> list[Section]:
     ]
 
 
-def _sentence(results: Sequence[Result], attribution: Attribution | None) -> str:
+def _sentences(results: Sequence[Result], attribution: Attribution | None) -> list[str]:
     """What was found, by moved weights first, then by patched activations."""
     told = [summary_sentence(attribution)] if attribution else []
-    patched = patch_sentence(results)
-    told += [patched] if patched else []
-    return " ".join(told) or _without_attribution(results)
+    return [*told, *patch_sentences(results)] or [_without_attribution(results)]
 
 
 def _eyebrow(results: Sequence[Result]) -> str:

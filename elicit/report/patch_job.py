@@ -16,7 +16,7 @@ from elicit.patching.continuations import Texts, read_lines
 from elicit.patching.symmetric import decision
 from elicit.report.job import FEW_PROBLEMS, few_threads, open_pair
 from elicit.report.page import render
-from elicit.report.patch_text import main_peak, patch_sentence
+from elicit.report.patch_text import main_peak, patch_sentences
 from elicit.report.spec import PairSpec, SpecError
 from elicit.results import (
     Cells,
@@ -441,7 +441,7 @@ def _summary(
             "identical": pair.identical,
         },
         "question": spec.question,
-        "sentence": patch_sentence(list(results.values())),
+        "sentence": " ".join(patch_sentences(list(results.values()))),
         "n_layers": pair.n_layers,
         "contrast": {
             "digest": asked.contrast.digest,

@@ -1,6 +1,7 @@
 """Sections of the page about patching: heat maps, controls, tables, and how each is read."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from elicit.patching import Factorial, PatchGrid
 from elicit.patching.figures import factorial_figure, grid_figure
@@ -9,17 +10,16 @@ from elicit.report.figures import Plot, plot
 from elicit.report.patch_text import (
     component_sentence,
     control_sentence,
-    finding,
     metric_text,
-    split_sentence,
 )
 from elicit.report.sections import Section
 from elicit.report.tables import Table
 from elicit.results import Result
 
-_PIXELS, _PANEL, _PLACE = 9, 260, 22
-"""Width of a cell that can be told from its neighbour; least width of a panel; of a place in
-`plot`."""
+_PIXELS, _PANEL, _PLACE = 11, 260, 22
+"""Width of a cell whose label can be read; least width of a panel; of a place in `plot`."""
+_MANY = 24
+"""Places along an axis from which labels are set small."""
 
 
 def patch_sections(results: Sequence[Result]) -> list[Section]:
@@ -37,13 +37,13 @@ def patch_sections(results: Sequence[Result]) -> list[Section]:
 
 
 def _sweep(grid: PatchGrid, n: int) -> Section:
-    told = (finding(grid), control_sentence(grid), component_sentence(grid))
+    told = (_done(grid), control_sentence(grid), component_sentence(grid))
     items: list[Plot | Table] = []
     for m, metric in enumerate(grid.metric):
         items.append(
             plot(
                 f"plot-patch-{n}-{m}" if m else f"plot-patch-{n}",
-                grid_figure(grid, metric),
+                _fitted(grid_figure(grid, metric), grid),
                 _caption(grid, m),
                 columns=_columns(grid, m),
                 folded=f"The same for {metric_text(metric)}" if m else "",
@@ -63,9 +63,54 @@ def _title(grid: PatchGrid) -> str:
     return f"Patching {model}: {donor} into {host}"
 
 
+def _done(grid: PatchGrid) -> str:
+    """What was done, in one sentence."""
+    n_cells = len(grid.site) * len(grid.pos)
+    return (
+        f"Activations of {grid.donor} are put into {grid.host}, one at a time, in {n_cells} places "
+        f"and after {grid.n_problems} prompts."
+    )
+
+
+def _fitted(figure: Any, grid: PatchGrid) -> Any:
+    """A heat map with its scale on top, where it is seen however wide the figure is."""
+    room = 52
+    figure.update_layout(
+        title={"y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 12}},
+        height=figure.layout.height + room,
+        margin={"t": figure.layout.margin.t + room, "r": 24},
+    )
+    scale = figure.layout.coloraxis.colorbar
+    figure.update_layout(
+        coloraxis_colorbar={
+            "orientation": "h",
+            "lenmode": "pixels",
+            "len": 260,
+            "thickness": 10,
+            "x": 0,
+            "xanchor": "left",
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "ypad": 40,
+            "title": {"text": scale.title.text, "side": "right", "font": {"size": 12}},
+            "tickfont": {"size": 11},
+        }
+    )
+    if max(len(grid.pos), *(int(head) for head in grid.head.tolist())) > _MANY:
+        figure.update_xaxes(tickfont={"size": 9})
+    if len(set(grid.layer.tolist())) > _MANY:
+        figure.update_yaxes(tickfont={"size": 9})
+    return figure
+
+
 def _caption(grid: PatchGrid, row: int) -> str:
     """How a heat map is read."""
-    controls = any(getattr(grid, name)[row].isfinite().any() for name in t.CONTROLS)
+    ran = [name for name in t.CONTROLS if getattr(grid, name)[row].isfinite().any()]
+    controls = {
+        "other_prompt": "an activation of another prompt",
+        "noise": "noise as long as the difference that was patched",
+    }
     return (
         "Each cell is one experiment: the activation at that layer (row) and position or head "
         f"(column) of {grid.host} is replaced by that of {grid.donor}, and the layers after it run "
@@ -74,9 +119,9 @@ def _caption(grid: PatchGrid, row: int) -> str:
         "residual stream stays there, so read where a column begins to be coloured; a component "
         "shows what it alone adds. "
         + (
-            "The panels beside it are the controls on the same scale: an activation of another "
-            "prompt, and noise as long as the difference that was patched."
-            if controls
+            "Beside it, on the same scale, the controls: "
+            f"{' and '.join(controls[name] for name in ran)}."
+            if ran
             else "No control was run."
         )
     )
@@ -104,7 +149,8 @@ def _factorial(factorial: Factorial, n: int) -> Section:
     return Section(
         f"factorial-{n}",
         "Who wrote it, who reads it",
-        split_sentence(factorial),
+        "The residual stream of one model goes on in the other, at every boundary between layers, "
+        "with the unembedding of either: eight models in all.",
         (
             plot(
                 f"plot-factorial-{n}",

@@ -32,15 +32,14 @@ _MORE, _HALF, _LITTLE = 1.5, 0.5, 0.1
 below a tenth it is little."""
 
 
-def patch_sentence(results: Sequence[Result]) -> str:
-    """What the sweeps and factorials among some results found; empty where there is none.
+def patch_sentences(results: Sequence[Result]) -> list[str]:
+    """What the sweeps and factorials among some results found, one after the other.
 
     Args:
         results: Results of any kind.
     """
     told = [finding(result) for result in results if isinstance(result, PatchGrid)]
-    told += [split_sentence(result) for result in results if isinstance(result, Factorial)]
-    return " ".join(told)
+    return told + [split_sentence(result) for result in results if isinstance(result, Factorial)]
 
 
 def main_peak(grid: PatchGrid, metric: str | None = None) -> Peak | None:
@@ -109,7 +108,7 @@ def _layer_clause(grid: PatchGrid, row: int, peak: Peak) -> str:
             "after it move the other way"
         )
     if share >= _HALF:
-        return f"; most of it comes in at {layer} (step {step})"
+        return f"; most of it comes in at {layer}"
     return f"; no single layer brings in half of it: the largest step, at {layer}, is {step}"
 
 
@@ -138,7 +137,7 @@ def _elsewhere(grid: PatchGrid, cell: tuple[int, int, int]) -> str:
 
 
 def control_sentence(grid: PatchGrid, metric: str | None = None) -> str:
-    """What the controls say of the cell that the sweep is told by.
+    """What the controls say of the cell that the sweep is told by; empty where there is none.
 
     Args:
         grid: A sweep.
@@ -157,19 +156,20 @@ def control_sentence(grid: PatchGrid, metric: str | None = None) -> str:
         if (ends := _control(grid, name, cell))[0] == ends[0]
     }
     if not ran:
-        return "No control was run, so what any other activation would do there is not known."
+        return "No control was run, so what any other activation would do is not known."
+    where = f"At {site_text(peak.site, peak.kind)}, {pos_text(peak.pos)},"
     if grid.above_control[cell]:
-        told = "; ".join(f"{CONTROLS[name]} {said}" for name, said in ran.items())
-        return f"That goes beyond what the controls do there ({told})."
-    said = []
+        told = "; ".join(f"{CONTROLS[name]}: {said}" for name, said in ran.items())
+        return f"{where} the effect goes beyond that of the controls ({told})."
     if "noise" in ran and not grid.above_noise[cell]:
         return (
-            f"Noise of equal norm cannot be told apart from it there ({ran['noise']}), so the "
-            "effect does not show that anything specific is carried."
+            f"{where} the effect cannot be told apart from that of noise of equal norm "
+            f"({ran['noise']}), so it does not show that anything specific is carried."
         )
+    said = []
     if "other_prompt" in ran:
         said.append(
-            f"Another prompt’s activation does about as much there ({ran['other_prompt']}): what "
+            f"{where} another prompt’s activation does about as much ({ran['other_prompt']}): what "
             "is carried is common to these prompts, not what one of them says."
         )
     if "noise" in ran:

@@ -7,10 +7,14 @@ independent evidence. Whatever is random takes a `seed`; the same seed gives the
 from elicit.stats.adjust import benjamini_hochberg, holm
 from elicit.stats.bootstrap import bootstrap_difference, bootstrap_mean
 from elicit.stats.equivalence import Equivalence, minimum_detectable_effect, tost
-from elicit.stats.gap import NoGapError, gap_share
+from elicit.stats.gap import NoGapError, gap_share, gap_shares
 from elicit.stats.interval import Interval, wilson
 from elicit.stats.significance import Significance, max_t, mcnemar, paired_permutation
-from elicit.stats.simultaneous import SimultaneousIntervals, simultaneous_intervals
+from elicit.stats.simultaneous import (
+    SimultaneousIntervals,
+    joint_intervals,
+    simultaneous_intervals,
+)
 
 __all__ = [
     "Equivalence",
@@ -22,7 +26,9 @@ __all__ = [
     "bootstrap_difference",
     "bootstrap_mean",
     "gap_share",
+    "gap_shares",
     "holm",
+    "joint_intervals",
     "max_t",
     "mcnemar",
     "minimum_detectable_effect",

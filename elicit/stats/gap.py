@@ -3,6 +3,7 @@
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from elicit.results import ElicitError
@@ -90,6 +91,42 @@ def gap_share(
         n=n,
         method="fieller" if method == "fieller" else "fieller, bootstrap-t",
     )
+
+
+def gap_shares(
+    gains: Float[np.ndarray, "problem part"], gap: Float[np.ndarray, " problem"], *, level: float
+) -> Float[np.ndarray, "end part"]:
+    """Share of one gap that each of many parts recovers, with the ends of its Fieller interval.
+
+    The numbers of `gap_share`, for all parts at once.
+
+    Args:
+        gains: Score under each part minus that of the base, any unit.
+        gap: Score of the post-trained model minus that of the base.
+        level: Coverage for each part alone, in (0, 1).
+
+    Returns:
+        Share, lower and upper end; all NaN where the interval of the gap itself holds 0.
+
+    Source: Fieller 1954.
+    """
+    from scipy.special import stdtrit
+
+    level = _checks.fraction(level, name="level")
+    n, mean_gap = len(gap), float(gap.mean())
+    critical = float(stdtrit(n - 1, (1 + level) / 2))
+    half = critical * float(standard_error((gap - mean_gap)[:, None])[0])
+    if np.ptp(gap) == 0:
+        half = 0.0
+    if abs(mean_gap) <= half:
+        return np.full((3, gains.shape[1]), np.nan)
+    share = gains.mean(axis=0) / mean_gap
+    rest = gains - share * gap[:, None]
+    product = ((gap - mean_gap)[:, None] * rest).mean(axis=0) / (n - 1)
+    room = mean_gap**2 - half**2
+    middle = -(critical**2) * product / room
+    reach = np.sqrt(middle**2 + (critical * standard_error(rest)) ** 2 / room)
+    return np.stack([share, share + middle - reach, share + middle + reach])
 
 
 def _critical(

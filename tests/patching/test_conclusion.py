@@ -7,7 +7,6 @@ import pytest
 import torch
 from scipy.stats import t as student
 
-from elicit.patching.conclusion import _PARTS, joint_intervals
 from elicit.patching.errors import PatchError
 from elicit.patching.values import SweepValues
 from elicit.sites import Site, attn_out, mlp_out, resid_mid, resid_post, resid_pre, z
@@ -73,16 +72,6 @@ def test_shares_intervals_and_p_values_are_those_of_the_statistics():
 
 
 _ENDS = ("", "_low", "_high")
-
-
-def test_a_grid_in_blocks_has_the_intervals_of_the_whole_grid():
-    rows = noise(30, 2 * _PARTS + 7).numpy()
-    rows[:, 5] = 0
-    rows[:, _PARTS + 1] = 2.5
-    found = joint_intervals(rows, 0.95, 200, 3)
-    whole = simultaneous_intervals(rows, n_resamples=200, seed=3)
-    assert np.allclose(found, [whole.value, whole.low, whole.high], rtol=1e-10)
-    assert found[:, 5].tolist() == [0, 0, 0]
 
 
 def test_noise_is_called_an_effect_in_at_most_five_sweeps_of_a_hundred():

@@ -193,3 +193,21 @@ def test_very_few_problems_do_not_make_a_finding_of_noise(n):
         false += bool(found.clear_of_zero.any())
     # Of 300 at 5 %, more than 27 happen once in 1,000 simulations.
     assert false <= 27
+
+
+def test_many_parts_are_drawn_in_blocks_and_have_the_intervals_of_one(monkeypatch):
+    from elicit.stats import joint_intervals, max_t, significance, simultaneous
+
+    rows = np.random.default_rng(1).standard_normal((30, 57))
+    rows[:, 5], rows[:, 30] = 0, 2.5
+    whole = simultaneous_intervals(rows, n_resamples=200, seed=3)
+    p = max_t(rows, n_resamples=200, seed=3)
+    for module in (simultaneous, significance):
+        monkeypatch.setattr(module, "PARTS", 10)
+    blocks = simultaneous_intervals(rows, n_resamples=200, seed=3)
+    joint = joint_intervals(rows, n_resamples=200, seed=3)
+    for name in ("value", "low", "high", "single_low", "single_high"):
+        assert np.allclose(getattr(blocks, name), getattr(whole, name), rtol=1e-12)
+    assert np.allclose(joint, [whole.value, whole.low, whole.high], rtol=1e-12)
+    assert joint[:, 5].tolist() == [0, 0, 0]
+    assert np.array_equal(max_t(rows, n_resamples=200, seed=3), p)

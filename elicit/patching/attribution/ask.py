@@ -17,12 +17,12 @@ from elicit.patching.attribution.nodes import (
 from elicit.patching.attribution.question import Question, ask_across, ask_within, cases
 from elicit.patching.attribution.result import NodeScores
 from elicit.patching.columns import Positions
-from elicit.patching.conclusion import joint_intervals
 from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
 from elicit.patching.ways import Across, Side, Within, across, within
 from elicit.results import Progress
 from elicit.sites import Site
+from elicit.stats import joint_intervals
 
 _KEPT = 1 << 20
 """Scores of single problems that a result keeps, at most."""
@@ -202,7 +202,7 @@ def _scored(
         plan.progress.advance(len(case.problem))
     plan.progress.stop()
     table = gathered.table(question)
-    ends = joint_intervals(table, level, n_resamples, seed)
+    ends = joint_intervals(table, level=level, n_resamples=n_resamples, seed=seed)
     shape = (len(plan.sites), len(plan.columns.label))
     score, low, high = (torch.from_numpy(end.reshape(shape)) for end in ends)
     small = table.size <= _KEPT

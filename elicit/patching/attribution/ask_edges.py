@@ -12,12 +12,12 @@ from elicit.patching.attribution.gathered import Gathered, asked
 from elicit.patching.attribution.path import LOGITS, host_run, path_scores
 from elicit.patching.attribution.question import Case, Question, ask_across, ask_within, cases
 from elicit.patching.attribution.result import EdgeScores
-from elicit.patching.conclusion import joint_intervals
 from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
 from elicit.patching.ways import Across, Side, Within
 from elicit.results import Progress
 from elicit.sites import Site, parse_site
+from elicit.stats import joint_intervals
 
 _BUDGET = 1 << 26
 
@@ -160,7 +160,9 @@ def _scored(
     def whole(cells: Tensor) -> Tensor:
         return torch.full(known.shape, torch.nan, dtype=torch.float64).masked_scatter(known, cells)
 
-    table = joint_intervals(gathered.table(question), level, n_resamples, seed)
+    table = joint_intervals(
+        gathered.table(question), level=level, n_resamples=n_resamples, seed=seed
+    )
     score, low, high = (whole(torch.from_numpy(end)) for end in table)
     found = whole(torch.from_numpy(truth.table(question).mean(axis=0))) if exact else None
     return EdgeScores(

@@ -11,12 +11,12 @@ from elicit.patching.attribution.path import LOGITS, host_run, path_scores, refu
 from elicit.patching.attribution.question import Question, ask_across, ask_within, cases
 from elicit.patching.attribution.result import PathEffect
 from elicit.patching.columns import Positions
-from elicit.patching.conclusion import joint_intervals
 from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
 from elicit.patching.ways import Across, Side, Within
 from elicit.results import Progress
 from elicit.sites import Site, expand
+from elicit.stats import joint_intervals
 
 
 def path_patch(
@@ -172,7 +172,9 @@ def _patched(
         gathered.add(case.problem, torch.stack(found), host.score, case.donor_score)
         plan.progress.advance(len(case.problem))
     plan.progress.stop()
-    ends = joint_intervals(gathered.table(question), level, n_resamples, seed)
+    ends = joint_intervals(
+        gathered.table(question), level=level, n_resamples=n_resamples, seed=seed
+    )
     effect, low, high = (torch.from_numpy(end.copy()) for end in ends)
     names = (*(str(site) for site in receivers), *([LOGITS] if logits else []))
     arguments: dict[str, object] = {
