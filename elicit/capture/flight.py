@@ -8,16 +8,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from elicit.capture.lanes import Lanes, Spent
+from elicit.capture.overwrites import Overwrites, Tokens
 from elicit.capture.shared import SharedTrunk, angles, gather_rows
 from elicit.sites import Kind, Site
-
-
-@dataclass(frozen=True, eq=False)
-class _Tokens:
-    """Some tokens of some lanes, lane by lane."""
-
-    lane: Int[Tensor, " token"]
-    col: Int[Tensor, " token"]
 
 
 @dataclass(eq=False)
@@ -41,32 +34,14 @@ class Flight:
         spent: Spent,
     ) -> None:
         """See `fly` for the arguments."""
-        self.trunk, self.lanes, self.sources, self.spent = trunk, lanes, sources, spent
+        self.trunk, self.lanes, self.spent = trunk, lanes, spent
         self.reads = reads[lanes.row]
         self.n_layers = trunk.anatomy.shape.n_layers
         self.joins = lanes.joins()
-        self.writes = self._writes()
+        self.writes = Overwrites(lanes, sources)
         self.packs: dict[int, _Pack] = {}
         rows = lanes.row[:, None]
         self.final = trunk.resid[-1][rows, self.reads].clone()
-
-    def _writes(self) -> dict[tuple[Kind, int], list[Tensor]]:
-        """By kind and layer: the head that each lane overwrites; -1 all heads, -2 nothing.
-
-        A second table for a kind and layer stands for lanes that overwrite two heads of it.
-        """
-        found: dict[tuple[Kind, int], list[Tensor]] = {}
-        for number in torch.unique(self.lanes.group).tolist():
-            mine = self.lanes.group == number
-            seen: dict[tuple[Kind, int], int] = {}
-            for site in self.lanes.groups[number]:
-                key = (site.kind, site.layer)
-                tables = found.setdefault(key, [])
-                depth = seen[key] = seen.get(key, -1) + 1
-                if len(tables) <= depth:
-                    tables.append(torch.full_like(self.lanes.group, -2))
-                tables[depth][mine] = -1 if site.head is None else site.head
-        return found
 
     def run(self) -> Float[Tensor, "lane read d_model"]:
         """All layers; returns the residual stream at the columns read."""
@@ -97,42 +72,7 @@ class Flight:
             pack.lane = torch.cat([pack.lane, lane])
             pack.x = torch.cat([pack.x, x])
 
-    def _write(self, kind: Kind, layer: int, value: Tensor, tokens: _Tokens) -> Tensor:
-        """Overwrite what the lanes overwrite at a site, in place where the value is fresh."""
-        lanes = self.lanes
-        for table in self.writes.get((kind, layer), ()):
-            head = table[tokens.lane]
-            inside = (tokens.col >= lanes.low[tokens.lane]) & (tokens.col < lanes.high[tokens.lane])
-            hit = ((head > -2) & inside).nonzero()[:, 0]
-            if len(hit) == 0:
-                continue
-            lane, col, head = tokens.lane[hit], tokens.col[hit], head[hit]
-            source = self.sources[Site(kind, layer)]
-            if value.ndim == 3:
-                one = head >= 0
-                for some, at in ((one, head[one]), (~one, None)):
-                    where = hit[some]
-                    row, column = lanes.source_row[lane[some]], col[some]
-                    if at is None:
-                        given, own = source[row, column], value[where]
-                        value[where] = self._mixed(own, given, lane[some])
-                    else:
-                        given, own = source[row, column, at], value[where, at]
-                        value[where, at] = self._mixed(own, given, lane[some])
-            else:
-                given = source[lanes.source_row[lane], col]
-                value[hit] = self._mixed(value[hit], given, lane)
-        return value
-
-    def _mixed(self, own: Tensor, given: Tensor, lane: Tensor) -> Tensor:
-        """What is put in the place of a lane's own value."""
-        given = given.to(own.dtype)
-        if self.lanes.scale is None:
-            return own + given if self.lanes.add else given
-        scale = self.lanes.scale[lane].to(own.dtype).reshape(-1, *[1] * (own.ndim - 1))
-        return own + scale * (given if self.lanes.add else given - own)
-
-    def _tokens(self) -> _Tokens:
+    def _tokens(self) -> Tokens:
         """Every token in the air, pack by pack."""
         lane = [pack.lane.repeat_interleave(pack.x.shape[1]) for pack in self.packs.values()]
         col = [
@@ -141,42 +81,44 @@ class Flight:
             )
             for pack in self.packs.values()
         ]
-        return _Tokens(torch.cat(lane), torch.cat(col))
+        return Tokens(torch.cat(lane), torch.cat(col))
 
-    def _angles(self, layer: int, tokens: _Tokens) -> tuple[Tensor | None, Tensor | None]:
+    def _angles(self, layer: int, tokens: Tokens) -> tuple[Tensor | None, Tensor | None]:
         cos, sin = angles(self.trunk.inputs, layer)
         if cos is None or sin is None:
             return None, None
         row = self.lanes.row[tokens.lane] if cos.shape[0] > 1 else torch.zeros_like(tokens.lane)
         return cos[row, tokens.col], sin[row, tokens.col]
 
-    def _enter(self, layer: int) -> tuple[_Tokens, Tensor, Tensor, Tensor]:
+    def _enter(self, layer: int) -> tuple[Tokens, Tensor, Tensor, Tensor]:
         """The stream, and keys and values of every token in the air."""
         part, trunk = self.trunk.anatomy.layers[layer], self.trunk
         tokens = self._tokens()
         x = torch.cat([pack.x.flatten(0, 1) for pack in self.packs.values()])
-        x = self._write("resid_pre", layer, x, tokens)
+        x = self.writes.write("resid_pre", layer, x, tokens)
         new = self._new(layer, tokens)
         some, normed = self._some(tokens, new), part.norm_attn(x if new is None else x[new])
-        k = self._write("k", layer, part.key(normed), some)
+        k = self.writes.write("k", layer, part.key(normed), some)
         k = part.turn(k, part.k_norm, *self._angles(layer, some))
-        v = self._write("v", layer, part.value(normed), some)
+        v = self.writes.write("v", layer, part.value(normed), some)
         self.spent.project += len(normed)
         if new is not None:
             k = self._among(trunk.k[layer], tokens, new, k)
             v = self._among(trunk.v[layer], tokens, new, v)
         return tokens, x, k, v
 
-    def _queries(self, layer: int, x: Tensor, tokens: _Tokens) -> Tensor:
+    def _queries(self, layer: int, x: Tensor, tokens: Tokens) -> Tensor:
         part = self.trunk.anatomy.layers[layer]
         new = self._new(layer, tokens)
         some = self._some(tokens, new)
         q = part.query(part.norm_attn(x if new is None else x[new]))
-        q = part.turn(self._write("q", layer, q, some), part.q_norm, *self._angles(layer, some))
+        q = part.turn(
+            self.writes.write("q", layer, q, some), part.q_norm, *self._angles(layer, some)
+        )
         self.spent.query += len(q)
         return q if new is None else self._among(self.trunk.q[layer], tokens, new, q)
 
-    def _new(self, layer: int, tokens: _Tokens) -> Int[Tensor, " token"] | None:
+    def _new(self, layer: int, tokens: Tokens) -> Int[Tensor, " token"] | None:
         """Tokens that do not enter the layer as the trunk's did; None where all do not.
 
         In the layer at which a lane leaves the trunk, only what it overwrites has changed.
@@ -186,10 +128,10 @@ class Flight:
         return (~same).nonzero()[:, 0] if bool(same.any()) else None
 
     @staticmethod
-    def _some(tokens: _Tokens, which: Tensor | None) -> _Tokens:
-        return tokens if which is None else _Tokens(tokens.lane[which], tokens.col[which])
+    def _some(tokens: Tokens, which: Tensor | None) -> Tokens:
+        return tokens if which is None else Tokens(tokens.lane[which], tokens.col[which])
 
-    def _among(self, kept: Tensor, tokens: _Tokens, new: Tensor, value: Tensor) -> Tensor:
+    def _among(self, kept: Tensor, tokens: Tokens, new: Tensor, value: Tensor) -> Tensor:
         """New values among those that the trunk has already."""
         whole = kept[self.lanes.row[tokens.lane], tokens.col]
         whole[new] = value
@@ -235,23 +177,23 @@ class Flight:
         return torch.cat(found)
 
     def _leave(
-        self, layer: int, x: Tensor, z: Tensor, tokens: _Tokens
+        self, layer: int, x: Tensor, z: Tensor, tokens: Tokens
     ) -> Float[Tensor, "token d_model"]:
         """From mixed values to the stream after the layer."""
         part = self.trunk.anatomy.layers[layer]
-        attn_out = part.write_attn(self._write("z", layer, z, tokens))
-        attn_out = self._write("attn_out", layer, attn_out, tokens)
-        middle = self._write("resid_mid", layer, x + attn_out, tokens)
+        attn_out = part.write_attn(self.writes.write("z", layer, z, tokens))
+        attn_out = self.writes.write("attn_out", layer, attn_out, tokens)
+        middle = self.writes.write("resid_mid", layer, x + attn_out, tokens)
         self.spent.write += len(x)
         return self._after_attention(layer, x if part.shape.parallel else middle, middle, tokens)
 
     def _after_attention(
-        self, layer: int, read: Tensor, middle: Tensor, tokens: _Tokens
+        self, layer: int, read: Tensor, middle: Tensor, tokens: Tokens
     ) -> Float[Tensor, "token d_model"]:
         mlp_out = self.trunk.anatomy.layers[layer].write_mlp(read)
         self.spent.mlp += len(read)
-        mlp_out = self._write("mlp_out", layer, mlp_out, tokens)
-        return self._write("resid_post", layer, middle + mlp_out, tokens)
+        mlp_out = self.writes.write("mlp_out", layer, mlp_out, tokens)
+        return self.writes.write("resid_post", layer, middle + mlp_out, tokens)
 
     def _layer(self, layer: int) -> None:
         """One layer for every token in the air."""
@@ -282,7 +224,7 @@ class Flight:
             begin += n * own
         place = torch.cat(places)
         lane = torch.cat(lanes)
-        read = _Tokens(tokens.lane[place], tokens.col[place])
+        read = Tokens(tokens.lane[place], tokens.col[place])
         q = self._queries(layer, x[place], read)
         sizes = [len(each) for each in places]
         queries = [
@@ -298,7 +240,7 @@ class Flight:
     def _past_attention(self, layer: int, lane: Int[Tensor, " lane"]) -> None:
         """Lanes that overwrite what comes after attention: only their own columns change here."""
         length = self.lanes.high[lane] - self.lanes.low[lane]
-        tokens = _Tokens(
+        tokens = Tokens(
             lane.repeat_interleave(length),
             torch.cat(
                 [
@@ -312,7 +254,7 @@ class Flight:
         last = layer == self.n_layers - 1
         if last:
             is_read = (self.reads[tokens.lane] == tokens.col[:, None]).any(dim=1)
-            tokens = _Tokens(tokens.lane[is_read], tokens.col[is_read])
+            tokens = Tokens(tokens.lane[is_read], tokens.col[is_read])
         resid = self._changed(layer, tokens)
         if last:
             for read in range(self.reads.shape[1]):
@@ -328,21 +270,18 @@ class Flight:
             x[at[tokens.lane[own]], tokens.col[own] - start] = resid[own]
             self._add(start, mine, x)
 
-    def _changed(self, layer: int, tokens: _Tokens) -> Float[Tensor, "token d_model"]:
+    def _changed(self, layer: int, tokens: Tokens) -> Float[Tensor, "token d_model"]:
         """The stream after a layer at overwritten tokens, from the first overwritten kind on."""
         kinds: list[Kind] = ["z", "attn_out", "resid_mid", "mlp_out", "resid_post"]
-        first = torch.full((len(self.lanes),), len(kinds), device=tokens.lane.device)
-        for place in reversed(range(len(kinds))):
-            for table in self.writes.get((kinds[place], layer), ()):
-                first[table > -2] = place
-        out = self.trunk.resid[layer + 1][self.lanes.row[tokens.lane], tokens.col].clone()
+        first = self.writes.first(kinds, layer)
+        out = self.trunk.resid[layer + 1][self.lanes.row[tokens.lane], tokens.col]
         for place in torch.unique(first[tokens.lane]).tolist():
             which = (first[tokens.lane] == place).nonzero()[:, 0]
-            some = _Tokens(tokens.lane[which], tokens.col[which])
+            some = Tokens(tokens.lane[which], tokens.col[which])
             out[which] = self._changed_from(kinds[place], layer, some, out[which])
         return out
 
-    def _changed_from(self, kind: Kind, layer: int, tokens: _Tokens, post: Tensor) -> Tensor:
+    def _changed_from(self, kind: Kind, layer: int, tokens: Tokens, post: Tensor) -> Tensor:
         """The same where the first overwritten kind is one and the same."""
         row = self.lanes.row[tokens.lane]
 
@@ -350,14 +289,14 @@ class Flight:
             return self.trunk.value(Site(name, layer))[row, tokens.col]
 
         if kind == "resid_post":
-            return self._write("resid_post", layer, post, tokens)
+            return self.writes.write("resid_post", layer, post, tokens)
         x = kept("resid_pre")
         if kind == "z":
-            return self._leave(layer, x, kept("z").clone(), tokens)
-        attn_out = self._write("attn_out", layer, kept("attn_out").clone(), tokens)
-        middle = self._write("resid_mid", layer, x + attn_out, tokens)
+            return self._leave(layer, x, kept("z"), tokens)
+        attn_out = self.writes.write("attn_out", layer, kept("attn_out"), tokens)
+        middle = self.writes.write("resid_mid", layer, x + attn_out, tokens)
         if kind == "mlp_out":
-            mlp_out = self._write("mlp_out", layer, kept("mlp_out").clone(), tokens)
-            return self._write("resid_post", layer, middle + mlp_out, tokens)
+            mlp_out = self.writes.write("mlp_out", layer, kept("mlp_out"), tokens)
+            return self.writes.write("resid_post", layer, middle + mlp_out, tokens)
         parallel = self.trunk.anatomy.shape.parallel
         return self._after_attention(layer, x if parallel else middle, middle, tokens)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from elicit.capture.anatomy import Anatomy, Heads, Inputs, Layer
+from elicit.capture.anatomy import Anatomy
+from elicit.capture.block import Heads, Inputs, Layer
 from elicit.pair import Encoded
 from elicit.sites import Kind, Site
 

@@ -9,8 +9,8 @@ from elicit.pair import Alignment, PairError
 from elicit.pair.alignment import Text
 from elicit.patching.errors import PatchError
 from elicit.tasks.faults import Fault, TaskError, shown
-from elicit.tasks.jsonl import _parse, _read
-from elicit.tasks.problems import _edge_faults, _text_faults, _unknown_key, problem_faults
+from elicit.tasks.jsonl import parse_line, read_file
+from elicit.tasks.problems import edge_faults, problem_faults, text_faults, unknown_key
 
 Rows = tuple[tuple[int, ...], ...]
 """Token ids, one row a problem."""
@@ -45,7 +45,7 @@ def read_lines(path: Path) -> Texts:
         PatchError: The file cannot be read, holds no problem, or has bad lines; all are named.
     """
     try:
-        data = _read(path)
+        data = read_file(path)
     except TaskError as error:
         raise PatchError(str(error)) from error
     lines: dict[str, dict[str, str]] = {}
@@ -53,7 +53,7 @@ def read_lines(path: Path) -> Texts:
     for number, line in enumerate(data.split(b"\n"), start=1):
         if not line.strip():
             continue
-        values, faults = _parse(line)
+        values, faults = parse_line(line)
         if values is not None:
             values, more = _line(values)
             faults += more
@@ -90,12 +90,12 @@ def _line(values: dict[str, object]) -> tuple[dict[str, str], list[tuple[str, st
         faults.append(("it has 'prompt' and 'clean', two names of one thing", "Keep one"))
     values = {"prompt" if key == "clean" else key: value for key, value in values.items()}
     known = (*_PROBLEM_KEYS, "corrupted", "wrong")
-    faults += [_unknown_key(key) for key in values if key not in known]
+    faults += [unknown_key(key) for key in values if key not in known]
     faults += problem_faults({key: v for key, v in values.items() if key in _PROBLEM_KEYS})
     for key in ("corrupted", "wrong"):
         if key in values:
-            faults += _text_faults(key, values[key])
-    faults += _edge_faults("wrong", values.get("wrong"))
+            faults += text_faults(key, values[key])
+    faults += edge_faults("wrong", values.get("wrong"))
     texts = {key: str(v) for key, v in values.items() if key in known and isinstance(v, str)}
     listed = values.get("candidates")
     if "wrong" not in texts and isinstance(listed, list) and not faults:
@@ -152,9 +152,9 @@ def _problem(
     faults: list[tuple[str, str]] = []
     for name, prompt in prompts.items():
         if not templated or isinstance(prompt, str):
-            faults += _text_faults(name, prompt)
+            faults += text_faults(name, prompt)
     for name, text in texts.items():
-        faults += _text_faults(name, text) + _edge_faults(name, text)
+        faults += text_faults(name, text) + edge_faults(name, text)
     if faults:
         return rows, faults
     tokenizer = alignment.template_tokenizer if templated else alignment.tokenizer

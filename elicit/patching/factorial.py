@@ -9,11 +9,7 @@ from torch import Tensor, nn
 
 from elicit import metrics as m
 from elicit.capture.anatomy import Anatomy, UnknownArchitectureError, anatomy_of
-from elicit.capture.lanes import Lanes, changed, fly
-from elicit.capture.read import capture
-from elicit.capture.shared import SharedTrunk, run_trunk
 from elicit.capture.trunk import logits_at
-from elicit.edits import Patch, edited, shape_of, window
 from elicit.pair import ModelPair
 from elicit.patching.columns import Positions, resolve
 from elicit.patching.contrast import Contrast
@@ -21,6 +17,7 @@ from elicit.patching.errors import PatchError
 from elicit.patching.factorial_result import Factorial, conclude_factorial
 from elicit.patching.plan import Batch, Engine, Plan, batches_of, check_contrast
 from elicit.patching.reading import Reader
+from elicit.patching.streams import ends_by_lanes, ends_by_loop
 from elicit.patching.sweep import warn_slow
 from elicit.patching.values import resolution_of
 from elicit.results import Cells, NoCells, NoProgress, Progress
@@ -193,9 +190,9 @@ def _cube(
     n_pos, n_rows = span.shape[1], span.shape[0]
     rows = torch.arange(n_rows, device=span.device)
     if anatomies is None:
-        own, mixed = _by_loop(models, batch, span, plan.sites)
+        own, mixed = ends_by_loop(models, batch, span, plan.sites)
     else:
-        own, mixed = _by_lanes(anatomies, batch, span, plan.sites, plan.max_tokens)
+        own, mixed = ends_by_lanes(anatomies, batch, span, plan.sites, plan.max_tokens)
     ends = [_ended(models, own[d], rows, h, plan, batch) for d in (0, 1) for h in (0, 1)]  # d*2 + h
     shape = (len(boundaries), n_pos, 2, 2, 2, n_rows)
     values = torch.zeros(shape, dtype=torch.float64)
@@ -266,89 +263,3 @@ def _nearest(
 ) -> Float[Tensor, " row"]:
     """KL of an outcome to the nearer of base's and post's, nats."""
     return torch.minimum(m.kl(found, pure[0]), m.kl(found, pure[1])).double()
-
-
-_Mixed = tuple[Float[Tensor, "boundary pos row read d_model"], Tensor]
-"""Streams after the last layer, and whether each can differ from the host's own."""
-
-
-def _by_lanes(
-    anatomies: tuple[Anatomy, Anatomy],
-    batch: Batch,
-    span: Int[Tensor, "row pos two"],
-    sites: tuple[Site, ...],
-    max_tokens: int,
-) -> tuple[list[Tensor], list[_Mixed]]:
-    """Both models' own ends, and each host's with the other's stream put in."""
-    trunks = [run_trunk(anatomy, batch.host) for anatomy in anatomies]
-    rows = torch.arange(span.shape[0], device=span.device)
-    own = [trunk.resid[-1][rows[:, None], batch.reads] for trunk in trunks]
-    mixed = [
-        _into(trunks[d], trunks[1 - d], own[d], span, sites, batch.reads, max_tokens)
-        for d in (0, 1)
-    ]
-    return own, mixed
-
-
-def _into(
-    host: SharedTrunk,
-    donor: SharedTrunk,
-    own: Float[Tensor, "row read d_model"],
-    span: Int[Tensor, "row pos two"],
-    sites: tuple[Site, ...],
-    reads: Int[Tensor, "row read"],
-    max_tokens: int,
-) -> _Mixed:
-    n_rows, n_pos = span.shape[:2]
-    row = torch.arange(n_rows, device=span.device).repeat(len(sites) * n_pos)
-    low, high = span.transpose(0, 1).reshape(-1, 2).repeat(len(sites), 1).unbind(1)
-    group = torch.arange(len(sites), device=span.device).repeat_interleave(n_pos * n_rows)
-    lanes = Lanes(
-        row=row,
-        low=low,
-        high=high,
-        group=group,
-        groups=tuple((site,) for site in sites),
-        source_row=row,
-    )
-    sources = {site: donor.value(site) for site in sites}
-    moves = changed(host, lanes, sources, reads)
-    alive = moves.nonzero()[:, 0]
-    resid = own[row].clone()
-    for landed in fly(host, lanes.pick(alive), sources, reads, max_tokens=max_tokens):
-        resid[alive[landed.lane]] = landed.resid
-    grid = (len(sites), n_pos, n_rows)
-    return resid.unflatten(0, grid), moves.unflatten(0, grid)
-
-
-def _by_loop(
-    models: tuple[nn.Module, nn.Module],
-    batch: Batch,
-    span: Int[Tensor, "row pos two"],
-    sites: tuple[Site, ...],
-) -> tuple[list[Tensor], list[_Mixed]]:
-    """The same by one whole forward a cell."""
-    end = resid_post(shape_of(models[0]).n_layers - 1)
-    n_rows, n_pos = span.shape[:2]
-    rows = torch.arange(n_rows, device=span.device)[:, None]
-    kept = [capture(model, batch.host, at=[*sites, end]).at for model in models]
-    mixed = []
-    for d in (0, 1):
-        found = []
-        for site in sites:
-            for p in range(n_pos):
-                edits = [
-                    Patch(
-                        site=site,
-                        donor=kept[1 - d][site],
-                        where=window(int(span[r, p, 0]), int(span[r, p, 1]) - 1),
-                        rows=(r,),
-                    )
-                    for r in range(n_rows)
-                ]
-                with edited(models[d], edits):
-                    there = capture(models[d], batch.host, at=[end]).at[end]
-                found.append(there[rows, batch.reads])
-        resid = torch.stack(found).unflatten(0, (len(sites), n_pos))
-        mixed.append((resid, torch.ones(resid.shape[:3], dtype=torch.bool, device=resid.device)))
-    return [each[end][rows, batch.reads] for each in kept], mixed

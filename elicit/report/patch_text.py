@@ -169,8 +169,8 @@ def control_sentence(grid: PatchGrid, metric: str | None = None) -> str:
     said = []
     if "other_prompt" in ran:
         said.append(
-            f"{where} another prompt’s activation does about as much ({ran['other_prompt']}): what "
-            "is carried is common to these prompts, not what one of them says."
+            f"{where} another prompt’s activation does not clearly less ({ran['other_prompt']}): "
+            "what is carried may be common to these prompts and not what one of them says."
         )
     if "noise" in ran:
         said.append(f"Noise of equal norm does clearly less ({ran['noise']}).")

@@ -24,7 +24,7 @@ def load_task(path: str | Path, *, name: str | None = None) -> Task:
         TaskError: The file cannot be read, holds no problem, or has bad lines; `faults` names all.
     """
     path = Path(path)
-    data = _read(path)
+    data = read_file(path)
     wrong: list[Fault] = []
     problems: list[Problem] = []
     first_line: dict[str, int] = {}
@@ -35,7 +35,7 @@ def load_task(path: str | Path, *, name: str | None = None) -> Task:
             continue
         n_lines += 1
         where = f"line {number}"
-        values, faults = _parse(line)
+        values, faults = parse_line(line)
         if values is not None:
             faults += problem_faults(values)
             name_of = values.get("id")
@@ -76,7 +76,8 @@ def save_task(task: Task, path: str | Path) -> None:
         write_atomic(path, ("\n".join(lines) + "\n").encode())
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """The bytes of a JSONL file, refused where they cannot be read or are no text."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -108,7 +109,7 @@ def _is_list(data: bytes) -> bool:
     return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
 
 
-def _parse(line: bytes) -> tuple[dict[str, object] | None, list[tuple[str, str]]]:
+def parse_line(line: bytes) -> tuple[dict[str, object] | None, list[tuple[str, str]]]:
     """The object of a line, if it is one, and what is wrong with it."""
     try:
         text = line.decode("utf-8")

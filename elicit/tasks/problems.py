@@ -73,24 +73,25 @@ def problem_faults(values: Mapping[str, object]) -> list[tuple[str, str]]:
     Returns:
         What is wrong and what to do about it, in pairs; empty for a problem.
     """
-    wrong = [_unknown_key(key) for key in values if key not in _KNOWN]
+    wrong = [unknown_key(key) for key in values if key not in _KNOWN]
     for name in ("id", "prompt", "answer"):
         if name not in values:
             wrong.append((f"{name!r} is missing", f"Add {name!r} as a string that is not empty"))
         else:
-            wrong += _text_faults(name, values[name])
-    wrong += _edge_faults("answer", values.get("answer"))
+            wrong += text_faults(name, values[name])
+    wrong += edge_faults("answer", values.get("answer"))
     wrong += _candidate_faults(values.get("candidates"), values.get("answer"))
     wrong += _difficulty_faults(values.get("difficulty"))
     if values.get("trace") is not None:
-        wrong += _text_faults("trace", values["trace"])
+        wrong += text_faults("trace", values["trace"])
     return wrong
 
 
 _KNOWN = tuple(field.name for field in fields(Problem))
 
 
-def _unknown_key(key: str) -> tuple[str, str]:
+def unknown_key(key: str) -> tuple[str, str]:
+    """What is wrong with a field that no problem has, and what may have been meant."""
     close = difflib.get_close_matches(key.casefold(), _KNOWN, n=1)
     meant = close[0] if close else _SYNONYMS.get(key.casefold())
     fix = f"Did you mean {meant!r}? " if meant else ""
@@ -101,7 +102,8 @@ def _kind(value: object) -> str:
     return f"{_JSON_NAMES.get(type(value), type(value).__name__)} ({shown(value)})"
 
 
-def _text_faults(name: str, value: object) -> list[tuple[str, str]]:
+def text_faults(name: str, value: object) -> list[tuple[str, str]]:
+    """What keeps a field from being text, each with what to do."""
     if not isinstance(value, str):
         number = isinstance(value, int | float) and not isinstance(value, bool)
         quoted = f'Put it in quotes: "{value}"' if number else "Write it as a string"
@@ -114,7 +116,8 @@ def _text_faults(name: str, value: object) -> list[tuple[str, str]]:
     return []
 
 
-def _edge_faults(name: str, value: object) -> list[tuple[str, str]]:
+def edge_faults(name: str, value: object) -> list[tuple[str, str]]:
+    """White space at the ends of a field, where it would be read as part of the answer."""
     if not isinstance(value, str) or not value.strip() or value == value.strip():
         return []
     what = f"{name!r} has white space around it ({shown(value)}), so other tokens would be scored"
@@ -129,8 +132,8 @@ def _candidate_faults(value: object, answer: object) -> list[tuple[str, str]]:
         return [(what, 'Write ["...", "..."], or leave it out')]
     wrong = []
     for place, candidate in enumerate(value, start=1):
-        wrong += _text_faults(f"candidate {place}", candidate)
-        wrong += _edge_faults(f"candidate {place}", candidate)
+        wrong += text_faults(f"candidate {place}", candidate)
+        wrong += edge_faults(f"candidate {place}", candidate)
     if wrong:
         return wrong
     if len(value) < 2:
@@ -170,7 +173,7 @@ def _difficulty_faults(value: object) -> list[tuple[str, str]]:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return [(f"'difficulty' is {_kind(value)}", "Write a number or a string, or leave it out")]
     if isinstance(value, str):
-        return _text_faults("difficulty", value)
+        return text_faults("difficulty", value)
     if isinstance(value, float) and not math.isfinite(value):
         return [
             (f"'difficulty' is {value}, which has no place in an order", "Write a finite number")

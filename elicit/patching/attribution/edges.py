@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from elicit.capture.anatomy import Anatomy, Layer
+from elicit.capture.anatomy import Anatomy
+from elicit.capture.block import Layer
 from elicit.patching.attribution.nodes import midpoints
 from elicit.patching.attribution.question import Case
 from elicit.patching.attribution.running import only_activations, run_from

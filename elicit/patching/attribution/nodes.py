@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from elicit.capture.anatomy import Heads
+from elicit.capture.block import Heads
 from elicit.capture.shared import angles
 from elicit.patching.attribution.question import Case
 from elicit.patching.attribution.running import only_activations, run_from

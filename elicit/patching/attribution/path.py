@@ -181,19 +181,18 @@ def path_scores(
         what is frozen adds to the stream exactly what it adds in the host.
     """
     said = message(case, host, sender, inside)
-    put: dict[Site, Tensor] = {}
-    for receiver in receivers:
-        own = put.get(receiver.whole, host.at[receiver.whole])
-        all_in = torch.ones_like(inside)
-        put[receiver.whole] = _replaced(
-            own, heard(case, host, receiver, said), receiver.head, all_in
-        )
+    put = [(receiver, heard(case, host, receiver, said)) for receiver in receivers]
+    everywhere = torch.ones_like(inside)
     leaving = host.leaving
     if put:
-        first = min(site.layer for site in put)
+        first = min(site.layer for site in receivers)
 
         def tap(kind: Kind, layer: int, value: Tensor) -> Tensor:
-            return put.get(Site(kind, layer), value)
+            for site, new in put:
+                if site.whole == Site(kind, layer):
+                    # Other heads of the site go on as the receivers below have changed them.
+                    value = _replaced(value, new, site.head, everywhere)
+            return value
 
         resid = host.at[Site("resid_pre", first)]
         leaving, _ = run_from(case.host, case.inputs, resid, tap, first=first)

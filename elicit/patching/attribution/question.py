@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from elicit.capture.anatomy import Anatomy, Inputs, UnknownArchitectureError, anatomy_of
+from elicit.capture.anatomy import Anatomy, UnknownArchitectureError, anatomy_of
+from elicit.capture.block import Inputs
 from elicit.pair import Encoded, ModelPair
 from elicit.patching.asked import checked_plan
 from elicit.patching.attribution.running import run_from

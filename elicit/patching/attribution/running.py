@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from elicit.capture.anatomy import Anatomy, Heads, Inputs
+from elicit.capture.anatomy import Anatomy
+from elicit.capture.block import Heads, Inputs
 from elicit.capture.shared import Tap, run_block
 
 

@@ -1,6 +1,6 @@
 """Contrasts for tiny models, and a pair whose two models are almost the same."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -8,8 +8,8 @@ import torch
 from elicit.pair import ModelPair, load_pair
 from elicit.patching.contrast import Contrast
 
-CLEAN = ["the dog is red and the cat is", "a cat was blue and a bird was", "the bird is two and it"]
-CORRUPTED = ["the cat is two and the cat is", "a dog was ten and a bird was", "the dog is red and it"]
+CLEAN = ["the dog is red and the cat is", "a cat was blue and a bird was", "a bird is two and it"]
+CORRUPTED = ["the cat is two and the cat is", "a dog was ten and a bird was", "a dog is red and it"]
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +37,7 @@ def close_pair(written) -> Callable[[str], ModelPair]:
     def nudge(model: torch.nn.Module) -> None:
         generator = torch.Generator().manual_seed(5)
         for parameter in model.parameters():
-            parameter.mul_(1 + 1e-3 * torch.randn(parameter.shape, generator=generator))
+            parameter.mul_(1 + 2e-4 * torch.randn(parameter.shape, generator=generator))
 
     def pair(architecture: str) -> ModelPair:
         if architecture not in made:
@@ -45,7 +45,18 @@ def close_pair(written) -> Callable[[str], ModelPair]:
                 written(architecture, seed=1),
                 written(architecture, seed=1, edit=nudge),
                 dtype=torch.float64,
+                check_parity=False,  # it stumbles over float64 and rotary angles
             )
         return made[architecture]
 
     return pair
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """Types are not checked at run time, as for a user."""
+    from jaxtyping import config
+
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)

@@ -171,14 +171,14 @@ def test_integrated_gradients_over_inputs_sum_to_the_gap_as_steps_grow(
 
 def test_integrated_gradients_of_one_site_sum_to_the_exact_effect_of_patching_it(paired, contrast):
     pair = paired("qwen3")
-    sites = ["resid_pre.1", "resid_mid.2", "attn_out.0", "mlp_out.1", "z.1", "q.1", "k.1", "v.1"]
+    sites = ["resid_mid.2", "mlp_out.1", "z.2", "k.1"]
     for long_answers, metric in ((False, "logit_diff"), (True, "log_prob")):
         given = contrast(pair, long_answers=long_answers)
         truth = within(
             pair, given, sites=sites, positions="all", metrics=[metric], controls=(), **FEW
         )
         off = []
-        for steps in (2, 32):
+        for steps in (2, 16):
             found = attribute(
                 pair, given, sites=sites, positions="all", metric=metric, method="ig_activations",
                 steps=steps, **FEW,
@@ -193,12 +193,12 @@ def test_a_planted_layer_is_where_scores_across_begin(organism):
     prompts = [f"Q a = {n} ; b = a + 4 ; b ? A" for n in range(6)]
     given = decision(pair.alignment, prompts)
     found = attribute_across(
-        pair, given, sites=["resid_post", "attn_out", "mlp_out"], positions="last", exact=True, **FEW
-    )
+        pair, given, sites=["resid_post", "attn_out", "mlp_out"], positions="last", exact=True,
+        **FEW,
+    )  # fmt: skip
     for site, score in zip(found.site, found.score[:, 0].tolist(), strict=True):
         layer = int(site.split(".")[1])
         assert (score == 0) == (layer < 3)
-    assert found.score.abs().max() > 1
     assert found.agreement is not None
     assert found.agreement.spearman > 0.9
 

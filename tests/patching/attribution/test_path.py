@@ -1,13 +1,15 @@
 """A patched path is the sender's message at the receivers, with everything between held still."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 
+from elicit.capture.read import capture
 from elicit.edits import Patch, edited
 from elicit.pair import hugging_face_model
 from elicit.patching import PatchError, within
 from elicit.patching.attribution import PathEffect, path_patch, path_patch_across
-from elicit.capture.read import capture
 from elicit.sites import Site, SiteError, attn_out, mlp_out, q, resid_mid, resid_pre, v, z
 
 FEW = {"n_resamples": 100}
@@ -26,7 +28,7 @@ def by_definition(model, host_ids, donor_ids, answer, wrong, sender, receivers, 
         return Encoded(ids, torch.ones_like(ids), torch.arange(ids.shape[1])[None])
 
     def run(ids, edits, sites):
-        with torch.no_grad(), edited(model, edits):
+        with torch.no_grad(), edited(model, edits) if edits else nullcontext():
             return capture(model, encoded(ids), at=sites, logits=True)
 
     def value(ids, edits):
@@ -38,6 +40,7 @@ def by_definition(model, host_ids, donor_ids, answer, wrong, sender, receivers, 
     given = donor.at[sender.whole]
     given = given if sender.head is None else given[:, :, sender.head]
     speaks = attn_out(sender.layer) if sender.kind in ("z", "q", "k", "v") else sender
+    own = (host.logits[0, -1, answer] - host.logits[0, -1, wrong]).item()
     frozen = [w for w in writers if w != speaks and w.layer >= sender.layer]
     still = [Patch(site=w, donor=host.at[w]) for w in frozen]
     told = run(host_ids, [Patch(site=sender, donor=given), *still], reads)
@@ -48,8 +51,8 @@ def by_definition(model, host_ids, donor_ids, answer, wrong, sender, receivers, 
     if logits:
         assert not receivers
         logits = told.logits[0, -1]
-        return (logits[answer] - logits[wrong]).item() - value(host_ids, [])
-    return value(host_ids, put) - value(host_ids, [])
+        return (logits[answer] - logits[wrong]).item() - own
+    return value(host_ids, put) - own
 
 
 PATHS = [
@@ -68,10 +71,10 @@ def test_a_path_is_three_whole_forwards_with_everything_between_frozen(
     paired, contrast, architecture
 ):
     pair = paired(architecture)
-    given = contrast(pair)
+    given = contrast(pair).subset(2, seed=0)
     assert given.corrupted is not None
     assert given.wrong is not None
-    for direction in ("denoise", "noise"):
+    for direction in ("denoise", "noise") if architecture == "llama" else ("denoise",):
         host, donor = given.corrupted, given.clean
         if direction == "noise":
             host, donor = donor, host
@@ -102,20 +105,15 @@ def test_where_a_path_is_the_only_one_it_is_the_patch_itself(paired, contrast, a
 
     # Nothing reads the last MLP but the logits.
     assert torch.allclose(path("mlp_out.2", ["logits"]), exact(pair, given, mlp_out(2)), atol=2e-6)
-    # All that a layer reads is the stream that enters it.
-    assert torch.allclose(
-        path("resid_pre.1", ["resid_pre.2", "attn_out.1", "mlp_out.1"][1:2]),
-        path_of_attention(pair, given),
-        atol=2e-6,
-    )
-    # A stream heard by the stream one layer on, and by the layer between.
+    # Attention hears the stream that enters its layer, and nothing else.
+    found = path("resid_pre.1", ["attn_out.1"])
+    assert torch.allclose(found, path_of_attention(pair, given), atol=2e-6)
     if architecture == "gpt_neox":
         # Beside the MLP, the last layer's heads are read by the logits alone.
         assert torch.allclose(path("z.2.1", ["logits"]), exact(pair, given, z(2, 1)), atol=2e-6)
     else:
-        assert torch.allclose(
-            path("resid_mid.2", ["mlp_out.2", "logits"]), exact(pair, given, resid_mid(2)), atol=2e-6
-        )
+        found = path("resid_mid.2", ["mlp_out.2", "logits"])
+        assert torch.allclose(found, exact(pair, given, resid_mid(2)), atol=2e-6)
 
 
 def path_of_attention(pair, given):
@@ -141,7 +139,7 @@ def _attention_patched(model, host, donor, place, answer, wrong):
     def run(ids, edits, sites):
         ids = torch.tensor([ids])
         batch = Encoded(ids, torch.ones_like(ids), torch.arange(ids.shape[1])[None])
-        with edited(model, edits):
+        with edited(model, edits) if edits else nullcontext():
             return capture(model, batch, at=sites, logits=True)
 
     stream = run(donor, [], [resid_pre(1)]).at[resid_pre(1)]

@@ -3,11 +3,13 @@
 import pytest
 import torch
 
-from elicit.capture.anatomy import Heads, anatomy_of
+from elicit.capture.anatomy import anatomy_of
+from elicit.capture.block import Heads
 from elicit.pair import load_pair
-from elicit.patching import PatchError
+from elicit.patching import PatchError, within
 from elicit.patching.attribution import attribute
 from elicit.patching.attribution.softmax import key_scores, one_key_scores, scores_of
+from tests import checkpoints
 
 FEW = {"n_resamples": 100}
 
@@ -62,12 +64,12 @@ def saturated(architecture, layer):
         inner = model.transformer.h if architecture == "gpt2" else model.model.layers
         if architecture == "gpt2":
             attn = inner[layer].attn
-            attn.c_attn.weight[:, :64] *= 12
+            attn.c_attn.weight[:, :64] *= 40
             attn.c_proj.weight *= 0.003
         else:
             attn = inner[layer].self_attn
-            attn.q_proj.weight *= 12
-            attn.k_proj.weight *= 12
+            attn.q_proj.weight *= 40
+            attn.k_proj.weight *= 40
             attn.o_proj.weight *= 0.003
 
     return edit
@@ -81,6 +83,7 @@ def test_queries_and_keys_of_a_saturated_head_are_found_by_their_patterns_alone(
         written(architecture, seed=1, edit=saturated(architecture, 1)),
         written(architecture, seed=2),
         dtype=torch.float64,
+        check_parity=False,  # it stumbles over float64 and rotary angles
     )
     for kind in ("q", "k"):
         ask = {"sites": [f"{kind}.1.heads"], "exact": True, "positions": "each", **FEW}
@@ -108,27 +111,11 @@ def test_the_fix_leaves_all_other_sites_as_they_are(paired, contrast):
 
 
 def test_a_node_whose_paths_cancel_is_found_by_dropping_gradients(tmp_path, written, contrast):
-    def pair_at(scale):
-        def edit(model):
-            model.transformer.h[1].mlp.c_proj.weight *= scale
-            # Nothing else carries what the first MLP writes.
-            for n in (1, 2):
-                model.transformer.h[n].attn.c_proj.weight *= 0
-            model.transformer.h[2].mlp.c_proj.weight *= 0
-
-        return load_pair(
-            written("gpt2", seed=4, edit=edit, tied=scale > 1e9),
-            written("gpt2", seed=2),
-            dtype=torch.float64,
-        )
-
-    # `written` keeps one file per options, so each scale is written by hand.
-    from tests import checkpoints
-
     other = written("gpt2", seed=2)
 
     def scored(scale, **ask):
         def edit(model):
+            # The first MLP speaks to the logits, and to the second MLP, which may speak against it.
             model.transformer.h[1].mlp.c_proj.weight *= scale
             for n in (1, 2):
                 model.transformer.h[n].attn.c_proj.weight *= 0
@@ -139,25 +126,26 @@ def test_a_node_whose_paths_cancel_is_found_by_dropping_gradients(tmp_path, writ
             checkpoints.write(path, "gpt2", seed=4, edit=edit)
         pair = load_pair(path, other, dtype=torch.float64, check_parity=False)
         return attribute(
-            pair, contrast(pair), sites=["mlp_out"], positions="last", **{**FEW, **ask}
+            pair, contrast(pair), sites=["mlp_out.0"], positions="last", **{**FEW, **ask}
         )
 
-    del pair_at
     low, high = -8.0, 8.0
-    at_low = scored(low).score[0, 0].item()
-    assert at_low * scored(high).score[0, 0].item() < 0
-    for _ in range(10):
+    at_low = scored(low).score.item()
+    assert at_low * scored(high).score.item() < 0
+    for _ in range(13):
         middle = (low + high) / 2
-        if scored(middle).score[0, 0].item() * at_low > 0:
+        if scored(middle).score.item() * at_low > 0:
             low = middle
         else:
             high = middle
-    ask = {"exact": True}
-    atp, dropped = (scored(low, method=m, **ask) for m in ("atp", "grad_drop"))
-    assert atp.exact is not None
-    truth = abs(atp.exact[0, 0].item())
-    assert abs(atp.score[0, 0].item()) < 0.05 * truth
-    assert dropped.score[0, 0].item() > truth
+    missed = scored(low)
+    found = scored(low, method="grad_drop")
+    pair = load_pair(tmp_path / f"{low:.12f}", other, dtype=torch.float64, check_parity=False)
+    truth = within(
+        pair, contrast(pair), sites=["mlp_out.0"], positions="last", controls=(), **FEW
+    ).effect.abs()
+    assert abs(missed.score.item()) < 0.05 * truth.item()
+    assert found.score.item() > truth.item()
 
 
 def test_dropped_gradients_are_sizes_and_no_layer_counts_its_own(paired, contrast):
@@ -184,7 +172,7 @@ def test_both_repairs_at_once_are_both(paired, contrast):
 
 
 @pytest.mark.parametrize("wrong", [{"method": "atp_max"}, {"steps": 0}, {"top": 0}])
-def test_options_out_of_range_are_refused(paired, contrast, wrong):
+def test_options_out_of_range_are_refused(paired, contrast, unchecked, wrong):
     pair = paired("llama")
     with pytest.raises(PatchError, match=next(iter(wrong))):
         attribute(pair, contrast(pair), **wrong)

@@ -1,0 +1,113 @@
+"""Where the residual stream of one model ends when it goes on in the other."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from elicit.capture.anatomy import Anatomy
+from elicit.capture.lanes import Lanes, changed, fly
+from elicit.capture.read import capture
+from elicit.capture.shared import SharedTrunk, run_trunk
+from elicit.edits import Patch, edited, shape_of, window
+from elicit.patching.plan import Batch
+from elicit.sites import Site, resid_post
+
+Mixed = tuple[Float[Tensor, "boundary pos row read d_model"], Tensor]
+"""Streams after the last layer, and whether each can differ from the host's own."""
+
+
+def ends_by_lanes(
+    anatomies: tuple[Anatomy, Anatomy],
+    batch: Batch,
+    span: Int[Tensor, "row pos two"],
+    sites: tuple[Site, ...],
+    max_tokens: int,
+) -> tuple[list[Tensor], list[Mixed]]:
+    """Both models' own ends, and each host's with the other's stream put in.
+
+    Args:
+        anatomies: Base and post.
+        batch: Problems of the run.
+        span: First position of each column and the one after its last.
+        sites: The stream at each boundary.
+        max_tokens: Most tokens in the air at once.
+    """
+    trunks = [run_trunk(anatomy, batch.host) for anatomy in anatomies]
+    rows = torch.arange(span.shape[0], device=span.device)
+    own = [trunk.resid[-1][rows[:, None], batch.reads] for trunk in trunks]
+    mixed = [
+        _into(trunks[d], trunks[1 - d], own[d], span, sites, batch.reads, max_tokens)
+        for d in (0, 1)
+    ]
+    return own, mixed
+
+
+def _into(
+    host: SharedTrunk,
+    donor: SharedTrunk,
+    own: Float[Tensor, "row read d_model"],
+    span: Int[Tensor, "row pos two"],
+    sites: tuple[Site, ...],
+    reads: Int[Tensor, "row read"],
+    max_tokens: int,
+) -> Mixed:
+    n_rows, n_pos = span.shape[:2]
+    row = torch.arange(n_rows, device=span.device).repeat(len(sites) * n_pos)
+    low, high = span.transpose(0, 1).reshape(-1, 2).repeat(len(sites), 1).unbind(1)
+    group = torch.arange(len(sites), device=span.device).repeat_interleave(n_pos * n_rows)
+    lanes = Lanes(
+        row=row,
+        low=low,
+        high=high,
+        group=group,
+        groups=tuple((site,) for site in sites),
+        source_row=row,
+    )
+    sources = {site: donor.value(site) for site in sites}
+    moves = changed(host, lanes, sources, reads)
+    alive = moves.nonzero()[:, 0]
+    resid = own[row].clone()
+    for landed in fly(host, lanes.pick(alive), sources, reads, max_tokens=max_tokens):
+        resid[alive[landed.lane]] = landed.resid
+    grid = (len(sites), n_pos, n_rows)
+    return resid.unflatten(0, grid), moves.unflatten(0, grid)
+
+
+def ends_by_loop(
+    models: tuple[nn.Module, nn.Module],
+    batch: Batch,
+    span: Int[Tensor, "row pos two"],
+    sites: tuple[Site, ...],
+) -> tuple[list[Tensor], list[Mixed]]:
+    """The same by one whole forward a cell.
+
+    Args:
+        models: Base and post, as bridges.
+        batch: Problems of the run.
+        span: First position of each column and the one after its last.
+        sites: The stream at each boundary.
+    """
+    end = resid_post(shape_of(models[0]).n_layers - 1)
+    n_rows, n_pos = span.shape[:2]
+    rows = torch.arange(n_rows, device=span.device)[:, None]
+    kept = [capture(model, batch.host, at=[*sites, end]).at for model in models]
+    mixed = []
+    for d in (0, 1):
+        found = []
+        for site in sites:
+            for p in range(n_pos):
+                edits = [
+                    Patch(
+                        site=site,
+                        donor=kept[1 - d][site],
+                        where=window(int(span[r, p, 0]), int(span[r, p, 1]) - 1),
+                        rows=(r,),
+                    )
+                    for r in range(n_rows)
+                ]
+                with edited(models[d], edits):
+                    there = capture(models[d], batch.host, at=[end]).at[end]
+                found.append(there[rows, batch.reads])
+        resid = torch.stack(found).unflatten(0, (len(sites), n_pos))
+        mixed.append((resid, torch.ones(resid.shape[:3], dtype=torch.bool, device=resid.device)))
+    return [each[end][rows, batch.reads] for each in kept], mixed
