@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from elicit.capture.block import Inputs, Layer, Rotary
 from elicit.capture.trunk import CaptureError
+from elicit.capture.untouched import what_touches
 from elicit.pair import hugging_face_model
 from elicit.sites import Shape
 
@@ -198,8 +199,18 @@ def anatomy_of(model: nn.Module) -> Anatomy:
         model: A bridge in raw mode.
 
     Raises:
-        UnknownArchitectureError: The engine does not know how this architecture is put together.
+        UnknownArchitectureError: The engine does not know how this architecture is put together, or
+            its layers are on several devices.
+        CaptureError: The model is under edits, has hooks on it, or is in training mode: its parts
+            run past all of these.
     """
+    touched = what_touches(model)
+    if touched is not None:
+        raise CaptureError(
+            f"the model {touched}, and layers that are run one by one do not see it, so the "
+            "outcome would be that of the plain model without a word. Leave the block of edits, "
+            "take the hook off, or call model.eval()."
+        )
     config = hugging_face_model(model).config
     kind = str(getattr(config, "model_type", ""))
     names = _FAMILIES.get(kind)
@@ -210,6 +221,12 @@ def anatomy_of(model: nn.Module) -> Anatomy:
             f"{' with reorder_and_upcast_attn' if names and upcast else ''} is not one that the "
             f"lane engine can take apart (it knows {', '.join(_FAMILIES)}), so its layers cannot "
             "be run one by one. Sweeps fall back to one whole forward a cell."
+        )
+    devices = {str(parameter.device) for parameter in model.parameters()}
+    if len(devices) > 1:
+        raise UnknownArchitectureError(
+            f"the model is spread over {', '.join(sorted(devices))}, and lanes stay on one device, "
+            "so its layers cannot be run one by one. Sweeps fall back to one whole forward a cell."
         )
     blocks = list(model.blocks)  # pyright: ignore[reportArgumentType]
     layers = tuple(_layer(block, names, config, len(blocks)) for block in blocks)

@@ -28,7 +28,7 @@ from elicit.capture.shards import (
     write_shard,
 )
 from elicit.capture.stream import check_rows, stream
-from elicit.edits import active
+from elicit.capture.untouched import what_touches
 from elicit.pair import weights_digest
 from elicit.results import (
     NoProgress,
@@ -308,22 +308,10 @@ def _running(progress: Progress, total: int) -> Iterator[None]:
 
 def _refuse_changed(model: nn.Module) -> None:
     """Refuse a model whose forward is not that of its weights alone."""
-    if model.training:
+    found = what_touches(model)
+    if found is not None:
         raise StoreError(
-            "the model is in training mode, so dropout would change its activations from run to "
-            "run. Call model.eval()."
+            f"the model {found}, so activations would be kept under the name of the plain model "
+            "that are not its own. Call model.eval(), leave the block of edits, or take the hook "
+            "off, and fill the store then."
         )
-    if active(model) is not None:
-        raise StoreError(
-            "the model is under edits, so its activations would be kept under the name of the "
-            "plain model. Fill the store outside of the block."
-        )
-    points: Any = model.hook_dict
-    blocks: Any = model.blocks
-    watched = {**points, **{f"blocks.{layer}": block for layer, block in enumerate(blocks)}}
-    for name, module in watched.items():
-        if module._forward_hooks or module._forward_pre_hooks:
-            raise StoreError(
-                f"the model has a hook at {name}, so activations that it may change would be kept "
-                "under the name of the plain model. Take it off before filling the store."
-            )

@@ -273,6 +273,8 @@ def _keep_dtype_of_heads(bridge: Bridge) -> None:
     def cast(module: nn.Module, _args: tuple, rotated: torch.Tensor) -> torch.Tensor:
         return rotated.to(bridge.cfg.dtype)
 
+    # Whoever refuses a model with hooks on it may let this one pass.
+    cast.keeps_values = True  # pyright: ignore[reportFunctionMemberAccess]
     if bridge.cfg.dtype in (torch.bfloat16, torch.float16):
         for block in bridge.blocks:
             for name in ("hook_rot_q", "hook_rot_k"):

@@ -252,6 +252,27 @@ def test_an_unknown_architecture_is_told_from_the_known_ones(paired, monkeypatch
         anatomy_of(pair.base)
 
 
+def test_a_model_that_hooks_or_edits_change_is_not_taken_apart(paired):
+    """Its parts would run past them, and the edit would look as if it had no effect."""
+    from elicit.edits import Steer, edited
+
+    model = paired("llama").base
+    steer = Steer(site=Site("resid_pre", 0), vector=torch.ones(32))
+    ids = torch.tensor([[5, 6]])
+    with edited(model, [steer]):
+        model(ids)
+        with pytest.raises(CaptureError, match="under edits"):
+            anatomy_of(model)
+    watching = model.hooks(fwd_hooks=[("blocks.1.hook_resid_pre", lambda x, hook: x)])
+    with watching, pytest.raises(CaptureError, match="hook at blocks.1"):
+        anatomy_of(model)
+    model.train()
+    with pytest.raises(CaptureError, match="training mode"):
+        anatomy_of(model)
+    model.eval()
+    anatomy_of(model)
+
+
 def test_taking_a_model_apart_leaves_no_trace_on_it(paired):
     pair = paired("gemma2")
     batch = batch_of(pair, "left")

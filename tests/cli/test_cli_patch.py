@@ -35,8 +35,8 @@ def pair(models) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def options(pair, tmp_path_factory) -> list[str]:
-    """A small run over the two checkpoints: prompts of two lengths, so two batches a sweep."""
+def sums(tmp_path_factory) -> str:
+    """Problems whose prompts have two lengths, so that a sweep has two batches."""
     path = tmp_path_factory.mktemp("sums") / "problems.jsonl"
     rows = [
         {
@@ -50,7 +50,13 @@ def options(pair, tmp_path_factory) -> list[str]:
         for b in range(3)
     ]
     path.write_text(lines(rows))
-    return [*pair, "--problems", str(path), "--sites", "resid_post,mlp_out", *QUICK]
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def options(pair, sums) -> list[str]:
+    """A small run over the two checkpoints."""
+    return [*pair, "--problems", sums, "--sites", "resid_post,mlp_out", *QUICK]
 
 
 @pytest.fixture(scope="session")
@@ -243,11 +249,12 @@ def run(elicit, out: Path, *words: object) -> dict:
 
 
 def test_options_choose_directions_sites_positions_metrics_widths_and_controls(
-    elicit, options, tmp_path
+    elicit, pair, sums, tmp_path
 ):
     told = run(
-        elicit, tmp_path / "a", *options, "--direction", "post-to-base", "--no-factorial",
-        *("--sites", "resid_post.1,z.1.heads", "--sites", "mlp_out.2", "--positions", "-2,-1"),
+        elicit, tmp_path / "a", *pair, "--problems", sums, "--direction", "post-to-base",
+        *("--no-factorial", *QUICK),
+        *("--sites", "resid_post.1,z.1.heads", "--site", "mlp_out.2", "--positions", "-2,-1"),
         *("--metrics", "log_prob,kl", "--widths", "2", "--controls", "none"),
     )  # fmt: skip
     assert list(told["sweeps"]) == ["post_to_base"] and told["factorial"] is None
@@ -261,7 +268,7 @@ def test_options_choose_directions_sites_positions_metrics_widths_and_controls(
 
 
 def test_the_slow_engine_gives_the_same_numbers(patched, elicit, options, tmp_path):
-    words = ["--positions", "last"]
+    words = ["--positions", "last", "--direction", "base-to-post", "--no-factorial"]
     told = [
         run(elicit, tmp_path / engine, *options, *words, "--engine", engine)
         for engine in ("lanes", "loop")

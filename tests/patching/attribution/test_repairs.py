@@ -9,7 +9,6 @@ from elicit.pair import load_pair
 from elicit.patching import PatchError, within
 from elicit.patching.attribution import attribute
 from elicit.patching.attribution.softmax import key_scores, one_key_scores, scores_of
-from tests import checkpoints
 
 FEW = {"n_resamples": 100}
 
@@ -110,42 +109,33 @@ def test_the_fix_leaves_all_other_sites_as_they_are(paired, contrast):
     assert torch.equal(one.score, two.score)
 
 
-def test_a_node_whose_paths_cancel_is_found_by_dropping_gradients(tmp_path, written, contrast):
-    other = written("gpt2", seed=2)
+def test_a_node_whose_paths_cancel_is_found_by_dropping_gradients(written, contrast):
+    pair = load_pair(
+        written("gpt2", seed=4), written("gpt2", seed=2), dtype=torch.float64, check_parity=False
+    )
+    layers = anatomy_of(pair.base).layers
+    given, ask = contrast(pair), {"sites": ["mlp_out.0"], "positions": "last", **FEW}
+    with torch.no_grad():
+        # The first MLP speaks to the logits, and to the second MLP, which may speak against it.
+        for module in (layers[1].o, layers[2].o, layers[2].down):
+            module.weight.zero_()
+    weight = layers[1].down.weight
+    whole = weight.detach().clone()
 
-    def scored(scale, **ask):
-        def edit(model):
-            # The first MLP speaks to the logits, and to the second MLP, which may speak against it.
-            model.transformer.h[1].mlp.c_proj.weight *= scale
-            for n in (1, 2):
-                model.transformer.h[n].attn.c_proj.weight *= 0
-            model.transformer.h[2].mlp.c_proj.weight *= 0
-
-        path = tmp_path / f"{scale:.12f}"
-        if not path.exists():
-            checkpoints.write(path, "gpt2", seed=4, edit=edit)
-        pair = load_pair(path, other, dtype=torch.float64, check_parity=False)
-        return attribute(
-            pair, contrast(pair), sites=["mlp_out.0"], positions="last", **{**FEW, **ask}
-        )
+    def score(scale: float) -> float:
+        with torch.no_grad():
+            weight.copy_(scale * whole)
+        return attribute(pair, given, **ask).score.item()
 
     low, high = -8.0, 8.0
-    at_low = scored(low).score.item()
-    assert at_low * scored(high).score.item() < 0
-    for _ in range(13):
+    at_low = score(low)
+    assert at_low * score(high) < 0
+    for _ in range(30):
         middle = (low + high) / 2
-        if scored(middle).score.item() * at_low > 0:
-            low = middle
-        else:
-            high = middle
-    missed = scored(low)
-    found = scored(low, method="grad_drop")
-    pair = load_pair(tmp_path / f"{low:.12f}", other, dtype=torch.float64, check_parity=False)
-    truth = within(
-        pair, contrast(pair), sites=["mlp_out.0"], positions="last", controls=(), **FEW
-    ).effect.abs()
-    assert abs(missed.score.item()) < 0.05 * truth.item()
-    assert found.score.item() > truth.item()
+        low, high = (middle, high) if score(middle) * at_low > 0 else (low, middle)
+    truth = within(pair, given, controls=(), **ask).effect.abs().item()
+    assert abs(score(low)) < 1e-6 < 0.01 < truth
+    assert attribute(pair, given, method="grad_drop", **ask).score.item() > truth
 
 
 def test_dropped_gradients_are_sizes_and_no_layer_counts_its_own(paired, contrast):
