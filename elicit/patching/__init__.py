@@ -1,5 +1,17 @@
 """Which activations carry the difference: within a model, across two, or by gradients."""
 
+from elicit.patching.attribution import (
+    Agreement,
+    EdgeScores,
+    NodeScores,
+    PathEffect,
+    attribute,
+    attribute_across,
+    attribute_edges,
+    attribute_edges_across,
+    path_patch,
+    path_patch_across,
+)
 from elicit.patching.columns import Positions
 from elicit.patching.contrast import Contrast, load_contrast
 from elicit.patching.errors import PatchError
@@ -10,6 +22,16 @@ from elicit.patching.sweep import SlowSweepWarning
 from elicit.patching.ways import across, within
 
 __all__ = [
+    "Agreement",
+    "EdgeScores",
+    "NodeScores",
+    "PathEffect",
+    "attribute",
+    "attribute_across",
+    "attribute_edges",
+    "attribute_edges_across",
+    "path_patch",
+    "path_patch_across",
     "Contrast",
     "Factorial",
     "PatchError",

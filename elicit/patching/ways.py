@@ -79,7 +79,7 @@ def within(
             f"direction is {direction!r}, and a sweep within a model either denoises or noises. "
             "Pass 'denoise' or 'noise'."
         )
-    bridge = _side(pair, model)
+    bridge = side_of(pair, model)
     clean = direction == "denoise"
     plan = checked_plan(
         pair,
@@ -203,7 +203,16 @@ def across(
     )
 
 
-def _side(pair: ModelPair, model: str) -> nn.Module:
+def side_of(pair: ModelPair, model: str) -> nn.Module:
+    """One of the pair's two bridges by its name.
+
+    Args:
+        pair: The two models.
+        model: `base` or `post`.
+
+    Raises:
+        PatchError: It is neither.
+    """
     if model not in ("base", "post"):
         raise PatchError(f"model is {model!r}, and a pair has base and post. Pass one of the two.")
     return pair.base if model == "base" else pair.post

@@ -203,3 +203,10 @@ def test_a_setting_that_weights_do_not_carry_is_noted_with_both_values(tmp_path,
     (note,) = [note for note in pair.notes if "rope_parameters" in note]
     assert "500000.0" in note
     assert "10000.0" in note
+
+
+def test_a_precision_in_which_padded_rows_are_not_numbers_is_refused(written):
+    with pytest.raises(PairError, match="float64 are NaN or infinite.*padded on the left"):
+        load_pair(written("llama", seed=1), written("llama", seed=2), dtype=torch.float64)
+    pair = load_pair(written("gpt2", seed=1), written("gpt2", seed=2), dtype=torch.float64)
+    assert pair.parity is not None and max(pair.parity) < 1e-5

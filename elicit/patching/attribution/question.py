@@ -17,7 +17,7 @@ from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
 from elicit.patching.plan import Batch, Plan, batches_of
 from elicit.patching.reading import Reader, end_log_probs
-from elicit.patching.ways import Across, Side, Within, _side
+from elicit.patching.ways import Across, Side, Within, side_of
 from elicit.results import Progress
 from elicit.sites import Kind, Site
 
@@ -109,7 +109,7 @@ def ask_within(
             f"direction is {direction!r}, and within a model one either denoises or noises. Pass "
             "'denoise' or 'noise'."
         )
-    bridge = _side(pair, model)
+    bridge = side_of(pair, model)
     prompts = (contrast.corrupted, contrast.clean)
     names = (f"{model}, corrupted prompt", f"{model}, clean prompt")
     host, donor = (0, 1) if direction == "denoise" else (1, 0)
@@ -156,7 +156,7 @@ def ask_across(
             "exactly 0 and look like a finding. Pass a model and its post-trained sibling."
         )
     names = ("base", "post") if direction == "post_to_base" else ("post", "base")
-    models = (_side(pair, names[0]), _side(pair, names[1]))
+    models = (side_of(pair, names[0]), side_of(pair, names[1]))
     rows = (contrast.clean, contrast.clean)
     plan = _planned(pair, contrast, models, rows, sites, positions, metric, max_tokens, progress)
     return Question(

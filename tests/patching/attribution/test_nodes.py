@@ -114,8 +114,14 @@ def test_scores_of_a_long_answer_are_those_of_its_whole_span(paired, written, co
             assert torch.allclose(ours.by_problem[place, row], expected, atol=2e-6, rtol=1e-4)
 
 
-@pytest.mark.parametrize("architecture", ["gpt2", "gpt_neox", "gemma2", "olmo2", "phi3"])
-@pytest.mark.parametrize("metric", ["logit_diff", "log_prob", "probability"])
+@pytest.mark.parametrize(
+    ("architecture", "metric"),
+    [
+        *((name, "logit_diff") for name in ("gpt2", "gpt_neox", "gemma2", "olmo2", "phi3")),
+        ("gpt2", "log_prob"),
+        ("olmo2", "probability"),
+    ],
+)
 def test_scores_equal_exact_patching_where_models_hardly_differ(
     close_pair, contrast, architecture, metric
 ):

@@ -130,11 +130,11 @@ def test_a_node_whose_paths_cancel_is_found_by_dropping_gradients(written, contr
     low, high = -8.0, 8.0
     at_low = score(low)
     assert at_low * score(high) < 0
-    for _ in range(30):
+    for _ in range(20):
         middle = (low + high) / 2
         low, high = (middle, high) if score(middle) * at_low > 0 else (low, middle)
     truth = within(pair, given, controls=(), **ask).effect.abs().item()
-    assert abs(score(low)) < 1e-6 < 0.01 < truth
+    assert abs(score(low)) < 1e-4 < 0.01 < truth
     assert attribute(pair, given, method="grad_drop", **ask).score.item() > truth
 
 
