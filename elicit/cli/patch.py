@@ -148,7 +148,8 @@ def patch(
     folder: list[Path] = []
     with session(debug=debug, on_interrupt=lambda: resume_line("patch", folder)):
         from elicit.cli.jobs import prepare
-        from elicit.report.patch_job import PatchSpec, run_patch
+        from elicit.report.patch_job import run_patch
+        from elicit.report.patch_spec import PatchSpec
 
         spec = prepare(PatchSpec, config, given, save_config=save_config)
         folder.append(spec.out)

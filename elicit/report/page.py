@@ -169,9 +169,12 @@ def _sentences(results: Sequence[Result], attribution: Attribution | None) -> li
 
 def _eyebrow(results: Sequence[Result]) -> str:
     """What the page is about, in small print above its title."""
-    patched = first(results, PatchGrid) or first(results, Factorial)
+    grids = [result for result in results if isinstance(result, PatchGrid)]
+    if len(grids) == len(results) and all(grid.question == "within" for grid in grids):
+        return "One model, and activations moved between its runs on two prompts"
+    patched = bool(grids) or first(results, Factorial) is not None
     moved = any(not isinstance(result, PatchGrid | Factorial) for result in results)
-    what = ["weights"] if moved or not patched else []
+    what = ["weights"] if moved else []
     what += ["activations"] if patched else []
     return (
         "Base model against its post-trained sibling, compared by moving "

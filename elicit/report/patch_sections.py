@@ -11,6 +11,7 @@ from elicit.report.patch_text import (
     component_sentence,
     control_sentence,
     metric_text,
+    run_text,
 )
 from elicit.report.sections import Section
 from elicit.report.tables import Table
@@ -18,8 +19,8 @@ from elicit.results import Result
 
 _PIXELS, _PANEL, _PLACE = 11, 260, 22
 """Width of a cell whose label can be read; least width of a panel; of a place in `plot`."""
-_MANY = 24
-"""Places along an axis from which labels are set small."""
+_MANY = {"x": 18, "y": 24}
+"""Places along an axis above which labels are set small."""
 
 
 def patch_sections(results: Sequence[Result]) -> list[Section]:
@@ -67,8 +68,8 @@ def _done(grid: PatchGrid) -> str:
     """What was done, in one sentence."""
     n_cells = len(grid.site) * len(grid.pos)
     return (
-        f"Activations of {grid.donor} are put into {grid.host}, one at a time, in {n_cells} places "
-        f"and after {grid.n_problems} prompts."
+        f"Activations of {run_text(grid.donor)} are put into {run_text(grid.host)}, one at a time, "
+        f"in {n_cells} places and for each of {grid.n_problems} problems."
     )
 
 
@@ -97,9 +98,9 @@ def _fitted(figure: Any, grid: PatchGrid) -> Any:
             "tickfont": {"size": 11},
         }
     )
-    if max(len(grid.pos), *(int(head) for head in grid.head.tolist())) > _MANY:
+    if max(len(grid.pos), *(int(head) for head in grid.head.tolist())) > _MANY["x"]:
         figure.update_xaxes(tickfont={"size": 9})
-    if len(set(grid.layer.tolist())) > _MANY:
+    if len(set(grid.layer.tolist())) > _MANY["y"]:
         figure.update_yaxes(tickfont={"size": 9})
     return figure
 
@@ -113,11 +114,12 @@ def _caption(grid: PatchGrid, row: int) -> str:
     }
     return (
         "Each cell is one experiment: the activation at that layer (row) and position or head "
-        f"(column) of {grid.host} is replaced by that of {grid.donor}, and the layers after it run "
-        f"on as they are. Colour: how far {metric_text(grid.metric[row])} moves, blue up, orange "
-        f"down. A dot: the joint {100 * grid.level:g} % interval holds 0. What has come into the "
-        "residual stream stays there, so read where a column begins to be coloured; a component "
-        "shows what it alone adds. "
+        f"(column) of {run_text(grid.host)} is replaced by that of {run_text(grid.donor)}, and the "
+        "layers after it run on as they are. Colour: how far "
+        f"{metric_text(grid.metric[row])} moves, blue up, orange down. A dot: the joint "
+        f"{100 * grid.level:g} % interval holds 0. What has come into the residual stream stays "
+        "there, so read where a column begins to be coloured; a component shows what it alone "
+        "adds. "
         + (
             "Beside it, on the same scale, the controls: "
             f"{' and '.join(controls[name] for name in ran)}."

@@ -73,7 +73,8 @@ def finding(grid: PatchGrid, metric: str | None = None) -> str:
     gap = _ends(grid, "gap", row)
     if not grid.gap_clear[row]:
         return _capital(
-            f"{name} does not clearly differ between {grid.host} and {grid.donor} (gap {gap}), so "
+            f"{name} does not clearly differ between {run_text(grid.host)} and "
+            f"{run_text(grid.donor)} (gap {gap}), so "
             "there is nothing that a patch could carry over, and no place is named."
         )
     peak = main_peak(grid, metric)
@@ -131,8 +132,8 @@ def _elsewhere(grid: PatchGrid, cell: tuple[int, int, int]) -> str:
     at, p = divmod(int(effect.abs().argmax()), len(grid.pos))
     share = _percent(effect[at, p].item() / grid.gap[row].item())
     return (
-        f"; of the other positions {pos_text(grid.pos[p])} has the largest effect, {share} of the "
-        f"gap at {site_text(grid.site[at], grid.kind[at])}"
+        f"; elsewhere the largest effect is at {pos_text(grid.pos[p])}, {share} of the gap at "
+        f"{site_text(grid.site[at], grid.kind[at])}"
     )
 
 
@@ -259,6 +260,19 @@ def putting(grid: PatchGrid) -> str:
         return f"Putting {grid.donor}’s activations into {grid.host}"
     (model, _, host), (_, _, donor) = grid.host.partition(", "), grid.donor.partition(", ")
     return f"Putting {model}’s activations on the {donor} into its run on the {host}"
+
+
+def run_text(name: str) -> str:
+    """A run inside a sentence.
+
+    Args:
+        name: As `PatchGrid.host` and `PatchGrid.donor` have it.
+
+    >>> run_text("base"), run_text("base, clean prompt")
+    ('base', 'base on the clean prompt')
+    """
+    model, comma, prompt = name.partition(", ")
+    return f"{model} on the {prompt}" if comma else model
 
 
 def metric_text(metric: str) -> str:

@@ -378,8 +378,8 @@ def grid(setting: Setting) -> list[Row]:
     contenders: dict[str, Callable[[], Took]] = {
         "ours": lambda: timed(setting.ours(["resid_pre"]), device).per(n_all),
         "near": lambda: timed(near_setting.ours(["resid_pre"]), device).per(n_all),
-        "lens, a prompt at a time": lens(1),
-        f"lens, {PAIRS} prompts at once": lens(PAIRS),
+        "TransformerLens, a prompt at a time": lens(1),
+        f"TransformerLens, {PAIRS} prompts at once": lens(PAIRS),
         "hooks": lambda: timed(lambda: hooks.sample(cells), device).per(n_some),
     }
     if nnsight is not None:
@@ -395,7 +395,7 @@ def grid(setting: Setting) -> list[Row]:
         row("resid_pre grid: ours, a cell and problem, wall", ours.wall * 1e3, unit),
         row("resid_pre grid: ours, whole, wall", ours.wall * n_all, "s"),
     ]
-    goals = {"lens": ">= 10", "nnsight": ">= 3", "hooks": ""}
+    goals = {"TransformerLens": ">= 10", "nnsight": ">= 3", "hooks": ""}
     for name, goal in goals.items():
         runs = {key: t for key, t in took.items() if key.startswith(name)}
         if not runs:
@@ -404,9 +404,9 @@ def grid(setting: Setting) -> list[Row]:
         shown = f"resid_pre grid: {best}{scaled}"
         rows.append(row(f"{shown}: a cell and problem, CPU", runs[best].cpu * 1e3, unit))
         rows += against(shown, ours, runs[best], gpu, goal)
-        if name == "lens":
-            one = runs["lens, a prompt at a time"]
-            rows += against(f"resid_pre grid: lens, a prompt at a time{scaled}", ours, one, gpu)
+        if name == "TransformerLens":
+            one = runs["TransformerLens, a prompt at a time"]
+            rows += against(f"resid_pre grid: TransformerLens, a prompt at a time{scaled}", ours, one, gpu)
             shown = f"resid_pre grid, one token differs: {best}{scaled}"
             rows += against(shown, near, runs[best], gpu)
     rows += _agreement(setting, cells, exact, lenses[PAIRS], hooks, nnsight)
@@ -430,7 +430,7 @@ def _agreement(
     """Largest difference between our cells and theirs."""
     ours = torch.stack([exact.patched[0, 0, layer, pos] for layer, pos in cells])
     found = {
-        "lens": (lens.sample(list(cells), ["layer", "pos"]), ours.mean(-1)),
+        "TransformerLens": (lens.sample(list(cells), ["layer", "pos"]), ours.mean(-1)),
         "hooks": (hooks.sample(cells), ours),
     }
     if nnsight is not None:
@@ -588,8 +588,8 @@ def duel(
     clock = took["ours"].wall if gpu else took["ours"].cpu
     return [
         row(f"{name}: ours, a cell and problem", clock * 1e3, "ms"),
-        *against(f"{name}: lens ({len(index)} cells, scaled)", took["ours"], best, gpu, goal),
-        row(f"{name}: largest difference from lens", difference, "logits",
+        *against(f"{name}: TransformerLens ({len(index)} cells, scaled)", took["ours"], best, gpu, goal),
+        row(f"{name}: largest difference from TransformerLens", difference, "logits",
             "<= 1e-5" if setting.dtype == torch.float32 else ""),
     ]  # fmt: skip
 
@@ -642,16 +642,11 @@ def memory(_setting: Setting) -> list[Row]:
     """Highest memory of sweeps of 1, 4 and 16 times as many cells, each in a process of its own."""
     found = {}
     for step in MEMORY_STEPS:
-        taken = [
-            json.loads(
-                subprocess.run(
-                    [sys.executable, __file__, "--memory-step", str(step)],
-                    capture_output=True, text=True, check=True,
-                ).stdout.splitlines()[-1]
-            )
-            for _ in range(3)
-        ]  # fmt: skip
-        found[step] = {key: median(each[key] for each in taken) for key in taken[0]}
+        done = subprocess.run(
+            [sys.executable, __file__, "--memory-step", str(step)],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        found[step] = json.loads(done.stdout.splitlines()[-1])
     rows = [
         row(f"memory of {found[step]['cells']:.0f} cells above the model's", found[step]["mib"],
             "MiB")
@@ -670,7 +665,7 @@ def memory_of_one(step: int) -> None:
     """Sweep a small model at every `step`th position and print the highest memory as JSON."""
     from transformers import GPT2Config
 
-    config = GPT2Config(n_layer=4, n_head=16, n_embd=256, vocab_size=1024, n_positions=512)
+    config = GPT2Config(n_layer=2, n_head=16, n_embd=256, vocab_size=1024, n_positions=512)
     with tempfile.TemporaryDirectory() as root:
         folder = write_model(Path(root), config, 0, "cpu")
         pair = load_pair(folder, folder, allow_identical=True)

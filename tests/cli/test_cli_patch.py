@@ -17,7 +17,7 @@ import yaml
 
 from elicit.cli.patch import patch
 from elicit.patching import Factorial, PatchGrid
-from elicit.report.patch_job import PatchSpec
+from elicit.report.patch_spec import PatchSpec
 from elicit.results import RunDirectory
 from tests import checkpoints
 from tests.cli.conftest import NUMBERS, called, lines

@@ -79,7 +79,7 @@ def test_the_sentence_names_the_planted_layer_and_position_and_its_joint_interva
 
 def test_another_position_that_matters_is_named():
     said = finding(planted(elsewhere=2.0))
-    assert "position 1 “w1” has the largest effect, 50 % of the gap" in said
+    assert "elsewhere the largest effect is at position 1 “w1”, 50 % of the gap" in said
     assert "no other position" not in said
     said = finding(planted(elsewhere=0.1))
     assert re.search(r"no other position moves it by more than [23]\.\d % of the gap", said)
@@ -143,7 +143,9 @@ def test_within_a_model_the_prompts_are_named_and_not_the_models():
     object.__setattr__(found, "donor", "base, clean prompt")
     words = "Putting base’s activations on the clean prompt into its run on the corrupted prompt at"
     assert finding(found).startswith(words)
-    assert "Patching base: clean prompt into corrupted prompt" in own(render([found]))
+    text = own(render([found]))
+    assert "Patching base: clean prompt into corrupted prompt" in text
+    assert "One model, and activations moved between its runs on two prompts" in text
 
 
 # --- the page
@@ -272,7 +274,7 @@ def test_a_large_grid_is_drawn_and_the_page_stays_within_its_window(tmp_path, vi
     path = write([large, planted(), split()], tmp_path / "report.html")
     for width in (1280, 700):
         page, seen = visit(path, width=width)
-        page.wait_for_function("document.querySelectorAll('.heatmaplayer image').length >= 6")
+        page.wait_for_function("document.querySelectorAll('.heatmaplayer image').length >= 4")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.locator("#plot-factorial-0 path.point").count() >= 5
         assert seen["errors"] == []
