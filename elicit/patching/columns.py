@@ -71,12 +71,18 @@ def resolve(positions: Positions, contrast: Contrast) -> Columns:
                     "problem out."
                 )
     starts = torch.tensor([[p if p >= 0 else n + p for p in places] for n in lengths])
-    labels = tuple(_label(place, contrast) for place in places)
-    if len(set(labels)) < len(labels):
+    twins = [
+        (places[one], places[two])
+        for one in range(len(places))
+        for two in range(one)
+        if torch.equal(starts[:, one], starts[:, two])
+    ]
+    if twins:
         raise PatchError(
-            f"positions {places} name one place twice ({', '.join(labels)}), so the grid would "
-            "hold it twice. Name each position once."
+            f"positions {twins[0][1]} and {twins[0][0]} are the same place in every prompt, so the "
+            "grid would hold it twice. Name each position once."
         )
+    labels = tuple(_label(place, contrast) for place in places)
     return Columns(label=labels, span=torch.stack([starts, starts + 1], dim=-1))
 
 

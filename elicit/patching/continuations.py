@@ -65,9 +65,14 @@ def read_lines(path: Path) -> Texts:
             if having and key not in values:
                 what = f"it has no {key!r}, and {having[0]} has one"
                 wrong.append(Fault(where=where, what=what, fix="Give it to all lines or to none"))
-    if wrong or not lines:
+    if not lines:
+        raise PatchError(
+            f"{path} is empty, so there is no prompt to run. Write one problem a line, as JSON "
+            "with prompt and answer."
+        )
+    if wrong:
         n_bad = len({fault.where for fault in wrong})
-        told = f"{n_bad} of {len(lines)} lines hold no usable problem" if lines else "it is empty"
+        told = f"{n_bad} of {len(lines)} lines hold no usable problem"
         raise listing(f"{path}: {told}, so nothing was run:", wrong)
     columns = {
         key: [values[key] for values in lines.values() if key in values]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -21,6 +22,9 @@ from elicit.weights.parts import Part, is_changed, part, parts_of, slots_of
 
 class GraftSpec(JobSpec):
     """What `elicit graft` was asked to do."""
+
+    command: ClassVar[str] = "graft"
+    """Whose `--help` lists the options."""
 
     parts: tuple[str, ...] = ()
     """What is moved, one at a time: `L3`, `L3.attn`, `L0-L2`, `L1+L4`; none means every layer."""
