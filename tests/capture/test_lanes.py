@@ -192,7 +192,12 @@ def test_scales_go_from_the_own_value_to_the_source_and_beyond(paired):
     whole = flown(trunk, replace(lanes, scale=None), sources, reads)
     torch.testing.assert_close(ends[2], whole[2], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(ends[0, 0], trunk.resid[-1][0, 8], atol=1e-5, rtol=1e-5)
-    shift = {site: sources[site] - trunk.value(site)}
+    own, theirs = trunk.value(site), sources[site]
+    for lane, scale in ((1, 0.5), (3, 2.0)):
+        there = {site: own + scale * (theirs - own)}
+        moved = flown(trunk, replace(lanes, scale=None), there, reads)
+        torch.testing.assert_close(ends[lane], moved[lane], atol=1e-5, rtol=1e-5)
+    shift = {site: theirs - own}
     added = flown(trunk, replace(lanes, add=True), shift, reads)
     torch.testing.assert_close(added, ends, atol=1e-5, rtol=1e-5)
 

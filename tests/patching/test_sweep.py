@@ -222,6 +222,22 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_other_noise(paired):
     assert torch.equal(one.score, three.score) and not torch.equal(one.noise, three.noise)
 
 
+def test_the_other_prompt_of_a_control_is_another_problems_donor(paired):
+    """Swapping the donors of two problems by hand gives the control's numbers."""
+    from dataclasses import replace
+
+    pair, contrast = paired("llama"), contrast_of(n=2)
+    options = {"sites": ["resid_pre", "z.heads"], "metrics": ["log_prob"], "n_resamples": 100}
+    grid = within(pair, contrast, controls=["other_prompt"], **options)
+    swapped = replace(contrast, clean=contrast.clean[::-1])
+    by_hand = within(pair, swapped, controls=(), **options)
+    torch.testing.assert_close(
+        grid.other_prompt + grid.host_score[0], by_hand.score[0], atol=1e-6, rtol=1e-6
+    )
+    assert (grid.other_prompt - grid.effect[0]).abs().max() > 1e-2
+    assert grid.noise.isnan().all()
+
+
 def test_noise_is_as_long_as_the_donors_difference(paired):
     from elicit.capture.anatomy import anatomy_of
     from elicit.capture.shared import run_trunk
