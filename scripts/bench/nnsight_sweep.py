@@ -15,8 +15,8 @@ import warnings
 from collections.abc import Iterator
 
 import torch
-from nnsight import TransformersModel
-from torch import Tensor, nn
+from nnsight import TransformersModel  # pyright: ignore[reportMissingImports]
+from torch import Tensor
 
 
 class Sweeper:
@@ -40,7 +40,7 @@ class Sweeper:
         ids = torch.tensor(job["clean"], device=self.device)
         blocks = self.blocks
         with torch.no_grad(), self.model.trace(self._prompt(ids), logits_to_keep=1):
-            kept = [].save()
+            kept = [].save()  # pyright: ignore[reportAttributeAccessIssue]
             for block in blocks:
                 kept.append(block.input)
         self.donor = [value.detach().clone() for value in kept]
@@ -63,7 +63,7 @@ class Sweeper:
         model, blocks, donor = self.model, self.blocks, self.donor
         prompts = [self._prompt(self.corrupted[row : row + 1]) for row, _, _ in cells]
         with torch.no_grad(), model.trace(logits_to_keep=1) as tracer:
-            logits = [].save()
+            logits = [].save()  # pyright: ignore[reportAttributeAccessIssue]
             for prompt, (row, layer, pos) in zip(prompts, cells, strict=True):
                 with tracer.invoke(prompt):
                     blocks[layer].input[:, pos] = donor[layer][row, pos]
