@@ -147,16 +147,63 @@ def changed(
         sources: What is put at each whole site.
         reads: Columns read, by row of the trunk.
     """
+    return _can_move(trunk, lanes, _first_columns(trunk, lanes, sources), reads)
+
+
+def worth_running(
+    trunk: SharedTrunk,
+    lanes: Lanes,
+    sources: Mapping[Site, Float[Tensor, "source pos ..."]],
+    reads: Int[Tensor, "row read"],
+) -> "Departures":
+    """Lanes that are `changed`, each leaving the trunk at the first column that really differs.
+
+    Overwriting a value with the same bits changes nothing, so whatever stands before the first
+    difference is the trunk's. Prompts that differ in one token share all columns before it.
+
+    Args:
+        trunk: What lanes leave.
+        lanes: All lanes.
+        sources: What is put at each whole site.
+        reads: Columns read, by row of the trunk.
+    """
+    first = _first_columns(trunk, lanes, sources)
+    place = _can_move(trunk, lanes, first, reads).nonzero()[:, 0]
+    return Departures(lanes=replace(lanes, low=first).pick(place), place=place)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Departures:
+    """The lanes among some that are worth running."""
+
+    lanes: Lanes
+    """They alone."""
+    place: Int[Tensor, " departing"]
+    """Place of each among all."""
+
+
+def _can_move(
+    trunk: SharedTrunk, lanes: Lanes, first: Int[Tensor, " lane"], reads: Int[Tensor, "row read"]
+) -> Bool[Tensor, " lane"]:
+    """Whether lanes that differ from some column on can be read to do so."""
     read = reads[lanes.row]
-    alive = (read >= lanes.low[:, None]).any(dim=1)
+    alive = (first < trunk.n_pos) & (read >= first[:, None]).any(dim=1)
     last = trunk.anatomy.shape.n_layers - 1
     late = [
         all(site.layer == last and site.kind not in ("resid_pre", "k", "v") for site in sites)
         for sites in lanes.groups
     ]
-    inside = ((read >= lanes.low[:, None]) & (read < lanes.high[:, None])).any(dim=1)
+    inside = ((read >= first[:, None]) & (read < lanes.high[:, None])).any(dim=1)
     alive &= inside | ~torch.tensor(late, device=inside.device)[lanes.group]
-    differs = torch.zeros(len(lanes), dtype=torch.bool, device=alive.device)
+    return alive if lanes.scale is None else alive & (lanes.scale != 0)
+
+
+def _first_columns(
+    trunk: SharedTrunk, lanes: Lanes, sources: Mapping[Site, Float[Tensor, "source pos ..."]]
+) -> Int[Tensor, " lane"]:
+    """First column at which a lane puts other bits than the trunk has; `n_pos` if it never does."""
+    found = torch.full_like(lanes.row, trunk.n_pos)
+    column = torch.arange(trunk.n_pos, device=found.device)
     for number, sites in enumerate(lanes.groups):
         mine = (lanes.group == number).nonzero()[:, 0]
         if len(mine) == 0:
@@ -169,12 +216,10 @@ def changed(
                 some = lanes.pick(part)
                 theirs, ours = source[some.source_row].flatten(2), own[some.row].flatten(2)
                 unlike = (theirs != 0).any(-1) if lanes.add else (theirs != ours).any(-1)
-                column = torch.arange(trunk.n_pos, device=unlike.device)
-                span = (column >= some.low[:, None]) & (column < some.high[:, None])
-                differs[part] |= (unlike & span).any(dim=1)
-    if lanes.scale is not None:
-        differs &= lanes.scale != 0
-    return alive & differs
+                unlike &= (column >= some.low[:, None]) & (column < some.high[:, None])
+                first = torch.where(unlike, column, trunk.n_pos).amin(dim=1)
+                found[part] = torch.minimum(found[part], first)
+    return found
 
 
 _CHECKED = 1 << 24

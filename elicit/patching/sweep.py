@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from elicit.capture.anatomy import Anatomy, UnknownArchitectureError, anatomy_of
-from elicit.capture.lanes import Lanes, changed, fly, kept_sites
+from elicit.capture.lanes import Lanes, fly, kept_sites, worth_running
 from elicit.capture.shared import SharedTrunk, run_trunk
 from elicit.patching.errors import PatchError
 from elicit.patching.loop import PlainRun, loop_sweep, plain_run
@@ -179,13 +179,12 @@ def _fly(
         source_row=source_row[row],
     )
     values = ends.host[:, row].clone()
-    alive = changed(trunk, lanes, sources, batch.reads).nonzero()[:, 0]
-    plan.progress.advance(len(lanes) - len(alive))
-    flying = lanes.pick(alive)
+    leaving = worth_running(trunk, lanes, sources, batch.reads)
+    plan.progress.advance(len(lanes) - len(leaving.lanes))
     for landed in fly(
-        trunk, flying, sources, batch.reads, max_tokens=plan.max_tokens, spent=plan.spent
+        trunk, leaving.lanes, sources, batch.reads, max_tokens=plan.max_tokens, spent=plan.spent
     ):
-        which = alive[landed.lane]
+        which = leaving.place[landed.lane]
         values[:, which] = ends.reader.from_resid(landed.resid, row[which])
         plan.progress.advance(len(which))
     shaped = values.reshape(len(plan.metric), -1, len(plan.sites), n_pos, n_rows)

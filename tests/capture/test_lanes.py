@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from elicit.capture.anatomy import UnknownArchitectureError, anatomy_of
-from elicit.capture.lanes import Lanes, Spent, changed, chunks, fly, kept_sites
+from elicit.capture.lanes import (
+    Lanes,
+    Spent,
+    changed,
+    chunks,
+    fly,
+    kept_sites,
+    worth_running,
+)
 from elicit.capture.shared import read_sites, run_trunk
 from elicit.capture.trunk import CaptureError, full_logits
 from elicit.sites import KINDS, Site
@@ -166,6 +174,34 @@ def test_a_chunk_holds_no_more_tokens_than_its_budget(paired):
     parts = list(chunks(trunk, lanes, 40))
     assert torch.equal(torch.cat(parts).sort().values, torch.arange(len(lanes)))
     assert max(int((trunk.n_pos - lanes.low[part]).sum()) for part in parts) <= 40
+
+
+def test_a_lane_leaves_at_the_first_column_that_really_differs(paired):
+    pair = paired("gemma3_text")
+    host = anatomy_of(pair.base)
+    batch = pair.alignment.pad([[5, 6, 7, 8, 9, 10]], padding="right")
+    other = pair.alignment.pad([[5, 6, 7, 28, 9, 10]], padding="right")
+    groups = ((Site("z", 1),), (Site("resid_pre", 1), Site("mlp_out", 2)))
+    sites = [site for sites in groups for site in sites]
+    with torch.no_grad():
+        sources = read_sites(host, other, sites)
+        trunk = run_trunk(host, batch, keep=[*kept_sites(groups), *sites])
+    two = torch.tensor([0, 1])
+    lanes = Lanes(
+        row=two * 0,
+        low=two * 0,
+        high=two * 0 + 6,
+        group=two,
+        groups=groups,
+        source_row=two * 0,
+    )
+    reads = torch.tensor([[5, 4]])
+    leaving = worth_running(trunk, lanes, sources, reads)
+    assert leaving.lanes.low.tolist() == [3, 3]
+    whole = flown(trunk, lanes, sources, reads)
+    short = flown(trunk, leaving.lanes, sources, reads)
+    torch.testing.assert_close(short, whole, atol=1e-5, rtol=1e-5)
+    assert not torch.equal(short[0, 0], trunk.resid[-1][0, 5])
 
 
 def test_scales_go_from_the_own_value_to_the_source_and_beyond(paired):
