@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from elicit.capture.trunk import CaptureError
 from elicit.edits import Edit, MaskAttention, active, shape_of
 from elicit.pair import Encoded, hugging_face_model
-from elicit.sites import Shape, Site, SiteError, attn_out, resid_pre
+from elicit.sites import Shape, Site, SiteError
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -50,7 +50,7 @@ def capture(
     Args:
         model: A bridge in raw mode.
         tokens: Token ids; without a mask every position is a token.
-        at: Sites to read; resid_mid is read as resid_pre + attn_out.
+        at: Sites to read; resid_mid is what the MLP's branch reads.
         logits: Whether to unembed every position too.
         max_tokens: Most positions in one forward, padding counted; a row is never cut. None runs
             all rows at once.
@@ -205,7 +205,8 @@ class Reader:
             )
         split = value.reshape(axes)
         slices = [wanted for wanted in self.at if wanted.whole == site and wanted.head is not None]
-        on_path = torch.is_grad_enabled() and split.requires_grad
+        # What is handed on at resid_mid reaches the MLP alone, not the skip connection.
+        on_path = torch.is_grad_enabled() and split.requires_grad and site.kind != "resid_mid"
         if site in self.whole or on_path:
             # A copy of its own: another hook may change the value in place later on.
             split = split.clone()
@@ -238,8 +239,6 @@ def _head_axis(site: Site) -> int:
 
 def _parts(site: Site) -> tuple[Site, ...]:
     """The whole sites that a site is read from."""
-    if site.kind == "resid_mid":
-        return resid_pre(site.layer), attn_out(site.layer)
     return (site.whole,)
 
 
@@ -255,10 +254,7 @@ def _present(site: Site, found: Mapping[Site, Tensor]) -> bool:
 
 def _pick(site: Site, found: Mapping[Site, Tensor]) -> Tensor:
     """The value of one asked site."""
-    if site.kind != "resid_mid":
-        return found[site]
-    before, added = (found[part] for part in _parts(site))
-    return before + added
+    return found[site]
 
 
 def _point(model: nn.Module, site: Site) -> nn.Module:

@@ -4,12 +4,11 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from elicit.edits.errors import EditError
 from elicit.edits.values import Edit, MaskAttention
-from elicit.sites import Shape, attn_out, pattern
+from elicit.sites import Shape, pattern, resid_mid
 
 Hook = Callable[..., Tensor | None]
 
@@ -36,8 +35,7 @@ def check_site(edit: Edit, shape: Shape, points: Mapping[str, Any]) -> None:
         names = [scores(layer) for layer in edit.layers]
     else:
         shape.check([edit.site])
-        written = attn_out(edit.site.layer) if edit.site.kind == "resid_mid" else edit.site
-        names = [written.hook]
+        names = [edit.site.hook]
     for name in names:
         # TransformerLens 3.9 runs on without a word where a name is unknown.
         if name not in points:
@@ -66,37 +64,26 @@ def add_hook(hooks: ExitStack, point: Any, made: Hook) -> None:
 
 
 def add_resid_mid_hook(hooks: ExitStack, model: nn.Module, layer: int, made: Hook) -> None:
-    """Write the residual stream between attention and MLP by what attention adds to it.
+    """Overwrite the residual stream between attention and MLP, on both of its ways.
 
-    The bridge's own hook there feeds the MLP alone: the skip connection would keep the old stream.
-    So the change is added to attn_out, as the last thing that happens to it.
+    The bridge's own hook there feeds the MLP alone, and the skip connection keeps the old stream.
+    Both read one tensor, fresh from an addition that nothing else needs, so the new values are
+    written into it: exact, whatever the old ones were.
 
     Args:
-        hooks: Takes the hooks off.
+        hooks: Takes the hook off.
         model: A bridge in raw mode.
         layer: Whose residual stream.
         made: Gives the new residual stream, or None for the old one.
     """
-    entered: list[Tensor] = []
 
-    def enter(_block: nn.Module, args: tuple, kwargs: dict) -> None:
-        entered[:] = [args[0] if args else kwargs["hidden_states"]]
+    def enter(_module: nn.Module, args: tuple, kwargs: dict) -> None:
+        stream = args[0] if args else kwargs["hidden_states"]
+        # What the edit computes with must not be what is overwritten, or gradients would be lost.
+        new = made(stream.clone())
+        if new is not None:
+            stream.copy_(new)
 
-    def leave(_attention: nn.Module, _args: tuple, output: Any) -> Any:
-        added = output[0] if isinstance(output, tuple) else output
-        before = entered.pop() + added
-        after = made(before)
-        if after is None:
-            return None
-        work = torch.promote_types(added.dtype, torch.float32)
-        # Where nothing is edited the difference is 0 and attn_out keeps its bits.
-        new = (added.to(work) + (after.to(work) - before.to(work))).to(added.dtype)
-        return (new, *output[1:]) if isinstance(output, tuple) else new
-
-    block: Any = model.blocks[layer]  # pyright: ignore[reportIndexIssue]
     points: Any = model.hook_dict
-    last_module = model.get_submodule(points[attn_out(layer).hook].name.rpartition(".")[0])
-    # Below the block's own hook point, so that edits of resid_pre have been made.
-    stream = block.original_component.register_forward_pre_hook(enter, with_kwargs=True)
-    hooks.callback(stream.remove)
-    hooks.callback(last_module.register_forward_hook(leave).remove)
+    reader = model.get_submodule(points[resid_mid(layer).hook].name.rpartition(".")[0])
+    hooks.callback(reader.register_forward_pre_hook(enter, with_kwargs=True).remove)

@@ -57,7 +57,7 @@ def checked_plan(
         PatchError: Something asked for makes no sweep.
         SiteError: The model does not have a site.
     """
-    check_contrast(contrast, metrics)
+    check_contrast(pair, contrast, metrics)
     shape = shape_of(host)
     named = [expand(site, shape) if isinstance(site, str) else (site,) for site in sites]
     found = tuple(dict.fromkeys(site for group in named for site in group))

@@ -25,6 +25,9 @@ class Columns:
     """`all`, the name of a span, or a position and the token there if all prompts share it."""
     span: Int[Tensor, "problem pos two"]
     """First position of each column and the one after its last, in each problem's own prompt."""
+    whole: bool = False
+    """Whether the one column is every position, those of the answer that is read after it too: then
+    the whole stream is the donor's."""
 
 
 def resolve(positions: Positions, contrast: Contrast) -> Columns:
@@ -44,7 +47,8 @@ def resolve(positions: Positions, contrast: Contrast) -> Columns:
     if isinstance(positions, Mapping):
         return _named(positions, contrast, lengths)
     if positions == "all":
-        return Columns(label=("all",), span=torch.tensor([[[0, n]] for n in lengths]))
+        span = torch.tensor([[[0, n]] for n in lengths])
+        return Columns(label=("all",), span=span, whole=True)
     if positions == "each":
         same = len(set(lengths)) == 1
         places = list(range(lengths[0])) if same else list(range(-min(lengths), 0))

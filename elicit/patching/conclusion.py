@@ -31,6 +31,7 @@ def conclude_grid(
     host_name: str,
     donor_name: str,
     question: Question,
+    embeds_alike: bool = True,
     level: float = 0.95,
     n_resamples: int = 2000,
     seed: int = 0,
@@ -47,6 +48,8 @@ def conclude_grid(
         question: Whether the donor is another prompt or another model. Across models the embedding
             reads the same tokens, so that what stands before the first layer counts as the host's;
             within a model it does not, so the first step is not known.
+        embeds_alike: Whether host and donor embed the prompts alike, so that nothing comes in
+            before layer 0. If not, the first layer's step is known only beside `resid_pre.0`.
         level: Coverage of the intervals, in (0, 1).
         n_resamples: Resamples of problems, and sign flips, at least 100.
         seed: Of the resampling.
@@ -69,7 +72,7 @@ def conclude_grid(
 
     n_metrics, n_widths, n_pos = len(values.metric), len(values.width), len(values.pos)
     n_cells = len(values.sites) * n_pos
-    before, step_layer = _steps(values.sites, question)
+    before, step_layer = _steps(values.sites, question, embeds_alike)
     known = np.repeat([earlier is not None for earlier in before], n_pos)
     host, donor = values.host.numpy(), values.donor.numpy()
     rounding = values.resolution
@@ -80,7 +83,9 @@ def conclude_grid(
     p = np.ones((n_widths, n_metrics, n_cells))
     above = {name: np.zeros((n_metrics, n_cells), dtype=bool) for name in ("control", *_CONTROLS)}
     for m in range(n_metrics):
-        scores = {"host_score": host[m], "donor_score": donor[m], "gap": donor[m] - host[m]}
+        gap = donor[m] - host[m]
+        gap = np.where(np.abs(gap) <= resolution[m], 0.0, gap)
+        scores = {"host_score": host[m], "donor_score": donor[m], "gap": gap}
         for name, column in scores.items():
             found = bootstrap_mean(column, level=level, n_resamples=n_resamples, seed=seed)
             ends[name][:, m] = found.value, found.low, found.high
@@ -111,6 +116,10 @@ def conclude_grid(
             beyond &= ~ran | above[name][m]
             ran_any |= ran
         above["control"][m] = beyond & ran_any
+        # Beside a control that goes the other way, an effect of 0 would look large.
+        sure = (cells["effect"][1, 0, m] > 0) | (cells["effect"][2, 0, m] < 0)
+        for name in above:
+            above[name][m] &= sure
     # A gap may be clear by the bootstrap and not by Fieller's own condition: one word for both.
     gap_clear = np.isfinite(cells["share"][0, 0]).all(axis=-1)
     grid = (len(values.sites), n_pos)
@@ -154,7 +163,7 @@ def conclude_grid(
 
 
 def _steps(
-    sites: tuple[Site, ...], question: Question
+    sites: tuple[Site, ...], question: Question, embeds_alike: bool
 ) -> tuple[list[int | None], Int[Tensor, " site"]]:
     """Row that stands before each site (-1: the unpatched host, None: unknown), and whose step.
 
@@ -176,7 +185,8 @@ def _steps(
             for other, at in place.items()
             if at < place[row] and (site.kind == "resid_mid" or sites[other].kind != "resid_mid")
         }
-        first = -1 if question == "across" and place[row] <= 2 else None
+        nothing_before = place[row] == 0 or (embeds_alike and place[row] <= 2)
+        first = -1 if question == "across" and nothing_before else None
         before.append(earlier[max(earlier)] if earlier else first)
         layer.append(site.layer - 1 if site.kind == "resid_pre" else site.layer)
     return before, torch.tensor(layer)

@@ -15,7 +15,7 @@ from elicit.patching.columns import Positions, resolve
 from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
 from elicit.patching.factorial_result import Factorial, conclude_factorial
-from elicit.patching.plan import Batch, Engine, Plan, batches_of, check_contrast
+from elicit.patching.plan import Batch, Engine, Plan, batches_of, check_contrast, check_statistics
 from elicit.patching.reading import Reader
 from elicit.patching.streams import ends_by_lanes, ends_by_loop
 from elicit.patching.sweep import warn_slow
@@ -66,6 +66,7 @@ def factorial(
         PatchError: The two models are the same, or the contrast does not fit the question.
     """
     cells, progress = cells or NoCells(), progress or NoProgress()
+    check_statistics(level, n_resamples, seed)
     plan, found = _plan(pair, contrast, metric, positions, boundaries, seed, max_tokens, engine)
     anatomies = _anatomies(pair, engine)
     batches = batches_of(plan)
@@ -93,7 +94,7 @@ def factorial(
         pos=plan.columns.label,
         boundary=found,
         off_manifold=torch.cat(off, dim=-1)[..., order],
-        resolution=resolution_of(pair.dtype, ends).max().item(),
+        resolution=resolution_of(pair.dtype, [metric], ends.reshape(1, -1)).item(),
         level=level,
         n_resamples=n_resamples,
         seed=seed,
@@ -134,7 +135,7 @@ def _plan(
             "kl is asked for, and a factorial has no donor to be far from. Pass logit_diff, "
             "log_prob or probability."
         )
-    check_contrast(contrast, (metric,))
+    check_contrast(pair, contrast, (metric,))
     n_layers = pair.n_layers
     found = tuple(range(n_layers + 1)) if boundaries is None else tuple(dict.fromkeys(boundaries))
     outside = [b for b in found if not 0 <= b <= n_layers]
@@ -186,7 +187,7 @@ def _cube(
 ) -> dict[str, Tensor]:
     """Metric under all eight models, and how far the six mixed ones are off, for one batch."""
     models: tuple[nn.Module, nn.Module] = (pair.base, pair.post)
-    span = _whole_rows(batch, plan)
+    span = batch.span
     n_pos, n_rows = span.shape[1], span.shape[0]
     rows = torch.arange(n_rows, device=span.device)
     if anatomies is None:
@@ -216,14 +217,6 @@ def _cube(
                         kl = torch.where(moves, kl, torch.zeros_like(kl))
                     off[b, p] += kl.cpu() / 6
     return {"values": values, "off_manifold": off}
-
-
-def _whole_rows(batch: Batch, plan: Plan) -> Int[Tensor, "row pos two"]:
-    """Spans, with `all` reaching over the answer too: the whole stream is the other model's."""
-    span = batch.span.clone()
-    if plan.columns.label == ("all",):
-        span[..., 1] = batch.host.ids.shape[1]
-    return span
 
 
 class _Ended:

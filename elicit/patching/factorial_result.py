@@ -117,7 +117,10 @@ class Factorial(Result):
         return (self.effect_low > 0) | (self.effect_high < 0)
 
     def reading(self, pos: str | None = None) -> tuple[str, ...]:
-        """What may be said at each boundary, in words: the terms clear of 0, or none of them.
+        """What may be said at each boundary, in words: the terms that are surely there, or none.
+
+        Intervals hold jointly over boundaries and positions, term by term. Seven terms are looked
+        at, so a term is named only if its p-value is below a seventh of what is left of the level.
 
         Args:
             pos: Label of a position; None takes the first.
@@ -131,10 +134,11 @@ class Factorial(Result):
                 "nothing can be read there. Pass one of these."
             )
         column = 0 if pos is None else self.pos.index(pos)
+        sure = self.p < (1 - self.level) / len(self.term)
         return tuple(
             "+".join(name for name, yes in zip(self.term, rows, strict=True) if yes)
             or "not distinguishable"
-            for rows in self.clear[:, :, column].T.tolist()
+            for rows in (self.clear & sure)[:, :, column].T.tolist()
         )
 
     def summary(self) -> dict[str, object]:

@@ -179,7 +179,10 @@ class PatchGrid(Result):
         return found
 
     def peak(self, metric: str | None = None) -> Peak | None:
-        """The cell where most of the effect comes in, of all kinds of site; None if it is nowhere.
+        """The cell where most of the effect comes in; None if it is nowhere.
+
+        Of the residual stream where it was swept, else of all kinds: what one component does may be
+        undone by the next, the stream holds what is left of all.
 
         Args:
             metric: Name of a metric; None takes the first.
@@ -187,13 +190,19 @@ class PatchGrid(Result):
         Raises:
             PatchError: The metric was not read.
         """
-        return max(self.peaks(metric).values(), key=lambda peak: abs(peak.step), default=None)
+        found = self.peaks(metric)
+        streams = [peak for kind, peak in found.items() if kind in RESIDUAL_KINDS]
+        return max(streams or found.values(), key=lambda peak: abs(peak.step), default=None)
 
     @property
     def peak_layer(self) -> int | None:
-        """Layer at which most of the effect on the first metric comes in; -1: the embedding."""
+        """Layer at which most of the effect on the first metric comes in; -1: the embedding.
+
+        None where nothing has an effect, and where host and donor do not clearly differ: then there
+        is nothing that could have come in.
+        """
         peak = self.peak()
-        return None if peak is None else peak.layer
+        return None if peak is None or not self.gap_clear[0] else peak.layer
 
     def metric_row(self, metric: str | None = None) -> int:
         """Place of a metric among those read.

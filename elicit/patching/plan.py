@@ -10,7 +10,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from elicit.capture.lanes import Spent
-from elicit.pair import Encoded
+from elicit.pair import Encoded, ModelPair, hugging_face_model
 from elicit.patching.columns import Columns
 from elicit.patching.contrast import Contrast, single_token
 from elicit.patching.errors import PatchError
@@ -72,14 +72,37 @@ class Batch:
     wrong: Int[Tensor, " row"] | None
     span: Int[Tensor, "row pos two"]
     reads: Int[Tensor, "row read"]
-    other: Int[Tensor, " row"] | None
-    """Row whose donor stands in for each row's own in the control; None where there is no other."""
+    other: Encoded | None
+    """What the donor reads for another problem of the same lengths; None where some has none."""
 
 
-def check_contrast(contrast: Contrast, metrics: Sequence[str]) -> None:
-    """Refuse metrics that a contrast cannot give, and contrasts too small for an interval.
+def check_statistics(level: float, n_resamples: int, seed: int) -> None:
+    """Refuse options of the statistics before a sweep runs, not after it.
 
     Args:
+        level: Coverage of the intervals.
+        n_resamples: Resamples of problems.
+        seed: Of resampling and of the controls.
+
+    Raises:
+        PatchError: One of them is out of range.
+    """
+    if not 0 < level < 1:
+        raise PatchError(f"level is {level}, and a coverage lies between 0 and 1. Pass 0.95.")
+    if n_resamples < 100:
+        raise PatchError(
+            f"n_resamples is {n_resamples}, and ends of intervals from fewer than 100 resamples "
+            "are chance. Pass 2000."
+        )
+    if not isinstance(seed, int) or seed < 0:
+        raise PatchError(f"seed is {seed!r}, and a seed is a whole number from 0 on. Pass 0.")
+
+
+def check_contrast(pair: ModelPair, contrast: Contrast, metrics: Sequence[str]) -> None:
+    """Refuse metrics that a contrast cannot give, and contrasts that the models cannot run.
+
+    Args:
+        pair: The models.
         contrast: Problems.
         metrics: What is to be read.
 
@@ -95,6 +118,15 @@ def check_contrast(contrast: Contrast, metrics: Sequence[str]) -> None:
             f"the contrast has {len(contrast)} problem, and an interval needs at least 2 (a useful "
             "one 50 or more). Add problems."
         )
+    contrast.check(pair.d_vocab)
+    limit = getattr(hugging_face_model(pair.base).config, "max_position_embeddings", None)
+    for name, row, answer in zip(contrast.id, contrast.clean, contrast.answer, strict=True):
+        if limit is not None and len(row) + len(answer) - 1 > limit:
+            raise PatchError(
+                f"problem {name!r} needs {len(row) + len(answer) - 1} positions and the models "
+                f"have {limit}, so they were never trained on the last ones. Shorten it, or leave "
+                "it out."
+            )
 
 
 def n_lanes(plan: Plan) -> int:
@@ -129,23 +161,27 @@ def batches_of(plan: Plan) -> list[Batch]:
         alike.setdefault((len(row), len(answer)), []).append(place)
     found = []
     for (n_prompt, n_answer), places in sorted(alike.items()):
-        room = max(2, plan.max_tokens // (n_prompt + n_answer - 1))
-        # No batch of one where there is company: the control needs another prompt.
-        n_batches = -(-len(places) // room)
-        for part in np.array_split(np.array(places), n_batches):
-            found.append(_batch(plan, [int(p) for p in part], n_prompt, n_answer))
+        room = max(1, plan.max_tokens // (n_prompt + n_answer - 1))
+        partners = _partners(plan, places)
+        for part in np.array_split(np.array(places), -(-len(places) // room)):
+            found.append(_batch(plan, [int(p) for p in part], n_prompt, n_answer, partners))
     return found
 
 
-def _batch(plan: Plan, places: list[int], n_prompt: int, n_answer: int) -> Batch:
+def _batch(
+    plan: Plan, places: list[int], n_prompt: int, n_answer: int, partners: dict[int, int]
+) -> Batch:
     contrast = plan.contrast
     device = next(plan.host.parameters()).device
 
-    def encoded(rows: tuple[tuple[int, ...], ...]) -> Encoded:
-        ids = torch.tensor([[*rows[p], *contrast.answer[p][:-1]] for p in places], device=device)
+    def encoded(rows: tuple[tuple[int, ...], ...], of: Sequence[int] = places) -> Encoded:
+        ids = torch.tensor([[*rows[p], *contrast.answer[p][:-1]] for p in of], device=device)
         pos = torch.arange(ids.shape[1], device=device).expand_as(ids).contiguous()
         return Encoded(ids, torch.ones_like(ids), pos)
 
+    others = None
+    if all(p in partners for p in places):
+        others = encoded(plan.donor_rows, [partners[p] for p in places])
     wrong = None
     if contrast.wrong is not None:
         wrong = torch.tensor([contrast.wrong[p][0] for p in places], device=device)
@@ -155,26 +191,33 @@ def _batch(plan: Plan, places: list[int], n_prompt: int, n_answer: int) -> Batch
         donor=encoded(plan.donor_rows),
         answer=torch.tensor([contrast.answer[p] for p in places], device=device),
         wrong=wrong,
-        span=plan.columns.span[places].to(device),
+        span=_span(plan, places, n_prompt + n_answer - 1).to(device),
         reads=read_columns(n_prompt, n_answer, len(places), device),
-        other=_other_rows([plan.donor_rows[p] for p in places], device),
+        other=others,
     )
 
 
-def _other_rows(
-    rows: Sequence[tuple[int, ...]], device: torch.device
-) -> Int[Tensor, " row"] | None:
-    """For each row the next one with another prompt; None if some row has none."""
-    n = len(rows)
-    found = []
-    for place in range(n):
-        others = [
-            (place + step) % n for step in range(1, n) if rows[(place + step) % n] != rows[place]
-        ]
-        if not others:
-            return None
-        found.append(others[0])
-    return torch.tensor(found, device=device)
+def _span(plan: Plan, places: list[int], n_pos: int) -> Int[Tensor, "row pos two"]:
+    """Columns of the batch that are overwritten; `all` reaches over the answer that is read."""
+    span = plan.columns.span[places].clone()
+    if plan.columns.whole:
+        span[..., 1] = n_pos
+    return span
+
+
+def _partners(plan: Plan, places: list[int]) -> dict[int, int]:
+    """For each problem the next one of the same lengths whose donor reads another prompt.
+
+    Chosen among all problems, so that no size of batch changes it; problems without one are left
+    out.
+    """
+    n, rows, found = len(places), plan.donor_rows, {}
+    for at, place in enumerate(places):
+        turned = (places[(at + step) % n] for step in range(1, n))
+        other = next((p for p in turned if rows[p] != rows[place]), None)
+        if other is not None:
+            found[place] = other
+    return found
 
 
 def groups_of(plan: Plan) -> tuple[tuple[Site, ...], ...]:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from elicit.capture.anatomy import Anatomy, UnknownArchitectureError, anatomy_of
 from elicit.capture.lanes import Lanes, fly, kept_sites, worth_running
-from elicit.capture.shared import SharedTrunk, run_trunk
+from elicit.capture.shared import SharedTrunk, read_sites, run_trunk
+from elicit.capture.untouched import what_touches
 from elicit.patching.errors import PatchError
 from elicit.patching.loop import PlainRun, loop_sweep, plain_run
 from elicit.patching.plan import Batch, Control, Plan, batches_of, controls_of, groups_of
@@ -23,6 +24,10 @@ from elicit.sites import Site
 
 class SlowSweepWarning(UserWarning):
     """A sweep of one whole forward a cell: the engine cannot take the model apart."""
+
+
+class MissingControlWarning(UserWarning):
+    """A control that was asked for and cannot be run."""
 
 
 def sweep(plan: Plan, cells: Cells | None = None) -> SweepValues:
@@ -41,6 +46,21 @@ def sweep(plan: Plan, cells: Cells | None = None) -> SweepValues:
     if anatomies is None:
         plan.progress.advance(0, "one whole forward a cell")
     controls = controls_of(plan, batches)
+    missing = [name for name in plan.control if name not in controls]
+    if missing:
+        warnings.warn(
+            "the control of another prompt is not run: some problem has no other one with as many "
+            "tokens in prompt and answer. Give prompts of equal length, at least two of each.",
+            MissingControlWarning,
+            stacklevel=4,
+        )
+    for model in (plan.host, plan.donor):
+        touched = what_touches(model)
+        if touched is not None:
+            raise PatchError(
+                f"a model {touched}, so a sweep would not be one of the plain model. Leave the "
+                "block of edits, take the hook off, or call model.eval()."
+            )
     names = ["host", "donor", "patched", *controls]
     found: dict[str, list[Tensor]] = {name: [] for name in names}
     n_cells = len(plan.sites) * len(plan.columns.label) * (len(plan.width) + len(controls))
@@ -64,7 +84,9 @@ def sweep(plan: Plan, cells: Cells | None = None) -> SweepValues:
         metric=plan.metric,
         width=plan.width,
         resolution=resolution_of(
-            next(plan.host.parameters()).dtype, torch.cat([whole["host"], whole["donor"]], dim=1)
+            next(plan.host.parameters()).dtype,
+            plan.metric,
+            torch.cat([whole["host"], whole["donor"]], dim=1),
         ),
         **{name: whole.get(name) for name in ("host", "donor", "patched", "other_prompt", "noise")},  # pyright: ignore[reportArgumentType]
     )
@@ -117,16 +139,16 @@ def _run(
         _check_finite(sources, batch, plan)
         trunk = run_trunk(host, batch.host, keep=kept_sites(groups))
         ends = _ends(plan, batch, trunk, giver)
-        rows = torch.arange(len(batch.problem), device=batch.host.ids.device)
         out = {"host": ends.host.cpu(), "donor": ends.donor.cpu()}
-        out["patched"] = _fly(plan, batch, trunk, sources, groups, rows, ends)
+        out["patched"] = _fly(plan, batch, trunk, sources, groups, ends)
         singles = groups[: len(plan.sites)]
         if "other_prompt" in controls:
             assert batch.other is not None
-            out["other_prompt"] = _fly(plan, batch, trunk, sources, singles, batch.other, ends)[0]
+            others = read_sites(donor, batch.other, {site for sites in singles for site in sites})
+            out["other_prompt"] = _fly(plan, batch, trunk, others, singles, ends)[0]
         if "noise" in controls:
             noise = noise_like(plan, batch, trunk, sources)
-            out["noise"] = _fly(plan, batch, trunk, noise, singles, rows, ends)[0]
+            out["noise"] = _fly(plan, batch, trunk, noise, singles, ends)[0]
         return out
 
 
@@ -161,7 +183,6 @@ def _fly(
     trunk: SharedTrunk,
     sources: Mapping[Site, Tensor],
     groups: tuple[tuple[Site, ...], ...],
-    source_row: Int[Tensor, " row"],
     ends: _Ends,
 ) -> Float[Tensor, "width metric site pos row"]:
     """Metrics of every cell; a cell that cannot change anything has its host's own bits."""
@@ -176,7 +197,7 @@ def _fly(
         high=high,
         group=group.repeat_interleave(n_pos * n_rows),
         groups=groups,
-        source_row=source_row[row],
+        source_row=row,
     )
     values = ends.host[:, row].clone()
     leaving = worth_running(trunk, lanes, sources, batch.reads)
@@ -260,8 +281,8 @@ def _run_loop(
     singles = groups[: len(plan.sites)]
     if "other_prompt" in controls:
         assert batch.other is not None
-        other = {site: value[batch.other] for site, value in giver.at.items()}
-        out["other_prompt"] = run(other, singles)[0]
+        others = plain_run(plan.donor, batch.other, wanted, batch.reads)
+        out["other_prompt"] = run(others.at, singles)[0]
     if "noise" in controls:
         out["noise"] = run(noise_like(plan, batch, own, giver.at), singles)[0]
     return out

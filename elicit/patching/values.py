@@ -118,7 +118,9 @@ class SweepValues:
 
 
 def resolution_of(
-    dtype: torch.dtype, scores: Float[Tensor, "metric some_problem"]
+    dtype: torch.dtype,
+    metric: Sequence[str],
+    scores: Float[Tensor, "metric some_problem"],
 ) -> Float[Tensor, " metric"]:
     """How far two runs of one computation may be apart, in the unit of each metric.
 
@@ -129,8 +131,12 @@ def resolution_of(
 
     Args:
         dtype: Of the models' weights.
+        metric: What was read.
         scores: Unpatched scores, for their scale.
     """
     eps = torch.finfo(dtype).eps
     units = 64 if eps < 1e-6 else 2
-    return units * eps * scores.abs().amax(dim=1).clamp(min=1.0)
+    scale = scores.abs().amax(dim=1)
+    # A small probability is as exact, in its own size, as the logits that it is made of.
+    floor = torch.tensor([name != "probability" for name in metric], dtype=scale.dtype)
+    return units * eps * torch.maximum(scale, floor)

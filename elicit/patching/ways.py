@@ -12,15 +12,17 @@ from elicit.patching.conclusion import conclude_grid
 from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
 from elicit.patching.grid import PatchGrid
-from elicit.patching.plan import Control, Engine, Plan, n_lanes
+from elicit.patching.plan import Control, Engine, Plan, check_statistics, n_lanes
 from elicit.patching.sweep import sweep
 from elicit.patching.values import SweepValues
 from elicit.results import Cells, Progress
 from elicit.sites import Site
+from elicit.weights.parts import is_changed, parts_of, slots_of
 
 Within = Literal["denoise", "noise"]
 Across = Literal["post_to_base", "base_to_post"]
 Side = Literal["base", "post"]
+_EMBEDS = ("embed", "pos_embed")
 
 
 def within(
@@ -79,6 +81,7 @@ def within(
             f"direction is {direction!r}, and a sweep within a model either denoises or noises. "
             "Pass 'denoise' or 'noise'."
         )
+    check_statistics(level, n_resamples, seed)
     bridge = side_of(pair, model)
     clean = direction == "denoise"
     plan = checked_plan(
@@ -170,6 +173,7 @@ def across(
             f"{pair.base_name} and {pair.post_name} have the same weights, so every effect would "
             "be exactly 0 and look like a finding. Pass a model and its post-trained sibling."
         )
+    check_statistics(level, n_resamples, seed)
     forward = direction == "post_to_base"
     plan = checked_plan(
         pair,
@@ -196,11 +200,19 @@ def across(
         host_name="base" if forward else "post",
         donor_name="post" if forward else "base",
         question="across",
+        embeds_alike=_embeds_alike(pair),
         level=level,
         n_resamples=n_resamples,
         seed=seed,
         provenance=_provenance(pair, plan, "across", direction, level, n_resamples, None),
     )
+
+
+def _embeds_alike(pair: ModelPair) -> bool:
+    """Whether both models put the same vectors at every token, so that layer 0 is the first."""
+    slots = slots_of(pair)
+    outside = parts_of(pair, "outside")
+    return not any(is_changed(slots, part) for part in outside if part.name in _EMBEDS)
 
 
 def side_of(pair: ModelPair, model: str) -> nn.Module:

@@ -12,7 +12,7 @@ from elicit.report.job import FEW_PROBLEMS, few_threads, open_pair
 from elicit.report.page import render
 from elicit.report.patch_asked import Asked, asked_of, refuse_early
 from elicit.report.patch_spec import PatchSpec
-from elicit.report.patch_text import main_peak, patch_sentences
+from elicit.report.patch_text import patch_sentences
 from elicit.results import (
     Cells,
     NoProgress,
@@ -221,7 +221,7 @@ def _summary(
 
 def _peak(grid: PatchGrid) -> dict[str, object] | None:
     """The cell that the sweep is told by, with its share, its controls and their verdicts."""
-    peak = main_peak(grid)
+    peak = grid.peak()
     if peak is None:
         return None
     cell = (0, grid.site.index(peak.site), grid.pos.index(peak.pos))

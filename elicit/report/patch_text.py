@@ -42,22 +42,6 @@ def patch_sentences(results: Sequence[Result]) -> list[str]:
     return told + [split_sentence(result) for result in results if isinstance(result, Factorial)]
 
 
-def main_peak(grid: PatchGrid, metric: str | None = None) -> Peak | None:
-    """The cell that a sweep is told by: of the residual stream where it was swept, else of all.
-
-    A component's effect may be undone by the next one; the stream holds what is left of all.
-
-    Args:
-        grid: A sweep.
-        metric: Name of a metric; None takes the first.
-
-    Raises:
-        PatchError: The metric was not read.
-    """
-    streams = [peak for kind, peak in grid.peaks(metric).items() if kind in RESIDUAL_KINDS]
-    return max(streams, key=lambda peak: abs(peak.step), default=None) or grid.peak(metric)
-
-
 def finding(grid: PatchGrid, metric: str | None = None) -> str:
     """Where a sweep finds the difference, in one or two sentences.
 
@@ -76,8 +60,9 @@ def finding(grid: PatchGrid, metric: str | None = None) -> str:
             f"{name} does not clearly differ between {run_text(grid.host)} and "
             f"{run_text(grid.donor)} (gap {gap}), so "
             "there is nothing that a patch could carry over, and no place is named."
+            f"{_broken(grid, row)}"
         )
-    peak = main_peak(grid, metric)
+    peak = grid.peak(metric)
     if peak is None:
         return f"{putting(grid)} changes {name} nowhere: every effect is exactly 0."
     cell = (row, grid.site.index(peak.site), grid.pos.index(peak.pos))
@@ -94,6 +79,17 @@ def finding(grid: PatchGrid, metric: str | None = None) -> str:
         f"moves {name} by {effect} {grid.unit[row]}, {share} of the gap"
     )
     return f"{told}{_layer_clause(grid, row, peak)}{_elsewhere(grid, cell)}."
+
+
+def _broken(grid: PatchGrid, row: int) -> str:
+    """What it means if patches move something between runs that agree."""
+    low, high = grid.effect_low[0, row], grid.effect_high[0, row]
+    if not bool(((low > 0) | (high < 0)).any()):
+        return ""
+    return (
+        " Patches still move it: the two runs agree at the end and not on the way, as where one "
+        "model writes in another basis, so mixing them breaks both."
+    )
 
 
 def _layer_clause(grid: PatchGrid, row: int, peak: Peak) -> str:
@@ -124,17 +120,23 @@ def _elsewhere(grid: PatchGrid, cell: tuple[int, int, int]) -> str:
         for end in ("", "_low", "_high")
     )
     if not ((low > 0) | (high < 0)).any():
-        return ", and no other position has an effect clear of 0"
+        return f", and no other of {_positions(grid)} has an effect clear of 0"
     gap = abs(grid.gap[row].item())
     reach = torch.maximum(low.abs(), high.abs()).max().item() / gap
     if reach <= _LITTLE:
-        return f", and no other position moves it by more than {_percent(reach)} of the gap"
+        most = _percent(reach)
+        return f", and no other of {_positions(grid)} moves it by more than {most} of the gap"
     at, p = divmod(int(effect.abs().argmax()), len(grid.pos))
     share = _percent(effect[at, p].item() / grid.gap[row].item())
     return (
         f"; elsewhere the largest effect is at {pos_text(grid.pos[p])}, {share} of the gap at "
         f"{site_text(grid.site[at], grid.kind[at])}"
     )
+
+
+def _positions(grid: PatchGrid) -> str:
+    """The positions that were swept, which need not be all of every prompt."""
+    return f"the {len(grid.pos)} positions swept"
 
 
 def control_sentence(grid: PatchGrid, metric: str | None = None) -> str:
@@ -147,8 +149,8 @@ def control_sentence(grid: PatchGrid, metric: str | None = None) -> str:
     Raises:
         PatchError: The metric was not read.
     """
-    row, peak = grid.metric_row(metric), main_peak(grid, metric)
-    if peak is None or not grid.gap_clear[row]:
+    row, peak = grid.metric_row(metric), grid.peak(metric)
+    if peak is None or not peak.clear or not grid.gap_clear[row]:
         return ""
     cell = (row, grid.site.index(peak.site), grid.pos.index(peak.pos))
     ran = {
@@ -170,8 +172,9 @@ def control_sentence(grid: PatchGrid, metric: str | None = None) -> str:
     said = []
     if "other_prompt" in ran:
         said.append(
-            f"{where} another prompt’s activation does not clearly less ({ran['other_prompt']}): "
-            "what is carried may be common to these prompts and not what one of them says."
+            f"{where} another prompt’s activation does not do clearly less "
+            f"({ran['other_prompt']}): what is carried may be common to these prompts and not what "
+            "one of them says."
         )
     if "noise" in ran:
         said.append(f"Noise of equal norm does clearly less ({ran['noise']}).")
@@ -194,6 +197,8 @@ def component_sentence(grid: PatchGrid, metric: str | None = None) -> str:
         PatchError: The metric was not read.
     """
     row, peaks = grid.metric_row(metric), grid.peaks(metric)
+    if not grid.gap_clear[row]:
+        return ""
     parts = [p for kind, p in peaks.items() if kind not in RESIDUAL_KINDS and p.clear]
     if not parts or len(parts) == len(peaks):
         return ""
@@ -220,12 +225,20 @@ def split_sentence(factorial: Factorial) -> str:
             f"{name} of post and base does not clearly differ in the factorial (gap {told_gap}), "
             "so there is nothing to divide."
         )
-    wrote = f.wrote[:, pos] / gap
-    enough = [i for i in range(len(f.boundary)) if wrote[i] >= _HALF]
+    wrote, head = f.wrote[:, pos] / gap, f.unembedding[:, pos] / gap
+    # With no layers below, or none above, there is nothing to write, or nobody to read.
+    inner = range(1, int(f.boundary.max()))
+    enough = [i for i, at in enumerate(f.boundary.tolist()) if at in inner and wrote[i] >= _HALF]
     if not enough:
+        last = len(f.boundary) - 1
+        unembedding = (
+            f" The unembedding alone brings {_percent(head[last].item())} of it."
+            if abs(head[last]) >= _LITTLE
+            else ""
+        )
         return (
-            f"At no boundary do post’s layers below it bring half of the gap in {name} ({told_gap})"
-            " by themselves; see the factorial."
+            f"At no boundary inside the model do post’s layers below it bring half of the gap in "
+            f"{name} ({told_gap}) by themselves.{unembedding}"
         )
     at = enough[0]
     terms = {name: _term(f, name, at, pos) for name in ("wrote", "reader", "wrote:reader")}

@@ -194,7 +194,7 @@ def test_components_peak_where_the_effect_is_largest_of_either_sign():
         sweep(torch.cat([rising({2: 1.0}, 3), effects]), [*map(resid_pre, range(3)), *sites])
     )
     assert {kind: p.layer for kind, p in both.peaks().items()} == {"resid_pre": 1, "z": 1}
-    assert both.peak() == both.peaks()["z"]
+    assert both.peak() == both.peaks()["resid_pre"], "the stream holds what is left of all"
 
 
 def test_an_effect_is_beyond_its_controls_only_where_it_is_clear_of_each_of_them():

@@ -174,9 +174,10 @@ def _along_activations(
         host_score = case.score(leaving)
     means: dict[Site, Tensor] = {}
     for site, value in own.items():
-        # The answer's own tokens are not patched: only the prompt goes along.
+        # The answer's own tokens go along only where they are patched, as under `all`.
+        reach = max(case.n_prompt, int(case.inside.sum(dim=(0, 1)).nonzero().max()) + 1)
         goal = value.clone()
-        goal[:, : case.n_prompt] = case.given[site][:, : case.n_prompt]
+        goal[:, :reach] = case.given[site][:, :reach]
         total = torch.zeros_like(value)
         for alpha in midpoints(steps):
             point = torch.lerp(value, goal, alpha).requires_grad_()
