@@ -1,6 +1,7 @@
 """Read activations; go on with a forward from any layer; run many changed forwards at once."""
 
 from elicit.capture.anatomy import Anatomy, UnknownArchitectureError, anatomy_of
+from elicit.capture.head import Head, head_of
 from elicit.capture.lanes import Landed, Lanes, Spent, changed, fly, kept_sites
 from elicit.capture.read import Captured, capture
 from elicit.capture.reduce import cross_moments, moments
@@ -17,6 +18,7 @@ __all__ = [
     "Captured",
     "Chunk",
     "CrossMoments",
+    "Head",
     "Landed",
     "Lanes",
     "Moments",
@@ -31,6 +33,7 @@ __all__ = [
     "cross_moments",
     "fly",
     "full_logits",
+    "head_of",
     "kept_sites",
     "logits_at",
     "moments",

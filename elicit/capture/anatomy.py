@@ -185,7 +185,7 @@ def _skipped(blocks: list[nn.Module]) -> Iterator[None]:
                 block.__dict__["forward"] = forward
 
 
-def _plain(module: nn.Module | None) -> nn.Module | None:
+def unwrapped(module: nn.Module | None) -> nn.Module | None:
     """The module under any number of bridge wrappers."""
     while module is not None and "_original_component" in module._modules:
         module = module._modules["_original_component"]
@@ -242,7 +242,7 @@ def anatomy_of(model: nn.Module) -> Anatomy:
 
 
 def _found(module: object, what: str) -> nn.Module:
-    plain = _plain(module) if isinstance(module, nn.Module) else None
+    plain = unwrapped(module) if isinstance(module, nn.Module) else None
     if plain is None:
         raise UnknownArchitectureError(
             f"the model has no {what} where its architecture keeps it, so it cannot be taken "
@@ -253,15 +253,15 @@ def _found(module: object, what: str) -> nn.Module:
 
 def _layer(block: nn.Module, names: _Names, config: object, n_layers: int) -> Layer:
     """One block, taken apart."""
-    whole = _plain(block)
+    whole = unwrapped(block)
     attn_bridge, mlp_bridge = block.attn, block.mlp
-    attn = _plain(attn_bridge)  # pyright: ignore[reportArgumentType]
+    attn = unwrapped(attn_bridge)  # pyright: ignore[reportArgumentType]
     assert whole is not None and attn is not None
     n_heads = int(config.num_attention_heads)  # pyright: ignore[reportAttributeAccessIssue]
     n_kv_heads = int(getattr(config, "num_key_value_heads", None) or n_heads)
     d_model = int(config.hidden_size)  # pyright: ignore[reportAttributeAccessIssue]
     d_head = int(getattr(attn, "head_dim", None) or getattr(attn, "head_size", d_model // n_heads))
-    q_norm = _plain(getattr(attn, "q_norm", None))
+    q_norm = unwrapped(getattr(attn, "q_norm", None))
     shape = Shape(
         n_layers=n_layers,
         n_heads=n_heads,
@@ -282,7 +282,7 @@ def _layer(block: nn.Module, names: _Names, config: object, n_layers: int) -> La
         k=_found(named.get("k"), "key projection"),
         v=_found(named.get("v"), "value projection"),
         o=_found(named.get("o"), "output projection"),
-        gate=_plain(inner.get("gate")),
+        gate=unwrapped(inner.get("gate")),
         up=_found(inner.get("in"), "MLP input projection"),
         down=_found(inner.get("out"), "MLP output projection"),
         act=_activation(config),
@@ -291,7 +291,7 @@ def _layer(block: nn.Module, names: _Names, config: object, n_layers: int) -> La
         pre_mlp=norm(names.pre_mlp),
         post_mlp=norm(names.post_mlp),
         q_norm=q_norm,
-        k_norm=_plain(getattr(attn, "k_norm", None)),
+        k_norm=unwrapped(getattr(attn, "k_norm", None)),
         flat_norm=q_norm is not None and q_norm.get_parameter("weight").numel() != d_head,
         scaling=float(getattr(attn, "scaling", d_head**-0.5)),
         softcap=getattr(attn, "attn_logit_softcapping", None),

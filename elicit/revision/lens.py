@@ -1,0 +1,169 @@
+"""Lenses: what a layer would say if it were the last.
+
+A lens gives, for a residual stream in the middle of a model, the state that the final norm and the
+unembedding are to read; a `Head` reads it. So a lens and the head it is read through are chosen
+apart: base's states through post's head is a cross reading, not another lens.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from elicit.capture import Head
+from elicit.results import Result
+from elicit.revision.errors import RevisionError
+
+Norm = Literal["once", "none", "twice"]
+"""Whether the final norm is applied to a state before it is unembedded; `twice` is what a reader
+gets who norms the stream after the last layer and takes it for the raw one."""
+
+
+@runtime_checkable
+class Lens(Protocol):
+    """A way to read the residual stream of a layer as if it had left the last one."""
+
+    def state(
+        self, resid: Float[Tensor, "*token d_model"], *, layer: int
+    ) -> Float[Tensor, "*token d_model"]:
+        """The state that the final norm and unembedding read.
+
+        Args:
+            resid: Residual stream after `layer` blocks.
+            layer: Blocks run so far, 0 (the embedding) to n_layers - 1.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class LogitLens:
+    """The residual stream itself, read by the final norm and unembedding.
+
+    Source: nostalgebraist 2020, with the final norm always applied.
+    """
+
+    def state(
+        self, resid: Float[Tensor, "*token d_model"], *, layer: int
+    ) -> Float[Tensor, "*token d_model"]:
+        """The residual stream, whatever the layer.
+
+        Args:
+            resid: Residual stream after `layer` blocks.
+            layer: Not looked at: this lens reads every layer alike.
+        """
+        return resid
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TunedLens(Result):
+    """One affine map a layer, from its residual stream to the one that leaves the last layer."""
+
+    weight: Float[Tensor, "layer d_model d_in"]
+    """What is added to the identity: state = resid + weight @ resid + bias."""
+    bias: Float[Tensor, "layer d_model"]
+    """Shift of each layer; layer 0 reads the embedding."""
+    variant: Literal["affine", "bias"]
+    """What was fitted; a bias alone cannot compute anything that the layer has not."""
+    model: str
+    """Model whose states it was fitted on."""
+    head: str
+    """Model whose final norm and unembedding read it."""
+    head_digest: str
+    """SHA-256 of that final norm and unembedding; no other may read this lens."""
+
+    @property
+    def n_layers(self) -> int:
+        """Layers of the model; the state after the last needs no lens."""
+        return len(self.bias)
+
+    def state(
+        self, resid: Float[Tensor, "*token d_model"], *, layer: int
+    ) -> Float[Tensor, "*token d_model"]:
+        """The residual stream, mapped to what the last layer would have made of it.
+
+        Args:
+            resid: Residual stream after `layer` blocks.
+            layer: Blocks run so far, 0 (the embedding) to n_layers - 1.
+
+        Raises:
+            RevisionError: The lens has no such layer, or the stream another width.
+        """
+        if not 0 <= layer < self.n_layers or resid.shape[-1] != self.bias.shape[1]:
+            raise RevisionError(
+                f"the lens has layers 0 to {self.n_layers - 1} of width {self.bias.shape[1]}, and "
+                f"layer {layer} of width {resid.shape[-1]} was to be read, so it belongs to "
+                "another model. Fit a lens on this one with fit_tuned_lens."
+            )
+        weight = self.weight[layer].to(resid)
+        return resid + resid @ weight.T + self.bias[layer].to(resid)
+
+
+def check_lens(lens: Lens, head: Head, *, n_layers: int, name: str) -> None:
+    """Refuse a lens that was fitted for another model, before anything is run.
+
+    Args:
+        lens: What is to be used.
+        head: What it is to be read through.
+        n_layers: Blocks of the model whose states it is to read.
+        name: The model, for the error.
+
+    Raises:
+        RevisionError: It is no lens, or its head, width or number of layers are another model's.
+    """
+    if not isinstance(lens, Lens):
+        raise RevisionError(
+            f"lens is {lens!r}, which has no method state(resid, layer=...), so nothing could be "
+            "read through it. Pass LogitLens(), a fitted TunedLens, or an object of your own."
+        )
+    if not isinstance(lens, TunedLens):
+        return
+    if lens.n_layers != n_layers or lens.bias.shape[1] != head.d_model:
+        raise RevisionError(
+            f"the lens has {lens.n_layers} layers of width {lens.bias.shape[1]} and {name} has "
+            f"{n_layers} of width {head.d_model}, so it was fitted on another model "
+            f"({lens.model}). Fit one on this model with fit_tuned_lens."
+        )
+    found = head.digest()
+    if found != lens.head_digest:
+        raise RevisionError(
+            f"the lens was fitted through a final norm and unembedding with the digest "
+            f"{lens.head_digest[:12]} ({lens.head}) and would be read through one with "
+            f"{found[:12]} ({name}), so its states mean nothing there. Pass the head it was "
+            "fitted for, or fit one through this head."
+        )
+
+
+def normed(
+    head: Head, state: Float[Tensor, "token d_model"], *, norm: Norm = "once"
+) -> Float[Tensor, "token d_model"]:
+    """What the unembedding reads of a state.
+
+    Args:
+        head: Whose final norm is applied.
+        state: As a lens gives it.
+        norm: How often.
+    """
+    if norm == "none":
+        return state
+    once = head.norm(state)
+    return head.norm(once) if norm == "twice" else once
+
+
+@torch.no_grad()
+def lens_logits(
+    lens: Lens, head: Head, resid: Float[Tensor, "*token d_model"], *, layer: int, n_layers: int
+) -> Float[Tensor, "*token d_vocab"]:
+    """Logits of a layer, all at once: for a few tokens; `profile` streams over many.
+
+    After the last layer they are the model's own, exactly: no lens is applied there.
+
+    Args:
+        lens: How the layer is read.
+        head: Final norm and unembedding.
+        resid: Residual stream after `layer` blocks.
+        layer: Blocks run so far, 0 to n_layers.
+        n_layers: Blocks of the model.
+    """
+    return head.logits(resid if layer == n_layers else lens.state(resid, layer=layer))

@@ -1,0 +1,70 @@
+"""What is read of a block of predictions, and how many tokens make one."""
+
+import math
+from dataclasses import dataclass
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from elicit.revision.errors import RevisionError
+
+LN2 = math.log(2.0)
+BUDGET = 256 * 2**20
+"""Bytes that blocks of logits may take, unless said otherwise."""
+MOST_TOKENS = 1024
+"""Tokens in a block: beyond this the matrix product gains nothing."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Final:
+    """A model's own predictions, against which its layers are held."""
+
+    probs: Float[Tensor, "d_vocab token"]
+    """Probabilities."""
+    entropy: Float[Tensor, " token"]
+    """Entropy, nats; float64."""
+    top: Int[Tensor, " token"]
+    """Most probable id."""
+    top_prob: Float[Tensor, " token"]
+    """Its probability."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Reading:
+    """What a layer's predictions are, and how far from the final ones."""
+
+    jsd: Float[Tensor, " token"]
+    """Jensen-Shannon divergence from the final prediction, nats in [0, ln 2]."""
+    kl: Float[Tensor, " token"]
+    """KL(final‖layer), nats."""
+    entropy: Float[Tensor, " token"]
+    """Entropy of the layer's prediction, nats."""
+    rank: Int[Tensor, " token"]
+    """Ids that the layer finds more probable than the final prediction's first; 0: it agrees."""
+    prob: Float[Tensor, " token"]
+    """Probability that the layer gives the final prediction's first."""
+    log_norm: Float[Tensor, " token"]
+    """Logarithm of the sum of the exponentials of all logits: log-probability is logit minus it."""
+
+
+def tokens_per_block(d_vocab: int, *, budget: int, buffers: int, itemsize: int = 4) -> int:
+    """Tokens in a block whose buffers stay within a budget.
+
+    Args:
+        d_vocab: Ids read.
+        budget: Bytes that all buffers together may take.
+        buffers: How many blocks are held at once.
+        itemsize: Bytes of one entry.
+
+    Raises:
+        RevisionError: Not even one token fits.
+    """
+    fits = budget // (d_vocab * buffers * itemsize)
+    if fits < 1:
+        raise RevisionError(
+            f"the budget is {budget:,} bytes and one token takes "
+            f"{d_vocab * buffers * itemsize:,} ({buffers} rows of {d_vocab:,} ids), so no "
+            "prediction could be held. Pass a larger budget."
+        )
+    # Whole vectors of a core's registers in every row.
+    return min(MOST_TOKENS, fits if fits < 16 else fits // 16 * 16)

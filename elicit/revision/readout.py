@@ -1,0 +1,280 @@
+"""Statistics of a block of predictions, without more than one block of logits ever there.
+
+A block is `[d_vocab token]`, the vocabulary first: so the matrix product runs at its best rate, and
+sums over the vocabulary are sums of whole rows. Everything elementwise goes through it in tiles
+that stay in a core's cache. Sums are float32 within a tile and float64 across tiles.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from elicit.capture import Head
+from elicit.revision.errors import RevisionError
+from elicit.revision.reading import LN2, Final, Reading
+
+TILE = 2**17
+"""Entries worked on at once: three such tiles of float32 fit a core's cache."""
+FLOOR = -1e25
+"""What a logit of -inf counts as beside the largest: exp of it is 0, and 0 times it is 0."""
+_TINY = torch.finfo(torch.float32).tiny
+
+
+class Readout:
+    """Room for one block of logits, and what is computed in it."""
+
+    def __init__(self, head: Head, n_tokens: int) -> None:
+        """Take the room.
+
+        Args:
+            head: What turns states into logits.
+            n_tokens: Most tokens in a block.
+        """
+        weight = head.weight
+        self.head = head
+        self.n_tokens = n_tokens
+        self.wide = torch.float64 if weight.dtype == torch.float64 else torch.float32
+        self._z = torch.empty(head.d_vocab * n_tokens, dtype=self.wide, device=weight.device)
+        tile = max(TILE, n_tokens)
+        self._s = torch.empty(tile, dtype=self.wide, device=weight.device)
+        self._t = torch.empty(tile, dtype=self.wide, device=weight.device)
+        self._masked = False
+
+    def project(
+        self, states: Float[Tensor, "token d_model"], *, capped: bool = True
+    ) -> Float[Tensor, "d_vocab token"]:
+        """Logits of some states, in this room: valid until the next call.
+
+        Args:
+            states: What the unembedding reads, normed or not.
+            capped: Whether the model's softcap is applied.
+        """
+        weight, n = self.head.weight, len(states)
+        z = self._z[: self.head.d_vocab * n].view(self.head.d_vocab, n)
+        if weight.dtype == self.wide:
+            torch.mm(weight, states.T, out=z)
+        else:
+            # Half precision rounds logits as the model's own unembedding does, then goes wide.
+            step = max(1, 2**24 // max(1, n))
+            for start in range(0, len(weight), step):
+                z[start : start + step] = weight[start : start + step] @ states.T
+        if self.head.bias is not None:
+            z += self.head.bias[:, None]
+        if capped and self.head.softcap is not None:
+            for rows in self._tiles(z):
+                rows.div_(self.head.softcap).tanh_().mul_(self.head.softcap)
+        return z
+
+    def final(
+        self,
+        states: Float[Tensor, "token d_model"],
+        out: Float[Tensor, "d_vocab token"],
+        *,
+        capped: bool = True,
+    ) -> Final:
+        """A model's own predictions.
+
+        Args:
+            states: What its unembedding reads.
+            out: Takes the probabilities.
+            capped: Whether the model's softcap is applied.
+
+        Raises:
+            RevisionError: Some prediction is no distribution.
+        """
+        z = self.project(states, capped=capped)
+        largest = z.amax(0)
+        top = self._first(z, largest)
+        total, cross = self._exponentiate(z, largest)
+        if not bool(cross.isfinite().all()) and not self._masked:
+            self._masked = True
+            return self.final(states, out, capped=capped)
+        _refuse_nan(cross)
+        torch.mul(z, total.reciprocal().to(self.wide), out=out)
+        return Final(
+            probs=out,
+            entropy=total.log() - cross / total,
+            top=top,
+            top_prob=total.reciprocal().to(self.wide),
+        )
+
+    def read(
+        self, states: Float[Tensor, "token d_model"], final: Final, *, capped: bool = True
+    ) -> Reading:
+        """A layer's predictions, held against the final ones.
+
+        Args:
+            states: What the unembedding reads at this layer.
+            final: The same tokens' final predictions.
+            capped: Whether the model's softcap is applied.
+
+        Raises:
+            RevisionError: Some prediction is no distribution.
+        """
+        return self.measure(self.project(states, capped=capped), states, final, capped=capped)
+
+    def measure(
+        self,
+        z: Float[Tensor, "d_vocab token"],
+        states: Float[Tensor, "token d_model"],
+        final: Final,
+        *,
+        capped: bool = True,
+    ) -> Reading:
+        """The same from logits that are in this room already; they are gone afterwards.
+
+        Args:
+            z: What `project` returned for these states.
+            states: What the unembedding reads at this layer.
+            final: The same tokens' final predictions.
+            capped: Whether the model's softcap is applied.
+
+        Raises:
+            RevisionError: Some prediction is no distribution.
+        """
+        largest = z.amax(0)
+        seen = _Seen.of(final, z, largest)
+        total, cross = self._exponentiate(z, largest, seen)
+        if not bool((cross.isfinite() & seen.expected.isfinite()).all()) and not self._masked:
+            self._masked = True
+            return self.read(states, final, capped=capped)
+        _refuse_nan(cross)
+        entropy, own = total.log() - cross / total, final.entropy
+        kl = torch.where(seen.lost, torch.inf, total.log() - seen.expected - own)
+        return Reading(
+            jsd=self._jsd(z, final, total, entropy),
+            kl=kl.clamp(min=0.0).to(self.wide),
+            entropy=entropy.to(self.wide),
+            rank=seen.above,
+            prob=(seen.watched.double().exp() / total).to(self.wide),
+            log_norm=(total.log() + largest).to(self.wide),
+        )
+
+    def divergence(
+        self, states: Float[Tensor, "token d_model"], final: Final, *, capped: bool = True
+    ) -> Float[Tensor, " token"]:
+        """Only the Jensen-Shannon divergence from the final predictions, nats.
+
+        Args:
+            states: What the unembedding reads at this layer.
+            final: The same tokens' final predictions.
+            capped: Whether the model's softcap is applied.
+
+        Raises:
+            RevisionError: Some prediction is no distribution.
+        """
+        z = self.project(states, capped=capped)
+        total, cross = self._exponentiate(z, z.amax(0))
+        if not bool(cross.isfinite().all()) and not self._masked:
+            self._masked = True
+            return self.divergence(states, final, capped=capped)
+        _refuse_nan(cross)
+        return self._jsd(z, final, total, total.log() - cross / total)
+
+    def _exponentiate(
+        self, z: Tensor, largest: Tensor, seen: "_Seen | None" = None
+    ) -> tuple[Float[Tensor, " token"], Float[Tensor, " token"]]:
+        """Turn logits into exp(logit - largest), in place.
+
+        Returns:
+            Sum of the exponentials over the vocabulary, and of each times its logit - largest.
+        """
+        total = torch.zeros(z.shape[1], dtype=torch.float64, device=z.device)
+        cross = torch.zeros_like(total)
+        start = 0
+        for rows in self._tiles(z):
+            s, t = self._room(rows)
+            torch.sub(rows, largest, out=s)
+            if seen is not None:
+                seen.look(s, t, start, masked=self._masked)
+            if self._masked:
+                s.clamp_(min=FLOOR)
+            torch.exp(s, out=rows)
+            total += rows.sum(0)
+            cross += s.mul_(rows).sum(0)
+            start += len(rows)
+        return total, cross
+
+    def _first(self, z: Tensor, largest: Tensor) -> Int[Tensor, " token"]:
+        """First id with the largest logit; torch's argmax over rows is many times slower."""
+        top = torch.full((z.shape[1],), len(z), device=z.device)
+        start = 0
+        for rows in self._tiles(z):
+            ids, tokens = (rows == largest).nonzero(as_tuple=True)
+            top.scatter_reduce_(0, tokens, ids + start, "amin")
+            start += len(rows)
+        # Where nothing equals the largest it is NaN, which is refused later.
+        return top.clamp_(max=len(z) - 1)
+
+    def _jsd(
+        self, z: Tensor, final: Final, total: Tensor, entropy: Tensor
+    ) -> Float[Tensor, " token"]:
+        """Divergence from the final predictions, from the exponentials of the layer's logits."""
+        mixed = torch.zeros_like(total)  # sum of (p + q) log(p + q)
+        share = total.reciprocal().to(self.wide)
+        start = 0
+        for rows in self._tiles(z):
+            s, t = self._room(rows)
+            torch.addcmul(final.probs[start : start + len(rows)], rows, share, out=s)
+            torch.log(s.clamp_(min=_TINY), out=t)
+            mixed += t.mul_(s).sum(0)
+            start += len(rows)
+        # Rounding beyond the bounds is cut; nothing else can be there.
+        return (LN2 - (mixed + final.entropy + entropy) / 2).clamp(0.0, LN2).to(self.wide)
+
+    def _tiles(self, z: Tensor) -> Iterator[Tensor]:
+        """Rows of a block, as many as fit a tile."""
+        return iter(z.split(max(1, TILE // z.shape[1])))
+
+    def _room(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Two scratch tiles of the shape of some rows."""
+        n = rows.numel()
+        return self._s[:n].view(rows.shape), self._t[:n].view(rows.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What is seen of a layer's logits, beside the final predictions, before they are gone."""
+
+    final: Tensor
+    watched: Tensor
+    """Logit of the final prediction's first id, less the largest."""
+    above: Tensor
+    """Ids with a larger logit than it."""
+    expected: Tensor
+    """Mean of logit - largest under the final prediction."""
+    lost: Tensor
+    """Whether an id that the final prediction allows is impossible here."""
+
+    @classmethod
+    def of(cls, final: Final, z: Tensor, largest: Tensor) -> "_Seen":
+        n, device = z.shape[1], z.device
+        return cls(
+            final=final.probs,
+            watched=(z.gather(0, final.top[None])[0] - largest).clamp(min=FLOOR),
+            above=torch.zeros(n, dtype=torch.int64, device=device),
+            expected=torch.zeros(n, dtype=torch.float64, device=device),
+            lost=torch.zeros(n, dtype=torch.bool, device=device),
+        )
+
+    def look(self, s: Tensor, t: Tensor, start: int, *, masked: bool) -> None:
+        """Add one tile, of logits less the largest."""
+        beside = self.final[start : start + len(s)]
+        if masked:
+            self.lost.logical_or_(((s == -torch.inf) & (beside > 0)).any(0))
+            s.clamp_(min=FLOOR)
+        self.above.add_((s > self.watched).sum(0))
+        self.expected.add_(torch.mul(beside, s, out=t).sum(0))
+
+
+def _refuse_nan(cross: Tensor) -> None:
+    if bool(cross.isfinite().all()):
+        return
+    n = int((~cross.isfinite()).sum())
+    raise RevisionError(
+        f"the logits of {n} of {len(cross)} tokens are NaN, +inf or -inf throughout, so there is "
+        "no prediction to compare. Check the model's weights, or load it in float32."
+    )
