@@ -3,18 +3,30 @@
 from elicit.revision.convention import CONVENTIONS, DepthConvention
 from elicit.revision.depth import deep_tokens, settling_depth
 from elicit.revision.errors import RevisionError
+from elicit.revision.groups import DepthByGroup, depth_by_group
 from elicit.revision.lens import Lens, LogitLens, TunedLens, lens_logits
+from elicit.revision.profile import Profile, profile
+from elicit.revision.sensitivity import Sensitivity, sensitivity
+from elicit.revision.settling import Settling, settling
 from elicit.revision.traces import Traces
 
 __all__ = [
     "CONVENTIONS",
+    "DepthByGroup",
     "DepthConvention",
     "Lens",
     "LogitLens",
+    "Profile",
     "RevisionError",
+    "Sensitivity",
+    "Settling",
     "Traces",
     "TunedLens",
     "deep_tokens",
+    "depth_by_group",
     "lens_logits",
+    "profile",
+    "sensitivity",
+    "settling",
     "settling_depth",
 ]
