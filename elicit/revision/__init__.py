@@ -2,6 +2,7 @@
 
 from elicit.revision.convention import CONVENTIONS, DepthConvention
 from elicit.revision.depth import deep_tokens, settling_depth
+from elicit.revision.early import DeepThinking, deep_thinking
 from elicit.revision.errors import RevisionError
 from elicit.revision.groups import DepthByGroup, depth_by_group
 from elicit.revision.lens import Lens, LogitLens, TunedLens, lens_logits
@@ -12,6 +13,7 @@ from elicit.revision.traces import Traces
 
 __all__ = [
     "CONVENTIONS",
+    "DeepThinking",
     "DepthByGroup",
     "DepthConvention",
     "Lens",
@@ -22,6 +24,7 @@ __all__ = [
     "Settling",
     "Traces",
     "TunedLens",
+    "deep_thinking",
     "deep_tokens",
     "depth_by_group",
     "lens_logits",

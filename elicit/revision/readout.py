@@ -179,7 +179,12 @@ class Readout:
             self._masked = True
             return self.divergence(states, final, capped=capped)
         _refuse_nan(cross)
+        self.held = z
         return self._jsd(z, final, total, total.log() - cross / total)
+
+    def first(self) -> Int[Tensor, " token"]:
+        """Most probable id of each token of the last `divergence`."""
+        return self._first(self.held, torch.ones_like(self.held[0]))
 
     def _exponentiate(
         self, z: Tensor, largest: Tensor, seen: "_Seen | None" = None
