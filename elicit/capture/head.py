@@ -34,7 +34,7 @@ class Head:
 
     @property
     def bias(self) -> Float[Tensor, " d_vocab"] | None:
-        """Bias of the unembedding; None if there is none, or if it is 0 as a bridge puts it there."""
+        """Bias of the unembedding; None where there is none, or a bridge has put zeros."""
         found = getattr(_plain(self.unembed), "bias", None)
         return found[: self.d_vocab] if isinstance(found, Tensor) and bool(found.any()) else None
 
