@@ -76,7 +76,7 @@ class BlockReader:
         finals = [self._final(i, own[-1], last.logits[i]) for i, own in enumerate(states)]
         ends = [_final_reading(final) for final in finals]
         layers = [
-            self._measured(self._layer(states, layer), finals)
+            self._measured(self._layer(states, layer), finals, end=layer == self.n_layers)
             for layer in range(self.n_layers + crossed)
         ]
         if not crossed:
@@ -121,17 +121,18 @@ class BlockReader:
             best=[z.topk(k, dim=0) for z in logits] if k else [],
         )
 
-    def _measured(self, layer: "_Layer", finals: Sequence[Final]) -> "_Layer":
+    def _measured(self, layer: "_Layer", finals: Sequence[Final], *, end: bool) -> "_Layer":
         """The same layer, held against the final predictions; its logits are gone."""
-        return replace(
-            layer,
-            readings=[
-                room.measure(z, state, final, capped=self._capped)
-                for room, z, state, final in zip(
-                    self.rooms, layer.logits, layer.inputs, finals, strict=True
+        readings = []
+        for i, (side, final) in enumerate(zip(self.sides, finals, strict=True)):
+            readings.append(
+                _final_reading(final)
+                if end and not side.crossed
+                else self.rooms[i].measure(
+                    layer.logits[i], layer.inputs[i], final, capped=self._capped
                 )
-            ],
-        )
+            )
+        return replace(layer, readings=readings)
 
     def _tops(self, layers: Sequence["_Layer"]) -> dict[str, Tensor]:
         """Most probable ids of every layer and their log-probabilities, `[model layer token k]`."""

@@ -2,14 +2,14 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from elicit.stats import joint_intervals
 
 
 def by_problem(
-    values: Float[Tensor, "*part token"], group: Int[Tensor, " token"], n: int
+    values: Shaped[Tensor, "*part token"], group: Int[Tensor, " token"], n: int
 ) -> Float[Tensor, "*part problem"]:
     """Mean over the tokens of each problem, in float64; NaN where a problem has none.
 
