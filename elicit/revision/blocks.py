@@ -3,7 +3,7 @@
 One forward gives every layer at once, so that all lenses of a model are fitted or read on it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -86,114 +86,143 @@ class Rooms:
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
-    """Some tokens of one model; gone when the next block is asked for."""
+class Streams:
+    """Residual streams of some tokens of one model."""
 
     row: Int[Tensor, " token"]
     """Number of each token's row in what is read."""
     resid: tuple[Float[Tensor, "token d_model"], ...]
     """Residual stream after 0, 1, ... n_layers blocks."""
+
+    def of_rows(self, rows: Sequence[int]) -> "Streams":
+        """The tokens of some rows.
+
+        Args:
+            rows: Their numbers.
+        """
+        wanted = torch.isin(self.row, torch.tensor(list(rows), device=self.row.device))
+        return Streams(self.row[wanted], tuple(layer[wanted] for layer in self.resid))
+
+
+@dataclass(frozen=True, eq=False)
+class Block(Streams):
+    """Some tokens with the model's own predictions; gone when the next block is asked for."""
+
     final: Final
-    """The model's own predictions."""
 
 
-def read_blocks(
-    side: Side,
-    traces: Traces,
-    rooms: Rooms,
-    own: Readout,
-    *,
-    n_layers: int,
-    pad_id: int,
-    max_tokens: int,
-    progress: Progress | None = None,
-) -> Iterator[Block]:
-    """Every token of some traces that is read, a block at a time.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Source:
+    """One model's residual streams on some traces."""
+
+    side: Side
+    """The model."""
+    traces: Traces
+    """Rows, and what is read in them."""
+    n_layers: int
+    """Blocks of the model."""
+    pad_id: int
+    """Id put where a row has no token."""
+    max_tokens: int
+    """Most positions in a forward, padding counted."""
+
+    @property
+    def n_bytes(self) -> int:
+        """What all streams together take."""
+        width = self.side.head.d_model * self.side.head.weight.element_size()
+        return (self.n_layers + 1) * self.traces.n_tokens * width
+
+    def read(
+        self, rows: Sequence[int] | None = None, *, progress: Progress | None = None
+    ) -> Iterator[Streams]:
+        """Streams of one forward after the other.
+
+        Args:
+            rows: Which rows; None reads all.
+            progress: Told the rows done.
+        """
+        rows = range(len(self.traces)) if rows is None else rows
+        sites = [resid_pre(0), *(resid_post(layer) for layer in range(self.n_layers))]
+        device = self.side.head.weight.device
+        chunks = stream(
+            self.side.model,
+            [self.traces.rows[row] for row in rows],
+            at=sites,
+            pad_id=self.pad_id,
+            max_tokens=self.max_tokens,
+            progress=progress,
+        )
+        for chunk in chunks:
+            found = [rows[i] for i in chunk.rows]
+            at = [(i, pos) for i, row in enumerate(found) for pos in self.traces.positions[row]]
+            if at:
+                place, pos = torch.tensor(at).T.to(device)
+                resid = tuple(chunk.captured.at[site].to(device)[place, pos] for site in sites)
+                yield Streams(torch.tensor(found, device=device)[place], resid)
+
+    def keep(self, *, budget: int) -> Streams | None:
+        """Streams of all rows at once, if they fit.
+
+        Args:
+            budget: Bytes that they may take.
+        """
+        if self.n_bytes > budget:
+            return None
+        parts = list(self.read())
+        resid = zip(*(part.resid for part in parts), strict=True)
+        return Streams(torch.cat([part.row for part in parts]), tuple(map(torch.cat, resid)))
+
+
+def blocks_of(streams: Iterable[Streams], rooms: Rooms, own: Readout) -> Iterator[Block]:
+    """Tokens with the model's own predictions, a block at a time.
 
     Args:
-        side: The model.
-        traces: Rows, and what is read in them.
+        streams: The tokens.
         rooms: Where blocks are held.
         own: The room of the model's own head.
-        n_layers: Blocks of the model.
-        pad_id: Id put where a row has no token.
-        max_tokens: Most positions in a forward, padding counted.
-        progress: Told the rows done.
     """
-    sites = [resid_pre(0), *(resid_post(layer) for layer in range(n_layers))]
-    chunks = stream(
-        side.model,
-        traces.rows,
-        at=sites,
-        pad_id=pad_id,
-        max_tokens=max_tokens,
-        progress=progress,
-    )
-    for chunk in chunks:
-        where = [(i, pos) for i, row in enumerate(chunk.rows) for pos in traces.positions[row]]
-        if not where:
-            continue
-        device = own.head.weight.device
-        places, pos = torch.tensor(where).T.to(device)
-        row = torch.tensor(chunk.rows, device=device)[places]
-        resid = [chunk.captured.at[site].to(device)[places, pos] for site in sites]
-        for start in range(0, len(where), rooms.n_tokens):
-            part = slice(start, start + rooms.n_tokens)
-            cut = tuple(layer[part] for layer in resid)
+    for part in streams:
+        for start in range(0, len(part.row), rooms.n_tokens):
+            cut = slice(start, start + rooms.n_tokens)
+            resid = tuple(layer[cut] for layer in part.resid)
             with torch.no_grad():
-                out = rooms.probs(own, len(cut[-1]))
-                final = own.final(own.head.norm(cut[-1]), out)
-            yield Block(row[part], cut, final)
+                final = own.final(own.head.norm(resid[-1]), rooms.probs(own, len(resid[-1])))
+            yield Block(part.row[cut], resid, final)
 
 
 def kl_by_problem(
-    side: Side,
-    traces: Traces,
+    source: Source,
     readings: Sequence[tuple[Lens, Readout]],
     rooms: Rooms,
     own: Readout,
     *,
     layers: Sequence[int],
-    n_layers: int,
-    pad_id: int,
-    max_tokens: int,
     progress: Progress | None = None,
 ) -> Float[Tensor, "problem reading layer"]:
     """KL(final‖lens) of each problem, the mean over its tokens, nats; float64.
 
     Args:
-        side: The model whose states are read and whose final predictions they are held against.
-        traces: Rows, and what is read in them.
+        source: The model whose states are read, and the text.
         readings: Each lens with the room of the head that reads it.
         rooms: Where blocks are held.
         own: The room of the model's own head.
         layers: Which layers; after the last, n_layers, no lens is applied.
-        n_layers: Blocks of the model.
-        pad_id: Id put where a row has no token.
-        max_tokens: Most positions in a forward, padding counted.
         progress: Told the rows done.
 
     Raises:
         RevisionError: Some divergence is not finite.
     """
-    read = [(name, len(at)) for name, at in zip(traces.problem, traces.positions, strict=True) if at]
+    traces, n_layers = source.traces, source.n_layers
+    read = [
+        (name, len(at)) for name, at in zip(traces.problem, traces.positions, strict=True) if at
+    ]
     place = {name: i for i, name in enumerate(dict.fromkeys(name for name, _ in read))}
     of_row = torch.tensor([place.get(name, -1) for name in traces.problem])
     count = torch.zeros(len(place), dtype=torch.float64)
     for name, n in read:
         count[place[name]] += n
     total = torch.zeros(len(place), len(readings), len(layers), dtype=torch.float64)
-    blocks = read_blocks(
-        side,
-        traces,
-        rooms,
-        own,
-        n_layers=n_layers,
-        pad_id=pad_id,
-        max_tokens=max_tokens,
-        progress=progress,
-    )
-    for block in blocks:
+    for block in blocks_of(source.read(progress=progress), rooms, own):
         # Summed on the CPU, where the order of a sum never changes.
         problem = of_row[block.row.cpu()]
         for i, (lens, readout) in enumerate(readings):
@@ -203,7 +232,9 @@ def kl_by_problem(
                     state = resid if layer == n_layers else lens.state(resid, layer=layer)
                 total[:, i, j].index_add_(0, problem, lens_kl(readout, state, block.final).cpu())
     if not bool(total.isfinite().all()):
-        bad = sorted({layers[j] for j in (~total.isfinite()).any(0).any(0).nonzero().flatten()})
+        bad = sorted(
+            {layers[int(j)] for j in (~total.isfinite()).any(0).any(0).nonzero().flatten()}
+        )
         raise RevisionError(
             f"the divergence of layers {', '.join(map(str, bad))} is not finite: a prediction is "
             "no distribution, or forbids an id that the final one allows. Check the model's "

@@ -1,6 +1,6 @@
 """Steps that fit the lenses of all layers at once, on one forward each."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from elicit.results import Progress
-from elicit.revision.blocks import Block, Rooms, Side, read_blocks
+from elicit.revision.blocks import Block, Rooms, Source, blocks_of
 from elicit.revision.errors import RevisionError
 from elicit.revision.gradient import sloped_kl
 from elicit.revision.readout import Readout
@@ -84,7 +84,7 @@ class Recipe:
         up = (step + 1) / self.warm_up if step < self.warm_up else 1.0
         return self.lr * min(up, (self.steps - step) / (self.steps - self.warm_up))
 
-    def batches(self, traces: Traces) -> Iterator[Traces]:
+    def batches(self, traces: Traces) -> Iterator[list[int]]:
         """Rows of each update, every row once before any comes again.
 
         Args:
@@ -98,7 +98,7 @@ class Recipe:
             if not left:
                 # Parts of like size: a small last one would step as far on less evidence.
                 left = list(rows[torch.randperm(len(rows), generator=generator)].tensor_split(n))
-            yield traces.part(left.pop().tolist())
+            yield left.pop().tolist()
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,30 +148,27 @@ class Correction:
 
 
 def learn(
-    side: Side,
-    traces: Traces,
-    corrections: dict[Variant, Correction],
+    source: Source,
+    corrections: Sequence[Correction],
     recipe: Recipe,
     rooms: Rooms,
     *,
     own: Readout,
     read: Readout,
-    pad_id: int,
-    max_tokens: int,
+    keep: int,
     progress: Progress,
 ) -> Float[Tensor, "fitted step layer"]:
     """Fit corrections in place.
 
     Args:
-        side: The model.
-        traces: Rows to learn from.
-        corrections: What is learnt, each for itself on the same forwards.
+        source: The model, and the text to learn from.
+        corrections: What is learnt, each for itself on the same streams.
         recipe: How.
         rooms: Where blocks are held.
         own: The room of the model's own head, whose predictions are the aim.
         read: The room of the head that reads the lens.
-        pad_id: Id put where a row has no token.
-        max_tokens: Most positions in a forward, padding counted.
+        keep: Bytes that the streams of all rows may take; where they fit there is one forward in
+            all, and not one each time a row comes up.
         progress: Told the updates made.
 
     Returns:
@@ -180,22 +177,21 @@ def learn(
     Raises:
         RevisionError: A divergence or a correction is no longer a number.
     """
-    parameters = [p for held in corrections.values() for p in held.parameters]
+    parameters = [p for held in corrections for p in held.parameters]
     optimizer = _optimizer(parameters, recipe)
-    n_layers = len(parameters[0])
-    losses = torch.zeros(len(corrections), recipe.steps, n_layers, dtype=torch.float64)
-    for step, batch in enumerate(recipe.batches(traces)):
+    losses = torch.zeros(len(corrections), recipe.steps, source.n_layers, dtype=torch.float64)
+    kept = source.keep(budget=keep)
+    for step, rows in enumerate(recipe.batches(source.traces)):
         for p in parameters:
             p.grad = torch.zeros_like(p)
-        blocks = read_blocks(
-            side, batch, rooms, own, n_layers=n_layers, pad_id=pad_id, max_tokens=max_tokens
-        )
-        for block in blocks:
-            for i, held in enumerate(corrections.values()):
-                losses[i, step] += _learn_block(block, held, read, batch.n_tokens)
+        n_tokens = sum(len(source.traces.positions[row]) for row in rows)
+        streams = source.read(rows) if kept is None else [kept.of_rows(rows)]
+        for block in blocks_of(streams, rooms, own):
+            for i, held in enumerate(corrections):
+                losses[i, step] += _learn_block(block, held, read, n_tokens)
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate(step)
-        for held in corrections.values():
+        for held in corrections:
             held.clip()
         optimizer.step()
         _refuse_nan(losses[:, step], parameters, step, recipe)

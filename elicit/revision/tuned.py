@@ -14,7 +14,7 @@ from torch import Tensor
 
 from elicit.pair import ModelPair
 from elicit.results import Cells, NoCells, NoProgress, Progress, Provenance, Result
-from elicit.revision.blocks import Rooms, Side, Which, intervals_of, kl_by_problem, side_of
+from elicit.revision.blocks import Rooms, Side, Source, Which, intervals_of, kl_by_problem, side_of
 from elicit.revision.errors import RevisionError
 from elicit.revision.fitting import (
     LEARNING_RATES,
@@ -95,6 +95,7 @@ def fit_tuned_lens(
     seed: int = 0,
     max_tokens: int = 8192,
     budget: int = BUDGET,
+    keep: int = 2**30,
     cells: Cells | None = None,
     progress: Progress | None = None,
 ) -> TunedLensFit:
@@ -120,6 +121,8 @@ def fit_tuned_lens(
         seed: Of the order of rows and of the resampling.
         max_tokens: Most positions in a forward, padding counted.
         budget: Bytes that blocks of logits may take.
+        keep: Bytes that the residual streams of the text to learn from may take; where they do not
+            fit, the model is run again for every update.
         cells: Where finished pieces are kept.
         progress: Told the updates made, then the rows read.
 
@@ -163,22 +166,27 @@ def fit_tuned_lens(
     kinds: tuple[Variant, ...] = ("bias", "affine") if variant == "affine" else ("bias",)
     cells, progress = cells or NoCells(), progress or NoProgress()
 
+    def source(text: Traces) -> Source:
+        return Source(
+            side=side,
+            traces=text,
+            n_layers=pair.n_layers,
+            pad_id=pair.alignment.pad_id,
+            max_tokens=max_tokens,
+        )
+
     def fit() -> dict[str, Tensor]:
-        held: dict[Variant, Correction] = {
-            kind: Correction.none(pair.n_layers, pair.d_model, kind, like) for kind in kinds
-        }
+        held = {k: Correction.none(pair.n_layers, pair.d_model, k, like) for k in kinds}
         progress.start(recipe.steps, f"fitting lenses of {side.name}")
         try:
             loss = learn(
-                side,
-                traces,
-                held,
+                source(traces),
+                list(held.values()),
                 recipe,
                 rooms,
                 own=own,
                 read=read,
-                pad_id=pair.alignment.pad_id,
-                max_tokens=max_tokens,
+                keep=keep,
                 progress=progress,
             )
         finally:
@@ -201,23 +209,14 @@ def fit_tuned_lens(
         },
         task_digests={"fit": traces.digest, "held_out": held_out.digest},
     )
-    lenses = {
-        kind: _frozen(fitted, kind, pair.n_layers, side, other, provenance) for kind in kinds
-    }
+    lenses = {kind: _frozen(fitted, kind, pair.n_layers, side, other, provenance) for kind in kinds}
 
     def evaluate() -> dict[str, Tensor]:
         every: list[Lens] = [LogitLens(), *lenses.values()]
+        readings = [(lens, read) for lens in every]
+        layers = range(pair.n_layers)
         found = kl_by_problem(
-            side,
-            held_out,
-            [(lens, read) for lens in every],
-            rooms,
-            own,
-            layers=range(pair.n_layers),
-            n_layers=pair.n_layers,
-            pad_id=pair.alignment.pad_id,
-            max_tokens=max_tokens,
-            progress=progress,
+            source(held_out), readings, rooms, own, layers=layers, progress=progress
         )
         return {"kl": found}
 
