@@ -18,7 +18,7 @@ from elicit.revision import (
     fit_tuned_lens,
     lens_logits,
 )
-from elicit.revision.blocks import Rooms, Source, blocks_of, side_of
+from elicit.revision.blocks import Rooms, Source, side_of
 from elicit.revision.fitting import Correction, Recipe, learn
 from elicit.revision.gradient import lens_kl, sloped_kl
 from elicit.revision.lens import check_lens
@@ -170,12 +170,13 @@ def test_a_fit_is_read_back_with_its_lens(quick, tmp_path):
     assert len(quick.to_frame()) == 3 * N_LAYERS
 
 
-def test_neither_keeping_the_streams_nor_the_size_of_blocks_changes_a_lens(paired, quick):
-    pair = paired("llama")
+def test_neither_keeping_the_streams_nor_the_size_of_blocks_changes_a_lens(paired):
+    pair, few = paired("llama"), QUICK | {"steps": 4}
+    first = fit_tuned_lens(pair, LEARNT, held_out=HELD_OUT, **few)
     for options in ({"keep": 0}, {"budget": 2 * D_VOCAB * 4 * 7}, {"max_tokens": 40}):
-        other = fit_tuned_lens(pair, LEARNT, held_out=HELD_OUT, **QUICK, **options)
-        assert torch.allclose(other.kl, quick.kl, atol=1e-5), options
-        assert torch.allclose(other.lens.weight, quick.lens.weight, atol=1e-4), options
+        other = fit_tuned_lens(pair, LEARNT, held_out=HELD_OUT, **few, **options)
+        assert torch.allclose(other.kl, first.kl, atol=1e-5), options
+        assert torch.allclose(other.lens.weight, first.lens.weight, atol=1e-5), options
 
 
 def test_a_fitted_lens_is_refused_by_the_other_models_head(paired, quick):
@@ -333,6 +334,7 @@ def test_a_fit_that_leaves_the_finite_numbers_says_at_which_update(paired):
         )
 
 
+@pytest.mark.slow
 def test_affine_reads_better_than_a_bias_and_a_bias_better_than_nothing(organism):
     pair = organism("rl")
     learnt, held_out = written(pair, "rl")
@@ -340,13 +342,14 @@ def test_affine_reads_better_than_a_bias_and_a_bias_better_than_nothing(organism
     identity, bias, affine = fit.kl
     assert bool((bias < identity).all()) and bool((affine < bias).all())
     assert bool((fit.gain_low[1:] > 0).all())
-    # In the middle of the model an affine map finds half of what the logit lens misses; a bias next
-    # to nothing.
-    assert bool((affine[1:5] < 0.65 * identity[1:5]).all())
-    assert bool((bias[1:5] > 0.9 * identity[1:5]).all())
+    # In the middle of the model a bias finds a fifth of what the logit lens misses, a map half.
+    assert bool((affine[1:5] < 0.6 * identity[1:5]).all())
+    assert bool((bias[1:5] > 0.7 * identity[1:5]).all())
+    assert affine[5] < 0.02 * identity[5]
     assert not fit.gain[0].any()
 
 
+@pytest.mark.slow
 def test_through_the_bases_head_a_rotated_model_is_read_only_by_a_lens_that_turns_it(organism):
     pair = organism("rotated")
     learnt, held_out = written(pair, "rotated")
