@@ -199,7 +199,7 @@ def _check_role(pair: ModelPair, which: str, lens: Lens, traces: Traces) -> None
     mine, other = pair.base_name, pair.post_name
     if which == "post":
         mine, other = other, mine
-    if lens.model == other and mine != other:
+    if lens.model == other and mine != other and not pair.identical:
         raise RevisionError(
             f"lens_{which} was fitted on the states of {lens.model} and {which} is {mine}, so the "
             "drift would be measured the wrong way round. Pass each lens under its own model's "

@@ -62,6 +62,9 @@ def test_a_model_does_not_drift_from_itself(organism):
     found = lens_drift(pair, held_out, lens_base=base, lens_post=post, n_resamples=100)
     assert not found.drift.any() and not found.drift_low.any() and not found.drift_high.any()
     assert torch.equal(found.kl[:, :, 0], found.kl[:, :, 1])
+    # Of a model that is the same under two names, one lens serves for both.
+    same = lens_drift(pair, held_out, lens_base=base, lens_post=base, n_resamples=100)
+    assert torch.equal(same.kl, found.kl)
 
 
 @torch.no_grad()
