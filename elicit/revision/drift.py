@@ -9,7 +9,10 @@ from torch import Tensor
 
 from elicit.pair import ModelPair
 from elicit.results import Cells, NoCells, Progress, Result, digest_json
-from elicit.revision.blocks import (
+from elicit.revision.errors import RevisionError
+from elicit.revision.lens import Lens, LogitLens, TunedLens, check_lens
+from elicit.revision.reading import BUDGET
+from elicit.revision.source import (
     Rooms,
     Source,
     Which,
@@ -17,9 +20,6 @@ from elicit.revision.blocks import (
     kl_by_problem,
     side_of,
 )
-from elicit.revision.errors import RevisionError
-from elicit.revision.lens import Lens, LogitLens, TunedLens, check_lens
-from elicit.revision.reading import BUDGET
 from elicit.revision.traces import Traces
 
 _MODELS: tuple[Which, ...] = ("base", "post")

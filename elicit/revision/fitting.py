@@ -9,10 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from elicit.results import Progress
-from elicit.revision.blocks import Block, Rooms, Source, blocks_of
 from elicit.revision.errors import RevisionError
 from elicit.revision.gradient import sloped_kl
 from elicit.revision.readout import Readout
+from elicit.revision.source import Block, Rooms, Source, blocks_of
 from elicit.revision.traces import Traces
 
 Optimizer = Literal["adam", "sgd"]

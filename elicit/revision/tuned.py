@@ -14,7 +14,6 @@ from torch import Tensor
 
 from elicit.pair import ModelPair
 from elicit.results import Cells, NoCells, NoProgress, Progress, Provenance, Result
-from elicit.revision.blocks import Rooms, Side, Source, Which, intervals_of, kl_by_problem, side_of
 from elicit.revision.errors import RevisionError
 from elicit.revision.fitting import (
     LEARNING_RATES,
@@ -26,6 +25,7 @@ from elicit.revision.fitting import (
 )
 from elicit.revision.lens import Lens, LogitLens, TunedLens
 from elicit.revision.reading import BUDGET
+from elicit.revision.source import Rooms, Side, Source, Which, intervals_of, kl_by_problem, side_of
 from elicit.revision.traces import Traces
 
 

@@ -18,10 +18,10 @@ from elicit.revision import (
     fit_tuned_lens,
     lens_logits,
 )
-from elicit.revision.blocks import Rooms, Source, side_of
 from elicit.revision.fitting import Correction, Recipe, learn
 from elicit.revision.gradient import lens_kl, sloped_kl
 from elicit.revision.lens import check_lens
+from elicit.revision.source import Rooms, Source, side_of
 from elicit.sites import resid_post, resid_pre
 from elicit.tasks import load_task
 from tests.checkpoints import D_MODEL, D_VOCAB, N_LAYERS
