@@ -19,9 +19,9 @@ class Head:
     """What a model makes of the residual stream that leaves its last layer."""
 
     norm: nn.Module
-    """The final norm."""
+    """The final norm, as the model's own forward calls it."""
     unembed: nn.Module
-    """From the normed stream to logits: weight `[d_vocab, d_model]` and perhaps a bias."""
+    """From the normed stream to logits, likewise."""
     softcap: float | None
     """Logits are squashed to within this, if at all."""
     d_vocab: int
@@ -30,18 +30,18 @@ class Head:
     @property
     def weight(self) -> Float[Tensor, "d_vocab d_model"]:
         """Weight of the unembedding, the rows that are read."""
-        return self.unembed.get_parameter("weight")[: self.d_vocab]
+        return _plain(self.unembed).get_parameter("weight")[: self.d_vocab]
 
     @property
     def bias(self) -> Float[Tensor, " d_vocab"] | None:
-        """Bias of the unembedding; None if there is none."""
-        found = getattr(self.unembed, "bias", None)
-        return found[: self.d_vocab] if isinstance(found, Tensor) else None
+        """Bias of the unembedding; None where there is none, or a bridge has put zeros."""
+        found = getattr(_plain(self.unembed), "bias", None)
+        return found[: self.d_vocab] if isinstance(found, Tensor) and bool(found.any()) else None
 
     @property
     def d_model(self) -> int:
         """Width of the residual stream."""
-        return int(self.unembed.get_parameter("weight").shape[1])
+        return int(self.weight.shape[1])
 
     def logits(self, resid: Float[Tensor, "*token d_model"]) -> Float[Tensor, "*token d_vocab"]:
         """Logits as the model itself computes them from the stream after its last layer.
@@ -57,11 +57,12 @@ class Head:
         held: dict[str, Tensor] = {"weight": self.weight.detach()}
         if self.bias is not None:
             held["bias"] = self.bias.detach()
-        for name, value in self.norm.state_dict().items():
+        norm = _plain(self.norm)
+        for name, value in norm.state_dict().items():
             held[f"norm.{name}"] = value
         for name in ("eps", "variance_epsilon"):
-            if hasattr(self.norm, name):
-                held[f"norm.{name}"] = torch.tensor(float(getattr(self.norm, name)))
+            if hasattr(norm, name):
+                held[f"norm.{name}"] = torch.tensor(float(getattr(norm, name)))
         if self.softcap is not None:
             held["softcap"] = torch.tensor(self.softcap)
         return digest_tensors(held)
@@ -79,19 +80,24 @@ def head_of(model: nn.Module, *, d_vocab: int | None = None) -> Head:
             so that what is read below its last layer would be another model's.
     """
     config: Any = hugging_face_model(model).config
-    norm = unwrapped(model.ln_final)  # pyright: ignore[reportArgumentType]
-    unembed = unwrapped(model.unembed)  # pyright: ignore[reportArgumentType]
-    assert norm is not None and unembed is not None
+    unembed: Any = model.unembed
     head = Head(
-        norm=norm,
+        norm=model.ln_final,  # pyright: ignore[reportArgumentType]
         unembed=unembed,
         softcap=getattr(config, "final_logit_softcapping", None),
-        d_vocab=d_vocab or int(unembed.get_parameter("weight").shape[0]),
+        d_vocab=d_vocab or int(_plain(unembed).get_parameter("weight").shape[0]),
     )
     if active(model) is None:
         # Edits may speak of rows that this text does not have; the head is the same under them.
         _check(model, head)
     return head
+
+
+def _plain(module: nn.Module) -> nn.Module:
+    """The module that holds the parameters."""
+    found = unwrapped(module)
+    assert found is not None
+    return found
 
 
 @torch.no_grad()

@@ -1,10 +1,8 @@
 """The job behind `elicit patch`: sweeps and the factorial, written down with their page."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from torch import Tensor
 
 from elicit.pair import ModelPair
 from elicit.patching import Factorial, PatchGrid, across, factorial, within
@@ -15,6 +13,7 @@ from elicit.report.patch_spec import PatchSpec
 from elicit.report.patch_text import patch_sentences
 from elicit.results import (
     Cells,
+    CellsUnder,
     NoProgress,
     Progress,
     Result,
@@ -98,16 +97,6 @@ def run_patch(spec: PatchSpec, *, progress: Progress | None = None) -> PatchRun:
     return PatchRun(path=run.path, page=page, summary=summary, results=results)
 
 
-class _Under:
-    """Cells of a run under one sweep's name, so that sweeps do not take each other's."""
-
-    def __init__(self, cells: Cells, name: str) -> None:
-        self._cells, self._name = cells, name
-
-    def cell(self, key: str, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-        return self._cells.cell(f"{self._name}/{key}", compute)
-
-
 class _Titled:
     """Progress whose jobs say which sweep they belong to."""
 
@@ -142,7 +131,7 @@ def _results(
             "seed": spec.seed,
             "max_tokens": spec.max_tokens,
             "engine": spec.engine,
-            "cells": _Under(cells, direction),
+            "cells": CellsUnder(cells, direction),
             "progress": _Titled(progress, direction),
         }
         if spec.question == "across":
@@ -159,7 +148,7 @@ def _results(
             seed=spec.seed,
             max_tokens=spec.max_tokens,
             engine=spec.engine,
-            cells=_Under(cells, "factorial"),
+            cells=CellsUnder(cells, "factorial"),
             progress=_Titled(progress, "factorial"),
         )
     return found

@@ -12,7 +12,7 @@ from elicit.results.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
     from elicit.results.base import Result, load_result
-    from elicit.results.kept import Cells, NoCells
+    from elicit.results.kept import Cells, CellsUnder, NoCells
     from elicit.results.provenance import ModelId, Provenance, installed_versions
     from elicit.results.run import RunDirectory
     from elicit.results.store import (
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Cells",
+    "CellsUnder",
     "DamagedFileWarning",
     "ElicitError",
     "ModelId",
@@ -47,6 +48,7 @@ __all__ = [
 
 _HOMES = {
     "Cells": "kept",
+    "CellsUnder": "kept",
     "NoCells": "kept",
     "ModelId": "provenance",
     "Provenance": "provenance",

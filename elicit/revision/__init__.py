@@ -3,24 +3,39 @@
 from elicit.revision.convention import CONVENTIONS, DepthConvention
 from elicit.revision.depth import deep_tokens, settling_depth
 from elicit.revision.drift import LensDrift, lens_drift
+from elicit.revision.early import DeepThinking, deep_thinking
 from elicit.revision.errors import RevisionError
+from elicit.revision.groups import DepthByGroup, depth_by_group
 from elicit.revision.lens import Lens, LogitLens, TunedLens, lens_logits
+from elicit.revision.profile import Profile, profile
+from elicit.revision.sensitivity import Sensitivity, sensitivity
+from elicit.revision.settling import Settling, settling
 from elicit.revision.traces import Traces
 from elicit.revision.tuned import TunedLensFit, fit_tuned_lens
 
 __all__ = [
     "CONVENTIONS",
+    "DeepThinking",
+    "DepthByGroup",
     "DepthConvention",
     "Lens",
     "LensDrift",
     "LogitLens",
+    "Profile",
     "RevisionError",
+    "Sensitivity",
+    "Settling",
     "Traces",
     "TunedLens",
     "TunedLensFit",
+    "deep_thinking",
     "deep_tokens",
+    "depth_by_group",
     "fit_tuned_lens",
     "lens_drift",
     "lens_logits",
+    "profile",
+    "sensitivity",
+    "settling",
     "settling_depth",
 ]

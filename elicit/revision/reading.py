@@ -11,6 +11,10 @@ from elicit.revision.errors import RevisionError
 LN2 = math.log(2.0)
 BUDGET = 256 * 2**20
 """Bytes that blocks of logits may take, unless said otherwise."""
+TILE = 2**17
+"""Entries worked on at once: three such tiles of float32 fit a core's cache."""
+FLOOR = -1e25
+"""What a logit of -inf counts as beside the largest: exp of it is 0, and 0 times it is 0."""
 MOST_TOKENS = 1024
 """Tokens in a block: beyond this the matrix product gains nothing."""
 
@@ -27,6 +31,8 @@ class Final:
     """Most probable id."""
     top_prob: Float[Tensor, " token"]
     """Its probability."""
+    log_norm: Float[Tensor, " token"]
+    """Logarithm of the sum of the exponentials of all logits: log-probability is logit minus it."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -44,7 +50,7 @@ class Reading:
     prob: Float[Tensor, " token"]
     """Probability that the layer gives the final prediction's first."""
     log_norm: Float[Tensor, " token"]
-    """Logarithm of the sum of the exponentials of all logits: log-probability is logit minus it."""
+    """As of the final predictions."""
 
 
 def tokens_per_block(d_vocab: int, *, budget: int, buffers: int, itemsize: int = 4) -> int:

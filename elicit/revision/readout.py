@@ -14,12 +14,8 @@ from torch import Tensor
 
 from elicit.capture import Head
 from elicit.revision.errors import RevisionError
-from elicit.revision.reading import LN2, Final, Reading
+from elicit.revision.reading import FLOOR, LN2, TILE, Final, Reading
 
-TILE = 2**17
-"""Entries worked on at once: three such tiles of float32 fit a core's cache."""
-FLOOR = -1e25
-"""What a logit of -inf counts as beside the largest: exp of it is 0, and 0 times it is 0."""
 _TINY = torch.finfo(torch.float32).tiny
 
 
@@ -37,23 +33,29 @@ class Readout:
         self.head = head
         self.n_tokens = n_tokens
         self.wide = torch.float64 if weight.dtype == torch.float64 else torch.float32
-        self._z = torch.empty(head.d_vocab * n_tokens, dtype=self.wide, device=weight.device)
+        self.flat = torch.empty(head.d_vocab * n_tokens, dtype=self.wide, device=weight.device)
         tile = max(TILE, n_tokens)
         self._s = torch.empty(tile, dtype=self.wide, device=weight.device)
         self._t = torch.empty(tile, dtype=self.wide, device=weight.device)
         self._masked = False
 
     def project(
-        self, states: Float[Tensor, "token d_model"], *, capped: bool = True
+        self,
+        states: Float[Tensor, "token d_model"],
+        *,
+        capped: bool = True,
+        head: Head | None = None,
     ) -> Float[Tensor, "d_vocab token"]:
         """Logits of some states, in this room: valid until the next call.
 
         Args:
             states: What the unembedding reads, normed or not.
             capped: Whether the model's softcap is applied.
+            head: What turns states into logits, where it is not that of this room.
         """
-        weight, n = self.head.weight, len(states)
-        z = self._z[: self.head.d_vocab * n].view(self.head.d_vocab, n)
+        head = head or self.head
+        weight, n = head.weight, len(states)
+        z = self.flat[: self.head.d_vocab * n].view(self.head.d_vocab, n)
         if weight.dtype == self.wide:
             torch.mm(weight, states.T, out=z)
         else:
@@ -61,11 +63,11 @@ class Readout:
             step = max(1, 2**24 // max(1, n))
             for start in range(0, len(weight), step):
                 z[start : start + step] = weight[start : start + step] @ states.T
-        if self.head.bias is not None:
-            z += self.head.bias[:, None]
-        if capped and self.head.softcap is not None:
+        if head.bias is not None:
+            z += head.bias[:, None]
+        if capped and head.softcap is not None:
             for rows in self._tiles(z):
-                rows.div_(self.head.softcap).tanh_().mul_(self.head.softcap)
+                rows.div_(head.softcap).tanh_().mul_(head.softcap)
         return z
 
     def final(
@@ -74,6 +76,8 @@ class Readout:
         out: Float[Tensor, "d_vocab token"],
         *,
         capped: bool = True,
+        head: Head | None = None,
+        z: Float[Tensor, "d_vocab token"] | None = None,
     ) -> Final:
         """A model's own predictions.
 
@@ -81,17 +85,19 @@ class Readout:
             states: What its unembedding reads.
             out: Takes the probabilities.
             capped: Whether the model's softcap is applied.
+            head: What turns states into logits, where it is not that of this room.
+            z: What `project` returned for these states, if it is still there; gone afterwards.
 
         Raises:
             RevisionError: Some prediction is no distribution.
         """
-        z = self.project(states, capped=capped)
+        z = self.project(states, capped=capped, head=head) if z is None else z
         largest = z.amax(0)
         top = self._first(z, largest)
         total, cross = self._exponentiate(z, largest)
         if not bool(cross.isfinite().all()) and not self._masked:
             self._masked = True
-            return self.final(states, out, capped=capped)
+            return self.final(states, out, capped=capped, head=head)
         _refuse_nan(cross)
         torch.mul(z, total.reciprocal().to(self.wide), out=out)
         return Final(
@@ -99,6 +105,7 @@ class Readout:
             entropy=total.log() - cross / total,
             top=top,
             top_prob=total.reciprocal().to(self.wide),
+            log_norm=(total.log() + largest).to(self.wide),
         )
 
     def read(
@@ -172,7 +179,12 @@ class Readout:
             self._masked = True
             return self.divergence(states, final, capped=capped)
         _refuse_nan(cross)
+        self.held = z
         return self._jsd(z, final, total, total.log() - cross / total)
+
+    def first(self) -> Int[Tensor, " token"]:
+        """Most probable id of each token of the last `divergence`."""
+        return self._first(self.held, torch.ones_like(self.held[0]))
 
     def _exponentiate(
         self, z: Tensor, largest: Tensor, seen: "_Seen | None" = None

@@ -174,6 +174,14 @@ class Traces:
             written.append(whole[len(prompt) :])
         return cls.of_written(prompts, written, **common)
 
+    def next_ids(self) -> list[int]:
+        """Id that follows each position that is read; -1 where the row ends there."""
+        return [
+            row[p + 1] if p + 1 < len(row) else -1
+            for row, positions in zip(self.rows, self.positions, strict=True)
+            for p in positions
+        ]
+
     def part(self, keep: Sequence[int]) -> "Traces":
         """Some of the rows, in the order given.
 

@@ -1,0 +1,126 @@
+"""Proof that a prediction is not settled yet, from a few logits instead of all.
+
+A few ids bound what a layer can give to any of them: q(a) ≤ exp(z_a) / Σ exp(z_b) over any set of
+ids b. Where the final prediction gives an id more than that bound, the two must differ there, and
+divergences of a coarser partition are never larger than the divergence itself. If what is so proven
+exceeds the threshold, the full vocabulary need not be asked.
+"""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from elicit.capture import Head
+from elicit.revision.reading import Final
+
+N_SAMPLED = 1024
+"""Ids spread over the vocabulary: they bound predictions that are spread out themselves."""
+N_FREQUENT = 128
+"""Ids that are often predicted in a block."""
+N_TOP = 8
+"""Most probable ids of each final prediction that are held against the bound."""
+_SLACK = 1e-3
+"""What bounds give away to rounding, relative; the proven divergence gives away as much again."""
+
+
+class Certificate:
+    """Finds tokens that are surely not settled at a layer."""
+
+    def __init__(self, head: Head, *, nats: float) -> None:
+        """Choose the ids that all tokens are held against.
+
+        Args:
+            head: What reads the layers.
+            nats: Divergence up to which a token is settled.
+        """
+        self.head, self.nats = head, nats
+        stride = max(1, head.d_vocab // N_SAMPLED)
+        self._sampled = torch.arange(0, head.d_vocab, stride, device=head.weight.device)
+        self._rivals = self._sampled
+        self._weight = head.weight[self._rivals]
+        self._place = torch.empty(0)
+
+    def begin(self, final: Final, read: Int[Tensor, " token"]) -> None:
+        """Take the final predictions of a block.
+
+        Args:
+            final: The predictions.
+            read: Id at each position that is read: early layers often predict it again.
+        """
+        head, device = self.head, final.probs.device
+        often = final.top.unique(return_counts=True)
+        frequent = often[0][often[1].argsort(descending=True, stable=True)[:N_FREQUENT]]
+        self._rivals = torch.cat([self._sampled, frequent]).unique()
+        self._weight = head.weight[self._rivals]
+        self._shared = final.probs.index_select(0, self._rivals)
+        self._place = torch.full((head.d_vocab,), -1, device=device)
+        self._place[self._rivals] = torch.arange(len(self._rivals), device=device)
+        k = min(N_TOP, head.d_vocab)
+        self._final = final
+        self._top = _top_ids(final.probs, k)
+        self._guess = read.to(device).clamp(0, head.d_vocab - 1)
+
+    def remember(self, tokens: Int[Tensor, " some"], first: Int[Tensor, " some"]) -> None:
+        """Keep what a layer really predicted: the next layer often predicts it as well.
+
+        Args:
+            tokens: Tokens of the block.
+            first: Their most probable id at the layer that was read.
+        """
+        self._guess[tokens] = first
+
+    def not_settled(
+        self, states: Float[Tensor, "some d_model"], tokens: Int[Tensor, " some"], *, capped: bool
+    ) -> Bool[Tensor, " some"]:
+        """Tokens whose divergence surely exceeds the threshold.
+
+        Args:
+            states: What the unembedding reads of them at the layer.
+            tokens: Which tokens of the block they are.
+            capped: Whether the model's softcap is applied.
+        """
+        own = torch.cat([self._top[tokens], self._guess[tokens][:, None]], dim=1)
+        # An id counts once: not again where all tokens are held against it, or where it is a top.
+        fresh = self._place[own] < 0
+        fresh[:, -1] &= (own[:, :-1] != own[:, -1:]).all(1)
+        z_own = torch.einsum("skd,sd->sk", self.head.weight[own], states).float()
+        z_all = (states @ self._weight.T).float()
+        if self.head.bias is not None:
+            z_own = z_own + self.head.bias[own]
+            z_all = z_all + self.head.bias[self._rivals]
+        if capped and self.head.softcap is not None:
+            z_own = torch.tanh(z_own / self.head.softcap) * self.head.softcap
+            z_all = torch.tanh(z_all / self.head.softcap) * self.head.softcap
+        z_own = z_own.masked_fill(~fresh, -torch.inf)
+        p_own = self._final.probs[own, tokens[:, None]].float() * fresh
+        z = torch.cat([z_own, z_all], dim=1).double()
+        p = torch.cat([p_own, self._shared[:, tokens].T.float()], dim=1).double()
+        bound = torch.softmax(z, dim=1) * (1 + _SLACK)
+        more = p > bound
+        p, bound = p * more, bound * more
+        rest_p, rest_q = 1 - p.sum(1), 1 - bound.sum(1)
+        proven = _part(p, bound).sum(1) + _part(rest_p.clamp(min=0), rest_q.clamp(0, 1))
+        # NaN proves nothing.
+        return proven > self.nats + _SLACK
+
+
+def _part(p: Tensor, q: Tensor) -> Tensor:
+    """What one part of a partition adds to the Jensen-Shannon divergence, nats."""
+    mean = ((p + q) / 2).clamp(min=1e-300).log()
+    return (p * (p.clamp(min=1e-300).log() - mean) + q * (q.clamp(min=1e-300).log() - mean)) / 2
+
+
+def _top_ids(probs: Float[Tensor, "d_vocab token"], k: int) -> Int[Tensor, "token k"]:
+    """Most probable ids of each token, found among the largest of each slice of the vocabulary."""
+    best, ids = None, None
+    for start in range(0, len(probs), 4096):
+        part = probs[start : start + 4096].T.contiguous()
+        value, place = part.topk(min(k, part.shape[1]), dim=1)
+        place = place + start
+        if best is not None and ids is not None:
+            value, place = torch.cat([best, value], dim=1), torch.cat([ids, place], dim=1)
+            value, chosen = value.topk(min(k, value.shape[1]), dim=1)
+            place = place.gather(1, chosen)
+        best, ids = value, place
+    assert ids is not None
+    return ids

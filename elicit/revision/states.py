@@ -1,0 +1,61 @@
+"""Residual streams at the positions that are read."""
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from elicit.capture import capture
+from elicit.capture.stream import plan_chunks
+from elicit.pair.alignment import pad
+from elicit.revision.traces import Traces
+from elicit.sites import resid_post, resid_pre
+
+
+@torch.no_grad()
+def residual_states(
+    model: nn.Module, traces: Traces, *, n_layers: int, pad_id: int
+) -> Float[Tensor, "layer token d_model"]:
+    """Residual stream of every layer at the positions that are read.
+
+    Args:
+        model: A bridge in raw mode, alone or under edits that hold for all rows.
+        traces: Rows that are run as one batch.
+        n_layers: Blocks of the model.
+        pad_id: Id put where a row has no token.
+
+    Returns:
+        First what enters the first block, then what leaves each.
+
+    Raises:
+        CaptureError: The model cannot read a row.
+    """
+    sites = [resid_pre(0), *(resid_post(layer) for layer in range(n_layers))]
+    batch = pad(traces.rows, pad_id=pad_id, padding="right")
+    found = capture(model, batch, at=sites).at
+    rows, columns = read_places(traces)
+    return torch.stack([found[site][rows, columns] for site in sites])
+
+
+def read_places(traces: Traces) -> tuple[Int[Tensor, " token"], Int[Tensor, " token"]]:
+    """Row and position of every prediction that is read.
+
+    Args:
+        traces: The rows.
+    """
+    rows = [i for i, positions in enumerate(traces.positions) for _ in positions]
+    return torch.tensor(rows), torch.tensor([p for own in traces.positions for p in own])
+
+
+def chunked(traces: Traces, max_tokens: int) -> Iterator[tuple[list[int], Traces]]:
+    """Rows of like length together, with their numbers; chunks without a read token are left out.
+
+    Args:
+        traces: All rows.
+        max_tokens: Most positions in a chunk, padding counted.
+    """
+    for places in plan_chunks([len(row) for row in traces.rows], max_tokens):
+        part = traces.part(places) if any(traces.positions[i] for i in places) else None
+        if part is not None:
+            yield places, part
