@@ -11,16 +11,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from elicit.capture import Head, head_of, stream
+from elicit.capture import Head, head_of
 from elicit.pair import ModelPair
-from elicit.results import Progress
+from elicit.results import NoProgress, Progress
 from elicit.revision.errors import RevisionError
 from elicit.revision.gradient import lens_kl
 from elicit.revision.lens import Lens
 from elicit.revision.reading import Final, tokens_per_block
 from elicit.revision.readout import Readout
+from elicit.revision.states import chunked, read_places, residual_states
 from elicit.revision.traces import Traces
-from elicit.sites import resid_post, resid_pre
 from elicit.stats import simultaneous_intervals
 
 Which = Literal["base", "post"]
@@ -91,7 +91,7 @@ class Streams:
 
     row: Int[Tensor, " token"]
     """Number of each token's row in what is read."""
-    resid: tuple[Float[Tensor, "token d_model"], ...]
+    resid: Float[Tensor, "layer token d_model"]
     """Residual stream after 0, 1, ... n_layers blocks."""
 
     def of_rows(self, rows: Sequence[int]) -> "Streams":
@@ -101,7 +101,7 @@ class Streams:
             rows: Their numbers.
         """
         wanted = torch.isin(self.row, torch.tensor(list(rows), device=self.row.device))
-        return Streams(self.row[wanted], tuple(layer[wanted] for layer in self.resid))
+        return Streams(self.row[wanted], self.resid[:, wanted])
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,23 +142,21 @@ class Source:
             progress: Told the rows done.
         """
         rows = range(len(self.traces)) if rows is None else rows
-        sites = [resid_pre(0), *(resid_post(layer) for layer in range(self.n_layers))]
+        progress = progress or NoProgress()
         device = self.side.head.weight.device
-        chunks = stream(
-            self.side.model,
-            [self.traces.rows[row] for row in rows],
-            at=sites,
-            pad_id=self.pad_id,
-            max_tokens=self.max_tokens,
-            progress=progress,
-        )
-        for chunk in chunks:
-            found = [rows[i] for i in chunk.rows]
-            at = [(i, pos) for i, row in enumerate(found) for pos in self.traces.positions[row]]
-            if at:
-                place, pos = torch.tensor(at).T.to(device)
-                resid = tuple(chunk.captured.at[site].to(device)[place, pos] for site in sites)
-                yield Streams(torch.tensor(found, device=device)[place], resid)
+        progress.start(len(rows), f"reading layers of {self.side.name}")
+        try:
+            for places, part in chunked(self.traces.part(rows), self.max_tokens):
+                resid = residual_states(
+                    self.side.model, part, n_layers=self.n_layers, pad_id=self.pad_id
+                ).to(device)
+                numbers = torch.tensor([rows[place] for place in places])
+                yield Streams(numbers[read_places(part)[0]].to(device), resid)
+                # Unnamed, the streams are freed before the next are read.
+                del resid
+                progress.advance(len(places))
+        finally:
+            progress.stop()
 
     def keep(self, *, budget: int) -> Streams | None:
         """Streams of all rows at once, if they fit.
@@ -169,8 +167,8 @@ class Source:
         if self.n_bytes > budget:
             return None
         parts = list(self.read())
-        resid = zip(*(part.resid for part in parts), strict=True)
-        return Streams(torch.cat([part.row for part in parts]), tuple(map(torch.cat, resid)))
+        resid = torch.cat([part.resid for part in parts], dim=1)
+        return Streams(torch.cat([part.row for part in parts]), resid)
 
 
 def blocks_of(streams: Iterable[Streams], rooms: Rooms, own: Readout) -> Iterator[Block]:
@@ -184,9 +182,9 @@ def blocks_of(streams: Iterable[Streams], rooms: Rooms, own: Readout) -> Iterato
     for part in streams:
         for start in range(0, len(part.row), rooms.n_tokens):
             cut = slice(start, start + rooms.n_tokens)
-            resid = tuple(layer[cut] for layer in part.resid)
+            resid = part.resid[:, cut]
             with torch.no_grad():
-                final = own.final(own.head.norm(resid[-1]), rooms.probs(own, len(resid[-1])))
+                final = own.final(own.head.norm(resid[-1]), rooms.probs(own, resid.shape[1]))
             yield Block(part.row[cut], resid, final)
 
 

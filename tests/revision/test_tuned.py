@@ -96,7 +96,7 @@ def test_one_plain_step_goes_down_the_gradient_of_the_mean_over_tokens(paired):
     )
     loss = learn(source, [held], recipe, rooms, own=own, read=own, keep=0, progress=NoProgress())
     # The same by autograd through everything, every token at once.
-    resid = [torch.cat(layer) for layer in zip(*(s.resid for s in source.read()), strict=True)]
+    resid = torch.cat([streams.resid for streams in source.read()], dim=1)
     with torch.no_grad():
         p = metrics.log_probs(side.head.logits(resid[-1]))
     for layer in range(N_LAYERS):
