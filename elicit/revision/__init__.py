@@ -2,6 +2,7 @@
 
 from elicit.revision.convention import CONVENTIONS, DepthConvention
 from elicit.revision.depth import deep_tokens, settling_depth
+from elicit.revision.drift import LensDrift, lens_drift
 from elicit.revision.early import DeepThinking, deep_thinking
 from elicit.revision.errors import RevisionError
 from elicit.revision.groups import DepthByGroup, depth_by_group
@@ -10,6 +11,7 @@ from elicit.revision.profile import Profile, profile
 from elicit.revision.sensitivity import Sensitivity, sensitivity
 from elicit.revision.settling import Settling, settling
 from elicit.revision.traces import Traces
+from elicit.revision.tuned import TunedLensFit, fit_tuned_lens
 
 __all__ = [
     "CONVENTIONS",
@@ -17,6 +19,7 @@ __all__ = [
     "DepthByGroup",
     "DepthConvention",
     "Lens",
+    "LensDrift",
     "LogitLens",
     "Profile",
     "RevisionError",
@@ -24,9 +27,12 @@ __all__ = [
     "Settling",
     "Traces",
     "TunedLens",
+    "TunedLensFit",
     "deep_thinking",
     "deep_tokens",
     "depth_by_group",
+    "fit_tuned_lens",
+    "lens_drift",
     "lens_logits",
     "profile",
     "sensitivity",

@@ -96,8 +96,14 @@ class TunedLens(Result):
                 f"layer {layer} of width {resid.shape[-1]} was to be read, so it belongs to "
                 "another model. Fit a lens on this one with fit_tuned_lens."
             )
-        weight = self.weight[layer].to(resid)
-        return resid + resid @ weight.T + self.bias[layer].to(resid)
+        # Not in half precision, which would round a small correction away.
+        wide = resid.to(torch.promote_types(resid.dtype, self.weight.dtype))
+        weight, bias = self.weight[layer].to(wide), self.bias[layer].to(wide)
+        return (wide + wide @ weight.T + bias).to(resid.dtype)
+
+    def _widest(self) -> tuple[str, ...]:
+        """Axes of the main table: with the weights it would have a row for each of them."""
+        return ("layer", "d_model")
 
 
 def check_lens(lens: Lens, head: Head, *, n_layers: int, name: str) -> None:
