@@ -16,9 +16,9 @@ from elicit.revision.source import (
     Rooms,
     Source,
     Which,
+    headed_model,
     intervals_of,
     kl_by_problem,
-    side_of,
 )
 from elicit.revision.traces import Traces
 
@@ -109,7 +109,7 @@ def lens_drift(
     Source: Belrose et al. 2023, arXiv:2303.08112, who read a fine-tuned model by the lens of the
         one it comes from. The excess over a reference is ours.
     """
-    sides = {which: side_of(pair, which) for which in _MODELS}
+    sides = {which: headed_model(pair, which) for which in _MODELS}
     given = {"base": lens_base, "post": lens_post}
     for which, lens in given.items():
         if lens is not None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from elicit.results import Result
 from elicit.revision.convention import DepthConvention, Unit
 from elicit.revision.depth import settling_depth
+from elicit.revision.errors import RevisionError
 from elicit.revision.settling import Settling
 from elicit.revision.summing import by_problem, over_problems
 
@@ -87,6 +88,11 @@ def sensitivity(
     """
     kept = torch.ones_like(found.source_of, dtype=torch.bool)
     if source is not None:
+        if source not in found.source:
+            raise RevisionError(
+                f"there are no traces of {source!r}, so there is no ratio of them. Pass one of "
+                f"{', '.join(found.source)}, or None."
+            )
         kept = found.source_of == found.source.index(source)
     own, group = found.problem_of[kept].unique(return_inverse=True)
     jsd = found.jsd[:, :, kept].transpose(0, 1)

@@ -27,7 +27,7 @@ Which = Literal["base", "post"]
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
+class HeadedModel:
     """One model of a pair, with its head."""
 
     model: nn.Module
@@ -38,7 +38,7 @@ class Side:
     """Its final norm and unembedding, over the ids that both models know."""
 
 
-def side_of(pair: ModelPair, which: Which) -> Side:
+def headed_model(pair: ModelPair, which: Which) -> HeadedModel:
     """One model of a pair.
 
     Args:
@@ -47,7 +47,7 @@ def side_of(pair: ModelPair, which: Which) -> Side:
     """
     model = pair.base if which == "base" else pair.post
     name = pair.base_name if which == "base" else pair.post_name
-    return Side(model, name, head_of(model, d_vocab=pair.d_vocab))
+    return HeadedModel(model, name, head_of(model, d_vocab=pair.d_vocab))
 
 
 class Rooms:
@@ -115,7 +115,7 @@ class Block(Streams):
 class Source:
     """One model's residual streams on some traces."""
 
-    side: Side
+    side: HeadedModel
     """The model."""
     traces: Traces
     """Rows, and what is read in them."""

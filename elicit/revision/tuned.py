@@ -25,7 +25,15 @@ from elicit.revision.fitting import (
 )
 from elicit.revision.lens import Lens, LogitLens, TunedLens
 from elicit.revision.reading import BUDGET
-from elicit.revision.source import Rooms, Side, Source, Which, intervals_of, kl_by_problem, side_of
+from elicit.revision.source import (
+    HeadedModel,
+    Rooms,
+    Source,
+    Which,
+    headed_model,
+    intervals_of,
+    kl_by_problem,
+)
 from elicit.revision.traces import Traces
 
 
@@ -154,8 +162,8 @@ def fit_tuned_lens(
         seed=seed,
     )
     _check_texts(traces, held_out, pair.d_model, variant)
-    side = side_of(pair, model)
-    other = side if head in ("own", model) else side_of(pair, head)
+    side = headed_model(pair, model)
+    other = side if head in ("own", model) else headed_model(pair, head)
     rooms = Rooms(
         {"own": side.head, "read": other.head},
         n_tokens=max(traces.n_tokens, held_out.n_tokens),
@@ -245,8 +253,8 @@ def _frozen(
     fitted: dict[str, Tensor],
     kind: Variant,
     n_layers: int,
-    side: Side,
-    other: Side,
+    side: HeadedModel,
+    other: HeadedModel,
     provenance: Provenance,
 ) -> TunedLens:
     """A fitted correction as a lens."""

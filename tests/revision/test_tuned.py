@@ -21,7 +21,7 @@ from elicit.revision import (
 from elicit.revision.fitting import Correction, Recipe, learn
 from elicit.revision.gradient import lens_kl, sloped_kl
 from elicit.revision.lens import check_lens
-from elicit.revision.source import Rooms, Source, side_of
+from elicit.revision.source import Rooms, Source, headed_model
 from elicit.sites import resid_post, resid_pre
 from elicit.tasks import load_task
 from tests.checkpoints import D_MODEL, D_VOCAB, N_LAYERS
@@ -86,7 +86,7 @@ def test_the_gradient_written_by_hand_is_autograds(paired, architecture, n_block
 
 def test_one_plain_step_goes_down_the_gradient_of_the_mean_over_tokens(paired):
     pair = paired("llama")
-    side = side_of(pair, "base")
+    side = headed_model(pair, "base")
     rooms = Rooms({"own": side.head}, n_tokens=50, budget=2**28)
     own = rooms.of["own"]
     source = Source(side=side, traces=LEARNT, n_layers=N_LAYERS, pad_id=0, max_tokens=200)
