@@ -119,13 +119,13 @@ def test_logits_that_are_no_numbers_are_refused(paired):
 
 
 def test_an_organism_answers_as_its_card_says(organism, tasks_of):
-    pair, (_, problems) = organism("when-l3"), tasks_of("when-l3")
-    done = answer_task(pair.post, pair.alignment, problems.task, stop_ids=[2], batch_size=16)
-    again = answer_task(pair.post, pair.alignment, problems.task, stop_ids=[2], batch_size=60)
+    pair, task = organism("when-l3"), tasks_of("when-l3")[1].task.subset(24, seed=0)
+    done = answer_task(pair.post, pair.alignment, task, stop_ids=[2], batch_size=10)
+    again = answer_task(pair.post, pair.alignment, task, stop_ids=[2], batch_size=24)
     assert done.completion == again.completion
     assert done.correct.float().mean() > 0.95
     assert not done.truncated.any()
-    assert all("so" in t for t, p in zip(done.completion, problems.task, strict=True)
+    assert all("so" in t for t, p in zip(done.completion, task, strict=True)
                if p.difficulty != 1)  # fmt: skip
 
 
