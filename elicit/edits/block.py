@@ -128,7 +128,7 @@ class Edited:
         bound = [
             str(edit)
             for edit, writer in zip(self.edits, self._writers, strict=True)
-            if _names_rows(edit) or (writer is not None and writer.is_for_one_batch)
+            if names_rows(edit) or (writer is not None and writer.is_for_one_batch)
         ]
         return (*bound, *["prompt_lengths"] * self._run.is_for_one_batch)
 
@@ -289,7 +289,11 @@ def _wrapped(model: nn.Module) -> nn.Module:
     return getattr(model, "original_model", model)
 
 
-def _names_rows(edit: Edit) -> bool:
-    """Whether an edit is meant for some rows, or for tokens marked row by row."""
+def names_rows(edit: Edit) -> bool:
+    """Whether an edit is meant for some rows, or for tokens marked row by row.
+
+    Args:
+        edit: Any.
+    """
     wheres = (edit.dest, edit.src) if isinstance(edit, MaskAttention) else (edit.where,)
     return edit.rows is not None or any(where.form == "marked" for where in wheres)

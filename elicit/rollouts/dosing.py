@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
+from elicit.edits.block import names_rows
 from elicit.pair import Alignment
 from elicit.results import Cells, NoCells, NoProgress, Progress
 from elicit.rollouts.beginning import begin
@@ -120,10 +121,10 @@ def _check_edit(edit: Dose, strengths: Sequence[float]) -> None:
     batch = torch.tensor([float(strength) for strength in strengths])
     edits = edit(batch)
     for one in edits:
-        if one.rows is not None:
+        if names_rows(one):
             raise RolloutError(
                 f"{one} names rows, and rows are put into batches here, so it would reach others "
-                "than meant. Leave rows out and give each row its strength."
+                "than meant. Leave rows and marks out and give each row its strength."
             )
     if edits_digest(edits) == edits_digest(edit(batch + 1)):
         raise RolloutError(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -165,13 +165,13 @@ class Rollouts(Result):
             for name, axes in self.axes().items()
             if axes == ("row",) and getattr(self, name) is not None
         }
-        texts = {name: tuple(getattr(self, name)[row] for row in rows) for name in _TEXTS}
-        written = torch.tensor([i for row in rows for i in self.ids(row)], dtype=torch.long)
-        return replace(self, written=written, **by_row, **texts)
-
-
-_TEXTS = ("text", "extracted")
-assert set(_TEXTS) <= {item.name for item in fields(Rollouts)}
+        return replace(
+            self,
+            written=torch.tensor([i for row in rows for i in self.ids(row)], dtype=torch.long),
+            text=tuple(self.text[row] for row in rows),
+            extracted=tuple(self.extracted[row] for row in rows),
+            **by_row,
+        )
 
 
 def check_rows(rows: Sequence[int], n_rows: int) -> None:

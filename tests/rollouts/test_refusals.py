@@ -65,12 +65,13 @@ def test_beginnings_after_which_nothing_can_be_written(uncalled, prefixes, what)
         sampled(uncalled, prefixes=prefixes)
 
 
+MARKS = marked(torch.ones(15, 4, dtype=torch.bool))
 ROW_BY_ROW = [
     Steer(resid_post(1), VECTOR, scale=torch.arange(1.0, 16.0)),
     Steer(resid_post(1), VECTOR.expand(15, 32)),
     Steer(resid_post(1), VECTOR, rows=(0,)),
     Patch(resid_post(1), torch.ones(15, 4, 32)),
-    Steer(resid_post(1), VECTOR, where=marked(torch.ones(15, 4, dtype=torch.bool))),
+    Steer(resid_post(1), VECTOR, where=MARKS),
 ]
 
 
@@ -106,6 +107,7 @@ def dosed(pair, edit=lambda s: [Steer(resid_post(1), VECTOR, scale=s)], **option
         ({"strengths": [1.0, 0.0, 1.0]}, "one of them twice"),
         ({"edit": lambda s: [Steer(resid_post(1), VECTOR)]}, "same at strengths"),
         ({"edit": lambda s: [Steer(resid_post(1), VECTOR, rows=(0,), scale=s)]}, "names rows"),
+        ({"edit": lambda s: [Steer(resid_post(1), VECTOR, where=MARKS, scale=s)]}, "names rows"),
     ],
 )
 def test_doses_that_say_nothing(uncalled, options, what):
