@@ -15,7 +15,8 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from statistics import median
 
@@ -89,12 +90,11 @@ def random_pair(folder: Path) -> ModelPair:
     return load_pair(folder / "base", folder / "post")
 
 
-def generation(pair: ModelPair, repeats: int) -> list[Row]:
+def generation(pair: ModelPair, repeats: int) -> Iterator[Row]:
     """The token loop against `generate`, greedy and sampled, no text ending early."""
     model = pair.base.original_model
     ids = torch.randint(4, D_VOCAB, (N_ROWS, N_PROMPT), generator=torch.Generator().manual_seed(0))
     mask = torch.ones_like(ids)
-    rows = []
     for name, drawn, top_p in (
         ("greedy", False, 1.0),
         ("sampled", True, 1.0),
@@ -115,10 +115,8 @@ def generation(pair: ModelPair, repeats: int) -> list[Row]:
             )  # fmt: skip
 
         taken, ratio = beside(ours, theirs, repeats)
-        rows += [
-            row(f"{name}: {N_NEW} new tokens of {N_ROWS} rows", taken, "s"),
-            row(f"{name}: share of Hugging Face generate", ratio, "1", "<= 1.05"),
-        ]
+        yield row(f"{name}: {N_NEW} new tokens of {N_ROWS} rows", taken, "s")
+        yield row(f"{name}: share of Hugging Face generate", ratio, "1", "<= 1.05")
     same = torch.equal(
         continue_ids(model, ids, mask, max_new_tokens=N_NEW, stop_ids=[], pad_id=0),
         model.generate(
@@ -126,10 +124,10 @@ def generation(pair: ModelPair, repeats: int) -> list[Row]:
             eos_token_id=None, pad_token_id=0,
         )[:, N_PROMPT:],
     )  # fmt: skip
-    return [*rows, row("greedy: same tokens as generate", float(same), "1", ">= 1")]
+    yield row("greedy: same tokens as generate", float(same), "1", ">= 1")
 
 
-def doses(pair: ModelPair, repeats: int) -> list[Row]:
+def doses(pair: ModelPair, repeats: int) -> Iterator[Row]:
     """Eight strengths of four problems in one batch, against one run a strength."""
     task = Task(
         name="words",
@@ -158,10 +156,8 @@ def doses(pair: ModelPair, repeats: int) -> list[Row]:
         return None
 
     taken, ratio = beside(at_once, one_by_one, repeats)
-    return [
-        row("dose curve: 8 strengths of 4 problems", taken, "s"),
-        row("dose curve: share of one run a strength", ratio, "1", "<= 0.6"),
-    ]
+    yield row("dose curve: 8 strengths of 4 problems", taken, "s")
+    yield row("dose curve: share of one run a strength", ratio, "1", "<= 0.6")
 
 
 def main() -> None:
@@ -177,12 +173,15 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         pair = random_pair(Path(folder))
-    rows = [*generation(pair, arguments.repeats), *doses(pair, max(1, arguments.repeats // 2))]
-    for found in rows:
+    rows: list[Row] = []
+    repeats = arguments.repeats
+    for found in chain(generation(pair, repeats), doses(pair, repeats // 2 or 1)):
+        rows.append(found)
         mark = {None: "    ", True: "ok  ", False: "MISS"}[found["ok"]]  # pyright: ignore[reportArgumentType]
         sys.stdout.write(
             f"{mark} {found['name']}: {found['value']} {found['unit']} {found['goal']}\n"
         )
+        sys.stdout.flush()
     sys.stdout.write(f"torch {torch.__version__}, {torch.get_num_threads()} thread\n")
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
