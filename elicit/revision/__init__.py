@@ -9,6 +9,7 @@ from elicit.revision.lens import Lens, LogitLens, TunedLens, lens_logits
 from elicit.revision.profile import Profile, profile
 from elicit.revision.sensitivity import Sensitivity, sensitivity
 from elicit.revision.settling import Settling, settling
+from elicit.revision.think import ThinkAtN, Thought, think, think_at_n
 from elicit.revision.traces import Traces
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "RevisionError",
     "Sensitivity",
     "Settling",
+    "ThinkAtN",
+    "Thought",
     "Traces",
     "TunedLens",
     "deep_thinking",
@@ -32,4 +35,6 @@ __all__ = [
     "sensitivity",
     "settling",
     "settling_depth",
+    "think",
+    "think_at_n",
 ]
