@@ -9,7 +9,7 @@ from elicit.revision.lens import Lens, LogitLens, TunedLens, lens_logits
 from elicit.revision.profile import Profile, profile
 from elicit.revision.sensitivity import Sensitivity, sensitivity
 from elicit.revision.settling import Settling, settling
-from elicit.revision.think import ThinkAtN, Thought, think, think_at_n
+from elicit.revision.thinking import ThinkAtN, Thought, think, think_at_n
 from elicit.revision.traces import Traces
 
 __all__ = [

@@ -35,17 +35,17 @@ class ThinkAtN(Result):
     n_kept: int
     """Samples of each problem that vote, where not all do."""
     n_draws: int
-    """Draws of lots over which votes are averaged: random orders, and choices among equal scores."""
+    """Draws of lots (random orders, choices among equal scores) over which votes are averaged."""
     n_projected: int
     """Readings of one token at one layer over the whole vocabulary, for the depths."""
     level: float
     """Nominal coverage of the intervals."""
     arm: tuple[str, ...]
     """Ways to vote. `think`: the deepest prefixes. `cons`: all samples. `random`: as many at
-    random, of the others nothing is written. `matched`: random ones one after the other while they
-    cost together no more than `think` (at least one). `short`: the shortest texts, for which all
-    must be written. `certain`: the highest self-certainty in the prefix. `low_entropy`: the lowest
-    entropy in it. `shallow`: the least deep prefixes."""
+    random, of the others nothing is written. `matched`: random ones, in each problem as many as
+    cost on average what `think` costs there (at least one; part of a sample by lot). `short`: the
+    shortest texts, for which all must be written. `certain`: the highest self-certainty in the
+    prefix. `low_entropy`: the lowest entropy in it. `shallow`: the least deep prefixes."""
     accuracy: Float[Tensor, " arm"]
     """Share of problems that the vote solves; of tied answers each has its share."""
     accuracy_low: Float[Tensor, " arm"]
@@ -131,7 +131,7 @@ class ThinkAtN(Result):
 
     def figure(self) -> Any:
         """Accuracy of every arm over the tokens that it costs, with intervals (plotly)."""
-        from elicit.revision.think.figures import think_figure
+        from elicit.revision.thinking.figures import think_figure
 
         return think_figure(self)
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from elicit.revision.think.votes import by_lot, elected, lots_of, places
+from elicit.revision.thinking.votes import by_lot, elected, lots_of, places
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -58,9 +58,9 @@ def run_arms(
 
     Each score keeps its highest samples, equal ones by lot; the others are charged up to the end of
     their prefix. So do the controls vote: `cons` with all samples; `random` with as many random
-    ones, whose others are never begun; `matched` with random ones, one after the other, as long as
-    they cost together no more than the first score's vote (at least one); `short` with the
-    shortest, for which all have to be written. A score that is the same for all is `random`.
+    ones, whose others are never begun; `matched` with as many random ones as cost, on average, what
+    the first score's vote costs (at least one); `short` with the shortest, for which all have to be
+    written. A score that is the same for all is `random`.
 
     Args:
         samples: All of them, finished.
@@ -87,7 +87,9 @@ def run_arms(
             price[score] = torch.where(voters[score], length, begun).sum(1)
             tied[names.index(score), i] = by_lot(values[i], n_kept)
         kept[i], price["short"] = voters[first][0], price["cons"]
-        voters["matched"], price["matched"] = _matched(order, length, price[first])
+        voters["matched"], price["matched"] = _matched(
+            order, length, float(price[first].double().mean())
+        )
         for row, arm in enumerate(names):
             right[row, i] = elected(samples.answer[i], samples.correct[i], voters[arm]).mean()
             tokens[row, i] = price[arm].double().mean()
@@ -95,9 +97,16 @@ def run_arms(
 
 
 def _matched(
-    order: Int[Tensor, "draw sample"], length: Int[Tensor, " sample"], budget: Int[Tensor, " draw"]
+    order: Int[Tensor, "draw sample"], length: Int[Tensor, " sample"], budget: float
 ) -> tuple[Bool[Tensor, "draw sample"], Int[Tensor, " draw"]]:
-    """In each order the first samples that fit a budget whole, at least one, and their tokens."""
-    spent = length[order.argsort(1)].cumsum(1)
-    m = (spent <= budget[:, None]).sum(1).clamp(min=1)
-    return order < m[:, None], spent.gather(1, m[:, None] - 1)[:, 0]
+    """In each order the first samples, as many as a budget pays for on average, and their tokens.
+
+    How many must not depend on which come first: taken while they fit, long texts would be left out
+    more often than short ones, and length goes with being right.
+    """
+    n_draws, n = order.shape
+    m = min(max(budget / float(length.double().mean()), 1.0), float(n))
+    # Of the draws, the share that is left of a sample takes one more.
+    more = (torch.arange(n_draws) + 0.5) / n_draws < m - int(m)
+    voters = order < (int(m) + more.long())[:, None]
+    return voters, (voters * length).sum(1)

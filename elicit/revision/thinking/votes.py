@@ -97,7 +97,8 @@ def places(
         lots: Decide between equal scores, in each draw; the lower comes first.
     """
     # A lot is less than 1, so it cannot make up for a lower score.
-    return (_levels(score) + lots).argsort(1).argsort(1)
+    order = (_levels(score) + lots).argsort(1)
+    return torch.empty_like(order).scatter_(1, order, torch.arange(len(score)).expand_as(order))
 
 
 def by_lot(score: Float[Tensor, " sample"], n_kept: int) -> float:

@@ -13,11 +13,11 @@ from elicit.revision.profile import lens_name
 from elicit.revision.reading import BUDGET
 from elicit.revision.sides import MAX_TOKENS
 from elicit.revision.summing import over_problems
-from elicit.revision.think.arms import Samples, run_arms
-from elicit.revision.think.request import Request
-from elicit.revision.think.result import ThinkAtN
-from elicit.revision.think.votes import numbered
-from elicit.revision.think.within import telling
+from elicit.revision.thinking.arms import Samples, run_arms
+from elicit.revision.thinking.request import Request
+from elicit.revision.thinking.result import ThinkAtN
+from elicit.revision.thinking.votes import numbered
+from elicit.revision.thinking.within import telling
 from elicit.rollouts import Sampling
 from elicit.tasks import Extractor, Task, default_extractor
 

@@ -16,7 +16,7 @@ from elicit.results.drawing import (
     plain_numbers,
     style,
 )
-from elicit.revision.think.result import ThinkAtN
+from elicit.revision.thinking.result import ThinkAtN
 
 _LOOK = {
     "think": ("Think@n: deepest prefixes", VERMILION, "star", 15),

@@ -14,9 +14,9 @@ from elicit.revision.profile import lens_name
 from elicit.revision.reading import BUDGET
 from elicit.revision.sides import MAX_TOKENS
 from elicit.revision.summing import over_problems
-from elicit.revision.think.request import Request
-from elicit.revision.think.result import Thought
-from elicit.revision.think.votes import by_lot, counted, elected, lots_of, numbered, places
+from elicit.revision.thinking.request import Request
+from elicit.revision.thinking.result import Thought
+from elicit.revision.thinking.votes import by_lot, counted, elected, lots_of, numbered, places
 from elicit.rollouts import Sampling
 from elicit.tasks import Extractor, Task, default_extractor
 
