@@ -1,5 +1,6 @@
 """Think@n: what each way to vote elects and costs, on made tables and on samples of a model."""
 
+import itertools
 import math
 
 import numpy as np
@@ -440,8 +441,11 @@ def test_a_result_is_read_back_and_drawn_with_every_arm(paired, tmp_path):
     assert set(found.verdict) == {"cons", "random", "matched"}
     figure = found.figure()
     assert len(figure.data) == len(found.arm) == 8
-    drawn = sorted(trace.x[0] for trace in figure.data)
-    assert drawn == pytest.approx(sorted(found.tokens.tolist()))
+    drawn = [trace.x[0] for trace in figure.data]
+    # No mark hides another, and each says what it really costs.
+    assert min(b - a for a, b in itertools.pairwise(sorted(drawn))) > 0.01 * max(drawn)
+    assert sorted(trace.y[0] for trace in figure.data) == sorted(found.accuracy.tolist())
+    assert all("tokens" in trace.text[0] for trace in figure.data)
 
 
 def test_one_problem_has_no_intervals_and_still_an_answer(paired):

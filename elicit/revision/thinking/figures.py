@@ -29,6 +29,8 @@ _LOOK = {
     "shallow": ("least deep prefixes", FAINT, "x", 9),
 }
 """Name, colour, mark and its size, in the order of the legend."""
+_APART = 0.012
+"""Share of the axis by which marks stand apart."""
 
 
 def think_figure(found: ThinkAtN) -> Any:
@@ -40,14 +42,14 @@ def think_figure(found: ThinkAtN) -> Any:
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    share = found.share.tolist()
+    share, places = found.share.tolist(), _beside(found)
     for arm, (name, color, symbol, size) in _LOOK.items():
         at = found.arm.index(arm)
         value, low, high = (
             getattr(found, f"accuracy{end}")[at].item() for end in ("", "_low", "_high")
         )
         figure.add_scatter(
-            x=[found.tokens[at].item()],
+            x=[places[arm]],
             y=plain_numbers([value]),
             error_y={
                 "type": "data",
@@ -69,13 +71,32 @@ def think_figure(found: ThinkAtN) -> Any:
             hovertemplate="%{text}<extra></extra>",
             name=name,
         )
-    style(figure, 420).update_layout(margin={"t": 116})
+    style(figure, 440).update_layout(margin={"t": 128})
     figure.update_layout(
-        title={"text": _title(found), "font": {"size": 14}, "x": 0.01, "xanchor": "left"}
+        title={
+            "text": _title(found),
+            "font": {"size": 14},
+            "x": 0.01,
+            "xanchor": "left",
+            "y": 0.96,
+            "yanchor": "top",
+        }
     )
     figure.update_xaxes(title={"text": "tokens written for a problem"}, rangemode="tozero")
     figure.update_yaxes(title={"text": "share of problems solved by the vote"})
     return figure
+
+
+def _beside(found: ThinkAtN) -> dict[str, float]:
+    """Where each arm is drawn: at its tokens, or beside an arm that it would hide there."""
+    gap = _APART * found.tokens.max().item()
+    places: dict[str, float] = {}
+    for arm in _LOOK:
+        x = found.tokens[found.arm.index(arm)].item()
+        while any(abs(x - other) < 0.99 * gap for other in places.values()):
+            x += gap
+        places[arm] = x
+    return places
 
 
 def _title(found: ThinkAtN) -> str:
