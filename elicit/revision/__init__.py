@@ -10,6 +10,7 @@ from elicit.revision.lens import Lens, LogitLens, TunedLens, lens_logits
 from elicit.revision.profile import Profile, profile
 from elicit.revision.sensitivity import Sensitivity, sensitivity
 from elicit.revision.settling import Settling, settling
+from elicit.revision.thinking import ThinkAtN, Thought, think, think_at_n
 from elicit.revision.traces import Traces
 from elicit.revision.tuned import TunedLensFit, fit_tuned_lens
 
@@ -25,6 +26,8 @@ __all__ = [
     "RevisionError",
     "Sensitivity",
     "Settling",
+    "ThinkAtN",
+    "Thought",
     "Traces",
     "TunedLens",
     "TunedLensFit",
@@ -38,4 +41,6 @@ __all__ = [
     "sensitivity",
     "settling",
     "settling_depth",
+    "think",
+    "think_at_n",
 ]

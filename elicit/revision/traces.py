@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from elicit.pair import Alignment
 from elicit.results import digest_json
 from elicit.revision.errors import RevisionError
+from elicit.rollouts import Rollouts
 from elicit.tasks import Task
 
 
@@ -129,6 +130,56 @@ class Traces:
             positions=tuple(positions),
             problem=tuple(problem),
             difficulty=tuple(difficulty),
+            source=source,
+        )
+
+    @classmethod
+    def of_rollouts(
+        cls,
+        found: Rollouts,
+        task: Task | None = None,
+        *,
+        skip: Collection[int] | None = None,
+        source: str = "given",
+        prefix: int | None = None,
+    ) -> "Traces":
+        """Texts that a model sampled, one trace a row; what it was given is not read.
+
+        Args:
+            found: The texts.
+            task: Their task, which knows how difficult each problem is.
+            skip: Written ids that are not read; the ids that end a text if None.
+            source: Who wrote them.
+            prefix: Only so many of the tokens that a row drew itself; None is all of them.
+
+        Raises:
+            RevisionError: The task is another one, a prefix has no token, or no row has one that
+                is read.
+        """
+        if task is not None and task.digest != found.task_digest:
+            raise RevisionError(
+                f"the texts are of a task {found.task!r} with digest {found.task_digest[:12]} and "
+                f"the task given is {task.name!r} with {task.digest[:12]}, so texts would get the "
+                "difficulties of other problems. Pass the task that was sampled."
+            )
+        if prefix is not None and prefix < 1:
+            raise RevisionError(
+                f"prefix is {prefix}, so no token would be read. Pass 1 or more, or None for all."
+            )
+        prompts, written = [], []
+        pieces = found.written.split(found.n_tokens.tolist())
+        asked = [ids.tolist() for ids in found.prompted.split(found.n_prompt.tolist())]
+        for piece, place in zip(pieces, found.place.tolist(), strict=True):
+            ids, given = piece.tolist(), int(found.n_forced[place])
+            prompts.append((*asked[place], *ids[:given]))
+            written.append(ids[given : None if prefix is None else given + prefix])
+        places = found.place.tolist()
+        return cls.of_written(
+            prompts,
+            written,
+            problem=[found.problem[place] for place in places],
+            skip=found.sampling.stop_ids if skip is None else skip,
+            difficulty=() if task is None else [task.problems[i].difficulty for i in places],
             source=source,
         )
 

@@ -1,0 +1,10 @@
+"""Think@n: is it worth finishing only the samples that begin with deep thought?
+
+`think_at_n` measures that beside every control; `think` just does it.
+"""
+
+from elicit.revision.thinking.answering import think
+from elicit.revision.thinking.question import think_at_n
+from elicit.revision.thinking.result import ThinkAtN, Thought
+
+__all__ = ["ThinkAtN", "Thought", "think", "think_at_n"]

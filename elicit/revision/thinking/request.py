@@ -1,0 +1,262 @@
+"""What Think@n is asked for: checked before anything is written, then begun, read and finished."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from elicit.edits import active
+from elicit.pair import ModelPair, weights_digest
+from elicit.results import Cells, CellsUnder, NoCells, Progress, digest_json, digest_tensors
+from elicit.revision.confidence import Confidence, confidence
+from elicit.revision.convention import DepthConvention
+from elicit.revision.early import DeepThinking, deep_thinking
+from elicit.revision.errors import RevisionError
+from elicit.revision.lens import Lens, TunedLens
+from elicit.revision.profile import lens_name
+from elicit.revision.sides import Side, sides_of
+from elicit.revision.traces import Traces
+from elicit.rollouts import Rollouts, Sampling, extend, rollouts
+from elicit.rollouts.writing import edits_digest
+from elicit.tasks import Extractor, Task
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Request:
+    """One model's samples to the problems of a task, of which some are kept by their prefix.
+
+    Raises:
+        RevisionError: Nothing could be kept or rejected, the prefix is no part of the texts, all
+            samples would be equal, or the model or its lens cannot be read.
+        RolloutError: No token could be drawn.
+    """
+
+    pair: ModelPair
+    """The two models."""
+    task: Task
+    """Problems with their right answers."""
+    model: str
+    """Which model, base or post."""
+    n: int
+    """Samples of each problem."""
+    prefix: int
+    """Tokens of each that are read."""
+    keep: float
+    """Share of the samples that vote."""
+    sampling: Sampling
+    """How whole texts are drawn."""
+    convention: DepthConvention
+    """What settled and deep mean."""
+    lens: Lens | None
+    """How layers are read."""
+    level: float
+    """Nominal coverage of the intervals."""
+    n_resamples: int
+    """Resamples of the problems."""
+    extractor: Extractor
+    """Finds the answer in a text."""
+    batch_size: int
+    """Rows sampled at once."""
+    budget: int
+    """Bytes that blocks of logits may take."""
+    max_tokens: int
+    """Positions in a chunk of prefixes."""
+    cells: Cells
+    """Keeps finished batches."""
+    progress: Progress
+    """Told how far it is."""
+
+    def __post_init__(self) -> None:
+        """Refuse what would be found out only after hours, or never."""
+        if self.n < 2:
+            raise RevisionError(
+                f"n is {self.n}, so there would be nothing to choose among and no vote. Pass 2 or "
+                "more samples a problem."
+            )
+        longest = self.sampling.max_new_tokens
+        if not 1 <= self.prefix < longest:
+            raise RevisionError(
+                f"prefix is {self.prefix} and a text has at most {longest} tokens, so samples "
+                "would be chosen by nothing or only once they are finished. Pass 1 to "
+                f"{longest - 1}, or raise max_new_tokens."
+            )
+        if not 0 < self.keep < 1 or not 0 < self.n_kept < self.n:
+            kept = f"{self.n_kept} of" if 0 < self.keep < 1 else "none or all of"
+            raise RevisionError(
+                f"keep is {self.keep}, which keeps {kept} {self.n} samples, so there would be no "
+                "vote or nothing would be saved. Pass a share between 0 and 1 that keeps at least "
+                "one sample and not all, for example 0.5."
+            )
+        if self.sampling.temperature == 0:
+            raise RevisionError(
+                f"temperature is 0, where all {self.n} samples of a problem are equal, so that "
+                "there is nothing to choose. Pass a temperature above 0."
+            )
+        if not 0 < self.level < 1 or self.n_resamples < 100:
+            raise RevisionError(
+                f"level is {self.level} and n_resamples is {self.n_resamples}, and an interval "
+                "needs a coverage between 0 and 1 and at least 100 resamples. Pass for example "
+                "0.95 and 2000."
+            )
+        self.convention.deep_from(self.pair.n_layers)
+        # Another model's lens is refused here, not once everything is sampled.
+        _ = self.side
+
+    @property
+    def n_kept(self) -> int:
+        """Samples of a problem that are finished."""
+        return int(self.keep * self.n + 0.5)
+
+    @cached_property
+    def side(self) -> Side:
+        """The model, with its head and lens."""
+        (side,) = sides_of(self.pair, models=(self.model,), lens=self.lens)
+        return side
+
+    def begin(self) -> Rollouts:
+        """All samples of all problems up to the end of their prefix."""
+        return rollouts(
+            self.side.model,
+            self.pair.alignment,
+            self.task,
+            stop_ids=self.sampling.stop_ids,
+            n_samples=self.n,
+            temperature=self.sampling.temperature,
+            top_p=self.sampling.top_p,
+            max_new_tokens=self.prefix,
+            batch_size=self.batch_size,
+            seed=self.sampling.seed,
+            extractor=self.extractor,
+            templated=self.sampling.templated,
+            cells=self.cells,
+            progress=self.progress,
+        )
+
+    def finish(self, begun: Rollouts, rows: Sequence[int]) -> Rollouts:
+        """Some samples gone on with to their end, the same tokens as if written in one go.
+
+        Args:
+            begun: All samples.
+            rows: Which are finished.
+        """
+        return extend(
+            self.side.model,
+            self.pair.alignment,
+            self.task,
+            begun,
+            rows,
+            max_new_tokens=self.sampling.max_new_tokens,
+            batch_size=self.batch_size,
+            extractor=self.extractor,
+            cells=self.cells,
+            progress=self.progress,
+        )
+
+    def prefixes(self, begun: Rollouts) -> "Prefixes":
+        """What is read of the samples: each different prefix once, so that equal ones tie exactly.
+
+        Args:
+            begun: All samples.
+        """
+        all_rows = Traces.of_rollouts(begun, self.task, source=self.model)
+        number: dict[tuple[int, ...], int] = {}
+        once, of_row = [], []
+        for place, row in enumerate(all_rows.rows):
+            if row not in number:
+                number[row] = len(once)
+                once.append(place)
+            of_row.append(number[row])
+        return Prefixes(traces=all_rows.part(once), of_row=torch.tensor(of_row), n=self.n)
+
+    def depths(self, prefixes: "Prefixes") -> DeepThinking:
+        """Which tokens of the prefixes settle deep.
+
+        Args:
+            prefixes: What is read.
+        """
+        return deep_thinking(
+            self.pair,
+            prefixes.traces,
+            model=self.model,
+            convention=self.convention,
+            lens=self.lens,
+            budget=self.budget,
+            max_tokens=self.max_tokens,
+            cells=self._cells(prefixes),
+            progress=self.progress,
+        )
+
+    def confidence(self, prefixes: "Prefixes") -> Confidence:
+        """How sure the model is in the prefixes.
+
+        Args:
+            prefixes: What is read.
+        """
+        return confidence(
+            self.side,
+            prefixes.traces,
+            n_layers=self.pair.n_layers,
+            pad_id=self.pair.alignment.pad_id,
+            budget=self.budget,
+            max_tokens=self.max_tokens,
+            cells=self._cells(prefixes),
+            progress=self.progress,
+        )
+
+    def _cells(self, prefixes: "Prefixes") -> Cells:
+        """Cells of readings, under a name that says all that they depend on."""
+        if isinstance(self.cells, NoCells):
+            return self.cells
+        model, lens = self.side.model, self.side.lens
+        tuned = isinstance(lens, TunedLens)
+        edits = active(model)
+        told = {
+            "weights": weights_digest(model),
+            "edits": edits_digest([e for b in edits.stack for e in b.edits] if edits else []),
+            "traces": prefixes.traces.digest,
+            "convention": str(self.convention),
+            "lens": digest_tensors({"weight": lens.weight, "bias": lens.bias})
+            if tuned
+            else lens_name(lens),
+            "max_tokens": self.max_tokens,
+        }
+        return CellsUnder(self.cells, f"think-{digest_json(told)}")
+
+    def arguments(self) -> Mapping[str, object]:
+        """What was asked, as it is kept with the result."""
+        return {
+            "model": self.model,
+            "n": self.n,
+            "prefix": self.prefix,
+            "keep": self.keep,
+            "temperature": self.sampling.temperature,
+            "top_p": self.sampling.top_p,
+            "max_new_tokens": self.sampling.max_new_tokens,
+            "convention": str(self.convention),
+            "lens": lens_name(self.side.lens),
+            "level": self.level,
+            "n_resamples": self.n_resamples,
+        }
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Prefixes:
+    """The different prefixes of all samples."""
+
+    traces: Traces
+    """Each once."""
+    of_row: Int[Tensor, " row"]
+    """Which of them each sample begins with."""
+    n: int
+    """Samples of a problem."""
+
+    def each(self, values: Float[Tensor, " trace"]) -> Float[Tensor, "problem sample"]:
+        """A number of every prefix, for the samples that begin with it.
+
+        Args:
+            values: One a prefix.
+        """
+        return values[self.of_row].view(-1, self.n)

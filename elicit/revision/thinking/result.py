@@ -1,0 +1,185 @@
+"""What Think@n is worth, beside its controls; and what it answers."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from elicit.results import Result
+from elicit.revision.convention import DepthConvention
+from elicit.rollouts import Sampling
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ThinkAtN(Result):
+    """Voting among the samples whose prefixes think deepest, against other ways to vote.
+
+    All ways vote on the same samples, of which every one was finished so that all can be told; each
+    is charged only the tokens that it would have written by itself. Reading the depths costs
+    `n_projected` rows of the unembedding beside, which are not counted as tokens.
+    """
+
+    convention: DepthConvention
+    """What settled and deep mean."""
+    model: str
+    """Model that wrote and was read."""
+    lens: str
+    """How its layers were read."""
+    sampling: Sampling
+    """How texts were drawn."""
+    n: int
+    """Samples of each problem."""
+    prefix: int
+    """Tokens of each after which it was kept or rejected."""
+    n_kept: int
+    """Samples of each problem that vote, where not all do."""
+    n_draws: int
+    """Draws of lots (random orders, choices among equal scores) over which votes are averaged."""
+    n_projected: int
+    """Readings of one token at one layer over the whole vocabulary, for the depths."""
+    level: float
+    """Nominal coverage of the intervals."""
+    arm: tuple[str, ...]
+    """Ways to vote. `think`: the deepest prefixes. `cons`: all samples. `random`: as many at
+    random, of the others nothing is written. `matched`: random ones, in each problem as many as
+    cost on average what `think` costs there (at least one; part of a sample by lot). `short`: the
+    shortest texts, for which all must be written. `certain`: the highest self-certainty in the
+    prefix. `low_entropy`: the lowest entropy in it. `shallow`: the least deep prefixes."""
+    accuracy: Float[Tensor, " arm"]
+    """Share of problems that the vote solves; of tied answers each has its share."""
+    accuracy_low: Float[Tensor, " arm"]
+    """Lower end, jointly over arms."""
+    accuracy_high: Float[Tensor, " arm"]
+    """Upper end, jointly over arms."""
+    tokens: Float[Tensor, " arm"]
+    """Tokens written for a problem, on average; stop tokens count, prompts do not."""
+    tokens_low: Float[Tensor, " arm"]
+    """Lower end, jointly over arms."""
+    tokens_high: Float[Tensor, " arm"]
+    """Upper end, jointly over arms."""
+    by_lot: Float[Tensor, " arm"]
+    """Share of samples that were kept or rejected by lot, because kept and rejected ones had their
+    score; mean over problems. Where it is 1 the arm is `random`. NaN where no score decides."""
+    rival: tuple[str, ...]
+    """Arms against which all are held, on the same problems."""
+    gain: Float[Tensor, "rival arm"]
+    """Accuracy less that of the rival."""
+    gain_low: Float[Tensor, "rival arm"]
+    """Lower end, jointly over arms."""
+    gain_high: Float[Tensor, "rival arm"]
+    """Upper end, jointly over arms."""
+    score: tuple[str, ...]
+    """What is known of a sample: `dtr`, `certainty` and `entropy` (nats) of its prefix, and its
+    whole `length`. Lower entropy and length are held to be better, higher of the others."""
+    n_mixed: Int[Tensor, " score"]
+    """Problems that have right and wrong samples."""
+    auroc: Float[Tensor, " score"]
+    """Chance that a right sample has the better score than a wrong one to the same problem, mean
+    over the mixed problems: 0.5 tells nothing. NaN where no problem is mixed."""
+    auroc_low: Float[Tensor, " score"]
+    """Lower end, for this score alone."""
+    auroc_high: Float[Tensor, " score"]
+    """Upper end, for this score alone."""
+    r: Float[Tensor, " score"]
+    """Correlation of the better score with being right over all samples of all problems
+    (point-biserial): also what problems have in common, such as that hard ones are long."""
+    r_low: Float[Tensor, " score"]
+    """Lower end, percentiles of resampled problems, for this score alone."""
+    r_high: Float[Tensor, " score"]
+    """Upper end."""
+    problem: tuple[str, ...]
+    """Id of each problem."""
+    right: Float[Tensor, "arm problem"]
+    """Chance that the vote is right."""
+    spent: Float[Tensor, "arm problem"]
+    """Tokens written for it."""
+    value: Float[Tensor, "score problem sample"]
+    """Score of each sample; NaN where nothing of it is read, because it ended at once."""
+    kept: Bool[Tensor, "problem sample"]
+    """Whether `think` keeps it, equal scores by the first draw of lots."""
+    correct: Bool[Tensor, "problem sample"]
+    """Whether it is right."""
+    truncated: Bool[Tensor, "problem sample"]
+    """Whether it was cut before it ended."""
+    answer: Int[Tensor, "problem sample"]
+    """Number of its answer among the different ones to its problem, -1 where none was found."""
+    n_tokens: Int[Tensor, "problem sample"]
+    """Tokens of the whole text, stop token included."""
+    n_begun: Int[Tensor, "problem sample"]
+    """Tokens of it within the prefix."""
+
+    @property
+    def share(self) -> Float[Tensor, " arm"]:
+        """Tokens of each arm as a share of those of the vote over all samples."""
+        return self.tokens / self.tokens[self.arm.index("cons")]
+
+    @property
+    def truncated_share(self) -> float:
+        """Share of all samples that were cut before they ended."""
+        return float(self.truncated.double().mean())
+
+    @property
+    def verdict(self) -> dict[str, str]:
+        """How Think@n does against each rival: `better`, `worse` or `not distinguishable`."""
+        at = self.arm.index("think")
+        words = {}
+        for row, name in enumerate(self.rival):
+            low, high = self.gain_low[row, at].item(), self.gain_high[row, at].item()
+            words[name] = "better" if low > 0 else "worse" if high < 0 else "not distinguishable"
+        return words
+
+    def figure(self) -> Any:
+        """Accuracy of every arm over the tokens that it costs, with intervals (plotly)."""
+        from elicit.revision.thinking.figures import think_figure
+
+        return think_figure(self)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Thought(Result):
+    """Answers voted by the samples whose prefixes think deepest; the others were never finished."""
+
+    convention: DepthConvention
+    """What settled and deep mean."""
+    model: str
+    """Model that wrote and was read."""
+    lens: str
+    """How its layers were read."""
+    sampling: Sampling
+    """How texts were drawn."""
+    n: int
+    """Samples of each problem."""
+    prefix: int
+    """Tokens of each after which it was kept or rejected."""
+    n_kept: int
+    """Samples of each problem that were finished and vote."""
+    n_projected: int
+    """Readings of one token at one layer over the whole vocabulary, for the depths."""
+    level: float
+    """Nominal coverage of the interval."""
+    accuracy: float
+    """Share of problems that the vote solves; of tied answers each has its share."""
+    accuracy_low: float
+    """Lower end; NaN where there is one problem only."""
+    accuracy_high: float
+    """Upper end."""
+    problem: tuple[str, ...]
+    """Id of each problem."""
+    answer: tuple[str | None, ...]
+    """Answer with the most votes, of tied ones that of the deepest sample; None: no sample gave
+    one. Text of a model: never trusted."""
+    votes: Float[Tensor, " problem"]
+    """Share of the kept samples that gave it."""
+    right: Float[Tensor, " problem"]
+    """Chance that the vote is right."""
+    spent: Int[Tensor, " problem"]
+    """Tokens written, stop tokens included."""
+    by_lot: Float[Tensor, " problem"]
+    """Share of samples that were kept or rejected by lot, because their scores were equal."""
+    dtr: Float[Tensor, "problem sample"]
+    """Deep-thinking ratio of each prefix; NaN where nothing of it is read."""
+    kept: Bool[Tensor, "problem sample"]
+    """Whether the sample was finished."""
+    truncated: Bool[Tensor, "problem sample"]
+    """Whether a kept sample was cut before it ended; False for the others."""
