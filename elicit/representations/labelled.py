@@ -86,6 +86,20 @@ class Labelled:
         """Examples."""
         return len(self.rows)
 
+    def take(self, which: Sequence[int]) -> "Labelled":
+        """Some of the examples.
+
+        Args:
+            which: Their numbers.
+        """
+        return Labelled(
+            rows=tuple(self.rows[i] for i in which),
+            position=tuple(self.position[i] for i in which),
+            label=tuple(self.label[i] for i in which),
+            problem=tuple(self.problem[i] for i in which),
+            type=tuple(self.type[i] for i in which),
+        )
+
     @property
     def labels(self) -> tuple[str, ...]:
         """The different labels, in order."""
