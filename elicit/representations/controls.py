@@ -16,8 +16,8 @@ def control_targets(
 ) -> Int[Tensor, "draw example"] | None:
     """Labels of the control task: drawn once for each type, from the labels as often as they occur.
 
-    A probe can learn them only by remembering types. None where there are fewer than two types: then
-    all labels would be equal.
+    A probe can learn them only by remembering types. None where there are fewer than two types:
+    then all labels would be equal.
 
     Args:
         labelled: The examples.
@@ -53,7 +53,9 @@ def shuffled_targets(
         seed: Of the drawing.
     """
     rng = np.random.default_rng([seed, 2])
-    return torch.stack([target[torch.from_numpy(rng.permutation(len(target)))] for _ in range(n_draws)])
+    return torch.stack(
+        [target[torch.from_numpy(rng.permutation(len(target)))] for _ in range(n_draws)]
+    )
 
 
 def surface(

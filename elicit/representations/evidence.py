@@ -22,7 +22,7 @@ class Ends:
 
 def by_problem(
     values: Float[Tensor, "*part example"], group: Int[Tensor, " example"]
-) -> Float[Tensor, "problem *part"]:
+) -> Float[Tensor, "problem ..."]:
     """What each problem says of the mean over examples: the mean of these is that mean exactly.
 
     A problem with many examples moves the mean more, so that its deviation counts with their number
@@ -43,7 +43,7 @@ def by_problem(
 
 
 def joint(
-    table: Float[Tensor, "problem *part"],
+    table: Float[Tensor, "problem ..."],
     *,
     level: float,
     n_resamples: int,
@@ -82,6 +82,37 @@ def joint(
     return Ends(value=value, low=low, high=high)
 
 
+def ratio(
+    above: Float[Tensor, "row ..."],
+    below: Float[Tensor, "row ..."],
+    group: Int[Tensor, " row"],
+    *,
+    level: float,
+    n_resamples: int,
+    seed: int,
+) -> Ends:
+    """A ratio of two sums over rows, with joint intervals of its linear part, by problem.
+
+    Args:
+        above: What each row adds to the sum above.
+        below: What it adds to the sum below.
+        group: Problem of each row, from 0 on.
+        level: Nominal coverage.
+        n_resamples: Resamples of problems.
+        seed: Of the resampling.
+    """
+    n = int(group.max()) + 1
+
+    def total(values: Tensor) -> Tensor:
+        empty = torch.zeros(n, *values.shape[1:], dtype=torch.float64)
+        return empty.index_add_(0, group, values)
+
+    over, under = total(above), total(below)
+    value = over.sum(dim=0) / under.sum(dim=0)
+    told = value + n * (over - value * under) / under.sum(dim=0)
+    return joint(told, level=level, n_resamples=n_resamples, seed=seed)
+
+
 def correct(
     scores: Float[Tensor, "*part example label"], target: Int[Tensor, "*part example"]
 ) -> Float[Tensor, "*part example"]:
@@ -98,7 +129,7 @@ def area(
     scores: Float[Tensor, "*part example label"],
     target: Int[Tensor, " example"],
     group: Int[Tensor, " example"],
-) -> Float[Tensor, "problem *part"]:
+) -> Float[Tensor, "problem ..."]:
     """What each problem says of the area under the ROC curve, one label against the rest, averaged.
 
     Args:

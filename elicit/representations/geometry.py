@@ -77,7 +77,7 @@ class Alike:
         }[pair]
 
     def _hsic(self, pair: str) -> Tensor:
-        """n (n - 3) times the unbiased HSIC of two linear kernels.
+        """N (n - 3) times the unbiased HSIC of two linear kernels.
 
         Source: Song et al. 2012, eq. 5. It does not change when all vectors are shifted, so that
             with centred ones each of its three terms is a sum over tokens.

@@ -66,7 +66,9 @@ class Labelled:
             object.__setattr__(self, "type", tuple(str(row[p]) for row, p in tokens))
 
     @classmethod
-    def from_examples(cls, examples: Sequence[tuple[Sequence[int], int, object, object]]) -> "Labelled":
+    def from_examples(
+        cls, examples: Sequence[tuple[Sequence[int], int, object, object]]
+    ) -> "Labelled":
         """Examples given one by one.
 
         Args:
@@ -129,12 +131,13 @@ class Labelled:
         Raises:
             RepresentationError: All labels are equal, or too few problems hold one.
         """
-        if len(self.labels) < 2:
+        labels = self.labels
+        if len(labels) < 2:
             raise RepresentationError(
-                f"all {len(self)} examples have the label {self.labels[0]!r}, so there is nothing "
+                f"all {len(self)} examples have the label {next(iter(labels))!r}, so there is nothing "
                 "to tell apart. Pass examples of two labels at least."
             )
-        pairs = set(zip(self.label, self.problem, strict=True))
+        pairs = sorted(set(zip(self.label, self.problem, strict=True)))
         held = Counter(label for label, _ in pairs)
         label, n = min(held.items(), key=lambda item: (item[1], item[0]))
         if n == 1:
@@ -146,8 +149,8 @@ class Labelled:
             )
         if n < least:
             raise RepresentationError(
-                f"the label {label!r} occurs in {n} problems and {least} are needed, so that it can "
-                "be fitted, chosen by and tested on different ones. Pass more problems, or join "
+                f"the label {label!r} occurs in {n} problems and {least} are needed, so that it "
+                "can be fitted, chosen by and tested on different ones. Pass more problems, or join "
                 "rare labels."
             )
 
@@ -217,19 +220,27 @@ def read_labelled(
 def check_widths(sites: Sequence[Site], widths: Sequence[int]) -> None:
     """Refuse sites of several widths.
 
+    Args:
+        sites: Where was read.
+        widths: Width of each.
+
     Raises:
         RepresentationError: Names two sites that differ.
     """
     for site, width in zip(sites, widths, strict=True):
         if width != widths[0]:
             raise RepresentationError(
-                f"{sites[0]} is {widths[0]} wide and {site} is {width}, so they do not fit into one "
-                "batch of probes. Ask for them in two calls."
+                f"{sites[0]} is {widths[0]} wide and {site} is {width}, so they do not fit into "
+                "one batch of probes. Ask for them in two calls."
             )
 
 
 def check_finite(x: Float[Tensor, "site example d_model"], sites: Sequence[str]) -> None:
     """Refuse activations that are no numbers.
+
+    Args:
+        x: Activations.
+        sites: Name of each site.
 
     Raises:
         RepresentationError: Names the site and how many examples.

@@ -15,8 +15,8 @@ _MOST = 2000
 """Steps after which the solve gives up; 20 to 200 are usual."""
 _HALVINGS = 40
 _SMALL = 400
-"""Most weights of a probe of two labels up to which its second derivatives are solved with: 20 steps
-of Newton's are then cheaper than hundreds that only estimate the curvature."""
+"""Most weights of a probe of two labels up to which its second derivatives are solved with: 20
+steps of Newton's are then cheaper than hundreds that only estimate the curvature."""
 _SLACK = 1e-15
 """Rise of the loss, in nats, that is rounding and no failure of a step."""
 
@@ -122,9 +122,9 @@ def fit_logistic(
     Raises:
         RepresentationError: The solve did not settle.
 
-    Source: Newton's method for two labels and few weights, else L-BFGS (Liu & Nocedal 1989), begun from
-        the diagonal that Böhning's bound of the curvature (1992) has in the axes of the covariance;
-        one line search for the whole batch.
+    Source: Newton's method for two labels and few weights, else L-BFGS (Liu & Nocedal 1989),
+        begun from the diagonal that Böhning's bound of the curvature (1992) has in the axes of the
+        covariance; one line search for the whole batch.
     """
     features = functional.pad(design.features, (0, 1), value=1.0)
     n_outputs = 1 if n_labels == 2 else n_labels
@@ -207,18 +207,9 @@ class _Problem:
             if bool(settled.all()):
                 return w
             length = (~settled).to(value)
-            for _ in range(_HALVINGS):
-                moved = w + _wide(length) * direction
-                after, turned = self.loss(moved)
-                low = after <= value + 1e-4 * length * slope + _SLACK
-                if bool(low.all()):
-                    break
-                length = torch.where(low, length, length / 2)
-            else:
-                # No step of any length lowers the loss: as deep as float64 sees.
-                settled |= ~low
-                moved = torch.where(_wide(low), moved, w)
-                after, turned = self.loss(moved)
+            moved, after, turned, low = self._searched(w, value, direction, slope, length)
+            # Where no step of any length lowers the loss, it is as deep as float64 sees.
+            settled |= ~low
             step, change = moved - w, turned - gradient
             curve = _dot(step, change)
             firm = curve > 0
@@ -232,6 +223,21 @@ class _Problem:
             "steps, so their weights would depend on where the solve stopped. Pass larger "
             "penalties, or drop examples that occur many times."
         )
+
+    def _searched(
+        self, w: Tensor, value: Tensor, direction: Tensor, slope: Tensor, length: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Weights after a step that lowers each loss enough, its loss and slope, and where."""
+        low = torch.zeros_like(length, dtype=torch.bool)
+        for _ in range(_HALVINGS):
+            moved = w + _wide(length) * direction
+            after, turned = self.loss(moved)
+            low = after <= value + 1e-4 * length * slope + _SLACK
+            if bool(low.all()):
+                return moved, after, turned, low
+            length = torch.where(low, length, length / 2)
+        moved = torch.where(_wide(low), w + _wide(length) * direction, w)
+        return moved, *self.loss(moved), low
 
     @property
     def newton(self) -> bool:

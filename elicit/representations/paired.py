@@ -34,7 +34,7 @@ class Tokens:
 
 
 class PairedTokens:
-    """All tokens of some rows but the first of each and outliers, as often as they are asked for."""
+    """All tokens of some rows but first ones and outliers, as often as they are asked for."""
 
     def __init__(
         self,

@@ -120,9 +120,7 @@ def similarity(
     named = sites_of(pair, sites)
     problem = tuple(map(str, range(len(rows)))) if problems is None else tuple(problems)
     _check(problem, len(rows), n_draws)
-    tokens = PairedTokens(
-        pair, rows, sites=named, max_tokens=max_tokens, progress=progress
-    )
+    tokens = PairedTokens(pair, rows, sites=named, max_tokens=max_tokens, progress=progress)
     moments = tokens.moments()
     _check_varies(moments, named)
     alike, null = _second_pass(tokens, moments, n_draws=n_draws, seed=seed)
@@ -171,13 +169,13 @@ def _check(problem: Sequence[str], n_rows: int, n_draws: int) -> None:
     """Refuse what could not be compared, before any model runs."""
     if len(problem) != n_rows:
         raise RepresentationError(
-            f"there are {n_rows} rows and {len(problem)} problems, so they cannot be matched one by "
-            "one. Pass the problem of each row, or leave problems out."
+            f"there are {n_rows} rows and {len(problem)} problems, so they cannot be matched one "
+            "by one. Pass the problem of each row, or leave problems out."
         )
     if len(set(problem)) < 2:
         raise RepresentationError(
-            f"all {n_rows} rows are of one problem, so nothing says how sure a number is. Pass rows "
-            "of two problems at least."
+            f"all {n_rows} rows are of one problem, so nothing says how sure a number is. Pass "
+            "rows of two problems at least."
         )
     if n_draws < 1:
         raise RepresentationError(

@@ -6,18 +6,17 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from elicit.capture import CrossMoments, logits_at, record, run_layers
-from elicit.capture.stream import check_rows, plan_chunks
+from elicit.capture.stream import check_rows
 from elicit.pair import ModelPair
-from elicit.pair.alignment import pad
 from elicit.representations.errors import RepresentationError
-from elicit.representations.evidence import Ends, joint
+from elicit.representations.evidence import ratio
 from elicit.representations.labelled import numbered
 from elicit.representations.maps import MAPS, Affine, choose_penalty, maps_of, swapped
 from elicit.representations.paired import PairedTokens
 from elicit.representations.places import sites_of
+from elicit.representations.splicing import errors_of, run_stitched
 from elicit.results import NoProgress, Progress, Result, digest_json
 from elicit.sites import Site
 
@@ -138,10 +137,10 @@ def stitch(
             chosen[way, site] = best
             maps[way].append(maps_of(fit.merge(left_out), l2=best, seed=seed))
     test = PairedTokens(pair, test_rows, progress=progress, **options)
-    errors, variance = _errors(test, test.moments(), maps, len(test_rows))
+    errors, variance = errors_of(test, test.moments(), maps, len(test_rows))
     models = (pair.base, pair.post)
     run = [
-        _run(
+        run_stitched(
             models[way],
             models[1 - way],
             test_rows,
@@ -156,9 +155,11 @@ def stitch(
     group = numbered(problem)
     ends = {"level": level, "n_resamples": n_resamples, "seed": seed}
     counts = torch.tensor([len(row) - 2 for row in test_rows], dtype=torch.float64)
-    fvu = [_ratio(errors[way], variance[way], group, **ends) for way in range(2)]
-    extra = [_ratio(run[way][0] - run[way][1], counts[:, None, None], group, **ends) for way in range(2)]
-    own = [_ratio(run[way][1], counts[:, None, None], group, **ends) for way in range(2)]
+    fvu = [ratio(errors[way], variance[way], group, **ends) for way in range(2)]
+    extra = [
+        ratio(run[way][0] - run[way][1], counts[:, None, None], group, **ends) for way in range(2)
+    ]
+    own = [ratio(run[way][1], counts[:, None, None], group, **ends) for way in range(2)]
     own_ce = torch.stack([one.value[0, 0] for one in own])
     excess = torch.stack([one.value for one in extra])
     return Stitching(
@@ -223,109 +224,16 @@ def _check(
     if len(problem) != len(test_rows) or len(set(problem)) < 2 or len(fit_rows) < 5:
         raise RepresentationError(
             f"there are {len(fit_rows)} rows to fit on, and {len(test_rows)} rows of "
-            f"{len(set(problem))} problems ({len(problem)} given) to test on; 5 rows, and 2 problems "
-            "with one entry a row, are needed. Pass more texts."
+            f"{len(set(problem))} problems ({len(problem)} given) to test on; 5 rows, and 2 "
+            "problems with one entry a row, are needed. Pass more texts."
         )
     short = next((len(row) for row in test_rows if len(row) < 3), None)
     if short is not None:
         raise RepresentationError(
-            f"a test row has {short} tokens, so there is none to predict after one that was mapped. "
-            "Pass rows of three tokens or more."
+            f"a test row has {short} tokens, so there is none to predict after one that was "
+            "mapped. Pass rows of three tokens or more."
         )
     if l2 is not None and not 0 < l2 < float("inf"):
         raise RepresentationError(
             f"l2 is {l2}, and it is a finite share above 0. Pass for example 1e-4, or None."
         )
-
-
-def _errors(
-    test: PairedTokens,
-    moments: Sequence[CrossMoments],
-    maps: list[list[dict[str, Affine]]],
-    n_rows: int,
-) -> tuple[Float[Tensor, "direction row map site"], Float[Tensor, "direction row 1 site"]]:
-    """Squared error of every map and squared deviation of what it aims at, summed by row."""
-    shape = (len(DIRECTIONS), n_rows, len(MAPS), len(moments))
-    errors = torch.zeros(shape, dtype=torch.float64)
-    variance = torch.zeros(shape[0], n_rows, 1, shape[3], dtype=torch.float64)
-    for found in test:
-        for site, (x, y) in enumerate(zip(found.x, found.y, strict=True)):
-            sides = (x.double(), y.double(), moments[site].y.mean)
-            other = (y.double(), x.double(), moments[site].x.mean)
-            for way, (have, want, mean) in enumerate((sides, other)):
-                variance[way, :, 0, site].index_add_(0, found.row, (want - mean).square().sum(1))
-                for place, name in enumerate(MAPS):
-                    missed = (want - maps[way][site][name](have)).square().sum(1)
-                    errors[way, :, place, site].index_add_(0, found.row, missed)
-    return errors, variance
-
-
-@torch.no_grad()
-def _run(
-    lower: nn.Module,
-    upper: nn.Module,
-    rows: Sequence[Sequence[int]],
-    sites: Sequence[Site],
-    maps: Sequence[dict[str, Affine]],
-    *,
-    pad_id: int,
-    max_tokens: int,
-    progress: Progress,
-) -> tuple[Float[Tensor, "row map site"], Float[Tensor, "row 1 1"]]:
-    """Cross-entropy summed over each row: of every stitched model, and of the upper one alone."""
-    found = torch.zeros(len(rows), len(MAPS), len(sites), dtype=torch.float64)
-    own = torch.zeros(len(rows), 1, 1, dtype=torch.float64)
-    device = next(upper.parameters()).device
-    progress.start(len(rows), "running stitched layers")
-    for places in plan_chunks([len(row) for row in rows], max_tokens):
-        batch = pad([rows[i] for i in places], pad_id=pad_id, padding="right").to(device)
-        inputs = (batch.ids, batch.mask, batch.position_ids)
-        below, above = record(lower, *inputs), record(upper, *inputs)
-        # Predicted are all tokens from the third on: the second follows from the first alone.
-        line, pos = batch.real[:, 2:].nonzero(as_tuple=True)
-        pos = pos + 1
-        which = torch.tensor(places, device=device)[line].cpu()
-
-        def losses(
-            resid: Tensor,
-            line: Tensor = line,
-            pos: Tensor = pos,
-            ids: Tensor = batch.ids,
-        ) -> Tensor:
-            logits = logits_at(upper, resid, line, pos)
-            log_probs = torch.log_softmax(logits.float(), dim=-1)
-            return -log_probs.gather(-1, ids[line, pos + 1][:, None])[:, 0].double().cpu()
-
-        own[:, 0, 0].index_add_(0, which, losses(above.resid[-1]))
-        for site, here in enumerate(sites):
-            first = here.layer + (here.kind == "resid_post")
-            for place, name in enumerate(MAPS):
-                resid = maps[site][name](below.resid[first].double()).to(above.resid[first])
-                resid[:, 0] = above.resid[first][:, 0]
-                value = losses(run_layers(upper, above, resid, first=first))
-                found[:, place, site].index_add_(0, which, value)
-        progress.advance(len(places))
-    progress.stop()
-    return found, own
-
-
-def _ratio(
-    above: Float[Tensor, "row map site"],
-    below: Float[Tensor, "row #map #site"],
-    group: Tensor,
-    *,
-    level: float,
-    n_resamples: int,
-    seed: int,
-) -> Ends:
-    """A ratio of two sums over rows, with joint intervals of its linear part, by problem."""
-    n = int(group.max()) + 1
-
-    def total(values: Tensor) -> Tensor:
-        empty = torch.zeros(n, *values.shape[1:], dtype=torch.float64)
-        return empty.index_add_(0, group, values)
-
-    over, under = total(above), total(below)
-    value = over.sum(dim=0) / under.sum(dim=0)
-    told = value + n * (over - value * under) / under.sum(dim=0)
-    return joint(told, level=level, n_resamples=n_resamples, seed=seed)
