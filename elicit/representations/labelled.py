@@ -134,8 +134,8 @@ class Labelled:
         labels = self.labels
         if len(labels) < 2:
             raise RepresentationError(
-                f"all {len(self)} examples have the label {next(iter(labels))!r}, so there is nothing "
-                "to tell apart. Pass examples of two labels at least."
+                f"all {len(self)} examples have the label {next(iter(labels))!r}, so there is "
+                "nothing to tell apart. Pass examples of two labels at least."
             )
         pairs = sorted(set(zip(self.label, self.problem, strict=True)))
         held = Counter(label for label, _ in pairs)
@@ -150,8 +150,8 @@ class Labelled:
         if n < least:
             raise RepresentationError(
                 f"the label {label!r} occurs in {n} problems and {least} are needed, so that it "
-                "can be fitted, chosen by and tested on different ones. Pass more problems, or join "
-                "rare labels."
+                "can be fitted, chosen by and tested on different ones. Pass more problems, or "
+                "join rare labels."
             )
 
 

@@ -14,7 +14,7 @@ from elicit.representations.controls import (
     surface,
 )
 from elicit.representations.errors import RepresentationError
-from elicit.representations.evidence import area, by_problem, correct, joint
+from elicit.representations.evidence import Ends, area, by_problem, correct, joint
 from elicit.representations.labelled import Labelled
 from elicit.representations.logistic import Design
 from elicit.representations.prepared import MODELS, Prepared, prepare
@@ -96,7 +96,7 @@ def probe(
     ends = {"level": level, "n_resamples": n_resamples, "seed": seed}
     group = found.group
 
-    def share(values: Float[Tensor, "*part example"], *, shares: bool = False):
+    def share(values: Float[Tensor, "*part example"], *, shares: bool = False) -> Ends:
         return joint(by_problem(values, group), shares=shares, **ends)
 
     own = right[:, :, 0]
