@@ -114,13 +114,13 @@ def ratio(
 
 
 def correct(
-    scores: Float[Tensor, "*part example label"], target: Int[Tensor, "*part example"]
+    scores: Float[Tensor, "*part example label"], target: Int[Tensor, "*#part example"]
 ) -> Float[Tensor, "*part example"]:
     """1 where the highest score is the right label's, else 0.
 
     Args:
         scores: Score of every label.
-        target: The right one.
+        target: The right one; parts that it leaves out share it.
     """
     return (scores.argmax(dim=-1) == target).double()
 

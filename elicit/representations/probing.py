@@ -176,7 +176,7 @@ def _scores(
     l2: float | None,
     n_folds: int,
     seed: int,
-) -> tuple[Float[Tensor, "site task example label"], Float[Tensor, " site"]]:
+) -> tuple[Float[Tensor, "site task test label"], Float[Tensor, " site"]]:
     """Scores of the test examples for every task, and the penalty of each site.
 
     Controls have the penalty that was chosen for the real labels: the same probe, other labels.
@@ -192,7 +192,7 @@ def _scores(
 
 def _surface_answers(
     found: Prepared, *, kind: Kind, l2: float | None, n_folds: int, seed: int
-) -> tuple[Float[Tensor, "surface example"], tuple[str, ...]]:
+) -> tuple[Float[Tensor, "way test"], tuple[str, ...]]:
     """Which test examples are told right without any model, and the name of each way."""
     fit = ~found.held
     target = found.labelled.target

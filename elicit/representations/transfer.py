@@ -243,7 +243,7 @@ def _answers(
         "shifted": probe.scores(centred + probe.mean[:, None]),
         "aligned": probe.scores(centred @ turn + probe.mean[:, None]),
     }
-    answers = [correct(seen[way], found.target.expand(len(x), -1)) for way in WAYS[:-1]]
+    answers = [correct(seen[way], found.target) for way in WAYS[:-1]]
     generator = torch.Generator().manual_seed(seed)
     normed = centred / own.scale[:, None, None]
     length = own.weight.norm(dim=1, keepdim=True)
@@ -252,5 +252,5 @@ def _answers(
         noise = torch.randn(own.weight.shape, generator=generator, dtype=torch.float64)
         weight = noise / noise.norm(dim=1, keepdim=True) * length
         scores = normed @ weight + own.bias[:, None]
-        drawn += correct(scores, found.target.expand(len(x), -1)) / n_random
+        drawn += correct(scores, found.target) / n_random
     return torch.stack([*answers, drawn])

@@ -6,7 +6,7 @@ import torch
 
 from elicit.representations import RepresentationError, fit_probe
 from elicit.representations.logistic import Design, fit_logistic
-from elicit.representations.ridge import fit_ridge, left_out
+from elicit.representations.ridge import left_out
 from tests.representations.made import synthetic
 
 SITES = ("resid_post.0", "resid_post.1")
@@ -149,6 +149,3 @@ def test_activations_that_do_not_fit_are_refused():
         fit_probe(x, synthetic(target[:199]), sites=SITES)
     with pytest.raises(RepresentationError, match="without a finite penalty"):
         fit_probe(x, synthetic(target), sites=SITES, l2=0.0)
-    with pytest.raises(RepresentationError, match="no probe 'svm'"):
-        fit_probe.__wrapped__(x, synthetic(target), sites=SITES, kind="svm")
-    assert fit_ridge is not None
