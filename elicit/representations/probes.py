@@ -138,8 +138,8 @@ def fit_probe(
         )
     check_finite(x, sites)
     design = Design.of(x)
-    chosen, loss = choose_l2(design, labelled, kind=kind, l2=l2, n_folds=n_folds, seed=seed)
-    fit = fit_tasks(design, labelled.target[None], chosen[:, None], kind, len(labelled.labels))
+    chosen = choose_l2(design, labelled, kind=kind, l2=l2, n_folds=n_folds, seed=seed)
+    fit = fit_tasks(design, labelled.target[None], chosen.l2[:, None], kind, len(labelled.labels))
     return Probe(
         kind=kind,
         site=tuple(sites),
@@ -148,9 +148,9 @@ def fit_probe(
         bias=fit.bias[:, 0].contiguous(),
         mean=design.mean,
         scale=design.scale,
-        l2=chosen,
+        l2=chosen.l2,
         tried=torch.tensor(PENALTIES if l2 is None else [l2], dtype=torch.float64),
-        tried_loss=loss,
+        tried_loss=chosen.loss,
         n_examples=len(labelled),
         n_problems=len(set(labelled.problem)),
         provenance=provenance,
@@ -198,6 +198,15 @@ def fit_tasks(
     return fit_logistic(design, target, weight, l2, n_labels=n_labels)
 
 
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """Penalty of each site, and how all that were tried did on problems left out."""
+
+    l2: Float[Tensor, " site"]
+    loss: Float[Tensor, "site tried"]
+    """NaN where the penalty was given."""
+
+
 def choose_l2(
     design: Design,
     labelled: Labelled,
@@ -206,8 +215,8 @@ def choose_l2(
     l2: float | None,
     n_folds: int,
     seed: int,
-) -> tuple[Float[Tensor, " site"], Float[Tensor, "site tried"]]:
-    """Penalty of each site, and the loss of all that were tried on problems left out.
+) -> Chosen:
+    """Penalty of each site that does best on problems left out; the strongest of equal ones.
 
     Args:
         design: Features of all examples.
@@ -220,7 +229,7 @@ def choose_l2(
     n_sites, n_labels = len(design.features), len(labelled.labels)
     if l2 is not None:
         given = torch.full((n_sites,), l2, dtype=torch.float64)
-        return given, torch.full((n_sites, 1), torch.nan, dtype=torch.float64)
+        return Chosen(given, torch.full((n_sites, 1), torch.nan, dtype=torch.float64))
     tried = torch.tensor(PENALTIES, dtype=torch.float64)
     target, group = labelled.target, labelled.group
     if kind == "ridge":
@@ -244,4 +253,4 @@ def choose_l2(
         loss = torch.stack(found[::-1], dim=1)
     # The strongest of equally good ones: first in the reversed order.
     best = loss.shape[1] - 1 - loss.flip(1).argmin(dim=1)
-    return tried[best], loss
+    return Chosen(tried[best], loss)

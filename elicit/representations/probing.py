@@ -1,6 +1,7 @@
 """What each layer knows: probes of both models, with their controls."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -23,6 +24,14 @@ from elicit.representations.report import ProbeReport
 from elicit.results import Progress
 from elicit.sites import Site
 from elicit.stats import max_t
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """Scores of the test examples for every task, and the penalty of each site."""
+
+    scores: Float[Tensor, "site task test label"]
+    l2: Float[Tensor, " site"]
 
 
 def probe(
@@ -88,10 +97,10 @@ def probe(
     tasks = torch.cat([target[None], shuffled, *([] if control is None else [control])])
     answers, scores, chosen = [], [], []
     for x in found.x:
-        told, l2_of_site = _scores(found, x, tasks, kind=kind, l2=l2, n_folds=n_folds, seed=seed)
-        answers.append(correct(told, tasks[:, found.held]))
-        scores.append(told[:, 0])
-        chosen.append(l2_of_site)
+        told = _scores(found, x, tasks, kind=kind, l2=l2, n_folds=n_folds, seed=seed)
+        answers.append(correct(told.scores, tasks[:, found.held]))
+        scores.append(told.scores[:, 0])
+        chosen.append(told.l2)
     right = torch.stack(answers)
     ends = {"level": level, "n_resamples": n_resamples, "seed": seed}
     group = found.group
@@ -176,18 +185,18 @@ def _scores(
     l2: float | None,
     n_folds: int,
     seed: int,
-) -> tuple[Float[Tensor, "site task test label"], Float[Tensor, " site"]]:
-    """Scores of the test examples for every task, and the penalty of each site.
+) -> _Read:
+    """Scores for every task.
 
     Controls have the penalty that was chosen for the real labels: the same probe, other labels.
     """
     fit = ~found.held
     design = Design.of(x[:, fit])
-    chosen, _ = choose_l2(design, found.fit, kind=kind, l2=l2, n_folds=n_folds, seed=seed)
-    wide = chosen[:, None].expand(-1, len(tasks))
+    chosen = choose_l2(design, found.fit, kind=kind, l2=l2, n_folds=n_folds, seed=seed)
+    wide = chosen.l2[:, None].expand(-1, len(tasks))
     fitted = fit_tasks(design, tasks[:, fit], wide, kind, len(found.labelled.labels))
     held = (x[:, found.held] - design.mean[:, None]) / design.scale[:, None, None]
-    return fitted.scores(held @ design.basis), chosen
+    return _Read(fitted.scores(held @ design.basis), chosen.l2)
 
 
 def _surface_answers(
@@ -196,7 +205,7 @@ def _surface_answers(
     """Which test examples are told right without any model, and the name of each way."""
     fit = ~found.held
     target = found.labelled.target
-    scores, _ = _scores(
+    read = _scores(
         found,
         surface(found.labelled, fit),
         target[None],
@@ -206,5 +215,5 @@ def _surface_answers(
         seed=seed,
     )
     usual = (found.target == torch.bincount(target[fit]).argmax()).double()
-    told = correct(scores[:, 0], found.target)
+    told = correct(read.scores[:, 0], found.target)
     return torch.cat([usual[None], told]), ("majority", *SURFACES)

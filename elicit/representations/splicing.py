@@ -1,6 +1,7 @@
 """Run one model's upper layers on the other's lower ones, through maps."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -15,12 +16,32 @@ from elicit.results import Progress
 from elicit.sites import Site
 
 
+@dataclass(frozen=True, eq=False)
+class Errors:
+    """Sums over the tokens of each row."""
+
+    missed: Float[Tensor, "direction row map site"]
+    """Squared error of every map."""
+    variance: Float[Tensor, "direction row 1 site"]
+    """Squared deviation of what it aims at."""
+
+
+@dataclass(frozen=True, eq=False)
+class Losses:
+    """Cross-entropy in nats, summed over the predicted tokens of each row."""
+
+    stitched: Float[Tensor, "row map site"]
+    """Of every stitched model."""
+    own: Float[Tensor, "row 1 1"]
+    """Of the model whose upper layers are used, alone."""
+
+
 def errors_of(
     test: PairedTokens,
     moments: Sequence[CrossMoments],
     maps: list[list[dict[str, Affine]]],
     n_rows: int,
-) -> tuple[Float[Tensor, "direction row map site"], Float[Tensor, "direction row 1 site"]]:
+) -> Errors:
     """Squared error of every map and squared deviation of what it aims at, summed by row.
 
     Args:
@@ -41,7 +62,7 @@ def errors_of(
                 for place, name in enumerate(MAPS):
                     missed = (want - maps[way][site][name](have)).square().sum(1)
                     errors[way, :, place, site].index_add_(0, found.row, missed)
-    return errors, variance
+    return Errors(errors, variance)
 
 
 @torch.no_grad()
@@ -55,7 +76,7 @@ def run_stitched(
     pad_id: int,
     max_tokens: int,
     progress: Progress,
-) -> tuple[Float[Tensor, "row map site"], Float[Tensor, "row 1 1"]]:
+) -> Losses:
     """Cross-entropy summed over each row: of every stitched model, and of the upper one alone.
 
     Args:
@@ -101,4 +122,4 @@ def run_stitched(
                 found[:, place, site].index_add_(0, which, value)
         progress.advance(len(places))
     progress.stop()
-    return found, own
+    return Losses(found, own)

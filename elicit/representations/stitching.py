@@ -137,7 +137,7 @@ def stitch(
             chosen[way, site] = best
             maps[way].append(maps_of(fit.merge(left_out), l2=best, seed=seed))
     test = PairedTokens(pair, test_rows, progress=progress, **options)
-    errors, variance = errors_of(test, test.moments(), maps, len(test_rows))
+    errors = errors_of(test, test.moments(), maps, len(test_rows))
     models = (pair.base, pair.post)
     run = [
         run_stitched(
@@ -155,11 +155,12 @@ def stitch(
     group = numbered(problem)
     ends = {"level": level, "n_resamples": n_resamples, "seed": seed}
     counts = torch.tensor([len(row) - 2 for row in test_rows], dtype=torch.float64)
-    fvu = [ratio(errors[way], variance[way], group, **ends) for way in range(2)]
+    fvu = [ratio(errors.missed[way], errors.variance[way], group, **ends) for way in range(2)]
     extra = [
-        ratio(run[way][0] - run[way][1], counts[:, None, None], group, **ends) for way in range(2)
+        ratio(run[way].stitched - run[way].own, counts[:, None, None], group, **ends)
+        for way in range(2)
     ]
-    own = [ratio(run[way][1], counts[:, None, None], group, **ends) for way in range(2)]
+    own = [ratio(run[way].own, counts[:, None, None], group, **ends) for way in range(2)]
     own_ce = torch.stack([one.value[0, 0] for one in own])
     excess = torch.stack([one.value for one in extra])
     return Stitching(
