@@ -1,5 +1,6 @@
 """The job behind `elicit revise`: when both models settle, written down with its page."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from elicit.results import (
     canonical_json,
 )
 from elicit.revision import (
+    DepthConvention,
     Settling,
     Traces,
     depth_by_group,
@@ -148,17 +150,18 @@ def _results(
 ) -> dict[str, Result]:
     """Every result by the name of its folder."""
     convention = spec.depth_convention()
-    memory = {"budget": spec.budget * 2**20, "max_tokens": spec.max_tokens}
-    resampling = {"n_resamples": spec.n_resamples, "seed": spec.seed}
+    budget = spec.budget * 2**20
     found = settling(
         pair,
         traces,
         convention=convention,
         level=spec.level,
+        n_resamples=spec.n_resamples,
+        seed=spec.seed,
+        budget=budget,
+        max_tokens=spec.max_tokens,
         cells=CellsUnder(cells, "settling"),
         progress=progress,
-        **memory,
-        **resampling,
     )
     results: dict[str, Result] = {"settling": found}
     first = traces[0]
@@ -166,22 +169,33 @@ def _results(
         pair,
         first.part(_spread(first, ROWS)),
         norm=convention.norm,
+        budget=budget,
+        max_tokens=spec.max_tokens,
         cells=CellsUnder(cells, "profile"),
         progress=progress,
-        **memory,
     )
     bit = LN2 if convention.unit == "nats" else 1.0
     results["sensitivity"] = sensitivity(
         found,
         thresholds=sorted({convention.threshold, *(bit * g for g in THRESHOLDS)}),
-        rhos=sorted({convention.rho, *RHOS}),
+        rhos=_rhos(convention, pair.n_layers),
         source=first.source,
-        **resampling,
+        n_resamples=spec.n_resamples,
+        seed=spec.seed,
     )
     groups = _difficulties(found, first)
     if 2 <= len({group for group in groups if group is not None}) <= MOST_GROUPS:
-        results["by_difficulty"] = depth_by_group(found, groups, **resampling)
+        results["by_difficulty"] = depth_by_group(
+            found, groups, n_resamples=spec.n_resamples, seed=spec.seed
+        )
     return results
+
+
+def _rhos(convention: DepthConvention, n_layers: int) -> list[float]:
+    """The paper's values of rho and the one chosen, one for each layer that deep can begin at."""
+    starts = {math.ceil(rho * n_layers - 1e-9): rho for rho in reversed(RHOS)}
+    starts[convention.deep_from(n_layers)] = convention.rho
+    return sorted(rho for start, rho in starts.items() if start > convention.first_layer)
 
 
 def _spread(traces: Traces, n: int) -> list[int]:
@@ -239,6 +253,10 @@ def _remarks(
         told.append(
             f"The band of conventions, the heat map and the difficulties are those of the "
             f"{NAMES.get(traces[0].source, traces[0].source)}."
+        )
+    if len(_rhos(found.convention, found.n_layers)) < len({found.convention.rho, *RHOS}):
+        told.append(
+            "Of the values of ρ at which deep begins at the same layer, the band holds one."
         )
     groups = {group for group in traces[0].difficulty if group is not None}
     if len(groups) > MOST_GROUPS:

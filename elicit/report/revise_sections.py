@@ -34,12 +34,14 @@ def revise_sections(results: Sequence[Result]) -> list[Section]:
                     strips,
                 )
             )
-    found += [_profile(result, n) for n, result in enumerate(profiles)]
-    found += [_band(r, n) for n, r in enumerate(x for x in results if isinstance(x, Sensitivity))]
-    found += [
-        _groups(r, n) for n, r in enumerate(x for x in results if isinstance(x, DepthByGroup))
+    bands = [result for result in results if isinstance(result, Sensitivity)]
+    groups = [result for result in results if isinstance(result, DepthByGroup)]
+    return [
+        *found,
+        *(_profile(result, n) for n, result in enumerate(profiles)),
+        *(_band(result, n) for n, result in enumerate(bands)),
+        *(_groups(result, n) for n, result in enumerate(groups)),
     ]
-    return found
 
 
 def _settling(found: Settling, n: int) -> Section:
@@ -146,10 +148,10 @@ def _band(found: Sensitivity, n: int) -> Section:
 
 def _groups(found: DepthByGroup, n: int) -> Section:
     caption = (
-        "Mean settling depth of the tokens of each difficulty, with intervals over problems; below, "
-        "post minus base on the same tokens (hollow: the interval holds 0). Harder problems have "
-        "longer texts of another make-up, so depth may fall with difficulty although no token "
-        "became easier."
+        "Mean settling depth of the tokens of each difficulty, with intervals over problems; "
+        "below, post minus base on the same tokens (hollow: the interval holds 0). Harder "
+        "problems have longer texts of another make-up, so depth may fall with difficulty "
+        "although no token became easier."
     )
     return Section(
         f"groups-{n}",

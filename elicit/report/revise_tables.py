@@ -58,8 +58,8 @@ def profile_table(found: Settling) -> Table:
             )
     head = ("text", "layer", "post minus base", *found.model)
     caption = (
-        "Mean divergence of each layer’s prediction from the model’s own final one, nats; intervals "
-        "hold jointly over layers (and models). Bold: clear of 0."
+        "Mean divergence of each layer’s prediction from the model’s own final one, nats; "
+        "intervals hold jointly over layers (and models). Bold: clear of 0."
     )
     return table_of(caption, head, rows, 2, "Numbers of every layer")
 

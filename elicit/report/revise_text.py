@@ -32,12 +32,13 @@ def revise_sentences(results: Sequence[Result]) -> list[str]:
     told: list[str] = []
     for found in results:
         if isinstance(found, Settling):
-            told += [depth_sentence(found, source) for source in found.source]
-            told += [ratio_sentence(found, found.source[0])]
+            first, *others = found.source
+            told.append(f"{depth_sentence(found, first)} {ratio_sentence(found, first)}".strip())
+            told.append(" ".join(depth_sentence(found, source) for source in others))
         elif isinstance(found, Sensitivity):
-            told += [band_sentence(found)]
+            told.append(band_sentence(found))
         elif isinstance(found, DepthByGroup):
-            told += [group_sentence(found)]
+            told.append(group_sentence(found))
     return [sentence for sentence in told if sentence]
 
 
@@ -93,7 +94,7 @@ def ratio_sentence(found: Settling, source: str) -> str:
     if same_everywhere(found, source):
         return ""
     base, post = (percent(found.dtr[i, m].item()) for m in (0, 1))
-    told = f"{base} of them in base and {post} in post settle deep, {deep_text(found)}: "
+    told = f"Of these tokens, {base} in base and {post} in post settle deep, {deep_text(found)}: "
     value, low, high = (100 * end for end in ends(found, "dtr_diff", i))
     if low != low:
         return ""
@@ -128,20 +129,17 @@ def band_sentence(found: Sensitivity) -> str:
         return f"Post settles deep {way} often under all {n} conventions that were tried."
     up, down = int((found.dtr_diff_low > 0).sum()), int((found.dtr_diff_high < 0).sum())
     least, most = (100 * end.item() for end in (found.dtr_diff.min(), found.dtr_diff.max()))
+    low, high = (number(end, sign=True, digits=1) for end in (least, most))
+    reach = f"from {low} to {high} points"
     if up and down:
-        said = (
-            f"under {up} of {n} conventions post settles deep more often, under {down} less often"
+        return (
+            f"Whether post settles deep more often depends on the convention: more often under "
+            f"{up} of {n} that were tried, less often under {down} ({reach})."
         )
-    elif up or down:
-        said = (
-            f"it is clear of 0 ({'more' if up else 'less'} in post) under {up or down} of {n} "
-            "conventions"
-        )
-    else:
-        said = f"it is clear of 0 under none of {n} conventions"
+    way = f" ({'more' if up else 'less'} in post)" if up or down else ""
     return (
-        f"This ratio owes its difference to the convention: {said}, and it goes from "
-        f"{number(least, sign=True, digits=1)} to {number(most, sign=True, digits=1)} points."
+        f"This difference depends on the convention: over those that were tried it goes {reach}, "
+        f"and is clear of 0{way} under {up + down or 'none'} of {n}."
     )
 
 
@@ -176,14 +174,14 @@ def convention_text(convention: DepthConvention, n_layers: int) -> str:
         "twice": "Every state gets the final norm once, the last one twice",
     }
     reading = {
-        "first_hit": "the first layer at which it comes as near as that",
-        "last_exit": "the first layer from which on it stays as near as that",
+        "first_hit": "the first layer whose prediction comes",
+        "last_exit": "the first layer from which on all predictions stay",
     }
     return (
         f"{norms[c.norm]}, then the model’s own unembedding. A prediction settles at "
-        f"{reading[c.reading]}: a Jensen–Shannon divergence from the model’s own final prediction "
-        f"of at most g = {c.threshold:g} {c.unit} ({number(c.nats)} nats). Settling is deep from "
-        f"layer ⌈ρL⌉ = ⌈{c.rho:g} · {n_layers}⌉ = {c.deep_from(n_layers)} on. "
+        f"{reading[c.reading]} within g = {c.threshold:g} {c.unit} ({number(c.nats)} nats) of the "
+        "model’s own final one, in Jensen–Shannon divergence. Settling is deep from layer "
+        f"⌈ρL⌉ = ⌈{c.rho:g} · {n_layers}⌉ = {c.deep_from(n_layers)} on. "
         + ("The embedding counts as layer 0." if c.first_layer == 0 else "Layers count from 1.")
     )
 

@@ -79,18 +79,17 @@ def settling_figure(settling: Settling) -> Any:
         heading(figure, f"<b>{label(WRITERS.get(source, source))}</b>", 1, c)
         heading(figure, "post minus base", 2, c)
         for row in (1, 2):
-            figure.add_vrect(  # pyright: ignore[reportAttributeAccessIssue]
+            figure.add_vrect(
                 x0=s.deep_from - 0.5,
                 x1=s.n_layers + 0.5,
                 fillcolor=DEEP,
                 line_width=0,
                 layer="below",
-                row=row,
-                col=c,
+                row=row,  # pyright: ignore[reportArgumentType]
+                col=c,  # pyright: ignore[reportArgumentType]
             )
-        figure.add_hline(  # pyright: ignore[reportAttributeAccessIssue]
-            y=s.convention.nats, line={"color": MUTED, "width": 1, "dash": "dash"}, row=1, col=c
-        )
+        dashed = {"color": MUTED, "width": 1, "dash": "dash"}
+        figure.add_hline(y=s.convention.nats, line=dashed, row=1, col=c)  # pyright: ignore
         figure.add_hline(y=0, line={"color": FAINT, "width": 1}, row=2, col=c)  # pyright: ignore
     figure.add_annotation(
         text=f"g = {s.convention.threshold:g} {s.convention.unit}",
