@@ -118,7 +118,7 @@ def groups_figure(groups: DepthByGroup) -> Any:
 
 def _points(
     figure: Any,
-    x: Sequence[float],
+    x: Sequence[int | float],
     ends: Sequence[Sequence[float]],
     *,
     told: Sequence[str],

@@ -127,7 +127,7 @@ def _finite(settling: Settling, name: str) -> list[float]:
 
 def _line(
     figure: Any,
-    x: Sequence[float],
+    x: Sequence[int],
     ends: Sequence[Sequence[float]],
     *,
     name: str,
@@ -154,7 +154,7 @@ def _line(
         )
     clear = [a > 0 or b < 0 for a, b in zip(low, high, strict=True)]
     told = [
-        f"{name}<br>{'embedding' if layer == 0 else f'layer {layer:g}'}: {interval(*three)} nats"
+        f"{name}<br>{'embedding' if layer == 0 else f'layer {layer}'}: {interval(*three)} nats"
         f"<br>{number(three[0] / LN2)} bits"
         for layer, *three in zip(x, value, low, high, strict=True)
     ]
