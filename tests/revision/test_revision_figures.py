@@ -159,12 +159,8 @@ def test_hostile_tokens_and_names_stay_text():
         depths, model=(HOSTILE[0], HOSTILE[1]), problem=tuple(f"{HOSTILE[0]}{i}" for i in range(8))
     )
     read = dataclasses.replace(made.profile(words=HOSTILE), problem=(HOSTILE[0],) * 2)
-    figures = [
-        depths.figure(),
-        depths.strip(),
-        read.figure(),
-        made.groups(depths, HOSTILE).figure(),
-    ]
+    figures = [depths.figure(), depths.strip(), read.figure()]
+    figures.append(made.groups(depths, HOSTILE).figure())
     figures.append(dataclasses.replace(made.band(depths), model=HOSTILE[:2]).figure())
     for figure in figures:
         page = told(figure)
