@@ -110,7 +110,9 @@ def asked_of(spec: ReviseSpec, pair: ModelPair, asked: Asked) -> Asked:
     given: list[Traces] = []
     if "given" in asked.kinds:
         given.append(Traces.of_task(pair.alignment, task))
-        _refuse_long(given[0], task, min(limits, default=None))
+        _refuse_unreadable(
+            given[0], task, limit=min(limits, default=None), unknown=pair.tokenizer.unk_token_id
+        )
     if "decision" in asked.kinds:
         given.append(
             Traces(
@@ -133,8 +135,15 @@ def asked_of(spec: ReviseSpec, pair: ModelPair, asked: Asked) -> Asked:
     )
 
 
-def _refuse_long(traces: Traces, task: Task, limit: int | None) -> None:
-    """Refuse a trace that runs past the last position of a model."""
+def _refuse_unreadable(traces: Traces, task: Task, *, limit: int | None, unknown: object) -> None:
+    """Refuse traces of words that are unknown, or that run past the last position of a model."""
+    strange = [i for i, row in enumerate(traces.rows) if unknown is not None and unknown in row]
+    if strange:
+        raise SpecError(
+            f"the trace of problem {task.problems[strange[0]].id!r} has a word that the tokenizer "
+            f"does not know, so another text would be read ({len(strange)} of {len(task)} problems "
+            "have one). Write it with words of the tokenizer."
+        )
     long = [i for i, row in enumerate(traces.rows) if limit is not None and len(row) > limit]
     if long:
         raise SpecError(
