@@ -138,8 +138,8 @@ def band_sentence(found: Sensitivity) -> str:
         )
     way = f" ({'more' if up else 'less'} in post)" if up or down else ""
     return (
-        f"This difference depends on the convention: over those that were tried it goes {reach}, "
-        f"and is clear of 0{way} under {up + down or 'none'} of {n}."
+        "How much more often tokens settle deep in post depends on the convention: over those that "
+        f"were tried it goes {reach}, and is clear of 0{way} under {up + down or 'none'} of {n}."
     )
 
 

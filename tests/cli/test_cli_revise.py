@@ -74,9 +74,8 @@ def no_models(monkeypatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a model was run")
 
-    monkeypatch.setattr(
-        importlib.import_module("elicit.revision.blocks"), "residual_states", refuse
-    )
+    blocks = importlib.import_module("elicit.revision.blocks")
+    monkeypatch.setattr(blocks, "residual_states", refuse)
     monkeypatch.setattr("elicit.report.revise_asked.continue_ids", refuse)
 
 
@@ -337,7 +336,7 @@ def test_models_that_do_not_go_together(refused, models, sums, tmp_path):
 def test_no_models_and_no_problems(refused, pair, sums):
     refused(["--problems", sums], "base and post not given")
     refused(pair, "problems are not given", "elicit revise --help")
-    refused(["--pair", "organism:lr"], "'lr'", "rl")
+    refused(["--pair", "organism:lr"], "'lr'", "elicit organisms")
 
 
 @pytest.mark.parametrize(

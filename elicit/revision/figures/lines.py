@@ -6,7 +6,7 @@ from typing import Any
 
 from elicit.results.drawing import label
 
-LINE, WIDE, LEAST = 40, 28, 24
+LINE, WIDE, LEAST = 40, 24, 24
 """Tokens in a line where words are short, where they are not, and that every line has room for."""
 SHORT = 3
 """Letters of a short word."""
