@@ -10,6 +10,7 @@ from elicit.cli.graft import graft
 from elicit.cli.organisms import organisms
 from elicit.cli.patch import patch
 from elicit.cli.report import report
+from elicit.cli.revise import revise
 
 app = typer.Typer(
     add_completion=False,
@@ -20,6 +21,7 @@ app = typer.Typer(
 app.command()(report)
 app.command()(graft)
 app.command()(patch)
+app.command()(revise)
 app.command()(organisms)
 
 
@@ -44,15 +46,17 @@ def elicit(
     """Compare a base language model with its post-trained sibling.
 
     Which layers did post-training change, which carry what it brought, and which did it corrupt?
-    Which activations carry the difference?
+    Which activations carry the difference? When do predictions settle?
 
-    Three examples:
+    Four examples:
 
     elicit report --pair organism:shuffled-l3 --out report
 
     elicit report --base A --post B --problems P.jsonl --facts F.jsonl --out DIR
 
     elicit patch --base A --post B --problems P.jsonl --out DIR
+
+    elicit revise --base A --post B --problems P.jsonl --out DIR
     """
 
 

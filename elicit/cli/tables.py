@@ -109,6 +109,35 @@ def show_patch(summary: Mapping[str, Any], page: Path) -> None:
     console.print(f"Report: {page}", markup=False, soft_wrap=True)
 
 
+def show_revise(summary: Mapping[str, Any], page: Path) -> None:
+    """The sentence, both models and their paired difference on every text, where the page is.
+
+    Args:
+        summary: Content of the run's summary.json.
+        page: The report.
+    """
+    console = stdout()
+    console.print(visible(str(summary["sentence"])), markup=False, soft_wrap=True)
+    console.print()
+    table = _columns("text", "measured", "base", "post", "post minus base", "problems")
+    for name, source in summary["sources"].items():
+        for what, key, diff in (
+            ("settling depth", "mean_depth", "depth_diff"),
+            ("share deep", "dtr", "dtr_diff"),
+        ):
+            table.add_row(
+                visible(name),
+                what,
+                *(interval(source[key][model]) for model in ("base", "post")),
+                interval(source[diff], signed=True),
+                str(source["n_problems"]),
+            )
+    console.print(table)
+    console.print()
+    _say_notes(summary.get("notes", ()))
+    console.print(f"Report: {page}", markup=False, soft_wrap=True)
+
+
 def interval(found: Mapping[str, float | None] | None, *, signed: bool = False) -> str:
     """A value with its interval: `+0.97 [+0.94, +1.00]`.
 

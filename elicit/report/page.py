@@ -11,15 +11,22 @@ from elicit.patching import Factorial, PatchGrid
 from elicit.report.figures import Plot
 from elicit.report.patch_sections import patch_sections
 from elicit.report.patch_text import patch_sentences
+from elicit.report.revise_sections import revise_sections
+from elicit.report.revise_text import convention_text, revise_sentences
 from elicit.report.sections import Section, other_sections, sections
 from elicit.report.tables import Table, task_table
 from elicit.report.text import MARKS, VERDICTS, summary_sentence
 from elicit.results import ElicitError, Provenance, Result, write_atomic
 from elicit.results.drawing import visible
 from elicit.results.store import disk_errors
+from elicit.revision import DepthByGroup, Profile, Sensitivity, Settling
 from elicit.weights import WeightChange
 
 R = TypeVar("R", bound=Result)
+
+
+READINGS = (DepthByGroup, Profile, Sensitivity, Settling)
+"""Results of running both models as they are, with nothing moved."""
 
 
 class PageError(ElicitError):
@@ -113,7 +120,7 @@ def render(
     )
     environment.tests["plot"] = lambda value: isinstance(value, Plot)
     environment.tests["table"] = lambda value: isinstance(value, Table)
-    attribution = first(results, Attribution)
+    attribution, settled = first(results, Attribution), first(results, Settling)
     origins = [r.provenance for r in results if r.provenance is not None]
     origin = next((o for o in origins if o.base and o.post), origins[0] if origins else None)
     return environment.get_template("template.html").render(
@@ -134,7 +141,10 @@ def render(
             "interpolation": first(results, Interpolation) is not None,
             "patching": first(results, PatchGrid) is not None,
             "factorial": first(results, Factorial) is not None,
+            "revision": any(isinstance(result, READINGS) for result in results),
         },
+        settled=settled,
+        convention=convention_text(settled.convention, settled.n_layers) if settled else None,
         command=command,
         arguments=_arguments(results),
         config=_yaml(config) if config else None,
@@ -157,14 +167,16 @@ def _sections(results: Sequence[Result]) -> list[Section]:
             interpolation=first(results, Interpolation),
         ),
         *patch_sections(results),
+        *revise_sections(results),
         *other_sections(results),
     ]
 
 
 def _sentences(results: Sequence[Result], attribution: Attribution | None) -> list[str]:
-    """What was found, by moved weights first, then by patched activations."""
+    """What was found, moved weights first, then patched activations, then depths."""
     told = [summary_sentence(attribution)] if attribution else []
-    return [*told, *patch_sentences(results)] or [_without_attribution(results)]
+    told += [*patch_sentences(results), *revise_sentences(results)]
+    return told or [_without_attribution(results)]
 
 
 def _eyebrow(results: Sequence[Result]) -> str:
@@ -172,8 +184,10 @@ def _eyebrow(results: Sequence[Result]) -> str:
     grids = [result for result in results if isinstance(result, PatchGrid)]
     if len(grids) == len(results) and all(grid.question == "within" for grid in grids):
         return "One model, and activations moved between its runs on two prompts"
+    if all(isinstance(result, READINGS) for result in results):
+        return "Base model against its post-trained sibling: when do their predictions settle?"
     patched = bool(grids) or first(results, Factorial) is not None
-    moved = any(not isinstance(result, PatchGrid | Factorial) for result in results)
+    moved = any(not isinstance(r, (PatchGrid, Factorial, *READINGS)) for r in results)
     what = ["weights"] if moved else []
     what += ["activations"] if patched else []
     return (
@@ -196,6 +210,8 @@ def _short(name: str) -> str:
 
 def _without_attribution(results: Sequence[Result]) -> str:
     """The summary of a page on which no layer was moved."""
+    if all(isinstance(result, READINGS) for result in results):
+        return "Nothing was compared between base and post in this run; the figures show one text."
     names = ", ".join(dict.fromkeys(type(result).__name__ for result in results))
     return (
         "No layers were moved between base and post in this run, so this page cannot say which "

@@ -103,7 +103,7 @@ def depth_by_group(
     # [model group problem], NaN where a problem has no such token.
     each = torch.stack(
         [
-            by_problem(found.depth[:, of == i], found.problem_of[of == i], n)
+            by_problem(found.depth[:, of == i].double(), found.problem_of[of == i], n)
             for i in range(len(names))
         ],
         dim=1,

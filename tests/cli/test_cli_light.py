@@ -15,6 +15,7 @@ HELPS = [
     ["--help"],
     ["report", "--help"],
     ["graft", "--help"],
+    ["revise", "--help"],
     ["organisms", "--help"],
     ["--version"],
 ]

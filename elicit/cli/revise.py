@@ -1,0 +1,174 @@
+"""`elicit revise`: at which layer the predictions of both models settle."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from elicit.cli import options
+from elicit.cli.console import resume_line, session
+from elicit.cli.options import MACHINE, RUN, TASKS
+from elicit.cli.progress import Shown, watched
+from elicit.cli.tables import show_revise
+
+CONVENTION = "What settled means"
+
+Problems = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Problems as JSONL: prompt and answer, trace and difficulty where there are some. An "
+        "embedded pair has its own.",
+        rich_help_panel=TASKS,
+    ),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="At most N problems (default: all; 60 of an embedded pair's own).",
+        rich_help_panel=TASKS,
+    ),
+]
+Traces = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--traces",
+        metavar="WHICH,…",
+        help="given: the problems' own; own: texts that each model writes, read by both; decision: "
+        "the first token after the prompt (default: where every problem has one given, else own).",
+        rich_help_panel=RUN,
+    ),
+]
+Lens = Annotated[
+    Literal["logit"] | None,
+    typer.Option(help="How layers are read (default: logit).", rich_help_panel=RUN),
+]
+MaxNewTokens = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="Longest text of its own, tokens (default: 128).", rich_help_panel=RUN
+    ),
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option(
+        metavar="T", help="Of texts of its own; 0 is greedy (default: 0.0).", rich_help_panel=RUN
+    ),
+]
+Convention = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="paper, or that of a public implementation, by its repository (default: paper).",
+        rich_help_panel=CONVENTION,
+    ),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        metavar="G",
+        help="Divergence up to which a layer has settled (default: the convention's, 0.5).",
+        rich_help_panel=CONVENTION,
+    ),
+]
+Unit = Annotated[
+    Literal["bits", "nats"] | None,
+    typer.Option(
+        help="Unit of the threshold (default: the convention's, bits).", rich_help_panel=CONVENTION
+    ),
+]
+Rho = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE",
+        help="Share of the layers after which settling is deep (default: the convention's, 0.85).",
+        rich_help_panel=CONVENTION,
+    ),
+]
+Reading = Annotated[
+    Literal["first_hit", "last_exit"] | None,
+    typer.Option(
+        help="First layer as near as that, or first from which all are (default: the convention's, "
+        "first_hit).",
+        rich_help_panel=CONVENTION,
+    ),
+]
+Norm = Annotated[
+    Literal["once", "none", "twice"] | None,
+    typer.Option(
+        help="Final norm of the layers; none and twice repeat mistakes (default: the convention's, "
+        "once).",
+        rich_help_panel=CONVENTION,
+    ),
+]
+Budget = Annotated[
+    int | None,
+    typer.Option(
+        metavar="MIB", help="Memory for blocks of logits (default: 256).", rich_help_panel=MACHINE
+    ),
+]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Tokens in a forward; bounds memory (default: 4096).",
+        rich_help_panel=MACHINE,
+    ),
+]
+
+
+def revise(
+    pair: options.Pair = None,
+    base: options.Base = None,
+    post: options.Post = None,
+    vocab: options.Vocab = None,
+    allow_identical: options.AllowIdentical = None,
+    trust_remote_code: options.TrustRemoteCode = None,
+    problems: Problems = None,
+    limit: Limit = None,
+    templated: options.Templated = None,
+    traces: Traces = None,
+    lens: Lens = None,
+    max_new_tokens: MaxNewTokens = None,
+    temperature: Temperature = None,
+    convention: Convention = None,
+    threshold: Threshold = None,
+    unit: Unit = None,
+    rho: Rho = None,
+    reading: Reading = None,
+    norm: Norm = None,
+    seed: options.Seed = None,
+    level: options.Level = None,
+    n_resamples: options.Resamples = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    device_map: options.DeviceMap = None,
+    attn_implementation: options.Attention = None,
+    budget: Budget = None,
+    max_tokens: MaxTokens = None,
+    out: options.Out = None,
+    fresh: options.Fresh = None,
+    config: options.Config = None,
+    save_config: options.SaveConfig = None,
+    as_json: options.Json = False,
+    shown: options.Progress = Shown.auto,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Say at which layer predictions settle, in both models on the same tokens."""
+    given = dict(locals())  # every option by its name
+    folder: list[Path] = []
+    with session(debug=debug, on_interrupt=lambda: resume_line("revise", folder)):
+        from elicit.cli.jobs import prepare
+        from elicit.report.revise_job import run_revise
+        from elicit.report.revise_spec import ReviseSpec
+
+        spec = prepare(ReviseSpec, config, given, save_config=save_config)
+        folder.append(spec.out)
+        with watched(shown, quiet=quiet) as progress:
+            run = run_revise(spec, progress=progress)
+    if as_json:
+        typer.echo((run.path / "summary.json").read_text(encoding="utf-8"), nl=False)
+    else:
+        show_revise(run.summary, run.page)

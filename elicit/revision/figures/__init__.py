@@ -1,0 +1,14 @@
+"""Pictures of when predictions settle: heat maps, strips of text, profiles, bands, groups."""
+
+from elicit.revision.figures.bands import groups_figure, sensitivity_figure
+from elicit.revision.figures.curves import settling_figure
+from elicit.revision.figures.maps import profile_figure
+from elicit.revision.figures.strips import strip_figure
+
+__all__ = [
+    "groups_figure",
+    "profile_figure",
+    "sensitivity_figure",
+    "settling_figure",
+    "strip_figure",
+]

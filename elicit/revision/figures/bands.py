@@ -1,0 +1,157 @@
+"""What a difference owes to its convention, and how depth goes with groups of tokens."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from elicit.results.drawing import (
+    BLUE,
+    FAINT,
+    INK,
+    VERMILION,
+    heading,
+    interval,
+    label,
+    number,
+    plain_numbers,
+    style,
+)
+from elicit.revision.figures.curves import COLORS
+from elicit.revision.groups import DepthByGroup
+from elicit.revision.sensitivity import Sensitivity
+
+_SHADES = (BLUE, INK, VERMILION, "#009e73", "#cc79a7", "#e69f00")
+
+
+def sensitivity_figure(sensitivity: Sensitivity) -> Any:
+    """Difference of deep-thinking ratios, post minus base, for every convention of the band.
+
+    Args:
+        sensitivity: Ratios over a band of conventions.
+    """
+    from plotly.graph_objects import Figure
+
+    s = sensitivity
+    figure = Figure()
+    thresholds, rhos = s.threshold.tolist(), s.rho.tolist()
+    for g, threshold in enumerate(thresholds):
+        ends = [getattr(s, f"dtr_diff{end}")[g].tolist() for end in ("", "_low", "_high")]
+        told = [
+            f"g = {threshold:.3g} {s.unit}, ρ = {rho:.3g}<br>post minus base {interval(*three)}"
+            + "".join(
+                f"<br>{label(model)} {number(s.dtr[g, r, m].item())}"
+                for m, model in enumerate(s.model)
+            )
+            for r, (rho, *three) in enumerate(zip(rhos, *ends, strict=True))
+        ]
+        _points(
+            figure,
+            # Beside one another, or the intervals of one rho would hide each other.
+            [r + 0.18 * (g - (len(thresholds) - 1) / 2) for r in range(len(rhos))],
+            ends,
+            told=told,
+            name=f"g = {threshold:.3g} {s.unit}",
+            color=_SHADES[g % len(_SHADES)],
+        )
+    style(figure, 360).update_layout(margin={"t": 56, "l": 72})
+    figure.add_hline(y=0, line={"color": FAINT, "width": 1})  # pyright: ignore
+    figure.update_xaxes(
+        tickvals=list(range(len(rhos))),
+        ticktext=[f"ρ = {rho:.3g}" for rho in rhos],
+        range=[-0.5, len(rhos) - 0.5],
+        title={"text": "share of the layers after which settling is deep"},
+    )
+    figure.update_yaxes(title={"text": "difference of the ratio, post minus base"})
+    return figure
+
+
+def groups_figure(groups: DepthByGroup) -> Any:
+    """Settling depth of every group in both models, and post minus base, with intervals.
+
+    Args:
+        groups: Depths of groups of tokens.
+    """
+    from plotly.subplots import make_subplots
+
+    d = groups
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.14)
+    x = list(range(len(d.group)))
+    for m, model in enumerate(d.model):
+        ends = [getattr(d, f"depth{end}")[m].tolist() for end in ("", "_low", "_high")]
+        steps = zip(
+            d.step[m].tolist(), d.step_low[m].tolist(), d.step_high[m].tolist(), strict=True
+        )
+        told = [
+            f"{label(model)}, {label(group)}: {interval(*three).removeprefix('+')} layers"
+            f"<br>minus {label(d.group[0])}: {interval(*step)}"
+            f"<br>{int(d.n_tokens[i])} tokens, {int(d.n_problems[i])} problems"
+            for i, (group, step, *three) in enumerate(zip(d.group, steps, *ends, strict=True))
+        ]
+        _points(
+            figure,
+            [i + 0.16 * (m - (len(d.model) - 1) / 2) for i in x],
+            ends,
+            told=told,
+            name=label(model),
+            color=COLORS[m],
+            row=1,
+            hollow=False,
+        )
+    ends = [getattr(d, f"diff{end}").tolist() for end in ("", "_low", "_high")]
+    told = [
+        f"{label(group)}: post minus base {interval(*three)} layers"
+        for group, *three in zip(d.group, *ends, strict=True)
+    ]
+    _points(figure, x, ends, told=told, name="post minus base, same tokens", color=INK, row=2)
+    style(figure, 480).update_layout(margin={"t": 84})
+    heading(figure, "<b>mean settling depth</b>, layers", 1)
+    heading(figure, "post minus base, layers", 2)
+    figure.add_hline(y=0, line={"color": FAINT, "width": 1}, row=2, col=1)  # pyright: ignore
+    figure.update_layout(legend={"y": 1, "yref": "container", "yanchor": "top"})
+    figure.update_xaxes(
+        tickvals=x,
+        ticktext=[label(group, 16) for group in d.group],
+        range=[-0.5, len(x) - 0.5],
+        showticklabels=True,
+    )
+    return figure
+
+
+def _points(
+    figure: Any,
+    x: Sequence[int | float],
+    ends: Sequence[Sequence[float]],
+    *,
+    told: Sequence[str],
+    name: str,
+    color: str,
+    row: int | None = None,
+    hollow: bool = True,
+) -> None:
+    """Points with intervals; hollow where the interval holds 0, unless 0 means nothing there."""
+    value, low, high = ends
+    clear = [not hollow or a > 0 or b < 0 for a, b in zip(low, high, strict=True)]
+    figure.add_scatter(
+        x=list(x),
+        y=plain_numbers(value),
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "array": plain_numbers([b - v for b, v in zip(high, value, strict=True)]),
+            "arrayminus": plain_numbers([v - a for v, a in zip(value, low, strict=True)]),
+            "color": color,
+            "thickness": 1.5,
+            "width": 3,
+        },
+        mode="markers",
+        marker={
+            "size": 8,
+            "color": [color if yes else "white" for yes in clear],
+            "line": {"color": color, "width": 1.5},
+        },
+        text=list(told),
+        hovertemplate="%{text}<extra></extra>",
+        name=name,
+        showlegend=True,
+        row=row,
+        col=None if row is None else 1,
+    )

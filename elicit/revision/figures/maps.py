@@ -1,0 +1,135 @@
+"""Heat map of one row: what every layer would say of every token, and how far off that is."""
+
+from typing import Any
+
+import torch
+
+from elicit.results.drawing import DIVERGING, label, number, plain_numbers, style
+from elicit.revision.errors import RevisionError
+from elicit.revision.figures.lines import lines_of, scale, token_axis
+from elicit.revision.profile import Profile
+from elicit.revision.reading import LN2
+
+AWAY = tuple((2 * place - 1, color) for place, color in DIVERGING if place >= 0.5)
+"""Near white where a layer says what is final, dark blue where it says something else."""
+
+
+def profile_figure(profile: Profile, row: int = 0, model: str | None = None) -> Any:
+    """Layers × tokens of one row, coloured by divergence, each cell with the layer's first token.
+
+    Args:
+        profile: What every layer says.
+        row: Row that is drawn.
+        model: Which model; the first if None.
+
+    Raises:
+        RevisionError: The row or the model was not read.
+    """
+    from plotly.subplots import make_subplots
+
+    model = model if model is not None else profile.model[0]
+    if model not in profile.model:
+        raise RevisionError(
+            f"model is {model!r} and {' and '.join(profile.model)} were read, so there is nothing "
+            "to draw. Pass one of these."
+        )
+    places = (profile.row == row).nonzero()[:, 0].tolist()
+    if not places:
+        raise RevisionError(
+            f"row is {row} and rows {_listed(profile.row)} were read, so there is nothing to draw. "
+            "Pass one of these."
+        )
+    own = profile.model.index(model)
+    lines = lines_of([profile.token[i] for i in places])
+    spans = lines.spans()
+    n_states = len(profile.layer)
+    height = min(max(20 * n_states, 100), 560)
+    total = len(spans) * height + (len(spans) - 1) * lines.room
+    figure = make_subplots(
+        rows=len(spans),
+        cols=1,
+        vertical_spacing=lines.room / total if len(spans) > 1 else 0,
+    )
+    words = profile.words()
+    for line, span in enumerate(spans, 1):
+        tokens = [places[i] for i in span]
+        figure.add_heatmap(
+            z=[plain_numbers(profile.jsd[own, n, tokens].tolist()) for n in range(n_states)],
+            text=[
+                [_first(profile, words, own, n, token, lines.letters) for token in tokens]
+                for n in range(n_states)
+            ],
+            customdata=[
+                [_told(profile, words, own, n, token) for token in tokens] for n in range(n_states)
+            ],
+            texttemplate="%{text}",
+            textfont={"size": 10},
+            hovertemplate="%{customdata}<extra></extra>",
+            coloraxis="coloraxis",
+            xgap=1,
+            ygap=1,
+            row=line,
+            col=1,
+        )
+    style(figure, total + lines.room)
+    figure.update_layout(margin={"b": lines.room})
+    for line, span in enumerate(spans, 1):
+        token_axis(figure, lines, span, line, side="bottom")
+    scale(
+        figure,
+        f"<b>{label(model)}</b> on {label(profile.problem[row])} "
+        f"({label(profile.source)}){lines.cut}",
+        "divergence of each layer’s prediction from the final one, nats",
+        {
+            "colorscale": [list(stop) for stop in AWAY],
+            "cmin": 0,
+            "cmax": LN2,
+            "colorbar": {
+                "tickvals": [0, LN2 / 2, LN2],
+                "ticktext": ["0", f"{LN2 / 2:.2f} (½ bit)", f"{LN2:.2f} (1 bit)"],
+            },
+        },
+        room=0,
+    )
+    step = 1 if n_states <= 16 else 4
+    figure.update_yaxes(
+        tickvals=list(range(0, n_states, step)),
+        ticktext=["embedding", *map(str, range(step, n_states, step))],
+        tickfont={"size": 10},
+        showgrid=False,
+        ticks="",
+        title={"text": "layer"},
+    )
+    return figure
+
+
+def _listed(rows: torch.Tensor) -> str:
+    found = rows.unique().tolist()
+    return ", ".join(map(str, found[:6])) + (", …" if len(found) > 6 else "")
+
+
+def _first(
+    profile: Profile, words: dict[int, str], own: int, layer: int, token: int, letters: int
+) -> str:
+    """First token of a layer as a cell shows it; empty where it was not kept."""
+    if profile.top_id is None:
+        return ""
+    word = words[int(profile.top_id[own, layer, token, 0])].strip()
+    return label(word, letters)
+
+
+def _told(profile: Profile, words: dict[int, str], own: int, layer: int, token: int) -> str:
+    """Everything that is known of a cell, as plotly shows it."""
+    p, at = profile, (own, layer, token)
+    where = "embedding" if layer == 0 else f"after layer {layer}"
+    lines = [f"{where}, before “{label(p.token[token])}”"]
+    if p.top_id is not None and p.top_log_prob is not None:
+        first = label(words[int(p.top_id[at][0])])
+        lines.append(f"it would say “{first}” (p {number(p.top_log_prob[at][0].exp().item())})")
+    final = label(words[int(p.top[own, token])])
+    lines.append(f"the model says “{final}” (p {number(p.top_prob[own, token].item())})")
+    lines.append(f"of which the layer: p {number(p.prob[at].item())}, rank {int(p.rank[at])}")
+    nats = p.jsd[at].item()
+    lines.append(f"divergence {number(nats)} nats = {number(nats / LN2)} bits")
+    lines.append(f"KL {number(p.kl[at].item())} nats, entropy {number(p.entropy[at].item())} nats")
+    return "<br>".join(lines)
