@@ -120,8 +120,9 @@ class Sae:
         """
         self._check_width(x)
         module: Any = self.module
-        made = module(self._seen(x))
-        return made + x.mean(-1, keepdim=True).to(made.dtype) if self.centred else made
+        seen = self._seen(x)
+        made = module(seen)
+        return made + (x.to(seen) - seen).to(made.dtype) if self.centred else made
 
     def unit(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch 1"]:
         """How many `directions` one unit of a feature adds at each token.
@@ -200,6 +201,8 @@ class Sae:
 
     def _seen(self, x: Tensor) -> Tensor:
         """Activations as the SAE was trained on them."""
+        # In the SAE's own precision and place: a mean in half precision would be off.
+        x = x.to(self.directions.device, torch.promote_types(x.dtype, self.directions.dtype))
         return x - x.mean(-1, keepdim=True) if self.centred else x
 
     def _check_width(self, x: Tensor) -> None:
