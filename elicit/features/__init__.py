@@ -1,19 +1,37 @@
 """Which SAE features carry it, and do they transfer?"""
 
+from elicit.features.contrasting import ContrastScores, contrast_scores, cot_minus_direct
 from elicit.features.edits import add, clamp, project_out, rewrite, splice
 from elicit.features.errors import FeatureError
+from elicit.features.fidelity import Fidelity, fidelity
+from elicit.features.groups import REASONING_WORDS, TokenGroups, token_groups
 from elicit.features.loading import from_sae_lens, load_sae
+from elicit.features.reading import On
+from elicit.features.reason import ReasonScores, reason_score, reason_scores, spread_over_groups
 from elicit.features.sae import Published, Sae
 
 __all__ = [
+    "REASONING_WORDS",
+    "ContrastScores",
     "FeatureError",
+    "Fidelity",
+    "On",
     "Published",
+    "ReasonScores",
     "Sae",
+    "TokenGroups",
     "add",
     "clamp",
+    "contrast_scores",
+    "cot_minus_direct",
+    "fidelity",
     "from_sae_lens",
     "load_sae",
     "project_out",
+    "reason_score",
+    "reason_scores",
     "rewrite",
     "splice",
+    "spread_over_groups",
+    "token_groups",
 ]
