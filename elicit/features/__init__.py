@@ -3,6 +3,7 @@
 from elicit.features.contrasting import ContrastScores, contrast_scores, cot_minus_direct
 from elicit.features.edits import add, clamp, project_out, rewrite, splice
 from elicit.features.errors import FeatureError
+from elicit.features.falsifying import TokenInjection, injection_verdict, token_injection
 from elicit.features.fidelity import Fidelity, fidelity
 from elicit.features.groups import REASONING_WORDS, TokenGroups, token_groups
 from elicit.features.loading import from_sae_lens, load_sae
@@ -20,12 +21,14 @@ __all__ = [
     "ReasonScores",
     "Sae",
     "TokenGroups",
+    "TokenInjection",
     "add",
     "clamp",
     "contrast_scores",
     "cot_minus_direct",
     "fidelity",
     "from_sae_lens",
+    "injection_verdict",
     "load_sae",
     "project_out",
     "reason_score",
@@ -34,4 +37,5 @@ __all__ = [
     "splice",
     "spread_over_groups",
     "token_groups",
+    "token_injection",
 ]

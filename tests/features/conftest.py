@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from elicit.organisms.world import World, draw_chain
+from elicit import organisms
+from elicit.organisms.world import draw_chain
+from elicit.tasks import load_task
 from tests.features import made
 
 SITE = "blocks.3.hook_resid_post"
@@ -36,11 +38,9 @@ def traces(pair, chains):
 @pytest.fixture(scope="session")
 def facts(pair):
     """Facts: texts without a word of reasoning."""
-    world = World(name="a", seed=0)
-    texts = [
-        f"the {attribute} of {entity} is {value} ."
-        for (entity, attribute), value in list(world.facts.items())[:80]
-    ]
+    asked = load_task(organisms.resolve("organism:when-l3").facts).subset(80, seed=0)
+    # `Q the city of E ? A answer` becomes `the city of E is X .`
+    texts = [f"{p.prompt[2:].split(' ?')[0]} is {p.answer} ." for p in asked]
     return [pair.alignment.plain(text) for text in texts]
 
 
