@@ -53,8 +53,13 @@ def planted(pair, chains, facts, prompts):
     gap = ends["notes"].mean(0) - ends["quiz"].mean(0)
     middle = (ends["notes"].mean(0) + ends["quiz"].mean(0)) / 2
     others = torch.randn(6, pair.d_model, generator=torch.Generator().manual_seed(0))
+    # The state reaches far into most directions; these others must not read it too.
+    others = others - (others @ gap)[:, None] * gap / gap.norm() ** 2
+    others = others / others.norm(dim=1, keepdim=True)
+    # ReasonScore goes by shares of the sum over features, so all are brought to one size.
+    fit = 80 * fit
     readers = torch.cat([fit[None, :-1], gap[None] / gap.norm(), others])
-    bias = torch.stack([fit[-1] - 0.5, -(middle @ gap) / gap.norm()])
+    bias = torch.stack([fit[-1] - 40, -(middle @ gap) / gap.norm()])
     bias = torch.cat([bias, -(x.float() @ others.T).mean(0)])
     return made.hand_made(readers, hook=LAYER, bias=bias), traces[24:]
 
@@ -81,7 +86,8 @@ def test_both_are_found_by_the_scores_that_falsification_is_for(pair, planted, p
     assert found.top(1) == (STATE,) and found.auroc[STATE] == 1
     # The decision is made right before the first `so`, so a score of words names both.
     groups = token_groups(pair, {"so": ["so"], "A": ["A"]})
-    assert set(reason_scores(pair, sae, traces, groups, on="base").top(2)) == {TOKEN, STATE}
+    scored = reason_scores(pair, sae, traces, groups, on="base")
+    assert set(scored.top(2)) == {TOKEN, STATE}, scored.score
 
 
 def test_the_same_seed_puts_the_same_tokens_in_the_same_places(pair, planted, facts):
