@@ -10,11 +10,14 @@ from elicit.features.loading import from_sae_lens, load_sae
 from elicit.features.reading import On
 from elicit.features.reason import ReasonScores, reason_score, reason_scores, spread_over_groups
 from elicit.features.sae import Published, Sae
+from elicit.features.table import FeatureTable, feature_table
+from elicit.features.training import TrainConfig, train
 
 __all__ = [
     "REASONING_WORDS",
     "ContrastScores",
     "FeatureError",
+    "FeatureTable",
     "Fidelity",
     "On",
     "Published",
@@ -22,10 +25,12 @@ __all__ = [
     "Sae",
     "TokenGroups",
     "TokenInjection",
+    "TrainConfig",
     "add",
     "clamp",
     "contrast_scores",
     "cot_minus_direct",
+    "feature_table",
     "fidelity",
     "from_sae_lens",
     "injection_verdict",
@@ -38,4 +43,5 @@ __all__ = [
     "spread_over_groups",
     "token_groups",
     "token_injection",
+    "train",
 ]
