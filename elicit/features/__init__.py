@@ -5,13 +5,16 @@ from elicit.features.edits import add, clamp, project_out, rewrite, splice
 from elicit.features.errors import FeatureError
 from elicit.features.falsifying import TokenInjection, injection_verdict, token_injection
 from elicit.features.fidelity import Fidelity, fidelity
+from elicit.features.frames import Frame, Frames, fit_frames
 from elicit.features.groups import REASONING_WORDS, TokenGroups, token_groups
 from elicit.features.loading import from_sae_lens, load_sae
 from elicit.features.reading import On
 from elicit.features.reason import ReasonScores, reason_score, reason_scores, spread_over_groups
 from elicit.features.sae import Published, Sae
+from elicit.features.scaling import LatentScaling, latent_scaling
 from elicit.features.table import FeatureTable, feature_table
 from elicit.features.training import TrainConfig, train
+from elicit.features.transferring import Transfer, transfer
 
 __all__ = [
     "REASONING_WORDS",
@@ -19,6 +22,9 @@ __all__ = [
     "FeatureError",
     "FeatureTable",
     "Fidelity",
+    "Frame",
+    "Frames",
+    "LatentScaling",
     "On",
     "Published",
     "ReasonScores",
@@ -26,14 +32,17 @@ __all__ = [
     "TokenGroups",
     "TokenInjection",
     "TrainConfig",
+    "Transfer",
     "add",
     "clamp",
     "contrast_scores",
     "cot_minus_direct",
     "feature_table",
     "fidelity",
+    "fit_frames",
     "from_sae_lens",
     "injection_verdict",
+    "latent_scaling",
     "load_sae",
     "project_out",
     "reason_score",
@@ -44,4 +53,5 @@ __all__ = [
     "token_groups",
     "token_injection",
     "train",
+    "transfer",
 ]

@@ -64,6 +64,12 @@ class Sae:
         return self.architecture == "temporal"
 
     @property
+    def bias(self) -> Float[Tensor, " d_out"]:
+        """The reconstruction where no feature is active, if no token is scaled by itself."""
+        module: Any = self.module
+        return module.b_dec.detach()
+
+    @property
     def normalises(self) -> str:
         """How it scales each token by itself, `none` if it does not."""
         cfg: Any = self.module.cfg

@@ -70,7 +70,12 @@ def saved(folder: Path, architecture: str, **options) -> Path:
 
 
 def hand_made(
-    readers: Tensor, *, hook: str, bias: Tensor | None = None, writers: Tensor | None = None
+    readers: Tensor,
+    *,
+    hook: str,
+    bias: Tensor | None = None,
+    writers: Tensor | None = None,
+    b_dec: Tensor | None = None,
 ) -> Sae:
     """A standard SAE whose features are relu(x·reader + bias), each adding its writer."""
     from sae_lens import StandardSAE, StandardSAEConfig
@@ -85,5 +90,13 @@ def hand_made(
         module.W_enc.copy_(readers.T)
         module.W_dec.copy_(readers if writers is None else writers)
         module.b_enc.copy_(torch.zeros(d_sae) if bias is None else bias)
-        module.b_dec.zero_()
+        module.b_dec.copy_(torch.zeros(d_in) if b_dec is None else b_dec)
     return from_sae_lens(module, name="hand-made")
+
+
+def principal(x: Tensor, n: int, *, hook: str) -> Sae:
+    """An SAE of both signs of the first principal components of activations about their mean."""
+    mean = x.mean(0)
+    components = torch.linalg.svd(x - mean, full_matrices=False)[2][:n]
+    readers = torch.cat([components, -components])
+    return hand_made(readers, hook=hook, bias=-(readers @ mean), b_dec=mean)
