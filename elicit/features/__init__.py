@@ -1,6 +1,13 @@
 """Which SAE features carry it, and do they transfer?"""
 
 from elicit.features.contrasting import ContrastScores, contrast_scores, cot_minus_direct
+from elicit.features.crosscoder import (
+    Crosscoder,
+    crosscoder_scaling,
+    load_crosscoder,
+    post_only_features,
+    train_crosscoder,
+)
 from elicit.features.edits import add, clamp, project_out, rewrite, splice
 from elicit.features.errors import FeatureError
 from elicit.features.falsifying import TokenInjection, injection_verdict, token_injection
@@ -19,6 +26,7 @@ from elicit.features.transferring import Transfer, transfer
 __all__ = [
     "REASONING_WORDS",
     "ContrastScores",
+    "Crosscoder",
     "FeatureError",
     "FeatureTable",
     "Fidelity",
@@ -37,13 +45,16 @@ __all__ = [
     "clamp",
     "contrast_scores",
     "cot_minus_direct",
+    "crosscoder_scaling",
     "feature_table",
     "fidelity",
     "fit_frames",
     "from_sae_lens",
     "injection_verdict",
     "latent_scaling",
+    "load_crosscoder",
     "load_sae",
+    "post_only_features",
     "project_out",
     "reason_score",
     "reason_scores",
@@ -53,5 +64,6 @@ __all__ = [
     "token_groups",
     "token_injection",
     "train",
+    "train_crosscoder",
     "transfer",
 ]

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from elicit.features.errors import FeatureError
-from elicit.features.reading import On, blocks, checked, rows_of, told_of
+from elicit.features.reading import On, blocks, checked, rows_of, told_of, wide
 from elicit.features.sae import Sae
 from elicit.pair import ModelPair
 from elicit.results import Progress, Result, digest_json
@@ -37,9 +37,9 @@ class Spread:
 
         Source: Chan, Golub and LeVeque 1979.
         """
-        own = x.detach().cpu().double()
+        own = wide(x)
         mean = own.mean(0)
-        step = mean - self.mean
+        step = mean.cpu() - self.mean
         n = self.n + len(own)
         self.total += float((own - mean).square().sum())
         self.total += float(step.square().sum()) * self.n * len(own) / n
@@ -143,7 +143,7 @@ def fidelity(
     for block in found:
         assert block.made is not None
         spread.update(block.x)
-        error += float((block.x.double().cpu() - block.made.double().cpu()).square().sum())
+        error += float((wide(block.x).to(block.made.device) - wide(block.made)).square().sum())
         n_active += (block.acts != 0).sum(0).cpu()
         max_act = torch.maximum(max_act, block.acts.amax(0).float().cpu())
     said = sae.published

@@ -138,22 +138,39 @@ def _coded(sae: Sae, x: Tensor, kept: Tensor, index: Tensor, reconstruct: bool) 
     """The kept tokens of a chunk, encoded a block at a time."""
     here = kept.to(x.device)
     x = x.flatten(2)
-    with torch.no_grad():
-        if sae.reads_context:
-            # Each token's features depend on its row, so rows are encoded whole.
-            made = sae.reconstruct(x)[here] if reconstruct else None
-            yield Block(index=index, x=x[here], acts=sae.encode(x)[here], made=made)
-            return
-        x = x[here]
-        step = max(1, _CELLS // sae.d_sae)
-        for start in range(0, len(x), step):
-            some = x[start : start + step]
-            acts = sae.encode(some)
-            made = None
-            if reconstruct:
-                plain = sae.normalises == "none" and not sae.centred
-                made = sae.decode(acts) if plain else sae.reconstruct(some)
-            yield Block(index=index[start : start + step], x=some, acts=acts, made=made)
+    if sae.reads_context:
+        # Each token's features depend on its row, so rows are encoded whole.
+        acts, made = _encoded(sae, x, reconstruct)
+        made = None if made is None else made[here]
+        yield Block(index=index, x=x[here], acts=acts[here], made=made)
+        return
+    x = x[here]
+    step = max(1, _CELLS // sae.d_sae)
+    for start in range(0, len(x), step):
+        some = x[start : start + step]
+        acts, made = _encoded(sae, some, reconstruct)
+        yield Block(index=index[start : start + step], x=some, acts=acts, made=made)
+
+
+# Not around the yields: the caller's own code keeps its own mode.
+@torch.no_grad()
+def _encoded(sae: Sae, x: Tensor, reconstruct: bool) -> tuple[Tensor, Tensor | None]:
+    """Features of activations, and the reconstruction if it is asked for."""
+    acts = sae.encode(x)
+    if not reconstruct:
+        return acts, None
+    plain = sae.normalises == "none" and not sae.centred and not sae.reads_context
+    return acts, sae.decode(acts) if plain else sae.reconstruct(x)
+
+
+def wide(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Values in float64 where they are; on the CPU where the device, Apple's, has none.
+
+    Args:
+        x: Any floats.
+    """
+    x = x.detach()
+    return (x.cpu() if x.device.type == "mps" else x).double()
 
 
 def model_of(pair: ModelPair, on: On) -> Bridge:

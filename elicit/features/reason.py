@@ -129,9 +129,10 @@ def reason_scores(
         max_tokens=max_tokens,
         progress=progress,
     ):
-        acts = block.acts.cpu()
-        token, feature = acts.nonzero(as_tuple=True)
-        value, place = acts[token, feature].double(), block.index[token]
+        # Only what is active leaves the device.
+        token, feature = block.acts.nonzero(as_tuple=True)
+        value = block.acts[token, feature].cpu().double()
+        place, feature = block.index[token.cpu()], feature.cpu()
         for part in range(len(member)):
             here = member[part, place]
             sums[part].index_add_(0, feature[here], value[here])

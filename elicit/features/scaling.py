@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from elicit.features.errors import FeatureError
-from elicit.features.reading import On, blocks, checked, rows_of, told_of
+from elicit.features.reading import On, blocks, checked, rows_of, told_of, wide
 from elicit.features.sae import Sae
 from elicit.pair import ModelPair
 from elicit.results import Progress, Result, digest_json
@@ -31,7 +31,7 @@ class Scaling:
         Args:
             directions: Direction of each feature.
         """
-        self._directions = directions.double().cpu()
+        self._directions = wide(directions)
         self._norms = self._directions.square().sum(1)
         self.power: Float[Tensor, " feature"] = torch.zeros(len(directions), dtype=torch.float64)
         self._along: dict[str, Tensor] = {}
@@ -50,15 +50,15 @@ class Scaling:
             own: How much of each feature's direction the feature itself put into a reconstruction,
                 by name; `beta` of these names is its own part.
         """
-        f = _wide(acts)
-        self.power += f.square().sum(0)
+        f = wide(acts)
+        self.power += f.square().sum(0).cpu()
         # Projected first, so that only one number a feature is kept.
         along = {
             name: y.detach().double().cpu() @ self._directions.T for name, y in targets.items()
         }
         along |= {name: part.detach().double().cpu() * self._norms for name, part in own.items()}
         for name, value in along.items():
-            self._along[name] = self._along.get(name, 0) + (f * value).sum(0)
+            self._along[name] = self._along.get(name, 0) + (f * value.to(f.device)).sum(0).cpu()
 
     def beta(self, name: str) -> Float[Tensor, " feature"]:
         """Scale of each feature in a target; NaN where it was never active.
@@ -68,7 +68,7 @@ class Scaling:
 
         Source: Minder et al. 2025, arXiv:2504.02922, in closed form.
         """
-        scale = self._norms * self.power
+        scale = self._norms.cpu() * self.power
         return torch.where(scale > 0, self._along[name] / scale, torch.nan)
 
 
@@ -225,8 +225,3 @@ def from_sums(
         ratio=beta["base"] / beta["post"],
         provenance=pair.provenance(arguments=arguments),
     )
-
-
-def _wide(x: Tensor) -> Tensor:
-    """Values as sums are kept."""
-    return x.detach().double().cpu()

@@ -166,10 +166,14 @@ class Feed:
             order = torch.randperm(len(length), generator=generator)
             part = (length[order].cumsum(0) - 1) // self.buffer
             for number in part.unique().tolist():
-                yield self._read(order[part == number].tolist())
+                yield self.read(order[part == number].tolist())
 
-    def _read(self, which: list[int]) -> Float[Tensor, "token model width"]:
-        """Activations of all models at the tokens of some rows that count."""
+    def read(self, which: list[int]) -> Float[Tensor, "token model width"]:
+        """Activations of all models at the tokens of some rows that count.
+
+        Args:
+            which: Numbers of the rows.
+        """
         found: list[list[Tensor]] = [[] for _ in self.models]
         for model, parts in zip(self.models, found, strict=True):
             chunks = stream(

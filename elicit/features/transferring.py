@@ -12,7 +12,7 @@ from elicit.edits import Ablate, Edit, Shift, window
 from elicit.features.errors import FeatureError
 from elicit.features.fidelity import Spread
 from elicit.features.frames import Frame, fit_frames
-from elicit.features.reading import On, Rows, blocks, checked, rows_of, told_of
+from elicit.features.reading import On, Rows, blocks, checked, rows_of, told_of, wide
 from elicit.features.sae import Sae
 from elicit.features.splicing import cross_entropy
 from elicit.pair import ModelPair
@@ -168,10 +168,11 @@ class _Sums:
     def update(self, x: Tensor, acts: Tensor, made: Tensor, own: Tensor) -> None:
         """Add tokens: activations, features, reconstruction, and the own model's features."""
         self.spread.update(x)
-        self.error += float((x.double().cpu() - made.double().cpu()).square().sum())
+        self.error += float((wide(x).to(made.device) - wide(made)).square().sum())
         self.active += (acts != 0).sum(0).cpu()
-        a, b = acts.double().cpu(), own.double().cpu()
-        self.products += torch.stack([part.sum(0) for part in (a, b, a * a, b * b, a * b)])
+        a, b = wide(acts), wide(own)
+        parts = [part.sum(0) for part in (a, b, a * a, b * b, a * b)]
+        self.products += torch.stack(parts).cpu()
 
     def correlation(self) -> Float[Tensor, " feature"]:
         """Pearson's correlation of the two models' features; equal ones give exactly 1."""

@@ -1,10 +1,14 @@
 """Falsification rejects a feature that reads a token, and not one that reads a state."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
 
+from elicit import features
 from elicit.capture import capture
+from elicit.edits import edited, last
 from elicit.features import (
     FeatureError,
     cot_minus_direct,
@@ -88,6 +92,27 @@ def test_both_are_found_by_the_scores_that_falsification_is_for(pair, planted, p
     groups = token_groups(pair, {"so": ["so"], "A": ["A"]})
     scored = reason_scores(pair, sae, traces, groups, on="base")
     assert set(scored.top(2)) == {TOKEN, STATE}, scored.score
+
+
+def test_the_feature_of_the_state_turns_answers_into_traces(pair, planted, prompts):
+    """What falsification leaves standing is tested by writing it: at the decision token alone."""
+    sae, _ = planted
+    so = pair.tokenizer.convert_tokens_to_ids("so")
+    rows = prompts["quiz"][24:]
+    encoded = pair.alignment.pad(rows)
+
+    def p_trace(*edits):
+        with torch.no_grad(), edited(pair.base, edits) if edits else nullcontext():
+            logits = capture(pair.base, encoded, at=[], logits=True).logits
+        return logits[:, -1].softmax(-1)[:, so].mean().item()
+
+    notes = activations(pair, prompts["notes"][24:], sae.site)
+    value = sae.encode(torch.stack([x[-1] for x in notes]))[:, STATE].mean().item()
+    assert p_trace() < 0.05
+    assert p_trace(features.clamp(sae, STATE, 2 * value, where=last())) > 0.9
+    assert p_trace(features.clamp(sae, STATE, 2 * value, where=last(), scale=0.0)) == p_trace()
+    for control in range(2, 8):
+        assert p_trace(features.add(sae, control, 2 * value, where=last())) < 0.3
 
 
 def test_the_same_seed_puts_the_same_tokens_in_the_same_places(pair, planted, facts):

@@ -51,6 +51,19 @@ def test_the_size_of_a_chunk_changes_rounding_alone(pair, traces, options):
         assert found[0].l0 == pytest.approx(found[1].l0, rel=1e-3)
 
 
+def test_reading_leaves_gradients_as_they_were(pair, sae, traces):
+    """Also where two models are read in step and one is left before its end."""
+    from elicit.features.reading import blocks, rows_of
+
+    rows = rows_of(pair, traces[:6])
+    made_of = [blocks(m, sae, rows, pad_id=0, max_tokens=50) for m in (pair.base, pair.post)]
+    for _ in zip(*made_of, strict=True):
+        assert torch.is_grad_enabled()
+    next(blocks(pair.base, sae, rows, pad_id=0, max_tokens=50))
+    fidelity(pair, sae, traces[:6], on="base", max_tokens=50)
+    assert torch.is_grad_enabled()
+
+
 def test_what_fails_a_gate_is_not_gone_on_with(pair, sae, traces):
     found = fidelity(pair, sae, traces[:4], on="post")
     assert found.fvu > 0.5

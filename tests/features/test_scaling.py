@@ -23,7 +23,7 @@ def test_a_scale_is_the_least_squares_solution_of_its_feature_alone():
     for part in (slice(0, 20), slice(20, 50)):
         found.update(acts[part], {"y": y[part]}, {"own": 2 * acts[part]})
     for j in range(6):
-        design = (acts[:, [j]] * d[j]).reshape(-1, 1).double()
+        design = (acts[:, [j]].double() * d[j].double()).reshape(-1, 1)
         if j == 4:
             assert found.beta("y")[j].isnan()
             continue

@@ -18,6 +18,7 @@ def trained(pair, traces, tmp_path_factory):
     return train(pair, traces, folder, site=resid_post(3), on="base", config=SMALL, seed=1), folder
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(pair, traces, trained, tmp_path):
     _, folder = trained
     torch.manual_seed(99)
