@@ -6,8 +6,8 @@ from elicit.features.crosscoder import (
     crosscoder_scaling,
     load_crosscoder,
     post_only_features,
-    train_crosscoder,
 )
+from elicit.features.crosscoding import train_crosscoder
 from elicit.features.edits import add, clamp, project_out, rewrite, splice
 from elicit.features.errors import FeatureError
 from elicit.features.falsifying import TokenInjection, injection_verdict, token_injection

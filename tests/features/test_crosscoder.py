@@ -11,7 +11,7 @@ from elicit.features import (
     post_only_features,
     train_crosscoder,
 )
-from elicit.features.crosscoder import _Learner
+from elicit.features.crosscoding import _Learner
 from elicit.features.reading import rows_of
 from elicit.features.scaling import Scaling
 from elicit.features.training import Feed
