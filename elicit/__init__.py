@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from elicit import (
         capture,
         edits,
+        features,
         grafting,
         metrics,
         organisms,
@@ -32,6 +33,7 @@ __all__ = [
     "capture",
     "edited",
     "edits",
+    "features",
     "grafting",
     "load_pair",
     "load_result",
@@ -61,6 +63,7 @@ _HOMES = {
 _ROOMS = {
     "capture",
     "edits",
+    "features",
     "grafting",
     "metrics",
     "organisms",

@@ -5,6 +5,7 @@ A site is a kind of activation at a layer, and at a head where the kind has head
 """
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
@@ -174,6 +175,35 @@ def parse_site(name: str) -> Site:
     return Site(cast(Kind, kind), *(int(number) for number in numbers))
 
 
+_LAYER_MODULE = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)(?:\.hook_out)?$")
+"""A block of a Hugging Face model, or a bridge's own name of where a block ends."""
+
+
+def site_of_hook(name: str) -> Site:
+    """The site of a hook point's name, in TransformerLens's spelling or as a module's output.
+
+    Args:
+        name: For example `blocks.3.hook_resid_post`, or `model.layers.3`.
+
+    Raises:
+        SiteError: No site is at that hook point.
+
+    >>> site_of_hook("blocks.3.attn.hook_z")
+    Site(kind='z', layer=3, head=None)
+    """
+    block = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
+    for kind, hook in _HOOKS.items():
+        if block and block[2] == hook:
+            return Site(kind, int(block[1]))
+    module = _LAYER_MODULE.search(name)
+    if module:
+        return Site("resid_post", int(module[1]))
+    raise SiteError(
+        f"{name!r} is the hook point of no site, so it is not known where it is read. Sites are "
+        f"{', '.join(f'blocks.N.{hook}' for hook in _HOOKS.values())}, and model.layers.N."
+    )
+
+
 @dataclass(frozen=True)
 class Shape:
     """What a model has of everything that a site names."""
@@ -196,6 +226,16 @@ class Shape:
         if kind in HEAD_KINDS:
             return self.n_heads
         return self.n_kv_heads if kind in KV_KINDS else None
+
+    def width(self, site: Site) -> int:
+        """Numbers at one token of a site, all its heads together.
+
+        Args:
+            site: Any but a pattern.
+        """
+        if not site.has_heads:
+            return self.d_model
+        return self.d_head * (1 if site.head is not None else self.heads(site.kind) or 1)
 
     def check(self, sites: Sequence[Site]) -> None:
         """Refuse sites that this model does not have.

@@ -3,7 +3,16 @@
 from elicit.edits.block import Edited, active, edited
 from elicit.edits.errors import EditError
 from elicit.edits.shape import shape_of
-from elicit.edits.values import Ablate, Clamp, Edit, MaskAttention, Patch, ProjectOut, Steer
+from elicit.edits.values import (
+    Ablate,
+    Clamp,
+    Edit,
+    MaskAttention,
+    Patch,
+    ProjectOut,
+    Shift,
+    Steer,
+)
 from elicit.edits.where import (
     Where,
     at,
@@ -24,6 +33,7 @@ __all__ = [
     "MaskAttention",
     "Patch",
     "ProjectOut",
+    "Shift",
     "Steer",
     "Where",
     "active",

@@ -1,5 +1,6 @@
 """Edits as values: what is written, at which site, for which rows and tokens, how strongly."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
@@ -132,6 +133,26 @@ class Ablate(_SiteEdit):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class Shift(_SiteEdit):
+    """A function of the activation added: x + scale * shift(x).
+
+    Where the function gives 0 the activation keeps its very bits, so what it does not change, the
+    error of a dictionary for one, is not computed anew.
+    """
+
+    shift: Callable[[Float[Tensor, "token width"]], Float[Tensor, "token width"]]
+    """What is added to each token's activation, from all tokens that are meant; the heads of a site
+    come as one long vector. It must not depend on which tokens come together."""
+    width: int | None = field(default=None, kw_only=True)
+    """Width that the function reads; None is whatever the site has."""
+
+    def __post_init__(self) -> None:
+        """Refuse a place that has no vectors."""
+        super().__post_init__()
+        _check_no_pattern(self, "shifted")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class MaskAttention:
     """Attention from some tokens to some tokens removed, the rest of it scaled up to sum to 1.
 
@@ -164,7 +185,7 @@ class MaskAttention:
         return _shown(self)
 
 
-Edit = Patch | Steer | Clamp | ProjectOut | Ablate | MaskAttention
+Edit = Patch | Steer | Clamp | ProjectOut | Ablate | Shift | MaskAttention
 
 
 def _shown(edit: object) -> str:

@@ -7,10 +7,10 @@ from torch import Tensor
 from elicit.edits.errors import EditError
 from elicit.edits.placing import Placed
 from elicit.edits.run import Call
-from elicit.edits.values import Ablate, Clamp, Patch, ProjectOut, Steer
+from elicit.edits.values import Ablate, Clamp, Patch, ProjectOut, Shift, Steer
 from elicit.sites import Shape
 
-SiteEdit = Patch | Steer | Clamp | ProjectOut | Ablate
+SiteEdit = Patch | Steer | Clamp | ProjectOut | Ablate | Shift
 
 
 class Writer:
@@ -23,6 +23,11 @@ class Writer:
             EditError: A tensor does not have the site's width.
         """
         self.edit = edit
+        if isinstance(edit, Shift) and edit.width not in (None, shape.width(edit.site)):
+            raise EditError(
+                f"{edit} reads {edit.width} numbers a token, and {edit.site} has "
+                f"{shape.width(edit.site)}, so it does not fit there. Make it for this site."
+            )
         name, tensor = _tensor_of(edit)
         self.placed = None if tensor is None else Placed(edit, edit.site, tensor, shape, name)
         if self.placed is None:
@@ -95,8 +100,11 @@ class Writer:
         whole = x.transpose(1, 2) if is_pattern else x
         head = self.edit.site.head
         old = whole if head is None else whole[:, :, head]
-        chosen = selected.to(x.device).reshape(*selected.shape, *[1] * (old.ndim - 2))
-        new = torch.where(chosen, self._new(old, call), old)
+        if isinstance(self.edit, Shift):
+            new = self._shifted(self.edit, old, selected.to(x.device), call)
+        else:
+            chosen = selected.to(x.device).reshape(*selected.shape, *[1] * (old.ndim - 2))
+            new = torch.where(chosen, self._new(old, call), old)
         if head is not None:
             place = torch.tensor([head], device=x.device)
             new = whole.index_copy(2, place, new.unsqueeze(2))
@@ -126,6 +134,26 @@ class Writer:
             return torch.where(scale == 1, target, mixed)
         return mixed
 
+    def _shifted(
+        self, edit: Shift, x: Tensor, chosen: Bool[Tensor, "batch pos"], call: Call
+    ) -> Tensor:
+        """The activation with the tokens that are meant shifted; no other is even looked at."""
+        mine = x[chosen].flatten(1)
+        shift = edit.shift(mine)
+        if shift.shape != mine.shape or not bool(torch.isfinite(shift).all()):
+            told = "values that are not finite"
+            if shift.shape != mine.shape:
+                told = f"the shape {list(shift.shape)} for activations of {list(mine.shape)}"
+            raise EditError(
+                f"{edit} gave {told}, so it cannot be added. Give one finite vector a token."
+            )
+        work = torch.promote_types(x.dtype, torch.float32)
+        scale = self._scale(x, work, call)
+        if isinstance(scale, Tensor):
+            scale = scale.reshape(-1, 1).expand(chosen.shape)[chosen][:, None]
+        new = (mine.to(work) + scale * shift.to(x.device, work)).to(x.dtype)
+        return x.index_put((chosen,), new.reshape(-1, *x.shape[2:]))
+
     def _ready(self, x: Tensor, dtype: torch.dtype, call: Call) -> Tensor:
         """The edit's tensor for this call."""
         assert self.placed is not None
@@ -148,4 +176,6 @@ def _tensor_of(edit: SiteEdit) -> tuple[str, Tensor | None]:
         return "vector", edit.vector
     if isinstance(edit, Ablate):
         return "value", edit.value
+    if isinstance(edit, Shift):
+        return "shift", None
     return "direction", edit.direction

@@ -1,19 +1,16 @@
 """From a specification and its models to texts that are worth reading."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-
-import torch
 
 from elicit import organisms
 from elicit.grafting.measure import stop_ids
-from elicit.pair import ModelPair, hugging_face_model
+from elicit.pair import ModelPair
 from elicit.report.revise_spec import ReviseSpec
 from elicit.report.spec import SpecError
 from elicit.results import Cells, CellsUnder, Progress
 from elicit.revision import Traces
-from elicit.rollouts import check_prompts, continue_ids
-from elicit.tasks import Problem, Task, load_task
+from elicit.rollouts import check_prompts, rollouts
+from elicit.tasks import Task, load_task
 
 OWN_PROBLEMS = 60
 """Problems of an embedded pair that are used when no number is given."""
@@ -166,54 +163,25 @@ def write_texts(
         cells: Keeps finished batches.
         progress: Told the problems done.
     """
-    order = sorted(range(len(asked.prompts)), key=lambda i: (len(asked.prompts[i]), i))
-    written: dict[int, list[int]] = {}
-    cells = CellsUnder(cells, f"texts/{name}")
-    progress.start(len(order), f"writing with {name}")
-    for number, start in enumerate(range(0, len(order), _BATCH)):
-        places = order[start : start + _BATCH]
-        found = cells.cell(
-            str(number),
-            lambda places=places: {"ids": _continued(spec, pair, asked, name, places)},
-        )
-        for place, row in zip(places, found["ids"].tolist(), strict=True):
-            end = next((j + 1 for j, token in enumerate(row) if token in asked.stops), len(row))
-            written[place] = row[:end]
-        progress.advance(len(places))
-    progress.stop()
-    rows = [written[i] for i in range(len(order))]
-    kept = [i for i, row in enumerate(rows) if any(token not in asked.stops for token in row)]
-    problems: Sequence[Problem] = asked.task.problems
+    found = rollouts(
+        getattr(pair, name),
+        pair.alignment,
+        asked.task,
+        stop_ids=asked.stops,
+        temperature=spec.temperature,
+        max_new_tokens=asked.room,
+        batch_size=_BATCH,
+        seed=spec.seed,
+        templated=spec.templated,
+        cells=CellsUnder(cells, f"texts/{name}"),
+        progress=progress,
+    )
+    stops = set(asked.stops)
+    kept = [row for row in range(len(found)) if not stops.issuperset(found.ids(row))]
     return Written(
-        traces=Traces.of_written(
-            [asked.prompts[i] for i in kept],
-            [rows[i] for i in kept],
-            problem=[problems[i].id for i in kept],
-            skip=asked.stops,
-            difficulty=[problems[i].difficulty for i in kept],
-            source=name,
-        )
+        traces=Traces.of_rollouts(found.select(kept), asked.task, source=name)
         if len(kept) > 1
         else None,
-        truncated=sum(row[-1] not in asked.stops for row in rows) / len(rows),
-        empty=len(rows) - len(kept),
-    )
-
-
-def _continued(
-    spec: ReviseSpec, pair: ModelPair, asked: Asked, name: str, places: Sequence[int]
-) -> torch.Tensor:
-    """Token ids that a model writes after some of the prompts."""
-    model = hugging_face_model(getattr(pair, name))
-    batch = pair.alignment.pad([asked.prompts[i] for i in places], padding="left")
-    batch = batch.to(next(model.parameters()).device)
-    return continue_ids(
-        model,
-        batch.ids,
-        batch.mask,
-        max_new_tokens=asked.room,
-        stop_ids=asked.stops,
-        pad_id=pair.alignment.pad_id,
-        temperature=spec.temperature,
-        seeds=[(spec.seed << 32) + i for i in places] if spec.temperature > 0 else (),
+        truncated=found.truncated.double().mean().item(),
+        empty=len(found) - len(kept),
     )

@@ -1,0 +1,290 @@
+"""Which features tell two sets of positions apart."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from elicit.features.errors import FeatureError
+from elicit.features.reading import On, Rows, blocks, checked, rows_of, told_of
+from elicit.features.sae import Sae
+from elicit.features.twosample import two_sample
+from elicit.pair import ModelPair
+from elicit.results import Progress, Result, digest_json
+from elicit.stats import benjamini_hochberg, holm
+
+Position = tuple[int, int]
+"""A row and a place in it, below 0 from its end."""
+_FEATURES = 4096
+"""Features that are ranked at once."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ContrastScores(Result):
+    """How well each feature tells two sets of positions apart; that is no evidence of a cause."""
+
+    sae: str
+    """Name of the SAE."""
+    site: str
+    """Where it was read."""
+    model: str
+    """Model that was read."""
+    unit: str
+    """What counts as one independent value: `row`, the mean over its positions, or `position`."""
+    n_positive: int
+    """Independent values of the first set."""
+    n_negative: int
+    """Independent values of the second set."""
+    feature: Int[Tensor, " feature"]
+    """Number of each feature."""
+    mean_positive: Float[Tensor, " feature"]
+    """Mean activation on the first set."""
+    mean_negative: Float[Tensor, " feature"]
+    """Mean activation on the second set."""
+    difference: Float[Tensor, " feature"]
+    """First minus second."""
+    auroc: Float[Tensor, " feature"]
+    """Chance that the feature is more active on the first set, ties counting half."""
+    d: Float[Tensor, " feature"]
+    """Cohen's d with the pooled standard deviation; infinite where neither set varies."""
+    p: Float[Tensor, " feature"]
+    """Two-sided Mann-Whitney p-value."""
+    p_holm: Float[Tensor, " feature"]
+    """Adjusted over all features so that any false one has at most this chance (Holm)."""
+    p_bh: Float[Tensor, " feature"]
+    """Adjusted over all features so that at most this share of them is false (BH)."""
+
+    def top(self, n: int, *, by: Literal["auroc", "d", "difference"] = "auroc") -> tuple[int, ...]:
+        """Features that are most active on the first set, best first.
+
+        Args:
+            n: How many.
+            by: What they are ranked by; ties by the difference of means.
+
+        Raises:
+            FeatureError: `by` is something else.
+        """
+        if by not in ("auroc", "d", "difference"):
+            raise FeatureError(
+                f"by is {by!r}, so nothing can be ranked. Pass 'auroc', 'd' or 'difference'."
+            )
+        value = getattr(self, by)
+        ranked = sorted(
+            range(len(value)), key=lambda i: (-float(value[i]), -float(self.difference[i]), i)
+        )
+        return tuple(ranked[:n])
+
+    def figure(self) -> Any:
+        """AUROC of each feature over its difference of means (plotly)."""
+        from elicit.features.figures import contrast_figure
+
+        return contrast_figure(self)
+
+
+def contrast_scores(
+    pair: ModelPair,
+    sae: Sae,
+    rows: Sequence[Sequence[int]],
+    *,
+    positive: Sequence[Position],
+    negative: Sequence[Position],
+    on: On,
+    unit: Literal["row", "position"] = "row",
+    max_tokens: int = 8192,
+    progress: Progress | None = None,
+) -> ContrastScores:
+    """How well each feature tells two sets of labelled positions apart, in one forward.
+
+    Args:
+        pair: Base and post.
+        sae: Whose features.
+        rows: Token ids of each row; rows without a labelled position are not run.
+        positive: Row and place of each position of the first set; places may count from the end.
+        negative: The same for the second set.
+        on: Which model is read.
+        unit: What is independent. Positions of one row are not, unless each row has one.
+        max_tokens: Most positions in a chunk, padding counted.
+        progress: Told the rows done.
+
+    Raises:
+        FeatureError: The SAE is of another width, site or model, a set has fewer than two
+            independent values, the sets share a position, or a position is outside its row.
+    """
+    model, tokens = checked(pair, sae, on), rows_of(pair, rows)
+    if unit not in ("row", "position"):
+        raise FeatureError(
+            f"unit is {unit!r}, so it is not known what is independent. Pass 'row' or 'position'."
+        )
+    sets = {
+        name: _numbers(tokens, name, given, unit)
+        for name, given in (("positive", positive), ("negative", negative))
+    }
+    shared = sets["positive"] & sets["negative"]
+    if bool(shared.any()):
+        at = int(shared.nonzero()[0])
+        raise FeatureError(
+            f"position {int(tokens.pos[at])} of row {int(tokens.row[at])} is in both sets, so they "
+            "cannot be told apart there. Label each position once."
+        )
+    acts = values_at(
+        model, sae, tokens, sets["positive"] | sets["negative"], pair, max_tokens, progress
+    )
+    first, second = (_units(acts, tokens, sets[name], unit) for name in sets)
+    parts = [
+        two_sample(first[:, i : i + _FEATURES], second[:, i : i + _FEATURES])
+        for i in range(0, sae.d_sae, _FEATURES)
+    ]
+    p = torch.cat([part.p for part in parts])
+    mean = {"first": first.double().mean(0), "second": second.double().mean(0)}
+    return ContrastScores(
+        sae=sae.name,
+        site=str(sae.site),
+        model=pair.base_name if on == "base" else pair.post_name,
+        unit=unit,
+        n_positive=len(first),
+        n_negative=len(second),
+        feature=torch.arange(sae.d_sae),
+        mean_positive=mean["first"],
+        mean_negative=mean["second"],
+        difference=mean["first"] - mean["second"],
+        auroc=torch.cat([part.auroc for part in parts]),
+        d=torch.cat([part.d for part in parts]),
+        p=p,
+        p_holm=torch.from_numpy(holm(p.numpy())),
+        p_bh=torch.from_numpy(benjamini_hochberg(p.numpy())),
+        provenance=pair.provenance(
+            arguments={
+                **told_of(sae),
+                "on": on,
+                "unit": unit,
+                "rows": digest_json(tokens.rows),
+                "positive": digest_json([list(at) for at in positive]),
+                "negative": digest_json([list(at) for at in negative]),
+            }
+        ),
+    )
+
+
+def cot_minus_direct(
+    pair: ModelPair,
+    sae: Sae,
+    *,
+    cot: Sequence[Sequence[int]],
+    direct: Sequence[Sequence[int]],
+    on: On,
+    max_tokens: int = 8192,
+    progress: Progress | None = None,
+) -> ContrastScores:
+    """Which features are more active where a trace is about to begin than where an answer is.
+
+    Rank with `top(n, by="difference")`.
+
+    Args:
+        pair: Base and post.
+        sae: Whose features.
+        cot: Token ids of each problem's prompt for a trace, up to its last token.
+        direct: Token ids of the same problem's prompt for an answer at once.
+        on: Which model is read.
+        max_tokens: Most positions in a chunk, padding counted.
+        progress: Told the rows done.
+
+    Raises:
+        FeatureError: There are not as many prompts of each kind, or see `contrast_scores`.
+
+    Source: He et al. 2026, arXiv:2601.08058, at the last token of the prompt.
+    """
+    if len(cot) != len(direct):
+        raise FeatureError(
+            f"there are {len(cot)} prompts for a trace and {len(direct)} for an answer, so they "
+            "are not of the same problems. Pass one of each for every problem."
+        )
+    n = len(cot)
+    return contrast_scores(
+        pair,
+        sae,
+        [*cot, *direct],
+        positive=[(i, -1) for i in range(n)],
+        negative=[(n + i, -1) for i in range(n)],
+        on=on,
+        max_tokens=max_tokens,
+        progress=progress,
+    )
+
+
+def values_at(
+    model: Any,
+    sae: Sae,
+    tokens: Rows,
+    wanted: Bool[Tensor, " token"],
+    pair: ModelPair,
+    max_tokens: int,
+    progress: Progress | None = None,
+) -> dict[int, Float[Tensor, " feature"]]:
+    """Feature activations of some tokens, by the token's number.
+
+    Args:
+        model: What is read.
+        sae: What encodes.
+        tokens: All rows.
+        wanted: Which tokens.
+        pair: For its padding.
+        max_tokens: Most positions in a chunk, padding counted.
+        progress: Told the rows done.
+    """
+    found: dict[int, Tensor] = {}
+    for block in blocks(
+        model,
+        sae,
+        tokens,
+        pad_id=pair.alignment.pad_id,
+        counted=wanted,
+        max_tokens=max_tokens,
+        progress=progress,
+    ):
+        found.update(zip(block.index.tolist(), block.acts.float().cpu(), strict=True))
+    return found
+
+
+def _numbers(
+    tokens: Rows, name: str, given: Sequence[Position], unit: str
+) -> Bool[Tensor, " token"]:
+    """Which tokens a set of positions names."""
+    found = torch.zeros(len(tokens), dtype=torch.bool)
+    for row, place in given:
+        if not 0 <= row < len(tokens.rows):
+            raise FeatureError(
+                f"{name} names row {row}, and there are rows 0 to {len(tokens.rows) - 1}, so "
+                "nothing is read there. Pass one of these."
+            )
+        length = len(tokens.rows[row])
+        if not -length <= place < length:
+            raise FeatureError(
+                f"{name} names position {place} of row {row}, which has {length} tokens, so "
+                f"nothing is read there. Pass {-length} to {length - 1}."
+            )
+        found[int(tokens.first[row]) + place % length] = True
+    n = len(set(tokens.row[found].tolist())) if unit == "row" else int(found.sum())
+    if n < 2:
+        raise FeatureError(
+            f"the {name} positions are {n} independent value{'s' * (n != 1)} (unit: {unit}), so "
+            "they have no spread to hold a difference against. Label positions of two rows at "
+            "least."
+        )
+    return found
+
+
+def _units(
+    acts: dict[int, Tensor], tokens: Rows, wanted: Tensor, unit: str
+) -> Float[Tensor, "unit feature"]:
+    """Independent values of a set: one a position, or the mean of each row's."""
+    numbers = wanted.nonzero()[:, 0].tolist()
+    values = torch.stack([acts[i] for i in numbers])
+    if unit == "position":
+        return values
+    rows, place = tokens.row[wanted].unique(return_inverse=True)
+    sums = torch.zeros(len(rows), values.shape[1], dtype=torch.float64)
+    sums.index_add_(0, place, values.double())
+    return sums / place.bincount()[:, None]

@@ -1,0 +1,242 @@
+"""One dictionary for both models at once, and which of its features only post has."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from elicit.features.errors import FeatureError
+from elicit.features.reading import rows_of
+from elicit.features.scaling import LatentScaling, Scaling, from_sums
+from elicit.features.training import Feed
+from elicit.pair import ModelPair
+from elicit.results import digest_json, digest_tensors, write_atomic
+from elicit.sites import Site, parse_site
+
+_WEIGHTS, _CONFIG = "crosscoder.safetensors", "cfg.json"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Crosscoder:
+    """A dictionary whose features read both models and write each in its own direction.
+
+    Weights are for raw activations; a feature's two decoder norms, each in units of its model's
+    size, add up to 1.
+    """
+
+    site: Site
+    """Where both models are read."""
+    W_enc: Float[Tensor, "model d_in d_sae"]
+    """Readers of base and of post."""
+    W_dec: Float[Tensor, "model d_sae d_in"]
+    """Directions in base and in post."""
+    b_enc: Float[Tensor, " d_sae"]
+    """Added before the threshold."""
+    b_dec: Float[Tensor, "model d_in"]
+    """Reconstruction where nothing is active."""
+    threshold: float
+    """Activations up to this are 0."""
+    size: Float[Tensor, " model"]
+    """Mean norm of each model's activations over √d_in."""
+    trained_on: tuple[str, str]
+    """Weight digests of base and post."""
+
+    @property
+    def d_sae(self) -> int:
+        """Number of features."""
+        return len(self.b_enc)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the weights."""
+        return digest_tensors(_tensors(self))
+
+    @property
+    def relative_norm(self) -> Float[Tensor, " d_sae"]:
+        """How much more of a feature's direction is in post: 0 base alone, 0.5 alike, 1 post alone.
+
+        A high one alone is no finding: shrinkage and decoupling look the same.
+
+        Source: Lindsey et al. 2024: ½(1 + (‖D_post‖ - ‖D_base‖) / max).
+        """
+        base, post = (self.W_dec.norm(dim=2) / self.size[:, None]).unbind(0)
+        return 0.5 * (1 + (post - base) / torch.maximum(base, post))
+
+    def encode(self, x: Float[Tensor, "token model d_in"]) -> Float[Tensor, "token d_sae"]:
+        """Feature activations of tokens read in both models.
+
+        Args:
+            x: Raw activations of base and post at the same tokens.
+        """
+        hidden = torch.einsum("nmd,mdf->nf", x.to(self.W_enc), self.W_enc) + self.b_enc
+        return torch.where(hidden > self.threshold, hidden.relu(), 0.0)
+
+    def decode(self, feature_acts: Float[Tensor, "token d_sae"]) -> Float[Tensor, "token model d"]:
+        """Both models' reconstructions.
+
+        Args:
+            feature_acts: Feature activations.
+        """
+        return torch.einsum("nf,mfd->nmd", feature_acts, self.W_dec) + self.b_dec
+
+    def save(self, folder: Path | str) -> Path:
+        """Write weights and configuration into a folder; the configuration comes last.
+
+        Args:
+            folder: Made if it is not there.
+        """
+        from safetensors.torch import save
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(folder / _WEIGHTS, save(_tensors(self)))
+        cfg = {
+            "site": str(self.site),
+            "threshold": self.threshold,
+            "trained_on": list(self.trained_on),
+            "digest": self.digest,
+        }
+        write_atomic(folder / _CONFIG, json.dumps(cfg, sort_keys=True).encode())
+        return folder
+
+    def __repr__(self) -> str:
+        """What it is, in one line."""
+        return f"Crosscoder({self.site}, d_in={self.W_enc.shape[1]}, d_sae={self.d_sae})"
+
+
+def load_crosscoder(folder: Path | str) -> Crosscoder:
+    """A crosscoder that `Crosscoder.save` wrote.
+
+    Args:
+        folder: Where it is.
+
+    Raises:
+        FeatureError: It cannot be read, or its weights are not those that were written.
+    """
+    from safetensors.torch import load_file
+
+    folder = Path(folder)
+    try:
+        cfg = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+        tensors = load_file(folder / _WEIGHTS)
+        base, post = cfg["trained_on"]
+        found = Crosscoder(
+            site=parse_site(cfg["site"]),
+            threshold=float(cfg["threshold"]),
+            trained_on=(base, post),
+            **tensors,
+        )
+    except Exception as error:  # files hold whatever they like
+        raise FeatureError(
+            f"{folder} holds no crosscoder that can be read ({type(error).__name__}: {error}). "
+            "Pass a folder that Crosscoder.save wrote."
+        ) from error
+    if found.digest != cfg.get("digest"):
+        raise FeatureError(
+            f"the weights in {folder} are not those that were written there, so nothing that was "
+            "said of them holds. Train it anew."
+        )
+    return found
+
+
+def crosscoder_scaling(
+    pair: ModelPair,
+    crosscoder: Crosscoder,
+    rows: Sequence[Sequence[int]],
+    *,
+    max_tokens: int = 8192,
+) -> LatentScaling:
+    """How strongly each feature's direction in post stands in both models.
+
+    Args:
+        pair: Base and post.
+        crosscoder: Trained on both.
+        rows: Token ids of other texts than it was trained on.
+        max_tokens: Most positions in a chunk, padding counted.
+
+    Raises:
+        FeatureError: The crosscoder was trained on other models, or there is nothing to read.
+    """
+    if crosscoder.trained_on != (pair.base_digest, pair.post_digest):
+        raise FeatureError(
+            f"the crosscoder was trained on {crosscoder.trained_on[0][:12]} and "
+            f"{crosscoder.trained_on[1][:12]}, and this pair is {pair.base_digest[:12]} and "
+            f"{pair.post_digest[:12]}, so its features would mean nothing. Pass that pair."
+        )
+    tokens, models = rows_of(pair, rows), [pair.base, pair.post]
+    feed = Feed(models, tokens, crosscoder.site, pair.alignment.pad_id, max_tokens, max_tokens)
+    directions = crosscoder.W_dec[1]
+    found = Scaling(directions)
+    overlap = (crosscoder.W_dec * directions).sum(2) / directions.square().sum(1)
+    n_active = torch.zeros(crosscoder.d_sae, dtype=torch.long)
+    for start in range(0, len(tokens.rows), 64):
+        which = [
+            i
+            for i in range(start, min(start + 64, len(tokens.rows)))
+            if bool(tokens.counted[tokens.row == i].any())
+        ]
+        if not which:
+            continue
+        x = feed.read(which)
+        acts = crosscoder.encode(x)
+        made = crosscoder.decode(acts)
+        n_active += (acts != 0).sum(0).cpu()
+        targets: dict[str, Tensor] = {}
+        for m, name in enumerate(("base", "post")):
+            targets |= {
+                f"{name} activation": x[:, m],
+                f"{name} reconstruction": made[:, m] - crosscoder.b_dec[m],
+                f"{name} error": x[:, m] - made[:, m],
+            }
+        own = {f"{name} own": acts * overlap[m] for m, name in enumerate(("base", "post"))}
+        found.update(acts, targets, own)
+    return from_sums(
+        found,
+        n_active,
+        pair,
+        dictionary=repr(crosscoder),
+        site=str(crosscoder.site),
+        n_tokens=int(tokens.counted.sum()),
+        arguments={"crosscoder": crosscoder.digest, "rows": digest_json(tokens.rows)},
+    )
+
+
+def post_only_features(
+    crosscoder: Crosscoder,
+    scaling: LatentScaling,
+    *,
+    min_norm: float = 0.9,
+    max_error: float = 0.2,
+    max_reconstruction: float = 0.5,
+) -> tuple[int, ...]:
+    """Features whose direction is in post alone, after shrinkage and decoupling were looked for.
+
+    Args:
+        crosscoder: Whose features.
+        scaling: What `crosscoder_scaling` found of it.
+        min_norm: Smallest relative norm that is a candidate.
+        max_error: Largest ratio in the error: above it the base has it too, and it only shrank.
+        max_reconstruction: Largest ratio in the reconstruction: above it other features say it.
+
+    Raises:
+        FeatureError: The scaling is of another dictionary.
+    """
+    told = scaling.provenance.arguments.get("crosscoder") if scaling.provenance else None
+    if told != crosscoder.digest:
+        raise FeatureError(
+            f"the scaling is of {str(told)[:12]} and the crosscoder is {crosscoder.digest[:12]}, "
+            "so they are not of one dictionary. Pass what crosscoder_scaling found of this one."
+        )
+    candidates = crosscoder.relative_norm.cpu() >= min_norm
+    genuine = scaling.post_only(max_error=max_error, max_reconstruction=max_reconstruction)
+    return tuple((candidates & genuine).nonzero()[:, 0].tolist())
+
+
+def _tensors(crosscoder: Crosscoder) -> dict[str, Tensor]:
+    """Weights by name, as they are stored."""
+    names = ("W_enc", "W_dec", "b_enc", "b_dec", "size")
+    return {name: getattr(crosscoder, name).detach().cpu().contiguous() for name in names}

@@ -1,0 +1,105 @@
+"""Pictures of features: scores and how they spread, contrasts, transfer."""
+
+from typing import Any
+
+from elicit.features.contrasting import ContrastScores
+from elicit.features.reason import ReasonScores
+from elicit.results.drawing import BLUE, FAINT, MUTED, VERMILION, heading, label, number, style
+
+_SHOWN = 20
+"""Features drawn one by one."""
+
+
+def reason_figure(found: ReasonScores, n: int = _SHOWN) -> Any:
+    """The features with the largest ReasonScore, and their mean activation near each word.
+
+    Args:
+        found: Scores of every feature.
+        n: How many features are drawn.
+    """
+    from plotly.subplots import make_subplots
+
+    best = found.top(n)
+    names = [str(feature) for feature in best]
+    figure = make_subplots(rows=1, cols=2, column_widths=[0.4, 0.6], horizontal_spacing=0.12)
+    figure.add_bar(
+        x=[found.score[i].item() for i in best],
+        y=names,
+        orientation="h",
+        marker={"color": BLUE},
+        text=[
+            f"feature {i}<br>score {number(found.score[i].item())}<br>"
+            f"entropy {number(found.entropy[i].item())}<br>"
+            f"near words {number(found.inside[i].item())}, "
+            f"elsewhere {number(found.outside[i].item())}"
+            for i in best
+        ],
+        textposition="none",
+        hovertemplate="%{text}<extra></extra>",
+        row=1,
+        col=1,
+    )
+    mean = found.mean[list(best)]
+    # Each feature on its own scale: how it spreads is what the entropy is about.
+    share = mean / mean.amax(1, keepdim=True).clamp(min=1e-12)
+    figure.add_heatmap(
+        z=share.tolist(),
+        x=[label(name, 16) for name in found.group],
+        y=names,
+        customdata=[[number(value) for value in line] for line in mean.tolist()],
+        hovertemplate="feature %{y}, near %{x}<br>mean %{customdata}<extra></extra>",
+        colorscale=[[0, "#f7f7f7"], [1, "#2b5c9e"]],
+        zmin=0,
+        zmax=1,
+        colorbar={"title": {"text": "of its largest"}, "thickness": 12, "len": 0.9},
+        xgap=1,
+        ygap=1,
+        row=1,
+        col=2,
+    )
+    style(figure, 140 + 20 * len(best)).update_layout(showlegend=False, margin={"t": 64})
+    heading(figure, "<b>ReasonScore</b>", 1, 1)
+    heading(figure, "<b>mean activation near each word</b>", 1, 2)
+    for col in (1, 2):
+        figure.update_yaxes(autorange="reversed", type="category", ticks="", row=1, col=col)
+    figure.update_xaxes(ticks="", row=1, col=2)
+    figure.update_yaxes(title={"text": "feature"}, row=1, col=1)
+    return figure
+
+
+def contrast_figure(found: ContrastScores, n: int = 8) -> Any:
+    """AUROC of every feature over its difference of means; the clear ones in colour.
+
+    Args:
+        found: Scores of every feature.
+        n: How many features are named.
+    """
+    from plotly.subplots import make_subplots
+
+    figure = make_subplots(rows=1, cols=1)
+    clear = (found.p_holm <= 0.01).tolist()
+    named = set(found.top(n))
+    figure.add_scatter(
+        x=found.difference.tolist(),
+        y=found.auroc.tolist(),
+        mode="markers+text",
+        text=[str(i) if i in named and clear[i] else "" for i in range(len(clear))],
+        textposition="top center",
+        marker={"size": 6, "color": [VERMILION if yes else FAINT for yes in clear]},
+        customdata=[
+            f"feature {i}<br>AUROC {number(found.auroc[i].item())}<br>"
+            f"d {number(found.d[i].item())}<br>Holm p {number(found.p_holm[i].item())}"
+            for i in range(len(clear))
+        ],
+        hovertemplate="%{customdata}<extra></extra>",
+        row=1,
+        col=1,
+    )
+    figure.add_hline(y=0.5, line={"color": MUTED, "width": 1, "dash": "dot"})
+    style(figure, 420).update_layout(showlegend=False)
+    heading(
+        figure, f"<b>{label(found.site)}</b> of {label(found.model)}: Holm p ≤ 0.01 in colour", 1
+    )
+    figure.update_xaxes(title={"text": "difference of mean activations"})
+    figure.update_yaxes(title={"text": "AUROC"}, range=[-0.03, 1.06])
+    return figure

@@ -1,0 +1,48 @@
+"""Picture of a transfer: what an SAE loses on the other model, and what moving gives back."""
+
+from typing import Any
+
+from elicit.features.transferring import Transfer
+from elicit.results.drawing import BLUE, MUTED, VERMILION, heading, label, number, style
+
+
+def transfer_figure(found: Transfer) -> Any:
+    """FVU and cross-entropy recovered as bars, correlations of features as violins.
+
+    Args:
+        found: How well an SAE holds the other model.
+    """
+    from plotly.subplots import make_subplots
+
+    names = [label(name) for name in found.reading]
+    figure = make_subplots(rows=1, cols=3, horizontal_spacing=0.1)
+    for col, (values, color) in enumerate(
+        ((found.fvu, VERMILION), (found.ce_recovered, BLUE)), start=1
+    ):
+        figure.add_bar(
+            x=names,
+            y=[None if v != v else v for v in values.tolist()],
+            marker={"color": color},
+            text=[number(value) for value in values.tolist()],
+            textposition="outside",
+            cliponaxis=False,
+            hovertemplate="%{x}: %{y:.4g}<extra></extra>",
+            row=1,
+            col=col,
+        )
+    for i, name in enumerate(names[1:], 1):
+        values = found.correlation[:, i]
+        figure.add_violin(
+            y=values[values.isfinite()].tolist(),
+            name=name,
+            line={"color": MUTED},
+            box={"visible": True},
+            points=False,
+            row=1,
+            col=3,
+        )
+    style(figure, 420).update_layout(showlegend=False, margin={"t": 64})
+    heading(figure, "<b>FVU</b>", 1, 1)
+    heading(figure, "<b>cross-entropy recovered</b>", 1, 2)
+    heading(figure, "<b>correlation with the own model</b>", 1, 3)
+    return figure

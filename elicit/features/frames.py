@@ -1,0 +1,120 @@
+"""Bring one model's activations into the other's frame: by their means, or by a rotation too."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from elicit.capture import CrossMoments, cross_moments
+from elicit.features.errors import FeatureError
+from elicit.features.reading import On, rows_of
+from elicit.pair import ModelPair
+from elicit.sites import Site
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Frame:
+    """A shift, and a rotation about a mean where there is one; it keeps all distances."""
+
+    start: Float[Tensor, " d_model"]
+    """Mean that is taken off."""
+    end: Float[Tensor, " d_model"]
+    """Mean that is put in its place."""
+    rotation: Float[Tensor, "d_model d_model"] | None = None
+    """Orthogonal; None leaves directions as they are."""
+
+    def into(self, x: Float[Tensor, "token d_model"]) -> Float[Tensor, "token d_model"]:
+        """Activations in the other frame.
+
+        Args:
+            x: Activations in their own.
+        """
+        if self.rotation is None:
+            # One addition: equal means leave every bit as it is.
+            return x + (self.end - self.start).to(x)
+        return (x - self.start.to(x)) @ self.rotation.to(x) + self.end.to(x)
+
+    def back(self, x: Float[Tensor, "token d_model"]) -> Float[Tensor, "token d_model"]:
+        """Activations of the other frame in their own.
+
+        Args:
+            x: Activations in the other.
+        """
+        if self.rotation is None:
+            return x - (self.end - self.start).to(x)
+        return (x - self.end.to(x)) @ self.rotation.T.to(x) + self.start.to(x)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Frames:
+    """The ways to bring one model's activations into the other's frame, fitted."""
+
+    mean: Frame
+    """The mean moved."""
+    rotated: Frame
+    """The mean moved and the rest turned (orthogonal Procrustes)."""
+    n_tokens: int
+    """Tokens that were fitted to."""
+
+
+def fit_frames(
+    pair: ModelPair,
+    rows: Sequence[Sequence[int]],
+    *,
+    site: Site,
+    own: On,
+    max_tokens: int = 8192,
+) -> Frames:
+    """Fit what brings the other model's activations into the frame of `own`, on the same tokens.
+
+    Args:
+        pair: Base and post.
+        rows: Token ids to fit to; others than those that are read afterwards.
+        site: Where both are read.
+        own: Whose frame is kept.
+        max_tokens: Most positions in a chunk, padding counted.
+
+    Raises:
+        FeatureError: There are fewer tokens than dimensions, so that a rotation would fit noise.
+
+    Source: Schönemann 1966, without scaling.
+    """
+    tokens = rows_of(pair, rows)
+    counted = [row for row in tokens.rows if len(row) > 1]
+    special = torch.tensor(sorted({int(i) for i in tokens.ids[~tokens.counted & (tokens.pos > 0)]}))
+    first, second = (pair.base, pair.post) if own == "base" else (pair.post, pair.base)
+    moments = cross_moments(
+        first,
+        second,
+        counted,
+        at=[site],
+        pad_id=pair.alignment.pad_id,
+        keep=lambda chunk: (
+            (chunk.encoded.position_ids > 0)
+            & ~torch.isin(chunk.encoded.ids, special.to(chunk.encoded.ids))
+        ),
+        max_tokens=max_tokens,
+    )[site]
+    if moments.n <= len(moments.x.mean):
+        raise FeatureError(
+            f"{moments.n} tokens are fitted to and activations have {len(moments.x.mean)} "
+            "dimensions, so a rotation would fit noise. Pass more rows."
+        )
+    start, end = moments.y.mean, moments.x.mean
+    return Frames(
+        mean=Frame(start=start, end=end),
+        rotated=Frame(start=start, end=end, rotation=_rotation(moments)),
+        n_tokens=moments.n,
+    )
+
+
+def _rotation(moments: CrossMoments) -> Tensor | None:
+    """The orthogonal matrix that turns y's deviations onto x's; none where they are the same."""
+    if torch.equal(moments.scatter, moments.x.scatter) and torch.equal(
+        moments.x.scatter, moments.y.scatter
+    ):
+        return None  # the decomposition of a symmetric matrix would leave rounding
+    left, _, right = torch.linalg.svd(moments.scatter.T)
+    return left @ right

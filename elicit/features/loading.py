@@ -1,0 +1,226 @@
+"""Load SAEs: local folders, SAELens's releases, and SAEs that are in memory already."""
+
+import difflib
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from elicit.features.errors import FeatureError
+from elicit.features.sae import Published, Sae
+from elicit.pair.errors import reason
+from elicit.results import digest_tensors
+from elicit.sites import Site, SiteError, site_of_hook
+
+PREFIX = "sae:"
+_UNFOLDED = ("expected_average_only_in", "covariance_whitening")
+
+
+def load_sae(
+    source: str | Path,
+    *,
+    site: Site | None = None,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Sae:
+    """An SAE from a folder of SAELens or from one of its releases, with its weights frozen.
+
+    Args:
+        source: A folder with `cfg.json` and `sae_weights.safetensors`, or `sae:<release>/<id>` of
+            SAELens's directory, which is fetched from the hub.
+        site: Where it reads, if its own hook name is of no site; else it must agree with it.
+        device: Where its weights are.
+        dtype: Of its weights.
+
+    Raises:
+        FeatureError: There is no such SAE, it cannot be read or fetched, its hook point is no site
+            or another one than `site`, or its normalisation was never folded into its weights.
+    """
+    name = str(source)
+    if name.startswith(PREFIX):
+        return _from_release(name, site, device, dtype)
+    folder = Path(source)
+    for file in ("cfg.json", "sae_weights.safetensors"):
+        if not (folder / file).is_file():
+            raise FeatureError(
+                f"{folder} has no {file}, so it is no folder of SAELens. Pass one that "
+                "save_inference_model wrote, or sae:<release>/<id>."
+            )
+    from sae_lens import SAE
+
+    with _as_feature_error(name), _quiet():
+        module = SAE.load_from_disk(folder, device=device, dtype=_word(dtype))
+    return from_sae_lens(module, name=name, site=site)
+
+
+def from_sae_lens(
+    module: nn.Module,
+    *,
+    name: str,
+    site: Site | None = None,
+    published: Published | None = None,
+) -> Sae:
+    """A SAELens SAE that is in memory already, as a function.
+
+    Args:
+        module: An inference SAE; it is put into evaluation mode and its weights are frozen.
+        name: What to call it.
+        site: Where it reads, if its own hook name is of no site; else it must agree with it.
+        published: What is known of it; None takes what its metadata says.
+
+    Raises:
+        FeatureError: It is one for training, its hook point is no site or another one than `site`,
+            or its normalisation was never folded into its weights.
+    """
+    from sae_lens import SAE, TrainingSAE
+
+    if not isinstance(module, SAE) or isinstance(module, TrainingSAE):
+        raise FeatureError(
+            f"{name} is a {type(module).__name__} and not an inference SAE of SAELens, so its "
+            "features would be those of training. Save it with save_inference_model and load that."
+        )
+    cfg: Any = module.cfg
+    if cfg.normalize_activations in _UNFOLDED:
+        raise FeatureError(
+            f"{name} has normalize_activations={cfg.normalize_activations!r}, whose factor belongs "
+            "into the weights and is not there, so every feature would be off. Take the final SAE "
+            "instead of a checkpoint of its training."
+        )
+    # Heads come as one vector; SAELens's reshaping would keep the last shape it saw.
+    module.turn_off_forward_pass_hook_z_reshaping()
+    module.eval().requires_grad_(False)
+    metadata = {key: value for key, value in cfg.metadata.items() if _is_plain(value)}
+    kwargs = metadata.get("model_from_pretrained_kwargs")
+    return Sae(
+        name=name,
+        site=_site(name, metadata, site),
+        architecture=str(cfg.architecture()),
+        d_in=int(cfg.d_in),
+        d_sae=int(cfg.d_sae),
+        directions=_directions(module),
+        published=published or _published(metadata, int(cfg.d_sae)),
+        metadata=metadata,
+        digest=digest_tensors(dict(module.state_dict())),
+        centred=isinstance(kwargs, dict) and bool(kwargs.get("center_writing_weights")),
+        module=module,
+    )
+
+
+def _from_release(name: str, site: Site | None, device: str, dtype: torch.dtype) -> Sae:
+    """An SAE of SAELens's directory."""
+    from sae_lens import SAE
+    from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
+
+    release, _, sae_id = name.removeprefix(PREFIX).partition("/")
+    directory = get_pretrained_saes_directory()
+    if release not in directory:
+        raise FeatureError(
+            f"{name} names the release {release!r}, and SAELens lists {len(directory)} others, so "
+            f"nothing can be fetched. {_close(release, directory)}Write sae:<release>/<id>."
+        )
+    found = directory[release]
+    if sae_id not in found.saes_map:
+        raise FeatureError(
+            f"{name} names the SAE {sae_id!r}, and {release} has {len(found.saes_map)} others, "
+            f"so nothing can be fetched. {_close(sae_id, found.saes_map)}Write sae:{release}/<id>."
+        )
+    with _as_feature_error(name), _quiet():
+        module = SAE.from_pretrained(release, sae_id, device=device, dtype=_word(dtype))
+    # SAELens writes 1 and 0 where its directory does not say.
+    explained = found.expected_var_explained.get(sae_id, 1.0)
+    l0 = found.expected_l0.get(sae_id, 0.0)
+    published = Published(fvu=None if explained == 1.0 else 1 - explained, l0=l0 or None)
+    return from_sae_lens(module, name=name, site=site, published=published)
+
+
+def _directions(module: Any) -> Tensor:
+    """What one unit of each feature adds; topk may have been trained on units of the norm."""
+    directions = module.W_dec.detach()
+    if getattr(module.cfg, "rescale_acts_by_decoder_norm", False):
+        return directions / directions.norm(dim=-1, keepdim=True)
+    return directions
+
+
+def _site(name: str, metadata: Mapping[str, object], site: Site | None) -> Site:
+    """Where the SAE reads, by its own word or by the user's."""
+    hook = metadata.get("hook_name")
+    try:
+        own = site_of_hook(str(hook)) if hook else None
+    except SiteError as error:
+        if site is None:
+            raise FeatureError(
+                f"{name} reads {hook!r}, and {error} Pass site= if you know which one it is."
+            ) from error
+        return site
+    head = metadata.get("hook_head_index")
+    if own is not None and isinstance(head, int):
+        own = Site(own.kind, own.layer, head)
+    if own is None and site is None:
+        raise FeatureError(
+            f"{name} does not say which hook point it reads, so nothing can be fed to it. Pass "
+            "site=."
+        )
+    if own is not None and site is not None and own != site:
+        raise FeatureError(
+            f"{name} was trained at {own} and site is {site}, so its features would be read off "
+            "other activations. Leave site out, or load the SAE of that site."
+        )
+    assert own or site
+    return own or site  # pyright: ignore[reportReturnType]
+
+
+def _published(metadata: Mapping[str, object], d_sae: int) -> Published:
+    """What SAELens's own training leaves in the metadata."""
+    fvu, l0, dead = (metadata.get(key) for key in ("fvu", "l0", "num_dead_features"))
+    return Published(
+        fvu=float(fvu) if isinstance(fvu, int | float) else None,
+        l0=float(l0) if isinstance(l0, int | float) else None,
+        dead_fraction=dead / d_sae if isinstance(dead, int | float) else None,
+    )
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value is JSON's."""
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _close(name: str, known: Mapping[str, object]) -> str:
+    """A question that names what may have been meant."""
+    found = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4)
+    return f"Did you mean {' or '.join(found)}? " if found else ""
+
+
+def _word(dtype: torch.dtype) -> str:
+    """A dtype as SAELens spells it."""
+    return str(dtype).removeprefix("torch.")
+
+
+@contextmanager
+def _as_feature_error(name: str) -> Iterator[None]:
+    """Say of which SAE something is wrong, in the library's own words."""
+    try:
+        yield
+    except Exception as error:  # hub, files and configurations raise whatever they like
+        raise FeatureError(
+            f"{name} cannot be loaded ({type(error).__name__}: {reason(error)}), so there is no "
+            "SAE. Check that its files are whole, or that the hub can be reached."
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without SAELens's advice on the model, which `Sae.centred` stands in for."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message=r"\s*This SAE has non-empty model_from_pretrained"
+        )
+        yield

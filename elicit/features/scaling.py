@@ -1,0 +1,227 @@
+"""Latent scaling: how strongly each feature stands in each model, in closed form, in one pass."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from elicit.features.errors import FeatureError
+from elicit.features.reading import On, blocks, checked, rows_of, told_of, wide
+from elicit.features.sae import Sae
+from elicit.pair import ModelPair
+from elicit.results import Progress, Result, digest_json
+
+TARGETS = ("activation", "reconstruction", "error")
+
+
+class Scaling:
+    """Least-squares scale of each feature's own part in a target, added to batch by batch.
+
+    β_j = ⟨d_j, Σ_n f_j(n) y_n⟩ / (‖d_j‖² Σ_n f_j(n)²): what minimises Σ_n ‖y_n - β_j f_j(n) d_j‖².
+
+    Attributes:
+        power: Σ f_j² of each feature.
+    """
+
+    def __init__(self, directions: Float[Tensor, "feature d_model"]) -> None:
+        """Begin with no token.
+
+        Args:
+            directions: Direction of each feature.
+        """
+        self._directions = wide(directions)
+        self._norms = self._directions.square().sum(1)
+        self.power: Float[Tensor, " feature"] = torch.zeros(len(directions), dtype=torch.float64)
+        self._along: dict[str, Tensor] = {}
+
+    def update(
+        self,
+        acts: Float[Tensor, "token feature"],
+        targets: Mapping[str, Float[Tensor, "token d_model"]],
+        own: Mapping[str, Float[Tensor, "token feature"]],
+    ) -> None:
+        """Add tokens.
+
+        Args:
+            acts: Feature activations.
+            targets: What is explained, by name.
+            own: How much of each feature's direction the feature itself put into a reconstruction,
+                by name; `beta` of these names is its own part.
+        """
+        f = wide(acts)
+        self.power += f.square().sum(0).cpu()
+        # Projected first, so that only one number a feature is kept.
+        along = {
+            name: y.detach().double().cpu() @ self._directions.T for name, y in targets.items()
+        }
+        along |= {name: part.detach().double().cpu() * self._norms for name, part in own.items()}
+        for name, value in along.items():
+            self._along[name] = self._along.get(name, 0) + (f * value.to(f.device)).sum(0).cpu()
+
+    def beta(self, name: str) -> Float[Tensor, " feature"]:
+        """Scale of each feature in a target; NaN where it was never active.
+
+        Args:
+            name: Which target.
+
+        Source: Minder et al. 2025, arXiv:2504.02922, in closed form.
+        """
+        scale = self._norms.cpu() * self.power
+        return torch.where(scale > 0, self._along[name] / scale, torch.nan)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LatentScaling(Result):
+    """How strongly each feature stands in the base, as a share of how strongly in post."""
+
+    dictionary: str
+    """Name of the SAE or crosscoder."""
+    site: str
+    """Where both models were read."""
+    n_tokens: int
+    """Tokens read in both; first and special ones do not count."""
+    feature: Int[Tensor, " feature"]
+    """Number of each feature."""
+    n_active: Int[Tensor, " feature"]
+    """Tokens at which each feature was active."""
+    target: tuple[str, ...]
+    """What is explained: the `activation`, its `reconstruction`, and the `error` left without the
+    feature itself."""
+    base: Float[Tensor, "feature target"]
+    """Scale of the feature in the base's target; NaN: never active."""
+    post: Float[Tensor, "feature target"]
+    """Scale of the feature in post's target; NaN: never active."""
+    ratio: Float[Tensor, "feature target"]
+    """base / post: 1 alike, 0 in post alone. Of the error a high one tells of shrinkage, of the
+    reconstruction one of decoupling: the base has the feature after all."""
+
+    def post_only(
+        self, *, max_error: float = 0.2, max_reconstruction: float = 0.5
+    ) -> Bool[Tensor, " feature"]:
+        """Features that the base has neither left over nor spread over other features.
+
+        Args:
+            max_error: Largest ratio in the error that is let through.
+            max_reconstruction: Largest ratio in the reconstruction.
+
+        Source: the two cut-offs are conventions; report the ratios with them.
+        """
+        error, made = (self.ratio[:, self.target.index(t)] for t in ("error", "reconstruction"))
+        # A NaN compares false: what was never active is nobody's.
+        return (error.abs() < max_error) & (made.abs() < max_reconstruction)
+
+
+def latent_scaling(
+    pair: ModelPair,
+    sae: Sae,
+    rows: Sequence[Sequence[int]],
+    *,
+    on: On,
+    max_tokens: int = 8192,
+    progress: Progress | None = None,
+) -> LatentScaling:
+    """How strongly features, as active on one model, stand in both models' activations.
+
+    Args:
+        pair: Base and post.
+        sae: Whose features.
+        rows: Token ids of each row, fed to both.
+        on: On which model features are read; usually the one that the SAE belongs to.
+        max_tokens: Most positions in a chunk, padding counted.
+        progress: Told the rows done.
+
+    Raises:
+        FeatureError: The SAE is of another width, site or models, reads context or is a transcoder.
+    """
+    sae.check_reconstructs()
+    if sae.reads_context or sae.normalises != "none":
+        raise FeatureError(
+            f"{sae.name} reads the tokens before or scales each token by itself, so its features "
+            "have no one direction to be scaled. Pass an SAE without normalisation."
+        )
+    checked(pair, sae, on)
+    tokens, pad_id = rows_of(pair, rows), pair.alignment.pad_id
+    both = zip(
+        *(
+            blocks(
+                model,
+                sae,
+                tokens,
+                pad_id=pad_id,
+                reconstruct=True,
+                max_tokens=max_tokens,
+                progress=progress if model is pair.base else None,
+            )
+            for model in (pair.base, pair.post)
+        ),
+        strict=True,
+    )
+    found, n_active = Scaling(sae.directions), torch.zeros(sae.d_sae, dtype=torch.long)
+    for base, post in both:
+        acts = base.acts if on == "base" else post.acts
+        assert base.made is not None and post.made is not None
+        n_active += (acts != 0).sum(0).cpu()
+        found.update(
+            acts,
+            {
+                "base activation": base.x,
+                "post activation": post.x,
+                "base reconstruction": base.made - sae.bias,
+                "post reconstruction": post.made - sae.bias,
+                "base error": base.x - base.made,
+                "post error": post.x - post.made,
+            },
+            {"base own": base.acts, "post own": post.acts},
+        )
+    return from_sums(
+        found,
+        n_active,
+        pair,
+        dictionary=sae.name,
+        site=str(sae.site),
+        n_tokens=int(tokens.counted.sum()),
+        arguments={**told_of(sae), "on": on, "rows": digest_json(tokens.rows)},
+    )
+
+
+def from_sums(
+    found: Scaling,
+    n_active: Int[Tensor, " feature"],
+    pair: ModelPair,
+    *,
+    dictionary: str,
+    site: str,
+    n_tokens: int,
+    arguments: dict[str, object],
+) -> LatentScaling:
+    """The result of sums over all tokens.
+
+    Args:
+        found: Sums with the targets `activation`, `reconstruction`, `error` and `own` of each
+            model.
+        n_active: Tokens at which each feature was active.
+        pair: What was read.
+        dictionary: Name of the SAE or crosscoder.
+        site: Where it was read.
+        n_tokens: Tokens read.
+        arguments: What was asked.
+    """
+    beta: dict[str, Tensor] = {}
+    for model in ("base", "post"):
+        error = found.beta(f"{model} error") + found.beta(f"{model} own")
+        parts = [found.beta(f"{model} activation"), found.beta(f"{model} reconstruction"), error]
+        beta[model] = torch.stack(parts, dim=1)
+    return LatentScaling(
+        dictionary=dictionary,
+        site=site,
+        n_tokens=n_tokens,
+        feature=torch.arange(len(n_active)),
+        n_active=n_active,
+        target=TARGETS,
+        base=beta["base"],
+        post=beta["post"],
+        ratio=beta["base"] / beta["post"],
+        provenance=pair.provenance(arguments=arguments),
+    )

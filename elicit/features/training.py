@@ -1,0 +1,274 @@
+"""Train an SAE on streamed activations of one model of a pair, or of both, through SAELens."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from elicit.capture import stream
+from elicit.edits import shape_of
+from elicit.features.errors import FeatureError
+from elicit.features.loading import load_sae
+from elicit.features.reading import TRAINED_ON, On, Rows, model_of, rows_of
+from elicit.features.sae import Sae
+from elicit.pair import ModelPair
+from elicit.pair.handles import Bridge
+from elicit.results import NoProgress, Progress, digest_json
+from elicit.sites import Site
+
+Architecture = Literal["topk", "batchtopk"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How an SAE is trained."""
+
+    d_sae: int
+    """Number of features."""
+    k: int
+    """Active features a token; of `batchtopk` on average."""
+    architecture: Architecture = "topk"
+    """`topk`, or `batchtopk`, which SAELens saves as `jumprelu` with one threshold."""
+    n_steps: int = 2000
+    """Steps of the optimizer."""
+    batch: int = 2048
+    """Tokens a step."""
+    lr: float = 1e-3
+    """Learning rate of Adam; it falls to a tenth over the last fifth of the steps."""
+    buffer: int = 2**16
+    """Activations that are mixed together before they are learned from."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained.
+
+        Raises:
+            FeatureError: A number is below 1, or more features are active than there are.
+        """
+        for name in ("d_sae", "k", "n_steps", "batch", "buffer"):
+            if getattr(self, name) < 1:
+                raise FeatureError(
+                    f"{name} is {getattr(self, name)}, so nothing would be learned. Pass 1 or more."
+                )
+        if self.k > self.d_sae or not self.lr > 0:
+            raise FeatureError(
+                f"k is {self.k}, d_sae {self.d_sae} and lr {self.lr}, so nothing sparse would be "
+                "learned. Pass k no larger than d_sae, and a learning rate above 0."
+            )
+
+
+def train(
+    pair: ModelPair,
+    rows: Sequence[Sequence[int]],
+    folder: Path | str,
+    *,
+    site: Site,
+    on: On | Literal["both"],
+    config: TrainConfig,
+    seed: int,
+    max_tokens: int = 8192,
+    progress: Progress | None = None,
+) -> Sae:
+    """Train an SAE on activations as they are read, and save it as a folder of SAELens.
+
+    Rows are read again and again in a drawn order. Of both models the same tokens are learned from
+    in equal shares, so that one dictionary serves both. First and special tokens are left out.
+
+    Args:
+        pair: Base and post.
+        rows: Token ids of each row.
+        folder: Where the SAE goes; nothing may be there.
+        site: Where activations are read.
+        on: Whose activations: those of `base`, of `post`, or of `both`.
+        config: Size and schedule.
+        seed: Seed of the weights and of the order.
+        max_tokens: Most positions in a chunk, padding counted.
+        progress: Told the steps done.
+
+    Returns:
+        The SAE as it was saved; `published` holds FVU, L0 and dead features of its last steps.
+
+    Raises:
+        FeatureError: The folder is taken, the site is a pattern, or there is nothing to read.
+        SiteError: The models do not have the site.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise FeatureError(
+            f"{folder} is there already, and an SAE is never written over. Choose another folder."
+        )
+    if site.kind == "pattern":
+        raise FeatureError(f"{site} holds no vector a token, so no SAE reads it. Choose another.")
+    models = [pair.base, pair.post] if on == "both" else [model_of(pair, on)]
+    shape = shape_of(models[0])
+    shape.check([site])
+    feed = Feed(models, rows_of(pair, rows), site, pair.alignment.pad_id, config.buffer, max_tokens)
+    digests = {"base": [pair.base_digest], "post": [pair.post_digest]}
+    metadata = {
+        "model_name": pair.post_name if on == "post" else pair.base_name,
+        "hook_name": site.whole.hook,
+        **({} if site.head is None else {"hook_head_index": site.head}),
+        TRAINED_ON: digests["base"] + digests["post"] if on == "both" else digests[on],
+        "elicit_seed": seed,
+        "elicit_rows": digest_json([list(row) for row in rows]),
+    }
+    module = _fit(feed, shape.width(site), config, metadata, seed, pair.device, progress)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = folder.with_name(f"{folder.name}.part")
+    module.save_inference_model(part)
+    part.rename(folder)
+    return load_sae(folder, device=pair.device)
+
+
+class Feed:
+    """Batches of activations without end, mixed over many rows, in a seeded order."""
+
+    def __init__(
+        self,
+        models: Sequence[Bridge],
+        rows: Rows,
+        site: Site,
+        pad_id: int,
+        buffer: int,
+        max_tokens: int,
+    ) -> None:
+        """Nothing is read before the first batch is asked for."""
+        self.models, self.rows, self.site = tuple(models), rows, site
+        self.pad_id, self.buffer, self.max_tokens = pad_id, buffer, max_tokens
+
+    def batches(
+        self, size: int, *, seed: int, joint: bool = False
+    ) -> Iterator[Float[Tensor, "..."]]:
+        """Activations, a batch at a time; of several models in turn, or joined.
+
+        Args:
+            size: Tokens a batch.
+            seed: Of the order of rows and tokens.
+            joint: Whether a batch is [token model width], each model at the same tokens.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        kept = torch.zeros(0)
+        for mixed in self._buffers(generator):
+            own = mixed if joint else mixed.flatten(0, 1)
+            own = torch.cat([kept, own]) if len(kept) else own
+            own = own[torch.randperm(len(own), generator=generator).to(own.device)]
+            whole = len(own) // size * size
+            yield from own[:whole].split(size)
+            kept = own[whole:]
+
+    def _buffers(self, generator: torch.Generator) -> Iterator[Float[Tensor, "token model width"]]:
+        """Activations of some rows at a time, about as many as the buffer holds."""
+        length = torch.tensor([len(row) for row in self.rows.rows])
+        while True:
+            order = torch.randperm(len(length), generator=generator)
+            part = (length[order].cumsum(0) - 1) // self.buffer
+            for number in part.unique().tolist():
+                yield self.read(order[part == number].tolist())
+
+    def read(self, which: list[int]) -> Float[Tensor, "token model width"]:
+        """Activations of all models at the tokens of some rows that count.
+
+        Args:
+            which: Numbers of the rows.
+        """
+        found: list[list[Tensor]] = [[] for _ in self.models]
+        for model, parts in zip(self.models, found, strict=True):
+            chunks = stream(
+                model,
+                [self.rows.rows[i] for i in which],
+                at=[self.site],
+                pad_id=self.pad_id,
+                max_tokens=self.max_tokens,
+            )
+            for chunk in chunks:
+                real = chunk.encoded.real.cpu()
+                first = self.rows.first[torch.tensor([which[i] for i in chunk.rows])][:, None]
+                index = (first + chunk.encoded.position_ids.cpu())[real]
+                x = chunk.captured.at[self.site].flatten(2)[real.to(chunk.encoded.ids.device)]
+                parts.append(x[self.rows.counted[index].to(x.device)].float())
+        return torch.stack([torch.cat(parts) for parts in found], dim=1)
+
+
+def _fit(
+    feed: Feed,
+    d_in: int,
+    config: TrainConfig,
+    metadata: dict[str, object],
+    seed: int,
+    device: str,
+    progress: Progress | None,
+) -> Any:
+    """A trained SAE of SAELens; its loop is driven here, for its own draws a bar on the screen."""
+    from sae_lens import (
+        BatchTopKTrainingSAE,
+        BatchTopKTrainingSAEConfig,
+        SAETrainer,
+        TopKTrainingSAE,
+        TopKTrainingSAEConfig,
+    )
+    from sae_lens.config import LoggingConfig, SAETrainerConfig
+
+    cls, cfg_cls = {
+        "topk": (TopKTrainingSAE, TopKTrainingSAEConfig),
+        "batchtopk": (BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig),
+    }[config.architecture]
+    devices = [torch.device(device)] if torch.device(device).type == "cuda" else []
+    # SAELens draws first weights from the global generator.
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        sae = cls(
+            cfg_cls(
+                d_in=d_in,
+                d_sae=config.d_sae,
+                k=config.k,
+                device=device,
+                normalize_activations="expected_average_only_in",
+            )
+        )
+    for key, value in metadata.items():
+        setattr(sae.cfg.metadata, key, value)
+    batches = feed.batches(config.batch, seed=seed)
+    trainer: Any = SAETrainer(
+        cfg=SAETrainerConfig(
+            total_training_samples=config.n_steps * config.batch,
+            train_batch_size_samples=config.batch,
+            lr=config.lr,
+            lr_end=config.lr / 10,
+            lr_warm_up_steps=config.n_steps // 20,
+            lr_decay_steps=config.n_steps // 5,
+            device=device,
+            dead_feature_window=max(config.n_steps // 10, 20),
+            # Never reset: its log is wandb's, and the last steps are told from the start on.
+            feature_sampling_window=config.n_steps + 1,
+            logger=LoggingConfig(log_to_wandb=False),
+        ),
+        sae=sae,
+        data_provider=batches,
+    )
+    progress = progress or NoProgress()
+    progress.start(config.n_steps, f"training {config.architecture}")
+    out: Any = None
+    try:
+        for step in range(config.n_steps):
+            batch = next(batches)
+            if step == 0:
+                # Activations come at a norm of √d_in, so that one learning rate suits all sites.
+                trainer.activation_scaler.scaling_factor = float(
+                    d_in**0.5 / batch.norm(dim=1).mean()
+                )
+            out = trainer.step(batch)
+            trainer.n_training_steps += 1
+            progress.advance()
+    finally:
+        progress.stop()
+    with torch.no_grad():
+        error = (out.sae_out - out.sae_in).square().sum()
+        spread = (out.sae_in - out.sae_in.mean(0)).square().sum()
+    trainer.set_final_sae_metadata()
+    sae.cfg.metadata.fvu = float(error / spread)
+    sae.cfg.metadata.l0 = float((out.feature_acts.detach() != 0).sum(-1).double().mean())
+    sae.fold_activation_norm_scaling_factor(trainer.activation_scaler.scaling_factor)
+    return sae

@@ -1,0 +1,229 @@
+"""Does one model's SAE hold the other's activations, and do its features mean the same there?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from elicit.edits import Ablate, Edit, Shift, window
+from elicit.features.errors import FeatureError
+from elicit.features.fidelity import Spread
+from elicit.features.frames import Frame, fit_frames
+from elicit.features.reading import On, Rows, blocks, checked, rows_of, told_of, wide
+from elicit.features.sae import Sae
+from elicit.features.splicing import cross_entropy
+from elicit.pair import ModelPair
+from elicit.results import Progress, Result, digest_json
+
+READINGS = ("own", "other", "other, mean moved", "other, rotated")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Transfer(Result):
+    """How well an SAE of one model holds the other: as it is, mean moved, and rotated."""
+
+    sae: str
+    """Name of the SAE."""
+    site: str
+    """Where both models were read."""
+    own: str
+    """Model that the SAE belongs to."""
+    other: str
+    """Model that it is tried on."""
+    n_tokens: int
+    """Tokens read in both; first and special ones do not count."""
+    n_fit_tokens: int
+    """Tokens of other texts that mean and rotation were fitted to."""
+    reading: tuple[str, ...]
+    """Whose activations, and what was done to them before encoding."""
+    fvu: Float[Tensor, " reading"]
+    """Unexplained share of the variance about the mean of the activations read."""
+    delta_fvu: Float[Tensor, " reading"]
+    """FVU minus that of the own model."""
+    l0: Float[Tensor, " reading"]
+    """Mean active features a token."""
+    l0_ratio: Float[Tensor, " reading"]
+    """L0 over that of the own model."""
+    dead_fraction: Float[Tensor, " reading"]
+    """Share of features active on none of these tokens."""
+    ce: Float[Tensor, " reading"]
+    """Cross-entropy of the model read, untouched, nats a token."""
+    ce_spliced: Float[Tensor, " reading"]
+    """The same with the reconstruction in place of the activation, brought back into its frame."""
+    ce_zero: Float[Tensor, " reading"]
+    """The same with nothing in its place."""
+    ce_recovered: Float[Tensor, " reading"]
+    """Share of what nothing costs that the reconstruction saves: 1 all. NaN: it costs nothing."""
+    feature: Int[Tensor, " feature"]
+    """Number of each feature."""
+    correlation: Float[Tensor, "feature reading"]
+    """Correlation of a feature's activations with those on the own model, at the same tokens. NaN:
+    it does not vary on one of the two."""
+
+    def figure(self) -> Any:
+        """FVU, cross-entropy recovered and correlations of each reading (plotly)."""
+        from elicit.features.figures_transfer import transfer_figure
+
+        return transfer_figure(self)
+
+
+def transfer(
+    pair: ModelPair,
+    sae: Sae,
+    rows: Sequence[Sequence[int]],
+    *,
+    own: On,
+    fit: Sequence[Sequence[int]],
+    max_tokens: int = 8192,
+    progress: Progress | None = None,
+) -> Transfer:
+    """Read the other model with an SAE: what it loses, and what a shift or a rotation gives back.
+
+    What moving the mean or rotating restores was never lost, only put elsewhere.
+
+    Args:
+        pair: Base and post.
+        sae: SAE of the model `own`.
+        rows: Token ids that are read.
+        own: Which model the SAE belongs to.
+        fit: Token ids of other texts, which mean and rotation are fitted to.
+        max_tokens: Most positions in a chunk, padding counted.
+        progress: Told the rows done.
+
+    Raises:
+        FeatureError: The SAE is of another width, site or models, reads context or is a transcoder,
+            or there is too little to read or to fit to.
+    """
+    sae.check_reconstructs()
+    if sae.reads_context:
+        raise FeatureError(
+            f"{sae.name} reads the tokens before, so it cannot be tried on activations that were "
+            "moved one by one. Pass an SAE that reads each token alone."
+        )
+    other: On = "post" if own == "base" else "base"
+    mine, theirs, tokens = checked(pair, sae, own), checked(pair, sae, other), rows_of(pair, rows)
+    frames = fit_frames(pair, fit, site=sae.site, own=own, max_tokens=max_tokens)
+    maps = (None, None, frames.mean, frames.rotated)
+    sums = [_Sums(sae) for _ in READINGS]
+    pad_id = pair.alignment.pad_id
+    both = zip(
+        blocks(mine, sae, tokens, pad_id=pad_id, max_tokens=max_tokens, progress=progress),
+        blocks(theirs, sae, tokens, pad_id=pad_id, max_tokens=max_tokens),
+        strict=True,
+    )
+    for block, across in both:
+        own_acts = block.acts
+        for i, (frame, total) in enumerate(zip(maps, sums, strict=True)):
+            x = block.x if i == 0 else across.x
+            x = x if frame is None else frame.into(x)
+            acts = (block.acts, across.acts)[i] if i < 2 else sae.encode(x)
+            total.update(x, acts, sae.reconstruct(x), own_acts)
+    ce = _entropies(pair, sae, tokens, own, other, maps, max_tokens)
+    fvu = torch.tensor([total.error / total.spread.total for total in sums], dtype=torch.float64)
+    l0 = torch.tensor([float(total.active.sum()) / total.spread.n for total in sums])
+    clean, spliced, zero = ce
+    names = {"base": pair.base_name, "post": pair.post_name}
+    return Transfer(
+        sae=sae.name,
+        site=str(sae.site),
+        own=names[own],
+        other=names[other],
+        n_tokens=sums[0].spread.n,
+        n_fit_tokens=frames.n_tokens,
+        reading=READINGS,
+        fvu=fvu,
+        delta_fvu=fvu - fvu[0],
+        l0=l0,
+        l0_ratio=l0 / l0[0],
+        dead_fraction=torch.tensor([float((t.active == 0).double().mean()) for t in sums]),
+        ce=clean,
+        ce_spliced=spliced,
+        ce_zero=zero,
+        ce_recovered=torch.where(zero > clean, (zero - spliced) / (zero - clean), torch.nan),
+        feature=torch.arange(sae.d_sae),
+        correlation=torch.stack([total.correlation() for total in sums], dim=1),
+        provenance=pair.provenance(
+            arguments={
+                **told_of(sae),
+                "own": own,
+                "rows": digest_json(tokens.rows),
+                "fit": digest_json([list(map(int, row)) for row in fit]),
+            }
+        ),
+    )
+
+
+class _Sums:
+    """What is added up of one reading."""
+
+    def __init__(self, sae: Sae) -> None:
+        """Nothing yet."""
+        self.spread, self.error = Spread(sae.d_in), 0.0
+        self.active = torch.zeros(sae.d_sae, dtype=torch.long)
+        self.products = torch.zeros(5, sae.d_sae, dtype=torch.float64)
+
+    def update(self, x: Tensor, acts: Tensor, made: Tensor, own: Tensor) -> None:
+        """Add tokens: activations, features, reconstruction, and the own model's features."""
+        self.spread.update(x)
+        self.error += float((wide(x).to(made.device) - wide(made)).square().sum())
+        self.active += (acts != 0).sum(0).cpu()
+        a, b = wide(acts), wide(own)
+        parts = [part.sum(0) for part in (a, b, a * a, b * b, a * b)]
+        self.products += torch.stack(parts).cpu()
+
+    def correlation(self) -> Float[Tensor, " feature"]:
+        """Pearson's correlation of the two models' features; equal ones give exactly 1."""
+        a, b, aa, bb, ab = self.products
+        n = self.spread.n
+        own, other, joint = aa - a * a / n, bb - b * b / n, ab - a * b / n
+        # Of a feature that never varies only rounding is left.
+        varies = (own > 1e-9 * aa) & (other > 1e-9 * bb)
+        return torch.where(varies, joint / (own * other).sqrt(), torch.nan)
+
+
+def _entropies(
+    pair: ModelPair,
+    sae: Sae,
+    tokens: Rows,
+    own: On,
+    other: On,
+    maps: Sequence[Frame | None],
+    max_tokens: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Cross-entropy untouched, spliced and with nothing, of each reading."""
+    models = {"base": pair.base, "post": pair.post}
+
+    def of(which: On, edits: Sequence[Edit]) -> float:
+        return cross_entropy(
+            models[which], tokens, edits, pad_id=pair.alignment.pad_id, max_tokens=max_tokens
+        )
+
+    # The first token of a row is a sink that no SAE of text is trained on.
+    where = window(1)
+    plain = {which: of(which, []) for which in (own, other)}
+    zero = {which: of(which, [Ablate(sae.site, where=where)]) for which in (own, other)}
+    spliced = [
+        of(which, [Shift(sae.site, _Framed(sae, frame), where=where, width=sae.d_in)])
+        for which, frame in zip((own, other, other, other), maps, strict=True)
+    ]
+    order = (own, other, other, other)
+    found = ([plain[which] for which in order], spliced, [zero[which] for which in order])
+    clean, made, none = (torch.tensor(values, dtype=torch.float64) for values in found)
+    return clean, made, none
+
+
+@dataclass(frozen=True, eq=False)
+class _Framed:
+    """The reconstruction in another frame in place of the activation."""
+
+    sae: Sae
+    frame: Frame | None
+
+    def __call__(self, x: Float[Tensor, "token width"]) -> Float[Tensor, "token width"]:
+        """The reconstruction's error, with its sign turned."""
+        if self.frame is None:
+            return self.sae.reconstruct(x) - x
+        return self.frame.back(self.sae.reconstruct(self.frame.into(x))) - x

@@ -1,0 +1,109 @@
+"""Gates: FVU, L0 and dead features against plain sums, and what does not fit is refused."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from elicit.capture import capture
+from elicit.features import FeatureError, Published, fidelity, from_sae_lens
+from elicit.features.reading import TRAINED_ON
+from elicit.sites import resid_post
+from tests.features import made
+
+
+def plain(model, sae, rows):
+    """Activations of all tokens but the first of each row, one row at a time."""
+    found = [capture(model, torch.tensor([row]), at=[sae.site]).at[sae.site][0, 1:] for row in rows]
+    return torch.cat(found).detach()
+
+
+def test_fvu_l0_and_dead_features_are_plain_sums(pair, sae, traces):
+    found = fidelity(pair, sae, traces[:10], on="post", max_tokens=200)
+    x = plain(pair.post, sae, traces[:10]).double()
+    acts = sae.encode(x.float())
+    made_of = sae.decode(acts).double()
+    expected = (x - made_of).square().sum() / (x - x.mean(0)).square().sum()
+    assert found.fvu == pytest.approx(expected.item(), rel=1e-6)
+    assert found.l0 == pytest.approx((acts > 0).sum(1).double().mean().item(), rel=1e-6)
+    assert found.dead_fraction == (acts > 0).any(0).logical_not().double().mean().item()
+    torch.testing.assert_close(found.density, (acts > 0).double().mean(0), atol=1e-9, rtol=0)
+    torch.testing.assert_close(found.max_act, acts.amax(0), atol=1e-4, rtol=1e-4)
+    assert found.n_tokens == len(x)
+
+
+def test_a_dictionary_of_both_signs_of_every_dimension_loses_nothing(pair, traces):
+    eye = torch.eye(pair.d_model)
+    both = made.hand_made(torch.cat([eye, -eye]), hook="blocks.3.hook_resid_post")
+    found = fidelity(pair, both, traces[:6], on="base")
+    assert found.fvu < 1e-12
+    found.require()
+
+
+@pytest.mark.parametrize("options", [{}, {"normalize_activations": "layer_norm"}])
+def test_the_size_of_a_chunk_changes_rounding_alone(pair, traces, options):
+    module = made.random_module("temporal", d_in=pair.d_model, hook="blocks.3.hook_resid_post")
+    topk = made.random_module("topk", d_in=pair.d_model, hook="blocks.3.hook_resid_post", **options)
+    for one in (module, topk):
+        sae = from_sae_lens(one, name="x")
+        found = [fidelity(pair, sae, traces[:7], on="base", max_tokens=n) for n in (20, 5000)]
+        assert found[0].fvu == pytest.approx(found[1].fvu, rel=1e-5)
+        assert found[0].l0 == pytest.approx(found[1].l0, rel=1e-3)
+
+
+def test_reading_leaves_gradients_as_they_were(pair, sae, traces):
+    """Also where two models are read in step and one is left before its end."""
+    from elicit.features.reading import blocks, rows_of
+
+    rows = rows_of(pair, traces[:6])
+    made_of = [blocks(m, sae, rows, pad_id=0, max_tokens=50) for m in (pair.base, pair.post)]
+    for _ in zip(*made_of, strict=True):
+        assert torch.is_grad_enabled()
+    next(blocks(pair.base, sae, rows, pad_id=0, max_tokens=50))
+    fidelity(pair, sae, traces[:6], on="base", max_tokens=50)
+    assert torch.is_grad_enabled()
+
+
+def test_what_fails_a_gate_is_not_gone_on_with(pair, sae, traces):
+    found = fidelity(pair, sae, traces[:4], on="post")
+    assert found.fvu > 0.5
+    with pytest.raises(FeatureError, match="of the variance at resid_post.3 of organism:when-l3"):
+        found.require()
+    found.require(max_fvu=float("inf"))
+    said = dataclasses.replace(sae, published=Published(fvu=0.1, l0=found.l0 * 3))
+    found = fidelity(pair, said, traces[:4], on="post")
+    assert (found.published_fvu, found.published_l0) == (0.1, found.l0 * 3)
+    with pytest.raises(FeatureError, match="active features a token"):
+        found.require(max_fvu=float("inf"))
+
+
+def test_an_sae_of_another_width_layer_or_model_is_refused(pair, sae, traces):
+    narrow = from_sae_lens(made.random_module("standard", d_in=32), name="narrow")
+    with pytest.raises(FeatureError, match="narrow reads 32 numbers a token, and resid_post.1"):
+        fidelity(pair, narrow, traces, on="base")
+    deep = made.random_module("standard", d_in=pair.d_model, hook="blocks.60.hook_resid_post")
+    with pytest.raises(FeatureError, match=r"resid_post\.60, and this model has no such site"):
+        fidelity(pair, from_sae_lens(deep, name="deep"), traces, on="base")
+    foreign = dataclasses.replace(sae, metadata={TRAINED_ON: ["0" * 64]})
+    with pytest.raises(FeatureError, match="trained on a model with the weights 000000000000"):
+        fidelity(pair, foreign, traces, on="base")
+    coder = made.random_module("transcoder", d_in=pair.d_model)
+    with pytest.raises(FeatureError, match="predicts another activation"):
+        fidelity(pair, from_sae_lens(coder, name="coder"), traces, on="base")
+    with pytest.raises(FeatureError, match="no token that counts"):
+        fidelity(pair, sae, [[1]], on="base")
+    with pytest.raises(FeatureError, match="row 1 has no token"):
+        fidelity(pair, sae, [[1, 2], []], on="base")
+
+
+def test_the_site_is_where_the_sae_was_trained(sae):
+    assert sae.site == resid_post(3)
+
+
+def test_it_survives_the_disk(pair, sae, traces, tmp_path):
+    from elicit.results import load_result
+
+    found = fidelity(pair, sae, traces[:3], on="post")
+    back = load_result(found.save(tmp_path / "one"))
+    assert back.fvu == found.fvu and torch.equal(back.density, found.density)
+    assert back.provenance.arguments["sae_digest"] == sae.digest
