@@ -76,7 +76,7 @@ def no_models(monkeypatch) -> None:
 
     blocks = importlib.import_module("elicit.revision.blocks")
     monkeypatch.setattr(blocks, "residual_states", refuse)
-    monkeypatch.setattr("elicit.report.revise_asked.continue_ids", refuse)
+    monkeypatch.setattr("elicit.rollouts.writing.continue_ids", refuse)
 
 
 # --- what a run leaves
