@@ -40,12 +40,11 @@ class Certificate:
         self._weight = head.weight[self._rivals]
         self._place = torch.empty(0)
 
-    def begin(self, final: Final, read: Int[Tensor, " token"]) -> None:
+    def begin(self, final: Final) -> None:
         """Take the final predictions of a block.
 
         Args:
             final: The predictions.
-            read: Id at each position that is read: early layers often predict it again.
         """
         head, device = self.head, final.probs.device
         often = final.top.unique(return_counts=True)
@@ -58,28 +57,24 @@ class Certificate:
         k = min(N_TOP, head.d_vocab)
         self._final = final
         self._top = _top_ids(final.probs, k)
-        self._guess = read.to(device).clamp(0, head.d_vocab - 1)
-
-    def remember(self, tokens: Int[Tensor, " some"], first: Int[Tensor, " some"]) -> None:
-        """Keep what a layer really predicted: the next layer often predicts it as well.
-
-        Args:
-            tokens: Tokens of the block.
-            first: Their most probable id at the layer that was read.
-        """
-        self._guess[tokens] = first
 
     def not_settled(
-        self, states: Float[Tensor, "some d_model"], tokens: Int[Tensor, " some"], *, capped: bool
+        self,
+        states: Float[Tensor, "some d_model"],
+        tokens: Int[Tensor, " some"],
+        *,
+        guess: Int[Tensor, " some"],
+        capped: bool,
     ) -> Bool[Tensor, " some"]:
         """Tokens whose divergence surely exceeds the threshold.
 
         Args:
             states: What the unembedding reads of them at the layer.
             tokens: Which tokens of the block they are.
+            guess: An id that the layer may well predict for each, such as the id just read.
             capped: Whether the model's softcap is applied.
         """
-        own = torch.cat([self._top[tokens], self._guess[tokens][:, None]], dim=1)
+        own = torch.cat([self._top[tokens], guess[:, None]], dim=1)
         # An id counts once: not again where all tokens are held against it, or where it is a top.
         fresh = self._place[own] < 0
         fresh[:, -1] &= (own[:, :-1] != own[:, -1:]).all(1)

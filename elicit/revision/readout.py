@@ -161,13 +161,19 @@ class Readout:
         )
 
     def divergence(
-        self, states: Float[Tensor, "token d_model"], final: Final, *, capped: bool = True
-    ) -> Float[Tensor, " token"]:
-        """Only the Jensen-Shannon divergence from the final predictions, nats.
+        self,
+        states: Float[Tensor, "some d_model"],
+        final: Final,
+        tokens: Int[Tensor, " some"],
+        *,
+        capped: bool = True,
+    ) -> Float[Tensor, " some"]:
+        """Only the Jensen-Shannon divergence of some tokens from their final predictions, nats.
 
         Args:
-            states: What the unembedding reads at this layer.
-            final: The same tokens' final predictions.
+            states: What the unembedding reads of them at this layer.
+            final: Final predictions of all tokens.
+            tokens: Which of these they are, in ascending order.
             capped: Whether the model's softcap is applied.
 
         Raises:
@@ -177,10 +183,13 @@ class Readout:
         total, cross = self._exponentiate(z, z.amax(0))
         if not bool(cross.isfinite().all()) and not self._masked:
             self._masked = True
-            return self.divergence(states, final, capped=capped)
+            return self.divergence(states, final, tokens, capped=capped)
         _refuse_nan(cross)
         self.held = z
-        return self._jsd(z, final, total, total.log() - cross / total)
+        every = len(tokens) == final.probs.shape[1]
+        return self._jsd(
+            z, final, total, total.log() - cross / total, tokens=None if every else tokens
+        )
 
     def first(self) -> Int[Tensor, " token"]:
         """Most probable id of each token of the last `divergence`."""
@@ -222,20 +231,30 @@ class Readout:
         return top.clamp_(max=len(z) - 1)
 
     def _jsd(
-        self, z: Tensor, final: Final, total: Tensor, entropy: Tensor
+        self,
+        z: Tensor,
+        final: Final,
+        total: Tensor,
+        entropy: Tensor,
+        *,
+        tokens: Tensor | None = None,
     ) -> Float[Tensor, " token"]:
         """Divergence from the final predictions, from the exponentials of the layer's logits."""
+        own = final.entropy if tokens is None else final.entropy[tokens]
         mixed = torch.zeros_like(total)  # sum of (p + q) log(p + q)
         share = total.reciprocal().to(self.wide)
         start = 0
         for rows in self._tiles(z):
             s, t = self._room(rows)
-            torch.addcmul(final.probs[start : start + len(rows)], rows, share, out=s)
+            beside = final.probs[start : start + len(rows)]
+            if tokens is not None:
+                beside = torch.index_select(beside, 1, tokens, out=t)
+            torch.addcmul(beside, rows, share, out=s)
             torch.log(s.clamp_(min=_TINY), out=t)
             mixed += t.mul_(s).sum(0)
             start += len(rows)
         # Rounding beyond the bounds is cut; nothing else can be there.
-        return (LN2 - (mixed + final.entropy + entropy) / 2).clamp(0.0, LN2).to(self.wide)
+        return (LN2 - (mixed + own + entropy) / 2).clamp(0.0, LN2).to(self.wide)
 
     def _tiles(self, z: Tensor) -> Iterator[Tensor]:
         """Rows of a block, as many as fit a tile."""

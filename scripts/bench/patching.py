@@ -681,16 +681,16 @@ def memory_of_one(step: int) -> None:
         contrast = contrast_of(1024, all_differ=True, n_pos=MEMORY_POS)
         # Whatever the first sweep imports and allocates for good is there before.
         within(pair, contrast, sites=["z.0.0"], positions=[-1], controls=())
-        before = _resident("VmRSS")
-        _forget_peak()
+        before = resident("VmRSS")
+        forget_peak()
         positions = list(range(step - 1, MEMORY_POS, step))
         within(pair, contrast, sites=["z.heads"], positions=positions, controls=())
-        peak = _resident("VmHWM")
+        peak = resident("VmHWM")
     cells = config.n_layer * config.n_head * len(positions) * PAIRS
     sys.stdout.write(json.dumps({"cells": cells, "mib": peak - before, "peak": peak}) + "\n")
 
 
-def _resident(field: str) -> float:
+def resident(field: str) -> float:
     """Memory of this process in MiB; not `ru_maxrss`, which a child has from its parent."""
     for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith(field + ":"):
@@ -698,7 +698,7 @@ def _resident(field: str) -> float:
     raise SystemExit(f"this system does not tell {field}; leave memory out of --only.")
 
 
-def _forget_peak() -> None:
+def forget_peak() -> None:
     """Let the highest memory begin at the present one."""
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
