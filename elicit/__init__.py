@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from elicit import (
         capture,
+        directions,
         edits,
         grafting,
         metrics,
@@ -29,6 +30,7 @@ __all__ = [
     "Result",
     "Task",
     "capture",
+    "directions",
     "edited",
     "edits",
     "grafting",
@@ -58,6 +60,7 @@ _HOMES = {
 }
 _ROOMS = {
     "capture",
+    "directions",
     "edits",
     "grafting",
     "metrics",

@@ -1,0 +1,72 @@
+"""Pictures of directions: how far each can be trusted, and what adding it does."""
+
+from typing import Any
+
+from elicit.directions.values import DirectionSet
+from elicit.results.drawing import (
+    BLUE,
+    FAINT,
+    VERMILION,
+    heading,
+    interval,
+    label,
+    plain_numbers,
+    style,
+)
+
+
+def set_figure(found: DirectionSet) -> Any:
+    """Held-out AUROC and split-half cosine of each site's direction.
+
+    Args:
+        found: Directions of several sites.
+    """
+    from plotly.subplots import make_subplots
+
+    figure = make_subplots(rows=1, cols=1)
+    for name, field, color in (
+        (f"AUROC on {found.n_held_out} held-out problems", "auroc", BLUE),
+        ("split-half cosine (least, mean, largest)", "reliability", VERMILION),
+    ):
+        value, low, high = (
+            getattr(found, f"{field}{end}").tolist() for end in ("", "_low", "_high")
+        )
+        figure.add_scatter(
+            x=[label(site) for site in found.site],
+            y=plain_numbers(value),
+            error_y=bars(value, low, high, color),
+            mode="lines+markers",
+            line={"color": color, "width": 2},
+            marker={"size": 6},
+            text=[
+                f"{label(site)}<br>{interval(*ends)}"
+                for site, *ends in zip(found.site, value, low, high, strict=True)
+            ],
+            hovertemplate="%{text}<extra></extra>",
+            name=name,
+        )
+    style(figure, 380).update_layout(margin={"t": 84})
+    figure.update_layout(legend={"y": 1, "yref": "container", "yanchor": "top"})
+    figure.add_hline(y=0.5, line={"color": FAINT, "width": 1, "dash": "dot"})
+    heading(figure, f"<b>{label(found.how)}</b> on {label(found.model)}", 1)
+    return figure
+
+
+def bars(value: list[float], low: list[float], high: list[float], color: str) -> dict[str, Any]:
+    """Error bars from the ends of intervals.
+
+    Args:
+        value: Estimates.
+        low: Lower ends.
+        high: Upper ends.
+        color: Of the bars.
+    """
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": plain_numbers([b - v for b, v in zip(high, value, strict=True)]),
+        "arrayminus": plain_numbers([v - a for v, a in zip(value, low, strict=True)]),
+        "color": color,
+        "thickness": 1.5,
+        "width": 3,
+    }
