@@ -1,6 +1,10 @@
 """Which direction carries it? One vector at a site, found, judged, and added."""
 
 from elicit.directions.components import paired_pca
+from elicit.directions.controls import matched_controls
+from elicit.directions.dose import dose_curve
+from elicit.directions.dose_result import DoseCurve
+from elicit.directions.dose_values import Behaviour
 from elicit.directions.erasure import Eraser, leace
 from elicit.directions.errors import DirectionError
 from elicit.directions.means import diff_mean
@@ -8,12 +12,16 @@ from elicit.directions.sides import headed
 from elicit.directions.values import Direction, DirectionSet
 
 __all__ = [
+    "Behaviour",
     "Direction",
     "DirectionError",
     "DirectionSet",
+    "DoseCurve",
     "Eraser",
     "diff_mean",
+    "dose_curve",
     "headed",
     "leace",
+    "matched_controls",
     "paired_pca",
 ]
