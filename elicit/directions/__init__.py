@@ -8,20 +8,27 @@ from elicit.directions.dose_values import Behaviour
 from elicit.directions.erasure import Eraser, leace
 from elicit.directions.errors import DirectionError
 from elicit.directions.means import diff_mean
-from elicit.directions.sides import headed
+from elicit.directions.shift import ActivationShift, activation_shift
+from elicit.directions.sides import headed, traced
+from elicit.directions.trained import TrainedVector, train_vector
 from elicit.directions.values import Direction, DirectionSet
 
 __all__ = [
+    "ActivationShift",
     "Behaviour",
     "Direction",
     "DirectionError",
     "DirectionSet",
     "DoseCurve",
     "Eraser",
+    "TrainedVector",
+    "activation_shift",
     "diff_mean",
     "dose_curve",
     "headed",
     "leace",
     "matched_controls",
     "paired_pca",
+    "traced",
+    "train_vector",
 ]

@@ -46,6 +46,29 @@ def headed(task: Task, header: str) -> Task:
     )
 
 
+def traced(task: Task) -> Task:
+    """The problems of an organism's task with the whole written solution as their answer.
+
+    Args:
+        task: Problems in the language of the organisms, each with a trace.
+
+    Raises:
+        DirectionError: A problem has no trace.
+    """
+    bare = [problem.id for problem in task if problem.trace is None]
+    if bare:
+        raise DirectionError(
+            f"problem {shown(bare[0])} and {len(bare) - 1} more have no trace, so there is no "
+            "solution to be written. Pass problems that have one."
+        )
+    return Task(
+        name=f"{task.name}, traced",
+        problems=tuple(
+            replace(p, answer=f"{p.trace} answer {p.answer} .", candidates=None) for p in task
+        ),
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sides:
     """Positive and negative prompts, paired row by row, with the token at which they are read."""
