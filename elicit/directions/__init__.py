@@ -7,6 +7,7 @@ from elicit.directions.dose_result import DoseCurve
 from elicit.directions.dose_values import Behaviour
 from elicit.directions.erasure import Eraser, leace
 from elicit.directions.errors import DirectionError
+from elicit.directions.export import export_lm_eval
 from elicit.directions.means import diff_mean
 from elicit.directions.shift import ActivationShift, activation_shift
 from elicit.directions.sides import headed, traced
@@ -25,6 +26,7 @@ __all__ = [
     "activation_shift",
     "diff_mean",
     "dose_curve",
+    "export_lm_eval",
     "headed",
     "leace",
     "matched_controls",

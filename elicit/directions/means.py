@@ -127,7 +127,7 @@ def found_directions(
     Args:
         model: A bridge in raw mode.
         alignment: How prompts become ids.
-        positive: Prompts with what the direction stands for.
+        positive: Prompts with what it stands for.
         negative: The same ones without it.
         estimator: Makes a direction of the pairs' differences.
         how: Name of the estimator.
@@ -225,8 +225,7 @@ def _split(
             f"held_out is {held_out}, and it is the share of problems that the directions are "
             "judged on, so it must lie above 0 and below 1. Pass for example 0.3."
         )
-    n_out = round(held_out * len(names))
-    if n_out < 2 or len(names) - n_out < 2:
+    if (n_out := round(held_out * len(names))) < 2 or len(names) - n_out < 2:
         raise DirectionError(
             f"there are {len(names)} problems, of which {n_out} would be held out, and both to "
             "find a direction and to judge it at least 2 are needed. Pass more problems, or "
