@@ -83,7 +83,7 @@ def dose_figure(found: DoseCurve, metric: str | None = None) -> Any:
             figure.add_hline(y=rate.item(), line=line, annotation=told, row=1, col=1)  # pyright: ignore[reportArgumentType]
     line = {"color": MUTED, "width": 1, "dash": "dot"}
     figure.add_hline(y=found.unsteered_log_prob, line=line, row=2, col=1)  # pyright: ignore[reportArgumentType]
-    style(figure, 520).update_layout(margin={"t": 104})
+    style(figure, 500).update_layout(margin={"t": 84})
     figure.update_layout(legend={"y": 1, "yref": "container", "yanchor": "top"})
     what = f"<b>{label(found.metric[row])}</b> of {label(found.model)}, {found.n_problems} problems"
     heading(figure, f"{what}, vector added at {label(found.site)}, {label(found.where)}", 1)

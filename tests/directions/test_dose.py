@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from elicit import organisms
 from elicit.directions import (
     Direction,
     DirectionError,
@@ -20,7 +21,7 @@ from elicit.pair import hugging_face_model
 from elicit.rollouts import RolloutError, rollouts
 from elicit.sites import resid_post
 from elicit.stats import NoGapError
-from elicit.tasks import Task
+from elicit.tasks import Task, load_task
 from tests.checkpoints import D_MODEL
 from tests.rollouts.made import STOPS, task_of
 
@@ -201,3 +202,28 @@ def test_no_control_at_all_is_refused():
         matched_controls(made(), n_random=0, shuffled=False)
     with pytest.raises(DirectionError, match="7 entries"):
         matched_controls(made(), others=[made(torch.ones(7))])
+
+
+@pytest.mark.slow
+def test_a_direction_that_tells_the_sides_apart_perfectly_may_do_nothing(organism):
+    """World b, layer 5: AUROC 1 on held-out problems and no effect; one layer on, all of it."""
+    pair = organism("b-when-l5")
+    asked = load_task(organisms.resolve("organism:b-when-l5").problems)
+    fit, test = asked.split([0.5, 0.5], seed=0)
+    test = test.subset(30, seed=0)
+    sites = [resid_post(5), resid_post(6)]
+    found = diff_mean(
+        pair.base, pair.alignment, headed(fit, "notes"), headed(fit, "quiz"), at=sites
+    )
+    assert (found.auroc == 1).all() and (found.reliability > 0.9).all()
+    share = []
+    for site in sites:
+        direction = found.at(site)
+        control = matched_controls(direction, n_random=1, shuffled=False)
+        curve = dose_curve(
+            pair.base, pair.alignment, test, direction, strengths=[1.0], where=last(),
+            stop_ids=ENDS, target=pair.post, controls=control, max_new_tokens=90,
+        )  # fmt: skip
+        share.append(curve.share[0, :, 0].tolist())
+    assert share[0] == [0.0, 0.0]
+    assert share[1] == [1.0, 0.0]
