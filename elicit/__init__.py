@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from elicit import (
         capture,
+        directions,
         edits,
         features,
         grafting,
@@ -31,6 +32,7 @@ __all__ = [
     "Result",
     "Task",
     "capture",
+    "directions",
     "edited",
     "edits",
     "features",
@@ -62,6 +64,7 @@ _HOMES = {
 }
 _ROOMS = {
     "capture",
+    "directions",
     "edits",
     "features",
     "grafting",

@@ -71,7 +71,7 @@ def dose_rollouts(
             difference to the edits, or an edit names rows.
         EditError: An edit does not fit the model, or was never made.
     """
-    _check_strengths(strengths)
+    check_strengths(strengths)
     _check_edit(edit, strengths)
     sampling = Sampling(
         stop_ids=tuple(stop_ids),
@@ -100,8 +100,15 @@ def dose_rollouts(
     )
 
 
-def _check_strengths(strengths: Sequence[float]) -> None:
-    """A dose curve has points, each once."""
+def check_strengths(strengths: Sequence[float]) -> None:
+    """Refuse a dose curve without points, or with one of them twice.
+
+    Args:
+        strengths: Of the edits.
+
+    Raises:
+        RolloutError: There is none, one is not finite, or one is there twice.
+    """
     if not len(strengths):
         raise RolloutError("strengths is empty, so there would be no text. Pass one or more.")
     if not all(math.isfinite(strength) for strength in strengths):

@@ -1,0 +1,36 @@
+"""Which direction carries it? One vector at a site, found, judged, and added."""
+
+from elicit.directions.components import paired_pca
+from elicit.directions.controls import matched_controls
+from elicit.directions.dose import dose_curve
+from elicit.directions.dose_result import DoseCurve
+from elicit.directions.dose_values import Behaviour
+from elicit.directions.erasure import Eraser, leace
+from elicit.directions.errors import DirectionError
+from elicit.directions.export import export_lm_eval
+from elicit.directions.means import diff_mean
+from elicit.directions.shift import ActivationShift, activation_shift
+from elicit.directions.sides import headed, traced
+from elicit.directions.trained import TrainedVector, train_vector
+from elicit.directions.values import Direction, DirectionSet
+
+__all__ = [
+    "ActivationShift",
+    "Behaviour",
+    "Direction",
+    "DirectionError",
+    "DirectionSet",
+    "DoseCurve",
+    "Eraser",
+    "TrainedVector",
+    "activation_shift",
+    "diff_mean",
+    "dose_curve",
+    "export_lm_eval",
+    "headed",
+    "leace",
+    "matched_controls",
+    "paired_pca",
+    "traced",
+    "train_vector",
+]

@@ -1,0 +1,80 @@
+"""A direction as the file that lm-evaluation-harness steers by."""
+
+import io
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from elicit.directions.errors import DirectionError
+from elicit.directions.values import Direction
+from elicit.edits import shape_of
+from elicit.pair import hugging_face_model
+from elicit.results.store import disk_errors, write_atomic
+
+
+def export_lm_eval(
+    direction: Direction, model: nn.Module, path: Path | str, *, scale: float
+) -> Path:
+    """Write a direction for `lm_eval --model steered --model_args steer_path=...`.
+
+    The harness adds it at every token of prompt and text, which is `everywhere()` here: a direction
+    that was found and judged at one token may do other things there, so judge it so first.
+    The harness reads its `.csv` form from SAEs alone, so this is its `.pt` form: tensors, numbers
+    and strings, which it reads without running any code. Nothing here reads the file back.
+
+    Args:
+        direction: Of a residual stream after some layer.
+        model: A bridge of the architecture that will be steered, for the name of its layer.
+        path: File to write, ending in `.pt`; its folder exists.
+        scale: How many times the vector is added.
+
+    Returns:
+        The file.
+
+    Raises:
+        DirectionError: The harness cannot add at that site or with that file name, the model has
+            no such layer or width, or the file cannot be written.
+
+    Source: EleutherAI/lm-evaluation-harness, `lm_eval/models/hf_steered.py`: one entry a hook
+        point, keyed by its name (its docstring shows a list; its code reads a mapping). One
+        direction a file: of several added ones its closures keep only the last.
+    """
+    path, site = Path(path), direction.site
+    # The stream that enters a layer is what the layer before hands on.
+    layer = site.layer - 1 if site.kind == "resid_pre" else site.layer
+    if site.kind not in ("resid_pre", "resid_post") or layer < 0:
+        raise DirectionError(
+            f"the direction is at {site}, and the harness adds to the output of a layer alone, so "
+            "it would steer elsewhere. Export a direction of resid_post."
+        )
+    if path.suffix != ".pt":
+        raise DirectionError(
+            f"the file is called {path.name!r}, and the harness tells its forms apart by the name: "
+            "vectors are read from .pt. Give it that ending."
+        )
+    blocks = list(model.blocks)  # pyright: ignore[reportArgumentType]
+    inner: nn.Module = getattr(hugging_face_model(model), "base_model", model)
+    names = [
+        name
+        for name, module in inner.named_modules()
+        if layer < len(blocks) and module is blocks[layer]
+    ]
+    width = shape_of(model).d_model
+    if not names or width != len(direction.vector):
+        raise DirectionError(
+            f"the direction is at layer {layer} and {len(direction.vector)} wide, and the model "
+            f"has {len(blocks)} layers of width {width}, so it cannot be added there. Pass a model "
+            "of the architecture that it was found on."
+        )
+    held = io.BytesIO()
+    entry = {
+        "action": "add",
+        "steering_coefficient": float(scale),
+        "steering_vector": direction.vector.detach().cpu().clone(),
+        "bias": None,
+    }
+    torch.save({names[0]: entry}, held)
+    with disk_errors(path, DirectionError):
+        write_atomic(path, held.getvalue())
+    return path

@@ -1,0 +1,285 @@
+"""Two sides of a contrast, laid beside each other row by row, and what is read at one token."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from elicit.capture import stream
+from elicit.directions.errors import DirectionError
+from elicit.edits import shape_of
+from elicit.organisms.world import TRACE_RATE
+from elicit.pair import Alignment
+from elicit.pair.alignment import Text
+from elicit.results import Progress, digest_json
+from elicit.sites import Site
+from elicit.tasks import Fault, Task, TaskError
+from elicit.tasks.faults import shown
+
+Rows = tuple[tuple[int, ...], ...]
+
+
+def headed(task: Task, header: str) -> Task:
+    """The problems of an organism's task under a header that calls for a trace, or for none.
+
+    `notes` and `quiz` make the contrast of reasoning and answering at once: prompts of equal
+    length that end in the same token.
+
+    Args:
+        task: Problems in the language of the organisms, without header.
+        header: `notes` or `quiz`.
+
+    Raises:
+        DirectionError: The language has no such header.
+    """
+    known = [word for word in TRACE_RATE if word]
+    if header not in known:
+        raise DirectionError(
+            f"the header is {header!r}, which the language does not have, so models would read an "
+            f"unknown word. Pass one of {', '.join(known)}."
+        )
+    return Task(
+        name=f"{task.name}, {header}",
+        problems=tuple(replace(p, prompt=f"{header} {p.prompt}") for p in task),
+    )
+
+
+def traced(task: Task) -> Task:
+    """The problems of an organism's task with the whole written solution as their answer.
+
+    Args:
+        task: Problems in the language of the organisms, each with a trace.
+
+    Raises:
+        DirectionError: A problem has no trace.
+    """
+    bare = [problem.id for problem in task if problem.trace is None]
+    if bare:
+        raise DirectionError(
+            f"problem {shown(bare[0])} and {len(bare) - 1} more have no trace, so there is no "
+            "solution to be written. Pass problems that have one."
+        )
+    return Task(
+        name=f"{task.name}, traced",
+        problems=tuple(
+            replace(p, answer=f"{p.trace} answer {p.answer} .", candidates=None) for p in task
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sides:
+    """Positive and negative prompts, paired row by row, with the token at which they are read."""
+
+    positive: Rows
+    """Token ids of each prompt with what the direction stands for."""
+    negative: Rows
+    """Token ids of each prompt without it."""
+    problem: tuple[str, ...]
+    """Problem of each pair, the unit of every interval."""
+    position: int
+    """Token that is read, from 0, or below 0 from the end."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all ids, problems and the position."""
+        return digest_json([self.positive, self.negative, self.problem, self.position])
+
+    @property
+    def n_shifted(self) -> int:
+        """Pairs whose token stands at another distance from the start on either side."""
+        if self.position >= 0:
+            return 0
+        both = zip(self.positive, self.negative, strict=True)
+        return sum(len(one) != len(other) for one, other in both)
+
+
+def paired_sides(
+    alignment: Alignment,
+    positive: Task | Sequence[Text],
+    negative: Task | Sequence[Text],
+    *,
+    problem: Sequence[str] | None,
+    position: int,
+    match_tokens: bool,
+    templated: bool,
+) -> Sides:
+    """Two sides as token ids, refused where a difference of means would be of something else.
+
+    Args:
+        alignment: How prompts become ids.
+        positive: Prompts with what the direction stands for.
+        negative: The same ones without it, row by row.
+        problem: Problem of each pair; None takes the ids of tasks, else each pair is its own.
+        position: Token that is read, from 0, or below 0 from the end.
+        match_tokens: Whether both prompts of a pair must have the same token there.
+        templated: Whether prompts go through the chat template.
+
+    Raises:
+        DirectionError: A side is empty or not paired with the other, a row is too short, or the
+            tokens at the position differ.
+    """
+    if not len(positive) or not len(negative):
+        empty = "negative" if len(positive) else "positive"
+        raise DirectionError(
+            f"there are {len(positive)} positive and {len(negative)} negative prompts, so there is "
+            f"no contrast. Pass at least one for {empty}."
+        )
+    if len(positive) != len(negative):
+        raise DirectionError(
+            f"there are {len(positive)} positive and {len(negative)} negative prompts, and row i "
+            "of each is about the same problem, so they cannot be paired. Pass as many of each."
+        )
+    names = _problems(positive, negative, problem)
+    encode = alignment.templated if templated else alignment.plain
+    sides = Sides(
+        positive=tuple(tuple(encode(text)) for text in _texts(positive)),  # pyright: ignore[reportArgumentType]
+        negative=tuple(tuple(encode(text)) for text in _texts(negative)),  # pyright: ignore[reportArgumentType]
+        problem=names,
+        position=position,
+    )
+    _check_rows(alignment, sides, match_tokens)
+    return sides
+
+
+def _texts(side: Task | Sequence[Text]) -> list[Text]:
+    """Prompts of one side."""
+    return [problem.prompt for problem in side] if isinstance(side, Task) else list(side)
+
+
+def _problems(
+    positive: Task | Sequence[Text],
+    negative: Task | Sequence[Text],
+    problem: Sequence[str] | None,
+) -> tuple[str, ...]:
+    """Problem of each pair."""
+    ids = [[p.id for p in side] for side in (positive, negative) if isinstance(side, Task)]
+    if len(ids) == 2 and ids[0] != ids[1]:
+        at = next(i for i, (a, b) in enumerate(zip(*ids, strict=True)) if a != b)
+        raise DirectionError(
+            f"row {at} is problem {shown(ids[0][at])} on the positive side and "
+            f"{shown(ids[1][at])} on the negative one, so the problem would be part of the "
+            "difference. Pass the same problems in the same order."
+        )
+    if problem is None:
+        return tuple(ids[0]) if ids else tuple(map(str, range(len(positive))))
+    if len(problem) != len(positive):
+        raise DirectionError(
+            f"problem names {len(problem)} and there are {len(positive)} pairs, so some have none. "
+            "Pass the id of its problem for each pair."
+        )
+    return tuple(problem)
+
+
+def _check_rows(alignment: Alignment, sides: Sides, match_tokens: bool) -> None:
+    """Refuse rows without the position, or with another token there than the other side's."""
+    faults: list[Fault] = []
+    at, unknown = sides.position, alignment.tokenizer.unk_token_id
+    for name, rows in (("positive", sides.positive), ("negative", sides.negative)):
+        for place, row in enumerate(rows):
+            where = f"{name} prompt {place} ({shown(sides.problem[place])})"
+            if not -len(row) <= at < len(row):
+                what = f"position {at} is outside of its {len(row)} tokens"
+                fix = f"Pass a position from {-len(row)} to {len(row) - 1}"
+                faults.append(Fault(where=where, what=what, fix=fix))
+            elif unknown is not None and unknown in row:
+                what = "it holds a word that the tokenizer does not know"
+                faults.append(Fault(where=where, what=what, fix="Write it with other words"))
+    if not faults and match_tokens:
+        for place, (one, other) in enumerate(zip(sides.positive, sides.negative, strict=True)):
+            if one[at] != other[at]:
+                left, right = alignment.decode([one[at]]), alignment.decode([other[at]])
+                what = (
+                    f"its token at {at} is {shown(left)} and the negative prompt's {shown(right)}"
+                )
+                where = f"positive prompt {place} ({shown(sides.problem[place])})"
+                fix = "Read both at the same token, or pass match_tokens=False"
+                faults.append(Fault(where=where, what=what, fix=fix))
+        if faults:
+            told = TaskError(
+                "the two sides are read at different tokens, so their difference would be that of "
+                "the tokens and of their place, and not what the direction stands for:",
+                faults,
+            )
+            raise DirectionError(str(told))
+    if faults:
+        raise DirectionError(str(TaskError("prompts cannot be read where it was asked:", faults)))
+
+
+def check_sites(model: nn.Module, at: Sequence[Site]) -> None:
+    """Refuse sites that hold no one vector a token, of one width.
+
+    Args:
+        model: A bridge in raw mode.
+        at: Sites to read.
+
+    Raises:
+        SiteError: The model does not have a site.
+        DirectionError: There is no site, one is there twice, is a pattern or has several heads, or
+            their widths differ.
+    """
+    if not at:
+        raise DirectionError(
+            "at names no site, so there is nowhere to look for a direction. Pass at least one, for "
+            "example at=[resid_post(3)]."
+        )
+    shape = shape_of(model)
+    shape.check(at)
+    for index, site in enumerate(at):
+        if site in at[:index]:
+            raise DirectionError(f"at names {site} twice. Name each site once.")
+        if site.kind == "pattern" or (site.has_heads and site.head is None):
+            raise DirectionError(
+                f"{site} holds no single vector at a token, so no direction lives there. Pass one "
+                "head of z, q, k or v, or a site of the residual stream."
+            )
+    if len({site.has_heads for site in at}) > 1:
+        raise DirectionError(
+            f"at names heads and whole layers ({', '.join(map(str, at))}), whose widths differ, so "
+            "their directions make no one table. Ask for each kind by itself."
+        )
+
+
+def read_at(
+    model: nn.Module,
+    rows: Rows,
+    *,
+    at: Sequence[Site],
+    position: int,
+    pad_id: int,
+    max_tokens: int = 8192,
+    progress: Progress | None = None,
+) -> Float[Tensor, "site row width"]:
+    """Activations of each row at one token, in double precision on the CPU.
+
+    Args:
+        model: A bridge in raw mode.
+        rows: Token ids of each row.
+        at: Sites of one width.
+        position: Token that is read, from 0, or below 0 from the end.
+        pad_id: Id put where a row has no token.
+        max_tokens: Most positions in a forward, padding counted.
+        progress: Told the rows read.
+
+    Raises:
+        DirectionError: An activation is not finite.
+    """
+    found: list[Tensor] = [torch.empty(0)] * len(rows)
+    for chunk in stream(
+        model, rows, at=at, pad_id=pad_id, max_tokens=max_tokens, progress=progress
+    ):
+        places = [position % len(rows[row]) for row in chunk.rows]
+        lines = torch.arange(len(places))
+        values = [chunk.captured.at[site][lines, places].double().cpu() for site in at]
+        for line, row in enumerate(chunk.rows):
+            found[row] = torch.stack([value[line] for value in values])
+    states = torch.stack(found, dim=1)
+    bad = (~states.isfinite()).flatten(1).any(1).nonzero()
+    if len(bad):
+        raise DirectionError(
+            f"activations at {at[int(bad[0])]} are not finite, so no mean can be taken of them. "
+            "Look for NaN in the weights, or run the model in a wider dtype."
+        )
+    return states

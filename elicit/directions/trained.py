@@ -1,0 +1,242 @@
+"""A vector trained so that a model, under it, finds given continuations probable."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from elicit.capture import full_logits
+from elicit.directions.errors import DirectionError
+from elicit.directions.sides import check_sites, read_at
+from elicit.directions.values import Direction
+from elicit.edits import Edited, Steer, Where, edited
+from elicit.pair import Alignment, hugging_face_model, weights_digest
+from elicit.results import NoProgress, Progress, Provenance, Result
+from elicit.rollouts import check_prompts
+from elicit.sites import Site
+from elicit.tasks import ForcedBatch, ForcedRows, Task, encode_forced, read_scores
+
+_START = 1e-3
+"""Length of the vector at the start, as a share of the activations': a vector of 0 is no edit."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TrainedVector(Result):
+    """A vector at one site that raises the log-probability of continuations, and how it got there.
+
+    It is an upper bound on what one vector can bring out there by likelihood, and holds whatever
+    of the continuations' content fits into it: only other problems tell how much is a skill.
+    """
+
+    vector: Float[Tensor, " width"]
+    """The vector after the last step."""
+    site: Site
+    """Where it is added."""
+    where: str
+    """For which tokens."""
+    model: str
+    """Model it was trained on, whose weights stay as they are."""
+    model_digest: str
+    """Digest of that model's weights."""
+    resid_norm: float
+    """Mean length of the site's activations at the prompts' last token."""
+    norm: Float[Tensor, " step"]
+    """Length of the vector before each step."""
+    log_prob: Float[Tensor, " step"]
+    """Mean log-probability of a token of the step's batch, before the step, nats."""
+    log_prob_before: float
+    """The same over all continuations, without the vector."""
+    log_prob_after: float
+    """The same over all continuations, under the vector after the last step."""
+    n: int
+    """Continuations."""
+
+    @property
+    def direction(self) -> Direction:
+        """The vector as a direction, to be added and held against controls."""
+        return Direction(
+            provenance=self.provenance,
+            vector=self.vector,
+            site=self.site,
+            model=self.model,
+            model_digest=self.model_digest,
+            how="trained on log-likelihood",
+            position=self.where,
+            norm=self.vector.norm().item(),
+            resid_norm=self.resid_norm,
+            n=self.n,
+        )
+
+
+def train_vector(
+    model: nn.Module,
+    alignment: Alignment,
+    continuations: Task,
+    *,
+    at: Site,
+    where: Where,
+    steps: int = 100,
+    learning_rate: float = 0.02,
+    max_tokens: int = 2048,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> TrainedVector:
+    """Train one vector at a site, by Adam, to make each problem's answer as probable as it can.
+
+    Args:
+        model: A bridge in raw mode; no weight of it changes.
+        alignment: How text becomes ids.
+        continuations: Prompts, each with the text that is to follow as its answer; `traced` makes
+            them of an organism's problems.
+        at: Where the vector is added.
+        where: For which tokens.
+        steps: Batches seen, at least 1.
+        learning_rate: About how far a step goes, as a share of the mean length of the site's
+            activations: one absolute rate would be far too small at one layer, and too large at
+            another.
+        max_tokens: Most tokens in a batch, padding counted.
+        seed: Of the start and of the order of batches.
+        progress: Told every step.
+
+    Raises:
+        DirectionError: There is no step, the rate is not above 0, or the training left the finite.
+        SiteError: The model does not have the site.
+        EditError: `where` does not fit the prompts.
+        TaskError: A continuation does not fit into the model.
+
+    Source: Subramani et al. 2022, arXiv:2205.05124 (steering vectors by likelihood); Sinii et al.
+        2025 train one a layer by reinforcement, arXiv:2505.18706. Start, scaled rate and order are
+        ours.
+    """
+    if steps < 1 or not 0 < learning_rate < torch.inf:
+        raise DirectionError(
+            f"steps is {steps} and learning_rate {learning_rate}, so no vector would be trained. "
+            "Pass at least 1 step and a finite rate above 0."
+        )
+    check_sites(model, [at])
+    prompts, limit = check_prompts(model, alignment, continuations, templated=False)
+    rows = encode_forced(
+        continuations,
+        alignment.plain,
+        pad_id=alignment.pad_id,
+        n_positions=limit,
+    )
+    if bool(rows.has_candidates.any()):
+        raise DirectionError(
+            "some problem has candidates, and a vector is trained on one continuation a problem. "
+            "Leave candidates out; `traced` does."
+        )
+    _check_where(where, prompts)
+    size = read_at(
+        model,
+        tuple(map(tuple, prompts)),
+        at=[at],
+        position=-1,
+        pad_id=alignment.pad_id,
+        max_tokens=max_tokens,
+    )[0]
+    resid_norm, width = size.norm(dim=-1).mean().item(), size.shape[1]
+    batches = rows.batches(max_tokens)
+    generator = torch.Generator().manual_seed(seed)
+    start = torch.randn(width, generator=generator)
+    device = next(hugging_face_model(model).parameters()).device
+    vector = (start * (_START * resid_norm / start.norm())).to(device).requires_grad_()
+    Edited(model, [Steer(at, vector.detach(), where=where)], None)
+    # Adam moves every entry by about its rate, so the vector by that times the root of the width.
+    optimiser = torch.optim.Adam([vector], lr=learning_rate * resid_norm / width**0.5)
+    norms, log_probs = [], []
+    before = _mean(model, rows, batches, None)
+    progress = progress or NoProgress()
+    progress.start(steps, "training a vector")
+    try:
+        for batch in _order(batches, steps, generator):
+            with torch.enable_grad():
+                found = _under(model, rows, batch, Steer(at, vector, where=where)).mean()
+                (gradient,) = torch.autograd.grad(-found, [vector])
+            norms.append(vector.detach().norm().item())
+            log_probs.append(found.item())
+            if not bool(gradient.isfinite().all()):
+                raise DirectionError(
+                    f"the gradient of step {len(norms)} is not finite, with the vector at norm "
+                    f"{norms[-1]:.3g}, so training cannot go on. Lower learning_rate."
+                )
+            vector.grad = gradient
+            optimiser.step()
+            progress.advance()
+    finally:
+        progress.stop()
+    final = vector.detach().cpu()
+    name = str(getattr(hugging_face_model(model).config, "name_or_path", ""))
+    digest = weights_digest(model)
+    return TrainedVector(
+        provenance=Provenance(
+            seed=seed,
+            dtype=str(next(model.parameters()).dtype).removeprefix("torch."),
+            device=str(device),
+            arguments={
+                "question": "train_vector",
+                "model": name,
+                "model_digest": digest,
+                "at": str(at),
+                "where": str(where),
+                "steps": steps,
+                "learning_rate": learning_rate,
+                "max_tokens": max_tokens,
+            },
+            task_digests={continuations.name: continuations.digest},
+        ),
+        vector=final,
+        site=at,
+        where=str(where),
+        model=name,
+        model_digest=digest,
+        resid_norm=resid_norm,
+        norm=torch.tensor(norms),
+        log_prob=torch.tensor(log_probs),
+        log_prob_before=before,
+        log_prob_after=_mean(model, rows, batches, Steer(at, final.to(device), where=where)),
+        n=len(continuations),
+    )
+
+
+def _check_where(where: Where, prompts: Sequence[Sequence[int]]) -> None:
+    """Refuse positions that a prompt does not have."""
+    if where.form in ("at", "last"):
+        for ids in prompts:
+            where.check(torch.arange(len(ids))[None], torch.tensor([len(ids)]), (0,))
+
+
+def _order(
+    batches: Sequence[ForcedBatch], steps: int, generator: torch.Generator
+) -> list[ForcedBatch]:
+    """Batches of every step: all of them in random order, again and again."""
+    places: list[int] = []
+    while len(places) < steps:
+        places += torch.randperm(len(batches), generator=generator).tolist()
+    return [batches[place] for place in places[:steps]]
+
+
+def _under(
+    model: nn.Module, rows: ForcedRows, batch: ForcedBatch, edit: Steer | None
+) -> Float[Tensor, " read"]:
+    """Log-probability of every token that a batch reads, under an edit or without."""
+    there = batch.to(next(hugging_face_model(model).parameters()).device)
+    if edit is None:
+        logits = full_logits(model, there.ids, there.mask, there.position_ids)
+    else:
+        # Without candidates there is one item a problem, in the problems' order.
+        lengths = rows.item_start[rows.problem[batch.row]]
+        with edited(model, [edit], prompt_lengths=lengths):
+            logits = full_logits(model, there.ids, there.mask, there.position_ids)
+    return read_scores(logits[there.slot_row, there.slot_pos], batch).log_prob
+
+
+@torch.no_grad()
+def _mean(
+    model: nn.Module, rows: ForcedRows, batches: Sequence[ForcedBatch], edit: Steer | None
+) -> float:
+    """Mean log-probability of a token of all continuations."""
+    every = torch.cat([_under(model, rows, batch, edit) for batch in batches])
+    return every.double().mean().item()

@@ -1,0 +1,229 @@
+"""A dose curve shows what the direction does, and what any push of its size would do."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from elicit import organisms
+from elicit.directions import (
+    Direction,
+    DirectionError,
+    DoseCurve,
+    diff_mean,
+    dose_curve,
+    headed,
+    matched_controls,
+)
+from elicit.directions.coherence import text_log_probs
+from elicit.edits import EditError, at, last
+from elicit.pair import hugging_face_model
+from elicit.rollouts import RolloutError, rollouts
+from elicit.sites import resid_post
+from elicit.stats import NoGapError
+from elicit.tasks import Task, load_task
+from tests.checkpoints import D_MODEL
+from tests.rollouts.made import STOPS, task_of
+
+ENDS = (2,)
+SITE = resid_post(1)
+
+
+def made(vector=None, site=SITE, **fields):
+    generator = torch.Generator().manual_seed(0)
+    vector = 3 * torch.randn(D_MODEL, generator=generator) if vector is None else vector
+    told = {"model": "m", "model_digest": "d", "how": "by hand", "position": "any",
+            "norm": 1.0, "resid_norm": 1.0, "n": 1}  # fmt: skip
+    return Direction(vector=vector, site=site, **{**told, **fields})
+
+
+def curve(pair, task=None, direction=None, **options):
+    options = {
+        "strengths": [0.0, 1.0], "where": last(), "stop_ids": STOPS, "max_new_tokens": 8,
+        "n_resamples": 200, **options,
+    }  # fmt: skip
+    return dose_curve(pair.base, pair.alignment, task or task_of(), direction or made(), **options)
+
+
+@pytest.fixture(scope="module")
+def planted(organism, asked):
+    """The directions of `rl`'s base, and problems that they were not found on."""
+    pair = organism("rl")
+    fit, test = asked.split([0.6, 0.4], seed=0)
+    layers = [resid_post(layer) for layer in range(pair.n_layers)]
+    found = diff_mean(
+        pair.base, pair.alignment, headed(fit, "notes"), headed(fit, "quiz"), at=layers
+    )
+    return pair, found, test
+
+
+def steered(planted, layer, controls=None, strengths=(0.0, 1.0)):
+    pair, found, test = planted
+    return dose_curve(
+        pair.base,
+        pair.alignment,
+        test,
+        found.at(resid_post(layer)),
+        strengths=strengths,
+        where=last(),
+        stop_ids=ENDS,
+        target=pair.post,
+        behaviours={"trace": lambda text: text.startswith("so")},
+        controls=controls,
+        max_new_tokens=90,
+    )
+
+
+@pytest.mark.parametrize("layer", [4, pytest.param(5, marks=pytest.mark.slow)])
+def test_where_the_decision_is_written_the_direction_closes_the_gap_and_no_control_does(
+    planted, layer
+):
+    """In world a the base's header has its say from layer 4 on: there, and not before."""
+    found = steered(planted, layer)
+    assert found.goal[0] - found.unsteered[0] > 0.6
+    assert (found.share[:, 0, 1] >= 0.9).all() and (found.share_low[:, 0, 1] > 0.7).all()
+    assert (found.share[:, 1:, 1].abs() <= 0.1).all()
+    assert (found.effect_low[:, 0, 1] > 0).all()
+    # The base writes such traces itself: they are more probable than its own bare answers.
+    assert found.log_prob[0, 1] > found.unsteered_log_prob
+    assert not found.truncated[0].any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", [0, 1, 2])
+def test_before_that_the_same_header_s_direction_does_nothing(planted, layer):
+    _, found, _ = planted
+    control = matched_controls(found.at(resid_post(layer)), n_random=1, shuffled=False)
+    assert (steered(planted, layer, control).share.abs() <= 0.05).all()
+
+
+def test_an_early_layer_s_direction_does_nothing_at_the_late_one(planted):
+    _, found, _ = planted
+    early = [found.at(resid_post(layer)) for layer in (0, 1, 2)]
+    control = matched_controls(found.at(resid_post(4)), n_random=0, shuffled=False, others=early)
+    result = steered(planted, 4, control)
+    assert (result.share[:, 0, 1] >= 0.9).all()
+    assert (result.share[:, 1:].abs() <= 0.1).all()
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_strength_0_is_the_unsteered_model_in_every_number(paired, temperature):
+    options = {"temperature": temperature, "n_samples": 2 if temperature else 1}
+    found = curve(paired("llama"), strengths=[1.0, 0.0], **options)
+    assert torch.equal(found.rate[:, :, 1], found.unsteered[:, None].expand_as(found.rate[:, :, 1]))
+    for name in ("effect", "effect_low", "effect_high"):
+        assert not getattr(found, name)[:, :, 1].any()
+    assert torch.equal(found.log_prob[:, 1], found.log_prob[:1, 1].expand(len(found.curve)))
+    assert found.log_prob[0, 1] == pytest.approx(found.unsteered_log_prob, abs=1e-12)
+    assert found.gap_clear.tolist() == [False] and found.share.isnan().all()
+
+
+def test_the_log_prob_of_a_text_is_that_of_single_forwards(paired):
+    pair = paired("gpt2")
+    found = rollouts(pair.base, pair.alignment, task_of(), stop_ids=STOPS, max_new_tokens=7)
+    rows = [(tuple(found.prompt_ids(i)), tuple(found.ids(i))) for i in range(len(found))]
+    rows.append(rows[0])
+    each = text_log_probs(pair.base, rows, pad_id=pair.alignment.pad_id, max_tokens=24)
+    for (prompt, text), value in zip(rows, each.tolist(), strict=True):
+        with torch.no_grad():
+            logits = hugging_face_model(pair.base)(torch.tensor([prompt + text])).logits[0]
+        log_probs = logits.log_softmax(-1)[len(prompt) - 1 : -1]
+        wanted = log_probs[range(len(text)), list(text)].mean().item()
+        assert value == pytest.approx(wanted, abs=1e-5)
+
+
+def test_controls_have_the_direction_s_norm_and_no_other_likeness():
+    direction = made()
+    other = made(torch.arange(1.0, D_MODEL + 1), resid_post(0))
+    found = matched_controls(direction, others=[other], seed=1)
+    assert [one.how for one in found] == [
+        *(f"random {i}" for i in range(4)), "shuffled", "by hand at resid_post.0"
+    ]  # fmt: skip
+    for one in found:
+        assert one.vector.norm() == pytest.approx(direction.vector.norm().item(), rel=1e-5)
+        assert one.site == direction.site and abs(one.cosine(direction)) < 0.6
+    assert torch.equal(found[4].vector.sort().values, direction.vector.sort().values)
+    assert found[5].cosine(other) == pytest.approx(1)
+    again = matched_controls(direction, others=[other], seed=1)
+    assert all(torch.equal(a.vector, b.vector) for a, b in zip(found, again, strict=True))
+    assert not torch.equal(matched_controls(direction, seed=2)[0].vector, found[0].vector)
+
+
+def test_saved_and_loaded_it_draws_controls_in_grey(paired, tmp_path):
+    found = curve(paired("llama"), behaviours={"long": lambda text: len(text) > 10})
+    found.save(tmp_path)
+    loaded = DoseCurve.load(tmp_path)
+    assert torch.equal(loaded.rate, found.rate) and loaded.metric == ("accuracy", "long")
+    figure = loaded.figure("long")
+    colors = [trace.line.color for trace in figure.data]
+    assert colors.count("#a8b0b8") == 10 and colors.count("#0072b2") == 2
+    with pytest.raises(DirectionError, match="'short' was not measured"):
+        loaded.figure("short")
+
+
+def test_models_without_a_gap_have_no_share_of_it(organism, asked):
+    pair = organism("identity")
+    direction = made(torch.ones(96), resid_post(4))
+    with pytest.raises(NoGapError, match="holds 0"):
+        dose_curve(
+            pair.base, pair.alignment, asked.subset(6, seed=0), direction, strengths=[1.0],
+            where=last(), stop_ids=ENDS, target=pair.post, max_new_tokens=90,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "says"),
+    [
+        ({"strengths": []}, RolloutError, "strengths is empty"),
+        ({"strengths": [1.0, 1.0]}, RolloutError, "twice"),
+        ({"strengths": [torch.inf]}, RolloutError, "finite"),
+        ({"where": at(9)}, EditError, "position 9"),
+        ({"direction": made(torch.ones(7))}, EditError, "7"),
+        ({"direction": made(site=resid_post(50))}, Exception, "layer 50"),
+        ({"controls": [replace(made(), vector=torch.ones(D_MODEL))]}, DirectionError, "norm"),
+        ({"behaviours": {"accuracy": bool}}, DirectionError, "accuracy"),
+        ({"task": Task(name="one", problems=task_of(1).problems)}, DirectionError, "1 problem"),
+    ],
+)
+def test_what_would_say_nothing_is_refused_before_a_text_is_written(
+    paired, monkeypatch, options, error, says
+):
+    def never(*_args, **_options):
+        raise AssertionError("a text was written")
+
+    monkeypatch.setattr("elicit.directions.dose.rollouts", never)
+    monkeypatch.setattr("elicit.directions.dose.dose_rollouts", never)
+    with pytest.raises(error, match=says):
+        curve(paired("llama"), **options)
+
+
+def test_no_control_at_all_is_refused():
+    with pytest.raises(DirectionError, match="no control"):
+        matched_controls(made(), n_random=0, shuffled=False)
+    with pytest.raises(DirectionError, match="7 entries"):
+        matched_controls(made(), others=[made(torch.ones(7))])
+
+
+@pytest.mark.slow
+def test_a_direction_that_tells_the_sides_apart_perfectly_may_do_nothing(organism):
+    """World b, layer 5: AUROC 1 on held-out problems and no effect; one layer on, all of it."""
+    pair = organism("b-when-l5")
+    asked = load_task(organisms.resolve("organism:b-when-l5").problems)
+    fit, test = asked.split([0.5, 0.5], seed=0)
+    test = test.subset(30, seed=0)
+    sites = [resid_post(5), resid_post(6)]
+    found = diff_mean(
+        pair.base, pair.alignment, headed(fit, "notes"), headed(fit, "quiz"), at=sites
+    )
+    assert (found.auroc == 1).all() and (found.reliability > 0.9).all()
+    share = []
+    for site in sites:
+        direction = found.at(site)
+        control = matched_controls(direction, n_random=1, shuffled=False)
+        curve = dose_curve(
+            pair.base, pair.alignment, test, direction, strengths=[1.0], where=last(),
+            stop_ids=ENDS, target=pair.post, controls=control, max_new_tokens=90,
+        )  # fmt: skip
+        share.append(curve.share[0, :, 0].tolist())
+    assert share[0] == [0.0, 0.0]
+    assert share[1] == [1.0, 0.0]
