@@ -1,16 +1,17 @@
 """Residual streams at the positions that are read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from elicit.capture import capture
+from elicit.capture import CaptureError, anatomy_of, capture, read_sites
+from elicit.capture.read import Reader
 from elicit.capture.stream import plan_chunks
-from elicit.pair.alignment import pad
+from elicit.pair.alignment import Encoded, pad
 from elicit.revision.traces import Traces
-from elicit.sites import resid_post, resid_pre
+from elicit.sites import Site, resid_post, resid_pre
 
 
 @torch.no_grad()
@@ -33,9 +34,23 @@ def residual_states(
     """
     sites = [resid_pre(0), *(resid_post(layer) for layer in range(n_layers))]
     batch = pad(traces.rows, pad_id=pad_id, padding="right")
-    found = capture(model, batch, at=sites).at
+    Reader(model, sites, logits=False).check(batch.ids, batch.position_ids)
+    found = _streams(model, batch.to(next(model.parameters()).device), sites)
     rows, columns = read_places(traces)
-    return torch.stack([found[site][rows, columns] for site in sites])
+    # One after the other, so that whole streams and what is read of them are not held twice.
+    return torch.stack([found.pop(site)[rows, columns] for site in sites])
+
+
+def _streams(model: nn.Module, batch: Encoded, sites: Sequence[Site]) -> dict[Site, Tensor]:
+    """Whole residual streams: block by block with fused attention where that is the model's own.
+
+    Source: the lane engine's blocks, which equal a plain forward to rounding and hold no attention
+        pattern. What they run past (edits, hooks) or cannot take apart goes through the model.
+    """
+    try:
+        return read_sites(anatomy_of(model), batch, sites)
+    except CaptureError:
+        return dict(capture(model, batch, at=sites).at)
 
 
 def read_places(traces: Traces) -> tuple[Int[Tensor, " token"], Int[Tensor, " token"]]:
