@@ -104,13 +104,47 @@ class Edited:
         Args:
             rows: Their places in the batch of the last call.
         """
-        for block in _active.get(_wrapped(self._model), [self]):
+        for block in self.stack:
             block._run.select(rows)
 
-    def restart(self) -> None:
-        """Take the next call for the first of a new run, whatever its ids are."""
-        for block in _active.get(_wrapped(self._model), [self]):
-            block._run.restart()
+    def restart(self, prompt_lengths: Int[Tensor, " batch"] | None = None) -> None:
+        """Take the next call for the first of a new run, whatever its ids are.
+
+        Args:
+            prompt_lengths: Tokens of each row's prompt where that call holds text after it, for
+                this run alone.
+        """
+        for block in self.stack:
+            block._run.restart(prompt_lengths)
+
+    @property
+    def stack(self) -> "tuple[Edited, ...]":
+        """All blocks that the model is in, the outermost first."""
+        return tuple(_active.get(_wrapped(self._model), [self]))
+
+    @property
+    def for_one_batch(self) -> tuple[str, ...]:
+        """What in this block is told row by row or column by column, and so fits one batch only."""
+        bound = [
+            str(edit)
+            for edit, writer in zip(self.edits, self._writers, strict=True)
+            if names_rows(edit) or (writer is not None and writer.is_for_one_batch)
+        ]
+        return (*bound, *["prompt_lengths"] * self._run.is_for_one_batch)
+
+    def swap_made(self, made: Sequence[bool]) -> tuple[bool, ...]:
+        """Put another record of which edits were made in place of the one so far.
+
+        For work that is kept on disk: what is read back was made by an earlier process.
+
+        Args:
+            made: One for each edit.
+
+        Returns:
+            The record so far.
+        """
+        before, self._made = tuple(self._made), list(made)
+        return before
 
     def check_all_made(self) -> None:
         """Refuse an edit that was never made.
@@ -253,3 +287,13 @@ class Edited:
 def _wrapped(model: nn.Module) -> nn.Module:
     """The Hugging Face model in a bridge, or the model itself."""
     return getattr(model, "original_model", model)
+
+
+def names_rows(edit: Edit) -> bool:
+    """Whether an edit is meant for some rows, or for tokens marked row by row.
+
+    Args:
+        edit: Any.
+    """
+    wheres = (edit.dest, edit.src) if isinstance(edit, MaskAttention) else (edit.where,)
+    return edit.rows is not None or any(where.form == "marked" for where in wheres)

@@ -48,8 +48,18 @@ class Run:
         self._given = None if prompt_lengths is None else prompt_lengths.cpu()
         self.restart()
 
-    def restart(self) -> None:
-        """The next call begins a new run, also if its ids go on from the last one's."""
+    @property
+    def is_for_one_batch(self) -> bool:
+        """Whether the prompts of all runs were given row by row."""
+        return self._given is not None
+
+    def restart(self, prompt_lengths: Int[Tensor, " batch"] | None = None) -> None:
+        """The next call begins a new run, also if its ids go on from the last one's.
+
+        Args:
+            prompt_lengths: Tokens of each row's prompt in the new run alone.
+        """
+        self._told = None if prompt_lengths is None else prompt_lengths.cpu()
         self._tokens: list[Tensor] = []
         self._keys = torch.zeros(0, 0, dtype=torch.long)
         self._rows = torch.zeros(0, dtype=torch.long)
@@ -116,23 +126,24 @@ class Run:
     def _begin(self, batch: int, n_new: int, real: Tensor) -> None:
         """A first call fixes the rows, the columns and the prompts."""
         seen = real.sum(1)
-        if self._given is None:
+        given, self._told = self._given if self._told is None else self._told, None
+        if given is None:
             self._n_prompt = seen
-        elif len(self._given) != batch:
+        elif len(given) != batch:
             raise EditError(
-                f"prompt_lengths has {len(self._given)} rows and the batch {batch}, so no prompt "
+                f"prompt_lengths has {len(given)} rows and the batch {batch}, so no prompt "
                 "can be told from what follows it. Pass one length a row."
             )
         else:
-            short = (self._given > seen).nonzero()[:, 0].tolist()
+            short = (given > seen).nonzero()[:, 0].tolist()
             if short:
                 row = short[0]
                 raise EditError(
-                    f"prompt_lengths says {int(self._given[row])} tokens for row {row}, and the "
+                    f"prompt_lengths says {int(given[row])} tokens for row {row}, and the "
                     f"first call has {int(seen[row])} there, padding not counted. Pass the lengths "
                     "of the prompts, and each prompt in one call."
                 )
-            self._n_prompt = self._given
+            self._n_prompt = given
         self._rows, self._dropped = torch.arange(batch), False
         self._n_first = n_new
 

@@ -54,6 +54,13 @@ class Writer:
                     "effect use scale 0 in that row."
                 )
 
+    @property
+    def is_for_one_batch(self) -> bool:
+        """Whether the scale or the tensor has a value for each row or column of a batch."""
+        placed = self.placed
+        told = placed is not None and (placed.has_batch or placed.has_pos)
+        return told or isinstance(self.edit.scale, Tensor)
+
     def check(self, call: Call) -> None:
         """Refuse tensors that do not match the rows and columns of a run's first call.
 

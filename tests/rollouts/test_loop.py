@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from elicit.rollouts import _batches, answer_task, continue_ids
+from elicit.edits import Steer, edited
+from elicit.rollouts import RolloutError, answer_task, continue_ids
+from elicit.sites import resid_post
 from elicit.tasks import Problem, Task, TaskError
 
 
@@ -85,19 +87,45 @@ def test_sampling_without_a_seed_a_row_is_refused(paired):
                      stop_ids=[], pad_id=0, temperature=1.0)  # fmt: skip
 
 
-def test_rows_near_the_last_position_share_a_batch_with_their_like_only():
-    batches = _batches([3, 9, 5, 9, 8], limit=10, max_new_tokens=4, batch_size=10)
-    assert batches == [(4, [0, 2]), (2, [4]), (1, [1, 3])]
+@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
+def test_each_row_has_its_own_length_up_to_the_last_position(paired, architecture):
+    model = paired(architecture).base.original_model  # 128 positions
+    rows, rooms = [[5] * 125, [6, 7, 8], [9] * 100], [3, 40, 28]
+    options = {"stop_ids": [], "pad_id": 0}
+    together = continue_ids(model, *padded(rows), max_new_tokens=rooms, **options)
+    for i, (row, room) in enumerate(zip(rows, rooms, strict=True)):
+        own = continue_ids(model, *padded([row]), max_new_tokens=room, **options)[0]
+        assert together[i, :room].tolist() == own.tolist()
+        assert not together[i, room:].any()
+
+
+@pytest.mark.parametrize("at", [1, 4, 11])
+def test_text_that_is_given_back_goes_on_as_in_one_go(paired, at):
+    model = paired("llama").base.original_model
+    options = {"stop_ids": [], "pad_id": 0, "temperature": 1.3, "top_p": 0.9, "seeds": [7, 8, 9, 3]}
+    whole = continue_ids(model, *padded(ROWS), max_new_tokens=12, **options)
+    begun = [row + new[:at] for row, new in zip(ROWS, whole.tolist(), strict=True)]
+    rest = continue_ids(
+        model, *padded(begun), max_new_tokens=12 - at, n_written=[at] * 4, **options
+    )
+    assert torch.equal(rest, whole[:, at:])
+
+
+def test_logits_that_are_no_numbers_are_refused(paired):
+    model = paired("llama").base
+    far = Steer(resid_post(1), torch.full((32,), 1e30), scale=1e10)
+    with edited(model, [far]), pytest.raises(RolloutError, match="4 of 4 rows are not finite"):
+        continue_ids(model.original_model, *padded(ROWS), max_new_tokens=2, stop_ids=[], pad_id=0)
 
 
 def test_an_organism_answers_as_its_card_says(organism, tasks_of):
-    pair, (_, problems) = organism("when-l3"), tasks_of("when-l3")
-    done = answer_task(pair.post, pair.alignment, problems.task, stop_ids=[2], batch_size=16)
-    again = answer_task(pair.post, pair.alignment, problems.task, stop_ids=[2], batch_size=60)
+    pair, task = organism("when-l3"), tasks_of("when-l3")[1].task.subset(24, seed=0)
+    done = answer_task(pair.post, pair.alignment, task, stop_ids=[2], batch_size=10)
+    again = answer_task(pair.post, pair.alignment, task, stop_ids=[2], batch_size=24)
     assert done.completion == again.completion
     assert done.correct.float().mean() > 0.95
     assert not done.truncated.any()
-    assert all("so" in t for t, p in zip(done.completion, problems.task, strict=True)
+    assert all("so" in t for t, p in zip(done.completion, task, strict=True)
                if p.difficulty != 1)  # fmt: skip
 
 

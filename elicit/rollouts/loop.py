@@ -1,0 +1,114 @@
+"""The token loop: batched, with a cache of keys and values."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from elicit.edits import active
+from elicit.rollouts.drawing import draw, uniforms
+from elicit.rollouts.errors import RolloutError
+
+
+@torch.no_grad()
+def continue_ids(
+    model: nn.Module,
+    ids: Int[Tensor, "batch pos"],
+    mask: Int[Tensor, "batch pos"],
+    *,
+    max_new_tokens: int | Sequence[int],
+    stop_ids: Sequence[int],
+    pad_id: int,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    seeds: Sequence[int] = (),
+    n_written: Sequence[int] = (),
+    on_step: Callable[[int], None] | None = None,
+) -> Int[Tensor, "batch new"]:
+    """Continuations of left-padded prompts, greedy or sampled with one random stream a row.
+
+    Args:
+        model: A Hugging Face causal model, plain or wrapped in place.
+        ids: Prompt tokens, padded on the left.
+        mask: 1 on real tokens, 0 on padding.
+        max_new_tokens: Longest continuation, >= 1, of all rows or of each.
+        stop_ids: A row ends with the first of these; it is kept in the output.
+        pad_id: Fills a row after its end.
+        temperature: 0 takes the most probable token.
+        top_p: Mass of the most probable tokens among which a token is drawn, in (0, 1].
+        seeds: One per row when sampling, in [0, 2^128). A row's draws depend on its own seed only,
+            not on its batch.
+        n_written: Tokens at the end of each row that are text already and no prompt; none by
+            default. The row's stream goes on after as many numbers, and edits of generated tokens
+            hold for them.
+        on_step: Called with the number of rows that are still running after each token.
+
+    Returns:
+        New tokens, at most `max_new_tokens`; rows that ended earlier are padded.
+
+    Raises:
+        ValueError: Sampling without a seed for each row.
+        RolloutError: The model gave logits that are no numbers.
+    """
+    from transformers import DynamicCache
+
+    n_rows = ids.shape[0]
+    if temperature > 0 and len(seeds) != n_rows:
+        raise ValueError(
+            f"{n_rows} rows are sampled at temperature {temperature} but {len(seeds)} seeds were "
+            "given, so their text could not be repeated. Give one seed per row."
+        )
+    written = list(n_written) or [0] * n_rows
+    room = torch.as_tensor(max_new_tokens, device=ids.device).expand(n_rows)
+    longest = int(room.max())
+    draws = uniforms(seeds, written, longest).to(ids.device) if temperature > 0 else None
+    stops = torch.tensor(list(stop_ids), dtype=ids.dtype, device=ids.device)
+    out = torch.full((n_rows, longest), pad_id, dtype=ids.dtype, device=ids.device)
+    rows = torch.arange(n_rows, device=ids.device)  # rows still in the batch
+    running = torch.ones(n_rows, dtype=torch.bool, device=ids.device)
+    edits = active(model)
+    if edits is not None:
+        edits.restart(mask.sum(-1) - mask.new_tensor(written) if any(written) else None)
+    cache = DynamicCache(config=model.config)  # pyright: ignore[reportArgumentType]
+    step_ids, positions = ids, (mask.cumsum(-1) - 1).clamp(min=0)
+    for step in range(longest):
+        logits = model(
+            input_ids=step_ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits[:, -1]
+        broken = running & ~torch.isfinite(logits.amax(-1))
+        if draws is None:
+            token = logits.argmax(-1)
+        else:
+            token = draw(logits, temperature=temperature, top_p=top_p, uniform=draws[rows, step])
+        out[rows, step] = torch.where(running, token, pad_id)
+        running = running & ~torch.isin(token, stops) & (room[rows] > step + 1)
+        n_running, n_broken = torch.stack([running.sum(), broken.sum()]).tolist()
+        if n_broken:
+            raise RolloutError(
+                f"the logits of {n_broken} of {len(rows)} rows are not finite at new token {step}, "
+                "so what is drawn there means nothing. Steer less strongly, or use a dtype of more "
+                "range, such as bfloat16 or float32."
+            )
+        if on_step is not None:
+            on_step(n_running)
+        if not n_running:
+            return out[:, : step + 1]
+        if n_running < 0.6 * len(rows):
+            # Finished rows leave only when they are many, because each leave copies the cache.
+            keep = running.nonzero()[:, 0]
+            cache.batch_select_indices(keep)
+            if edits is not None:
+                edits.select(keep)
+            rows, running, token = rows[keep], running[keep], token[keep]
+            mask, positions = mask[keep], positions[keep]
+        step_ids = token[:, None]
+        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
+        # A row that is done stands still, so that none passes the model's last position.
+        positions = positions[:, -1:] + running[:, None]
+    return out

@@ -1,0 +1,63 @@
+"""Prompts of a task as token ids, held against what the model and its tokenizer can take."""
+
+from torch import nn
+
+from elicit.pair import Alignment, hugging_face_model
+from elicit.tasks import Fault, Task, TaskError
+
+
+def check_prompts(
+    model: nn.Module, alignment: Alignment, task: Task, *, templated: bool
+) -> tuple[list[list[int]], int | None]:
+    """Ids of every prompt, and the model's number of positions (None if it has no limit).
+
+    Args:
+        model: A bridge in raw mode.
+        alignment: How prompts become ids.
+        task: The problems.
+        templated: Whether prompts go through the chat template.
+
+    Raises:
+        TaskError: A prompt leaves no room for an answer, or holds a word that the tokenizer does
+            not know; every such one is named.
+    """
+    limit = n_positions(model)
+    encode = alignment.templated if templated else alignment.plain
+    prompts = [encode(problem.prompt) for problem in task]
+    unknown = alignment.tokenizer.unk_token_id
+    strange = [
+        Fault(where=problem.id, what=f"its {what}", fix="Write it with words of the tokenizer")
+        for problem, ids in zip(task, prompts, strict=True)
+        for what, seen in (("prompt", ids), ("answer", alignment.plain(problem.answer)))
+        if unknown is not None and unknown in seen
+    ]
+    if strange:
+        raise TaskError(
+            f"task {task.name!r} has words that the tokenizer does not know, so a model could "
+            "neither read nor write them:",
+            strange,
+        )
+    full = [i for i, ids in enumerate(prompts) if limit is not None and len(ids) >= limit]
+    if full:
+        raise TaskError(
+            f"task {task.name!r} has prompts that fill all {limit} positions of the model, so no "
+            f"answer fits after them:",
+            [
+                Fault(
+                    where=task.problems[i].id,
+                    what=f"{len(prompts[i])} tokens",
+                    fix="Shorten the prompt",
+                )
+                for i in full
+            ],
+        )
+    return prompts, limit
+
+
+def n_positions(model: nn.Module) -> int | None:
+    """Positions that a model has; None if it has no limit.
+
+    Args:
+        model: A bridge in raw mode.
+    """
+    return getattr(hugging_face_model(model).config, "max_position_embeddings", None)

@@ -1,0 +1,199 @@
+"""What was sampled: texts, how they were asked for and whether they are right."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from elicit.results import Result
+from elicit.rollouts.errors import RolloutError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How tokens are drawn and when a text ends."""
+
+    stop_ids: tuple[int, ...]
+    """Tokens that end a text."""
+    max_new_tokens: int
+    """Longest text, a forced beginning included."""
+    temperature: float = 1.0
+    """0 takes the most probable token."""
+    top_p: float = 1.0
+    """Mass of the most probable tokens among which one is drawn, in (0, 1]."""
+    seed: int = 0
+    """With a problem's id and the number of a sample, fixes that row's random stream."""
+    templated: bool = False
+    """Whether prompts went through the chat template."""
+
+    def __post_init__(self) -> None:
+        """Refuse what draws no token."""
+        if not (self.temperature >= 0 and math.isfinite(self.temperature)):
+            raise RolloutError(
+                f"temperature is {self.temperature}, and logits are divided by it, so it must be "
+                "finite and not negative. Pass 0 for greedy text, 1 for the model's own "
+                "distribution."
+            )
+        if not 0 < self.top_p <= 1:
+            raise RolloutError(
+                f"top_p is {self.top_p}, and it is the share of probability among which a token is "
+                "drawn, so it must be above 0 and at most 1. Pass 1 to draw among all tokens."
+            )
+        if self.max_new_tokens < 1:
+            raise RolloutError(
+                f"max_new_tokens is {self.max_new_tokens}, so no token could be written. Pass 1 or "
+                "more."
+            )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Rollouts(Result):
+    """Texts of a model on the problems of a task.
+
+    Rows go by strength where there is one, then by problem, then by sample.
+    """
+
+    task: str
+    """Name of the task."""
+    task_digest: str
+    """Digest of its problems."""
+    sampling: Sampling
+    """How the texts were drawn."""
+    problem: tuple[str, ...]
+    """Id of each problem of the task."""
+    place: Int[Tensor, " row"]
+    """Which of the problems a row is about, from 0."""
+    sample: Int[Tensor, " row"]
+    """Number of the row among those of its problem, from 0."""
+    strength: Float[Tensor, " row"] | None = None
+    """Strength of the edits on the row; None where there was no dose."""
+    correct: Bool[Tensor, " row"]
+    """Whether the text gives the right answer."""
+    truncated: Bool[Tensor, " row"]
+    """Whether the text was cut, at its longest or at the model's last position, before it ended."""
+    n_tokens: Int[Tensor, " row"]
+    """Tokens of the text, forced beginning and stop token included."""
+    n_forced: Int[Tensor, " problem"]
+    """Tokens at the beginning of its texts that were given and not drawn."""
+    n_prompt: Int[Tensor, " problem"]
+    """Tokens of its prompt."""
+    written: Int[Tensor, " token"]
+    """Token ids of all texts, one row after the other."""
+    prompted: Int[Tensor, " prompt_token"]
+    """Token ids of all prompts, one problem after the other."""
+    text: tuple[str, ...]
+    """What each row wrote, special tokens left out. Text of a model: never trusted."""
+    extracted: tuple[str | None, ...]
+    """The answer found in it; None if there is none."""
+
+    def __post_init__(self) -> None:
+        """Refuse texts that are not as long as they are said to be."""
+        super().__post_init__()
+        for name, flat, lengths in (
+            ("written", self.written, self.n_tokens),
+            ("prompted", self.prompted, self.n_prompt),
+        ):
+            if len(flat) != int(lengths.sum()):
+                raise RolloutError(
+                    f"Rollouts.{name} has {len(flat)} tokens and their lengths add up to "
+                    f"{int(lengths.sum())}, so no row's tokens could be found. Give both of the "
+                    "same texts."
+                )
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.place)
+
+    def ids(self, row: int) -> list[int]:
+        """Token ids of one text, forced beginning and stop token included.
+
+        Args:
+            row: Its number.
+        """
+        return _piece(self.written, self.n_tokens, row)
+
+    def prompt_ids(self, row: int) -> list[int]:
+        """Token ids that the model read before it wrote a row.
+
+        Args:
+            row: Its number.
+        """
+        return _piece(self.prompted, self.n_prompt, int(self.place[row]))
+
+    def rows_of(self, problem: str, *, strength: float | None = None) -> tuple[int, ...]:
+        """Rows about one problem.
+
+        Args:
+            problem: Its id.
+            strength: Only those of this strength; None is all.
+
+        Raises:
+            RolloutError: There is no such problem or strength.
+        """
+        if problem not in self.problem:
+            raise RolloutError(
+                f"there is no problem {problem!r} in task {self.task!r}, so it has no rows. Pass "
+                "one of .problem."
+            )
+        chosen = self.place == self.problem.index(problem)
+        if strength is not None:
+            known = [] if self.strength is None else self.strength.unique().tolist()
+            if self.strength is None or strength not in known:
+                raise RolloutError(
+                    f"no row has the strength {strength}; there are "
+                    f"{', '.join(f'{value:g}' for value in known) or 'none'}. Pass one of these."
+                )
+            chosen = chosen & (self.strength == strength)
+        return tuple(chosen.nonzero()[:, 0].tolist())
+
+    def select(self, rows: Sequence[int]) -> "Rollouts":
+        """Some rows alone, in the order given; the problems stay as they are.
+
+        Args:
+            rows: Their numbers, each once.
+
+        Raises:
+            RolloutError: A number is out of range or there twice, or there is none.
+        """
+        check_rows(rows, len(self))
+        keep = torch.tensor(list(rows))
+        by_row = {
+            name: getattr(self, name)[keep]
+            for name, axes in self.axes().items()
+            if axes == ("row",) and getattr(self, name) is not None
+        }
+        return replace(
+            self,
+            written=torch.tensor([i for row in rows for i in self.ids(row)], dtype=torch.long),
+            text=tuple(self.text[row] for row in rows),
+            extracted=tuple(self.extracted[row] for row in rows),
+            **by_row,
+        )
+
+
+def check_rows(rows: Sequence[int], n_rows: int) -> None:
+    """Refuse numbers of rows that are not there, or there twice.
+
+    Args:
+        rows: What was asked for.
+        n_rows: What there is.
+
+    Raises:
+        RolloutError: A number is out of range or there twice, or there is none.
+    """
+    bad = [row for row in rows if not 0 <= row < n_rows]
+    if not len(rows) or bad or len(set(rows)) != len(rows):
+        what = f"has {bad[0]}" if bad else "names one twice" if len(rows) else "names none"
+        raise RolloutError(
+            f"the list of rows {what}, and there are rows 0 to {n_rows - 1}, so the texts meant "
+            "cannot be told. Pass each of some of these once."
+        )
+
+
+def _piece(flat: Tensor, lengths: Tensor, place: int) -> list[int]:
+    """One text's part of all tokens."""
+    end = int(lengths[: place + 1].sum())
+    return flat[end - int(lengths[place]) : end].tolist()

@@ -1,0 +1,237 @@
+"""Let a model go on with rows of text: batched, each batch kept when it is done."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from elicit.edits import Edit, Edited, EditError, active
+from elicit.pair import Alignment, hugging_face_model, weights_digest
+from elicit.results import Cells, NoCells, Progress, digest_json, digest_tensors
+from elicit.results.codec import encode
+from elicit.rollouts.drawing import stream_key
+from elicit.rollouts.errors import RolloutError
+from elicit.rollouts.loop import continue_ids
+from elicit.rollouts.prompts import n_positions
+from elicit.rollouts.values import Sampling
+
+Dose = Callable[[Float[Tensor, " row"]], Sequence[Edit]]
+"""Edits of a batch from the strength of each of its rows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A text as far as it is written."""
+
+    problem: str
+    """Id of its problem."""
+    place: int
+    """Number of the problem in the task."""
+    sample: int
+    """Number of the text among those of its problem."""
+    prompt: tuple[int, ...]
+    """Token ids before the text."""
+    text: tuple[int, ...]
+    """Token ids of the text so far."""
+    strength: float | None = None
+    """Strength of the edits on it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writer:
+    """A model that goes on with texts, in batches of which each is computed by itself."""
+
+    model: nn.Module
+    """A bridge in raw mode."""
+    alignment: Alignment
+    """Pads rows."""
+    sampling: Sampling
+    """How tokens are drawn."""
+    batch_size: int
+    """Rows a batch."""
+    dose: Dose | None
+    """Edits from strengths; None where rows have none."""
+    cells: Cells
+    """Where finished batches are kept."""
+    progress: Progress
+    """Told of finished rows."""
+
+    def __post_init__(self) -> None:
+        """Refuse what would not reach the rows it is meant for."""
+        if self.batch_size < 1:
+            raise RolloutError(
+                f"batch_size is {self.batch_size}, so no row would be run. Pass 1 or more."
+            )
+        vocabulary = getattr(hugging_face_model(self.model).config, "vocab_size", None)
+        for stop in self.sampling.stop_ids:
+            if stop < 0 or (vocabulary is not None and stop >= vocabulary):
+                raise RolloutError(
+                    f"stop_ids has {stop} and the model has ids 0 to {vocabulary} without the "
+                    "last, so no text could end there. Pass ids of tokens."
+                )
+        bound = [what for block in self._blocks() for what in block.for_one_batch]
+        if bound:
+            raise RolloutError(
+                f"the model is under {bound[0]}, which is told row by row, and rows are put into "
+                "batches here, so it would reach other rows than meant. Use one scale, vector or "
+                "place for all rows, or dose_rollouts for strengths that differ."
+            )
+
+    def write(self, rows: Sequence[Row]) -> list[tuple[int, ...]]:
+        """Texts of rows, each gone on with to its end.
+
+        Args:
+            rows: Where each begins; one that has ended, or has no room, stays as it is.
+        """
+        texts = [row.text for row in rows]
+        batches = self._batches(rows)
+        origin = "" if isinstance(self.cells, NoCells) else self._origin()
+        self.progress.start(len(rows), "rollouts")
+        try:
+            self.progress.advance(len(rows) - sum(map(len, batches)))
+            made: list[Bool[Tensor, " edit"]] = []
+            for places in batches:
+                batch = [rows[place] for place in places]
+                found = self._cell(batch, origin)
+                made.append(found["made"])
+                new = found["written"].split(found["n_tokens"].tolist())
+                for place, ids in zip(places, new, strict=True):
+                    texts[place] = (*texts[place], *ids.tolist())
+                self.progress.advance(len(batch))
+        finally:
+            self.progress.stop()
+        self._check_dosed(made, rows)
+        return texts
+
+    def _blocks(self) -> tuple[Edited, ...]:
+        """All blocks of edits that the model is in."""
+        inner = active(self.model)
+        return () if inner is None else inner.stack
+
+    def _room(self, row: Row) -> int:
+        """Tokens that a row may still write."""
+        if row.text and row.text[-1] in self.sampling.stop_ids:
+            return 0
+        limit, longest = n_positions(self.model), self.sampling.max_new_tokens
+        if limit is not None:
+            longest = min(longest, limit - len(row.prompt))
+        return max(longest - len(row.text), 0)
+
+    def _batches(self, rows: Sequence[Row]) -> list[list[int]]:
+        """Places of rows that go on, those of like length together."""
+        going = [place for place, row in enumerate(rows) if self._room(row)]
+        going.sort(key=lambda place: len(rows[place].prompt) + len(rows[place].text))
+        size = self.batch_size
+        return [going[first : first + size] for first in range(0, len(going), size)]
+
+    def _origin(self) -> str:
+        """Digest of what all batches depend on: the weights, and the edits that are on."""
+        edits = [edit for block in self._blocks() for edit in block.edits]
+        return digest_json([weights_digest(self.model), edits_digest(edits)])
+
+    def _cell(self, batch: Sequence[Row], origin: str) -> dict[str, Tensor]:
+        """New tokens of a batch, computed or read, with the edits that were made in it."""
+        strengths = torch.tensor([row.strength or 0.0 for row in batch])
+        edits = () if self.dose is None else tuple(self.dose(strengths))
+        if not origin:
+            return self._compute(batch, edits)
+        told = {
+            "origin": origin,
+            "edits": edits_digest(edits),
+            "sampling": asdict(self.sampling),
+            "rows": [asdict(row) for row in batch],
+        }
+        ran: list[bool] = []
+
+        def compute() -> dict[str, Tensor]:
+            ran.append(True)
+            return self._compute(batch, edits)
+
+        found = self.cells.cell(f"rollouts-{digest_json(told)}", compute)
+        if not ran:
+            # Edits of outer blocks were made in an earlier process, and must not be missed here.
+            self._record(found["made"].tolist())
+        return found
+
+    def _compute(self, batch: Sequence[Row], edits: Sequence[Edit]) -> dict[str, Tensor]:
+        """New tokens of a batch, and which of all edits were made in it."""
+        model, sampling = hugging_face_model(self.model), self.sampling
+        padded = self.alignment.pad([row.prompt + row.text for row in batch], padding="left")
+        padded = padded.to(next(model.parameters()).device)
+        rooms = [self._room(row) for row in batch]
+        with ExitStack() as hooks:
+            if self.dose is not None:
+                Edited(self.model, edits, None).install(hooks)
+            before = self._swap([False] * self._n_edits())
+            new = continue_ids(
+                model,
+                padded.ids,
+                padded.mask,
+                max_new_tokens=rooms,
+                stop_ids=sampling.stop_ids,
+                pad_id=self.alignment.pad_id,
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                seeds=[stream_key(sampling.seed, row.problem, row.sample) for row in batch],
+                n_written=[len(row.text) for row in batch],
+            ).tolist()
+            made = self._swap(before)
+            self._record(made)
+        written = [
+            _until_stop(row[:room], sampling.stop_ids) for row, room in zip(new, rooms, strict=True)
+        ]
+        return {
+            "written": torch.tensor([i for row in written for i in row], dtype=torch.long),
+            "n_tokens": torch.tensor([len(row) for row in written]),
+            "made": torch.tensor(made, dtype=torch.bool),
+        }
+
+    def _n_edits(self) -> int:
+        """Edits of all blocks."""
+        return sum(len(block.edits) for block in self._blocks())
+
+    def _swap(self, made: Sequence[bool]) -> list[bool]:
+        """Put another record of made edits in place of that of all blocks, outermost first."""
+        before: list[bool] = []
+        for block in self._blocks():
+            begin = len(before)
+            before.extend(block.swap_made(made[begin : begin + len(block.edits)]))
+        return before
+
+    def _record(self, made: Sequence[bool]) -> None:
+        """Add to the record of made edits."""
+        n_edits = self._n_edits()
+        before = self._swap([False] * n_edits)
+        self._swap([old or new for old, new in zip(before, made[:n_edits], strict=True)])
+
+    def _check_dosed(self, made: Sequence[Bool[Tensor, " edit"]], rows: Sequence[Row]) -> None:
+        """Refuse edits from strengths that were made in no batch."""
+        if self.dose is None or not made:
+            return
+        edits = self.dose(torch.tensor([rows[0].strength or 0.0]))
+        ever = torch.stack(list(made)).any(0)[self._n_edits() :].tolist()
+        missed = [str(edit) for edit, was in zip(edits, ever, strict=True) if not was]
+        if missed:
+            raise EditError(
+                f"{'; '.join(missed)} was never made in any batch: its tokens never came up, so "
+                "the outcome is that of the model without it. Check where=."
+            )
+
+
+def edits_digest(edits: Sequence[Edit]) -> str:
+    """SHA-256 over all that edits say, tensors by their values.
+
+    Args:
+        edits: In the order in which they are made.
+    """
+    arrays: dict[str, Tensor] = {}
+    told = encode(tuple(edits), "edits", arrays)
+    return digest_json([told, digest_tensors(arrays)])
+
+
+def _until_stop(ids: list[int], stop_ids: Sequence[int]) -> list[int]:
+    """A row's own tokens, up to the one that ends it."""
+    return ids[: next((at + 1 for at, token in enumerate(ids) if token in stop_ids), len(ids))]
