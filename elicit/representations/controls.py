@@ -1,0 +1,84 @@
+"""What a probe could know without the model: labels that mean nothing, and the text's surface."""
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from elicit.representations.labelled import Labelled, numbered
+
+SURFACES = ("token", "position", "both")
+"""What the probes of the surface read: the token, its place in the row, or both."""
+
+
+def control_targets(
+    labelled: Labelled, *, n_draws: int, seed: int
+) -> Int[Tensor, "draw example"] | None:
+    """Labels of the control task: drawn once for each type, from the labels as often as they occur.
+
+    A probe can learn them only by remembering types. None where there are fewer than two types:
+    then all labels would be equal.
+
+    Args:
+        labelled: The examples.
+        n_draws: Draws of all labels.
+        seed: Of the drawing.
+
+    Source: Hewitt & Liang 2019, arXiv:1909.03368.
+    """
+    kinds, target = numbered(labelled.type), labelled.target
+    n_types = int(kinds.max()) + 1
+    if n_types < 2:
+        return None
+    share = torch.bincount(target).double().numpy()
+    share = share / share.sum()
+    rng = np.random.default_rng([seed, 1])
+    draws = []
+    while len(draws) < n_draws:
+        drawn = rng.choice(len(share), size=n_types, p=share)
+        # A draw that gives every type the same label is no task.
+        if len(set(drawn.tolist())) > 1:
+            draws.append(torch.from_numpy(drawn)[kinds])
+    return torch.stack(draws)
+
+
+def shuffled_targets(
+    target: Int[Tensor, " example"], *, n_draws: int, seed: int
+) -> Int[Tensor, "draw example"]:
+    """The labels dealt out to the examples anew.
+
+    Args:
+        target: The labels.
+        n_draws: Draws.
+        seed: Of the drawing.
+    """
+    rng = np.random.default_rng([seed, 2])
+    return torch.stack(
+        [target[torch.from_numpy(rng.permutation(len(target)))] for _ in range(n_draws)]
+    )
+
+
+def surface(
+    labelled: Labelled, fit: Bool[Tensor, " example"]
+) -> Float[Tensor, "surface example feature"]:
+    """One-hot token, one-hot position, and both, of every example; filled up with zeros.
+
+    A token or position that no fitted example has is all zeros.
+
+    Args:
+        labelled: The examples.
+        fit: Those that the probe will be fitted on.
+    """
+    tokens = [row[place] for row, place in zip(labelled.rows, labelled.position, strict=True)]
+    parts = [_one_hot(tokens, fit), _one_hot(list(labelled.position), fit)]
+    width = sum(part.shape[1] for part in parts)
+    found = torch.zeros(len(SURFACES), len(labelled), width, dtype=torch.float64)
+    found[0, :, : parts[0].shape[1]] = parts[0]
+    found[1, :, : parts[1].shape[1]] = parts[1]
+    found[2] = torch.cat(parts, dim=1)
+    return found
+
+
+def _one_hot(values: list[int], fit: Bool[Tensor, " example"]) -> Float[Tensor, "example feature"]:
+    given = torch.tensor(values)
+    return (given[:, None] == given[fit].unique()[None]).double()

@@ -1,0 +1,231 @@
+"""Pictures of representations: one value a layer, with its interval and its controls."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from elicit.representations.coding import OnlineCode
+from elicit.representations.report import ProbeReport
+from elicit.representations.similarity import Similarity
+from elicit.representations.stitching import Stitching
+from elicit.representations.transfer import ProbeTransfer
+from elicit.results.drawing import (
+    BLUE,
+    FAINT,
+    INK,
+    MUTED,
+    VERMILION,
+    heading,
+    interval,
+    label,
+    plain_numbers,
+    style,
+)
+
+_PANEL, _GAP = 230, 56
+_COLORS = {"base": BLUE, "post": VERMILION}
+_WAYS = {
+    "own": (INK, "solid"),
+    "raw": (VERMILION, "solid"),
+    "shifted": (BLUE, "dash"),
+    "aligned": (BLUE, "solid"),
+    "random": (FAINT, "dot"),
+}
+_MAPS = {
+    "identity": (VERMILION, "solid"),
+    "shift": (VERMILION, "dash"),
+    "orthogonal": (BLUE, "dash"),
+    "affine": (BLUE, "solid"),
+    "mean": (FAINT, "dash"),
+    "random": (FAINT, "dot"),
+}
+
+
+def probe_figure(report: ProbeReport) -> Any:
+    """Accuracy and gain of each layer in both models, controls dotted.
+
+    Args:
+        report: Probes of both models.
+    """
+    figure = _panels(report.site, ["Accuracy on problems not seen", "Gain over the baseline"])
+    for index, model in enumerate(report.model):
+        color = _COLORS[model]
+        for row, name in ((1, "accuracy"), (2, "gain")):
+            values = [getattr(report, name + end)[index] for end in ("", "_low", "_high")]
+            _line(figure, report.site, values, model, color, row=row)
+        for name, told, dash in (
+            ("control", "labels by type", "dash"),
+            ("shuffled", "shuffled labels", "dot"),
+        ):
+            values = [getattr(report, name + end)[index] for end in ("", "_low", "_high")]
+            _line(figure, report.site, values, f"{model}, {told}", color, dash=dash, thin=True)
+    best = report.surface_accuracy[report.surface.index(report.baseline)].item()
+    _level(figure, best, 1)
+    _level(figure, 0.0, 2)
+    figure.update_yaxes(title={"text": "share right"})
+    return figure
+
+
+def transfer_figure(transferred: ProbeTransfer) -> Any:
+    """Accuracy of each way of reading by layer, one panel a direction.
+
+    Args:
+        transferred: Probes of each model on the other.
+    """
+    titles = [f"Probes {name.replace('_', ' ')}" for name in transferred.direction]
+    figure = _panels(transferred.site, titles)
+    for row in range(len(titles)):
+        for index, way in enumerate(transferred.way):
+            values = [
+                getattr(transferred, f"accuracy{end}")[row, index] for end in ("", "_low", "_high")
+            ]
+            color, dash = _WAYS[way]
+            _line(figure, transferred.site, values, way, color, dash=dash, row=row + 1)
+        _level(figure, transferred.majority, row + 1)
+    figure.update_yaxes(title={"text": "share right"})
+    return figure
+
+
+def code_figure(code: OnlineCode) -> Any:
+    """Compression of each layer in both models; 1 is the uniform code.
+
+    Args:
+        code: Codelengths.
+    """
+    figure = _panels(code.site, ["Compression against the uniform code"])
+    for index, model in enumerate(code.model):
+        for task, dash in zip(code.task, ("solid", "dash", "dot"), strict=True):
+            values = [code.compression[index, code.task.index(task)]]
+            name = model if task == "real" else f"{model}, {task}"
+            _line(figure, code.site, values, name, _COLORS[model], dash=dash, thin=task != "real")
+    _level(figure, 1.0, 1)
+    figure.update_yaxes(title={"text": "times shorter"})
+    return figure
+
+
+def similarity_figure(found: Similarity) -> Any:
+    """CKA and distances of each layer, with those of tokens paired at random.
+
+    Args:
+        found: Measures of both models.
+    """
+    figure = _panels(found.site, ["CKA", "Squared distance, in units of the variance"])
+    drawn = (
+        ("cka", 1, FAINT, "solid"),
+        ("cka_debiased", 1, BLUE, "solid"),
+        ("distance", 2, VERMILION, "solid"),
+        ("distance_centred", 2, VERMILION, "dash"),
+        ("procrustes", 2, BLUE, "solid"),
+    )
+    for name, row, color, dash in drawn:
+        place = found.measure.index(name)
+        values = [getattr(found, end)[place] for end in ("value", "low", "high")]
+        told = name.replace("_", ", ")
+        _line(figure, found.site, values, told, color, dash=dash, row=row)
+        if name in ("cka_debiased", "procrustes"):
+            null = [found.null[:, place].mean(dim=0)]
+            _line(figure, found.site, null, f"{told}, other tokens", MUTED, dash="dot", row=row)
+    return figure
+
+
+def stitching_figure(stitching: Stitching) -> Any:
+    """Unexplained variance and excess cross-entropy of each map by layer, a column of panels.
+
+    Args:
+        stitching: Maps in both directions.
+    """
+    names = [name.replace("_", " ") for name in stitching.direction]
+    titles = [f"{what}, {name}" for name in names for what in ("Unexplained variance", "Excess")]
+    figure = _panels(stitching.site, titles)
+    for way in range(len(names)):
+        for offset, field in enumerate(("fvu", "excess")):
+            row = 2 * way + offset + 1
+            for place, name in enumerate(stitching.map):
+                values = [
+                    getattr(stitching, field + end)[way, place] for end in ("", "_low", "_high")
+                ]
+                color, dash = _MAPS[name]
+                _line(figure, stitching.site, values, name, color, dash=dash, row=row)
+            unit = "share" if field == "fvu" else "nats a token"
+            figure.update_yaxes(title={"text": unit}, row=row, col=1)
+    return figure
+
+
+def _panels(site: Sequence[str], titles: Sequence[str]) -> Any:
+    """One panel above the other, on the same sites."""
+    from plotly.subplots import make_subplots
+
+    n = len(titles)
+    total = _PANEL * n + _GAP * (n - 1)
+    figure = make_subplots(
+        rows=n, cols=1, shared_xaxes=True, vertical_spacing=_GAP / total if n > 1 else 0
+    )
+    style(figure, total + 190).update_layout(
+        margin={"t": 110, "b": 80}, legend={"y": 1, "yref": "container", "yanchor": "top"}
+    )
+    for row, title in enumerate(titles, 1):
+        heading(figure, f"<b>{label(title)}</b>", row)
+    figure.update_xaxes(
+        tickvals=list(range(len(site))),
+        ticktext=[label(name, 20) for name in site],
+        tickangle=-90 if len(site) > 10 else 0,
+        automargin=True,
+    )
+    return figure
+
+
+def _line(
+    figure: Any,
+    site: Sequence[str],
+    values: Sequence[Float[Tensor, " site"]],
+    name: str,
+    color: str,
+    *,
+    dash: str = "solid",
+    thin: bool = False,
+    row: int = 1,
+) -> None:
+    """One value a site, with its interval where both ends are given; nothing if none is known."""
+    value = values[0]
+    if not value.isfinite().any():
+        return
+    low, high = values[1:] if len(values) == 3 else (value, value)
+    ends = {
+        "type": "data",
+        "symmetric": False,
+        "array": plain_numbers((high - value).tolist()),
+        "arrayminus": plain_numbers((value - low).tolist()),
+        "color": color,
+        "thickness": 1,
+        "width": 2,
+        "visible": len(values) == 3 and not thin,
+    }
+    named = {trace.name for trace in figure.data}
+    figure.add_scatter(
+        x=list(range(len(site))),
+        y=plain_numbers(value.tolist()),
+        error_y=ends,
+        customdata=[
+            f"{label(here)}: {interval(*numbers)}"
+            for here, *numbers in zip(
+                site, value.tolist(), low.tolist(), high.tolist(), strict=True
+            )
+        ],
+        mode="lines+markers",
+        name=name,
+        legendgroup=name,
+        showlegend=name not in named,
+        line={"color": color, "width": 1 if thin else 2, "dash": dash},
+        marker={"size": 4 if thin else 6},
+        opacity=0.7 if thin else 1,
+        hovertemplate="%{customdata}<extra>" + name + "</extra>",
+        row=row,
+        col=1,
+    )
+
+
+def _level(figure: Any, y: float, row: int) -> None:
+    """A level that says nothing was learned."""
+    figure.add_hline(y=y, line={"color": INK, "width": 1, "dash": "dot"}, row=row, col=1)

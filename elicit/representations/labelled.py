@@ -1,0 +1,255 @@
+"""Labelled places in texts: what a probe is fitted and tested on."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from elicit.capture import stream
+from elicit.capture.reduce import check_vectors
+from elicit.representations.errors import RepresentationError
+from elicit.results import Progress, digest_json
+from elicit.sites import Site
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """Examples, one entry of each field: a place in a text, what is so there, and whose it is.
+
+    Raises:
+        RepresentationError: The fields cannot be matched one by one, a row is empty, or a position
+            is outside its row.
+    """
+
+    rows: tuple[tuple[int, ...], ...]
+    """Token ids of the text that each example is in; a text may come again for another place."""
+    position: tuple[int, ...]
+    """Token that is read, from 0; given as -1 for a row's last token, and so on."""
+    label: tuple[str, ...]
+    """What a probe is to tell."""
+    problem: tuple[str, ...]
+    """Problem that each example belongs to, never split between fit and test."""
+    type: tuple[str, ...] = ()
+    """Type that the labels of the control task are fixed by; if not given, the token read."""
+
+    def __post_init__(self) -> None:
+        """Refuse examples that could not be read, and count positions from 0."""
+        n = len(self.rows)
+        if not n:
+            raise RepresentationError(
+                "there is no example, so there is nothing to fit. Pass labelled places."
+            )
+        for name in ("position", "label", "problem", *(("type",) if self.type else ())):
+            if len(getattr(self, name)) != n:
+                raise RepresentationError(
+                    f"rows has {n} entries and {name} has {len(getattr(self, name))}, so they "
+                    "cannot be matched one by one. Pass one entry an example in each."
+                )
+        for index, (row, place) in enumerate(zip(self.rows, self.position, strict=True)):
+            if not row:
+                raise RepresentationError(
+                    f"row {index} has no token, so a model has nothing to read there. Leave that "
+                    "example out."
+                )
+            if not -len(row) <= place < len(row):
+                raise RepresentationError(
+                    f"position {place} is asked for in row {index}, which has {len(row)} tokens, "
+                    f"so nothing is there. Pass {-len(row)} to {len(row) - 1}."
+                )
+        places = zip(self.rows, self.position, strict=True)
+        object.__setattr__(self, "position", tuple(p % len(row) for row, p in places))
+        if not self.type:
+            tokens = zip(self.rows, self.position, strict=True)
+            object.__setattr__(self, "type", tuple(str(row[p]) for row, p in tokens))
+
+    @classmethod
+    def from_examples(
+        cls, examples: Sequence[tuple[Sequence[int], int, object, object]]
+    ) -> "Labelled":
+        """Examples given one by one.
+
+        Args:
+            examples: Token ids, position, label and problem of each.
+
+        Raises:
+            RepresentationError: See the class.
+        """
+        return cls(
+            rows=tuple(tuple(map(int, row)) for row, _, _, _ in examples),
+            position=tuple(int(place) for _, place, _, _ in examples),
+            label=tuple(str(label) for _, _, label, _ in examples),
+            problem=tuple(str(problem) for _, _, _, problem in examples),
+        )
+
+    def __len__(self) -> int:
+        """Examples."""
+        return len(self.rows)
+
+    def take(self, which: Sequence[int]) -> "Labelled":
+        """Some of the examples.
+
+        Args:
+            which: Their numbers.
+        """
+        return Labelled(
+            rows=tuple(self.rows[i] for i in which),
+            position=tuple(self.position[i] for i in which),
+            label=tuple(self.label[i] for i in which),
+            problem=tuple(self.problem[i] for i in which),
+            type=tuple(self.type[i] for i in which),
+        )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The different labels, in order."""
+        return tuple(sorted(set(self.label)))
+
+    @property
+    def target(self) -> Int[Tensor, " example"]:
+        """Place of each example's label among `labels`."""
+        return numbered(self.label)
+
+    @property
+    def group(self) -> Int[Tensor, " example"]:
+        """Number of each example's problem, in order of their names."""
+        return numbered(self.problem)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of everything that was given."""
+        return digest_json([self.rows, self.position, self.label, self.problem, self.type])
+
+    def check(self, *, least: int) -> None:
+        """Refuse labels that no probe could be fitted and tested on.
+
+        Args:
+            least: Problems that must hold each label.
+
+        Raises:
+            RepresentationError: All labels are equal, or too few problems hold one.
+        """
+        labels = self.labels
+        if len(labels) < 2:
+            raise RepresentationError(
+                f"all {len(self)} examples have the label {next(iter(labels))!r}, so there is nothing "
+                "to tell apart. Pass examples of two labels at least."
+            )
+        pairs = sorted(set(zip(self.label, self.problem, strict=True)))
+        held = Counter(label for label, _ in pairs)
+        label, n = min(held.items(), key=lambda item: (item[1], item[0]))
+        if n == 1:
+            own = next(problem for name, problem in pairs if name == label)
+            raise RepresentationError(
+                f"every example labelled {label!r} is of the one problem {own!r}, so it cannot be "
+                "both fitted and tested: a problem is never split. Pass that label in "
+                f"{least} problems or more."
+            )
+        if n < least:
+            raise RepresentationError(
+                f"the label {label!r} occurs in {n} problems and {least} are needed, so that it "
+                "can be fitted, chosen by and tested on different ones. Pass more problems, or join "
+                "rare labels."
+            )
+
+
+def numbered(names: Sequence[str]) -> Int[Tensor, " example"]:
+    """Place of each name among the different ones in order.
+
+    Args:
+        names: Any names, repeated or not.
+    """
+    place = {name: i for i, name in enumerate(sorted(set(names)))}
+    return torch.tensor([place[name] for name in names])
+
+
+def read_labelled(
+    model: nn.Module,
+    labelled: Labelled,
+    *,
+    sites: Sequence[Site],
+    pad_id: int,
+    max_tokens: int = 8192,
+    progress: Progress | None = None,
+) -> Float[Tensor, "site example d_model"]:
+    """Activations of a model at every labelled place, in float64.
+
+    Args:
+        model: A bridge in raw mode.
+        labelled: The places.
+        sites: Where to read, all of one width; all heads of a site are one long vector.
+        pad_id: Id put where a row has no token.
+        max_tokens: Most positions in a chunk, padding counted; changes rounding alone.
+        progress: Told the rows done.
+
+    Raises:
+        SiteError: The model does not have a site.
+        CaptureError: The model cannot read a row.
+        RepresentationError: Sites have several widths, or an activation is not finite.
+    """
+    check_vectors(sites)
+    texts = tuple(dict.fromkeys(labelled.rows))
+    place = {text: i for i, text in enumerate(texts)}
+    examples: dict[int, list[int]] = {}
+    for index, row in enumerate(labelled.rows):
+        examples.setdefault(place[row], []).append(index)
+    position = torch.tensor(labelled.position)
+    found: Tensor | None = None
+    for chunk in stream(
+        model, texts, at=sites, pad_id=pad_id, max_tokens=max_tokens, progress=progress
+    ):
+        which = torch.tensor([i for text in chunk.rows for i in examples[text]])
+        line = torch.tensor([k for k, text in enumerate(chunk.rows) for _ in examples[text]])
+        values = []
+        for site in sites:
+            value = chunk.captured.at[site]
+            picked = value[line.to(value.device), position[which].to(value.device)]
+            values.append(picked.flatten(1).double().cpu())
+        check_widths(sites, [value.shape[1] for value in values])
+        stacked = torch.stack(values)
+        if found is None:
+            found = stacked.new_empty(len(sites), len(labelled), stacked.shape[2])
+        found[:, which] = stacked
+    assert found is not None
+    check_finite(found, [str(site) for site in sites])
+    return found
+
+
+def check_widths(sites: Sequence[Site], widths: Sequence[int]) -> None:
+    """Refuse sites of several widths.
+
+    Args:
+        sites: Where was read.
+        widths: Width of each.
+
+    Raises:
+        RepresentationError: Names two sites that differ.
+    """
+    for site, width in zip(sites, widths, strict=True):
+        if width != widths[0]:
+            raise RepresentationError(
+                f"{sites[0]} is {widths[0]} wide and {site} is {width}, so they do not fit into "
+                "one batch of probes. Ask for them in two calls."
+            )
+
+
+def check_finite(x: Float[Tensor, "site example d_model"], sites: Sequence[str]) -> None:
+    """Refuse activations that are no numbers.
+
+    Args:
+        x: Activations.
+        sites: Name of each site.
+
+    Raises:
+        RepresentationError: Names the site and how many examples.
+    """
+    bad = ~x.isfinite().all(dim=-1)
+    if bool(bad.any()):
+        site = int(bad.any(1).nonzero()[0])
+        raise RepresentationError(
+            f"{int(bad[site].sum())} of {x.shape[1]} activations at {sites[site]} are NaN or "
+            "infinite, so every number after them would be too. Load the model in float32, or "
+            "leave those examples out."
+        )

@@ -1,0 +1,210 @@
+"""What each layer knows: probes of both models, with their controls."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from elicit.pair import ModelPair
+from elicit.representations.controls import (
+    SURFACES,
+    control_targets,
+    shuffled_targets,
+    surface,
+)
+from elicit.representations.errors import RepresentationError
+from elicit.representations.evidence import area, by_problem, correct, joint
+from elicit.representations.labelled import Labelled
+from elicit.representations.logistic import Design
+from elicit.representations.prepared import MODELS, Prepared, prepare
+from elicit.representations.probes import Kind, check_options, choose_l2, fit_tasks
+from elicit.representations.report import ProbeReport
+from elicit.results import Progress
+from elicit.sites import Site
+from elicit.stats import max_t
+
+
+def probe(
+    pair: ModelPair,
+    labelled: Labelled,
+    *,
+    sites: Sequence[Site | str] | None = None,
+    kind: Kind = "logistic",
+    l2: float | None = None,
+    n_folds: int = 5,
+    test_share: float = 0.3,
+    n_controls: int = 5,
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    seed: int = 0,
+    max_tokens: int = 8192,
+    progress: Progress | None = None,
+) -> ProbeReport:
+    """How well a linear probe of each layer tells the labels of problems it has not seen.
+
+    Both models read the same tokens; each has its own probes, fitted on the same problems and
+    tested on the same others.
+
+    Args:
+        pair: The two models.
+        labelled: Labelled places; each label in four problems or more.
+        sites: Sites, or short names of several; the embedding and the end of every layer if None.
+        kind: `logistic` or `ridge`.
+        l2: Penalty beside the mean loss; None chooses it per site within the fit problems.
+        n_folds: Folds of that choice.
+        test_share: Share of the problems that is held out.
+        n_controls: Draws of the control task and of shuffled labels, at least 1.
+        level: Nominal coverage of the intervals.
+        n_resamples: Bootstrap resamples of problems.
+        seed: Of the split, the folds, the controls and the resampling.
+        max_tokens: Most positions in a chunk, padding counted.
+        progress: Told the rows read.
+
+    Raises:
+        SiteError: A model does not have a site.
+        RepresentationError: The labels cannot be fitted and tested, an activation is not finite, or
+            an option is out of range.
+    """
+    check_options(kind, l2, n_folds)
+    if n_controls < 1:
+        raise RepresentationError(
+            f"n_controls is {n_controls}, and no number of a probe is told without its controls. "
+            "Pass 1 or more."
+        )
+    found = prepare(
+        pair,
+        labelled,
+        sites=sites,
+        test_share=test_share,
+        seed=seed,
+        max_tokens=max_tokens,
+        progress=progress,
+    )
+    options = {"kind": kind, "l2": l2, "n_folds": n_folds, "seed": seed}
+    target = labelled.target
+    control = control_targets(labelled, n_draws=n_controls, seed=seed)
+    shuffled = shuffled_targets(target, n_draws=n_controls, seed=seed)
+    tasks = torch.cat([target[None], shuffled, *([] if control is None else [control])])
+    answers, scores, chosen = [], [], []
+    for x in found.x:
+        told, l2_of_site = _scores(found, x, tasks, kind=kind, l2=l2, n_folds=n_folds, seed=seed)
+        answers.append(correct(told, tasks[:, found.held]))
+        scores.append(told[:, 0])
+        chosen.append(l2_of_site)
+    right = torch.stack(answers)
+    ends = {"level": level, "n_resamples": n_resamples, "seed": seed}
+    group = found.group
+
+    def share(values: Float[Tensor, "*part example"], *, shares: bool = False):
+        return joint(by_problem(values, group), shares=shares, **ends)
+
+    own = right[:, :, 0]
+    strays = right[:, :, 1 : 1 + n_controls].mean(dim=2)
+    on_types = right[:, :, 1 + n_controls :]
+    drawn = torch.full_like(own, torch.nan) if control is None else on_types.mean(dim=2)
+    plain, names = _surface_answers(found, kind=kind, l2=l2, n_folds=n_folds, seed=seed)
+    # The best on the test problems themselves: a choice in the baselines' favour.
+    best = int(plain.mean(dim=-1).argmax())
+    accuracy, surfaces = share(own, shares=True), share(plain, shares=True)
+    auroc = joint(area(torch.stack(scores), found.target, group), **ends)
+    gain, selectivity = share(own - plain[best]), share(own - drawn)
+    controls, chance, differ = share(drawn), share(strays), share(own[1] - own[0])
+    effects = by_problem(own - plain[best], group)
+    return ProbeReport(
+        kind=kind,
+        model=MODELS,
+        site=found.names,
+        label=labelled.labels,
+        accuracy=accuracy.value,
+        accuracy_low=accuracy.low,
+        accuracy_high=accuracy.high,
+        auroc=auroc.value,
+        auroc_low=auroc.low,
+        auroc_high=auroc.high,
+        control=controls.value,
+        control_low=controls.low,
+        control_high=controls.high,
+        selectivity=selectivity.value,
+        selectivity_low=selectivity.low,
+        selectivity_high=selectivity.high,
+        shuffled=chance.value,
+        shuffled_low=chance.low,
+        shuffled_high=chance.high,
+        surface=names,
+        surface_accuracy=surfaces.value,
+        surface_low=surfaces.low,
+        surface_high=surfaces.high,
+        baseline=names[best],
+        gain=gain.value,
+        gain_low=gain.low,
+        gain_high=gain.high,
+        p=torch.from_numpy(
+            max_t(effects.flatten(1).numpy(), n_resamples=n_resamples, seed=seed)
+        ).reshape(own.shape[:2]),
+        difference=differ.value,
+        difference_low=differ.low,
+        difference_high=differ.high,
+        l2=torch.stack(chosen),
+        n_fit=int((~found.held).sum()),
+        n_test=int(found.held.sum()),
+        n_problems=len(group.unique()),
+        n_types=len(set(labelled.type)),
+        level=level,
+        provenance=pair.provenance(
+            seed,
+            {
+                "question": "representations.probe",
+                **options,
+                "sites": list(found.names),
+                "test_share": test_share,
+                "n_controls": n_controls,
+                "level": level,
+                "n_resamples": n_resamples,
+            },
+            task_digests={"labelled": labelled.digest},
+        ),
+    )
+
+
+def _scores(
+    found: Prepared,
+    x: Float[Tensor, "site example d_model"],
+    tasks: Int[Tensor, "task example"],
+    *,
+    kind: Kind,
+    l2: float | None,
+    n_folds: int,
+    seed: int,
+) -> tuple[Float[Tensor, "site task example label"], Float[Tensor, " site"]]:
+    """Scores of the test examples for every task, and the penalty of each site.
+
+    Controls have the penalty that was chosen for the real labels: the same probe, other labels.
+    """
+    fit = ~found.held
+    design = Design.of(x[:, fit])
+    chosen, _ = choose_l2(design, found.fit, kind=kind, l2=l2, n_folds=n_folds, seed=seed)
+    wide = chosen[:, None].expand(-1, len(tasks))
+    fitted = fit_tasks(design, tasks[:, fit], wide, kind, len(found.labelled.labels))
+    held = (x[:, found.held] - design.mean[:, None]) / design.scale[:, None, None]
+    return fitted.scores(held @ design.basis), chosen
+
+
+def _surface_answers(
+    found: Prepared, *, kind: Kind, l2: float | None, n_folds: int, seed: int
+) -> tuple[Float[Tensor, "surface example"], tuple[str, ...]]:
+    """Which test examples are told right without any model, and the name of each way."""
+    fit = ~found.held
+    target = found.labelled.target
+    scores, _ = _scores(
+        found,
+        surface(found.labelled, fit),
+        target[None],
+        kind=kind,
+        l2=l2,
+        n_folds=n_folds,
+        seed=seed,
+    )
+    usual = (found.target == torch.bincount(target[fit]).argmax()).double()
+    told = correct(scores[:, 0], found.target)
+    return torch.cat([usual[None], told]), ("majority", *SURFACES)

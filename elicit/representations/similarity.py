@@ -1,0 +1,220 @@
+"""Do both models represent the same tokens alike: CKA, Procrustes and plain distance, by layer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from elicit.capture import CrossMoments
+from elicit.capture.stream import check_rows
+from elicit.pair import ModelPair
+from elicit.representations.errors import RepresentationError
+from elicit.representations.evidence import joint
+from elicit.representations.geometry import NAMES, Alike, Fourth, squared_norms, summed
+from elicit.representations.labelled import numbered
+from elicit.representations.paired import OUTLIER, PairedTokens
+from elicit.representations.places import sites_of
+from elicit.results import Progress, Result, digest_json
+from elicit.sites import Site
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Similarity(Result):
+    """How alike base and post represent the same tokens at each site."""
+
+    measure: tuple[str, ...]
+    """`cka` and `cka_debiased` (unbiased HSIC): 1 the same up to rotation and scale, 0 unrelated.
+    Squared distances as shares of the mean variance of the two, 0 the same and 2 unrelated:
+    `procrustes` after the best rotation and without means, `distance` as they are,
+    `distance_centred` without means; `mean_shift`: the distance of the means, not squared, in units
+    of the root of that variance. `distance` is `distance_centred` plus `mean_shift` squared."""
+    site: tuple[str, ...]
+    """Site compared."""
+    value: Float[Tensor, "measure site"]
+    """The measure."""
+    low: Float[Tensor, "measure site"]
+    """Lower end, jointly over sites of a measure."""
+    high: Float[Tensor, "measure site"]
+    """Upper end, jointly over sites of a measure."""
+    null: Float[Tensor, "draw measure site"]
+    """Control: the same with base's tokens paired with other tokens of post, drawn at random."""
+    n_tokens: int
+    """Tokens compared."""
+    n_first: int
+    """First tokens of rows, left out."""
+    n_outliers: int
+    """Other tokens left out, because their norm exceeds ten times the median at some site."""
+    n_problems: int
+    """Problems, the unit of every interval."""
+    level: float
+    """Nominal coverage of the intervals."""
+
+    def of(self, measure: str) -> Float[Tensor, " site"]:
+        """One measure at every site.
+
+        Args:
+            measure: Its name.
+
+        Raises:
+            RepresentationError: It is none of those measured.
+        """
+        if measure not in self.measure:
+            raise RepresentationError(
+                f"{measure!r} was not measured. Pass one of {', '.join(self.measure)}."
+            )
+        return self.value[self.measure.index(measure)]
+
+    def figure(self) -> Any:
+        """Similarity and distance of each layer, with the controls (plotly)."""
+        from elicit.representations.figures import similarity_figure
+
+        return similarity_figure(self)
+
+
+def similarity(
+    pair: ModelPair,
+    rows: Sequence[Sequence[int]],
+    *,
+    problems: Sequence[str] | None = None,
+    sites: Sequence[Site | str] | None = None,
+    n_draws: int = 3,
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    seed: int = 0,
+    max_tokens: int = 8192,
+    progress: Progress | None = None,
+) -> Similarity:
+    """How alike both models represent the same tokens at each site, each site with its like.
+
+    Two passes over the tokens: the first gives means and scatters, the second the part that each
+    token has in every measure, summed by problem, and the fourth-order sum that the unbiased
+    estimate of HSIC needs. Memory is that of d_model × d_model matrices. Activations of up to 1 GiB
+    are kept between passes; of more, both models run once more for each.
+
+    Args:
+        pair: The two models.
+        rows: Token ids of each text, fed to both.
+        problems: Problem of each row; every row is its own if None.
+        sites: Sites, or short names of several; the embedding and the end of every layer if None.
+        n_draws: Random pairings of tokens for the control, at least 1.
+        level: Nominal coverage of the intervals.
+        n_resamples: Bootstrap resamples of problems.
+        seed: Of the pairings and the resampling.
+        max_tokens: Most positions in a chunk, padding counted; tokens are paired anew within one.
+        progress: Told the rows read.
+
+    Raises:
+        SiteError: A model does not have a site.
+        CaptureError: There are no rows, or a model cannot read one.
+        RepresentationError: There are fewer than two problems, an activation is not finite, a site
+            does not vary, or an option is out of range.
+
+    Source: Kornblith et al. 2019 (CKA); Song et al. 2012 (unbiased HSIC); Schönemann 1966
+        (Procrustes). Intervals resample the linear part of each measure (infinitesimal jackknife)
+        by problem.
+    """
+    check_rows(rows)
+    named = sites_of(pair, sites)
+    problem = tuple(map(str, range(len(rows)))) if problems is None else tuple(problems)
+    _check(problem, len(rows), n_draws)
+    tokens = PairedTokens(pair, rows, sites=named, max_tokens=max_tokens, progress=progress)
+    moments = tokens.moments()
+    _check_varies(moments, named)
+    alike, null = _second_pass(tokens, moments, n_draws=n_draws, seed=seed)
+    values = torch.stack([one.values for one in alike], dim=1)
+    parts = torch.zeros(len(rows), len(NAMES), len(named), dtype=torch.float64)
+    for found in tokens:
+        for site, (one, x, y) in enumerate(zip(alike, found.x, found.y, strict=True)):
+            parts[:, :, site] += summed(one.parts(x, y), found.row, len(rows))
+    group = numbered(problem)
+    n = int(group.max()) + 1
+    by_group = torch.zeros(n, *parts.shape[1:], dtype=torch.float64).index_add_(0, group, parts)
+    told = values + n * (by_group - by_group.mean(dim=0))
+    ends = [
+        joint(told[:, place], level=level, n_resamples=n_resamples, seed=seed)
+        for place in range(len(NAMES))
+    ]
+    return Similarity(
+        measure=NAMES,
+        site=tuple(map(str, named)),
+        value=values,
+        low=torch.stack([one.low for one in ends]),
+        high=torch.stack([one.high for one in ends]),
+        null=null,
+        n_tokens=tokens.n,
+        n_first=len(rows),
+        n_outliers=tokens.n_outliers,
+        n_problems=n,
+        level=level,
+        provenance=pair.provenance(
+            seed,
+            {
+                "question": "representations.similarity",
+                "sites": list(map(str, named)),
+                "n_draws": n_draws,
+                "outlier": OUTLIER,
+                "max_tokens": max_tokens,
+                "level": level,
+                "n_resamples": n_resamples,
+            },
+            task_digests={"rows": digest_json([[list(row) for row in rows], list(problem)])},
+        ),
+    )
+
+
+def _check(problem: Sequence[str], n_rows: int, n_draws: int) -> None:
+    """Refuse what could not be compared, before any model runs."""
+    if len(problem) != n_rows:
+        raise RepresentationError(
+            f"there are {n_rows} rows and {len(problem)} problems, so they cannot be matched one "
+            "by one. Pass the problem of each row, or leave problems out."
+        )
+    if len(set(problem)) < 2:
+        raise RepresentationError(
+            f"all {n_rows} rows are of one problem, so nothing says how sure a number is. Pass "
+            "rows of two problems at least."
+        )
+    if n_draws < 1:
+        raise RepresentationError(
+            f"n_draws is {n_draws}, and similarity is not told without that of unrelated tokens. "
+            "Pass 1 or more."
+        )
+
+
+def _check_varies(moments: Sequence[CrossMoments], sites: Sequence[Site]) -> None:
+    """Refuse sites at which a model gives every token the same vector."""
+    for one, site in zip(moments, sites, strict=True):
+        for name, side in (("base", one.x), ("post", one.y)):
+            if one.n < 4 or not float(side.scatter.trace()) > 0:
+                raise RepresentationError(
+                    f"the {one.n} tokens compared do not vary at {site} in {name}, or are fewer "
+                    "than 4, so a similarity would be 0 / 0. Pass more varied rows, or leave that "
+                    "site out."
+                )
+
+
+def _second_pass(
+    tokens: PairedTokens, moments: Sequence[CrossMoments], *, n_draws: int, seed: int
+) -> tuple[list[Alike], Float[Tensor, "draw measure site"]]:
+    """The fourth-order sums, of the tokens as they are and of random pairings."""
+    n_sites = len(moments)
+    sums = torch.zeros(n_draws + 1, n_sites, 3, dtype=torch.float64)
+    width = len(moments[0].x.mean)
+    drawn = [[CrossMoments(width, width) for _ in range(n_sites)] for _ in range(n_draws)]
+    generator = torch.Generator().manual_seed(seed)
+    for found in tokens:
+        orders = [torch.randperm(len(found.row), generator=generator) for _ in range(n_draws)]
+        for site, (x, y) in enumerate(zip(found.x, found.y, strict=True)):
+            sums[0, site] += squared_norms(x, y, moments[site])
+            for draw, order in enumerate(orders):
+                drawn[draw][site].update(x, y[order])
+                sums[draw + 1, site] += squared_norms(x, y[order], moments[site])
+    every = [
+        [Alike(one, Fourth(xx=s[0], yy=s[1], xy=s[2])) for one, s in zip(some, part, strict=True)]
+        for some, part in zip([list(moments), *drawn], sums, strict=True)
+    ]
+    null = [torch.stack([one.values for one in some], dim=1) for some in every[1:]]
+    return every[0], torch.stack(null)

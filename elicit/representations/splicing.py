@@ -1,0 +1,104 @@
+"""Run one model's upper layers on the other's lower ones, through maps."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from elicit.capture import CrossMoments, logits_at, record, run_layers
+from elicit.capture.stream import plan_chunks
+from elicit.pair.alignment import pad
+from elicit.representations.maps import MAPS, Affine
+from elicit.representations.paired import PairedTokens
+from elicit.results import Progress
+from elicit.sites import Site
+
+
+def errors_of(
+    test: PairedTokens,
+    moments: Sequence[CrossMoments],
+    maps: list[list[dict[str, Affine]]],
+    n_rows: int,
+) -> tuple[Float[Tensor, "direction row map site"], Float[Tensor, "direction row 1 site"]]:
+    """Squared error of every map and squared deviation of what it aims at, summed by row.
+
+    Args:
+        test: Tokens of both models.
+        moments: Of the same tokens.
+        maps: By direction and site.
+        n_rows: Rows that the tokens are of.
+    """
+    shape = (len(maps), n_rows, len(MAPS), len(moments))
+    errors = torch.zeros(shape, dtype=torch.float64)
+    variance = torch.zeros(shape[0], n_rows, 1, shape[3], dtype=torch.float64)
+    for found in test:
+        for site, (x, y) in enumerate(zip(found.x, found.y, strict=True)):
+            sides = (x.double(), y.double(), moments[site].y.mean)
+            other = (y.double(), x.double(), moments[site].x.mean)
+            for way, (have, want, mean) in enumerate((sides, other)):
+                variance[way, :, 0, site].index_add_(0, found.row, (want - mean).square().sum(1))
+                for place, name in enumerate(MAPS):
+                    missed = (want - maps[way][site][name](have)).square().sum(1)
+                    errors[way, :, place, site].index_add_(0, found.row, missed)
+    return errors, variance
+
+
+@torch.no_grad()
+def run_stitched(
+    lower: nn.Module,
+    upper: nn.Module,
+    rows: Sequence[Sequence[int]],
+    sites: Sequence[Site],
+    maps: Sequence[dict[str, Affine]],
+    *,
+    pad_id: int,
+    max_tokens: int,
+    progress: Progress,
+) -> tuple[Float[Tensor, "row map site"], Float[Tensor, "row 1 1"]]:
+    """Cross-entropy summed over each row: of every stitched model, and of the upper one alone.
+
+    Args:
+        lower: Its layers run up to the site.
+        upper: Its layers run from there.
+        rows: Token ids.
+        sites: Where the maps stand.
+        maps: By site and name, from lower's activations to upper's.
+        pad_id: Id put where a row has no token.
+        max_tokens: Most positions in a chunk, padding counted.
+        progress: Told the rows done.
+    """
+    found = torch.zeros(len(rows), len(MAPS), len(sites), dtype=torch.float64)
+    own = torch.zeros(len(rows), 1, 1, dtype=torch.float64)
+    device = next(upper.parameters()).device
+    progress.start(len(rows), "running stitched layers")
+    for places in plan_chunks([len(row) for row in rows], max_tokens):
+        batch = pad([rows[i] for i in places], pad_id=pad_id, padding="right").to(device)
+        inputs = (batch.ids, batch.mask, batch.position_ids)
+        below, above = record(lower, *inputs), record(upper, *inputs)
+        # Predicted are all tokens from the third on: the second follows from the first alone.
+        line, pos = batch.real[:, 2:].nonzero(as_tuple=True)
+        pos = pos + 1
+        which = torch.tensor(places, device=device)[line].cpu()
+
+        def losses(
+            resid: Tensor,
+            line: Tensor = line,
+            pos: Tensor = pos,
+            ids: Tensor = batch.ids,
+        ) -> Tensor:
+            logits = logits_at(upper, resid, line, pos)
+            log_probs = torch.log_softmax(logits.float(), dim=-1)
+            return -log_probs.gather(-1, ids[line, pos + 1][:, None])[:, 0].double().cpu()
+
+        own[:, 0, 0].index_add_(0, which, losses(above.resid[-1]))
+        for site, here in enumerate(sites):
+            first = here.layer + (here.kind == "resid_post")
+            for place, name in enumerate(MAPS):
+                resid = maps[site][name](below.resid[first].double()).to(above.resid[first])
+                resid[:, 0] = above.resid[first][:, 0]
+                value = losses(run_layers(upper, above, resid, first=first))
+                found[:, place, site].index_add_(0, which, value)
+        progress.advance(len(places))
+    progress.stop()
+    return found, own

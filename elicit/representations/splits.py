@@ -1,0 +1,71 @@
+"""Splits by problem: no problem is ever on both sides."""
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+
+def split_problems(
+    group: Int[Tensor, " example"],
+    target: Int[Tensor, " example"],
+    *,
+    share: float,
+    seed: int,
+) -> Bool[Tensor, " example"]:
+    """Which examples are held out: about a share of the problems of each label.
+
+    Args:
+        group: Problem of each example.
+        target: Label of each example.
+        share: Share of the problems that is held out, in (0, 1).
+        seed: Of the drawing.
+    """
+    order, start = _by_label(group, target, seed)
+    held = torch.zeros(int(group.max()) + 1, dtype=torch.bool)
+    for some in np.split(order, start):
+        n = min(max(round(share * len(some)), 1), len(some) - 1)
+        held[torch.from_numpy(some[:n])] = True
+    return held[group]
+
+
+def folds(
+    group: Int[Tensor, " example"],
+    target: Int[Tensor, " example"],
+    *,
+    n_folds: int,
+    seed: int,
+) -> Int[Tensor, " example"]:
+    """Fold of each example; problems of one label are dealt out to the folds in turn.
+
+    Args:
+        group: Problem of each example.
+        target: Label of each example.
+        n_folds: Folds.
+        seed: Of the drawing.
+    """
+    order, _ = _by_label(group, target, seed)
+    fold = torch.zeros(int(group.max()) + 1, dtype=torch.long)
+    fold[torch.from_numpy(order)] = torch.arange(len(order)) % n_folds
+    return fold[group]
+
+
+def _by_label(
+    group: Int[Tensor, " example"], target: Int[Tensor, " example"], seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Problems in random order, those with the same rarest label together; where each label begins.
+
+    A problem that holds several labels stands with the rarest of them, which is the hardest to have
+    on both sides.
+    """
+    problems = group.unique().numpy()
+    shuffled = np.random.default_rng(seed).permutation(problems)
+    pairs = torch.stack([group, target]).unique(dim=1)
+    held = torch.bincount(pairs[1], minlength=int(target.max()) + 1)
+    rarest = {}
+    for problem, label in pairs.T.tolist():
+        best = rarest.get(problem, label)
+        rarest[problem] = min(best, label, key=lambda one: (int(held[one]), one))
+    label = np.array([rarest[int(problem)] for problem in shuffled])
+    by_label = np.argsort(label, kind="stable")
+    return shuffled[by_label], np.flatnonzero(np.diff(label[by_label])) + 1

@@ -1,0 +1,239 @@
+"""Can one model's upper layers go on from the other's lower ones, through a simple map?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from elicit.capture.stream import check_rows
+from elicit.pair import ModelPair
+from elicit.representations.errors import RepresentationError
+from elicit.representations.evidence import ratio
+from elicit.representations.labelled import numbered
+from elicit.representations.maps import MAPS, Affine, choose_penalty, maps_of, swapped
+from elicit.representations.paired import PairedTokens
+from elicit.representations.places import sites_of
+from elicit.representations.splicing import errors_of, run_stitched
+from elicit.results import NoProgress, Progress, Result, digest_json
+from elicit.sites import Site
+
+DIRECTIONS = ("base_to_post", "post_to_base")
+PENALTIES = (1e-8, 1e-6, 1e-4, 1e-2, 1.0)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Stitching(Result):
+    """How well one model's layers go on from the other's, through maps of growing freedom."""
+
+    direction: tuple[str, ...]
+    """`base_to_post`: base's layers up to the site, a map, then post's layers."""
+    map: tuple[str, ...]
+    """`identity`, `shift` of the mean, `orthogonal` with shift, `affine` (ridge); controls: the
+    `mean` alone, which carries nothing, and a `random` rotation."""
+    site: tuple[str, ...]
+    """Where the map stands."""
+    fvu: Float[Tensor, "direction map site"]
+    """Squared error of the map on test tokens, as a share of their variance there."""
+    fvu_low: Float[Tensor, "direction map site"]
+    """Lower end, jointly over maps and sites of a direction."""
+    fvu_high: Float[Tensor, "direction map site"]
+    """Upper end, jointly over maps and sites of a direction."""
+    ce: Float[Tensor, "direction map site"]
+    """Cross-entropy of the stitched model on the next token, nats."""
+    excess: Float[Tensor, "direction map site"]
+    """That minus the cross-entropy of the model whose upper layers are used, on the same tokens."""
+    excess_low: Float[Tensor, "direction map site"]
+    """Lower end, jointly over maps and sites of a direction."""
+    excess_high: Float[Tensor, "direction map site"]
+    """Upper end, jointly over maps and sites of a direction."""
+    own_ce: Float[Tensor, " direction"]
+    """Cross-entropy of the model whose upper layers are used, nats."""
+    own_ce_low: Float[Tensor, " direction"]
+    """Lower end."""
+    own_ce_high: Float[Tensor, " direction"]
+    """Upper end."""
+    lower_ce: Float[Tensor, " direction"]
+    """Cross-entropy of the model whose lower layers are used, nats."""
+    l2: Float[Tensor, "direction site"]
+    """Penalty of the affine map, as a share of the mean variance of a dimension."""
+    n_fit: int
+    """Tokens fitted on."""
+    n_test: int
+    """Tokens tested on."""
+    n_problems: int
+    """Problems tested on, the unit of every interval."""
+    level: float
+    """Nominal coverage of the intervals."""
+
+    def figure(self) -> Any:
+        """Unexplained variance and excess cross-entropy of each map by layer (plotly)."""
+        from elicit.representations.figures import stitching_figure
+
+        return stitching_figure(self)
+
+
+def stitch(
+    pair: ModelPair,
+    fit_rows: Sequence[Sequence[int]],
+    test_rows: Sequence[Sequence[int]],
+    *,
+    problems: Sequence[str] | None = None,
+    sites: Sequence[Site | str] | None = None,
+    l2: float | None = None,
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    seed: int = 0,
+    max_tokens: int = 8192,
+    progress: Progress | None = None,
+) -> Stitching:
+    """Cross-entropy and unexplained variance of a model whose lower layers are the other's.
+
+    Maps are fitted from d_model × d_model sums in float64. The first token of each row, which
+    depends on nothing and often has a norm that no other has, keeps the value of the model that
+    reads on; it is neither fitted nor counted.
+
+    Args:
+        pair: The two models.
+        fit_rows: Token ids of the texts that maps are fitted on; a fifth of them chooses the
+            penalty, and all are fitted on then.
+        test_rows: Other texts.
+        problems: Problem of each test row; every row is its own if None.
+        sites: Residual streams, or short names; the embedding and the end of every layer if None.
+        l2: Penalty of the affine map, as a share of the mean variance of a dimension; None chooses.
+        level: Nominal coverage of the intervals.
+        n_resamples: Bootstrap resamples of problems.
+        seed: Of the random map and the resampling.
+        max_tokens: Most positions in a chunk, padding counted.
+        progress: Told the rows read.
+
+    Raises:
+        SiteError: A model does not have a site.
+        CaptureError: There are no rows, or a model cannot read one.
+        RepresentationError: A row is in both splits, a site is no residual stream between layers,
+            rows are too few, or an activation is not finite.
+
+    Source: Bansal et al. 2021, arXiv:2106.07682, with closed-form maps in place of trained ones.
+    """
+    named = sites_of(pair, sites)
+    problem = tuple(map(str, range(len(test_rows)))) if problems is None else tuple(problems)
+    _check(named, fit_rows, test_rows, problem, l2)
+    options: dict[str, Any] = {"sites": named, "max_tokens": max_tokens}
+    progress = progress or NoProgress()
+    every = range(len(fit_rows))
+    halves = [
+        [fit_rows[i] for i in every if (i % 5 == 4) == left_out] for left_out in (False, True)
+    ]
+    parts = [PairedTokens(pair, half, progress=progress, **options).moments() for half in halves]
+    maps: list[list[dict[str, Affine]]] = []
+    chosen = torch.zeros(len(DIRECTIONS), len(named), dtype=torch.float64)
+    for way, turn in enumerate((lambda m: m, swapped)):
+        maps.append([])
+        for site, (fit, left_out) in enumerate(zip(*parts, strict=True)):
+            fit, left_out = turn(fit), turn(left_out)
+            best = choose_penalty(fit, left_out, PENALTIES) if l2 is None else l2
+            chosen[way, site] = best
+            maps[way].append(maps_of(fit.merge(left_out), l2=best, seed=seed))
+    test = PairedTokens(pair, test_rows, progress=progress, **options)
+    errors, variance = errors_of(test, test.moments(), maps, len(test_rows))
+    models = (pair.base, pair.post)
+    run = [
+        run_stitched(
+            models[way],
+            models[1 - way],
+            test_rows,
+            named,
+            maps[way],
+            pad_id=pair.alignment.pad_id,
+            max_tokens=max_tokens,
+            progress=progress,
+        )
+        for way in range(2)
+    ]
+    group = numbered(problem)
+    ends = {"level": level, "n_resamples": n_resamples, "seed": seed}
+    counts = torch.tensor([len(row) - 2 for row in test_rows], dtype=torch.float64)
+    fvu = [ratio(errors[way], variance[way], group, **ends) for way in range(2)]
+    extra = [
+        ratio(run[way][0] - run[way][1], counts[:, None, None], group, **ends) for way in range(2)
+    ]
+    own = [ratio(run[way][1], counts[:, None, None], group, **ends) for way in range(2)]
+    own_ce = torch.stack([one.value[0, 0] for one in own])
+    excess = torch.stack([one.value for one in extra])
+    return Stitching(
+        direction=DIRECTIONS,
+        map=MAPS,
+        site=tuple(map(str, named)),
+        fvu=torch.stack([one.value for one in fvu]),
+        fvu_low=torch.stack([one.low for one in fvu]),
+        fvu_high=torch.stack([one.high for one in fvu]),
+        ce=own_ce[:, None, None] + excess,
+        excess=excess,
+        excess_low=torch.stack([one.low for one in extra]),
+        excess_high=torch.stack([one.high for one in extra]),
+        own_ce=own_ce,
+        own_ce_low=torch.stack([one.low[0, 0] for one in own]),
+        own_ce_high=torch.stack([one.high[0, 0] for one in own]),
+        lower_ce=own_ce.flip(0),
+        l2=chosen,
+        n_fit=parts[0][0].n + parts[1][0].n,
+        n_test=test.n,
+        n_problems=len(group.unique()),
+        level=level,
+        provenance=pair.provenance(
+            seed,
+            {
+                "question": "representations.stitch",
+                "sites": list(map(str, named)),
+                "l2": l2,
+                "level": level,
+                "n_resamples": n_resamples,
+            },
+            task_digests={
+                "fit_rows": digest_json([list(row) for row in fit_rows]),
+                "test_rows": digest_json([[list(row) for row in test_rows], list(problem)]),
+            },
+        ),
+    )
+
+
+def _check(
+    sites: Sequence[Site],
+    fit_rows: Sequence[Sequence[int]],
+    test_rows: Sequence[Sequence[int]],
+    problem: Sequence[str],
+    l2: float | None,
+) -> None:
+    """Refuse what could not be stitched, before any model runs."""
+    check_rows(fit_rows)
+    check_rows(test_rows)
+    for site in sites:
+        if site.kind not in ("resid_pre", "resid_post"):
+            raise RepresentationError(
+                f"{site} is asked for, and layers go on from the residual stream between them, so "
+                "nothing could be put in there. Pass resid_pre or resid_post."
+            )
+    common = set(map(tuple, fit_rows)) & set(map(tuple, test_rows))
+    if common:
+        raise RepresentationError(
+            f"{len(common)} rows are in fit_rows and in test_rows, so maps would be tested on what "
+            "they were fitted on. Pass different texts."
+        )
+    if len(problem) != len(test_rows) or len(set(problem)) < 2 or len(fit_rows) < 5:
+        raise RepresentationError(
+            f"there are {len(fit_rows)} rows to fit on, and {len(test_rows)} rows of "
+            f"{len(set(problem))} problems ({len(problem)} given) to test on; 5 rows, and 2 "
+            "problems with one entry a row, are needed. Pass more texts."
+        )
+    short = next((len(row) for row in test_rows if len(row) < 3), None)
+    if short is not None:
+        raise RepresentationError(
+            f"a test row has {short} tokens, so there is none to predict after one that was "
+            "mapped. Pass rows of three tokens or more."
+        )
+    if l2 is not None and not 0 < l2 < float("inf"):
+        raise RepresentationError(
+            f"l2 is {l2}, and it is a finite share above 0. Pass for example 1e-4, or None."
+        )
