@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         revision,
         sites,
         stats,
+        verdicts,
         weights,
     )
     from elicit.edits import edited
@@ -44,6 +45,7 @@ __all__ = [
     "revision",
     "sites",
     "stats",
+    "verdicts",
     "weights",
 ]
 
@@ -70,6 +72,7 @@ _ROOMS = {
     "revision",
     "sites",
     "stats",
+    "verdicts",
     "weights",
 }
 
