@@ -48,7 +48,10 @@ class Claim:
     effect: Interval
     """What must be above 0."""
     detectable: float
-    """Smallest effect that so many problems would likely show."""
+    """Smallest effect that so many problems would likely show, or, where a loss is to be excluded,
+    the largest that they leave room for when nothing is lost."""
+    weak: bool
+    """Whether that is too much, so that its not being shown says little."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +102,7 @@ def rate(values: Float[np.ndarray, " problem"], options: Options) -> Interval:
     """
     if values.min() == values.max() and values[0] in (0.0, 1.0):
         return wilson(int(values.sum()), len(values), level=options.level)
-    return bootstrap_mean(
-        values, level=options.level, n_resamples=options.n_resamples, seed=options.seed
-    )
+    return _mean(values, options)
 
 
 def above(
@@ -109,35 +110,70 @@ def above(
     values: Float[np.ndarray, " problem"],
     reference: Float[np.ndarray, " problem"],
     options: Options,
-    *,
-    margin: float = 0.0,
 ) -> Claim:
-    """That the values are above a reference on the same problems, by more than minus a margin.
+    """That the values are above a reference on the same problems.
 
     Args:
         what: The claim in words.
         values: One a problem.
         reference: What they are compared with.
         options: How.
-        margin: How far below still counts; above 0 makes it a claim of not being worse.
     """
-    difference = values - reference + margin
     found = paired_permutation(
-        difference,
-        np.zeros_like(difference),
-        n_resamples=options.n_resamples,
-        seed=options.seed,
+        values, reference, n_resamples=options.n_resamples, seed=options.seed
     )
-    # One more problem of each sign: differences that are all equal have some spread all the same.
+    difference = values - reference
+    # One more problem on each side: differences that are all equal have some spread all the same.
     room = np.append(difference, [difference.mean() - 1, difference.mean() + 1])
+    detectable = minimum_detectable_effect(room, level=options.level)
     return Claim(
         what=what,
         # The two-sided p is not halved, so that a one-sided claim errs half as often as it may.
         p=found.p if found.value > 0 else 1.0,
-        effect=bootstrap_mean(
-            difference, level=options.level, n_resamples=options.n_resamples, seed=options.seed
-        ),
-        detectable=minimum_detectable_effect(room, level=options.level),
+        effect=_mean(difference, options),
+        detectable=detectable,
+        weak=detectable > options.least_effect,
+    )
+
+
+def kept(
+    what: str,
+    values: Float[np.ndarray, " problem"],
+    reference: Float[np.ndarray, " problem"],
+    options: Options,
+    *,
+    margin: float,
+) -> Claim:
+    """That less than a margin is lost against a reference on the same problems.
+
+    A problem counts as lost if its value fell at all, and none is set against those that rose: too
+    strict rather than too lenient, and exact where losses are few, as they are if this is true.
+
+    Args:
+        what: The claim in words.
+        values: One a problem, in [0, 1].
+        reference: What they are compared with.
+        options: How.
+        margin: Share of problems that would be too much to lose.
+
+    Source: one-sided binomial test of the share lost.
+    """
+    from scipy.special import bdtr
+
+    n, lost = len(values), int((values < reference).sum())
+    unseen = 1 - (1 - options.level) ** (1 / n)
+    return Claim(
+        what=what,
+        p=float(bdtr(lost, n, margin)),
+        effect=_mean(values - reference + margin, options),
+        detectable=unseen,
+        weak=unseen > margin,
+    )
+
+
+def _mean(values: Float[np.ndarray, " problem"], options: Options) -> Interval:
+    return bootstrap_mean(
+        values, level=options.level, n_resamples=options.n_resamples, seed=options.seed
     )
 
 
@@ -197,16 +233,16 @@ def _judged(found: Evidence, p: float, options: Options) -> Judged:
     alpha = 1 - options.level
     if p < alpha:
         return Judged(evidence=found, status="passed", p=p, reason=found.reason)
-    failing = max(found.claims, key=lambda claim: (claim.p, claim.detectable))
-    weak = failing.detectable > options.least_effect
+    failing = max(found.claims, key=lambda claim: (claim.p, not claim.weak))
+    n_problems = failing.effect.n
     told = (
         f"not shown: {failing.what} ({_number(failing.effect.value)} "
-        f"[{_number(failing.effect.low)}, {_number(failing.effect.high)}]; an effect of "
-        f"{_number(failing.detectable)} would likely be seen)"
+        f"[{_number(failing.effect.low)}, {_number(failing.effect.high)}]; {n_problems} problems can "
+        f"tell {_number(failing.detectable)})"
     )
     return Judged(
         evidence=found,
-        status="under-powered" if weak else "not distinguishable",
+        status="under-powered" if failing.weak else "not distinguishable",
         p=p,
         reason=f"{told}. {found.reason}".strip() if found.reason else told,
     )

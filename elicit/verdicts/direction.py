@@ -41,24 +41,18 @@ def mean_difference(
     return found
 
 
-def shuffled_difference(
-    states: Float[Tensor, "example d_model"],
-    positive: Bool[Tensor, " example"],
-    *,
-    seed: int,
-) -> Float[Tensor, " d_model"]:
-    """The difference of means with the labels dealt out anew, as long as the real one.
+def shuffled_places(vector: Float[Tensor, " d_model"], *, seed: int) -> Float[Tensor, " d_model"]:
+    """A direction with its own entries in other places: as long, with outliers as large.
+
+    A difference of means under shuffled labels would not do: what is left of it is mostly the real
+    direction, by the labels that chance has left in place, and brought to its length it is that.
 
     Args:
-        states: Activations at one site.
-        positive: Which examples are positive.
-        seed: Of the dealing.
+        vector: The direction.
+        seed: Of the shuffling.
     """
     generator = torch.Generator().manual_seed(seed)
-    dealt = positive[torch.randperm(len(positive), generator=generator)]
-    length = (states[positive].mean(dim=0) - states[~positive].mean(dim=0)).norm()
-    found = states[dealt].mean(dim=0) - states[~dealt].mean(dim=0)
-    return found / found.norm() * length
+    return vector[torch.randperm(len(vector), generator=generator)]
 
 
 def random_directions(

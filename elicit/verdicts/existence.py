@@ -17,13 +17,16 @@ from elicit.verdicts.behaviours import PLAIN, POSITIVE, Behaviour
 from elicit.verdicts.checks import check_options, parts_of
 from elicit.verdicts.deciding import Evidence, Options, judge, refused
 from elicit.verdicts.ladder import Ladder, ladder_of
-from elicit.verdicts.reading import best_site, decoded, label_prompts, read_states, transferred
+from elicit.verdicts.reading import best_decoded, decoded, fit_probes, label_prompts, read_states
 from elicit.verdicts.steering import Steering, Turned
 from elicit.verdicts.texts import Texts, Writing, column
+from elicit.verdicts.transferring import transferred
 
 SAME = "base and post have the same weights"
 READ_RANDOM = 1000
 """Random directions that are read; reading costs next to nothing."""
+STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
+"""Close to each other, for what turns a model and what breaks it may lie close too."""
 
 
 def climb(
@@ -32,7 +35,7 @@ def climb(
     task: Task,
     *,
     sites: Sequence[Site | str] | None = None,
-    strengths: Sequence[float] = (1.0, 2.0, 4.0),
+    strengths: Sequence[float] = STRENGTHS,
     choose_share: float = 0.5,
     n_random: int = 20,
     n_controls: int = 5,
@@ -127,7 +130,8 @@ def climb(
     states = read_states(
         pair, labelled, choosing, sites=named, max_tokens=max_tokens, progress=progress
     )
-    site, probes = best_site(states, n_folds=n_folds, seed=seed)
+    probes = fit_probes(states, choosing, n_folds=n_folds, seed=seed)
+    site = best_decoded(probes[0])
     right, controls, auroc = decoded(
         states, site, probes[0], n_controls=n_controls, n_folds=n_folds, options=options
     )
@@ -135,13 +139,8 @@ def climb(
     if pair.identical:
         found.append(refused(f"cannot fail: {SAME}, so a probe of one is a probe of the other"))
     else:
-        moved = transferred(states, site, probes, n_random=READ_RANDOM, seed=seed)
-        found.append(
-            rungs.same_code(
-                moved["raw"], moved["own"], moved["shifted"], moved["random"], options,
-                margin=margin,
-            )
-        )  # fmt: skip
+        moved = transferred(states, site, probes, ~choosing, n_random=READ_RANDOM, seed=seed)
+        found.append(rungs.same_code(moved, options, margin=margin))
     steering = Steering(
         writing=writing,
         states=states,
@@ -209,7 +208,7 @@ def _moved(post: Turned, options: Options) -> Evidence:
         post.direction.as_wanted(post.wanted)[0],
         {
             "post left alone": post.plain.as_wanted(post.wanted)[0],
-            "shuffled direction": post.shuffled.as_wanted(post.wanted)[0],
+            "the direction in shuffled places": post.shuffled.as_wanted(post.wanted)[0],
         },
         post.draws.as_wanted(post.wanted),
         options,
@@ -225,7 +224,7 @@ def _shown(
         base.direction.as_wanted()[0],
         {
             **{name: one.as_wanted()[0] for name, one in _unsteered(texts).items()},
-            "shuffled direction": base.shuffled.as_wanted()[0],
+            "the direction in shuffled places": base.shuffled.as_wanted()[0],
         },
         base.draws.as_wanted(),
         options,
@@ -249,7 +248,7 @@ def _enough(
         column(base.direction.correct)[0],
         {name: column(one.correct)[0] for name, one in _unsteered(texts).items()},
         post,
-        {"shuffled direction": column(base.shuffled.correct)[0]},
+        {"the direction in shuffled places": column(base.shuffled.correct)[0]},
         column(base.draws.correct),
         options,
         asked=column(texts[POSITIVE].correct)[0],

@@ -17,7 +17,7 @@ from elicit.verdicts.rungs import CLAIMS, RUNGS
 
 UNITS = (
     "share of prompts told right",
-    "share of prompts told right",
+    "share of the own probe’s separation",
     "share of texts",
     "share of texts",
     "share of the gap",
@@ -64,7 +64,8 @@ class Ladder(Result):
     p: Float[Tensor, " rung"]
     """P-value of the rung, adjusted over all rungs that were run (Holm)."""
     detectable: Float[Tensor, " rung"]
-    """Effect that so many problems would show with a chance of 80 %."""
+    """Effect of that claim that so many problems would show with a chance of 80 %; of a loss, the
+    largest that they leave room for when nothing is lost."""
     place: tuple[str, ...]
     """Site and strength of each rung, chosen on other problems."""
     arm: tuple[str, ...]

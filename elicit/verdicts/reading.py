@@ -1,12 +1,12 @@
 """Rungs that only read: what probes of either model say at the end of every prompt."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from elicit.pair import ModelPair
 from elicit.representations import Labelled, Probe, fit_probe
@@ -53,18 +53,25 @@ class States:
         """Labels of the prompts to test on."""
         return self.labelled.target[~self.choosing]
 
-    @property
-    def group(self) -> Int[Tensor, " example"]:
-        """Problems of the prompts to test on, from 0."""
-        return numbered(self.labelled.take((~self.choosing).nonzero()[:, 0].tolist()).problem)
-
-    def by_problem(self, values: Float[Tensor, "*part example"]) -> np.ndarray:
-        """Mean over each test problem's prompts.
+    def group(self, which: Bool[Tensor, " example"]) -> Int[Tensor, " some"]:
+        """Problem of each of some prompts, from 0.
 
         Args:
-            values: One a test prompt.
+            which: The prompts.
         """
-        one_hot = torch.nn.functional.one_hot(self.group).double()
+        return numbered(self.labelled.take(which.nonzero()[:, 0].tolist()).problem)
+
+    def by_problem(
+        self, values: Float[Tensor, "*part some"], which: Bool[Tensor, " example"] | None = None
+    ) -> np.ndarray:
+        """Mean over each problem's prompts.
+
+        Args:
+            values: One a prompt.
+            which: The prompts; those to test on if None.
+        """
+        group = self.group(~self.choosing if which is None else which)
+        one_hot = nn.functional.one_hot(group).double()
         return (values.double() @ one_hot / one_hot.sum(dim=0)).numpy()
 
 
@@ -101,7 +108,7 @@ def label_prompts(
         type=_types(rows),
     )
     choosing = torch.tensor(first)
-    labelled.take(choosing.nonzero()[:, 0].tolist()).check(least=2)
+    labelled.take(choosing.nonzero()[:, 0].tolist()).check(least=4)
     return labelled, choosing
 
 
@@ -135,22 +142,32 @@ def read_states(
     return States(labelled=labelled, choosing=choosing, sites=tuple(sites), x=torch.stack(x))
 
 
-def best_site(states: States, *, n_folds: int, seed: int) -> tuple[int, tuple[Probe, Probe]]:
-    """The site at which the base is read best on problems left out of the fit; both models' probes.
-
-    Only problems of the choosing part are used.
+def fit_probes(
+    states: States, used: Bool[Tensor, " example"], *, n_folds: int, seed: int
+) -> tuple[Probe, Probe]:
+    """Probes of base and of post at every site.
 
     Args:
         states: States of both models.
-        n_folds: Folds.
+        used: Which prompts they are fitted on.
+        n_folds: Folds by which penalties are chosen.
         seed: Of the folds.
     """
     names = [str(site) for site in states.sites]
-    probes = tuple(
-        fit_probe(x[:, states.choosing], states.fit, sites=names, n_folds=n_folds, seed=seed)
-        for x in states.x
+    labelled = states.labelled.take(used.nonzero()[:, 0].tolist())
+    base, post = (
+        fit_probe(x[:, used], labelled, sites=names, n_folds=n_folds, seed=seed) for x in states.x
     )
-    return int(probes[0].tried_loss.amin(dim=1).argmin()), (probes[0], probes[1])
+    return base, post
+
+
+def best_decoded(probe: Probe) -> int:
+    """Place of the site that is read best on problems left out of the fit.
+
+    Args:
+        probe: Probes of all sites.
+    """
+    return int(probe.tried_loss.amin(dim=1).argmin())
 
 
 def decoded(
@@ -168,6 +185,7 @@ def decoded(
     """
     seed = options.seed
     labelled, target, fit = states.labelled, states.target, states.choosing
+    group = states.group(~fit)
     scores = probe.scores(states.x[0][:, ~fit])[site]
     right = states.by_problem(correct(scores, target))
     shuffled = shuffled_targets(labelled.target, n_draws=n_controls, seed=seed)
@@ -191,7 +209,7 @@ def decoded(
         names[name]: states.by_problem(row) for name, row in zip(SURFACES, shown, strict=True)
     }
     ends = joint(
-        area(scores[None], target, states.group),
+        area(scores[None], target, group),
         level=options.level,
         n_resamples=options.n_resamples,
         seed=seed,
@@ -201,48 +219,10 @@ def decoded(
         low=ends.low.item(),
         high=ends.high.item(),
         level=options.level,
-        n=int(states.group.max()) + 1,
+        n=int(group.max()) + 1,
         method="delong, bootstrap",
     )
     return right, controls, auroc
-
-
-def transferred(
-    states: States, site: int, probes: Sequence[Probe], *, n_random: int, seed: int
-) -> Mapping[str, np.ndarray]:
-    """Accuracy of each model's probe on the other for each test problem, and beside it.
-
-    Args:
-        states: States of both models.
-        site: Which of the sites.
-        probes: Of base and of post.
-        n_random: Random directions.
-        seed: Of these.
-
-    Returns:
-        `own`, `raw` and `shifted` by way and problem, `random` by way, draw and problem; the first
-        way is the base's probe on post.
-    """
-    found: dict[str, list[np.ndarray]] = {"own": [], "raw": [], "shifted": [], "random": []}
-    target = states.target
-    for tested, other in ((1, 0), (0, 1)):
-        x = states.x[tested][:, ~states.choosing]
-        own, probe = probes[tested], probes[other]
-        moved = x - own.mean[:, None] + probe.mean[:, None]
-        for name, scores in (
-            ("own", own.scores(x)),
-            ("raw", probe.scores(x)),
-            ("shifted", probe.scores(moved)),
-        ):
-            found[name].append(states.by_problem(correct(scores[site], target)))
-        generator = torch.Generator().manual_seed(seed)
-        normed = (x[site] - own.mean[site]) / own.scale[site]
-        shape = (n_random, *own.weight.shape[1:])
-        noise = torch.randn(shape, generator=generator, dtype=torch.float64)
-        weight = noise / noise.norm(dim=1, keepdim=True) * own.weight[site].norm(dim=0)
-        scores = normed @ weight + own.bias[site]
-        found["random"].append(states.by_problem(correct(scores, target.expand(n_random, -1))))
-    return {name: np.stack(values) for name, values in found.items()}
 
 
 def _answers(

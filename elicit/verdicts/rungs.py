@@ -6,7 +6,17 @@ import numpy as np
 from jaxtyping import Float
 
 from elicit.stats import Interval, NoGapError, gap_share
-from elicit.verdicts.deciding import Evidence, Options, above, high_draw, rate, refused, strongest
+from elicit.verdicts.deciding import (
+    Evidence,
+    Options,
+    above,
+    high_draw,
+    kept,
+    rate,
+    refused,
+    strongest,
+)
+from elicit.verdicts.transferring import Transferred
 
 Column = Float[np.ndarray, " problem"]
 RUNGS = ("E0", "E1", "E2", "E3", "E4")
@@ -46,49 +56,34 @@ def decodable(
     )
 
 
-def same_code(
-    raw: Float[np.ndarray, "way problem"],
-    own: Float[np.ndarray, "way problem"],
-    shifted: Float[np.ndarray, "way problem"],
-    draws: Float[np.ndarray, "way draw problem"],
-    options: Options,
-    *,
-    margin: float,
-) -> Evidence:
-    """E1: probes of each model read the other, above random directions and not much worse.
+def same_code(found: Transferred, options: Options, *, margin: float) -> Evidence:
+    """E1: each model's direction separates the prompts in the other, and tells as many right.
 
-    Both ways must hold; the number told is that of the worse one.
+    Separation is what counts, for where prompts lie far apart almost any direction tells them.
+    Accuracy is read after the difference of the means is taken off: where the zero lies is no part
+    of the code. Both ways must hold; the number told is that of the worse one.
 
     Args:
-        raw: Accuracy of the other model's probe, base on post and post on base.
-        own: Accuracy of the tested model's own probe.
-        shifted: Accuracy after the difference of the means is taken off.
-        draws: Accuracy along random directions.
+        found: What probes of each model read in the other.
         options: How it is decided.
         margin: Loss of accuracy that still counts as the same code.
     """
     ways = ("base’s probe on post", "post’s probe on base")
-    claims, controls = [], []
+    claims, controls, arms = [], [], {}
     for way, name in enumerate(ways):
-        controls.append(high_draw(draws[way], options.level))
+        shifted, own = found.shifted[way], found.own[way]
+        controls.append(high_draw(found.draws[way], options.level))
+        separated = f"{name} separating more than {RANDOM}"
         claims += [
-            above(f"{name} above {RANDOM}", raw[way], controls[way], options),
-            above(
-                f"{name} at most {margin:g} below the own probe",
-                raw[way],
-                own[way],
-                options,
-                margin=margin,
-            ),
+            above(separated, found.separation[way], controls[way], options),
+            kept(f"{name} losing less than {margin:g}", shifted, own, options, margin=margin),
         ]
-    worse = int(raw.mean(axis=1).argmin())
-    arms = {}
-    for way, name in enumerate(ways):
-        arms[name] = rate(raw[way], options)
-        arms[f"{name}, means aligned"] = rate(shifted[way], options)
-        arms[f"own probe in {('post', 'base')[way]}"] = rate(own[way], options)
+        arms[f"accuracy of {name}, means aligned"] = rate(shifted, options)
+        arms[f"accuracy of {name}, as it is"] = rate(found.raw[way], options)
+        arms[f"accuracy of {('post', 'base')[way]}’s own probe"] = rate(own, options)
+    worse = int(found.separation.mean(axis=1).argmin())
     return Evidence(
-        value=rate(raw[worse], options),
+        value=rate(found.separation[worse], options),
         control=rate(controls[worse], options),
         control_name=RANDOM,
         claims=tuple(claims),
@@ -151,19 +146,21 @@ def causal_in_base(
     """
     every = {**controls, RANDOM: high_draw(draws, options.level)}
     name, control = strongest(every)
-    kept = above(
-        f"coherence at most {margin:g} below the base left alone",
-        coherent,
-        coherent_plain,
-        options,
-        margin=margin,
-    )
     arms = {one: rate(values, options) for one, values in every.items()}
     return Evidence(
         value=rate(shown, options),
         control=rate(control, options),
         control_name=name,
-        claims=(above(f"behaviour more often than under {name}", shown, control, options), kept),
+        claims=(
+            above(f"behaviour more often than under {name}", shown, control, options),
+            kept(
+                f"coherence losing less than {margin:g}",
+                coherent,
+                coherent_plain,
+                options,
+                margin=margin,
+            ),
+        ),
         arms={
             **arms,
             "positive prompt": rate(asked, options),

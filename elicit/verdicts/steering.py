@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from elicit.sites import Site
 from elicit.tasks import Task
-from elicit.verdicts.direction import mean_difference, random_directions, shuffled_difference
+from elicit.verdicts.direction import mean_difference, random_directions, shuffled_places
 from elicit.verdicts.reading import States
 from elicit.verdicts.texts import Texts, Writing
 
@@ -35,7 +35,7 @@ class Turned:
     direction: Texts
     """Under the direction."""
     shuffled: Texts
-    """Under the direction of shuffled labels, as long."""
+    """Under the direction with its entries in shuffled places."""
     draws: Texts
     """Under random directions, as long."""
 
@@ -80,11 +80,11 @@ class Steering:
         sweep = np.stack(rates)
         place, dose = choose_cell(sweep, np.stack(scores), self.strengths)
         strength = sign * self.strengths[dose]
-        own, site = self._base_states(place), self.states.sites[place]
+        site = self.states.sites[place]
         arms = torch.stack(
             [
                 vectors[place],
-                shuffled_difference(own, self._positive(), seed=self.seed),
+                shuffled_places(vectors[place], seed=self.seed),
                 *random_directions(vectors[place], self.n_random, seed=self.seed),
             ]
         )
@@ -103,13 +103,8 @@ class Steering:
     def _vectors(self) -> Float[Tensor, "site d_model"]:
         """The base's direction at every site, from the problems to choose on."""
         states = self.states
-        return mean_difference(states.x[0][:, states.choosing], self._positive(), states.sites)
-
-    def _base_states(self, place: int) -> Float[Tensor, "example d_model"]:
-        return self.states.x[0][place][self.states.choosing]
-
-    def _positive(self) -> Tensor:
-        return self.states.positive[self.states.choosing]
+        used = states.choosing
+        return mean_difference(states.x[0][:, used], states.positive[used], states.sites)
 
 
 def choose_cell(
