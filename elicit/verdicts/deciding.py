@@ -237,8 +237,8 @@ def _judged(found: Evidence, p: float, options: Options) -> Judged:
     n_problems = failing.effect.n
     told = (
         f"not shown: {failing.what} ({_number(failing.effect.value)} "
-        f"[{_number(failing.effect.low)}, {_number(failing.effect.high)}]; {n_problems} problems can "
-        f"tell {_number(failing.detectable)})"
+        f"[{_number(failing.effect.low)}, {_number(failing.effect.high)}]; {n_problems} problems "
+        f"can tell {_number(failing.detectable)})"
     )
     return Judged(
         evidence=found,

@@ -136,10 +136,14 @@ def climb(
         states, site, probes[0], n_controls=n_controls, n_folds=n_folds, options=options
     )
     found = [rungs.decodable(right, controls, options, auroc=auroc)]
-    if pair.identical:
-        found.append(refused(f"cannot fail: {SAME}, so a probe of one is a probe of the other"))
+    # Where the states are the very same a probe of one is a probe of the other.
+    differing = states.differing
+    shared = best_decoded(probes[0], differing)
+    if pair.identical or not differing.any():
+        why = SAME if pair.identical else "base and post have the same states at every site"
+        found.append(refused(f"cannot fail: {why}, so a probe of one is a probe of the other"))
     else:
-        moved = transferred(states, site, probes, ~choosing, n_random=READ_RANDOM, seed=seed)
+        moved = transferred(states, shared, probes, ~choosing, n_random=READ_RANDOM, seed=seed)
         found.append(rungs.same_code(moved, options, margin=margin))
     steering = Steering(
         writing=writing,
@@ -166,7 +170,7 @@ def climb(
         behaviour=behaviour.name,
         places=(
             str(named[site]),
-            str(named[site]),
+            str(named[shared]),
             "" if post is None else post.place,
             base.place,
             base.place,

@@ -53,6 +53,11 @@ class States:
         """Labels of the prompts to test on."""
         return self.labelled.target[~self.choosing]
 
+    @property
+    def differing(self) -> Bool[Tensor, " site"]:
+        """Sites at which the two models are not in the very same states."""
+        return (self.x[0] != self.x[1]).flatten(1).any(dim=1)
+
     def group(self, which: Bool[Tensor, " example"]) -> Int[Tensor, " some"]:
         """Problem of each of some prompts, from 0.
 
@@ -161,13 +166,15 @@ def fit_probes(
     return base, post
 
 
-def best_decoded(probe: Probe) -> int:
+def best_decoded(probe: Probe, among: Bool[Tensor, " site"] | None = None) -> int:
     """Place of the site that is read best on problems left out of the fit.
 
     Args:
         probe: Probes of all sites.
+        among: Which sites may be named; all if None.
     """
-    return int(probe.tried_loss.amin(dim=1).argmin())
+    loss = probe.tried_loss.amin(dim=1)
+    return int((loss if among is None else loss.masked_fill(~among, torch.inf)).argmin())
 
 
 def decoded(
