@@ -10,7 +10,7 @@ from elicit.results import RunError
 from elicit.results.record import refuse_foreign
 
 Spec = TypeVar("Spec", bound=PairSpec)
-_LISTS = ("kinds", "parts", "sites", "metrics", "widths", "controls")
+_LISTS = ("kinds", "parts", "sites", "metrics", "widths", "controls", "strengths")
 """Options that take several words, with commas between them."""
 
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from elicit.grafting import Attribution, Interpolation, IntervalSweep, Samples, WeightIG
 from elicit.patching import Factorial, PatchGrid
+from elicit.report.exists_sections import ladder_sections, ladder_sentence
 from elicit.report.figures import Plot
 from elicit.report.patch_sections import patch_sections
 from elicit.report.patch_text import patch_sentences
@@ -17,6 +18,7 @@ from elicit.report.text import MARKS, VERDICTS, summary_sentence
 from elicit.results import ElicitError, Provenance, Result, write_atomic
 from elicit.results.drawing import visible
 from elicit.results.store import disk_errors
+from elicit.verdicts import Ladder
 from elicit.weights import WeightChange
 
 R = TypeVar("R", bound=Result)
@@ -134,6 +136,7 @@ def render(
             "interpolation": first(results, Interpolation) is not None,
             "patching": first(results, PatchGrid) is not None,
             "factorial": first(results, Factorial) is not None,
+            "ladder": first(results, Ladder) is not None,
         },
         command=command,
         arguments=_arguments(results),
@@ -149,6 +152,7 @@ def first(results: Sequence[Result], kind: type[R]) -> R | None:
 
 def _sections(results: Sequence[Result]) -> list[Section]:
     return [
+        *ladder_sections(results),
         *sections(
             attribution=first(results, Attribution),
             change=first(results, WeightChange),
@@ -162,18 +166,21 @@ def _sections(results: Sequence[Result]) -> list[Section]:
 
 
 def _sentences(results: Sequence[Result], attribution: Attribution | None) -> list[str]:
-    """What was found, by moved weights first, then by patched activations."""
-    told = [summary_sentence(attribution)] if attribution else []
+    """What was found: in the base already, by moved weights, then by patched activations."""
+    told = [ladder_sentence(result) for result in results if isinstance(result, Ladder)]
+    told += [summary_sentence(attribution)] if attribution else []
     return [*told, *patch_sentences(results)] or [_without_attribution(results)]
 
 
 def _eyebrow(results: Sequence[Result]) -> str:
     """What the page is about, in small print above its title."""
+    if all(isinstance(result, Ladder) for result in results):
+        return "What the post-trained model shows, looked for in its base"
     grids = [result for result in results if isinstance(result, PatchGrid)]
     if len(grids) == len(results) and all(grid.question == "within" for grid in grids):
         return "One model, and activations moved between its runs on two prompts"
     patched = bool(grids) or first(results, Factorial) is not None
-    moved = any(not isinstance(result, PatchGrid | Factorial) for result in results)
+    moved = any(not isinstance(result, PatchGrid | Factorial | Ladder) for result in results)
     what = ["weights"] if moved else []
     what += ["activations"] if patched else []
     return (

@@ -12,11 +12,13 @@ from elicit.report import tables as t
 from elicit.report.figures import Plot, plot
 from elicit.report.tables import Table
 from elicit.results import Result, ResultError
+from elicit.verdicts import Ladder
 from elicit.weights import WeightChange
 from elicit.weights.figures import change_figure
 
 KNOWN = (
-    Attribution, Factorial, Interpolation, IntervalSweep, PatchGrid, Samples, WeightChange, WeightIG
+    Attribution, Factorial, Interpolation, IntervalSweep, Ladder, PatchGrid, Samples,
+    WeightChange, WeightIG
 )  # fmt: skip
 
 

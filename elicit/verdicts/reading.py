@@ -237,7 +237,7 @@ def _answers(
     tasks: Int[Tensor, "task example"],
     fit: Bool[Tensor, " example"],
     l2: Float[Tensor, " site"],
-) -> Float[Tensor, "site task example"]:
+) -> Float[Tensor, "site task tested"]:
     """Which test examples probes fitted on the others tell right, for several sets of labels."""
     design = Design.of(x[:, fit])
     wide = l2[:, None].expand(-1, len(tasks))
