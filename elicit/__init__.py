@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         revision,
         sites,
         stats,
+        verdicts,
         weights,
     )
     from elicit.edits import edited
@@ -48,6 +49,7 @@ __all__ = [
     "revision",
     "sites",
     "stats",
+    "verdicts",
     "weights",
 ]
 
@@ -76,6 +78,7 @@ _ROOMS = {
     "revision",
     "sites",
     "stats",
+    "verdicts",
     "weights",
 }
 

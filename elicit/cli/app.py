@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from elicit.cli.console import survive_narrow_streams
+from elicit.cli.exists import exists
 from elicit.cli.graft import graft
 from elicit.cli.organisms import organisms
 from elicit.cli.patch import patch
@@ -22,6 +23,7 @@ app.command()(report)
 app.command()(graft)
 app.command()(patch)
 app.command()(revise)
+app.command()(exists)
 app.command()(organisms)
 
 
@@ -46,7 +48,8 @@ def elicit(
     """Compare a base language model with its post-trained sibling.
 
     Which layers did post-training change, which carry what it brought, and which did it corrupt?
-    Which activations carry the difference? When do predictions settle?
+    Which activations carry the difference? When do predictions settle? Did the base have it
+    already?
 
     Four examples:
 

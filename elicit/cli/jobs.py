@@ -10,7 +10,7 @@ from elicit.results import RunError
 from elicit.results.record import refuse_foreign
 
 Spec = TypeVar("Spec", bound=PairSpec)
-_LISTS = ("kinds", "parts", "sites", "metrics", "widths", "controls", "traces")
+_LISTS = ("kinds", "parts", "sites", "metrics", "widths", "controls", "traces", "strengths")
 """Options that take several words, with commas between them."""
 
 

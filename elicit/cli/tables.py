@@ -138,6 +138,40 @@ def show_revise(summary: Mapping[str, Any], page: Path) -> None:
     console.print(f"Report: {page}", markup=False, soft_wrap=True)
 
 
+def show_exists(summary: Mapping[str, Any], page: Path) -> None:
+    """The sentence, every rung beside its strongest control, and where the page is.
+
+    Args:
+        summary: Content of the run's summary.json.
+        page: The report.
+    """
+    console = stdout()
+    console.print(visible(str(summary["sentence"])), markup=False, soft_wrap=True)
+    console.print()
+    table = _columns("rung", "claim", "verdict", "value", "control", "which", "place")
+    for name, rung in summary["rungs"].items():
+        control = {"value": rung["control"]}
+        control |= {end: rung[f"control_{end}"] for end in ("low", "high")}
+        table.add_row(
+            name,
+            rung["claim"],
+            rung["status"],
+            interval(rung),
+            interval(control),
+            visible(rung["control_name"]),
+            rung["place"],
+            style="green" if rung["status"] == "passed" else "dim",
+        )
+    console.print(table)
+    console.print()
+    for name, rung in summary["rungs"].items():
+        if rung["status"] != "passed" and rung["reason"]:
+            console.print(f"{name} {visible(rung['reason'])}", markup=False, soft_wrap=True)
+    console.print()
+    _say_notes(summary.get("notes", ()))
+    console.print(f"Report: {page}", markup=False, soft_wrap=True)
+
+
 def interval(found: Mapping[str, float | None] | None, *, signed: bool = False) -> str:
     """A value with its interval: `+0.97 [+0.94, +1.00]`.
 

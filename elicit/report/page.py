@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from elicit.grafting import Attribution, Interpolation, IntervalSweep, Samples, WeightIG
 from elicit.patching import Factorial, PatchGrid
+from elicit.report.exists_sections import ladder_sections, ladder_sentence
 from elicit.report.figures import Plot
 from elicit.report.patch_sections import patch_sections
 from elicit.report.patch_text import patch_sentences
@@ -20,6 +21,7 @@ from elicit.results import ElicitError, Provenance, Result, write_atomic
 from elicit.results.drawing import visible
 from elicit.results.store import disk_errors
 from elicit.revision import DepthByGroup, Profile, Sensitivity, Settling
+from elicit.verdicts import Ladder
 from elicit.weights import WeightChange
 
 R = TypeVar("R", bound=Result)
@@ -142,6 +144,7 @@ def render(
             "patching": first(results, PatchGrid) is not None,
             "factorial": first(results, Factorial) is not None,
             "revision": any(isinstance(result, READINGS) for result in results),
+            "ladder": first(results, Ladder) is not None,
         },
         settled=settled,
         convention=convention_text(settled.convention, settled.n_layers) if settled else None,
@@ -159,6 +162,7 @@ def first(results: Sequence[Result], kind: type[R]) -> R | None:
 
 def _sections(results: Sequence[Result]) -> list[Section]:
     return [
+        *ladder_sections(results),
         *sections(
             attribution=first(results, Attribution),
             change=first(results, WeightChange),
@@ -173,21 +177,25 @@ def _sections(results: Sequence[Result]) -> list[Section]:
 
 
 def _sentences(results: Sequence[Result], attribution: Attribution | None) -> list[str]:
-    """What was found, moved weights first, then patched activations, then depths."""
-    told = [summary_sentence(attribution)] if attribution else []
+    """What was found: in the base already, by moved weights, activations, then depths."""
+    told = [ladder_sentence(result) for result in results if isinstance(result, Ladder)]
+    told += [summary_sentence(attribution)] if attribution else []
     told += [*patch_sentences(results), *revise_sentences(results)]
     return told or [_without_attribution(results)]
 
 
 def _eyebrow(results: Sequence[Result]) -> str:
     """What the page is about, in small print above its title."""
+    if all(isinstance(result, Ladder) for result in results):
+        return "What the post-trained model shows, looked for in its base"
     grids = [result for result in results if isinstance(result, PatchGrid)]
     if len(grids) == len(results) and all(grid.question == "within" for grid in grids):
         return "One model, and activations moved between its runs on two prompts"
     if all(isinstance(result, READINGS) for result in results):
         return "Base model against its post-trained sibling: when do their predictions settle?"
     patched = bool(grids) or first(results, Factorial) is not None
-    moved = any(not isinstance(r, (PatchGrid, Factorial, *READINGS)) for r in results)
+    silent = (PatchGrid, Factorial, Ladder, *READINGS)
+    moved = any(not isinstance(result, silent) for result in results)
     what = ["weights"] if moved else []
     what += ["activations"] if patched else []
     return (

@@ -13,12 +13,13 @@ from elicit.report.figures import Plot, plot
 from elicit.report.tables import Table
 from elicit.results import Result, ResultError
 from elicit.revision import DepthByGroup, Profile, Sensitivity, Settling
+from elicit.verdicts import Ladder
 from elicit.weights import WeightChange
 from elicit.weights.figures import change_figure
 
 KNOWN = (
-    Attribution, DepthByGroup, Factorial, Interpolation, IntervalSweep, PatchGrid, Profile, Samples,
-    Sensitivity, Settling, WeightChange, WeightIG,
+    Attribution, DepthByGroup, Factorial, Interpolation, IntervalSweep, Ladder, PatchGrid, Profile,
+    Samples, Sensitivity, Settling, WeightChange, WeightIG,
 )  # fmt: skip
 
 

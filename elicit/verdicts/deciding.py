@@ -1,0 +1,252 @@
+"""From numbers of problems to a verdict: what must hold, how sure it is, and what follows.
+
+Nothing here knows of models, so that the chance of a false verdict can be counted by simulation.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, inf
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from elicit.stats import (
+    Interval,
+    bootstrap_mean,
+    holm,
+    minimum_detectable_effect,
+    paired_permutation,
+    wilson,
+)
+
+Status = Literal["passed", "not distinguishable", "under-powered", "not run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How verdicts are reached."""
+
+    level: float
+    """Coverage of intervals; one minus it is what all p-values of a ladder are held to."""
+    n_resamples: int
+    """Resamples of problems, and sign flips."""
+    seed: int
+    """Of the resampling."""
+    least_effect: float
+    """Smallest effect that matters: evidence that would miss it is under-powered."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One thing that must hold for a rung."""
+
+    what: str
+    """In words."""
+    p: float
+    """One-sided p-value of its being so: 1 where the effect is not above 0."""
+    effect: Interval
+    """What must be above 0."""
+    detectable: float
+    """Smallest effect that so many problems would likely show, or, where a loss is to be excluded,
+    the largest that they leave room for when nothing is lost."""
+    weak: bool
+    """Whether that is too much, so that its not being shown says little."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What was measured for a rung, not yet judged."""
+
+    value: Interval | None = None
+    """The rung's number; None where it was not measured."""
+    control: Interval | None = None
+    """The same number under its strongest control."""
+    control_name: str = ""
+    """Which control that is."""
+    claims: tuple[Claim, ...] = ()
+    """All that must hold; none where it was not run."""
+    reason: str = ""
+    """Why it was not run, or what a reader should know."""
+    arms: Mapping[str, Interval] | None = None
+    """The number under everything else that was tried."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """Evidence with its verdict."""
+
+    evidence: Evidence
+    status: Status
+    p: float
+    """Of the rung, adjusted over all rungs that were run (Holm); NaN where it was not run."""
+    reason: str
+
+
+def refused(reason: str, *, value: Interval | None = None) -> Evidence:
+    """A rung that says nothing, and why.
+
+    Args:
+        reason: Why.
+        value: Its number, where it was measured all the same.
+    """
+    return Evidence(value=value, reason=reason)
+
+
+def rate(values: Float[np.ndarray, " problem"], options: Options) -> Interval:
+    """A mean over problems; all right or all wrong is not certain for that (Wilson).
+
+    Args:
+        values: One a problem.
+        options: Level, resamples and seed.
+    """
+    if values.min() == values.max() and values[0] in (0.0, 1.0):
+        return wilson(int(values.sum()), len(values), level=options.level)
+    return _mean(values, options)
+
+
+def above(
+    what: str,
+    values: Float[np.ndarray, " problem"],
+    reference: Float[np.ndarray, " problem"],
+    options: Options,
+) -> Claim:
+    """That the values are above a reference on the same problems.
+
+    Args:
+        what: The claim in words.
+        values: One a problem.
+        reference: What they are compared with.
+        options: How.
+    """
+    found = paired_permutation(
+        values, reference, n_resamples=options.n_resamples, seed=options.seed
+    )
+    difference = values - reference
+    # One more problem on each side: differences that are all equal have some spread all the same.
+    room = np.append(difference, [difference.mean() - 1, difference.mean() + 1])
+    detectable = minimum_detectable_effect(room, level=options.level)
+    return Claim(
+        what=what,
+        # The two-sided p is not halved, so that a one-sided claim errs half as often as it may.
+        p=found.p if found.value > 0 else 1.0,
+        effect=_mean(difference, options),
+        detectable=detectable,
+        weak=detectable > options.least_effect,
+    )
+
+
+def kept(
+    what: str,
+    values: Float[np.ndarray, " problem"],
+    reference: Float[np.ndarray, " problem"],
+    options: Options,
+    *,
+    margin: float,
+) -> Claim:
+    """That less than a margin is lost against a reference on the same problems.
+
+    A problem counts as lost if its value fell at all, and none is set against those that rose: too
+    strict rather than too lenient, and exact where losses are few, as they are if this is true.
+
+    Args:
+        what: The claim in words.
+        values: One a problem, in [0, 1].
+        reference: What they are compared with.
+        options: How.
+        margin: Share of problems that would be too much to lose.
+
+    Source: one-sided binomial test of the share lost.
+    """
+    from scipy.special import bdtr
+
+    n, lost = len(values), int((values < reference).sum())
+    unseen = 1 - (1 - options.level) ** (1 / n)
+    return Claim(
+        what=what,
+        p=float(bdtr(lost, n, margin)),
+        effect=_mean(values - reference + margin, options),
+        detectable=unseen,
+        weak=unseen > margin,
+    )
+
+
+def _mean(values: Float[np.ndarray, " problem"], options: Options) -> Interval:
+    return bootstrap_mean(
+        values, level=options.level, n_resamples=options.n_resamples, seed=options.seed
+    )
+
+
+def strongest(
+    controls: Mapping[str, Float[np.ndarray, " problem"]],
+) -> tuple[str, Float[np.ndarray, " problem"]]:
+    """The control with the highest mean on the tested problems: a choice in the controls' favour.
+
+    Args:
+        controls: Values by name, on the same problems; at least one.
+    """
+    name = max(controls, key=lambda one: float(controls[one].mean()))
+    return name, controls[name]
+
+
+def high_draw(
+    draws: Float[np.ndarray, "draw problem"], level: float
+) -> Float[np.ndarray, " problem"]:
+    """The random draw that a further one would exceed with chance at most one minus the level.
+
+    Args:
+        draws: Values of each draw.
+        level: In (0, 1).
+    """
+    order = np.argsort(draws.mean(axis=1), kind="stable")
+    rank = ceil(round(level * (len(draws) + 1), 9))
+    return draws[order[min(rank, len(draws)) - 1]]
+
+
+def fewest_draws(level: float) -> int:
+    """Draws from which the highest is exceeded by another one with chance at most 1 - level."""
+    return ceil(round(1 / (1 - level), 9)) - 1
+
+
+def judge(found: Sequence[Evidence], options: Options) -> tuple[Judged, ...]:
+    """The verdict on every rung, p-values adjusted over all that were run.
+
+    A rung stands only if all its claims do, so its p-value is the largest of theirs.
+
+    Args:
+        found: Evidence of each rung.
+        options: Level and smallest effect that matters.
+
+    Source: Berger 1982 for the largest p-value (intersection-union); Holm 1979 over rungs.
+    """
+    run = [i for i, one in enumerate(found) if one.claims]
+    adjusted = dict.fromkeys(range(len(found)), np.nan)
+    if run:
+        worst = [max(claim.p for claim in found[i].claims) for i in run]
+        adjusted.update(zip(run, holm(worst).tolist(), strict=True))
+    return tuple(_judged(one, adjusted[i], options) for i, one in enumerate(found))
+
+
+def _judged(found: Evidence, p: float, options: Options) -> Judged:
+    if not found.claims:
+        return Judged(evidence=found, status="not run", p=p, reason=found.reason)
+    alpha = 1 - options.level
+    if p < alpha:
+        return Judged(evidence=found, status="passed", p=p, reason=found.reason)
+    failing = max(found.claims, key=lambda claim: (claim.p, not claim.weak))
+    n_problems = failing.effect.n
+    told = (
+        f"not shown: {failing.what} ({_number(failing.effect.value)} "
+        f"[{_number(failing.effect.low)}, {_number(failing.effect.high)}]; {n_problems} problems "
+        f"can tell {_number(failing.detectable)})"
+    )
+    return Judged(
+        evidence=found,
+        status="under-powered" if failing.weak else "not distinguishable",
+        p=p,
+        reason=f"{told}. {found.reason}".strip() if found.reason else told,
+    )
+
+
+def _number(value: float) -> str:
+    return "∞" if value == inf else f"{value:.2f}".replace("-", "−")

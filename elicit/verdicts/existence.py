@@ -1,0 +1,265 @@
+"""Does the behaviour already exist in the base: a ladder of evidence, each rung controlled."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from elicit.grafting.measure import stop_ids
+from elicit.pair import ModelPair
+from elicit.representations.places import sites_of
+from elicit.results import Cells, Progress
+from elicit.rollouts import check_prompts
+from elicit.sites import Site
+from elicit.tasks import Task
+from elicit.tasks import extractor as extractor_of
+from elicit.verdicts import rungs
+from elicit.verdicts.behaviours import PLAIN, POSITIVE, Behaviour
+from elicit.verdicts.checks import check_options, parts_of
+from elicit.verdicts.deciding import Evidence, Options, judge, refused
+from elicit.verdicts.ladder import Ladder, ladder_of
+from elicit.verdicts.reading import best_decoded, decoded, fit_probes, label_prompts, read_states
+from elicit.verdicts.steering import Steering, Turned
+from elicit.verdicts.texts import Texts, Writing, column
+from elicit.verdicts.transferring import transferred
+
+SAME = "base and post have the same weights"
+READ_RANDOM = 1000
+"""Random directions that are read; reading costs next to nothing."""
+STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
+"""Close to each other, for what turns a model and what breaks it may lie close too."""
+
+
+def climb(
+    pair: ModelPair,
+    behaviour: Behaviour,
+    task: Task,
+    *,
+    sites: Sequence[Site | str] | None = None,
+    strengths: Sequence[float] = STRENGTHS,
+    choose_share: float = 0.5,
+    n_random: int = 20,
+    n_controls: int = 5,
+    n_folds: int = 5,
+    margin: float = 0.1,
+    least_share: float = 0.5,
+    least_effect: float = 0.2,
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    extractor: str = "default",
+    temperature: float = 0.0,
+    max_new_tokens: int = 128,
+    batch_size: int = 64,
+    templated: bool = False,
+    seed: int = 0,
+    max_tokens: int = 8192,
+    cells: Cells | None = None,
+    progress: Progress | None = None,
+) -> Ladder:
+    """The highest rung of evidence that a behaviour of post is in the base already.
+
+    Sites, strengths, probes and directions come from one part of the problems, every number of a
+    rung from the other. Each rung is compared with the strongest of its controls. The gap of the
+    last rung begins at the base asked in the best way that does not use the direction; the prompt
+    that calls for the behaviour, which the direction is made from, is told beside.
+
+    Args:
+        pair: The two models.
+        behaviour: What is looked for.
+        task: Problems, at least 16.
+        sites: Sites of the residual stream, or short names; the ends of all layers if None.
+        strengths: In units of the difference of the means, above 0, each once.
+        choose_share: Share of the problems that is fitted and chosen on.
+        n_random: Random directions that steer; 19 or more at level 0.95.
+        n_controls: Draws of the control task and of shuffled labels, at least 1.
+        n_folds: Folds by which probes are chosen.
+        margin: Loss of accuracy, or of coherence, that still counts as none.
+        least_share: Share of the gap that sufficiency must exceed.
+        least_effect: Smallest effect that matters: what would miss it is under-powered.
+        level: Nominal coverage; one minus it bounds the chance of any false rung (Holm).
+        n_resamples: Bootstrap resamples of problems, and sign flips.
+        extractor: Name of what finds the answer in a text.
+        temperature: 0 is greedy.
+        max_new_tokens: Longest text.
+        batch_size: Texts a batch.
+        templated: Whether prompts go through the chat template.
+        seed: Of the split, the folds, all draws and the resampling.
+        max_tokens: Most positions in a chunk that is read, padding counted.
+        cells: Where finished batches of texts are kept.
+        progress: Told how far it is.
+
+    Raises:
+        VerdictError: An option is out of range, there are too few problems, or the prompts leave
+            nothing to compare.
+        SiteError: A model does not have a site.
+        RepresentationError: The prompts cannot be told apart by a probe's fit, or a state is not
+            finite.
+        TaskError: A prompt leaves no room for a text, or an answer could never be found.
+
+    Source: evidence ladder: Hewitt & Liang 2019 for E0's control task; Ward et al. 2025 for E2,
+        where a direction of the base moves post and not the base; Fieller 1954 for E4's share.
+    """
+    options = Options(level=level, n_resamples=n_resamples, seed=seed, least_effect=least_effect)
+    check_options(
+        options,
+        strengths=strengths,
+        choose_share=choose_share,
+        n_random=n_random,
+        n_controls=n_controls,
+        margin=margin,
+        least_share=least_share,
+    )
+    named = sites_of(pair, ["resid_post"] if sites is None else sites)
+    parts = parts_of(task, choose_share, seed=seed)
+    labelled, choosing = label_prompts(pair, behaviour, parts, templated=templated)
+    writing = Writing(
+        pair=pair,
+        shown=behaviour.shown,
+        stop_ids=stop_ids(pair),
+        extractor=extractor_of(extractor),
+        temperature=temperature,
+        max_new_tokens=max_new_tokens,
+        batch_size=batch_size,
+        templated=templated,
+        seed=seed,
+        cells=cells,
+        progress=progress,
+    )
+    asked = behaviour.asked(parts[1])
+    for way in (parts[0], *asked.values()):
+        check_prompts(pair.base, pair.alignment, way, templated=templated)
+    states = read_states(
+        pair, labelled, choosing, sites=named, max_tokens=max_tokens, progress=progress
+    )
+    probes = fit_probes(states, choosing, n_folds=n_folds, seed=seed)
+    site = best_decoded(probes[0])
+    right, controls, auroc = decoded(
+        states, site, probes[0], n_controls=n_controls, n_folds=n_folds, options=options
+    )
+    found = [rungs.decodable(right, controls, options, auroc=auroc)]
+    # Where the states are the very same a probe of one is a probe of the other.
+    differing = states.differing
+    shared = best_decoded(probes[0], differing)
+    if pair.identical or not differing.any():
+        why = SAME if pair.identical else "base and post have the same states at every site"
+        found.append(refused(f"cannot fail: {why}, so a probe of one is a probe of the other"))
+    else:
+        moved = transferred(states, shared, probes, ~choosing, n_random=READ_RANDOM, seed=seed)
+        found.append(rungs.same_code(moved, options, margin=margin))
+    steering = Steering(
+        writing=writing,
+        states=states,
+        parts=parts,
+        strengths=tuple(map(float, strengths)),
+        n_random=n_random,
+        seed=seed,
+    )
+    base = steering.turn(pair.base, wanted=True)
+    post = None
+    if pair.identical:
+        found.append(refused(f"cannot differ from E3: {SAME}"))
+    else:
+        post = steering.turn(pair.post, wanted=None)
+        found.append(_moved(post, options))
+    texts = {name: writing.plain(pair.base, way) for name, way in asked.items() if name != PLAIN}
+    texts[PLAIN] = base.plain
+    found.append(_shown(base, texts, options, margin=margin))
+    after = (writing.plain(pair.post, parts[1]) if post is None else post.plain).correct
+    found.append(_enough(base, texts, column(after)[0], options, least_share=least_share))
+    return ladder_of(
+        judge(found, options),
+        behaviour=behaviour.name,
+        places=(
+            str(named[site]),
+            str(named[shared]),
+            "" if post is None else post.place,
+            base.place,
+            base.place,
+        ),
+        sites=tuple(map(str, named)),
+        strengths=steering.strengths,
+        sweeps=[one.sweep for one in (base, post) if one is not None],
+        n=(len(parts[0]), len(parts[1])),
+        options=options,
+        provenance=pair.provenance(
+            seed,
+            {
+                "question": "verdicts.existence.climb",
+                "behaviour": behaviour.name,
+                "sites": list(map(str, named)),
+                "strengths": list(steering.strengths),
+                "choose_share": choose_share,
+                "n_random": n_random,
+                "n_controls": n_controls,
+                "n_folds": n_folds,
+                "margin": margin,
+                "least_share": least_share,
+                "least_effect": least_effect,
+                "level": level,
+                "n_resamples": n_resamples,
+                "extractor": extractor,
+                "temperature": temperature,
+                "max_new_tokens": max_new_tokens,
+                "templated": templated,
+            },
+            task_digests={task.name: task.digest, "prompts": labelled.digest},
+        ),
+    )
+
+
+def _moved(post: Turned, options: Options) -> Evidence:
+    """E2, from texts of post."""
+    return rungs.causal_in_post(
+        post.direction.as_wanted(post.wanted)[0],
+        {
+            "post left alone": post.plain.as_wanted(post.wanted)[0],
+            "the direction in shuffled places": post.shuffled.as_wanted(post.wanted)[0],
+        },
+        post.draws.as_wanted(post.wanted),
+        options,
+        what="show the behaviour" if post.wanted else "no longer show the behaviour",
+    )
+
+
+def _shown(
+    base: Turned, texts: Mapping[str, Texts], options: Options, *, margin: float
+) -> Evidence:
+    """E3, from texts of the base."""
+    return rungs.causal_in_base(
+        base.direction.as_wanted()[0],
+        {
+            **{name: one.as_wanted()[0] for name, one in _unsteered(texts).items()},
+            "the direction in shuffled places": base.shuffled.as_wanted()[0],
+        },
+        base.draws.as_wanted(),
+        options,
+        coherent=column(base.direction.coherent)[0],
+        coherent_plain=column(base.plain.coherent)[0],
+        asked=texts[POSITIVE].as_wanted()[0],
+        margin=margin,
+    )
+
+
+def _enough(
+    base: Turned,
+    texts: Mapping[str, Texts],
+    post: np.ndarray,
+    options: Options,
+    *,
+    least_share: float,
+) -> Evidence:
+    """E4, from right answers."""
+    return rungs.sufficient(
+        column(base.direction.correct)[0],
+        {name: column(one.correct)[0] for name, one in _unsteered(texts).items()},
+        post,
+        {"the direction in shuffled places": column(base.shuffled.correct)[0]},
+        column(base.draws.correct),
+        options,
+        asked=column(texts[POSITIVE].correct)[0],
+        least_share=least_share,
+    )
+
+
+def _unsteered(texts: Mapping[str, Texts]) -> dict[str, Texts]:
+    """Ways to ask the base that do not call for the behaviour."""
+    return {name: one for name, one in texts.items() if name != POSITIVE}

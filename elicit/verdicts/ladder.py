@@ -1,0 +1,234 @@
+"""The ladder of evidence: what each rung says of the behaviour in the base."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from elicit.results import Provenance, Result
+from elicit.stats import Interval
+from elicit.verdicts.deciding import Judged, Options
+from elicit.verdicts.rungs import CLAIMS, RUNGS
+
+UNITS = (
+    "share of prompts told right",
+    "share of the own probe’s separation",
+    "share of texts",
+    "share of texts",
+    "share of the gap",
+)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Ladder(Result):
+    """How far the evidence goes that the base already has what the post-trained model shows."""
+
+    behaviour: str
+    """What is looked for."""
+    rung: tuple[str, ...]
+    """`E0` to `E4`, each asking for more than the one before."""
+    claim: tuple[str, ...]
+    """What each rung says."""
+    status: tuple[str, ...]
+    """`passed`, `not distinguishable` from its controls, `under-powered` or `not run`."""
+    reason: tuple[str, ...]
+    """Why it is so, or what else a reader should know."""
+    unit: tuple[str, ...]
+    """What each rung's number counts."""
+    value: Float[Tensor, " rung"]
+    """The rung's number on problems that nothing was chosen on; NaN where it was not run."""
+    value_low: Float[Tensor, " rung"]
+    """Lower end, of each rung alone."""
+    value_high: Float[Tensor, " rung"]
+    """Upper end, of each rung alone."""
+    control_name: tuple[str, ...]
+    """The strongest of the rung's controls."""
+    control: Float[Tensor, " rung"]
+    """Control: the same number under that control."""
+    control_low: Float[Tensor, " rung"]
+    """Lower end, of each rung alone."""
+    control_high: Float[Tensor, " rung"]
+    """Upper end, of each rung alone."""
+    effect: Float[Tensor, " rung"]
+    """What must be above 0 and is least sure to be: of all that the rung claims, that with the
+    largest p-value."""
+    effect_low: Float[Tensor, " rung"]
+    """Lower end, of each rung alone."""
+    effect_high: Float[Tensor, " rung"]
+    """Upper end, of each rung alone."""
+    p: Float[Tensor, " rung"]
+    """P-value of the rung, adjusted over all rungs that were run (Holm)."""
+    detectable: Float[Tensor, " rung"]
+    """Effect of that claim that so many problems would show with a chance of 80 %; of a loss, the
+    largest that they leave room for when nothing is lost."""
+    place: tuple[str, ...]
+    """Site and strength of each rung, chosen on other problems."""
+    arm: tuple[str, ...]
+    """Everything that was tried beside, with its rung."""
+    arm_value: Float[Tensor, " arm"]
+    """Its number."""
+    arm_low: Float[Tensor, " arm"]
+    """Lower end, of each alone."""
+    arm_high: Float[Tensor, " arm"]
+    """Upper end, of each alone."""
+    model: tuple[str, ...]
+    """Models that the base's direction was tried in; without post where the two are the same."""
+    site: tuple[str, ...]
+    """Sites that it was tried at, on the problems to choose on."""
+    strength: Float[Tensor, " strength"]
+    """Strengths that it was tried at, in units of the difference of the means."""
+    sweep: Float[Tensor, "model site strength"]
+    """Share of the problems to choose on that it turned: shown in base, in post shown or not shown,
+    whichever is the rarer there. The strengths in post have the sign of that."""
+    n_choose: int
+    """Problems that everything was fitted and chosen on."""
+    n_test: int
+    """Other problems, of which every number of a rung is."""
+    level: float
+    """Nominal coverage of the intervals."""
+
+    @property
+    def highest_rung(self) -> str | None:
+        """The highest rung that passed with all below it; None if the first did not."""
+        found = None
+        for rung, status in zip(self.rung, self.status, strict=True):
+            if status != "passed":
+                break
+            found = rung
+        return found
+
+    @property
+    def highest_passed(self) -> str | None:
+        """The highest rung that passed, whatever those below it did; None if none did."""
+        found = [r for r, s in zip(self.rung, self.status, strict=True) if s == "passed"]
+        return found[-1] if found else None
+
+    def summary(self) -> dict[str, object]:
+        """Rungs as JSON has them, the highest first named."""
+
+        def number(values: Tensor, place: int) -> float | None:
+            value = values[place].item()
+            return value if math.isfinite(value) else None
+
+        rungs = {
+            rung: {
+                "claim": self.claim[i],
+                "status": self.status[i],
+                "value": number(self.value, i),
+                "low": number(self.value_low, i),
+                "high": number(self.value_high, i),
+                "control": number(self.control, i),
+                "control_low": number(self.control_low, i),
+                "control_high": number(self.control_high, i),
+                "control_name": self.control_name[i],
+                "p": number(self.p, i),
+                "detectable": number(self.detectable, i),
+                "unit": self.unit[i],
+                "place": self.place[i],
+                "reason": self.reason[i],
+            }
+            for i, rung in enumerate(self.rung)
+        }
+        return {
+            "behaviour": self.behaviour,
+            "highest_rung": self.highest_rung,
+            "highest_passed": self.highest_passed,
+            "rungs": rungs,
+            "n_choose": self.n_choose,
+            "n_test": self.n_test,
+            "level": self.level,
+        }
+
+    def figure(self) -> Any:
+        """Every rung's number beside its strongest control (plotly)."""
+        from elicit.verdicts.figures import ladder_figure
+
+        return ladder_figure(self)
+
+
+def ladder_of(
+    judged: Sequence[Judged],
+    *,
+    behaviour: str,
+    places: Sequence[str],
+    sites: tuple[str, ...],
+    strengths: Sequence[float],
+    sweeps: Sequence[np.ndarray],
+    n: tuple[int, int],
+    options: Options,
+    provenance: Provenance,
+) -> Ladder:
+    """Verdicts as a result.
+
+    Args:
+        judged: Verdict on every rung.
+        behaviour: What was looked for.
+        places: Site and strength of each rung.
+        sites: Sites that were tried.
+        strengths: Strengths that were tried.
+        sweeps: What was tried in base, and in post unless it is the same.
+        n: Problems to choose on, and to test on.
+        options: How it was decided.
+        provenance: Origin of the numbers.
+    """
+    values = _ends([one.evidence.value for one in judged])
+    controls = _ends([one.evidence.control for one in judged])
+    worst = [max(one.evidence.claims, key=lambda claim: claim.p, default=None) for one in judged]
+    effects = _ends([None if claim is None else claim.effect for claim in worst])
+    arms = {
+        f"{rung}: {name}": arm
+        for rung, one in zip(RUNGS, judged, strict=True)
+        for name, arm in (one.evidence.arms or {}).items()
+    }
+    beside = _ends(list(arms.values()))
+    return Ladder(
+        behaviour=behaviour,
+        rung=RUNGS,
+        claim=CLAIMS,
+        status=tuple(one.status for one in judged),
+        reason=tuple(one.reason for one in judged),
+        unit=UNITS,
+        value=values[0],
+        value_low=values[1],
+        value_high=values[2],
+        control_name=tuple(one.evidence.control_name for one in judged),
+        control=controls[0],
+        control_low=controls[1],
+        control_high=controls[2],
+        effect=effects[0],
+        effect_low=effects[1],
+        effect_high=effects[2],
+        p=torch.tensor([one.p for one in judged], dtype=torch.float64),
+        detectable=torch.tensor(
+            [torch.nan if claim is None else claim.detectable for claim in worst],
+            dtype=torch.float64,
+        ),
+        place=tuple(
+            place if one.status != "not run" else ""
+            for place, one in zip(places, judged, strict=True)
+        ),
+        arm=tuple(arms),
+        arm_value=beside[0],
+        arm_low=beside[1],
+        arm_high=beside[2],
+        model=("base", "post")[: len(sweeps)],
+        site=sites,
+        strength=torch.tensor(strengths, dtype=torch.float64),
+        sweep=torch.from_numpy(np.stack(sweeps)),
+        n_choose=n[0],
+        n_test=n[1],
+        level=options.level,
+        provenance=provenance,
+    )
+
+
+def _ends(found: Sequence[Interval | None]) -> Float[Tensor, "end part"]:
+    """Values with their ends; NaN where there are none."""
+    none = (torch.nan,) * 3
+    rows = [none if one is None else (one.value, one.low, one.high) for one in found]
+    return torch.tensor(rows, dtype=torch.float64).reshape(-1, 3).T.contiguous()

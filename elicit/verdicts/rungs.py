@@ -1,0 +1,234 @@
+"""The five rungs: which numbers make each, and what must hold of them."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float
+
+from elicit.stats import Interval, NoGapError, gap_share
+from elicit.verdicts.deciding import (
+    Evidence,
+    Options,
+    above,
+    high_draw,
+    kept,
+    rate,
+    refused,
+    strongest,
+)
+from elicit.verdicts.transferring import Transferred
+
+Column = Float[np.ndarray, " problem"]
+RUNGS = ("E0", "E1", "E2", "E3", "E4")
+CLAIMS = (
+    "decodable in base",
+    "same code in both",
+    "base’s direction is causal in post",
+    "base’s direction is causal in base",
+    "sufficient for the task",
+)
+RANDOM = "random directions"
+
+
+def decodable(
+    right: Column,
+    controls: Mapping[str, Column],
+    options: Options,
+    *,
+    auroc: Interval | None = None,
+) -> Evidence:
+    """E0: a probe of the base tells the prompts apart better than anything without the model.
+
+    Args:
+        right: Share of each problem's test examples that the probe tells right.
+        controls: The same for each control.
+        options: How it is decided.
+        auroc: Area under the probe's ROC curve, told beside.
+    """
+    name, control = strongest(controls)
+    arms = {one: rate(values, options) for one, values in controls.items()}
+    return Evidence(
+        value=rate(right, options),
+        control=rate(control, options),
+        control_name=name,
+        claims=(above(f"accuracy above that of {name}", right, control, options),),
+        arms=arms if auroc is None else {**arms, "AUROC of the probe": auroc},
+    )
+
+
+def same_code(found: Transferred, options: Options, *, margin: float) -> Evidence:
+    """E1: each model's direction separates the prompts in the other, and tells as many right.
+
+    Separation is what counts, for where prompts lie far apart almost any direction tells them.
+    Accuracy is read after the difference of the means is taken off: where the zero lies is no part
+    of the code. Both ways must hold; the number told is that of the worse one.
+
+    Args:
+        found: What probes of each model read in the other.
+        options: How it is decided.
+        margin: Loss of accuracy that still counts as the same code.
+    """
+    ways = ("base’s probe on post", "post’s probe on base")
+    claims, controls, arms = [], [], {}
+    for way, name in enumerate(ways):
+        shifted, own = found.shifted[way], found.own[way]
+        controls.append(high_draw(found.draws[way], options.level))
+        separated = f"{name} separating more than {RANDOM}"
+        claims += [
+            above(separated, found.separation[way], controls[way], options),
+            kept(f"{name} losing less than {margin:g}", shifted, own, options, margin=margin),
+        ]
+        arms[f"accuracy of {name}, means aligned"] = rate(shifted, options)
+        arms[f"accuracy of {name}, as it is"] = rate(found.raw[way], options)
+        arms[f"accuracy of {('post', 'base')[way]}’s own probe"] = rate(own, options)
+    worse = int(found.separation.mean(axis=1).argmin())
+    return Evidence(
+        value=rate(found.separation[worse], options),
+        control=rate(controls[worse], options),
+        control_name=RANDOM,
+        claims=tuple(claims),
+        arms=arms,
+    )
+
+
+def causal_in_post(
+    turned: Column,
+    controls: Mapping[str, Column],
+    draws: Float[np.ndarray, "draw problem"],
+    options: Options,
+    *,
+    what: str,
+) -> Evidence:
+    """E2: the base's direction moves the behaviour of post, and others as long do not.
+
+    Args:
+        turned: Whether each problem's text is coherent and as the direction is to make it.
+        controls: The same without the direction and under other controls.
+        draws: The same under each random direction.
+        options: How it is decided.
+        what: What the direction is to do, in words.
+    """
+    every = {**controls, RANDOM: high_draw(draws, options.level)}
+    name, control = strongest(every)
+    return Evidence(
+        value=rate(turned, options),
+        control=rate(control, options),
+        control_name=name,
+        claims=(above(f"{what} more than under {name}", turned, control, options),),
+        arms={one: rate(values, options) for one, values in every.items()},
+        reason=f"the number is the share of texts that are coherent and {what}",
+    )
+
+
+def causal_in_base(
+    shown: Column,
+    controls: Mapping[str, Column],
+    draws: Float[np.ndarray, "draw problem"],
+    options: Options,
+    *,
+    coherent: Column,
+    coherent_plain: Column,
+    asked: Column,
+    margin: float,
+) -> Evidence:
+    """E3: under its own direction the base shows the behaviour, and stays coherent.
+
+    Args:
+        shown: Whether each problem's text is coherent and shows it.
+        controls: The same without the direction and under other controls.
+        draws: The same under each random direction.
+        options: How it is decided.
+        coherent: Whether each text is coherent.
+        coherent_plain: The same of the base left alone.
+        asked: Whether it is shown under the prompt that calls for it; told beside, for what a
+            prompt brings out exists all the same.
+        margin: Loss of coherence that still counts as none.
+    """
+    every = {**controls, RANDOM: high_draw(draws, options.level)}
+    name, control = strongest(every)
+    arms = {one: rate(values, options) for one, values in every.items()}
+    return Evidence(
+        value=rate(shown, options),
+        control=rate(control, options),
+        control_name=name,
+        claims=(
+            above(f"behaviour more often than under {name}", shown, control, options),
+            kept(
+                f"coherence losing less than {margin:g}",
+                coherent,
+                coherent_plain,
+                options,
+                margin=margin,
+            ),
+        ),
+        arms={
+            **arms,
+            "positive prompt": rate(asked, options),
+            "coherent": rate(coherent, options),
+            "coherent, base left alone": rate(coherent_plain, options),
+        },
+    )
+
+
+def sufficient(
+    score: Column,
+    baselines: Mapping[str, Column],
+    post: Column,
+    controls: Mapping[str, Column],
+    draws: Float[np.ndarray, "draw problem"],
+    options: Options,
+    *,
+    asked: Column,
+    least_share: float,
+) -> Evidence:
+    """E4: the direction alone closes the gap between the base at its best and post.
+
+    Args:
+        score: Score of each problem under the direction.
+        baselines: Scores of the base without it; the best mean is where the gap begins.
+        post: Scores of post.
+        controls: Scores under other controls.
+        draws: Scores under each random direction.
+        options: How it is decided.
+        asked: Scores under the prompt that calls for the behaviour, which the direction is made
+            from; told beside and never where the gap begins.
+        least_share: Share of the gap that must be exceeded.
+    """
+    start, base = strongest(baselines)
+    gap = {"level": options.level, "n_resamples": options.n_resamples, "seed": options.seed}
+    try:
+        value = gap_share(score, base, post, **gap)
+    except NoGapError:
+        return refused(
+            f"refused: base under {start} scores {base.mean():.3f} and post {post.mean():.3f}, and "
+            "the interval of that gap holds 0, so there is no share of it to recover"
+        )
+    if post.mean() < base.mean():
+        return refused(
+            f"refused: post scores {post.mean():.3f}, below base under {start} with "
+            f"{base.mean():.3f}, so post gained nothing that the base could be sufficient for"
+        )
+    every = {**controls, RANDOM: high_draw(draws, options.level)}
+    name, control = strongest(every)
+    shares = {one: gap_share(values, base, post, **gap) for one, values in every.items()}
+    gained = above(f"score above that of {name}", score, control, options)
+    enough = above(
+        f"more than {least_share:g} of the gap",
+        score - base,
+        least_share * (post - base),
+        options,
+    )
+    return Evidence(
+        value=value,
+        control=shares[name],
+        control_name=name,
+        claims=(gained, enough),
+        arms={
+            **{f"share, {one}": share for one, share in shares.items()},
+            "share, positive prompt": gap_share(asked, base, post, **gap),
+            **{f"score, {one}": rate(values, options) for one, values in baselines.items()},
+            "score, post": rate(post, options),
+            "score, under the direction": rate(score, options),
+        },
+        reason=f"the gap begins at base under {start}",
+    )

@@ -1,0 +1,166 @@
+"""What models write: whether it shows the behaviour, hangs together, and is right."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from elicit.pair import ModelPair
+from elicit.results import Cells, Progress
+from elicit.rollouts import Rollouts, dose_rollouts, rollouts
+from elicit.sites import Site
+from elicit.tasks import Extractor, Task
+from elicit.verdicts.direction import chosen, steered
+
+_GRAM, _DISTINCT = 4, 0.3
+"""A text loops if less than that share of its runs of so many tokens are different ones."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Texts:
+    """What was written to each problem, in several ways of asking."""
+
+    shown: Bool[Tensor, "arm problem"]
+    """Whether the text shows the behaviour."""
+    coherent: Bool[Tensor, "arm problem"]
+    """Whether it gives an answer and does not go round in a loop."""
+    correct: Bool[Tensor, "arm problem"]
+    """Whether the answer is right."""
+
+    def take(self, arms: slice) -> "Texts":
+        """Some of the ways of asking.
+
+        Args:
+            arms: Which.
+        """
+        return Texts(
+            shown=self.shown[arms], coherent=self.coherent[arms], correct=self.correct[arms]
+        )
+
+    def as_wanted(self, wanted: bool = True) -> Float[np.ndarray, "arm problem"]:
+        """1 where a text is coherent and shows the behaviour, or does not if that is wanted.
+
+        Args:
+            wanted: Whether it is to be shown.
+        """
+        return column((self.shown == wanted) & self.coherent)
+
+
+def column(values: Bool[Tensor, "*arm problem"]) -> Float[np.ndarray, "*arm problem"]:
+    """Outcomes as numbers.
+
+    Args:
+        values: Outcomes.
+    """
+    return values.double().numpy()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Writing:
+    """How every text of a ladder is written."""
+
+    pair: ModelPair
+    shown: Callable[[str], bool]
+    stop_ids: tuple[int, ...]
+    extractor: Extractor
+    temperature: float
+    max_new_tokens: int
+    batch_size: int
+    templated: bool
+    seed: int
+    cells: Cells | None
+    progress: Progress | None
+
+    def plain(self, model: nn.Module, task: Task) -> Texts:
+        """Texts of a model left alone.
+
+        Args:
+            model: Base or post.
+            task: Problems under the prompts to be used.
+        """
+        found = rollouts(model, self.pair.alignment, task, **self._options())  # pyright: ignore
+        return self._read(found, 1)
+
+    def doses(
+        self,
+        model: nn.Module,
+        task: Task,
+        site: Site,
+        vector: Float[Tensor, " d_model"],
+        strengths: Sequence[float],
+    ) -> Texts:
+        """Texts under one vector at several strengths.
+
+        Args:
+            model: Base or post.
+            task: Problems.
+            site: Where the vector is added.
+            vector: What is added at strength 1.
+            strengths: How often.
+        """
+        found = dose_rollouts(
+            model,
+            self.pair.alignment,
+            task,
+            steered(site, vector),
+            strengths=strengths,
+            **self._options(),  # pyright: ignore
+        )
+        return self._read(found, len(strengths))
+
+    def vectors(
+        self, model: nn.Module, task: Task, site: Site, vectors: Float[Tensor, "arm d_model"]
+    ) -> Texts:
+        """Texts under each of several vectors.
+
+        Args:
+            model: Base or post.
+            task: Problems.
+            site: Where each is added.
+            vectors: What is added.
+        """
+        found = dose_rollouts(
+            model,
+            self.pair.alignment,
+            task,
+            chosen(site, vectors),
+            strengths=[float(number) for number in range(len(vectors))],
+            **self._options(),  # pyright: ignore
+        )
+        return self._read(found, len(vectors))
+
+    def _options(self) -> dict[str, object]:
+        return {
+            "stop_ids": self.stop_ids,
+            "temperature": self.temperature,
+            "max_new_tokens": self.max_new_tokens,
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            "extractor": self.extractor,
+            "templated": self.templated,
+            "cells": self.cells,
+            "progress": self.progress,
+        }
+
+    def _read(self, found: Rollouts, n_arms: int) -> Texts:
+        shown = torch.tensor([bool(self.shown(text)) for text in found.text])
+        coherent = torch.tensor(
+            [
+                answer is not None and not _loops(found.ids(row))
+                for row, answer in enumerate(found.extracted)
+            ]
+        )
+        return Texts(
+            shown=shown.reshape(n_arms, -1),
+            coherent=coherent.reshape(n_arms, -1),
+            correct=found.correct.reshape(n_arms, -1),
+        )
+
+
+def _loops(ids: Sequence[int]) -> bool:
+    """Whether a text says the same over and over."""
+    grams = [tuple(ids[i : i + _GRAM]) for i in range(len(ids) - _GRAM + 1)]
+    return bool(grams) and len(set(grams)) < _DISTINCT * len(grams)
