@@ -150,13 +150,13 @@ def show_exists(summary: Mapping[str, Any], page: Path) -> None:
     console.print()
     table = _columns("rung", "claim", "verdict", "value", "control", "which", "place")
     for name, rung in summary["rungs"].items():
-        control = {"value": rung["control"]}
-        control |= {end: rung[f"control_{end}"] for end in ("low", "high")}
+        value = {end: rung[end] for end in _STEP}
+        control = {end: rung[f"control{key}"] for end, key in _STEP.items()}
         table.add_row(
             name,
             rung["claim"],
             rung["status"],
-            interval(rung),
+            interval(value),
             interval(control),
             visible(rung["control_name"]),
             rung["place"],
