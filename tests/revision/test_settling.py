@@ -129,6 +129,28 @@ def test_the_early_stop_path_gives_the_answers_of_the_full_pass(
         assert counts[True, False] == counts[False, False]
 
 
+@pytest.mark.parametrize("depths", [True, False])
+def test_tokens_parked_between_blocks_get_the_answers_of_one_block(depths, organism, given_of):
+    """Blocks of two tokens, of some, and one for all: parking begins anew, fills up, never is."""
+    pair, traces = organism("rl"), given_of("rl", 8)
+    # Deep begins early, so that many tokens are still open after the first layer tried.
+    convention = DepthConvention(rho=0.5)
+    whole = deep_thinking(pair, traces, convention=convention, depths=depths)
+    assert 0.2 < whole.deep.double().mean() < 0.8
+    for n_tokens in (2, 16, 48):
+        found = deep_thinking(
+            pair,
+            traces,
+            convention=convention,
+            depths=depths,
+            budget=3 * 4 * pair.d_vocab * n_tokens,
+        )
+        assert torch.equal(found.deep, whole.deep)
+        assert not depths or torch.equal(found.depth, whole.depth)
+        readings = found.n_projected + found.n_certified
+        assert readings == whole.n_projected + whole.n_certified
+
+
 def test_proofs_spare_most_readings_of_tokens_that_settle_late(organism, given_of):
     pair, traces = organism("rl"), given_of("rl", 12)
     found = deep_thinking(pair, traces, depths=True)
