@@ -20,14 +20,14 @@ from elicit.report.text import MARKS, VERDICTS, summary_sentence
 from elicit.results import ElicitError, Provenance, Result, write_atomic
 from elicit.results.drawing import visible
 from elicit.results.store import disk_errors
-from elicit.revision import DepthByGroup, Profile, Sensitivity, Settling
+from elicit.revision import DepthByGroup, Profile, Sensitivity, Settling, TunedLensFit
 from elicit.verdicts import Ladder
 from elicit.weights import WeightChange
 
 R = TypeVar("R", bound=Result)
 
 
-READINGS = (DepthByGroup, Profile, Sensitivity, Settling)
+READINGS = (DepthByGroup, Profile, Sensitivity, Settling, TunedLensFit)
 """Results of running both models as they are, with nothing moved."""
 
 
@@ -147,6 +147,7 @@ def render(
             "ladder": first(results, Ladder) is not None,
         },
         settled=settled,
+        tuned=any(isinstance(result, TunedLensFit) for result in results),
         convention=convention_text(settled.convention, settled.n_layers) if settled else None,
         command=command,
         arguments=_arguments(results),

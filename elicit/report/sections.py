@@ -12,14 +12,14 @@ from elicit.report import tables as t
 from elicit.report.figures import Plot, plot
 from elicit.report.tables import Table
 from elicit.results import Result, ResultError
-from elicit.revision import DepthByGroup, Profile, Sensitivity, Settling
+from elicit.revision import DepthByGroup, Profile, Sensitivity, Settling, TunedLensFit
 from elicit.verdicts import Ladder
 from elicit.weights import WeightChange
 from elicit.weights.figures import change_figure
 
 KNOWN = (
     Attribution, DepthByGroup, Factorial, Interpolation, IntervalSweep, Ladder, PatchGrid, Profile,
-    Samples, Sensitivity, Settling, WeightChange, WeightIG,
+    Samples, Sensitivity, Settling, TunedLensFit, WeightChange, WeightIG,
 )  # fmt: skip
 
 
