@@ -346,10 +346,6 @@ def refused(elicit, tmp_path, monkeypatch):
         (["--budget", "0"], ("budget", "0")),
         (["--limit", "1"], ("limit", "1")),
         (["--level", "1.5"], ("level", "1.5")),
-        (
-            ["--lens", "tuned", "--traces", "given"],
-            ("tokens to learn a lens", "32 wide", "--lens bias"),
-        ),
         (["--lens-steps", "9"], ("lens_steps is 9", "logit lens is not fitted")),
         (["--lens", "bias", "--norm", "none"], ("'bias'", "'none'", "normed once")),
         (["--lens", "bias", "--limit", "3"], ("3 problems", "half", "--lens logit")),
