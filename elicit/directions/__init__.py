@@ -1,6 +1,7 @@
 """Which direction carries it? One vector at a site, found, judged, and added."""
 
 from elicit.directions.components import paired_pca
+from elicit.directions.contrasted import between_states
 from elicit.directions.controls import matched_controls
 from elicit.directions.dose import dose_curve
 from elicit.directions.dose_result import DoseCurve
@@ -11,6 +12,7 @@ from elicit.directions.export import export_lm_eval
 from elicit.directions.means import diff_mean
 from elicit.directions.shift import ActivationShift, activation_shift
 from elicit.directions.sides import headed, traced
+from elicit.directions.together import by_number
 from elicit.directions.trained import TrainedVector, train_vector
 from elicit.directions.values import Direction, DirectionSet
 
@@ -24,6 +26,8 @@ __all__ = [
     "Eraser",
     "TrainedVector",
     "activation_shift",
+    "between_states",
+    "by_number",
     "diff_mean",
     "dose_curve",
     "export_lm_eval",

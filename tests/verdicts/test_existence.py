@@ -7,7 +7,6 @@ from elicit import organisms
 from elicit.results import load_result
 from elicit.tasks import Problem, Task, load_task
 from elicit.verdicts import VerdictError, behaviours
-from elicit.verdicts.direction import random_directions, shuffled_places
 from elicit.verdicts.existence import climb
 
 STRENGTHS = (0.5, 0.75, 1.25)
@@ -65,16 +64,6 @@ def test_on_a_model_and_itself_nothing_passes_that_cannot_fail_and_no_gap_is_sha
     assert found.highest_rung == "E0"
     assert found.highest_passed == "E3"
     assert found.value[[1, 2, 4]].isnan().all()
-
-
-def test_controls_are_as_long_as_the_direction_and_drawn_by_the_seed():
-    vector = torch.arange(1.0, 9.0)
-    drawn = random_directions(vector, 5, seed=1)
-    assert torch.allclose(drawn.norm(dim=-1), vector.norm().double().expand(5))
-    assert torch.equal(drawn, random_directions(vector, 5, seed=1))
-    moved = shuffled_places(vector, seed=1)
-    assert sorted(moved.tolist()) == vector.tolist()
-    assert moved.tolist() != vector.tolist()
 
 
 @pytest.mark.parametrize(
