@@ -10,6 +10,7 @@ from elicit.directions.erasure import Eraser, leace
 from elicit.directions.errors import DirectionError
 from elicit.directions.export import export_lm_eval
 from elicit.directions.means import diff_mean
+from elicit.directions.scope import Patchscope, patchscope
 from elicit.directions.shift import ActivationShift, activation_shift
 from elicit.directions.sides import headed, traced
 from elicit.directions.together import by_number
@@ -24,6 +25,7 @@ __all__ = [
     "DirectionSet",
     "DoseCurve",
     "Eraser",
+    "Patchscope",
     "TrainedVector",
     "activation_shift",
     "between_states",
@@ -35,6 +37,7 @@ __all__ = [
     "leace",
     "matched_controls",
     "paired_pca",
+    "patchscope",
     "traced",
     "train_vector",
 ]

@@ -159,7 +159,11 @@ def sweep_figure(ladder: Ladder) -> Any:
             zmax=1,
             colorscale=[list(stop) for stop in _RATE],
             showscale=column == n - 1,
-            colorbar={"title": {"text": "share", "side": "right"}, "thickness": 12, "len": 0.9},
+            colorbar={
+                "title": {"text": "share", "side": "right", "font": {"size": 12}},
+                "thickness": 12,
+                "len": 0.9,
+            },
             text=[[number(rate, digits=2) for rate in row] for row in rates] if few else None,
             texttemplate="%{text}" if few else None,
             textfont={"size": 11},
