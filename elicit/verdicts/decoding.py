@@ -180,7 +180,7 @@ def read_anew(
     fitted = labelled.take(used.nonzero()[:, 0].tolist())
     rights, areas = [], []
     for draw in range(n_draws):
-        with drawn_redrawn(pair.base, seed=seed + draw):
+        with drawn_anew(pair.base, seed=seed + draw):
             x = read_labelled(
                 pair.base,
                 labelled,
@@ -199,7 +199,7 @@ def read_anew(
 
 
 @contextmanager
-def drawn_redrawn(model: nn.Module, *, seed: int) -> Iterator[None]:
+def drawn_anew(model: nn.Module, *, seed: int) -> Iterator[None]:
     """A model whose parameters are noise of their own mean and spread, for one block.
 
     What is left is the architecture: tokens still mix, but by nothing that was learned.
