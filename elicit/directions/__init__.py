@@ -1,6 +1,7 @@
 """Which direction carries it? One vector at a site, found, judged, and added."""
 
 from elicit.directions.components import paired_pca
+from elicit.directions.contrasted import between_states
 from elicit.directions.controls import matched_controls
 from elicit.directions.dose import dose_curve
 from elicit.directions.dose_result import DoseCurve
@@ -9,8 +10,10 @@ from elicit.directions.erasure import Eraser, leace
 from elicit.directions.errors import DirectionError
 from elicit.directions.export import export_lm_eval
 from elicit.directions.means import diff_mean
+from elicit.directions.scope import Patchscope, patchscope
 from elicit.directions.shift import ActivationShift, activation_shift
 from elicit.directions.sides import headed, traced
+from elicit.directions.together import by_number
 from elicit.directions.trained import TrainedVector, train_vector
 from elicit.directions.values import Direction, DirectionSet
 
@@ -22,8 +25,11 @@ __all__ = [
     "DirectionSet",
     "DoseCurve",
     "Eraser",
+    "Patchscope",
     "TrainedVector",
     "activation_shift",
+    "between_states",
+    "by_number",
     "diff_mean",
     "dose_curve",
     "export_lm_eval",
@@ -31,6 +37,7 @@ __all__ = [
     "leace",
     "matched_controls",
     "paired_pca",
+    "patchscope",
     "traced",
     "train_vector",
 ]

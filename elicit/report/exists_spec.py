@@ -1,5 +1,6 @@
 """What `elicit exists` was asked to do, checked before any work."""
 
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field, field_validator, model_validator
@@ -19,6 +20,9 @@ class ExistsSpec(PairSpec):
     """Words before a problem that call for the answer at once."""
     shown: str | None = None
     """Regular expression of a text that reasons; None means: longer than an answer."""
+    baselines: tuple[Path, ...] = ()
+    """Other ways to ask the base, of which the best is where the gap begins: texts with `{prompt}`
+    in place of the problem, for example after solved ones."""
     sites: tuple[str, ...] = ()
     """Names as `sites.expand` reads them; none means the ends of all layers."""
     strengths: tuple[float, ...] = ()
@@ -27,6 +31,8 @@ class ExistsSpec(PairSpec):
     """Share of the problems on which everything is fitted and chosen."""
     n_random: int = Field(default=20, ge=1)
     """Random directions."""
+    n_redrawn: int = Field(default=3, ge=0)
+    """Draws of all weights of the base, probed as a control; there must be room for them."""
     margin: float = Field(default=0.1, gt=0, lt=1)
     """Loss of accuracy or coherence that counts as none."""
     least_share: float = Field(default=0.5, ge=0, lt=1)
@@ -36,7 +42,12 @@ class ExistsSpec(PairSpec):
     max_new_tokens: int = Field(default=128, ge=1)
     extractor: str = "default"
 
-    @field_validator("sites", "strengths")
+    @field_validator("baselines")
+    @classmethod
+    def _found_from_everywhere(cls, paths: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple(path.expanduser().absolute() for path in paths)
+
+    @field_validator("baselines", "sites", "strengths")
     @classmethod
     def _each_once(cls, listed: tuple[object, ...]) -> tuple[object, ...]:
         return tuple(dict.fromkeys(listed))
@@ -63,3 +74,9 @@ class ExistsSpec(PairSpec):
         if self.problems is None and self.pair is None:
             raise ValueError("problems are not given, so nothing can be asked. Give a JSONL file")
         return self
+
+    def arguments(self) -> dict[str, object]:
+        """What the values of a run depend on; what baselines hold is told apart by its text."""
+        told = super().arguments()
+        del told["baselines"]
+        return told
