@@ -6,6 +6,9 @@ from torch import Tensor
 
 from elicit.capture.trunk import CaptureError
 
+_WIDE, _STRIPS = 256, 4
+"""From this width on a scatter is computed in strips, so many that little of it is done twice."""
+
 
 class Moments:
     """Number, mean and scatter of vectors, added to a batch at a time.
@@ -49,7 +52,7 @@ class Moments:
         _check_width(x, self.mean)
         if len(x):
             mean, deviation = _centred(x, self.mean)
-            self._add(len(x), mean, deviation.T @ deviation)
+            self._add(len(x), mean, _gram(deviation))
 
     def merge(self, other: "Moments") -> "Moments":
         """Moments of the vectors of both, whichever comes first.
@@ -151,9 +154,12 @@ class CrossMoments:
             return
         mean_x, from_x = _centred(x, self.x.mean)
         mean_y, from_y = _centred(y, self.y.mean)
-        self._add_cross(len(x), mean_x, mean_y, from_x.T @ from_y)
-        self.x._add(len(x), mean_x, from_x.T @ from_x)
-        self.y._add(len(x), mean_y, from_y.T @ from_y)
+        # A model against itself has its own scatter on both sides, to the bit and at one's price.
+        same = torch.equal(from_x, from_y)
+        own = _gram(from_x)
+        self._add_cross(len(x), mean_x, mean_y, own if same else from_x.T @ from_y)
+        self.x._add(len(x), mean_x, own)
+        self.y._add(len(x), mean_y, own if same else _gram(from_y))
 
     def merge(self, other: "CrossMoments") -> "CrossMoments":
         """Moments of the pairs of both, whichever comes first.
@@ -203,6 +209,18 @@ def _centred(x: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
             "lost. Load the model in float32 or bfloat16, or leave those tokens out with keep."
         )
     return mean, own.sub_(mean)
+
+
+def _gram(x: Float[Tensor, "token d"]) -> Float[Tensor, "d d"]:
+    """x.T @ x, of which only the upper triangle is computed, in strips."""
+    d = x.shape[1]
+    if d < _WIDE:
+        return x.T @ x
+    strip, found = -(-d // _STRIPS), x.new_empty(d, d)
+    for i in range(0, d, strip):
+        found[i : i + strip, i:] = x[:, i : i + strip].T @ x[:, i:]
+        found[i + strip :, i : i + strip] = found[i : i + strip, i + strip :].T
+    return found
 
 
 def _check_width(x: Tensor, mean: Tensor) -> None:
