@@ -1,10 +1,7 @@
-"""Which direction carries it? One vector at a site, found, judged, and added."""
+"""Which direction carries it? One vector at a site, found and judged; `elicitation` adds it."""
 
 from elicit.directions.components import paired_pca
 from elicit.directions.controls import matched_controls
-from elicit.directions.dose import dose_curve
-from elicit.directions.dose_result import DoseCurve
-from elicit.directions.dose_values import Behaviour
 from elicit.directions.erasure import Eraser, leace
 from elicit.directions.errors import DirectionError
 from elicit.directions.export import export_lm_eval
@@ -16,16 +13,13 @@ from elicit.directions.values import Direction, DirectionSet
 
 __all__ = [
     "ActivationShift",
-    "Behaviour",
     "Direction",
     "DirectionError",
     "DirectionSet",
-    "DoseCurve",
     "Eraser",
     "TrainedVector",
     "activation_shift",
     "diff_mean",
-    "dose_curve",
     "export_lm_eval",
     "headed",
     "leace",

@@ -1,0 +1,187 @@
+"""Which strength, and which place: chosen on some problems, to be told of others."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from elicit.elicitation.arms import Arm
+from elicit.elicitation.asking import Asking
+from elicit.elicitation.dose_result import DoseCurve
+from elicit.elicitation.dose_values import Behaviour, gaps_of, scores_of
+from elicit.elicitation.errors import ElicitationError
+from elicit.pair import Alignment
+from elicit.results import Cells, Progress
+from elicit.tasks import Extractor, Task, default_extractor
+
+NEAR = 0.05
+"""Rates so close to the best are as good: the weakest push of them is taken."""
+MAX_LOSS = 1.0
+"""Nats a token by which steered texts may be less probable than the model's own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The strength to test at, and why."""
+
+    strength: float
+    """How strongly."""
+    metric: str
+    """Whose rate it was chosen by."""
+    raised: bool
+    """Whether that rate was to go up; else down."""
+    coherent: bool
+    """Whether texts are probable enough there. If not, they were at no strength, and this is the
+    one where they come nearest."""
+
+
+def choose(curve: DoseCurve, *, metric: str | None = None, max_loss: float = MAX_LOSS) -> Choice:
+    """The weakest push that does nearly as much as the best one, in texts that hang together.
+
+    Args:
+        curve: Rates at several strengths.
+        metric: Whose rate; None takes right answers where their gap is clear, else the first
+            behaviour. It is to move towards the target; without a clear gap, away from what the
+            model does by itself in most texts.
+        max_loss: How much less probable a token of the steered text may be than one of the model's
+            own, under the unsteered model, nats.
+
+    Raises:
+        ElicitationError: The metric was not measured, or 0 is the only strength.
+    """
+    name = metric or _metric(curve.metric, bool(curve.gap_clear[0]))
+    row = curve.metric_row(name)
+    raised = _raised(float(curve.unsteered[row]), float(curve.gap[row]), bool(curve.gap_clear[row]))
+    there = curve.strength != 0
+    if not bool(there.any()):
+        raise ElicitationError(
+            "the curve has no strength but 0, where nothing is steered, so there is none to "
+            "choose. Pass others."
+        )
+    probable = there & (curve.log_prob[0] >= curve.unsteered_log_prob - max_loss)
+    coherent = bool(probable.any())
+    if coherent:
+        place = best_cell(curve.rate[row, :1, probable], curve.strength[probable], raised)[1]
+        strength = curve.strength[probable][place]
+    else:
+        strength = curve.strength[there][curve.log_prob[0, there].argmax()]
+    return Choice(strength=float(strength), metric=name, raised=raised, coherent=coherent)
+
+
+def choose_arms(
+    model: nn.Module,
+    alignment: Alignment,
+    task: Task,
+    candidates: Sequence[Sequence[Arm]],
+    *,
+    strengths: Sequence[float],
+    stop_ids: Sequence[int],
+    target: nn.Module | None = None,
+    behaviours: Mapping[str, Behaviour] | None = None,
+    metric: str | None = None,
+    temperature: float = 0.0,
+    max_new_tokens: int = 256,
+    batch_size: int = 64,
+    extractor: Extractor = default_extractor,
+    templated: bool = False,
+    level: float = 0.95,
+    seed: int = 0,
+    cells: Cells | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Number of the candidate that does most at some strength, such as the site to steer at.
+
+    Of candidates that do nearly as much, the one that does it at the weakest push. Only what is
+    under test is run, not the controls.
+
+    Args:
+        model: A bridge in raw mode: the one that is steered.
+        alignment: How prompts become ids.
+        task: Problems to choose on.
+        candidates: Arms of each, the one under test first.
+        strengths: How strongly, each once.
+        stop_ids: Tokens that end a text.
+        target: Model whose rates are the goal.
+        behaviours: What else is looked for in each text, by name.
+        metric: Whose rate; see `choose`.
+        temperature: 0 is greedy.
+        max_new_tokens: Longest text.
+        batch_size: Rows a batch.
+        extractor: Finds the answer in a text.
+        templated: Whether prompts go through the chat template.
+        level: Coverage by which a gap is clear.
+        seed: Of texts.
+        cells: Where finished batches are kept.
+        progress: Told how far it is.
+
+    Raises:
+        ElicitationError: There is no candidate, or see `dose_curve`.
+    """
+    if not candidates:
+        raise ElicitationError("there is no candidate, so none can be chosen. Pass one or more.")
+    watched = dict(behaviours or {})
+    ask = Asking(
+        alignment=alignment,
+        stop_ids=tuple(stop_ids),
+        n_samples=1,
+        temperature=temperature,
+        max_new_tokens=max_new_tokens,
+        batch_size=batch_size,
+        seed=seed,
+        extractor=extractor,
+        templated=templated,
+        cells=cells,
+        progress=progress,
+    )
+    for arms in candidates:
+        ask.check(model, task, arms, strengths, watched)
+    if len(candidates) == 1:
+        return 0
+    base = scores_of(ask.plain(model, task), watched, 1)[:, :, 0]
+    post = torch.full_like(base, torch.nan)
+    if target is not None:
+        post = scores_of(ask.plain(target, task), watched, 1)[:, :, 0]
+    gaps = gaps_of(base, post, level)
+    names = ("accuracy", *watched)
+    name = metric or _metric(names, bool(gaps["gap_clear"][0]))
+    row = names.index(name)
+    raised = _raised(
+        float(base[:, row].mean()), float(gaps["gap"][row]), bool(gaps["gap_clear"][row])
+    )
+    rates = torch.stack(
+        [
+            scores_of(ask.steered(model, task, arms[0], strengths), watched, len(strengths)).mean(
+                0
+            )[row]
+            for arms in candidates
+        ]
+    )
+    return best_cell(rates, torch.tensor(strengths, dtype=torch.float64), raised)[0]
+
+
+def best_cell(
+    rates: Float[Tensor, "arm strength"], strengths: Float[Tensor, " strength"], raised: bool
+) -> tuple[int, int]:
+    """Arm and strength of the weakest push whose rate is near the best one.
+
+    Args:
+        rates: Of every arm and strength.
+        strengths: Of each column.
+        raised: Whether high rates are the good ones.
+    """
+    good = rates if raised else -rates
+    near = (good >= good.max() - NEAR).nonzero().tolist()
+    arm, place = min(near, key=lambda cell: (abs(float(strengths[cell[1]])), -float(good[*cell])))
+    return int(arm), int(place)
+
+
+def _metric(names: Sequence[str], clear: bool) -> str:
+    """Right answers where there is a gap to close, else the first behaviour."""
+    return names[0] if clear or len(names) == 1 else names[1]
+
+
+def _raised(unsteered: float, gap: float, clear: bool) -> bool:
+    """Whether a rate is to go up."""
+    return gap > 0 if clear else unsteered <= 0.5
