@@ -12,7 +12,8 @@ from elicit.edits import Edit, Where
 from elicit.elicitation.errors import ElicitationError
 from elicit.rollouts.writing import Dose
 
-Kind = Literal["steered", "control"]
+Kind = Literal["steered", "control", "baseline"]
+"""What is under test; a push as hard that should do nothing; another way to the same end."""
 _TOLERANCE = 1e-3
 """Relative difference of two lengths that is rounding."""
 
@@ -24,7 +25,7 @@ class Arm:
     name: str
     """What figures and tables call it."""
     kind: Kind
-    """Whether it is under test, or a push of equal size that should do nothing."""
+    """Which part it plays."""
     edit: Dose
     """Edits of a batch from the strength of each of its rows; strength 0 changes no bit."""
     norm: float

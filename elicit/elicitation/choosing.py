@@ -17,7 +17,8 @@ from elicit.results import Cells, Progress
 from elicit.tasks import Extractor, Task, default_extractor
 
 NEAR = 0.05
-"""Rates so close to the best are as good: the weakest push of them is taken."""
+"""Rates so close to the best are as good: the weakest push of them is taken. Where the best is no
+further from the unsteered rate, the strongest is, so that no effect is not for want of a push."""
 MAX_LOSS = 1.0
 """Nats a token by which steered texts may be less probable than the model's own."""
 
@@ -32,6 +33,8 @@ class Choice:
     """Whose rate it was chosen by."""
     raised: bool
     """Whether that rate was to go up; else down."""
+    moved: bool
+    """Whether it did, by more than `NEAR`; if not, the strongest push is tested."""
     coherent: bool
     """Whether texts are probable enough there. If not, they were at no strength, and this is the
     one where they come nearest."""
@@ -39,6 +42,8 @@ class Choice:
 
 def choose(curve: DoseCurve, *, metric: str | None = None, max_loss: float = MAX_LOSS) -> Choice:
     """The weakest push that does nearly as much as the best one, in texts that hang together.
+
+    Where no push does anything, the strongest in texts that hang together.
 
     Args:
         curve: Rates at several strengths.
@@ -62,12 +67,18 @@ def choose(curve: DoseCurve, *, metric: str | None = None, max_loss: float = MAX
         )
     probable = there & (curve.log_prob[0] >= curve.unsteered_log_prob - max_loss)
     coherent = bool(probable.any())
-    if coherent:
-        place = best_cell(curve.rate[row, :1, probable], curve.strength[probable], raised)[1]
-        strength = curve.strength[probable][place]
-    else:
-        strength = curve.strength[there][curve.log_prob[0, there].argmax()]
-    return Choice(strength=float(strength), metric=name, raised=raised, coherent=coherent)
+    if not coherent:
+        probable = there & (curve.log_prob[0] == curve.log_prob[0, there].max())
+    rates, alone = curve.rate[row, :1, probable], float(curve.unsteered[row])
+    place = best_cell(rates, curve.strength[probable], raised, alone)[1]
+    moved = float(rates[0, place]) - alone
+    return Choice(
+        strength=float(curve.strength[probable][place]),
+        metric=name,
+        raised=raised,
+        moved=(moved if raised else -moved) > NEAR,
+        coherent=coherent,
+    )
 
 
 def choose_arms(
@@ -158,22 +169,34 @@ def choose_arms(
             for arms in candidates
         ]
     )
-    return best_cell(rates, torch.tensor(strengths, dtype=torch.float64), raised)[0]
+    doses = torch.tensor([float(strength) for strength in strengths], dtype=torch.float64)
+    return best_cell(rates, doses, raised, float(base[:, row].mean()))[0]
 
 
 def best_cell(
-    rates: Float[Tensor, "arm strength"], strengths: Float[Tensor, " strength"], raised: bool
+    rates: Float[Tensor, "arm strength"],
+    strengths: Float[Tensor, " strength"],
+    raised: bool,
+    unsteered: float,
 ) -> tuple[int, int]:
-    """Arm and strength of the weakest push whose rate is near the best one.
+    """Arm and strength of the weakest push whose rate is near the best; the strongest if none acts.
 
     Args:
         rates: Of every arm and strength.
         strengths: Of each column.
         raised: Whether high rates are the good ones.
+        unsteered: Rate of the model as it is.
     """
-    good = rates if raised else -rates
-    near = (good >= good.max() - NEAR).nonzero().tolist()
-    arm, place = min(near, key=lambda cell: (abs(float(strengths[cell[1]])), -float(good[*cell])))
+    sign = 1.0 if raised else -1.0
+    good = sign * rates
+    acts = float(good.max()) > sign * unsteered + NEAR
+    near = ((good >= good.max() - NEAR) | (not acts)).nonzero().tolist()
+
+    def order(cell: list[int]) -> tuple[float, float]:
+        size = abs(float(strengths[cell[1]]))
+        return (size if acts else -size, -float(good[cell[0], cell[1]]))
+
+    arm, place = min(near, key=order)
     return int(arm), int(place)
 
 

@@ -23,9 +23,9 @@ class DoseCurve(Result):
     metric: tuple[str, ...]
     """`accuracy`, then each behaviour by its name."""
     arm: tuple[str, ...]
-    """What is under test, then each control."""
+    """What is under test, then each control and baseline."""
     kind: tuple[str, ...]
-    """Of each arm: `steered` or `control`."""
+    """Of each arm: `steered`, `control`, or `baseline`: another way to the same end."""
     strength: Float[Tensor, " strength"]
     """How strongly; 0 is the unsteered model."""
     reference: tuple[str, ...]

@@ -30,7 +30,7 @@ class LiveFeatures:
     """How many are drawn."""
     factor: float = 2.0
     """Their firing rates are the feature's own within this factor."""
-    max_cosine: float = 0.5
+    max_cosine: float = 0.3
     """Their decoder rows are no nearer to the feature's own: a second reader of the same thing
     would do the same, and be no control."""
 
@@ -55,14 +55,15 @@ def feature_arms(
     live: LiveFeatures | None = None,
     n_random: int = 4,
     shuffled: bool = True,
-    others: Sequence[Direction] = (),
+    baselines: Sequence[Direction] = (),
     seed: int = 0,
 ) -> tuple[Arm, ...]:
     """A feature that is added, set to a value or projected out, and its controls.
 
     Every control pushes as far as the feature's edit does at the same token, along another
     direction: that of random features that fire as often, of the feature's own decoder row in
-    another order, of random ones, and of those found in other ways.
+    another order, and random ones. So does every baseline, which is no control: it may well do the
+    same, and shows what the feature has over a plainer way.
 
     Args:
         sae: Whose feature.
@@ -75,8 +76,8 @@ def feature_arms(
         live: How live features are drawn; None draws 4 within a factor of 2.
         n_random: Random directions.
         shuffled: Whether the feature's decoder row in another order is one of the controls.
-        others: Directions found in other ways at the same site, such as a difference of means,
-            brought to the same length.
+        baselines: Directions found in plainer ways at the same site, such as a difference of
+            means, brought to the same length.
         seed: Of drawing and shuffling.
 
     Raises:
@@ -97,33 +98,33 @@ def feature_arms(
             f"how is {how!r}, so nothing would be done with the feature. Pass 'add', 'clamp' or "
             "'project_out'."
         )
-    if n_random < 0 or not (live.n or n_random or shuffled or others):
+    if n_random < 0 or not (live.n or n_random or shuffled):
         raise ElicitationError(
-            f"n_random is {n_random}, live.n {live.n}, shuffled {shuffled} and there are "
-            f"{len(others)} others, so there would be no control. Ask for at least one."
+            f"n_random is {n_random}, live.n {live.n} and shuffled {shuffled}, so there would be "
+            "no control. Ask for at least one."
         )
     place = _place(sae, feature, measured)
     amount = _amount(feature, how, amount, float(measured.max_act[place]))
     own = sae.directions[feature].detach().cpu().double()
     generator = np.random.default_rng(seed)
-    named: list[tuple[str, Tensor]] = [
-        (f"live feature {number}", sae.directions[number].detach().cpu().double())
+    named: list[tuple[str, Kind, Tensor]] = [
+        (f"live feature {number}", "control", sae.directions[number].detach().cpu().double())
         for number in _live(sae, feature, measured, place, live, generator)
     ]
     if shuffled:
-        named.append(
-            ("shuffled decoder row", own[torch.from_numpy(generator.permutation(len(own)))])
-        )
+        order = torch.from_numpy(generator.permutation(len(own)))
+        named.append(("shuffled decoder row", "control", own[order]))
     for number in range(n_random):
-        named.append((f"random {number}", torch.from_numpy(generator.standard_normal(len(own)))))
-    for other in others:
+        drawn = torch.from_numpy(generator.standard_normal(len(own)))
+        named.append((f"random {number}", "control", drawn))
+    for other in baselines:
         if other.site != sae.site or len(other.vector) != len(own):
             raise ElicitationError(
                 f"the direction {other.how!r} is at {other.site} with {len(other.vector)} entries, "
-                f"and {sae.name} writes {len(own)} at {sae.site}, so it cannot be a control there. "
+                f"and {sae.name} writes {len(own)} at {sae.site}, so it cannot be added there. "
                 "Pass one of that site."
             )
-        named.append((other.how, other.vector.detach().cpu().double()))
+        named.append((other.how, "baseline", other.vector.detach().cpu().double()))
     fixed = how == "add" and sae.normalises == "none"
     norm = abs(amount) * own.norm().item() if fixed else float("nan")
 
@@ -134,8 +135,8 @@ def feature_arms(
     return (
         arm(f"feature {feature}, {told[how]}", "steered", _own(sae, feature, how, amount, where)),
         *(
-            arm(name, "control", _pushed(sae, feature, how, amount, vector, where))
-            for name, vector in named
+            arm(name, kind, _pushed(sae, feature, how, amount, vector, where))
+            for name, kind, vector in named
         ),
     )
 

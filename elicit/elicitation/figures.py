@@ -61,7 +61,7 @@ def _references(figure: Any, found: DoseCurve, row: int) -> None:
     ends = [0.0, *found.strength.tolist()]
     known = {UNSTEERED: (MUTED, "dot"), TARGET: (INK, "dot")}
     for place, name in enumerate(found.reference):
-        color, dash = known.get(name, (VERMILION, _DASHES[place % len(_DASHES)]))
+        color, dash = known.get(name, (MUTED, _DASHES[place % len(_DASHES)]))
         three = [
             getattr(found, f"reference_rate{end}")[row, place].item()
             for end in ("", "_low", "_high")
@@ -83,14 +83,15 @@ def _line(figure: Any, found: DoseCurve, arm: int, ends: list[list[float]], *, p
     """One arm with its intervals in one panel."""
     order = found.strength.argsort().tolist()
     value, low, high = ([one[place] for place in order] for one in ends)
-    tested = arm == 0
-    color, name = (BLUE, label(found.arm[0])) if tested else (FAINT, "controls, as hard a push")
+    tested, kind = arm == 0, found.kind[arm]
+    color = {"steered": BLUE, "baseline": VERMILION}.get(kind, FAINT)
+    name = "controls, as hard a push" if kind == "control" else label(found.arm[arm])
     figure.add_scatter(
         x=[found.strength[place].item() for place in order],
         y=plain_numbers(value),
         error_y=bars(value, low, high, color),
         mode="lines+markers",
-        line={"color": color, "width": 2 if tested else 1},
+        line={"color": color, "width": 1 if kind == "control" else 2},
         marker={
             "size": 7 if tested else 5,
             "symbol": "circle" if tested else _SYMBOLS[arm % len(_SYMBOLS)],
@@ -102,7 +103,7 @@ def _line(figure: Any, found: DoseCurve, arm: int, ends: list[list[float]], *, p
         hovertemplate="%{text}<extra></extra>",
         name=name,
         legendgroup=name,
-        showlegend=panel == 1 and arm <= 1,
+        showlegend=panel == 1 and (kind != "control" or arm == found.kind.index("control")),
         row=panel,
         col=1,
     )
