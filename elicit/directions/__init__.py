@@ -4,7 +4,7 @@ from elicit.directions.components import paired_pca
 from elicit.directions.controls import matched_controls
 from elicit.directions.erasure import Eraser, leace
 from elicit.directions.errors import DirectionError
-from elicit.directions.export import export_lm_eval
+from elicit.directions.export import export_lm_eval, lm_eval_bytes
 from elicit.directions.means import diff_mean
 from elicit.directions.shift import ActivationShift, activation_shift
 from elicit.directions.sides import headed, traced
@@ -23,6 +23,7 @@ __all__ = [
     "export_lm_eval",
     "headed",
     "leace",
+    "lm_eval_bytes",
     "matched_controls",
     "paired_pca",
     "traced",

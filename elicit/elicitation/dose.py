@@ -142,6 +142,8 @@ def dose_curve(
         n_problems=len(task),
         n_samples=n_samples,
         n_choose=0,
+        chosen_by="",
+        raised=True,
         level=level,
         log_prob=torch.from_numpy(joint.value).view(cell),
         log_prob_low=torch.from_numpy(joint.low).view(cell),

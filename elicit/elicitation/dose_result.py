@@ -48,6 +48,10 @@ class DoseCurve(Result):
     """Texts a problem."""
     n_choose: int = 0
     """Other problems on which the strength was chosen; 0 where it was not chosen."""
+    chosen_by: str = ""
+    """Metric whose rate it was chosen by; empty where it was not chosen."""
+    raised: bool = True
+    """Whether that rate was to go up; else down."""
     level: float
     """Nominal coverage of the intervals."""
     gap: Float[Tensor, " metric"]
@@ -133,8 +137,21 @@ class DoseCurve(Result):
             )
         return self.metric.index(metric)
 
+    @property
+    def strongest_control(self) -> int:
+        """Place of the control that does most of what was to be done, at the first strength.
+
+        Raises:
+            ElicitationError: There is no control.
+        """
+        places = [place for place, kind in enumerate(self.kind) if kind == "control"]
+        if not places:
+            raise ElicitationError("the curve has no control, so none is the strongest. Add some.")
+        rates = self.rate[self.metric_row(self.chosen_by or None), :, 0]
+        return max(places, key=lambda place: float(rates[place]) * (1 if self.raised else -1))
+
     def figure(self, metric: str | None = None) -> Any:
-        """Rate and coherence over strengths, controls in grey (plotly).
+        """Rate and coherence over strengths, controls in grey; of one strength, arm by arm.
 
         Args:
             metric: Name of a metric; None takes the first.
@@ -142,6 +159,6 @@ class DoseCurve(Result):
         Raises:
             ElicitationError: The metric was not measured.
         """
-        from elicit.elicitation.figures import dose_figure
+        from elicit.elicitation.figures import arms_figure, dose_figure
 
-        return dose_figure(self, metric)
+        return (arms_figure if len(self.strength) == 1 else dose_figure)(self, metric)

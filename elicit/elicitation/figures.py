@@ -1,4 +1,4 @@
-"""Picture of steering: rates and coherence over strengths, controls beside them."""
+"""Pictures of steering: rates and coherence over strengths, and arm by arm at one of them."""
 
 from typing import Any
 
@@ -35,7 +35,9 @@ def dose_figure(found: DoseCurve, metric: str | None = None) -> Any:
     from plotly.subplots import make_subplots
 
     row = found.metric_row(metric)
-    figure = make_subplots(rows=2, cols=1, row_heights=[0.6, 0.4], vertical_spacing=0.16)
+    figure = make_subplots(
+        rows=2, cols=1, row_heights=[0.6, 0.4], vertical_spacing=0.16, shared_xaxes="all"
+    )
     # Controls first, so that what is under test is drawn over them.
     for arm in [*range(1, len(found.arm)), 0]:
         rates = [getattr(found, f"rate{end}")[row, arm].tolist() for end in ("", "_low", "_high")]
@@ -107,3 +109,61 @@ def _line(figure: Any, found: DoseCurve, arm: int, ends: list[list[float]], *, p
         row=panel,
         col=1,
     )
+
+
+def arms_figure(found: DoseCurve, metric: str | None = None) -> Any:
+    """Rate of every arm at the first strength with its interval, and of what is not steered.
+
+    Args:
+        found: Rates of every arm.
+        metric: Name of a metric; None takes the first.
+
+    Raises:
+        ElicitationError: The metric was not measured.
+    """
+    import plotly.graph_objects as go
+
+    row = found.metric_row(metric)
+    groups: dict[str, tuple[str, str, list[tuple[str, list[float]]]]] = {
+        "steered": (BLUE, "circle", []),
+        "baseline": (VERMILION, "diamond", []),
+        "control": (MUTED, "circle-open", []),
+        "not steered": (INK, "line-ns-open", []),
+    }
+    ends = ("", "_low", "_high")
+    for place, kind in enumerate(found.kind):
+        three = [getattr(found, f"rate{end}")[row, place, 0].item() for end in ends]
+        groups[kind][2].append((found.arm[place], three))
+    for place, name in enumerate(found.reference):
+        three = [getattr(found, f"reference_rate{end}")[row, place].item() for end in ends]
+        groups["not steered"][2].append((name, three))
+    figure, names = go.Figure(), []
+    for kind, (color, symbol, rows) in groups.items():
+        if not rows:
+            continue
+        value, low, high = (
+            list(column) for column in zip(*(three for _, three in rows), strict=True)
+        )
+        figure.add_scatter(
+            x=plain_numbers(value),
+            y=[len(names) + i for i in range(len(rows))],
+            error_x=bars(value, low, high, color),
+            mode="markers",
+            marker={"color": color, "symbol": symbol, "size": 10, "line": {"width": 2}},
+            text=[f"{label(name)}: {interval(*three)}" for name, three in rows],
+            hovertemplate="%{text}<extra></extra>",
+            name="other wording, or left alone" if kind == "not steered" else kind,
+        )
+        names += [label(name, 44) for name, _ in rows]
+    for level, color in ((found.unsteered[row], FAINT), (found.goal[row], INK)):
+        if level == level:
+            figure.add_vline(x=level.item(), line={"color": color, "width": 1, "dash": "dot"})
+    style(figure, 26 * len(names) + 130).update_layout(margin={"t": 64, "b": 56})
+    figure.update_xaxes(title={"text": label(f"rate: {found.metric[row]}")}, range=[-0.03, 1.05])
+    figure.update_yaxes(
+        tickvals=list(range(len(names))),
+        ticktext=names,
+        range=[len(names) - 0.4, -0.6],
+        showgrid=False,
+    )
+    return figure

@@ -137,5 +137,10 @@ def steer(
 
     every = curve(choosing, strengths)
     choice = choose(every, metric=metric, max_loss=max_loss)
-    told = replace(curve(test, [choice.strength]), n_choose=len(choosing))
+    told = replace(
+        curve(test, [choice.strength]),
+        n_choose=len(choosing),
+        chosen_by=choice.metric,
+        raised=choice.raised,
+    )
     return Steered(curve=every, choice=choice, test=told)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from elicit import organisms
 from elicit.report.exists_sections import ladder_sentence
-from elicit.report.exists_spec import ExistsSpec
+from elicit.report.exists_spec import CuedSpec, ExistsSpec
 from elicit.report.job import few_threads, open_pair
 from elicit.report.page import render
 from elicit.report.spec import SpecError
@@ -131,7 +131,7 @@ def run_exists(spec: ExistsSpec, *, progress: Progress | None = None) -> ExistsR
     return ExistsRun(path=run.path, page=page, summary=summary, ladder=ladder)
 
 
-def behaviour_of(spec: ExistsSpec) -> Behaviour:
+def behaviour_of(spec: CuedSpec) -> Behaviour:
     """What is looked for: what the cues call for, or an embedded pair's trace.
 
     Args:
@@ -149,7 +149,7 @@ def behaviour_of(spec: ExistsSpec) -> Behaviour:
     )
 
 
-def task_of(spec: ExistsSpec) -> Task:
+def task_of(spec: CuedSpec) -> Task:
     """The problems, read and checked.
 
     Args:
