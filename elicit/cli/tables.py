@@ -188,7 +188,8 @@ def show_steer(summary: Mapping[str, Any], page: Path) -> None:
     for group in ("arms", "references"):
         for name, arm in summary[group].items():
             part = arm.get("kind", "not steered")
-            cells = (interval(arm[what][metric]) for metric in names for what in _TOLD)
+            told = (arm[what][metric] for metric in names for what in _TOLD)
+            cells = ("no clear gap" if ends is None else interval(ends) for ends in told)
             table.add_row(visible(name), part, *cells, style=styles.get(part, ""))
     console.print(table)
     console.print()

@@ -183,7 +183,7 @@ def _remarks(found: Steered) -> list[str]:
             "At no strength are steered texts nearly as probable as the model’s own, so the one "
             "where they come nearest was tested. Try weaker ones."
         )
-    if not found.choice.moved:
+    elif not found.choice.moved:
         notes.append(
             "No strength did anything on the problems to choose on, so the strongest with coherent "
             "texts was tested."

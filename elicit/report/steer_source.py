@@ -334,13 +334,14 @@ def _feature(
     rate = float(found.density[spec.feature])
     notes = [
         f"Feature {spec.feature} of {sae.name} is active at {100 * rate:.2g} % of the tokens of "
-        f"these problems, at most {found.max_act[spec.feature]:.4g}. The SAE leaves {found.fvu:.2g} "
-        f"of the variance at {sae.site} unexplained, with {found.l0:.3g} active features a token."
+        f"these problems, at most {found.max_act[spec.feature]:.4g}. The SAE leaves "
+        f"{found.fvu:.2g} of the variance at {sae.site} unexplained, with {found.l0:.3g} active "
+        "features a token."
     ]
     if not found.fvu <= MAX_FVU:
         notes.append(
-            f"With more than {MAX_FVU:g} of the variance unexplained, its features stand for little "
-            "of what the model does there."
+            f"With more than {MAX_FVU:g} of the variance unexplained, features stand for little of "
+            "what the model does there."
         )
     baselines: list[Direction] = []
     if looked.wordings:
