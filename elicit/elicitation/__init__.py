@@ -8,6 +8,7 @@ from elicit.elicitation.dose_values import Behaviour
 from elicit.elicitation.errors import ElicitationError
 from elicit.elicitation.feature_arms import LiveFeatures, feature_arms
 from elicit.elicitation.steering import Steered, steer
+from elicit.elicitation.texts import SteeredTexts, steered_texts
 
 __all__ = [
     "Arm",
@@ -17,10 +18,12 @@ __all__ = [
     "ElicitationError",
     "LiveFeatures",
     "Steered",
+    "SteeredTexts",
     "choose",
     "choose_arms",
     "direction_arms",
     "dose_curve",
     "feature_arms",
     "steer",
+    "steered_texts",
 ]

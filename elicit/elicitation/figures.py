@@ -36,7 +36,7 @@ def dose_figure(found: DoseCurve, metric: str | None = None) -> Any:
 
     row = found.metric_row(metric)
     figure = make_subplots(
-        rows=2, cols=1, row_heights=[0.6, 0.4], vertical_spacing=0.16, shared_xaxes="all"
+        rows=2, cols=1, row_heights=[0.6, 0.4], vertical_spacing=0.16, shared_xaxes=True
     )
     # Controls first, so that what is under test is drawn over them.
     for arm in [*range(1, len(found.arm)), 0]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from elicit.directions import DirectionSet
-from elicit.elicitation import DoseCurve
+from elicit.elicitation import DoseCurve, SteeredTexts
 from elicit.grafting import Attribution, Interpolation, IntervalSweep, Samples, WeightIG
 from elicit.patching import Factorial, PatchGrid
 from elicit.report.exists_sections import ladder_sections, ladder_sentence
@@ -33,7 +33,7 @@ R = TypeVar("R", bound=Result)
 
 READINGS = (DepthByGroup, Profile, Sensitivity, Settling)
 """Results of running both models as they are, with nothing moved."""
-STEERED = (DirectionSet, DoseCurve)
+STEERED = (DirectionSet, DoseCurve, SteeredTexts)
 """Results of finding a direction and adding it."""
 
 

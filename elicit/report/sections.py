@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from elicit.directions import DirectionSet
-from elicit.elicitation import DoseCurve
+from elicit.elicitation import DoseCurve, SteeredTexts
 from elicit.grafting import Attribution, Interpolation, IntervalSweep, Samples, WeightIG
 from elicit.grafting.curves import integrated_figure, interpolation_figure, interval_figure
 from elicit.grafting.figures import effect_figure, shown_tasks
@@ -21,7 +21,8 @@ from elicit.weights.figures import change_figure
 
 KNOWN = (
     Attribution, DepthByGroup, DirectionSet, DoseCurve, Factorial, Interpolation, IntervalSweep,
-    Ladder, PatchGrid, Profile, Samples, Sensitivity, Settling, WeightChange, WeightIG,
+    Ladder, PatchGrid, Profile, Samples, Sensitivity, Settling, SteeredTexts, WeightChange,
+    WeightIG,
 )  # fmt: skip
 
 

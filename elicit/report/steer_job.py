@@ -1,39 +1,36 @@
 """The job behind `elicit steer`: choose a strength, judge it on other problems, write the page."""
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from elicit.directions import Direction, DirectionError, lm_eval_bytes
-from elicit.elicitation import Choice, DoseCurve, Steered, choose_arms, steer
+from elicit.elicitation import (
+    Choice,
+    DoseCurve,
+    Steered,
+    SteeredTexts,
+    choose_arms,
+    steer,
+    steered_texts,
+)
 from elicit.grafting.measure import stop_ids
 from elicit.pair import ModelPair
 from elicit.report.exists_job import task_of
 from elicit.report.job import few_threads, open_pair
 from elicit.report.page import render
-from elicit.report.steer_source import (
-    Looked,
-    Source,
-    find_source,
-    load_source,
-    looked_for,
-    model_of,
-)
+from elicit.report.steer_finding import find_source
+from elicit.report.steer_source import Looked, Source, load_source, looked_for, model_of
 from elicit.report.steer_spec import SteerSpec
-from elicit.report.steer_text import gap_text, steer_sentence
+from elicit.report.steer_summary import steer_summary
 from elicit.results import (
     CellsUnder,
     NoProgress,
     Progress,
     RunDirectory,
     canonical_json,
-    installed_versions,
 )
 from elicit.tasks import Task, extractor
 from elicit.verdicts.checks import parts_of
-
-_ENDS = {"value": "", "low": "_low", "high": "_high"}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -87,7 +84,7 @@ def run_steer(spec: SteerSpec, *, progress: Progress | None = None) -> SteerRun:
         # A run that is repeated or resumed from its own file must not discard itself.
         spec.model_copy(update={"fresh": False}).to_yaml(run.path / "run.yaml")
         source = find_source(spec, pair, loaded, looked, choosing, progress=progress)
-        place, found = _steered(spec, pair, source, looked, choosing, test, run, progress)
+        place, found, texts = _steered(spec, pair, source, looked, choosing, test, run, progress)
         direction = source.directions[place]
         found = replace(found, curve=_of(pair, found.curve), test=_of(pair, found.test))
         for name, result in source.results.items():
@@ -95,15 +92,16 @@ def run_steer(spec: SteerSpec, *, progress: Progress | None = None) -> SteerRun:
         run.save_result("vector", direction)
         run.save_result("dose", found.curve)
         run.save_result("test", found.test)
+        run.save_result("samples", texts)
         notes = [*pair.notes, *source.notes, *_remarks(found)]
         notes += _export(spec, pair, direction, found.choice, run)
-        summary = _summary(spec, pair, source, looked, found, notes)
+        summary = steer_summary(spec, pair, source, looked, found, notes)
         run.write_text("summary.json", canonical_json(summary).decode())
         sets = [one for name, one in source.results.items() if name == "directions"]
         page = run.write_text(
             "report.html",
             render(
-                [found.test, found.curve, *sets],
+                [found.test, texts, found.curve, *sets],
                 notes=notes,
                 config=spec.model_dump(
                     mode="json", exclude={"out", "fresh"}, exclude_defaults=True
@@ -124,8 +122,8 @@ def _steered(
     test: Task,
     run: RunDirectory,
     progress: Progress,
-) -> tuple[int, Steered]:
-    """Place by place the best, then its curve and its test."""
+) -> tuple[int, Steered, SteeredTexts]:
+    """Place by place the best, then its curve, its test and some of its texts."""
     model = model_of(spec, pair)
     target = pair.post if spec.on == "base" else pair.base
     metric = {"accuracy": "accuracy", "shown": looked.name, None: None}[spec.choose_by]
@@ -172,7 +170,23 @@ def _steered(
         cells=cells,
         progress=progress,
     )
-    return place, found
+    arms = source.candidates[place]
+    texts = steered_texts(
+        model,
+        pair.alignment,
+        test,
+        [arms[0], arms[found.test.strongest_control]],
+        strength=found.choice.strength,
+        stop_ids=stops,
+        target=target,
+        max_new_tokens=spec.max_new_tokens,
+        extractor=extract,
+        templated=spec.templated,
+        seed=spec.seed,
+        cells=cells,
+        progress=progress,
+    )
+    return place, found, texts
 
 
 def _remarks(found: Steered) -> list[str]:
@@ -226,102 +240,3 @@ def _of(pair: ModelPair, curve: DoseCurve) -> DoseCurve:
     assert curve.provenance is not None
     told = pair.provenance()
     return replace(curve, provenance=replace(curve.provenance, base=told.base, post=told.post))
-
-
-def _summary(
-    spec: SteerSpec,
-    pair: ModelPair,
-    source: Source,
-    looked: Looked,
-    found: Steered,
-    notes: list[str],
-) -> dict[str, object]:
-    """Content of `summary.json`."""
-    test, choice = found.test, found.choice
-    return {
-        "elicit": installed_versions()["elicit"],
-        "pair": {
-            "base": pair.base_name,
-            "post": pair.post_name,
-            "base_digest": pair.base_digest,
-            "post_digest": pair.post_digest,
-            "identical": pair.identical,
-        },
-        "sentence": steer_sentence(test),
-        "steered": {
-            "on": spec.on,
-            "method": spec.source,
-            "name": test.arm[0],
-            "site": test.site,
-            "where": test.where,
-            "norm": _finite(test.norm),
-            "resid_norm": _finite(test.resid_norm),
-            **{name: _plain(value) for name, value in source.facts.items()},
-        },
-        "chosen": {
-            "strength": choice.strength,
-            "by": choice.metric,
-            "raised": choice.raised,
-            "moved": choice.moved,
-            "coherent": choice.coherent,
-        },
-        "behaviour": looked.name,
-        "n_choose": test.n_choose,
-        "n_test": test.n_problems,
-        "level": test.level,
-        "gaps": {
-            name: {
-                **_three(test, "gap", (row,)),
-                "clear": bool(test.gap_clear[row]),
-                "refused": gap_text(test, row),
-            }
-            for row, name in enumerate(test.metric)
-        },
-        "strongest_control": test.arm[test.strongest_control],
-        "arms": {
-            name: {
-                "kind": test.kind[i],
-                "rate": _by_metric(test, "rate", (i, 0)),
-                "effect": _by_metric(test, "effect", (i, 0)),
-                "share": _by_metric(test, "share", (i, 0)),
-                "coherence": _three(test, "log_prob", (i, 0)),
-                "truncated": test.truncated[i, 0].item(),
-                "n_tokens": test.n_tokens[i, 0].item(),
-            }
-            for i, name in enumerate(test.arm)
-        },
-        "unsteered_coherence": test.unsteered_log_prob,
-        "references": {
-            name: {
-                "rate": _by_metric(test, "reference_rate", (i,)),
-                "share": _by_metric(test, "reference_share", (i,)),
-            }
-            for i, name in enumerate(test.reference)
-        },
-        "notes": notes,
-    }
-
-
-def _by_metric(
-    found: DoseCurve, field: str, place: tuple[int, ...]
-) -> Mapping[str, Mapping[str, float | None] | None]:
-    """A value with its ends for every metric; None where it is refused."""
-    told = {name: _three(found, field, (row, *place)) for row, name in enumerate(found.metric)}
-    return {name: None if ends["value"] is None else ends for name, ends in told.items()}
-
-
-def _three(found: DoseCurve, field: str, place: tuple[int, ...]) -> dict[str, float | None]:
-    """A value with its ends."""
-    return {
-        key: _finite(float(getattr(found, f"{field}{end}")[place])) for key, end in _ENDS.items()
-    }
-
-
-def _finite(value: float) -> float | None:
-    """A number that JSON has."""
-    return value if math.isfinite(value) else None
-
-
-def _plain(value: object) -> object:
-    """A fact as JSON has it."""
-    return _finite(value) if isinstance(value, float) else value

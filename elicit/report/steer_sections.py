@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from elicit.directions import DirectionSet
 from elicit.directions.figures import set_figure
-from elicit.elicitation import DoseCurve
+from elicit.elicitation import DoseCurve, SteeredTexts
 from elicit.elicitation.asking import UNSTEERED
 from elicit.elicitation.figures import arms_figure, dose_figure
 from elicit.report.figures import Plot, plot
@@ -26,9 +26,11 @@ def steer_sections(results: Sequence[Result]) -> list[Section]:
     curves = [result for result in results if isinstance(result, DoseCurve)]
     tested = [curve for curve in curves if curve.n_choose]
     swept = [curve for curve in curves if not curve.n_choose]
+    texts = [result for result in results if isinstance(result, SteeredTexts)]
     sets = [result for result in results if isinstance(result, DirectionSet)]
     return [
         *(_tested(curve, n) for n, curve in enumerate(tested)),
+        *(_texts(one, n) for n, one in enumerate(texts)),
         *(_swept(curve, n, bool(tested)) for n, curve in enumerate(swept)),
         *(_found(one, n) for n, one in enumerate(sets)),
     ]
@@ -54,6 +56,34 @@ def _tested(found: DoseCurve, n: int) -> Section:
     )
     refused = " ".join(text for row in range(len(found.metric)) if (text := gap_text(found, row)))
     return Section(f"steered-{n}", "What it does on other problems", lead + refused, tuple(items))
+
+
+def _texts(found: SteeredTexts, n: int) -> Section:
+    """What was written, to be read."""
+    rows = [
+        [
+            found.prompt[i],
+            found.answer[i],
+            *(
+                f"{_MARKS[bool(found.correct[w, i])]} {found.text[w][i]}"
+                for w in range(len(found.writer))
+            ),
+        ]
+        for i in range(len(found.problem))
+    ]
+    told = (
+        "The first of these problems, and what is written to them greedily: ✓ right, ✗ wrong. "
+        "Text is shown as written; characters that cannot be seen appear as their escapes."
+    )
+    return Section(
+        f"texts-{n}",
+        "What it writes",
+        f"Every arm at strength {found.strength:g}; the control is the strongest one.",
+        (table_of(told, ("prompt", "answer", *found.writer), rows, 2 + len(found.writer)),),
+    )
+
+
+_MARKS = {True: "✓", False: "✗"}
 
 
 def _swept(found: DoseCurve, n: int, tested: bool) -> Section:

@@ -9,7 +9,7 @@ import torch
 import elicit as library
 from elicit.cli.steer import steer
 from elicit.directions import Direction
-from elicit.elicitation import DoseCurve
+from elicit.elicitation import DoseCurve, SteeredTexts
 from elicit.report.steer_spec import SteerSpec
 from tests.features import made
 
@@ -70,7 +70,14 @@ def test_a_run_leaves_the_curve_the_test_the_vector_and_every_arm(elicit, tmp_pa
     (entry,) = torch.load(out / "steered.pt", weights_only=True).values()
     assert entry["steering_coefficient"] == summary["chosen"]["strength"]
     assert torch.equal(entry["steering_vector"], vector.vector)
+    texts = SteeredTexts.load(out / "samples")
+    control = summary["strongest_control"]
+    assert texts.writer == ("unsteered", "difference of means", control, "target")
+    written = dict(zip(texts.writer, texts.text, strict=True))
+    assert all(text.startswith("so ") for text in written["difference of means"])
+    assert all(text.startswith("answer ") for text in written["unsteered"])
     page = (out / "report.html").read_text()
+    assert written["difference of means"][0] in page
     for part in ("plot-arms-0-0", "plot-dose-0-0", "plot-directions-0", "What it does on other"):
         assert part in page
     # Again from its own file: every text is read back, and the bytes are the same.
