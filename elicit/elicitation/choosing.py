@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from elicit.elicitation.arms import Arm
 from elicit.elicitation.asking import Asking
 from elicit.elicitation.dose_result import DoseCurve
-from elicit.elicitation.dose_values import Behaviour, gaps_of, scores_of
+from elicit.elicitation.dose_values import Behaviour, coherence, gaps_of, scores_of
 from elicit.elicitation.errors import ElicitationError
 from elicit.pair import Alignment
 from elicit.results import Cells, Progress
@@ -19,6 +19,7 @@ from elicit.tasks import Extractor, Task, default_extractor
 NEAR = 0.05
 """Rates so close to the best are as good: the weakest push of them is taken. Where the best is no
 further from the unsteered rate, the strongest is, so that no effect is not for want of a push."""
+_ROUNDING = 1e-9
 MAX_LOSS = 1.0
 """Nats a token by which steered texts may be less probable than the model's own."""
 
@@ -92,6 +93,7 @@ def choose_arms(
     target: nn.Module | None = None,
     behaviours: Mapping[str, Behaviour] | None = None,
     metric: str | None = None,
+    max_loss: float = MAX_LOSS,
     temperature: float = 0.0,
     max_new_tokens: int = 256,
     batch_size: int = 64,
@@ -104,8 +106,8 @@ def choose_arms(
 ) -> int:
     """Number of the candidate that does most at some strength, such as the site to steer at.
 
-    Of candidates that do nearly as much, the one that does it at the weakest push. Only what is
-    under test is run, not the controls.
+    Of candidates that do nearly as much, the one that does it at the weakest push; only texts that
+    hang together count, if there are any. Only what is under test is run, not the controls.
 
     Args:
         model: A bridge in raw mode: the one that is steered.
@@ -117,6 +119,7 @@ def choose_arms(
         target: Model whose rates are the goal.
         behaviours: What else is looked for in each text, by name.
         metric: Whose rate; see `choose`.
+        max_loss: How much less probable steered texts may be; see `choose`.
         temperature: 0 is greedy.
         max_new_tokens: Longest text.
         batch_size: Rows a batch.
@@ -150,27 +153,29 @@ def choose_arms(
         ask.check(model, task, arms, strengths, watched)
     if len(candidates) == 1:
         return 0
-    base = scores_of(ask.plain(model, task), watched, 1)[:, :, 0]
+    plain = ask.plain(model, task)
+    base = scores_of(plain, watched, 1)[:, :, 0]
     post = torch.full_like(base, torch.nan)
     if target is not None:
         post = scores_of(ask.plain(target, task), watched, 1)[:, :, 0]
-    gaps = gaps_of(base, post, level)
+    gaps, n = gaps_of(base, post, level), len(strengths)
     names = ("accuracy", *watched)
     name = metric or _metric(names, bool(gaps["gap_clear"][0]))
     row = names.index(name)
-    raised = _raised(
-        float(base[:, row].mean()), float(gaps["gap"][row]), bool(gaps["gap_clear"][row])
-    )
-    rates = torch.stack(
-        [
-            scores_of(ask.steered(model, task, arms[0], strengths), watched, len(strengths)).mean(
-                0
-            )[row]
-            for arms in candidates
-        ]
-    )
-    doses = torch.tensor([float(strength) for strength in strengths], dtype=torch.float64)
-    return best_cell(rates, doses, raised, float(base[:, row].mean()))[0]
+    alone = float(base[:, row].mean())
+    raised = _raised(alone, float(gaps["gap"][row]), bool(gaps["gap_clear"][row]))
+    least = coherence(model, alignment, plain, 1).mean().item() - max_loss
+    rates, probable = [], []
+    for arms in candidates:
+        found = ask.steered(model, task, arms[0], strengths)
+        rates.append(scores_of(found, watched, n).mean(0)[row])
+        probable.append(coherence(model, alignment, found, n).mean(0) >= least)
+    kept, doses = torch.stack(rates), torch.tensor([float(s) for s in strengths]).double()
+    fits = torch.stack(probable) & (doses != 0)
+    if bool(fits.any()):
+        # What falls apart counts as doing nothing of what is wanted.
+        kept = torch.where(fits, kept, -torch.inf if raised else torch.inf)
+    return best_cell(kept, doses, raised, alone)[0]
 
 
 def best_cell(
@@ -190,13 +195,13 @@ def best_cell(
     sign = 1.0 if raised else -1.0
     good = sign * rates
     acts = float(good.max()) > sign * unsteered + NEAR
-    near = ((good >= good.max() - NEAR) | (not acts)).nonzero().tolist()
+    near = good.isfinite() & ((good >= good.max() - NEAR - _ROUNDING) | (not acts))
 
     def order(cell: list[int]) -> tuple[float, float]:
         size = abs(float(strengths[cell[1]]))
         return (size if acts else -size, -float(good[cell[0], cell[1]]))
 
-    arm, place = min(near, key=order)
+    arm, place = min(near.nonzero().tolist(), key=order)
     return int(arm), int(place)
 
 

@@ -139,6 +139,7 @@ def _steered(
         target=target,
         behaviours=behaviours,
         metric=metric,
+        max_loss=spec.max_loss,
         max_new_tokens=spec.max_new_tokens,
         extractor=extract,
         templated=spec.templated,

@@ -14,9 +14,9 @@ from elicit.report.steer_spec import SteerSpec
 from tests.features import made
 
 QUICK = [
-    *("--limit", "16", "--n-resamples", "100", "--n-random", "1", "--strengths", "0.5,1"),
-    *("--max-new-tokens", "90"),
+    *("--limit", "16", "--n-resamples", "100", "--n-random", "1", "--max-new-tokens", "90"),
 ]
+TWO = ["--strengths", "0.5,1"]
 CUES = ["--reasoning-cue", "notes ", "--direct-cue", "quiz "]
 OWN = ["--base", "a", "--post", "b", "--problems", "p"]
 RL = ["--pair", "organism:rl"]
@@ -40,7 +40,7 @@ def test_every_option_is_one_of_the_specification():
 @pytest.mark.slow
 def test_a_run_leaves_the_curve_the_test_the_vector_and_every_arm(elicit, tmp_path):
     out = tmp_path / "run"
-    done = elicit("steer", *RL, *QUICK, "--site", "resid_post.1,resid_post.4", "--out", out)
+    done = elicit("steer", *RL, *QUICK, *TWO, "--site", "resid_post.1,resid_post.4", "--out", out)
     assert (done.code, done.err) == (0, "")
     summary = json.loads((out / "summary.json").read_text())
     assert done.out.startswith(summary["sentence"])
@@ -84,17 +84,16 @@ def test_a_run_leaves_the_curve_the_test_the_vector_and_every_arm(elicit, tmp_pa
     again = elicit("steer", "--config", out / "run.yaml", "--json")
     assert (again.code, again.out) == (0, (out / "summary.json").read_text())
     # The saved vector does what it did.
-    saved = tmp_path / "saved"
-    done = elicit("steer", *RL, *QUICK, "--vector", out / "vector", "--out", saved, "--json")
-    told = json.loads(done.out)
+    words = [*RL, *QUICK, "--strengths", summary["chosen"]["strength"], "--vector", out / "vector"]
+    told = json.loads(elicit("steer", *words, "--out", tmp_path / "saved", "--json").out)
     assert told["arms"] == summary["arms"] and told["chosen"] == summary["chosen"]
 
 
 @pytest.mark.slow
 def test_without_a_gap_rates_are_told_and_shares_refused(elicit, saes, tmp_path):
     done = elicit(
-        "steer", "--pair", "organism:identity", "--allow-identical", *QUICK, "--sae", saes / "fits",
-        "--feature", "3", "--how", "clamp", "--amount", "4", "--n-live", "0", "--where", "first",
+        "steer", "--pair", "organism:identity", "--allow-identical", *QUICK, *TWO,
+        "--sae", saes / "fits", "--feature", "3", "--how", "clamp", "--amount", "4", "--n-live", "0", "--where", "first",
         "--out", tmp_path / "run",
     )  # fmt: skip
     assert (done.code, done.err) == (0, "")

@@ -12,6 +12,7 @@ from elicit.elicitation import (
     direction_arms,
     steer,
 )
+from elicit.elicitation.choosing import best_cell
 from elicit.tasks import Task
 from tests.elicitation.made import dosed
 from tests.elicitation.test_arms import direction
@@ -36,6 +37,18 @@ def test_strengths_at_which_texts_fall_apart_are_left_out():
 def test_where_nothing_acts_the_strongest_push_is_tested():
     found = choose(dosed(DOSES, [0.2, 0.2, 0.24, 0.2], [-0.5] * 4))
     assert (found.strength, found.moved) == (2.0, False)
+
+
+def test_of_several_arms_the_one_that_acts_at_the_weakest_push_is_taken():
+    doses = torch.tensor([0.5, 1.0])
+    rates = torch.tensor([[0.2, 0.9], [0.88, 0.9], [0.2, 0.93]], dtype=torch.float64)
+    assert best_cell(rates, doses, True, 0.2) == (1, 0)
+    assert best_cell(1 - rates, doses, False, 0.8) == (1, 0)
+    # Nothing acts: the strongest push, and of two such the better.
+    assert best_cell(rates[[0, 2]], doses, True, 0.95) == (1, 1)
+    # What falls apart was taken out.
+    rates[1] = -torch.inf
+    assert best_cell(rates, doses, True, 0.2) == (2, 1)
 
 
 def test_a_rate_is_moved_towards_the_target_or_away_from_what_the_model_does():
