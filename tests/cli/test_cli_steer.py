@@ -93,8 +93,8 @@ def test_a_run_leaves_the_curve_the_test_the_vector_and_every_arm(elicit, tmp_pa
 def test_without_a_gap_rates_are_told_and_shares_refused(elicit, saes, tmp_path):
     done = elicit(
         "steer", "--pair", "organism:identity", "--allow-identical", *QUICK, *TWO,
-        "--sae", saes / "fits", "--feature", "3", "--how", "clamp", "--amount", "4", "--n-live", "0", "--where", "first",
-        "--out", tmp_path / "run",
+        "--sae", saes / "fits", "--feature", "3", "--how", "clamp", "--amount", "4",
+        "--n-live", "0", "--where", "first", "--out", tmp_path / "run",
     )  # fmt: skip
     assert (done.code, done.err) == (0, "")
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
