@@ -12,6 +12,7 @@ from elicit.cli.organisms import organisms
 from elicit.cli.patch import patch
 from elicit.cli.report import report
 from elicit.cli.revise import revise
+from elicit.cli.steer import steer
 
 app = typer.Typer(
     add_completion=False,
@@ -24,6 +25,7 @@ app.command()(graft)
 app.command()(patch)
 app.command()(revise)
 app.command()(exists)
+app.command()(steer)
 app.command()(organisms)
 
 
@@ -49,7 +51,7 @@ def elicit(
 
     Which layers did post-training change, which carry what it brought, and which did it corrupt?
     Which activations carry the difference? When do predictions settle? Did the base have it
-    already?
+    already, and what brings it out?
 
     Four examples:
 

@@ -172,6 +172,34 @@ def show_exists(summary: Mapping[str, Any], page: Path) -> None:
     console.print(f"Report: {page}", markup=False, soft_wrap=True)
 
 
+def show_steer(summary: Mapping[str, Any], page: Path) -> None:
+    """The sentence, every arm beside what is not steered, and where the page is.
+
+    Args:
+        summary: Content of the run's summary.json.
+        page: The report.
+    """
+    console = stdout()
+    console.print(visible(str(summary["sentence"])), markup=False, soft_wrap=True)
+    console.print()
+    names = list(summary["gaps"])
+    table = _columns("arm", "part", *(f"{w}: {visible(n)}" for n in names for w in _TOLD))
+    styles = {"steered": "green", "control": "dim"}
+    for group in ("arms", "references"):
+        for name, arm in summary[group].items():
+            part = arm.get("kind", "not steered")
+            told = (arm[what][metric] for metric in names for what in _TOLD)
+            cells = ("no clear gap" if ends is None else interval(ends) for ends in told)
+            table.add_row(visible(name), part, *cells, style=styles.get(part, ""))
+    console.print(table)
+    console.print()
+    _say_notes(summary.get("notes", ()))
+    console.print(f"Report: {page}", markup=False, soft_wrap=True)
+
+
+_TOLD = ("rate", "share")
+
+
 def interval(found: Mapping[str, float | None] | None, *, signed: bool = False) -> str:
     """A value with its interval: `+0.97 [+0.94, +1.00]`.
 

@@ -1,14 +1,11 @@
-"""Which direction carries it? One vector at a site, found, judged, and added."""
+"""Which direction carries it? One vector at a site, found and judged; `elicitation` adds it."""
 
 from elicit.directions.components import paired_pca
 from elicit.directions.contrasted import between_states
 from elicit.directions.controls import matched_controls
-from elicit.directions.dose import dose_curve
-from elicit.directions.dose_result import DoseCurve
-from elicit.directions.dose_values import Behaviour
 from elicit.directions.erasure import Eraser, leace
 from elicit.directions.errors import DirectionError
-from elicit.directions.export import export_lm_eval
+from elicit.directions.export import export_lm_eval, lm_eval_bytes
 from elicit.directions.means import diff_mean
 from elicit.directions.scope import Patchscope, patchscope
 from elicit.directions.shift import ActivationShift, activation_shift
@@ -19,11 +16,9 @@ from elicit.directions.values import Direction, DirectionSet
 
 __all__ = [
     "ActivationShift",
-    "Behaviour",
     "Direction",
     "DirectionError",
     "DirectionSet",
-    "DoseCurve",
     "Eraser",
     "Patchscope",
     "TrainedVector",
@@ -31,10 +26,10 @@ __all__ = [
     "between_states",
     "by_number",
     "diff_mean",
-    "dose_curve",
     "export_lm_eval",
     "headed",
     "leace",
+    "lm_eval_bytes",
     "matched_controls",
     "paired_pca",
     "patchscope",

@@ -40,18 +40,37 @@ def export_lm_eval(
         point, keyed by its name (its docstring shows a list; its code reads a mapping). One
         direction a file: of several added ones its closures keep only the last.
     """
-    path, site = Path(path), direction.site
+    path = Path(path)
+    if path.suffix != ".pt":
+        raise DirectionError(
+            f"the file is called {path.name!r}, and the harness tells its forms apart by the name: "
+            "vectors are read from .pt. Give it that ending."
+        )
+    data = lm_eval_bytes(direction, model, scale=scale)
+    with disk_errors(path, DirectionError):
+        write_atomic(path, data)
+    return path
+
+
+def lm_eval_bytes(direction: Direction, model: nn.Module, *, scale: float) -> bytes:
+    """Content of the file that `export_lm_eval` writes, for those who write it themselves.
+
+    Args:
+        direction: Of a residual stream after some layer.
+        model: A bridge of the architecture that will be steered, for the name of its layer.
+        scale: How many times the vector is added.
+
+    Raises:
+        DirectionError: The harness cannot add at that site, or the model has no such layer or
+            width.
+    """
+    site = direction.site
     # The stream that enters a layer is what the layer before hands on.
     layer = site.layer - 1 if site.kind == "resid_pre" else site.layer
     if site.kind not in ("resid_pre", "resid_post") or layer < 0:
         raise DirectionError(
             f"the direction is at {site}, and the harness adds to the output of a layer alone, so "
             "it would steer elsewhere. Export a direction of resid_post."
-        )
-    if path.suffix != ".pt":
-        raise DirectionError(
-            f"the file is called {path.name!r}, and the harness tells its forms apart by the name: "
-            "vectors are read from .pt. Give it that ending."
         )
     blocks = list(model.blocks)  # pyright: ignore[reportArgumentType]
     inner: nn.Module = getattr(hugging_face_model(model), "base_model", model)
@@ -75,6 +94,4 @@ def export_lm_eval(
         "bias": None,
     }
     torch.save({names[0]: entry}, held)
-    with disk_errors(path, DirectionError):
-        write_atomic(path, held.getvalue())
-    return path
+    return held.getvalue()

@@ -27,7 +27,7 @@ class ActivationShift(Result):
     """Mean of post minus base at the first tokens of unrelated text, and what it says.
 
     Narrow fine-tuning leaves a constant shift that tells its subject; mixed with other data it may
-    not. A shift says what changed, never that it does something: add it (`dose_curve`).
+    not. A shift says what changed, never that it does something: add it (`elicitation.dose_curve`).
     """
 
     base: str

@@ -84,7 +84,7 @@ class DirectionSet(Result):
     """One direction a site from the same contrast, with what tells a found one from noise.
 
     A high `auroc` says that the two sides can be told apart along the direction, not that it does
-    anything: only steering (`dose_curve`) says that.
+    anything: only steering (`elicitation.dose_curve`) says that.
     """
 
     how: str

@@ -13,6 +13,7 @@ from torch import Tensor
 from elicit.edits import EditError, ProjectOut, Shift, Where, everywhere
 from elicit.features.errors import FeatureError
 from elicit.features.sae import Sae
+from elicit.results import digest_json
 
 Codes = Float[Tensor, "token d_sae"]
 """Feature activations of some tokens."""
@@ -26,6 +27,11 @@ class _Added:
     feature: int
     amount: float
 
+    @property
+    def digest(self) -> str:
+        """What tells its texts from those of other edits."""
+        return digest_json(["added", self.sae.function_digest, self.feature, self.amount])
+
     def __call__(self, x: Float[Tensor, "token width"]) -> Float[Tensor, "token width"]:
         """The feature's direction, `amount` times."""
         return self.amount * self.sae.unit(x) * self.sae.directions[self.feature]
@@ -38,6 +44,11 @@ class _Clamped:
     sae: Sae
     feature: int
     value: float
+
+    @property
+    def digest(self) -> str:
+        """What tells its texts from those of other edits."""
+        return digest_json(["clamped", self.sae.function_digest, self.feature, self.value])
 
     def __call__(self, x: Float[Tensor, "token width"]) -> Float[Tensor, "token width"]:
         """The feature's direction, as often as it is short of the value."""
@@ -63,6 +74,11 @@ class _Spliced:
     """The reconstruction in place of the activation."""
 
     sae: Sae
+
+    @property
+    def digest(self) -> str:
+        """What tells its texts from those of other edits."""
+        return digest_json(["spliced", self.sae.function_digest])
 
     def __call__(self, x: Float[Tensor, "token width"]) -> Float[Tensor, "token width"]:
         """The reconstruction's error, with its sign turned."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from elicit.edits import shape_of
 from elicit.features.errors import FeatureError
+from elicit.results import digest_json
 from elicit.sites import Site, SiteError
 
 _ALONE = ("standard", "gated", "jumprelu")
@@ -78,6 +79,14 @@ class Sae:
         """How it scales each token by itself, `none` if it does not."""
         cfg: Any = self.module.cfg
         return str(cfg.normalize_activations)
+
+    @property
+    def function_digest(self) -> str:
+        """SHA-256 of all that its output depends on: weights, architecture and scaling."""
+        module: Any = self.module
+        told = module.cfg.to_dict()
+        held = {key: str(told[key]) for key in told if key not in ("device", "metadata")}
+        return digest_json([self.digest, self.centred, held])
 
     def encode(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_sae"]:
         """Feature activations, exactly SAELens's.

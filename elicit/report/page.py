@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from elicit.directions import DirectionSet
+from elicit.elicitation import DoseCurve, SteeredTexts
 from elicit.grafting import Attribution, Interpolation, IntervalSweep, Samples, WeightIG
 from elicit.patching import Factorial, PatchGrid
 from elicit.report.exists_sections import ladder_sections, ladder_sentence
@@ -15,6 +17,8 @@ from elicit.report.patch_text import patch_sentences
 from elicit.report.revise_sections import revise_sections
 from elicit.report.revise_text import convention_text, revise_sentences
 from elicit.report.sections import Section, other_sections, sections
+from elicit.report.steer_sections import steer_sections
+from elicit.report.steer_text import steer_sentences
 from elicit.report.tables import Table, task_table
 from elicit.report.text import MARKS, VERDICTS, summary_sentence
 from elicit.results import ElicitError, Provenance, Result, write_atomic
@@ -29,6 +33,8 @@ R = TypeVar("R", bound=Result)
 
 READINGS = (DepthByGroup, Profile, Sensitivity, Settling, TunedLensFit)
 """Results of running both models as they are, with nothing moved."""
+STEERED = (DirectionSet, DoseCurve, SteeredTexts)
+"""Results of finding a direction and adding it."""
 
 
 class PageError(ElicitError):
@@ -145,6 +151,7 @@ def render(
             "factorial": first(results, Factorial) is not None,
             "revision": any(isinstance(result, READINGS) for result in results),
             "ladder": first(results, Ladder) is not None,
+            "steering": first(results, DoseCurve) is not None,
         },
         settled=settled,
         tuned=any(isinstance(result, TunedLensFit) for result in results),
@@ -164,6 +171,7 @@ def first(results: Sequence[Result], kind: type[R]) -> R | None:
 def _sections(results: Sequence[Result]) -> list[Section]:
     return [
         *ladder_sections(results),
+        *steer_sections(results),
         *sections(
             attribution=first(results, Attribution),
             change=first(results, WeightChange),
@@ -180,6 +188,7 @@ def _sections(results: Sequence[Result]) -> list[Section]:
 def _sentences(results: Sequence[Result], attribution: Attribution | None) -> list[str]:
     """What was found: in the base already, by moved weights, activations, then depths."""
     told = [ladder_sentence(result) for result in results if isinstance(result, Ladder)]
+    told += steer_sentences(results)
     told += [summary_sentence(attribution)] if attribution else []
     told += [*patch_sentences(results), *revise_sentences(results)]
     return told or [_without_attribution(results)]
@@ -189,13 +198,15 @@ def _eyebrow(results: Sequence[Result]) -> str:
     """What the page is about, in small print above its title."""
     if all(isinstance(result, Ladder) for result in results):
         return "What the post-trained model shows, looked for in its base"
+    if all(isinstance(result, STEERED) for result in results):
+        return "One model steered, beside controls that push as hard"
     grids = [result for result in results if isinstance(result, PatchGrid)]
     if len(grids) == len(results) and all(grid.question == "within" for grid in grids):
         return "One model, and activations moved between its runs on two prompts"
     if all(isinstance(result, READINGS) for result in results):
         return "Base model against its post-trained sibling: when do their predictions settle?"
     patched = bool(grids) or first(results, Factorial) is not None
-    silent = (PatchGrid, Factorial, Ladder, *READINGS)
+    silent = (PatchGrid, Factorial, Ladder, *READINGS, *STEERED)
     moved = any(not isinstance(result, silent) for result in results)
     what = ["weights"] if moved else []
     what += ["activations"] if patched else []

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from elicit.directions import DirectionSet
+from elicit.elicitation import DoseCurve, SteeredTexts
 from elicit.grafting import Attribution, Interpolation, IntervalSweep, Samples, WeightIG
 from elicit.grafting.curves import integrated_figure, interpolation_figure, interval_figure
 from elicit.grafting.figures import effect_figure, shown_tasks
@@ -18,8 +20,9 @@ from elicit.weights import WeightChange
 from elicit.weights.figures import change_figure
 
 KNOWN = (
-    Attribution, DepthByGroup, Factorial, Interpolation, IntervalSweep, Ladder, PatchGrid, Profile,
-    Samples, Sensitivity, Settling, TunedLensFit, WeightChange, WeightIG,
+    Attribution, DepthByGroup, DirectionSet, DoseCurve, Factorial, Interpolation, IntervalSweep,
+    Ladder, PatchGrid, Profile, Samples, Sensitivity, Settling, SteeredTexts, TunedLensFit,
+    WeightChange, WeightIG,
 )  # fmt: skip
 
 

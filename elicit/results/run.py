@@ -245,9 +245,21 @@ class RunDirectory:
         Raises:
             RunError: The name is not a plain one, the run is over, or the disk is full.
         """
+        return self.write_bytes(name, clean_text(text).encode("utf-8"))
+
+    def write_bytes(self, name: str, data: bytes) -> Path:
+        """Write a file of the run as it is, for example one that another program reads.
+
+        Args:
+            name: File name within the run directory.
+            data: Its content.
+
+        Raises:
+            RunError: The name is not a plain one, the run is over, or the disk is full.
+        """
         path = self._claim(name)
         with disk_errors(path, RunError):
-            write_atomic(path, clean_text(text).encode("utf-8"))
+            write_atomic(path, data)
         return path
 
     def finish(self) -> None:

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from elicit.edits import Edit, Edited, EditError, active
+from elicit.edits import Edit, Edited, EditError, Shift, active
 from elicit.pair import Alignment, hugging_face_model, weights_digest
 from elicit.results import Cells, NoCells, Progress, digest_json, digest_tensors
 from elicit.results.codec import encode
@@ -222,14 +222,32 @@ class Writer:
 
 
 def edits_digest(edits: Sequence[Edit]) -> str:
-    """SHA-256 over all that edits say, tensors by their values.
+    """SHA-256 over all that edits say, tensors by their values and functions by their `digest`.
 
     Args:
         edits: In the order in which they are made.
+
+    Raises:
+        RolloutError: A `Shift` has a function that does not say what it does.
     """
     arrays: dict[str, Tensor] = {}
-    told = encode(tuple(edits), "edits", arrays)
+    told = encode(tuple(_told(edit) for edit in edits), "edits", arrays)
     return digest_json([told, digest_tensors(arrays)])
+
+
+def _told(edit: Edit) -> object:
+    """An edit as it can be written down: a function by its digest."""
+    if not isinstance(edit, Shift):
+        return edit
+    digest = getattr(edit.shift, "digest", None)
+    if not isinstance(digest, str):
+        raise RolloutError(
+            f"{edit} adds what a function gives, and the function has no digest, so texts under it "
+            "could not be told from texts under another one. Pass an object with a `digest` that "
+            "changes with what it does, as the edits of single features are."
+        )
+    held = {item.name: getattr(edit, item.name) for item in fields(edit)}
+    return {**held, "shift": digest}
 
 
 def _until_stop(ids: list[int], stop_ids: Sequence[int]) -> list[int]:

@@ -265,12 +265,21 @@ def reference_batch(setting: Setting, sae: Sae) -> Tensor:
     return torch.stack([acts[mask].mean(0) for mask in near])
 
 
-def raced(setting: Setting, works: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Median CPU seconds of each, in turns; all ran once before."""
+def raced(
+    setting: Setting, works: dict[str, Callable[[], object]], *, share: float = 1
+) -> dict[str, float]:
+    """Median CPU seconds of each, in turns; all ran once before.
+
+    Args:
+        setting: Tells the number of rounds.
+        works: What is timed.
+        share: Of these rounds: more where a round is short, fewer where it is long.
+    """
     for work in works.values():
         work()
     took = race(
-        {name: lambda work=work: timed(work, CPU) for name, work in works.items()}, setting.repeats
+        {name: lambda work=work: timed(work, CPU) for name, work in works.items()},
+        max(1, round(setting.repeats * share)),
     )
     return {name: each.cpu for name, each in took.items()}
 
@@ -311,7 +320,11 @@ def scaling(setting: Setting) -> Iterator[Row]:
 
 def encode(setting: Setting) -> Iterator[Row]:
     """`Sae.encode` beside SAELens's own on the same activations."""
-    made = [sae_of(setting, "topk"), sae_of(setting, "jumprelu"), batch_topk(setting, setting.folder)]
+    made = [
+        sae_of(setting, "topk"),
+        sae_of(setting, "jumprelu"),
+        batch_topk(setting, setting.folder),
+    ]
     for name, sae in zip(("topk", "jumprelu", "batchtopk"), made, strict=True):
         x, parts = setting.x, setting.x.split(256)
         weight = sae.module.get_parameter("W_enc").detach()
@@ -331,9 +344,8 @@ def encode(setting: Setting) -> Iterator[Row]:
         def products(weight: Tensor = weight, parts: tuple[Tensor, ...] = parts) -> object:
             return [part @ weight for part in parts]
 
-        cpu = raced(
-            setting, {"ours": ours, "theirs": theirs, "whole": whole, "products": products}
-        )
+        works = {"ours": ours, "theirs": theirs, "whole": whole, "products": products}
+        cpu = raced(setting, works, share=4)
         with torch.no_grad():
             acts, other = sae.encode(x), sae.module.encode(x)
         yield row(f"encode, {name}: active features a token", (acts != 0).sum(1).double().mean().item(),
@@ -357,9 +369,7 @@ def sums(setting: Setting) -> Iterator[Row]:
 
     def cross() -> object:
         # An embedding's shift apart, so that no product is spared because both models are one.
-        return cross_moments(
-            pair.base, pair.base, rows, at=every[:-1], post_at=every[1:], pad_id=0
-        )
+        return cross_moments(pair.base, pair.base, rows, at=every[:-1], post_at=every[1:], pad_id=0)
 
     works: dict[str, Callable[[], object]] = {
         "forward": setting.forward,
@@ -408,7 +418,7 @@ def alike(setting: Setting) -> Iterator[Row]:
         "ours": lambda: similarity(pair, rows, sites=sites, n_draws=1, n_resamples=200),
         "direct": direct,
     }
-    cpu = raced(setting, works)
+    cpu = raced(setting, works, share=1 / 3)
     yield row("similarity at two sites, one control, 200 resamples", cpu["ours"], "s")
     yield row("the same over two plain forwards", cpu["ours"] / (2 * cpu["forward"]), "x")
     yield row("CKA and Procrustes written out, no control, no interval", cpu["direct"], "s")
@@ -521,8 +531,8 @@ def doses(setting: Setting) -> Iterator[Row]:
     draw = torch.Generator().manual_seed(0)
     vector = torch.randn(pair.d_model, generator=draw)
     strengths = [i / 10 for i in range(10)]
-    options: dict[str, Any] = {"stop_ids": [], "max_new_tokens": 16, "batch_size": 64}
-    for n, goal in ((1, ""), (4, ">= 3"), (16, "")):
+    options: dict[str, Any] = {"stop_ids": [], "max_new_tokens": 64, "batch_size": 64}
+    for n, goal in ((4, ">= 3"), (16, "")):
         task = task_of(n)
 
         def at_once(task: Task = task) -> object:
@@ -536,7 +546,7 @@ def doses(setting: Setting) -> Iterator[Row]:
                 with edited(pair.base, [Steer(site, vector, scale=scale)]):
                     rollouts(pair.base, pair.alignment, task, **options)
 
-        cpu = raced(setting, {"at once": at_once, "one by one": one_by_one})
+        cpu = raced(setting, {"at once": at_once, "one by one": one_by_one}, share=1 / 3)
         yield row(f"10 strengths of {n} problems at once", cpu["at once"], "s")
         yield row(f"10 runs of {n} problems over that", cpu["one by one"] / cpu["at once"], "x",
                   goal)  # fmt: skip
@@ -563,7 +573,9 @@ def setting_of(arguments: argparse.Namespace, folder: Path) -> Setting:
 
     write_model(folder, tf.GPT2Config(dtype=torch.float32), 0, "cpu")
     draw = random.Random(0)
-    rows = [[draw.randrange(100, 50_000) for _ in range(128)] for _ in range(arguments.tokens // 128)]
+    rows = [
+        [draw.randrange(100, 50_000) for _ in range(128)] for _ in range(arguments.tokens // 128)
+    ]
     return Setting(
         folder=folder,
         pair=load_pair(folder, folder, allow_identical=True, check_parity=False),

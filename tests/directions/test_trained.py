@@ -3,15 +3,9 @@
 import pytest
 import torch
 
-from elicit.directions import (
-    DirectionError,
-    TrainedVector,
-    dose_curve,
-    matched_controls,
-    traced,
-    train_vector,
-)
+from elicit.directions import DirectionError, TrainedVector, traced, train_vector
 from elicit.edits import EditError, at, edited, generated, last
+from elicit.elicitation import direction_arms, dose_curve
 from elicit.pair import hugging_face_model, weights_digest
 from elicit.sites import SiteError, resid_post
 from elicit.tasks import Problem, Task
@@ -93,9 +87,8 @@ def test_trained_to_write_traces_it_reasons_on_other_problems_and_no_control_doe
         pair.base, pair.alignment, traced(fit), at=resid_post(3), where=last(), steps=60
     )
     curve = dose_curve(
-        pair.base, pair.alignment, test, found.direction, strengths=[1.0], where=last(),
-        stop_ids=[2], target=pair.post, max_new_tokens=90,
-        controls=matched_controls(found.direction),
+        pair.base, pair.alignment, test, direction_arms(found.direction, where=last()),
+        strengths=[1.0], stop_ids=[2], target=pair.post, max_new_tokens=90,
     )  # fmt: skip
     assert curve.share[0, 0, 0] >= 0.9
     assert (curve.share[0, 1:].abs() <= 0.1).all()

@@ -47,6 +47,7 @@ def forms(mask):
         "everywhere": (everywhere(), lambda i, p, n: True),
         "prompt": (prompt(), lambda i, p, n: p < n),
         "generated": (generated(), lambda i, p, n: p >= n),
+        "first generated": (generated(0, 0), lambda i, p, n: p == n),
         "generated window": (generated(1, 3), lambda i, p, n: n + 1 <= p <= n + 3),
         "last": (last(), lambda i, p, n: p == n - 1),
         "at": (at(0, 2, -2), lambda i, p, n: p in (0, 2, n - 2)),

@@ -6,17 +6,10 @@ import pytest
 import torch
 
 from elicit import organisms
-from elicit.directions import (
-    Direction,
-    DirectionError,
-    DoseCurve,
-    diff_mean,
-    dose_curve,
-    headed,
-    matched_controls,
-)
-from elicit.directions.coherence import text_log_probs
+from elicit.directions import Direction, DirectionError, diff_mean, headed, matched_controls
 from elicit.edits import EditError, at, last
+from elicit.elicitation import DoseCurve, ElicitationError, direction_arms, dose_curve
+from elicit.elicitation.coherence import text_log_probs
 from elicit.pair import hugging_face_model
 from elicit.rollouts import RolloutError, rollouts
 from elicit.sites import resid_post
@@ -37,12 +30,14 @@ def made(vector=None, site=SITE, **fields):
     return Direction(vector=vector, site=site, **{**told, **fields})
 
 
-def curve(pair, task=None, direction=None, **options):
+def curve(pair, task=None, direction=None, where=None, controls=None, arms=None, **options):
     options = {
-        "strengths": [0.0, 1.0], "where": last(), "stop_ids": STOPS, "max_new_tokens": 8,
-        "n_resamples": 200, **options,
+        "strengths": [0.0, 1.0], "stop_ids": STOPS, "max_new_tokens": 8, "n_resamples": 200,
+        **options,
     }  # fmt: skip
-    return dose_curve(pair.base, pair.alignment, task or task_of(), direction or made(), **options)
+    if arms is None:
+        arms = direction_arms(direction or made(), where=where or last(), controls=controls)
+    return dose_curve(pair.base, pair.alignment, task or task_of(), arms, **options)
 
 
 @pytest.fixture(scope="module")
@@ -63,13 +58,11 @@ def steered(planted, layer, controls=None, strengths=(0.0, 1.0)):
         pair.base,
         pair.alignment,
         test,
-        found.at(resid_post(layer)),
+        direction_arms(found.at(resid_post(layer)), where=last(), controls=controls),
         strengths=strengths,
-        where=last(),
         stop_ids=ENDS,
         target=pair.post,
         behaviours={"trace": lambda text: text.startswith("so")},
-        controls=controls,
         max_new_tokens=90,
     )
 
@@ -97,6 +90,7 @@ def test_before_that_the_same_header_s_direction_does_nothing(planted, layer):
     assert (steered(planted, layer, control).share.abs() <= 0.05).all()
 
 
+@pytest.mark.slow
 def test_an_early_layer_s_direction_does_nothing_at_the_late_one(planted):
     _, found, _ = planted
     early = [found.at(resid_post(layer)) for layer in (0, 1, 2)]
@@ -113,7 +107,7 @@ def test_strength_0_is_the_unsteered_model_in_every_number(paired, temperature):
     assert torch.equal(found.rate[:, :, 1], found.unsteered[:, None].expand_as(found.rate[:, :, 1]))
     for name in ("effect", "effect_low", "effect_high"):
         assert not getattr(found, name)[:, :, 1].any()
-    assert torch.equal(found.log_prob[:, 1], found.log_prob[:1, 1].expand(len(found.curve)))
+    assert torch.equal(found.log_prob[:, 1], found.log_prob[:1, 1].expand(len(found.arm)))
     assert found.log_prob[0, 1] == pytest.approx(found.unsteered_log_prob, abs=1e-12)
     assert found.gap_clear.tolist() == [False] and found.share.isnan().all()
 
@@ -157,7 +151,7 @@ def test_saved_and_loaded_it_draws_controls_in_grey(paired, tmp_path):
     figure = loaded.figure("long")
     colors = [trace.line.color for trace in figure.data]
     assert colors.count("#a8b0b8") == 10 and colors.count("#0072b2") == 2
-    with pytest.raises(DirectionError, match="'short' was not measured"):
+    with pytest.raises(ElicitationError, match="'short' was not measured"):
         loaded.figure("short")
 
 
@@ -166,8 +160,9 @@ def test_models_without_a_gap_have_no_share_of_it(organism, asked):
     direction = made(torch.ones(96), resid_post(4))
     with pytest.raises(NoGapError, match="holds 0"):
         dose_curve(
-            pair.base, pair.alignment, asked.subset(6, seed=0), direction, strengths=[1.0],
-            where=last(), stop_ids=ENDS, target=pair.post, max_new_tokens=90,
+            pair.base, pair.alignment, asked.subset(6, seed=0),
+            direction_arms(direction, where=last()), strengths=[1.0], stop_ids=ENDS,
+            target=pair.post, max_new_tokens=90,
         )  # fmt: skip
 
 
@@ -180,9 +175,19 @@ def test_models_without_a_gap_have_no_share_of_it(organism, asked):
         ({"where": at(9)}, EditError, "position 9"),
         ({"direction": made(torch.ones(7))}, EditError, "7"),
         ({"direction": made(site=resid_post(50))}, Exception, "layer 50"),
-        ({"controls": [replace(made(), vector=torch.ones(D_MODEL))]}, DirectionError, "norm"),
-        ({"behaviours": {"accuracy": bool}}, DirectionError, "accuracy"),
-        ({"task": Task(name="one", problems=task_of(1).problems)}, DirectionError, "1 problem"),
+        (
+            {"controls": [replace(made(), how="c", vector=torch.ones(D_MODEL))]},
+            ElicitationError,
+            "norm",
+        ),
+        ({"behaviours": {"accuracy": bool}}, ElicitationError, "accuracy"),
+        ({"task": Task(name="one", problems=task_of(1).problems)}, ElicitationError, "1 problem"),
+        ({"arms": ()}, ElicitationError, "the arms are none"),
+        ({"arms": direction_arms(made(), where=last())[1:]}, ElicitationError, "one that is steer"),
+        ({"arms": direction_arms(made(), where=last()) * 2}, ElicitationError, "one that is steer"),
+        ({"controls": [made(), made()]}, ElicitationError, "called 'by hand'"),
+        ({"wordings": {"target": task_of()}}, ElicitationError, "called 'target'"),
+        ({"wordings": {"other": task_of(1)}}, ElicitationError, "lacks problem"),
     ],
 )
 def test_what_would_say_nothing_is_refused_before_a_text_is_written(
@@ -191,8 +196,8 @@ def test_what_would_say_nothing_is_refused_before_a_text_is_written(
     def never(*_args, **_options):
         raise AssertionError("a text was written")
 
-    monkeypatch.setattr("elicit.directions.dose.rollouts", never)
-    monkeypatch.setattr("elicit.directions.dose.dose_rollouts", never)
+    monkeypatch.setattr("elicit.elicitation.asking.rollouts", never)
+    monkeypatch.setattr("elicit.elicitation.asking.dose_rollouts", never)
     with pytest.raises(error, match=says):
         curve(paired("llama"), **options)
 
@@ -221,8 +226,9 @@ def test_a_direction_that_tells_the_sides_apart_perfectly_may_do_nothing(organis
         direction = found.at(site)
         control = matched_controls(direction, n_random=1, shuffled=False)
         curve = dose_curve(
-            pair.base, pair.alignment, test, direction, strengths=[1.0], where=last(),
-            stop_ids=ENDS, target=pair.post, controls=control, max_new_tokens=90,
+            pair.base, pair.alignment, test,
+            direction_arms(direction, where=last(), controls=control), strengths=[1.0],
+            stop_ids=ENDS, target=pair.post, max_new_tokens=90,
         )  # fmt: skip
         share.append(curve.share[0, :, 0].tolist())
     assert share[0] == [0.0, 0.0]

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from elicit.directions.coherence import text_log_probs
+from elicit.elicitation.coherence import text_log_probs
 from elicit.pair import Alignment
 from elicit.rollouts import Rollouts
 from elicit.stats import bootstrap_mean, gap_shares, simultaneous_intervals, wilson
@@ -66,12 +66,12 @@ def coherence(
 
 
 def rates_of(
-    scores: Float[Tensor, "problem metric curve strength"],
+    scores: Float[Tensor, "problem metric arm strength"],
     n_samples: int,
     level: float,
     n_resamples: int,
     seed: int,
-) -> dict[str, Float[Tensor, "metric curve strength"]]:
+) -> dict[str, Float[Tensor, "metric arm strength"]]:
     """Mean over problems with the ends of each cell alone.
 
     Args:
@@ -93,11 +93,11 @@ def rates_of(
 
 
 def effects_of(
-    effects: Float[Tensor, "problem metric curve strength"],
+    effects: Float[Tensor, "problem metric arm strength"],
     level: float,
     n_resamples: int,
     seed: int,
-) -> dict[str, Float[Tensor, "metric curve strength"]]:
+) -> dict[str, Float[Tensor, "metric arm strength"]]:
     """Mean effects with ends that hold for all cells of a metric at once.
 
     Args:
@@ -121,7 +121,7 @@ def effects_of(
 
 
 def shares_of(
-    scores: Float[Tensor, "problem metric curve strength"],
+    scores: Float[Tensor, "problem metric arm strength"],
     base: Float[Tensor, "problem metric"],
     post: Float[Tensor, "problem metric"],
     level: float,
@@ -142,5 +142,29 @@ def shares_of(
             flat = gains[:, row].reshape(len(gap), -1)
             ends[:, row] = gap_shares(flat, gap, level=level).reshape(3, *scores.shape[2:])
     value, low, high = torch.from_numpy(ends)
-    clear = value.isfinite().flatten(1).all(1)
-    return {"share": value, "share_low": low, "share_high": high, "gap_clear": clear}
+    return {"share": value, "share_low": low, "share_high": high}
+
+
+def gaps_of(
+    base: Float[Tensor, "problem metric"], post: Float[Tensor, "problem metric"], level: float
+) -> dict[str, Tensor]:
+    """The gap of each metric with the ends that decide whether there are shares of it.
+
+    Args:
+        base: Unsteered rate of each problem.
+        post: The target's; NaN where there is none.
+        level: Coverage, of Student's interval of the mean, as `gap_share` takes it.
+    """
+    from scipy.special import stdtrit
+
+    gap = post - base
+    value, n = gap.mean(0), len(gap)
+    half = float(stdtrit(n - 1, (1 + level) / 2)) * gap.std(0) / n**0.5
+    # Where every problem has the same gap there is no spread, and rounding must not make one.
+    half[(gap == gap[0]).all(0)] = 0.0
+    return {
+        "gap": value,
+        "gap_low": value - half,
+        "gap_high": value + half,
+        "gap_clear": value.abs() > half,
+    }

@@ -1,0 +1,125 @@
+"""What steering did, in sentences."""
+
+from collections.abc import Sequence
+
+from elicit.elicitation import DoseCurve
+from elicit.results import Result
+from elicit.results.drawing import number
+
+_WHERE = {
+    "last()": "the prompt’s last token",
+    "generated(0, 0)": "the first generated token",
+    "generated()": "every generated token",
+    "everywhere()": "every token",
+}
+
+
+def steer_sentences(results: Sequence[Result]) -> list[str]:
+    """A sentence on every arm that was judged on problems of its own.
+
+    Args:
+        results: Results of any kind.
+    """
+    return [
+        steer_sentence(result)
+        for result in results
+        if isinstance(result, DoseCurve) and result.n_choose
+    ]
+
+
+def steer_sentence(found: DoseCurve) -> str:
+    """What an arm does at the strength that was chosen, beside its strongest control.
+
+    Args:
+        found: Every arm at that strength, on problems it was not chosen on.
+    """
+    row, control = found.metric_row(found.chosen_by or None), found.strongest_control
+    what = f"{found.arm[0]} at {found.site}, {where_text(found.where)}, strength "
+    what += f"{found.strength[0].item():g}"
+    rates = [
+        percent(*(getattr(found, f"rate{end}")[row, arm, 0].item() for end in _ENDS))
+        for arm in (0, control)
+    ]
+    told = f"{what}: {_shows(found.metric[row])} in {rates[0]} of texts"
+    told += f", against {percent(found.unsteered[row].item())} unsteered"
+    goal = found.goal[row].item()
+    told += f" and {percent(goal)} of the target" if goal == goal else ""
+    if bool(found.gap_clear[row]):
+        shares = [
+            share(*(getattr(found, f"share{end}")[row, arm, 0].item() for end in _ENDS))
+            for arm in (0, control)
+        ]
+        told += (
+            f". It closes {shares[0]} of the gap; the strongest control ({found.arm[control]}) "
+            f"{shares[1]}."
+        )
+    else:
+        told += f"; the strongest control ({found.arm[control]}) {rates[1]}. {gap_text(found, row)}"
+    return (
+        f"{told[0].upper()}{told[1:]} Chosen on {found.n_choose} problems, told of "
+        f"{found.n_problems} others."
+    )
+
+
+def gap_text(found: DoseCurve, row: int) -> str:
+    """Why there is no share of a gap; empty where there is one.
+
+    Args:
+        found: A curve.
+        row: Place of the metric.
+    """
+    if bool(found.gap_clear[row]):
+        return ""
+    gap, low, high = (getattr(found, f"gap{end}")[row].item() for end in _ENDS)
+    if gap != gap:
+        return "No share of a gap is told: there is no target."
+    return (
+        f"No share of a gap is told: the gap in {_noun(found.metric[row])}, "
+        f"{share(gap, low, high)}, holds 0."
+    )
+
+
+def where_text(where: str) -> str:
+    """Positions in words.
+
+    Args:
+        where: As results name them.
+    """
+    return _WHERE.get(where, where)
+
+
+def percent(value: float, low: float | None = None, high: float | None = None) -> str:
+    """A rate in per cent, with its interval if it is given.
+
+    Args:
+        value: Rate in [0, 1].
+        low: Lower end.
+        high: Upper end.
+    """
+    told = f"{100 * value:.0f} %"
+    return told if low is None or high is None else f"{told} [{100 * low:.0f}, {100 * high:.0f}]"
+
+
+def share(value: float, low: float, high: float) -> str:
+    """A share of a gap with its interval, never clipped.
+
+    Args:
+        value: Share.
+        low: Lower end.
+        high: Upper end.
+    """
+    ends = [number(end, digits=2) for end in (low, high)]
+    return f"{number(value, digits=2)} [{ends[0]}, {ends[1]}]"
+
+
+def _shows(metric: str) -> str:
+    """A metric as something that texts do."""
+    return "the answer is right" if metric == "accuracy" else f"the model {metric}"
+
+
+def _noun(metric: str) -> str:
+    """A metric as something that there is a gap in."""
+    return "right answers" if metric == "accuracy" else f"“{metric}”"
+
+
+_ENDS = ("", "_low", "_high")

@@ -1,0 +1,168 @@
+"""`elicit steer` from the shell to the files, and what it refuses."""
+
+import inspect
+import json
+
+import pytest
+import torch
+
+import elicit as library
+from elicit.cli.steer import steer
+from elicit.directions import Direction
+from elicit.elicitation import DoseCurve, SteeredTexts
+from elicit.report.steer_spec import SteerSpec
+from tests.features import made
+
+QUICK = [
+    *("--limit", "16", "--n-resamples", "100", "--n-random", "1", "--max-new-tokens", "90"),
+]
+TWO = ["--strengths", "0.5,1"]
+CUES = ["--reasoning-cue", "notes ", "--direct-cue", "quiz "]
+OWN = ["--base", "a", "--post", "b", "--problems", "p"]
+RL = ["--pair", "organism:rl"]
+
+
+@pytest.fixture(scope="module")
+def saes(tmp_path_factory):
+    """Random SAEs: one of the organisms' width, and one of another."""
+    root = tmp_path_factory.mktemp("saes")
+    hook = "blocks.4.hook_resid_post"
+    made.saved(root / "fits", "topk", d_in=96, d_sae=32, hook=hook)
+    made.saved(root / "narrow", "topk", d_in=16, d_sae=32, hook=hook)
+    return root
+
+
+def test_every_option_is_one_of_the_specification():
+    own = {"config", "save_config", "as_json", "progress", "quiet", "debug"}
+    assert set(inspect.signature(steer).parameters) - own == set(SteerSpec.model_fields)
+
+
+@pytest.mark.slow
+def test_a_run_leaves_the_curve_the_test_the_vector_and_every_arm(elicit, tmp_path):
+    out = tmp_path / "run"
+    done = elicit("steer", *RL, *QUICK, *TWO, "--site", "resid_post.1,resid_post.4", "--out", out)
+    assert (done.code, done.err) == (0, "")
+    summary = json.loads((out / "summary.json").read_text())
+    assert done.out.startswith(summary["sentence"])
+    assert done.out.rstrip().endswith(f"Report: {out / 'report.html'}")
+    curve, test = DoseCurve.load(out / "dose"), DoseCurve.load(out / "test")
+    assert (summary["n_choose"], summary["n_test"]) == (8, 8) == (test.n_choose, test.n_problems)
+    assert curve.strength.tolist() == [0.5, 1.0]
+    assert test.strength.tolist() == [summary["chosen"]["strength"]]
+    # Chosen by what it does on the other half: layer 1 does nothing.
+    assert summary["steered"]["site"] == "resid_post.4"
+    assert summary["chosen"]["moved"] and summary["chosen"]["coherent"]
+    found = summary["arms"]["difference of means"]
+    assert found["kind"] == "steered" and found["share"]["accuracy"]["value"] >= 0.9
+    for name, arm in summary["arms"].items():
+        place = (0, test.arm.index(name), 0)
+        for what in ("rate", "effect", "share"):
+            for key, end in (("value", ""), ("low", "_low"), ("high", "_high")):
+                assert arm[what]["accuracy"][key] == getattr(test, what + end)[place].item()
+        if arm["kind"] == "control":
+            assert abs(arm["share"]["accuracy"]["value"]) <= 0.1
+    assert set(summary["references"]) == {
+        "unsteered", "target", "positive prompt", "negative prompt"
+    }  # fmt: skip
+    assert summary["gaps"]["accuracy"]["clear"] and not summary["gaps"]["accuracy"]["refused"]
+    vector = library.load_result(out / "vector")
+    assert isinstance(vector, Direction) and str(vector.site) == "resid_post.4"
+    (entry,) = torch.load(out / "steered.pt", weights_only=True).values()
+    assert entry["steering_coefficient"] == summary["chosen"]["strength"]
+    assert torch.equal(entry["steering_vector"], vector.vector)
+    texts = SteeredTexts.load(out / "samples")
+    control = summary["strongest_control"]
+    assert texts.writer == ("unsteered", "difference of means", control, "target")
+    written = dict(zip(texts.writer, texts.text, strict=True))
+    assert all(text.startswith("so ") for text in written["difference of means"])
+    assert all(text.startswith("answer ") for text in written["unsteered"])
+    page = (out / "report.html").read_text()
+    assert written["difference of means"][0] in page
+    for part in ("plot-arms-0-0", "plot-dose-0-0", "plot-directions-0", "What it does on other"):
+        assert part in page
+    # Again from its own file: every text is read back, and the bytes are the same.
+    again = elicit("steer", "--config", out / "run.yaml", "--json")
+    assert (again.code, again.out) == (0, (out / "summary.json").read_text())
+    # The saved vector does what it did.
+    words = [*RL, *QUICK, "--strengths", summary["chosen"]["strength"], "--vector", out / "vector"]
+    told = json.loads(elicit("steer", *words, "--out", tmp_path / "saved", "--json").out)
+    assert told["arms"] == summary["arms"] and told["chosen"] == summary["chosen"]
+
+
+@pytest.mark.slow
+def test_without_a_gap_rates_are_told_and_shares_refused(elicit, saes, tmp_path):
+    done = elicit(
+        "steer", "--pair", "organism:identity", "--allow-identical", *QUICK, *TWO,
+        "--sae", saes / "fits", "--feature", "3", "--how", "clamp", "--amount", "4",
+        "--n-live", "0", "--where", "first", "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert (done.code, done.err) == (0, "")
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["steered"]["where"] == "generated(0, 0)"
+    assert summary["steered"]["name"] == "feature 3, set to 4"
+    assert "holds 0" in summary["gaps"]["accuracy"]["refused"]
+    assert "holds 0" in summary["sentence"] and "no clear gap" in done.out
+    kinds = sorted(arm["kind"] for arm in summary["arms"].values())
+    assert kinds == ["baseline", "control", "control", "steered"]
+    for arm in summary["arms"].values():
+        assert arm["share"]["accuracy"] is None
+        assert 0 <= arm["rate"]["accuracy"]["low"] <= arm["rate"]["accuracy"]["high"] <= 1
+    assert not (tmp_path / "run" / "steered.pt").exists()
+    assert any("no steered.pt" in note for note in summary["notes"])
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([*RL, "--direct-cue", "x"], "reasoning_cue is not given"),
+        (OWN, "what is looked for"),
+        ([*OWN, "--method", "trained"], "a vector is trained at one"),
+        ([*RL, "--method", "feature"], "sae and feature not given"),
+        ([*RL, "--sae", "x"], "feature not given"),
+        ([*RL, "--feature", "3"], "feature belong to a feature"),
+        ([*RL, "--how", "clamp"], "how belong to a feature"),
+        ([*RL, "--vector", "v", "--method", "pca"], "vector is given and method too"),
+        ([*RL, "--vector", "no-such-folder"], "cannot be read"),
+        ([*RL, "--sae", "s", "--feature", "3", "--site", "resid_post.1"], "where its SAE reads"),
+        ([*RL, "--sae", "s", "--feature", "3"], "has no cfg.json"),
+        ([*RL, "--sae", "s", "--feature", "3", "--how", "project-out", "--amount", "1"], "ignored"),
+        ([*RL, "--strengths", "0"], "no strength but 0"),
+        ([*RL, "--shown", "x"], "Leave shown out"),
+        ([*RL, *CUES, "--shown", "("], "no regular expression"),
+        ([*RL, "--limit", "8"], "at least 16 are needed"),
+        ([*RL, "--site", "resid_post.9"], "layer 9"),
+    ],
+)
+def test_what_cannot_be_steered_is_one_line_and_nothing_is_run(
+    elicit, tmp_path, monkeypatch, words, told
+):
+    monkeypatch.setattr("elicit.rollouts.writing.continue_ids", never)
+    done = elicit("steer", *words, "--out", tmp_path / "run")
+    assert (done.code, done.out) == (1, "")
+    assert told in done.err and done.err.count("\n") == 1
+
+
+def never(*_args, **_options):
+    raise AssertionError("a text was written")
+
+
+@pytest.mark.parametrize(
+    ("sae", "feature", "told"),
+    [("fits", 32, "features 0 to 31"), ("narrow", 3, "reads 16 numbers a token")],
+)
+def test_a_feature_that_is_not_there_is_refused_before_a_text_is_written(
+    elicit, saes, tmp_path, monkeypatch, sae, feature, told
+):
+    monkeypatch.setattr("elicit.rollouts.writing.continue_ids", never)
+    out = tmp_path / "run"
+    words = [*RL, "--sae", saes / sae, "--feature", feature, "--out", out]
+    done = elicit("steer", *words)
+    assert (done.code, done.out) == (1, "") and told in done.err
+
+
+def test_what_is_no_direction_is_refused(elicit, tmp_path):
+    from tests.elicitation.made import dosed
+
+    dosed([0.5], [0.2], [-0.5]).save(tmp_path / "curve")
+    done = elicit("steer", *RL, "--vector", tmp_path / "curve", "--out", tmp_path / "run")
+    assert (done.code, done.out) == (1, "") and "holds a DoseCurve" in done.err

@@ -1,0 +1,125 @@
+"""What the base holds is brought out by its own feature, and what it never saw by nothing."""
+
+import pytest
+import torch
+
+from elicit import features, organisms
+from elicit.directions import diff_mean, headed
+from elicit.edits import last
+from elicit.elicitation import LiveFeatures, choose_arms, direction_arms, feature_arms, steer
+from elicit.features import TrainConfig
+from elicit.sites import resid_post
+from elicit.tasks import load_task
+
+SITE = resid_post(4)
+ASK = {
+    "strengths": [0.5, 1.0],
+    "stop_ids": [2],
+    "behaviours": {"trace": lambda text: "so" in text.split()},
+    "max_new_tokens": 90,
+}
+
+
+class Studied:
+    """A pair, an SAE of its base, and the feature that differs most between the two headers."""
+
+    def __init__(self, pair, name, folder):
+        task = load_task(organisms.resolve(f"organism:{name}").problems).subset(48, seed=0)
+        self.pair, (self.choosing, self.test) = pair, task.split([0.5, 0.5], seed=0)
+        self.notes, self.quiz = (headed(task, header) for header in ("notes", "quiz"))
+        ids = {p.id for p in self.choosing}
+        cot, direct = (
+            [pair.alignment.plain(p.prompt) for p in side if p.id in ids]
+            for side in (self.notes, self.quiz)
+        )
+        rows = [
+            pair.alignment.plain(f"{head} {p.prompt} {body} answer {p.answer} .")
+            for p in self.choosing
+            for head, body in (("notes", p.trace), ("quiz", ""))
+        ]
+        config = TrainConfig(d_sae=128, k=8, n_steps=120, batch=256, lr=3e-3, buffer=4000)
+        self.sae = features.train(
+            pair, rows, folder / name, site=SITE, on="base", config=config, seed=0
+        )
+        self.measured = features.fidelity(pair, self.sae, rows, on="base")
+        self.scores = features.cot_minus_direct(pair, self.sae, cot=cot, direct=direct, on="base")
+        self.feature = self.scores.top(1, by="difference")[0]
+
+    def means(self, *sites):
+        sides = (headed(self.choosing, header) for header in ("notes", "quiz"))
+        return diff_mean(self.pair.base, self.pair.alignment, *sides, at=sites)
+
+    def steered(self, arms, **options):
+        return steer(
+            self.pair.base, self.pair.alignment, self.choosing, self.test, arms,
+            **{**ASK, "target": self.pair.post, **options},
+        )  # fmt: skip
+
+    def by_feature(self, **options):
+        arms = feature_arms(
+            self.sae, self.feature, where=last(), measured=self.measured, how="clamp",
+            live=LiveFeatures(n=2, factor=3.0), n_random=2, baselines=[self.means(SITE).at(SITE)],
+        )  # fmt: skip
+        return self.steered(arms, **options)
+
+
+@pytest.fixture(scope="module")
+def studied(organism, tmp_path_factory):
+    folder, made = tmp_path_factory.mktemp("saes"), {}
+
+    def study(name):
+        if name not in made:
+            made[name] = Studied(organism(name), name, folder)
+        return made[name]
+
+    return study
+
+
+@pytest.mark.slow
+def test_a_feature_of_the_base_closes_the_gap_on_other_problems_and_no_control_does(studied):
+    one = studied("rl")
+    assert one.scores.auroc[one.feature] == 1
+    found = one.by_feature(wordings={"notes": one.notes, "quiz": one.quiz})
+    test = found.test
+    assert (found.choice.metric, found.choice.moved, found.choice.coherent) == (
+        "accuracy", True, True
+    )  # fmt: skip
+    assert test.strength.tolist() == [found.choice.strength]
+    assert (test.n_choose, test.n_problems) == (24, 24)
+    assert (test.share[:, 0, 0] >= 0.9).all() and (test.share_low[:, 0, 0] > 0.7).all()
+    controls = [i for i, kind in enumerate(test.kind) if kind == "control"]
+    assert len(controls) == 5
+    assert (test.share[:, controls, 0].abs() <= 0.1).all(), test.share[0, :, 0]
+    # The plainer way does as much, and so does a prompt; a prompt for answers does not.
+    assert test.kind[-1] == "baseline" and test.share[0, -1, 0] >= 0.9
+    share = dict(zip(test.reference, test.reference_share[0].tolist(), strict=True))
+    assert share["unsteered"] == 0 and share["target"] == 1
+    assert share["notes"] >= 0.9 and abs(share["quiz"]) <= 0.15
+
+
+@pytest.mark.slow
+def test_the_difference_of_means_once_closes_the_gap_too_and_its_site_is_found(studied):
+    one = studied("rl")
+    sites = (resid_post(1), SITE)
+    found = one.means(*sites)
+    arms = [direction_arms(found.at(site), where=last()) for site in sites]
+    options = {**ASK, "strengths": [1.0], "target": one.pair.post}
+    place = choose_arms(one.pair.base, one.pair.alignment, one.choosing, arms, **options)
+    assert place == 1
+    test = one.steered(arms[place], strengths=[1.0]).test
+    assert test.share[0, 0, 0] >= 0.9
+    assert (test.share[0, 1:, 0].abs() <= 0.1).all()
+
+
+@pytest.mark.slow
+def test_nothing_brings_out_what_the_base_never_saw(studied):
+    one = studied("created")
+    found = one.by_feature()
+    assert found.test.gap_clear[0] and not found.choice.moved
+    # Nothing acts, so the strongest coherent push is what was tested.
+    coherent = found.curve.log_prob[0] >= found.curve.unsteered_log_prob - 1
+    assert found.choice.strength == found.curve.strength[coherent].max()
+    assert (found.test.share[0, [0, -1], 0].abs() <= 0.1).all()
+    # Hard pushes make some wrong answers right by chance; none does so clearly.
+    assert (found.test.share_low[0] <= 0).all()
+    assert torch.equal(found.test.rate[1], torch.zeros_like(found.test.rate[1]))
