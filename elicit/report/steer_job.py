@@ -32,6 +32,9 @@ from elicit.results import (
 from elicit.tasks import Task, extractor
 from elicit.verdicts.checks import parts_of
 
+FAINT = 0.2
+"""Length of a push, as a share of the activations', below which no effect says little."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SteerRun:
@@ -202,6 +205,12 @@ def _remarks(found: Steered) -> list[str]:
         notes.append(
             "No strength did anything on the problems to choose on, so the strongest with coherent "
             "texts was tested."
+        )
+    pushed = abs(found.choice.strength) * found.test.norm / found.test.resid_norm
+    if not found.choice.moved and pushed < FAINT:
+        notes.append(
+            f"At the strength tested the push is {100 * pushed:.2g} % of the activations’ length, "
+            "so that it does nothing may be for want of a push. Try larger --strengths."
         )
     return notes
 

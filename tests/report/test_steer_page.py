@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
-from elicit.report.page import render
+from elicit.elicitation import SteeredTexts
+from elicit.report.page import render, write
 from elicit.report.steer_text import steer_sentence
 from tests.elicitation.made import dosed
 
@@ -62,3 +64,31 @@ def test_a_page_shows_the_test_first_and_then_the_curve(clear):
     assert "random <b>0" not in page and "random &lt;b&gt;0" in page
     alone = render([curve])
     assert "judge it on other problems" in alone and "steered-0" not in alone
+
+
+HOSTILE = "</script><script>window.hit=1</script><img src=x onerror=window.hit=1>"
+
+
+@pytest.mark.slow
+def test_the_page_opens_offline_and_what_models_wrote_does_nothing(tmp_path, visit):
+    curve = dosed([0.5, 1.0], [[0.4, 0.9], [0.3, 0.8]], [-0.4, -0.5])
+    named = {"arm": (HOSTILE, "random 0"), "model": HOSTILE}
+    texts = SteeredTexts(
+        strength=1.0,
+        writer=("unsteered", HOSTILE, "target"),
+        problem=("p0",),
+        prompt=(HOSTILE,),
+        answer=("7",),
+        text=((HOSTILE,), ("so " * 300,), ("answer 7 .",)),
+        correct=torch.tensor([[False], [True], [True]]),
+    )
+    results = [replace(judged(), **named), texts, replace(curve, **named)]
+    path = write(results, tmp_path / "report.html")
+    for width in (1280, 700):
+        page, seen = visit(path, width=width)
+        page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+        page.wait_for_function("document.querySelectorAll('.plot .main-svg').length >= 4")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate("typeof window.hit") == "undefined"
+        assert seen == {"errors": [], "requests": [path.as_uri()], "dialogs": []}
+    assert page.locator("#table-texts-0-1").count() == 1
