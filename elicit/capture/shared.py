@@ -1,6 +1,7 @@
 """The trunk that lanes leave: one forward with everything kept that a lane goes on from."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from jaxtyping import Float, Int, Shaped
@@ -130,8 +131,12 @@ def run_trunk(anatomy: Anatomy, batch: Encoded, *, keep: Iterable[Site] = ()) ->
     )
 
 
+class _Done(Exception):
+    """Ends a forward as soon as everything asked for is there; never leaves this module."""
+
+
 def read_sites(anatomy: Anatomy, batch: Encoded, sites: Iterable[Site]) -> dict[Site, Tensor]:
-    """Activations of a donor at some sites, whole; layers above the highest are not run.
+    """Activations at some sites, whole; whatever comes after the last of them is not run.
 
     Args:
         anatomy: The model.
@@ -144,12 +149,15 @@ def read_sites(anatomy: Anatomy, batch: Encoded, sites: Iterable[Site]) -> dict[
     def tap(kind: Kind, layer: int, value: Tensor) -> Tensor:
         if Site(kind, layer) in wanted:
             found[Site(kind, layer)] = value
+            if len(found) == len(wanted):
+                raise _Done
         return value
 
     inputs = anatomy.begin(batch.ids, batch.mask, batch.position_ids)
     resid = inputs.resid
-    for index in range(max((site.layer for site in wanted), default=-1) + 1):
-        resid, _ = run_block(anatomy.layers[index], index, inputs, resid, tap)
+    with suppress(_Done):
+        for index in range(max((site.layer for site in wanted), default=-1) + 1):
+            resid, _ = run_block(anatomy.layers[index], index, inputs, resid, tap)
     return found
 
 

@@ -1,13 +1,17 @@
 """Read activations of many rows, one chunk of tokens at a time."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
+from elicit.capture.anatomy import anatomy_of
 from elicit.capture.read import Captured, Reader, check_max_tokens
+from elicit.capture.shared import read_sites
 from elicit.capture.trunk import CaptureError
 from elicit.pair import Encoded
 from elicit.pair.alignment import pad
@@ -42,6 +46,9 @@ def stream(
     Rows of like length share a chunk, the longest first, and only one chunk is held. Input is
     checked at the call, before the first chunk is asked for. Inside a block of edits it reads what
     the edits left, and each chunk is a run of its own.
+
+    A model that nothing touches runs block by block, with fused attention, as far as the last site:
+    equal to its own forward to rounding, and no attention pattern is held.
 
     Args:
         model: A bridge in raw mode.
@@ -115,10 +122,25 @@ def _chunks(
             encoded = encoded.to(reader.device)
             # Not around the yield: the caller's own code keeps its own mode.
             with torch.no_grad():
-                captured = reader.read(encoded, part=True)
+                captured = _read(reader, encoded)
             yield Chunk(rows=tuple(places), encoded=encoded, captured=captured)
             # Unnamed, the chunk is freed before the next one is read.
             del captured, encoded
             progress.advance(len(places))
     finally:
         progress.stop()
+
+
+def _read(reader: Reader, encoded: Encoded) -> Captured:
+    """One chunk: block by block, or where an edit or hook must be passed, through the model."""
+    if all(site.kind != "pattern" for site in reader.at):
+        # Looked for anew at each chunk: between two of them the caller may have put a hook on.
+        with suppress(CaptureError):
+            found = read_sites(anatomy_of(reader.model), encoded, reader.at)
+            return Captured(at={site: _own(found[site.whole], site) for site in reader.at})
+    return reader.read(encoded, part=True)
+
+
+def _own(value: Float[Tensor, "batch pos ..."], site: Site) -> Float[Tensor, "batch pos ..."]:
+    """What a site is of its whole."""
+    return value if site.head is None else value[:, :, site.head]

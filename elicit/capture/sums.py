@@ -6,6 +6,9 @@ from torch import Tensor
 
 from elicit.capture.trunk import CaptureError
 
+_WIDE, _STRIPS = 256, 4
+"""From this width on a scatter is computed in strips, so many that little of it is done twice."""
+
 
 class Moments:
     """Number, mean and scatter of vectors, added to a batch at a time.
@@ -13,12 +16,12 @@ class Moments:
     Sums are float64 and taken about the mean of each batch, so that a mean that is large beside the
     spread costs no digits.
 
-    Source: Chan, Golub and LeVeque 1979, pairwise update of sums of squares.
+    Source: Chan, Golub and LeVeque 1979, pairwise update of sums of squares; how far a batch's mean
+        is off joins the product as one more deviation.
 
     Attributes:
         n: Vectors seen.
         mean: Their mean.
-        scatter: Sum of outer products of deviations from the mean.
     """
 
     def __init__(self, d_model: int, *, device: str | torch.device = "cpu") -> None:
@@ -32,9 +35,18 @@ class Moments:
         self.mean: Float[Tensor, " d_model"] = torch.zeros(
             d_model, dtype=torch.float64, device=device
         )
-        self.scatter: Float[Tensor, "d_model d_model"] = torch.zeros(
-            d_model, d_model, dtype=torch.float64, device=device
-        )
+        self._sums = torch.zeros(d_model, d_model, dtype=torch.float64, device=device)
+        self._lower = True
+
+    @property
+    def scatter(self) -> Float[Tensor, "d_model d_model"]:
+        """Sum of outer products of deviations from the mean."""
+        if not self._lower:
+            d, strip = len(self._sums), _strip(len(self._sums))
+            for i in range(0, d, strip):
+                self._sums[i + strip :, i : i + strip] = self._sums[i : i + strip, i + strip :].T
+            self._lower = True
+        return self._sums
 
     @torch.no_grad()
     def update(self, x: Float[Tensor, "token d_model"]) -> None:
@@ -48,8 +60,7 @@ class Moments:
         """
         _check_width(x, self.mean)
         if len(x):
-            mean, deviation = _centred(x, self.mean)
-            self._add(len(x), mean, deviation.T @ deviation)
+            self._absorb(*_centred(x, self.mean))
 
     def merge(self, other: "Moments") -> "Moments":
         """Moments of the vectors of both, whichever comes first.
@@ -63,16 +74,36 @@ class Moments:
             found._add(part.n, part.mean.to(self.mean), part.scatter.to(self.mean))
         return found
 
+    def _absorb(self, mean: Tensor, rows: Tensor) -> None:
+        """Add a batch whose deviations have room for one more; see `_centred`."""
+        n, d = len(rows) - 1, rows.shape[1]
+        step = _joined(self, n, mean, rows)
+        strip = _strip(d)
+        for i in range(0, d, strip):
+            # Only what lies on or above the diagonal; the rest is its mirror.
+            self._sums[i : i + strip, i:].addmm_(rows[:, i : i + strip].T, rows[:, i:])
+        self._lower = strip >= d
+        self._move(n, step)
+
     def _add(self, n: int, mean: Tensor, scatter: Tensor) -> None:
         """Add a group that is known by its own moments."""
         if not n:
             return
-        total = self.n + n
         step = mean - self.mean
-        self.scatter += scatter
-        self.scatter.addr_(step, step, alpha=self.n * n / total)
-        self.mean += step * (n / total)
-        self.n = total
+        self._sums = self.scatter + scatter
+        self._sums.addr_(step, step, alpha=self.n * n / (self.n + n))
+        self._move(n, step)
+
+    def _move(self, n: int, step: Tensor) -> None:
+        """Count vectors whose mean is a step away."""
+        self.n += n
+        self.mean = self.mean + step * (n / self.n)
+
+    def _become(self, other: "Moments") -> None:
+        """Take another's moments over."""
+        self.n, self.mean = other.n, other.mean.clone()
+        self._sums.copy_(other.scatter)
+        self._lower = True
 
     def covariance(self, *, ddof: int = 1) -> Float[Tensor, "d_model d_model"]:
         """Covariance of the vectors.
@@ -149,11 +180,25 @@ class CrossMoments:
         _check_width(y, self.y.mean)
         if not len(x):
             return
-        mean_x, from_x = _centred(x, self.x.mean)
-        mean_y, from_y = _centred(y, self.y.mean)
-        self._add_cross(len(x), mean_x, mean_y, from_x.T @ from_y)
-        self.x._add(len(x), mean_x, from_x.T @ from_x)
-        self.y._add(len(x), mean_y, from_y.T @ from_y)
+        x_rows, y_rows = _centred(x, self.x.mean), _centred(y, self.y.mean)
+        if torch.equal(x, y.to(x)) and self._is_one():
+            # A model against itself has its own scatter on both sides, to the bit.
+            self.x._absorb(*x_rows)
+            self.y._become(self.x)
+            self.scatter.copy_(self.x.scatter)
+            return
+        for side, (mean, rows) in ((self.x, x_rows), (self.y, y_rows)):
+            _joined(side, len(x), mean, rows)
+        self.scatter.addmm_(x_rows[1].T, y_rows[1])
+        self.x._absorb(*x_rows)
+        self.y._absorb(*y_rows)
+
+    def _is_one(self) -> bool:
+        """Whether both sides have been the same up to now."""
+        own = self.x.scatter
+        return self.scatter.shape == own.shape and (
+            torch.equal(self.scatter, own) and torch.equal(own, self.y.scatter)
+        )
 
     def merge(self, other: "CrossMoments") -> "CrossMoments":
         """Moments of the pairs of both, whichever comes first.
@@ -192,8 +237,9 @@ class CrossMoments:
 
 
 def _centred(x: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean of vectors and their deviations from it, as float64."""
-    own = x.to(like.device).to(like.dtype, copy=True)
+    """Mean of vectors; their deviations from it as float64, and room for one more below them."""
+    rows = x.new_empty(len(x) + 1, x.shape[1], dtype=like.dtype, device=like.device)
+    own = rows[:-1].copy_(x)
     mean = own.mean(0)
     # One look at the mean sees every value: whatever is not finite makes its sum not finite.
     if not bool(torch.isfinite(mean).all()):
@@ -202,7 +248,20 @@ def _centred(x: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
             f"{n_bad} of {len(x)} vectors hold a value that is not finite, so every sum would be "
             "lost. Load the model in float32 or bfloat16, or leave those tokens out with keep."
         )
-    return mean, own.sub_(mean)
+    own.sub_(mean)
+    return mean, rows
+
+
+def _joined(side: Moments, n: int, mean: Tensor, rows: Tensor) -> Tensor:
+    """How far a batch's mean is from the one so far, put below its deviations at its weight."""
+    step = mean - side.mean
+    torch.mul(step, (side.n * n / (side.n + n)) ** 0.5, out=rows[-1])
+    return step
+
+
+def _strip(d: int) -> int:
+    """Rows of a scatter that are computed at once: all of them where it is small."""
+    return d if d < _WIDE else -(-d // _STRIPS)
 
 
 def _check_width(x: Tensor, mean: Tensor) -> None:

@@ -44,6 +44,17 @@ ShownBy = Annotated[
         rich_help_panel=TASKS,
     ),
 ]
+Baselines = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--baselines",
+        "--baseline",
+        metavar="FILE",
+        help="Another way to ask the base, as text with {prompt} in place of the problem, after "
+        "solved ones for example. The gap begins at the best way. May be given again.",
+        rich_help_panel=TASKS,
+    ),
+]
 Sites = Annotated[
     list[str] | None,
     typer.Option(
@@ -66,6 +77,14 @@ Strengths = Annotated[
 NRandom = Annotated[
     int | None,
     typer.Option(metavar="N", help="Random directions (default: 20).", rich_help_panel=RUN),
+]
+NRedrawn = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Draws of all weights of the base, probed as a control (default: 3).",
+        rich_help_panel=RUN,
+    ),
 ]
 ChooseShare = Annotated[
     float | None,
@@ -113,12 +132,14 @@ def exists(
     reasoning_cue: ReasoningCue = None,
     direct_cue: DirectCue = None,
     shown: ShownBy = None,
+    baselines: Baselines = None,
     max_new_tokens: options.MaxNewTokens = None,
     extractor: options.Extractor = None,
     templated: options.Templated = None,
     sites: Sites = None,
     strengths: Strengths = None,
     n_random: NRandom = None,
+    n_redrawn: NRedrawn = None,
     choose_share: ChooseShare = None,
     least_effect: LeastEffect = None,
     least_share: LeastShare = None,

@@ -41,8 +41,20 @@ Traces = Annotated[
     ),
 ]
 Lens = Annotated[
-    Literal["logit"] | None,
-    typer.Option(help="How layers are read (default: logit).", rich_help_panel=RUN),
+    Literal["logit", "bias", "tuned"] | None,
+    typer.Option(
+        help="How layers are read; bias and tuned are fitted for each model on half of the "
+        "problems, and the other half is read (default: logit).",
+        rich_help_panel=RUN,
+    ),
+]
+LensSteps = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Updates of the fit of a lens, 250 if not given.",
+        rich_help_panel=RUN,
+    ),
 ]
 MaxNewTokens = Annotated[
     int | None,
@@ -130,6 +142,7 @@ def revise(
     templated: options.Templated = None,
     traces: Traces = None,
     lens: Lens = None,
+    lens_steps: LensSteps = None,
     max_new_tokens: MaxNewTokens = None,
     temperature: Temperature = None,
     convention: Convention = None,

@@ -7,7 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from elicit.directions.errors import DirectionError
+from elicit.edits import Shift, Where
 from elicit.results import Result
+from elicit.sites import Site
 
 _TINY = 1e-8
 """Correlation of a label with any direction that is rounding and not erased."""
@@ -41,9 +43,35 @@ class Eraser(Result):
                 f"activations have {x.shape[-1]} entries and the eraser {len(self.mean)}, so they "
                 "are of another site or model. Apply it where it was fitted."
             )
+        return (x.to(self.mean.dtype) + self.change(x)).to(x.dtype)
+
+    def change(self, x: Float[Tensor, "*row width"]) -> Float[Tensor, "*row width"]:
+        """What erasing adds to activations, in double precision.
+
+        Args:
+            x: Activations of the site that the map was fitted on.
+        """
         mean, into, out = (part.to(x.device) for part in (self.mean, self.into, self.out))
-        wide = x.to(self.mean.dtype)
-        return (wide - ((wide - mean) @ into.T) @ out).to(x.dtype)
+        centred = x.to(mean.dtype) - mean
+        # Each row by itself: a product of matrices may round by what else is in its batch.
+        taken = [
+            (centred * one).sum(dim=-1, keepdim=True) * two
+            for one, two in zip(into, out, strict=True)
+        ]
+        return -torch.stack(taken).sum(dim=0)
+
+    def to_edit(
+        self, site: Site, *, where: Where, scale: float | Float[Tensor, " row"] = 1.0
+    ) -> Shift:
+        """The edit that erases the label from a site's activations inside a forward.
+
+        Args:
+            site: Where the map was fitted.
+            where: For which tokens; the label is erased as it lies at those it was fitted on.
+            scale: How far to go: 0 leaves the bits as they are, 1 erases. One number for each row
+                of a batch makes a dose curve.
+        """
+        return Shift(site, self.change, width=len(self.mean), scale=scale, where=where)
 
 
 def leace(x: Float[Tensor, "row width"], label: Float[Tensor, "row label"]) -> Eraser:

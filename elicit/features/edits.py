@@ -52,7 +52,7 @@ class _Clamped:
 
     def __call__(self, x: Float[Tensor, "token width"]) -> Float[Tensor, "token width"]:
         """The feature's direction, as often as it is short of the value."""
-        missing = self.value - self.sae.encode(x)[:, [self.feature]]
+        missing = self.value - self.sae.encode_one(x, self.feature)
         return missing * self.sae.unit(x) * self.sae.directions[self.feature]
 
 

@@ -18,8 +18,9 @@ from elicit.sites import Site
 
 On = Literal["base", "post"]
 """Which model of a pair is read."""
-_CELLS = 2**25
-"""Feature activations held at once, at least one token's."""
+_CELLS, _CELLS_ON_CPU = 2**25, 2**22
+"""Feature activations held at once, at least one token's: on a CPU as many as its cache keeps
+between the product, the non-linearity and whoever reads them."""
 
 
 class Rows:
@@ -145,7 +146,8 @@ def _coded(sae: Sae, x: Tensor, kept: Tensor, index: Tensor, reconstruct: bool) 
         yield Block(index=index, x=x[here], acts=acts[here], made=made)
         return
     x = x[here]
-    step = max(1, _CELLS // sae.d_sae)
+    cells = _CELLS_ON_CPU if sae.directions.device.type == "cpu" else _CELLS
+    step = max(1, cells // sae.d_sae)
     for start in range(0, len(x), step):
         some = x[start : start + step]
         acts, made = _encoded(sae, some, reconstruct)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from elicit.features.errors import FeatureError
 from elicit.features.groups import TokenGroups
-from elicit.features.reading import On, blocks, checked, rows_of, told_of
+from elicit.features.reading import On, blocks, checked, rows_of, told_of, wide
 from elicit.features.sae import Sae
 from elicit.pair import ModelPair
 from elicit.results import Progress, Result, digest_json
@@ -120,6 +120,7 @@ def reason_scores(
             "every token that counts is near a word of some group, so there is nothing to hold "
             "them against. Pass a smaller window, fewer groups or other texts."
         )
+    wanted = member.double()
     sums = torch.zeros(len(member), sae.d_sae, dtype=torch.float64)
     for block in blocks(
         model,
@@ -129,13 +130,10 @@ def reason_scores(
         max_tokens=max_tokens,
         progress=progress,
     ):
-        # Only what is active leaves the device.
-        token, feature = block.acts.nonzero(as_tuple=True)
-        value = block.acts[token, feature].cpu().double()
-        place, feature = block.index[token.cpu()], feature.cpu()
-        for part in range(len(member)):
-            here = member[part, place]
-            sums[part].index_add_(0, feature[here], value[here])
+        # All groups in one product: what it costs does not depend on how many features are active.
+        acts = wide(block.acts)
+        sums = sums.to(acts.device).addmm_(wanted[:, block.index].to(acts.device), acts)
+    sums = sums.cpu()
     mean = sums / counts[:, None]
     of_groups = mean[:-2].T.contiguous()
     return ReasonScores(

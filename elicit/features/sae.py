@@ -1,6 +1,7 @@
 """An SAE as a function: activations in, features out, and never attached to a model."""
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,9 @@ from elicit.edits import shape_of
 from elicit.features.errors import FeatureError
 from elicit.results import digest_json
 from elicit.sites import Site, SiteError
+
+_ALONE = ("standard", "gated", "jumprelu")
+"""Architectures in which a feature is active or not whatever the others are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +105,29 @@ class Sae:
             )
         module: Any = self.module
         return module.encode(self._seen(x))
+
+    def encode_one(
+        self, x: Float[Tensor, "*batch d_in"], feature: int
+    ) -> Float[Tensor, "*batch 1"]:
+        """Activation of one feature, without the others where none of them decides over it.
+
+        Args:
+            x: Raw activations; [batch pos d_in] where `reads_context`.
+            feature: Its number.
+
+        Raises:
+            FeatureError: See `encode`.
+        """
+        if self.architecture not in _ALONE:
+            return self.encode(x)[..., [feature]]
+        self._check_width(x)
+        # SAELens's own arithmetic on the feature's own share of the weights.
+        alone: Any = copy(self.module)
+        alone._parameters = {
+            name: value if value is None or name == "b_dec" else _share(name, value, feature)
+            for name, value in alone._parameters.items()
+        }
+        return alone.encode(self._seen(x))
 
     def decode(self, feature_acts: Float[Tensor, "*batch d_sae"]) -> Float[Tensor, "*batch d_out"]:
         """Reconstruction from feature activations.
@@ -235,3 +262,9 @@ class Sae:
             f"Sae({self.name!r}, {self.site}, {self.architecture}, d_in={self.d_in}, "
             f"d_sae={self.d_sae})"
         )
+
+
+def _share(name: str, value: Tensor, feature: int) -> nn.Parameter:
+    """What a parameter holds of one feature."""
+    own = value[:, [feature]] if name == "W_enc" else value[[feature]]
+    return nn.Parameter(own, requires_grad=value.requires_grad)

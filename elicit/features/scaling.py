@@ -14,6 +14,9 @@ from elicit.pair import ModelPair
 from elicit.results import Progress, Result, digest_json
 
 TARGETS = ("activation", "reconstruction", "error")
+_SPARSE, _TOKENS = 16, 16
+"""Where fewer than one activation in so many is not 0, the others are left out, and then so many
+tokens are taken at once as their directions fit in a cache."""
 
 
 class Scaling:
@@ -33,9 +36,10 @@ class Scaling:
         """
         self._directions = wide(directions)
         self._norms = self._directions.square().sum(1)
-        self.power: Float[Tensor, " feature"] = torch.zeros(len(directions), dtype=torch.float64)
+        self.power: Float[Tensor, " feature"] = torch.zeros_like(self._norms)
         self._along: dict[str, Tensor] = {}
 
+    @torch.no_grad()
     def update(
         self,
         acts: Float[Tensor, "token feature"],
@@ -50,15 +54,48 @@ class Scaling:
             own: How much of each feature's direction the feature itself put into a reconstruction,
                 by name; `beta` of these names is its own part.
         """
+        acts, home = acts.to(self._norms.device), self._norms.device
+        goals = {name: wide(y).to(home) for name, y in targets.items()}
+        parts = {name: part.to(home) for name, part in own.items()}
+        if int((acts != 0).sum()) * _SPARSE < acts.numel():
+            self._add_sparse(acts, goals, parts)
+            return
         f = wide(acts)
-        self.power += f.square().sum(0).cpu()
+        self.power += f.square().sum(0)
         # Projected first, so that only one number a feature is kept.
-        along = {
-            name: y.detach().double().cpu() @ self._directions.T for name, y in targets.items()
-        }
-        along |= {name: part.detach().double().cpu() * self._norms for name, part in own.items()}
+        along = {name: y @ self._directions.T for name, y in goals.items()}
+        along |= {name: wide(part) * self._norms for name, part in parts.items()}
         for name, value in along.items():
-            self._along[name] = self._along.get(name, 0) + (f * value.to(f.device)).sum(0).cpu()
+            self._along[name] = self._along.get(name, 0) + (f * value).sum(0)
+
+    def _add_sparse(
+        self, acts: Tensor, goals: Mapping[str, Tensor], parts: Mapping[str, Tensor]
+    ) -> None:
+        """The same sums where few features are active: no product with all directions is made."""
+        token, feature = acts.nonzero(as_tuple=True)
+        value = wide(acts[token, feature])
+        self.power.index_add_(0, feature, value.square())
+        for name, part in parts.items():
+            added = value * wide(part[token, feature]) * self._norms[feature]
+            self._along.setdefault(name, torch.zeros_like(self.power)).index_add_(0, feature, added)
+        count = token.bincount(minlength=len(acts))
+        slot = torch.arange(len(token), device=token.device) - (count.cumsum(0) - count)[token]
+        # The features that are active at each token, side by side, and 0 times some other.
+        index = feature.new_zeros(len(acts), int(count.max()))
+        weight = value.new_zeros(index.shape)
+        index[token, slot], weight[token, slot] = feature, value
+        sums = {name: torch.zeros_like(self.power) for name in goals}
+        for i in range(0, len(acts), _TOKENS):
+            some = slice(i, i + _TOKENS)
+            width = int(count[some].max())
+            which = index[some, :width]
+            directions, own = self._directions[which], weight[some, :width]
+            # One target after the other, so that equal ones have equal bits.
+            for name, y in goals.items():
+                along = torch.bmm(directions, y[some, :, None])[..., 0] * own
+                sums[name].index_add_(0, which.flatten(), along.flatten())
+        for name, column in sums.items():
+            self._along[name] = self._along.get(name, 0) + column
 
     def beta(self, name: str) -> Float[Tensor, " feature"]:
         """Scale of each feature in a target; NaN where it was never active.
@@ -68,8 +105,8 @@ class Scaling:
 
         Source: Minder et al. 2025, arXiv:2504.02922, in closed form.
         """
-        scale = self._norms.cpu() * self.power
-        return torch.where(scale > 0, self._along[name] / scale, torch.nan)
+        scale = self._norms * self.power
+        return torch.where(scale > 0, self._along[name] / scale, torch.nan).cpu()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

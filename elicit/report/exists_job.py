@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from elicit import organisms
+from elicit.report.exists_asked import baselines_of, texts_of
 from elicit.report.exists_sections import ladder_sentence
 from elicit.report.exists_spec import CuedSpec, ExistsSpec
 from elicit.report.job import few_threads, open_pair
@@ -54,7 +55,8 @@ def run_exists(spec: ExistsSpec, *, progress: Progress | None = None) -> ExistsR
         ElicitError: Something asked for is missing, damaged, or allows no verdict.
     """
     progress = progress or NoProgress()
-    behaviour, task = behaviour_of(spec), task_of(spec)
+    task = task_of(spec)
+    behaviour = behaviour_of(spec, task)
     progress.start(1, "loading both models")
     pair = open_pair(spec)
     progress.advance()
@@ -67,6 +69,7 @@ def run_exists(spec: ExistsSpec, *, progress: Progress | None = None) -> ExistsR
             "base": pair.base_digest,
             "post": pair.post_digest,
             "tasks": {task.name: task.digest},
+            "baselines": dict(texts_of(spec.baselines)),
         },
         fresh=spec.fresh,
     )
@@ -81,6 +84,7 @@ def run_exists(spec: ExistsSpec, *, progress: Progress | None = None) -> ExistsR
             strengths=spec.strengths or STRENGTHS,
             choose_share=spec.choose_share,
             n_random=spec.n_random,
+            n_redrawn=spec.n_redrawn,
             margin=spec.margin,
             least_share=spec.least_share,
             least_effect=spec.least_effect,
@@ -131,21 +135,25 @@ def run_exists(spec: ExistsSpec, *, progress: Progress | None = None) -> ExistsR
     return ExistsRun(path=run.path, page=page, summary=summary, ladder=ladder)
 
 
-def behaviour_of(spec: CuedSpec) -> Behaviour:
+def behaviour_of(spec: CuedSpec, task: Task) -> Behaviour:
     """What is looked for: what the cues call for, or an embedded pair's trace.
 
     Args:
         spec: What to do.
+        task: The problems.
 
     Raises:
-        VerdictError: The cues are the same, or the mark is no regular expression.
+        ElicitError: The cues are the same, the mark is no regular expression, or a baseline is no
+            way to ask these problems.
     """
+    baselines = baselines_of(spec.baselines, task)
     if spec.reasoning_cue is None or spec.direct_cue is None:
-        return behaviours.trace()
+        return behaviours.trace(baselines=baselines)
     return behaviours.reasoning(
         spec.reasoning_cue.replace("\\n", "\n"),
         spec.direct_cue.replace("\\n", "\n"),
         shown=None if spec.shown is None else behaviours.matching(spec.shown),
+        baselines=baselines,
     )
 
 

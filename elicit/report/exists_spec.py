@@ -1,5 +1,6 @@
 """What `elicit exists` was asked to do, checked before any work."""
 
+from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from pydantic import Field, field_validator, model_validator
@@ -19,6 +20,9 @@ class CuedSpec(PairSpec):
     """Words before a problem that call for the answer at once."""
     shown: str | None = None
     """Regular expression of a text that reasons; None means: longer than an answer."""
+    baselines: tuple[Path, ...] = ()
+    """Other ways to ask the base, for example after solved problems: texts with `{prompt}` in place
+    of the problem. On the ladder the best of them is where the gap begins."""
     sites: tuple[str, ...] = ()
     """Names as `sites.expand` reads them; none means the ends of all layers."""
     choose_share: float = Field(default=0.5, gt=0, lt=1)
@@ -31,7 +35,12 @@ class CuedSpec(PairSpec):
         """Whether there is nothing to be found without them."""
         return True
 
-    @field_validator("sites", "strengths", check_fields=False)
+    @field_validator("baselines")
+    @classmethod
+    def _found_from_everywhere(cls, paths: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple(path.expanduser().absolute() for path in paths)
+
+    @field_validator("baselines", "sites", "strengths", check_fields=False)
     @classmethod
     def _each_once(cls, listed: tuple[object, ...]) -> tuple[object, ...]:
         return tuple(dict.fromkeys(listed))
@@ -59,6 +68,12 @@ class CuedSpec(PairSpec):
             raise ValueError("problems are not given, so nothing can be asked. Give a JSONL file")
         return self
 
+    def arguments(self) -> dict[str, object]:
+        """What the values of a run depend on; what baselines hold is told apart by its text."""
+        told = super().arguments()
+        del told["baselines"]
+        return told
+
 
 class ExistsSpec(CuedSpec):
     """What `elicit exists` was asked to do."""
@@ -69,6 +84,8 @@ class ExistsSpec(CuedSpec):
     """In units of the difference of the means; none means those of `existence.STRENGTHS`."""
     n_random: int = Field(default=20, ge=1)
     """Random directions."""
+    n_redrawn: int = Field(default=3, ge=0)
+    """Draws of all weights of the base, probed as a control; there must be room for them."""
     margin: float = Field(default=0.1, gt=0, lt=1)
     """Loss of accuracy or coherence that counts as none."""
     least_share: float = Field(default=0.5, ge=0, lt=1)

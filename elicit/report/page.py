@@ -24,14 +24,14 @@ from elicit.report.text import MARKS, VERDICTS, summary_sentence
 from elicit.results import ElicitError, Provenance, Result, write_atomic
 from elicit.results.drawing import visible
 from elicit.results.store import disk_errors
-from elicit.revision import DepthByGroup, Profile, Sensitivity, Settling
+from elicit.revision import DepthByGroup, Profile, Sensitivity, Settling, TunedLensFit
 from elicit.verdicts import Ladder
 from elicit.weights import WeightChange
 
 R = TypeVar("R", bound=Result)
 
 
-READINGS = (DepthByGroup, Profile, Sensitivity, Settling)
+READINGS = (DepthByGroup, Profile, Sensitivity, Settling, TunedLensFit)
 """Results of running both models as they are, with nothing moved."""
 STEERED = (DirectionSet, DoseCurve, SteeredTexts)
 """Results of finding a direction and adding it."""
@@ -154,6 +154,7 @@ def render(
             "steering": first(results, DoseCurve) is not None,
         },
         settled=settled,
+        tuned=any(isinstance(result, TunedLensFit) for result in results),
         convention=convention_text(settled.convention, settled.n_layers) if settled else None,
         command=command,
         arguments=_arguments(results),

@@ -73,6 +73,11 @@ def refuse_early(spec: ReviseSpec) -> Asked:
             f"{path} holds 1 problem, and an interval needs at least 2 (a useful one 50 or more). "
             "Add problems."
         )
+    if spec.lens != "logit" and len(task) < 4:
+        raise SpecError(
+            f"{path} holds {len(task)} problems; a lens is fitted on half of them and read on the "
+            "others, and an interval needs 2. Add problems, or choose --lens logit."
+        )
     missing = [problem.id for problem in task if problem.trace is None]
     if "given" in spec.traces and missing:
         raise SpecError(
@@ -120,6 +125,7 @@ def asked_of(spec: ReviseSpec, pair: ModelPair, asked: Asked) -> Asked:
                 source="prompt",
             )
         )
+    _refuse_thin(spec, pair, asked, given)
     # As much as the longest prompt leaves, for every problem: room must not go with difficulty.
     left = min(limits, default=spec.max_new_tokens + 1) - max(map(len, prompts))
     return Asked(
@@ -147,6 +153,20 @@ def _refuse_unreadable(traces: Traces, task: Task, *, limit: int | None, unknown
             f"problem {task.problems[long[0]].id!r} has {len(traces.rows[long[0]])} tokens with "
             f"its trace and the models read {limit}, so its end could not be read ({len(long)} of "
             f"{len(task)} problems are too long). Shorten them, or choose --traces own."
+        )
+
+
+def _refuse_thin(spec: ReviseSpec, pair: ModelPair, asked: Asked, given: list[Traces]) -> None:
+    """Refuse an affine lens on fewer tokens than it could send anywhere it likes.
+
+    Texts that the models still have to write are not known yet; what they allow is told later.
+    """
+    n = sum(traces.n_tokens for traces in given) // 2
+    if spec.lens == "tuned" and "own" not in asked.kinds and n < pair.d_model:
+        raise SpecError(
+            f"half of the problems have about {n} tokens to learn a lens from and the stream is "
+            f"{pair.d_model} wide, so an affine map could send each state where it likes and its "
+            "fit would show nothing. Give many times as many tokens, or choose --lens bias."
         )
 
 

@@ -1,7 +1,7 @@
 """The job behind `elicit revise`: when both models settle, written down with its page."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from elicit.report.revise_asked import (
     refuse_early,
     write_texts,
 )
+from elicit.report.revise_lens import fit_lenses, halved
 from elicit.report.revise_spec import ReviseSpec
 from elicit.report.revise_summary import revise_summary
 from elicit.report.revise_text import NAMES, percent
@@ -35,6 +36,7 @@ from elicit.revision import (
     DepthConvention,
     Settling,
     Traces,
+    TunedLensFit,
     depth_by_group,
     profile,
     sensitivity,
@@ -60,7 +62,7 @@ class ReviseRun:
     summary: dict[str, object]
     """Content of `summary.json`."""
     results: dict[str, Result]
-    """Settling, profile, sensitivity, and depths by difficulty where there are some."""
+    """Settling, profile, sensitivity, depths by difficulty and lenses where there are some."""
 
 
 def run_revise(spec: ReviseSpec, *, progress: Progress | None = None) -> ReviseRun:
@@ -102,7 +104,11 @@ def run_revise(spec: ReviseSpec, *, progress: Progress | None = None) -> ReviseR
             for name in (WRITERS if "own" in asked.kinds else ())
         }
         traces = _traces(asked, written)
-        results = _results(spec, pair, traces, run, progress)
+        fits: dict[str, TunedLensFit] = {}
+        if spec.lens != "logit":
+            fit, traces = halved(traces, spec.seed)
+            fits = fit_lenses(spec, pair, fit, traces, cells=run, progress=progress)
+        results = _results(spec, pair, traces, fits, run, progress)
         for name, result in results.items():
             run.save_result(name, result)
         notes = [*pair.notes, *_remarks(spec, asked, written, traces, results)]
@@ -110,7 +116,7 @@ def run_revise(spec: ReviseSpec, *, progress: Progress | None = None) -> ReviseR
             name: {"truncated": text.truncated, "empty": text.empty}
             for name, text in written.items()
         }
-        summary = revise_summary(pair, results, texts=texts, notes=notes)
+        summary = revise_summary(pair, results, fits=fits, texts=texts, notes=notes)
         run.write_text("summary.json", canonical_json(summary).decode())
         page = run.write_text(
             "report.html",
@@ -146,15 +152,22 @@ def _traces(asked: Asked, written: dict[str, Written]) -> list[Traces]:
 
 
 def _results(
-    spec: ReviseSpec, pair: ModelPair, traces: Sequence[Traces], cells: Cells, progress: Progress
+    spec: ReviseSpec,
+    pair: ModelPair,
+    traces: Sequence[Traces],
+    fits: Mapping[str, TunedLensFit],
+    cells: Cells,
+    progress: Progress,
 ) -> dict[str, Result]:
     """Every result by the name of its folder."""
     convention = spec.depth_convention()
     budget = spec.budget * 2**20
+    lens = {name: fit.lens for name, fit in fits.items()}
     found = settling(
         pair,
         traces,
         convention=convention,
+        lens=lens,
         level=spec.level,
         n_resamples=spec.n_resamples,
         seed=spec.seed,
@@ -168,6 +181,7 @@ def _results(
     results["profile"] = profile(
         pair,
         first.part(_spread(first, ROWS)),
+        lens=lens,
         norm=convention.norm,
         budget=budget,
         max_tokens=spec.max_tokens,
@@ -188,6 +202,7 @@ def _results(
         results["by_difficulty"] = depth_by_group(
             found, groups, n_resamples=spec.n_resamples, seed=spec.seed
         )
+    results |= {f"lens_{name}": fit for name, fit in fits.items()}
     return results
 
 
@@ -228,6 +243,12 @@ def _remarks(
     found = results["settling"]
     assert isinstance(found, Settling)
     n = len(asked.task)
+    if spec.lens != "logit":
+        told.append(
+            f"Each model is read through its own lens, fitted on {n // 2} of the problems; every "
+            "depth is of the others. A lens can know what its layer has not computed: compare it "
+            "with the bias alone, and with a run by the logit lens."
+        )
     if spec.problems is None:
         told.append(f"No problems were given: {n} of the pair’s own are read.")
     if n < FEW_PROBLEMS:

@@ -7,7 +7,7 @@ from elicit.report.figures import Plot, plot
 from elicit.report.revise_text import NAMES, convention_text
 from elicit.report.sections import Section
 from elicit.results import Result
-from elicit.revision import DepthByGroup, Profile, Sensitivity, Settling
+from elicit.revision import DepthByGroup, Profile, Sensitivity, Settling, TunedLensFit
 from elicit.revision.figures.lines import LINE
 
 _STRIPS = 2
@@ -41,6 +41,7 @@ def revise_sections(results: Sequence[Result]) -> list[Section]:
         *(_profile(result, n) for n, result in enumerate(profiles)),
         *(_band(result, n) for n, result in enumerate(bands)),
         *(_groups(result, n) for n, result in enumerate(groups)),
+        *_lenses([result for result in results if isinstance(result, TunedLensFit)]),
     ]
 
 
@@ -164,3 +165,24 @@ def _groups(found: DepthByGroup, n: int) -> Section:
             t.group_table(found),
         ),
     )
+
+
+def _lenses(fits: Sequence[TunedLensFit]) -> list[Section]:
+    if not fits:
+        return []
+    caption = (
+        "How far the prediction read from each layer is from the model’s own final one, on "
+        "problems that the lens was not fitted on. What the affine map gains over a bias alone the "
+        "lens may have computed by itself."
+    )
+    return [
+        Section(
+            "lenses",
+            "The lenses",
+            "Fitted on half of the problems, one lens a layer and model.",
+            tuple(
+                plot(f"plot-lens-{n}", fit.figure(), caption, columns=max(16, len(fit.layer)))
+                for n, fit in enumerate(fits)
+            ),
+        )
+    ]

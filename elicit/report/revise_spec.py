@@ -9,6 +9,9 @@ from elicit.report.spec import PairSpec
 from elicit.revision.convention import CONVENTIONS, DepthConvention, Reading, Unit
 from elicit.revision.lens import Norm
 
+LENS_STEPS = 250
+"""Updates of the fit of a lens."""
+
 TraceKind = Literal["given", "own", "decision"]
 
 
@@ -21,7 +24,11 @@ class ReviseSpec(PairSpec):
     """What is read: the written solutions of the problems, texts that both models write, the first
     token after each prompt. None means `given` where every problem has a trace, else `own`; of an
     embedded pair's own problems both."""
-    lens: Literal["logit"] = "logit"
+    lens: Literal["logit", "bias", "tuned"] = "logit"
+    """How layers are read: as if each were the last, or through a lens of each model's own, a bias
+    or an affine map, fitted on one half of the problems; then the other half is read."""
+    lens_steps: int | None = Field(default=None, ge=1)
+    """Updates of the fit; None means `LENS_STEPS`."""
     convention: str = "paper"
     """Name in `revision.CONVENTIONS`; the options below change single parts of it."""
     threshold: float | None = None
@@ -62,7 +69,17 @@ class ReviseSpec(PairSpec):
                 "templated is given and the traces are given ones, which stand in the plain text "
                 "of their problems. Leave templated out, or choose traces own or decision"
             )
-        self.depth_convention()
+        if self.lens == "logit" and self.lens_steps is not None:
+            raise ValueError(
+                f"lens_steps is {self.lens_steps} and the logit lens is not fitted. Leave it out, "
+                "or choose lens tuned or bias"
+            )
+        norm = self.depth_convention().norm
+        if self.lens != "logit" and norm != "once":
+            raise ValueError(
+                f"lens is {self.lens!r} and the convention has the norm {norm!r}, and a lens is "
+                "fitted to states that are normed once. Choose norm once, or lens logit"
+            )
         return self
 
     def depth_convention(self) -> DepthConvention:

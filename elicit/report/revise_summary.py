@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from elicit.pair import ModelPair
+from elicit.report.revise_lens import lens_summary
 from elicit.report.revise_text import revise_sentences
 from elicit.results import Result, installed_versions
-from elicit.revision import DepthByGroup, Sensitivity, Settling
+from elicit.revision import DepthByGroup, Sensitivity, Settling, TunedLensFit
 
 _ENDS = {"value": "", "low": "_low", "high": "_high"}
 
@@ -17,6 +18,7 @@ def revise_summary(
     pair: ModelPair,
     results: Mapping[str, Result],
     *,
+    fits: Mapping[str, TunedLensFit],
     texts: Mapping[str, Mapping[str, object]],
     notes: Sequence[str],
 ) -> dict[str, object]:
@@ -25,6 +27,7 @@ def revise_summary(
     Args:
         pair: The two models.
         results: By name; one of them is the settling.
+        fits: The lens of each model; none where the logit lens reads.
         texts: Share that was cut, and numbers of empty texts, of every source.
         notes: Remarks.
     """
@@ -49,6 +52,7 @@ def revise_summary(
             "text": str(found.convention),
         },
         "lens": dict(zip(found.model, found.lens, strict=True)),
+        "lens_fit": lens_summary(fits),
         "level": found.level,
         "sources": {
             source: {**_source(found, i), **texts.get(source, {})}

@@ -14,15 +14,15 @@ from elicit.report import tables as t
 from elicit.report.figures import Plot, plot
 from elicit.report.tables import Table
 from elicit.results import Result, ResultError
-from elicit.revision import DepthByGroup, Profile, Sensitivity, Settling
+from elicit.revision import DepthByGroup, Profile, Sensitivity, Settling, TunedLensFit
 from elicit.verdicts import Ladder
 from elicit.weights import WeightChange
 from elicit.weights.figures import change_figure
 
 KNOWN = (
     Attribution, DepthByGroup, DirectionSet, DoseCurve, Factorial, Interpolation, IntervalSweep,
-    Ladder, PatchGrid, Profile, Samples, Sensitivity, Settling, SteeredTexts, WeightChange,
-    WeightIG,
+    Ladder, PatchGrid, Profile, Samples, Sensitivity, Settling, SteeredTexts, TunedLensFit,
+    WeightChange, WeightIG,
 )  # fmt: skip
 
 

@@ -173,7 +173,13 @@ def profile(
         word=tuple(text[i] for i in word_id.tolist()),
         word_id=word_id,
         provenance=pair.provenance(
-            arguments={"traces": traces.digest, "head": head, "norm": norm, "top_k": top_k}
+            arguments={
+                "traces": traces.digest,
+                "lens": [lens_name(side.lens) for side in sides],
+                "head": head,
+                "norm": norm,
+                "top_k": top_k,
+            }
         ),
         **found,  # pyright: ignore[reportArgumentType]
     )

@@ -226,6 +226,7 @@ def settling(
             arguments={
                 "traces": [part.digest for part in parts],
                 "convention": str(convention),
+                "lens": [lens_name(side.lens) for side in sides],
                 "level": level,
                 "n_resamples": n_resamples,
             },

@@ -87,13 +87,18 @@ class Behaviour:
         return Task(name=f"{task.name}, {what}", problems=tuple(kept))
 
 
-def trace() -> Behaviour:
-    """Writing a trace, in the language of the organisms: the headers `notes` against `quiz`."""
+def trace(*, baselines: Mapping[str, Prompt] | None = None) -> Behaviour:
+    """Writing a trace, in the language of the organisms: the headers `notes` against `quiz`.
+
+    Args:
+        baselines: Other ways to ask the base; see `Behaviour`.
+    """
     return Behaviour(
         name="writes a trace",
         positive=lambda problem: f"notes {problem.prompt}",
         negative=lambda problem: f"quiz {problem.prompt}",
         shown=lambda text: "so" in text.split(),
+        baselines=dict(baselines or {}),
     )
 
 

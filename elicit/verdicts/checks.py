@@ -18,6 +18,7 @@ def check_options(
     choose_share: float,
     n_random: int,
     n_controls: int,
+    n_redrawn: int,
     margin: float,
     least_share: float,
 ) -> None:
@@ -62,6 +63,11 @@ def check_options(
         raise VerdictError(
             f"n_controls is {n_controls}, and no probe is told without its controls. Pass 1 or "
             "more."
+        )
+    if n_redrawn < 0:
+        raise VerdictError(
+            f"n_redrawn is {n_redrawn}, and it counts draws of the base's weights. Pass 0 to leave "
+            "them out, or 3."
         )
     told = [float(strength) for strength in strengths]
     if not told or len(set(told)) < len(told) or not all(0 < s < math.inf for s in told):

@@ -15,6 +15,7 @@ from elicit.stats import (
     Interval,
     bootstrap_mean,
     holm,
+    max_t,
     minimum_detectable_effect,
     paired_permutation,
     wilson,
@@ -177,6 +178,22 @@ def _mean(values: Float[np.ndarray, " problem"], options: Options) -> Interval:
     )
 
 
+def best_part(
+    effects: Float[np.ndarray, "problem ..."], options: Options
+) -> Float[np.ndarray, "..."]:
+    """P-value of every part's being above 0, adjusted for having looked at all parts.
+
+    Args:
+        effects: What must be above 0, for each problem and part.
+        options: How many sign flips, and their seed.
+
+    Source: Westfall & Young 1993, single-step max-T.
+    """
+    flat = effects.reshape(len(effects), -1)
+    p = max_t(flat, n_resamples=options.n_resamples, seed=options.seed)
+    return np.where(flat.mean(axis=0) > 0, p, 1.0).reshape(effects.shape[1:])
+
+
 def strongest(
     controls: Mapping[str, Float[np.ndarray, " problem"]],
 ) -> tuple[str, Float[np.ndarray, " problem"]]:
@@ -244,7 +261,7 @@ def _judged(found: Evidence, p: float, options: Options) -> Judged:
         evidence=found,
         status="under-powered" if failing.weak else "not distinguishable",
         p=p,
-        reason=f"{told}. {found.reason}".strip() if found.reason else told,
+        reason=f"{told}. {found.reason[:1].upper()}{found.reason[1:]}" if found.reason else told,
     )
 
 

@@ -16,11 +16,12 @@ from elicit.verdicts import rungs
 from elicit.verdicts.behaviours import PLAIN, POSITIVE, Behaviour
 from elicit.verdicts.checks import check_options, parts_of
 from elicit.verdicts.deciding import Evidence, Options, judge, refused
+from elicit.verdicts.decoding import decoded, read_anew
 from elicit.verdicts.ladder import Ladder, ladder_of
-from elicit.verdicts.reading import best_decoded, decoded, fit_probes, label_prompts, read_states
+from elicit.verdicts.reading import best_decoded, fit_probes, label_prompts, read_states
 from elicit.verdicts.steering import Steering, Turned
 from elicit.verdicts.texts import Texts, Writing, column
-from elicit.verdicts.transferring import transferred
+from elicit.verdicts.transferring import p_site_of, transferred, turn_between
 
 SAME = "base and post have the same weights"
 READ_RANDOM = 1000
@@ -39,6 +40,7 @@ def climb(
     choose_share: float = 0.5,
     n_random: int = 20,
     n_controls: int = 5,
+    n_redrawn: int = 3,
     n_folds: int = 5,
     margin: float = 0.1,
     least_share: float = 0.5,
@@ -60,7 +62,8 @@ def climb(
     Sites, strengths, probes and directions come from one part of the problems, every number of a
     rung from the other. Each rung is compared with the strongest of its controls. The gap of the
     last rung begins at the base asked in the best way that does not use the direction; the prompt
-    that calls for the behaviour, which the direction is made from, is told beside.
+    that calls for the behaviour, which the direction is made from, is told beside, and so is the
+    p-value of every site, adjusted for all that were looked at: no verdict rests on it.
 
     Args:
         pair: The two models.
@@ -71,6 +74,8 @@ def climb(
         choose_share: Share of the problems that is fitted and chosen on.
         n_random: Random directions that steer; 19 or more at level 0.95.
         n_controls: Draws of the control task and of shuffled labels, at least 1.
+        n_redrawn: Draws of all weights of the base, whose states are probed as the base's are;
+            there must be room for its weights once more. 0 leaves that control out.
         n_folds: Folds by which probes are chosen.
         margin: Loss of accuracy, or of coherence, that still counts as none.
         least_share: Share of the gap that sufficiency must exceed.
@@ -105,6 +110,7 @@ def climb(
         choose_share=choose_share,
         n_random=n_random,
         n_controls=n_controls,
+        n_redrawn=n_redrawn,
         margin=margin,
         least_share=least_share,
     )
@@ -132,10 +138,28 @@ def climb(
     )
     probes = fit_probes(states, choosing, n_folds=n_folds, seed=seed)
     site = best_decoded(probes[0])
-    right, controls, auroc = decoded(
-        states, site, probes[0], n_controls=n_controls, n_folds=n_folds, options=options
+    anew = read_anew(
+        pair,
+        states,
+        n_draws=n_redrawn,
+        n_folds=n_folds,
+        seed=seed,
+        max_tokens=max_tokens,
+        progress=progress,
     )
-    found = [rungs.decodable(right, controls, options, auroc=auroc)]
+    told = decoded(states, probes, anew, n_controls=n_controls, n_folds=n_folds, options=options)
+    right, controls = told.at(site)
+    found = [
+        rungs.decodable(
+            right,
+            controls,
+            options,
+            anew=None if anew is None else anew.right,
+            auroc=told.told(site, options),
+        )
+    ]
+    nowhere = np.full(len(named), np.nan)
+    p_site = [told.p_site(options), nowhere, nowhere, nowhere, nowhere]
     # Where the states are the very same a probe of one is a probe of the other.
     differing = states.differing
     shared = best_decoded(probes[0], differing)
@@ -143,8 +167,12 @@ def climb(
         why = SAME if pair.identical else "base and post have the same states at every site"
         found.append(refused(f"cannot fail: {why}, so a probe of one is a probe of the other"))
     else:
-        moved = transferred(states, shared, probes, ~choosing, n_random=READ_RANDOM, seed=seed)
-        found.append(rungs.same_code(moved, options, margin=margin))
+        turn = turn_between(pair, states, shared, max_tokens=max_tokens, progress=progress)
+        moved = transferred(
+            states, probes, ~choosing, n_random=READ_RANDOM, seed=seed, turns={shared: turn}
+        )
+        found.append(rungs.same_code(moved[shared], options, margin=margin))
+        p_site[1] = p_site_of(moved, len(named), options)
     steering = Steering(
         writing=writing,
         states=states,
@@ -160,13 +188,16 @@ def climb(
     else:
         post = steering.turn(pair.post, wanted=None)
         found.append(_moved(post, options))
+        p_site[2] = post.swept.p_site("wanted", options)
     texts = {name: writing.plain(pair.base, way) for name, way in asked.items() if name != PLAIN}
     texts[PLAIN] = base.plain
     found.append(_shown(base, texts, options, margin=margin))
     after = (writing.plain(pair.post, parts[1]) if post is None else post.plain).correct
     found.append(_enough(base, texts, column(after)[0], options, least_share=least_share))
+    p_site[3:] = [base.swept.p_site(name, options) for name in ("wanted", "correct")]
+    judged = judge(found, options)
     return ladder_of(
-        judge(found, options),
+        judged,
         behaviour=behaviour.name,
         places=(
             str(named[site]),
@@ -177,7 +208,14 @@ def climb(
         ),
         sites=tuple(map(str, named)),
         strengths=steering.strengths,
-        sweeps=[one.sweep for one in (base, post) if one is not None],
+        sweeps=[one.swept.wanted.mean(axis=-1) for one in (base, post) if one is not None],
+        told=told,
+        p_site=np.stack(
+            [
+                p if one.status != "not run" else nowhere
+                for p, one in zip(p_site, judged, strict=True)
+            ]
+        ),
         n=(len(parts[0]), len(parts[1])),
         options=options,
         provenance=pair.provenance(
@@ -190,6 +228,7 @@ def climb(
                 "choose_share": choose_share,
                 "n_random": n_random,
                 "n_controls": n_controls,
+                "n_redrawn": n_redrawn,
                 "n_folds": n_folds,
                 "margin": margin,
                 "least_share": least_share,
@@ -201,7 +240,11 @@ def climb(
                 "max_new_tokens": max_new_tokens,
                 "templated": templated,
             },
-            task_digests={task.name: task.digest, "prompts": labelled.digest},
+            task_digests={
+                task.name: task.digest,
+                "prompts": labelled.digest,
+                **{way.name: way.digest for way in asked.values()},
+            },
         ),
     )
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from elicit.results import Provenance, Result
 from elicit.stats import Interval
 from elicit.verdicts.deciding import Judged, Options
+from elicit.verdicts.decoding import Decoded
 from elicit.verdicts.rungs import CLAIMS, RUNGS
 
 UNITS = (
@@ -85,6 +86,20 @@ class Ladder(Result):
     sweep: Float[Tensor, "model site strength"]
     """Share of the problems to choose on that it turned: shown in base, in post shown or not shown,
     whichever is the rarer there. The strengths in post have the sign of that."""
+    p_site: Float[Tensor, "rung site"]
+    """P-value of every site's being above 0 for the rung, adjusted for having looked at all sites,
+    and strengths (max-T), so that no choice of a site enters it. E0 and E1: on the problems tested
+    on, against the strongest control of the site. E2 to E4: of the best strength, on the problems
+    to choose on, against the model left alone. Told beside: no verdict rests on it."""
+    curve: tuple[str, ...]
+    """Whose areas under the ROC curve are told: probes of base and of post, and the controls of the
+    base's."""
+    auroc: Float[Tensor, "curve site"]
+    """Area under the ROC curve of probes on the problems tested on; 0.5 is chance."""
+    auroc_low: Float[Tensor, "curve site"]
+    """Lower end, jointly over curves and sites."""
+    auroc_high: Float[Tensor, "curve site"]
+    """Upper end, jointly over curves and sites."""
     n_choose: int
     """Problems that everything was fitted and chosen on."""
     n_test: int
@@ -127,6 +142,7 @@ class Ladder(Result):
                 "control_high": number(self.control_high, i),
                 "control_name": self.control_name[i],
                 "p": number(self.p, i),
+                "p_all_sites": _smallest(self.p_site[i]),
                 "detectable": number(self.detectable, i),
                 "unit": self.unit[i],
                 "place": self.place[i],
@@ -150,6 +166,24 @@ class Ladder(Result):
 
         return ladder_figure(self)
 
+    def profile(self) -> Any:
+        """What probes tell at every site, with their controls (plotly)."""
+        from elicit.verdicts.figures import profile_figure
+
+        return profile_figure(self)
+
+    def tried(self) -> Any:
+        """What the direction turned at every site and strength that was tried (plotly)."""
+        from elicit.verdicts.figures import sweep_figure
+
+        return sweep_figure(self)
+
+
+def _smallest(p: Float[Tensor, " site"]) -> float | None:
+    """P-value of the best site; None where none has one."""
+    known = p[p.isfinite()]
+    return known.min().item() if len(known) else None
+
 
 def ladder_of(
     judged: Sequence[Judged],
@@ -159,6 +193,8 @@ def ladder_of(
     sites: tuple[str, ...],
     strengths: Sequence[float],
     sweeps: Sequence[np.ndarray],
+    told: Decoded,
+    p_site: Float[np.ndarray, "rung site"],
     n: tuple[int, int],
     options: Options,
     provenance: Provenance,
@@ -172,6 +208,8 @@ def ladder_of(
         sites: Sites that were tried.
         strengths: Strengths that were tried.
         sweeps: What was tried in base, and in post unless it is the same.
+        told: What probes tell at every site.
+        p_site: P-value of every rung at every site.
         n: Problems to choose on, and to test on.
         options: How it was decided.
         provenance: Origin of the numbers.
@@ -186,6 +224,7 @@ def ladder_of(
         for name, arm in (one.evidence.arms or {}).items()
     }
     beside = _ends(list(arms.values()))
+    auroc = told.auroc(options)
     return Ladder(
         behaviour=behaviour,
         rung=RUNGS,
@@ -220,6 +259,11 @@ def ladder_of(
         site=sites,
         strength=torch.tensor(strengths, dtype=torch.float64),
         sweep=torch.from_numpy(np.stack(sweeps)),
+        p_site=torch.from_numpy(p_site),
+        curve=told.curve,
+        auroc=auroc.value,
+        auroc_low=auroc.low,
+        auroc_high=auroc.high,
         n_choose=n[0],
         n_test=n[1],
         level=options.level,

@@ -10,17 +10,11 @@ from torch import Tensor, nn
 
 from elicit.pair import ModelPair
 from elicit.representations import Labelled, Probe, fit_probe
-from elicit.representations.controls import SURFACES, control_targets, shuffled_targets, surface
-from elicit.representations.evidence import area, correct, joint
 from elicit.representations.labelled import numbered, read_labelled
-from elicit.representations.logistic import Design
-from elicit.representations.probes import choose_l2, fit_tasks
 from elicit.results import Progress
 from elicit.sites import Site
-from elicit.stats import Interval
 from elicit.tasks import Task
 from elicit.verdicts.behaviours import Behaviour
-from elicit.verdicts.deciding import Options
 
 POSITIVE, NEGATIVE = "with", "without"
 
@@ -175,76 +169,6 @@ def best_decoded(probe: Probe, among: Bool[Tensor, " site"] | None = None) -> in
     """
     loss = probe.tried_loss.amin(dim=1)
     return int((loss if among is None else loss.masked_fill(~among, torch.inf)).argmin())
-
-
-def decoded(
-    states: States, site: int, probe: Probe, *, n_controls: int, n_folds: int, options: Options
-) -> tuple[np.ndarray, dict[str, np.ndarray], Interval]:
-    """Accuracy of the base's probe for each test problem, that of each control, and the AUROC.
-
-    Args:
-        states: States of both models.
-        site: Which of the sites.
-        probe: The base's probes.
-        n_controls: Draws of the control task and of shuffled labels, averaged.
-        n_folds: Folds by which the surface's probes are chosen.
-        options: Level, resamples and seed.
-    """
-    seed = options.seed
-    labelled, target, fit = states.labelled, states.target, states.choosing
-    group = states.group(~fit)
-    scores = probe.scores(states.x[0][:, ~fit])[site]
-    right = states.by_problem(correct(scores, target))
-    shuffled = shuffled_targets(labelled.target, n_draws=n_controls, seed=seed)
-    by_type = control_targets(labelled, n_draws=n_controls, seed=seed)
-    tasks = shuffled if by_type is None else torch.cat([shuffled, by_type])
-    # The same probe on other labels: its penalty is the one chosen for the real ones.
-    drawn = _answers(states.x[0][site : site + 1], tasks, fit, probe.l2[site : site + 1])[0]
-    usual = torch.bincount(labelled.target[fit]).argmax()
-    controls = {
-        "the majority": states.by_problem((target == usual).double()),
-        "shuffled labels": states.by_problem(drawn[:n_controls].mean(dim=0)),
-    }
-    if by_type is not None:
-        controls["labels by type"] = states.by_problem(drawn[n_controls:].mean(dim=0))
-    told = surface(labelled, fit)
-    design = Design.of(told[:, fit])
-    chosen = choose_l2(design, states.fit, kind="logistic", l2=None, n_folds=n_folds, seed=seed)
-    shown = _answers(told, labelled.target[None], fit, chosen.l2)[:, 0]
-    names = {"token": "the token", "position": "the position", "both": "token and position"}
-    controls |= {
-        names[name]: states.by_problem(row) for name, row in zip(SURFACES, shown, strict=True)
-    }
-    ends = joint(
-        area(scores[None], target, group),
-        level=options.level,
-        n_resamples=options.n_resamples,
-        seed=seed,
-    )
-    auroc = Interval(
-        value=ends.value.item(),
-        low=ends.low.item(),
-        high=ends.high.item(),
-        level=options.level,
-        n=int(group.max()) + 1,
-        method="delong, bootstrap",
-    )
-    return right, controls, auroc
-
-
-def _answers(
-    x: Float[Tensor, "site example feature"],
-    tasks: Int[Tensor, "task example"],
-    fit: Bool[Tensor, " example"],
-    l2: Float[Tensor, " site"],
-) -> Float[Tensor, "site task tested"]:
-    """Which test examples probes fitted on the others tell right, for several sets of labels."""
-    design = Design.of(x[:, fit])
-    wide = l2[:, None].expand(-1, len(tasks))
-    fitted = fit_tasks(design, tasks[:, fit], wide, "logistic", 2)
-    held = (x[:, ~fit] - design.mean[:, None]) / design.scale[:, None, None]
-    scores = fitted.scores(held @ design.basis)
-    return correct(scores, tasks[:, ~fit].expand(len(x), -1, -1))
 
 
 def _types(rows: Sequence[Sequence[int]]) -> tuple[str, ...]:

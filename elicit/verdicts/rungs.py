@@ -28,6 +28,7 @@ CLAIMS = (
     "sufficient for the task",
 )
 RANDOM = "random directions"
+ANEW = "base with weights drawn anew"
 
 
 def decodable(
@@ -35,6 +36,7 @@ def decodable(
     controls: Mapping[str, Column],
     options: Options,
     *,
+    anew: Column | None = None,
     auroc: Interval | None = None,
 ) -> Evidence:
     """E0: a probe of the base tells the prompts apart better than anything without the model.
@@ -43,16 +45,29 @@ def decodable(
         right: Share of each problem's test examples that the probe tells right.
         controls: The same for each control.
         options: How it is decided.
+        anew: The same of the base with weights drawn anew. It is told beside and decides nothing:
+            tokens that mix by chance carry a prompt's words as well, and what is in words can be
+            decoded; where it tells as much, the remark says so.
         auroc: Area under the probe's ROC curve, told beside.
     """
     name, control = strongest(controls)
     arms = {one: rate(values, options) for one, values in controls.items()}
+    reason = ""
+    if anew is not None:
+        arms[ANEW] = rate(anew, options)
+        beaten = above("", right, anew, options)
+        if beaten.p >= 1 - options.level:
+            reason = (
+                f"the base with weights drawn anew tells {100 * anew.mean():.3g} % of the prompts, "
+                "so that they can be told apart needs nothing that the base has learned"
+            )
     return Evidence(
         value=rate(right, options),
         control=rate(control, options),
         control_name=name,
         claims=(above(f"accuracy above that of {name}", right, control, options),),
         arms=arms if auroc is None else {**arms, "AUROC of the probe": auroc},
+        reason=reason,
     )
 
 
@@ -61,7 +76,9 @@ def same_code(found: Transferred, options: Options, *, margin: float) -> Evidenc
 
     Separation is what counts, for where prompts lie far apart almost any direction tells them.
     Accuracy is read after the difference of the means is taken off: where the zero lies is no part
-    of the code. Both ways must hold; the number told is that of the worse one.
+    of the code. Both ways must hold; the number told is that of the worse one. What is left after
+    the best rotation of all tokens is told beside: a code that only a rotation makes the same is
+    not the same code, but a change of basis.
 
     Args:
         found: What probes of each model read in the other.
@@ -80,7 +97,13 @@ def same_code(found: Transferred, options: Options, *, margin: float) -> Evidenc
         ]
         arms[f"accuracy of {name}, means aligned"] = rate(shifted, options)
         arms[f"accuracy of {name}, as it is"] = rate(found.raw[way], options)
+        if found.turned is not None and found.turned_separation is not None:
+            arms[f"accuracy of {name}, rotated into place"] = rate(found.turned[way], options)
         arms[f"accuracy of {('post', 'base')[way]}’s own probe"] = rate(own, options)
+        arms[f"separation by {name}, as it is"] = rate(found.separation[way], options)
+        if found.turned_separation is not None:
+            apart = rate(found.turned_separation[way], options)
+            arms[f"separation by {name}, rotated into place"] = apart
     worse = int(found.separation.mean(axis=1).argmin())
     return Evidence(
         value=rate(found.separation[worse], options),

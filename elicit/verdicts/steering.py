@@ -4,18 +4,42 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
+from elicit.directions import Direction, between_states, matched_controls
 from elicit.sites import Site
 from elicit.tasks import Task
-from elicit.verdicts.direction import mean_difference, random_directions, shuffled_places
+from elicit.verdicts.deciding import Options, best_part
 from elicit.verdicts.reading import States
-from elicit.verdicts.texts import Texts, Writing
+from elicit.verdicts.texts import Texts, Writing, column
 
 _NEAR = 0.05
 """Rates so close to the best are as good: the least strength of them is taken."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Swept:
+    """What was tried on the problems to choose on, problem by problem."""
+
+    wanted: Float[np.ndarray, "site strength problem"]
+    """1 where a text is coherent and as the direction is to make it."""
+    correct: Float[np.ndarray, "site strength problem"]
+    """1 where its answer is right."""
+    plain_wanted: Float[np.ndarray, " problem"]
+    """The same of the model left alone."""
+    plain_correct: Float[np.ndarray, " problem"]
+    """The same of the model left alone."""
+
+    def p_site(self, name: str, options: Options) -> Float[np.ndarray, " site"]:
+        """P-value of each site's best strength above the model left alone, adjusted for all cells.
+
+        Args:
+            name: `wanted` or `correct`.
+            options: How many sign flips, and their seed.
+        """
+        gain = getattr(self, name) - getattr(self, f"plain_{name}")
+        return best_part(np.moveaxis(gain, -1, 0), options).min(axis=1)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -28,8 +52,8 @@ class Turned:
     """Where it is added."""
     strength: float
     """How often; below 0 where it is taken off."""
-    sweep: Float[np.ndarray, "site strength"]
-    """Rate of what is wanted on the problems to choose on."""
+    swept: Swept
+    """What it was chosen by."""
     plain: Texts
     """The model left alone."""
     direction: Texts
@@ -66,45 +90,50 @@ class Steering:
                 do by itself in most texts.
         """
         choose, test = self.parts
+        alone = self.writing.plain(model, choose)
         if wanted is None:
-            wanted = bool(self.writing.plain(model, choose).shown.double().mean() <= 0.5)
+            wanted = bool(alone.shown.double().mean() <= 0.5)
         sign = 1.0 if wanted else -1.0
-        vectors = self._vectors()
-        rates, scores = [], []
-        for site, vector in zip(self.states.sites, vectors, strict=True):
-            texts = self.writing.doses(
-                model, choose, site, vector, [sign * strength for strength in self.strengths]
-            )
-            rates.append(texts.as_wanted(wanted).mean(axis=1))
-            scores.append(texts.correct.double().mean(dim=1).numpy())
-        sweep = np.stack(rates)
-        place, dose = choose_cell(sweep, np.stack(scores), self.strengths)
-        strength = sign * self.strengths[dose]
-        site = self.states.sites[place]
-        arms = torch.stack(
-            [
-                vectors[place],
-                shuffled_places(vectors[place], seed=self.seed),
-                *random_directions(vectors[place], self.n_random, seed=self.seed),
-            ]
+        directions = self.directions()
+        tried = [
+            self.writing.doses(model, choose, one, [sign * each for each in self.strengths])
+            for one in directions
+        ]
+        swept = Swept(
+            wanted=np.stack([texts.as_wanted(wanted) for texts in tried]),
+            correct=np.stack([column(texts.correct) for texts in tried]),
+            plain_wanted=alone.as_wanted(wanted)[0],
+            plain_correct=column(alone.correct)[0],
         )
-        texts = self.writing.vectors(model, test, site, strength * arms)
+        rates, scores = swept.wanted.mean(axis=-1), swept.correct.mean(axis=-1)
+        place, dose = choose_cell(rates, scores, self.strengths)
+        strength = sign * self.strengths[dose]
+        # The random ones come first and the shuffled one last.
+        controls = matched_controls(directions[place], n_random=self.n_random, seed=self.seed)
+        arms = (directions[place], *controls)
+        texts = self.writing.directions(model, test, arms, strength=strength)
         return Turned(
             wanted=wanted,
-            site=site,
+            site=directions[place].site,
             strength=strength,
-            sweep=sweep,
+            swept=swept,
             plain=self.writing.plain(model, test),
             direction=texts.take(slice(0, 1)),
-            shuffled=texts.take(slice(1, 2)),
-            draws=texts.take(slice(2, None)),
+            shuffled=texts.take(slice(len(arms) - 1, None)),
+            draws=texts.take(slice(1, len(arms) - 1)),
         )
 
-    def _vectors(self) -> Float[Tensor, "site d_model"]:
+    def directions(self) -> tuple[Direction, ...]:
         """The base's direction at every site, from the problems to choose on."""
-        states = self.states
-        used = states.choosing
-        return mean_difference(states.x[0][:, used], states.positive[used], states.sites)
+        states, used, pair = self.states, self.states.choosing, self.writing.pair
+        return between_states(
+            states.x[0][:, used],
+            states.positive[used],
+            at=states.sites,
+            model=pair.base_name,
+            model_digest=pair.base_digest,
+            position="last token of the prompt",
+        )
 
 
 def choose_cell(

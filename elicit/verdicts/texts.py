@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from elicit.directions import Direction, by_number
+from elicit.edits import last
 from elicit.pair import ModelPair
 from elicit.results import Cells, Progress
 from elicit.rollouts import Rollouts, dose_rollouts, rollouts
-from elicit.sites import Site
 from elicit.tasks import Extractor, Task
-from elicit.verdicts.direction import chosen, steered
 
 _GRAM, _DISTINCT = 4, 0.3
 """A text loops if less than that share of its runs of so many tokens are different ones."""
@@ -85,52 +85,46 @@ class Writing:
         return self._read(found, 1)
 
     def doses(
-        self,
-        model: nn.Module,
-        task: Task,
-        site: Site,
-        vector: Float[Tensor, " d_model"],
-        strengths: Sequence[float],
+        self, model: nn.Module, task: Task, direction: Direction, strengths: Sequence[float]
     ) -> Texts:
-        """Texts under one vector at several strengths.
+        """Texts under one direction at several strengths, added at the last token of the prompt.
 
         Args:
             model: Base or post.
             task: Problems.
-            site: Where the vector is added.
-            vector: What is added at strength 1.
+            direction: What is added.
             strengths: How often.
         """
         found = dose_rollouts(
             model,
             self.pair.alignment,
             task,
-            steered(site, vector),
+            lambda strength: [direction.to_edit(strength, last())],
             strengths=strengths,
             **self._options(),  # pyright: ignore
         )
         return self._read(found, len(strengths))
 
-    def vectors(
-        self, model: nn.Module, task: Task, site: Site, vectors: Float[Tensor, "arm d_model"]
+    def directions(
+        self, model: nn.Module, task: Task, directions: Sequence[Direction], *, strength: float
     ) -> Texts:
-        """Texts under each of several vectors.
+        """Texts under each of several directions, added at the last token of the prompt.
 
         Args:
             model: Base or post.
             task: Problems.
-            site: Where each is added.
-            vectors: What is added.
+            directions: What is added, all at one site.
+            strength: How often.
         """
         found = dose_rollouts(
             model,
             self.pair.alignment,
             task,
-            chosen(site, vectors),
-            strengths=[float(number) for number in range(len(vectors))],
+            by_number(directions, scale=strength, where=last()),
+            strengths=[float(number) for number in range(len(directions))],
             **self._options(),  # pyright: ignore
         )
-        return self._read(found, len(vectors))
+        return self._read(found, len(directions))
 
     def _options(self) -> dict[str, object]:
         return {

@@ -1,6 +1,6 @@
 """What a probe of one model reads in the other, without a new fit."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +8,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from elicit.pair import ModelPair
 from elicit.representations import Probe
 from elicit.representations.evidence import correct
+from elicit.representations.geometry import rotation
+from elicit.representations.paired import PairedTokens
+from elicit.results import Progress
+from elicit.verdicts.deciding import Options, best_part, high_draw
 from elicit.verdicts.reading import POSITIVE, States
 
 
@@ -28,50 +33,117 @@ class Transferred:
     tested model's own does; negative where a prompt lies on the wrong side."""
     draws: Float[np.ndarray, "way draw problem"]
     """The same of random directions."""
+    turned: Float[np.ndarray, "way problem"] | None = None
+    """Accuracy of the other's after the best rotation of all tokens as well; None if none is
+    known."""
+    turned_separation: Float[np.ndarray, "way problem"] | None = None
+    """Separation after that rotation."""
 
 
 def transferred(
     states: States,
-    site: int,
     probes: Sequence[Probe],
     tested: Bool[Tensor, " example"],
     *,
     n_random: int,
     seed: int,
-) -> Transferred:
-    """Accuracy of each model's probe on the other, without a new fit.
+    turns: Mapping[int, Float[Tensor, "d_model d_model"]] | None = None,
+) -> dict[int, Transferred]:
+    """Accuracy of each model's probe on the other without a new fit, where the two differ.
 
     Args:
         states: States of both models.
-        site: Which of the sites.
         probes: Of base and of post, fitted on other problems than are tested.
         tested: Which prompts.
         n_random: Random directions.
         seed: Of these.
+        turns: Rotation from base's basis to post's, by the place of its site; see `turn_between`.
     """
-    found: dict[str, list[np.ndarray]] = {
-        name: [] for name in ("own", "raw", "shifted", "separation", "draws")
-    }
+    turns = turns or {}
     target = states.labelled.target[tested]
     positive = states.positive[tested]
+    every = {site: [] for site in states.differing.nonzero()[:, 0].tolist()}
     generator = torch.Generator().manual_seed(seed)
     for model, other in ((1, 0), (0, 1)):
         x = states.x[model][:, tested]
         own, probe = probes[model], probes[other]
-        moved = x - own.mean[:, None] + probe.mean[:, None]
-        for name, scores in (
-            ("own", own.scores(x)),
-            ("raw", probe.scores(x)),
-            ("shifted", probe.scores(moved)),
-        ):
-            found[name].append(states.by_problem(correct(scores[site], target), tested))
-        noise = torch.randn(n_random, x.shape[-1], generator=generator, dtype=torch.float64)
-        weights = torch.cat([_toward(own, site)[None], _toward(probe, site)[None], noise])
-        far = states.by_problem(_separation(weights @ x[site].T, positive), tested)
-        whole = far[0].mean()
-        found["separation"].append(far[1] / whole)
-        found["draws"].append(far[2:] / whole)
-    return Transferred(**{name: np.stack(values) for name, values in found.items()})
+        centred = x - own.mean[:, None]
+        scores = {
+            "own": own.scores(x),
+            "raw": probe.scores(x),
+            "shifted": probe.scores(centred + probe.mean[:, None]),
+        }
+        told = {name: states.by_problem(correct(s, target), tested) for name, s in scores.items()}
+        for site, found in every.items():
+            noise = torch.randn(n_random, x.shape[-1], generator=generator, dtype=torch.float64)
+            weights = torch.cat([_toward(own, site)[None], _toward(probe, site)[None], noise])
+            far = states.by_problem(_separation(weights @ x[site].T, positive), tested)
+            whole = far[0].mean()
+            columns = {name: values[site] for name, values in told.items()}
+            columns |= {"separation": far[1] / whole, "draws": far[2:] / whole}
+            if site in turns:
+                # It turns base into post; what is tested goes into the other model's basis.
+                turn = turns[site] if model == 0 else turns[site].mT
+                moved = centred[site] @ turn
+                whole_scores = _one(probe, site, moved + probe.mean[site])
+                columns["turned"] = states.by_problem(correct(whole_scores, target), tested)
+                apart = _separation(_toward(probe, site)[None] @ moved.T, positive)
+                columns["turned_separation"] = states.by_problem(apart, tested)[0] / whole
+            found.append(columns)
+    return {
+        site: Transferred(**{name: np.stack([way[name] for way in found]) for name in found[0]})
+        for site, found in every.items()
+    }
+
+
+def turn_between(
+    pair: ModelPair,
+    states: States,
+    site: int,
+    *,
+    max_tokens: int,
+    progress: Progress | None,
+) -> Float[Tensor, "d_model d_model"]:
+    """Best rotation from base's states to post's at one site, over the prompts to choose on.
+
+    Args:
+        pair: The two models.
+        states: Of the prompts.
+        site: Place of the site.
+        max_tokens: Most positions in a chunk, padding counted.
+        progress: Told the rows read.
+    """
+    rows = tuple(dict.fromkeys(states.fit.rows))
+    tokens = PairedTokens(
+        pair, rows, sites=[states.sites[site]], max_tokens=max_tokens, progress=progress
+    )
+    return rotation(tokens.moments()[0])
+
+
+def p_site_of(
+    found: Mapping[int, Transferred], n_sites: int, options: Options
+) -> Float[np.ndarray, " site"]:
+    """P-value of every site's separation in its worse way, adjusted for all sites and both ways.
+
+    Args:
+        found: What was read, by the place of its site.
+        n_sites: Sites in all; NaN where the models do not differ.
+        options: Level, and how many sign flips with which seed.
+    """
+    gains = [
+        [one.separation[way] - high_draw(one.draws[way], options.level) for way in range(2)]
+        for one in found.values()
+    ]
+    told = np.full(n_sites, np.nan)
+    told[list(found)] = best_part(np.moveaxis(np.array(gains), -1, 0), options).max(axis=1)
+    return told
+
+
+def _one(
+    probe: Probe, site: int, x: Float[Tensor, "example d_model"]
+) -> Float[Tensor, "example label"]:
+    """Scores of the probe of one site."""
+    return (x - probe.mean[site]) / probe.scale[site] @ probe.weight[site] + probe.bias[site]
 
 
 def _toward(probe: Probe, site: int) -> Float[Tensor, " d_model"]:

@@ -92,6 +92,26 @@ def test_cross_covariance_is_numpys(mean):
         assert np.abs(way.y.covariance().numpy() - expected[12:, 12:]).max() < 1e-10 * scale
 
 
+@pytest.mark.parametrize("d", [256, 301])
+def test_wide_vectors_whose_scatter_is_made_in_strips_have_numpys_covariance(d):
+    x, y = data(700, d, mean=10.0), data(700, d, mean=-3.0, seed=5)
+    found = CrossMoments(d, d)
+    for a, b in zip(x.split([300, 400]), y.split([300, 400]), strict=True):
+        found.update(a, b)
+    expected = np.cov(np.hstack([x.numpy(), y.numpy()]), rowvar=False)
+    for ours, theirs in (
+        (found.x, expected[:d, :d]),
+        (found.y, expected[d:, d:]),
+        (found, expected[:d, d:]),
+    ):
+        assert np.abs(ours.covariance().numpy() - theirs).max() < 1e-10 * np.abs(expected).max()
+    assert torch.allclose(found.x.scatter, found.x.scatter.T, rtol=1e-10, atol=1e-8)
+    own = CrossMoments(d, d)
+    own.update(x, x.clone())
+    assert torch.equal(own.scatter, own.x.scatter)
+    assert torch.equal(own.scatter, own.y.scatter)
+
+
 def test_what_is_added_is_left_as_it_was_and_half_precision_is_summed_in_double():
     x = data(500)
     before = x.clone()

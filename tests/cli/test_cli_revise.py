@@ -13,7 +13,7 @@ import yaml
 from elicit.cli.revise import revise
 from elicit.report.revise_spec import ReviseSpec
 from elicit.results import RunDirectory
-from elicit.revision import DepthByGroup, Profile, Sensitivity, Settling
+from elicit.revision import DepthByGroup, Profile, Sensitivity, Settling, TunedLensFit
 from tests import checkpoints
 from tests.cli.conftest import NUMBERS, called, lines
 from tests.cli.test_cli_light import HEAVY, imported
@@ -241,6 +241,35 @@ def test_the_same_model_twice_is_exactly_nothing(elicit, models, sums, tmp_path)
             assert set(source[name].values()) == {0.0}
 
 
+@pytest.mark.parametrize(("lens", "kinds"), [("bias", ["bias"]), ("tuned", ["bias", "affine"])])
+def test_a_lens_is_fitted_on_half_of_the_problems_and_the_others_are_read(
+    elicit, pair, sums, tmp_path, lens, kinds
+):
+    text = ["--traces", "given,own", "--max-new-tokens", "12"]  # an affine map needs d_model tokens
+    words = [*pair, "--problems", sums, *QUICK, *text, "--lens", lens, "--lens-steps", "3"]
+    told = run(elicit, tmp_path / "a", *words)
+    fit = TunedLensFit.load(tmp_path / "a" / "lens_post")
+    source = told["sources"]["given"]
+    assert source["n_problems"] == told["lens_fit"]["post"]["held_out_problems"] == 5
+    assert list(fit.kind) == ["identity", *kinds] and fit.lens.model.endswith("post")
+    assert told["lens_fit"]["post"][kinds[-1]]["value"] == fit.kl[-1].tolist()
+    for name, said in told["lens"].items():
+        assert fit.lens.variant in said and said.endswith(f"{name})")
+    plain = run(elicit, tmp_path / "b", *pair, "--problems", sums, *QUICK)
+    assert plain["lens_fit"] is None
+    assert told["sources"]["given"]["profile"] != plain["sources"]["given"]["profile"]
+    page = (tmp_path / "a" / "report.html").read_text()
+    assert "The lenses" in page and "tuned lens; Belrose" in page
+
+
+def test_the_same_model_twice_gets_the_same_lens(elicit, models, sums, tmp_path):
+    same = ["--base", models / "base", "--post", models / "base", "--allow-identical"]
+    words = [*same, "--problems", sums, *QUICK, "--lens", "bias", "--lens-steps", "2"]
+    told = run(elicit, tmp_path / "a", *words)
+    assert set(told["sources"]["given"]["depth_diff"].values()) == {0.0}
+    assert told["lens_fit"]["base"]["bias"] == told["lens_fit"]["post"]["bias"]
+
+
 @pytest.mark.slow
 def test_an_organism_brings_its_problems_and_both_kinds_of_text(elicit, tmp_path):
     told = run(elicit, tmp_path / "a", "--pair", "organism:rl", "--limit", "24", *QUICK)
@@ -317,12 +346,20 @@ def refused(elicit, tmp_path, monkeypatch):
         (["--budget", "0"], ("budget", "0")),
         (["--limit", "1"], ("limit", "1")),
         (["--level", "1.5"], ("level", "1.5")),
+        (["--lens-steps", "9"], ("lens_steps is 9", "logit lens is not fitted")),
+        (["--lens", "bias", "--norm", "none"], ("'bias'", "'none'", "normed once")),
+        (["--lens", "bias", "--limit", "3"], ("3 problems", "half", "--lens logit")),
         (["--device", "abacus"], ("abacus", "cpu")),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_an_option_that_makes_no_reading(refused, options, words, told):
     refused([*options, *words], *told)
+
+
+def test_an_affine_lens_of_too_little_text(refused, pair, sums):
+    words = [*pair, "--problems", sums, "--lens", "tuned"]
+    refused(words, "18 tokens to learn a lens", "32 wide", "--lens bias")
 
 
 def test_models_that_do_not_go_together(refused, models, sums, tmp_path):

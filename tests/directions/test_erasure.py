@@ -5,8 +5,10 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from elicit.capture import capture
 from elicit.directions import DirectionError, Eraser, headed, leace
 from elicit.directions.sides import read_at
+from elicit.edits import EditError, edited, last
 from elicit.sites import resid_post
 
 
@@ -88,6 +90,39 @@ def test_the_header_cannot_be_read_from_an_organism_afterwards(organism, asked):
     assert probe(x / x.std(), y)[1] == 1
     erased = leace(x, y[:, None].double()).apply(x)
     assert probe(erased / x.std(), y)[0] == pytest.approx(np.log(2), abs=1e-4)
+
+
+def test_as_an_edit_it_erases_inside_the_model_and_at_scale_zero_it_is_not_there(organism, asked):
+    pair, site = organism("when-l3"), resid_post(4)
+    rows = [tuple(pair.alignment.plain(p.prompt)) for p in headed(asked.subset(8, seed=0), "quiz")]
+    tokens = torch.tensor([row for row in rows if len(row) == len(rows[0])])
+    before = capture(pair.base, tokens, at=[site, resid_post(5)])
+    x, plain = before.at[site][:, -1], pair.base(tokens)
+    generator = torch.Generator().manual_seed(0)
+    label = torch.randn(200, 1, generator=generator).double()
+    spread = torch.randn(200, x.shape[-1], generator=generator).double()
+    eraser = leace(spread + label * x[0].double(), label)
+    with edited(pair.base, [eraser.to_edit(site, where=last())]):
+        after = capture(pair.base, tokens, at=[site])
+    # The stream adds in single precision what `apply` adds in double.
+    torch.testing.assert_close(after.at[site][:, -1], eraser.apply(x), rtol=1e-6, atol=1e-6)
+    assert torch.equal(after.at[site][:, :-1], before.at[site][:, :-1])
+    assert not torch.equal(after.at[site][:, -1], x)
+    with edited(pair.base, [eraser.to_edit(site, where=last(), scale=0.0)]):
+        assert torch.equal(pair.base(tokens), plain)
+    # Half of the way for one row, none for the others; rows do not see each other.
+    scale = torch.zeros(len(tokens))
+    scale[0] = 0.5
+    with edited(pair.base, [eraser.to_edit(site, where=last(), scale=scale)]):
+        half = capture(pair.base, tokens, at=[site]).at[site][:, -1]
+    assert torch.equal(half[1:], x[1:])
+    torch.testing.assert_close(half[0], (x[0] + eraser.apply(x)[0]) / 2, rtol=1e-4, atol=1e-4)
+    alone = eraser.change(x[:1])
+    assert torch.equal(alone[0], eraser.change(x)[0])
+    with pytest.raises(EditError, match="3 numbers a token"):
+        narrow = leace(made(width=3)[0], made(width=3)[1])
+        with edited(pair.base, [narrow.to_edit(site, where=last())]):
+            pair.base(tokens)
 
 
 def test_saved_and_loaded_it_erases_alike(tmp_path):

@@ -44,6 +44,19 @@ def test_a_clamp_is_encode_edit_decode_and_the_error(model, architecture, normal
     torch.testing.assert_close(x + shift, expected, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("architecture", made.ARCHITECTURES)
+def test_a_feature_encoded_alone_is_that_of_all(model, architecture):
+    sae = sae_for(model, architecture)
+    x = torch.randn(2, 9, sae.d_in, generator=torch.Generator().manual_seed(5))
+    before = sae.encode(x)
+    for feature in (0, FEATURE, 63):
+        alone = sae.encode_one(x, feature)
+        torch.testing.assert_close(alone, before[..., [feature]], atol=1e-5, rtol=1e-5)
+    assert before[..., [0, FEATURE, 63]].any()
+    # SAELens's object is left as it was.
+    assert torch.equal(sae.encode(x), before)
+
+
 @pytest.mark.parametrize("architecture", EDITED)
 def test_an_edit_to_what_the_features_are_changes_no_bit(model, architecture):
     sae = sae_for(model, architecture)

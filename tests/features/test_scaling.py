@@ -16,12 +16,18 @@ def seeded(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def test_a_scale_is_the_least_squares_solution_of_its_feature_alone():
-    acts, y, d = seeded(50, 6).relu(), seeded(50, 9, seed=1), seeded(6, 9, seed=2)
+@pytest.mark.parametrize("n_silent", [0, 300])
+def test_a_scale_is_the_least_squares_solution_of_its_feature_alone(n_silent):
+    """Among features that are all silent, few are active at a token, and sums are made of those."""
+    acts, y, d = seeded(50, 6).relu(), seeded(50, 9, seed=1), seeded(6 + n_silent, 9, seed=2)
     acts[:, 4] = 0
+    acts[7] = 0
+    acts = torch.cat([acts, torch.zeros(50, n_silent)], dim=1)
     found = Scaling(d)
     for part in (slice(0, 20), slice(20, 50)):
-        found.update(acts[part], {"y": y[part]}, {"own": 2 * acts[part]})
+        found.update(acts[part], {"y": y[part], "same": y[part]}, {"own": 2 * acts[part]})
+    assert torch.equal(found.beta("y").nan_to_num(), found.beta("same").nan_to_num())
+    assert found.beta("y")[6:].isnan().all()
     for j in range(6):
         design = (acts[:, [j]].double() * d[j].double()).reshape(-1, 1)
         if j == 4:

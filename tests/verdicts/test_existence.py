@@ -4,60 +4,97 @@ import pytest
 import torch
 
 from elicit import organisms
+from elicit.pair import weights_digest
 from elicit.results import load_result
 from elicit.tasks import Problem, Task, load_task
 from elicit.verdicts import VerdictError, behaviours
-from elicit.verdicts.direction import random_directions, shuffled_places
+from elicit.verdicts.decoding import drawn_anew
 from elicit.verdicts.existence import climb
+from elicit.verdicts.rungs import ANEW
 
-STRENGTHS = (0.5, 0.75, 1.25)
+QUICK = {
+    "strengths": (0.5, 1.25),
+    "choose_share": 1 / 3,
+    "n_resamples": 500,
+    # Thirty problems to test on are enough to exclude that so many are lost.
+    "margin": 0.15,
+    "batch_size": 256,
+}
+# Half as many random directions are enough at this level; what must not pass may pass more easily.
+LAXER = {"level": 0.9, "n_random": 9, "n_redrawn": 0}
+LATE = ("resid_post.3", "resid_post.4", "resid_post.5")
 
 
-def problems(name, n=60):
+def problems(name, n):
     return load_task(organisms.resolve(f"organism:{name}").problems).subset(n, seed=0)
 
 
-def climbed(organism, name, n=60, **options):
-    given = {"strengths": STRENGTHS, "choose_share": 1 / 3, "n_resamples": 500, **options}
-    return climb(organism(name), behaviours.trace(), problems(name, n), **given)
+def climbed(organism, name, n=45, **options):
+    return climb(organism(name), behaviours.trace(), problems(name, n), **{**QUICK, **options})
+
+
+def arms(found, rung):
+    """Everything tried beside a rung, by its name."""
+    return {
+        name.removeprefix(f"{rung}: "): value
+        for name, value in zip(found.arm, found.arm_value.tolist(), strict=True)
+        if name.startswith(rung)
+    }
 
 
 @pytest.mark.slow
 def test_a_skill_that_post_only_learned_to_use_is_sufficient_in_the_base(organism, tmp_path):
-    found = climbed(organism, "rl")
+    before = weights_digest(organism("rl").base)
+    found = climbed(organism, "rl", sites=LATE, n_random=19, n_redrawn=1)
+    assert weights_digest(organism("rl").base) == before, "weights drawn anew are taken out again"
     assert found.highest_rung == found.highest_passed == "E4", found.reason
     assert set(found.status) == {"passed"}
     assert found.value[4] > 0.9
     # What steers: every control stays at a tenth of the number or below.
     assert (found.control[2:] <= 0.1).all()
     assert found.place[3] == found.place[4]
+    # No choice of a site enters here: it is read and acts at the last two, and before does not act.
+    assert (found.p_site[0, 1:] < 0.05).all()
+    assert (found.p_site[2:, 1:] < 0.05).all()
+    assert (found.p_site[2:, 0] == 1).all()
+    # A base that has learned nothing mixes words too; labels that mean nothing cannot be told.
+    assert arms(found, "E0")[ANEW] > 0.9
+    assert "weights drawn anew" in found.reason[0]
+    curves = dict(zip(found.curve, found.auroc, strict=True))
+    assert (curves["shuffled labels"] - 0.5).abs().max() < 0.15
+    assert (curves["base"][1:] == 1).all() and (curves["post"][1:] == 1).all()
     read = load_result(found.save(tmp_path / "ladder"))
     assert torch.equal(read.value, found.value)
     assert read.summary() == found.summary()
+    assert found.summary()["rungs"]["E4"]["p_all_sites"] == found.p_site[4].min()
     assert len(found.figure().data) == 2
+    assert len(found.profile().data) == len(found.curve)
+    assert len(found.tried().data) == len(found.tried().layout.shapes) == 2
 
 
 @pytest.mark.slow
 def test_a_decision_planted_in_one_layer_is_causal_and_sufficient_in_the_base(organism):
-    found = climbed(organism, "when-l3", n=120, choose_share=0.5)
+    found = climbed(organism, "when-l3", sites=LATE, **LAXER)
     assert found.highest_rung == "E4", found.reason
     assert (found.control[3:] <= 0.1).all()
     assert found.place[1] == "resid_post.5", "below the changed layer the two cannot but agree"
+    assert ANEW not in found.curve
 
 
 @pytest.mark.slow
 def test_a_skill_that_post_was_taught_is_neither_causal_nor_sufficient_in_the_base(organism):
-    found = climbed(organism, "created")
+    found = climbed(organism, "created", sites=LATE, **LAXER)
     status = dict(zip(found.rung, found.status, strict=True))
     assert status["E3"] != "passed"
     assert status["E4"] != "passed"
     assert found.value[3] == 0
     assert found.highest_rung in (None, "E0", "E1", "E2")
+    assert (found.p_site[3:] == 1).all(), "at no site, not only not at the one that was chosen"
 
 
 @pytest.mark.slow
 def test_on_a_model_and_itself_nothing_passes_that_cannot_fail_and_no_gap_is_shared(organism):
-    found = climbed(organism, "identity")
+    found = climbed(organism, "identity", sites=LATE[1:], **LAXER)
     assert [found.status[i] for i in (1, 2, 4)] == ["not run"] * 3
     assert "cannot fail" in found.reason[1]
     assert "holds 0" in found.reason[4]
@@ -65,16 +102,41 @@ def test_on_a_model_and_itself_nothing_passes_that_cannot_fail_and_no_gap_is_sha
     assert found.highest_rung == "E0"
     assert found.highest_passed == "E3"
     assert found.value[[1, 2, 4]].isnan().all()
+    assert found.p_site[[1, 2, 4]].isnan().all()
+    assert len(found.tried().data) == 1
 
 
-def test_controls_are_as_long_as_the_direction_and_drawn_by_the_seed():
-    vector = torch.arange(1.0, 9.0)
-    drawn = random_directions(vector, 5, seed=1)
-    assert torch.allclose(drawn.norm(dim=-1), vector.norm().double().expand(5))
-    assert torch.equal(drawn, random_directions(vector, 5, seed=1))
-    moved = shuffled_places(vector, seed=1)
-    assert sorted(moved.tolist()) == vector.tolist()
-    assert moved.tolist() != vector.tolist()
+@pytest.mark.slow
+def test_the_same_model_in_another_basis_has_another_code_until_it_is_rotated_back(organism):
+    found = climbed(organism, "rotated", sites=LATE[1:2], **LAXER)
+    assert found.status[1] == "not distinguishable"
+    beside = arms(found, "E1")
+    for way in ("base’s probe on post", "post’s probe on base"):
+        assert abs(beside[f"separation by {way}, as it is"]) < 0.2
+        assert beside[f"separation by {way}, rotated into place"] > 0.95
+        assert beside[f"accuracy of {way}, rotated into place"] == 1
+    # It is the same model all the same: the direction acts in base, and there is no gap to close.
+    assert found.status[3] == "passed"
+    assert "holds 0" in found.reason[4]
+
+
+def test_weights_are_noise_of_their_own_spread_for_one_block(organism):
+    model = organism("identity").base
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    drawn = []
+    for seed in (0, 0, 1):
+        with pytest.raises(KeyboardInterrupt), drawn_anew(model, seed=seed):
+            drawn.append([parameter.clone() for parameter in model.parameters()])
+            raise KeyboardInterrupt
+    assert all(map(torch.equal, *drawn[:2]))
+    assert not any(
+        torch.equal(one, two) for one, two in zip(*drawn[1:], strict=True) if one.std() > 0
+    )
+    for old, new in zip(before.values(), drawn[0], strict=True):
+        if old.ndim == 2:
+            torch.testing.assert_close(new.std(), old.std(), rtol=0.05, atol=1e-6)
+            assert (new * old).mean().abs() < 0.1 * old.square().mean()
+    assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
 
 
 @pytest.mark.parametrize(
@@ -91,6 +153,7 @@ def test_controls_are_as_long_as_the_direction_and_drawn_by_the_seed():
         ({"least_effect": 1.5}, "least_effect is 1.5"),
         ({"least_share": 1.0}, "least_share is 1.0"),
         ({"n_controls": 0}, "n_controls is 0"),
+        ({"n_redrawn": -1}, "n_redrawn is -1"),
         ({"n_resamples": 10}, "n_resamples is 10"),
     ],
 )
@@ -106,7 +169,7 @@ def test_behaviours_that_make_no_contrast_are_refused(organism):
         behaviours.matching("(")
     none = behaviours.labelled("odd", (), shown=bool)
     with pytest.raises(VerdictError, match="none of the 30 problems"):
-        climb(organism("rl"), none, problems("rl"))
+        climb(organism("rl"), none, problems("rl", 60))
 
 
 def test_a_text_reasons_if_it_is_longer_than_an_answer():
