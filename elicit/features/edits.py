@@ -13,13 +13,25 @@ from torch import Tensor
 from elicit.edits import EditError, ProjectOut, Shift, Where, everywhere
 from elicit.features.errors import FeatureError
 from elicit.features.sae import Sae
+from elicit.results import digest_json
 
 Codes = Float[Tensor, "token d_sae"]
 """Feature activations of some tokens."""
 
 
+class _Told:
+    """A function of activations that says what it depends on."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over its kind, its SAE's weights and its numbers."""
+        own = vars(self)
+        given = {name: value for name, value in own.items() if name != "sae"}
+        return digest_json([type(self).__name__, own["sae"].digest, given])
+
+
 @dataclass(frozen=True, eq=False)
-class _Added:
+class _Added(_Told):
     """An amount of a feature, whatever it was."""
 
     sae: Sae
@@ -32,7 +44,7 @@ class _Added:
 
 
 @dataclass(frozen=True, eq=False)
-class _Clamped:
+class _Clamped(_Told):
     """A feature at one value."""
 
     sae: Sae
@@ -59,7 +71,7 @@ class _Rewritten:
 
 
 @dataclass(frozen=True, eq=False)
-class _Spliced:
+class _Spliced(_Told):
     """The reconstruction in place of the activation."""
 
     sae: Sae

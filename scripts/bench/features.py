@@ -320,7 +320,11 @@ def scaling(setting: Setting) -> Iterator[Row]:
 
 def encode(setting: Setting) -> Iterator[Row]:
     """`Sae.encode` beside SAELens's own on the same activations."""
-    made = [sae_of(setting, "topk"), sae_of(setting, "jumprelu"), batch_topk(setting, setting.folder)]
+    made = [
+        sae_of(setting, "topk"),
+        sae_of(setting, "jumprelu"),
+        batch_topk(setting, setting.folder),
+    ]
     for name, sae in zip(("topk", "jumprelu", "batchtopk"), made, strict=True):
         x, parts = setting.x, setting.x.split(256)
         weight = sae.module.get_parameter("W_enc").detach()
@@ -365,9 +369,7 @@ def sums(setting: Setting) -> Iterator[Row]:
 
     def cross() -> object:
         # An embedding's shift apart, so that no product is spared because both models are one.
-        return cross_moments(
-            pair.base, pair.base, rows, at=every[:-1], post_at=every[1:], pad_id=0
-        )
+        return cross_moments(pair.base, pair.base, rows, at=every[:-1], post_at=every[1:], pad_id=0)
 
     works: dict[str, Callable[[], object]] = {
         "forward": setting.forward,
@@ -529,7 +531,7 @@ def doses(setting: Setting) -> Iterator[Row]:
     draw = torch.Generator().manual_seed(0)
     vector = torch.randn(pair.d_model, generator=draw)
     strengths = [i / 10 for i in range(10)]
-    options: dict[str, Any] = {"stop_ids": [], "max_new_tokens": 16, "batch_size": 64}
+    options: dict[str, Any] = {"stop_ids": [], "max_new_tokens": 64, "batch_size": 64}
     for n, goal in ((4, ">= 3"), (16, "")):
         task = task_of(n)
 
@@ -571,7 +573,9 @@ def setting_of(arguments: argparse.Namespace, folder: Path) -> Setting:
 
     write_model(folder, tf.GPT2Config(dtype=torch.float32), 0, "cpu")
     draw = random.Random(0)
-    rows = [[draw.randrange(100, 50_000) for _ in range(128)] for _ in range(arguments.tokens // 128)]
+    rows = [
+        [draw.randrange(100, 50_000) for _ in range(128)] for _ in range(arguments.tokens // 128)
+    ]
     return Setting(
         folder=folder,
         pair=load_pair(folder, folder, allow_identical=True, check_parity=False),
