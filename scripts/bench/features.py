@@ -265,12 +265,21 @@ def reference_batch(setting: Setting, sae: Sae) -> Tensor:
     return torch.stack([acts[mask].mean(0) for mask in near])
 
 
-def raced(setting: Setting, works: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Median CPU seconds of each, in turns; all ran once before."""
+def raced(
+    setting: Setting, works: dict[str, Callable[[], object]], *, share: float = 1
+) -> dict[str, float]:
+    """Median CPU seconds of each, in turns; all ran once before.
+
+    Args:
+        setting: Tells the number of rounds.
+        works: What is timed.
+        share: Of these rounds: more where a round is short, fewer where it is long.
+    """
     for work in works.values():
         work()
     took = race(
-        {name: lambda work=work: timed(work, CPU) for name, work in works.items()}, setting.repeats
+        {name: lambda work=work: timed(work, CPU) for name, work in works.items()},
+        max(1, round(setting.repeats * share)),
     )
     return {name: each.cpu for name, each in took.items()}
 
@@ -335,7 +344,8 @@ def encode(setting: Setting) -> Iterator[Row]:
         def products(weight: Tensor = weight, parts: tuple[Tensor, ...] = parts) -> object:
             return [part @ weight for part in parts]
 
-        cpu = raced(setting, {"ours": ours, "theirs": theirs, "whole": whole, "products": products})
+        works = {"ours": ours, "theirs": theirs, "whole": whole, "products": products}
+        cpu = raced(setting, works, share=4)
         with torch.no_grad():
             acts, other = sae.encode(x), sae.module.encode(x)
         yield row(f"encode, {name}: active features a token", (acts != 0).sum(1).double().mean().item(),
@@ -408,7 +418,7 @@ def alike(setting: Setting) -> Iterator[Row]:
         "ours": lambda: similarity(pair, rows, sites=sites, n_draws=1, n_resamples=200),
         "direct": direct,
     }
-    cpu = raced(setting, works)
+    cpu = raced(setting, works, share=1 / 3)
     yield row("similarity at two sites, one control, 200 resamples", cpu["ours"], "s")
     yield row("the same over two plain forwards", cpu["ours"] / (2 * cpu["forward"]), "x")
     yield row("CKA and Procrustes written out, no control, no interval", cpu["direct"], "s")
@@ -521,8 +531,8 @@ def doses(setting: Setting) -> Iterator[Row]:
     draw = torch.Generator().manual_seed(0)
     vector = torch.randn(pair.d_model, generator=draw)
     strengths = [i / 10 for i in range(10)]
-    options: dict[str, Any] = {"stop_ids": [], "max_new_tokens": 16, "batch_size": 64}
-    for n, goal in ((1, ""), (4, ">= 3"), (16, "")):
+    options: dict[str, Any] = {"stop_ids": [], "max_new_tokens": 64, "batch_size": 64}
+    for n, goal in ((4, ">= 3"), (16, "")):
         task = task_of(n)
 
         def at_once(task: Task = task) -> object:
@@ -536,7 +546,7 @@ def doses(setting: Setting) -> Iterator[Row]:
                 with edited(pair.base, [Steer(site, vector, scale=scale)]):
                     rollouts(pair.base, pair.alignment, task, **options)
 
-        cpu = raced(setting, {"at once": at_once, "one by one": one_by_one})
+        cpu = raced(setting, {"at once": at_once, "one by one": one_by_one}, share=1 / 3)
         yield row(f"10 strengths of {n} problems at once", cpu["at once"], "s")
         yield row(f"10 runs of {n} problems over that", cpu["one by one"] / cpu["at once"], "x",
                   goal)  # fmt: skip
