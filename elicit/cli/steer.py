@@ -7,7 +7,14 @@ import typer
 
 from elicit.cli import options
 from elicit.cli.console import resume_line, session
-from elicit.cli.exists import ChooseShare, DirectCue, Problems, ReasoningCue, ShownBy
+from elicit.cli.exists import (
+    Baselines,
+    ChooseShare,
+    DirectCue,
+    Problems,
+    ReasoningCue,
+    ShownBy,
+)
 from elicit.cli.options import RUN, STATISTICS
 from elicit.cli.progress import Shown, watched
 from elicit.cli.tables import show_steer
@@ -135,6 +142,7 @@ def steer(
     reasoning_cue: ReasoningCue = None,
     direct_cue: DirectCue = None,
     shown: ShownBy = None,
+    baselines: Baselines = None,
     max_new_tokens: options.MaxNewTokens = None,
     extractor: options.Extractor = None,
     templated: options.Templated = None,

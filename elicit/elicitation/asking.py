@@ -14,6 +14,7 @@ from elicit.pair import Alignment
 from elicit.results import Cells, Progress
 from elicit.rollouts import Rollouts, check_prompts, dose_rollouts, rollouts
 from elicit.rollouts.dosing import check_strengths
+from elicit.rollouts.writing import edits_digest
 from elicit.tasks import Extractor, Task
 
 UNSTEERED, TARGET = "unsteered", "target"
@@ -99,7 +100,8 @@ class Asking:
         Raises:
             ElicitationError: There are fewer than 2 problems, a behaviour is called `accuracy`, or
                 arms cannot be held against each other.
-            RolloutError: Strengths are missing, not finite or there twice.
+            RolloutError: Strengths are missing, not finite or there twice, or an edit's function
+                does not say what it does.
             EditError: An edit does not fit the model, or its tokens the prompts.
             TaskError: A prompt leaves no room for a text.
         """
@@ -120,6 +122,7 @@ class Asking:
         for arm in arms:
             edits = arm.edits()
             Edited(model, edits, None)
+            edits_digest(edits)  # a result says what was done, so what cannot be told is refused
             for edit in edits:
                 where = getattr(edit, "where", None)
                 if isinstance(where, Where) and where.form in ("at", "last"):

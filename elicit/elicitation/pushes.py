@@ -39,5 +39,5 @@ class Push:
             return -(wide @ own)[:, None] / own.square().sum() * self.direction
         times = self.sae.unit(x)
         if self.how == "clamp":
-            return (self.amount - self.sae.encode(x)[:, [self.feature]]) * times * self.direction
+            return (self.amount - self.sae.encode_one(x, self.feature)) * times * self.direction
         return self.amount * times * self.direction

@@ -19,18 +19,24 @@ Codes = Float[Tensor, "token d_sae"]
 """Feature activations of some tokens."""
 
 
+class _Told:
+    """A function of activations that says what it depends on."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over its kind, all that its SAE computes, and its numbers."""
+        own = vars(self)
+        given = {name: value for name, value in own.items() if name != "sae"}
+        return digest_json([type(self).__name__, own["sae"].function_digest, given])
+
+
 @dataclass(frozen=True, eq=False)
-class _Added:
+class _Added(_Told):
     """An amount of a feature, whatever it was."""
 
     sae: Sae
     feature: int
     amount: float
-
-    @property
-    def digest(self) -> str:
-        """What tells its texts from those of other edits."""
-        return digest_json(["added", self.sae.function_digest, self.feature, self.amount])
 
     def __call__(self, x: Float[Tensor, "token width"]) -> Float[Tensor, "token width"]:
         """The feature's direction, `amount` times."""
@@ -38,17 +44,12 @@ class _Added:
 
 
 @dataclass(frozen=True, eq=False)
-class _Clamped:
+class _Clamped(_Told):
     """A feature at one value."""
 
     sae: Sae
     feature: int
     value: float
-
-    @property
-    def digest(self) -> str:
-        """What tells its texts from those of other edits."""
-        return digest_json(["clamped", self.sae.function_digest, self.feature, self.value])
 
     def __call__(self, x: Float[Tensor, "token width"]) -> Float[Tensor, "token width"]:
         """The feature's direction, as often as it is short of the value."""
@@ -70,15 +71,10 @@ class _Rewritten:
 
 
 @dataclass(frozen=True, eq=False)
-class _Spliced:
+class _Spliced(_Told):
     """The reconstruction in place of the activation."""
 
     sae: Sae
-
-    @property
-    def digest(self) -> str:
-        """What tells its texts from those of other edits."""
-        return digest_json(["spliced", self.sae.function_digest])
 
     def __call__(self, x: Float[Tensor, "token width"]) -> Float[Tensor, "token width"]:
         """The reconstruction's error, with its sign turned."""

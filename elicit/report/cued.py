@@ -1,15 +1,15 @@
 """Jobs that look for a behaviour: the words that call for it, its problems, what shows it."""
 
-from collections.abc import Mapping
+from pathlib import Path
 from typing import TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
 from elicit import organisms
+from elicit.report.baselines import baselines_of
 from elicit.report.spec import PairSpec, SpecError
 from elicit.tasks import Task, extractor, load_task, ungradable
 from elicit.verdicts import Behaviour, behaviours
-from elicit.verdicts.behaviours import Prompt
 from elicit.verdicts.checks import LEAST
 
 C = TypeVar("C", bound="CuedSpec")
@@ -25,6 +25,9 @@ class CuedSpec(PairSpec):
     """Words before a problem that call for the answer at once."""
     shown: str | None = None
     """Regular expression of a text that reasons; None means: longer than an answer."""
+    baselines: tuple[Path, ...] = ()
+    """Other ways to ask the base, for example after solved problems: texts with `{prompt}` in place
+    of the problem. On the ladder the best of them is where the gap begins."""
     sites: tuple[str, ...] = ()
     """Names as `sites.expand` reads them; none means the ends of all layers."""
     choose_share: float = Field(default=0.5, gt=0, lt=1)
@@ -37,7 +40,12 @@ class CuedSpec(PairSpec):
         """Whether there is nothing to be found without them."""
         return True
 
-    @field_validator("sites", "strengths", check_fields=False)
+    @field_validator("baselines")
+    @classmethod
+    def _found_from_everywhere(cls, paths: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple(path.expanduser().absolute() for path in paths)
+
+    @field_validator("baselines", "sites", "strengths", check_fields=False)
     @classmethod
     def _each_once(cls, listed: tuple[object, ...]) -> tuple[object, ...]:
         return tuple(dict.fromkeys(listed))
@@ -65,25 +73,32 @@ class CuedSpec(PairSpec):
             raise ValueError("problems are not given, so nothing can be asked. Give a JSONL file")
         return self
 
+    def arguments(self) -> dict[str, object]:
+        """What the values of a run depend on; what baselines hold is told apart by its text."""
+        told = super().arguments()
+        del told["baselines"]
+        return told
 
-def behaviour_of(spec: CuedSpec, baselines: Mapping[str, Prompt] | None = None) -> Behaviour:
+
+def behaviour_of(spec: CuedSpec, task: Task) -> Behaviour:
     """What is looked for: what the cues call for, or an embedded pair's trace.
 
     Args:
         spec: What to do.
-        baselines: Other ways to ask for it, by name.
+        task: The problems.
 
     Raises:
-        VerdictError: The cues are the same, or the mark is no regular expression.
+        ElicitError: The cues are the same, the mark is no regular expression, or a baseline is no
+            way to ask these problems.
     """
-    ways = baselines or {}
+    baselines = baselines_of(spec.baselines, task)
     if spec.reasoning_cue is None or spec.direct_cue is None:
-        return behaviours.trace(baselines=ways)
+        return behaviours.trace(baselines=baselines)
     return behaviours.reasoning(
         spec.reasoning_cue.replace("\\n", "\n"),
         spec.direct_cue.replace("\\n", "\n"),
         shown=None if spec.shown is None else behaviours.matching(spec.shown),
-        baselines=ways,
+        baselines=baselines,
     )
 
 

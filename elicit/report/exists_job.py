@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from elicit.report.baselines import texts_of
 from elicit.report.cued import behaviour_of, task_of
-from elicit.report.exists_asked import baselines_of, texts_of
 from elicit.report.exists_sections import ladder_sentence
 from elicit.report.exists_spec import ExistsSpec
 from elicit.report.job import few_threads, open_pair
@@ -53,7 +53,7 @@ def run_exists(spec: ExistsSpec, *, progress: Progress | None = None) -> ExistsR
     """
     progress = progress or NoProgress()
     task = task_of(spec)
-    behaviour = behaviour_of(spec, baselines_of(spec.baselines, task))
+    behaviour = behaviour_of(spec, task)
     progress.start(1, "loading both models")
     pair = open_pair(spec)
     progress.advance()

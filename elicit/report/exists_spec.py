@@ -1,9 +1,8 @@
 """What `elicit exists` was asked to do, checked before any work."""
 
-from pathlib import Path
 from typing import ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from elicit.report.cued import CuedSpec
 
@@ -13,9 +12,6 @@ class ExistsSpec(CuedSpec):
 
     command: ClassVar[str] = "exists"
 
-    baselines: tuple[Path, ...] = ()
-    """Other ways to ask the base, of which the best is where the gap begins: texts with `{prompt}`
-    in place of the problem, for example after solved ones."""
     strengths: tuple[float, ...] = ()
     """In units of the difference of the means; none means those of `existence.STRENGTHS`."""
     n_random: int = Field(default=20, ge=1)
@@ -28,14 +24,3 @@ class ExistsSpec(CuedSpec):
     """Share of the gap that sufficiency must exceed."""
     least_effect: float = Field(default=0.2, gt=0, lt=1)
     """Smallest effect that matters."""
-
-    @field_validator("baselines")
-    @classmethod
-    def _found_from_everywhere(cls, paths: tuple[Path, ...]) -> tuple[Path, ...]:
-        return tuple(dict.fromkeys(path.expanduser().absolute() for path in paths))
-
-    def arguments(self) -> dict[str, object]:
-        """What the values of a run depend on; what baselines hold is told apart by its text."""
-        told = super().arguments()
-        del told["baselines"]
-        return told

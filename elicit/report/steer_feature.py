@@ -59,7 +59,7 @@ def feature_source(
             "what the model does there."
         )
     baselines: list[Direction] = []
-    if looked.wordings:
+    if looked.cued:
         try:
             means = between(spec, pair, looked, choosing, [sae.site], progress)
             baselines = [means.at(sae.site)]

@@ -15,6 +15,7 @@ from elicit.elicitation import (
 )
 from elicit.grafting.measure import stop_ids
 from elicit.pair import ModelPair
+from elicit.report.baselines import texts_of
 from elicit.report.cued import task_of
 from elicit.report.job import few_threads, open_pair
 from elicit.report.page import render
@@ -79,6 +80,7 @@ def run_steer(spec: SteerSpec, *, progress: Progress | None = None) -> SteerRun:
             "base": pair.base_digest,
             "post": pair.post_digest,
             "tasks": {task.name: task.digest},
+            "baselines": dict(texts_of(spec.baselines)),
             **loaded.digests,
         },
         fresh=spec.fresh,

@@ -9,13 +9,22 @@ from elicit.elicitation import Arm
 from elicit.features import Sae, load_sae
 from elicit.pair import ModelPair
 from elicit.pair.handles import Bridge
+from elicit.report.baselines import baselines_of
 from elicit.report.cued import behaviour_of
 from elicit.report.spec import SpecError
 from elicit.report.steer_spec import SteerSpec
 from elicit.results import Progress, Result, digest_tensors, load_result
 from elicit.sites import Site
 from elicit.tasks import Task
-from elicit.verdicts.behaviours import PLAIN, REASONS, longer_than, matching
+from elicit.verdicts import behaviours
+from elicit.verdicts.behaviours import (
+    NEGATIVE,
+    PLAIN,
+    POSITIVE,
+    REASONS,
+    longer_than,
+    matching,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +36,9 @@ class Looked:
     shown: Callable[[str], bool]
     """Whether a text shows it."""
     wordings: dict[str, Task]
-    """All problems in every other way of asking, by its name; none without cues."""
+    """All problems in every other way of asking, by its name."""
+    cued: bool
+    """Whether the first two wordings are one that calls for it and one that does not."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -72,17 +83,22 @@ def looked_for(spec: SteerSpec, task: Task) -> Looked:
         task: All problems.
 
     Raises:
-        VerdictError: The cues are the same, or the mark is no regular expression.
+        ElicitError: The cues are the same, the mark is no regular expression, or a baseline is no
+            way to ask these problems.
     """
     if spec.pair is None and spec.reasoning_cue is None:
         shown = longer_than(REASONS - 1) if spec.shown is None else matching(spec.shown)
-        return Looked(name="reasons before it answers", shown=shown, wordings={})
-    behaviour = behaviour_of(spec)
+        behaviour = replace(behaviours.trace(), name="reasons before it answers", shown=shown)
+        behaviour = replace(behaviour, baselines=baselines_of(spec.baselines, task))
+        left_out: tuple[str, ...] = (PLAIN, POSITIVE, NEGATIVE)
+    else:
+        behaviour, left_out = behaviour_of(spec, task), (PLAIN,)
     asked = behaviour.asked(task)
     return Looked(
         name=behaviour.name,
         shown=behaviour.shown,
-        wordings={name: asked[name] for name in asked if name != PLAIN},
+        wordings={name: asked[name] for name in asked if name not in left_out},
+        cued=POSITIVE not in left_out,
     )
 
 

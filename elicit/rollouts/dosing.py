@@ -133,7 +133,8 @@ def _check_edit(edit: Dose, strengths: Sequence[float]) -> None:
                 f"{one} names rows, and rows are put into batches here, so it would reach others "
                 "than meant. Leave rows and marks out and give each row its strength."
             )
-    if edits_digest(edits) == edits_digest(edit(batch + 1)):
+    others = edit(batch + 1)
+    if edits_digest(edits, by_identity=True) == edits_digest(others, by_identity=True):
         raise RolloutError(
             f"the edits are the same at strengths {list(strengths)} and at one more each, so the "
             "dose curve would be flat whatever the edit does. Use the strengths given to edit, for "

@@ -2,15 +2,22 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from elicit.edits import Edit, Edited, EditError, Shift, active
+from elicit.edits import Edit, Edited, EditError, Shift, Where, active
 from elicit.pair import Alignment, hugging_face_model, weights_digest
-from elicit.results import Cells, NoCells, Progress, digest_json, digest_tensors
+from elicit.results import (
+    Cells,
+    NoCells,
+    Progress,
+    ResultError,
+    digest_json,
+    digest_tensors,
+)
 from elicit.results.codec import encode
 from elicit.rollouts.drawing import stream_key
 from elicit.rollouts.errors import RolloutError
@@ -221,33 +228,52 @@ class Writer:
             )
 
 
-def edits_digest(edits: Sequence[Edit]) -> str:
-    """SHA-256 over all that edits say, tensors by their values and functions by their `digest`.
+def edits_digest(edits: Sequence[Edit], *, by_identity: bool = False) -> str:
+    """SHA-256 over all that edits say, tensors by their values and functions by their own digest.
 
     Args:
         edits: In the order in which they are made.
+        by_identity: Whether a function without a digest is told by which object it is, for two
+            lists of edits of one process.
 
     Raises:
-        RolloutError: A `Shift` has a function that does not say what it does.
+        RolloutError: An edit has a function that nothing else can be told of.
     """
     arrays: dict[str, Tensor] = {}
-    told = encode(tuple(_told(edit) for edit in edits), "edits", arrays)
+    plain = tuple(_told(edit, by_identity) if isinstance(edit, Shift) else edit for edit in edits)
+    told = encode(plain, "edits", arrays)
     return digest_json([told, digest_tensors(arrays)])
 
 
-def _told(edit: Edit) -> object:
-    """An edit as it can be written down: a function by its digest."""
-    if not isinstance(edit, Shift):
-        return edit
+@dataclass(frozen=True)
+class _Told:
+    """A shift with its function's digest in place of the function."""
+
+    site: str
+    where: Where
+    rows: tuple[int, ...] | None
+    scale: float | Tensor
+    width: int | None
+    shift: str
+
+
+def _told(edit: Shift, by_identity: bool) -> Shift | _Told:
+    """What a shift says, its function by name where that is no value itself."""
     digest = getattr(edit.shift, "digest", None)
-    if not isinstance(digest, str):
-        raise RolloutError(
-            f"{edit} adds what a function gives, and the function has no digest, so texts under it "
-            "could not be told from texts under another one. Pass an object with a `digest` that "
-            "changes with what it does, as the edits of single features are."
-        )
-    held = {item.name: getattr(edit, item.name) for item in fields(edit)}
-    return {**held, "shift": digest}
+    if digest is None:
+        try:
+            encode(edit.shift, "shift", {})
+        except ResultError as error:
+            if not by_identity:
+                raise RolloutError(
+                    f"{edit} has a function of which nothing can be told, so batches that are kept "
+                    "could not be told from those of another one. Give it an attribute digest, a "
+                    "string that names all it depends on, or pass no cells."
+                ) from error
+            digest = f"object {id(edit.shift)}"
+        else:
+            return edit
+    return _Told(str(edit.site), edit.where, edit.rows, edit.scale, edit.width, str(digest))
 
 
 def _until_stop(ids: list[int], stop_ids: Sequence[int]) -> list[int]:

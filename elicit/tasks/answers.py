@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 _MINUS_SIGNS = "\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d"
 _SINGLE_QUOTES = "\u2018\u2019\u201b"
@@ -259,6 +260,7 @@ def _exact(digits: str, exponent: str = "0") -> Fraction | None:
     return Fraction(Decimal(digits)) * Fraction(10) ** int(exponent)
 
 
+@lru_cache(maxsize=4096)  # every text is read beside the same few candidates
 def parse_number(text: str) -> Fraction | None:
     r"""The exact value of a text that is a number and nothing else.
 

@@ -90,6 +90,7 @@ def write_model(folder: Path, config: object, seed: int, device: str) -> Path:
     """A random model and a tokenizer of a few words, as a hub download looks."""
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
     from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
     torch.manual_seed(seed)
@@ -98,6 +99,7 @@ def write_model(folder: Path, config: object, seed: int, device: str) -> Path:
     model.save_pretrained(folder)
     words = ["<pad>", "<s>", "</s>", "<unk>", *(f"w{n}" for n in range(60))]
     core = Tokenizer(WordLevel({word: n for n, word in enumerate(words)}, unk_token="<unk>"))
+    core.pre_tokenizer = Whitespace()
     PreTrainedTokenizerFast(
         tokenizer_object=core, pad_token="<pad>", bos_token="<s>", eos_token="</s>",
         unk_token="<unk>",

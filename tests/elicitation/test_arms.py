@@ -164,9 +164,14 @@ def test_texts_under_other_pushes_are_other_texts(sae, paired, tmp_path):
             dose_rollouts(pair.base, pair.alignment, task_of(), arm.edit, cells=run, **ask)
             counts.append((run.n_computed, run.n_read))
     assert counts == [(1, 0), (0, 1)]
-    unknown = lambda s: [features.rewrite(sae, lambda codes: 2 * codes, scale=s)]  # noqa: E731
-    with pytest.raises(RolloutError, match="the function has no digest"):
-        dose_rollouts(pair.base, pair.alignment, task_of(), unknown, **ask)
+    unknown = Arm(
+        name="unknown",
+        kind="steered",
+        norm=float("nan"),
+        edit=lambda s: [features.rewrite(sae, lambda codes: 2 * codes, scale=s)],
+    )
+    with pytest.raises(RolloutError, match="nothing can be told"):
+        dose_curve(pair.base, pair.alignment, task_of(), [unknown], **ask)
 
 
 @pytest.mark.parametrize("where", [last(), generated(0, 0), generated(), everywhere()])

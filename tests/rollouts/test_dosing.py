@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from elicit.edits import Steer, edited, generated, last
+from elicit.edits import Shift, Steer, edited, generated, last
 from elicit.pair import hugging_face_model
-from elicit.rollouts import dose_rollouts, extend
+from elicit.rollouts import RolloutError, dose_rollouts, extend
 from elicit.sites import resid_mid, resid_post
 from tests.rollouts.made import STOPS, VECTOR, same, sampled, task_of
 
@@ -38,6 +38,22 @@ def test_every_strength_is_its_own_run(paired, architecture, where):
         texts.add(alone.text)
     assert len(texts) == len(STRENGTHS)
     assert curve.rows_of("p1", strength=0.25) == (22, 23)
+
+
+def test_functions_of_activations_have_dose_curves_too(paired):
+    pair = paired("llama")
+
+    def turned(x):
+        return VECTOR * x.norm(dim=-1, keepdim=True)
+
+    def edit(strengths):
+        return [Shift(resid_post(1), turned, scale=strengths)]
+
+    curve = dosed(pair, edit, max_new_tokens=6)
+    with edited(pair.base, [Shift(resid_post(1), turned, scale=1.0)]):
+        assert same(curve.select(range(30, 40)), sampled(pair, n_samples=2, max_new_tokens=6))
+    with pytest.raises(RolloutError, match="curve would be flat"):
+        dosed(pair, lambda _: [Shift(resid_post(1), turned)])
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])

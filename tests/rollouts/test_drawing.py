@@ -2,7 +2,7 @@
 
 import torch
 
-from elicit.rollouts.drawing import draw, stream_key, uniforms
+from elicit.rollouts.drawing import _nucleus, draw, stream_key, uniforms
 
 
 def test_the_nucleus_holds_the_fewest_tokens_that_reach_its_mass():
@@ -18,6 +18,18 @@ def test_the_nucleus_holds_the_fewest_tokens_that_reach_its_mass():
     assert counts[0] == 0
     assert (counts[1:] - expected[1:]).abs().max() <= 1
     assert set(draw(logits, top_p=1e-9, **options).tolist()) == {1}
+
+
+def test_the_nucleus_is_that_of_a_stable_sort_also_among_equals():
+    generator = torch.Generator().manual_seed(0)
+    spread = torch.randn(30, 500, generator=generator)
+    for logits in (spread, spread.round(), torch.zeros(30, 500)):
+        probs = torch.softmax(logits.double(), dim=-1)
+        for top_p in (1e-9, 0.1, 0.5, 0.9, 1 - 1e-12):
+            ordered, token = probs.sort(dim=-1, descending=True, stable=True)
+            outside = ordered.cumsum(-1) - ordered >= top_p
+            expected = torch.zeros_like(probs).scatter(-1, token, ordered.masked_fill(outside, 0.0))
+            assert torch.equal(_nucleus(probs, top_p), expected)
 
 
 def test_temperature_is_the_power_of_the_probabilities():

@@ -4,11 +4,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
+import torch
 
 from elicit.edits import Steer, edited
+from elicit.features import add, clamp, from_sae_lens, rewrite
 from elicit.results import RunDirectory
-from elicit.rollouts import dose_rollouts
+from elicit.rollouts import RolloutError, dose_rollouts
 from elicit.sites import resid_post
+from tests.features.made import random_module
 from tests.rollouts.made import GENERATED, PROMPT, STOPS, VECTOR, same, sampled, task_of
 
 
@@ -104,6 +107,32 @@ def test_another_model_edit_seed_or_length_is_another_cell(paired, tmp_path):
                 found.append(sampled(pair, cells=run))
         assert (run.n_computed, run.n_read) == (6, 0)
     assert len({one.text for one in found}) == 6
+
+
+def test_batches_under_features_are_told_apart_by_sae_feature_and_value(paired, tmp_path):
+    pair = paired("llama")
+    saes = [
+        from_sae_lens(random_module("jumprelu", d_in=32, d_sae=64, seed=seed), name="random")
+        for seed in (0, 1)
+    ]
+    edits = [
+        clamp(saes[0], 3, 5.0),
+        clamp(saes[0], 3, 6.0),
+        clamp(saes[0], 4, 5.0),
+        clamp(saes[1], 3, 5.0),
+        add(saes[0], 3, 5.0),
+    ]
+    for computed in (5, 0):
+        with opened(tmp_path / "a") as run:
+            for edit in edits:
+                with edited(pair.base, [edit]):
+                    sampled(pair, task_of(2), n_samples=1, max_new_tokens=3, cells=run)
+            assert (run.n_computed, run.n_read) == (computed, 5 - computed)
+    with opened(tmp_path / "b") as run, edited(pair.base, [rewrite(saes[0], torch.relu)]):
+        with pytest.raises(RolloutError, match="attribute digest"):
+            sampled(pair, task_of(2), n_samples=1, max_new_tokens=3, cells=run)
+        # Without cells nothing has to be told apart.
+        sampled(pair, task_of(2), n_samples=1, max_new_tokens=3)
 
 
 def test_a_dose_curve_is_read_back_whole(paired, tmp_path, monkeypatch):

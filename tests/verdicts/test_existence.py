@@ -25,12 +25,17 @@ LAXER = {"level": 0.9, "n_random": 9, "n_redrawn": 0}
 LATE = ("resid_post.3", "resid_post.4", "resid_post.5")
 
 
-def problems(name, n):
-    return load_task(organisms.resolve(f"organism:{name}").problems).subset(n, seed=0)
+def problems(name, n, hardest=3):
+    """Problems with traces of up to so many steps."""
+    task = load_task(organisms.resolve(f"organism:{name}").problems)
+    easy = tuple(problem for problem in task if problem.difficulty <= hardest)
+    return Task(name=task.name, problems=easy).subset(n, seed=0)
 
 
-def climbed(organism, name, n=45, **options):
-    return climb(organism(name), behaviours.trace(), problems(name, n), **{**QUICK, **options})
+def climbed(organism, name, n=45, hardest=3, **options):
+    # The longest trace is of nine tokens a step.
+    given = {**QUICK, "max_new_tokens": 20 * hardest, **options}
+    return climb(organism(name), behaviours.trace(), problems(name, n, hardest), **given)
 
 
 def arms(found, rung):
@@ -74,7 +79,7 @@ def test_a_skill_that_post_only_learned_to_use_is_sufficient_in_the_base(organis
 
 @pytest.mark.slow
 def test_a_decision_planted_in_one_layer_is_causal_and_sufficient_in_the_base(organism):
-    found = climbed(organism, "when-l3", sites=LATE, **LAXER)
+    found = climbed(organism, "when-l3", hardest=6, sites=LATE, **LAXER)
     assert found.highest_rung == "E4", found.reason
     assert (found.control[3:] <= 0.1).all()
     assert found.place[1] == "resid_post.5", "below the changed layer the two cannot but agree"
@@ -169,7 +174,7 @@ def test_behaviours_that_make_no_contrast_are_refused(organism):
         behaviours.matching("(")
     none = behaviours.labelled("odd", (), shown=bool)
     with pytest.raises(VerdictError, match="none of the 30 problems"):
-        climb(organism("rl"), none, problems("rl", 60))
+        climb(organism("rl"), none, problems("rl", 60, hardest=6))
 
 
 def test_a_text_reasons_if_it_is_longer_than_an_answer():
