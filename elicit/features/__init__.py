@@ -17,6 +17,7 @@ from elicit.features.groups import REASONING_WORDS, TokenGroups, token_groups
 from elicit.features.loading import from_sae_lens, load_sae
 from elicit.features.reading import On
 from elicit.features.reason import ReasonScores, reason_score, reason_scores, spread_over_groups
+from elicit.features.regenerating import Regeneration, regeneration
 from elicit.features.sae import Published, Sae
 from elicit.features.scaling import LatentScaling, latent_scaling
 from elicit.features.table import FeatureTable, feature_table
@@ -36,6 +37,7 @@ __all__ = [
     "On",
     "Published",
     "ReasonScores",
+    "Regeneration",
     "Sae",
     "TokenGroups",
     "TokenInjection",
@@ -58,6 +60,7 @@ __all__ = [
     "project_out",
     "reason_score",
     "reason_scores",
+    "regeneration",
     "rewrite",
     "splice",
     "spread_over_groups",
