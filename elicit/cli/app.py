@@ -7,6 +7,7 @@ import typer
 
 from elicit.cli.console import survive_narrow_streams
 from elicit.cli.exists import exists
+from elicit.cli.features import features
 from elicit.cli.graft import graft
 from elicit.cli.organisms import organisms
 from elicit.cli.patch import patch
@@ -24,6 +25,7 @@ app.command()(graft)
 app.command()(patch)
 app.command()(revise)
 app.command()(exists)
+app.command()(features)
 app.command()(organisms)
 
 

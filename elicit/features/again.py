@@ -121,7 +121,10 @@ def tell(
             # No failure was seen, which is not to say that there are none.
             found = wilson(round(len(values) * values[0]), len(values), level=level)
         else:
-            found = bootstrap_mean(values, level=level, n_resamples=n_resamples, seed=seed)
+            # BCa: the ends of a share stay shares.
+            found = bootstrap_mean(
+                values, level=level, n_resamples=n_resamples, method="bca", seed=seed
+            )
         return found.value, found.low, found.high
 
     def difference(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:

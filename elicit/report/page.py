@@ -9,12 +9,14 @@ from typing import TypeVar
 from elicit.grafting import Attribution, Interpolation, IntervalSweep, Samples, WeightIG
 from elicit.patching import Factorial, PatchGrid
 from elicit.report.exists_sections import ladder_sections, ladder_sentence
+from elicit.report.features_sections import features_sections
+from elicit.report.features_text import features_sentences
 from elicit.report.figures import Plot
 from elicit.report.patch_sections import patch_sections
 from elicit.report.patch_text import patch_sentences
 from elicit.report.revise_sections import revise_sections
 from elicit.report.revise_text import convention_text, revise_sentences
-from elicit.report.sections import Section, other_sections, sections
+from elicit.report.sections import FEATURES, Section, other_sections, sections
 from elicit.report.tables import Table, task_table
 from elicit.report.text import MARKS, VERDICTS, summary_sentence
 from elicit.results import ElicitError, Provenance, Result, write_atomic
@@ -145,6 +147,7 @@ def render(
             "factorial": first(results, Factorial) is not None,
             "revision": any(isinstance(result, READINGS) for result in results),
             "ladder": first(results, Ladder) is not None,
+            "features": any(isinstance(result, FEATURES) for result in results),
         },
         settled=settled,
         convention=convention_text(settled.convention, settled.n_layers) if settled else None,
@@ -163,6 +166,7 @@ def first(results: Sequence[Result], kind: type[R]) -> R | None:
 def _sections(results: Sequence[Result]) -> list[Section]:
     return [
         *ladder_sections(results),
+        *features_sections(results),
         *sections(
             attribution=first(results, Attribution),
             change=first(results, WeightChange),
@@ -177,8 +181,9 @@ def _sections(results: Sequence[Result]) -> list[Section]:
 
 
 def _sentences(results: Sequence[Result], attribution: Attribution | None) -> list[str]:
-    """What was found: in the base already, by moved weights, activations, then depths."""
+    """What was found: in the base, features, by moved weights, activations, then depths."""
     told = [ladder_sentence(result) for result in results if isinstance(result, Ladder)]
+    told += features_sentences(results)
     told += [summary_sentence(attribution)] if attribution else []
     told += [*patch_sentences(results), *revise_sentences(results)]
     return told or [_without_attribution(results)]
@@ -188,13 +193,15 @@ def _eyebrow(results: Sequence[Result]) -> str:
     """What the page is about, in small print above its title."""
     if all(isinstance(result, Ladder) for result in results):
         return "What the post-trained model shows, looked for in its base"
+    if all(isinstance(result, FEATURES) for result in results):
+        return "Features of a dictionary: which are about reasoning, and do they stay in post?"
     grids = [result for result in results if isinstance(result, PatchGrid)]
     if len(grids) == len(results) and all(grid.question == "within" for grid in grids):
         return "One model, and activations moved between its runs on two prompts"
     if all(isinstance(result, READINGS) for result in results):
         return "Base model against its post-trained sibling: when do their predictions settle?"
     patched = bool(grids) or first(results, Factorial) is not None
-    silent = (PatchGrid, Factorial, Ladder, *READINGS)
+    silent = (PatchGrid, Factorial, Ladder, *READINGS, *FEATURES)
     moved = any(not isinstance(result, silent) for result in results)
     what = ["weights"] if moved else []
     what += ["activations"] if patched else []
