@@ -1,9 +1,7 @@
 """The questions of a run about features, each on its half of the problems."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-
-import torch
+from dataclasses import dataclass, field, replace
 
 from elicit.features import (
     ContrastScores,
@@ -17,22 +15,17 @@ from elicit.features import (
     fidelity,
     held_out,
     latent_scaling,
-    load_sae,
     reason_scores,
     regeneration,
     token_injection,
-    train,
     transfer,
 )
 from elicit.features.reading import rows_of
 from elicit.pair import ModelPair
-from elicit.report.features_asked import Asked, Ready, training_of
+from elicit.report.features_asked import Asked, Ready
 from elicit.report.features_spec import FeaturesSpec
 from elicit.report.features_texts import Texts, rows
 from elicit.results import CellsUnder, Progress, Result, RunDirectory
-
-SAE = "sae"
-"""Folder of a trained SAE in the run directory."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -44,68 +37,6 @@ class Found:
     notes: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     """Why a model's gates are failed, by its side of the pair."""
-
-
-def sae_of(
-    spec: FeaturesSpec,
-    pair: ModelPair,
-    ready: Ready,
-    texts: Texts,
-    *,
-    run: RunDirectory,
-    progress: Progress,
-) -> Sae:
-    """The SAE of a run: the one given, or one trained on the problems to choose on, once.
-
-    Args:
-        spec: What to do.
-        pair: The two models.
-        ready: The SAE given, if there is one.
-        texts: What is learned from.
-        run: Keeps the trained one by its digest.
-        progress: Told how far it is.
-    """
-    if ready.sae is not None:
-        return ready.sae
-    folder = run.path / SAE
-    site, config = training_of(spec, pair)
-
-    def trained() -> dict[str, torch.Tensor]:
-        # What another attempt left is not known to be whole.
-        _remove(run)
-        sae = train(
-            pair,
-            rows(texts.part(test=False)),
-            folder,
-            site=site,
-            on=spec.train_on or "base",
-            config=config,
-            seed=spec.seed,
-            max_tokens=spec.max_tokens,
-            progress=progress,
-        )
-        return {"digest": torch.tensor(list(bytes.fromhex(sae.digest)), dtype=torch.uint8)}
-
-    kept = run.cell("sae", trained)
-    digest = bytes(kept["digest"].tolist()).hex()
-    try:
-        sae = load_sae(folder, device=pair.device)
-    except FeatureError:
-        sae = None
-    if sae is None or sae.digest != digest:
-        # The same seed gives the same bytes, so what was damaged is made anew.
-        trained()
-        sae = load_sae(folder, device=pair.device)
-    return sae
-
-
-def _remove(run: RunDirectory) -> None:
-    """Clear the place of a trained SAE, and of one that was being written."""
-    for folder in (run.path / SAE, run.path / f"{SAE}.part"):
-        for file in ("cfg.json", "sae_weights.safetensors"):
-            (folder / file).unlink(missing_ok=True)
-        if folder.is_dir():
-            folder.rmdir()
 
 
 def find(
@@ -192,22 +123,6 @@ def _candidates(
     sae, common = found.sae, {"on": ready.on, "max_tokens": spec.max_tokens, "progress": progress}
     named: dict[str, Sequence[int]] = {}
     reasoning, plain = (texts.part(test=False, reasons=which) for which in (True, False))
-    scores = _reason_scores(pair, ready, rows(reasoning), found, spec.max_tokens, progress)
-    if scores is not None:
-        found.results["reason"] = scores
-        named["ReasonScore"] = [i for i in scores.top(spec.top) if scores.score[i] > 0]
-    both = (*reasoning, *plain)
-    written = [[(i, p) for p in range(t.begin, len(t.ids))] for i, t in enumerate(both)]
-    contrast = contrast_scores(
-        pair,
-        sae,
-        rows(both),
-        positive=[at for i in range(len(reasoning)) for at in written[i]],
-        negative=[at for i in range(len(reasoning), len(both)) for at in written[i]],
-        **common,
-    )
-    found.results["contrast-texts"] = contrast
-    named["texts"] = _clear(contrast, contrast.top(spec.top))
     chosen = [p.id for p in asked.choose if p.id in ready.cot and p.id in ready.direct]
     ends = cot_minus_direct(
         pair,
@@ -218,6 +133,23 @@ def _candidates(
     )
     found.results["contrast-prompts"] = ends
     named["prompt’s end"] = _clear(ends, ends.top(spec.top, by="difference"))
+    both = (*reasoning, *plain)
+    written = [[(i, p) for p in range(t.begin, len(t.ids))] for i, t in enumerate(both)]
+    contrast = contrast_scores(
+        pair,
+        sae,
+        rows(both),
+        positive=[at for i in range(len(reasoning)) for at in written[i]],
+        negative=[at for i in range(len(reasoning), len(both)) for at in written[i]],
+        **common,
+    )
+    contrast = replace(contrast, what="texts that reason against texts that answer at once")
+    found.results["contrast-texts"] = contrast
+    named["texts"] = _clear(contrast, contrast.top(spec.top))
+    scores = _reason_scores(pair, ready, rows(reasoning), found, spec.max_tokens, progress)
+    if scores is not None:
+        found.results["reason"] = scores
+        named["ReasonScore"] = [i for i in scores.top(spec.top) if scores.score[i] > 0]
     named["asked for"] = spec.features
     origins: dict[int, list[str]] = {}
     for score, some in named.items():
@@ -296,7 +228,8 @@ def _falsify(
         **sure,
     )
     reasoning, plain = (texts.part(test=True, reasons=which) for which in (True, False))
-    table = feature_table(pair, sae, features, rows((*reasoning, *plain)), n_examples=4, **common)
+    own = texts.part(test=True, reasons=True, source=ready.on) or reasoning
+    table = feature_table(pair, sae, features, rows((*own, *plain)), n_examples=4, **common)
     found.results["table"] = table
     before = rows(texts.part(test=False, reasons=True))
     active = feature_table(pair, sae, features, before, n_examples=1, **common).density > 0
@@ -311,7 +244,6 @@ def _falsify(
         found.results["injection"] = token_injection(
             pair, sae, lively, reasoning=before, plain=rows(plain), seed=spec.seed, **common
         )
-    own = texts.part(test=True, reasons=True, source=ready.on) or reasoning
     found.results["regeneration"] = regeneration(
         pair,
         sae,

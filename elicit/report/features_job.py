@@ -14,7 +14,8 @@ from elicit.features import (
 )
 from elicit.pair import ModelPair
 from elicit.report.features_asked import Asked, Ready, ready, refuse_early
-from elicit.report.features_find import SAE, Found, find, sae_of
+from elicit.report.features_dictionary import SAE, sae_of
+from elicit.report.features_find import Found, find
 from elicit.report.features_spec import FeaturesSpec
 from elicit.report.features_summary import features_summary
 from elicit.report.features_texts import Texts, write_texts

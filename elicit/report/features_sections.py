@@ -35,13 +35,13 @@ def features_sections(results: Sequence[Result]) -> list[Section]:
     conclusion = _first(results, Conclusion)
     found: list[Section] = []
     gates = [result for result in results if isinstance(result, Fidelity)]
+    if gates:
+        found.append(_gates(gates))
     held = _first(results, HeldOut)
     if conclusion is not None and len(conclusion.feature):
         found.append(_stays(conclusion, held, results))
     elif held is not None:
         found.append(_held(held))
-    if gates:
-        found.append(_gates(gates))
     table, injection = _first(results, FeatureTable), _first(results, TokenInjection)
     order = conclusion.feature.tolist() if conclusion is not None else None
     if table is not None:
@@ -205,9 +205,7 @@ def _search(results: Sequence[Result]) -> list[Section]:
             "values over the difference of means; in colour where the Holm-adjusted p is 0.01 or "
             "less. These are the problems to choose on, so nothing is concluded here."
         )
-        what = "Texts that reason against texts that answer"
-        if scores.n_positive == scores.n_negative and n:
-            what = "Ends of prompts for reasoning against ends of prompts for an answer"
+        what = scores.what[:1].upper() + scores.what[1:]
         items.append(plot(f"plot-contrast-{n}", scores.figure(), caption, columns=22, folded=what))
     if not items:
         return []

@@ -85,7 +85,10 @@ def candidate_table(
         row: list[str | Cell] = [
             Cell(str(feature), href=link),
             "✓\N{NO-BREAK SPACE}stays" if stays else "✕\N{NO-BREAK SPACE}rejected",
-            found.found_by[place],
+            # A score and the place in it stay on one line.
+            found.found_by[place]
+            .replace(" ", "\N{NO-BREAK SPACE}")
+            .replace(",\N{NO-BREAK SPACE}", ", "),
             _TOKENS.get(found.tokens[place], found.tokens[place]),
             found.again[place] or "not tried",
         ]
@@ -127,10 +130,11 @@ def context_table(found: FeatureTable, features: Sequence[int], *, folded: str =
         folded: Words of the fold, if it is to be closed at first.
     """
     rows = [
+        # Named once, where its contexts begin.
         [
-            str(feature),
+            "" if int(found.rank[i]) else str(feature),
             text,
-            number(found.activation[i].item()),
+            number(found.activation[i].item(), digits=2),
         ]
         for feature in features
         for i, text in enumerate(found.example)
@@ -258,7 +262,8 @@ def told(found: Result, name: str, *cell: int, digits: int = 2, sign: bool = Fal
         sign: Whether a plus is written.
     """
     values = [getattr(found, f"{name}{end}") for end in ("", "_low", "_high")]
-    text = interval(
-        *(float(value[cell]) if cell else float(value) for value in values), digits=digits
-    )
+    value, low, high = (float(value[cell]) if cell else float(value) for value in values)
+    if value == low == high == 0:
+        return "0"
+    text = interval(value, low, high, digits=digits)
     return text if sign else text.removeprefix("+")
