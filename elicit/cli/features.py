@@ -57,7 +57,7 @@ DSae = Annotated[
     typer.Option(
         "--d-sae",
         metavar="N",
-        help="Features (default: 4 times the width).",
+        help="Features (default: twice the width).",
         rich_help_panel=DICTIONARY,
     ),
 ]
@@ -66,7 +66,7 @@ K = Annotated[
     typer.Option(
         "--k",
         metavar="N",
-        help="Active features a token (default: 16).",
+        help="Active features a token (default: 4).",
         rich_help_panel=DICTIONARY,
     ),
 ]

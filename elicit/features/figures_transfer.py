@@ -59,10 +59,10 @@ def transfer_figure(found: Transfer) -> Any:
             row=1,
             col=3,
         )
-    style(figure, 420).update_layout(showlegend=False, margin={"t": 64})
-    # On two lines, for they stand beside each other.
+    style(figure, 440).update_layout(showlegend=False, margin={"t": 64})
+    # A word a line, for they stand close to each other.
     figure.update_xaxes(
-        tickvals=names, ticktext=[name.replace(", ", ",<br>") for name in names], tickangle=0
+        tickvals=names, ticktext=[name.replace(" ", "<br>") for name in names], tickangle=0
     )
     heading(figure, "<b>FVU</b>", 1, 1)
     heading(figure, "<b>cross-entropy recovered</b>", 1, 2)

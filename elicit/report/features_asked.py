@@ -219,8 +219,8 @@ def training_of(spec: FeaturesSpec, pair: ModelPair) -> tuple[Site, TrainConfig]
         ElicitError: The site is none or several, or the sizes do not fit together.
     """
     site = site_of(spec, pair)
-    d_sae = spec.d_sae or 4 * shape_of(pair.base).width(site)
-    k = spec.k or min(16, d_sae // 2)
+    d_sae = spec.d_sae or 2 * shape_of(pair.base).width(site)
+    k = spec.k or min(4, d_sae // 2)
     return site, TrainConfig(d_sae=d_sae, k=k, n_steps=spec.steps or 400, batch=512, lr=3e-3)
 
 
@@ -231,7 +231,7 @@ def _refuse_training(spec: FeaturesSpec, pair: ModelPair, on: Which) -> None:
     if trained not in ("both", on):
         raise SpecError(
             f"on is {on!r} and the SAE is trained on {trained} alone, so its gates would be told "
-            f"of the other model’s drift. Pass train_on {on} or both, or leave on out."
+            f"of the other model’s drift. Pass --train-on {on} or both, or leave --on out."
         )
     if spec.features and max(spec.features) >= config.d_sae:
         raise SpecError(

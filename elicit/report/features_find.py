@@ -107,7 +107,8 @@ def _gates(
             gate.require(max_fvu=spec.max_fvu)
         except FeatureError as error:
             if on in must:
-                found.failed[on] = str(error)
+                # What to do about it is for whoever wrote the line, not for readers of a page.
+                found.failed[on] = f"{str(error).rsplit('. ', 1)[0]}."
 
 
 def _candidates(

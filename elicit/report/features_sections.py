@@ -126,8 +126,9 @@ def _injection(found: TokenInjection) -> Section:
         "Each filled point: the tokens on which a feature is most active, put into texts that "
         "answer at once, in one of six ways; how far its largest activation rises there, in "
         "standard deviations. Open: as many tokens drawn from the texts themselves. Orange: "
-        "tokens drive it, in part at least. Dotted: 0.2, 0.5 and 0.8, Cohen’s small, medium and "
-        "large."
+        "tokens drive it, in part at least: the rise is large and a third or more of what "
+        "reasoning does. A feature that is hardly ever active without reasoning rises by many "
+        "standard deviations at once. Dotted: 0.2, 0.5 and 0.8, Cohen’s small, medium and large."
     )
     return Section(
         "injection",

@@ -34,9 +34,9 @@ class FeaturesSpec(PairSpec):
     site: str | None = None
     """Where the trained one reads; None means resid_post after 0.6 of the layers."""
     d_sae: int | None = Field(default=None, ge=2)
-    """Features of the trained one; None means four times the width it reads."""
+    """Features of the trained one; None means twice the width it reads."""
     k: int | None = Field(default=None, ge=1)
-    """Active features a token; None means 16."""
+    """Active features a token; None means 4, with which a small dictionary splits states least."""
     steps: int | None = Field(default=None, ge=1)
     """Steps of 512 tokens; None means 400."""
     on: Which | None = None

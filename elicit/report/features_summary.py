@@ -132,6 +132,7 @@ def _candidates(
             i = injection.feature.tolist().index(feature)
             one |= {
                 "tokens": injection.tokens[i],
+                "largest_share": plain(injection.transfer[i].nan_to_num(-math.inf).max().item()),
                 "largest_d": plain(injection.d[i].max().item()),
                 "largest_control_d": plain(injection.control_d[i].max().item()),
             }

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import torch
+
 from elicit.features import (
     Conclusion,
     FeatureTable,
@@ -40,8 +42,16 @@ def gate_table(gates: Sequence[Fidelity]) -> Table:
     said = gates[0]
     published = (said.published_fvu, said.published_l0, said.published_dead_fraction)
     if any(value == value for value in published):
-        fvu, l0, dead = (number(value) for value in published)
-        rows.append(["published, or told in training", fvu, l0, dead, "–", "–", "–"])
+        fvu, l0, dead = published
+        rows.append(
+            [
+                "published, or told in training",
+                number(fvu),
+                number(l0, digits=1),
+                number(dead),
+                *["–"] * 3,
+            ]
+        )
     head = (
         "read on", "FVU", "active features (L0)", "dead", "cross-entropy recovered",
         "cross-entropy", "tokens",
@@ -158,6 +168,7 @@ def injection_table(found: TokenInjection) -> Table:
             str(int(found.feature[i])),
             found.tokens[i],
             found.verdict[i],
+            number(found.transfer[i].nan_to_num(-torch.inf).max().item(), digits=2),
             *(
                 f"{number(found.d[i, j].item(), digits=2)} "
                 f"({number(found.control_d[i, j].item(), digits=2)})"
@@ -166,10 +177,12 @@ def injection_table(found: TokenInjection) -> Table:
         ]
         for i in range(len(found.feature))
     ]
-    told_of = "Cohen’s d of each form, and of as many tokens drawn from the texts in brackets."
-    return table_of(
-        told_of, ("feature", "tokens", "verdict", *found.form), rows, 3, "Every form in numbers"
+    told_of = (
+        "Largest share: of the rise by reasoning, over the forms. Then Cohen’s d of each form, and "
+        "in brackets of as many tokens drawn from the texts."
     )
+    head = ("feature", "tokens", "verdict", "largest share", *found.form)
+    return table_of(told_of, head, rows, 3, "Every form in numbers")
 
 
 def again_table(found: Regeneration) -> Table:

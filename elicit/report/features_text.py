@@ -76,8 +76,13 @@ def _held(gates: Sequence[Fidelity], moved: Transfer | None) -> str:
     if moved is None:
         return f"{told}."
     raw, shifted, rotated = (moved.fvu[i].item() for i in (1, 2, 3))
+    of = f"{told}. Of what it misses on {visible(moved.other)}, {raw:.3f},"
+    if min(shifted, rotated) >= raw:
+        return (
+            f"{of} neither moving the mean back ({shifted:.3f}) nor rotating ({rotated:.3f}) gives "
+            "anything back, so it is not a drift of all features alike."
+        )
     return (
-        f"{told}. Of what it misses on {visible(moved.other)}, {raw:.3f}, there remain "
-        f"{shifted:.3f} with the mean moved back and {rotated:.3f} rotated too: what these restore "
-        "was only put elsewhere."
+        f"{of} there remain {shifted:.3f} with the mean moved back and {rotated:.3f} rotated too: "
+        "what these restore was only put elsewhere."
     )
