@@ -51,7 +51,7 @@ def elicit(
 
     Which layers did post-training change, which carry what it brought, and which did it corrupt?
     Which activations carry the difference? When do predictions settle? Did the base have it
-    already?
+    already, and in which features?
 
     Four examples:
 
