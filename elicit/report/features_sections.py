@@ -134,7 +134,8 @@ def _injection(found: TokenInjection) -> Section:
         "injection",
         "Do tokens alone do it?",
         f"Put where nobody reasons ({found.n_texts} texts), a feature’s favourite tokens should do "
-        "nothing if it is about reasoning. A rise rejects it.",
+        "nothing if it is about reasoning. A large rise, a third or more of what reasoning does, "
+        "rejects it.",
         (
             plot("plot-injection", found.figure(), caption, columns=22),
             t.injection_table(found),

@@ -99,7 +99,7 @@ def test_a_killed_run_goes_on_with_the_same_bytes_and_trains_once(ran, tmp_path,
 
 
 @pytest.mark.slow
-def test_a_trained_dictionary_is_loaded_again_and_a_damaged_one_is_not_used(ran, tmp_path):
+def test_a_trained_dictionary_is_loaded_again_and_a_failed_gate_names_nothing(ran, tmp_path):
     out, _ = ran
     loaded = called(
         "features", *QUICK[:2], "--limit", "32", "--sae", out / "sae", *QUICK[6:], "--max-fvu",

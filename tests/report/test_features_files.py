@@ -95,3 +95,42 @@ def test_groups_that_no_text_holds_are_named(organism):
     there = groups.among(rows)
     assert there is not None and there.group == ("so", "check")
     assert groups.among(rows_of(pair, [pair.alignment.plain("A answer 7 .")])) is None
+
+
+def test_a_damaged_dictionary_is_trained_anew_and_a_whole_one_is_not(
+    organism, tmp_path, monkeypatch
+):
+    """Its digest is kept apart from it, so that other bytes are never read as it."""
+    from elicit.features import load_sae
+    from elicit.report import features_dictionary
+    from elicit.report.features_asked import Ready
+    from elicit.report.features_texts import Texts
+    from tests.features import made
+
+    trained = []
+
+    def train(pair, rows, folder, **options):
+        trained.append(options["seed"])
+        made.saved(folder, "topk", d_in=96, hook="blocks.4.hook_resid_post")
+        return load_sae(folder)
+
+    monkeypatch.setattr(features_dictionary, "train", train)
+    spec = FeaturesSpec(pair="organism:rl", out=tmp_path / "r")
+    prepared = Ready(
+        cot={}, direct={}, stops=(), sae=None, on="base", groups=None, without_groups="none"
+    )
+    ask = (spec, organism("rl"), prepared, Texts(every=(), left_out={}))
+
+    def again():
+        with RunDirectory.open(tmp_path / "r", kind="t", arguments={}, identity={}) as run:
+            return features_dictionary.sae_of(*ask, run=run, progress=NoProgress())
+
+    first = again()
+    assert again().digest == first.digest and len(trained) == 1
+    weights = tmp_path / "r" / "sae" / "sae_weights.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(bytes(data))
+    assert again().digest == first.digest and len(trained) == 2
+    weights.unlink()
+    assert again().digest == first.digest and len(trained) == 3
