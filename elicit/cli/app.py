@@ -7,6 +7,7 @@ import typer
 
 from elicit.cli.console import survive_narrow_streams
 from elicit.cli.exists import exists
+from elicit.cli.features import features
 from elicit.cli.graft import graft
 from elicit.cli.organisms import organisms
 from elicit.cli.patch import patch
@@ -25,6 +26,7 @@ app.command()(graft)
 app.command()(patch)
 app.command()(revise)
 app.command()(exists)
+app.command()(features)
 app.command()(steer)
 app.command()(organisms)
 
@@ -51,7 +53,7 @@ def elicit(
 
     Which layers did post-training change, which carry what it brought, and which did it corrupt?
     Which activations carry the difference? When do predictions settle? Did the base have it
-    already, and what brings it out?
+    already, in which features, and what brings it out?
 
     Four examples:
 

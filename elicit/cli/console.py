@@ -28,7 +28,7 @@ _HUSHED = {
 # Errors are written for both doors, Python and the shell; here one stands at the shell's.
 _FLAGS = (
     "vocab|allow_identical|trust_remote_code|attn_implementation|device_map|device|dtype|max_new_tokens|"
-    "max_tokens|n_resamples|budget|problems|facts|base|post|pair|limit|extractor|templated|end"
+    "max_tokens|n_resamples|budget|max_fvu|problems|facts|base|post|pair|limit|extractor|templated|end"
 )
 _SWITCH = re.compile(rf"\b({_FLAGS})=True\b")
 _VALUE = re.compile(rf"\b({_FLAGS})=(?:torch\.(\w+)|'([^'\s]*)')")
@@ -206,7 +206,7 @@ def resume_line(command: str, folder: Sequence[Path]) -> str:
     """What to tell whoever stopped a job.
 
     Args:
-        command: `report`, `graft`, `patch`, `revise` or `exists`.
+        command: `report`, `graft`, `patch`, `revise`, `exists` or `features`.
         folder: The run directory, if it came to one.
     """
     if folder and (folder[0] / "run.yaml").exists():

@@ -10,7 +10,17 @@ from elicit.results import RunError
 from elicit.results.record import refuse_foreign
 
 Spec = TypeVar("Spec", bound=PairSpec)
-_LISTS = ("kinds", "parts", "sites", "metrics", "widths", "controls", "traces", "strengths")
+_LISTS = (
+    "kinds",
+    "parts",
+    "sites",
+    "metrics",
+    "widths",
+    "controls",
+    "traces",
+    "strengths",
+    "features",
+)
 """Options that take several words, with commas between them."""
 
 

@@ -172,6 +172,47 @@ def show_exists(summary: Mapping[str, Any], page: Path) -> None:
     console.print(f"Report: {page}", markup=False, soft_wrap=True)
 
 
+def show_features(summary: Mapping[str, Any], page: Path) -> None:
+    """The sentence, both gates, every candidate, how to go on, and where the page is.
+
+    Args:
+        summary: Content of the run's summary.json.
+        page: The report.
+    """
+    console = stdout()
+    console.print(visible(str(summary["sentence"])), markup=False, soft_wrap=True)
+    console.print()
+    gates = _columns("read on", "FVU", "L0", "dead", "cross-entropy recovered")
+    for side, gate in summary["gates"].items():
+        gates.add_row(
+            side,
+            *(interval(gate[name]) for name in ("fvu", "l0")),
+            f"{gate['dead_fraction']:.2f}",
+            interval(gate["ce_recovered"]),
+        )
+    console.print(gates)
+    console.print()
+    table = _columns("feature", "stays", "trace minus answer", "tokens", "again", "by chance")
+    for feature, one in summary["candidates"].items():
+        again = one.get("again", {})
+        table.add_row(
+            feature,
+            "yes" if one["kept"] else "no",
+            interval(one.get("difference"), signed=True),
+            one["tokens_verdict"] or "not tried",
+            interval(again.get("own places")),
+            interval(again.get("random places")),
+            style="green" if one["kept"] else "dim",
+        )
+    if table.rows:
+        console.print(table)
+        console.print()
+    _say_notes(summary.get("notes", ()))
+    if summary["next"]:
+        console.print(f"Next: {visible(summary['next'])}", markup=False, soft_wrap=True)
+    console.print(f"Report: {page}", markup=False, soft_wrap=True)
+
+
 def show_steer(summary: Mapping[str, Any], page: Path) -> None:
     """The sentence, every arm beside what is not steered, and where the page is.
 

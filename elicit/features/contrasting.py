@@ -1,7 +1,7 @@
 """Which features tell two sets of positions apart."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -34,6 +34,8 @@ class ContrastScores(Result):
     """Model that was read."""
     unit: str
     """What counts as one independent value: `row`, the mean over its positions, or `position`."""
+    what: str = "labelled positions"
+    """What is held against what, in words."""
     n_positive: int
     """Independent values of the first set."""
     n_negative: int
@@ -202,7 +204,7 @@ def cot_minus_direct(
             "are not of the same problems. Pass one of each for every problem."
         )
     n = len(cot)
-    return contrast_scores(
+    found = contrast_scores(
         pair,
         sae,
         [*cot, *direct],
@@ -212,6 +214,7 @@ def cot_minus_direct(
         max_tokens=max_tokens,
         progress=progress,
     )
+    return replace(found, what="ends of prompts for a trace against those for an answer")
 
 
 def values_at(

@@ -109,8 +109,9 @@ def token_injection(
         FeatureError: The SAE is of another width, site or model, a feature is out of range or never
             active in the reasoning texts, or there are too few texts or tokens.
 
-    Source: GeorgeMLP/reasoning-probing, token injection, with Cohen's conventions; there a t-test
-        and no adjustment over forms. The control is ours.
+    Source: GeorgeMLP/reasoning-probing, token injection, with Cohen's conventions; there a t-test,
+        no adjustment over forms, and no regard to how much of the rise by reasoning it is. The
+        control is ours.
     """
     model, found = checked(pair, sae, on), tuple(int(i) for i in features)
     sae.check_features(found)
@@ -151,13 +152,14 @@ def token_injection(
     reached, started = tops.row_max.double().mean(0), base.double().mean(0)
     injected = maxima[0].double().mean(-1)
     rise = torch.where(reached > started, reached - started, torch.nan)
+    share = (injected - started[:, None]) / rise[:, None]
     return TokenInjection(
         sae=sae.name,
         site=str(sae.site),
         model=pair.base_name if on == "base" else pair.post_name,
         n_texts=len(without.rows),
         feature=torch.tensor(found),
-        verdict=tuple(injection_verdict(d[i], p[i]) for i in range(len(found))),
+        verdict=tuple(injection_verdict(d[i], p[i], share[i]) for i in range(len(found))),
         tokens=tuple(
             " ".join(words_of(pair, [i for gram in pool["prepend"] for i in gram]))
             for pool in pools
@@ -166,7 +168,7 @@ def token_injection(
         plain=started,
         form=FORMS,
         injected=injected,
-        transfer=(injected - started[:, None]) / rise[:, None],
+        transfer=share,
         d=d,
         p=p,
         control_d=control,
@@ -184,21 +186,33 @@ def token_injection(
     )
 
 
-def injection_verdict(d: Float[Tensor, " form"], p: Float[Tensor, " form"]) -> str:
+def injection_verdict(
+    d: Float[Tensor, " form"],
+    p: Float[Tensor, " form"],
+    share: Float[Tensor, " form"] | None = None,
+) -> str:
     """What the strongest form says of a candidate.
+
+    A feature that is nearly never active without reasoning has hardly any spread there, so that d
+    is huge however little it rises. The share tells a reader of tokens from a state that garbled
+    texts bring on now and then.
 
     Args:
         d: Cohen's d of each form.
         p: Its p-value.
+        share: Rise by tokens as a share of that by reasoning, of which a half makes a feature
+            token-driven and a third partial; NaN, where reasoning raises nothing, counts as all.
+            None asks for sizes of d alone, as the source does.
 
-    Source: Cohen 1988: large 0.8, medium 0.5, small 0.2.
+    Source: Cohen 1988: large 0.8, medium 0.5, small 0.2. The shares are ours.
     """
-    for name, size, level in (
-        ("token-driven", 0.8, 0.01),
-        ("partial", 0.5, 0.01),
-        ("weak", 0.2, 0.05),
+    told = torch.ones_like(d) if share is None else share.nan_to_num(1.0)
+    for name, size, level, least in (
+        ("token-driven", 0.8, 0.01, 1 / 2),
+        ("partial", 0.5, 0.01, 1 / 3),
+        ("weak", 0.2, 0.05, -torch.inf),
     ):
-        if bool(((d >= size) & (p < level)).any()):
+        if bool(((d >= size) & (p < level) & (told >= least)).any()):
             return name
     return "context-dependent"
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from elicit.features.candidates import HeldOut
 from elicit.features.contrasting import ContrastScores
 from elicit.features.reason import ReasonScores
 from elicit.results.drawing import BLUE, FAINT, MUTED, VERMILION, heading, label, number, style
@@ -102,4 +103,49 @@ def contrast_figure(found: ContrastScores, n: int = 8) -> Any:
     )
     figure.update_xaxes(title={"text": "difference of mean activations"})
     figure.update_yaxes(title={"text": "AUROC"}, range=[-0.03, 1.06])
+    return figure
+
+
+def held_out_figure(found: HeldOut) -> Any:
+    """AUROC of each candidate on other problems, and the mean of features of like rate.
+
+    Args:
+        found: Candidates told on problems on which nothing was chosen.
+    """
+    from plotly.subplots import make_subplots
+
+    figure = make_subplots(rows=1, cols=1)
+    names = [str(int(i)) for i in found.feature]
+    for kind, values, color, symbol in (
+        ("candidate", found.auroc, BLUE, "circle"),
+        ("control: features of like rate", found.control_auroc, FAINT, "circle-open"),
+    ):
+        own = kind == "candidate"
+        figure.add_scatter(
+            x=[None if v != v else v for v in values.tolist()],
+            y=names,
+            mode="markers",
+            marker={
+                "size": 10 if own else 7,
+                "symbol": symbol,
+                "color": [
+                    color if not own or found.holds(int(i)) else MUTED for i in found.feature
+                ],
+            },
+            text=[
+                f"feature {names[i]}<br>{kind}: AUROC {number(values[i].item())}"
+                + (f"<br>Holm p {number(found.p[i].item())}" if own else "")
+                for i in range(len(names))
+            ],
+            hovertemplate="%{text}<extra></extra>",
+            name=kind,
+            row=1,
+            col=1,
+        )
+    figure.add_vline(x=0.5, line={"color": FAINT, "width": 1, "dash": "dot"})
+    style(figure, 140 + 26 * len(names)).update_layout(margin={"t": 84})
+    heading(figure, "<b>before a trace against before an answer</b>", 1)
+    figure.update_layout(legend={"y": 1, "yref": "container", "yanchor": "top"})
+    figure.update_yaxes(type="category", autorange="reversed", title={"text": "feature"})
+    figure.update_xaxes(title={"text": "AUROC"}, range=[-0.03, 1.03])
     return figure

@@ -35,7 +35,13 @@ def injection_figure(found: TokenInjection) -> Any:
             },
             text=[
                 f"{label(form)}: d {number(values[i, j].item())}"
-                + (f"<br>Holm p {number(found.p[i, j].item())}" if own else "")
+                + (
+                    f"<br>Holm p {number(found.p[i, j].item())}<br>"
+                    f"{number(100 * found.transfer[i, j].item(), digits=0)} % of the rise by "
+                    "reasoning"
+                    if own
+                    else ""
+                )
                 + f"<br>{label(found.verdict[i])}"
                 for i in range(len(names))
                 for j, form in enumerate(found.form)

@@ -3,7 +3,16 @@
 from typing import Any
 
 from elicit.features.transferring import Transfer
-from elicit.results.drawing import BLUE, MUTED, VERMILION, heading, label, number, style
+from elicit.results.drawing import (
+    BLUE,
+    MUTED,
+    VERMILION,
+    heading,
+    label,
+    number,
+    plain_numbers,
+    style,
+)
 
 
 def transfer_figure(found: Transfer) -> Any:
@@ -16,15 +25,23 @@ def transfer_figure(found: Transfer) -> Any:
 
     names = [label(name) for name in found.reading]
     figure = make_subplots(rows=1, cols=3, horizontal_spacing=0.1)
-    for col, (values, color) in enumerate(
-        ((found.fvu, VERMILION), (found.ce_recovered, BLUE)), start=1
-    ):
+    for col, (name, color) in enumerate((("fvu", VERMILION), ("ce_recovered", BLUE)), start=1):
+        values, low, high = (getattr(found, f"{name}{end}") for end in ("", "_low", "_high"))
         figure.add_bar(
             x=names,
             y=[None if v != v else v for v in values.tolist()],
             marker={"color": color},
             text=[number(value) for value in values.tolist()],
-            textposition="outside",
+            textposition="inside",
+            insidetextanchor="middle",
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": plain_numbers((high - values).tolist()),
+                "arrayminus": plain_numbers((values - low).tolist()),
+                "thickness": 1.5,
+                "width": 4,
+            },
             cliponaxis=False,
             hovertemplate="%{x}: %{y:.4g}<extra></extra>",
             row=1,
@@ -38,10 +55,15 @@ def transfer_figure(found: Transfer) -> Any:
             line={"color": MUTED},
             box={"visible": True},
             points=False,
+            spanmode="hard",
             row=1,
             col=3,
         )
-    style(figure, 420).update_layout(showlegend=False, margin={"t": 64})
+    style(figure, 440).update_layout(showlegend=False, margin={"t": 64})
+    # A word a line, for they stand close to each other.
+    figure.update_xaxes(
+        tickvals=names, ticktext=[name.replace(" ", "<br>") for name in names], tickangle=0
+    )
     heading(figure, "<b>FVU</b>", 1, 1)
     heading(figure, "<b>cross-entropy recovered</b>", 1, 2)
     heading(figure, "<b>correlation with the own model</b>", 1, 3)

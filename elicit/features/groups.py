@@ -53,6 +53,21 @@ class TokenGroups:
                     "in words that the tokenizer knows, or leave it out."
                 )
 
+    def among(self, rows: Rows) -> "TokenGroups | None":
+        """Those groups that stand somewhere in texts; None if fewer than two do.
+
+        Args:
+            rows: Texts.
+        """
+        there = [
+            (name, sequences)
+            for name, sequences in zip(self.group, self.sequences, strict=True)
+            if any(len(_starts(rows, sequence)) for sequence in sequences)
+        ]
+        if len(there) < 2:
+            return None
+        return TokenGroups(tuple(name for name, _ in there), tuple(ids for _, ids in there))
+
     def windows(self, rows: Rows, *, left: int, right: int) -> Bool[Tensor, "group token"]:
         """Whether each token that counts is near a word of each group.
 
@@ -118,6 +133,28 @@ def token_groups(
                 )
             found[name].append(ids)
     return TokenGroups(tuple(found), tuple(tuple(ids) for ids in found.values()))
+
+
+def known_words(
+    pair: ModelPair, words: Mapping[str, Sequence[str]] = REASONING_WORDS
+) -> dict[str, tuple[str, ...]]:
+    """Those groups of words of which this pair's tokenizer knows a spelling.
+
+    Args:
+        pair: Whose tokenizer.
+        words: Spellings of each group.
+    """
+    unknown = getattr(pair.tokenizer, "unk_token_id", None)
+
+    def knows(text: str) -> bool:
+        ids = pair.tokenizer.encode(text, add_special_tokens=False)
+        return bool(ids) and unknown not in ids
+
+    return {
+        name: tuple(spellings)
+        for name, spellings in words.items()
+        if any(knows(form) for word in spellings for form in (word, f" {word}"))
+    }
 
 
 def _starts(rows: Rows, sequence: tuple[int, ...]) -> Tensor:

@@ -162,6 +162,11 @@ class Feed:
     def _buffers(self, generator: torch.Generator) -> Iterator[Float[Tensor, "token model width"]]:
         """Activations of some rows at a time, about as many as the buffer holds."""
         length = torch.tensor([len(row) for row in self.rows.rows])
+        if int(length.sum()) <= self.buffer:
+            # All of them are mixed by every draw, so reading them again would change nothing.
+            everything = self.read(list(range(len(length))))
+            while True:
+                yield everything
         while True:
             order = torch.randperm(len(length), generator=generator)
             part = (length[order].cumsum(0) - 1) // self.buffer

@@ -4,17 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from elicit.edits import Ablate, Edit, Shift, window
 from elicit.features.errors import FeatureError
-from elicit.features.fidelity import Spread
 from elicit.features.frames import Frame, fit_frames
+from elicit.features.ratios import Deviations, Spread, ends, problem_numbers, shares
 from elicit.features.reading import On, Rows, blocks, checked, rows_of, told_of, wide
 from elicit.features.sae import Sae
-from elicit.features.splicing import cross_entropy
+from elicit.features.splicing import entropy_by_row, recovered
 from elicit.pair import ModelPair
 from elicit.results import Progress, Result, digest_json
 
@@ -37,12 +38,24 @@ class Transfer(Result):
     """Tokens read in both; first and special ones do not count."""
     n_fit_tokens: int
     """Tokens of other texts that mean and rotation were fitted to."""
+    n_problems: int
+    """Problems, the unit of every interval."""
+    level: float
+    """Coverage of every interval, each alone."""
     reading: tuple[str, ...]
     """Whose activations, and what was done to them before encoding."""
     fvu: Float[Tensor, " reading"]
     """Unexplained share of the variance about the mean of the activations read."""
+    fvu_low: Float[Tensor, " reading"]
+    """Lower end; NaN of one problem."""
+    fvu_high: Float[Tensor, " reading"]
+    """Upper end."""
     delta_fvu: Float[Tensor, " reading"]
     """FVU minus that of the own model."""
+    delta_fvu_low: Float[Tensor, " reading"]
+    """Lower end, paired by problem."""
+    delta_fvu_high: Float[Tensor, " reading"]
+    """Upper end."""
     l0: Float[Tensor, " reading"]
     """Mean active features a token."""
     l0_ratio: Float[Tensor, " reading"]
@@ -57,6 +70,10 @@ class Transfer(Result):
     """The same with nothing in its place."""
     ce_recovered: Float[Tensor, " reading"]
     """Share of what nothing costs that the reconstruction saves: 1 all. NaN: it costs nothing."""
+    ce_recovered_low: Float[Tensor, " reading"]
+    """Lower end."""
+    ce_recovered_high: Float[Tensor, " reading"]
+    """Upper end."""
     feature: Int[Tensor, " feature"]
     """Number of each feature."""
     correlation: Float[Tensor, "feature reading"]
@@ -77,6 +94,10 @@ def transfer(
     *,
     own: On,
     fit: Sequence[Sequence[int]],
+    problem: Sequence[str] | None = None,
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    seed: int = 0,
     max_tokens: int = 8192,
     progress: Progress | None = None,
 ) -> Transfer:
@@ -90,6 +111,10 @@ def transfer(
         rows: Token ids that are read.
         own: Which model the SAE belongs to.
         fit: Token ids of other texts, which mean and rotation are fitted to.
+        problem: Problem of each row, the unit of intervals; None: every row is its own.
+        level: Coverage of each interval.
+        n_resamples: Resamples of the problems.
+        seed: Of the resampling.
         max_tokens: Most positions in a chunk, padding counted.
         progress: Told the rows done.
 
@@ -107,7 +132,8 @@ def transfer(
     mine, theirs, tokens = checked(pair, sae, own), checked(pair, sae, other), rows_of(pair, rows)
     frames = fit_frames(pair, fit, site=sae.site, own=own, max_tokens=max_tokens)
     maps = (None, None, frames.mean, frames.rotated)
-    sums = [_Sums(sae) for _ in READINGS]
+    of = problem_numbers(problem, len(tokens.rows))
+    sums = [_Sums(sae, tokens) for _ in READINGS]
     pad_id = pair.alignment.pad_id
     both = zip(
         blocks(mine, sae, tokens, pad_id=pad_id, max_tokens=max_tokens, progress=progress),
@@ -120,11 +146,25 @@ def transfer(
             x = block.x if i == 0 else across.x
             x = x if frame is None else frame.into(x)
             acts = (block.acts, across.acts)[i] if i < 2 else sae.encode(x)
-            total.update(x, acts, sae.reconstruct(x), own_acts)
-    ce = _entropies(pair, sae, tokens, own, other, maps, max_tokens)
+            total.update(block.index, x, acts, sae.reconstruct(x), own_acts)
+    clean, spliced, zero, n = _entropies(pair, sae, tokens, own, other, maps, max_tokens)
     fvu = torch.tensor([total.error / total.spread.total for total in sums], dtype=torch.float64)
     l0 = torch.tensor([float(total.active.sum()) / total.spread.n for total in sums])
-    clean, spliced, zero = ce
+    values = [shares(total.rows.error, total.rows.spread(), of) for total in sums]
+    saved = [recovered(c, m, z) for c, m, z in zip(clean, spliced, zero, strict=True)]
+    kept = [
+        # A share of a cost that is none has no interval either.
+        shares(z - m, z - c, of) if share == share else np.full(int(of.max()) + 1, np.nan)
+        for share, c, m, z in zip(saved, clean, spliced, zero, strict=True)
+    ]
+
+    def bounds(of_readings: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+        found = [ends(v, level=level, n_resamples=n_resamples, seed=seed) for v in of_readings]
+        low, high = zip(*found, strict=True)
+        return torch.tensor(low, dtype=torch.float64), torch.tensor(high, dtype=torch.float64)
+
+    fvu_ends, kept_ends = bounds(values), bounds(kept)
+    delta_ends = bounds([part - values[0] for part in values])
     names = {"base": pair.base_name, "post": pair.post_name}
     return Transfer(
         sae=sae.name,
@@ -133,25 +173,37 @@ def transfer(
         other=names[other],
         n_tokens=sums[0].spread.n,
         n_fit_tokens=frames.n_tokens,
+        n_problems=int(of.max()) + 1,
+        level=level,
         reading=READINGS,
         fvu=fvu,
+        fvu_low=fvu_ends[0],
+        fvu_high=fvu_ends[1],
         delta_fvu=fvu - fvu[0],
+        delta_fvu_low=delta_ends[0],
+        delta_fvu_high=delta_ends[1],
         l0=l0,
         l0_ratio=l0 / l0[0],
         dead_fraction=torch.tensor([float((t.active == 0).double().mean()) for t in sums]),
-        ce=clean,
-        ce_spliced=spliced,
-        ce_zero=zero,
-        ce_recovered=torch.where(zero > clean, (zero - spliced) / (zero - clean), torch.nan),
+        ce=clean.sum(1) / n,
+        ce_spliced=spliced.sum(1) / n,
+        ce_zero=zero.sum(1) / n,
+        ce_recovered=torch.tensor(saved, dtype=torch.float64),
+        ce_recovered_low=kept_ends[0],
+        ce_recovered_high=kept_ends[1],
         feature=torch.arange(sae.d_sae),
         correlation=torch.stack([total.correlation() for total in sums], dim=1),
         provenance=pair.provenance(
+            seed=seed,
             arguments={
                 **told_of(sae),
                 "own": own,
                 "rows": digest_json(tokens.rows),
                 "fit": digest_json([list(map(int, row)) for row in fit]),
-            }
+                "problem": None if problem is None else digest_json(list(problem)),
+                "level": level,
+                "n_resamples": n_resamples,
+            },
         ),
     )
 
@@ -159,17 +211,19 @@ def transfer(
 class _Sums:
     """What is added up of one reading."""
 
-    def __init__(self, sae: Sae) -> None:
+    def __init__(self, sae: Sae, tokens: Rows) -> None:
         """Nothing yet."""
-        self.spread, self.error = Spread(sae.d_in), 0.0
+        self.spread, self.error, self.rows = Spread(sae.d_in), 0.0, Deviations(tokens)
         self.active = torch.zeros(sae.d_sae, dtype=torch.long)
         self.products = torch.zeros(5, sae.d_sae, dtype=torch.float64)
 
-    def update(self, x: Tensor, acts: Tensor, made: Tensor, own: Tensor) -> None:
+    def update(self, index: Tensor, x: Tensor, acts: Tensor, made: Tensor, own: Tensor) -> None:
         """Add tokens: activations, features, reconstruction, and the own model's features."""
         self.spread.update(x)
         self.error += float((wide(x).to(made.device) - wide(made)).square().sum())
-        self.active += (acts != 0).sum(0).cpu()
+        active = acts != 0
+        self.rows.update(index, wide(x), wide(made), active.sum(1))
+        self.active += active.sum(0).cpu()
         a, b = wide(acts), wide(own)
         parts = [part.sum(0) for part in (a, b, a * a, b * b, a * b)]
         self.products += torch.stack(parts).cpu()
@@ -192,27 +246,27 @@ def _entropies(
     other: On,
     maps: Sequence[Frame | None],
     max_tokens: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Cross-entropy untouched, spliced and with nothing, of each reading."""
+) -> tuple[Tensor, Tensor, Tensor, int]:
+    """Cross-entropy untouched, spliced and with nothing, of each reading and row; tokens."""
     models = {"base": pair.base, "post": pair.post}
 
-    def of(which: On, edits: Sequence[Edit]) -> float:
-        return cross_entropy(
+    def of(which: On, edits: Sequence[Edit]) -> Tensor:
+        return entropy_by_row(
             models[which], tokens, edits, pad_id=pair.alignment.pad_id, max_tokens=max_tokens
-        )
+        )[0]
 
     # The first token of a row is a sink that no SAE of text is trained on.
     where = window(1)
     plain = {which: of(which, []) for which in (own, other)}
     zero = {which: of(which, [Ablate(sae.site, where=where)]) for which in (own, other)}
+    order = (own, other, other, other)
     spliced = [
         of(which, [Shift(sae.site, _Framed(sae, frame), where=where, width=sae.d_in)])
-        for which, frame in zip((own, other, other, other), maps, strict=True)
+        for which, frame in zip(order, maps, strict=True)
     ]
-    order = (own, other, other, other)
     found = ([plain[which] for which in order], spliced, [zero[which] for which in order])
-    clean, made, none = (torch.tensor(values, dtype=torch.float64) for values in found)
-    return clean, made, none
+    clean, made, none = (torch.stack(values) for values in found)
+    return clean, made, none, sum(len(row) - 1 for row in tokens.rows)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,12 +11,14 @@ from elicit.elicitation import DoseCurve, SteeredTexts
 from elicit.grafting import Attribution, Interpolation, IntervalSweep, Samples, WeightIG
 from elicit.patching import Factorial, PatchGrid
 from elicit.report.exists_sections import ladder_sections, ladder_sentence
+from elicit.report.features_sections import features_sections
+from elicit.report.features_text import features_sentences
 from elicit.report.figures import Plot
 from elicit.report.patch_sections import patch_sections
 from elicit.report.patch_text import patch_sentences
 from elicit.report.revise_sections import revise_sections
 from elicit.report.revise_text import convention_text, revise_sentences
-from elicit.report.sections import Section, other_sections, sections
+from elicit.report.sections import FEATURES, Section, other_sections, sections
 from elicit.report.steer_sections import steer_sections
 from elicit.report.steer_text import steer_sentences
 from elicit.report.tables import Table, task_table
@@ -151,6 +153,7 @@ def render(
             "factorial": first(results, Factorial) is not None,
             "revision": any(isinstance(result, READINGS) for result in results),
             "ladder": first(results, Ladder) is not None,
+            "features": any(isinstance(result, FEATURES) for result in results),
             "steering": first(results, DoseCurve) is not None,
         },
         settled=settled,
@@ -171,6 +174,7 @@ def first(results: Sequence[Result], kind: type[R]) -> R | None:
 def _sections(results: Sequence[Result]) -> list[Section]:
     return [
         *ladder_sections(results),
+        *features_sections(results),
         *steer_sections(results),
         *sections(
             attribution=first(results, Attribution),
@@ -186,8 +190,9 @@ def _sections(results: Sequence[Result]) -> list[Section]:
 
 
 def _sentences(results: Sequence[Result], attribution: Attribution | None) -> list[str]:
-    """What was found: in the base already, by moved weights, activations, then depths."""
+    """What was found: in the base, features, by moved weights, activations, then depths."""
     told = [ladder_sentence(result) for result in results if isinstance(result, Ladder)]
+    told += features_sentences(results)
     told += steer_sentences(results)
     told += [summary_sentence(attribution)] if attribution else []
     told += [*patch_sentences(results), *revise_sentences(results)]
@@ -198,6 +203,8 @@ def _eyebrow(results: Sequence[Result]) -> str:
     """What the page is about, in small print above its title."""
     if all(isinstance(result, Ladder) for result in results):
         return "What the post-trained model shows, looked for in its base"
+    if all(isinstance(result, FEATURES) for result in results):
+        return "Features of a dictionary: which are about reasoning, and do they stay in post?"
     if all(isinstance(result, STEERED) for result in results):
         return "One model steered, beside controls that push as hard"
     grids = [result for result in results if isinstance(result, PatchGrid)]
@@ -206,7 +213,7 @@ def _eyebrow(results: Sequence[Result]) -> str:
     if all(isinstance(result, READINGS) for result in results):
         return "Base model against its post-trained sibling: when do their predictions settle?"
     patched = bool(grids) or first(results, Factorial) is not None
-    silent = (PatchGrid, Factorial, Ladder, *READINGS, *STEERED)
+    silent = (PatchGrid, Factorial, Ladder, *READINGS, *FEATURES, *STEERED)
     moved = any(not isinstance(result, silent) for result in results)
     what = ["weights"] if moved else []
     what += ["activations"] if patched else []

@@ -5,6 +5,18 @@ from dataclasses import dataclass
 
 from elicit.directions import DirectionSet
 from elicit.elicitation import DoseCurve, SteeredTexts
+from elicit.features import (
+    Conclusion,
+    ContrastScores,
+    FeatureTable,
+    Fidelity,
+    HeldOut,
+    LatentScaling,
+    ReasonScores,
+    Regeneration,
+    TokenInjection,
+    Transfer,
+)
 from elicit.grafting import Attribution, Interpolation, IntervalSweep, Samples, WeightIG
 from elicit.grafting.curves import integrated_figure, interpolation_figure, interval_figure
 from elicit.grafting.figures import effect_figure, shown_tasks
@@ -19,10 +31,15 @@ from elicit.verdicts import Ladder
 from elicit.weights import WeightChange
 from elicit.weights.figures import change_figure
 
+FEATURES = (
+    Conclusion, ContrastScores, FeatureTable, Fidelity, HeldOut, LatentScaling, ReasonScores,
+    Regeneration, TokenInjection, Transfer,
+)  # fmt: skip
+"""Results about the features of a dictionary."""
 KNOWN = (
     Attribution, DepthByGroup, DirectionSet, DoseCurve, Factorial, Interpolation, IntervalSweep,
     Ladder, PatchGrid, Profile, Samples, Sensitivity, Settling, SteeredTexts, TunedLensFit,
-    WeightChange, WeightIG,
+    WeightChange, WeightIG, *FEATURES,
 )  # fmt: skip
 
 

@@ -18,6 +18,8 @@ class Cell:
     text: str
     strong: bool = False
     """Whether its interval is clear of 0."""
+    href: str = ""
+    """Page about it, if there is one."""
 
 
 @dataclass(frozen=True)

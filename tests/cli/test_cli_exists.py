@@ -88,6 +88,7 @@ def test_a_baseline_that_is_no_way_to_ask_is_refused_before_a_model_is_loaded(
 
 def test_a_run_with_another_text_in_a_baseline_is_another_run(elicit, tmp_path):
     from elicit.report.exists_asked import baselines_of, texts_of
+
     from elicit.tasks import Problem, Task
 
     path = tmp_path / "few.txt"

@@ -16,6 +16,7 @@ HELPS = [
     ["report", "--help"],
     ["graft", "--help"],
     ["revise", "--help"],
+    ["features", "--help"],
     ["organisms", "--help"],
     ["--version"],
 ]

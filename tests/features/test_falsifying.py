@@ -172,6 +172,21 @@ def test_the_verdict_follows_cohens_sizes(d, p, verdict):
     assert injection_verdict(torch.tensor(d), torch.tensor(p)) == verdict
 
 
+@pytest.mark.parametrize(
+    ("share", "verdict"),
+    [
+        ([0.9, 0.1], "token-driven"),
+        ([0.4, 0.1], "partial"),
+        # However many standard deviations it is, most of the rise is not the token's.
+        ([0.1, 0.9], "weak"),
+        ([float("nan"), 0.0], "token-driven"),
+    ],
+)
+def test_a_small_share_of_the_rise_does_not_make_a_feature_one_of_tokens(share, verdict):
+    d, p = torch.tensor([9.0, 0.1]), torch.tensor([1e-9, 0.5])
+    assert injection_verdict(d, p, torch.tensor(share)) == verdict
+
+
 def test_tops_are_those_of_a_plain_search(pair, sae, traces):
     rows = rows_of(pair, traces[:8])
     features = (5, 0, 40)

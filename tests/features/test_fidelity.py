@@ -77,6 +77,77 @@ def test_what_fails_a_gate_is_not_gone_on_with(pair, sae, traces):
         found.require(max_fvu=float("inf"))
 
 
+def test_intervals_are_over_problems_and_hold_what_the_rows_say(pair, sae, traces):
+    """Rows of one problem are no news: their interval is that of one row each."""
+    once = fidelity(pair, sae, traces[:12], on="base", seed=3)
+    names = [f"p{i}" for i in range(12)]
+    twice = fidelity(pair, sae, traces[:12] * 2, on="base", problem=names * 2, seed=3)
+    assert (once.n_problems, twice.n_problems) == (12, 12)
+    for name in ("fvu", "l0", "ce_recovered"):
+        value, low, high = (getattr(once, name + end) for end in ("", "_low", "_high"))
+        assert low < value < high
+        for end in ("", "_low", "_high"):
+            again = getattr(twice, name + end)
+            assert again == pytest.approx(getattr(once, name + end), rel=1e-6)
+    doubled = fidelity(pair, sae, traces[:12] * 2, on="base", seed=3)
+    assert doubled.fvu_high - doubled.fvu_low < 0.9 * (once.fvu_high - once.fvu_low)
+    alone = fidelity(pair, sae, traces[:2], on="base", problem=["a", "a"])
+    assert alone.fvu_low != alone.fvu_low
+
+
+def test_an_interval_of_a_ratio_covers_it_as_often_as_it_says():
+    from elicit.features.ratios import ends, shares
+
+    generator, hits = torch.Generator().manual_seed(0), 0
+    for trial in range(200):
+        size = 1 + 9 * torch.rand(60, generator=generator, dtype=torch.float64)
+        above = size * (0.3 + 0.4 * torch.rand(60, generator=generator, dtype=torch.float64))
+        low, high = ends(
+            shares(above, size, torch.arange(60)), level=0.95, n_resamples=200, seed=trial
+        )
+        hits += low <= 0.5 <= high
+    assert 182 <= hits <= 198, hits
+
+
+def test_cross_entropies_are_those_of_the_edits_themselves(pair, sae, traces):
+    from elicit.edits import Ablate, window
+    from elicit.features import splice
+    from elicit.features.reading import rows_of
+    from elicit.features.splicing import cross_entropy
+
+    found, rows = fidelity(pair, sae, traces[:5], on="post"), rows_of(pair, traces[:5])
+    for name, edits in {
+        "ce": [],
+        "ce_spliced": [splice(sae, where=window(1))],
+        "ce_zero": [Ablate(sae.site, where=window(1))],
+    }.items():
+        expected = cross_entropy(pair.post, rows, edits, pad_id=0, max_tokens=999)
+        assert getattr(found, name) == pytest.approx(expected, rel=1e-6)
+    share = (found.ce_zero - found.ce_spliced) / (found.ce_zero - found.ce)
+    assert found.ce_recovered == pytest.approx(share)
+    with pytest.raises(FeatureError, match="what the model uses is not in its features"):
+        found.require(max_fvu=float("inf"), least_recovered=1.01)
+    bare = fidelity(pair, sae, traces[:5], on="post", spliced=False)
+    assert bare.ce != bare.ce and bare.fvu == found.fvu
+
+
+def test_outliers_are_left_out_and_nothing_else(pair, sae, traces):
+    all_of = fidelity(pair, sae, traces[:8], on="base")
+    norm = plain(pair.base, sae, traces[:8]).norm(dim=1)
+    # Between the largest norm and the second largest: one token is left out.
+    largest = norm.sort().values[-2:]
+    times = float(largest.mean() / norm.sort().values[(len(norm) - 1) // 2])
+    found = fidelity(pair, sae, traces[:8], on="base", outliers=times)
+    assert (all_of.n_outliers, found.n_outliers) == (0, 1)
+    assert found.n_tokens == all_of.n_tokens - 1 and found.fvu != all_of.fvu
+    # Its activation is not spliced, so the texts cost another cross-entropy.
+    assert found.ce == all_of.ce and found.ce_spliced != all_of.ce_spliced
+    far = fidelity(pair, sae, traces[:8], on="base", outliers=1e6)
+    assert far.fvu == all_of.fvu and far.ce_spliced == all_of.ce_spliced
+    with pytest.raises(FeatureError, match="half of all would be"):
+        fidelity(pair, sae, traces[:8], on="base", outliers=0.5)
+
+
 def test_an_sae_of_another_width_layer_or_model_is_refused(pair, sae, traces):
     narrow = from_sae_lens(made.random_module("standard", d_in=32), name="narrow")
     with pytest.raises(FeatureError, match="narrow reads 32 numbers a token, and resid_post.1"):

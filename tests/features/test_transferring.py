@@ -41,6 +41,8 @@ def test_a_model_and_itself_hold_each_other_exactly_alike(organism, split):
         value = getattr(found, name)
         assert torch.equal(value, value[:1].expand_as(value)), name
     assert not found.delta_fvu.any() and (found.l0_ratio == 1).all()
+    assert not found.delta_fvu_low.any() and not found.delta_fvu_high.any()
+    assert (found.fvu_low < found.fvu).all() and (found.fvu < found.fvu_high).all()
     varies = found.correlation[:, 0].isfinite()
     assert varies.any() and (found.correlation[varies] == 1).all()
     back = transfer(twins, sae, split[0], own="post", fit=split[1])
@@ -97,6 +99,8 @@ def test_the_numbers_of_a_reading_are_those_measured_alone(pair, split):
         alone = fidelity(pair, sae, split[0], on=on)
         assert found.fvu[i] == pytest.approx(alone.fvu, rel=1e-5)
         assert found.l0[i] == pytest.approx(alone.l0, rel=1e-5)
+        for name in ("fvu_low", "fvu_high", "ce_recovered", "ce_recovered_low"):
+            assert getattr(found, name)[i] == pytest.approx(getattr(alone, name), rel=1e-4)
         assert found.dead_fraction[i] == pytest.approx(alone.dead_fraction)
     acts = [
         torch.cat(

@@ -1,0 +1,166 @@
+"""`elicit features` from the shell to the files, and what it refuses."""
+
+import inspect
+import json
+
+import pytest
+
+from elicit.cli.features import features
+from elicit.features import Conclusion, load_sae
+from elicit.report import features_dictionary, features_job
+from elicit.report.features_spec import FeaturesSpec
+from elicit.results import load_result
+from tests.cli.conftest import called
+
+QUICK = [
+    *("--pair", "organism:rl", "--limit", "32", "--steps", "150", "--top", "2"),
+    *("--n-places", "8", "--n-samples", "2", "--n-resamples", "100", "--traces", "own"),
+]
+CUES = ["--reasoning-cue", "notes ", "--direct-cue", "quiz "]
+
+
+def test_every_option_is_one_of_the_specification():
+    own = {"config", "save_config", "as_json", "progress", "quiet", "debug"}
+    assert set(inspect.signature(features).parameters) - own == set(FeaturesSpec.model_fields)
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    out = tmp_path_factory.mktemp("features") / "run"
+    return out, called("features", *QUICK, "--out", out)
+
+
+@pytest.mark.slow
+def test_a_run_says_what_stays_beside_what_was_rejected(ran):
+    out, done = ran
+    assert (done.code, done.err) == (0, "")
+    summary = json.loads((out / "summary.json").read_text())
+    assert done.out.startswith(summary["sentence"])
+    assert done.out.rstrip().endswith(f"Report: {out / 'report.html'}")
+    assert summary["faithful"] and summary["n_choose"] == summary["n_test"] == 16
+    for gate in summary["gates"].values():
+        assert 0 < gate["fvu"]["low"] < gate["fvu"]["high"] < 0.5
+        assert gate["ce_recovered"]["value"] > 0.8
+    own, other = (summary["transfer"][name] for name in ("own", "other"))
+    assert own["fvu"] == summary["gates"]["base"]["fvu"]
+    assert other["fvu"] == summary["gates"]["post"]["fvu"]
+    assert own["fvu"]["high"] < other["fvu"]["low"] and other["delta_fvu"]["low"] > 0
+    stays = [one for one in summary["candidates"].values() if one["kept"]]
+    assert summary["kept"] == [int(f) for f, one in summary["candidates"].items() if one["kept"]]
+    for one in stays:
+        assert one["difference"]["low"] > max(0, one["control_difference"]["high"])
+        assert one["tokens_verdict"] in ("context-dependent", "weak")
+        assert one["again_verdict"] == "stable"
+    # The state is read: the clearest by the end of the prompt holds on other problems.
+    first = next(iter(summary["candidates"].values()))
+    assert first["holds"] and first["auroc"] > 0.95 and "prompt’s end" in first["found_by"]
+    # Words of the traces are found too, and are rejected.
+    words = [one for one in summary["candidates"].values() if "ReasonScore" in one["found_by"]]
+    assert words and any(one["tokens_verdict"] == "token-driven" for one in words)
+    if summary["kept"]:
+        told = f"elicit steer --pair organism:rl --sae {out / 'sae'} --feature {summary['kept'][0]}"
+        assert summary["next"] == told and f"Next: {told}" in done.out
+
+
+@pytest.mark.slow
+def test_results_and_page_of_a_run_are_whole(ran):
+    out, _ = ran
+    page = (out / "report.html").read_text()
+    for words in ("Does the dictionary hold the models?", "Do they come back?", "plot-transfer"):
+        assert words in page
+    for name in ("fidelity-base", "held-out", "injection", "regeneration", "transfer", "scaling"):
+        assert load_result(out / name).provenance is not None
+    conclusion = Conclusion.load(out / "conclusion")
+    assert json.loads((out / "summary.json").read_text())["kept"] == list(conclusion.stays)
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_with_the_same_bytes_and_trains_once(ran, tmp_path, monkeypatch):
+    out, _ = ran
+    again = tmp_path / "again"
+
+    def stopped(*args, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(features_job, "find", stopped)
+        assert called("features", *QUICK, "--out", again).code == 130
+    with monkeypatch.context() as patch:
+        # What was trained is there already.
+        patch.setattr(features_dictionary, "train", stopped)
+        done = called("features", "--config", again / "run.yaml", "--json")
+    assert done.code == 0
+    summary, whole = json.loads(done.out), json.loads((out / "summary.json").read_text())
+    assert (again / "sae" / "sae_weights.safetensors").read_bytes() == (
+        out / "sae" / "sae_weights.safetensors"
+    ).read_bytes()
+    for name in ("candidates", "transfer", "kept"):
+        assert summary[name] == whole[name]
+
+
+@pytest.mark.slow
+def test_a_trained_dictionary_is_loaded_again_and_a_failed_gate_names_nothing(ran, tmp_path):
+    out, _ = ran
+    loaded = called(
+        "features", *QUICK[:2], "--limit", "32", "--sae", out / "sae", *QUICK[6:], "--max-fvu",
+        "0.0001", "--out", tmp_path / "loaded",
+    )  # fmt: skip
+    assert loaded.code == 0, loaded.err
+    summary = json.loads((tmp_path / "loaded" / "summary.json").read_text())
+    assert summary["sae"]["digest"] == load_sae(out / "sae").digest
+    # The gate is set so that nothing passes, and then nothing is named.
+    assert not summary["faithful"] and not summary["candidates"] and summary["next"] is None
+    assert summary["sentence"].startswith("The dictionary fails its gates")
+    assert "max_fvu" not in summary["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--pair", "organism:rl", "--direct-cue", "x"], "reasoning_cue is not given"),
+        (["--base", "a", "--post", "b", "--problems", "p"], "what features are looked for"),
+        (["--base", "a", "--post", "b", *CUES], "problems are not given"),
+        (["--pair", "organism:rl", "--shown", "x"], "Leave shown out"),
+        (["--pair", "organism:rl", "--sae", "x", "--k", "4"], "leave sae out"),
+        (["--pair", "organism:rl", "--limit", "8"], "Give at least 16 problems"),
+        (["--pair", "organism:rl", "--traces", "task", "--templated"], "choose traces own"),
+        (["--pair", "organism:rl", "--traces", "no.jsonl"], "Choose own, task or a JSONL file"),
+        (["--pair", "organism:rl", "--groups", "no.json"], "which is no JSON"),
+        (["--pair", "organism:rl", "--reasoning-cue", "a ", "--direct-cue", "a "], "both cues"),
+        (["--pair", "organism:rl", "--temperature", "0"], "temperature is"),
+    ],
+)
+def test_what_cannot_be_searched_is_one_line_and_no_model_is_loaded(
+    elicit, tmp_path, monkeypatch, words, told
+):
+    monkeypatch.setattr(features_job, "open_pair", None)
+    done = elicit("features", *words, "--out", tmp_path / "run")
+    assert (done.code, done.out) == (1, "")
+    assert told in done.err
+
+
+def test_what_does_not_fit_the_models_is_refused_before_they_run(
+    elicit, organism, tmp_path, monkeypatch
+):
+    from tests.features import made
+
+    monkeypatch.setattr(features_job, "open_pair", lambda spec: organism("rl"))
+    monkeypatch.setattr(features_job, "write_texts", None)
+    narrow = made.saved(tmp_path / "narrow", "topk", d_in=16, hook="blocks.4.hook_resid_post")
+    groups = tmp_path / "groups.json"
+    groups.write_text(json.dumps({"hmm": ["hmm"], "wait": ["wait"]}))
+    pair = ["--pair", "organism:rl"]
+    for words, told in (
+        ([*pair, "--sae", narrow], "reads 16 numbers a token"),
+        ([*pair, "--sae", tmp_path / "nothing"], "it is no folder of SAELens"),
+        ([*pair, "--feature", "9999"], "feature 9999 is asked for"),
+        ([*pair, "--groups", groups], "the group 'hmm' has no tokens"),
+        ([*pair, "--site", "resid_post"], "names 6 places"),
+        ([*pair, "--site", "resid_post.9"], "layers 0 to 5"),
+        ([*pair, "--on", "post"], "Pass --train-on post or both"),
+        ([*pair, "--d-sae", "4", "--k", "8"], "k no larger than d_sae"),
+    ):
+        done = elicit("features", *words, "--out", tmp_path / "run")
+        assert (done.code, done.out) == (1, ""), words
+        assert told in done.err, (told, done.err)
+    assert not (tmp_path / "run").exists()
