@@ -8,7 +8,7 @@ from torch import Tensor
 
 from elicit.directions.errors import DirectionError
 from elicit.edits import Shift, Where
-from elicit.results import Result
+from elicit.results import Result, digest_tensors
 from elicit.sites import Site
 
 _TINY = 1e-8
@@ -71,7 +71,24 @@ class Eraser(Result):
             scale: How far to go: 0 leaves the bits as they are, 1 erases. One number for each row
                 of a batch makes a dose curve.
         """
-        return Shift(site, self.change, width=len(self.mean), scale=scale, where=where)
+        return Shift(site, _Erased(self), width=len(self.mean), scale=scale, where=where)
+
+
+@dataclass(frozen=True, eq=False)
+class _Erased:
+    """What erasing adds, as an edit's function that texts can be told apart by."""
+
+    eraser: Eraser
+
+    @property
+    def digest(self) -> str:
+        """What tells its texts from those of other edits."""
+        own = self.eraser
+        return digest_tensors({"mean": own.mean, "into": own.into, "out": own.out})
+
+    def __call__(self, x: Float[Tensor, "token width"]) -> Float[Tensor, "token width"]:
+        """What erasing adds to each token's activation."""
+        return self.eraser.change(x)
 
 
 def leace(x: Float[Tensor, "row width"], label: Float[Tensor, "row label"]) -> Eraser:

@@ -172,7 +172,6 @@ def crosscoder_scaling(
     directions = crosscoder.W_dec[1]
     found = Scaling(directions)
     overlap = (crosscoder.W_dec * directions).sum(2) / directions.square().sum(1)
-    n_active = torch.zeros(crosscoder.d_sae, dtype=torch.long)
     for start in range(0, len(tokens.rows), 64):
         which = [
             i
@@ -184,7 +183,6 @@ def crosscoder_scaling(
         x = feed.read(which)
         acts = crosscoder.encode(x)
         made = crosscoder.decode(acts)
-        n_active += (acts != 0).sum(0).cpu()
         targets: dict[str, Tensor] = {}
         for m, name in enumerate(("base", "post")):
             targets |= {
@@ -196,7 +194,6 @@ def crosscoder_scaling(
         found.update(acts, targets, own)
     return from_sums(
         found,
-        n_active,
         pair,
         dictionary=repr(crosscoder),
         site=str(crosscoder.site),

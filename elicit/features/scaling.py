@@ -14,9 +14,10 @@ from elicit.pair import ModelPair
 from elicit.results import Progress, Result, digest_json
 
 TARGETS = ("activation", "reconstruction", "error")
-_SPARSE, _TOKENS = 16, 16
-"""Where fewer than one activation in so many is not 0, the others are left out, and then so many
-tokens are taken at once as their directions fit in a cache."""
+_SPARSE = 16
+"""Where fewer than one activation in so many is not 0, the others are left out."""
+_TOKENS, _TOKENS_ON_CPU = 64, 1
+"""Tokens whose directions are then taken at once: on a CPU those of one fill its cache."""
 
 
 class Scaling:
@@ -26,6 +27,7 @@ class Scaling:
 
     Attributes:
         power: Σ f_j² of each feature.
+        n_active: Tokens at which each feature is active.
     """
 
     def __init__(self, directions: Float[Tensor, "feature d_model"]) -> None:
@@ -37,6 +39,7 @@ class Scaling:
         self._directions = wide(directions)
         self._norms = self._directions.square().sum(1)
         self.power: Float[Tensor, " feature"] = torch.zeros_like(self._norms)
+        self.n_active: Int[Tensor, " feature"] = torch.zeros_like(self._norms, dtype=torch.long)
         self._along: dict[str, Tensor] = {}
 
     @torch.no_grad()
@@ -57,11 +60,12 @@ class Scaling:
         acts, home = acts.to(self._norms.device), self._norms.device
         goals = {name: wide(y).to(home) for name, y in targets.items()}
         parts = {name: part.to(home) for name, part in own.items()}
-        if int((acts != 0).sum()) * _SPARSE < acts.numel():
+        if int(acts.count_nonzero()) * _SPARSE < acts.numel():
             self._add_sparse(acts, goals, parts)
             return
         f = wide(acts)
         self.power += f.square().sum(0)
+        self.n_active += (acts != 0).sum(0)
         # Projected first, so that only one number a feature is kept.
         along = {name: y @ self._directions.T for name, y in goals.items()}
         along |= {name: wide(part) * self._norms for name, part in parts.items()}
@@ -75,6 +79,7 @@ class Scaling:
         token, feature = acts.nonzero(as_tuple=True)
         value = wide(acts[token, feature])
         self.power.index_add_(0, feature, value.square())
+        self.n_active += feature.bincount(minlength=len(self.power))
         for name, part in parts.items():
             added = value * wide(part[token, feature]) * self._norms[feature]
             self._along.setdefault(name, torch.zeros_like(self.power)).index_add_(0, feature, added)
@@ -85,8 +90,9 @@ class Scaling:
         weight = value.new_zeros(index.shape)
         index[token, slot], weight[token, slot] = feature, value
         sums = {name: torch.zeros_like(self.power) for name in goals}
-        for i in range(0, len(acts), _TOKENS):
-            some = slice(i, i + _TOKENS)
+        step = _TOKENS_ON_CPU if acts.device.type == "cpu" else _TOKENS
+        for i in range(0, len(acts), step):
+            some = slice(i, i + step)
             width = int(count[some].max())
             which = index[some, :width]
             directions, own = self._directions[which], weight[some, :width]
@@ -195,11 +201,10 @@ def latent_scaling(
         ),
         strict=True,
     )
-    found, n_active = Scaling(sae.directions), torch.zeros(sae.d_sae, dtype=torch.long)
+    found = Scaling(sae.directions)
     for base, post in both:
         acts = base.acts if on == "base" else post.acts
         assert base.made is not None and post.made is not None
-        n_active += (acts != 0).sum(0).cpu()
         found.update(
             acts,
             {
@@ -214,7 +219,6 @@ def latent_scaling(
         )
     return from_sums(
         found,
-        n_active,
         pair,
         dictionary=sae.name,
         site=str(sae.site),
@@ -225,7 +229,6 @@ def latent_scaling(
 
 def from_sums(
     found: Scaling,
-    n_active: Int[Tensor, " feature"],
     pair: ModelPair,
     *,
     dictionary: str,
@@ -238,7 +241,6 @@ def from_sums(
     Args:
         found: Sums with the targets `activation`, `reconstruction`, `error` and `own` of each
             model.
-        n_active: Tokens at which each feature was active.
         pair: What was read.
         dictionary: Name of the SAE or crosscoder.
         site: Where it was read.
@@ -254,8 +256,8 @@ def from_sums(
         dictionary=dictionary,
         site=site,
         n_tokens=n_tokens,
-        feature=torch.arange(len(n_active)),
-        n_active=n_active,
+        feature=torch.arange(len(found.power)),
+        n_active=found.n_active.cpu(),
         target=TARGETS,
         base=beta["base"],
         post=beta["post"],

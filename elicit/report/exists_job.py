@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from elicit import organisms
-from elicit.report.exists_asked import baselines_of, texts_of
+from elicit.report.baselines import texts_of
+from elicit.report.cued import behaviour_of, task_of
 from elicit.report.exists_sections import ladder_sentence
-from elicit.report.exists_spec import CuedSpec, ExistsSpec
+from elicit.report.exists_spec import ExistsSpec
 from elicit.report.job import few_threads, open_pair
 from elicit.report.page import render
-from elicit.report.spec import SpecError
 from elicit.results import (
     CellsUnder,
     NoProgress,
@@ -18,9 +17,7 @@ from elicit.results import (
     canonical_json,
     installed_versions,
 )
-from elicit.tasks import Task, extractor, load_task, ungradable
-from elicit.verdicts import Behaviour, Ladder, behaviours
-from elicit.verdicts.checks import LEAST
+from elicit.verdicts import Ladder
 from elicit.verdicts.existence import STRENGTHS, climb
 
 USEFUL = 40
@@ -133,60 +130,3 @@ def run_exists(spec: ExistsSpec, *, progress: Progress | None = None) -> ExistsR
         )
         run.finish()
     return ExistsRun(path=run.path, page=page, summary=summary, ladder=ladder)
-
-
-def behaviour_of(spec: CuedSpec, task: Task) -> Behaviour:
-    """What is looked for: what the cues call for, or an embedded pair's trace.
-
-    Args:
-        spec: What to do.
-        task: The problems.
-
-    Raises:
-        ElicitError: The cues are the same, the mark is no regular expression, or a baseline is no
-            way to ask these problems.
-    """
-    baselines = baselines_of(spec.baselines, task)
-    if spec.reasoning_cue is None or spec.direct_cue is None:
-        return behaviours.trace(baselines=baselines)
-    return behaviours.reasoning(
-        spec.reasoning_cue.replace("\\n", "\n"),
-        spec.direct_cue.replace("\\n", "\n"),
-        shown=None if spec.shown is None else behaviours.matching(spec.shown),
-        baselines=baselines,
-    )
-
-
-def task_of(spec: CuedSpec) -> Task:
-    """The problems, read and checked.
-
-    Args:
-        spec: What to do.
-
-    Raises:
-        ElicitError: The file is missing or wrong, holds too few problems, or answers that would
-            never be found.
-    """
-    extract = extractor(spec.extractor)
-    path = spec.problems or organisms.resolve(str(spec.pair)).problems
-    if not path.is_file():
-        raise SpecError(
-            f"problems are to be read from {path}, which is no file, so there is nothing to ask. "
-            "Check the path."
-        )
-    task = load_task(path, name="problems")
-    if spec.limit is not None and len(task) > spec.limit:
-        task = task.subset(spec.limit, spec.seed)
-    if len(task) < 2 * LEAST:
-        raise SpecError(
-            f"there are {len(task)} problems, and at least {2 * LEAST} are needed: one half to "
-            "choose on, the other to test on. Add problems; 100 or more make a useful verdict."
-        )
-    lost = ungradable(task, extract)
-    if lost:
-        raise SpecError(
-            f"the extractor {spec.extractor!r} would not find the right answer of {len(lost)} of "
-            f"{len(task)} problems ({lost[0]} first) even if a model wrote just that, so they "
-            "would all count as wrong. Give candidates, or choose another extractor."
-        )
-    return task

@@ -15,8 +15,8 @@ from elicit.elicitation import (
 )
 from elicit.grafting.measure import stop_ids
 from elicit.pair import ModelPair
-from elicit.report.exists_asked import texts_of
-from elicit.report.exists_job import task_of
+from elicit.report.baselines import texts_of
+from elicit.report.cued import task_of
 from elicit.report.job import few_threads, open_pair
 from elicit.report.page import render
 from elicit.report.steer_finding import find_source

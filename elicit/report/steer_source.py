@@ -9,8 +9,8 @@ from elicit.elicitation import Arm
 from elicit.features import Sae, load_sae
 from elicit.pair import ModelPair
 from elicit.pair.handles import Bridge
-from elicit.report.exists_asked import baselines_of
-from elicit.report.exists_job import behaviour_of
+from elicit.report.baselines import baselines_of
+from elicit.report.cued import behaviour_of
 from elicit.report.spec import SpecError
 from elicit.report.steer_spec import SteerSpec
 from elicit.results import Progress, Result, digest_tensors, load_result

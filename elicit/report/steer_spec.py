@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from elicit.report.exists_spec import CuedSpec
+from elicit.report.cued import CuedSpec
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 """In units of what is found: the difference of means, or the amount of a feature."""

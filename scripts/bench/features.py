@@ -57,6 +57,7 @@ LAYER = 5
 D_SAE, L0 = 16_384, 64
 REFERENCE_BATCH = 48
 """Features that Galichin et al.'s `compute_score.py` keeps of one pass."""
+N_POS = 128
 N_WRITERS, N_NEW = 16, 24
 N_EXAMPLES, PENALTY = 600, 0.1
 
@@ -136,6 +137,11 @@ class Setting:
 # ---------------------------------------------------------------- SAEs
 
 
+def theirs(sae: Sae) -> Any:
+    """SAELens's own object."""
+    return sae.module
+
+
 def sae_of(setting: Setting, architecture: str) -> Sae:
     """A random SAE of SAELens of which 64 features are active at a token."""
     from sae_lens import SAE
@@ -148,7 +154,7 @@ def sae_of(setting: Setting, architecture: str) -> Sae:
         "metadata": {"hook_name": hook, "model_name": "random"},
         **({"k": L0} if architecture == "topk" else {}),
     }  # fmt: skip
-    module = SAE.from_dict(config)
+    module: Any = SAE.from_dict(config)
     with torch.no_grad():
         module.W_enc.copy_(torch.randn(d_in, D_SAE) / d_in**0.5)
         module.W_dec.copy_(module.W_enc.T)
@@ -247,7 +253,7 @@ def reason(setting: Setting) -> Iterator[Row]:
 @torch.no_grad()
 def plain_means(setting: Setting, sae: Sae) -> Float[Tensor, "group feature"]:
     """Means near each word from all activations at once, as one would write it."""
-    acts = sae.module.encode(setting.forward(LAYER).flatten(0, 1))
+    acts = theirs(sae).encode(setting.forward(LAYER).flatten(0, 1))
     tokens = rows_of(setting.pair, setting.rows)
     near = setting.groups.windows(tokens, left=1, right=2)
     means = torch.stack([acts[mask].mean(0) for mask in near])
@@ -259,23 +265,28 @@ def plain_means(setting: Setting, sae: Sae) -> Float[Tensor, "group feature"]:
 @torch.no_grad()
 def reference_batch(setting: Setting, sae: Sae) -> Tensor:
     """One pass of the reference way: the model, the whole encoder, 48 features kept."""
-    acts = sae.module.encode(setting.forward(LAYER).flatten(0, 1))[:, :REFERENCE_BATCH]
+    acts = theirs(sae).encode(setting.forward(LAYER).flatten(0, 1))[:, :REFERENCE_BATCH]
     tokens = rows_of(setting.pair, setting.rows)
     near = setting.groups.windows(tokens, left=1, right=2)
     return torch.stack([acts[mask].mean(0) for mask in near])
 
 
 def raced(
-    setting: Setting, works: dict[str, Callable[[], object]], *, share: float = 1
+    setting: Setting,
+    works: dict[str, Callable[[], object]],
+    *,
+    share: float = 1,
+    warm: bool = True,
 ) -> dict[str, float]:
-    """Median CPU seconds of each, in turns; all ran once before.
+    """Median CPU seconds of each, in turns.
 
     Args:
         setting: Tells the number of rounds.
         works: What is timed.
         share: Of these rounds: more where a round is short, fewer where it is long.
+        warm: Whether all run once before.
     """
-    for work in works.values():
+    for work in works.values() if warm else ():
         work()
     took = race(
         {name: lambda work=work: timed(work, CPU) for name, work in works.items()},
@@ -296,7 +307,7 @@ def scaling(setting: Setting) -> Iterator[Row]:
         for _ in range(2):
             setting.forward(LAYER)
             for part in setting.x.split(256):
-                sae.module.decode(sae.module.encode(part))
+                theirs(sae).decode(theirs(sae).encode(part))
 
     @torch.no_grad()
     def projected() -> None:
@@ -334,22 +345,22 @@ def encode(setting: Setting) -> Iterator[Row]:
             return [sae.encode(part) for part in parts]
 
         @torch.no_grad()
-        def theirs(sae: Sae = sae, parts: tuple[Tensor, ...] = parts) -> object:
-            return [sae.module.encode(part) for part in parts]
+        def saelens(sae: Sae = sae, parts: tuple[Tensor, ...] = parts) -> object:
+            return [theirs(sae).encode(part) for part in parts]
 
         @torch.no_grad()
         def whole(sae: Sae = sae, x: Tensor = x) -> object:
-            return sae.module.encode(x)
+            return theirs(sae).encode(x)
 
         def products(weight: Tensor = weight, parts: tuple[Tensor, ...] = parts) -> object:
             return [part @ weight for part in parts]
 
-        works = {"ours": ours, "theirs": theirs, "whole": whole, "products": products}
-        cpu = raced(setting, works, share=4)
+        works = {"ours": ours, "theirs": saelens, "whole": whole, "products": products}
+        cpu = raced(setting, works, share=2)
         with torch.no_grad():
-            acts, other = sae.encode(x), sae.module.encode(x)
-        yield row(f"encode, {name}: active features a token", (acts != 0).sum(1).double().mean().item(),
-                  "1")  # fmt: skip
+            acts, other = sae.encode(x), theirs(sae).encode(x)
+        n_active = (acts != 0).sum(1).double().mean().item()
+        yield row(f"encode, {name}: active features a token", n_active, "1")
         yield row(f"encode, {name}, over SAELens's", cpu["ours"] / cpu["theirs"], "x", "<= 1.05")
         yield row(f"encode, {name}, over SAELens's on all tokens at once",
                   cpu["ours"] / cpu["whole"], "x")  # fmt: skip
@@ -392,8 +403,8 @@ def sums(setting: Setting) -> Iterator[Row]:
               "<= 1.15")  # fmt: skip
     pairs = len(every) - 1
     floor = 1 + 2 * pairs * cpu["product"] / cpu["forward"]
-    yield row(f"floor: forward, X'X, Y'Y and X'Y of {pairs} pairs of sites, over the forward", floor,
-              "x")  # fmt: skip
+    label = f"floor: forward, X'X, Y'Y and X'Y of {pairs} pairs of sites, over the forward"
+    yield row(label, floor, "x")
     yield row(f"cross_moments of {pairs} pairs of sites over the forward",
               cpu["cross"] / cpu["forward"], "x")  # fmt: skip
 
@@ -434,10 +445,10 @@ def probes(setting: Setting) -> Iterator[Row]:
     x = torch.randn(n_sites, N_EXAMPLES, d, generator=generator)
     weight = torch.randn(d, generator=generator)
     noise = torch.randn(N_EXAMPLES, generator=generator) * d**0.5
-    label = ((x[0] @ weight + noise) > 0).long()
-    x = x + 0.1 * (2 * label[None, :, None] - 1)
+    target = ((x[0] @ weight + noise) > 0).long()
+    x = x + 0.1 * (2 * target[None, :, None] - 1)
     labelled = Labelled.from_examples(
-        [([5, 6], -1, int(y), str(i)) for i, y in enumerate(label.tolist())]
+        [([5, 6], -1, int(y), str(i)) for i, y in enumerate(target.tolist())]
     )
     names = [f"resid_post.{i}" for i in range(n_sites)]
     held: dict[str, Any] = {}
@@ -448,19 +459,19 @@ def probes(setting: Setting) -> Iterator[Row]:
     normed = [(x[site] - x[site].mean(0)).double() for site in range(n_sites)]
     normed = [(each / each.square().mean().sqrt()).numpy() for each in normed]
 
-    def theirs(tolerance: float) -> Callable[[], None]:
+    def sklearn(tolerance: float) -> Callable[[], None]:
         def work() -> None:
             held["theirs"] = [
                 LogisticRegression(
                     C=1 / (N_EXAMPLES * PENALTY), tol=tolerance, max_iter=10_000
-                ).fit(each, label.numpy())
+                ).fit(each, target.numpy())
                 for each in normed
             ]
 
         return work
 
-    cpu = raced(setting, {"ours": ours, "usual": theirs(1e-4), "exact": theirs(1e-8)})
-    theirs(1e-8)()
+    cpu = raced(setting, {"ours": ours, "usual": sklearn(1e-4), "exact": sklearn(1e-8)})
+    sklearn(1e-8)()
     coefficients = torch.tensor([fit.coef_[0] for fit in held["theirs"]])
     gap = (held["ours"].weight[:, :, 1] - coefficients).abs().max().item()
     label = f"{n_sites} layers, {N_EXAMPLES} examples, {d} dimensions"
@@ -531,24 +542,26 @@ def doses(setting: Setting) -> Iterator[Row]:
     draw = torch.Generator().manual_seed(0)
     vector = torch.randn(pair.d_model, generator=draw)
     strengths = [i / 10 for i in range(10)]
-    options: dict[str, Any] = {"stop_ids": [], "max_new_tokens": 64, "batch_size": 64}
-    for n, goal in ((4, ">= 3"), (16, "")):
+    for n, n_new, goal in ((4, 64, ">= 3"), (16, 16, "")):
         task = task_of(n)
+        options: dict[str, Any] = {"stop_ids": [], "max_new_tokens": n_new, "batch_size": 64}
 
-        def at_once(task: Task = task) -> object:
+        def at_once(task: Task = task, options: dict[str, Any] = options) -> object:
             return dose_rollouts(
                 pair.base, pair.alignment, task,
                 lambda scale: [Steer(site, vector, scale=scale)], strengths=strengths, **options,
             )  # fmt: skip
 
-        def one_by_one(task: Task = task) -> None:
+        def one_by_one(task: Task = task, options: dict[str, Any] = options) -> None:
             for scale in strengths:
                 with edited(pair.base, [Steer(site, vector, scale=scale)]):
                     rollouts(pair.base, pair.alignment, task, **options)
 
-        cpu = raced(setting, {"at once": at_once, "one by one": one_by_one}, share=1 / 3)
-        yield row(f"10 strengths of {n} problems at once", cpu["at once"], "s")
-        yield row(f"10 runs of {n} problems over that", cpu["one by one"] / cpu["at once"], "x",
+        works = {"at once": at_once, "one by one": one_by_one}
+        cpu = raced(setting, works, share=1 / 3, warm=False)
+        label = f"{n} problems, {n_new} new tokens"
+        yield row(f"10 strengths at once: {label}", cpu["at once"], "s")
+        yield row(f"10 runs over that: {label}", cpu["one by one"] / cpu["at once"], "x",
                   goal)  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from elicit.capture import capture
 from elicit.directions import DirectionError, Eraser, headed, leace
 from elicit.directions.sides import read_at
 from elicit.edits import EditError, edited, last
+from elicit.rollouts.writing import edits_digest
 from elicit.sites import resid_post
 
 
@@ -123,6 +124,14 @@ def test_as_an_edit_it_erases_inside_the_model_and_at_scale_zero_it_is_not_there
         narrow = leace(made(width=3)[0], made(width=3)[1])
         with edited(pair.base, [narrow.to_edit(site, where=last())]):
             pair.base(tokens)
+
+
+def test_texts_under_two_erasers_can_be_told_apart():
+    site = resid_post(1)
+    made_with = [leace(*made()[:2]), leace(made()[0] + 1, made()[1])]
+    one, other = (edits_digest([eraser.to_edit(site, where=last())]) for eraser in made_with)
+    assert one != other
+    assert one == edits_digest([leace(*made()[:2]).to_edit(site, where=last())])
 
 
 def test_saved_and_loaded_it_erases_alike(tmp_path):
