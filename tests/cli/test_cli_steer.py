@@ -91,10 +91,12 @@ def test_a_run_leaves_the_curve_the_test_the_vector_and_every_arm(elicit, tmp_pa
 
 @pytest.mark.slow
 def test_without_a_gap_rates_are_told_and_shares_refused(elicit, saes, tmp_path):
+    (tmp_path / "worded.txt").write_text("notes {prompt}\n")
     done = elicit(
         "steer", "--pair", "organism:identity", "--allow-identical", *QUICK, *TWO,
         "--sae", saes / "fits", "--feature", "3", "--how", "clamp", "--amount", "4",
-        "--n-live", "0", "--where", "first", "--out", tmp_path / "run",
+        "--n-live", "0", "--where", "first", "--baseline", tmp_path / "worded.txt",
+        "--out", tmp_path / "run",
     )  # fmt: skip
     assert (done.code, done.err) == (0, "")
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
@@ -102,6 +104,8 @@ def test_without_a_gap_rates_are_told_and_shares_refused(elicit, saes, tmp_path)
     assert summary["steered"]["name"] == "feature 3, set to 4"
     assert "holds 0" in summary["gaps"]["accuracy"]["refused"]
     assert "holds 0" in summary["sentence"] and "no clear gap" in done.out
+    told = summary["references"]
+    assert told["worded"] == told["positive prompt"] != told["negative prompt"]
     kinds = sorted(arm["kind"] for arm in summary["arms"].values())
     assert kinds == ["baseline", "control", "control", "steered"]
     for arm in summary["arms"].values():
