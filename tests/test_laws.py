@@ -3,8 +3,12 @@
 import pytest
 import torch
 
+from elicit.directions import diff_mean, headed
+from elicit.edits import last
 from elicit.grafting import interpolate, revert, sample_texts, sweep_intervals
 from elicit.pair import weights_digest
+from elicit.rollouts import dose_rollouts, rollouts
+from elicit.sites import resid_post
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +47,26 @@ def test_a_model_and_itself_write_the_same(twins):
     pair, _, asked = twins
     found = sample_texts(pair, asked)
     assert found.base_text == found.post_text
+
+
+def test_a_direction_of_a_model_and_itself_is_one_and_at_scale_0_writes_the_same(twins):
+    pair, _, asked = twins
+    task = asked.task.subset(6, seed=0)
+    sides = [headed(task, word) for word in ("notes", "quiz")]
+    base, post = (
+        diff_mean(model, pair.alignment, *sides, at=[resid_post(3), resid_post(4)])
+        for model in (pair.base, pair.post)
+    )
+    assert torch.equal(base.vector, post.vector) and torch.equal(base.auroc, post.auroc)
+    found = base.at(resid_post(4))
+    options = {"stop_ids": [2], "temperature": 1.0, "max_new_tokens": 16, "seed": 3}
+    plain = rollouts(pair.post, pair.alignment, task, **options)
+    dosed = dose_rollouts(
+        pair.base, pair.alignment, task, lambda scale: [found.to_edit(scale, last())],
+        strengths=[0.0, 1.0], **options,
+    )  # fmt: skip
+    assert dosed.text[: len(task)] == plain.text
+    assert dosed.text[len(task) :] != plain.text
 
 
 def test_weights_have_their_digests_after_a_sweep_and_after_one_that_failed(organism, tasks_of):

@@ -95,13 +95,15 @@ def climb(
     Raises:
         VerdictError: An option is out of range, there are too few problems, or the prompts leave
             nothing to compare.
+        DirectionError: Both kinds of prompts leave the same mean state at a site.
         SiteError: A model does not have a site.
         RepresentationError: The prompts cannot be told apart by a probe's fit, or a state is not
             finite.
         TaskError: A prompt leaves no room for a text, or an answer could never be found.
 
     Source: evidence ladder: Hewitt & Liang 2019 for E0's control task; Ward et al. 2025 for E2,
-        where a direction of the base moves post and not the base; Fieller 1954 for E4's share.
+        where a direction of the base moves post and not the base; Fieller 1954 for E4's share;
+        Westfall & Young 1993 for the p-values of all sites.
     """
     options = Options(level=level, n_resamples=n_resamples, seed=seed, least_effect=least_effect)
     check_options(
