@@ -139,6 +139,7 @@ def test_what_cannot_be_searched_is_one_line_and_no_model_is_loaded(
     assert told in done.err
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_the_models_is_refused_before_they_run(
     elicit, organism, tmp_path, monkeypatch
 ):
@@ -149,7 +150,7 @@ def test_what_does_not_fit_the_models_is_refused_before_they_run(
     narrow = made.saved(tmp_path / "narrow", "topk", d_in=16, hook="blocks.4.hook_resid_post")
     groups = tmp_path / "groups.json"
     groups.write_text(json.dumps({"hmm": ["hmm"], "wait": ["wait"]}))
-    pair = ["--pair", "organism:rl"]
+    pair = ["--pair", "organism:rl", "--limit", "16"]
     for words, told in (
         ([*pair, "--sae", narrow], "reads 16 numbers a token"),
         ([*pair, "--sae", tmp_path / "nothing"], "it is no folder of SAELens"),
