@@ -59,7 +59,7 @@ def transfer_figure(found: Transfer) -> Any:
             row=1,
             col=3,
         )
-    style(figure, 440).update_layout(showlegend=False, margin={"t": 64})
+    style(figure, 440).update_layout(showlegend=False, margin={"t": 64, "b": 68})
     # A word a line, for they stand close to each other.
     figure.update_xaxes(
         tickvals=names, ticktext=[name.replace(" ", "<br>") for name in names], tickangle=0
