@@ -1,4 +1,4 @@
-"""The command line: `elicit report`, `elicit graft`, `elicit organisms`."""
+"""The command line, `elicit`."""
 
 from elicit.cli.app import app, main
 

@@ -206,7 +206,7 @@ def resume_line(command: str, folder: Sequence[Path]) -> str:
     """What to tell whoever stopped a job.
 
     Args:
-        command: `report`, `graft`, `patch`, `revise`, `exists` or `features`.
+        command: Its name.
         folder: The run directory, if it came to one.
     """
     if folder and (folder[0] / "run.yaml").exists():

@@ -6,10 +6,8 @@ from typing import Annotated, Literal
 import typer
 
 from elicit.cli import options
-from elicit.cli.console import resume_line, session
-from elicit.cli.exists import DirectCue, ReasoningCue, ShownBy
+from elicit.cli.command import Job, job
 from elicit.cli.options import RUN, STATISTICS, TASKS
-from elicit.cli.progress import Shown, watched
 from elicit.cli.tables import show_features
 
 DICTIONARY = "The dictionary"
@@ -169,21 +167,14 @@ ChooseShare = Annotated[
 ]
 
 
+@job(show_features)
 def features(
-    pair: options.Pair = None,
-    base: options.Base = None,
-    post: options.Post = None,
-    vocab: options.Vocab = None,
-    allow_identical: options.AllowIdentical = None,
-    trust_remote_code: options.TrustRemoteCode = None,
     problems: Problems = None,
-    limit: options.Limit = None,
-    reasoning_cue: ReasoningCue = None,
-    direct_cue: DirectCue = None,
-    shown: ShownBy = None,
+    reasoning_cue: options.ReasoningCue = None,
+    direct_cue: options.DirectCue = None,
+    shown: options.ShownBy = None,
     traces: Traces = None,
     max_new_tokens: options.MaxNewTokens = None,
-    templated: options.Templated = None,
     sae: Sae = None,
     train_on: TrainOn = None,
     site: SiteName = None,
@@ -202,36 +193,9 @@ def features(
     window: Window = None,
     temperature: Temperature = None,
     choose_share: ChooseShare = None,
-    seed: options.Seed = None,
-    level: options.Level = None,
-    n_resamples: options.Resamples = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    device_map: options.DeviceMap = None,
-    attn_implementation: options.Attention = None,
-    max_tokens: options.MaxTokens = None,
-    out: options.Out = None,
-    fresh: options.Fresh = None,
-    config: options.Config = None,
-    save_config: options.SaveConfig = None,
-    as_json: options.Json = False,
-    progress: options.Progress = Shown.auto,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
-) -> None:
+) -> Job:
     """Find features of reasoning, try to reject each, and say whether post still has them."""
-    given = dict(locals())  # every option by its name
-    folder: list[Path] = []
-    with session(debug=debug, on_interrupt=lambda: resume_line("features", folder)):
-        from elicit.cli.jobs import prepare
-        from elicit.report.features_job import run_features
-        from elicit.report.features_spec import FeaturesSpec
+    from elicit.report.features_job import run_features
+    from elicit.report.features_spec import FeaturesSpec
 
-        spec = prepare(FeaturesSpec, config, given, save_config=save_config)
-        folder.append(spec.out)
-        with watched(progress, quiet=quiet) as told:
-            run = run_features(spec, progress=told)
-    if as_json:
-        typer.echo((run.path / "summary.json").read_text(encoding="utf-8"), nl=False)
-    else:
-        show_features(run.summary, run.page)
+    return FeaturesSpec, run_features

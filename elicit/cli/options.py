@@ -125,6 +125,51 @@ Templated = Annotated[
     ),
 ]
 
+ReasoningCue = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        help=r"Words before a problem that call for reasoning; \n is a line end.",
+        rich_help_panel=TASKS,
+    ),
+]
+DirectCue = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        help="Words before a problem that call for the answer at once; best of as many tokens.",
+        rich_help_panel=TASKS,
+    ),
+]
+ShownBy = Annotated[
+    str | None,
+    typer.Option(
+        "--shown",
+        metavar="REGEX",
+        help="What a text that reasons has in it (default: 12 words or more).",
+        rich_help_panel=TASKS,
+    ),
+]
+Baselines = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--baselines",
+        "--baseline",
+        metavar="FILE",
+        help="Another way to ask the base, as text with {prompt} in place of the problem, after "
+        "solved ones for example. The gap begins at the best way. May be given again.",
+        rich_help_panel=TASKS,
+    ),
+]
+ChooseShare = Annotated[
+    float | None,
+    typer.Option(
+        metavar="P",
+        help="Share of the problems to choose on (default: 0.5).",
+        rich_help_panel=STATISTICS,
+    ),
+]
+
 Seed = Annotated[
     int | None,
     typer.Option(

@@ -5,10 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from elicit.cli import options
-from elicit.cli.console import resume_line, session
+from elicit.cli.command import Job, job
 from elicit.cli.options import MACHINE, RUN, TASKS
-from elicit.cli.progress import Shown, watched
 from elicit.cli.tables import show_patch
 
 Problems = Annotated[
@@ -107,16 +105,10 @@ Engine = Annotated[
 ]
 
 
+@job(show_patch)
 def patch(
-    pair: options.Pair = None,
-    base: options.Base = None,
-    post: options.Post = None,
-    vocab: options.Vocab = None,
-    allow_identical: options.AllowIdentical = None,
-    trust_remote_code: options.TrustRemoteCode = None,
     problems: Problems = None,
     limit: Limit = None,
-    templated: options.Templated = None,
     direction: Direction = None,
     model: Model = None,
     sites: Sites = None,
@@ -125,37 +117,10 @@ def patch(
     widths: Widths = None,
     controls: Controls = None,
     factorial: Factorial = None,
-    seed: options.Seed = None,
-    level: options.Level = None,
-    n_resamples: options.Resamples = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    device_map: options.DeviceMap = None,
-    attn_implementation: options.Attention = None,
-    max_tokens: options.MaxTokens = None,
     engine: Engine = None,
-    out: options.Out = None,
-    fresh: options.Fresh = None,
-    config: options.Config = None,
-    save_config: options.SaveConfig = None,
-    as_json: options.Json = False,
-    shown: options.Progress = Shown.auto,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
-) -> None:
+) -> Job:
     """Say which activations carry the difference, layer by layer and position by position."""
-    given = dict(locals())  # every option by its name
-    folder: list[Path] = []
-    with session(debug=debug, on_interrupt=lambda: resume_line("patch", folder)):
-        from elicit.cli.jobs import prepare
-        from elicit.report.patch_job import run_patch
-        from elicit.report.patch_spec import PatchSpec
+    from elicit.report.patch_job import run_patch
+    from elicit.report.patch_spec import PatchSpec
 
-        spec = prepare(PatchSpec, config, given, save_config=save_config)
-        folder.append(spec.out)
-        with watched(shown, quiet=quiet) as progress:
-            run = run_patch(spec, progress=progress)
-    if as_json:
-        typer.echo((run.path / "summary.json").read_text(encoding="utf-8"), nl=False)
-    else:
-        show_patch(run.summary, run.page)
+    return PatchSpec, run_patch

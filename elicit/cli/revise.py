@@ -5,10 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from elicit.cli import options
-from elicit.cli.console import resume_line, session
+from elicit.cli.command import Job, job
 from elicit.cli.options import MACHINE, RUN, TASKS
-from elicit.cli.progress import Shown, watched
 from elicit.cli.tables import show_revise
 
 CONVENTION = "What settled means"
@@ -130,16 +128,10 @@ MaxTokens = Annotated[
 ]
 
 
+@job(show_revise)
 def revise(
-    pair: options.Pair = None,
-    base: options.Base = None,
-    post: options.Post = None,
-    vocab: options.Vocab = None,
-    allow_identical: options.AllowIdentical = None,
-    trust_remote_code: options.TrustRemoteCode = None,
     problems: Problems = None,
     limit: Limit = None,
-    templated: options.Templated = None,
     traces: Traces = None,
     lens: Lens = None,
     lens_steps: LensSteps = None,
@@ -151,37 +143,11 @@ def revise(
     rho: Rho = None,
     reading: Reading = None,
     norm: Norm = None,
-    seed: options.Seed = None,
-    level: options.Level = None,
-    n_resamples: options.Resamples = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    device_map: options.DeviceMap = None,
-    attn_implementation: options.Attention = None,
     budget: Budget = None,
     max_tokens: MaxTokens = None,
-    out: options.Out = None,
-    fresh: options.Fresh = None,
-    config: options.Config = None,
-    save_config: options.SaveConfig = None,
-    as_json: options.Json = False,
-    shown: options.Progress = Shown.auto,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
-) -> None:
+) -> Job:
     """Say at which layer predictions settle, in both models on the same tokens."""
-    given = dict(locals())  # every option by its name
-    folder: list[Path] = []
-    with session(debug=debug, on_interrupt=lambda: resume_line("revise", folder)):
-        from elicit.cli.jobs import prepare
-        from elicit.report.revise_job import run_revise
-        from elicit.report.revise_spec import ReviseSpec
+    from elicit.report.revise_job import run_revise
+    from elicit.report.revise_spec import ReviseSpec
 
-        spec = prepare(ReviseSpec, config, given, save_config=save_config)
-        folder.append(spec.out)
-        with watched(shown, quiet=quiet) as progress:
-            run = run_revise(spec, progress=progress)
-    if as_json:
-        typer.echo((run.path / "summary.json").read_text(encoding="utf-8"), nl=False)
-    else:
-        show_revise(run.summary, run.page)
+    return ReviseSpec, run_revise

@@ -6,19 +6,18 @@ from typing import Annotated, Literal
 import typer
 
 from elicit.cli import options
-from elicit.cli.console import resume_line, session
-from elicit.cli.exists import (
-    Baselines,
-    ChooseShare,
-    DirectCue,
-    Problems,
-    ReasoningCue,
-    ShownBy,
-)
-from elicit.cli.options import RUN, STATISTICS
-from elicit.cli.progress import Shown, watched
+from elicit.cli.command import Job, job
+from elicit.cli.options import RUN, STATISTICS, TASKS
 from elicit.cli.tables import show_steer
 
+Problems = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Problems as JSONL, 60 or more to say much. An embedded pair has its own.",
+        rich_help_panel=TASKS,
+    ),
+]
 Method = Annotated[
     Literal["diff-mean", "pca", "trained", "feature"] | None,
     typer.Option(
@@ -130,22 +129,15 @@ MaxLoss = Annotated[
 ]
 
 
+@job(show_steer)
 def steer(
-    pair: options.Pair = None,
-    base: options.Base = None,
-    post: options.Post = None,
-    vocab: options.Vocab = None,
-    allow_identical: options.AllowIdentical = None,
-    trust_remote_code: options.TrustRemoteCode = None,
     problems: Problems = None,
-    limit: options.Limit = None,
-    reasoning_cue: ReasoningCue = None,
-    direct_cue: DirectCue = None,
-    shown: ShownBy = None,
-    baselines: Baselines = None,
+    reasoning_cue: options.ReasoningCue = None,
+    direct_cue: options.DirectCue = None,
+    shown: options.ShownBy = None,
+    baselines: options.Baselines = None,
     max_new_tokens: options.MaxNewTokens = None,
     extractor: options.Extractor = None,
-    templated: options.Templated = None,
     method: Method = None,
     vector: Vector = None,
     sae: SaeSource = None,
@@ -161,38 +153,11 @@ def steer(
     n_live: NLive = None,
     live_factor: LiveFactor = None,
     choose_by: ChooseBy = None,
-    choose_share: ChooseShare = None,
+    choose_share: options.ChooseShare = None,
     max_loss: MaxLoss = None,
-    seed: options.Seed = None,
-    level: options.Level = None,
-    n_resamples: options.Resamples = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    device_map: options.DeviceMap = None,
-    attn_implementation: options.Attention = None,
-    max_tokens: options.MaxTokens = None,
-    out: options.Out = None,
-    fresh: options.Fresh = None,
-    config: options.Config = None,
-    save_config: options.SaveConfig = None,
-    as_json: options.Json = False,
-    progress: options.Progress = Shown.auto,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
-) -> None:
+) -> Job:
     """Steer one model by a direction or a feature, beside controls that push as hard."""
-    given = dict(locals())  # every option by its name
-    folder: list[Path] = []
-    with session(debug=debug, on_interrupt=lambda: resume_line("steer", folder)):
-        from elicit.cli.jobs import prepare
-        from elicit.report.steer_job import run_steer
-        from elicit.report.steer_spec import SteerSpec
+    from elicit.report.steer_job import run_steer
+    from elicit.report.steer_spec import SteerSpec
 
-        spec = prepare(SteerSpec, config, given, save_config=save_config)
-        folder.append(spec.out)
-        with watched(progress, quiet=quiet) as told:
-            run = run_steer(spec, progress=told)
-    if as_json:
-        typer.echo((run.path / "summary.json").read_text(encoding="utf-8"), nl=False)
-    else:
-        show_steer(run.summary, run.page)
+    return SteerSpec, run_steer
