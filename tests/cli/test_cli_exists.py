@@ -6,7 +6,9 @@ import json
 import pytest
 
 from elicit.cli.exists import exists
+from elicit.report.baselines import baselines_of, texts_of
 from elicit.report.exists_spec import ExistsSpec
+from elicit.tasks import Problem, Task
 from elicit.verdicts import Ladder
 
 RUNGS = ["E0", "E1", "E2", "E3", "E4"]
@@ -87,10 +89,6 @@ def test_a_baseline_that_is_no_way_to_ask_is_refused_before_a_model_is_loaded(
 
 
 def test_a_run_with_another_text_in_a_baseline_is_another_run(elicit, tmp_path):
-    from elicit.report.exists_asked import baselines_of, texts_of
-
-    from elicit.tasks import Problem, Task
-
     path = tmp_path / "few.txt"
     path.write_text("1 + 1 = 2\n{prompt}\n")
     asked = Problem(id="a", prompt="2 + 2 =", answer="4")
