@@ -85,6 +85,14 @@ MaxFvu = Annotated[
         rich_help_panel=DICTIONARY,
     ),
 ]
+LeastRecovered = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE",
+        help="Smallest share of the cross-entropy recovered with which they are (default: 0.5).",
+        rich_help_panel=DICTIONARY,
+    ),
+]
 AllowUnfaithful = Annotated[
     bool | None,
     typer.Option(
@@ -182,6 +190,7 @@ def features(
     k: K = None,
     steps: Steps = None,
     max_fvu: MaxFvu = None,
+    least_recovered: LeastRecovered = None,
     allow_unfaithful: AllowUnfaithful = None,
     outliers: Outliers = None,
     on: On = None,

@@ -104,7 +104,7 @@ def _gates(
         )
         found.results[f"fidelity-{on}"] = gate
         try:
-            gate.require(max_fvu=spec.max_fvu)
+            gate.require(max_fvu=spec.max_fvu, least_recovered=spec.least_recovered)
         except FeatureError as error:
             if on in must:
                 # What to do about it is for whoever wrote the line, not for readers of a page.

@@ -52,6 +52,8 @@ class FeaturesSpec(PairSpec):
     """Share of the problems on which everything is trained, fitted and chosen."""
     max_fvu: float = Field(default=0.5, gt=0, allow_inf_nan=False)
     """Largest unexplained share of the variance with which features are still named."""
+    least_recovered: float = Field(default=0.5, gt=0, le=1)
+    """Smallest share of the cross-entropy recovered with which features are still named."""
     allow_unfaithful: bool = False
     """Name features of an SAE that fails its gates."""
     outliers: float | None = Field(default=None, gt=1, allow_inf_nan=False)

@@ -99,11 +99,12 @@ def test_a_killed_run_goes_on_with_the_same_bytes_and_trains_once(ran, tmp_path,
 
 
 @pytest.mark.slow
-def test_a_trained_dictionary_is_loaded_again_and_a_failed_gate_names_nothing(ran, tmp_path):
+@pytest.mark.parametrize("gate", [["--max-fvu", "0.0001"], ["--least-recovered", "1"]])
+def test_a_trained_dictionary_is_loaded_again_and_a_failed_gate_names_nothing(ran, tmp_path, gate):
     out, _ = ran
     loaded = called(
-        "features", *QUICK[:2], "--limit", "32", "--sae", out / "sae", *QUICK[6:], "--max-fvu",
-        "0.0001", "--out", tmp_path / "loaded",
+        "features", *QUICK[:2], "--limit", "32", "--sae", out / "sae", *QUICK[6:], *gate,
+        "--out", tmp_path / "loaded",
     )  # fmt: skip
     assert loaded.code == 0, loaded.err
     summary = json.loads((tmp_path / "loaded" / "summary.json").read_text())
