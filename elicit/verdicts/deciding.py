@@ -95,13 +95,13 @@ def refused(reason: str, *, value: Interval | None = None) -> Evidence:
 
 
 def rate(values: Float[np.ndarray, " problem"], options: Options) -> Interval:
-    """A mean over problems; all right or all wrong is not certain for that (Wilson).
+    """A mean over problems; of values that are all 0 or 1 a proportion (Wilson).
 
     Args:
         values: One a problem.
         options: Level, resamples and seed.
     """
-    if values.min() == values.max() and values[0] in (0.0, 1.0):
+    if np.isin(values, (0.0, 1.0)).all():
         return wilson(int(values.sum()), len(values), level=options.level)
     return _mean(values, options)
 
