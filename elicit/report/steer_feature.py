@@ -5,7 +5,6 @@ from elicit.elicitation import LiveFeatures, feature_arms
 from elicit.elicitation.feature_arms import TIMES
 from elicit.elicitation.pushes import How
 from elicit.features import Sae, fidelity
-from elicit.features.reading import checked
 from elicit.pair import ModelPair
 from elicit.report.steer_source import Looked, Source, between, where_of
 from elicit.report.steer_spec import SteerSpec
@@ -41,7 +40,6 @@ def feature_source(
         ElicitationError: Too few features fire as often, or the feature never does.
     """
     assert spec.feature is not None
-    checked(pair, sae, spec.on)
     rows = _rows(spec, pair, looked, choosing)
     found = fidelity(
         pair, sae, rows, on=spec.on, max_tokens=spec.max_tokens, progress=progress or NoProgress()

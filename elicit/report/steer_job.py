@@ -13,6 +13,7 @@ from elicit.elicitation import (
     steer,
     steered_texts,
 )
+from elicit.features.reading import checked
 from elicit.grafting.measure import stop_ids
 from elicit.pair import ModelPair
 from elicit.report.baselines import texts_of
@@ -71,6 +72,9 @@ def run_steer(spec: SteerSpec, *, progress: Progress | None = None) -> SteerRun:
     pair = open_pair(spec)
     progress.advance()
     progress.stop()
+    if loaded.sae is not None:
+        # Another model's SAE is refused before there is a folder for the run.
+        checked(pair, loaded.sae, spec.on)
     choosing, test = parts_of(task, spec.choose_share, seed=spec.seed)
     run = RunDirectory.open(
         spec.out,

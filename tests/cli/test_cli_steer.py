@@ -162,6 +162,7 @@ def test_a_feature_that_is_not_there_is_refused_before_a_text_is_written(
     words = [*RL, "--sae", saes / sae, "--feature", feature, "--out", out]
     done = elicit("steer", *words)
     assert (done.code, done.out) == (1, "") and told in done.err
+    assert not out.exists()
 
 
 def test_what_is_no_direction_is_refused(elicit, tmp_path):
