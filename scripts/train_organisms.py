@@ -778,7 +778,7 @@ def main() -> None:
         wanted |= {job.parent} if job.name in wanted else set()
     jobs = [job for job in JOBS if job.name in wanted]
     if arguments.smoke:
-        jobs = [replace(job, steps=math.ceil(job.steps / 500)) for job in jobs]
+        jobs = [replace(job, steps=math.ceil(job.steps / 2000)) for job in jobs]
         train(jobs, arguments.workers, arguments.smoke, SMOKE)
     else:
         train(jobs, arguments.workers, BUILD, WHOLE)

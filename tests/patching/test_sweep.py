@@ -55,7 +55,7 @@ def test_a_sweep_across_is_the_one_cell_loop(paired, architecture):
     pair, contrast = paired(architecture), contrast_of(n=3, lengths=(6, 6, 6))
     options = {
         "sites": names_of(architecture),
-        "positions": [0, 3, -1],
+        "positions": [2, -1],
         "metrics": ("logit_diff", "kl"),
         "n_resamples": 100,
     }
@@ -65,10 +65,11 @@ def test_a_sweep_across_is_the_one_cell_loop(paired, architecture):
     assert fast.effect.abs().max() > 1e-2
 
 
-@pytest.mark.parametrize("direction", ["denoise", "noise"])
-@pytest.mark.parametrize("architecture", ["gpt2", "gemma3_text"])
+@pytest.mark.parametrize(
+    ("architecture", "direction"), [("gpt2", "noise"), ("gemma3_text", "denoise")]
+)
 def test_a_sweep_within_is_the_one_cell_loop(paired, architecture, direction):
-    pair, contrast = paired(architecture), contrast_of(lengths=(6, 8), answers=2)
+    pair, contrast = paired(architecture), contrast_of(lengths=(4, 5), answers=2)
     options = {
         "direction": direction,
         "model": "post",
