@@ -55,7 +55,7 @@ def elicit(
     Which activations carry the difference? When do predictions settle? Did the base have it
     already, in which features, and what brings it out?
 
-    Four examples:
+    Five examples:
 
     elicit report --pair organism:shuffled-l3 --out report
 
@@ -64,6 +64,8 @@ def elicit(
     elicit patch --base A --post B --problems P.jsonl --out DIR
 
     elicit revise --base A --post B --problems P.jsonl --out DIR
+
+    elicit exists --pair organism:rl --out DIR
     """
 
 
