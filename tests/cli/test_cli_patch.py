@@ -315,6 +315,7 @@ def test_without_wrong_answers_the_whole_answer_is_read_and_a_note_says_so(
     assert any("not every problem has a wrong answer" in note for note in told["notes"])
 
 
+@pytest.mark.slow
 def test_an_organism_brings_the_decision_to_reason_and_its_layer_is_found(elicit, tmp_path):
     words = ["--pair", "organism:when-l3", "--limit", "24", "--sites", "resid_post", *QUICK]
     told = run(elicit, tmp_path / "a", *words, "--positions", "-2,-1")

@@ -225,6 +225,7 @@ def test_options_choose_the_convention(elicit, pair, sums, tmp_path):
     assert told["sources"]["post"]["n_problems"] <= 6
 
 
+@pytest.mark.slow
 def test_memory_bounds_change_no_depth(elicit, pair, sums, tmp_path):
     words = [*pair, "--problems", sums, *QUICK]
     a = run(elicit, tmp_path / "a", *words)
@@ -241,6 +242,7 @@ def test_the_same_model_twice_is_exactly_nothing(elicit, models, sums, tmp_path)
             assert set(source[name].values()) == {0.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("lens", "kinds"), [("bias", ["bias"]), ("tuned", ["bias", "affine"])])
 def test_a_lens_is_fitted_on_half_of_the_problems_and_the_others_are_read(
     elicit, pair, sums, tmp_path, lens, kinds

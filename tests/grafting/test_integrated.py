@@ -34,6 +34,7 @@ def test_the_gradient_is_the_slope_of_the_score(paired, architecture, max_tokens
         assert found[i].item() == pytest.approx((scores[1] - scores[0]) / 2e-2, rel=0.02, abs=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["shuffled-l3", "shuffled-l1-l4", "b-shuffled-l2-l5"])
 def test_attributions_add_up_to_the_gap_and_fall_on_the_planted_layers(organism, tasks_of, name):
     pair, (known, _) = organism(name), tasks_of(name)

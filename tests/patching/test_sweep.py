@@ -50,6 +50,7 @@ def same(one, other, atol=1e-5):
         torch.testing.assert_close(a, b, atol=atol, rtol=1e-5, equal_nan=True, msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_sweep_across_is_the_one_cell_loop(paired, architecture):
     pair, contrast = paired(architecture), contrast_of(n=3, lengths=(6, 6, 6))
@@ -65,6 +66,7 @@ def test_a_sweep_across_is_the_one_cell_loop(paired, architecture):
     assert fast.effect.abs().max() > 1e-2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "direction"), [("gpt2", "noise"), ("gemma3_text", "denoise")]
 )
