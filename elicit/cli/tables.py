@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 from elicit.cli.console import stdout, visible
@@ -19,9 +20,7 @@ def show_report(summary: Mapping[str, Any], page: Path) -> None:
         summary: Content of the run's summary.json.
         page: The report.
     """
-    console = stdout()
-    console.print(visible(str(summary["sentence"])), markup=False, soft_wrap=True)
-    console.print()
+    console = _begin(summary)
     table = _columns("layer", "verdict", "task", "revert", "graft")
     for layer in summary["layers"]:
         verdict = str(layer["verdict"])
@@ -40,8 +39,7 @@ def show_report(summary: Mapping[str, Any], page: Path) -> None:
             first = ("", "")
     console.print(table)
     console.print()
-    _say_notes(summary.get("notes", ()))
-    console.print(f"Report: {page}", markup=False, soft_wrap=True)
+    _end(console, summary, page)
 
 
 def show_graft(summary: Mapping[str, Any], folder: Path) -> None:
@@ -83,9 +81,7 @@ def show_patch(summary: Mapping[str, Any], page: Path) -> None:
         summary: Content of the run's summary.json.
         page: The report.
     """
-    console = stdout()
-    console.print(visible(str(summary["sentence"])), markup=False, soft_wrap=True)
-    console.print()
+    console = _begin(summary)
     table = _columns("sweep", "metric", "site", "position", "effect", "comes in here", "layer")
     for name, sweep in summary["sweeps"].items():
         for metric, kinds in sweep["peaks"].items():
@@ -105,8 +101,7 @@ def show_patch(summary: Mapping[str, Any], page: Path) -> None:
     if table.rows:
         console.print(table)
         console.print()
-    _say_notes(summary.get("notes", ()))
-    console.print(f"Report: {page}", markup=False, soft_wrap=True)
+    _end(console, summary, page)
 
 
 def show_revise(summary: Mapping[str, Any], page: Path) -> None:
@@ -116,9 +111,7 @@ def show_revise(summary: Mapping[str, Any], page: Path) -> None:
         summary: Content of the run's summary.json.
         page: The report.
     """
-    console = stdout()
-    console.print(visible(str(summary["sentence"])), markup=False, soft_wrap=True)
-    console.print()
+    console = _begin(summary)
     table = _columns("text", "measured", "base", "post", "post minus base", "problems")
     for name, source in summary["sources"].items():
         for what, key, diff in (
@@ -134,8 +127,7 @@ def show_revise(summary: Mapping[str, Any], page: Path) -> None:
             )
     console.print(table)
     console.print()
-    _say_notes(summary.get("notes", ()))
-    console.print(f"Report: {page}", markup=False, soft_wrap=True)
+    _end(console, summary, page)
 
 
 def show_exists(summary: Mapping[str, Any], page: Path) -> None:
@@ -145,9 +137,7 @@ def show_exists(summary: Mapping[str, Any], page: Path) -> None:
         summary: Content of the run's summary.json.
         page: The report.
     """
-    console = stdout()
-    console.print(visible(str(summary["sentence"])), markup=False, soft_wrap=True)
-    console.print()
+    console = _begin(summary)
     table = _columns("rung", "claim", "verdict", "value", "control", "which", "place")
     for name, rung in summary["rungs"].items():
         value = {end: rung[end] for end in _STEP}
@@ -168,8 +158,7 @@ def show_exists(summary: Mapping[str, Any], page: Path) -> None:
         if rung["status"] != "passed" and rung["reason"]:
             console.print(f"{name} {visible(rung['reason'])}", markup=False, soft_wrap=True)
     console.print()
-    _say_notes(summary.get("notes", ()))
-    console.print(f"Report: {page}", markup=False, soft_wrap=True)
+    _end(console, summary, page)
 
 
 def show_features(summary: Mapping[str, Any], page: Path) -> None:
@@ -179,9 +168,7 @@ def show_features(summary: Mapping[str, Any], page: Path) -> None:
         summary: Content of the run's summary.json.
         page: The report.
     """
-    console = stdout()
-    console.print(visible(str(summary["sentence"])), markup=False, soft_wrap=True)
-    console.print()
+    console = _begin(summary)
     gates = _columns("read on", "FVU", "L0", "dead", "cross-entropy recovered")
     for side, gate in summary["gates"].items():
         gates.add_row(
@@ -220,9 +207,7 @@ def show_steer(summary: Mapping[str, Any], page: Path) -> None:
         summary: Content of the run's summary.json.
         page: The report.
     """
-    console = stdout()
-    console.print(visible(str(summary["sentence"])), markup=False, soft_wrap=True)
-    console.print()
+    console = _begin(summary)
     names = list(summary["gaps"])
     table = _columns("arm", "part", *(f"{w}: {visible(n)}" for n in names for w in _TOLD))
     styles = {"steered": "green", "control": "dim"}
@@ -234,8 +219,7 @@ def show_steer(summary: Mapping[str, Any], page: Path) -> None:
             table.add_row(visible(name), part, *cells, style=styles.get(part, ""))
     console.print(table)
     console.print()
-    _say_notes(summary.get("notes", ()))
-    console.print(f"Report: {page}", markup=False, soft_wrap=True)
+    _end(console, summary, page)
 
 
 _TOLD = ("rate", "share")
@@ -263,6 +247,20 @@ def interval(found: Mapping[str, float | None] | None, *, signed: bool = False) 
     if found.get("low") == found.get("high") == found["value"]:
         return number("value")
     return f"{number('value')} [{number('low')}, {number('high')}]"
+
+
+def _begin(summary: Mapping[str, Any]) -> Console:
+    """The console, with the finding in words said on it."""
+    console = stdout()
+    console.print(visible(str(summary["sentence"])), markup=False, soft_wrap=True)
+    console.print()
+    return console
+
+
+def _end(console: Console, summary: Mapping[str, Any], page: Path) -> None:
+    """Remarks, and where the page is."""
+    _say_notes(summary.get("notes", ()))
+    console.print(f"Report: {page}", markup=False, soft_wrap=True)
 
 
 def _columns(*heads: str) -> Table:

@@ -16,27 +16,6 @@ from elicit.pair.alignment import pad
 from elicit.pair.handles import Bridge
 
 
-def cross_entropy(
-    model: Bridge,
-    tokens: Rows,
-    edits: Sequence[Edit],
-    *,
-    pad_id: int,
-    max_tokens: int,
-) -> float:
-    """Mean of -log p of every token of a row but its first, nats.
-
-    Args:
-        model: A bridge in raw mode.
-        tokens: Texts.
-        edits: What is done to the model; none leaves it alone.
-        pad_id: Id put where a row has no token.
-        max_tokens: Most positions in a chunk, padding counted.
-    """
-    total, n = entropy_by_row(model, tokens, edits, pad_id=pad_id, max_tokens=max_tokens)
-    return float(total.sum() / n.sum())
-
-
 def entropy_by_row(
     model: Bridge,
     tokens: Rows,

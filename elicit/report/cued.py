@@ -1,7 +1,7 @@
 """Jobs that look for a behaviour: the words that call for it, its problems, what shows it."""
 
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
@@ -25,27 +25,18 @@ class CuedSpec(PairSpec):
     """Words before a problem that call for the answer at once."""
     shown: str | None = None
     """Regular expression of a text that reasons; None means: longer than an answer."""
-    baselines: tuple[Path, ...] = ()
-    """Other ways to ask the base, for example after solved problems: texts with `{prompt}` in place
-    of the problem. On the ladder the best of them is where the gap begins."""
-    sites: tuple[str, ...] = ()
-    """Names as `sites.expand` reads them; none means the ends of all layers."""
     choose_share: float = Field(default=0.5, gt=0, lt=1)
     """Share of the problems on which everything is fitted and chosen."""
     max_new_tokens: int = Field(default=128, ge=1)
-    extractor: str = "default"
+    sought: ClassVar[str] = "what is looked for in the base"
+    """What is not clear without cues."""
 
     @property
     def needs_cues(self) -> bool:
         """Whether there is nothing to be found without them."""
         return True
 
-    @field_validator("baselines")
-    @classmethod
-    def _found_from_everywhere(cls, paths: tuple[Path, ...]) -> tuple[Path, ...]:
-        return tuple(path.expanduser().absolute() for path in paths)
-
-    @field_validator("baselines", "sites", "strengths", check_fields=False)
+    @field_validator("baselines", "sites", "strengths", "features", "traces", check_fields=False)
     @classmethod
     def _each_once(cls, listed: tuple[object, ...]) -> tuple[object, ...]:
         return tuple(dict.fromkeys(listed))
@@ -61,8 +52,8 @@ class CuedSpec(PairSpec):
             )
         if missing and self.pair is None and self.needs_cues:
             raise ValueError(
-                "reasoning_cue and direct_cue are not given, so it is not clear what is looked for "
-                "in the base. Give words that call for reasoning, and as many that do not"
+                f"reasoning_cue and direct_cue are not given, so it is not clear {self.sought}. "
+                "Give words that call for reasoning, and as many that do not"
             )
         if missing and self.pair is not None and self.shown is not None:
             raise ValueError(
@@ -72,6 +63,22 @@ class CuedSpec(PairSpec):
         if self.problems is None and self.pair is None:
             raise ValueError("problems are not given, so nothing can be asked. Give a JSONL file")
         return self
+
+
+class GradedSpec(CuedSpec):
+    """The same of a job in which answers are graded and other ways to ask stand beside."""
+
+    baselines: tuple[Path, ...] = ()
+    """Other ways to ask the base, for example after solved problems: texts with `{prompt}` in place
+    of the problem. On the ladder the best of them is where the gap begins."""
+    sites: tuple[str, ...] = ()
+    """Names as `sites.expand` reads them; none means the ends of all layers."""
+    extractor: str = "default"
+
+    @field_validator("baselines")
+    @classmethod
+    def _found_from_everywhere(cls, paths: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple(dict.fromkeys(path.expanduser().absolute() for path in paths))
 
     def arguments(self) -> dict[str, object]:
         """What the values of a run depend on; what baselines hold is told apart by its text."""
@@ -91,7 +98,7 @@ def behaviour_of(spec: CuedSpec, task: Task) -> Behaviour:
         ElicitError: The cues are the same, the mark is no regular expression, or a baseline is no
             way to ask these problems.
     """
-    baselines = baselines_of(spec.baselines, task)
+    baselines = baselines_of(spec.baselines, task) if isinstance(spec, GradedSpec) else {}
     if spec.reasoning_cue is None or spec.direct_cue is None:
         return behaviours.trace(baselines=baselines)
     return behaviours.reasoning(
@@ -102,7 +109,28 @@ def behaviour_of(spec: CuedSpec, task: Task) -> Behaviour:
     )
 
 
-def task_of(spec: CuedSpec) -> Task:
+def problems_of(spec: CuedSpec) -> Task:
+    """The problems, as many as asked for.
+
+    Args:
+        spec: What to do.
+
+    Raises:
+        ElicitError: The file is missing or wrong.
+    """
+    path = spec.problems or organisms.resolve(str(spec.pair)).problems
+    if not path.is_file():
+        raise SpecError(
+            f"problems are to be read from {path}, which is no file, so there is nothing to ask. "
+            "Check the path."
+        )
+    task = load_task(path, name="problems")
+    if spec.limit is not None and len(task) > spec.limit:
+        task = task.subset(spec.limit, spec.seed)
+    return task
+
+
+def task_of(spec: GradedSpec) -> Task:
     """The problems, read and checked.
 
     Args:
@@ -113,15 +141,7 @@ def task_of(spec: CuedSpec) -> Task:
             never be found.
     """
     extract = extractor(spec.extractor)
-    path = spec.problems or organisms.resolve(str(spec.pair)).problems
-    if not path.is_file():
-        raise SpecError(
-            f"problems are to be read from {path}, which is no file, so there is nothing to ask. "
-            "Check the path."
-        )
-    task = load_task(path, name="problems")
-    if spec.limit is not None and len(task) > spec.limit:
-        task = task.subset(spec.limit, spec.seed)
+    task = problems_of(spec)
     if len(task) < 2 * LEAST:
         raise SpecError(
             f"there are {len(task)} problems, and at least {2 * LEAST} are needed: one half to "

@@ -7,15 +7,11 @@ from elicit.report.baselines import texts_of
 from elicit.report.cued import behaviour_of, task_of
 from elicit.report.exists_sections import ladder_sentence
 from elicit.report.exists_spec import ExistsSpec
-from elicit.report.job import few_threads, open_pair
-from elicit.report.page import render
+from elicit.report.running import close, open_pair, origin, running
 from elicit.results import (
     CellsUnder,
     NoProgress,
     Progress,
-    RunDirectory,
-    canonical_json,
-    installed_versions,
 )
 from elicit.verdicts import Ladder
 from elicit.verdicts.existence import STRENGTHS, climb
@@ -54,25 +50,15 @@ def run_exists(spec: ExistsSpec, *, progress: Progress | None = None) -> ExistsR
     progress = progress or NoProgress()
     task = task_of(spec)
     behaviour = behaviour_of(spec, task)
-    progress.start(1, "loading both models")
-    pair = open_pair(spec)
-    progress.advance()
-    progress.stop()
-    run = RunDirectory.open(
-        spec.out,
-        kind="exists",
-        arguments=spec.arguments(),
-        identity={
-            "base": pair.base_digest,
-            "post": pair.post_digest,
+    pair = open_pair(spec, progress)
+    with running(
+        spec,
+        pair,
+        {
             "tasks": {task.name: task.digest},
             "baselines": dict(texts_of(spec.baselines)),
         },
-        fresh=spec.fresh,
-    )
-    with run, few_threads(pair):
-        # A run that is repeated or resumed from its own file must not discard itself.
-        spec.model_copy(update={"fresh": False}).to_yaml(run.path / "run.yaml")
+    ) as run:
         ladder = climb(
             pair,
             behaviour,
@@ -103,30 +89,11 @@ def run_exists(spec: ExistsSpec, *, progress: Progress | None = None) -> ExistsR
                 "can hardly be excluded, and rungs that must exclude one stay under-powered."
             )
         summary: dict[str, object] = {
-            "elicit": installed_versions()["elicit"],
-            "pair": {
-                "base": pair.base_name,
-                "post": pair.post_name,
-                "base_digest": pair.base_digest,
-                "post_digest": pair.post_digest,
-                "identical": pair.identical,
-            },
+            **origin(pair),
             "sentence": ladder_sentence(ladder),
             "n_layers": pair.n_layers,
             **ladder.summary(),
             "notes": notes,
         }
-        run.write_text("summary.json", canonical_json(summary).decode())
-        page = run.write_text(
-            "report.html",
-            render(
-                [ladder],
-                notes=notes,
-                config=spec.model_dump(
-                    mode="json", exclude={"out", "fresh"}, exclude_defaults=True
-                ),
-                command="exists",
-            ),
-        )
-        run.finish()
+        page = close(run, spec, summary, [ladder], notes)
     return ExistsRun(path=run.path, page=page, summary=summary, ladder=ladder)

@@ -4,10 +4,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from elicit.report.cued import CuedSpec
+from elicit.report.cued import GradedSpec
 
 
-class ExistsSpec(CuedSpec):
+class ExistsSpec(GradedSpec):
     """What `elicit exists` was asked to do."""
 
     command: ClassVar[str] = "exists"

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from elicit import organisms
 from elicit.edits import shape_of
 from elicit.features import (
     Sae,
@@ -18,13 +17,14 @@ from elicit.features import (
 from elicit.features.reading import TRAINED_ON, checked
 from elicit.grafting.measure import stop_ids
 from elicit.pair import ModelPair
+from elicit.report.cued import behaviour_of, problems_of
 from elicit.report.features_files import Given, read_groups, read_texts
 from elicit.report.features_spec import FeaturesSpec, Which
 from elicit.report.spec import SpecError
 from elicit.rollouts import check_prompts
 from elicit.sites import Site, expand
-from elicit.tasks import Task, load_task
-from elicit.verdicts import Behaviour, behaviours
+from elicit.tasks import Task
+from elicit.verdicts import Behaviour
 from elicit.verdicts.checks import parts_of
 
 WORLD_WORDS: Mapping[str, tuple[str, ...]] = {"so": ("so",), "check": ("check",), "wait": ("wait",)}
@@ -75,32 +75,15 @@ def refuse_early(spec: FeaturesSpec) -> Asked:
     Raises:
         ElicitError: A file is missing or wrong, or its problems lack what is to be read.
     """
-    named = spec.reasoning_cue is not None and spec.direct_cue is not None
-    behaviour = (
-        behaviours.reasoning(
-            str(spec.reasoning_cue).replace("\\n", "\n"),
-            str(spec.direct_cue).replace("\\n", "\n"),
-            shown=None if spec.shown is None else behaviours.matching(spec.shown),
-        )
-        if named
-        else behaviours.trace()
-    )
-    path = spec.problems or organisms.resolve(str(spec.pair)).problems
-    if not path.is_file():
-        raise SpecError(
-            f"problems are to be read from {path}, which is no file, so there is nothing to ask. "
-            "Check the path."
-        )
-    task = load_task(path, name="problems")
-    if spec.limit is not None and len(task) > spec.limit:
-        task = task.subset(spec.limit, spec.seed)
+    task = problems_of(spec)
+    behaviour = behaviour_of(spec, task)
     choose, test = parts_of(task, spec.choose_share, seed=spec.seed)
     missing = [problem.id for problem in task if problem.trace is None]
     if "task" in spec.traces and missing:
         raise SpecError(
             f"the task’s own traces are to be read and {len(missing)} of {len(task)} problems of "
-            f"{path} have none (the first is {missing[0]!r}). Add 'trace' to every line, or choose "
-            "--traces own."
+            f"{spec.problems or spec.pair} have none (the first is {missing[0]!r}). Add 'trace' to "
+            "every line, or choose --traces own."
         )
     kinds = tuple(kind for kind in ("own", "task") if kind in spec.traces)
     files = [name for name in spec.traces if name not in ("own", "task")]
@@ -108,7 +91,7 @@ def refuse_early(spec: FeaturesSpec) -> Asked:
         kinds = ("own",) if missing or spec.templated else ("own", "task")
     return Asked(
         behaviour=behaviour,
-        marked=not named or spec.shown is not None,
+        marked=spec.reasoning_cue is None or spec.shown is not None,
         task=task,
         choose=choose,
         test=test,

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from elicit.features import (
     ContrastScores,
     FeatureError,
-    Fidelity,
     ReasonScores,
     Sae,
     contrast_scores,
@@ -296,16 +295,3 @@ def _transfer(
         )
     except FeatureError as error:
         found.notes.append(f"Latent scaling was not measured: {error}")
-
-
-def gates_of(found: Found) -> dict[str, Fidelity]:
-    """Gates by the side of the pair.
-
-    Args:
-        found: What a run found.
-    """
-    return {
-        on: gate
-        for on in ("base", "post")
-        if isinstance(gate := found.results[f"fidelity-{on}"], Fidelity)
-    }

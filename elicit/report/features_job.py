@@ -16,17 +16,15 @@ from elicit.pair import ModelPair
 from elicit.report.features_asked import Asked, Ready, ready, refuse_early
 from elicit.report.features_dictionary import SAE, sae_of
 from elicit.report.features_find import Found, find
-from elicit.report.features_spec import FeaturesSpec
+from elicit.report.features_spec import FeaturesSpec, Which
 from elicit.report.features_summary import features_summary
 from elicit.report.features_texts import Texts, write_texts
-from elicit.report.job import few_threads, open_pair
-from elicit.report.page import first, render
+from elicit.report.page import first
+from elicit.report.running import close, open_pair, running
 from elicit.results import (
     NoProgress,
     Progress,
     Result,
-    RunDirectory,
-    canonical_json,
     digest_json,
     sha256_file,
 )
@@ -64,21 +62,9 @@ def run_features(spec: FeaturesSpec, *, progress: Progress | None = None) -> Fea
     """
     progress = progress or NoProgress()
     asked = refuse_early(spec)
-    progress.start(1, "loading both models")
-    pair = open_pair(spec)
-    progress.advance()
-    progress.stop()
+    pair = open_pair(spec, progress)
     prepared = ready(spec, pair, asked)
-    run = RunDirectory.open(
-        spec.out,
-        kind="features",
-        arguments=spec.arguments(),
-        identity=_identity(spec, pair, asked, prepared),
-        fresh=spec.fresh,
-    )
-    with run, few_threads(pair):
-        # A run that is repeated or resumed from its own file must not discard itself.
-        spec.model_copy(update={"fresh": False}).to_yaml(run.path / "run.yaml")
+    with running(spec, pair, _identity(spec, asked, prepared)) as run:
         texts = write_texts(spec, pair, asked, prepared, run=run, progress=progress)
         sae = sae_of(spec, pair, prepared, texts, run=run, progress=progress)
         found = find(spec, pair, asked, prepared, texts, sae, run=run, progress=progress)
@@ -87,31 +73,16 @@ def run_features(spec: FeaturesSpec, *, progress: Progress | None = None) -> Fea
         for name, result in results.items():
             run.save_result(name, result)
         notes = [*pair.notes, *found.notes, *_remarks(spec, asked, texts, sae)]
-        follow = _next(spec, run.path, conclusion)
+        follow = _next(spec, prepared.on, run.path, conclusion)
         summary = features_summary(pair, sae, results, on=prepared.on, next=follow, notes=notes)
-        run.write_text("summary.json", canonical_json(summary).decode())
-        page = run.write_text(
-            "report.html",
-            render(
-                list(results.values()),
-                notes=[*notes, *([f"Next: {follow}"] if follow else [])],
-                config=spec.model_dump(
-                    mode="json", exclude={"out", "fresh"}, exclude_defaults=True
-                ),
-                command="features",
-            ),
-        )
-        run.finish()
+        after = [f"Next: {follow}"] if follow else []
+        page = close(run, spec, summary, list(results.values()), [*notes, *after])
     return FeaturesRun(path=run.path, page=page, summary=summary, results=results)
 
 
-def _identity(
-    spec: FeaturesSpec, pair: ModelPair, asked: Asked, prepared: Ready
-) -> dict[str, object]:
-    """Digests of everything that the values depend on besides the arguments."""
+def _identity(spec: FeaturesSpec, asked: Asked, prepared: Ready) -> dict[str, object]:
+    """Digests of everything that the values depend on besides models and arguments."""
     return {
-        "base": pair.base_digest,
-        "post": pair.post_digest,
         "tasks": {asked.task.name: asked.task.digest},
         "sae": None if prepared.sae is None else prepared.sae.digest,
         "groups": None if spec.groups is None else sha256_file(spec.groups),
@@ -134,16 +105,20 @@ def _concluded(pair: ModelPair, asked: Asked, prepared: Ready, found: Found) -> 
     )
 
 
-def _next(spec: FeaturesSpec, folder: Path, found: Conclusion) -> str:
+def _next(spec: FeaturesSpec, on: Which, folder: Path, found: Conclusion) -> str:
     """The command that steers with the clearest feature that stays; empty where none does."""
     if not found.stays:
         return ""
     words = ["elicit", "steer"]
     words += ["--pair", spec.pair] if spec.pair else ["--base", f"{spec.base}"]
     words += [] if spec.pair else ["--post", f"{spec.post}"]
-    words += [] if spec.problems is None else ["--problems", str(spec.problems)]
+    for name in ("problems", "reasoning_cue", "direct_cue", "shown"):
+        value = getattr(spec, name)
+        words += [] if value is None else [f"--{name.replace('_', '-')}", str(value)]
+    words += ["--templated"] if spec.templated else []
+    words += ["--on", "post"] if on == "post" else []
     words += ["--sae", spec.sae or str(folder / SAE), "--feature", str(found.stays[0])]
-    return shlex.join(words)
+    return shlex.join([*words, "--out", f"{folder}-steer"])
 
 
 def _remarks(spec: FeaturesSpec, asked: Asked, texts: Texts, sae: Sae) -> list[str]:

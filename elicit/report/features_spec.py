@@ -5,25 +5,19 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from elicit.report.spec import PairSpec
+from elicit.report.cued import CuedSpec
 
 Which = Literal["base", "post"]
 TRAINING = ("train_on", "site", "d_sae", "k", "steps")
 """Options of an SAE that is trained in the run."""
 
 
-class FeaturesSpec(PairSpec):
+class FeaturesSpec(CuedSpec):
     """What `elicit features` was asked to do."""
 
     command: ClassVar[str] = "features"
+    sought: ClassVar[str] = "what features are looked for"
 
-    reasoning_cue: str | None = None
-    """Words before a problem that call for reasoning; a written `\\n` is a line end. None of both
-    cues is needed for an embedded pair, which has its own."""
-    direct_cue: str | None = None
-    """Words before a problem that call for the answer at once."""
-    shown: str | None = None
-    """Regular expression of a text that reasons; None means: longer than an answer."""
     traces: tuple[str, ...] = ()
     """Texts that are read: `own`, what both models write; `task`, the problems' own traces; else
     JSONL files of lines with `text`. None means `own`, and `task` where every problem has one."""
@@ -48,8 +42,6 @@ class FeaturesSpec(PairSpec):
     """Candidates besides those that are found."""
     top: int = Field(default=4, ge=1)
     """Candidates that each score gives."""
-    choose_share: float = Field(default=0.5, gt=0, lt=1)
-    """Share of the problems on which everything is trained, fitted and chosen."""
     max_fvu: float = Field(default=0.5, gt=0, allow_inf_nan=False)
     """Largest unexplained share of the variance with which features are still named."""
     least_recovered: float = Field(default=0.5, gt=0, le=1)
@@ -67,11 +59,6 @@ class FeaturesSpec(PairSpec):
     temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """At which texts are written, and written again."""
     max_new_tokens: int = Field(default=128, ge=2)
-
-    @field_validator("features", "traces")
-    @classmethod
-    def _each_once(cls, listed: tuple[object, ...]) -> tuple[object, ...]:
-        return tuple(dict.fromkeys(listed))
 
     @field_validator("traces")
     @classmethod
@@ -96,25 +83,6 @@ class FeaturesSpec(PairSpec):
 
     @model_validator(mode="after")
     def _fits(self) -> "FeaturesSpec":
-        cues = {"reasoning_cue": self.reasoning_cue, "direct_cue": self.direct_cue}
-        missing = [name for name, cue in cues.items() if cue is None]
-        if len(missing) == 1:
-            raise ValueError(
-                f"{missing[0]} is not given and the other cue is, so there is nothing to compare "
-                "it with. Give both, of as many tokens"
-            )
-        if missing and self.pair is None:
-            raise ValueError(
-                "reasoning_cue and direct_cue are not given, so it is not clear what features are "
-                "looked for. Give words that call for reasoning, and as many that do not"
-            )
-        if missing and self.shown is not None:
-            raise ValueError(
-                f"shown is {self.shown!r} and an embedded pair’s own behaviour has its own mark. "
-                "Leave shown out, or give both cues"
-            )
-        if self.problems is None and self.pair is None:
-            raise ValueError("problems are not given, so nothing can be asked. Give a JSONL file")
         given = [name for name in TRAINING if getattr(self, name) is not None]
         if self.sae is not None and given:
             raise ValueError(

@@ -18,7 +18,8 @@ from elicit.features import (
 from elicit.features.reading import TRAINED_ON
 from elicit.pair import ModelPair
 from elicit.report.features_text import features_sentences
-from elicit.results import Result, installed_versions
+from elicit.report.running import origin
+from elicit.results import Result
 
 R = TypeVar("R", bound=Result)
 
@@ -45,14 +46,7 @@ def features_summary(
     conclusion = results["conclusion"]
     assert isinstance(conclusion, Conclusion)
     return {
-        "elicit": installed_versions()["elicit"],
-        "pair": {
-            "base": pair.base_name,
-            "post": pair.post_name,
-            "base_digest": pair.base_digest,
-            "post_digest": pair.post_digest,
-            "identical": pair.identical,
-        },
+        **origin(pair),
         "sentence": " ".join(features_sentences(list(results.values()))),
         "sae": {
             "source": sae.name,

@@ -13,9 +13,10 @@ from torch import Tensor
 from elicit.grafting.measure import Measure, mean_interval
 from elicit.grafting.sweep import Bench, Direction
 from elicit.pair import ModelPair
-from elicit.report.job import check_measures, few_threads, load_measures, open_pair, open_run
+from elicit.report.job import check_measures, load_measures
+from elicit.report.running import open_pair, origin, running
 from elicit.report.spec import JobSpec
-from elicit.results import Cells, NoProgress, Progress, Result, canonical_json, installed_versions
+from elicit.results import Cells, NoProgress, Progress, Result, canonical_json
 from elicit.stats import simultaneous_intervals
 from elicit.weights.parts import Part, is_changed, part, parts_of, slots_of
 
@@ -141,17 +142,12 @@ def run_graft(spec: GraftSpec, *, progress: Progress | None = None) -> GraftRun:
     """
     progress = progress or NoProgress()
     measures = load_measures(spec)
-    progress.start(1, "loading both models")
-    pair = open_pair(spec)
-    progress.advance()
-    progress.stop()
+    pair = open_pair(spec, progress)
     parts = [part(pair, name) for name in dict.fromkeys(spec.parts)] or list(
         parts_of(pair, "layer")
     )
     check_measures(pair, measures)
-    with open_run(spec, pair, measures, kind="graft") as run, few_threads(pair):
-        # A run that is repeated or resumed from its own file must not discard itself.
-        spec.model_copy(update={"fresh": False}).to_yaml(run.path / "run.yaml")
+    with running(spec, pair, measures.identity) as run:
         sweep = sweep_parts(
             pair,
             measures.all,
@@ -166,14 +162,7 @@ def run_graft(spec: GraftSpec, *, progress: Progress | None = None) -> GraftRun:
         )
         run.save_result("graft", sweep)
         summary: dict[str, object] = {
-            "elicit": installed_versions()["elicit"],
-            "pair": {
-                "base": pair.base_name,
-                "post": pair.post_name,
-                "base_digest": pair.base_digest,
-                "post_digest": pair.post_digest,
-                "identical": pair.identical,
-            },
+            **origin(pair),
             "n_layers": pair.n_layers,
             "level": sweep.level,
             **sweep.summary(),

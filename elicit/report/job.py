@@ -1,11 +1,7 @@
 """The main job: from a specification to a run directory with every result and the page."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
 
 from elicit import organisms
 from elicit.grafting import (
@@ -18,16 +14,14 @@ from elicit.grafting import (
 )
 from elicit.grafting.conclusion import LEAST_PROBLEMS
 from elicit.grafting.measure import facts as scored_forced
-from elicit.pair import ModelPair, load_pair
-from elicit.report.page import render
-from elicit.report.spec import JobSpec, PairSpec, ReportSpec, SpecError
+from elicit.pair import ModelPair
+from elicit.report.running import close, open_pair, running
+from elicit.report.spec import JobSpec, ReportSpec, SpecError
 from elicit.report.summary import summarise
 from elicit.results import (
     NoProgress,
     Progress,
     Result,
-    RunDirectory,
-    canonical_json,
 )
 from elicit.rollouts import check_prompts
 from elicit.tasks import Task, extractor, load_task, ungradable
@@ -37,8 +31,6 @@ SPECTRA_WIDTH = 1024
 """Widest model whose singular values are computed without being asked for."""
 N_SAMPLES = 8
 FEW_PROBLEMS = 30
-TINY = 20_000_000
-"""Parameters below which a second thread does not pay."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -55,23 +47,6 @@ class ReportRun:
     """Everything that was measured."""
 
 
-@contextmanager
-def few_threads(pair: ModelPair) -> Iterator[None]:
-    """One thread for models so small that more threads cost more than they bring.
-
-    Args:
-        pair: The two models.
-    """
-    before = torch.get_num_threads()
-    size = sum(parameter.numel() for parameter in pair.base.parameters())
-    try:
-        if size < TINY and pair.device == "cpu":
-            torch.set_num_threads(1)
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 @dataclass(frozen=True)
 class Measures:
     """What a job scores: where something may be lost, and where it may be gained."""
@@ -83,6 +58,11 @@ class Measures:
     def all(self) -> tuple[Measure, ...]:
         """Those there are."""
         return tuple(measure for measure in (self.damage, self.skill) if measure is not None)
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """What of them the values of a run depend on."""
+        return {"tasks": {measure.task.name: measure.task.digest for measure in self.all}}
 
 
 def run_report(spec: ReportSpec, *, progress: Progress | None = None) -> ReportRun:
@@ -100,14 +80,9 @@ def run_report(spec: ReportSpec, *, progress: Progress | None = None) -> ReportR
     """
     progress = progress or NoProgress()
     measures = load_measures(spec)
-    progress.start(1, "loading both models")
-    pair = open_pair(spec)
-    progress.advance()
-    progress.stop()
+    pair = open_pair(spec, progress)
     check_measures(pair, measures)
-    with open_run(spec, pair, measures, kind="report") as run, few_threads(pair):
-        # Repeating or resuming this run must not discard it.
-        spec.model_copy(update={"fresh": False}).to_yaml(run.path / "run.yaml")
+    with running(spec, pair, measures.identity) as run:
         options = {
             "level": spec.level,
             "n_resamples": spec.n_resamples,
@@ -148,18 +123,7 @@ def run_report(spec: ReportSpec, *, progress: Progress | None = None) -> ReportR
             run.save_result(name, result)
         notes = (*pair.notes, *_remarks(measures))
         summary = summarise(pair, results, notes)
-        run.write_text("summary.json", canonical_json(summary).decode())
-        page = run.write_text(
-            "report.html",
-            render(
-                list(results.values()),
-                notes=notes,
-                config=spec.model_dump(
-                    mode="json", exclude={"out", "fresh"}, exclude_defaults=True
-                ),
-            ),
-        )
-        run.finish()
+        page = close(run, spec, summary, list(results.values()), notes)
     return ReportRun(path=run.path, page=page, summary=summary, results=tuple(results.values()))
 
 
@@ -224,34 +188,6 @@ def _measure(spec: JobSpec, task: Task, how: str) -> Measure:
     return scored_forced(task, end=spec.end.replace("\\n", "\n"))
 
 
-def open_pair(spec: PairSpec) -> ModelPair:
-    """The two models of a specification.
-
-    Raises:
-        ElicitError: They cannot be loaded or compared.
-    """
-    if spec.device != "cpu":
-        try:
-            torch.empty(1, device=spec.device)
-        except (RuntimeError, AssertionError) as error:
-            why = str(error).splitlines()[0]
-            raise SpecError(
-                f"the device {spec.device!r} cannot be used here ({why}). Choose another, for "
-                f"instance cpu."
-            ) from error
-    return load_pair(
-        spec.pair or str(spec.base),
-        spec.post,
-        device=spec.device,
-        dtype=getattr(torch, spec.dtype),
-        device_map=spec.device_map,
-        trust_remote_code=spec.trust_remote_code,
-        vocab=spec.vocab,
-        allow_identical=spec.allow_identical,
-        attn_implementation=spec.attn_implementation,
-    )
-
-
 def check_measures(pair: ModelPair, measures: Measures) -> None:
     """Refuse a task that does not fit the models, before any is scored.
 
@@ -266,25 +202,6 @@ def check_measures(pair: ModelPair, measures: Measures) -> None:
         else:
             stop_ids(pair)
             check_prompts(pair.base, pair.alignment, measure.task, templated=measure.templated)
-
-
-def open_run(spec: JobSpec, pair: ModelPair, measures: Measures, *, kind: str) -> RunDirectory:
-    """The run directory of a job, new or resumed.
-
-    Raises:
-        RunError: It cannot be written or holds something else.
-    """
-    return RunDirectory.open(
-        spec.out,
-        kind=kind,
-        arguments=spec.arguments(),
-        identity={
-            "base": pair.base_digest,
-            "post": pair.post_digest,
-            "tasks": {measure.task.name: measure.task.digest for measure in measures.all},
-        },
-        fresh=spec.fresh,
-    )
 
 
 def _weights(

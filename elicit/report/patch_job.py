@@ -6,20 +6,17 @@ from pathlib import Path
 
 from elicit.pair import ModelPair
 from elicit.patching import Factorial, PatchGrid, across, factorial, within
-from elicit.report.job import FEW_PROBLEMS, few_threads, open_pair
-from elicit.report.page import render
+from elicit.report.job import FEW_PROBLEMS
 from elicit.report.patch_asked import Asked, asked_of, refuse_early
 from elicit.report.patch_spec import PatchSpec
 from elicit.report.patch_text import patch_sentences
+from elicit.report.running import close, open_pair, origin, running
 from elicit.results import (
     Cells,
     CellsUnder,
     NoProgress,
     Progress,
     Result,
-    RunDirectory,
-    canonical_json,
-    installed_versions,
 )
 
 
@@ -52,48 +49,27 @@ def run_patch(spec: PatchSpec, *, progress: Progress | None = None) -> PatchRun:
     """
     progress = progress or NoProgress()
     refuse_early(spec)
-    progress.start(1, "loading both models")
     # Across, two equal models are refused below in words that do not advise to allow them.
     pair = open_pair(
         spec.model_copy(
             update={"allow_identical": spec.allow_identical or spec.question == "across"}
-        )
+        ),
+        progress,
     )
-    progress.advance()
-    progress.stop()
     asked = asked_of(spec, pair)
-    run = RunDirectory.open(
-        spec.out,
-        kind="patch",
-        arguments=spec.arguments(),
-        identity={
-            "base": pair.base_digest,
-            "post": pair.post_digest,
+    with running(
+        spec,
+        pair,
+        {
             "tasks": {"contrast": asked.contrast.digest},
         },
-        fresh=spec.fresh,
-    )
-    with run, few_threads(pair):
-        # A run that is repeated or resumed from its own file must not discard itself.
-        spec.model_copy(update={"fresh": False}).to_yaml(run.path / "run.yaml")
+    ) as run:
         results = _results(spec, pair, asked, run, progress)
         for name, result in results.items():
             run.save_result(name, result)
         notes = [*pair.notes, *asked.notes, *_remarks(spec, asked, results)]
         summary = _summary(spec, pair, asked, results, notes)
-        run.write_text("summary.json", canonical_json(summary).decode())
-        page = run.write_text(
-            "report.html",
-            render(
-                list(results.values()),
-                notes=notes,
-                config=spec.model_dump(
-                    mode="json", exclude={"out", "fresh"}, exclude_defaults=True
-                ),
-                command="patch",
-            ),
-        )
-        run.finish()
+        page = close(run, spec, summary, list(results.values()), notes)
     return PatchRun(path=run.path, page=page, summary=summary, results=results)
 
 
@@ -181,14 +157,7 @@ def _summary(
     """Content of `summary.json`: the finding first, then every number behind it."""
     split = results.get("factorial")
     return {
-        "elicit": installed_versions()["elicit"],
-        "pair": {
-            "base": pair.base_name,
-            "post": pair.post_name,
-            "base_digest": pair.base_digest,
-            "post_digest": pair.post_digest,
-            "identical": pair.identical,
-        },
+        **origin(pair),
         "question": spec.question,
         "sentence": " ".join(patch_sentences(list(results.values()))),
         "n_layers": pair.n_layers,

@@ -8,8 +8,7 @@ from pathlib import Path
 import torch
 
 from elicit.pair import ModelPair
-from elicit.report.job import FEW_PROBLEMS, few_threads, open_pair
-from elicit.report.page import render
+from elicit.report.job import FEW_PROBLEMS
 from elicit.report.revise_asked import (
     WRITERS,
     Asked,
@@ -22,6 +21,7 @@ from elicit.report.revise_lens import fit_lenses, halved
 from elicit.report.revise_spec import ReviseSpec
 from elicit.report.revise_summary import revise_summary
 from elicit.report.revise_text import NAMES, percent
+from elicit.report.running import close, open_pair, running
 from elicit.report.spec import SpecError
 from elicit.results import (
     Cells,
@@ -29,8 +29,6 @@ from elicit.results import (
     NoProgress,
     Progress,
     Result,
-    RunDirectory,
-    canonical_json,
 )
 from elicit.revision import (
     DepthConvention,
@@ -80,25 +78,15 @@ def run_revise(spec: ReviseSpec, *, progress: Progress | None = None) -> ReviseR
     """
     progress = progress or NoProgress()
     asked = refuse_early(spec)
-    progress.start(1, "loading both models")
-    pair = open_pair(spec)
-    progress.advance()
-    progress.stop()
+    pair = open_pair(spec, progress)
     asked = asked_of(spec, pair, asked)
-    run = RunDirectory.open(
-        spec.out,
-        kind="revise",
-        arguments=spec.arguments(),
-        identity={
-            "base": pair.base_digest,
-            "post": pair.post_digest,
+    with running(
+        spec,
+        pair,
+        {
             "tasks": {asked.task.name: asked.task.digest},
         },
-        fresh=spec.fresh,
-    )
-    with run, few_threads(pair):
-        # A run that is repeated or resumed from its own file must not discard itself.
-        spec.model_copy(update={"fresh": False}).to_yaml(run.path / "run.yaml")
+    ) as run:
         written = {
             name: write_texts(spec, pair, asked, name, cells=run, progress=progress)
             for name in (WRITERS if "own" in asked.kinds else ())
@@ -117,19 +105,7 @@ def run_revise(spec: ReviseSpec, *, progress: Progress | None = None) -> ReviseR
             for name, text in written.items()
         }
         summary = revise_summary(pair, results, fits=fits, texts=texts, notes=notes)
-        run.write_text("summary.json", canonical_json(summary).decode())
-        page = run.write_text(
-            "report.html",
-            render(
-                list(results.values()),
-                notes=notes,
-                config=spec.model_dump(
-                    mode="json", exclude={"out", "fresh"}, exclude_defaults=True
-                ),
-                command="revise",
-            ),
-        )
-        run.finish()
+        page = close(run, spec, summary, list(results.values()), notes)
     return ReviseRun(path=run.path, page=page, summary=summary, results=results)
 
 
@@ -245,8 +221,8 @@ def _remarks(
     n = len(asked.task)
     if spec.lens != "logit":
         told.append(
-            f"Each model is read through its own lens, fitted on {n // 2} of the problems; every "
-            "depth is of the others. A lens can know what its layer has not computed: compare it "
+            "Each model is read through its own lens, fitted on half of the problems; every depth "
+            "is of the others. A lens can know what its layer has not computed: compare it "
             "with the bias alone, and with a run by the logit lens."
         )
     if spec.problems is None:

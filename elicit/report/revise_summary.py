@@ -8,7 +8,8 @@ from torch import Tensor
 from elicit.pair import ModelPair
 from elicit.report.revise_lens import lens_summary
 from elicit.report.revise_text import revise_sentences
-from elicit.results import Result, installed_versions
+from elicit.report.running import origin
+from elicit.results import Result
 from elicit.revision import DepthByGroup, Sensitivity, Settling, TunedLensFit
 
 _ENDS = {"value": "", "low": "_low", "high": "_high"}
@@ -35,14 +36,7 @@ def revise_summary(
     assert isinstance(found, Settling)
     band, groups = results.get("sensitivity"), results.get("by_difficulty")
     return {
-        "elicit": installed_versions()["elicit"],
-        "pair": {
-            "base": pair.base_name,
-            "post": pair.post_name,
-            "base_digest": pair.base_digest,
-            "post_digest": pair.post_digest,
-            "identical": pair.identical,
-        },
+        **origin(pair),
         "sentence": " ".join(revise_sentences(list(results.values()))),
         "n_layers": found.n_layers,
         "deep_from": found.deep_from,

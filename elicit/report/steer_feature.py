@@ -77,9 +77,11 @@ def feature_source(
         seed=spec.seed,
     )
     largest = float(found.max_act[spec.feature])
-    amount = 1.0 if how == "project_out" else spec.amount or TIMES * largest
+    amount = TIMES * largest if spec.amount is None else spec.amount
     trained = pair.base_digest if spec.on == "base" else pair.post_digest
-    row = sae.directions[spec.feature].detach().cpu().float() * amount
+    # Where no amount is added the row itself tells the direction.
+    times = 1.0 if how == "project_out" else amount or 1.0
+    row = sae.directions[spec.feature].detach().cpu().float() * times
     return Source(
         candidates=(arms,),
         directions=(

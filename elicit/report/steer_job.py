@@ -18,8 +18,7 @@ from elicit.grafting.measure import stop_ids
 from elicit.pair import ModelPair
 from elicit.report.baselines import texts_of
 from elicit.report.cued import task_of
-from elicit.report.job import few_threads, open_pair
-from elicit.report.page import render
+from elicit.report.running import close, open_pair, running
 from elicit.report.steer_finding import find_source
 from elicit.report.steer_source import Looked, Source, load_source, looked_for, model_of
 from elicit.report.steer_spec import SteerSpec
@@ -29,7 +28,6 @@ from elicit.results import (
     NoProgress,
     Progress,
     RunDirectory,
-    canonical_json,
 )
 from elicit.tasks import Task, extractor
 from elicit.verdicts.checks import parts_of
@@ -68,30 +66,20 @@ def run_steer(spec: SteerSpec, *, progress: Progress | None = None) -> SteerRun:
     progress = progress or NoProgress()
     task, loaded = task_of(spec), load_source(spec)
     looked = looked_for(spec, task)
-    progress.start(1, "loading both models")
-    pair = open_pair(spec)
-    progress.advance()
-    progress.stop()
+    pair = open_pair(spec, progress)
     if loaded.sae is not None:
         # Another model's SAE is refused before there is a folder for the run.
         checked(pair, loaded.sae, spec.on)
     choosing, test = parts_of(task, spec.choose_share, seed=spec.seed)
-    run = RunDirectory.open(
-        spec.out,
-        kind="steer",
-        arguments=spec.arguments(),
-        identity={
-            "base": pair.base_digest,
-            "post": pair.post_digest,
+    with running(
+        spec,
+        pair,
+        {
             "tasks": {task.name: task.digest},
             "baselines": dict(texts_of(spec.baselines)),
             **loaded.digests,
         },
-        fresh=spec.fresh,
-    )
-    with run, few_threads(pair):
-        # A run that is repeated or resumed from its own file must not discard itself.
-        spec.model_copy(update={"fresh": False}).to_yaml(run.path / "run.yaml")
+    ) as run:
         source = find_source(spec, pair, loaded, looked, choosing, progress=progress)
         place, found, texts = _steered(spec, pair, source, looked, choosing, test, run, progress)
         direction = source.directions[place]
@@ -105,20 +93,8 @@ def run_steer(spec: SteerSpec, *, progress: Progress | None = None) -> SteerRun:
         notes = [*pair.notes, *source.notes, *_remarks(found)]
         notes += _export(spec, pair, direction, found.choice, run)
         summary = steer_summary(spec, pair, source, looked, found, notes)
-        run.write_text("summary.json", canonical_json(summary).decode())
         sets = [one for name, one in source.results.items() if name == "directions"]
-        page = run.write_text(
-            "report.html",
-            render(
-                [found.test, texts, found.curve, *sets],
-                notes=notes,
-                config=spec.model_dump(
-                    mode="json", exclude={"out", "fresh"}, exclude_defaults=True
-                ),
-                command="steer",
-            ),
-        )
-        run.finish()
+        page = close(run, spec, summary, [found.test, texts, found.curve, *sets], notes)
     return SteerRun(path=run.path, page=page, summary=summary, steered=found)
 
 

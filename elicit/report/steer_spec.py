@@ -5,14 +5,14 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from elicit.report.cued import CuedSpec
+from elicit.report.cued import GradedSpec
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 """In units of what is found: the difference of means, or the amount of a feature."""
 Method = Literal["diff-mean", "pca", "trained", "feature", "vector"]
 
 
-class SteerSpec(CuedSpec):
+class SteerSpec(GradedSpec):
     """What `elicit steer` was asked to do."""
 
     command: ClassVar[str] = "steer"

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 from elicit.elicitation import DoseCurve, Steered
 from elicit.pair import ModelPair
+from elicit.report.running import origin
 from elicit.report.steer_source import Looked, Source
 from elicit.report.steer_spec import SteerSpec
 from elicit.report.steer_text import gap_text, steer_sentence
-from elicit.results import installed_versions
 
 _ENDS = {"value": "", "low": "_low", "high": "_high"}
 
@@ -33,14 +33,7 @@ def steer_summary(
     """
     test, choice = found.test, found.choice
     return {
-        "elicit": installed_versions()["elicit"],
-        "pair": {
-            "base": pair.base_name,
-            "post": pair.post_name,
-            "base_digest": pair.base_digest,
-            "post_digest": pair.post_digest,
-            "identical": pair.identical,
-        },
+        **origin(pair),
         "sentence": steer_sentence(test),
         "steered": {
             "on": spec.on,

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 from elicit.grafting import Attribution, WeightIG
 from elicit.pair import ModelPair
+from elicit.report.running import origin
 from elicit.report.text import summary_sentence
-from elicit.results import Result, installed_versions
+from elicit.results import Result
 from elicit.weights import WeightChange
 from elicit.weights.figures import by_layer
 
@@ -23,14 +24,7 @@ def summarise(
     parts = [_part(attribution, change, integrated, p) for p in range(len(attribution.part))]
     return _finite(
         {
-            "elicit": installed_versions()["elicit"],
-            "pair": {
-                "base": pair.base_name,
-                "post": pair.post_name,
-                "base_digest": pair.base_digest,
-                "post_digest": pair.post_digest,
-                "identical": pair.identical,
-            },
+            **origin(pair),
             "sentence": summary_sentence(attribution),
             "n_layers": pair.n_layers,
             "changed_layers": list(attribution.changed_layers),

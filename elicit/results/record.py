@@ -1,11 +1,13 @@
 """run.json: what a run is, and how far it came."""
 
+import contextlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from elicit.results.errors import ResultError, RunError
+from elicit.results.folder import MANIFEST, TABLE, VALUES
 from elicit.results.lock import LOCK
 from elicit.results.store import TEMPORARY, canonical_json, digest_json
 
@@ -113,3 +115,31 @@ def refuse_foreign(path: Path) -> None:
             f"files that are not its own ({len(names)} in all). Choose another --out or an empty "
             "folder."
         )
+
+
+def remove_outputs(path: Path, record: dict[str, Any] | None) -> None:
+    """Remove what an earlier run wrote, and nothing else.
+
+    Args:
+        path: Its folder.
+        record: What its `run.json` says, if that is whole.
+
+    Raises:
+        OSError: A file cannot be removed.
+    """
+    files = [*(path / CELLS).glob("*.safetensors")]
+    folders = []
+    for output in record["outputs"] if record else ():
+        place = path / output
+        if place.is_dir():
+            files.extend(place / name for name in (MANIFEST, VALUES, TABLE))
+            folders.append(place)
+        else:
+            files.append(place)
+    (path / RECORD).unlink(missing_ok=True)
+    for file in files:
+        file.unlink(missing_ok=True)
+    for folder in folders:
+        # A file that the run did not write keeps its folder.
+        with contextlib.suppress(OSError):
+            folder.rmdir()

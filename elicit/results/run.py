@@ -15,7 +15,7 @@ from elicit.results import lock
 from elicit.results.base import Result
 from elicit.results.cells import cell_file, pack_cell, unpack_cell
 from elicit.results.errors import DamagedFileWarning, ResultError, RunError
-from elicit.results.folder import MANIFEST, TABLE, VALUES, read_folder
+from elicit.results.folder import MANIFEST, read_folder
 from elicit.results.provenance import installed_versions
 from elicit.results.record import (
     CELLS,
@@ -26,6 +26,7 @@ from elicit.results.record import (
     read_record,
     record_bytes,
     refuse_foreign,
+    remove_outputs,
 )
 from elicit.results.store import (
     TEMPORARY,
@@ -131,7 +132,8 @@ class RunDirectory:
             self._report(there, "it is not a whole run.json written by elicit")
             self.resumed = not fresh
         if fresh:
-            self._clear(old)
+            with disk_errors(self.path, RunError):
+                remove_outputs(self.path, old)
         elif old is not None:
             self._continue(old)
         with disk_errors(self.path, RunError):
@@ -157,27 +159,6 @@ class RunDirectory:
         self.resumed = True
         self._record["started"] = old["started"]
         self._record["outputs"] = old["outputs"]
-
-    def _clear(self, old: dict[str, Any] | None) -> None:
-        """Remove what an earlier run wrote, and nothing else."""
-        outputs = [*(old["outputs"] if old else [])]
-        files = [*(self.path / CELLS).glob("*.safetensors")]
-        folders = []
-        for output in outputs:
-            place = self.path / output
-            if place.is_dir():
-                files.extend(place / name for name in (MANIFEST, VALUES, TABLE))
-                folders.append(place)
-            else:
-                files.append(place)
-        with disk_errors(self.path, RunError):
-            (self.path / RECORD).unlink(missing_ok=True)
-            for file in files:
-                file.unlink(missing_ok=True)
-            for folder in folders:
-                # A file that the run did not write keeps its folder.
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
 
     def cell(
         self, key: str, compute: Callable[[], Mapping[str, Tensor | np.ndarray]]

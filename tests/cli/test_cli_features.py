@@ -2,13 +2,17 @@
 
 import inspect
 import json
+import shlex
+from dataclasses import replace
 
 import pytest
+import torch
 
 from elicit.cli.features import features
 from elicit.features import Conclusion, load_sae
 from elicit.report import features_dictionary, features_job
 from elicit.report.features_spec import FeaturesSpec
+from elicit.report.steer_spec import SteerSpec
 from elicit.results import load_result
 from tests.cli.conftest import called
 
@@ -59,7 +63,40 @@ def test_a_run_says_what_stays_beside_what_was_rejected(ran):
     assert words and any(one["tokens_verdict"] == "token-driven" for one in words)
     if summary["kept"]:
         told = f"elicit steer --pair organism:rl --sae {out / 'sae'} --feature {summary['kept'][0]}"
-        assert summary["next"] == told and f"Next: {told}" in done.out
+        assert summary["next"] == f"{told} --out {out}-steer"
+        assert f"Next: {summary['next']}" in done.out
+
+
+@pytest.mark.parametrize("on", ["base", "post"])
+def test_the_command_that_it_ends_with_asks_for_the_same_models_words_and_feature(
+    tmp_path, monkeypatch, on
+):
+    seen: list[SteerSpec] = []
+    monkeypatch.setattr(
+        "elicit.report.steer_job.run_steer", lambda spec, progress: seen.append(spec) or 1 / 0
+    )
+    asked = FeaturesSpec(
+        base="a", post="b", problems=tmp_path / "my problems.jsonl", out=tmp_path / "run",
+        reasoning_cue="Think. ", direct_cue="Say. ", shown="x|y", templated=True, sae="sae:some/one",
+    )  # fmt: skip
+    none = torch.zeros(0, dtype=torch.long)
+    found = Conclusion(
+        sae="s", site="resid_post.1", model="a", failed=(), n_choose=8, n_test=8, feature=none,
+        found_by=(), holds=none.bool(), tokens=(), again=(), kept=none.bool(),
+    )  # fmt: skip
+    assert not features_job._next(asked, on, tmp_path / "run", found)
+    found = replace(
+        found, feature=torch.tensor([7]), found_by=("",), holds=torch.tensor([True]),
+        tokens=("weak",), again=("stable",), kept=torch.tensor([True]),
+    )  # fmt: skip
+    line = features_job._next(asked, on, tmp_path / "run", found)
+    with pytest.raises(ZeroDivisionError):
+        called(*shlex.split(line)[1:])
+    (spec,) = seen
+    for name in ("base", "post", "problems", "reasoning_cue", "direct_cue", "shown", "templated"):
+        assert getattr(spec, name) == getattr(asked, name)
+    assert (spec.sae, spec.feature, spec.on) == ("sae:some/one", 7, on)
+    assert spec.out == tmp_path / "run-steer"
 
 
 @pytest.mark.slow
@@ -146,7 +183,7 @@ def test_what_does_not_fit_the_models_is_refused_before_they_run(
 ):
     from tests.features import made
 
-    monkeypatch.setattr(features_job, "open_pair", lambda spec: organism("rl"))
+    monkeypatch.setattr(features_job, "open_pair", lambda *_: organism("rl"))
     monkeypatch.setattr(features_job, "write_texts", None)
     narrow = made.saved(tmp_path / "narrow", "topk", d_in=16, hook="blocks.4.hook_resid_post")
     groups = tmp_path / "groups.json"

@@ -10,6 +10,10 @@ import elicit as library
 from elicit.cli.steer import steer
 from elicit.directions import Direction
 from elicit.elicitation import DoseCurve, SteeredTexts
+from elicit.features import load_sae
+from elicit.report.cued import task_of
+from elicit.report.steer_feature import feature_source
+from elicit.report.steer_source import looked_for
 from elicit.report.steer_spec import SteerSpec
 from tests.features import made
 
@@ -113,6 +117,24 @@ def test_without_a_gap_rates_are_told_and_shares_refused(elicit, saes, tmp_path)
         assert 0 <= arm["rate"]["accuracy"]["low"] <= arm["rate"]["accuracy"]["high"] <= 1
     assert not (tmp_path / "run" / "steered.pt").exists()
     assert any("no steered.pt" in note for note in summary["notes"])
+
+
+@pytest.mark.parametrize(("amount", "told"), [(0.0, 0.0), (3.0, 3.0), (None, None)])
+def test_what_a_feature_is_set_to_is_what_is_told(organism, saes, tmp_path, amount, told):
+    pair, sae = organism("rl"), load_sae(saes / "fits")
+    spec = SteerSpec(
+        pair="organism:rl", out=tmp_path, limit=16, sae=str(saes / "fits"), feature=3,
+        how="clamp", amount=amount, n_live=0, n_random=1,
+    )  # fmt: skip
+    task = task_of(spec)
+    source = feature_source(spec, pair, sae, looked_for(spec, task), task)
+    if amount is None:
+        told = 2 * float(source.results["fidelity"].max_act[3])
+        assert told > 0
+    assert source.facts["amount"] == told
+    assert source.candidates[0][0].name == f"feature 3, set to {told:g}"
+    row = sae.directions[3].float()
+    torch.testing.assert_close(source.directions[0].vector, row * (told or 1.0))
 
 
 @pytest.mark.parametrize(
