@@ -1,13 +1,12 @@
 """The job behind `elicit exists`: the ladder of existence, written down with its page."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from elicit.report.baselines import texts_of
 from elicit.report.cued import behaviour_of, task_of
 from elicit.report.exists_sections import ladder_sentence
 from elicit.report.exists_spec import ExistsSpec
-from elicit.report.running import close, open_pair, origin, running
+from elicit.report.running import PagedRun, close, open_pair, origin, running
 from elicit.results import (
     CellsUnder,
     NoProgress,
@@ -21,15 +20,9 @@ USEFUL = 40
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ExistsRun:
+class ExistsRun(PagedRun):
     """A finished run."""
 
-    path: Path
-    """The run directory."""
-    page: Path
-    """The page to open."""
-    summary: dict[str, object]
-    """Content of `summary.json`."""
     ladder: Ladder
     """The ladder."""
 

@@ -20,7 +20,7 @@ from elicit.report.features_spec import FeaturesSpec, Which
 from elicit.report.features_summary import features_summary
 from elicit.report.features_texts import Texts, write_texts
 from elicit.report.page import first
-from elicit.report.running import close, open_pair, running
+from elicit.report.running import PagedRun, close, open_pair, running
 from elicit.results import (
     NoProgress,
     Progress,
@@ -34,15 +34,9 @@ USEFUL = 30
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class FeaturesRun:
+class FeaturesRun(PagedRun):
     """A finished run."""
 
-    path: Path
-    """The run directory."""
-    page: Path
-    """The page to open."""
-    summary: dict[str, object]
-    """Content of `summary.json`."""
     results: dict[str, Result]
     """Everything that was measured, by the name of its folder."""
 

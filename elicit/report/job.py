@@ -1,7 +1,6 @@
 """The main job: from a specification to a run directory with every result and the page."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from elicit import organisms
 from elicit.grafting import (
@@ -15,7 +14,7 @@ from elicit.grafting import (
 from elicit.grafting.conclusion import LEAST_PROBLEMS
 from elicit.grafting.measure import facts as scored_forced
 from elicit.pair import ModelPair
-from elicit.report.running import close, open_pair, running
+from elicit.report.running import PagedRun, close, open_pair, running
 from elicit.report.spec import JobSpec, ReportSpec, SpecError
 from elicit.report.summary import summarise
 from elicit.results import (
@@ -34,15 +33,9 @@ FEW_PROBLEMS = 30
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ReportRun:
+class ReportRun(PagedRun):
     """A finished main job."""
 
-    path: Path
-    """The run directory."""
-    page: Path
-    """The page to open."""
-    summary: dict[str, object]
-    """Content of `summary.json`."""
     results: tuple[Result, ...]
     """Everything that was measured."""
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from elicit.pair import ModelPair
 from elicit.patching import Factorial, PatchGrid, across, factorial, within
@@ -10,7 +9,7 @@ from elicit.report.job import FEW_PROBLEMS
 from elicit.report.patch_asked import Asked, asked_of, refuse_early
 from elicit.report.patch_spec import PatchSpec
 from elicit.report.patch_text import patch_sentences
-from elicit.report.running import close, open_pair, origin, running
+from elicit.report.running import PagedRun, close, open_pair, origin, running
 from elicit.results import (
     Cells,
     CellsUnder,
@@ -21,15 +20,9 @@ from elicit.results import (
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class PatchRun:
+class PatchRun(PagedRun):
     """A finished run."""
 
-    path: Path
-    """The run directory."""
-    page: Path
-    """The page to open."""
-    summary: dict[str, object]
-    """Content of `summary.json`."""
     results: dict[str, Result]
     """Sweeps by direction, and the factorial."""
 

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -21,7 +20,7 @@ from elicit.report.revise_lens import fit_lenses, halved
 from elicit.report.revise_spec import ReviseSpec
 from elicit.report.revise_summary import revise_summary
 from elicit.report.revise_text import NAMES, percent
-from elicit.report.running import close, open_pair, running
+from elicit.report.running import PagedRun, close, open_pair, running
 from elicit.report.spec import SpecError
 from elicit.results import (
     Cells,
@@ -50,15 +49,9 @@ MOST_GROUPS = 12
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ReviseRun:
+class ReviseRun(PagedRun):
     """A finished run."""
 
-    path: Path
-    """The run directory."""
-    page: Path
-    """The page to open."""
-    summary: dict[str, object]
-    """Content of `summary.json`."""
     results: dict[str, Result]
     """Settling, profile, sensitivity, depths by difficulty and lenses where there are some."""
 

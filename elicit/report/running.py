@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,6 +14,18 @@ from elicit.results import Progress, Result, RunDirectory, canonical_json, insta
 
 TINY = 20_000_000
 """Parameters below which a second thread does not pay."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PagedRun:
+    """A finished run that left a page."""
+
+    path: Path
+    """The run directory."""
+    page: Path
+    """The page to open."""
+    summary: dict[str, object]
+    """Content of `summary.json`."""
 
 
 def open_pair(spec: PairSpec, progress: Progress) -> ModelPair:

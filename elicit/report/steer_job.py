@@ -1,7 +1,6 @@
 """The job behind `elicit steer`: choose a strength, judge it on other problems, write the page."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from elicit.directions import Direction, DirectionError, lm_eval_bytes
 from elicit.elicitation import (
@@ -18,7 +17,7 @@ from elicit.grafting.measure import stop_ids
 from elicit.pair import ModelPair
 from elicit.report.baselines import texts_of
 from elicit.report.cued import task_of
-from elicit.report.running import close, open_pair, running
+from elicit.report.running import PagedRun, close, open_pair, running
 from elicit.report.steer_finding import find_source
 from elicit.report.steer_source import Looked, Source, load_source, looked_for, model_of
 from elicit.report.steer_spec import SteerSpec
@@ -37,15 +36,9 @@ FAINT = 0.2
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class SteerRun:
+class SteerRun(PagedRun):
     """A finished run."""
 
-    path: Path
-    """The run directory."""
-    page: Path
-    """The page to open."""
-    summary: dict[str, object]
-    """Content of `summary.json`."""
     steered: Steered
     """The curve, the choice and the test."""
 

@@ -77,7 +77,8 @@ def test_the_command_that_it_ends_with_asks_for_the_same_models_words_and_featur
     )
     asked = FeaturesSpec(
         base="a", post="b", problems=tmp_path / "my problems.jsonl", out=tmp_path / "run",
-        reasoning_cue="Think. ", direct_cue="Say. ", shown="x|y", templated=True, sae="sae:some/one",
+        reasoning_cue="Think. ", direct_cue="Say. ", shown="x|y", templated=True,
+        sae="sae:some/one",
     )  # fmt: skip
     none = torch.zeros(0, dtype=torch.long)
     found = Conclusion(
