@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from elicit.report.job import run_report
-from elicit.report.spec import ReportSpec
-from elicit.results import DamagedFileWarning, ResultError, RunError, load_result
+from elicit.jobs._report.run import run_report
+from elicit.jobs._spec import ReportSpec
+from elicit.results import ResultError, load_result
+from elicit.runs import DamagedFileWarning, RunError
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from elicit.capture.stream import Chunk, stream
 from elicit.capture.sums import CrossMoments, Moments
 from elicit.capture.trunk import CaptureError
-from elicit.results import Progress
+from elicit.runs import Progress
 from elicit.sites import Site
 
 Keep = Literal["all", "not_first"] | Callable[[Chunk], Bool[Tensor, "batch pos"]]

@@ -13,17 +13,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from elicit.results import (
-    DamagedFileWarning,
-    ElicitError,
-    ResultError,
-    digest_tensors,
-    lock,
-    write_atomic,
-)
-from elicit.results.cells import cell_file, pack_cell
-from elicit.results.record import FORMAT, first_difference, read_record, record_bytes
+from elicit.results import ElicitError, ResultError, digest_tensors, write_atomic
 from elicit.results.store import TEMPORARY, disk_errors
+from elicit.runs import DamagedFileWarning, lock
+from elicit.runs.pack import cell_file, pack_cell
+from elicit.runs.record import FORMAT, first_difference, read_record, record_bytes
 from elicit.sites import Site
 
 MANIFEST, SHARDS = "activations.json", "shards"

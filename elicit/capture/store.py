@@ -30,14 +30,9 @@ from elicit.capture.shards import (
 from elicit.capture.stream import check_rows, stream
 from elicit.capture.untouched import what_touches
 from elicit.pair import weights_digest
-from elicit.results import (
-    NoProgress,
-    Progress,
-    ResultError,
-    digest_json,
-    digest_tensors,
-)
+from elicit.results import ResultError, digest_json, digest_tensors
 from elicit.results.store import disk_errors
+from elicit.runs import NoProgress, Progress
 from elicit.sites import Site
 
 _DTYPES = {

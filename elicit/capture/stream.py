@@ -15,7 +15,7 @@ from elicit.capture.shared import read_sites
 from elicit.capture.trunk import CaptureError
 from elicit.pair import Encoded
 from elicit.pair.alignment import pad
-from elicit.results import NoProgress, Progress
+from elicit.runs import NoProgress, Progress
 from elicit.sites import Site
 
 

@@ -94,7 +94,7 @@ def exists(
     margin: Margin = None,
 ) -> Job:
     """Say how far the evidence goes that the base already has what post shows."""
-    from elicit.report.exists_job import run_exists
-    from elicit.report.exists_spec import ExistsSpec
+    from elicit.jobs._exists.run import run_exists
+    from elicit.jobs._exists.spec import ExistsSpec
 
     return ExistsSpec, run_exists

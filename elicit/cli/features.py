@@ -204,7 +204,7 @@ def features(
     choose_share: ChooseShare = None,
 ) -> Job:
     """Find features of reasoning, try to reject each, and say whether post still has them."""
-    from elicit.report.features_job import run_features
-    from elicit.report.features_spec import FeaturesSpec
+    from elicit.jobs._features.run import run_features
+    from elicit.jobs._features.spec import FeaturesSpec
 
     return FeaturesSpec, run_features

@@ -41,6 +41,6 @@ def graft(
     direction: Direction = None,
 ) -> Job:
     """Score both models, and one of them with parts of the other."""
-    from elicit.report.graft_job import GraftSpec, run_graft
+    from elicit.jobs._graft.run import GraftSpec, run_graft
 
     return GraftSpec, run_graft

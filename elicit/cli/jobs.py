@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from elicit.report.spec import PairSpec, SpecError, read_yaml
-from elicit.results import RunError
-from elicit.results.record import refuse_foreign
+from elicit.jobs._spec import PairSpec, SpecError, read_yaml
+from elicit.runs import RunError
+from elicit.runs.record import refuse_foreign
 
 Spec = TypeVar("Spec", bound=PairSpec)
 _LISTS = (

@@ -120,7 +120,7 @@ def patch(
     engine: Engine = None,
 ) -> Job:
     """Say which activations carry the difference, layer by layer and position by position."""
-    from elicit.report.patch_job import run_patch
-    from elicit.report.patch_spec import PatchSpec
+    from elicit.jobs._patch.run import run_patch
+    from elicit.jobs._patch.spec import PatchSpec
 
     return PatchSpec, run_patch

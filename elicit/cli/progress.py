@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from elicit.cli.console import stderr
-from elicit.results import NoProgress, Progress
+from elicit.runs import NoProgress, Progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars

@@ -83,7 +83,7 @@ def report(
     share_margin: ShareMargin = None,
 ) -> Job:
     """Say which layers were changed, corrupted, or carry a skill, and write one page about it."""
-    from elicit.report.job import run_report
-    from elicit.report.spec import ReportSpec
+    from elicit.jobs._report.run import run_report
+    from elicit.jobs._spec import ReportSpec
 
     return ReportSpec, run_report

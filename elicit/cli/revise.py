@@ -147,7 +147,7 @@ def revise(
     max_tokens: MaxTokens = None,
 ) -> Job:
     """Say at which layer predictions settle, in both models on the same tokens."""
-    from elicit.report.revise_job import run_revise
-    from elicit.report.revise_spec import ReviseSpec
+    from elicit.jobs._revise.run import run_revise
+    from elicit.jobs._revise.spec import ReviseSpec
 
     return ReviseSpec, run_revise

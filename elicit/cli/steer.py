@@ -157,7 +157,7 @@ def steer(
     max_loss: MaxLoss = None,
 ) -> Job:
     """Steer one model by a direction or a feature, beside controls that push as hard."""
-    from elicit.report.steer_job import run_steer
-    from elicit.report.steer_spec import SteerSpec
+    from elicit.jobs._steer.run import run_steer
+    from elicit.jobs._steer.spec import SteerSpec
 
     return SteerSpec, run_steer

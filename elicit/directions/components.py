@@ -10,7 +10,7 @@ from elicit.directions.means import found_directions
 from elicit.directions.values import DirectionSet
 from elicit.pair import Alignment
 from elicit.pair.alignment import Text
-from elicit.results import Progress
+from elicit.runs import Progress
 from elicit.sites import Site
 from elicit.tasks import Task
 

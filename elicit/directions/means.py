@@ -12,7 +12,8 @@ from elicit.directions.sides import Sides, check_sites, paired_sides, read_at
 from elicit.directions.values import DirectionSet
 from elicit.pair import Alignment, hugging_face_model, weights_digest
 from elicit.pair.alignment import Text
-from elicit.results import Progress, Provenance
+from elicit.results import Provenance
+from elicit.runs import Progress
 from elicit.sites import Site
 from elicit.stats import simultaneous_intervals, wilson
 from elicit.tasks import Task

@@ -12,7 +12,8 @@ from elicit.directions.errors import DirectionError
 from elicit.directions.shift import ActivationShift
 from elicit.edits import Patch, edited, last
 from elicit.pair import ModelPair
-from elicit.results import NoProgress, Progress, Result
+from elicit.results import Result
+from elicit.runs import NoProgress, Progress
 from elicit.sites import Site, parse_site
 
 Which = Literal["base", "post"]

@@ -15,7 +15,8 @@ from elicit.directions.sides import check_sites
 from elicit.directions.values import Direction
 from elicit.pair import ModelPair
 from elicit.pair.alignment import Text
-from elicit.results import Progress, Result, digest_json
+from elicit.results import Result, digest_json
+from elicit.runs import Progress
 from elicit.sites import RESIDUAL_KINDS, Site, parse_site, resid_post
 
 _SPLITS = 20

@@ -13,7 +13,8 @@ from elicit.edits import shape_of
 from elicit.organisms.world import TRACE_RATE
 from elicit.pair import Alignment
 from elicit.pair.alignment import Text
-from elicit.results import Progress, digest_json
+from elicit.results import digest_json
+from elicit.runs import Progress
 from elicit.sites import Site
 from elicit.tasks import Fault, Task, TaskError
 from elicit.tasks.faults import shown

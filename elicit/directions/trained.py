@@ -13,8 +13,9 @@ from elicit.directions.sides import check_sites, read_at
 from elicit.directions.values import Direction
 from elicit.edits import Edited, Steer, Where, edited
 from elicit.pair import Alignment, hugging_face_model, weights_digest
-from elicit.results import NoProgress, Progress, Provenance, Result
+from elicit.results import Provenance, Result
 from elicit.rollouts import check_prompts
+from elicit.runs import NoProgress, Progress
 from elicit.sites import Site
 from elicit.tasks import ForcedBatch, ForcedRows, Task, encode_forced, read_scores
 

@@ -11,10 +11,10 @@ from elicit.elicitation.arms import Arm, check_arms
 from elicit.elicitation.dose_values import Behaviour
 from elicit.elicitation.errors import ElicitationError
 from elicit.pair import Alignment
-from elicit.results import Cells, Progress
 from elicit.rollouts import Rollouts, check_prompts, dose_rollouts, rollouts
 from elicit.rollouts.dosing import check_strengths
 from elicit.rollouts.writing import edits_digest
+from elicit.runs import Checkpoint, Progress
 from elicit.tasks import Extractor, Task
 
 UNSTEERED, TARGET = "unsteered", "target"
@@ -43,7 +43,7 @@ class Asking:
     """Finds the answer in a text."""
     templated: bool
     """Whether prompts go through the chat template."""
-    cells: Cells | None
+    cells: Checkpoint | None
     """Where finished batches are kept."""
     progress: Progress | None
     """Told how far each curve is."""

@@ -13,7 +13,7 @@ from elicit.elicitation.dose_result import DoseCurve
 from elicit.elicitation.dose_values import Behaviour, coherence, gaps_of, scores_of
 from elicit.elicitation.errors import ElicitationError
 from elicit.pair import Alignment
-from elicit.results import Cells, Progress
+from elicit.runs import Checkpoint, Progress
 from elicit.tasks import Extractor, Task, default_extractor
 
 NEAR = 0.05
@@ -101,7 +101,7 @@ def choose_arms(
     templated: bool = False,
     level: float = 0.95,
     seed: int = 0,
-    cells: Cells | None = None,
+    cells: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> int:
     """Number of the candidate that does most at some strength, such as the site to steer at.

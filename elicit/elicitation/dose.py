@@ -20,8 +20,9 @@ from elicit.elicitation.dose_values import (
     shares_of,
 )
 from elicit.pair import Alignment, hugging_face_model, weights_digest
-from elicit.results import Cells, Progress, Provenance
+from elicit.results import Provenance
 from elicit.rollouts.writing import edits_digest
+from elicit.runs import Checkpoint, Progress
 from elicit.stats import gap_share, simultaneous_intervals
 from elicit.tasks import Extractor, Task, default_extractor
 
@@ -47,7 +48,7 @@ def dose_curve(
     level: float = 0.95,
     n_resamples: int = 2000,
     seed: int = 0,
-    cells: Cells | None = None,
+    cells: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> DoseCurve:
     """Rates of a model under a push of several strengths, beside controls that push as hard.

@@ -13,7 +13,7 @@ from elicit.elicitation.dose_result import DoseCurve
 from elicit.elicitation.dose_values import Behaviour
 from elicit.elicitation.errors import ElicitationError
 from elicit.pair import Alignment
-from elicit.results import Cells, Progress
+from elicit.runs import Checkpoint, Progress
 from elicit.tasks import Extractor, Task, default_extractor
 
 
@@ -53,7 +53,7 @@ def steer(
     level: float = 0.95,
     n_resamples: int = 2000,
     seed: int = 0,
-    cells: Cells | None = None,
+    cells: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> Steered:
     """Choose a strength on some problems and tell of others what it does, controls beside it.

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from elicit.elicitation.arms import Arm
 from elicit.elicitation.asking import TARGET, UNSTEERED, Asking
 from elicit.pair import Alignment
-from elicit.results import Cells, Progress, Result
+from elicit.results import Result
+from elicit.runs import Checkpoint, Progress
 from elicit.tasks import Extractor, Task, default_extractor
 
 
@@ -49,7 +50,7 @@ def steered_texts(
     extractor: Extractor = default_extractor,
     templated: bool = False,
     seed: int = 0,
-    cells: Cells | None = None,
+    cells: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> SteeredTexts:
     """Greedy texts to the first problems of a task, under every arm and without.

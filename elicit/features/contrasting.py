@@ -13,7 +13,8 @@ from elicit.features.reading import On, Rows, blocks, checked, rows_of, told_of
 from elicit.features.sae import Sae
 from elicit.features.twosample import two_sample
 from elicit.pair import ModelPair
-from elicit.results import Progress, Result, digest_json
+from elicit.results import Result, digest_json
+from elicit.runs import Progress
 from elicit.stats import benjamini_hochberg, holm
 
 Position = tuple[int, int]

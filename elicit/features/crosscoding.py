@@ -11,7 +11,7 @@ from elicit.features.errors import FeatureError
 from elicit.features.reading import rows_of
 from elicit.features.training import Feed, TrainConfig
 from elicit.pair import ModelPair
-from elicit.results import NoProgress, Progress
+from elicit.runs import NoProgress, Progress
 from elicit.sites import Site
 
 _AUX = 1 / 32

@@ -17,7 +17,8 @@ from elicit.features.tops import Tops, find_tops
 from elicit.features.twosample import two_sample
 from elicit.features.words import words_of
 from elicit.pair import ModelPair
-from elicit.results import Progress, Result, digest_json
+from elicit.results import Result, digest_json
+from elicit.runs import Progress
 from elicit.stats import holm
 
 _GRAM = {"bigram": 2, "trigram": 3}

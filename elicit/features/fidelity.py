@@ -16,7 +16,8 @@ from elicit.features.sae import Sae
 from elicit.features.splicing import entropy_by_row, recovered
 from elicit.pair import ModelPair
 from elicit.pair.handles import Bridge
-from elicit.results import Progress, Result, digest_json
+from elicit.results import Result, digest_json
+from elicit.runs import Progress
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -14,7 +14,7 @@ from elicit.features.sae import Sae
 from elicit.features.tops import Tops, find_tops
 from elicit.pair import ModelPair
 from elicit.pair.handles import Bridge
-from elicit.results import Progress
+from elicit.runs import Progress
 
 _ROOM = 64
 """Largest activations looked through for one of each problem, a place wanted."""

@@ -13,7 +13,7 @@ from elicit.features.errors import FeatureError
 from elicit.features.sae import Sae
 from elicit.pair import ModelPair
 from elicit.pair.handles import Bridge
-from elicit.results import Progress
+from elicit.runs import Progress
 from elicit.sites import Site
 
 On = Literal["base", "post"]

@@ -14,7 +14,8 @@ from elicit.features.groups import TokenGroups
 from elicit.features.reading import On, blocks, checked, rows_of, told_of, wide
 from elicit.features.sae import Sae
 from elicit.pair import ModelPair
-from elicit.results import Progress, Result, digest_json
+from elicit.results import Result, digest_json
+from elicit.runs import Progress
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -16,7 +16,8 @@ from elicit.features.reading import On, Rows, checked, rows_of, told_of
 from elicit.features.rewriting import Rewriting
 from elicit.features.sae import Sae
 from elicit.pair import ModelPair
-from elicit.results import Cells, NoCells, Progress, Result, digest_json
+from elicit.results import Result, digest_json
+from elicit.runs import Checkpoint, NoCheckpoint, Progress
 
 ARMS = ("own places", "random places", "matched features")
 
@@ -118,7 +119,7 @@ def regeneration(
     seed: int = 0,
     batch_size: int = 64,
     max_tokens: int = 8192,
-    cells: Cells | None = None,
+    cells: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> Regeneration:
     """Filter candidates by whether the model goes there again: cut before them, and write anew.
@@ -194,7 +195,7 @@ def regeneration(
         seed=seed,
         batch_size=batch_size,
         max_tokens=max_tokens,
-        cells=cells or NoCells(),
+        cells=cells or NoCheckpoint(),
         progress=progress,
     )
     counted = Counted(rewriting, sae, tokens, places, shown)

@@ -11,10 +11,11 @@ from elicit.features.reading import Rows, blocks, rows_of
 from elicit.features.sae import Sae
 from elicit.pair import ModelPair, hugging_face_model, weights_digest
 from elicit.pair.handles import Bridge
-from elicit.results import Cells, NoProgress, Progress, digest_json
+from elicit.results import digest_json
 from elicit.rollouts import continue_ids
 from elicit.rollouts.drawing import stream_key
 from elicit.rollouts.prompts import n_positions
+from elicit.runs import Checkpoint, NoProgress, Progress
 
 Cut = tuple[int, int]
 """A row, and the place in it of the first token that is written again."""
@@ -33,7 +34,7 @@ class Rewriting:
     seed: int
     batch_size: int
     max_tokens: int
-    cells: Cells
+    cells: Checkpoint
     progress: Progress | None
 
     def write(self, rows: Rows, cuts: Sequence[Cut]) -> list[list[list[int]]]:
@@ -60,7 +61,7 @@ class Rewriting:
                     "samples": [sample for _, sample in batch],
                     "how": [self.window, self.temperature, list(self.stop_ids), self.seed],
                 }
-                kept = self.cells.cell(
+                kept = self.cells.get_or_compute(
                     f"again-{digest_json(told)}",
                     self._compute([prefixes[i] for i, _ in batch], batch),
                 )

@@ -11,7 +11,8 @@ from elicit.features.errors import FeatureError
 from elicit.features.reading import On, blocks, checked, rows_of, told_of, wide
 from elicit.features.sae import Sae
 from elicit.pair import ModelPair
-from elicit.results import Progress, Result, digest_json
+from elicit.results import Result, digest_json
+from elicit.runs import Progress
 
 TARGETS = ("activation", "reconstruction", "error")
 _SPARSE = 16

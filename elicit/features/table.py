@@ -13,7 +13,8 @@ from elicit.features.sae import Sae
 from elicit.features.tops import find_tops
 from elicit.features.words import words_of
 from elicit.pair import ModelPair
-from elicit.results import Progress, Result, digest_json
+from elicit.results import Result, digest_json
+from elicit.runs import Progress
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

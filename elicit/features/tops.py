@@ -11,7 +11,7 @@ from elicit.features.reading import Rows, blocks
 from elicit.features.sae import Sae
 from elicit.pair import ModelPair
 from elicit.pair.handles import Bridge
-from elicit.results import Progress
+from elicit.runs import Progress
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -17,7 +17,8 @@ from elicit.features.reading import TRAINED_ON, On, Rows, model_of, rows_of
 from elicit.features.sae import Sae
 from elicit.pair import ModelPair
 from elicit.pair.handles import Bridge
-from elicit.results import NoProgress, Progress, digest_json
+from elicit.results import digest_json
+from elicit.runs import NoProgress, Progress
 from elicit.sites import Site
 
 Architecture = Literal["topk", "batchtopk"]

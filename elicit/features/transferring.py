@@ -17,7 +17,8 @@ from elicit.features.reading import On, Rows, blocks, checked, rows_of, told_of,
 from elicit.features.sae import Sae
 from elicit.features.splicing import entropy_by_row, recovered
 from elicit.pair import ModelPair
-from elicit.results import Progress, Result, digest_json
+from elicit.results import Result, digest_json
+from elicit.runs import Progress
 
 READINGS = ("own", "other", "other, mean moved", "other, rotated")
 

@@ -8,12 +8,10 @@ from elicit.grafting.intervals import IntervalSweep, sweep_intervals
 from elicit.grafting.measure import GraftError, Measure, facts, skills, stop_ids
 from elicit.grafting.samples import Samples, sample_texts
 from elicit.grafting.sweep import Bench, Cost, ResumeWarning
-from elicit.results import Cells
 
 __all__ = [
     "Attribution",
     "Bench",
-    "Cells",
     "Cost",
     "GraftError",
     "Interpolation",

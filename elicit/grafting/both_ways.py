@@ -7,7 +7,7 @@ from elicit.grafting.conclusion import conclude
 from elicit.grafting.measure import GraftError, Measure
 from elicit.grafting.values import value_table
 from elicit.pair import ModelPair
-from elicit.results import Cells, NoCells, NoProgress, Progress
+from elicit.runs import Checkpoint, NoCheckpoint, NoProgress, Progress
 from elicit.weights.parts import is_changed, parts_of, slots_of
 
 KINDS = ("layer", "attn", "mlp", "outside")
@@ -26,7 +26,7 @@ def revert(
     n_resamples: int = 2000,
     seed: int = 0,
     max_tokens: int = 8192,
-    cells: Cells | None = None,
+    cells: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> Attribution:
     """Move every part both ways and say which layers changed, are corrupted, or carry the skill.
@@ -66,7 +66,7 @@ def revert(
             f"both tasks are called {measures[0].task.name!r}, so their results could not be told "
             f"apart. Rename one."
         )
-    cells, progress = cells or NoCells(), progress or NoProgress()
+    cells, progress = cells or NoCheckpoint(), progress or NoProgress()
     parts = [part for kind in dict.fromkeys(kinds) for part in parts_of(pair, kind)]
     n_layers_parts = sum(part.kind == "layer" for part in parts)
     progress.start(

@@ -19,7 +19,8 @@ from elicit.capture import full_logits
 from elicit.grafting.measure import GraftError, Measure
 from elicit.grafting.sweep import Bench
 from elicit.pair import ModelPair
-from elicit.results import Cells, NoCells, NoProgress, Progress, Result
+from elicit.results import Result
+from elicit.runs import Checkpoint, NoCheckpoint, NoProgress, Progress
 from elicit.tasks import ForcedBatch, ForcedRows, ReadScores, read_scores, reduce_scores
 from elicit.weights.parts import Part, parts_of, slots_of
 from elicit.weights.swap import replaced
@@ -61,7 +62,7 @@ def integrate(
     tolerance: float = 0.01,
     max_nodes: int = 128,
     max_tokens: int = 8192,
-    cells: Cells | None = None,
+    cells: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> WeightIG:
     """Split each task's gap among the parts by integrated gradients from base to post.
@@ -81,7 +82,7 @@ def integrate(
 
     Source: Sundararajan et al. 2017 (arXiv:1703.01365), applied to weights instead of inputs.
     """
-    cells, progress = cells or NoCells(), progress or NoProgress()
+    cells, progress = cells or NoCheckpoint(), progress or NoProgress()
     for measure in measures:
         if measure.how != "forced" or measure.metric == "correct":
             raise GraftError(
@@ -98,7 +99,7 @@ def integrate(
         def compute(measure: Measure = measure) -> dict[str, Tensor]:
             return _task(pair, measure, parts, nodes, tolerance, max_nodes, max_tokens, progress)
 
-        found = cells.cell(f"{name}/integrated-{nodes}", compute)
+        found = cells.get_or_compute(f"{name}/integrated-{nodes}", compute)
         shares.append(found["attribution"])
         gaps.append(found["gap"].item())
         errors.append(found["error"].item())

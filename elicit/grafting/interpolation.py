@@ -11,7 +11,8 @@ from torch import Tensor
 from elicit.grafting.measure import Measure, mean_interval
 from elicit.grafting.sweep import Bench
 from elicit.pair import ModelPair
-from elicit.results import Cells, NoCells, NoProgress, Progress, Result
+from elicit.results import Result
+from elicit.runs import Checkpoint, NoCheckpoint, NoProgress, Progress
 from elicit.weights.parts import all_parts, parts_of
 from elicit.weights.swap import interpolated
 
@@ -53,7 +54,7 @@ def interpolate(
     n_resamples: int = 2000,
     seed: int = 0,
     max_tokens: int = 8192,
-    cells: Cells | None = None,
+    cells: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> Interpolation:
     """Score base at several points of the straight line to post.
@@ -69,7 +70,7 @@ def interpolate(
         cells: Where finished pieces are kept.
         progress: Told of every point.
     """
-    cells, progress = cells or NoCells(), progress or NoProgress()
+    cells, progress = cells or NoCheckpoint(), progress or NoProgress()
     everything, layers = all_parts(pair)["all"], parts_of(pair, "layer")
     shape = (len(measures), len(alphas))
     score, low, high = (torch.full(shape, float("nan"), dtype=torch.float64) for _ in range(3))
@@ -80,9 +81,9 @@ def interpolate(
     for t, measure in enumerate(measures):
         bench = Bench(pair=pair, measure=measure, max_tokens=max_tokens, progress=NoProgress())
         name = measure.task.name
-        host = cells.cell(f"{name}/base", lambda bench=bench: {"values": bench.score(pair.base)})[
-            "values"
-        ]
+        host = cells.get_or_compute(
+            f"{name}/base", lambda bench=bench: {"values": bench.score(pair.base)}
+        )["values"]
         for a, alpha in enumerate(alphas):
             progress.advance(0, f"{name}: interpolating, alpha {alpha:g}")
 
@@ -93,7 +94,7 @@ def interpolate(
                 with move(everything) as model:
                     return {"values": bench.score(model)}
 
-            values = cells.cell(f"{name}/alpha-{alpha:g}", whole)["values"]
+            values = cells.get_or_compute(f"{name}/alpha-{alpha:g}", whole)["values"]
             interval = mean_interval(
                 measure, values, level=level, n_resamples=n_resamples, seed=seed
             )
@@ -104,7 +105,7 @@ def interpolate(
                 def single(bench: Bench = bench, move=move, host=host) -> dict[str, Tensor]:
                     return {"values": bench.sweep_moves(layers, "graft", host, move)}
 
-                found = cells.cell(f"{name}/alpha-{alpha:g}/layers", single)["values"]
+                found = cells.get_or_compute(f"{name}/alpha-{alpha:g}/layers", single)["values"]
                 layer_score[t, :, a] = found.mean(1)
             progress.advance(1)
     progress.stop()

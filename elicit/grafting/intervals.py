@@ -12,7 +12,8 @@ from elicit.grafting.measure import Measure
 from elicit.grafting.sweep import Bench, Direction
 from elicit.grafting.values import DIRECTIONS
 from elicit.pair import ModelPair
-from elicit.results import Cells, NoCells, NoProgress, Progress, Result
+from elicit.results import Result
+from elicit.runs import Checkpoint, NoCheckpoint, NoProgress, Progress
 from elicit.stats import simultaneous_intervals
 
 
@@ -54,7 +55,7 @@ def sweep_intervals(
     n_resamples: int = 2000,
     seed: int = 0,
     max_tokens: int = 8192,
-    cells: Cells | None = None,
+    cells: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> IntervalSweep:
     """Move every contiguous interval of layers both ways.
@@ -72,7 +73,7 @@ def sweep_intervals(
         cells: Where finished pieces are kept.
         progress: Told of every interval moved.
     """
-    cells, progress = cells or NoCells(), progress or NoProgress()
+    cells, progress = cells or NoCheckpoint(), progress or NoProgress()
     n = pair.n_layers
     spans = [(first, last) for first in range(n) for last in range(first, n)]
     shape = (len(measures), n, n)
@@ -88,7 +89,7 @@ def sweep_intervals(
         for direction in DIRECTIONS:
             host_name = "post" if direction == "revert" else "base"
             model = bench.host(direction)
-            host = cells.cell(
+            host = cells.get_or_compute(
                 f"{name}/{host_name}",
                 lambda bench=bench, model=model: {"values": bench.score(model)},
             )["values"]
@@ -100,7 +101,7 @@ def sweep_intervals(
                 found = bench.intervals(direction, host)
                 return {"values": torch.stack([found[span] for span in spans])}
 
-            values = cells.cell(f"{name}/{direction}/intervals", compute)["values"]
+            values = cells.get_or_compute(f"{name}/{direction}/intervals", compute)["values"]
             joint = simultaneous_intervals(
                 (values - host).T.numpy(), level=level, n_resamples=n_resamples, seed=seed
             )

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from elicit.capture import CaptureError, Trunk, full_logits, logits_at, record, run_layers
 from elicit.grafting.measure import Measure, encode, forced_values, generated_values
 from elicit.pair import ModelPair
-from elicit.results import NoProgress, Progress
+from elicit.runs import NoProgress, Progress
 from elicit.tasks import ForcedBatch, ReadScores, read_scores
 from elicit.weights.parts import Part, all_parts, is_changed, slots_of
 from elicit.weights.swap import grafted, reverted

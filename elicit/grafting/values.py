@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from elicit.grafting.measure import Measure
 from elicit.grafting.sweep import Bench, Direction
 from elicit.pair import ModelPair
-from elicit.results import Cells, Progress
+from elicit.runs import Checkpoint, Progress
 from elicit.weights.parts import Part, Slot
 from elicit.weights.swap import moved
 
@@ -37,7 +37,7 @@ def value_table(
     draws: int,
     seed: int,
     max_tokens: int,
-    cells: Cells,
+    cells: Checkpoint,
     progress: Progress,
 ) -> ValueTable:
     """Values of both models, of every moved part, and of the controls of every layer.
@@ -57,7 +57,7 @@ def value_table(
     hosts: dict[str, Tensor] = {}
     for host, model in (("post", pair.post), ("base", pair.base)):
         progress.advance(0, f"{name}: scoring {host}")
-        hosts[host] = cells.cell(
+        hosts[host] = cells.get_or_compute(
             f"{name}/{host}", lambda model=model: {"values": bench.score(model)}
         )["values"]
         progress.advance(1)
@@ -91,7 +91,7 @@ def _rows(
     parts: Sequence[Part],
     direction: Direction,
     host: Tensor,
-    cells: Cells,
+    cells: Checkpoint,
     name: str,
     shuffle: int | None,
 ) -> Float[Tensor, "part problem"]:
@@ -107,13 +107,15 @@ def _rows(
 
     if bench.rows is not None:
         bench.progress.advance(0, what)
-        return cells.cell(f"{key}/{'+'.join(part.name for part in parts)}", lambda: sweep(parts))[
-            "values"
-        ]
+        return cells.get_or_compute(
+            f"{key}/{'+'.join(part.name for part in parts)}", lambda: sweep(parts)
+        )["values"]
     rows = []
     for part in parts:
         bench.progress.advance(0, f"{what} {part.name}")
-        rows.append(cells.cell(f"{key}/{part.name}", lambda part=part: sweep([part]))["values"])
+        rows.append(
+            cells.get_or_compute(f"{key}/{part.name}", lambda part=part: sweep([part]))["values"]
+        )
     return torch.cat(rows)
 
 

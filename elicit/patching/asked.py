@@ -10,7 +10,7 @@ from elicit.patching.columns import Positions, resolve
 from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
 from elicit.patching.plan import Control, Engine, Plan, check_contrast
-from elicit.results import NoProgress, Progress
+from elicit.runs import NoProgress, Progress
 from elicit.sites import Site, expand
 
 CONTROLS: tuple[Control, ...] = ("other_prompt", "noise")

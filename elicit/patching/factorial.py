@@ -20,7 +20,7 @@ from elicit.patching.reading import Reader
 from elicit.patching.streams import ends_by_lanes, ends_by_loop
 from elicit.patching.sweep import warn_slow
 from elicit.patching.values import resolution_of
-from elicit.results import Cells, NoCells, NoProgress, Progress
+from elicit.runs import Checkpoint, NoCheckpoint, NoProgress, Progress
 from elicit.sites import Site, resid_post, resid_pre
 
 FactorialMetric = Literal["logit_diff", "log_prob", "probability"]
@@ -38,7 +38,7 @@ def factorial(
     seed: int = 0,
     max_tokens: int = 8192,
     engine: Engine = "lanes",
-    cells: Cells | None = None,
+    cells: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> Factorial:
     """Did post-training write a new signal, install a reader, or change the unembedding?
@@ -65,7 +65,7 @@ def factorial(
     Raises:
         PatchError: The two models are the same, or the contrast does not fit the question.
     """
-    cells, progress = cells or NoCells(), progress or NoProgress()
+    cells, progress = cells or NoCheckpoint(), progress or NoProgress()
     check_statistics(level, n_resamples, seed)
     plan, found = _plan(pair, contrast, metric, positions, boundaries, seed, max_tokens, engine)
     anatomies = _anatomies(pair, engine)
@@ -79,7 +79,7 @@ def factorial(
             with torch.no_grad():
                 return _cube(pair, plan, batch, found, anatomies)
 
-        piece = cells.cell(f"batch{number}", compute)
+        piece = cells.get_or_compute(f"batch{number}", compute)
         values.append(piece["values"])
         off.append(piece["off_manifold"])
         progress.advance(n_each * len(batch.problem))

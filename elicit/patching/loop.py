@@ -15,7 +15,7 @@ from elicit.capture.read import capture
 from elicit.edits import Patch, edited, window
 from elicit.pair import Encoded, hugging_face_model
 from elicit.patching.reading import Reader
-from elicit.results import Progress
+from elicit.runs import Progress
 from elicit.sites import Site
 
 

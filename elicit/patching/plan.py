@@ -16,7 +16,7 @@ from elicit.patching.contrast import Contrast, single_token
 from elicit.patching.errors import PatchError
 from elicit.patching.reading import check_readable, read_columns
 from elicit.patching.values import check_metrics
-from elicit.results import NoProgress, Progress
+from elicit.runs import NoProgress, Progress
 from elicit.sites import Site
 
 Engine = Literal["lanes", "loop"]

@@ -18,7 +18,7 @@ from elicit.patching.loop import PlainRun, loop_sweep, plain_run
 from elicit.patching.plan import Batch, Control, Plan, batches_of, controls_of, groups_of
 from elicit.patching.reading import Reader, end_log_probs
 from elicit.patching.values import SweepValues, resolution_of
-from elicit.results import Cells, NoCells
+from elicit.runs import Checkpoint, NoCheckpoint
 from elicit.sites import Site
 
 
@@ -30,7 +30,7 @@ class MissingControlWarning(UserWarning):
     """A control that was asked for and cannot be run."""
 
 
-def sweep(plan: Plan, cells: Cells | None = None) -> SweepValues:
+def sweep(plan: Plan, cells: Checkpoint | None = None) -> SweepValues:
     """Every metric of every problem, unpatched and with each cell patched.
 
     Args:
@@ -40,7 +40,7 @@ def sweep(plan: Plan, cells: Cells | None = None) -> SweepValues:
     Raises:
         PatchError: Host and donor are the same run, or a donor is not finite.
     """
-    cells = cells or NoCells()
+    cells = cells or NoCheckpoint()
     batches = batches_of(plan)
     anatomies = _anatomies(plan)
     if anatomies is None:
@@ -71,7 +71,7 @@ def sweep(plan: Plan, cells: Cells | None = None) -> SweepValues:
             ran.append(True)
             return _run(plan, batch, anatomies, controls)
 
-        piece = cells.cell(f"batch{number}", compute)
+        piece = cells.get_or_compute(f"batch{number}", compute)
         if not ran:
             plan.progress.advance(n_cells * len(batch.problem))
         for name in names:

@@ -15,7 +15,7 @@ from elicit.patching.grid import PatchGrid
 from elicit.patching.plan import Control, Engine, Plan, check_statistics, n_lanes
 from elicit.patching.sweep import sweep
 from elicit.patching.values import SweepValues
-from elicit.results import Cells, Progress
+from elicit.runs import Checkpoint, Progress
 from elicit.sites import Site
 from elicit.weights.parts import is_changed, parts_of, slots_of
 
@@ -41,7 +41,7 @@ def within(
     seed: int = 0,
     max_tokens: int = 8192,
     engine: Engine = "lanes",
-    cells: Cells | None = None,
+    cells: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> PatchGrid:
     """Which activations of one model carry the difference between clean and corrupted prompts.
@@ -132,7 +132,7 @@ def across(
     seed: int = 0,
     max_tokens: int = 8192,
     engine: Engine = "lanes",
-    cells: Cells | None = None,
+    cells: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> PatchGrid:
     """Which of one model's activations carry its behaviour into the other model.
@@ -230,7 +230,7 @@ def side_of(pair: ModelPair, model: str) -> nn.Module:
     return pair.base if model == "base" else pair.post
 
 
-def _swept(plan: Plan, cells: Cells | None) -> SweepValues:
+def _swept(plan: Plan, cells: Checkpoint | None) -> SweepValues:
     plan.progress.start(n_lanes(plan), "patching")
     values = sweep(plan, cells)
     plan.progress.stop()

@@ -16,7 +16,8 @@ from elicit.representations.labelled import Labelled, read_labelled
 from elicit.representations.logistic import Design, fit_logistic
 from elicit.representations.places import sites_of
 from elicit.representations.prepared import LEAST, MODELS
-from elicit.results import Progress, Result
+from elicit.results import Result
+from elicit.runs import Progress
 from elicit.sites import Site
 
 FRACTIONS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.0625, 0.125, 0.25, 0.5, 1.0)

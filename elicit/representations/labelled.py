@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from elicit.capture import stream
 from elicit.capture.reduce import check_vectors
 from elicit.representations.errors import RepresentationError
-from elicit.results import Progress, digest_json
+from elicit.results import digest_json
+from elicit.runs import Progress
 from elicit.sites import Site
 
 

@@ -12,7 +12,7 @@ from elicit.capture.reduce import check_vectors, vectors
 from elicit.pair import ModelPair
 from elicit.representations.errors import RepresentationError
 from elicit.representations.labelled import check_finite, check_widths
-from elicit.results import NoProgress, Progress
+from elicit.runs import NoProgress, Progress
 from elicit.sites import Site
 
 OUTLIER = 10.0

@@ -12,7 +12,7 @@ from elicit.representations.errors import RepresentationError
 from elicit.representations.labelled import Labelled, read_labelled
 from elicit.representations.places import sites_of
 from elicit.representations.splits import split_problems
-from elicit.results import Progress
+from elicit.runs import Progress
 from elicit.sites import Site
 
 MODELS = ("base", "post")

@@ -21,7 +21,7 @@ from elicit.representations.logistic import Design
 from elicit.representations.prepared import MODELS, Prepared, prepare
 from elicit.representations.probes import Kind, check_options, choose_l2, fit_tasks
 from elicit.representations.report import ProbeReport
-from elicit.results import Progress
+from elicit.runs import Progress
 from elicit.sites import Site
 from elicit.stats import max_t
 

@@ -17,7 +17,8 @@ from elicit.representations.geometry import NAMES, Alike, Fourth, squared_norms,
 from elicit.representations.labelled import numbered
 from elicit.representations.paired import OUTLIER, PairedTokens
 from elicit.representations.places import sites_of
-from elicit.results import Progress, Result, digest_json
+from elicit.results import Result, digest_json
+from elicit.runs import Progress
 from elicit.sites import Site
 
 

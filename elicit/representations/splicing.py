@@ -12,7 +12,7 @@ from elicit.capture.stream import plan_chunks
 from elicit.pair.alignment import pad
 from elicit.representations.maps import MAPS, Affine
 from elicit.representations.paired import PairedTokens
-from elicit.results import Progress
+from elicit.runs import Progress
 from elicit.sites import Site
 
 

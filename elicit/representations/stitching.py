@@ -17,7 +17,8 @@ from elicit.representations.maps import MAPS, Affine, choose_penalty, maps_of, s
 from elicit.representations.paired import PairedTokens
 from elicit.representations.places import sites_of
 from elicit.representations.splicing import errors_of, run_stitched
-from elicit.results import NoProgress, Progress, Result, digest_json
+from elicit.results import Result, digest_json
+from elicit.runs import NoProgress, Progress
 from elicit.sites import Site
 
 DIRECTIONS = ("base_to_post", "post_to_base")

@@ -16,7 +16,8 @@ from elicit.representations.labelled import Labelled
 from elicit.representations.paired import PairedTokens
 from elicit.representations.prepared import MODELS, Prepared, prepare
 from elicit.representations.probes import Kind, Probe, check_options, fit_probe
-from elicit.results import Progress, Result
+from elicit.results import Result
+from elicit.runs import Progress
 from elicit.sites import Site
 
 DIRECTIONS = ("base_to_post", "post_to_base")

@@ -1,20 +1,16 @@
 """Results: what every measurement leaves behind, in memory and on disk.
 
-The errors and the progress protocol load at once and cost nothing; whatever needs torch loads
-when it is first used.
+The errors load at once and cost nothing; whatever needs torch loads when it is first used.
 """
 
 import importlib
 from typing import TYPE_CHECKING
 
 from elicit.results.errors import DamagedFileWarning, ElicitError, ResultError, RunError
-from elicit.results.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
     from elicit.results.base import Result, load_result
-    from elicit.results.kept import Cells, CellsUnder, NoCells
     from elicit.results.provenance import ModelId, Provenance, installed_versions
-    from elicit.results.run import RunDirectory
     from elicit.results.store import (
         canonical_json,
         digest_json,
@@ -24,18 +20,12 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "Cells",
-    "CellsUnder",
     "DamagedFileWarning",
     "ElicitError",
     "ModelId",
-    "NoCells",
-    "NoProgress",
-    "Progress",
     "Provenance",
     "Result",
     "ResultError",
-    "RunDirectory",
     "RunError",
     "canonical_json",
     "digest_json",
@@ -47,13 +37,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Cells": "kept",
-    "CellsUnder": "kept",
-    "NoCells": "kept",
     "ModelId": "provenance",
     "Provenance": "provenance",
     "Result": "base",
-    "RunDirectory": "run",
     "canonical_json": "store",
     "digest_json": "store",
     "digest_tensors": "store",

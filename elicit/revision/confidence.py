@@ -9,13 +9,13 @@ from torch import Tensor
 
 from elicit.capture import capture
 from elicit.pair.alignment import pad
-from elicit.results import Cells, NoCells, NoProgress, Progress
 from elicit.revision.reading import BUDGET, TILE, tokens_per_block
 from elicit.revision.readout import Readout
 from elicit.revision.sides import MAX_TOKENS, Side
 from elicit.revision.states import chunked, read_places
 from elicit.revision.summing import by_problem
 from elicit.revision.traces import Traces
+from elicit.runs import Checkpoint, NoCheckpoint, NoProgress, Progress
 from elicit.sites import resid_post
 
 
@@ -37,7 +37,7 @@ def confidence(
     pad_id: int,
     budget: int = BUDGET,
     max_tokens: int = MAX_TOKENS,
-    cells: Cells | None = None,
+    cells: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> Confidence:
     """Self-certainty and entropy of a model's own predictions, averaged over each trace.
@@ -62,13 +62,15 @@ def confidence(
         KL(uniform‖p) = −log V − mean over the vocabulary of log p.
     """
     reader = _Reader(side, n_layers, budget=budget)
-    cells, progress = cells or NoCells(), progress or NoProgress()
+    cells, progress = cells or NoCheckpoint(), progress or NoProgress()
     row, _ = read_places(traces)
     values = torch.empty(2, len(row), dtype=torch.float64)
     progress.start(len(traces), "reading confidence")
     try:
         for number, (places, part) in enumerate(chunked(traces, max_tokens)):
-            found = cells.cell(f"confidence/{number}", lambda part=part: reader.read(part, pad_id))
+            found = cells.get_or_compute(
+                f"confidence/{number}", lambda part=part: reader.read(part, pad_id)
+            )
             # Positions of a row stand together, in order.
             at = torch.cat([(row == i).nonzero()[:, 0] for i in places])
             values[0, at], values[1, at] = found["certainty"], found["entropy"]

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from elicit.pair import ModelPair
-from elicit.results import Cells, NoCells, Progress, Result, digest_json
+from elicit.results import Result, digest_json
 from elicit.revision.errors import RevisionError
 from elicit.revision.lens import Lens, LogitLens, TunedLens, check_lens
 from elicit.revision.reading import BUDGET
@@ -21,6 +21,7 @@ from elicit.revision.source import (
     kl_by_problem,
 )
 from elicit.revision.traces import Traces
+from elicit.runs import Checkpoint, NoCheckpoint, Progress
 
 _MODELS: tuple[Which, ...] = ("base", "post")
 
@@ -83,7 +84,7 @@ def lens_drift(
     seed: int = 0,
     max_tokens: int = 8192,
     budget: int = BUDGET,
-    cells: Cells | None = None,
+    cells: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> LensDrift:
     """Read both models' layers with both models' lenses, each lens through its own model's head.
@@ -122,7 +123,7 @@ def lens_drift(
             f"the text is of {len(problems)} problem, and intervals are over problems, so nothing "
             "could be said about others. Pass at least 2."
         )
-    cells = cells or NoCells()
+    cells = cells or NoCheckpoint()
     rooms = Rooms(
         {which: side.head for which, side in sides.items()},
         n_tokens=traces.n_tokens,
@@ -149,7 +150,7 @@ def lens_drift(
                 "kl": kl_by_problem(source, every, rooms, own, layers=layers, progress=progress)
             }
 
-        found = cells.cell(which, read)["kl"]
+        found = cells.get_or_compute(which, read)["kl"]
         kl[:, 0, s] = found[:, :2]
         for i, reader in enumerate(tuned):
             kl[:, 1, s, _MODELS.index(reader)] = found[:, 2 + i]

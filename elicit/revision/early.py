@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from elicit.pair import ModelPair
-from elicit.results import Cells, NoCells, NoProgress, Progress, Result
+from elicit.results import Result
 from elicit.revision.convention import DepthConvention
 from elicit.revision.lens import Lens
 from elicit.revision.profile import lens_name
@@ -17,6 +17,7 @@ from elicit.revision.sides import MAX_TOKENS, sides_of
 from elicit.revision.states import chunked, read_places
 from elicit.revision.summing import by_problem
 from elicit.revision.traces import Traces
+from elicit.runs import Checkpoint, NoCheckpoint, NoProgress, Progress
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -69,7 +70,7 @@ def deep_thinking(
     certify: bool = True,
     budget: int = BUDGET,
     max_tokens: int = MAX_TOKENS,
-    cells: Cells | None = None,
+    cells: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> DeepThinking:
     """Which tokens settle deep, reading each only until that is known.
@@ -102,14 +103,14 @@ def deep_thinking(
     reader = EarlyReader(
         side, pair.n_layers, convention, depths=depths, certify=certify, budget=budget
     )
-    cells, progress = cells or NoCells(), progress or NoProgress()
+    cells, progress = cells or NoCheckpoint(), progress or NoProgress()
     progress.start(len(traces), "finding deep tokens")
     row, pos = read_places(traces)
     value = torch.empty(len(row), dtype=torch.long)
     counts = torch.zeros(2, dtype=torch.long)
     try:
         for number, (places, part) in enumerate(chunked(traces, max_tokens)):
-            found = cells.cell(
+            found = cells.get_or_compute(
                 f"early/{number}", lambda part=part: reader.read(part, pair.alignment.pad_id)
             )
             # Positions of a row stand together, in order.

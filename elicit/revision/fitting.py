@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from elicit.results import Progress
 from elicit.revision.errors import RevisionError
 from elicit.revision.gradient import sloped_kl
 from elicit.revision.readout import Readout
 from elicit.revision.source import Block, Rooms, Source, blocks_of
 from elicit.revision.traces import Traces
+from elicit.runs import Progress
 
 Optimizer = Literal["adam", "sgd"]
 Variant = Literal["affine", "bias"]

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from elicit.capture.stream import check_rows
-from elicit.results import Cells, NoCells, NoProgress, Progress
 from elicit.revision.blocks import BlockReader, token_axis
 from elicit.revision.sides import PassOptions, Side
 from elicit.revision.states import chunked
 from elicit.revision.traces import Traces
+from elicit.runs import Checkpoint, NoCheckpoint, NoProgress, Progress
 
 
 def run_pass(
@@ -26,7 +26,7 @@ def run_pass(
     pad_id: int,
     n_layers: int,
     options: PassOptions,
-    cells: Cells | None = None,
+    cells: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Tensor]:
     """Everything that is read of every token, on the CPU and in the order of the traces.
@@ -50,7 +50,7 @@ def run_pass(
         CaptureError: A row is empty, or a model cannot read it.
     """
     check_rows(traces.rows)
-    cells, progress = cells or NoCells(), progress or NoProgress()
+    cells, progress = cells or NoCheckpoint(), progress or NoProgress()
     reader = BlockReader(sides, n_layers=n_layers, options=options)
     found: list[dict[str, Tensor]] = []
     order: list[int] = []
@@ -59,7 +59,9 @@ def run_pass(
     try:
         for number, (places, part) in enumerate(chunked(traces, options.max_tokens)):
             found.append(
-                cells.cell(f"layers/{number}", lambda part=part: reader.read(part, pad_id))
+                cells.get_or_compute(
+                    f"layers/{number}", lambda part=part: reader.read(part, pad_id)
+                )
             )
             order += [starts[i] + k for i in places for k in range(len(traces.positions[i]))]
             progress.advance(len(places))

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from elicit.pair import ModelPair
-from elicit.results import Cells, Progress, Result
+from elicit.results import Result
 from elicit.revision.errors import RevisionError
 from elicit.revision.lens import Lens, Norm
 from elicit.revision.passes import run_pass
@@ -18,6 +18,7 @@ from elicit.revision.sides import MAX_TOKENS, HeadOf, PassOptions, sides_of
 from elicit.revision.states import read_places
 from elicit.revision.traces import Traces
 from elicit.revision.words import words
+from elicit.runs import Checkpoint, Progress
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -110,7 +111,7 @@ def profile(
     top_k: int = 1,
     budget: int = BUDGET,
     max_tokens: int = MAX_TOKENS,
-    cells: Cells | None = None,
+    cells: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> Profile:
     """What every layer would say of every token, in one pass over the text.

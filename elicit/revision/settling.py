@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from elicit.pair import ModelPair
-from elicit.results import Cells, CellsUnder, NoCells, Progress, Result
+from elicit.results import Result
 from elicit.revision.convention import DepthConvention
 from elicit.revision.depth import settling_depth
 from elicit.revision.errors import RevisionError
@@ -22,6 +22,7 @@ from elicit.revision.states import read_places
 from elicit.revision.summing import by_problem, over_problems
 from elicit.revision.traces import Traces
 from elicit.revision.words import words
+from elicit.runs import Checkpoint, NoCheckpoint, Progress, ScopedCheckpoint
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -137,7 +138,7 @@ def settling(
     seed: int = 0,
     budget: int = BUDGET,
     max_tokens: int = MAX_TOKENS,
-    cells: Cells | None = None,
+    cells: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> Settling:
     """When both models settle on what they predict, on the very same tokens.
@@ -170,7 +171,7 @@ def settling(
     parts = _sources(pair, traces)
     sides = sides_of(pair, lens=lens)
     options = PassOptions(norm=convention.norm, between=False, budget=budget, max_tokens=max_tokens)
-    cells = cells or NoCells()
+    cells = cells or NoCheckpoint()
     found = [
         run_pass(
             sides,
@@ -178,7 +179,7 @@ def settling(
             pad_id=pair.alignment.pad_id,
             n_layers=pair.n_layers,
             options=options,
-            cells=CellsUnder(cells, part.source),
+            cells=ScopedCheckpoint(cells, part.source),
             progress=progress,
         )
         for part in parts

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from elicit.capture import Head, head_of
 from elicit.pair import ModelPair
-from elicit.results import NoProgress, Progress
 from elicit.revision.errors import RevisionError
 from elicit.revision.gradient import lens_kl
 from elicit.revision.lens import Lens
@@ -21,6 +20,7 @@ from elicit.revision.reading import Final, tokens_per_block
 from elicit.revision.readout import Readout
 from elicit.revision.states import chunked, read_places, residual_states
 from elicit.revision.traces import Traces
+from elicit.runs import NoProgress, Progress
 from elicit.stats import simultaneous_intervals
 
 Which = Literal["base", "post"]

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from elicit.pair import ModelPair
-from elicit.results import Cells, NoCells, NoProgress, Progress, Provenance, Result
+from elicit.results import Provenance, Result
 from elicit.revision.errors import RevisionError
 from elicit.revision.fitting import (
     LEARNING_RATES,
@@ -35,6 +35,7 @@ from elicit.revision.source import (
     kl_by_problem,
 )
 from elicit.revision.traces import Traces
+from elicit.runs import Checkpoint, NoCheckpoint, NoProgress, Progress
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -104,7 +105,7 @@ def fit_tuned_lens(
     max_tokens: int = 8192,
     budget: int = BUDGET,
     keep: int = 2**30,
-    cells: Cells | None = None,
+    cells: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> TunedLensFit:
     """Fit a lens for every layer of one model, and hold it against text it has not seen.
@@ -172,7 +173,7 @@ def fit_tuned_lens(
     own, read = rooms.of["own"], rooms.of["read"]
     like = torch.empty(0, dtype=read.wide, device=own.head.weight.device)
     kinds: tuple[Variant, ...] = ("bias", "affine") if variant == "affine" else ("bias",)
-    cells, progress = cells or NoCells(), progress or NoProgress()
+    cells, progress = cells or NoCheckpoint(), progress or NoProgress()
 
     def source(text: Traces) -> Source:
         return Source(
@@ -203,7 +204,7 @@ def fit_tuned_lens(
         weights = {f"{kind}/weight": held[kind].weight for kind in kinds}
         return found | {name: w.cpu() for name, w in weights.items() if w is not None}
 
-    fitted = cells.cell("lens", fit)
+    fitted = cells.get_or_compute("lens", fit)
     provenance = pair.provenance(
         seed,
         {
@@ -228,7 +229,7 @@ def fit_tuned_lens(
         )
         return {"kl": found}
 
-    by_problem = cells.cell("held_out", evaluate)["kl"]
+    by_problem = cells.get_or_compute("held_out", evaluate)["kl"]
     saved = torch.cat([torch.zeros_like(by_problem[:, :1]), -by_problem.diff(dim=1)], dim=1)
 
     def jointly(name: str, values: Float[Tensor, "problem kind layer"]) -> dict[str, Tensor]:

@@ -8,11 +8,11 @@ from torch import nn
 
 from elicit.edits.block import names_rows
 from elicit.pair import Alignment
-from elicit.results import Cells, NoCells, NoProgress, Progress
 from elicit.rollouts.beginning import begin
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.values import Rollouts, Sampling
 from elicit.rollouts.writing import Dose, Writer, edits_digest
+from elicit.runs import Checkpoint, NoCheckpoint, NoProgress, Progress
 from elicit.tasks import Extractor, Task, default_extractor
 
 
@@ -33,7 +33,7 @@ def dose_rollouts(
     extractor: Extractor = default_extractor,
     templated: bool = False,
     prefixes: Mapping[str, Sequence[int]] | None = None,
-    cells: Cells | None = None,
+    cells: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> Rollouts:
     """Texts under edits of several strengths, all strengths in the same batches.
@@ -87,7 +87,7 @@ def dose_rollouts(
         sampling=sampling,
         batch_size=batch_size,
         dose=edit,
-        cells=cells or NoCells(),
+        cells=cells or NoCheckpoint(),
         progress=progress or NoProgress(),
     )
     return begin(

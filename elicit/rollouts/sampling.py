@@ -6,12 +6,12 @@ from dataclasses import replace
 from torch import nn
 
 from elicit.pair import Alignment
-from elicit.results import Cells, NoCells, NoProgress, Progress
 from elicit.rollouts.beginning import begin
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.grading import graded
 from elicit.rollouts.values import Rollouts, Sampling, check_rows
 from elicit.rollouts.writing import Dose, Row, Writer
+from elicit.runs import Checkpoint, NoCheckpoint, NoProgress, Progress
 from elicit.tasks import Extractor, Task, default_extractor
 
 
@@ -30,7 +30,7 @@ def rollouts(
     extractor: Extractor = default_extractor,
     templated: bool = False,
     prefixes: Mapping[str, Sequence[int]] | None = None,
-    cells: Cells | None = None,
+    cells: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> Rollouts:
     """Texts of a model to every problem of a task, alone, grafted or inside a block of edits.
@@ -77,7 +77,7 @@ def rollouts(
         sampling=sampling,
         batch_size=batch_size,
         dose=None,
-        cells=cells or NoCells(),
+        cells=cells or NoCheckpoint(),
         progress=progress or NoProgress(),
     )
     return begin(
@@ -101,7 +101,7 @@ def extend(
     edit: Dose | None = None,
     batch_size: int = 64,
     extractor: Extractor = default_extractor,
-    cells: Cells | None = None,
+    cells: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> Rollouts:
     """Some texts gone on with: the same tokens as if they had been sampled in one go.
@@ -167,7 +167,7 @@ def extend(
         sampling=sampling,
         batch_size=batch_size,
         dose=edit,
-        cells=cells or NoCells(),
+        cells=cells or NoCheckpoint(),
         progress=progress or NoProgress(),
     )
     return graded(

@@ -10,20 +10,14 @@ from torch import Tensor, nn
 
 from elicit.edits import Edit, Edited, EditError, Shift, Where, active
 from elicit.pair import Alignment, hugging_face_model, weights_digest
-from elicit.results import (
-    Cells,
-    NoCells,
-    Progress,
-    ResultError,
-    digest_json,
-    digest_tensors,
-)
+from elicit.results import ResultError, digest_json, digest_tensors
 from elicit.results.codec import encode
 from elicit.rollouts.drawing import stream_key
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.loop import continue_ids
 from elicit.rollouts.prompts import n_positions
 from elicit.rollouts.values import Sampling
+from elicit.runs import Checkpoint, NoCheckpoint, Progress
 
 Dose = Callable[[Float[Tensor, " row"]], Sequence[Edit]]
 """Edits of a batch from the strength of each of its rows."""
@@ -61,7 +55,7 @@ class Writer:
     """Rows a batch."""
     dose: Dose | None
     """Edits from strengths; None where rows have none."""
-    cells: Cells
+    cells: Checkpoint
     """Where finished batches are kept."""
     progress: Progress
     """Told of finished rows."""
@@ -95,7 +89,7 @@ class Writer:
         """
         texts = [row.text for row in rows]
         batches = self._batches(rows)
-        origin = "" if isinstance(self.cells, NoCells) else self._origin()
+        origin = "" if isinstance(self.cells, NoCheckpoint) else self._origin()
         self.progress.start(len(rows), "rollouts")
         try:
             self.progress.advance(len(rows) - sum(map(len, batches)))
@@ -157,7 +151,7 @@ class Writer:
             ran.append(True)
             return self._compute(batch, edits)
 
-        found = self.cells.cell(f"rollouts-{digest_json(told)}", compute)
+        found = self.cells.get_or_compute(f"rollouts-{digest_json(told)}", compute)
         if not ran:
             # Edits of outer blocks were made in an earlier process, and must not be missed here.
             self._record(found["made"].tolist())

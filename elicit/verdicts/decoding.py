@@ -15,7 +15,7 @@ from elicit.representations.controls import SURFACES, control_targets, shuffled_
 from elicit.representations.evidence import Ends, area, correct, joint
 from elicit.representations.logistic import Design
 from elicit.representations.probes import choose_l2, fit_tasks
-from elicit.results import Progress
+from elicit.runs import Progress
 from elicit.stats import Interval
 from elicit.verdicts.deciding import Options, best_part, strongest
 from elicit.verdicts.reading import States, best_decoded

@@ -7,8 +7,8 @@ import numpy as np
 from elicit.grafting.measure import stop_ids
 from elicit.pair import ModelPair
 from elicit.representations.places import sites_of
-from elicit.results import Cells, Progress
 from elicit.rollouts import check_prompts
+from elicit.runs import Checkpoint, Progress
 from elicit.sites import Site
 from elicit.tasks import Task
 from elicit.tasks import extractor as extractor_of
@@ -54,7 +54,7 @@ def climb(
     templated: bool = False,
     seed: int = 0,
     max_tokens: int = 8192,
-    cells: Cells | None = None,
+    cells: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> Ladder:
     """The highest rung of evidence that a behaviour of post is in the base already.

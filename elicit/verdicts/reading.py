@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from elicit.pair import ModelPair
 from elicit.representations import Labelled, Probe, fit_probe
 from elicit.representations.labelled import numbered, read_labelled
-from elicit.results import Progress
+from elicit.runs import Progress
 from elicit.sites import Site
 from elicit.tasks import Task
 from elicit.verdicts.behaviours import Behaviour

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from elicit.directions import Direction, by_number
 from elicit.edits import last
 from elicit.pair import ModelPair
-from elicit.results import Cells, Progress
 from elicit.rollouts import Rollouts, dose_rollouts, rollouts
+from elicit.runs import Checkpoint, Progress
 from elicit.tasks import Extractor, Task
 
 _GRAM, _DISTINCT = 4, 0.3
@@ -71,7 +71,7 @@ class Writing:
     batch_size: int
     templated: bool
     seed: int
-    cells: Cells | None
+    cells: Checkpoint | None
     progress: Progress | None
 
     def plain(self, model: nn.Module, task: Task) -> Texts:

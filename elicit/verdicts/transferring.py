@@ -13,7 +13,7 @@ from elicit.representations import Probe
 from elicit.representations.evidence import correct
 from elicit.representations.geometry import rotation
 from elicit.representations.paired import PairedTokens
-from elicit.results import Progress
+from elicit.runs import Progress
 from elicit.verdicts.deciding import Options, best_part, high_draw
 from elicit.verdicts.reading import POSITIVE, States
 

@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from elicit.pair import Encoded, ModelPair, hugging_face_model
-from elicit.results import NoProgress, Progress, Result
+from elicit.results import Result
+from elicit.runs import NoProgress, Progress
 from elicit.weights.parts import Slot, slots_of
 
 INTRUDER_TOP = 10

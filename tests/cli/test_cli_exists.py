@@ -6,8 +6,8 @@ import json
 import pytest
 
 from elicit.cli.exists import exists
-from elicit.report.baselines import baselines_of, texts_of
-from elicit.report.exists_spec import ExistsSpec
+from elicit.jobs._baselines import baselines_of, texts_of
+from elicit.jobs._exists.spec import ExistsSpec
 from elicit.tasks import Problem, Task
 from elicit.verdicts import Ladder
 

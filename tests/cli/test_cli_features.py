@@ -10,9 +10,10 @@ import torch
 
 from elicit.cli.features import features
 from elicit.features import Conclusion, load_sae
-from elicit.report import features_dictionary, features_job
-from elicit.report.features_spec import FeaturesSpec
-from elicit.report.steer_spec import SteerSpec
+from elicit.jobs._features import dictionary as features_dictionary
+from elicit.jobs._features import run as features_job
+from elicit.jobs._features.spec import FeaturesSpec
+from elicit.jobs._steer.spec import SteerSpec
 from elicit.results import load_result
 from tests.cli.conftest import called
 
@@ -73,7 +74,7 @@ def test_the_command_that_it_ends_with_asks_for_the_same_models_words_and_featur
 ):
     seen: list[SteerSpec] = []
     monkeypatch.setattr(
-        "elicit.report.steer_job.run_steer", lambda spec, progress: seen.append(spec) or 1 / 0
+        "elicit.jobs._steer.run.run_steer", lambda spec, progress: seen.append(spec) or 1 / 0
     )
     asked = FeaturesSpec(
         base="a", post="b", problems=tmp_path / "my problems.jsonl", out=tmp_path / "run",

@@ -16,9 +16,9 @@ import torch
 import yaml
 
 from elicit.cli.patch import patch
+from elicit.jobs._patch.spec import PatchSpec
 from elicit.patching import Factorial, PatchGrid
-from elicit.report.patch_spec import PatchSpec
-from elicit.results import RunDirectory
+from elicit.runs import RunDirectory
 from tests import checkpoints
 from tests.cli.conftest import NUMBERS, called, lines
 from tests.cli.test_cli_light import HEAVY, imported

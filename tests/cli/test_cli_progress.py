@@ -10,7 +10,8 @@ from rich.console import Console
 
 from elicit.cli import console as console_
 from elicit.cli.progress import BarProgress, PlainProgress, Shown, progress, watched
-from elicit.results import DamagedFileWarning, ElicitError, NoProgress, Progress
+from elicit.results import ElicitError
+from elicit.runs import DamagedFileWarning, NoProgress, Progress
 
 
 def test_plain_progress_says_every_tenth_once_with_time_passed_and_left():

@@ -15,9 +15,9 @@ from elicit.cli.graft import graft
 from elicit.cli.report import report
 from elicit.cli.tables import interval
 from elicit.grafting.sweep import Bench
-from elicit.report.graft_job import GraftSpec
-from elicit.report.spec import ReportSpec
-from elicit.results import RunDirectory
+from elicit.jobs._graft.run import GraftSpec
+from elicit.jobs._spec import ReportSpec
+from elicit.runs import RunDirectory
 from tests.cli.conftest import QUICK, QUICK_REPORT, called
 
 EFFECTS = ("revert", "graft")
@@ -97,7 +97,7 @@ def test_options_saved_to_a_file_are_those_given_and_flags_override_a_file(
 ):
     seen: list[ReportSpec] = []
     monkeypatch.setattr(
-        "elicit.report.job.run_report", lambda spec, progress: seen.append(spec) or 1 / 0
+        "elicit.jobs._report.run.run_report", lambda spec, progress: seen.append(spec) or 1 / 0
     )
     file = tmp_path / "saved.yaml"
     for words in (
@@ -183,7 +183,7 @@ def test_a_run_stopped_before_it_began_says_so(elicit, options, tmp_path, monkey
     def stops(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("elicit.report.running.load_pair", stops)
+    monkeypatch.setattr("elicit.jobs._frame.load_pair", stops)
     done = elicit("report", *options, "--out", tmp_path / "x")
     assert (done.code, done.out) == (130, "")
     assert "before anything was measured" in done.err and not (tmp_path / "x").exists()
@@ -261,7 +261,7 @@ def test_a_graft_says_every_score_and_repeats_itself_from_its_file(swept, elicit
     done = elicit("graft", "--config", Path(summary["path"]) / "run.yaml", "--json")
     assert (done.code, done.err) == (0, "")
     assert done.out == (Path(summary["path"]) / "summary.json").read_text()
-    from elicit.report.graft_job import GraftSweep
+    from elicit.jobs._graft.run import GraftSweep
 
     folders = [path.parent for path in Path(summary["path"]).rglob("result.json")]
     loaded = GraftSweep.load(folders[0])

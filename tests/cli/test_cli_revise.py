@@ -11,9 +11,9 @@ import torch
 import yaml
 
 from elicit.cli.revise import revise
-from elicit.report.revise_spec import ReviseSpec
-from elicit.results import RunDirectory
+from elicit.jobs._revise.spec import ReviseSpec
 from elicit.revision import DepthByGroup, Profile, Sensitivity, Settling, TunedLensFit
+from elicit.runs import RunDirectory
 from tests import checkpoints
 from tests.cli.conftest import NUMBERS, called, lines
 from tests.cli.test_cli_light import HEAVY, imported

@@ -11,10 +11,10 @@ from elicit.cli.steer import steer
 from elicit.directions import Direction
 from elicit.elicitation import DoseCurve, SteeredTexts
 from elicit.features import load_sae
-from elicit.report.cued import task_of
-from elicit.report.steer_feature import feature_source
-from elicit.report.steer_source import looked_for
-from elicit.report.steer_spec import SteerSpec
+from elicit.jobs._cued import task_of
+from elicit.jobs._steer.feature import feature_source
+from elicit.jobs._steer.source import looked_for
+from elicit.jobs._steer.spec import SteerSpec
 from tests.features import made
 
 QUICK = [

@@ -18,9 +18,9 @@ from elicit.elicitation import (
 )
 from elicit.elicitation.pushes import Push
 from elicit.features import FeatureError
-from elicit.results import RunDirectory
 from elicit.rollouts import RolloutError, dose_rollouts
 from elicit.rollouts.writing import edits_digest
+from elicit.runs import RunDirectory
 from elicit.sites import resid_post
 from tests.edits.plain import logits_of, padded, read
 from tests.elicitation.made import measured, sae_for

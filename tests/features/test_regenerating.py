@@ -163,7 +163,7 @@ def test_the_same_seed_writes_the_same_and_batches_change_nothing(pair, planted,
 
 def test_finished_batches_are_not_written_again(pair, planted, texts, ask, tmp_path, monkeypatch):
     from elicit.features import rewriting
-    from elicit.results import RunDirectory
+    from elicit.runs import RunDirectory
 
     rows, problem, begins = rows_of_texts(texts, -1)
     options = {"problem": problem[:4], "begins": begins[:4], **ask}

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from elicit.edits import Ablate, edited
+from elicit.page.patching.text import finding, split_sentence
 from elicit.pair import load_pair
 from elicit.patching import PatchError, across, factorial, within
-from elicit.report.patch_text import finding, split_sentence
 from elicit.sites import resid_mid, resid_post
 from tests.patching.test_sweep import contrast_of
 

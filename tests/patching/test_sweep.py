@@ -268,7 +268,7 @@ def test_noise_is_as_long_as_the_donors_difference(paired):
 
 
 def test_a_killed_sweep_goes_on_to_the_same_bytes(paired, tmp_path):
-    from elicit.results import RunDirectory
+    from elicit.runs import RunDirectory
 
     pair, contrast = paired("llama"), contrast_of(n=6, lengths=(6, 8))
     options = {"sites": ["resid_pre"], "n_resamples": 100, "seed": 3}

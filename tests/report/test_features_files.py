@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from elicit.report.features_asked import refuse_early
-from elicit.report.features_files import read_groups, read_texts
-from elicit.report.features_spec import FeaturesSpec
-from elicit.report.features_texts import write_texts
-from elicit.report.spec import SpecError
-from elicit.results import NoProgress, RunDirectory
+from elicit.jobs._features.files import read_groups, read_texts
+from elicit.jobs._features.inputs import refuse_early
+from elicit.jobs._features.spec import FeaturesSpec
+from elicit.jobs._features.texts import write_texts
+from elicit.jobs._spec import SpecError
+from elicit.runs import NoProgress, RunDirectory
 
 
 def lines(path, rows):
@@ -50,8 +50,8 @@ def test_groups_are_lists_of_spellings(tmp_path):
 @pytest.mark.slow
 def test_no_problem_is_on_both_sides(organism, tmp_path, monkeypatch):
     """Traces of the task go where their problem goes; texts of strangers are halved as well."""
-    from elicit.report import features_texts
-    from elicit.report.features_asked import ready
+    from elicit.jobs._features import texts as features_texts
+    from elicit.jobs._features.inputs import ready
 
     pair = organism("rl")
     strangers = [{"text": f"notes Q a = {i} ; b = a + 1 ; b ? A so b"} for i in range(8)]
@@ -102,9 +102,9 @@ def test_a_damaged_dictionary_is_trained_anew_and_a_whole_one_is_not(
 ):
     """Its digest is kept apart from it, so that other bytes are never read as it."""
     from elicit.features import load_sae
-    from elicit.report import features_dictionary
-    from elicit.report.features_asked import Ready
-    from elicit.report.features_texts import Texts
+    from elicit.jobs._features import dictionary as features_dictionary
+    from elicit.jobs._features.inputs import Ready
+    from elicit.jobs._features.texts import Texts
     from tests.features import made
 
     trained = []

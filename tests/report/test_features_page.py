@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from elicit.features import Conclusion, FeatureTable, Fidelity
-from elicit.report import write
-from elicit.report.features_text import features_sentences
+from elicit.page import write
+from elicit.page.features.text import features_sentences
 
 BAD = "<script>alert(1)</script>"
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from elicit.report import render, summary_sentence, write
-from elicit.report.figures import plot
-from elicit.report.page import PageError
+from elicit.page import render, summary_sentence, write
+from elicit.page.page import PageError
+from elicit.page.plot import plot
 from elicit.results import ElicitError, Result
 from tests.report.made import (
     HOSTILE,

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from elicit.page import render, summary_sentence, write
+from elicit.page.patching.text import control_sentence, finding, patch_sentences, split_sentence
 from elicit.patching import Factorial, PatchGrid
 from elicit.patching.factorial_result import conclude_factorial
-from elicit.report import render, summary_sentence, write
-from elicit.report.patch_text import control_sentence, finding, patch_sentences, split_sentence
 from elicit.results import Result
 from elicit.results.drawing import interval
 from elicit.sites import Site

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from elicit.report import render, summary_sentence, write
-from elicit.report.revise_text import (
+from elicit.page import render, summary_sentence, write
+from elicit.page.revision.text import (
     band_sentence,
     convention_text,
     depth_sentence,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from elicit.report.text import layers_text, summary_sentence, task_text
+from elicit.page.grafting.text import layers_text, summary_sentence, task_text
 from elicit.results.drawing import interval, label, number, visible
 from tests.report.made import HOSTILE, attribution
 

@@ -18,7 +18,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from elicit.results import Result, RunDirectory
+from elicit.results import Result
+from elicit.runs import RunDirectory
 
 N_CELLS = 40
 
@@ -43,7 +44,7 @@ def job(folder: Path) -> None:
                 rng = torch.Generator().manual_seed(index)
                 return {"value": torch.randn(5, generator=rng)}
 
-            cells.append(run.cell(f"cell/{index}", compute)["value"])
+            cells.append(run.get_or_compute(f"cell/{index}", compute)["value"])
         run.save_result("curve", Curve(value=torch.stack(cells)))
         run.write_text("page.html", f"<p>{torch.stack(cells).sum().item()}</p>")
 

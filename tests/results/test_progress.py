@@ -1,6 +1,6 @@
 """Progress is a protocol that anything with its three methods fulfils."""
 
-from elicit.results import NoProgress, Progress
+from elicit.runs import NoProgress, Progress
 
 
 def test_progress_that_nobody_watches_is_progress():

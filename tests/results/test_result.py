@@ -162,7 +162,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from elicit.results import Provenance, Result
+from elicit.results import (Provenance, Result)
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Grid(Result):

@@ -19,14 +19,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from elicit.results import (
-    DamagedFileWarning,
-    Result,
-    ResultError,
-    RunDirectory,
-    RunError,
-    digest_tensors,
-)
+from elicit.results import Result, ResultError, digest_tensors
+from elicit.runs import DamagedFileWarning, RunDirectory, RunError
 
 ARGUMENTS = {"seed": 0, "layers": [0, 1], "margin": 0.1}
 IDENTITY = {"base": "aa", "post": "bb"}
@@ -58,7 +52,7 @@ def fill(path: Path, n: int = 4) -> None:
     """A finished run with `n` cells, a result and a page."""
     with begin(path) as run:
         for index in range(n):
-            run.cell(f"layer/{index}", counted(float(index))[0])
+            run.get_or_compute(f"layer/{index}", counted(float(index))[0])
         run.save_result("curve", Curve(value=torch.arange(float(n))))
         run.write_text("page.html", "<p>done</p>")
 
@@ -85,10 +79,10 @@ def cell_of(path: Path, key: str) -> Path:
 def test_a_cell_is_computed_once_and_the_same_whether_read_or_computed(tmp_path):
     compute, calls = counted(2.5)
     with begin(tmp_path) as run:
-        computed = run.cell("layer/0", compute)
-        again = run.cell("layer/0", compute)
+        computed = run.get_or_compute("layer/0", compute)
+        again = run.get_or_compute("layer/0", compute)
     with begin(tmp_path) as run:
-        read = run.cell("layer/0", compute)
+        read = run.get_or_compute("layer/0", compute)
         assert run.resumed
         assert (run.n_read, run.n_computed) == (1, 0)
     assert calls == [2.5]
@@ -99,7 +93,7 @@ def test_a_cell_is_computed_once_and_the_same_whether_read_or_computed(tmp_path)
 def test_numpy_values_come_back_as_tensors_of_the_same_bytes(tmp_path):
     array = np.arange(6, dtype=np.int32).reshape(2, 3)
     with begin(tmp_path) as run:
-        values = run.cell("numpy", lambda: {"a": array.T, "none": array[:0]})
+        values = run.get_or_compute("numpy", lambda: {"a": array.T, "none": array[:0]})
     assert values["a"].tolist() == array.T.tolist()
     assert values["a"].dtype == torch.int32
     assert values["none"].shape == (0, 3)
@@ -109,10 +103,10 @@ def test_keys_that_differ_only_in_what_file_names_cannot_hold_have_cells_of_thei
     keys = ["a/b", "a b", "A/b", "a_b", "../a", "", "é" * 300, "x" * 300, "\ud800", "a\nb"]
     with begin(tmp_path) as run:
         for index, key in enumerate(keys):
-            run.cell(key, counted(float(index))[0])
+            run.get_or_compute(key, counted(float(index))[0])
     with begin(tmp_path) as run:
         for index, key in enumerate(keys):
-            assert run.cell(key, counted(-1.0)[0])["value"][0] == index
+            assert run.get_or_compute(key, counted(-1.0)[0])["value"][0] == index
     assert len(list((tmp_path / "cells").iterdir())) == len(keys)
 
 
@@ -142,7 +136,7 @@ def test_another_run_in_the_folder_is_refused_with_both_values(tmp_path, changes
 def test_another_version_of_elicit_does_not_go_on_with_a_run(tmp_path, monkeypatch):
     fill(tmp_path)
     newer = {"elicit": "99.0"}
-    monkeypatch.setattr("elicit.results.run.installed_versions", lambda: newer)
+    monkeypatch.setattr("elicit.runs.directory.installed_versions", lambda: newer)
     with pytest.raises(RunError, match=r'elicit = .* = "99\.0"'):
         begin(tmp_path)
 
@@ -154,7 +148,7 @@ def test_fresh_removes_what_the_old_run_wrote_and_nothing_else(tmp_path):
     compute, calls = counted(9.0)
     with begin(tmp_path, arguments={"seed": 1}, fresh=True) as run:
         assert not run.resumed
-        run.cell("layer/0", compute)
+        run.get_or_compute("layer/0", compute)
     assert calls == [9.0]
     names = {name for name in everything(tmp_path) if not name.startswith("cells/")}
     assert names == {".lock", "notes.txt", "curve/notes.txt"}
@@ -198,7 +192,7 @@ def test_an_argument_that_json_cannot_hold_is_refused_by_name(tmp_path):
 def test_two_at_once_are_refused_and_a_dead_one_frees_the_folder(tmp_path):
     code = (
         "import sys, time\n"
-        "from elicit.results.lock import take\n"
+        "from elicit.runs.lock import take\n"
         "from pathlib import Path\n"
         "take(Path(sys.argv[1]))\n"
         "print('held', flush=True)\n"
@@ -244,7 +238,7 @@ def test_any_flipped_bit_of_a_cell_is_named_and_the_cell_computed_anew(tmp_path)
             path.write_bytes(data)
             compute, calls = counted(1.0)
             with pytest.warns(DamagedFileWarning, match=path.name):
-                values = run.cell("layer/1", compute)
+                values = run.get_or_compute("layer/1", compute)
             assert calls == [1.0]
             assert values["value"].tolist() == [1.0] * 3
             assert run.damaged == [path] * count
@@ -259,14 +253,14 @@ def test_a_truncated_cell_is_named_and_computed_anew(tmp_path):
         for size in (0, 1, 8, 100, len(whole) // 2, len(whole) - 1):
             path.write_bytes(whole[:size])
             with pytest.warns(DamagedFileWarning, match=path.name):
-                run.cell("layer/0", counted(0.0)[0])
+                run.get_or_compute("layer/0", counted(0.0)[0])
             assert path.read_bytes() == whole
 
 
 def test_a_cell_of_another_run_or_key_is_not_read(tmp_path):
     fill(tmp_path / "here")
     with begin(tmp_path / "there", identity={"base": "cc"}) as run:
-        run.cell("layer/0", counted(7.0)[0])
+        run.get_or_compute("layer/0", counted(7.0)[0])
     mine = cell_of(tmp_path / "here", "layer/0")
     other_run = cell_of(tmp_path / "there", "layer/0")
     other_key = cell_of(tmp_path / "here", "layer/3")
@@ -274,10 +268,10 @@ def test_a_cell_of_another_run_or_key_is_not_read(tmp_path):
     with begin(tmp_path / "here") as run:
         shutil.copy(other_run, mine)
         with pytest.warns(DamagedFileWarning, match="run with other arguments or other models"):
-            assert run.cell("layer/0", counted(0.0)[0])["value"][0] == 0
+            assert run.get_or_compute("layer/0", counted(0.0)[0])["value"][0] == 0
         shutil.copy(other_key, mine)
         with pytest.warns(DamagedFileWarning, match="holds the cell 'layer/3', not 'layer/0'"):
-            assert run.cell("layer/0", counted(0.0)[0])["value"][0] == 0
+            assert run.get_or_compute("layer/0", counted(0.0)[0])["value"][0] == 0
         assert run.damaged == [mine, mine]
 
 
@@ -288,7 +282,7 @@ def test_a_safetensors_file_from_elsewhere_is_not_read_as_a_cell(tmp_path):
     path = cell_of(tmp_path, "layer/0")
     save_file({"value": torch.ones(3)}, path)
     with begin(tmp_path) as run, pytest.warns(DamagedFileWarning, match="written by elicit"):
-        assert run.cell("layer/0", counted(0.0)[0])["value"][0] == 0
+        assert run.get_or_compute("layer/0", counted(0.0)[0])["value"][0] == 0
 
 
 def test_a_damaged_record_is_named_and_the_cells_still_count(tmp_path):
@@ -312,7 +306,7 @@ def test_a_damaged_record_is_named_and_the_cells_still_count(tmp_path):
             assert run.resumed
             assert run.damaged == [path]
             for index in range(4):
-                run.cell(f"layer/{index}", counted(-1.0)[0])
+                run.get_or_compute(f"layer/{index}", counted(-1.0)[0])
             assert (run.n_read, run.n_computed) == (4, 0)
     assert everything(tmp_path) == before
 
@@ -332,13 +326,13 @@ def test_a_damaged_record_does_not_let_cells_of_other_arguments_in(tmp_path):
     with pytest.warns(DamagedFileWarning):
         run = begin(tmp_path, arguments={"seed": 1})
         with run:
-            assert run.cell("layer/0", compute)["value"][0] == 5
+            assert run.get_or_compute("layer/0", compute)["value"][0] == 5
     assert calls == [5.0]
     assert len(run.damaged) == 2
 
 
 def test_a_record_of_a_later_format_is_refused(tmp_path):
-    from elicit.results.record import record_bytes
+    from elicit.runs.record import record_bytes
 
     fill(tmp_path)
     told = record(tmp_path)
@@ -365,7 +359,7 @@ def test_a_damaged_result_is_named_and_saved_anew(tmp_path):
 
 def test_a_full_disk_is_told_and_leaves_nothing_half_written(tmp_path, monkeypatch):
     run = begin(tmp_path)
-    run.cell("layer/0", counted(0.0)[0])
+    run.get_or_compute("layer/0", counted(0.0)[0])
     before = everything(tmp_path)
     sync = os.fsync
 
@@ -374,7 +368,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(tmp_path, monkeypat
 
     monkeypatch.setattr(os, "fsync", full)
     for write in (
-        lambda: run.cell("layer/1", counted(1.0)[0]),
+        lambda: run.get_or_compute("layer/1", counted(1.0)[0]),
         lambda: run.save_result("curve", Curve(value=torch.ones(2))),
         lambda: run.write_text("page.html", "x"),
     ):
@@ -383,7 +377,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(tmp_path, monkeypat
         assert everything(tmp_path) == before
     monkeypatch.setattr(os, "fsync", sync)
     with run:
-        assert run.cell("layer/1", counted(1.0)[0])["value"][0] == 1
+        assert run.get_or_compute("layer/1", counted(1.0)[0])["value"][0] == 1
     assert record(tmp_path)["status"] == "finished"
 
 
@@ -418,7 +412,7 @@ def test_the_record_says_how_the_run_ended(tmp_path, error, status):
         with begin(tmp_path) as run:
             assert record(tmp_path)["status"] == "running"
             assert record(tmp_path)["finished"] is None
-            run.cell("layer/0", counted(0.0)[0])
+            run.get_or_compute("layer/0", counted(0.0)[0])
             if error:
                 raise error
     except (ValueError, KeyboardInterrupt) as caught:
@@ -430,7 +424,7 @@ def test_the_record_says_how_the_run_ended(tmp_path, error, status):
     assert (told["error"] is None) == (error is None)
     # Whatever happened, the lock is free and the cells are there.
     with begin(tmp_path) as run:
-        run.cell("layer/0", counted(-1.0)[0])
+        run.get_or_compute("layer/0", counted(-1.0)[0])
         assert run.n_read == 1
 
 
@@ -449,7 +443,7 @@ def test_a_finished_run_writes_nothing_more(tmp_path):
     run = begin(tmp_path)
     run.finish()
     for write in (
-        lambda: run.cell("layer/0", counted(0.0)[0]),
+        lambda: run.get_or_compute("layer/0", counted(0.0)[0]),
         lambda: run.write_text("page.html", "x"),
         run.finish,
     ):
@@ -478,9 +472,9 @@ def test_a_computation_that_fails_leaves_no_cell(tmp_path):
 
     run = begin(tmp_path)
     with pytest.raises(ZeroDivisionError):
-        run.cell("layer/0", fails)
+        run.get_or_compute("layer/0", fails)
     with pytest.raises(ResultError, match="layer/0: names"):
-        run.cell("layer/0", lambda: {"names": np.array(["x"])})
+        run.get_or_compute("layer/0", lambda: {"names": np.array(["x"])})
     assert list((tmp_path / "cells").iterdir()) == []
     run.finish()
 

@@ -136,7 +136,7 @@ def test_a_killed_pass_goes_on_with_the_same_bytes(tmp_path, paired):
         def __init__(self):
             self.kept, self.computed = {}, 0
 
-        def cell(self, key, compute):
+        def get_or_compute(self, key, compute):
             if key not in self.kept:
                 self.computed += 1
                 self.kept[key] = compute()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from elicit import organisms
-from elicit.results import Result, RunDirectory
+from elicit.results import Result
 from elicit.revision import (
     DepthConvention,
     RevisionError,
@@ -24,6 +24,7 @@ from elicit.revision.thinking.arms import Samples, run_arms
 from elicit.revision.thinking.votes import by_lot, elected, lots_of, numbered, places
 from elicit.revision.thinking.within import auroc, telling
 from elicit.rollouts import rollouts
+from elicit.runs import RunDirectory
 from elicit.tasks import Problem, Task, load_task, same_answer
 from tests.rollouts.made import STOPS, sampled, task_of
 from tests.rollouts.test_kept import Killed, Stop

@@ -8,7 +8,7 @@ import torch
 from elicit import metrics, organisms
 from elicit.capture import capture, head_of
 from elicit.pair import load_pair
-from elicit.results import NoProgress, ResultError, load_result
+from elicit.results import ResultError, load_result
 from elicit.revision import (
     LogitLens,
     RevisionError,
@@ -22,6 +22,7 @@ from elicit.revision.fitting import Correction, Recipe, learn
 from elicit.revision.gradient import lens_kl, sloped_kl
 from elicit.revision.lens import check_lens
 from elicit.revision.source import Rooms, Source, headed_model
+from elicit.runs import NoProgress
 from elicit.sites import resid_post, resid_pre
 from elicit.tasks import load_task
 from tests.checkpoints import D_MODEL, D_VOCAB, N_LAYERS
@@ -279,7 +280,7 @@ class Kept:
     def __init__(self):
         self.held, self.computed = {}, []
 
-    def cell(self, key, compute):
+    def get_or_compute(self, key, compute):
         if key not in self.held:
             self.held[key] = compute()
             self.computed.append(key)

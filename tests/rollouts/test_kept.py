@@ -8,8 +8,8 @@ import torch
 
 from elicit.edits import Steer, edited
 from elicit.features import add, clamp, from_sae_lens, rewrite
-from elicit.results import RunDirectory
 from elicit.rollouts import RolloutError, dose_rollouts
+from elicit.runs import RunDirectory
 from elicit.sites import resid_post
 from tests.features.made import random_module
 from tests.rollouts.made import GENERATED, PROMPT, STOPS, VECTOR, same, sampled, task_of

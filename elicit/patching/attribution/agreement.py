@@ -19,9 +19,9 @@ class Agreement:
     """Of the cells with the largest exact effects, the share among as many with the largest
     scores; NaN where no exact effect differs from 0."""
     top: int
-    """Cells counted by `recall`: fewer than asked where fewer have an effect."""
+    """Checkpoint counted by `recall`: fewer than asked where fewer have an effect."""
     n_cells: int
-    """Cells compared."""
+    """Checkpoint compared."""
     signed: bool
     """Whether values were compared with their signs; else by size. `recall` always goes by size."""
 

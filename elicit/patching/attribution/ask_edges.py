@@ -15,7 +15,7 @@ from elicit.patching.attribution.result import EdgeScores
 from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
 from elicit.patching.ways import Across, Side, Within
-from elicit.results import Progress
+from elicit.runs import Progress
 from elicit.sites import Site, parse_site
 from elicit.stats import joint_intervals
 

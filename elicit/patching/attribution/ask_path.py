@@ -14,7 +14,7 @@ from elicit.patching.columns import Positions
 from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
 from elicit.patching.ways import Across, Side, Within
-from elicit.results import Progress
+from elicit.runs import Progress
 from elicit.sites import Site, expand
 from elicit.stats import joint_intervals
 

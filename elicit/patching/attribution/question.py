@@ -18,7 +18,7 @@ from elicit.patching.errors import PatchError
 from elicit.patching.plan import Batch, Plan, batches_of
 from elicit.patching.reading import Reader, end_log_probs
 from elicit.patching.ways import Across, Side, Within, side_of
-from elicit.results import Progress
+from elicit.runs import Progress
 from elicit.sites import Kind, Site
 
 

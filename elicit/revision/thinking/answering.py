@@ -7,7 +7,6 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from elicit.pair import ModelPair
-from elicit.results import Cells, NoCells, NoProgress, Progress
 from elicit.revision.convention import DepthConvention
 from elicit.revision.lens import Lens
 from elicit.revision.profile import lens_name
@@ -18,6 +17,7 @@ from elicit.revision.thinking.request import Request
 from elicit.revision.thinking.result import Thought
 from elicit.revision.thinking.votes import by_lot, counted, elected, lots_of, numbered, places
 from elicit.rollouts import Sampling
+from elicit.runs import Checkpoint, NoCheckpoint, NoProgress, Progress
 from elicit.tasks import Extractor, Task, default_extractor
 
 
@@ -43,7 +43,7 @@ def think(
     batch_size: int = 64,
     budget: int = BUDGET,
     max_tokens: int = MAX_TOKENS,
-    cells: Cells | None = None,
+    cells: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> Thought:
     """Answers voted by the samples whose prefixes think deepest, the others left unfinished.
@@ -106,7 +106,7 @@ def think(
         batch_size=batch_size,
         budget=budget,
         max_tokens=max_tokens,
-        cells=cells or NoCells(),
+        cells=cells or NoCheckpoint(),
         progress=progress or NoProgress(),
     )
     begun = request.begin()

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import torch
 
 from elicit.pair import ModelPair
-from elicit.results import Cells, NoCells, NoProgress, Progress
 from elicit.revision.convention import DepthConvention
 from elicit.revision.errors import RevisionError
 from elicit.revision.lens import Lens
@@ -19,6 +18,7 @@ from elicit.revision.thinking.result import ThinkAtN
 from elicit.revision.thinking.votes import numbered
 from elicit.revision.thinking.within import telling
 from elicit.rollouts import Sampling
+from elicit.runs import Checkpoint, NoCheckpoint, NoProgress, Progress
 from elicit.tasks import Extractor, Task, default_extractor
 
 _RIVALS = ("cons", "random", "matched")
@@ -47,7 +47,7 @@ def think_at_n(
     batch_size: int = 64,
     budget: int = BUDGET,
     max_tokens: int = MAX_TOKENS,
-    cells: Cells | None = None,
+    cells: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> ThinkAtN:
     """What voting among the deepest-thinking samples is worth, beside every control.
@@ -117,7 +117,7 @@ def think_at_n(
         batch_size=batch_size,
         budget=budget,
         max_tokens=max_tokens,
-        cells=cells or NoCells(),
+        cells=cells or NoCheckpoint(),
         progress=progress or NoProgress(),
     )
     begun = request.begin()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from elicit.edits import active
 from elicit.pair import ModelPair, weights_digest
-from elicit.results import Cells, CellsUnder, NoCells, Progress, digest_json, digest_tensors
+from elicit.results import digest_json, digest_tensors
 from elicit.revision.confidence import Confidence, confidence
 from elicit.revision.convention import DepthConvention
 from elicit.revision.early import DeepThinking, deep_thinking
@@ -21,6 +21,7 @@ from elicit.revision.sides import Side, sides_of
 from elicit.revision.traces import Traces
 from elicit.rollouts import Rollouts, Sampling, extend, rollouts
 from elicit.rollouts.writing import edits_digest
+from elicit.runs import Checkpoint, NoCheckpoint, Progress, ScopedCheckpoint
 from elicit.tasks import Extractor, Task
 
 
@@ -64,7 +65,7 @@ class Request:
     """Bytes that blocks of logits may take."""
     max_tokens: int
     """Positions in a chunk of prefixes."""
-    cells: Cells
+    cells: Checkpoint
     """Keeps finished batches."""
     progress: Progress
     """Told how far it is."""
@@ -206,9 +207,9 @@ class Request:
             progress=self.progress,
         )
 
-    def _cells(self, prefixes: "Prefixes") -> Cells:
+    def _cells(self, prefixes: "Prefixes") -> Checkpoint:
         """Cells of readings, under a name that says all that they depend on."""
-        if isinstance(self.cells, NoCells):
+        if isinstance(self.cells, NoCheckpoint):
             return self.cells
         model, lens = self.side.model, self.side.lens
         tuned = isinstance(lens, TunedLens)
@@ -223,7 +224,7 @@ class Request:
             else lens_name(lens),
             "max_tokens": self.max_tokens,
         }
-        return CellsUnder(self.cells, f"think-{digest_json(told)}")
+        return ScopedCheckpoint(self.cells, f"think-{digest_json(told)}")
 
     def arguments(self) -> Mapping[str, object]:
         """What was asked, as it is kept with the result."""

@@ -1,0 +1,1 @@
+"""Jobs: everything that a command of `elicit` does, from Python."""

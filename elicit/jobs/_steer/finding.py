@@ -1,0 +1,155 @@
+"""From options to arms: a direction found, trained or read from disk, with its controls."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from elicit.directions import (
+    Direction,
+    DirectionSet,
+    TrainedVector,
+    matched_controls,
+    traced,
+    train_vector,
+)
+from elicit.edits import shape_of
+from elicit.elicitation import Arm, direction_arms
+from elicit.jobs._spec import SpecError
+from elicit.jobs._steer.feature import feature_source
+from elicit.jobs._steer.source import Loaded, Looked, Source, between, model_of, where_of
+from elicit.jobs._steer.spec import SteerSpec
+from elicit.pair import ModelPair
+from elicit.results import Result
+from elicit.runs import Progress
+from elicit.sites import Site, expand, parse_site
+from elicit.tasks import Task
+
+
+def find_source(
+    spec: SteerSpec,
+    pair: ModelPair,
+    loaded: Loaded,
+    looked: Looked,
+    choosing: Task,
+    *,
+    progress: Progress | None = None,
+) -> Source:
+    """What is steered with, found on the problems to choose on.
+
+    Args:
+        spec: What to do.
+        pair: The two models.
+        loaded: What was read from disk.
+        looked: What is looked for.
+        choosing: The problems.
+        progress: Told how far it is.
+
+    Raises:
+        ElicitError: The prompts are no contrast, problems have no trace to train on, or an SAE or
+            a direction is of another model or width.
+    """
+    if loaded.sae is not None:
+        return feature_source(spec, pair, loaded.sae, looked, choosing, progress=progress)
+    if loaded.vector is not None:
+        return _saved(spec, pair, loaded.vector)
+    if spec.source == "trained":
+        return _trained(spec, pair, choosing, progress)
+    return _contrasted(spec, pair, looked, choosing, progress)
+
+
+def _sites(spec: SteerSpec, pair: ModelPair) -> tuple[Site, ...]:
+    """Places that come into question."""
+    shape = shape_of(model_of(spec, pair))
+    named = [site for name in spec.sites or ("resid_post",) for site in expand(name, shape)]
+    return tuple(dict.fromkeys(named))
+
+
+def _arms(spec: SteerSpec, direction: Direction) -> tuple[Arm, ...]:
+    """A direction with controls of its norm."""
+    controls = matched_controls(direction, n_random=spec.n_random, seed=spec.seed)
+    return direction_arms(direction, where=where_of(spec), controls=controls)
+
+
+def _contrasted(
+    spec: SteerSpec,
+    pair: ModelPair,
+    looked: Looked,
+    choosing: Task,
+    progress: Progress | None,
+) -> Source:
+    """A direction between two kinds of prompts, at every site that comes into question."""
+    found = between(spec, pair, looked, choosing, _sites(spec, pair), progress)
+    each = [found.at(parse_site(name)) for name in found.site]
+    return _of(spec, each, results={"directions": found})
+
+
+def _of(
+    spec: SteerSpec,
+    directions: Sequence[Direction],
+    *,
+    results: dict[str, Result] | None = None,
+    notes: Sequence[str] = (),
+) -> Source:
+    """A source of one direction or several of one kind."""
+    return Source(
+        candidates=tuple(_arms(spec, one) for one in directions),
+        directions=tuple(directions),
+        results=results or {},
+        notes=tuple(notes),
+    )
+
+
+def _saved(spec: SteerSpec, pair: ModelPair, found: Result) -> Source:
+    """A direction from disk, or several."""
+    assert isinstance(found, Direction | DirectionSet | TrainedVector)
+    notes = []
+    if found.model_digest not in (pair.base_digest, pair.post_digest):
+        notes.append(
+            f"The vector was found on {found.model}, which is neither model of this pair: what it "
+            "does here may be that of any vector of its size."
+        )
+    if isinstance(found, TrainedVector):
+        return _of(spec, [found.direction], notes=notes)
+    if isinstance(found, Direction):
+        return _of(spec, [found], notes=notes)
+    wanted = _sites(spec, pair) if spec.sites else [parse_site(name) for name in found.site]
+    return _of(spec, [found.at(site) for site in wanted], notes=notes)
+
+
+def _trained(spec: SteerSpec, pair: ModelPair, choosing: Task, progress: Progress | None) -> Source:
+    """A vector trained to make the problems' own traces probable."""
+    if spec.pair is not None:
+        solutions = traced(choosing)
+    else:
+        bare = [problem.id for problem in choosing if problem.trace is None]
+        if bare:
+            raise SpecError(
+                f"problem {bare[0]!r} and {len(bare) - 1} more have no trace, so there is no text "
+                "to train a vector on. Add a trace to each line, or use --method diff-mean."
+            )
+        solutions = Task(
+            name=f"{choosing.name}, traced",
+            problems=tuple(
+                replace(p, answer=str(p.trace).strip(), candidates=None) for p in choosing
+            ),
+        )
+    (site,) = _sites(spec, pair)
+    found = train_vector(
+        model_of(spec, pair),
+        pair.alignment,
+        solutions,
+        at=site,
+        where=where_of(spec),
+        steps=spec.steps,
+        seed=spec.seed,
+        max_tokens=min(spec.max_tokens, 2048),
+        progress=progress,
+    )
+    return Source(
+        candidates=(_arms(spec, found.direction),),
+        directions=(found.direction,),
+        results={"trained": found},
+        facts={
+            "log_prob_before": found.log_prob_before,
+            "log_prob_after": found.log_prob_after,
+        },
+    )

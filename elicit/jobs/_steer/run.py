@@ -1,0 +1,222 @@
+"""The job behind `elicit steer`: choose a strength, judge it on other problems, write the page."""
+
+from dataclasses import dataclass, replace
+
+from elicit.directions import Direction, DirectionError, lm_eval_bytes
+from elicit.elicitation import (
+    Choice,
+    DoseCurve,
+    Steered,
+    SteeredTexts,
+    choose_arms,
+    steer,
+    steered_texts,
+)
+from elicit.features.reading import checked
+from elicit.grafting.measure import stop_ids
+from elicit.jobs._baselines import texts_of
+from elicit.jobs._cued import task_of
+from elicit.jobs._frame import PagedRun, close, open_pair, running
+from elicit.jobs._steer.finding import find_source
+from elicit.jobs._steer.source import Looked, Source, load_source, looked_for, model_of
+from elicit.jobs._steer.spec import SteerSpec
+from elicit.jobs._steer.summary import steer_summary
+from elicit.pair import ModelPair
+from elicit.runs import NoProgress, Progress, RunDirectory, ScopedCheckpoint
+from elicit.tasks import Task, extractor
+from elicit.verdicts.checks import parts_of
+
+FAINT = 0.2
+"""Length of a push, as a share of the activations', below which no effect says little."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SteerRun(PagedRun):
+    """A finished run."""
+
+    steered: Steered
+    """The curve, the choice and the test."""
+
+
+def run_steer(spec: SteerSpec, *, progress: Progress | None = None) -> SteerRun:
+    """Steer one model of a pair, judge it beside its controls, and write the page about it.
+
+    Everything that can be refused is refused before a model runs. A killed run goes on where it
+    stopped and ends with the same bytes.
+
+    Args:
+        spec: What to do.
+        progress: Told what is being done.
+
+    Raises:
+        ElicitError: Something asked for is missing, damaged, or cannot be steered with.
+    """
+    progress = progress or NoProgress()
+    task, loaded = task_of(spec), load_source(spec)
+    looked = looked_for(spec, task)
+    pair = open_pair(spec, progress)
+    if loaded.sae is not None:
+        # Another model's SAE is refused before there is a folder for the run.
+        checked(pair, loaded.sae, spec.on)
+    choosing, test = parts_of(task, spec.choose_share, seed=spec.seed)
+    with running(
+        spec,
+        pair,
+        {
+            "tasks": {task.name: task.digest},
+            "baselines": dict(texts_of(spec.baselines)),
+            **loaded.digests,
+        },
+    ) as run:
+        source = find_source(spec, pair, loaded, looked, choosing, progress=progress)
+        place, found, texts = _steered(spec, pair, source, looked, choosing, test, run, progress)
+        direction = source.directions[place]
+        found = replace(found, curve=_of(pair, found.curve), test=_of(pair, found.test))
+        for name, result in source.results.items():
+            run.save_result(name, result)
+        run.save_result("vector", direction)
+        run.save_result("dose", found.curve)
+        run.save_result("test", found.test)
+        run.save_result("samples", texts)
+        notes = [*pair.notes, *source.notes, *_remarks(found)]
+        notes += _export(spec, pair, direction, found.choice, run)
+        summary = steer_summary(spec, pair, source, looked, found, notes)
+        sets = [one for name, one in source.results.items() if name == "directions"]
+        page = close(run, spec, summary, [found.test, texts, found.curve, *sets], notes)
+    return SteerRun(path=run.path, page=page, summary=summary, steered=found)
+
+
+def _steered(
+    spec: SteerSpec,
+    pair: ModelPair,
+    source: Source,
+    looked: Looked,
+    choosing: Task,
+    test: Task,
+    run: RunDirectory,
+    progress: Progress,
+) -> tuple[int, Steered, SteeredTexts]:
+    """Place by place the best, then its curve, its test and some of its texts."""
+    model = model_of(spec, pair)
+    target = pair.post if spec.on == "base" else pair.base
+    metric = {"accuracy": "accuracy", "shown": looked.name, None: None}[spec.choose_by]
+    behaviours, stops = {looked.name: looked.shown}, stop_ids(pair)
+    extract, cells = extractor(spec.extractor), ScopedCheckpoint(run, "texts")
+    place = choose_arms(
+        model,
+        pair.alignment,
+        choosing,
+        source.candidates,
+        strengths=spec.strengths,
+        stop_ids=stops,
+        target=target,
+        behaviours=behaviours,
+        metric=metric,
+        max_loss=spec.max_loss,
+        max_new_tokens=spec.max_new_tokens,
+        extractor=extract,
+        templated=spec.templated,
+        level=spec.level,
+        seed=spec.seed,
+        cells=cells,
+        progress=progress,
+    )
+    found = steer(
+        model,
+        pair.alignment,
+        choosing,
+        test,
+        source.candidates[place],
+        strengths=spec.strengths,
+        stop_ids=stops,
+        target=target,
+        need_gap=False,
+        behaviours=behaviours,
+        wordings=looked.wordings,
+        metric=metric,
+        max_loss=spec.max_loss,
+        max_new_tokens=spec.max_new_tokens,
+        extractor=extract,
+        templated=spec.templated,
+        level=spec.level,
+        n_resamples=spec.n_resamples,
+        seed=spec.seed,
+        cells=cells,
+        progress=progress,
+    )
+    arms = source.candidates[place]
+    texts = steered_texts(
+        model,
+        pair.alignment,
+        test,
+        [arms[0], arms[found.test.strongest_control]],
+        strength=found.choice.strength,
+        stop_ids=stops,
+        target=target,
+        max_new_tokens=spec.max_new_tokens,
+        extractor=extract,
+        templated=spec.templated,
+        seed=spec.seed,
+        cells=cells,
+        progress=progress,
+    )
+    return place, found, texts
+
+
+def _remarks(found: Steered) -> list[str]:
+    """What a reader must know of the choice."""
+    notes = []
+    if not found.choice.coherent:
+        notes.append(
+            "At no strength are steered texts nearly as probable as the model’s own, so the one "
+            "where they come nearest was tested. Try weaker ones."
+        )
+    elif not found.choice.moved:
+        notes.append(
+            "No strength did anything on the problems to choose on, so the strongest with coherent "
+            "texts was tested."
+        )
+    pushed = abs(found.choice.strength) * found.test.norm / found.test.resid_norm
+    if not found.choice.moved and pushed < FAINT:
+        notes.append(
+            f"At the strength tested the push is {100 * pushed:.2g} % of the activations’ length, "
+            "so that it does nothing may be for want of a push. Try larger --strengths."
+        )
+    return notes
+
+
+def _export(
+    spec: SteerSpec, pair: ModelPair, direction: Direction, choice: Choice, run: RunDirectory
+) -> list[str]:
+    """Write the vector for lm-evaluation-harness; why not, where it cannot be."""
+    if spec.source == "feature" and spec.how != "add":
+        return [
+            f"There is no steered.pt: the feature is {_PAST[spec.how]}, which adds another amount "
+            "at every token, and lm-evaluation-harness would add one vector."
+        ]
+    try:
+        data = lm_eval_bytes(direction, model_of(spec, pair), scale=choice.strength)
+    except DirectionError as error:
+        return [f"There is no steered.pt for lm-evaluation-harness: {error}"]
+    run.write_bytes("steered.pt", data)
+    if spec.where == "all":
+        return []
+    return [
+        "steered.pt makes lm-evaluation-harness add the vector at every token, and it was judged "
+        f"here at {_WHERE[spec.where]} alone: judge it with --where all before trusting that."
+    ]
+
+
+_PAST = {"clamp": "set to a value", "project-out": "projected out"}
+_WHERE = {
+    "last": "the prompt’s last token",
+    "first": "the first generated token",
+    "generated": "generated tokens",
+}
+
+
+def _of(pair: ModelPair, curve: DoseCurve) -> DoseCurve:
+    """A curve that knows which pair its model and its target are of."""
+    assert curve.provenance is not None
+    told = pair.provenance()
+    return replace(curve, provenance=replace(curve.provenance, base=told.base, post=told.post))

@@ -1,0 +1,119 @@
+"""What `elicit steer` was asked to do, checked before any work."""
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from elicit.jobs._cued import GradedSpec
+
+STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+"""In units of what is found: the difference of means, or the amount of a feature."""
+Method = Literal["diff-mean", "pca", "trained", "feature", "vector"]
+
+
+class SteerSpec(GradedSpec):
+    """What `elicit steer` was asked to do."""
+
+    command: ClassVar[str] = "steer"
+
+    method: Literal["diff-mean", "pca", "trained", "feature"] | None = None
+    """How what is steered with is found; None means `feature` with an SAE, else `diff-mean`."""
+    vector: Path | None = None
+    """Folder of a saved direction, instead of a method."""
+    sae: str | None = None
+    """Folder of an SAE, or `sae:<release>/<id>`."""
+    feature: int | None = Field(default=None, ge=0)
+    """Number of the feature."""
+    how: Literal["add", "clamp", "project-out"] = "add"
+    """What is done with the feature."""
+    amount: float | None = Field(default=None, allow_inf_nan=False)
+    """Of the feature at strength 1; None means twice its largest activation."""
+    steps: int = Field(default=100, ge=1)
+    """Of training a vector."""
+    where: Literal["last", "first", "generated", "all"] = "last"
+    """The prompt's last token, the first generated one, all generated ones, or all tokens."""
+    on: Literal["base", "post"] = "base"
+    """Model that is steered, and in which directions are found; the other is the target."""
+    strengths: tuple[float, ...] = STRENGTHS
+    choose_by: Literal["accuracy", "shown"] | None = None
+    """What the strength is chosen by; None: right answers if their gap is clear, else the mark."""
+    n_random: int = Field(default=4, ge=1)
+    """Random directions."""
+    n_live: int = Field(default=4, ge=0)
+    """Random features that fire as often as the one that is steered with."""
+    live_factor: float = Field(default=2.0, ge=1)
+    """Within this factor of its rate."""
+    max_loss: float = Field(default=1.0, ge=0)
+    """Nats a token by which steered texts may be less probable than the model's own."""
+
+    @property
+    def source(self) -> Method:
+        """What is steered with."""
+        if self.vector is not None:
+            return "vector"
+        return self.method or ("diff-mean" if self.sae is None else "feature")
+
+    @property
+    def needs_cues(self) -> bool:
+        """Whether what is steered with is found between two kinds of prompts."""
+        return self.source in ("diff-mean", "pca")
+
+    @field_validator("vector")
+    @classmethod
+    def _whole_path(cls, path: Path | None) -> Path | None:
+        return None if path is None else path.expanduser().absolute()
+
+    @field_validator("sae")
+    @classmethod
+    def _whole_folder(cls, source: str | None) -> str | None:
+        if source is None or source.startswith("sae:"):
+            return source
+        return str(Path(source).expanduser().absolute())
+
+    @field_validator("strengths")
+    @classmethod
+    def _does_something(cls, strengths: tuple[float, ...]) -> tuple[float, ...]:
+        if not any(strengths):
+            raise ValueError("no strength but 0, so nothing would be steered; give others")
+        return strengths
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "SteerSpec":
+        given = {name for name in ("sae", "feature", "amount") if getattr(self, name) is not None}
+        given |= {"how"} if self.how != "add" else set()
+        if self.vector is not None and (self.method is not None or given):
+            others = sorted(given | ({"method"} if self.method is not None else set()))
+            raise ValueError(
+                f"vector is given and {' and '.join(others)} too, so it is not clear what is "
+                "steered with. Give a saved vector, or how one is found"
+            )
+        if self.source == "feature":
+            missing = [name for name in ("sae", "feature") if getattr(self, name) is None]
+            if missing:
+                raise ValueError(
+                    f"{' and '.join(missing)} not given, so there is no feature to steer with. "
+                    "Give a folder of an SAE or sae:<release>/<id>, and the feature's number"
+                )
+        elif given:
+            raise ValueError(
+                f"{' and '.join(sorted(given))} belong to a feature, and what is steered with is "
+                f"{self.source}, so they would be ignored. Leave them out, or give an SAE and the "
+                "feature's number"
+            )
+        if self.how == "project-out" and self.amount is not None:
+            raise ValueError(
+                f"amount is {self.amount:g} and the feature is projected out, where all is taken "
+                "away, so it would be ignored. Leave it out, or clamp the feature to it"
+            )
+        if self.source in ("feature", "vector") and self.sites and self.sae is not None:
+            raise ValueError(
+                f"sites are {', '.join(self.sites)}, and a feature is written where its SAE reads. "
+                "Leave sites out"
+            )
+        if self.source == "trained" and len(self.sites) != 1:
+            raise ValueError(
+                f"{len(self.sites)} sites are named and a vector is trained at one. Give one, such "
+                "as resid_post.12"
+            )
+        return self

@@ -1,0 +1,114 @@
+"""The numbers of a steering run for scripts."""
+
+import math
+from collections.abc import Mapping
+
+from elicit.elicitation import DoseCurve, Steered
+from elicit.jobs._frame import origin
+from elicit.jobs._steer.source import Looked, Source
+from elicit.jobs._steer.spec import SteerSpec
+from elicit.page.elicitation.text import gap_text, steer_sentence
+from elicit.pair import ModelPair
+
+_ENDS = {"value": "", "low": "_low", "high": "_high"}
+
+
+def steer_summary(
+    spec: SteerSpec,
+    pair: ModelPair,
+    source: Source,
+    looked: Looked,
+    found: Steered,
+    notes: list[str],
+) -> dict[str, object]:
+    """Content of `summary.json`: every arm with its ends, and why there is no share.
+
+    Args:
+        spec: What was asked for.
+        pair: The two models.
+        source: What was steered with.
+        looked: What was looked for.
+        found: The curve, the choice and the test.
+        notes: Remarks.
+    """
+    test, choice = found.test, found.choice
+    return {
+        **origin(pair),
+        "sentence": steer_sentence(test),
+        "steered": {
+            "on": spec.on,
+            "method": spec.source,
+            "name": test.arm[0],
+            "site": test.site,
+            "where": test.where,
+            "norm": _finite(test.norm),
+            "resid_norm": _finite(test.resid_norm),
+            **{name: _plain(value) for name, value in source.facts.items()},
+        },
+        "chosen": {
+            "strength": choice.strength,
+            "by": choice.metric,
+            "raised": choice.raised,
+            "moved": choice.moved,
+            "coherent": choice.coherent,
+        },
+        "behaviour": looked.name,
+        "n_choose": test.n_choose,
+        "n_test": test.n_problems,
+        "level": test.level,
+        "gaps": {
+            name: {
+                **_three(test, "gap", (row,)),
+                "clear": bool(test.gap_clear[row]),
+                "refused": gap_text(test, row),
+            }
+            for row, name in enumerate(test.metric)
+        },
+        "strongest_control": test.arm[test.strongest_control],
+        "arms": {
+            name: {
+                "kind": test.kind[i],
+                "rate": _by_metric(test, "rate", (i, 0)),
+                "effect": _by_metric(test, "effect", (i, 0)),
+                "share": _by_metric(test, "share", (i, 0)),
+                "coherence": _three(test, "log_prob", (i, 0)),
+                "truncated": test.truncated[i, 0].item(),
+                "n_tokens": test.n_tokens[i, 0].item(),
+            }
+            for i, name in enumerate(test.arm)
+        },
+        "unsteered_coherence": test.unsteered_log_prob,
+        "references": {
+            name: {
+                "rate": _by_metric(test, "reference_rate", (i,)),
+                "share": _by_metric(test, "reference_share", (i,)),
+            }
+            for i, name in enumerate(test.reference)
+        },
+        "notes": notes,
+    }
+
+
+def _by_metric(
+    found: DoseCurve, field: str, place: tuple[int, ...]
+) -> Mapping[str, Mapping[str, float | None] | None]:
+    """A value with its ends for every metric; None where it is refused."""
+    told = {name: _three(found, field, (row, *place)) for row, name in enumerate(found.metric)}
+    return {name: None if ends["value"] is None else ends for name, ends in told.items()}
+
+
+def _three(found: DoseCurve, field: str, place: tuple[int, ...]) -> dict[str, float | None]:
+    """A value with its ends."""
+    return {
+        key: _finite(float(getattr(found, f"{field}{end}")[place])) for key, end in _ENDS.items()
+    }
+
+
+def _finite(value: float) -> float | None:
+    """A number that JSON has."""
+    return value if math.isfinite(value) else None
+
+
+def _plain(value: object) -> object:
+    """A fact as JSON has it."""
+    return _finite(value) if isinstance(value, float) else value

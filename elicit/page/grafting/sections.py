@@ -1,0 +1,314 @@
+"""Sections of the page: which figures and tables stand where, and how each is read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from elicit.directions import DirectionSet
+from elicit.elicitation import DoseCurve, SteeredTexts
+from elicit.features import (
+    Conclusion,
+    ContrastScores,
+    FeatureTable,
+    Fidelity,
+    HeldOut,
+    LatentScaling,
+    ReasonScores,
+    Regeneration,
+    TokenInjection,
+    Transfer,
+)
+from elicit.grafting import Attribution, Interpolation, IntervalSweep, Samples, WeightIG
+from elicit.grafting.curves import integrated_figure, interpolation_figure, interval_figure
+from elicit.grafting.figures import effect_figure, shown_tasks
+from elicit.page import plot as f
+from elicit.page.grafting import tables as t
+from elicit.page.grafting.tables import Table
+from elicit.page.plot import Plot, plot
+from elicit.patching import Factorial, PatchGrid
+from elicit.results import Result, ResultError
+from elicit.revision import DepthByGroup, Profile, Sensitivity, Settling, TunedLensFit
+from elicit.verdicts import Ladder
+from elicit.weights import WeightChange
+from elicit.weights.figures import change_figure
+
+FEATURES = (
+    Conclusion, ContrastScores, FeatureTable, Fidelity, HeldOut, LatentScaling, ReasonScores,
+    Regeneration, TokenInjection, Transfer,
+)  # fmt: skip
+"""Results about the features of a dictionary."""
+KNOWN = (
+    Attribution, DepthByGroup, DirectionSet, DoseCurve, Factorial, Interpolation, IntervalSweep,
+    Ladder, PatchGrid, Profile, Samples, Sensitivity, Settling, SteeredTexts, TunedLensFit,
+    WeightChange, WeightIG, *FEATURES,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section of the page."""
+
+    id: str
+    title: str
+    lead: str
+    items: tuple[Plot | Table, ...]
+
+
+def sections(
+    *,
+    attribution: Attribution | None,
+    change: WeightChange | None,
+    integrated: WeightIG | None,
+    sweep: IntervalSweep | None,
+    interpolation: Interpolation | None,
+) -> list[Section]:
+    """Every section about moved weights that the results fill, in the order of the page.
+
+    Args:
+        attribution: Effects of every part, if measured.
+        change: Change of every tensor, if measured.
+        integrated: Integrated gradients, if measured.
+        sweep: Effects of every interval, if measured.
+        interpolation: Scores on the way from base to post, if measured.
+    """
+    found: list[Section] = []
+    if attribution is not None:
+        found.append(_layers(attribution, change))
+        if any(kind != "layer" for kind in attribution.kind):
+            found.append(_parts(attribution))
+    if sweep is not None:
+        found.append(_intervals(sweep, attribution))
+    if interpolation is not None:
+        found.append(_interpolation(interpolation, attribution))
+    if integrated is not None:
+        found.append(_integrated(integrated))
+    if attribution is not None and any(role != "none" for role in attribution.role):
+        found.append(_partition(attribution))
+    if change is not None:
+        found.append(_weights(change))
+    return found
+
+
+def other_sections(results: Sequence[Result]) -> list[Section]:
+    """A section for each result that the page knows nothing special of.
+
+    Args:
+        results: All results.
+    """
+    others = (result for result in results if not isinstance(result, KNOWN))
+    return [_other(result, n) for n, result in enumerate(others)]
+
+
+def _keys(
+    attribution: Attribution, kinds: Sequence[str], tasks: Sequence[int]
+) -> tuple[f.Key, ...]:
+    """Legend of what a figure of effects really holds."""
+    parts = [i for i, kind in enumerate(attribution.kind) if kind in kinds]
+    words = {word for i in parts for word in attribution.verdict[i].split("+")}
+    keys = [*f.EFFECTS]
+    if not attribution.control_revert[:, parts].isnan().all():
+        keys += f.CONTROLS
+    if any(attribution.role[t] != "none" for t in tasks):
+        keys += f.WHOLE
+    return (*keys, *(key for word, key in f.VERDICTS.items() if word in words))
+
+
+_READ = (
+    "Above 0 a move helps the task, below 0 it hurts. A corrupted layer heals when reverted (blue "
+    "above 0) and harms "
+    "when grafted (orange below 0); a layer that carries the skill is the mirror image. "
+)
+
+
+def _layers(attribution: Attribution, change: WeightChange | None) -> Section:
+    tasks = shown_tasks(attribution)
+    hidden = [i for i in range(len(attribution.task)) if i not in tasks]
+    n = sum(kind == "layer" for kind in attribution.kind)
+    caption = (
+        _READ
+        + f"Bars are {100 * attribution.level:g} % intervals that hold for all {n} layers at once; "
+        "a filled mark’s interval is clear of 0. Grey marks are controls: the same amount of "
+        "change, in shuffled places. Marks in the top row give the verdict. "
+    )
+    items: list[Plot | Table] = []
+    keys = _keys(attribution, ("layer",), tasks)
+    if change is not None:
+        caption += (
+            "The bottom panel shows how much each layer’s weights changed: compare it with the "
+            "effects above, for a "
+            "large change need not matter and a small one may."
+        )
+        weighted = not change.activation_norm.isnan().all()
+        keys = (*keys, *(f.WEIGHTS if weighted else f.WEIGHTS[:1]))
+    if n:
+        figure = effect_figure(attribution, tasks=tasks, change=change)
+        items.append(plot("plot-layers", figure, caption, columns=n, keys=keys))
+    if hidden and n:
+        items.append(
+            plot(
+                "plot-layers-none",
+                effect_figure(attribution, tasks=hidden),
+                "Tasks without a clear gap: effects are shown, but they can name no layer.",
+                columns=n,
+                keys=_keys(attribution, ("layer",), hidden),
+                folded="Tasks without a clear gap",
+            )
+        )
+    items.append(t.layer_table(attribution, change))
+    controls = t.control_table(attribution)
+    items += [controls] if controls is not None else []
+    return Section(
+        "layers",
+        "Which layers matter",
+        "Each layer is moved alone between the two models, in both directions, and every problem "
+        "is scored again.",
+        tuple(items),
+    )
+
+
+def _parts(attribution: Attribution) -> Section:
+    kinds = tuple(kind for kind in dict.fromkeys(attribution.kind) if kind != "layer")
+    tasks = shown_tasks(attribution)
+    count = sum(kind in kinds for kind in attribution.kind)
+    figure = effect_figure(attribution, tasks=tasks, kinds=kinds)
+    caption = (
+        _READ
+        + "Intervals hold jointly over the parts of one kind. Parts outside the layers stand at "
+        "the right."
+    )
+    return Section(
+        "parts",
+        "Finer parts",
+        "The same for attention and MLP of each layer alone, and for what lies outside the layers "
+        "(embedding, "
+        "unembedding, final norm). The gain of a norm belongs to the part that reads it.",
+        (
+            plot(
+                "plot-parts", figure, caption, columns=count, keys=_keys(attribution, kinds, tasks)
+            ),
+            t.part_table(attribution),
+        ),
+    )
+
+
+def _with_role(names: Sequence[str], attribution: Attribution | None) -> list[int]:
+    """Tasks of a result that have a role, by index; all where that is not known or none has."""
+    roles = dict(zip(attribution.task, attribution.role, strict=True)) if attribution else {}
+    found = [i for i, name in enumerate(names) if roles.get(name, "none") != "none"]
+    return found or list(range(len(names)))
+
+
+def _intervals(sweep: IntervalSweep, attribution: Attribution | None) -> Section:
+    n, tasks = len(sweep.first), _with_role(sweep.task, attribution)
+    caption = (
+        "Each cell moves all layers from its row (first) to its column (last) at once; the "
+        "diagonal holds single "
+        "layers, the top row prefixes, the right column suffixes. Blue: the score rises, orange: "
+        "it falls. A dot marks "
+        "cells whose joint interval holds 0."
+    )
+    return Section(
+        "intervals",
+        "Intervals of layers",
+        "Layers may work together: damage that sits in two layers heals fully only when both are "
+        "put back.",
+        (
+            plot("plot-intervals", interval_figure(sweep, tasks=tasks), caption, columns=2 * n),
+            *(t.interval_table(sweep, task) for task in range(len(sweep.task))),
+        ),
+    )
+
+
+def _interpolation(interpolation: Interpolation, attribution: Attribution | None) -> Section:
+    marked = ()
+    if attribution is not None:
+        marked = tuple(sorted({*attribution.corrupted_layers, *attribution.skill_layers}))
+    figure = interpolation_figure(
+        interpolation, tasks=_with_role(interpolation.task, attribution), marked=marked
+    )
+    caption = (
+        "Base moved a share α of the way to post. Left: the whole model, with the interval of each "
+        "point alone. Right: "
+        "one layer at a time (teacher-forced tasks only); layers with a verdict are strong and "
+        "named, the others grey."
+    )
+    return Section(
+        "interpolation",
+        "From base to post",
+        "How the score changes on the straight line between the weights: a gradual slope or a "
+        "sudden step.",
+        (
+            plot("plot-interpolation", figure, caption, columns=16),
+            t.interpolation_table(interpolation),
+        ),
+    )
+
+
+def _integrated(integrated: WeightIG) -> Section:
+    figure = integrated_figure(integrated)
+    caption = (
+        "Blue bars raise the task’s score from base to post, orange bars lower it; together they "
+        "add up to the gap, up "
+        "to the completeness error written above each panel."
+    )
+    return Section(
+        "integrated",
+        "The gap split among parts",
+        "Weight integrated gradients divide each task’s gap among the layers. They need a smooth "
+        "score, so tasks "
+        "graded by generation are left out. They have no intervals: read them as a second opinion.",
+        (
+            plot("plot-integrated", figure, caption, columns=len(integrated.part)),
+            t.integrated_table(integrated),
+        ),
+    )
+
+
+def _partition(attribution: Attribution) -> Section:
+    return Section(
+        "partition",
+        "What a repair would cost",
+        "A part put back to base should heal what was lost without costing what was gained. "
+        "Healing: problems that base "
+        "solves and post does not. Preservation: damage-task problems that both solve. Target "
+        "retention: problems that "
+        "only post solves. Non-damage: skill-task problems that both solve. Each is the share that "
+        "post solves once "
+        "the part is put back. A dash: no such problem.",
+        (t.partition_table(attribution),),
+    )
+
+
+def _weights(change: WeightChange) -> Section:
+    n = len({layer for layer in change.layer.tolist() if layer >= 0})
+    items: list[Plot | Table] = []
+    if n:
+        caption = (
+            "Darker: the tensor changed more, relative to its size in base. Activation-weighted: "
+            "the change of its "
+            "output relative to the output, on what base really reads. Norms of weights say what "
+            "changed, never what "
+            "it does."
+        )
+        items.append(plot("plot-weights", change_figure(change), caption, columns=n))
+    return Section(
+        "weights",
+        "What changed in the weights",
+        "Size and shape of the difference of every parameter tensor. Stable and entropy rank count "
+        "the directions of "
+        "the change; intruders are leading directions of post that base does not have.",
+        (*items, t.weight_table(change)),
+    )
+
+
+def _other(result: Result, n: int) -> Section:
+    items: list[Plot | Table] = []
+    try:
+        figure = result.figure()
+        if not figure.layout.height:
+            figure.update_layout(height=420)
+        items.append(plot(f"plot-other-{n}", figure, result._title(), columns=20))
+    except ResultError:
+        pass
+    return Section(
+        f"other-{n}", type(result).__name__, result._title(), (*items, t.plain_table(result))
+    )

@@ -1,0 +1,166 @@
+"""Sections of the page about patching: heat maps, controls, tables, and how each is read."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from elicit.page.grafting.sections import Section
+from elicit.page.grafting.tables import Table
+from elicit.page.patching import tables as t
+from elicit.page.patching.text import (
+    component_sentence,
+    control_sentence,
+    metric_text,
+    run_text,
+)
+from elicit.page.plot import Plot, plot
+from elicit.patching import Factorial, PatchGrid
+from elicit.patching.figures import factorial_figure, grid_figure
+from elicit.results import Result
+
+_PIXELS, _PANEL, _PLACE = 11, 260, 22
+"""Width of a cell whose label can be read; least width of a panel; of a place in `plot`."""
+_MANY = {"x": 18, "y": 24}
+"""Places along an axis above which labels are set small."""
+
+
+def patch_sections(results: Sequence[Result]) -> list[Section]:
+    """A section for every sweep, then one for every factorial.
+
+    Args:
+        results: Results of any kind.
+    """
+    grids = [result for result in results if isinstance(result, PatchGrid)]
+    factorials = [result for result in results if isinstance(result, Factorial)]
+    return [
+        *(_sweep(grid, n) for n, grid in enumerate(grids)),
+        *(_factorial(factorial, n) for n, factorial in enumerate(factorials)),
+    ]
+
+
+def _sweep(grid: PatchGrid, n: int) -> Section:
+    told = (_done(grid), control_sentence(grid), component_sentence(grid))
+    items: list[Plot | Table] = []
+    for m, metric in enumerate(grid.metric):
+        items.append(
+            plot(
+                f"plot-patch-{n}-{m}" if m else f"plot-patch-{n}",
+                _fitted(grid_figure(grid, metric), grid),
+                _caption(grid, m),
+                columns=_columns(grid, m),
+                folded=f"The same for {metric_text(metric)}" if m else "",
+            )
+        )
+    tables = [t.score_table(grid), t.peak_table(grid), t.top_table(grid, 0), t.width_table(grid)]
+    items += [table for table in tables if table is not None]
+    for m in range(len(grid.metric)):
+        items += t.cell_tables(grid, m)
+    return Section(f"patch-{n}", _title(grid), " ".join(filter(None, told)), tuple(items))
+
+
+def _title(grid: PatchGrid) -> str:
+    if grid.question == "across":
+        return f"Patching {grid.donor} into {grid.host}"
+    (model, _, host), (_, _, donor) = grid.host.partition(", "), grid.donor.partition(", ")
+    return f"Patching {model}: {donor} into {host}"
+
+
+def _done(grid: PatchGrid) -> str:
+    """What was done, in one sentence."""
+    n_cells = len(grid.site) * len(grid.pos)
+    return (
+        f"Activations of {run_text(grid.donor)} are put into {run_text(grid.host)}, one at a time, "
+        f"in {n_cells} places and for each of {grid.n_problems} problems."
+    )
+
+
+def _fitted(figure: Any, grid: PatchGrid) -> Any:
+    """A heat map with its scale on top, where it is seen however wide the figure is."""
+    room = 52
+    figure.update_layout(
+        title={"y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 12}},
+        height=figure.layout.height + room,
+        margin={"t": figure.layout.margin.t + room, "r": 24},
+    )
+    scale = figure.layout.coloraxis.colorbar
+    figure.update_layout(
+        coloraxis_colorbar={
+            "orientation": "h",
+            "lenmode": "pixels",
+            "len": 260,
+            "thickness": 10,
+            "x": 0,
+            "xanchor": "left",
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "ypad": 40,
+            "title": {"text": scale.title.text, "side": "right", "font": {"size": 12}},
+            "tickfont": {"size": 11},
+        }
+    )
+    if max(len(grid.pos), *(int(head) for head in grid.head.tolist())) > _MANY["x"]:
+        figure.update_xaxes(tickfont={"size": 9})
+    if len(set(grid.layer.tolist())) > _MANY["y"]:
+        figure.update_yaxes(tickfont={"size": 9})
+    return figure
+
+
+def _caption(grid: PatchGrid, row: int) -> str:
+    """How a heat map is read."""
+    ran = [name for name in t.CONTROLS if getattr(grid, name)[row].isfinite().any()]
+    controls = {
+        "other_prompt": "an activation of another prompt",
+        "noise": "noise as long as the difference that was patched",
+    }
+    return (
+        "Each cell is one experiment: the activation at that layer (row) and position or head "
+        f"(column) of {run_text(grid.host)} is replaced by that of {run_text(grid.donor)}, and the "
+        "layers after it run on as they are. Colour: how far "
+        f"{metric_text(grid.metric[row])} moves, blue up, orange down. A dot: the joint "
+        f"{100 * grid.level:g} % interval holds 0. What has come into the residual stream stays "
+        "there, so read where a column begins to be coloured; a component shows what it alone "
+        "adds. "
+        + (
+            "Beside it, on the same scale, the controls: "
+            f"{' and '.join(controls[name] for name in ran)}."
+            if ran
+            else "No control was run."
+        )
+    )
+
+
+def _columns(grid: PatchGrid, row: int) -> int:
+    """Room for all panels side by side, in places of `plot`."""
+    controls = sum(bool(getattr(grid, name)[row].isfinite().any()) for name in t.CONTROLS)
+    heads = len({int(head) for head in grid.head.tolist() if head >= 0})
+    across = max(len(grid.pos) if (grid.head < 0).any() else 0, heads)
+    width = (1 + controls) * max(_PANEL, _PIXELS * across + 60)
+    return -(-(width - 80) // _PLACE)
+
+
+def _factorial(factorial: Factorial, n: int) -> Section:
+    caption = (
+        "At a boundary, the embedding and the layers below it are upstream and write; the layers "
+        "above it are downstream and read; the unembedding (with the final norm) is the head. Each "
+        "line is the effect of having that one from post and not from base, averaged over the "
+        "settings of the others; upstream × downstream is what the first two do only together. "
+        f"Bars: joint {100 * factorial.level:g} % intervals; filled marks are clear of 0. Where "
+        "post wrote a signal that base can read, the line of upstream rises to the gap and the "
+        "interaction stays at 0."
+    )
+    return Section(
+        f"factorial-{n}",
+        "Who wrote it, who reads it",
+        "The residual stream of one model goes on in the other, at every boundary between layers, "
+        "with the unembedding of either: eight models in all.",
+        (
+            plot(
+                f"plot-factorial-{n}",
+                factorial_figure(factorial),
+                caption,
+                columns=max(16, len(factorial.boundary)),
+            ),
+            t.factorial_table(factorial),
+            t.cube_table(factorial),
+        ),
+    )

@@ -1,0 +1,222 @@
+"""Tables of patching: scores, peaks, top cells, every cell, and the factorial."""
+
+from collections.abc import Sequence
+
+from elicit.page.grafting.tables import Cell, Table, effect_cell, table_of
+from elicit.page.patching.text import CONTROLS, metric_text
+from elicit.patching import Factorial, PatchGrid
+from elicit.results.drawing import interval, number
+
+TOP = 12
+"""Cells in the table of the largest effects."""
+
+
+def score_table(grid: PatchGrid) -> Table:
+    """Scores of host and donor on every metric, and the gap between them.
+
+    Args:
+        grid: A sweep.
+    """
+    rows = [
+        [
+            metric,
+            grid.unit[m],
+            *(
+                interval(*_at(grid, name, m), digits=2).removeprefix("+")
+                for name in ("host_score", "donor_score")
+            ),
+            effect_cell(*_at(grid, "gap", m)),
+            str(grid.n_problems),
+        ]
+        for m, metric in enumerate(grid.metric)
+    ]
+    head = ("metric", "unit", f"host: {grid.host}", f"donor: {grid.donor}", "gap", "problems")
+    caption = (
+        f"Both runs as they are, with {100 * grid.level:g} % intervals. Gap: donor minus host, "
+        "paired by problem."
+    )
+    return table_of(caption, head, rows, 2)
+
+
+def peak_table(grid: PatchGrid) -> Table | None:
+    """Where most of the effect comes in, for each metric and kind of site; None where nowhere.
+
+    Args:
+        grid: A sweep.
+    """
+    rows = [
+        [
+            metric,
+            kind,
+            "embedding" if peak.layer < 0 else str(peak.layer),
+            peak.pos,
+            effect_cell(peak.step, peak.step_low, peak.step_high),
+            effect_cell(peak.value, peak.low, peak.high),
+        ]
+        for metric in grid.metric
+        for kind, peak in grid.peaks(metric).items()
+    ]
+    if not rows:
+        return None
+    head = ("metric", "kind of site", "layer", "position", "comes in here", "effect of the patch")
+    caption = (
+        "Where most of the effect comes in: of the residual stream the largest step from one layer "
+        "to the next, of components the largest effect. Intervals hold jointly over all cells; "
+        "bold: clear of 0."
+    )
+    return table_of(caption, head, rows, 4)
+
+
+def top_table(grid: PatchGrid, row: int) -> Table:
+    """The cells with the largest effects on one metric, with their controls.
+
+    Args:
+        grid: A sweep.
+        row: Place of the metric.
+    """
+    effects = grid.effect[0, row]
+    order = effects.abs().flatten().argsort(descending=True, stable=True)[:TOP].tolist()
+    n_pos = len(grid.pos)
+    ran = [name for name in CONTROLS if getattr(grid, name)[row].isfinite().any()]
+    rows = []
+    for site, pos in (divmod(place, n_pos) for place in order):
+        share = _at(grid, "share", 0, row, site, pos)
+        cells: list[str | Cell] = [
+            grid.site[site],
+            grid.pos[pos],
+            effect_cell(*_at(grid, "effect", 0, row, site, pos)),
+            "–" if share[0] != share[0] else interval(*share, digits=2).removeprefix("+"),
+            number(grid.p[0, row, site, pos].item()),
+        ]
+        for name in ran:
+            cells.append(effect_cell(*_at(grid, name, row, site, pos)))
+            cells.append("yes" if getattr(grid, f"above_{name}")[row, site, pos] else "no")
+        rows.append(cells)
+    head = ["site", "position", f"effect, {grid.unit[row]}", "share of the gap", "adjusted p"]
+    words = {"other_prompt": "another prompt", "noise": "noise"}
+    for name in ran:
+        head += [f"control: {words[name]}", "effect beyond it"]
+    n_cells = len(grid.site) * n_pos
+    caption = (
+        f"The {len(rows)} largest of {n_cells} effects on {metric_text(grid.metric[row])}. Their "
+        "intervals and p-values hold jointly over all cells (bold: clear of 0); shares have the "
+        "interval of each cell alone."
+    )
+    return table_of(caption, head, rows, 2)
+
+
+def cell_tables(grid: PatchGrid, row: int) -> list[Table]:
+    """Every effect on one metric: layers and heads down, positions across, one a kind of site.
+
+    Args:
+        grid: A sweep.
+        row: Place of the metric.
+    """
+    found = []
+    for kind in dict.fromkeys(grid.kind):
+        rows = []
+        for site, own in enumerate(grid.kind):
+            if own != kind:
+                continue
+            cells = [grid.site[site]]
+            for pos in range(len(grid.pos)):
+                value, low, high = _at(grid, "effect", 0, row, site, pos)
+                word = number(value, sign=True, digits=2)
+                cells.append(Cell(word, low > 0 or high < 0))  # pyright: ignore
+            rows.append(cells)
+        caption = f"Effect on {metric_text(grid.metric[row])}; bold: joint interval clear of 0."
+        head = ("site", *grid.pos)
+        folded = f"All cells: {kind}, {grid.metric[row]}"
+        found.append(table_of(caption, head, rows, 1, folded))
+    return found
+
+
+def width_table(grid: PatchGrid) -> Table | None:
+    """The largest effect of every window of layers; None where only single layers were patched.
+
+    Args:
+        grid: A sweep.
+    """
+    if len(grid.width) == 1:
+        return None
+    rows = []
+    for m, metric in enumerate(grid.metric):
+        for kind in dict.fromkeys(grid.kind):
+            own = [site for site, one in enumerate(grid.kind) if one == kind]
+            for w, width in enumerate(grid.width.tolist()):
+                place = int(grid.effect[w, m, own].abs().argmax())
+                site, pos = own[place // len(grid.pos)], place % len(grid.pos)
+                rows.append(
+                    [
+                        metric,
+                        kind,
+                        str(width),
+                        grid.site[site],
+                        grid.pos[pos],
+                        effect_cell(*_at(grid, "effect", w, m, site, pos)),
+                    ]
+                )
+    head = ("metric", "kind of site", "layers at once", "from", "position", "largest effect")
+    caption = (
+        "Windows of layers patched together. Wide windows inflate peaks: read single layers first."
+    )
+    return table_of(caption, head, rows, 5)
+
+
+def factorial_table(factorial: Factorial) -> Table:
+    """Effects at every boundary, and how far the mixed models are from both.
+
+    Args:
+        factorial: Effects at every boundary.
+    """
+    f = factorial
+    terms = ("wrote", "reader", "head", "wrote:reader")
+    rows = []
+    for p, pos in enumerate(f.pos):
+        words = f.reading(pos)
+        for b, boundary in enumerate(f.boundary.tolist()):
+            rows.append(
+                [
+                    str(boundary),
+                    pos,
+                    words[b].replace("+", ", ").replace(":", " × "),
+                    *(effect_cell(*_at(f, "effect", f.term.index(term), b, p)) for term in terms),
+                    number(f.off_manifold[b, p].item()),
+                ]
+            )
+    head = (
+        *("boundary", "position", "clear of 0"),
+        *("below: wrote", "above: reader", "unembedding: head", "wrote × reader"),
+        "off both models, nats",
+    )
+    caption = (
+        f"Effects on {metric_text(f.metric)} ({f.unit}) at every boundary; intervals hold jointly "
+        "over the boundaries of a term (bold: clear of 0)."
+    )
+    return table_of(caption, head, rows, 3)
+
+
+def cube_table(factorial: Factorial) -> Table:
+    """The mean metric of all eight models at every boundary.
+
+    Args:
+        factorial: Effects at every boundary.
+    """
+    f = factorial
+    who = ("base", "post")
+    corners = [(u, d, h) for u in (0, 1) for d in (0, 1) for h in (0, 1)]
+    rows = [
+        [str(boundary), pos, *(number(f.cell[b, p, u, d, h].item()) for u, d, h in corners)]
+        for p, pos in enumerate(f.pos)
+        for b, boundary in enumerate(f.boundary.tolist())
+    ]
+    head = ("boundary", "position", *(f"{who[u]} | {who[d]} | {who[h]}" for u, d, h in corners))
+    caption = "Mean of each of the eight models: layers below | layers above | unembedding."
+    return table_of(caption, head, rows, 2, "Scores of the eight models")
+
+
+def _at(result: PatchGrid | Factorial, name: str, *cell: int) -> tuple[float, float, float]:
+    """A value with its ends."""
+    ends: Sequence[str] = ("", "_low", "_high")
+    value, low, high = (getattr(result, f"{name}{end}")[cell].item() for end in ends)
+    return value, low, high

@@ -1,0 +1,188 @@
+"""Sections of the page about settling: profiles, texts, the band of conventions, difficulty."""
+
+from collections.abc import Sequence
+
+from elicit.page.grafting.sections import Section
+from elicit.page.plot import Plot, plot
+from elicit.page.revision import tables as t
+from elicit.page.revision.text import NAMES, convention_text
+from elicit.results import Result
+from elicit.revision import DepthByGroup, Profile, Sensitivity, Settling, TunedLensFit
+from elicit.revision.figures.lines import LINE
+
+_STRIPS = 2
+"""Rows whose text is shown."""
+
+
+def revise_sections(results: Sequence[Result]) -> list[Section]:
+    """Sections of every reading of depths, then of profiles, bands and groups.
+
+    Args:
+        results: Results of any kind.
+    """
+    profiles = [result for result in results if isinstance(result, Profile)]
+    found: list[Section] = []
+    for n, result in enumerate(r for r in results if isinstance(r, Settling)):
+        found.append(_settling(result, n))
+        strips = _strips(result, profiles, n)
+        if strips:
+            found.append(
+                Section(
+                    f"texts-{n}",
+                    "On the text",
+                    "Where in a text both models settle early and where late.",
+                    strips,
+                )
+            )
+    bands = [result for result in results if isinstance(result, Sensitivity)]
+    groups = [result for result in results if isinstance(result, DepthByGroup)]
+    return [
+        *found,
+        *(_profile(result, n) for n, result in enumerate(profiles)),
+        *(_band(result, n) for n, result in enumerate(bands)),
+        *(_groups(result, n) for n, result in enumerate(groups)),
+        *_lenses([result for result in results if isinstance(result, TunedLensFit)]),
+    ]
+
+
+def _settling(found: Settling, n: int) -> Section:
+    caption = (
+        "Above: how far the prediction read from each layer is from the model’s own final one, "
+        "averaged over tokens and then over problems; dashed: the threshold g. Below: post minus "
+        "base on the same tokens, filled marks are clear of 0. Bands are "
+        f"{100 * found.level:g} % intervals that hold jointly over layers"
+        f"{' and models' if len(found.model) > 1 else ''}. Grey: layers at which settling is deep."
+    )
+    return Section(
+        f"settling-{n}",
+        "When predictions settle",
+        convention_text(found.convention, found.n_layers),
+        (
+            plot(
+                f"plot-settling-{n}",
+                found.figure(),
+                caption,
+                columns=max(16, 14 * len(found.source), len(found.layer)),
+            ),
+            t.source_table(found),
+            t.profile_table(found),
+        ),
+    )
+
+
+def _strips(found: Settling, profiles: Sequence[Profile], n: int) -> tuple[Plot, ...]:
+    """The text of some rows; those of the profile, where there is one on the same texts."""
+    source = next((p.source for p in profiles if p.source in found.source), found.source[0])
+    here = found.source_of == found.source.index(source)
+    lengths = found.row[here].bincount().tolist()
+    rows = [row for row, length in enumerate(lengths) if length > 1]
+    wanted = {name for p in profiles if p.source == source for name in p.problem}
+    names = {
+        int(found.row[i]): found.problem[int(found.problem_of[i])]
+        for i in here.nonzero()[:, 0].tolist()
+    }
+    rows = [row for row in rows if names[row] in wanted] or rows
+    caption = (
+        "The text of one problem as it was written, and under each token the layer at which the "
+        "prediction of it settles, in base and in post. Orange and bold: deep. Pointing at a cell "
+        "tells its divergences."
+    )
+    return tuple(
+        plot(
+            f"plot-strip-{n}-{place}",
+            found.strip(row=row, source=source),
+            caption,
+            columns=LINE,
+        )
+        for place, row in enumerate(rows[:_STRIPS])
+    )
+
+
+def _profile(found: Profile, n: int) -> Section:
+    lengths = found.row.bincount().tolist()
+    row = next((i for i, length in enumerate(lengths) if length > 1), 0)
+    caption = (
+        "Each cell: the token that this layer (up) would predict at this place, if it were the "
+        "last; along the bottom the token that follows. Near white: the layer says what the model "
+        "will say in the end; dark: something else. Pointing at a cell tells probabilities, rank, "
+        "entropy and divergences."
+    )
+    return Section(
+        f"profile-{n}",
+        "What every layer would say",
+        f"One row in full, from {NAMES.get(found.source, found.source)}. The saved result holds "
+        f"{len(found.problem)} rows.",
+        tuple(
+            plot(
+                f"plot-profile-{n}-{m}",
+                found.figure(row=row, model=model),
+                caption,
+                columns=LINE,
+                folded=f"The same in {model}" if m else "",
+            )
+            for m, model in enumerate(found.model)
+        ),
+    )
+
+
+def _band(found: Sensitivity, n: int) -> Section:
+    caption = (
+        "Difference of the share of tokens that settle deep, post minus base on the same tokens, "
+        "for every threshold g and every ρ; hollow: the interval, joint over the band, holds 0. A "
+        "claim about deep thinking that changes its sign here is a claim about a convention."
+    )
+    return Section(
+        f"band-{n}",
+        "How much is due to the convention",
+        "The deep-thinking ratio counts tokens beyond two cut-offs, which somebody chose.",
+        (
+            plot(
+                f"plot-band-{n}",
+                found.figure(),
+                caption,
+                columns=max(20, 2 * found.dtr_diff.numel()),
+            ),
+            t.band_table(found),
+        ),
+    )
+
+
+def _groups(found: DepthByGroup, n: int) -> Section:
+    caption = (
+        "Mean settling depth of the tokens of each difficulty, with intervals over problems; "
+        "below, post minus base on the same tokens (hollow: the interval holds 0). Harder "
+        "problems have longer texts of another make-up, so depth may fall with difficulty "
+        "although no token became easier."
+    )
+    return Section(
+        f"groups-{n}",
+        "Harder problems",
+        "Whether predictions settle later where problems are harder.",
+        (
+            plot(
+                f"plot-groups-{n}", found.figure(), caption, columns=max(20, 3 * len(found.group))
+            ),
+            t.group_table(found),
+        ),
+    )
+
+
+def _lenses(fits: Sequence[TunedLensFit]) -> list[Section]:
+    if not fits:
+        return []
+    caption = (
+        "How far the prediction read from each layer is from the model’s own final one, on "
+        "problems that the lens was not fitted on. What the affine map gains over a bias alone the "
+        "lens may have computed by itself."
+    )
+    return [
+        Section(
+            "lenses",
+            "The lenses",
+            "Fitted on half of the problems, one lens a layer and model.",
+            tuple(
+                plot(f"plot-lens-{n}", fit.figure(), caption, columns=max(16, len(fit.layer)))
+                for n, fit in enumerate(fits)
+            ),
+        )
+    ]

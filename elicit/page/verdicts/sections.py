@@ -1,0 +1,203 @@
+"""The page about existence: the finding in words, the ladder, and every control behind it."""
+
+from collections.abc import Sequence
+
+from elicit.page.grafting.sections import Section
+from elicit.page.grafting.tables import Table, table_of
+from elicit.page.plot import plot
+from elicit.results import Result
+from elicit.results.drawing import interval, number
+from elicit.verdicts import Ladder
+
+_MARKS = {"passed": "✓", "not distinguishable": "○", "under-powered": "◇", "not run": "–"}
+
+
+def ladder_sentence(ladder: Ladder) -> str:
+    """What the ladder says, in one or two sentences.
+
+    Args:
+        ladder: Verdicts.
+    """
+    what = f"the base already has what post shows (it {ladder.behaviour})"
+    on = f"Told of {ladder.n_test} problems on which nothing was chosen."
+    high, top = ladder.highest_rung, ladder.highest_passed
+    if top is None:
+        return f"Nothing shows that {what}: no rung of evidence is passed. {on}"
+    if high == top == ladder.rung[-1]:
+        said = f"{what[:1].upper()}{what[1:]}: all rungs of evidence are passed"
+        return f"{said}, up to {_named(ladder, top)}. {on}"
+    if high == top:
+        after = ladder.rung[ladder.rung.index(top) + 1]
+        return (
+            f"The evidence that {what} goes up to {_named(ladder, top)}. The next rung, "
+            f"{_named(ladder, after)}, is {_status(ladder, after)}. {on}"
+        )
+    failed = next(r for r, s in zip(ladder.rung, ladder.status, strict=True) if s != "passed")
+    reached = "no rung" if high is None else _named(ladder, high)
+    return (
+        f"The evidence that {what} reaches {reached} when climbed from below: "
+        f"{_named(ladder, failed)}, is {_status(ladder, failed)}. Above that, "
+        f"{_named(ladder, top)}, is passed. {on}"
+    )
+
+
+def _named(ladder: Ladder, rung: str) -> str:
+    """A rung and what it says."""
+    return f"{rung}, {ladder.claim[ladder.rung.index(rung)]}"
+
+
+def _status(ladder: Ladder, rung: str) -> str:
+    """A rung's verdict in the words of a sentence."""
+    status = ladder.status[ladder.rung.index(rung)]
+    return f"{status} from its controls" if status == "not distinguishable" else status
+
+
+def ladder_sections(results: Sequence[Result]) -> list[Section]:
+    """The sections of every ladder: its rungs, what can be read where, and what was tried.
+
+    Args:
+        results: Results of any kind.
+    """
+    found = [result for result in results if isinstance(result, Ladder)]
+    made = (_section, _profile, _sweep)
+    return [section(ladder, n) for n, ladder in enumerate(found) for section in made]
+
+
+def _section(ladder: Ladder, n: int) -> Section:
+    caption = (
+        "Each rung asks for more than the one below it. Filled: passed; open: not distinguishable "
+        "from its strongest control, or under-powered. Grey, a little below: that control. Bars "
+        f"are {100 * ladder.level:g} % intervals, each alone."
+    )
+    remarks = _remarks(ladder)
+    return Section(
+        f"ladder-{n}",
+        "Does it exist in the base?",
+        f"Everything was fitted and chosen on {ladder.n_choose} problems, and is told of "
+        f"{ladder.n_test} others.",
+        (
+            plot(f"plot-ladder-{n}", ladder.figure(), caption, columns=12),
+            _rungs(ladder),
+            *([] if remarks is None else [remarks]),
+            _arms(ladder),
+        ),
+    )
+
+
+def _profile(ladder: Ladder, n: int) -> Section:
+    caption = (
+        "Area under the ROC curve on problems not seen, of a probe at each site: 0.5 is chance, "
+        f"1 tells all prompts apart. Bars are {100 * ladder.level:g} % intervals, jointly over "
+        "curves and sites. Shuffled labels must stay near 0.5; labels by type are learned only by "
+        "remembering types. A base whose weights are noise still mixes the words of a prompt: "
+        "what it tells as well needs nothing learned."
+    )
+    rows = [
+        [
+            name,
+            *(
+                interval(*(getattr(ladder, f"auroc{end}")[i, j].item() for end in _ENDS), digits=2)
+                .removeprefix("+")
+                for j in range(len(ladder.site))
+            ),
+        ]
+        for i, name in enumerate(ladder.curve)
+    ]  # fmt: skip
+    table = table_of(
+        "Area under the ROC curve.", ("probe of", *ladder.site), rows, 1, "The numbers"
+    )
+    return Section(
+        f"ladder-profile-{n}",
+        "Where can it be read?",
+        "What probes at the last token of the prompt tell of its being called for, layer by layer.",
+        (
+            plot(f"plot-ladder-profile-{n}", ladder.profile(), caption, columns=len(ladder.site)),
+            table,
+        ),
+    )
+
+
+def _sweep(ladder: Ladder, n: int) -> Section:
+    caption = (
+        "Share of texts that are coherent and as the direction is to make them, of the problems to "
+        "choose on; strengths are in units of the difference of the means. Framed: the least "
+        "strength near the best, at which the rungs were then tested on other problems, beside "
+        "their controls."
+    )
+    figure, cells = ladder.tried(), len(ladder.strength) * len(ladder.model)
+    return Section(
+        f"ladder-sweep-{n}",
+        "Where does it act?",
+        "The base’s direction, at every site and strength that was tried.",
+        (plot(f"plot-ladder-sweep-{n}", figure, caption, columns=2 * cells), _p_sites(ladder)),
+    )
+
+
+def _p_sites(ladder: Ladder) -> Table:
+    run = [i for i, status in enumerate(ladder.status) if status != "not run"]
+    rows = [
+        [
+            f"{ladder.rung[i]} {ladder.claim[i]}",
+            *(number(p) for p in ladder.p_site[i].tolist()),
+        ]
+        for i in run
+    ]
+    told = (
+        "P-value of every site, adjusted for having looked at all of them and at all strengths "
+        "(max-T), so that it does not hang on how the problems were split. E0 and E1: on the "
+        "problems tested on, against the same controls. E2 to E4: the best strength, on the "
+        "problems to choose on, against the model left alone. No verdict rests on it."
+    )
+    return table_of(told, ("rung", *ladder.site), rows, 1, "P-values of all sites")
+
+
+def _rungs(ladder: Ladder) -> Table:
+    rows = []
+    for i, rung in enumerate(ladder.rung):
+        ends = [
+            [getattr(ladder, name + end)[i].item() for end in _ENDS]
+            for name in ("value", "control")
+        ]
+        known = ladder.p_site[i][ladder.p_site[i].isfinite()]
+        rows.append(
+            [
+                f"{rung} {ladder.claim[i]}",
+                f"{_MARKS[ladder.status[i]]}\N{NO-BREAK SPACE}{ladder.status[i]}",
+                ladder.place[i] or "–",
+                ladder.control_name[i] or "–",
+                *(interval(*told, digits=2).removeprefix("+") for told in ends),
+                number(ladder.p[i].item()),
+                number(known.min().item()) if len(known) else "–",
+                number(ladder.detectable[i].item(), digits=2),
+            ]
+        )
+    head = (
+        "rung", "verdict", "place", "strongest control", "value", "control", "p", "p, any site",
+        "detectable",
+    )  # fmt: skip
+    told = (
+        "Every rung. p: the largest of all that the rung claims, adjusted over rungs (Holm). Any "
+        "site: of the best of all sites, adjusted for having looked at all, see below. Detectable: "
+        "the smallest effect that so many problems would likely show; below it, no finding is no "
+        "evidence of absence."
+    )
+    return table_of(told, head, rows, 4)
+
+
+def _remarks(ladder: Ladder) -> Table | None:
+    """Why a rung stands as it does, where there is something to say."""
+    rows = [[r, why] for r, why in zip(ladder.rung, ladder.reason, strict=True) if why]
+    return table_of("What a reader should know.", ("rung", "remark"), rows, 2) if rows else None
+
+
+def _arms(ladder: Ladder) -> Table:
+    rows = []
+    for i, name in enumerate(ladder.arm):
+        rung, _, arm = name.partition(": ")
+        ends = (getattr(ladder, f"arm_{end}")[i].item() for end in ("value", "low", "high"))
+        rows.append([rung, arm, interval(*ends, digits=2).removeprefix("+")])
+    told = "Every control, and what else was measured beside. Intervals are of each alone."
+    return table_of(told, ("rung", "arm", "value"), rows, 2, "Every control")
+
+
+_ENDS = ("", "_low", "_high")
