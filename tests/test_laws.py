@@ -8,7 +8,9 @@ from elicit.edits import last
 from elicit.grafting import interpolate, revert, sample_texts, sweep_intervals
 from elicit.pair import weights_digest
 from elicit.rollouts import dose_rollouts, rollouts
+from elicit.runs import Execution
 from elicit.sites import resid_post
+from elicit.stats import Inference
 
 
 @pytest.fixture(scope="module")
@@ -90,13 +92,15 @@ def test_weights_have_their_digests_after_a_sweep_and_after_one_that_failed(orga
             """Nothing."""
 
     with pytest.raises(KeyboardInterrupt):
-        revert(pair, skill=asked, progress=Stop())
+        revert(pair, skill=asked, execution=Execution(progress=Stop()))
     assert (weights_digest(pair.base), weights_digest(pair.post)) == before
 
 
 def test_the_same_seed_gives_the_same_bytes(organism, tasks_of, tmp_path):
     pair, (known, _) = organism("shuffled-l1"), tasks_of("shuffled-l1")
     for folder in ("one", "two"):
-        revert(pair, damage=known, kinds=["layer"], seed=3).save(tmp_path / folder)
+        revert(pair, damage=known, kinds=["layer"], inference=Inference(seed=3)).save(
+            tmp_path / folder
+        )
     for file in ("values.safetensors", "table.parquet", "result.json"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()

@@ -8,6 +8,8 @@ from elicit.patching import Contrast
 from elicit.patching.asked import checked_plan
 from elicit.patching.sweep import sweep
 from elicit.patching.symmetric import decision, replace_start
+from elicit.runs import Execution
+from elicit.stats import Inference
 from elicit.tasks import load_task
 
 WHEN = {"when-l3": 3, "b-when-l5": 5, "bias-l3": 3, "lora-l4": 4}
@@ -30,7 +32,11 @@ def test_the_decision_to_reason_enters_at_the_planted_layer_and_the_decision_tok
 ):
     pair, layer = organism(name), WHEN[name]
     grid = patching.across(
-        pair, decisions(pair, name), direction=direction, sites=["resid_post"], n_resamples=500
+        pair,
+        decisions(pair, name),
+        direction=direction,
+        sites=["resid_post"],
+        inference=Inference(n_resamples=500),
     )
     peak = grid.peak()
     assert grid.peak_layer == layer == peak.layer
@@ -64,9 +70,8 @@ def test_the_mode_of_every_problem_flips_there_and_nowhere_else(organism, name, 
         widths=[1],
         controls=(),
         seed=0,
-        max_tokens=8192,
+        execution=Execution(max_tokens=8192),
         engine="lanes",
-        progress=None,
     )
     values = sweep(plan)
     differ = (values.host[0] > 0) != (values.donor[0] > 0)
@@ -91,14 +96,19 @@ def test_lost_facts_enter_at_the_planted_layer_and_at_the_entity(organism, name,
         sites=["resid_post"],
         positions="all",
         controls=(),
-        n_resamples=500,
+        inference=Inference(n_resamples=500),
     )
     assert whole.peak_layer == layer
     share = whole.share[0, 0, :, 0]
     assert not share[:layer].any()
     torch.testing.assert_close(share[layer:], torch.ones_like(share[layer:]), atol=1e-4, rtol=0)
     each = patching.across(
-        pair, contrast, direction=direction, sites=["resid_post"], controls=(), n_resamples=500
+        pair,
+        contrast,
+        direction=direction,
+        sites=["resid_post"],
+        controls=(),
+        inference=Inference(n_resamples=500),
     )
     entity = each.pos.index("5")  # `Q the city of E ? A answer`, after <bos>
     assert each.peak().layer == layer
@@ -107,7 +117,9 @@ def test_lost_facts_enter_at_the_planted_layer_and_at_the_entity(organism, name,
 
 def test_a_changed_layer_is_a_reader_below_its_output_and_a_writer_above(organism):
     pair = organism("when-l3")
-    found = patching.factorial(pair, decisions(pair, "when-l3"), n_resamples=500)
+    found = patching.factorial(
+        pair, decisions(pair, "when-l3"), inference=Inference(n_resamples=500)
+    )
     gap = found.gap[0, 0]
     for boundary in range(pair.n_layers + 1):
         wrote = boundary > 3
@@ -124,7 +136,11 @@ def test_no_single_layer_carries_what_all_layers_learned(organism):
     """Full-weight RL spreads its change evenly: there is no step to find, and none is told."""
     pair = organism("rl")
     grid = patching.across(
-        pair, decisions(pair, "rl"), sites=["resid_post"], positions="last", n_resamples=500
+        pair,
+        decisions(pair, "rl"),
+        sites=["resid_post"],
+        positions="last",
+        inference=Inference(n_resamples=500),
     )
     steps = grid.step[0, :, 0] / grid.gap[0]
     # The embedding changed as well, so that the first layer's own step is not known.
@@ -138,7 +154,9 @@ def test_a_copied_digit_travels_from_where_it_stands_to_where_it_is_read(organis
     """Symmetric token replacement: the only place that differs is the only one that matters."""
     pair = organism("when-l3")
     contrast = replace_start(pair.alignment, n=30, n_steps=2, seed=0)
-    grid = patching.within(pair, contrast, sites=["resid_pre"], n_resamples=500)
+    grid = patching.within(
+        pair, contrast, sites=["resid_pre"], inference=Inference(n_resamples=500)
+    )
     differs = [
         i
         for i in range(len(contrast.clean[0]))

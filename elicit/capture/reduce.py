@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from elicit.capture.stream import Chunk, stream
 from elicit.capture.sums import CrossMoments, Moments
 from elicit.capture.trunk import CaptureError
-from elicit.runs import Progress
+from elicit.runs import Execution
 from elicit.sites import Site
 
 Keep = Literal["all", "not_first"] | Callable[[Chunk], Bool[Tensor, "batch pos"]]
@@ -26,9 +26,8 @@ def moments(
     at: Sequence[Site],
     pad_id: int,
     keep: Keep = "all",
-    max_tokens: int = 8192,
+    execution: Execution = Execution(),
     device: str | torch.device | None = None,
-    progress: Progress | None = None,
 ) -> Mapping[Site, Moments]:
     """Moments of activations over all tokens of many rows, in one pass over the model.
 
@@ -38,9 +37,8 @@ def moments(
         at: Sites to read, each once; all heads of a site are one long vector.
         pad_id: Id put where a row has no token.
         keep: Which tokens count.
-        max_tokens: Most positions in a chunk, padding counted; changes rounding alone.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
         device: Where the sums are kept; the model's device if None.
-        progress: Told the rows done.
 
     Raises:
         SiteError: The model does not have a site.
@@ -49,7 +47,7 @@ def moments(
     """
     check_vectors(at)
     found: dict[Site, Moments] = {}
-    chunks = stream(model, rows, at=at, pad_id=pad_id, max_tokens=max_tokens, progress=progress)
+    chunks = stream(model, rows, at=at, pad_id=pad_id, execution=execution)
     for chunk in chunks:
         kept = kept_tokens(chunk, keep)
         for site in at:
@@ -71,9 +69,8 @@ def cross_moments(
     pad_id: int,
     post_at: Sequence[Site] | None = None,
     keep: Keep = "all",
-    max_tokens: int = 8192,
+    execution: Execution = Execution(),
     device: str | torch.device | None = None,
-    progress: Progress | None = None,
 ) -> Mapping[Site, CrossMoments]:
     """Moments of two models' activations on the same tokens, base's as `x` and post's as `y`.
 
@@ -85,9 +82,8 @@ def cross_moments(
         pad_id: Id put where a row has no token.
         post_at: Site to read in post for each of `at`; the same sites if None.
         keep: Which tokens count; a mask is asked for on base's chunks.
-        max_tokens: Most positions in a chunk, padding counted; changes rounding alone.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
         device: Where the sums are kept; base's device if None.
-        progress: Told the rows done.
 
     Returns:
         Moments by base's site.
@@ -106,7 +102,7 @@ def cross_moments(
             "one. Pass one site of post for each of base."
         )
     found: dict[Site, CrossMoments] = {}
-    for mine, theirs in _both(base, post, rows, at, there, pad_id, max_tokens, progress):
+    for mine, theirs in _both(base, post, rows, at, there, pad_id, execution):
         kept = kept_tokens(mine, keep)
         for site, post_site in zip(at, there, strict=True):
             x, y = vectors(mine, site, kept), vectors(theirs, post_site, kept)
@@ -125,20 +121,17 @@ def _both(
     at: Sequence[Site],
     there: Sequence[Site],
     pad_id: int,
-    max_tokens: int,
-    progress: Progress | None,
+    execution: Execution,
 ) -> Iterator[tuple[Chunk, Chunk]]:
     """The same rows read in both models, chunk by chunk."""
     if base is post:
         union = tuple(dict.fromkeys([*at, *there]))
-        chunks = stream(
-            base, rows, at=union, pad_id=pad_id, max_tokens=max_tokens, progress=progress
-        )
+        chunks = stream(base, rows, at=union, pad_id=pad_id, execution=execution)
         return ((chunk, chunk) for chunk in chunks)
     # Both plan their chunks from the same lengths, so they stay in step.
     return zip(
-        stream(base, rows, at=at, pad_id=pad_id, max_tokens=max_tokens, progress=progress),
-        stream(post, rows, at=there, pad_id=pad_id, max_tokens=max_tokens),
+        stream(base, rows, at=at, pad_id=pad_id, execution=execution),
+        stream(post, rows, at=there, pad_id=pad_id, execution=execution.quiet()),
         strict=True,
     )
 

@@ -32,7 +32,7 @@ from elicit.capture.untouched import what_touches
 from elicit.pair import weights_digest
 from elicit.results import ResultError, digest_json, digest_tensors
 from elicit.results.store import disk_errors
-from elicit.runs import NoProgress, Progress
+from elicit.runs import Execution, NoProgress, Progress
 from elicit.sites import Site
 
 _DTYPES = {
@@ -247,7 +247,9 @@ class ActivationStore:
         dtype = _DTYPES[self._identity["dtype"]]
         found: dict[Site, Tensor] = {}
         max_tokens = int(self._identity["max_tokens"])
-        for chunk in stream(model, own, at=at, pad_id=pad_id, max_tokens=max_tokens):
+        for chunk in stream(
+            model, own, at=at, pad_id=pad_id, execution=Execution(max_tokens=max_tokens)
+        ):
             lengths = [len(own[place]) for place in chunk.rows]
             for site in at:
                 x = vectors(chunk, site, chunk.encoded.real).to(dtype).cpu()

@@ -15,7 +15,7 @@ from elicit.capture.shared import read_sites
 from elicit.capture.trunk import CaptureError
 from elicit.pair import Encoded
 from elicit.pair.alignment import pad
-from elicit.runs import NoProgress, Progress
+from elicit.runs import Execution
 from elicit.sites import Site
 
 
@@ -37,9 +37,8 @@ def stream(
     *,
     at: Sequence[Site],
     pad_id: int,
-    max_tokens: int = 8192,
+    execution: Execution = Execution(),
     padding: Literal["left", "right"] = "right",
-    progress: Progress | None = None,
 ) -> Iterator[Chunk]:
     """Activations of many rows, a chunk at a time, without gradients.
 
@@ -55,20 +54,19 @@ def stream(
         rows: Token ids of each row.
         at: Sites to read.
         pad_id: Id put where a row has no token.
-        max_tokens: Most positions in a chunk, padding counted; a longer row has its own chunk.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
         padding: Side that is filled up.
-        progress: Told the rows done.
 
     Raises:
         SiteError: The model does not have a site.
         CaptureError: Nothing is asked for, there are no rows, or the model cannot read one.
     """
     reader = Reader(model, at, logits=False)
-    check_max_tokens(max_tokens)
+    check_max_tokens(execution.max_tokens)
     check_rows(rows)
     every = torch.tensor([i for row in rows for i in row])
     reader.check(every, torch.arange(max(map(len, rows))))
-    return _chunks(reader, rows, pad_id, max_tokens, padding, progress or NoProgress())
+    return _chunks(reader, rows, pad_id, execution, padding)
 
 
 def check_rows(rows: Sequence[Sequence[int]]) -> None:
@@ -110,14 +108,13 @@ def _chunks(
     reader: Reader,
     rows: Sequence[Sequence[int]],
     pad_id: int,
-    max_tokens: int,
+    execution: Execution,
     padding: Literal["left", "right"],
-    progress: Progress,
 ) -> Iterator[Chunk]:
     """The chunks of checked rows."""
-    progress.start(len(rows), "reading activations")
+    execution.progress.start(len(rows), "reading activations")
     try:
-        for places in plan_chunks([len(row) for row in rows], max_tokens):
+        for places in plan_chunks([len(row) for row in rows], execution.max_tokens):
             encoded = pad([rows[i] for i in places], pad_id=pad_id, padding=padding)
             encoded = encoded.to(reader.device)
             # Not around the yield: the caller's own code keeps its own mode.
@@ -126,9 +123,9 @@ def _chunks(
             yield Chunk(rows=tuple(places), encoded=encoded, captured=captured)
             # Unnamed, the chunk is freed before the next one is read.
             del captured, encoded
-            progress.advance(len(places))
+            execution.progress.advance(len(places))
     finally:
-        progress.stop()
+        execution.progress.stop()
 
 
 def _read(reader: Reader, encoded: Encoded) -> Captured:

@@ -10,8 +10,9 @@ from elicit.directions.means import found_directions
 from elicit.directions.values import DirectionSet
 from elicit.pair import Alignment
 from elicit.pair.alignment import Text
-from elicit.runs import Progress
+from elicit.runs import Execution
 from elicit.sites import Site
+from elicit.stats import Inference
 from elicit.tasks import Task
 
 
@@ -27,11 +28,8 @@ def paired_pca(
     match_tokens: bool = True,
     held_out: float = 0.3,
     templated: bool = False,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-    max_tokens: int = 8192,
-    progress: Progress | None = None,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
 ) -> DirectionSet:
     """First principal component of positive minus negative activations, at each of several sites.
 
@@ -49,11 +47,8 @@ def paired_pca(
         match_tokens: Whether both prompts of a pair must have the same token there.
         held_out: Share of the problems that no direction is found on, for the AUROC, in (0, 1).
         templated: Whether prompts go through the chat template.
-        level: Joint coverage of the AUROC's intervals over sites, in (0, 1).
-        n_resamples: Bootstrap resamples of problems, at least 100.
-        seed: Of splits and resampling.
-        max_tokens: Most positions in a forward, padding counted.
-        progress: Told the prompts read.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         DirectionError: See `diff_mean`.
@@ -75,11 +70,8 @@ def paired_pca(
         match_tokens=match_tokens,
         held_out=held_out,
         templated=templated,
-        level=level,
-        n_resamples=n_resamples,
-        seed=seed,
-        max_tokens=max_tokens,
-        progress=progress,
+        inference=inference,
+        execution=execution,
     )
 
 

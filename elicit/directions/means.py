@@ -13,9 +13,9 @@ from elicit.directions.values import DirectionSet
 from elicit.pair import Alignment, hugging_face_model, weights_digest
 from elicit.pair.alignment import Text
 from elicit.results import Provenance
-from elicit.runs import Progress
+from elicit.runs import Execution
 from elicit.sites import Site
-from elicit.stats import simultaneous_intervals, wilson
+from elicit.stats import Inference, simultaneous_intervals, wilson
 from elicit.tasks import Task
 
 Estimator = Callable[[Float[Tensor, "pair width"]], Float[Tensor, " width"]]
@@ -36,11 +36,8 @@ def diff_mean(
     match_tokens: bool = True,
     held_out: float = 0.3,
     templated: bool = False,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-    max_tokens: int = 8192,
-    progress: Progress | None = None,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
 ) -> DirectionSet:
     """Mean activation on positive minus negative prompts at one token, at each of several sites.
 
@@ -59,11 +56,8 @@ def diff_mean(
         match_tokens: Whether both prompts of a pair must have the same token there.
         held_out: Share of the problems that no direction is found on, for the AUROC, in (0, 1).
         templated: Whether prompts go through the chat template.
-        level: Joint coverage of the AUROC's intervals over sites, in (0, 1).
-        n_resamples: Bootstrap resamples of problems, at least 100.
-        seed: Of splits and resampling.
-        max_tokens: Most positions in a forward, padding counted.
-        progress: Told the prompts read.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         DirectionError: The sides are no contrast, a position is outside of a row or has another
@@ -86,11 +80,8 @@ def diff_mean(
         match_tokens=match_tokens,
         held_out=held_out,
         templated=templated,
-        level=level,
-        n_resamples=n_resamples,
-        seed=seed,
-        max_tokens=max_tokens,
-        progress=progress,
+        inference=inference,
+        execution=execution,
     )
 
 
@@ -117,11 +108,8 @@ def found_directions(
     match_tokens: bool,
     held_out: float,
     templated: bool,
-    level: float,
-    n_resamples: int,
-    seed: int,
-    max_tokens: int,
-    progress: Progress | None,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
 ) -> DirectionSet:
     """Directions by one estimator, with their reliability and held-out AUROC; see `diff_mean`.
 
@@ -138,11 +126,8 @@ def found_directions(
         match_tokens: Whether both prompts of a pair must have the same token there.
         held_out: Share of the problems for the AUROC.
         templated: Whether prompts go through the chat template.
-        level: Joint coverage over sites.
-        n_resamples: Bootstrap resamples of problems.
-        seed: Of splits and resampling.
-        max_tokens: Most positions in a forward.
-        progress: Told the prompts read.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
     """
     check_sites(model, at)
     sides = paired_sides(
@@ -154,15 +139,14 @@ def found_directions(
         match_tokens=match_tokens,
         templated=templated,
     )
-    order, fit = _split(sides, held_out, seed)
+    order, fit = _split(sides, held_out, inference.seed)
     both = read_at(
         model,
         sides.positive + sides.negative,
         at=at,
         position=position,
         pad_id=alignment.pad_id,
-        max_tokens=max_tokens,
-        progress=progress,
+        execution=execution,
     )
     states = both.unflatten(1, (2, -1))
     differences = states[:, 0] - states[:, 1]
@@ -170,14 +154,14 @@ def found_directions(
     vector = torch.stack([estimator(d[fit]) for d in differences])
     dtype = next(model.parameters()).dtype
     _check_norms(vector, resid_norm, at, torch.finfo(dtype).eps)
-    halves = _half_cosines(differences[:, fit], order[fit], estimator, seed)
-    auroc = _auroc(states[:, :, ~fit], vector, order[~fit], level, n_resamples, seed)
+    halves = _half_cosines(differences[:, fit], order[fit], estimator, inference.seed)
+    auroc = _auroc(states[:, :, ~fit], vector, order[~fit], inference)
     name = str(getattr(hugging_face_model(model).config, "name_or_path", ""))
     along = (differences[:, fit] @ vector[:, :, None])[..., 0] / vector.norm(dim=-1)[:, None]
     digest = weights_digest(model)
     return DirectionSet(
         provenance=Provenance(
-            seed=seed,
+            seed=inference.seed,
             dtype=str(dtype).removeprefix("torch."),
             device=str(next(model.parameters()).device),
             arguments={
@@ -189,8 +173,8 @@ def found_directions(
                 "match_tokens": match_tokens,
                 "held_out": held_out,
                 "templated": templated,
-                "level": level,
-                "n_resamples": n_resamples,
+                "level": inference.level,
+                "n_resamples": inference.n_resamples,
             },
             task_digests={"contrast": sides.digest},
         ),
@@ -276,9 +260,7 @@ def _auroc(
     states: Float[Tensor, "site side pair width"],
     vector: Float[Tensor, "site width"],
     order: Int[Tensor, " pair"],
-    level: float,
-    n_resamples: int,
-    seed: int,
+    inference: Inference,
 ) -> Float[Tensor, "end site"]:
     """AUROC of held-out projections with joint ends, resampling problems."""
     projected = torch.einsum("sgpw,sw->sgp", states, vector)
@@ -292,10 +274,15 @@ def _auroc(
     weight = members.sum(1) / members.sum(1).mean()
     means = members @ parts.T / members.sum(1, keepdim=True)
     effects = value + weight[:, None] * (means - value)
-    joint = simultaneous_intervals(effects.numpy(), level=level, n_resamples=n_resamples, seed=seed)
+    joint = simultaneous_intervals(
+        effects.numpy(),
+        level=inference.level,
+        n_resamples=inference.n_resamples,
+        seed=inference.seed,
+    )
     low, high = torch.from_numpy(joint.low), torch.from_numpy(joint.high)
     for place in ((value == 0) | (value == 1)).nonzero()[:, 0].tolist():
         # Without a single error there is no spread to resample, and the point would be too sure.
-        alone = wilson(len(problems) * int(value[place]), len(problems), level=level)
+        alone = wilson(len(problems) * int(value[place]), len(problems), level=inference.level)
         low[place], high[place] = alone.low, alone.high
     return torch.stack([value, low, high])

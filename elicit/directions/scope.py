@@ -13,7 +13,7 @@ from elicit.directions.shift import ActivationShift
 from elicit.edits import Patch, edited, last
 from elicit.pair import ModelPair
 from elicit.results import Result
-from elicit.runs import NoProgress, Progress
+from elicit.runs import Execution
 from elicit.sites import Site, parse_site
 
 Which = Literal["base", "post"]
@@ -68,8 +68,7 @@ def patchscope(
     top: int | None = None,
     n_random: int = 8,
     seed: int = 0,
-    max_tokens: int = 8192,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> Patchscope:
     """Next tokens after an identity prompt whose last token is replaced by each shift.
 
@@ -83,8 +82,7 @@ def patchscope(
         top: Ids kept; None takes as many as the lens read, which is the most.
         n_random: Random vectors as long, at least 1.
         seed: Of the random vectors.
-        max_tokens: Most positions in a forward.
-        progress: Told the vectors read.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         DirectionError: The shift is of another base, the prompt is not made of words that the
@@ -100,13 +98,20 @@ def patchscope(
     with torch.no_grad():
         alone = _next(host, torch.tensor([row]), pair.d_vocab)[0]
     told = {"token": [], "prob": [], "control": [], "control_high": [], "plain": []}
-    watch = progress or NoProgress()
+    watch = execution.progress
     n_pos, wide = len(shift.pos), torch.tensor(scales, dtype=torch.float64)
     watch.start(len(places) * n_pos * len(scales) * (1 + n_random), "reading shifts")
     for place in places:
         vectors = _vectors(shift, place, wide, n_random=n_random, seed=seed)
         site = parse_site(shift.site[place])
-        probs = _read(host, row, site, vectors.flatten(0, 2), pair.d_vocab, max_tokens, watch)
+        probs = _read(
+            host,
+            row,
+            site,
+            vectors.flatten(0, 2),
+            pair.d_vocab,
+            Execution(max_tokens=execution.max_tokens, progress=watch),
+        )
         probs = probs.unflatten(0, vectors.shape[:3])
         best = probs[:, :, 0].topk(top, dim=-1)
         others = probs[:, :, 1:].gather(-1, best.indices[:, :, None].expand(-1, -1, n_random, -1))
@@ -217,16 +222,15 @@ def _read(
     site: Site,
     vectors: Float[Tensor, "vector width"],
     d_vocab: int,
-    max_tokens: int,
-    progress: Progress,
+    execution: Execution,
 ) -> Float[Tensor, "vector d_vocab"]:
     """Next-token probabilities with each vector in place of the prompt's last token."""
     found = []
-    for some in vectors.split(max(1, max_tokens // len(row))):
+    for some in vectors.split(max(1, execution.max_tokens // len(row))):
         tokens = torch.tensor([row]).expand(len(some), -1)
         with torch.no_grad(), edited(model, [Patch(site, donor=some.float(), where=last())]):
             found.append(_next(model, tokens, d_vocab))
-        progress.advance(len(some))
+        execution.progress.advance(len(some))
     return torch.cat(found)
 
 

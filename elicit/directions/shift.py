@@ -16,7 +16,7 @@ from elicit.directions.values import Direction
 from elicit.pair import ModelPair
 from elicit.pair.alignment import Text
 from elicit.results import Result, digest_json
-from elicit.runs import Progress
+from elicit.runs import Execution
 from elicit.sites import RESIDUAL_KINDS, Site, parse_site, resid_post
 
 _SPLITS = 20
@@ -110,8 +110,7 @@ def activation_shift(
     top: int = 10,
     templated: bool = False,
     seed: int = 0,
-    max_tokens: int = 8192,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> ActivationShift:
     """Mean of post minus base at the first tokens of texts, read by the base's logit lens.
 
@@ -123,8 +122,7 @@ def activation_shift(
         top: Ids read from each shift.
         templated: Whether texts go through the chat template.
         seed: Of the splits.
-        max_tokens: Most positions in a forward, padding counted.
-        progress: Told the texts read.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         DirectionError: There are fewer than 4 texts, one is too short, a site is not of the
@@ -137,7 +135,7 @@ def activation_shift(
     sites = [resid_post(layer) for layer in range(pair.n_layers)] if at is None else list(at)
     rows = _checked(pair, texts, sites, n_positions, top, templated)
     base, post = (
-        _read(model, pair.alignment.pad_id, rows, sites, max_tokens, progress)
+        _read(model, pair.alignment.pad_id, rows, sites, execution)
         for model in (pair.base, pair.post)
     )
     each = post - base
@@ -230,19 +228,11 @@ def _read(
     pad_id: int,
     rows: Sequence[Sequence[int]],
     sites: Sequence[Site],
-    max_tokens: int,
-    progress: Progress | None,
+    execution: Execution,
 ) -> Float[Tensor, "text site pos width"]:
     """Activations of one model at all positions of all texts, in double precision on the CPU."""
     found: list[Tensor] = [torch.empty(0)] * len(rows)
-    for chunk in stream(
-        model,
-        rows,
-        at=sites,
-        pad_id=pad_id,
-        max_tokens=max_tokens,
-        progress=progress,
-    ):
+    for chunk in stream(model, rows, at=sites, pad_id=pad_id, execution=execution):
         values = torch.stack([chunk.captured.at[site].double().cpu() for site in sites], dim=1)
         for line, row in enumerate(chunk.rows):
             found[row] = values[line]

@@ -14,7 +14,7 @@ from elicit.organisms.world import TRACE_RATE
 from elicit.pair import Alignment
 from elicit.pair.alignment import Text
 from elicit.results import digest_json
-from elicit.runs import Progress
+from elicit.runs import Execution
 from elicit.sites import Site
 from elicit.tasks import Fault, Task, TaskError
 from elicit.tasks.faults import shown
@@ -250,8 +250,7 @@ def read_at(
     at: Sequence[Site],
     position: int,
     pad_id: int,
-    max_tokens: int = 8192,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> Float[Tensor, "site row width"]:
     """Activations of each row at one token, in double precision on the CPU.
 
@@ -261,16 +260,13 @@ def read_at(
         at: Sites of one width.
         position: Token that is read, from 0, or below 0 from the end.
         pad_id: Id put where a row has no token.
-        max_tokens: Most positions in a forward, padding counted.
-        progress: Told the rows read.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         DirectionError: An activation is not finite.
     """
     found: list[Tensor] = [torch.empty(0)] * len(rows)
-    for chunk in stream(
-        model, rows, at=at, pad_id=pad_id, max_tokens=max_tokens, progress=progress
-    ):
+    for chunk in stream(model, rows, at=at, pad_id=pad_id, execution=execution):
         places = [position % len(rows[row]) for row in chunk.rows]
         lines = torch.arange(len(places))
         values = [chunk.captured.at[site][lines, places].double().cpu() for site in at]

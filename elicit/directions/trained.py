@@ -15,7 +15,7 @@ from elicit.edits import Edited, Steer, Where, edited
 from elicit.pair import Alignment, hugging_face_model, weights_digest
 from elicit.results import Provenance, Result
 from elicit.rollouts import check_prompts
-from elicit.runs import NoProgress, Progress
+from elicit.runs import Execution
 from elicit.sites import Site
 from elicit.tasks import ForcedBatch, ForcedRows, Task, encode_forced, read_scores
 
@@ -80,9 +80,8 @@ def train_vector(
     where: Where,
     steps: int = 100,
     learning_rate: float = 0.02,
-    max_tokens: int = 2048,
+    execution: Execution = Execution(),
     seed: int = 0,
-    progress: Progress | None = None,
 ) -> TrainedVector:
     """Train one vector at a site, by Adam, to make each problem's answer as probable as it can.
 
@@ -97,9 +96,8 @@ def train_vector(
         learning_rate: About how far a step goes, as a share of the mean length of the site's
             activations: one absolute rate would be far too small at one layer, and too large at
             another.
-        max_tokens: Most tokens in a batch, padding counted.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
         seed: Of the start and of the order of batches.
-        progress: Told every step.
 
     Raises:
         DirectionError: There is no step, the rate is not above 0, or the training left the finite.
@@ -136,10 +134,10 @@ def train_vector(
         at=[at],
         position=-1,
         pad_id=alignment.pad_id,
-        max_tokens=max_tokens,
+        execution=execution.quiet(),
     )[0]
     resid_norm, width = size.norm(dim=-1).mean().item(), size.shape[1]
-    batches = rows.batches(max_tokens)
+    batches = rows.batches(execution.max_tokens)
     generator = torch.Generator().manual_seed(seed)
     start = torch.randn(width, generator=generator)
     device = next(hugging_face_model(model).parameters()).device
@@ -149,7 +147,7 @@ def train_vector(
     optimiser = torch.optim.Adam([vector], lr=learning_rate * resid_norm / width**0.5)
     norms, log_probs = [], []
     before = _mean(model, rows, batches, None)
-    progress = progress or NoProgress()
+    progress = execution.progress
     progress.start(steps, "training a vector")
     try:
         for batch in _order(batches, steps, generator):
@@ -184,7 +182,7 @@ def train_vector(
                 "where": str(where),
                 "steps": steps,
                 "learning_rate": learning_rate,
-                "max_tokens": max_tokens,
+                "max_tokens": execution.max_tokens,
             },
             task_digests={continuations.name: continuations.digest},
         ),

@@ -13,7 +13,8 @@ from elicit.elicitation.dose_result import DoseCurve
 from elicit.elicitation.dose_values import Behaviour, coherence, gaps_of, scores_of
 from elicit.elicitation.errors import ElicitationError
 from elicit.pair import Alignment
-from elicit.runs import Checkpoint, Progress
+from elicit.runs import Execution
+from elicit.stats import Inference
 from elicit.tasks import Extractor, Task, default_extractor
 
 NEAR = 0.05
@@ -99,10 +100,8 @@ def choose_arms(
     batch_size: int = 64,
     extractor: Extractor = default_extractor,
     templated: bool = False,
-    level: float = 0.95,
-    seed: int = 0,
-    cells: Checkpoint | None = None,
-    progress: Progress | None = None,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
 ) -> int:
     """Number of the candidate that does most at some strength, such as the site to steer at.
 
@@ -125,10 +124,8 @@ def choose_arms(
         batch_size: Rows a batch.
         extractor: Finds the answer in a text.
         templated: Whether prompts go through the chat template.
-        level: Coverage by which a gap is clear.
-        seed: Of texts.
-        cells: Where finished batches are kept.
-        progress: Told how far it is.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         ElicitationError: There is no candidate, or see `dose_curve`.
@@ -143,11 +140,11 @@ def choose_arms(
         temperature=temperature,
         max_new_tokens=max_new_tokens,
         batch_size=batch_size,
-        seed=seed,
+        seed=inference.seed,
         extractor=extractor,
         templated=templated,
-        cells=cells,
-        progress=progress,
+        cells=execution.checkpoint,
+        progress=execution.progress,
     )
     for arms in candidates:
         ask.check(model, task, arms, strengths, watched)
@@ -158,7 +155,7 @@ def choose_arms(
     post = torch.full_like(base, torch.nan)
     if target is not None:
         post = scores_of(ask.plain(target, task), watched, 1)[:, :, 0]
-    gaps, n = gaps_of(base, post, level), len(strengths)
+    gaps, n = gaps_of(base, post, inference), len(strengths)
     names = ("accuracy", *watched)
     name = metric or _metric(names, bool(gaps["gap_clear"][0]))
     row = names.index(name)

@@ -22,8 +22,8 @@ from elicit.elicitation.dose_values import (
 from elicit.pair import Alignment, hugging_face_model, weights_digest
 from elicit.results import Provenance
 from elicit.rollouts.writing import edits_digest
-from elicit.runs import Checkpoint, Progress
-from elicit.stats import gap_share, simultaneous_intervals
+from elicit.runs import Execution
+from elicit.stats import Inference, gap_share, simultaneous_intervals
 from elicit.tasks import Extractor, Task, default_extractor
 
 
@@ -45,11 +45,8 @@ def dose_curve(
     batch_size: int = 64,
     extractor: Extractor = default_extractor,
     templated: bool = False,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-    cells: Checkpoint | None = None,
-    progress: Progress | None = None,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
 ) -> DoseCurve:
     """Rates of a model under a push of several strengths, beside controls that push as hard.
 
@@ -75,11 +72,8 @@ def dose_curve(
         batch_size: Rows a batch.
         extractor: Finds the answer in a text.
         templated: Whether prompts go through the chat template.
-        level: Coverage of the intervals, in (0, 1).
-        n_resamples: Bootstrap resamples of problems, at least 100.
-        seed: Of texts and resampling.
-        cells: Where finished batches are kept.
-        progress: Told how far each curve is.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         ElicitationError: There are fewer than 2 problems, arms cannot be held against each other, a
@@ -97,11 +91,11 @@ def dose_curve(
         temperature=temperature,
         max_new_tokens=max_new_tokens,
         batch_size=batch_size,
-        seed=seed,
+        seed=inference.seed,
         extractor=extractor,
         templated=templated,
-        cells=cells,
-        progress=progress,
+        cells=execution.checkpoint,
+        progress=execution.progress,
     )
     ask.check(model, task, arms, strengths, watched)
     reworded = worded(wordings or {}, task)
@@ -112,7 +106,9 @@ def dose_curve(
         post = alone[TARGET] = scores_of(ask.plain(target, task), watched, 1)[:, :, 0]
         if need_gap:
             # Refused before any steering: no share could be told of it.
-            gap_share(base[:, 0].numpy(), base[:, 0].numpy(), post[:, 0].numpy(), level=level)
+            gap_share(
+                base[:, 0].numpy(), base[:, 0].numpy(), post[:, 0].numpy(), level=inference.level
+            )
     else:
         post = torch.full_like(base, torch.nan)
     for name, other in reworded.items():
@@ -123,10 +119,17 @@ def dose_curve(
     own = coherence(model, alignment, plain, 1)[:, 0]
     told = torch.stack([coherence(model, alignment, one, n) for one in found], dim=1)
     joint = simultaneous_intervals(
-        told.flatten(1).numpy(), level=level, n_resamples=n_resamples, seed=seed
+        told.flatten(1).numpy(),
+        level=inference.level,
+        n_resamples=inference.n_resamples,
+        seed=inference.seed,
     )
     cell = (len(arms), n)
-    options = {"level": level, "n_resamples": n_resamples, "seed": seed}
+    options = {
+        "level": inference.level,
+        "n_resamples": inference.n_resamples,
+        "seed": inference.seed,
+    }
     return DoseCurve(
         provenance=_provenance(model, target, arms, task, reworded, ask, strengths, options),
         metric=("accuracy", *watched),
@@ -145,17 +148,17 @@ def dose_curve(
         n_choose=0,
         chosen_by="",
         raised=True,
-        level=level,
+        level=inference.level,
         log_prob=torch.from_numpy(joint.value).view(cell),
         log_prob_low=torch.from_numpy(joint.low).view(cell),
         log_prob_high=torch.from_numpy(joint.high).view(cell),
         unsteered_log_prob=own.mean().item(),
         truncated=torch.stack([by_strength(one.truncated, n).mean((1, 2)) for one in found]),
         n_tokens=torch.stack([by_strength(one.n_tokens, n).mean((1, 2)) for one in found]),
-        **rates_of(scores, n_samples, level, n_resamples, seed),
-        **effects_of(scores - base[:, :, None, None], level, n_resamples, seed),
-        **shares_of(scores, base, post, level),
-        **gaps_of(base, post, level),
+        **rates_of(scores, n_samples, inference),
+        **effects_of(scores - base[:, :, None, None], inference),
+        **shares_of(scores, base, post, inference),
+        **gaps_of(base, post, inference),
         **_references(torch.stack([*alone.values()], dim=2), base, post, ask, options),
     )
 
@@ -170,8 +173,12 @@ def _references(
     """Rates and shares of what is not steered."""
     level = options["level"]
     found = {
-        **rates_of(scores[..., None], ask.n_samples, level, int(options["n_resamples"]), ask.seed),
-        **shares_of(scores[..., None], base, post, level),
+        **rates_of(
+            scores[..., None],
+            ask.n_samples,
+            Inference(level=level, n_resamples=int(options["n_resamples"]), seed=ask.seed),
+        ),
+        **shares_of(scores[..., None], base, post, Inference(level=level)),
     }
     return {f"reference_{name}": values[..., 0] for name, values in found.items()}
 

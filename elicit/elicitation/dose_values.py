@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from elicit.elicitation.coherence import text_log_probs
 from elicit.pair import Alignment
 from elicit.rollouts import Rollouts
-from elicit.stats import bootstrap_mean, gap_shares, simultaneous_intervals, wilson
+from elicit.stats import Inference, bootstrap_mean, gap_shares, simultaneous_intervals, wilson
 
 Behaviour = Callable[[str], bool]
 """Whether a text shows a behaviour, such as writing a trace."""
@@ -66,49 +66,46 @@ def coherence(
 
 
 def rates_of(
-    scores: Float[Tensor, "problem metric arm strength"],
-    n_samples: int,
-    level: float,
-    n_resamples: int,
-    seed: int,
+    scores: Float[Tensor, "problem metric arm strength"], n_samples: int, inference: Inference
 ) -> dict[str, Float[Tensor, "metric arm strength"]]:
     """Mean over problems with the ends of each cell alone.
 
     Args:
         scores: Rate of each problem.
         n_samples: Texts a problem; of one alone the rate is a proportion.
-        level: Coverage.
-        n_resamples: Bootstrap resamples of problems.
-        seed: Of the resampling.
+        inference: Coverage and resamples of the intervals, and the seed.
     """
     found = []
     for values in scores.flatten(1).T.numpy():
         if n_samples == 1:
-            one = wilson(int(values.sum()), len(values), level=level)
+            one = wilson(int(values.sum()), len(values), level=inference.level)
         else:
-            one = bootstrap_mean(values, level=level, n_resamples=n_resamples, seed=seed)
+            one = bootstrap_mean(
+                values,
+                level=inference.level,
+                n_resamples=inference.n_resamples,
+                seed=inference.seed,
+            )
         found.append([one.value, one.low, one.high])
     ends = torch.tensor(found, dtype=torch.float64).T.unflatten(1, scores.shape[1:])
     return dict(zip(("rate", "rate_low", "rate_high"), ends, strict=True))
 
 
 def effects_of(
-    effects: Float[Tensor, "problem metric arm strength"],
-    level: float,
-    n_resamples: int,
-    seed: int,
+    effects: Float[Tensor, "problem metric arm strength"], inference: Inference
 ) -> dict[str, Float[Tensor, "metric arm strength"]]:
     """Mean effects with ends that hold for all cells of a metric at once.
 
     Args:
         effects: Steered minus unsteered rate of each problem.
-        level: Joint coverage.
-        n_resamples: Bootstrap resamples of problems.
-        seed: Of the resampling.
+        inference: Coverage and resamples of the intervals, and the seed.
     """
     joint = [
         simultaneous_intervals(
-            effects[:, row].flatten(1).numpy(), level=level, n_resamples=n_resamples, seed=seed
+            effects[:, row].flatten(1).numpy(),
+            level=inference.level,
+            n_resamples=inference.n_resamples,
+            seed=inference.seed,
         )
         for row in range(effects.shape[1])
     ]
@@ -124,7 +121,7 @@ def shares_of(
     scores: Float[Tensor, "problem metric arm strength"],
     base: Float[Tensor, "problem metric"],
     post: Float[Tensor, "problem metric"],
-    level: float,
+    inference: Inference,
 ) -> dict[str, Tensor]:
     """Shares of the gap with the ends of each cell alone, where there is a clear gap.
 
@@ -132,7 +129,7 @@ def shares_of(
         scores: Rate of each problem.
         base: Unsteered rate of each problem.
         post: The target's; NaN where there is none.
-        level: Coverage.
+        inference: Coverage and resamples of the intervals, and the seed.
     """
     gains = (scores - base[:, :, None, None]).numpy()
     ends = np.full((3, *scores.shape[1:]), np.nan)
@@ -140,26 +137,30 @@ def shares_of(
         gap = (post[:, row] - base[:, row]).numpy()
         if not np.isnan(gap).any():
             flat = gains[:, row].reshape(len(gap), -1)
-            ends[:, row] = gap_shares(flat, gap, level=level).reshape(3, *scores.shape[2:])
+            ends[:, row] = gap_shares(flat, gap, level=inference.level).reshape(
+                3, *scores.shape[2:]
+            )
     value, low, high = torch.from_numpy(ends)
     return {"share": value, "share_low": low, "share_high": high}
 
 
 def gaps_of(
-    base: Float[Tensor, "problem metric"], post: Float[Tensor, "problem metric"], level: float
+    base: Float[Tensor, "problem metric"],
+    post: Float[Tensor, "problem metric"],
+    inference: Inference,
 ) -> dict[str, Tensor]:
     """The gap of each metric with the ends that decide whether there are shares of it.
 
     Args:
         base: Unsteered rate of each problem.
         post: The target's; NaN where there is none.
-        level: Coverage, of Student's interval of the mean, as `gap_share` takes it.
+        inference: Coverage and resamples of the intervals, and the seed.
     """
     from scipy.special import stdtrit
 
     gap = post - base
     value, n = gap.mean(0), len(gap)
-    half = float(stdtrit(n - 1, (1 + level) / 2)) * gap.std(0) / n**0.5
+    half = float(stdtrit(n - 1, (1 + inference.level) / 2)) * gap.std(0) / n**0.5
     # Where every problem has the same gap there is no spread, and rounding must not make one.
     half[(gap == gap[0]).all(0)] = 0.0
     return {

@@ -13,7 +13,8 @@ from elicit.elicitation.dose_result import DoseCurve
 from elicit.elicitation.dose_values import Behaviour
 from elicit.elicitation.errors import ElicitationError
 from elicit.pair import Alignment
-from elicit.runs import Checkpoint, Progress
+from elicit.runs import Execution
+from elicit.stats import Inference
 from elicit.tasks import Extractor, Task, default_extractor
 
 
@@ -50,11 +51,8 @@ def steer(
     batch_size: int = 64,
     extractor: Extractor = default_extractor,
     templated: bool = False,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-    cells: Checkpoint | None = None,
-    progress: Progress | None = None,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
 ) -> Steered:
     """Choose a strength on some problems and tell of others what it does, controls beside it.
 
@@ -79,11 +77,8 @@ def steer(
         batch_size: Rows a batch.
         extractor: Finds the answer in a text.
         templated: Whether prompts go through the chat template.
-        level: Coverage of the intervals, in (0, 1).
-        n_resamples: Bootstrap resamples of problems, at least 100.
-        seed: Of texts and resampling.
-        cells: Where finished batches are kept.
-        progress: Told how far each curve is.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         ElicitationError: A problem is in both parts, the metric is not measured, 0 is the only
@@ -128,11 +123,8 @@ def steer(
             batch_size=batch_size,
             extractor=extractor,
             templated=templated,
-            level=level,
-            n_resamples=n_resamples,
-            seed=seed,
-            cells=cells,
-            progress=progress,
+            inference=inference,
+            execution=execution,
         )
 
     every = curve(choosing, strengths)

@@ -11,7 +11,7 @@ from elicit.elicitation.arms import Arm
 from elicit.elicitation.asking import TARGET, UNSTEERED, Asking
 from elicit.pair import Alignment
 from elicit.results import Result
-from elicit.runs import Checkpoint, Progress
+from elicit.runs import Execution
 from elicit.tasks import Extractor, Task, default_extractor
 
 
@@ -50,8 +50,7 @@ def steered_texts(
     extractor: Extractor = default_extractor,
     templated: bool = False,
     seed: int = 0,
-    cells: Checkpoint | None = None,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> SteeredTexts:
     """Greedy texts to the first problems of a task, under every arm and without.
 
@@ -71,8 +70,7 @@ def steered_texts(
         extractor: Finds the answer in a text.
         templated: Whether prompts go through the chat template.
         seed: Of texts.
-        cells: Where finished batches are kept.
-        progress: Told how far it is.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
     """
     ask = Asking(
         alignment=alignment,
@@ -84,8 +82,8 @@ def steered_texts(
         seed=seed,
         extractor=extractor,
         templated=templated,
-        cells=cells,
-        progress=progress,
+        cells=execution.checkpoint,
+        progress=execution.progress,
     )
     found = {UNSTEERED: ask.plain(model, task)}
     found |= {arm.name: ask.steered(model, task, arm, [strength]) for arm in arms}

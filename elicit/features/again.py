@@ -12,7 +12,7 @@ from elicit.features.places import Places
 from elicit.features.reading import Rows
 from elicit.features.rewriting import Cut, Rewriting
 from elicit.features.sae import Sae
-from elicit.stats import bootstrap_mean, wilson
+from elicit.stats import Inference, bootstrap_mean, wilson
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -89,18 +89,14 @@ class Counted:
         return [self._number[cut] for cut in cuts]
 
 
-def tell(
-    counted: Counted, i: int, *, least: float, level: float, n_resamples: int, seed: int
-) -> Told:
+def tell(counted: Counted, i: int, *, least: float, inference: Inference = Inference()) -> Told:
     """Rates of one candidate with their ends, and what follows.
 
     Args:
         counted: What came back.
         i: Number of the candidate among all.
         least: Rate that a stable one must clearly exceed.
-        level: Coverage of each interval.
-        n_resamples: Resamples of the problems.
-        seed: Of the resampling.
+        inference: Coverage and resamples of the intervals, and the seed.
     """
     places, nan = counted.places, float("nan")
     own, random = counted.at(places.own[i]), counted.at(places.random[i])
@@ -119,11 +115,15 @@ def tell(
             return (float(values.mean()) if len(values) else nan), nan, nan
         if values.min() == values.max() and values[0] in (0.0, 1.0):
             # No failure was seen, which is not to say that there are none.
-            found = wilson(round(len(values) * values[0]), len(values), level=level)
+            found = wilson(round(len(values) * values[0]), len(values), level=inference.level)
         else:
             # BCa: the ends of a share stay shares.
             found = bootstrap_mean(
-                values, level=level, n_resamples=n_resamples, method="bca", seed=seed
+                values,
+                level=inference.level,
+                n_resamples=inference.n_resamples,
+                method="bca",
+                seed=inference.seed,
             )
         return found.value, found.low, found.high
 
@@ -137,7 +137,9 @@ def tell(
             half = float(np.hypot(one[0] - one[1], two[2] - two[0]))
             other = float(np.hypot(one[2] - one[0], two[0] - two[1]))
             return float(values[0]), float(values[0]) - half, float(values[0]) + other
-        found = bootstrap_mean(values, level=level, n_resamples=n_resamples, seed=seed)
+        found = bootstrap_mean(
+            values, level=inference.level, n_resamples=inference.n_resamples, seed=inference.seed
+        )
         return found.value, found.low, found.high
 
     rates = [bounds(at_own), bounds(at_random), bounds(of_like)]

@@ -18,8 +18,8 @@ from elicit.features.sae import Sae
 from elicit.features.twosample import two_sample
 from elicit.pair import ModelPair
 from elicit.results import Result, digest_json
-from elicit.runs import Progress
-from elicit.stats import holm
+from elicit.runs import Execution
+from elicit.stats import Inference, holm
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -100,11 +100,8 @@ def held_out(
     on: On,
     found_by: Sequence[str] | None = None,
     n_matched: int = 8,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-    max_tokens: int = 8192,
-    progress: Progress | None = None,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
 ) -> HeldOut:
     """Tell candidates on other problems than those they were found on, at the prompt's last token.
 
@@ -117,11 +114,8 @@ def held_out(
         on: Which model is read.
         found_by: In words, what each was found by; None: nothing is said.
         n_matched: Other features of about the same rate, whose mean is the control.
-        level: Coverage of each interval.
-        n_resamples: Resamples of the problems.
-        seed: Of the resampling.
-        max_tokens: Most positions in a chunk, padding counted.
-        progress: Told the rows done.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         FeatureError: The SAE is of another width, site or model, a feature is out of range, prompts
@@ -140,20 +134,17 @@ def held_out(
     last = tokens.first + torch.tensor([len(row) - 1 for row in tokens.rows])
     chosen = torch.zeros(len(tokens), dtype=torch.bool)
     chosen[last] = True
-    acts = values_at(model, sae, tokens, chosen, pair, max_tokens, progress)
+    acts = values_at(model, sae, tokens, chosen, pair, execution)
     values = torch.stack([acts[i] for i in last.tolist()]).double()
     first, second = values[:n], values[n:]
-    matched = like(n_active_of(model, sae, tokens, pair, max_tokens), wanted, n_matched)
+    matched = like(n_active_of(model, sae, tokens, pair, execution.max_tokens), wanted, n_matched)
     tested = two_sample(first, second)
     gap = (first - second).numpy()
     own = [gap[:, f] for f in wanted]
     others = [gap[:, list(some)].mean(1) if some else np.full(n, np.nan) for some in matched]
 
     def told(parts: Sequence[np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
-        found = [
-            (float(part.mean()), *ends(part, level=level, n_resamples=n_resamples, seed=seed))
-            for part in parts
-        ]
+        found = [(float(part.mean()), *ends(part, inference=inference)) for part in parts]
         value, low, high = torch.tensor(found, dtype=torch.float64).T
         return value, low, high
 
@@ -163,7 +154,7 @@ def held_out(
         site=str(sae.site),
         model=pair.base_name if on == "base" else pair.post_name,
         n_problems=n,
-        level=level,
+        level=inference.level,
         feature=torch.tensor(wanted),
         found_by=tuple(found_by or [""] * len(wanted)),
         difference=difference[0],
@@ -181,7 +172,7 @@ def held_out(
             dtype=torch.float64,
         ),
         provenance=pair.provenance(
-            seed=seed,
+            seed=inference.seed,
             arguments={
                 **told_of(sae),
                 "on": on,
@@ -190,8 +181,8 @@ def held_out(
                 "cot": digest_json([list(map(int, row)) for row in cot]),
                 "direct": digest_json([list(map(int, row)) for row in direct]),
                 "n_matched": n_matched,
-                "level": level,
-                "n_resamples": n_resamples,
+                "level": inference.level,
+                "n_resamples": inference.n_resamples,
             },
         ),
     )

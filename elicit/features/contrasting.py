@@ -14,7 +14,7 @@ from elicit.features.sae import Sae
 from elicit.features.twosample import two_sample
 from elicit.pair import ModelPair
 from elicit.results import Result, digest_json
-from elicit.runs import Progress
+from elicit.runs import Execution
 from elicit.stats import benjamini_hochberg, holm
 
 Position = tuple[int, int]
@@ -96,8 +96,7 @@ def contrast_scores(
     negative: Sequence[Position],
     on: On,
     unit: Literal["row", "position"] = "row",
-    max_tokens: int = 8192,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> ContrastScores:
     """How well each feature tells two sets of labelled positions apart, in one forward.
 
@@ -109,8 +108,7 @@ def contrast_scores(
         negative: The same for the second set.
         on: Which model is read.
         unit: What is independent. Positions of one row are not, unless each row has one.
-        max_tokens: Most positions in a chunk, padding counted.
-        progress: Told the rows done.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         FeatureError: The SAE is of another width, site or model, a set has fewer than two
@@ -132,9 +130,7 @@ def contrast_scores(
             f"position {int(tokens.pos[at])} of row {int(tokens.row[at])} is in both sets, so they "
             "cannot be told apart there. Label each position once."
         )
-    acts = values_at(
-        model, sae, tokens, sets["positive"] | sets["negative"], pair, max_tokens, progress
-    )
+    acts = values_at(model, sae, tokens, sets["positive"] | sets["negative"], pair, execution)
     first, second = (_units(acts, tokens, sets[name], unit) for name in sets)
     parts = [
         two_sample(first[:, i : i + _FEATURES], second[:, i : i + _FEATURES])
@@ -178,8 +174,7 @@ def cot_minus_direct(
     cot: Sequence[Sequence[int]],
     direct: Sequence[Sequence[int]],
     on: On,
-    max_tokens: int = 8192,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> ContrastScores:
     """Which features are more active where a trace is about to begin than where an answer is.
 
@@ -191,8 +186,7 @@ def cot_minus_direct(
         cot: Token ids of each problem's prompt for a trace, up to its last token.
         direct: Token ids of the same problem's prompt for an answer at once.
         on: Which model is read.
-        max_tokens: Most positions in a chunk, padding counted.
-        progress: Told the rows done.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         FeatureError: There are not as many prompts of each kind, or see `contrast_scores`.
@@ -212,8 +206,7 @@ def cot_minus_direct(
         positive=[(i, -1) for i in range(n)],
         negative=[(n + i, -1) for i in range(n)],
         on=on,
-        max_tokens=max_tokens,
-        progress=progress,
+        execution=execution,
     )
     return replace(found, what="ends of prompts for a trace against those for an answer")
 
@@ -224,8 +217,7 @@ def values_at(
     tokens: Rows,
     wanted: Bool[Tensor, " token"],
     pair: ModelPair,
-    max_tokens: int,
-    progress: Progress | None = None,
+    execution: Execution,
 ) -> dict[int, Float[Tensor, " feature"]]:
     """Feature activations of some tokens, by the token's number.
 
@@ -235,18 +227,11 @@ def values_at(
         tokens: All rows.
         wanted: Which tokens.
         pair: For its padding.
-        max_tokens: Most positions in a chunk, padding counted.
-        progress: Told the rows done.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
     """
     found: dict[int, Tensor] = {}
     for block in blocks(
-        model,
-        sae,
-        tokens,
-        pad_id=pair.alignment.pad_id,
-        counted=wanted,
-        max_tokens=max_tokens,
-        progress=progress,
+        model, sae, tokens, pad_id=pair.alignment.pad_id, counted=wanted, execution=execution
     ):
         found.update(zip(block.index.tolist(), block.acts.float().cpu(), strict=True))
     return found

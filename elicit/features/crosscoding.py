@@ -11,7 +11,7 @@ from elicit.features.errors import FeatureError
 from elicit.features.reading import rows_of
 from elicit.features.training import Feed, TrainConfig
 from elicit.pair import ModelPair
-from elicit.runs import NoProgress, Progress
+from elicit.runs import Execution
 from elicit.sites import Site
 
 _AUX = 1 / 32
@@ -25,8 +25,7 @@ def train_crosscoder(
     site: Site,
     config: TrainConfig,
     seed: int,
-    max_tokens: int = 8192,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> Crosscoder:
     """Train a BatchTopK crosscoder on both models' activations as they are read.
 
@@ -39,8 +38,7 @@ def train_crosscoder(
         site: Where both are read.
         config: Size and schedule, `batchtopk`.
         seed: Seed of the weights and of the order.
-        max_tokens: Most positions in a chunk, padding counted.
-        progress: Told the steps done.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         FeatureError: The architecture is another one, or there is nothing to read.
@@ -61,9 +59,9 @@ def train_crosscoder(
         site,
         pair.alignment.pad_id,
         config.buffer,
-        max_tokens,
+        execution.max_tokens,
     )
-    progress = progress or NoProgress()
+    progress = execution.progress
     progress.start(config.n_steps, "training a crosscoder")
     try:
         batches = feed.batches(config.batch, seed=seed, joint=True)

@@ -18,7 +18,7 @@ from elicit.features.twosample import two_sample
 from elicit.features.words import words_of
 from elicit.pair import ModelPair
 from elicit.results import Result, digest_json
-from elicit.runs import Progress
+from elicit.runs import Execution
 from elicit.stats import holm
 
 _GRAM = {"bigram": 2, "trigram": 3}
@@ -85,8 +85,7 @@ def token_injection(
     on: On,
     n_tokens: int = 3,
     seed: int = 0,
-    max_tokens: int = 8192,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> TokenInjection:
     """Falsify candidates: does a feature rise where its favourite tokens stand without reasoning?
 
@@ -103,8 +102,7 @@ def token_injection(
         on: Which model is read.
         n_tokens: Tokens put into each text; one fewer of the bigrams and trigrams, at least one.
         seed: Seed of the places and of the control's tokens.
-        max_tokens: Most positions in a chunk, padding counted.
-        progress: Told the rows done.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         FeatureError: The SAE is of another width, site or model, a feature is out of range or never
@@ -123,23 +121,19 @@ def token_injection(
         )
     texts, without = rows_of(pair, reasoning), rows_of(pair, plain)
     n = 8 * n_tokens
-    tops = find_tops(
-        model, sae, texts, found, pair=pair, n=n, max_tokens=max_tokens, progress=progress
-    )
+    tops = find_tops(model, sae, texts, found, pair=pair, n=n, execution=execution)
     silent = [f for f, n in zip(found, tops.n_active.tolist(), strict=True) if not n]
     if silent:
         raise FeatureError(
             f"the features {silent} are active nowhere in {len(texts.rows)} texts with reasoning, "
             "so they have no tokens to put in. Pass more texts, or leave them out."
         )
-    base = find_tops(
-        model, sae, without, found, pair=pair, n=1, max_tokens=max_tokens, progress=progress
-    ).row_max
+    base = find_tops(model, sae, without, found, pair=pair, n=1, execution=execution).row_max
     special = frozenset(int(i) for i in getattr(pair.tokenizer, "all_special_ids", []))
     pools = [_pools(tops, texts, i, n_tokens) for i in range(len(found))]
     drawn = _controls(without, n_tokens, seed)
     maxima = _injected_maxima(
-        model, sae, without, found, pools, drawn, special, seed, pair, max_tokens, progress
+        model, sae, without, found, pools, drawn, special, seed, pair, execution
     )
     shape = (len(found), len(FORMS))
     d, p, control = (torch.zeros(shape, dtype=torch.float64) for _ in range(3))
@@ -257,8 +251,7 @@ def _injected_maxima(
     special: frozenset[int],
     seed: int,
     pair: ModelPair,
-    max_tokens: int,
-    progress: Progress | None,
+    execution: Execution,
 ) -> Float[Tensor, "kind feature form text"]:
     """Largest activation in each text with tokens put in: a feature's own, then the control's."""
     n_texts = len(without.rows)
@@ -272,9 +265,7 @@ def _injected_maxima(
                 inject(row, pool[form], form, special=special, rng=rng) for row in without.rows
             ]
         texts = rows_of(pair, rows)
-        tops = find_tops(
-            model, sae, texts, some, pair=pair, n=1, max_tokens=max_tokens, progress=progress
-        )
+        tops = find_tops(model, sae, texts, some, pair=pair, n=1, execution=execution)
         return tops.row_max.T.reshape(len(some), len(FORMS), n_texts)
 
     for i, pool in enumerate(pools):

@@ -17,7 +17,8 @@ from elicit.features.splicing import entropy_by_row, recovered
 from elicit.pair import ModelPair
 from elicit.pair.handles import Bridge
 from elicit.results import Result, digest_json
-from elicit.runs import Progress
+from elicit.runs import Execution
+from elicit.stats import Inference
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -122,11 +123,8 @@ def fidelity(
     problem: Sequence[str] | None = None,
     outliers: float | None = None,
     spliced: bool = True,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-    max_tokens: int = 8192,
-    progress: Progress | None = None,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
 ) -> Fidelity:
     """How well an SAE holds one model's activations: FVU, L0, dead features, what splicing costs.
 
@@ -140,11 +138,8 @@ def fidelity(
             they are where reconstructions are put in; None keeps all.
         spliced: Whether cross-entropies are measured too, with three passes more; not of an SAE
             that reads context, which cannot be put in.
-        level: Coverage of each interval.
-        n_resamples: Resamples of the problems.
-        seed: Of the resampling.
-        max_tokens: Most positions in a chunk, padding counted.
-        progress: Told the rows done.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         FeatureError: The SAE is of another width, site or model, is a transcoder, or there is
@@ -156,19 +151,12 @@ def fidelity(
     counted, limit = tokens.counted, float("inf")
     if outliers is not None:
         counted, limit = usual_norm(
-            model, sae.site, tokens, times=outliers, pad_id=pad_id, max_tokens=max_tokens
+            model, sae.site, tokens, times=outliers, pad_id=pad_id, max_tokens=execution.max_tokens
         )
     spread, error, n_active = Spread(sae.d_in), 0.0, torch.zeros(sae.d_sae, dtype=torch.long)
     sums, max_act = Deviations(tokens), torch.zeros(sae.d_sae)
     found = blocks(
-        model,
-        sae,
-        tokens,
-        pad_id=pad_id,
-        reconstruct=True,
-        counted=counted,
-        max_tokens=max_tokens,
-        progress=progress,
+        model, sae, tokens, pad_id=pad_id, reconstruct=True, counted=counted, execution=execution
     )
     for block in found:
         assert block.made is not None
@@ -186,7 +174,9 @@ def fidelity(
     }
     entropies = dict.fromkeys(("ce", "ce_spliced", "ce_zero", "ce_recovered"), nan)
     if spliced and not sae.reads_context:
-        clean, made_in, zero, n = _entropies(model, sae, tokens, limit, pad_id, max_tokens)
+        clean, made_in, zero, n = _entropies(
+            model, sae, tokens, limit, pad_id, execution.max_tokens
+        )
         entropies = {
             name: float(part.sum() / n.sum())
             for name, part in (("ce", clean), ("ce_spliced", made_in), ("ce_zero", zero))
@@ -194,10 +184,7 @@ def fidelity(
         entropies["ce_recovered"] = recovered(clean, made_in, zero)
         if entropies["ce_recovered"] == entropies["ce_recovered"]:
             measured["ce_recovered"] = shares(zero - made_in, zero - clean, of)
-    told = {
-        name: ends(values, level=level, n_resamples=n_resamples, seed=seed)
-        for name, values in measured.items()
-    }
+    told = {name: ends(values, inference=inference) for name, values in measured.items()}
     return Fidelity(
         sae=sae.name,
         site=str(sae.site),
@@ -205,7 +192,7 @@ def fidelity(
         n_tokens=spread.n,
         n_outliers=int((tokens.counted & ~counted).sum()),
         n_problems=int(of.max()) + 1,
-        level=level,
+        level=inference.level,
         fvu=error / spread.total if spread.total else nan,
         fvu_low=told["fvu"][0],
         fvu_high=told["fvu"][1],
@@ -223,7 +210,7 @@ def fidelity(
         density=n_active.double() / spread.n,
         max_act=max_act,
         provenance=pair.provenance(
-            seed=seed,
+            seed=inference.seed,
             arguments={
                 **told_of(sae),
                 "on": on,
@@ -231,8 +218,8 @@ def fidelity(
                 "problem": None if problem is None else digest_json(list(problem)),
                 "outliers": outliers,
                 "spliced": spliced,
-                "level": level,
-                "n_resamples": n_resamples,
+                "level": inference.level,
+                "n_resamples": inference.n_resamples,
             },
         ),
     )

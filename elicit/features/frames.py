@@ -11,6 +11,7 @@ from elicit.capture import CrossMoments, cross_moments
 from elicit.features.errors import FeatureError
 from elicit.features.reading import On, rows_of
 from elicit.pair import ModelPair
+from elicit.runs import Execution
 from elicit.sites import Site
 
 
@@ -95,7 +96,7 @@ def fit_frames(
             (chunk.encoded.position_ids > 0)
             & ~torch.isin(chunk.encoded.ids, special.to(chunk.encoded.ids))
         ),
-        max_tokens=max_tokens,
+        execution=Execution(max_tokens=max_tokens),
     )[site]
     if moments.n <= len(moments.x.mean):
         raise FeatureError(

@@ -11,6 +11,7 @@ from elicit.features.errors import FeatureError
 from elicit.features.reading import Rows
 from elicit.features.sae import Sae
 from elicit.pair.handles import Bridge
+from elicit.runs import Execution
 from elicit.sites import Site
 
 
@@ -36,7 +37,9 @@ def usual_norm(
             "so half of all would be. Pass a number above 1; 10 is usual."
         )
     norm = torch.zeros(len(rows), dtype=torch.float64)
-    for chunk in stream(model, rows.rows, at=[site], pad_id=pad_id, max_tokens=max_tokens):
+    for chunk in stream(
+        model, rows.rows, at=[site], pad_id=pad_id, execution=Execution(max_tokens=max_tokens)
+    ):
         real = chunk.encoded.real
         x = chunk.captured.at[site].flatten(2)[real.to(chunk.captured.at[site].device)]
         norm[rows.at(chunk, real)] = x.detach().float().norm(dim=-1).double().cpu()

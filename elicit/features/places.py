@@ -14,7 +14,7 @@ from elicit.features.sae import Sae
 from elicit.features.tops import Tops, find_tops
 from elicit.pair import ModelPair
 from elicit.pair.handles import Bridge
-from elicit.runs import Progress
+from elicit.runs import Execution
 
 _ROOM = 64
 """Largest activations looked through for one of each problem, a place wanted."""
@@ -48,8 +48,7 @@ def find_places(
     n_matched: int,
     share: float,
     seed: int,
-    max_tokens: int,
-    progress: Progress | None,
+    execution: Execution = Execution(),
 ) -> Places:
     """Places at which features are most active, one a problem, with their controls.
 
@@ -64,10 +63,9 @@ def find_places(
         n_matched: Features like each.
         share: Of the mean activation at a feature's places, from which it counts as active.
         seed: Of the random places.
-        max_tokens: Most positions in a chunk, padding counted.
-        progress: Told the rows done.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
     """
-    matched = like(n_active_of(model, sae, tokens, pair, max_tokens), wanted, n_matched)
+    matched = like(n_active_of(model, sae, tokens, pair, execution.max_tokens), wanted, n_matched)
     features = tuple(dict.fromkeys([*wanted, *(f for some in matched for f in some)]))
     tops = find_tops(
         model,
@@ -76,8 +74,7 @@ def find_places(
         features,
         pair=pair,
         n=min(_ROOM * n_places, int(tokens.counted.sum())),
-        max_tokens=max_tokens,
-        progress=progress,
+        execution=execution,
     )
     chosen = [
         _one_a_problem(tops, tokens, of_problem, i, n_places, share) for i in range(len(features))
@@ -122,7 +119,9 @@ def n_active_of(
         max_tokens: Most positions in a chunk, padding counted.
     """
     found = torch.zeros(sae.d_sae, dtype=torch.long)
-    for block in blocks(model, sae, tokens, pad_id=pair.alignment.pad_id, max_tokens=max_tokens):
+    for block in blocks(
+        model, sae, tokens, pad_id=pair.alignment.pad_id, execution=Execution(max_tokens=max_tokens)
+    ):
         found += (block.acts != 0).sum(0).cpu()
     return found
 

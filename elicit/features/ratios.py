@@ -9,7 +9,7 @@ from torch import Tensor
 
 from elicit.features.errors import FeatureError
 from elicit.features.reading import Rows, wide
-from elicit.stats import bootstrap_mean
+from elicit.stats import Inference, bootstrap_mean
 
 
 class Spread:
@@ -146,17 +146,17 @@ def shares(
 
 
 def ends(
-    values: Float[np.ndarray, " problem"], *, level: float, n_resamples: int, seed: int
+    values: Float[np.ndarray, " problem"], *, inference: Inference = Inference()
 ) -> tuple[float, float]:
     """Lower and upper end of the mean of a value a problem; NaN of fewer than two problems.
 
     Args:
         values: One value a problem.
-        level: Coverage.
-        n_resamples: Resamples of the problems.
-        seed: Of the resampling.
+        inference: Coverage and resamples of the intervals, and the seed.
     """
     if len(values) < 2 or not np.isfinite(values).all():
         return float("nan"), float("nan")
-    found = bootstrap_mean(values, level=level, n_resamples=n_resamples, seed=seed)
+    found = bootstrap_mean(
+        values, level=inference.level, n_resamples=inference.n_resamples, seed=inference.seed
+    )
     return found.low, found.high

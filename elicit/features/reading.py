@@ -13,7 +13,7 @@ from elicit.features.errors import FeatureError
 from elicit.features.sae import Sae
 from elicit.pair import ModelPair
 from elicit.pair.handles import Bridge
-from elicit.runs import Progress
+from elicit.runs import Execution
 from elicit.sites import Site
 
 On = Literal["base", "post"]
@@ -99,8 +99,7 @@ def blocks(
     pad_id: int,
     reconstruct: bool = False,
     counted: Bool[Tensor, " token"] | None = None,
-    max_tokens: int = 8192,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> Iterator[Block]:
     """Features of all tokens that count, in one pass over the model.
 
@@ -111,18 +110,12 @@ def blocks(
         pad_id: Id put where a row has no token.
         reconstruct: Whether reconstructions are asked for too.
         counted: Which tokens; None is all that count.
-        max_tokens: Most positions in a chunk, padding counted.
-        progress: Told the rows done.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
     """
     wanted = rows.counted if counted is None else counted
     here = sorted(set(rows.row[wanted].tolist()))
     chunks = stream(
-        model,
-        [rows.rows[i] for i in here],
-        at=[sae.site],
-        pad_id=pad_id,
-        max_tokens=max_tokens,
-        progress=progress,
+        model, [rows.rows[i] for i in here], at=[sae.site], pad_id=pad_id, execution=execution
     )
     for part in chunks:
         chunk = Chunk(

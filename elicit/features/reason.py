@@ -15,7 +15,7 @@ from elicit.features.reading import On, blocks, checked, rows_of, told_of, wide
 from elicit.features.sae import Sae
 from elicit.pair import ModelPair
 from elicit.results import Result, digest_json
-from elicit.runs import Progress
+from elicit.runs import Execution
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -80,8 +80,7 @@ def reason_scores(
     alpha: float = 0.7,
     left: int = 1,
     right: int = 2,
-    max_tokens: int = 8192,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> ReasonScores:
     """ReasonScore of every feature, from one forward over the rows.
 
@@ -96,8 +95,7 @@ def reason_scores(
         alpha: Power of the entropy.
         left: Tokens before a word that belong to it.
         right: Tokens after it.
-        max_tokens: Most positions in a chunk, padding counted.
-        progress: Told the rows done.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         FeatureError: The SAE is of another width, site or model or its activations have signs, a
@@ -123,14 +121,7 @@ def reason_scores(
         )
     wanted = member.double()
     sums = torch.zeros(len(member), sae.d_sae, dtype=torch.float64)
-    for block in blocks(
-        model,
-        sae,
-        tokens,
-        pad_id=pair.alignment.pad_id,
-        max_tokens=max_tokens,
-        progress=progress,
-    ):
+    for block in blocks(model, sae, tokens, pad_id=pair.alignment.pad_id, execution=execution):
         # All groups in one product: what it costs does not depend on how many features are active.
         acts = wide(block.acts)
         sums = sums.to(acts.device).addmm_(wanted[:, block.index].to(acts.device), acts)

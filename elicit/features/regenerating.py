@@ -17,7 +17,8 @@ from elicit.features.rewriting import Rewriting
 from elicit.features.sae import Sae
 from elicit.pair import ModelPair
 from elicit.results import Result, digest_json
-from elicit.runs import Checkpoint, NoCheckpoint, Progress
+from elicit.runs import Execution
+from elicit.stats import Inference
 
 ARMS = ("own places", "random places", "matched features")
 
@@ -114,13 +115,9 @@ def regeneration(
     share: float = 0.5,
     least: float = 0.5,
     n_matched: int = 8,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
+    inference: Inference = Inference(),
     batch_size: int = 64,
-    max_tokens: int = 8192,
-    cells: Checkpoint | None = None,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> Regeneration:
     """Filter candidates by whether the model goes there again: cut before them, and write anew.
 
@@ -146,13 +143,9 @@ def regeneration(
             places on, and places have at least this share of its largest.
         least: Rate that a stable feature must clearly exceed, and an unstable one clearly miss.
         n_matched: Other features of about the same rate, whose mean is a control.
-        level: Coverage of each interval.
-        n_resamples: Resamples of the problems.
-        seed: Of the continuations, the random places and the resampling.
+        inference: Coverage and resamples of the intervals, and the seed.
         batch_size: Continuations written at once; they do not depend on it beyond rounding.
-        max_tokens: Most positions in a chunk that is read, padding counted.
-        cells: Where finished batches of texts are kept.
-        progress: Told how far it is.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         FeatureError: The SAE is of another width, site or model, a feature is out of range, no
@@ -181,9 +174,8 @@ def regeneration(
         n_places=n_places,
         n_matched=n_matched,
         share=share,
-        seed=seed,
-        max_tokens=max_tokens,
-        progress=progress,
+        seed=inference.seed,
+        execution=execution,
     )
     rewriting = Rewriting(
         pair=pair,
@@ -192,17 +184,14 @@ def regeneration(
         window=window,
         temperature=temperature,
         stop_ids=tuple(stop_ids),
-        seed=seed,
+        seed=inference.seed,
         batch_size=batch_size,
-        max_tokens=max_tokens,
-        cells=cells or NoCheckpoint(),
-        progress=progress,
+        max_tokens=execution.max_tokens,
+        cells=execution.checkpoint,
+        progress=execution.progress,
     )
     counted = Counted(rewriting, sae, tokens, places, shown)
-    told = [
-        tell(counted, i, least=least, level=level, n_resamples=n_resamples, seed=seed)
-        for i in range(len(wanted))
-    ]
+    told = [tell(counted, i, least=least, inference=inference) for i in range(len(wanted))]
     flat = [(f, *cut) for f, own in zip(wanted, places.own, strict=True) for cut in own]
     return Regeneration(
         sae=sae.name,
@@ -212,7 +201,7 @@ def regeneration(
         window=window,
         temperature=temperature,
         least=least,
-        level=level,
+        level=inference.level,
         feature=torch.tensor(wanted),
         verdict=tuple(one.verdict for one in told),
         threshold=places.threshold[: len(wanted)],
@@ -232,7 +221,7 @@ def regeneration(
         pos=torch.tensor([pos for _, _, pos in flat], dtype=torch.long),
         rate=torch.tensor([r for one in told for r in one.rates], dtype=torch.float64),
         provenance=pair.provenance(
-            seed=seed,
+            seed=inference.seed,
             arguments={
                 **told_of(sae),
                 "on": on,
@@ -248,8 +237,8 @@ def regeneration(
                 "share": share,
                 "least": least,
                 "n_matched": n_matched,
-                "level": level,
-                "n_resamples": n_resamples,
+                "level": inference.level,
+                "n_resamples": inference.n_resamples,
             },
         ),
     )

@@ -15,7 +15,7 @@ from elicit.results import digest_json
 from elicit.rollouts import continue_ids
 from elicit.rollouts.drawing import stream_key
 from elicit.rollouts.prompts import n_positions
-from elicit.runs import Checkpoint, NoProgress, Progress
+from elicit.runs import Checkpoint, Execution, NoProgress, Progress
 
 Cut = tuple[int, int]
 """A row, and the place in it of the first token that is written again."""
@@ -145,8 +145,9 @@ class Rewriting:
                 texts,
                 pad_id=self.pair.alignment.pad_id,
                 counted=new,
-                max_tokens=self.max_tokens,
-                progress=self.progress,
+                execution=Execution(
+                    max_tokens=self.max_tokens, progress=self.progress or NoProgress()
+                ),
             )
             for block in read:
                 acts = block.acts[:, list(features)].float().cpu()

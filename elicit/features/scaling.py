@@ -12,7 +12,7 @@ from elicit.features.reading import On, blocks, checked, rows_of, told_of, wide
 from elicit.features.sae import Sae
 from elicit.pair import ModelPair
 from elicit.results import Result, digest_json
-from elicit.runs import Progress
+from elicit.runs import Execution
 
 TARGETS = ("activation", "reconstruction", "error")
 _SPARSE = 16
@@ -163,8 +163,7 @@ def latent_scaling(
     rows: Sequence[Sequence[int]],
     *,
     on: On,
-    max_tokens: int = 8192,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> LatentScaling:
     """How strongly features, as active on one model, stand in both models' activations.
 
@@ -173,8 +172,7 @@ def latent_scaling(
         sae: Whose features.
         rows: Token ids of each row, fed to both.
         on: On which model features are read; usually the one that the SAE belongs to.
-        max_tokens: Most positions in a chunk, padding counted.
-        progress: Told the rows done.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         FeatureError: The SAE is of another width, site or models, reads context or is a transcoder.
@@ -195,8 +193,7 @@ def latent_scaling(
                 tokens,
                 pad_id=pad_id,
                 reconstruct=True,
-                max_tokens=max_tokens,
-                progress=progress if model is pair.base else None,
+                execution=execution if model is pair.base else execution.quiet(),
             )
             for model in (pair.base, pair.post)
         ),

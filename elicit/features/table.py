@@ -14,7 +14,7 @@ from elicit.features.tops import find_tops
 from elicit.features.words import words_of
 from elicit.pair import ModelPair
 from elicit.results import Result, digest_json
-from elicit.runs import Progress
+from elicit.runs import Execution
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -80,8 +80,7 @@ def feature_table(
     on: On,
     n_examples: int = 8,
     around: int = 8,
-    max_tokens: int = 8192,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> FeatureTable:
     """Where features are most active in texts, in one pass.
 
@@ -93,8 +92,7 @@ def feature_table(
         on: Which model is read.
         n_examples: Examples of each feature, at most one a row.
         around: Tokens shown on either side.
-        max_tokens: Most positions in a chunk, padding counted.
-        progress: Told the rows done.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         FeatureError: The SAE is of another width, site or model, a feature is out of range, or no
@@ -109,16 +107,7 @@ def feature_table(
             "example at least, and 0 tokens or more around it."
         )
     # More than are shown, for several may be of one row.
-    tops = find_tops(
-        model,
-        sae,
-        tokens,
-        found,
-        pair=pair,
-        n=8 * n_examples,
-        max_tokens=max_tokens,
-        progress=progress,
-    )
+    tops = find_tops(model, sae, tokens, found, pair=pair, n=8 * n_examples, execution=execution)
     examples: list[tuple[int, int, float, int]] = []
     for i, feature in enumerate(found):
         seen: list[int] = []

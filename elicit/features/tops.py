@@ -11,7 +11,7 @@ from elicit.features.reading import Rows, blocks
 from elicit.features.sae import Sae
 from elicit.pair import ModelPair
 from elicit.pair.handles import Bridge
-from elicit.runs import Progress
+from elicit.runs import Execution
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -40,8 +40,7 @@ def find_tops(
     *,
     pair: ModelPair,
     n: int,
-    max_tokens: int,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> Tops:
     """Where features are most active in texts.
 
@@ -52,8 +51,7 @@ def find_tops(
         features: Which features.
         pair: For its padding.
         n: How many places and token ids are kept of each.
-        max_tokens: Most positions in a chunk, padding counted.
-        progress: Told the rows done.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
     """
     wanted = list(features)
     ids, kind = tokens.ids.unique(return_inverse=True)
@@ -62,14 +60,7 @@ def find_tops(
     sums = torch.zeros(len(ids), len(wanted), dtype=torch.float64)
     n_active = torch.zeros(len(wanted), dtype=torch.long)
     row_max = torch.zeros(len(tokens.rows), len(wanted))
-    for block in blocks(
-        model,
-        sae,
-        tokens,
-        pad_id=pair.alignment.pad_id,
-        max_tokens=max_tokens,
-        progress=progress,
-    ):
+    for block in blocks(model, sae, tokens, pad_id=pair.alignment.pad_id, execution=execution):
         acts = block.acts[:, wanted].float().cpu()
         n_active += (acts != 0).sum(0)
         sums.index_add_(0, kind[block.index], acts.double())

@@ -18,7 +18,7 @@ from elicit.features.sae import Sae
 from elicit.pair import ModelPair
 from elicit.pair.handles import Bridge
 from elicit.results import digest_json
-from elicit.runs import NoProgress, Progress
+from elicit.runs import Execution, NoProgress, Progress
 from elicit.sites import Site
 
 Architecture = Literal["topk", "batchtopk"]
@@ -70,8 +70,7 @@ def train(
     on: On | Literal["both"],
     config: TrainConfig,
     seed: int,
-    max_tokens: int = 8192,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> Sae:
     """Train an SAE on activations as they are read, and save it as a folder of SAELens.
 
@@ -86,8 +85,7 @@ def train(
         on: Whose activations: those of `base`, of `post`, or of `both`.
         config: Size and schedule.
         seed: Seed of the weights and of the order.
-        max_tokens: Most positions in a chunk, padding counted.
-        progress: Told the steps done.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Returns:
         The SAE as it was saved; `published` holds FVU, L0 and dead features of its last steps.
@@ -106,7 +104,14 @@ def train(
     models = [pair.base, pair.post] if on == "both" else [model_of(pair, on)]
     shape = shape_of(models[0])
     shape.check([site])
-    feed = Feed(models, rows_of(pair, rows), site, pair.alignment.pad_id, config.buffer, max_tokens)
+    feed = Feed(
+        models,
+        rows_of(pair, rows),
+        site,
+        pair.alignment.pad_id,
+        config.buffer,
+        execution.max_tokens,
+    )
     digests = {"base": [pair.base_digest], "post": [pair.post_digest]}
     metadata = {
         "model_name": pair.post_name if on == "post" else pair.base_name,
@@ -116,7 +121,7 @@ def train(
         "elicit_seed": seed,
         "elicit_rows": digest_json([list(row) for row in rows]),
     }
-    module = _fit(feed, shape.width(site), config, metadata, seed, pair.device, progress)
+    module = _fit(feed, shape.width(site), config, metadata, seed, pair.device, execution.progress)
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = folder.with_name(f"{folder.name}.part")
     module.save_inference_model(part)
@@ -187,7 +192,7 @@ class Feed:
                 [self.rows.rows[i] for i in which],
                 at=[self.site],
                 pad_id=self.pad_id,
-                max_tokens=self.max_tokens,
+                execution=Execution(max_tokens=self.max_tokens),
             )
             for chunk in chunks:
                 real = chunk.encoded.real.cpu()

@@ -18,7 +18,8 @@ from elicit.features.sae import Sae
 from elicit.features.splicing import entropy_by_row, recovered
 from elicit.pair import ModelPair
 from elicit.results import Result, digest_json
-from elicit.runs import Progress
+from elicit.runs import Execution
+from elicit.stats import Inference
 
 READINGS = ("own", "other", "other, mean moved", "other, rotated")
 
@@ -96,11 +97,8 @@ def transfer(
     own: On,
     fit: Sequence[Sequence[int]],
     problem: Sequence[str] | None = None,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-    max_tokens: int = 8192,
-    progress: Progress | None = None,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
 ) -> Transfer:
     """Read the other model with an SAE: what it loses, and what a shift or a rotation gives back.
 
@@ -113,11 +111,8 @@ def transfer(
         own: Which model the SAE belongs to.
         fit: Token ids of other texts, which mean and rotation are fitted to.
         problem: Problem of each row, the unit of intervals; None: every row is its own.
-        level: Coverage of each interval.
-        n_resamples: Resamples of the problems.
-        seed: Of the resampling.
-        max_tokens: Most positions in a chunk, padding counted.
-        progress: Told the rows done.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         FeatureError: The SAE is of another width, site or models, reads context or is a transcoder,
@@ -131,14 +126,14 @@ def transfer(
         )
     other: On = "post" if own == "base" else "base"
     mine, theirs, tokens = checked(pair, sae, own), checked(pair, sae, other), rows_of(pair, rows)
-    frames = fit_frames(pair, fit, site=sae.site, own=own, max_tokens=max_tokens)
+    frames = fit_frames(pair, fit, site=sae.site, own=own, max_tokens=execution.max_tokens)
     maps = (None, None, frames.mean, frames.rotated)
     of = problem_numbers(problem, len(tokens.rows))
     sums = [_Sums(sae, tokens) for _ in READINGS]
     pad_id = pair.alignment.pad_id
     both = zip(
-        blocks(mine, sae, tokens, pad_id=pad_id, max_tokens=max_tokens, progress=progress),
-        blocks(theirs, sae, tokens, pad_id=pad_id, max_tokens=max_tokens),
+        blocks(mine, sae, tokens, pad_id=pad_id, execution=execution),
+        blocks(theirs, sae, tokens, pad_id=pad_id, execution=execution.quiet()),
         strict=True,
     )
     for block, across in both:
@@ -148,7 +143,7 @@ def transfer(
             x = x if frame is None else frame.into(x)
             acts = (block.acts, across.acts)[i] if i < 2 else sae.encode(x)
             total.update(block.index, x, acts, sae.reconstruct(x), own_acts)
-    clean, spliced, zero, n = _entropies(pair, sae, tokens, own, other, maps, max_tokens)
+    clean, spliced, zero, n = _entropies(pair, sae, tokens, own, other, maps, execution.max_tokens)
     fvu = torch.tensor([total.error / total.spread.total for total in sums], dtype=torch.float64)
     l0 = torch.tensor([float(total.active.sum()) / total.spread.n for total in sums])
     values = [shares(total.rows.error, total.rows.spread(), of) for total in sums]
@@ -160,7 +155,7 @@ def transfer(
     ]
 
     def bounds(of_readings: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
-        found = [ends(v, level=level, n_resamples=n_resamples, seed=seed) for v in of_readings]
+        found = [ends(v, inference=inference) for v in of_readings]
         low, high = zip(*found, strict=True)
         return torch.tensor(low, dtype=torch.float64), torch.tensor(high, dtype=torch.float64)
 
@@ -175,7 +170,7 @@ def transfer(
         n_tokens=sums[0].spread.n,
         n_fit_tokens=frames.n_tokens,
         n_problems=int(of.max()) + 1,
-        level=level,
+        level=inference.level,
         reading=READINGS,
         fvu=fvu,
         fvu_low=fvu_ends[0],
@@ -195,15 +190,15 @@ def transfer(
         feature=torch.arange(sae.d_sae),
         correlation=torch.stack([total.correlation() for total in sums], dim=1),
         provenance=pair.provenance(
-            seed=seed,
+            seed=inference.seed,
             arguments={
                 **told_of(sae),
                 "own": own,
                 "rows": digest_json(tokens.rows),
                 "fit": digest_json([list(map(int, row)) for row in fit]),
                 "problem": None if problem is None else digest_json(list(problem)),
-                "level": level,
-                "n_resamples": n_resamples,
+                "level": inference.level,
+                "n_resamples": inference.n_resamples,
             },
         ),
     )

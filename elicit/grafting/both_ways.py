@@ -7,7 +7,8 @@ from elicit.grafting.conclusion import conclude
 from elicit.grafting.measure import GraftError, Measure
 from elicit.grafting.values import value_table
 from elicit.pair import ModelPair
-from elicit.runs import Checkpoint, NoCheckpoint, NoProgress, Progress
+from elicit.runs import Execution
+from elicit.stats import Inference
 from elicit.weights.parts import is_changed, parts_of, slots_of
 
 KINDS = ("layer", "attn", "mlp", "outside")
@@ -22,12 +23,8 @@ def revert(
     control_draws: int = 2,
     margin: float = 0.05,
     share_margin: float = 0.05,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-    max_tokens: int = 8192,
-    cells: Checkpoint | None = None,
-    progress: Progress | None = None,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
 ) -> Attribution:
     """Move every part both ways and say which layers changed, are corrupted, or carry the skill.
 
@@ -46,12 +43,8 @@ def revert(
             use one at most, because each is a whole generation; 0 runs none.
         margin: Smallest gap that counts, in the task's unit.
         share_margin: Smallest effect that names a part, as a share of the gap.
-        level: Joint coverage of the intervals over the parts of a kind.
-        n_resamples: Bootstrap resamples of problems.
-        seed: Of resampling and of the controls.
-        max_tokens: Tokens a forward, padding included.
-        cells: Where finished pieces are kept.
-        progress: Told of every part moved.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         GraftError: No task, or two of one name.
@@ -66,14 +59,21 @@ def revert(
             f"both tasks are called {measures[0].task.name!r}, so their results could not be told "
             f"apart. Rename one."
         )
-    cells, progress = cells or NoCheckpoint(), progress or NoProgress()
+    cells, progress = execution.checkpoint, execution.progress
     parts = [part for kind in dict.fromkeys(kinds) for part in parts_of(pair, kind)]
     n_layers_parts = sum(part.kind == "layer" for part in parts)
     progress.start(
         len(measures) * 2 * (1 + len(parts) + control_draws * n_layers_parts), "scoring both models"
     )
     tables = [
-        value_table(pair, measure, parts, control_draws, seed, max_tokens, cells, progress)
+        value_table(
+            pair,
+            measure,
+            parts,
+            control_draws,
+            inference.seed,
+            Execution(max_tokens=execution.max_tokens, checkpoint=cells, progress=progress),
+        )
         for measure in measures
     ]
     progress.stop()
@@ -84,9 +84,7 @@ def revert(
         parts,
         [is_changed(slots, part) for part in parts],
         tables,
-        level=level,
-        n_resamples=n_resamples,
-        seed=seed,
+        inference=inference,
         margin=margin,
         share_margin=share_margin,
     )

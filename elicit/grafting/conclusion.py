@@ -12,7 +12,7 @@ from elicit.grafting.attribution import Attribution
 from elicit.grafting.measure import Measure
 from elicit.grafting.values import DIRECTIONS, ValueTable
 from elicit.pair import ModelPair
-from elicit.stats import Interval, bootstrap_mean, simultaneous_intervals, wilson
+from elicit.stats import Inference, Interval, bootstrap_mean, simultaneous_intervals, wilson
 from elicit.weights.parts import Part
 
 LEAST_PROBLEMS = 5
@@ -26,9 +26,7 @@ def conclude(
     changed: Sequence[bool],
     tables: Sequence[ValueTable],
     *,
-    level: float,
-    n_resamples: int,
-    seed: int,
+    inference: Inference = Inference(),
     margin: float,
     share_margin: float,
 ) -> Attribution:
@@ -40,23 +38,21 @@ def conclude(
         parts: What was moved.
         changed: Whether any weight of each part differs.
         tables: Values, one table a task.
-        level: Joint coverage of the intervals over the parts of a kind.
-        n_resamples: Bootstrap resamples of problems.
-        seed: Of the resampling.
+        inference: Coverage and resamples of the intervals, and the seed.
         margin: Smallest gap that gives a role, in the task's unit.
         share_margin: Smallest effect that names a part, as a share of the gap.
     """
     gaps = [
         bootstrap_mean(
             (t.hosts["post"] - t.hosts["base"]).numpy(),
-            level=level,
-            n_resamples=n_resamples,
-            seed=seed,
+            level=inference.level,
+            n_resamples=inference.n_resamples,
+            seed=inference.seed,
         )
         for t in tables
     ]
     gaps = [
-        _widened_gap(gap, measure, t, level, identical=pair.identical)
+        _widened_gap(gap, measure, t, inference, identical=pair.identical)
         for gap, measure, t in zip(gaps, measures, tables, strict=True)
     ]
     roles = [
@@ -79,13 +75,16 @@ def conclude(
                 own = [i for i, part in enumerate(parts) if part.kind == kind]
                 effects = (table.moved[direction][own] - host).T.numpy()
                 joint = simultaneous_intervals(
-                    effects, level=level, n_resamples=n_resamples, seed=seed
+                    effects,
+                    level=inference.level,
+                    n_resamples=inference.n_resamples,
+                    seed=inference.seed,
                 )
                 low, high = joint.low.copy(), joint.high.copy()
                 for column, i in enumerate(own):
                     if changed[i] and measures[t].metric == "correct":
                         low[column], high[column] = _widened(
-                            effects[:, column], low[column], high[column], level
+                            effects[:, column], low[column], high[column], inference
                         )
                 for end, values in (("", joint.value), ("_low", low), ("_high", high)):
                     fields[f"{direction}{end}"][t, own] = torch.from_numpy(
@@ -95,7 +94,10 @@ def conclude(
             if ran:
                 effects = (table.control[direction][ran] - host).T.numpy()
                 alone = simultaneous_intervals(
-                    effects, level=level, n_resamples=n_resamples, seed=seed
+                    effects,
+                    level=inference.level,
+                    n_resamples=inference.n_resamples,
+                    seed=inference.seed,
                 )
                 ends = (("", alone.value), ("_low", alone.single_low), ("_high", alone.single_high))
                 for end, values in ends:
@@ -109,13 +111,13 @@ def conclude(
     shares, low, high = _partition(tables, roles, n_parts)
     return Attribution(
         provenance=pair.provenance(
-            seed,
+            inference.seed,
             {
                 "measures": [measure.to_json() for measure in measures],
-                "level": level,
+                "level": inference.level,
                 "margin": margin,
                 "share_margin": share_margin,
-                "n_resamples": n_resamples,
+                "n_resamples": inference.n_resamples,
             },
             task_digests={measure.task.name: measure.task.digest for measure in measures},
         ),
@@ -143,7 +145,7 @@ def conclude(
         partition_low=low,
         partition_high=high,
         verdict=tuple(verdicts),
-        level=level,
+        level=inference.level,
         margin=margin,
         share_margin=share_margin,
         **fields,  # pyright: ignore[reportArgumentType]
@@ -151,7 +153,7 @@ def conclude(
 
 
 def _widened(
-    effects: Float[np.ndarray, " problem"], low: float, high: float, level: float
+    effects: Float[np.ndarray, " problem"], low: float, high: float, inference: Inference
 ) -> tuple[float, float]:
     """Ends of an interval of right-or-wrong differences, also where all of them are the same.
 
@@ -161,18 +163,18 @@ def _widened(
     first = float(effects[0])
     if bool((effects != first).any()):
         return low, high
-    sure = wilson(len(effects), len(effects), level=level).low
+    sure = wilson(len(effects), len(effects), level=inference.level).low
     return sure * first - (1 - sure), sure * first + (1 - sure)
 
 
 def _widened_gap(
-    gap: Interval, measure: Measure, table: ValueTable, level: float, *, identical: bool
+    gap: Interval, measure: Measure, table: ValueTable, inference: Inference, *, identical: bool
 ) -> Interval:
     """A gap whose interval does not shrink to a point because all problems went the same way."""
     if identical or measure.metric != "correct":
         return gap
     differences = (table.hosts["post"] - table.hosts["base"]).numpy()
-    low, high = _widened(differences, gap.low, gap.high, level)
+    low, high = _widened(differences, gap.low, gap.high, inference)
     return replace(gap, low=low, high=high)
 
 

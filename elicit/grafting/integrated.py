@@ -20,7 +20,7 @@ from elicit.grafting.measure import GraftError, Measure
 from elicit.grafting.sweep import Bench
 from elicit.pair import ModelPair
 from elicit.results import Result
-from elicit.runs import Checkpoint, NoCheckpoint, NoProgress, Progress
+from elicit.runs import Execution
 from elicit.tasks import ForcedBatch, ForcedRows, ReadScores, read_scores, reduce_scores
 from elicit.weights.parts import Part, parts_of, slots_of
 from elicit.weights.swap import replaced
@@ -61,9 +61,7 @@ def integrate(
     nodes: int = NODES,
     tolerance: float = 0.01,
     max_nodes: int = 128,
-    max_tokens: int = 8192,
-    cells: Checkpoint | None = None,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> WeightIG:
     """Split each task's gap among the parts by integrated gradients from base to post.
 
@@ -73,16 +71,14 @@ def integrate(
         nodes: Gauss-Legendre nodes on the line.
         tolerance: Completeness error above which the line is cut in halves with as many nodes each.
         max_nodes: Most nodes in all.
-        max_tokens: Tokens a forward, padding included.
-        cells: Where finished pieces are kept.
-        progress: Told of every node.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         GraftError: A task has no gradient: generated text, or right and wrong.
 
     Source: Sundararajan et al. 2017 (arXiv:1703.01365), applied to weights instead of inputs.
     """
-    cells, progress = cells or NoCheckpoint(), progress or NoProgress()
+    cells, progress = execution.checkpoint, execution.progress
     for measure in measures:
         if measure.how != "forced" or measure.metric == "correct":
             raise GraftError(
@@ -97,7 +93,15 @@ def integrate(
         name = measure.task.name
 
         def compute(measure: Measure = measure) -> dict[str, Tensor]:
-            return _task(pair, measure, parts, nodes, tolerance, max_nodes, max_tokens, progress)
+            return _task(
+                pair,
+                measure,
+                parts,
+                nodes,
+                tolerance,
+                max_nodes,
+                Execution(max_tokens=execution.max_tokens, progress=progress),
+            )
 
         found = cells.get_or_compute(f"{name}/integrated-{nodes}", compute)
         shares.append(found["attribution"])
@@ -126,10 +130,9 @@ def _task(
     nodes: int,
     tolerance: float,
     max_nodes: int,
-    max_tokens: int,
-    progress: Progress,
+    execution: Execution,
 ) -> dict[str, Tensor]:
-    bench = Bench(pair=pair, measure=measure, max_tokens=max_tokens)
+    bench = Bench(pair=pair, measure=measure, max_tokens=execution.max_tokens)
     rows = bench.rows
     assert rows is not None
     gap = (bench.score(pair.post) - bench.score(pair.base)).mean().item()
@@ -137,11 +140,11 @@ def _task(
     while True:
         total = torch.zeros(len(parts), dtype=torch.float64)
         for alpha, weight in _quadrature(nodes, panels):
-            progress.advance(
+            execution.progress.advance(
                 1 if panels == 1 else 0,
                 f"{measure.task.name}: gradient at {alpha:.2f} of the way to post",
             )
-            total += weight * _gradient(pair, measure, rows, parts, alpha, max_tokens)
+            total += weight * _gradient(pair, measure, rows, parts, alpha, execution.max_tokens)
         error = abs(total.sum().item() - gap) / abs(gap) if gap else float("nan")
         if not error > tolerance or nodes * panels * 2 > max_nodes:
             break

@@ -12,7 +12,8 @@ from elicit.grafting.measure import Measure, mean_interval
 from elicit.grafting.sweep import Bench
 from elicit.pair import ModelPair
 from elicit.results import Result
-from elicit.runs import Checkpoint, NoCheckpoint, NoProgress, Progress
+from elicit.runs import Execution, NoProgress
+from elicit.stats import Inference
 from elicit.weights.parts import all_parts, parts_of
 from elicit.weights.swap import interpolated
 
@@ -50,12 +51,8 @@ def interpolate(
     measures: Sequence[Measure],
     *,
     alphas: Sequence[float] = ALPHAS,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-    max_tokens: int = 8192,
-    cells: Checkpoint | None = None,
-    progress: Progress | None = None,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
 ) -> Interpolation:
     """Score base at several points of the straight line to post.
 
@@ -63,14 +60,10 @@ def interpolate(
         pair: The two models.
         measures: Tasks and how they are scored.
         alphas: Shares of the way.
-        level: Coverage of each interval.
-        n_resamples: Bootstrap resamples of problems.
-        seed: Of the resampling.
-        max_tokens: Tokens a forward, padding included.
-        cells: Where finished pieces are kept.
-        progress: Told of every point.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
     """
-    cells, progress = cells or NoCheckpoint(), progress or NoProgress()
+    cells, progress = execution.checkpoint, execution.progress
     everything, layers = all_parts(pair)["all"], parts_of(pair, "layer")
     shape = (len(measures), len(alphas))
     score, low, high = (torch.full(shape, float("nan"), dtype=torch.float64) for _ in range(3))
@@ -79,7 +72,9 @@ def interpolate(
     )
     progress.start(len(measures) * len(alphas) * 2, "interpolating")
     for t, measure in enumerate(measures):
-        bench = Bench(pair=pair, measure=measure, max_tokens=max_tokens, progress=NoProgress())
+        bench = Bench(
+            pair=pair, measure=measure, max_tokens=execution.max_tokens, progress=NoProgress()
+        )
         name = measure.task.name
         host = cells.get_or_compute(
             f"{name}/base", lambda bench=bench: {"values": bench.score(pair.base)}
@@ -95,9 +90,7 @@ def interpolate(
                     return {"values": bench.score(model)}
 
             values = cells.get_or_compute(f"{name}/alpha-{alpha:g}", whole)["values"]
-            interval = mean_interval(
-                measure, values, level=level, n_resamples=n_resamples, seed=seed
-            )
+            interval = mean_interval(measure, values, inference=inference)
             score[t, a], low[t, a], high[t, a] = interval.value, interval.low, interval.high
             progress.advance(1)
             if bench.rows is not None:
@@ -111,7 +104,7 @@ def interpolate(
     progress.stop()
     return Interpolation(
         provenance=pair.provenance(
-            seed, {"measures": [m.to_json() for m in measures], "level": level}
+            inference.seed, {"measures": [m.to_json() for m in measures], "level": inference.level}
         ),
         task=tuple(measure.task.name for measure in measures),
         alpha=torch.tensor(list(alphas), dtype=torch.float64),

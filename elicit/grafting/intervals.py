@@ -13,8 +13,8 @@ from elicit.grafting.sweep import Bench, Direction
 from elicit.grafting.values import DIRECTIONS
 from elicit.pair import ModelPair
 from elicit.results import Result
-from elicit.runs import Checkpoint, NoCheckpoint, NoProgress, Progress
-from elicit.stats import simultaneous_intervals
+from elicit.runs import Execution
+from elicit.stats import Inference, simultaneous_intervals
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -51,12 +51,8 @@ def sweep_intervals(
     pair: ModelPair,
     measures: Sequence[Measure],
     *,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-    max_tokens: int = 8192,
-    cells: Checkpoint | None = None,
-    progress: Progress | None = None,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
 ) -> IntervalSweep:
     """Move every contiguous interval of layers both ways.
 
@@ -66,14 +62,10 @@ def sweep_intervals(
     Args:
         pair: The two models.
         measures: Tasks and how they are scored.
-        level: Joint coverage over all intervals of a task and direction.
-        n_resamples: Bootstrap resamples of problems.
-        seed: Of the resampling.
-        max_tokens: Tokens a forward, padding included.
-        cells: Where finished pieces are kept.
-        progress: Told of every interval moved.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
     """
-    cells, progress = cells or NoCheckpoint(), progress or NoProgress()
+    cells, progress = execution.checkpoint, execution.progress
     n = pair.n_layers
     spans = [(first, last) for first in range(n) for last in range(first, n)]
     shape = (len(measures), n, n)
@@ -84,7 +76,9 @@ def sweep_intervals(
     }
     progress.start(len(measures) * 2 * len(spans), "moving intervals of layers")
     for t, measure in enumerate(measures):
-        bench = Bench(pair=pair, measure=measure, max_tokens=max_tokens, progress=progress)
+        bench = Bench(
+            pair=pair, measure=measure, max_tokens=execution.max_tokens, progress=progress
+        )
         name = measure.task.name
         for direction in DIRECTIONS:
             host_name = "post" if direction == "revert" else "base"
@@ -103,7 +97,10 @@ def sweep_intervals(
 
             values = cells.get_or_compute(f"{name}/{direction}/intervals", compute)["values"]
             joint = simultaneous_intervals(
-                (values - host).T.numpy(), level=level, n_resamples=n_resamples, seed=seed
+                (values - host).T.numpy(),
+                level=inference.level,
+                n_resamples=inference.n_resamples,
+                seed=inference.seed,
             )
             for end, column in (("", joint.value), ("_low", joint.low), ("_high", joint.high)):
                 for (first, last), value in zip(spans, column, strict=True):
@@ -111,7 +108,7 @@ def sweep_intervals(
     progress.stop()
     return IntervalSweep(
         provenance=pair.provenance(
-            seed, {"measures": [m.to_json() for m in measures], "level": level}
+            inference.seed, {"measures": [m.to_json() for m in measures], "level": inference.level}
         ),
         task=tuple(measure.task.name for measure in measures),
         first=torch.arange(n),

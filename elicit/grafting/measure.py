@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from elicit.pair import ModelPair, hugging_face_model
 from elicit.results import ElicitError
 from elicit.rollouts import answer_task
-from elicit.stats import Interval, bootstrap_mean, wilson
+from elicit.stats import Inference, Interval, bootstrap_mean, wilson
 from elicit.tasks import ForcedRows, ReadScores, Task, encode_forced, extractor, reduce_scores
 
 How = Literal["forced", "generated"]
@@ -87,27 +87,24 @@ def facts(task: Task, *, end: str = "") -> Measure:
 
 
 def mean_interval(
-    measure: Measure,
-    values: Float[Tensor, " problem"],
-    *,
-    level: float,
-    n_resamples: int,
-    seed: int,
+    measure: Measure, values: Float[Tensor, " problem"], *, inference: Inference = Inference()
 ) -> Interval:
     """Mean score of one model, with an interval that stays where scores can be.
 
     Args:
         measure: What was measured.
         values: One value a problem.
-        level: Nominal coverage.
-        n_resamples: Bootstrap resamples of problems.
-        seed: Of the resampling.
+        inference: Coverage and resamples of the intervals, and the seed.
     """
     if measure.metric == "correct":
         # All right or all wrong has no spread to resample, and is not certain for that.
-        return wilson(int(values.sum()), len(values), level=level)
+        return wilson(int(values.sum()), len(values), level=inference.level)
     return bootstrap_mean(
-        values.numpy(), level=level, n_resamples=n_resamples, method="bca", seed=seed
+        values.numpy(),
+        level=inference.level,
+        n_resamples=inference.n_resamples,
+        method="bca",
+        seed=inference.seed,
     )
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from elicit.grafting.measure import Measure
 from elicit.grafting.sweep import Bench, Direction
 from elicit.pair import ModelPair
-from elicit.runs import Checkpoint, Progress
+from elicit.runs import Checkpoint, Execution
 from elicit.weights.parts import Part, Slot
 from elicit.weights.swap import moved
 
@@ -36,9 +36,7 @@ def value_table(
     parts: Sequence[Part],
     draws: int,
     seed: int,
-    max_tokens: int,
-    cells: Checkpoint,
-    progress: Progress,
+    execution: Execution,
 ) -> ValueTable:
     """Values of both models, of every moved part, and of the controls of every layer.
 
@@ -48,23 +46,25 @@ def value_table(
         parts: What is moved, one at a time.
         draws: Shuffled differences a layer and direction; one at most where text is generated.
         seed: Of the shuffling.
-        max_tokens: Tokens a forward, padding included.
-        cells: Where finished pieces are kept.
-        progress: Told of every part moved.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
     """
-    bench = Bench(pair=pair, measure=measure, max_tokens=max_tokens, progress=progress)
+    bench = Bench(
+        pair=pair, measure=measure, max_tokens=execution.max_tokens, progress=execution.progress
+    )
     name = measure.task.name
     hosts: dict[str, Tensor] = {}
     for host, model in (("post", pair.post), ("base", pair.base)):
-        progress.advance(0, f"{name}: scoring {host}")
-        hosts[host] = cells.get_or_compute(
+        execution.progress.advance(0, f"{name}: scoring {host}")
+        hosts[host] = execution.checkpoint.get_or_compute(
             f"{name}/{host}", lambda model=model: {"values": bench.score(model)}
         )["values"]
-        progress.advance(1)
+        execution.progress.advance(1)
     moved_values, control = {}, {}
     for direction in DIRECTIONS:
         host = hosts["post" if direction == "revert" else "base"]
-        moved_values[direction] = _rows(bench, parts, direction, host, cells, name, None)
+        moved_values[direction] = _rows(
+            bench, parts, direction, host, execution.checkpoint, name, None
+        )
         shape = (len(parts), len(host))
         control[direction] = torch.full(shape, float("nan"), dtype=torch.float64)
         layers = [i for i, part in enumerate(parts) if part.kind == "layer"]
@@ -78,7 +78,7 @@ def value_table(
                     [parts[i] for i in layers],
                     direction,
                     host,
-                    cells,
+                    execution.checkpoint,
                     name,
                     seed * 1000 + draw,
                 )

@@ -16,6 +16,7 @@ from pydantic import (
 
 from elicit import organisms
 from elicit.results import ElicitError, write_atomic
+from elicit.stats import Inference
 
 S = TypeVar("S", bound="PairSpec")
 KINDS = ("layer", "attn", "mlp", "norms", "matrix", "outside")
@@ -57,6 +58,11 @@ class PairSpec(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**31)
     max_tokens: int = Field(default=8192, ge=1)
     fresh: bool = False
+
+    @property
+    def inference(self) -> Inference:
+        """How intervals and tests are made."""
+        return Inference(level=self.level, n_resamples=self.n_resamples, seed=self.seed)
 
     @field_validator("problems", "facts", "out", check_fields=False)
     @classmethod

@@ -10,7 +10,7 @@ from elicit.patching.columns import Positions, resolve
 from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
 from elicit.patching.plan import Control, Engine, Plan, check_contrast
-from elicit.runs import NoProgress, Progress
+from elicit.runs import Execution
 from elicit.sites import Site, expand
 
 CONTROLS: tuple[Control, ...] = ("other_prompt", "noise")
@@ -30,9 +30,8 @@ def checked_plan(
     widths: Sequence[int],
     controls: Sequence[Control],
     seed: int,
-    max_tokens: int,
+    execution: Execution = Execution(),
     engine: Engine,
-    progress: Progress | None,
 ) -> Plan:
     """A plan of which nothing is left to refuse, made before a model runs.
 
@@ -49,9 +48,8 @@ def checked_plan(
         widths: Layers patched together.
         controls: Controls that are swept too.
         seed: Of the controls.
-        max_tokens: Most tokens in the air at once.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
         engine: `lanes` or `loop`.
-        progress: Told of every lane.
 
     Raises:
         PatchError: Something asked for makes no sweep.
@@ -83,8 +81,10 @@ def checked_plan(
         )
     if engine not in ("lanes", "loop"):
         raise PatchError(f"there is no engine {engine!r}. Pass 'lanes' or 'loop'.")
-    if max_tokens < 1:
-        raise PatchError(f"max_tokens is {max_tokens}, and a run has at least 1. Pass more.")
+    if execution.max_tokens < 1:
+        raise PatchError(
+            f"max_tokens is {execution.max_tokens}, and a run has at least 1. Pass more."
+        )
     return Plan(
         host=host,
         donor=donor,
@@ -98,7 +98,7 @@ def checked_plan(
         width=wide,
         control=tuple(controls),
         seed=seed,
-        max_tokens=max_tokens,
+        max_tokens=execution.max_tokens,
         engine=engine,
-        progress=progress or NoProgress(),
+        progress=execution.progress,
     )

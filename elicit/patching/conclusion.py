@@ -13,7 +13,7 @@ from elicit.patching.grid import PatchGrid
 from elicit.patching.values import UNITS, SweepValues
 from elicit.results import Provenance
 from elicit.sites import RESIDUAL_KINDS, Site
-from elicit.stats import bootstrap_mean, gap_shares, joint_intervals, max_t
+from elicit.stats import Inference, bootstrap_mean, gap_shares, joint_intervals, max_t
 
 Question = Literal["within", "across"]
 _ENDS = ("", "_low", "_high")
@@ -32,9 +32,7 @@ def conclude_grid(
     donor_name: str,
     question: Question,
     embeds_alike: bool = True,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
+    inference: Inference = Inference(),
     provenance: Provenance | None = None,
 ) -> PatchGrid:
     """Effects, intervals, shares, p-values and controls of a sweep, always paired by problem.
@@ -50,9 +48,7 @@ def conclude_grid(
             within a model it does not, so the first step is not known.
         embeds_alike: Whether host and donor embed the prompts alike, so that nothing comes in
             before layer 0. If not, the first layer's step is known only beside `resid_pre.0`.
-        level: Coverage of the intervals, in (0, 1).
-        n_resamples: Resamples of problems, and sign flips, at least 100.
-        seed: Of the resampling.
+        inference: Coverage and resamples of the intervals, and the seed.
         provenance: Origin of the values.
 
     Raises:
@@ -68,7 +64,9 @@ def conclude_grid(
     def joint(table: Float[np.ndarray, "problem cell"]) -> Float[np.ndarray, "end cell"]:
         if not table.shape[1]:
             return np.zeros((3, 0))
-        return joint_intervals(table, level=level, n_resamples=n_resamples, seed=seed)
+        return joint_intervals(
+            table, level=inference.level, n_resamples=inference.n_resamples, seed=inference.seed
+        )
 
     n_metrics, n_widths, n_pos = len(values.metric), len(values.width), len(values.pos)
     n_cells = len(values.sites) * n_pos
@@ -87,15 +85,20 @@ def conclude_grid(
         gap = np.where(np.abs(gap) <= resolution[m], 0.0, gap)
         scores = {"host_score": host[m], "donor_score": donor[m], "gap": gap}
         for name, column in scores.items():
-            found = bootstrap_mean(column, level=level, n_resamples=n_resamples, seed=seed)
+            found = bootstrap_mean(
+                column,
+                level=inference.level,
+                n_resamples=inference.n_resamples,
+                seed=inference.seed,
+            )
             ends[name][:, m] = found.value, found.low, found.high
         clear = not ends["gap"][1, m] <= 0 <= ends["gap"][2, m]
         for w in range(n_widths):
             table = _table(values.patched[w, m], host[m], resolution[m])
             cells["effect"][:, w, m] = joint(table)
-            p[w, m] = max_t(table, n_resamples=n_resamples, seed=seed)
+            p[w, m] = max_t(table, n_resamples=inference.n_resamples, seed=inference.seed)
             if clear:
-                cells["share"][:, w, m] = gap_shares(table, scores["gap"], level=level)
+                cells["share"][:, w, m] = gap_shares(table, scores["gap"], level=inference.level)
         effects = _table(values.patched[0, m], host[m], resolution[m])
         if all(earlier == -1 for earlier in before):
             firsts["step"][:, m] = cells["effect"][:, 0, m]
@@ -152,7 +155,7 @@ def conclude_grid(
         pos=values.pos,
         width=torch.tensor(values.width),
         n_problems=values.n_problems,
-        level=level,
+        level=inference.level,
         resolution=torch.tensor(resolution, dtype=torch.float64),
         gap_clear=torch.from_numpy(gap_clear),
         score=values.patched.mean(-1),

@@ -20,8 +20,9 @@ from elicit.patching.reading import Reader
 from elicit.patching.streams import ends_by_lanes, ends_by_loop
 from elicit.patching.sweep import warn_slow
 from elicit.patching.values import resolution_of
-from elicit.runs import Checkpoint, NoCheckpoint, NoProgress, Progress
+from elicit.runs import Execution
 from elicit.sites import Site, resid_post, resid_pre
+from elicit.stats import Inference
 
 FactorialMetric = Literal["logit_diff", "log_prob", "probability"]
 
@@ -33,13 +34,9 @@ def factorial(
     metric: FactorialMetric = "logit_diff",
     positions: Positions = "all",
     boundaries: Sequence[int] | None = None,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-    max_tokens: int = 8192,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
     engine: Engine = "lanes",
-    cells: Checkpoint | None = None,
-    progress: Progress | None = None,
 ) -> Factorial:
     """Did post-training write a new signal, install a reader, or change the unembedding?
 
@@ -54,20 +51,18 @@ def factorial(
         positions: Where the stream of the other model is put: at `all` positions (the model is then
             one with the other's layers below the boundary), or at some only.
         boundaries: Layers below each boundary, from 0 to n_layers; all of them if None.
-        level: Joint coverage of the intervals over the boundaries, in (0, 1).
-        n_resamples: Resamples of problems and sign flips, at least 100.
-        seed: Of the resampling.
-        max_tokens: Most tokens in the air at once.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
         engine: `lanes`, or `loop` for one whole forward a cell.
-        cells: Where finished pieces are kept.
-        progress: Told of every boundary, position and problem.
 
     Raises:
         PatchError: The two models are the same, or the contrast does not fit the question.
     """
-    cells, progress = cells or NoCheckpoint(), progress or NoProgress()
-    check_statistics(level, n_resamples, seed)
-    plan, found = _plan(pair, contrast, metric, positions, boundaries, seed, max_tokens, engine)
+    cells, progress = execution.checkpoint, execution.progress
+    check_statistics(inference)
+    plan, found = _plan(
+        pair, contrast, metric, positions, boundaries, inference.seed, execution.max_tokens, engine
+    )
     anatomies = _anatomies(pair, engine)
     batches = batches_of(plan)
     n_each = 2 * len(found) * len(plan.columns.label)
@@ -95,19 +90,17 @@ def factorial(
         boundary=found,
         off_manifold=torch.cat(off, dim=-1)[..., order],
         resolution=resolution_of(pair.dtype, [metric], ends.reshape(1, -1)).item(),
-        level=level,
-        n_resamples=n_resamples,
-        seed=seed,
+        inference=inference,
         provenance=pair.provenance(
-            seed,
+            inference.seed,
             {
                 "question": "factorial",
                 "metric": metric,
                 "positions": list(plan.columns.label),
                 "boundaries": list(found),
                 "engine": engine,
-                "level": level,
-                "n_resamples": n_resamples,
+                "level": inference.level,
+                "n_resamples": inference.n_resamples,
             },
             task_digests={"contrast": contrast.digest},
         ),

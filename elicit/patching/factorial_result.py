@@ -12,7 +12,7 @@ from elicit.patching.errors import PatchError
 from elicit.patching.grid import plain_lists
 from elicit.patching.values import UNITS, check_metrics
 from elicit.results import Provenance, Result
-from elicit.stats import max_t, simultaneous_intervals
+from elicit.stats import Inference, max_t, simultaneous_intervals
 
 TERMS = (
     "wrote",
@@ -178,9 +178,7 @@ def conclude_factorial(
     boundary: tuple[int, ...] | None = None,
     off_manifold: Float[Tensor, "boundary pos problem"] | None = None,
     resolution: float = 0.0,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
+    inference: Inference = Inference(),
     provenance: Provenance | None = None,
 ) -> Factorial:
     """Cells, effects and interactions of a factorial, always paired by problem.
@@ -194,9 +192,7 @@ def conclude_factorial(
         off_manifold: KL of the mixed models' outputs to the nearer of base and post, mean over the
             mixed cells, nats.
         resolution: Effects of a problem up to this are rounding of the runs and count as 0.
-        level: Coverage of the intervals, in (0, 1).
-        n_resamples: Resamples of problems, and sign flips, at least 100.
-        seed: Of the resampling.
+        inference: Coverage and resamples of the intervals, and the seed.
         provenance: Origin of the values.
 
     Raises:
@@ -210,16 +206,25 @@ def conclude_factorial(
 
     def joint(part: Float[Tensor, "boundary pos problem"]) -> Float[Tensor, "end boundary pos"]:
         found = simultaneous_intervals(
-            part.reshape(-1, n).T, level=level, n_resamples=n_resamples, seed=seed
+            part.reshape(-1, n).T,
+            level=inference.level,
+            n_resamples=inference.n_resamples,
+            seed=inference.seed,
         )
         ends = [torch.from_numpy(v) for v in (found.value, found.low, found.high)]
         return torch.stack(ends).reshape(3, n_boundaries, n_pos)
 
     parts = [_contrast(values, term, resolution) for term in TERMS]
     effect = torch.stack([joint(part) for part in parts], dim=1)
-    p = [max_t(part.reshape(-1, n).T, n_resamples=n_resamples, seed=seed) for part in parts]
+    p = [
+        max_t(part.reshape(-1, n).T, n_resamples=inference.n_resamples, seed=inference.seed)
+        for part in parts
+    ]
     alone = simultaneous_intervals(
-        values.reshape(-1, n).T, level=level, n_resamples=n_resamples, seed=seed
+        values.reshape(-1, n).T,
+        level=inference.level,
+        n_resamples=inference.n_resamples,
+        seed=inference.seed,
     )
     cell, cell_low, cell_high = (
         torch.from_numpy(end).reshape(values.shape[:-1])
@@ -232,7 +237,7 @@ def conclude_factorial(
         metric=metric,
         unit=UNITS[metric],
         n_problems=n,
-        level=level,
+        level=inference.level,
         boundary=torch.tensor(boundary),
         pos=pos,
         cell=cell,

@@ -18,6 +18,7 @@ from elicit.patching.reading import check_readable, read_columns
 from elicit.patching.values import check_metrics
 from elicit.runs import NoProgress, Progress
 from elicit.sites import Site
+from elicit.stats import Inference
 
 Engine = Literal["lanes", "loop"]
 Control = Literal["other_prompt", "noise"]
@@ -76,26 +77,28 @@ class Batch:
     """What the donor reads for another problem of the same lengths; None where some has none."""
 
 
-def check_statistics(level: float, n_resamples: int, seed: int) -> None:
+def check_statistics(inference: Inference) -> None:
     """Refuse options of the statistics before a sweep runs, not after it.
 
     Args:
-        level: Coverage of the intervals.
-        n_resamples: Resamples of problems.
-        seed: Of resampling and of the controls.
+        inference: Coverage and resamples of the intervals, and the seed.
 
     Raises:
         PatchError: One of them is out of range.
     """
-    if not 0 < level < 1:
-        raise PatchError(f"level is {level}, and a coverage lies between 0 and 1. Pass 0.95.")
-    if n_resamples < 100:
+    if not 0 < inference.level < 1:
         raise PatchError(
-            f"n_resamples is {n_resamples}, and ends of intervals from fewer than 100 resamples "
-            "are chance. Pass 2000."
+            f"level is {inference.level}, and a coverage lies between 0 and 1. Pass 0.95."
         )
-    if not isinstance(seed, int) or seed < 0:
-        raise PatchError(f"seed is {seed!r}, and a seed is a whole number from 0 on. Pass 0.")
+    if inference.n_resamples < 100:
+        raise PatchError(
+            f"n_resamples is {inference.n_resamples}, and ends of intervals from fewer than 100 "
+            "resamples are chance. Pass 2000."
+        )
+    if not isinstance(inference.seed, int) or inference.seed < 0:
+        raise PatchError(
+            f"seed is {inference.seed!r}, and a seed is a whole number from 0 on. Pass 0."
+        )
 
 
 def check_contrast(pair: ModelPair, contrast: Contrast, metrics: Sequence[str]) -> None:

@@ -15,8 +15,9 @@ from elicit.patching.grid import PatchGrid
 from elicit.patching.plan import Control, Engine, Plan, check_statistics, n_lanes
 from elicit.patching.sweep import sweep
 from elicit.patching.values import SweepValues
-from elicit.runs import Checkpoint, Progress
+from elicit.runs import Checkpoint, Execution
 from elicit.sites import Site
+from elicit.stats import Inference
 from elicit.weights.parts import is_changed, parts_of, slots_of
 
 Within = Literal["denoise", "noise"]
@@ -36,13 +37,9 @@ def within(
     metrics: Sequence[str] = ("logit_diff",),
     widths: Sequence[int] = (1,),
     controls: Sequence[Control] = CONTROLS,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-    max_tokens: int = 8192,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
     engine: Engine = "lanes",
-    cells: Checkpoint | None = None,
-    progress: Progress | None = None,
 ) -> PatchGrid:
     """Which activations of one model carry the difference between clean and corrupted prompts.
 
@@ -59,13 +56,9 @@ def within(
         widths: Layers patched together from each site's own on; 1 always stands beside them.
         controls: Of `other_prompt` (a donor from another prompt of the same length) and `noise`
             (as long as the donor's difference).
-        level: Joint coverage of the intervals over the grid, in (0, 1).
-        n_resamples: Bootstrap resamples of problems and sign flips, at least 100.
-        seed: Of resampling and of the controls.
-        max_tokens: Most tokens in the air at once; bounds memory, whatever the number of cells.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
         engine: `lanes`, or `loop` for one whole forward a cell.
-        cells: Where finished pieces are kept.
-        progress: Told of every cell and problem.
 
     Raises:
         PatchError: The contrast does not fit the question; see also `Contrast`.
@@ -81,7 +74,7 @@ def within(
             f"direction is {direction!r}, and a sweep within a model either denoises or noises. "
             "Pass 'denoise' or 'noise'."
         )
-    check_statistics(level, n_resamples, seed)
+    check_statistics(inference)
     bridge = side_of(pair, model)
     clean = direction == "denoise"
     plan = checked_plan(
@@ -96,12 +89,11 @@ def within(
         metrics=metrics,
         widths=widths,
         controls=controls,
-        seed=seed,
-        max_tokens=max_tokens,
+        seed=inference.seed,
+        execution=execution,
         engine=engine,
-        progress=progress,
     )
-    values = _swept(plan, cells)
+    values = _swept(plan, execution.checkpoint)
     names = (f"{model}, corrupted prompt", f"{model}, clean prompt")
     return conclude_grid(
         values,
@@ -110,10 +102,8 @@ def within(
         host_name=names[0] if clean else names[1],
         donor_name=names[1] if clean else names[0],
         question="within",
-        level=level,
-        n_resamples=n_resamples,
-        seed=seed,
-        provenance=_provenance(pair, plan, "within", direction, level, n_resamples, model),
+        inference=inference,
+        provenance=_provenance(pair, plan, "within", direction, inference, model),
     )
 
 
@@ -127,13 +117,9 @@ def across(
     metrics: Sequence[str] = ("logit_diff",),
     widths: Sequence[int] = (1,),
     controls: Sequence[Control] = CONTROLS,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-    max_tokens: int = 8192,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
     engine: Engine = "lanes",
-    cells: Checkpoint | None = None,
-    progress: Progress | None = None,
 ) -> PatchGrid:
     """Which of one model's activations carry its behaviour into the other model.
 
@@ -148,13 +134,9 @@ def across(
         metrics: See `within`.
         widths: Layers patched together from each site's own on; 1 always stands beside them.
         controls: See `within`; the other prompt's activations are the donor model's.
-        level: Joint coverage of the intervals over the grid, in (0, 1).
-        n_resamples: Bootstrap resamples of problems and sign flips, at least 100.
-        seed: Of resampling and of the controls.
-        max_tokens: Most tokens in the air at once.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
         engine: `lanes`, or `loop` for one whole forward a cell.
-        cells: Where finished pieces are kept.
-        progress: Told of every cell and problem.
 
     Raises:
         PatchError: The two models are the same, or the contrast does not fit the question.
@@ -173,7 +155,7 @@ def across(
             f"{pair.base_name} and {pair.post_name} have the same weights, so every effect would "
             "be exactly 0 and look like a finding. Pass a model and its post-trained sibling."
         )
-    check_statistics(level, n_resamples, seed)
+    check_statistics(inference)
     forward = direction == "post_to_base"
     plan = checked_plan(
         pair,
@@ -187,12 +169,11 @@ def across(
         metrics=metrics,
         widths=widths,
         controls=controls,
-        seed=seed,
-        max_tokens=max_tokens,
+        seed=inference.seed,
+        execution=execution,
         engine=engine,
-        progress=progress,
     )
-    values = _swept(plan, cells)
+    values = _swept(plan, execution.checkpoint)
     return conclude_grid(
         values,
         contrast=contrast,
@@ -201,10 +182,8 @@ def across(
         donor_name="post" if forward else "base",
         question="across",
         embeds_alike=_embeds_alike(pair),
-        level=level,
-        n_resamples=n_resamples,
-        seed=seed,
-        provenance=_provenance(pair, plan, "across", direction, level, n_resamples, None),
+        inference=inference,
+        provenance=_provenance(pair, plan, "across", direction, inference, None),
     )
 
 
@@ -242,8 +221,7 @@ def _provenance(
     plan: Plan,
     question: str,
     direction: str,
-    level: float,
-    n_resamples: int,
+    inference: Inference,
     model: str | None,
 ):
     return pair.provenance(
@@ -258,8 +236,8 @@ def _provenance(
             "widths": list(plan.width),
             "controls": list(plan.control),
             "engine": plan.engine,
-            "level": level,
-            "n_resamples": n_resamples,
+            "level": inference.level,
+            "n_resamples": inference.n_resamples,
         },
         task_digests={"contrast": plan.contrast.digest},
     )

@@ -17,7 +17,7 @@ from elicit.representations.logistic import Design, fit_logistic
 from elicit.representations.places import sites_of
 from elicit.representations.prepared import LEAST, MODELS
 from elicit.results import Result
-from elicit.runs import Progress
+from elicit.runs import Execution
 from elicit.sites import Site
 
 FRACTIONS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.0625, 0.125, 0.25, 0.5, 1.0)
@@ -70,8 +70,7 @@ def online_code(
     *,
     sites: Sequence[Site | str] | None = None,
     seed: int = 0,
-    max_tokens: int = 8192,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> OnlineCode:
     """Length of the labels in nats when each block is coded by a probe fitted on those before it.
 
@@ -85,8 +84,7 @@ def online_code(
         labelled: Labelled places; each label in four problems or more.
         sites: Sites, or short names of several; the embedding and the end of every layer if None.
         seed: Of the order, and of the control labels.
-        max_tokens: Most positions in a chunk, padding counted.
-        progress: Told the rows read.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         SiteError: A model does not have a site.
@@ -110,8 +108,7 @@ def online_code(
             sent,
             sites=named,
             pad_id=pair.alignment.pad_id,
-            max_tokens=max_tokens,
-            progress=progress,
+            execution=execution,
         )
         found.append(_lengths(Design.of(x), tasks, ends, n_labels))
     # By model, precision, site, task and block.

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.stats import rankdata
 from torch import Tensor
 
-from elicit.stats import simultaneous_intervals, wilson
+from elicit.stats import Inference, simultaneous_intervals, wilson
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -45,18 +45,14 @@ def by_problem(
 def joint(
     table: Float[Tensor, "problem ..."],
     *,
-    level: float,
-    n_resamples: int,
-    seed: int,
+    inference: Inference = Inference(),
     shares: bool = False,
 ) -> Ends:
     """Mean of every part, with intervals that hold for all parts at once.
 
     Args:
         table: What each problem says of every part; parts that are NaN stay so.
-        level: Nominal coverage.
-        n_resamples: Resamples of problems.
-        seed: Of the resampling.
+        inference: Coverage and resamples of the intervals, and the seed.
         shares: Whether values are shares of right answers: all right or all wrong has no spread to
             resample and is not certain for that, so Wilson's interval stands in, Bonferroni over
             parts.
@@ -67,11 +63,14 @@ def joint(
     found = flat.new_full((3, flat.shape[1]), torch.nan)
     if bool(known.any()):
         told = simultaneous_intervals(
-            flat[:, known].numpy(), level=level, n_resamples=n_resamples, seed=seed
+            flat[:, known].numpy(),
+            level=inference.level,
+            n_resamples=inference.n_resamples,
+            seed=inference.seed,
         )
         found[:, known] = torch.from_numpy(np.stack([told.value, told.low, told.high]))
     if shares:
-        alone = 1 - (1 - level) / max(int(known.sum()), 1)
+        alone = 1 - (1 - inference.level) / max(int(known.sum()), 1)
         for part in (known & (flat.amin(0) == flat.amax(0))).nonzero()[:, 0].tolist():
             value = float(flat[0, part])
             if value in (0.0, 1.0):
@@ -87,9 +86,7 @@ def ratio(
     below: Float[Tensor, "row ..."],
     group: Int[Tensor, " row"],
     *,
-    level: float,
-    n_resamples: int,
-    seed: int,
+    inference: Inference = Inference(),
 ) -> Ends:
     """A ratio of two sums over rows, with joint intervals of its linear part, by problem.
 
@@ -97,9 +94,7 @@ def ratio(
         above: What each row adds to the sum above.
         below: What it adds to the sum below.
         group: Problem of each row, from 0 on.
-        level: Nominal coverage.
-        n_resamples: Resamples of problems.
-        seed: Of the resampling.
+        inference: Coverage and resamples of the intervals, and the seed.
     """
     n = int(group.max()) + 1
 
@@ -110,7 +105,7 @@ def ratio(
     over, under = total(above), total(below)
     value = over.sum(dim=0) / under.sum(dim=0)
     told = value + n * (over - value * under) / under.sum(dim=0)
-    return joint(told, level=level, n_resamples=n_resamples, seed=seed)
+    return joint(told, inference=inference)
 
 
 def correct(

@@ -12,7 +12,7 @@ from elicit.capture import stream
 from elicit.capture.reduce import check_vectors
 from elicit.representations.errors import RepresentationError
 from elicit.results import digest_json
-from elicit.runs import Progress
+from elicit.runs import Execution
 from elicit.sites import Site
 
 
@@ -172,8 +172,7 @@ def read_labelled(
     *,
     sites: Sequence[Site],
     pad_id: int,
-    max_tokens: int = 8192,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> Float[Tensor, "site example d_model"]:
     """Activations of a model at every labelled place, in float64.
 
@@ -182,8 +181,7 @@ def read_labelled(
         labelled: The places.
         sites: Where to read, all of one width; all heads of a site are one long vector.
         pad_id: Id put where a row has no token.
-        max_tokens: Most positions in a chunk, padding counted; changes rounding alone.
-        progress: Told the rows done.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         SiteError: The model does not have a site.
@@ -198,9 +196,7 @@ def read_labelled(
         examples.setdefault(place[row], []).append(index)
     position = torch.tensor(labelled.position)
     found: Tensor | None = None
-    for chunk in stream(
-        model, texts, at=sites, pad_id=pad_id, max_tokens=max_tokens, progress=progress
-    ):
+    for chunk in stream(model, texts, at=sites, pad_id=pad_id, execution=execution):
         which = torch.tensor([i for text in chunk.rows for i in examples[text]])
         line = torch.tensor([k for k, text in enumerate(chunk.rows) for _ in examples[text]])
         values = []

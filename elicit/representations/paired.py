@@ -12,7 +12,7 @@ from elicit.capture.reduce import check_vectors, vectors
 from elicit.pair import ModelPair
 from elicit.representations.errors import RepresentationError
 from elicit.representations.labelled import check_finite, check_widths
-from elicit.runs import NoProgress, Progress
+from elicit.runs import Execution
 from elicit.sites import Site
 
 OUTLIER = 10.0
@@ -42,8 +42,7 @@ class PairedTokens:
         rows: Sequence[Sequence[int]],
         *,
         sites: Sequence[Site],
-        max_tokens: int,
-        progress: Progress | None,
+        execution: Execution = Execution(),
     ) -> None:
         """Read norms once, and find the tokens that are left out.
 
@@ -55,7 +54,7 @@ class PairedTokens:
         """
         check_vectors(sites)
         self.pair, self.rows, self.sites = pair, rows, tuple(sites)
-        self.max_tokens, self.progress = max_tokens, progress or NoProgress()
+        self.execution = execution
         self._held: list[Tokens] | None = []
         norms, held = [], 0
         for found in self._read():
@@ -110,10 +109,12 @@ class PairedTokens:
                 self.rows,
                 at=self.sites,
                 pad_id=pad_id,
-                max_tokens=self.max_tokens,
-                progress=progress,
+                execution=execution,
             )
-            for model, progress in ((self.pair.base, self.progress), (self.pair.post, None))
+            for model, execution in (
+                (self.pair.base, self.execution),
+                (self.pair.post, self.execution.quiet()),
+            )
         ]
         for mine, theirs in zip(*chunks, strict=True):
             later = mine.encoded.real & (mine.encoded.position_ids > 0)

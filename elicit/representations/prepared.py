@@ -12,7 +12,7 @@ from elicit.representations.errors import RepresentationError
 from elicit.representations.labelled import Labelled, read_labelled
 from elicit.representations.places import sites_of
 from elicit.representations.splits import split_problems
-from elicit.runs import Progress
+from elicit.runs import Execution
 from elicit.sites import Site
 
 MODELS = ("base", "post")
@@ -59,8 +59,7 @@ def prepare(
     sites: Sequence[Site | str] | None,
     test_share: float,
     seed: int,
-    max_tokens: int,
-    progress: Progress | None,
+    execution: Execution = Execution(),
 ) -> Prepared:
     """Check everything, split by problem, and read both models.
 
@@ -91,8 +90,7 @@ def prepare(
                 labelled,
                 sites=named,
                 pad_id=pair.alignment.pad_id,
-                max_tokens=max_tokens,
-                progress=progress,
+                execution=execution,
             )
             for name in MODELS
         ]

@@ -14,6 +14,7 @@ from elicit.representations.logistic import Design, Fit, fit_logistic
 from elicit.representations.ridge import fit_ridge, left_out
 from elicit.representations.splits import folds
 from elicit.results import Provenance, Result
+from elicit.runs import Execution
 from elicit.sites import parse_site
 
 Kind = Literal["logistic", "ridge"]
@@ -98,7 +99,9 @@ class Probe(Result):
             RepresentationError: An activation is not finite.
         """
         sites = [parse_site(name) for name in self.site]
-        return read_labelled(model, labelled, sites=sites, pad_id=pad_id, max_tokens=max_tokens)
+        return read_labelled(
+            model, labelled, sites=sites, pad_id=pad_id, execution=Execution(max_tokens=max_tokens)
+        )
 
 
 def fit_probe(

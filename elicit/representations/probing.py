@@ -21,9 +21,9 @@ from elicit.representations.logistic import Design
 from elicit.representations.prepared import MODELS, Prepared, prepare
 from elicit.representations.probes import Kind, check_options, choose_l2, fit_tasks
 from elicit.representations.report import ProbeReport
-from elicit.runs import Progress
+from elicit.runs import Execution
 from elicit.sites import Site
-from elicit.stats import max_t
+from elicit.stats import Inference, max_t
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +44,8 @@ def probe(
     n_folds: int = 5,
     test_share: float = 0.3,
     n_controls: int = 5,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-    max_tokens: int = 8192,
-    progress: Progress | None = None,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
 ) -> ProbeReport:
     """How well a linear probe of each layer tells the labels of problems it has not seen.
 
@@ -64,11 +61,8 @@ def probe(
         n_folds: Folds of that choice.
         test_share: Share of the problems that is held out.
         n_controls: Draws of the control task and of shuffled labels, at least 1.
-        level: Nominal coverage of the intervals.
-        n_resamples: Bootstrap resamples of problems.
-        seed: Of the split, the folds, the controls and the resampling.
-        max_tokens: Most positions in a chunk, padding counted.
-        progress: Told the rows read.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         SiteError: A model does not have a site.
@@ -82,27 +76,21 @@ def probe(
             "Pass 1 or more."
         )
     found = prepare(
-        pair,
-        labelled,
-        sites=sites,
-        test_share=test_share,
-        seed=seed,
-        max_tokens=max_tokens,
-        progress=progress,
+        pair, labelled, sites=sites, test_share=test_share, seed=inference.seed, execution=execution
     )
-    options = {"kind": kind, "l2": l2, "n_folds": n_folds, "seed": seed}
+    options = {"kind": kind, "l2": l2, "n_folds": n_folds, "seed": inference.seed}
     target = labelled.target
-    control = control_targets(labelled, n_draws=n_controls, seed=seed)
-    shuffled = shuffled_targets(target, n_draws=n_controls, seed=seed)
+    control = control_targets(labelled, n_draws=n_controls, seed=inference.seed)
+    shuffled = shuffled_targets(target, n_draws=n_controls, seed=inference.seed)
     tasks = torch.cat([target[None], shuffled, *([] if control is None else [control])])
     answers, scores, chosen = [], [], []
     for x in found.x:
-        told = _scores(found, x, tasks, kind=kind, l2=l2, n_folds=n_folds, seed=seed)
+        told = _scores(found, x, tasks, kind=kind, l2=l2, n_folds=n_folds, seed=inference.seed)
         answers.append(correct(told.scores, tasks[:, found.held]))
         scores.append(told.scores[:, 0])
         chosen.append(told.l2)
     right = torch.stack(answers)
-    ends = {"level": level, "n_resamples": n_resamples, "seed": seed}
+    ends = {"level": inference.level, "n_resamples": inference.n_resamples, "seed": inference.seed}
     group = found.group
 
     def share(values: Float[Tensor, "*part example"], *, shares: bool = False) -> Ends:
@@ -112,7 +100,7 @@ def probe(
     strays = right[:, :, 1 : 1 + n_controls].mean(dim=2)
     on_types = right[:, :, 1 + n_controls :]
     drawn = torch.full_like(own, torch.nan) if control is None else on_types.mean(dim=2)
-    plain, names = _surface_answers(found, kind=kind, l2=l2, n_folds=n_folds, seed=seed)
+    plain, names = _surface_answers(found, kind=kind, l2=l2, n_folds=n_folds, seed=inference.seed)
     # The best on the test problems themselves: a choice in the baselines' favour.
     best = int(plain.mean(dim=-1).argmax())
     accuracy, surfaces = share(own, shares=True), share(plain, shares=True)
@@ -149,7 +137,9 @@ def probe(
         gain_low=gain.low,
         gain_high=gain.high,
         p=torch.from_numpy(
-            max_t(effects.flatten(1).numpy(), n_resamples=n_resamples, seed=seed)
+            max_t(
+                effects.flatten(1).numpy(), n_resamples=inference.n_resamples, seed=inference.seed
+            )
         ).reshape(own.shape[:2]),
         difference=differ.value,
         difference_low=differ.low,
@@ -159,17 +149,17 @@ def probe(
         n_test=int(found.held.sum()),
         n_problems=len(group.unique()),
         n_types=len(set(labelled.type)),
-        level=level,
+        level=inference.level,
         provenance=pair.provenance(
-            seed,
+            inference.seed,
             {
                 "question": "representations.probe",
                 **options,
                 "sites": list(found.names),
                 "test_share": test_share,
                 "n_controls": n_controls,
-                "level": level,
-                "n_resamples": n_resamples,
+                "level": inference.level,
+                "n_resamples": inference.n_resamples,
             },
             task_digests={"labelled": labelled.digest},
         ),

@@ -18,8 +18,9 @@ from elicit.representations.labelled import numbered
 from elicit.representations.paired import OUTLIER, PairedTokens
 from elicit.representations.places import sites_of
 from elicit.results import Result, digest_json
-from elicit.runs import Progress
+from elicit.runs import Execution
 from elicit.sites import Site
+from elicit.stats import Inference
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -82,11 +83,8 @@ def similarity(
     problems: Sequence[str] | None = None,
     sites: Sequence[Site | str] | None = None,
     n_draws: int = 3,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-    max_tokens: int = 8192,
-    progress: Progress | None = None,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
 ) -> Similarity:
     """How alike both models represent the same tokens at each site, each site with its like.
 
@@ -101,11 +99,8 @@ def similarity(
         problems: Problem of each row; every row is its own if None.
         sites: Sites, or short names of several; the embedding and the end of every layer if None.
         n_draws: Random pairings of tokens for the control, at least 1.
-        level: Nominal coverage of the intervals.
-        n_resamples: Bootstrap resamples of problems.
-        seed: Of the pairings and the resampling.
-        max_tokens: Most positions in a chunk, padding counted; tokens are paired anew within one.
-        progress: Told the rows read.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         SiteError: A model does not have a site.
@@ -121,10 +116,10 @@ def similarity(
     named = sites_of(pair, sites)
     problem = tuple(map(str, range(len(rows)))) if problems is None else tuple(problems)
     _check(problem, len(rows), n_draws)
-    tokens = PairedTokens(pair, rows, sites=named, max_tokens=max_tokens, progress=progress)
+    tokens = PairedTokens(pair, rows, sites=named, execution=execution)
     moments = tokens.moments()
     _check_varies(moments, named)
-    alike, null = _second_pass(tokens, moments, n_draws=n_draws, seed=seed)
+    alike, null = _second_pass(tokens, moments, n_draws=n_draws, seed=inference.seed)
     values = torch.stack([one.values for one in alike], dim=1)
     parts = torch.zeros(len(rows), len(NAMES), len(named), dtype=torch.float64)
     for found in tokens:
@@ -134,10 +129,7 @@ def similarity(
     n = int(group.max()) + 1
     by_group = torch.zeros(n, *parts.shape[1:], dtype=torch.float64).index_add_(0, group, parts)
     told = values + n * (by_group - by_group.mean(dim=0))
-    ends = [
-        joint(told[:, place], level=level, n_resamples=n_resamples, seed=seed)
-        for place in range(len(NAMES))
-    ]
+    ends = [joint(told[:, place], inference=inference) for place in range(len(NAMES))]
     return Similarity(
         measure=NAMES,
         site=tuple(map(str, named)),
@@ -149,17 +141,17 @@ def similarity(
         n_first=len(rows),
         n_outliers=tokens.n_outliers,
         n_problems=n,
-        level=level,
+        level=inference.level,
         provenance=pair.provenance(
-            seed,
+            inference.seed,
             {
                 "question": "representations.similarity",
                 "sites": list(map(str, named)),
                 "n_draws": n_draws,
                 "outlier": OUTLIER,
-                "max_tokens": max_tokens,
-                "level": level,
-                "n_resamples": n_resamples,
+                "max_tokens": execution.max_tokens,
+                "level": inference.level,
+                "n_resamples": inference.n_resamples,
             },
             task_digests={"rows": digest_json([[list(row) for row in rows], list(problem)])},
         ),

@@ -12,7 +12,7 @@ from elicit.capture.stream import plan_chunks
 from elicit.pair.alignment import pad
 from elicit.representations.maps import MAPS, Affine
 from elicit.representations.paired import PairedTokens
-from elicit.runs import Progress
+from elicit.runs import Execution
 from elicit.sites import Site
 
 
@@ -74,8 +74,7 @@ def run_stitched(
     maps: Sequence[dict[str, Affine]],
     *,
     pad_id: int,
-    max_tokens: int,
-    progress: Progress,
+    execution: Execution = Execution(),
 ) -> Losses:
     """Cross-entropy summed over each row: of every stitched model, and of the upper one alone.
 
@@ -86,14 +85,13 @@ def run_stitched(
         sites: Where the maps stand.
         maps: By site and name, from lower's activations to upper's.
         pad_id: Id put where a row has no token.
-        max_tokens: Most positions in a chunk, padding counted.
-        progress: Told the rows done.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
     """
     found = torch.zeros(len(rows), len(MAPS), len(sites), dtype=torch.float64)
     own = torch.zeros(len(rows), 1, 1, dtype=torch.float64)
     device = next(upper.parameters()).device
-    progress.start(len(rows), "running stitched layers")
-    for places in plan_chunks([len(row) for row in rows], max_tokens):
+    execution.progress.start(len(rows), "running stitched layers")
+    for places in plan_chunks([len(row) for row in rows], execution.max_tokens):
         batch = pad([rows[i] for i in places], pad_id=pad_id, padding="right").to(device)
         inputs = (batch.ids, batch.mask, batch.position_ids)
         below, above = record(lower, *inputs), record(upper, *inputs)
@@ -120,6 +118,6 @@ def run_stitched(
                 resid[:, 0] = above.resid[first][:, 0]
                 value = losses(run_layers(upper, above, resid, first=first))
                 found[:, place, site].index_add_(0, which, value)
-        progress.advance(len(places))
-    progress.stop()
+        execution.progress.advance(len(places))
+    execution.progress.stop()
     return Losses(found, own)

@@ -18,8 +18,9 @@ from elicit.representations.paired import PairedTokens
 from elicit.representations.places import sites_of
 from elicit.representations.splicing import errors_of, run_stitched
 from elicit.results import Result, digest_json
-from elicit.runs import NoProgress, Progress
+from elicit.runs import Execution
 from elicit.sites import Site
+from elicit.stats import Inference
 
 DIRECTIONS = ("base_to_post", "post_to_base")
 PENALTIES = (1e-8, 1e-6, 1e-4, 1e-2, 1.0)
@@ -84,11 +85,8 @@ def stitch(
     problems: Sequence[str] | None = None,
     sites: Sequence[Site | str] | None = None,
     l2: float | None = None,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-    max_tokens: int = 8192,
-    progress: Progress | None = None,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
 ) -> Stitching:
     """Cross-entropy and unexplained variance of a model whose lower layers are the other's.
 
@@ -104,11 +102,8 @@ def stitch(
         problems: Problem of each test row; every row is its own if None.
         sites: Residual streams, or short names; the embedding and the end of every layer if None.
         l2: Penalty of the affine map, as a share of the mean variance of a dimension; None chooses.
-        level: Nominal coverage of the intervals.
-        n_resamples: Bootstrap resamples of problems.
-        seed: Of the random map and the resampling.
-        max_tokens: Most positions in a chunk, padding counted.
-        progress: Told the rows read.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         SiteError: A model does not have a site.
@@ -121,13 +116,16 @@ def stitch(
     named = sites_of(pair, sites)
     problem = tuple(map(str, range(len(test_rows)))) if problems is None else tuple(problems)
     _check(named, fit_rows, test_rows, problem, l2)
-    options: dict[str, Any] = {"sites": named, "max_tokens": max_tokens}
-    progress = progress or NoProgress()
+    options: dict[str, Any] = {"sites": named, "max_tokens": execution.max_tokens}
+    progress = execution.progress
     every = range(len(fit_rows))
     halves = [
         [fit_rows[i] for i in every if (i % 5 == 4) == left_out] for left_out in (False, True)
     ]
-    parts = [PairedTokens(pair, half, progress=progress, **options).moments() for half in halves]
+    parts = [
+        PairedTokens(pair, half, execution=Execution(progress=progress), **options).moments()
+        for half in halves
+    ]
     maps: list[list[dict[str, Affine]]] = []
     chosen = torch.zeros(len(DIRECTIONS), len(named), dtype=torch.float64)
     for way, turn in enumerate((lambda m: m, swapped)):
@@ -136,8 +134,8 @@ def stitch(
             fit, left_out = turn(fit), turn(left_out)
             best = choose_penalty(fit, left_out, PENALTIES) if l2 is None else l2
             chosen[way, site] = best
-            maps[way].append(maps_of(fit.merge(left_out), l2=best, seed=seed))
-    test = PairedTokens(pair, test_rows, progress=progress, **options)
+            maps[way].append(maps_of(fit.merge(left_out), l2=best, seed=inference.seed))
+    test = PairedTokens(pair, test_rows, execution=Execution(progress=progress), **options)
     errors = errors_of(test, test.moments(), maps, len(test_rows))
     models = (pair.base, pair.post)
     run = [
@@ -148,13 +146,12 @@ def stitch(
             named,
             maps[way],
             pad_id=pair.alignment.pad_id,
-            max_tokens=max_tokens,
-            progress=progress,
+            execution=Execution(max_tokens=execution.max_tokens, progress=progress),
         )
         for way in range(2)
     ]
     group = numbered(problem)
-    ends = {"level": level, "n_resamples": n_resamples, "seed": seed}
+    ends = {"level": inference.level, "n_resamples": inference.n_resamples, "seed": inference.seed}
     counts = torch.tensor([len(row) - 2 for row in test_rows], dtype=torch.float64)
     fvu = [ratio(errors.missed[way], errors.variance[way], group, **ends) for way in range(2)]
     extra = [
@@ -183,15 +180,15 @@ def stitch(
         n_fit=parts[0][0].n + parts[1][0].n,
         n_test=test.n,
         n_problems=len(group.unique()),
-        level=level,
+        level=inference.level,
         provenance=pair.provenance(
-            seed,
+            inference.seed,
             {
                 "question": "representations.stitch",
                 "sites": list(map(str, named)),
                 "l2": l2,
-                "level": level,
-                "n_resamples": n_resamples,
+                "level": inference.level,
+                "n_resamples": inference.n_resamples,
             },
             task_digests={
                 "fit_rows": digest_json([list(row) for row in fit_rows]),

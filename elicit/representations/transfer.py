@@ -17,8 +17,9 @@ from elicit.representations.paired import PairedTokens
 from elicit.representations.prepared import MODELS, Prepared, prepare
 from elicit.representations.probes import Kind, Probe, check_options, fit_probe
 from elicit.results import Result
-from elicit.runs import Progress
+from elicit.runs import Execution
 from elicit.sites import Site
+from elicit.stats import Inference
 
 DIRECTIONS = ("base_to_post", "post_to_base")
 WAYS = ("own", "raw", "shifted", "aligned", "random")
@@ -86,11 +87,8 @@ def transfer(
     n_folds: int = 5,
     test_share: float = 0.3,
     n_random: int = 20,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-    max_tokens: int = 8192,
-    progress: Progress | None = None,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
 ) -> ProbeTransfer:
     """Accuracy of each model's probes on the other model's activations, both directions.
 
@@ -107,11 +105,8 @@ def transfer(
         n_folds: Folds of that choice.
         test_share: Share of the problems that is held out.
         n_random: Draws of random directions, at least 1.
-        level: Nominal coverage of the intervals.
-        n_resamples: Bootstrap resamples of problems.
-        seed: Of the split, the folds, the directions and the resampling.
-        max_tokens: Most positions in a chunk, padding counted.
-        progress: Told the rows read.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         SiteError: A model does not have a site.
@@ -125,17 +120,11 @@ def transfer(
             "directions. Pass 1 or more."
         )
     found = prepare(
-        pair,
-        labelled,
-        sites=sites,
-        test_share=test_share,
-        seed=seed,
-        max_tokens=max_tokens,
-        progress=progress,
+        pair, labelled, sites=sites, test_share=test_share, seed=inference.seed, execution=execution
     )
     fit = ~found.held
     rows = tuple(dict.fromkeys(found.fit.rows))
-    tokens = PairedTokens(pair, rows, sites=found.sites, max_tokens=max_tokens, progress=progress)
+    tokens = PairedTokens(pair, rows, sites=found.sites, execution=execution)
     # x Q is near y where x is base's vector and y post's.
     turns = torch.stack([rotation(moments) for moments in tokens.moments()])
     probes = [
@@ -146,17 +135,19 @@ def transfer(
             kind=kind,
             l2=l2,
             n_folds=n_folds,
-            seed=seed,
+            seed=inference.seed,
         )
         for x in found.x
     ]
     right = torch.stack(
         [
-            _answers(found, probes[0], probes[1], 1, turns.mT, n_random=n_random, seed=seed),
-            _answers(found, probes[1], probes[0], 0, turns, n_random=n_random, seed=seed),
+            _answers(
+                found, probes[0], probes[1], 1, turns.mT, n_random=n_random, seed=inference.seed
+            ),
+            _answers(found, probes[1], probes[0], 0, turns, n_random=n_random, seed=inference.seed),
         ]
     )
-    ends = {"level": level, "n_resamples": n_resamples, "seed": seed}
+    ends = {"level": inference.level, "n_resamples": inference.n_resamples, "seed": inference.seed}
     told = [
         [
             joint(by_problem(values, found.group), shares=shares, **ends)
@@ -195,9 +186,9 @@ def transfer(
         n_random=n_random,
         n_test=int(found.held.sum()),
         n_problems=len(found.group.unique()),
-        level=level,
+        level=inference.level,
         provenance=pair.provenance(
-            seed,
+            inference.seed,
             {
                 "question": "representations.transfer",
                 "sites": list(found.names),
@@ -206,8 +197,8 @@ def transfer(
                 "n_folds": n_folds,
                 "test_share": test_share,
                 "n_random": n_random,
-                "level": level,
-                "n_resamples": n_resamples,
+                "level": inference.level,
+                "n_resamples": inference.n_resamples,
             },
             task_digests={"labelled": labelled.digest},
         ),

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from elicit.capture import capture
 from elicit.pair.alignment import pad
-from elicit.revision.reading import BUDGET, TILE, tokens_per_block
+from elicit.revision.reading import TILE, tokens_per_block
 from elicit.revision.readout import Readout
-from elicit.revision.sides import MAX_TOKENS, Side
+from elicit.revision.sides import Side
 from elicit.revision.states import chunked, read_places
 from elicit.revision.summing import by_problem
 from elicit.revision.traces import Traces
-from elicit.runs import Checkpoint, NoCheckpoint, NoProgress, Progress
+from elicit.runs import Execution
 from elicit.sites import resid_post
 
 
@@ -30,15 +30,7 @@ class Confidence:
 
 
 def confidence(
-    side: Side,
-    traces: Traces,
-    *,
-    n_layers: int,
-    pad_id: int,
-    budget: int = BUDGET,
-    max_tokens: int = MAX_TOKENS,
-    cells: Checkpoint | None = None,
-    progress: Progress | None = None,
+    side: Side, traces: Traces, *, n_layers: int, pad_id: int, execution: Execution = Execution()
 ) -> Confidence:
     """Self-certainty and entropy of a model's own predictions, averaged over each trace.
 
@@ -49,10 +41,7 @@ def confidence(
         traces: Rows and where they are read.
         n_layers: Blocks of the model.
         pad_id: Id put where a row has no token.
-        budget: Bytes that blocks of logits may take.
-        max_tokens: Positions in a chunk of rows.
-        cells: Keeps finished chunks, so that a killed pass goes on where it stopped.
-        progress: Told the rows done.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         RevisionError: The budget holds no token, or some logits are no prediction.
@@ -61,13 +50,13 @@ def confidence(
     Source: Kang et al. 2025, arXiv:2502.18581: −1/(nV) Σ log(V·p), the mean over tokens of
         KL(uniform‖p) = −log V − mean over the vocabulary of log p.
     """
-    reader = _Reader(side, n_layers, budget=budget)
-    cells, progress = cells or NoCheckpoint(), progress or NoProgress()
+    reader = _Reader(side, n_layers, budget=execution.memory)
+    cells, progress = execution.checkpoint, execution.progress
     row, _ = read_places(traces)
     values = torch.empty(2, len(row), dtype=torch.float64)
     progress.start(len(traces), "reading confidence")
     try:
-        for number, (places, part) in enumerate(chunked(traces, max_tokens)):
+        for number, (places, part) in enumerate(chunked(traces, execution.max_tokens)):
             found = cells.get_or_compute(
                 f"confidence/{number}", lambda part=part: reader.read(part, pad_id)
             )

@@ -11,7 +11,6 @@ from elicit.pair import ModelPair
 from elicit.results import Result, digest_json
 from elicit.revision.errors import RevisionError
 from elicit.revision.lens import Lens, LogitLens, TunedLens, check_lens
-from elicit.revision.reading import BUDGET
 from elicit.revision.source import (
     Rooms,
     Source,
@@ -21,7 +20,8 @@ from elicit.revision.source import (
     kl_by_problem,
 )
 from elicit.revision.traces import Traces
-from elicit.runs import Checkpoint, NoCheckpoint, Progress
+from elicit.runs import Execution
+from elicit.stats import Inference
 
 _MODELS: tuple[Which, ...] = ("base", "post")
 
@@ -79,13 +79,8 @@ def lens_drift(
     *,
     lens_base: Lens,
     lens_post: Lens | None = None,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-    max_tokens: int = 8192,
-    budget: int = BUDGET,
-    cells: Checkpoint | None = None,
-    progress: Progress | None = None,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
 ) -> LensDrift:
     """Read both models' layers with both models' lenses, each lens through its own model's head.
 
@@ -95,13 +90,8 @@ def lens_drift(
         lens_base: Fitted on base through base's head.
         lens_post: Fitted on post through post's head, on the same text by the same recipe; None
             leaves out what would need it.
-        level: Joint coverage over the layers of a row, in (0, 1).
-        n_resamples: Bootstrap resamples of problems, at least 100.
-        seed: Of the resampling.
-        max_tokens: Most positions in a forward, padding counted.
-        budget: Bytes that blocks of logits may take.
-        cells: Where finished pieces are kept.
-        progress: Told the rows read.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         RevisionError: A lens belongs to another model or head or knows this text, or there are
@@ -123,11 +113,11 @@ def lens_drift(
             f"the text is of {len(problems)} problem, and intervals are over problems, so nothing "
             "could be said about others. Pass at least 2."
         )
-    cells = cells or NoCheckpoint()
+    cells = execution.checkpoint
     rooms = Rooms(
         {which: side.head for which, side in sides.items()},
         n_tokens=traces.n_tokens,
-        budget=budget,
+        budget=execution.memory,
     )
     logit = [(LogitLens(), rooms.of[reader]) for reader in _MODELS]
     tuned = {r: (lens, rooms.of[r]) for r, lens in given.items() if lens is not None}
@@ -140,14 +130,16 @@ def lens_drift(
             traces=traces,
             n_layers=pair.n_layers,
             pad_id=pair.alignment.pad_id,
-            max_tokens=max_tokens,
+            max_tokens=execution.max_tokens,
         )
 
         def read(which: Which = which, source: Source = source) -> dict[str, Tensor]:
             every = [*logit, *tuned.values()]
             own = rooms.of[which]
             return {
-                "kl": kl_by_problem(source, every, rooms, own, layers=layers, progress=progress)
+                "kl": kl_by_problem(
+                    source, every, rooms, own, layers=layers, progress=execution.progress
+                )
             }
 
         found = cells.get_or_compute(which, read)["kl"]
@@ -156,19 +148,17 @@ def lens_drift(
             kl[:, 1, s, _MODELS.index(reader)] = found[:, 2 + i]
 
     def jointly(name: str, values: Float[Tensor, "problem ..."]) -> dict[str, Tensor]:
-        flat = intervals_of(
-            name, values.flatten(1, 3), level=level, n_resamples=n_resamples, seed=seed
-        )
+        flat = intervals_of(name, values.flatten(1, 3), inference=inference)
         return {field: ends.view(values.shape[1:]) for field, ends in flat.items()}
 
     return LensDrift(
         provenance=pair.provenance(
-            seed,
+            inference.seed,
             {
                 "question": "lens_drift",
                 **{f"lens_{which}": _named(lens) for which, lens in given.items()},
-                "level": level,
-                "n_resamples": n_resamples,
+                "level": inference.level,
+                "n_resamples": inference.n_resamples,
             },
             task_digests={"traces": traces.digest},
         ),

@@ -11,13 +11,12 @@ from elicit.results import Result
 from elicit.revision.convention import DepthConvention
 from elicit.revision.lens import Lens
 from elicit.revision.profile import lens_name
-from elicit.revision.reading import BUDGET
 from elicit.revision.searching import EarlyReader
-from elicit.revision.sides import MAX_TOKENS, sides_of
+from elicit.revision.sides import sides_of
 from elicit.revision.states import chunked, read_places
 from elicit.revision.summing import by_problem
 from elicit.revision.traces import Traces
-from elicit.runs import Checkpoint, NoCheckpoint, NoProgress, Progress
+from elicit.runs import Execution
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -68,10 +67,7 @@ def deep_thinking(
     lens: Lens | None = None,
     depths: bool = False,
     certify: bool = True,
-    budget: int = BUDGET,
-    max_tokens: int = MAX_TOKENS,
-    cells: Checkpoint | None = None,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> DeepThinking:
     """Which tokens settle deep, reading each only until that is known.
 
@@ -87,10 +83,7 @@ def deep_thinking(
         lens: How layers are read; the logit lens if None.
         depths: Whether the settling depth is found too; layers are then tried from the first up.
         certify: Whether proofs may spare readings; without them more is read, with the same answer.
-        budget: Bytes that blocks of logits may take.
-        max_tokens: Positions in a chunk of rows.
-        cells: Keeps finished chunks, so that a killed pass goes on where it stopped.
-        progress: Told the rows done.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         RevisionError: The model has too few layers for the convention, a lens is another model's,
@@ -101,15 +94,15 @@ def deep_thinking(
     deep_from = convention.deep_from(pair.n_layers)
     (side,) = sides_of(pair, models=(model,), lens=lens)
     reader = EarlyReader(
-        side, pair.n_layers, convention, depths=depths, certify=certify, budget=budget
+        side, pair.n_layers, convention, depths=depths, certify=certify, budget=execution.memory
     )
-    cells, progress = cells or NoCheckpoint(), progress or NoProgress()
+    cells, progress = execution.checkpoint, execution.progress
     progress.start(len(traces), "finding deep tokens")
     row, pos = read_places(traces)
     value = torch.empty(len(row), dtype=torch.long)
     counts = torch.zeros(2, dtype=torch.long)
     try:
-        for number, (places, part) in enumerate(chunked(traces, max_tokens)):
+        for number, (places, part) in enumerate(chunked(traces, execution.max_tokens)):
             found = cells.get_or_compute(
                 f"early/{number}", lambda part=part: reader.read(part, pair.alignment.pad_id)
             )

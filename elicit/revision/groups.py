@@ -13,7 +13,7 @@ from elicit.revision.convention import DepthConvention
 from elicit.revision.errors import RevisionError
 from elicit.revision.settling import Settling
 from elicit.revision.summing import by_problem
-from elicit.stats import bootstrap_mean
+from elicit.stats import Inference, bootstrap_mean
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -64,8 +64,7 @@ def depth_by_group(
     groups: Sequence[str | float | int | None],
     *,
     order: Sequence[str] | None = None,
-    n_resamples: int = 2000,
-    seed: int = 0,
+    inference: Inference = Inference(),
 ) -> DepthByGroup:
     """Settling depth of groups of tokens, each held against the first group.
 
@@ -75,8 +74,7 @@ def depth_by_group(
             a token out.
         order: Names of the groups, the one that others are held against first; by size of number
             or alphabet if None.
-        n_resamples: Resamples of the problems.
-        seed: Seed of the resampling.
+        inference: Coverage and resamples of the intervals, and the seed.
 
     Raises:
         RevisionError: Groups and tokens do not match, or there are fewer than two groups.
@@ -109,7 +107,7 @@ def depth_by_group(
         dim=1,
     )
     level = 1 - (1 - found.level) / (len(names) * len(found.model))
-    options = {"level": level, "n_resamples": n_resamples, "seed": seed}
+    options = {"level": level, "n_resamples": inference.n_resamples, "seed": inference.seed}
     depth = _ends([[_mean(line, **options) for line in own] for own in each])
     diff = _ends([_mean(line, **options) for line in each[1] - each[0]])
     step = _ends([[_step(line, own[0], **options) for line in own] for own in each])
@@ -140,14 +138,16 @@ def _ends(found: Sequence) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _mean(
-    values: Float[Tensor, " problem"], *, level: float, n_resamples: int, seed: int
+    values: Float[Tensor, " problem"], *, inference: Inference = Inference()
 ) -> tuple[float, float, float]:
     """Mean over the problems that have a value."""
     there = values[~values.isnan()]
     if len(there) < 2:
         value = there.mean().item() if len(there) else torch.nan
         return value, torch.nan, torch.nan
-    found = bootstrap_mean(there.numpy(), level=level, n_resamples=n_resamples, seed=seed)
+    found = bootstrap_mean(
+        there.numpy(), level=inference.level, n_resamples=inference.n_resamples, seed=inference.seed
+    )
     return found.value, found.low, found.high
 
 
@@ -155,19 +155,17 @@ def _step(
     values: Float[Tensor, " problem"],
     first: Float[Tensor, " problem"],
     *,
-    level: float,
-    n_resamples: int,
-    seed: int,
+    inference: Inference = Inference(),
 ) -> tuple[float, float, float]:
     """Difference from the first group, paired where problems have both."""
     if values is first or torch.equal(values.nan_to_num(), first.nan_to_num()):
         return 0.0, torch.nan, torch.nan
     paired = values - first
     if not bool(paired.isnan().all()):
-        return _mean(paired, level=level, n_resamples=n_resamples, seed=seed)
+        return _mean(paired, inference=inference)
     # Different problems: their errors add up, as Welch's do.
-    a = _mean(values, level=level, n_resamples=n_resamples, seed=seed)
-    b = _mean(first, level=level, n_resamples=n_resamples, seed=seed)
+    a = _mean(values, inference=inference)
+    b = _mean(first, inference=inference)
     value = a[0] - b[0]
     below = ((a[0] - a[1]) ** 2 + (b[2] - b[0]) ** 2) ** 0.5
     above = ((a[2] - a[0]) ** 2 + (b[0] - b[1]) ** 2) ** 0.5

@@ -16,7 +16,7 @@ from elicit.revision.blocks import BlockReader, token_axis
 from elicit.revision.sides import PassOptions, Side
 from elicit.revision.states import chunked
 from elicit.revision.traces import Traces
-from elicit.runs import Checkpoint, NoCheckpoint, NoProgress, Progress
+from elicit.runs import Execution
 
 
 def run_pass(
@@ -26,8 +26,7 @@ def run_pass(
     pad_id: int,
     n_layers: int,
     options: PassOptions,
-    cells: Checkpoint | None = None,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> dict[str, Tensor]:
     """Everything that is read of every token, on the CPU and in the order of the traces.
 
@@ -37,8 +36,7 @@ def run_pass(
         pad_id: Id put where a row has no token.
         n_layers: Blocks of each model.
         options: How they are read.
-        cells: Keeps finished chunks, so that a killed pass goes on where it stopped.
-        progress: Told the rows done.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Returns:
         `jsd`, `kl`, `entropy`, `rank`, `prob` as `[model layer token]`, `top` and `top_prob` as
@@ -50,7 +48,7 @@ def run_pass(
         CaptureError: A row is empty, or a model cannot read it.
     """
     check_rows(traces.rows)
-    cells, progress = cells or NoCheckpoint(), progress or NoProgress()
+    cells, progress = execution.checkpoint, execution.progress
     reader = BlockReader(sides, n_layers=n_layers, options=options)
     found: list[dict[str, Tensor]] = []
     order: list[int] = []

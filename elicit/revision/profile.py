@@ -13,12 +13,11 @@ from elicit.results import Result
 from elicit.revision.errors import RevisionError
 from elicit.revision.lens import Lens, Norm
 from elicit.revision.passes import run_pass
-from elicit.revision.reading import BUDGET
-from elicit.revision.sides import MAX_TOKENS, HeadOf, PassOptions, sides_of
+from elicit.revision.sides import HeadOf, PassOptions, sides_of
 from elicit.revision.states import read_places
 from elicit.revision.traces import Traces
 from elicit.revision.words import words
-from elicit.runs import Checkpoint, Progress
+from elicit.runs import Execution
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -109,10 +108,7 @@ def profile(
     norm: Norm = "once",
     between: bool = True,
     top_k: int = 1,
-    budget: int = BUDGET,
-    max_tokens: int = MAX_TOKENS,
-    cells: Checkpoint | None = None,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> Profile:
     """What every layer would say of every token, in one pass over the text.
 
@@ -125,10 +121,7 @@ def profile(
         norm: Whether states get the final norm; anything but `once` repeats a reader's mistake.
         between: Whether both models' readings are also held against each other.
         top_k: Most probable ids that are kept of each layer; 0 keeps none.
-        budget: Bytes that blocks of logits may take; a larger one changes rounding alone.
-        max_tokens: Positions in a chunk of rows.
-        cells: Keeps finished chunks, so that a killed pass goes on where it stopped.
-        progress: Told the rows done.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         RevisionError: There is nothing to read, the budget holds no token, a lens is another
@@ -150,10 +143,13 @@ def profile(
         pad_id=pair.alignment.pad_id,
         n_layers=pair.n_layers,
         options=PassOptions(
-            norm=norm, between=between, top_k=top_k, budget=budget, max_tokens=max_tokens
+            norm=norm,
+            between=between,
+            top_k=top_k,
+            budget=execution.memory,
+            max_tokens=execution.max_tokens,
         ),
-        cells=cells,
-        progress=progress,
+        execution=execution,
     )
     row, pos = read_places(traces)
     seen = torch.cat([found["top"].flatten(), found.get("top_id", found["top"]).flatten()])

@@ -15,6 +15,7 @@ from elicit.revision.depth import settling_depth
 from elicit.revision.errors import RevisionError
 from elicit.revision.settling import Settling
 from elicit.revision.summing import by_problem, over_problems
+from elicit.stats import Inference
 
 THRESHOLDS = (0.25, 0.5, 0.75)
 RHOS = (0.8, 0.85, 0.9, 0.95)
@@ -67,8 +68,7 @@ def sensitivity(
     thresholds: Sequence[float] = THRESHOLDS,
     rhos: Sequence[float] = RHOS,
     source: str | None = None,
-    n_resamples: int = 2000,
-    seed: int = 0,
+    inference: Inference = Inference(),
 ) -> Sensitivity:
     """Deep-thinking ratios over a band of thresholds and rhos; no model is run.
 
@@ -77,8 +77,7 @@ def sensitivity(
         thresholds: The paper's g, in the unit of the convention.
         rhos: The paper's ρ.
         source: Which source of traces; all together if None.
-        n_resamples: Resamples of the problems.
-        seed: Seed of the resampling.
+        inference: Coverage and resamples of the intervals, and the seed.
 
     Raises:
         RevisionError: A threshold or rho is out of range, or leaves no layer below deep.
@@ -106,7 +105,7 @@ def sensitivity(
         depth = settling_depth(jsd, line[0])  # rho has no part in it
         shares.append([by_problem((depth >= start).double(), group, len(own)) for start in starts])
     each = torch.stack([torch.stack(line) for line in shares])
-    options = {"level": found.level, "n_resamples": n_resamples, "seed": seed}
+    options = {"level": found.level, "n_resamples": inference.n_resamples, "seed": inference.seed}
     dtr = over_problems(each, **options)
     diff = over_problems(each[:, :, 1] - each[:, :, 0], **options)
     return Sensitivity(

@@ -16,13 +16,13 @@ from elicit.revision.errors import RevisionError
 from elicit.revision.lens import Lens
 from elicit.revision.passes import run_pass
 from elicit.revision.profile import as_traces, lens_name
-from elicit.revision.reading import BUDGET
-from elicit.revision.sides import MAX_TOKENS, PassOptions, sides_of
+from elicit.revision.sides import PassOptions, sides_of
 from elicit.revision.states import read_places
 from elicit.revision.summing import by_problem, over_problems
 from elicit.revision.traces import Traces
 from elicit.revision.words import words
-from elicit.runs import Checkpoint, NoCheckpoint, Progress, ScopedCheckpoint
+from elicit.runs import Execution, ScopedCheckpoint
+from elicit.stats import Inference
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -133,13 +133,8 @@ def settling(
     *,
     convention: DepthConvention | None = None,
     lens: Lens | Mapping[str, Lens] | None = None,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-    budget: int = BUDGET,
-    max_tokens: int = MAX_TOKENS,
-    cells: Checkpoint | None = None,
-    progress: Progress | None = None,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
 ) -> Settling:
     """When both models settle on what they predict, on the very same tokens.
 
@@ -151,13 +146,8 @@ def settling(
         traces: Rows and where they are read; plain texts are read at every token but the first.
         convention: What settled and deep mean; the paper's as corrected if None.
         lens: How layers are read: one lens, or one for each model by name; the logit lens if None.
-        level: Nominal coverage of the intervals.
-        n_resamples: Resamples of the problems.
-        seed: Seed of the resampling.
-        budget: Bytes that blocks of logits may take.
-        max_tokens: Positions in a chunk of rows.
-        cells: Keeps finished chunks, so that a killed pass goes on where it stopped.
-        progress: Told the rows done.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         RevisionError: There is nothing to read, the model has too few layers for the convention,
@@ -170,8 +160,13 @@ def settling(
     deep_from = convention.deep_from(pair.n_layers)
     parts = _sources(pair, traces)
     sides = sides_of(pair, lens=lens)
-    options = PassOptions(norm=convention.norm, between=False, budget=budget, max_tokens=max_tokens)
-    cells = cells or NoCheckpoint()
+    options = PassOptions(
+        norm=convention.norm,
+        between=False,
+        budget=execution.memory,
+        max_tokens=execution.max_tokens,
+    )
+    cells = execution.checkpoint
     found = [
         run_pass(
             sides,
@@ -179,8 +174,9 @@ def settling(
             pad_id=pair.alignment.pad_id,
             n_layers=pair.n_layers,
             options=options,
-            cells=ScopedCheckpoint(cells, part.source),
-            progress=progress,
+            execution=Execution(
+                checkpoint=ScopedCheckpoint(cells, part.source), progress=execution.progress
+            ),
         )
         for part in parts
     ]
@@ -201,7 +197,7 @@ def settling(
     deep = depth >= deep_from
     values = torch.cat([jsd, depth[:, None].double(), deep[:, None].double()], dim=1)
     told = [
-        _told(values[..., source_of == i], problem_of[source_of == i], level, n_resamples, seed)
+        _told(values[..., source_of == i], problem_of[source_of == i], inference)
         for i in range(len(parts))
     ]
     return Settling(
@@ -212,7 +208,7 @@ def settling(
         layer=torch.arange(pair.n_layers + 1),
         deep_from=deep_from,
         n_problems=torch.tensor([len(set(part.problem)) for part in parts]),
-        level=level,
+        level=inference.level,
         token=tuple(text[i] for i in following),
         source_of=source_of,
         row=torch.cat([row for row, _ in places]),
@@ -223,13 +219,13 @@ def settling(
         depth=depth,
         deep=deep,
         provenance=pair.provenance(
-            seed=seed,
+            seed=inference.seed,
             arguments={
                 "traces": [part.digest for part in parts],
                 "convention": str(convention),
                 "lens": [lens_name(side.lens) for side in sides],
-                "level": level,
-                "n_resamples": n_resamples,
+                "level": inference.level,
+                "n_resamples": inference.n_resamples,
             },
         ),
         **{name: torch.stack([each[name] for each in told]) for name in told[0]},
@@ -252,9 +248,7 @@ def _sources(
     return parts
 
 
-def _told(
-    values: Tensor, problem_of: Tensor, level: float, n_resamples: int, seed: int
-) -> dict[str, Tensor]:
+def _told(values: Tensor, problem_of: Tensor, inference: Inference) -> dict[str, Tensor]:
     """Means and intervals of one source; rows of `values` are the layers, depth and deep."""
     own, group = problem_of.unique(return_inverse=True)
     each = by_problem(values, group, len(own))
@@ -269,7 +263,7 @@ def _told(
     }
     found: dict[str, Tensor] = {}
     for name, part in named.items():
-        ends = over_problems(part, level=level, n_resamples=n_resamples, seed=seed)
+        ends = over_problems(part, inference=inference)
         for end, value in zip(("", "_low", "_high"), ends, strict=True):
             found[f"{name}{end}"] = value
     return found

@@ -21,7 +21,7 @@ from elicit.revision.readout import Readout
 from elicit.revision.states import chunked, read_places, residual_states
 from elicit.revision.traces import Traces
 from elicit.runs import NoProgress, Progress
-from elicit.stats import simultaneous_intervals
+from elicit.stats import Inference, simultaneous_intervals
 
 Which = Literal["base", "post"]
 
@@ -242,21 +242,14 @@ def kl_by_problem(
 
 
 def intervals_of(
-    name: str,
-    by_problem: Float[Tensor, "problem row layer"],
-    *,
-    level: float,
-    n_resamples: int,
-    seed: int,
+    name: str, by_problem: Float[Tensor, "problem row layer"], *, inference: Inference = Inference()
 ) -> dict[str, Float[Tensor, "row layer"]]:
     """Mean over problems with ends that hold for all layers of a row at once, as fields.
 
     Args:
         name: Of the field; its ends are `name_low` and `name_high`.
         by_problem: Values of each problem; a row of NaN is a reading that was not made.
-        level: Joint coverage over layers, in (0, 1).
-        n_resamples: Bootstrap resamples of problems.
-        seed: Of the resampling.
+        inference: Coverage and resamples of the intervals, and the seed.
     """
     shape = by_problem.shape[1:]
     value, low, high = (torch.full(shape, torch.nan, dtype=torch.float64) for _ in range(3))
@@ -265,7 +258,10 @@ def intervals_of(
         if bool(effects.isnan().any()):
             continue
         joint = simultaneous_intervals(
-            effects.numpy(), level=level, n_resamples=n_resamples, seed=seed
+            effects.numpy(),
+            level=inference.level,
+            n_resamples=inference.n_resamples,
+            seed=inference.seed,
         )
         for out, found in ((value, joint.value), (low, joint.low), (high, joint.high)):
             out[row] = torch.from_numpy(found)

@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from elicit.stats import joint_intervals
+from elicit.stats import Inference, joint_intervals
 
 
 def by_problem(
@@ -24,15 +24,13 @@ def by_problem(
 
 
 def over_problems(
-    values: Float[Tensor, "*part problem"], *, level: float, n_resamples: int, seed: int
+    values: Float[Tensor, "*part problem"], *, inference: Inference = Inference()
 ) -> tuple[Float[Tensor, "*part"], Float[Tensor, "*part"], Float[Tensor, "*part"]]:
     """Mean over problems with its lower and upper end, the ends jointly over all parts.
 
     Args:
         values: One number a problem.
-        level: Nominal coverage.
-        n_resamples: Resamples of the problems.
-        seed: Seed of the resampling.
+        inference: Coverage and resamples of the intervals, and the seed.
 
     Returns:
         Value, low, high; the ends are NaN where there is one problem only, which does not say how
@@ -42,7 +40,9 @@ def over_problems(
     if len(flat) < 2:
         found = np.stack([flat[0], np.full_like(flat[0], np.nan), np.full_like(flat[0], np.nan)])
     else:
-        found = joint_intervals(flat, level=level, n_resamples=n_resamples, seed=seed)
+        found = joint_intervals(
+            flat, level=inference.level, n_resamples=inference.n_resamples, seed=inference.seed
+        )
     value, low, high = (
         torch.from_numpy(np.ascontiguousarray(end)).reshape(values.shape[:-1]) for end in found
     )

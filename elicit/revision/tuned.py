@@ -24,7 +24,6 @@ from elicit.revision.fitting import (
     learn,
 )
 from elicit.revision.lens import Lens, LogitLens, TunedLens
-from elicit.revision.reading import BUDGET
 from elicit.revision.source import (
     HeadedModel,
     Rooms,
@@ -35,7 +34,8 @@ from elicit.revision.source import (
     kl_by_problem,
 )
 from elicit.revision.traces import Traces
-from elicit.runs import Checkpoint, NoCheckpoint, NoProgress, Progress
+from elicit.runs import Execution
+from elicit.stats import Inference
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -99,14 +99,9 @@ def fit_tuned_lens(
     lr: float | None = None,
     weight_decay: float = 1e-3,
     tokens_per_step: int = 8192,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-    max_tokens: int = 8192,
-    budget: int = BUDGET,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
     keep: int = 2**30,
-    cells: Checkpoint | None = None,
-    progress: Progress | None = None,
 ) -> TunedLensFit:
     """Fit a lens for every layer of one model, and hold it against text it has not seen.
 
@@ -125,15 +120,10 @@ def fit_tuned_lens(
         lr: Largest learning rate; None takes 1e-3 for Adam and 0.1 for SGD.
         weight_decay: Pull towards the logit lens, at least 0.
         tokens_per_step: About how many tokens an update sees; rows are never cut.
-        level: Joint coverage over layers, in (0, 1).
-        n_resamples: Bootstrap resamples of problems, at least 100.
-        seed: Of the order of rows and of the resampling.
-        max_tokens: Most positions in a forward, padding counted.
-        budget: Bytes that blocks of logits may take.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
         keep: Bytes that the residual streams of the text to learn from may take; where they do not
             fit, the model is run again for every update.
-        cells: Where finished pieces are kept.
-        progress: Told the updates made, then the rows read.
 
     Raises:
         RevisionError: Text is held out that was learnt from, there is too little of it, an option
@@ -160,7 +150,7 @@ def fit_tuned_lens(
         lr=LEARNING_RATES.get(optimizer, 1.0) if lr is None else lr,
         weight_decay=weight_decay,
         tokens_per_step=tokens_per_step,
-        seed=seed,
+        seed=inference.seed,
     )
     _check_texts(traces, held_out, pair.d_model, variant)
     side = headed_model(pair, model)
@@ -168,12 +158,12 @@ def fit_tuned_lens(
     rooms = Rooms(
         {"own": side.head, "read": other.head},
         n_tokens=max(traces.n_tokens, held_out.n_tokens),
-        budget=budget,
+        budget=execution.memory,
     )
     own, read = rooms.of["own"], rooms.of["read"]
     like = torch.empty(0, dtype=read.wide, device=own.head.weight.device)
     kinds: tuple[Variant, ...] = ("bias", "affine") if variant == "affine" else ("bias",)
-    cells, progress = cells or NoCheckpoint(), progress or NoProgress()
+    cells, progress = execution.checkpoint, execution.progress
 
     def source(text: Traces) -> Source:
         return Source(
@@ -181,7 +171,7 @@ def fit_tuned_lens(
             traces=text,
             n_layers=pair.n_layers,
             pad_id=pair.alignment.pad_id,
-            max_tokens=max_tokens,
+            max_tokens=execution.max_tokens,
         )
 
     def fit() -> dict[str, Tensor]:
@@ -206,15 +196,15 @@ def fit_tuned_lens(
 
     fitted = cells.get_or_compute("lens", fit)
     provenance = pair.provenance(
-        seed,
+        inference.seed,
         {
             "question": "fit_tuned_lens",
             "model": model,
             "head": head,
             "variant": variant,
             **{name: value for name, value in asdict(recipe).items() if name != "seed"},
-            "level": level,
-            "n_resamples": n_resamples,
+            "level": inference.level,
+            "n_resamples": inference.n_resamples,
         },
         task_digests={"fit": traces.digest, "held_out": held_out.digest},
     )
@@ -233,7 +223,7 @@ def fit_tuned_lens(
     saved = torch.cat([torch.zeros_like(by_problem[:, :1]), -by_problem.diff(dim=1)], dim=1)
 
     def jointly(name: str, values: Float[Tensor, "problem kind layer"]) -> dict[str, Tensor]:
-        return intervals_of(name, values, level=level, n_resamples=n_resamples, seed=seed)
+        return intervals_of(name, values, inference=inference)
 
     return TunedLensFit(
         provenance=provenance,

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from elicit.pair import Alignment
 from elicit.rollouts.sampling import rollouts
+from elicit.runs import Execution
 from elicit.tasks import Extractor, Task, default_extractor
 
 
@@ -72,7 +73,7 @@ def answer_task(
         temperature=temperature,
         seed=seed,
         templated=templated,
-        progress=None if on_batch is None else _Told(on_batch),
+        execution=Execution() if on_batch is None else Execution(progress=_Told(on_batch)),
     )
     return Answers(
         completion=found.text,

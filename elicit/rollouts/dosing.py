@@ -12,7 +12,7 @@ from elicit.rollouts.beginning import begin
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.values import Rollouts, Sampling
 from elicit.rollouts.writing import Dose, Writer, edits_digest
-from elicit.runs import Checkpoint, NoCheckpoint, NoProgress, Progress
+from elicit.runs import Execution
 from elicit.tasks import Extractor, Task, default_extractor
 
 
@@ -33,8 +33,7 @@ def dose_rollouts(
     extractor: Extractor = default_extractor,
     templated: bool = False,
     prefixes: Mapping[str, Sequence[int]] | None = None,
-    cells: Checkpoint | None = None,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> Rollouts:
     """Texts under edits of several strengths, all strengths in the same batches.
 
@@ -59,8 +58,7 @@ def dose_rollouts(
         extractor: Finds the answer in a text.
         templated: Whether prompts go through the chat template.
         prefixes: Token ids with which the texts of a problem must begin, by its id; see `rollouts`.
-        cells: Where finished batches are kept.
-        progress: Told how far it is.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Returns:
         Rows by strength, then problem, then sample.
@@ -87,8 +85,8 @@ def dose_rollouts(
         sampling=sampling,
         batch_size=batch_size,
         dose=edit,
-        cells=cells or NoCheckpoint(),
-        progress=progress or NoProgress(),
+        cells=execution.checkpoint,
+        progress=execution.progress,
     )
     return begin(
         writer,

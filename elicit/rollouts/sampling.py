@@ -11,7 +11,7 @@ from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.grading import graded
 from elicit.rollouts.values import Rollouts, Sampling, check_rows
 from elicit.rollouts.writing import Dose, Row, Writer
-from elicit.runs import Checkpoint, NoCheckpoint, NoProgress, Progress
+from elicit.runs import Execution
 from elicit.tasks import Extractor, Task, default_extractor
 
 
@@ -30,8 +30,7 @@ def rollouts(
     extractor: Extractor = default_extractor,
     templated: bool = False,
     prefixes: Mapping[str, Sequence[int]] | None = None,
-    cells: Checkpoint | None = None,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> Rollouts:
     """Texts of a model to every problem of a task, alone, grafted or inside a block of edits.
 
@@ -55,8 +54,7 @@ def rollouts(
         prefixes: Token ids with which the texts of a problem, by its id, must begin. They count as
             text: they are graded, use up their part of the length and of the random stream, and
             edits of generated tokens hold for them.
-        cells: Where finished batches are kept.
-        progress: Told how far it is.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         TaskError: A prompt leaves no room for a text, or is not made of known words.
@@ -77,8 +75,8 @@ def rollouts(
         sampling=sampling,
         batch_size=batch_size,
         dose=None,
-        cells=cells or NoCheckpoint(),
-        progress=progress or NoProgress(),
+        cells=execution.checkpoint,
+        progress=execution.progress,
     )
     return begin(
         writer,
@@ -101,8 +99,7 @@ def extend(
     edit: Dose | None = None,
     batch_size: int = 64,
     extractor: Extractor = default_extractor,
-    cells: Checkpoint | None = None,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> Rollouts:
     """Some texts gone on with: the same tokens as if they had been sampled in one go.
 
@@ -119,8 +116,7 @@ def extend(
         edit: Edits from strengths, where the texts have them; see `dose_rollouts`.
         batch_size: Rows a batch.
         extractor: Finds the answer in a text.
-        cells: Where finished batches are kept.
-        progress: Told how far it is.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Returns:
         The chosen rows alone, in the order given.
@@ -167,8 +163,8 @@ def extend(
         sampling=sampling,
         batch_size=batch_size,
         dose=edit,
-        cells=cells or NoCheckpoint(),
-        progress=progress or NoProgress(),
+        cells=execution.checkpoint,
+        progress=execution.progress,
     )
     return graded(
         alignment,

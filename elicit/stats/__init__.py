@@ -8,6 +8,7 @@ from elicit.stats.adjust import benjamini_hochberg, holm
 from elicit.stats.bootstrap import bootstrap_difference, bootstrap_mean
 from elicit.stats.equivalence import Equivalence, minimum_detectable_effect, tost
 from elicit.stats.gap import NoGapError, gap_share, gap_shares
+from elicit.stats.inference import Inference
 from elicit.stats.interval import Interval, wilson
 from elicit.stats.significance import Significance, max_t, mcnemar, paired_permutation
 from elicit.stats.simultaneous import (
@@ -18,6 +19,7 @@ from elicit.stats.simultaneous import (
 
 __all__ = [
     "Equivalence",
+    "Inference",
     "Interval",
     "NoGapError",
     "Significance",

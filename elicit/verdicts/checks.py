@@ -27,15 +27,15 @@ def check_options(
     Raises:
         VerdictError: Names the option.
     """
-    if not 0 < options.level < 1:
+    if not 0 < options.inference.level < 1:
         raise VerdictError(
-            f"level is {options.level}, and it is a probability strictly between 0 and 1. Pass "
-            "0.95 for 95 %."
+            f"level is {options.inference.level}, and it is a probability strictly between 0 and "
+            "1. Pass 0.95 for 95 %."
         )
-    if options.n_resamples < 100:
+    if options.inference.n_resamples < 100:
         raise VerdictError(
-            f"n_resamples is {options.n_resamples}, so no p-value could be small. Pass 2000 or "
-            "more."
+            f"n_resamples is {options.inference.n_resamples}, so no p-value could be small. Pass "
+            "2000 or more."
         )
     for name, value in (("least_effect", options.least_effect), ("margin", margin)):
         if not 0 < value < 1:
@@ -53,11 +53,11 @@ def check_options(
             f"choose_share is {choose_share}, and problems are needed both to choose on and to "
             "test on. Pass for example 0.5."
         )
-    fewest = fewest_draws(options.level)
+    fewest = fewest_draws(options.inference)
     if n_random < fewest:
         raise VerdictError(
-            f"n_random is {n_random}, and at level {options.level:g} the highest of fewer than "
-            f"{fewest} random directions is exceeded by one more too often. Pass {fewest} or more."
+            f"n_random is {n_random}, and at level {options.inference.level:g} the highest of fewer "
+            f"than {fewest} random directions is exceeded by one more too often. Pass {fewest} or more."
         )
     if n_controls < 1:
         raise VerdictError(

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from elicit.stats import (
+    Inference,
     Interval,
     bootstrap_mean,
     holm,
@@ -28,12 +29,8 @@ Status = Literal["passed", "not distinguishable", "under-powered", "not run"]
 class Options:
     """How verdicts are reached."""
 
-    level: float
-    """Coverage of intervals; one minus it is what all p-values of a ladder are held to."""
-    n_resamples: int
-    """Resamples of problems, and sign flips."""
-    seed: int
-    """Of the resampling."""
+    inference: Inference
+    """Intervals, sign flips and seed; 1 - level is what all p-values of a ladder are held to."""
     least_effect: float
     """Smallest effect that matters: evidence that would miss it is under-powered."""
 
@@ -102,7 +99,7 @@ def rate(values: Float[np.ndarray, " problem"], options: Options) -> Interval:
         options: Level, resamples and seed.
     """
     if np.isin(values, (0.0, 1.0)).all():
-        return wilson(int(values.sum()), len(values), level=options.level)
+        return wilson(int(values.sum()), len(values), level=options.inference.level)
     return _mean(values, options)
 
 
@@ -121,12 +118,12 @@ def above(
         options: How.
     """
     found = paired_permutation(
-        values, reference, n_resamples=options.n_resamples, seed=options.seed
+        values, reference, n_resamples=options.inference.n_resamples, seed=options.inference.seed
     )
     difference = values - reference
     # One more problem on each side: differences that are all equal have some spread all the same.
     room = np.append(difference, [difference.mean() - 1, difference.mean() + 1])
-    detectable = minimum_detectable_effect(room, level=options.level)
+    detectable = minimum_detectable_effect(room, level=options.inference.level)
     return Claim(
         what=what,
         # The two-sided p is not halved, so that a one-sided claim errs half as often as it may.
@@ -162,7 +159,7 @@ def kept(
     from scipy.special import bdtr
 
     n, lost = len(values), int((values < reference).sum())
-    unseen = 1 - (1 - options.level) ** (1 / n)
+    unseen = 1 - (1 - options.inference.level) ** (1 / n)
     return Claim(
         what=what,
         p=float(bdtr(lost, n, margin)),
@@ -174,7 +171,10 @@ def kept(
 
 def _mean(values: Float[np.ndarray, " problem"], options: Options) -> Interval:
     return bootstrap_mean(
-        values, level=options.level, n_resamples=options.n_resamples, seed=options.seed
+        values,
+        level=options.inference.level,
+        n_resamples=options.inference.n_resamples,
+        seed=options.inference.seed,
     )
 
 
@@ -190,7 +190,7 @@ def best_part(
     Source: Westfall & Young 1993, single-step max-T.
     """
     flat = effects.reshape(len(effects), -1)
-    p = max_t(flat, n_resamples=options.n_resamples, seed=options.seed)
+    p = max_t(flat, n_resamples=options.inference.n_resamples, seed=options.inference.seed)
     return np.where(flat.mean(axis=0) > 0, p, 1.0).reshape(effects.shape[1:])
 
 
@@ -207,22 +207,22 @@ def strongest(
 
 
 def high_draw(
-    draws: Float[np.ndarray, "draw problem"], level: float
+    draws: Float[np.ndarray, "draw problem"], inference: Inference
 ) -> Float[np.ndarray, " problem"]:
     """The random draw that a further one would exceed with chance at most one minus the level.
 
     Args:
         draws: Values of each draw.
-        level: In (0, 1).
+        inference: Coverage and resamples of the intervals, and the seed.
     """
     order = np.argsort(draws.mean(axis=1), kind="stable")
-    rank = ceil(round(level * (len(draws) + 1), 9))
+    rank = ceil(round(inference.level * (len(draws) + 1), 9))
     return draws[order[min(rank, len(draws)) - 1]]
 
 
-def fewest_draws(level: float) -> int:
+def fewest_draws(inference: Inference) -> int:
     """Draws from which the highest is exceeded by another one with chance at most 1 - level."""
-    return ceil(round(1 / (1 - level), 9)) - 1
+    return ceil(round(1 / (1 - inference.level), 9)) - 1
 
 
 def judge(found: Sequence[Evidence], options: Options) -> tuple[Judged, ...]:
@@ -247,7 +247,7 @@ def judge(found: Sequence[Evidence], options: Options) -> tuple[Judged, ...]:
 def _judged(found: Evidence, p: float, options: Options) -> Judged:
     if not found.claims:
         return Judged(evidence=found, status="not run", p=p, reason=found.reason)
-    alpha = 1 - options.level
+    alpha = 1 - options.inference.level
     if p < alpha:
         return Judged(evidence=found, status="passed", p=p, reason=found.reason)
     failing = max(found.claims, key=lambda claim: (claim.p, not claim.weak))

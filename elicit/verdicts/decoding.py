@@ -15,7 +15,7 @@ from elicit.representations.controls import SURFACES, control_targets, shuffled_
 from elicit.representations.evidence import Ends, area, correct, joint
 from elicit.representations.logistic import Design
 from elicit.representations.probes import choose_l2, fit_tasks
-from elicit.runs import Progress
+from elicit.runs import Execution
 from elicit.stats import Interval
 from elicit.verdicts.deciding import Options, best_part, strongest
 from elicit.verdicts.reading import States, best_decoded
@@ -68,7 +68,7 @@ class Decoded:
             value=ends.value.item(),
             low=ends.low.item(),
             high=ends.high.item(),
-            level=options.level,
+            level=options.inference.level,
             n=len(self.area),
             method="delong, bootstrap",
         )
@@ -110,7 +110,7 @@ def decoded(
         n_folds: Folds by which the surface's probes are chosen.
         options: Level, resamples and seed.
     """
-    seed = options.seed
+    seed = options.inference.seed
     labelled, target, fit = states.labelled, states.target, states.choosing
     n_sites, group = len(states.sites), states.group(~fit)
     scores = [
@@ -158,8 +158,7 @@ def read_anew(
     n_draws: int,
     n_folds: int,
     seed: int,
-    max_tokens: int,
-    progress: Progress | None,
+    execution: Execution = Execution(),
 ) -> Anew | None:
     """What probes tell of the base's architecture with weights that have learned nothing.
 
@@ -171,8 +170,7 @@ def read_anew(
         n_draws: Draws of all weights; 0 gives None.
         n_folds: Folds by which penalties are chosen.
         seed: Of the draws and the folds.
-        max_tokens: Most positions in a chunk, padding counted.
-        progress: Told the prompts read.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
     """
     labelled, used = states.labelled, states.choosing
     target, group = states.target, states.group(~used)
@@ -186,8 +184,7 @@ def read_anew(
                 labelled,
                 sites=states.sites,
                 pad_id=pair.alignment.pad_id,
-                max_tokens=max_tokens,
-                progress=progress,
+                execution=execution,
             )
         probe = fit_probe(x[:, used], fitted, sites=names, n_folds=n_folds, seed=seed)
         scores = probe.scores(x[:, ~used])
@@ -221,13 +218,7 @@ def drawn_anew(model: nn.Module, *, seed: int) -> Iterator[None]:
 
 def _ends(area: Float[Tensor, "problem ..."], options: Options) -> Ends:
     """Areas with joint intervals; a perfect one has no spread, and is not sure for that."""
-    return joint(
-        area,
-        level=options.level,
-        n_resamples=options.n_resamples,
-        seed=options.seed,
-        shares=True,
-    )
+    return joint(area, inference=options.inference, shares=True)
 
 
 def _answers(

@@ -8,8 +8,9 @@ from elicit.grafting.measure import stop_ids
 from elicit.pair import ModelPair
 from elicit.representations.places import sites_of
 from elicit.rollouts import check_prompts
-from elicit.runs import Checkpoint, Progress
+from elicit.runs import Execution
 from elicit.sites import Site
+from elicit.stats import Inference
 from elicit.tasks import Task
 from elicit.tasks import extractor as extractor_of
 from elicit.verdicts import rungs
@@ -45,17 +46,13 @@ def climb(
     margin: float = 0.1,
     least_share: float = 0.5,
     least_effect: float = 0.2,
-    level: float = 0.95,
-    n_resamples: int = 2000,
+    inference: Inference = Inference(),
     extractor: str = "default",
     temperature: float = 0.0,
     max_new_tokens: int = 128,
     batch_size: int = 64,
     templated: bool = False,
-    seed: int = 0,
-    max_tokens: int = 8192,
-    cells: Checkpoint | None = None,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> Ladder:
     """The highest rung of evidence that a behaviour of post is in the base already.
 
@@ -80,17 +77,13 @@ def climb(
         margin: Loss of accuracy, or of coherence, that still counts as none.
         least_share: Share of the gap that sufficiency must exceed.
         least_effect: Smallest effect that matters: what would miss it is under-powered.
-        level: Nominal coverage; one minus it bounds the chance of any false rung (Holm).
-        n_resamples: Bootstrap resamples of problems, and sign flips.
+        inference: Coverage and resamples of the intervals, and the seed.
         extractor: Name of what finds the answer in a text.
         temperature: 0 is greedy.
         max_new_tokens: Longest text.
         batch_size: Texts a batch.
         templated: Whether prompts go through the chat template.
-        seed: Of the split, the folds, all draws and the resampling.
-        max_tokens: Most positions in a chunk that is read, padding counted.
-        cells: Where finished batches of texts are kept.
-        progress: Told how far it is.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         VerdictError: An option is out of range, there are too few problems, or the prompts leave
@@ -105,7 +98,10 @@ def climb(
         where a direction of the base moves post and not the base; Fieller 1954 for E4's share;
         Westfall & Young 1993 for the p-values of all sites.
     """
-    options = Options(level=level, n_resamples=n_resamples, seed=seed, least_effect=least_effect)
+    options = Options(
+        inference=inference,
+        least_effect=least_effect,
+    )
     check_options(
         options,
         strengths=strengths,
@@ -117,7 +113,7 @@ def climb(
         least_share=least_share,
     )
     named = sites_of(pair, ["resid_post"] if sites is None else sites)
-    parts = parts_of(task, choose_share, seed=seed)
+    parts = parts_of(task, choose_share, seed=inference.seed)
     labelled, choosing = label_prompts(pair, behaviour, parts, templated=templated)
     writing = Writing(
         pair=pair,
@@ -128,26 +124,18 @@ def climb(
         max_new_tokens=max_new_tokens,
         batch_size=batch_size,
         templated=templated,
-        seed=seed,
-        cells=cells,
-        progress=progress,
+        seed=inference.seed,
+        cells=execution.checkpoint,
+        progress=execution.progress,
     )
     asked = behaviour.asked(parts[1])
     for way in (parts[0], *asked.values()):
         check_prompts(pair.base, pair.alignment, way, templated=templated)
-    states = read_states(
-        pair, labelled, choosing, sites=named, max_tokens=max_tokens, progress=progress
-    )
-    probes = fit_probes(states, choosing, n_folds=n_folds, seed=seed)
+    states = read_states(pair, labelled, choosing, sites=named, execution=execution)
+    probes = fit_probes(states, choosing, n_folds=n_folds, seed=inference.seed)
     site = best_decoded(probes[0])
     anew = read_anew(
-        pair,
-        states,
-        n_draws=n_redrawn,
-        n_folds=n_folds,
-        seed=seed,
-        max_tokens=max_tokens,
-        progress=progress,
+        pair, states, n_draws=n_redrawn, n_folds=n_folds, seed=inference.seed, execution=execution
     )
     told = decoded(states, probes, anew, n_controls=n_controls, n_folds=n_folds, options=options)
     right, controls = told.at(site)
@@ -169,9 +157,14 @@ def climb(
         why = SAME if pair.identical else "base and post have the same states at every site"
         found.append(refused(f"cannot fail: {why}, so a probe of one is a probe of the other"))
     else:
-        turn = turn_between(pair, states, shared, max_tokens=max_tokens, progress=progress)
+        turn = turn_between(pair, states, shared, execution=execution)
         moved = transferred(
-            states, probes, ~choosing, n_random=READ_RANDOM, seed=seed, turns={shared: turn}
+            states,
+            probes,
+            ~choosing,
+            n_random=READ_RANDOM,
+            seed=inference.seed,
+            turns={shared: turn},
         )
         found.append(rungs.same_code(moved[shared], options, margin=margin))
         p_site[1] = p_site_of(moved, len(named), options)
@@ -181,7 +174,7 @@ def climb(
         parts=parts,
         strengths=tuple(map(float, strengths)),
         n_random=n_random,
-        seed=seed,
+        seed=inference.seed,
     )
     base = steering.turn(pair.base, wanted=True)
     post = None
@@ -221,7 +214,7 @@ def climb(
         n=(len(parts[0]), len(parts[1])),
         options=options,
         provenance=pair.provenance(
-            seed,
+            inference.seed,
             {
                 "question": "verdicts.existence.climb",
                 "behaviour": behaviour.name,
@@ -235,8 +228,8 @@ def climb(
                 "margin": margin,
                 "least_share": least_share,
                 "least_effect": least_effect,
-                "level": level,
-                "n_resamples": n_resamples,
+                "level": inference.level,
+                "n_resamples": inference.n_resamples,
                 "extractor": extractor,
                 "temperature": temperature,
                 "max_new_tokens": max_new_tokens,

@@ -266,7 +266,7 @@ def ladder_of(
         auroc_high=auroc.high,
         n_choose=n[0],
         n_test=n[1],
-        level=options.level,
+        level=options.inference.level,
         provenance=provenance,
     )
 

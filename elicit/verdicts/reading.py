@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from elicit.pair import ModelPair
 from elicit.representations import Labelled, Probe, fit_probe
 from elicit.representations.labelled import numbered, read_labelled
-from elicit.runs import Progress
+from elicit.runs import Execution
 from elicit.sites import Site
 from elicit.tasks import Task
 from elicit.verdicts.behaviours import Behaviour
@@ -117,8 +117,7 @@ def read_states(
     choosing: Bool[Tensor, " example"],
     *,
     sites: Sequence[Site],
-    max_tokens: int,
-    progress: Progress | None,
+    execution: Execution = Execution(),
 ) -> States:
     """States of both models after every prompt.
 
@@ -127,15 +126,14 @@ def read_states(
         labelled: The prompts.
         choosing: Which are fitted and chosen on.
         sites: Where to read.
-        max_tokens: Most positions in a chunk, padding counted.
-        progress: Told the rows done.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         RepresentationError: An activation is not finite, or sites have several widths.
     """
-    read = {"sites": sites, "pad_id": pair.alignment.pad_id, "max_tokens": max_tokens}
+    read = {"sites": sites, "pad_id": pair.alignment.pad_id, "max_tokens": execution.max_tokens}
     x = [
-        read_labelled(model, labelled, progress=progress, **read)  # pyright: ignore
+        read_labelled(model, labelled, execution=Execution(progress=execution.progress), **read)  # pyright: ignore
         for model in (pair.base, pair.post)
     ]
     return States(labelled=labelled, choosing=choosing, sites=tuple(sites), x=torch.stack(x))

@@ -56,7 +56,7 @@ def decodable(
     if anew is not None:
         arms[ANEW] = rate(anew, options)
         beaten = above("", right, anew, options)
-        if beaten.p >= 1 - options.level:
+        if beaten.p >= 1 - options.inference.level:
             reason = (
                 f"the base with weights drawn anew tells {100 * anew.mean():.3g} % of the prompts, "
                 "so that they can be told apart needs nothing that the base has learned"
@@ -89,7 +89,7 @@ def same_code(found: Transferred, options: Options, *, margin: float) -> Evidenc
     claims, controls, arms = [], [], {}
     for way, name in enumerate(ways):
         shifted, own = found.shifted[way], found.own[way]
-        controls.append(high_draw(found.draws[way], options.level))
+        controls.append(high_draw(found.draws[way], options.inference))
         separated = f"{name} separating more than {RANDOM}"
         claims += [
             above(separated, found.separation[way], controls[way], options),
@@ -131,7 +131,7 @@ def causal_in_post(
         options: How it is decided.
         what: What the direction is to do, in words.
     """
-    every = {**controls, RANDOM: high_draw(draws, options.level)}
+    every = {**controls, RANDOM: high_draw(draws, options.inference)}
     name, control = strongest(every)
     return Evidence(
         value=rate(turned, options),
@@ -167,7 +167,7 @@ def causal_in_base(
             prompt brings out exists all the same.
         margin: Loss of coherence that still counts as none.
     """
-    every = {**controls, RANDOM: high_draw(draws, options.level)}
+    every = {**controls, RANDOM: high_draw(draws, options.inference)}
     name, control = strongest(every)
     arms = {one: rate(values, options) for one, values in every.items()}
     return Evidence(
@@ -218,7 +218,11 @@ def sufficient(
         least_share: Share of the gap that must be exceeded.
     """
     start, base = strongest(baselines)
-    gap = {"level": options.level, "n_resamples": options.n_resamples, "seed": options.seed}
+    gap = {
+        "level": options.inference.level,
+        "n_resamples": options.inference.n_resamples,
+        "seed": options.inference.seed,
+    }
     try:
         value = gap_share(score, base, post, **gap)
     except NoGapError:
@@ -231,7 +235,7 @@ def sufficient(
             f"refused: post scores {post.mean():.3f}, below base under {start} with "
             f"{base.mean():.3f}, so post gained nothing that the base could be sufficient for"
         )
-    every = {**controls, RANDOM: high_draw(draws, options.level)}
+    every = {**controls, RANDOM: high_draw(draws, options.inference)}
     name, control = strongest(every)
     shares = {one: gap_share(values, base, post, **gap) for one, values in every.items()}
     gained = above(f"score above that of {name}", score, control, options)

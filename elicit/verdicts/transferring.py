@@ -13,7 +13,7 @@ from elicit.representations import Probe
 from elicit.representations.evidence import correct
 from elicit.representations.geometry import rotation
 from elicit.representations.paired import PairedTokens
-from elicit.runs import Progress
+from elicit.runs import Execution
 from elicit.verdicts.deciding import Options, best_part, high_draw
 from elicit.verdicts.reading import POSITIVE, States
 
@@ -97,12 +97,7 @@ def transferred(
 
 
 def turn_between(
-    pair: ModelPair,
-    states: States,
-    site: int,
-    *,
-    max_tokens: int,
-    progress: Progress | None,
+    pair: ModelPair, states: States, site: int, *, execution: Execution = Execution()
 ) -> Float[Tensor, "d_model d_model"]:
     """Best rotation from base's states to post's at one site, over the prompts to choose on.
 
@@ -110,13 +105,10 @@ def turn_between(
         pair: The two models.
         states: Of the prompts.
         site: Place of the site.
-        max_tokens: Most positions in a chunk, padding counted.
-        progress: Told the rows read.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
     """
     rows = tuple(dict.fromkeys(states.fit.rows))
-    tokens = PairedTokens(
-        pair, rows, sites=[states.sites[site]], max_tokens=max_tokens, progress=progress
-    )
+    tokens = PairedTokens(pair, rows, sites=[states.sites[site]], execution=execution)
     return rotation(tokens.moments()[0])
 
 
@@ -131,7 +123,7 @@ def p_site_of(
         options: Level, and how many sign flips with which seed.
     """
     gains = [
-        [one.separation[way] - high_draw(one.draws[way], options.level) for way in range(2)]
+        [one.separation[way] - high_draw(one.draws[way], options.inference) for way in range(2)]
         for one in found.values()
     ]
     told = np.full(n_sites, np.nan)

@@ -23,6 +23,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from elicit.stats import Inference
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TQDM_DISABLE", "1")
 
@@ -426,7 +428,9 @@ def alike(setting: Setting) -> Iterator[Row]:
 
     works: dict[str, Callable[[], object]] = {
         "forward": setting.forward,
-        "ours": lambda: similarity(pair, rows, sites=sites, n_draws=1, n_resamples=200),
+        "ours": lambda: similarity(
+            pair, rows, sites=sites, n_draws=1, inference=Inference(n_resamples=200)
+        ),
         "direct": direct,
     }
     cpu = raced(setting, works, share=1 / 3)

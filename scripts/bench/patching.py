@@ -25,6 +25,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
+from elicit.runs import Execution
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TQDM_DISABLE", "1")
 
@@ -177,9 +179,13 @@ class Setting:
     def ours(self, sites: Sequence[str | Site], positions: Positions = "each") -> Callable:
         """The sweep as a user calls it, intervals and p-values included."""
         return lambda: within(
-            self.pair, self.contrast, sites=sites, positions=positions, controls=(),
-            max_tokens=self.max_tokens,
-        )  # fmt: skip
+            self.pair,
+            self.contrast,
+            sites=sites,
+            positions=positions,
+            controls=(),
+            execution=Execution(max_tokens=self.max_tokens),
+        )
 
 
 # ---------------------------------------------------------------- clocks
@@ -771,18 +777,26 @@ def cross(setting: Setting) -> list[Row]:
         {
             "across": lambda: timed(
                 lambda: across(
-                    setting.pair, setting.contrast, sites=sites, positions=places, controls=(),
-                    max_tokens=setting.max_tokens,
+                    setting.pair,
+                    setting.contrast,
+                    sites=sites,
+                    positions=places,
+                    controls=(),
+                    execution=Execution(max_tokens=setting.max_tokens),
                 ),
                 device,
             ),
             "factorial": lambda: timed(
-                lambda: factorial(setting.pair, setting.contrast, max_tokens=setting.max_tokens),
+                lambda: factorial(
+                    setting.pair,
+                    setting.contrast,
+                    execution=Execution(max_tokens=setting.max_tokens),
+                ),
                 device,
             ),
         },
         setting.repeats,
-    )  # fmt: skip
+    )
     gpu = device.type == "cuda"
     clock = {name: t.wall if gpu else t.cpu for name, t in took.items()}
     n_models = 8 * (setting.shape.n_layers + 1) * PAIRS

@@ -18,6 +18,7 @@ from torch import Tensor
 from elicit.organisms import resolve
 from elicit.pair import load_pair
 from elicit.revision import DepthConvention, Traces, settling, settling_depth
+from elicit.stats import Inference
 from elicit.tasks import load_task
 
 N_CLASSES = 128
@@ -72,7 +73,9 @@ def trained_curves(n_layers: int) -> Float[Tensor, "token_class layer"]:
     """
     pair = load_pair("organism:rl")
     task = load_task(resolve("organism:rl").problems)
-    found = settling(pair, Traces.of_task(pair.alignment, task), n_resamples=100)
+    found = settling(
+        pair, Traces.of_task(pair.alignment, task), inference=Inference(n_resamples=100)
+    )
     curves = torch.nn.functional.interpolate(
         found.jsd[1].T[:, None].float(), size=n_layers + 1, mode="linear", align_corners=True
     )[:, 0]

@@ -8,6 +8,7 @@ from elicit.capture.read import Captured, capture
 from elicit.capture.stream import plan_chunks, stream
 from elicit.edits import EditError, MaskAttention, Patch, Steer, at, edited, last, marked
 from elicit.pair import hugging_face_model, load_pair
+from elicit.runs import Execution
 from elicit.sites import (
     Site,
     SiteError,
@@ -425,7 +426,9 @@ def test_edits_of_single_rows_are_refused_in_chunks_and_others_are_made_in_each(
         parts = capture(pair.base, encoded, at=[site], max_tokens=7).at[site]
         rows = {
             row: chunk.captured.at[site][place][chunk.encoded.real[place]]
-            for chunk in stream(pair.base, ROWS, at=[site], pad_id=0, max_tokens=7)
+            for chunk in stream(
+                pair.base, ROWS, at=[site], pad_id=0, execution=Execution(max_tokens=7)
+            )
             for place, row in enumerate(chunk.rows)
         }
     assert torch.allclose(whole, parts, atol=1e-5)
@@ -580,7 +583,12 @@ def test_a_stream_gives_every_row_once_with_the_values_of_the_row_alone(paired, 
     seen = []
     sites = [resid_post(2), z(0, 3)]
     chunks = stream(
-        pair.base, rows, at=sites, pad_id=0, max_tokens=18, padding=padding, progress=Watch()
+        pair.base,
+        rows,
+        at=sites,
+        pad_id=0,
+        execution=Execution(max_tokens=18, progress=Watch()),
+        padding=padding,
     )
     for chunk in chunks:
         assert chunk.encoded.ids.numel() <= 18
@@ -602,7 +610,9 @@ def test_a_stream_gives_every_row_once_with_the_values_of_the_row_alone(paired, 
 def test_a_stream_that_is_left_early_says_so_and_leaves_no_hook(paired):
     pair = paired("llama")
     before = n_hooks(pair.base)
-    chunks = stream(pair.base, ROWS, at=[resid_post(0)], pad_id=0, max_tokens=7)
+    chunks = stream(
+        pair.base, ROWS, at=[resid_post(0)], pad_id=0, execution=Execution(max_tokens=7)
+    )
     next(chunks)
     assert torch.is_grad_enabled()
     assert n_hooks(pair.base) == before

@@ -7,6 +7,7 @@ import torch
 from elicit.capture import CaptureError
 from elicit.capture.read import capture
 from elicit.capture.reduce import CrossMoments, Moments, cross_moments, moments
+from elicit.runs import Execution
 from elicit.sites import SiteError, pattern, q, resid_mid, resid_post, resid_pre, z
 
 
@@ -165,7 +166,9 @@ SITES = [resid_pre(0), resid_mid(1), resid_post(2), z(1), q(0, 3)]
 @pytest.mark.parametrize(("keep", "skip"), [("all", 0), ("not_first", 1)])
 def test_moments_of_a_model_are_those_of_its_rows_run_alone(paired, keep, skip):
     pair, rows = paired("llama"), token_rows()
-    found = moments(pair.base, rows, at=SITES, pad_id=0, keep=keep, max_tokens=40)
+    found = moments(
+        pair.base, rows, at=SITES, pad_id=0, keep=keep, execution=Execution(max_tokens=40)
+    )
     assert list(found) == SITES
     for site in SITES:
         exact = one_by_one(pair.base, rows, site, skip=skip)
@@ -179,8 +182,10 @@ def test_moments_of_a_model_are_those_of_its_rows_run_alone(paired, keep, skip):
 def test_moments_do_not_depend_on_the_chunks(paired, max_tokens):
     pair, rows = paired("gpt2"), token_rows()
     sites = [resid_post(1), z(2)]
-    one = moments(pair.base, rows, at=sites, pad_id=0, max_tokens=50)
-    other = moments(pair.base, rows[::-1], at=sites, pad_id=0, max_tokens=max_tokens)
+    one = moments(pair.base, rows, at=sites, pad_id=0, execution=Execution(max_tokens=50))
+    other = moments(
+        pair.base, rows[::-1], at=sites, pad_id=0, execution=Execution(max_tokens=max_tokens)
+    )
     for site in sites:
         assert one[site].n == other[site].n
         assert torch.allclose(one[site].mean, other[site].mean, atol=1e-5)
@@ -212,7 +217,9 @@ def test_a_mask_of_ones_own_chooses_tokens_and_never_padding(paired):
 def test_cross_moments_of_two_models_are_those_of_their_rows_run_alone(paired):
     pair, rows = paired("qwen3"), token_rows()
     sites = [resid_post(0), z(1)]
-    found = cross_moments(pair.base, pair.post, rows, at=sites, pad_id=0, max_tokens=60)
+    found = cross_moments(
+        pair.base, pair.post, rows, at=sites, pad_id=0, execution=Execution(max_tokens=60)
+    )
     for site in sites:
         x, y = (one_by_one(model, rows, site) for model in (pair.base, pair.post))
         expected = np.cov(np.hstack([x, y]), rowvar=False)[: x.shape[1], x.shape[1] :]

@@ -14,8 +14,7 @@ from elicit.capture.shards import plan_shards
 from elicit.capture.store import ActivationStore, StoreError
 from elicit.edits import Steer, edited
 from elicit.pair import weights_digest
-from elicit.runs import lock
-from elicit.runs import DamagedFileWarning, RunError
+from elicit.runs import DamagedFileWarning, RunError, lock
 from elicit.sites import SiteError, pattern, resid_post, resid_pre, z
 from tests import checkpoints
 

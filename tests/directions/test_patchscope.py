@@ -5,6 +5,7 @@ import torch
 
 from elicit import organisms
 from elicit.directions import DirectionError, Patchscope, activation_shift, patchscope
+from elicit.runs import Execution
 from elicit.sites import resid_post
 from elicit.tasks import load_task
 
@@ -46,7 +47,7 @@ def test_the_same_seed_reads_the_same_and_chunks_change_nothing(organism, shift,
     pair = organism("bias-l3")
     given = {"prompt": PROMPT, "at": [resid_post(4)], "scales": (1.0, 2.0), "n_random": 3}
     one = patchscope(pair, shift, **given)
-    two = patchscope(pair, shift, max_tokens=30, **given)
+    two = patchscope(pair, shift, execution=Execution(max_tokens=30), **given)
     torch.testing.assert_close(one.prob, two.prob, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(one.control, two.control, rtol=1e-4, atol=1e-6)
     assert not torch.equal(patchscope(pair, shift, seed=1, **given).control, one.control)

@@ -20,8 +20,9 @@ from elicit.elicitation.pushes import Push
 from elicit.features import FeatureError
 from elicit.rollouts import RolloutError, dose_rollouts
 from elicit.rollouts.writing import edits_digest
-from elicit.runs import RunDirectory
+from elicit.runs import Execution, RunDirectory
 from elicit.sites import resid_post
+from elicit.stats import Inference
 from tests.edits.plain import logits_of, padded, read
 from tests.elicitation.made import measured, sae_for
 from tests.features import made
@@ -161,7 +162,14 @@ def test_texts_under_other_pushes_are_other_texts(sae, paired, tmp_path):
     counts = []
     for _ in range(2):
         with RunDirectory.open(tmp_path, kind="t", arguments={}, identity={}) as run:
-            dose_rollouts(pair.base, pair.alignment, task_of(), arm.edit, cells=run, **ask)
+            dose_rollouts(
+                pair.base,
+                pair.alignment,
+                task_of(),
+                arm.edit,
+                execution=Execution(checkpoint=run),
+                **ask,
+            )
             counts.append((run.n_computed, run.n_read))
     assert counts == [(1, 0), (0, 1)]
     unknown = Arm(
@@ -179,10 +187,17 @@ def test_a_feature_s_curve_begins_at_the_unsteered_model(paired, sae, where):
     pair = paired("llama")
     arms = arms_of(sae, "clamp", where, amount=60.0, n_random=1, live=LiveFeatures(n=1))
     found = dose_curve(
-        pair.base, pair.alignment, task_of(4), arms, strengths=[0.0, 1.0], stop_ids=STOPS,
-        max_new_tokens=6, n_resamples=100, behaviours={"two": lambda text: "two" in text},
+        pair.base,
+        pair.alignment,
+        task_of(4),
+        arms,
+        strengths=[0.0, 1.0],
+        stop_ids=STOPS,
+        max_new_tokens=6,
+        inference=Inference(n_resamples=100),
+        behaviours={"two": lambda text: "two" in text},
         wordings={"longer": task_of(5)},
-    )  # fmt: skip
+    )
     still = found.unsteered[:, None].expand(-1, len(found.arm))
     assert torch.equal(found.rate[:, :, 0], still)
     assert not found.effect[:, :, 0].any()

@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 from elicit.capture import capture
 from elicit.features import FeatureError, contrast_scores, cot_minus_direct
 from elicit.features.twosample import cohens_d, two_sample
+from elicit.runs import Execution
 from elicit.stats import benjamini_hochberg, holm
 from tests.features import made
 
@@ -50,7 +51,14 @@ def labelled(traces):
 def test_scores_are_those_of_the_labelled_positions(pair, sae, labelled, unit):
     rows, positive, negative = labelled
     found = contrast_scores(
-        pair, sae, rows, positive=positive, negative=negative, on="post", unit=unit, max_tokens=90
+        pair,
+        sae,
+        rows,
+        positive=positive,
+        negative=negative,
+        on="post",
+        unit=unit,
+        execution=Execution(max_tokens=90),
     )
     acts = [
         sae.encode(capture(pair.post, torch.tensor([row]), at=[sae.site]).at[sae.site][0].detach())

@@ -21,6 +21,7 @@ from elicit.features.injecting import inject
 from elicit.features.reading import rows_of
 from elicit.features.tops import find_tops
 from elicit.features.twosample import cohens_d
+from elicit.runs import Execution
 from tests.features import made
 
 LAYER = "blocks.4.hook_resid_post"
@@ -190,7 +191,9 @@ def test_a_small_share_of_the_rise_does_not_make_a_feature_one_of_tokens(share, 
 def test_tops_are_those_of_a_plain_search(pair, sae, traces):
     rows = rows_of(pair, traces[:8])
     features = (5, 0, 40)
-    found = find_tops(pair.post, sae, rows, features, pair=pair, n=6, max_tokens=100)
+    found = find_tops(
+        pair.post, sae, rows, features, pair=pair, n=6, execution=Execution(max_tokens=100)
+    )
     x = torch.cat(
         [
             capture(pair.post, torch.tensor([row]), at=[sae.site]).at[sae.site][0].detach()

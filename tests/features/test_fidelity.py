@@ -8,7 +8,9 @@ import torch
 from elicit.capture import capture
 from elicit.features import FeatureError, Published, fidelity, from_sae_lens
 from elicit.features.reading import TRAINED_ON
+from elicit.runs import Execution
 from elicit.sites import resid_post
+from elicit.stats import Inference
 from tests.features import made
 
 
@@ -19,7 +21,7 @@ def plain(model, sae, rows):
 
 
 def test_fvu_l0_and_dead_features_are_plain_sums(pair, sae, traces):
-    found = fidelity(pair, sae, traces[:10], on="post", max_tokens=200)
+    found = fidelity(pair, sae, traces[:10], on="post", execution=Execution(max_tokens=200))
     x = plain(pair.post, sae, traces[:10]).double()
     acts = sae.encode(x.float())
     made_of = sae.decode(acts).double()
@@ -46,7 +48,10 @@ def test_the_size_of_a_chunk_changes_rounding_alone(pair, traces, options):
     topk = made.random_module("topk", d_in=pair.d_model, hook="blocks.3.hook_resid_post", **options)
     for one in (module, topk):
         sae = from_sae_lens(one, name="x")
-        found = [fidelity(pair, sae, traces[:7], on="base", max_tokens=n) for n in (20, 5000)]
+        found = [
+            fidelity(pair, sae, traces[:7], on="base", execution=Execution(max_tokens=n))
+            for n in (20, 5000)
+        ]
         assert found[0].fvu == pytest.approx(found[1].fvu, rel=1e-5)
         assert found[0].l0 == pytest.approx(found[1].l0, rel=1e-3)
 
@@ -56,11 +61,14 @@ def test_reading_leaves_gradients_as_they_were(pair, sae, traces):
     from elicit.features.reading import blocks, rows_of
 
     rows = rows_of(pair, traces[:6])
-    made_of = [blocks(m, sae, rows, pad_id=0, max_tokens=50) for m in (pair.base, pair.post)]
+    made_of = [
+        blocks(m, sae, rows, pad_id=0, execution=Execution(max_tokens=50))
+        for m in (pair.base, pair.post)
+    ]
     for _ in zip(*made_of, strict=True):
         assert torch.is_grad_enabled()
-    next(blocks(pair.base, sae, rows, pad_id=0, max_tokens=50))
-    fidelity(pair, sae, traces[:6], on="base", max_tokens=50)
+    next(blocks(pair.base, sae, rows, pad_id=0, execution=Execution(max_tokens=50)))
+    fidelity(pair, sae, traces[:6], on="base", execution=Execution(max_tokens=50))
     assert torch.is_grad_enabled()
 
 
@@ -79,9 +87,11 @@ def test_what_fails_a_gate_is_not_gone_on_with(pair, sae, traces):
 
 def test_intervals_are_over_problems_and_hold_what_the_rows_say(pair, sae, traces):
     """Rows of one problem are no news: their interval is that of one row each."""
-    once = fidelity(pair, sae, traces[:12], on="base", seed=3)
+    once = fidelity(pair, sae, traces[:12], on="base", inference=Inference(seed=3))
     names = [f"p{i}" for i in range(12)]
-    twice = fidelity(pair, sae, traces[:12] * 2, on="base", problem=names * 2, seed=3)
+    twice = fidelity(
+        pair, sae, traces[:12] * 2, on="base", problem=names * 2, inference=Inference(seed=3)
+    )
     assert (once.n_problems, twice.n_problems) == (12, 12)
     for name in ("fvu", "l0", "ce_recovered"):
         value, low, high = (getattr(once, name + end) for end in ("", "_low", "_high"))
@@ -89,7 +99,7 @@ def test_intervals_are_over_problems_and_hold_what_the_rows_say(pair, sae, trace
         for end in ("", "_low", "_high"):
             again = getattr(twice, name + end)
             assert again == pytest.approx(getattr(once, name + end), rel=1e-6)
-    doubled = fidelity(pair, sae, traces[:12] * 2, on="base", seed=3)
+    doubled = fidelity(pair, sae, traces[:12] * 2, on="base", inference=Inference(seed=3))
     assert doubled.fvu_high - doubled.fvu_low < 0.9 * (once.fvu_high - once.fvu_low)
     alone = fidelity(pair, sae, traces[:2], on="base", problem=["a", "a"])
     assert alone.fvu_low != alone.fvu_low
@@ -103,7 +113,8 @@ def test_an_interval_of_a_ratio_covers_it_as_often_as_it_says():
         size = 1 + 9 * torch.rand(60, generator=generator, dtype=torch.float64)
         above = size * (0.3 + 0.4 * torch.rand(60, generator=generator, dtype=torch.float64))
         low, high = ends(
-            shares(above, size, torch.arange(60)), level=0.95, n_resamples=200, seed=trial
+            shares(above, size, torch.arange(60)),
+            inference=Inference(level=0.95, n_resamples=200, seed=trial),
         )
         hits += low <= 0.5 <= high
     assert 182 <= hits <= 198, hits

@@ -8,6 +8,7 @@ import torch
 from elicit.capture import capture
 from elicit.features import FeatureError, TokenGroups, reason_scores, token_groups
 from elicit.features.reading import rows_of
+from elicit.runs import Execution
 from tests.features import made
 
 WORDS = {"so": ["so"], "check": ["check"], "wait": ["wait"], "close": ["ok", "no"]}
@@ -59,7 +60,13 @@ def two_loops(pair, model, sae, rows, words, *, alpha=0.7, left=1, right=2):
 def test_one_pass_is_the_formula_feature_by_feature(pair, sae, traces, options):
     rows = traces[:9]
     found = reason_scores(
-        pair, sae, rows, token_groups(pair, WORDS), on="post", max_tokens=150, **options
+        pair,
+        sae,
+        rows,
+        token_groups(pair, WORDS),
+        on="post",
+        execution=Execution(max_tokens=150),
+        **options,
     )
     scores, mean = two_loops(pair, pair.post, sae, rows, WORDS, **options)
     torch.testing.assert_close(found.score, scores, atol=1e-7, rtol=1e-5)
@@ -71,7 +78,8 @@ def test_one_pass_is_the_formula_feature_by_feature(pair, sae, traces, options):
 def test_the_size_of_a_chunk_changes_rounding_alone(pair, sae, traces):
     groups = token_groups(pair, WORDS)
     one, two = (
-        reason_scores(pair, sae, traces, groups, on="base", max_tokens=n) for n in (30, 9000)
+        reason_scores(pair, sae, traces, groups, on="base", execution=Execution(max_tokens=n))
+        for n in (30, 9000)
     )
     torch.testing.assert_close(one.score, two.score, atol=1e-8, rtol=1e-5)
     assert torch.equal(one.n_group, two.n_group)

@@ -8,7 +8,9 @@ from elicit.features import FeatureError, regeneration
 from elicit.features.again import verdict
 from elicit.features.places import like
 from elicit.rollouts import rollouts
+from elicit.runs import Execution
 from elicit.sites import resid_post
+from elicit.stats import Inference
 from elicit.tasks import Problem, Task
 from tests.features import made
 
@@ -154,7 +156,9 @@ def test_the_same_seed_writes_the_same_and_batches_change_nothing(pair, planted,
     rows, problem, begins = rows_of_texts(texts, -1)
     kept = {"rows": rows[:6], "problem": problem[:6], "begins": begins[:6]}
     one, two, other = (
-        regeneration(pair, planted, [STATE], **kept, **ask, batch_size=size, seed=seed)
+        regeneration(
+            pair, planted, [STATE], **kept, **ask, batch_size=size, inference=Inference(seed=seed)
+        )
         for size, seed in ((7, 3), (64, 3), (64, 4))
     )
     assert torch.equal(one.rate, two.rate) and torch.equal(one.again, two.again)
@@ -168,10 +172,14 @@ def test_finished_batches_are_not_written_again(pair, planted, texts, ask, tmp_p
     rows, problem, begins = rows_of_texts(texts, -1)
     options = {"problem": problem[:4], "begins": begins[:4], **ask}
     with RunDirectory.open(tmp_path / "r", kind="t", arguments={}, identity={}) as run:
-        first = regeneration(pair, planted, [STATE], rows[:4], **options, cells=run)
+        first = regeneration(
+            pair, planted, [STATE], rows[:4], **options, execution=Execution(checkpoint=run)
+        )
     monkeypatch.setattr(rewriting, "continue_ids", None)
     with RunDirectory.open(tmp_path / "r", kind="t", arguments={}, identity={}) as run:
-        again = regeneration(pair, planted, [STATE], rows[:4], **options, cells=run)
+        again = regeneration(
+            pair, planted, [STATE], rows[:4], **options, execution=Execution(checkpoint=run)
+        )
         assert run.n_computed == 0 and run.n_read > 0
     assert torch.equal(first.rate, again.rate)
 

@@ -17,6 +17,7 @@ from elicit.features import (
 )
 from elicit.features.reading import rows_of
 from elicit.features.splicing import entropy_by_row
+from elicit.runs import Execution
 from elicit.sites import resid_post
 from tests.features import made
 
@@ -94,7 +95,9 @@ def test_a_shifted_model_is_restored_by_its_mean(pair, split):
 
 def test_the_numbers_of_a_reading_are_those_measured_alone(pair, split):
     sae = principal(pair.base, split[1])
-    found = transfer(pair, sae, split[0], own="base", fit=split[1], max_tokens=300)
+    found = transfer(
+        pair, sae, split[0], own="base", fit=split[1], execution=Execution(max_tokens=300)
+    )
     for i, on in enumerate(("base", "post")):
         alone = fidelity(pair, sae, split[0], on=on)
         assert found.fvu[i] == pytest.approx(alone.fvu, rel=1e-5)

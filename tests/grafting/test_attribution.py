@@ -6,7 +6,7 @@ import torch
 
 from elicit.grafting import GraftError, facts, revert
 from elicit.grafting.conclusion import _role, _verdict, _widened
-from elicit.stats import wilson
+from elicit.stats import Inference, wilson
 
 
 def fields(**effects: tuple[float, float, float]) -> dict[str, torch.Tensor]:
@@ -56,12 +56,12 @@ def test_a_verdict_needs_both_directions_sure_and_large_enough(role, back, forth
 
 
 def test_equal_outcomes_of_few_problems_are_not_certain():
-    low, high = _widened(np.full(30, -1.0), -1.0, -1.0, 0.95)
+    low, high = _widened(np.full(30, -1.0), -1.0, -1.0, Inference(level=0.95))
     assert low == -1
     assert high == pytest.approx(1 - 2 * wilson(30, 30).low)
-    low, high = _widened(np.zeros(30), 0.0, 0.0, 0.95)
+    low, high = _widened(np.zeros(30), 0.0, 0.0, Inference(level=0.95))
     assert high == -low == pytest.approx(1 - wilson(30, 30).low)
-    assert _widened(np.array([0.0, 1.0]), 0.1, 0.9, 0.95) == (0.1, 0.9)
+    assert _widened(np.array([0.0, 1.0]), 0.1, 0.9, Inference(level=0.95)) == (0.1, 0.9)
 
 
 def test_a_sweep_of_nothing_is_refused(organism, tasks_of):

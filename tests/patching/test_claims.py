@@ -7,6 +7,7 @@ from elicit.edits import Ablate, edited
 from elicit.page.patching.text import finding, split_sentence
 from elicit.pair import load_pair
 from elicit.patching import PatchError, across, factorial, within
+from elicit.runs import Execution
 from elicit.sites import resid_mid, resid_post
 from tests.patching.test_sweep import contrast_of
 
@@ -61,7 +62,10 @@ def test_a_span_named_all_is_a_span(paired):
 def test_the_other_prompt_does_not_depend_on_batches(paired):
     pair, contrast = paired("llama"), contrast_of(n=7, lengths=(6,))
     options = {"sites": ["resid_pre"], "controls": ["other_prompt"], **FEW}
-    large, *others = (within(pair, contrast, max_tokens=n, **options) for n in (8192, 40, 13, 1))
+    large, *others = (
+        within(pair, contrast, execution=Execution(max_tokens=n), **options)
+        for n in (8192, 40, 13, 1)
+    )
     for small in others:
         torch.testing.assert_close(
             small.other_prompt, large.other_prompt, atol=1e-5, rtol=1e-5, equal_nan=False

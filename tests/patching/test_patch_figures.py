@@ -8,6 +8,7 @@ import torch
 from elicit.patching.factorial_result import conclude_factorial
 from elicit.patching.figures import factorial_figure, grid_figure
 from elicit.sites import mlp_out, resid_pre, z
+from elicit.stats import Inference
 from tests.patching.made import contrast, grid, noise, sweep
 
 HOSTILE = "<script>alert(1)</script>"
@@ -99,7 +100,7 @@ def test_a_factorials_lines_are_its_effects_with_their_intervals():
         contrast=contrast(10),
         metric="log_prob",
         pos=("all", HOSTILE),
-        n_resamples=200,
+        inference=Inference(n_resamples=200),
     )
     figure = factorial_figure(f)
     assert len(figure.data) == 2 * 4

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from elicit.patching import Contrast, PatchError, SlowSweepWarning, across, factorial, within
+from elicit.runs import Execution
 from elicit.sites import KINDS, Site, SiteError, parse_site
+from elicit.stats import Inference
 from elicit.weights import grafted
 from elicit.weights.parts import part
 from tests.capture import oracle
@@ -89,7 +91,12 @@ def test_a_cross_model_cell_is_what_plain_models_with_hooks_give(paired, archite
     pair, contrast = paired(architecture), contrast_of()
     sites = [Site("resid_post", 1), Site("z", 2, 3), Site("v", 0, 1), Site("mlp_out", 1)]
     grid = across(
-        pair, contrast, sites=sites, positions=[2, -1], direction="base_to_post", n_resamples=100
+        pair,
+        contrast,
+        sites=sites,
+        positions=[2, -1],
+        direction="base_to_post",
+        inference=Inference(n_resamples=100),
     )
     base, post = oracle.plain(architecture, 1), oracle.plain(architecture, 2)
     scores = torch.zeros(len(sites), 2, len(contrast))
@@ -133,15 +140,24 @@ def test_sweeps_within_are_those_of_transformer_lens(paired, architecture):
             ("mlp_out", theirs.get_act_patch_mlp_out),
         ):
             expected = function(model, corrupted, cache, metric)
-            grid = within(pair, contrast, sites=[ours], controls=(), n_resamples=100)
+            grid = within(
+                pair, contrast, sites=[ours], controls=(), inference=Inference(n_resamples=100)
+            )
             assert (grid.score[0, 0] - expected).abs().max() < 1e-5, ours
         by_head = theirs.get_act_patch_attn_head_out_all_pos(model, corrupted, cache, metric)
         grid = within(
-            pair, contrast, sites=["z.heads"], positions="all", controls=(), n_resamples=100
+            pair,
+            contrast,
+            sites=["z.heads"],
+            positions="all",
+            controls=(),
+            inference=Inference(n_resamples=100),
         )
         assert (grid.score[0, 0, :, 0].reshape_as(by_head) - by_head).abs().max() < 1e-5
         by_pos = theirs.get_act_patch_attn_head_out_by_pos(model, corrupted, cache, metric)
-        grid = within(pair, contrast, sites=["z.heads"], controls=(), n_resamples=100)
+        grid = within(
+            pair, contrast, sites=["z.heads"], controls=(), inference=Inference(n_resamples=100)
+        )
         shaped = grid.score[0, 0].unflatten(0, (by_pos.shape[0], -1)).transpose(1, 2)
         assert (shaped - by_pos).abs().max() < 1e-5
 
@@ -153,7 +169,7 @@ def test_the_other_models_whole_stream_makes_the_stitched_model(paired, architec
     ids = torch.tensor(
         [(*row, *a[:-1]) for row, a in zip(contrast.clean, contrast.answer, strict=True)]
     )
-    found = factorial(pair, contrast, metric="log_prob", n_resamples=100)
+    found = factorial(pair, contrast, metric="log_prob", inference=Inference(n_resamples=100))
     for boundary in range(pair.n_layers + 1):
         names = ["embed", *(f"L{layer}" for layer in range(boundary))]
         with grafted(pair, part(pair, "+".join(names))) as stitched, torch.no_grad():
@@ -182,7 +198,9 @@ def test_a_factorial_is_the_one_cell_loop(paired):
 def test_nothing_before_the_first_difference_has_an_effect(paired):
     pair = paired("mistral")
     contrast = contrast_of(identical_start=3)
-    grid = within(pair, contrast, sites=["resid_pre", "mlp_out"], n_resamples=100)
+    grid = within(
+        pair, contrast, sites=["resid_pre", "mlp_out"], inference=Inference(n_resamples=100)
+    )
     assert not grid.effect[..., :3].any()
     assert grid.effect[..., 3:].any()
 
@@ -190,7 +208,9 @@ def test_nothing_before_the_first_difference_has_an_effect(paired):
 def test_the_last_mlp_matters_only_where_it_is_read(paired):
     pair = paired("qwen2")
     last = Site("mlp_out", pair.n_layers - 1)
-    grid = across(pair, contrast_of(), sites=[last], controls=(), n_resamples=100)
+    grid = across(
+        pair, contrast_of(), sites=[last], controls=(), inference=Inference(n_resamples=100)
+    )
     assert not grid.effect[..., :-1].any()
     assert grid.effect[..., -1].all()
 
@@ -199,9 +219,14 @@ def test_everything_from_the_donor_gives_the_donor(paired):
     pair, contrast = paired("phi3"), contrast_of(answers=2)
     top = Site("resid_post", pair.n_layers - 1)
     grid = within(
-        pair, contrast, sites=["resid_pre.0", top], positions="all", metrics=ALL[1:],
-        controls=(), n_resamples=100,
-    )  # fmt: skip
+        pair,
+        contrast,
+        sites=["resid_pre.0", top],
+        positions="all",
+        metrics=ALL[1:],
+        controls=(),
+        inference=Inference(n_resamples=100),
+    )
     donor = grid.donor_score[:, None].expand(-1, 1)
     torch.testing.assert_close(grid.score[0, :, 0], donor, atol=1e-5, rtol=1e-5)
 
@@ -210,7 +235,7 @@ def test_neither_batches_nor_chunks_change_a_number(paired):
     pair, contrast = paired("gemma2"), contrast_of(n=6, lengths=(6, 8))
     options = {"sites": ["resid_pre", "z.heads"], "n_resamples": 100}
     large = within(pair, contrast, **options)
-    small = within(pair, contrast, max_tokens=17, **options)
+    small = within(pair, contrast, execution=Execution(max_tokens=17), **options)
     for name in ("score", "noise", "host_score", "donor_score"):
         torch.testing.assert_close(getattr(large, name), getattr(small, name), atol=1e-5, rtol=1e-5)
 
@@ -218,7 +243,7 @@ def test_neither_batches_nor_chunks_change_a_number(paired):
 def test_the_same_seed_gives_the_same_bits_and_another_seed_other_noise(paired):
     pair, contrast = paired("llama"), contrast_of()
     one, two, three = (
-        within(pair, contrast, sites=["resid_pre"], seed=seed, n_resamples=100)
+        within(pair, contrast, sites=["resid_pre"], inference=Inference(seed=seed, n_resamples=100))
         for seed in (1, 1, 2)
     )
     assert torch.equal(one.score, two.score) and torch.equal(one.noise, two.noise)
@@ -250,11 +275,21 @@ def test_noise_is_as_long_as_the_donors_difference(paired):
 
     pair, contrast = paired("llama"), contrast_of()
     plan = checked_plan(
-        pair, contrast, host=pair.base, donor=pair.base, host_rows=contrast.corrupted,
-        donor_rows=contrast.clean, sites=["z.heads", "mlp_out"], positions="each",
-        metrics=["logit_diff"], widths=[1], controls=(), seed=0, max_tokens=8192,
-        engine="lanes", progress=None,
-    )  # fmt: skip
+        pair,
+        contrast,
+        host=pair.base,
+        donor=pair.base,
+        host_rows=contrast.corrupted,
+        donor_rows=contrast.clean,
+        sites=["z.heads", "mlp_out"],
+        positions="each",
+        metrics=["logit_diff"],
+        widths=[1],
+        controls=(),
+        seed=0,
+        execution=Execution(max_tokens=8192),
+        engine="lanes",
+    )
     (batch,) = batches_of(plan)
     anatomy = anatomy_of(pair.base)
     host = run_trunk(anatomy, batch.host, keep=plan.sites)
@@ -296,12 +331,12 @@ def test_a_killed_sweep_goes_on_to_the_same_bytes(paired, tmp_path):
         return RunDirectory.open(path, kind="patch", arguments={}, identity={})
 
     with pytest.raises(Killed), open_run(tmp_path / "a") as run:
-        across(pair, contrast, cells=run, progress=Stop(), **options)
+        across(pair, contrast, execution=Execution(checkpoint=run, progress=Stop()), **options)
     with open_run(tmp_path / "a") as run:
-        resumed = across(pair, contrast, cells=run, **options)
+        resumed = across(pair, contrast, execution=Execution(checkpoint=run), **options)
         assert run.n_read >= 1
     with open_run(tmp_path / "b") as run:
-        straight = across(pair, contrast, cells=run, **options)
+        straight = across(pair, contrast, execution=Execution(checkpoint=run), **options)
     for name in ("score", "effect_low", "noise", "p"):
         assert torch.equal(getattr(resumed, name), getattr(straight, name))
 
@@ -316,7 +351,7 @@ def test_an_unknown_architecture_takes_the_slow_way_with_one_warning(paired, mon
     assert len(caught) == 1
     same(slow, expected)
     with pytest.warns(SlowSweepWarning):
-        factorial(pair, contrast, n_resamples=100)
+        factorial(pair, contrast, inference=Inference(n_resamples=100))
 
 
 def test_progress_reaches_exactly_its_total(paired):
@@ -336,7 +371,14 @@ def test_progress_reaches_exactly_its_total(paired):
 
     for engine in ("lanes", "loop"):
         count = Count()
-        within(pair, contrast, widths=(1, 2), engine=engine, progress=count, n_resamples=100)
+        within(
+            pair,
+            contrast,
+            widths=(1, 2),
+            engine=engine,
+            execution=Execution(progress=count),
+            inference=Inference(n_resamples=100),
+        )
         assert count.done == count.total > 0
 
 
@@ -419,6 +461,6 @@ def test_a_donor_that_is_not_a_number_is_refused_by_name(paired):
     try:
         weight.data = torch.full_like(kept, torch.nan)
         with pytest.raises(PatchError, match="donor's .* is NaN or infinite on problem 'p0'"):
-            across(pair, contrast_of(), sites=["mlp_out.1"], n_resamples=100)
+            across(pair, contrast_of(), sites=["mlp_out.1"], inference=Inference(n_resamples=100))
     finally:
         weight.data = kept

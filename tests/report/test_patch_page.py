@@ -18,6 +18,7 @@ from elicit.patching.factorial_result import conclude_factorial
 from elicit.results import Result
 from elicit.results.drawing import interval
 from elicit.sites import Site
+from elicit.stats import Inference
 from tests.patching.made import contrast, grid, noise, sweep
 from tests.report.made import HOSTILE, attribution, provenance
 
@@ -52,7 +53,11 @@ def split(*, wrote_from: int = 3, unread: float = 0.0) -> Factorial:
         values[b, :, :, 1] += 0.0 if b >= wrote_from else 4.0
         values[b, :, 1, 1] += unread if b >= wrote_from else 0.0
     return conclude_factorial(
-        values, contrast=contrast(N), metric="logit_diff", pos=("all",), n_resamples=400
+        values,
+        contrast=contrast(N),
+        metric="logit_diff",
+        pos=("all",),
+        inference=Inference(n_resamples=400),
     )
 
 

@@ -5,6 +5,7 @@ import torch
 
 from elicit.representations import Labelled, RepresentationError, probe, read_labelled
 from elicit.representations.splits import folds, split_problems
+from elicit.runs import Execution
 from elicit.sites import Site, resid_post
 from tests.representations.made import headed, synthetic
 
@@ -74,7 +75,11 @@ def test_activations_stand_at_their_own_examples(organism):
     pair = organism("when-l3")
     labelled = headed(pair, n=5)
     found = read_labelled(
-        pair.base, labelled, sites=[resid_post(2)], pad_id=pair.alignment.pad_id, max_tokens=64
+        pair.base,
+        labelled,
+        sites=[resid_post(2)],
+        pad_id=pair.alignment.pad_id,
+        execution=Execution(max_tokens=64),
     )
     for index, (row, place) in enumerate(zip(labelled.rows, labelled.position, strict=True)):
         with torch.no_grad():

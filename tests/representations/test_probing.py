@@ -14,17 +14,22 @@ from elicit.representations import (
     transfer,
 )
 from elicit.sites import resid_post
+from elicit.stats import Inference
 from tests.representations.made import headed
 
 
 def test_a_model_and_itself_know_the_same_and_read_each_other(organism):
     pair = organism("identity")
     labelled = headed(pair, n=30)
-    report = probe(pair, labelled, sites=["resid_post.1", "resid_post.3"], n_resamples=200)
+    report = probe(
+        pair, labelled, sites=["resid_post.1", "resid_post.3"], inference=Inference(n_resamples=200)
+    )
     assert torch.equal(report.accuracy[0], report.accuracy[1])
     for end in ("", "_low", "_high"):
         assert not getattr(report, f"difference{end}").any()
-    moved = transfer(pair, labelled, sites=["resid_post.1", "resid_post.3"], n_resamples=200)
+    moved = transfer(
+        pair, labelled, sites=["resid_post.1", "resid_post.3"], inference=Inference(n_resamples=200)
+    )
     for way in range(4):
         assert torch.equal(moved.accuracy[:, way], moved.accuracy[:, 0]), moved.way[way]
         assert not moved.loss_low[:, way].any() and not moved.loss_high[:, way].any()
@@ -44,7 +49,7 @@ def test_the_decision_is_decodable_in_both_models_and_controls_are_at_chance(dec
     so: below layer 3 the two models are one, and in no layer does one clearly know more.
     """
     pair, labelled = decision
-    report = probe(pair, labelled, n_resamples=500)
+    report = probe(pair, labelled, inference=Inference(n_resamples=500))
     assert report.site[0] == "resid_pre.0"
     assert report.baseline == "majority" and report.n_types == 1
     for model in report.model:
@@ -85,7 +90,9 @@ def test_digits_of_the_question_are_known_as_types_and_not_beyond(organism):
             for row, problem in zip(base.rows, base.problem, strict=True)
         ]
     )
-    report = probe(pair, labelled, sites=["resid_pre.0", "resid_post.2"], n_resamples=300)
+    report = probe(
+        pair, labelled, sites=["resid_pre.0", "resid_post.2"], inference=Inference(n_resamples=300)
+    )
     assert report.n_types == 10
     assert report.baseline in ("token", "both")
     assert (report.accuracy[:, 0] == 1).all() and (report.accuracy_low[:, 0] < 1).all()
@@ -96,7 +103,12 @@ def test_digits_of_the_question_are_known_as_types_and_not_beyond(organism):
 
 def test_a_rotated_model_is_read_only_when_aligned(organism):
     pair = organism("rotated")
-    moved = transfer(pair, headed(pair), sites=["resid_post.2", "resid_post.5"], n_resamples=300)
+    moved = transfer(
+        pair,
+        headed(pair),
+        sites=["resid_post.2", "resid_post.5"],
+        inference=Inference(n_resamples=300),
+    )
     own, raw, shifted, aligned, random = moved.accuracy.unbind(1)
     torch.testing.assert_close(aligned, own)
     assert (own > 0.85).all()
@@ -109,7 +121,9 @@ def test_a_rotated_model_is_read_only_when_aligned(organism):
 def test_a_shifted_model_is_read_once_the_shift_is_taken_off(organism):
     pair = organism("bias-l3")
     labelled, pad_id = headed(pair), pair.alignment.pad_id
-    moved = transfer(pair, labelled, sites=["resid_post.2", "resid_post.3"], n_resamples=300)
+    moved = transfer(
+        pair, labelled, sites=["resid_post.2", "resid_post.3"], inference=Inference(n_resamples=300)
+    )
     assert not moved.loss[:, 1, 0].any(), "below the planted layer nothing differs"
     assert not moved.loss[:, 2].any(), "and at it the mean shift is all of it"
     x, y = (
@@ -127,7 +141,13 @@ def test_the_same_seed_gives_the_same_bytes(organism, tmp_path):
     pair = organism("when-l3")
     labelled = headed(pair, n=12)
     for folder in ("one", "two"):
-        found = probe(pair, labelled, sites=["resid_post.3"], n_resamples=100, n_controls=1)
+        found = probe(
+            pair,
+            labelled,
+            sites=["resid_post.3"],
+            inference=Inference(n_resamples=100),
+            n_controls=1,
+        )
         found.save(tmp_path / folder)
     for file in ("values.safetensors", "table.parquet", "result.json"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()

@@ -7,6 +7,8 @@ import torch
 from elicit.capture import CaptureError, CrossMoments
 from elicit.representations import RepresentationError, similarity, stitch
 from elicit.representations.geometry import NAMES, Alike, Fourth, rotation, squared_norms
+from elicit.runs import Execution
+from elicit.stats import Inference
 from tests.representations.made import traces
 
 
@@ -91,7 +93,9 @@ def test_intervals_of_a_measure_cover_it_as_often_as_they_say():
         parts = one.parts(x[some], y[some]).reshape(60, 2, -1).sum(1)
         told = one.values + 60 * (parts - parts.mean(0))
         for k in map(NAMES.index, unbiased):
-            ends = joint(told[:, k : k + 1], level=0.9, n_resamples=100, seed=trial)
+            ends = joint(
+                told[:, k : k + 1], inference=Inference(level=0.9, n_resamples=100, seed=trial)
+            )
             hits[k] += bool(ends.low[0] <= truth[k] <= ends.high[0])
     for name in unbiased:
         assert 0.82 < float(hits[NAMES.index(name)]) / 100 < 0.97, name
@@ -99,7 +103,7 @@ def test_intervals_of_a_measure_cover_it_as_often_as_they_say():
 
 def test_a_model_and_itself_are_the_same(organism):
     pair = organism("identity")
-    found = similarity(pair, traces(pair, n=12), n_resamples=100)
+    found = similarity(pair, traces(pair, n=12), inference=Inference(n_resamples=100))
     torch.testing.assert_close(found.of("cka"), torch.ones(7).double(), atol=1e-12, rtol=0)
     torch.testing.assert_close(found.of("cka_debiased"), torch.ones(7).double(), atol=1e-12, rtol=0)
     for name in ("procrustes", "distance", "distance_centred", "mean_shift"):
@@ -111,7 +115,7 @@ def test_a_model_and_itself_are_the_same(organism):
 
 def test_a_rotated_model_is_the_same_but_for_its_basis(organism):
     pair = organism("rotated")
-    found = similarity(pair, traces(pair, n=12), n_resamples=100)
+    found = similarity(pair, traces(pair, n=12), inference=Inference(n_resamples=100))
     assert (found.of("cka") > 1 - 1e-9).all() and (found.of("cka_debiased") > 1 - 1e-9).all()
     assert (found.of("procrustes").abs() < 1e-6).all()
     assert (found.of("distance_centred") > 1.5).all()
@@ -119,7 +123,7 @@ def test_a_rotated_model_is_the_same_but_for_its_basis(organism):
 
 def test_a_planted_bias_is_a_mean_shift_from_its_layer_on(organism):
     pair = organism("bias-l3")
-    found = similarity(pair, traces(pair, n=12), n_resamples=100)
+    found = similarity(pair, traces(pair, n=12), inference=Inference(n_resamples=100))
     assert found.site[4] == "resid_post.3"
     distance, centred = found.of("distance"), found.of("distance_centred")
     assert not distance[:4].any(), "nothing differs below the layer"
@@ -134,11 +138,11 @@ def test_outliers_and_first_tokens_are_left_out_and_counted(organism, monkeypatc
 
     pair = organism("when-l3")
     rows = traces(pair, n=6)
-    plain = similarity(pair, rows, sites=["resid_post.4"], n_resamples=100)
+    plain = similarity(pair, rows, sites=["resid_post.4"], inference=Inference(n_resamples=100))
     assert plain.n_first == 6 and plain.n_outliers == 0
     assert plain.n_tokens == sum(map(len, rows)) - 6
     monkeypatch.setattr(paired, "OUTLIER", 1.2)
-    fewer = similarity(pair, rows, sites=["resid_post.4"], n_resamples=100)
+    fewer = similarity(pair, rows, sites=["resid_post.4"], inference=Inference(n_resamples=100))
     assert fewer.n_outliers > 0
     assert fewer.n_tokens == plain.n_tokens - fewer.n_outliers
 
@@ -148,9 +152,15 @@ def test_chunks_and_second_runs_change_rounding_alone(organism, monkeypatch):
 
     pair = organism("when-l3")
     rows = traces(pair, n=8)
-    whole = similarity(pair, rows, sites=["resid_post.4"], n_resamples=100)
+    whole = similarity(pair, rows, sites=["resid_post.4"], inference=Inference(n_resamples=100))
     monkeypatch.setattr(paired, "_HOLD", 0)
-    cut = similarity(pair, rows, sites=["resid_post.4"], n_resamples=100, max_tokens=100)
+    cut = similarity(
+        pair,
+        rows,
+        sites=["resid_post.4"],
+        inference=Inference(n_resamples=100),
+        execution=Execution(max_tokens=100),
+    )
     torch.testing.assert_close(whole.value, cut.value, atol=1e-6, rtol=1e-6)
     torch.testing.assert_close(whole.low, cut.low, atol=1e-6, rtol=1e-6)
 

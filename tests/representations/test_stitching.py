@@ -4,6 +4,7 @@ import torch
 
 from elicit.representations import stitch
 from elicit.representations.maps import MAPS
+from elicit.stats import Inference
 from tests.representations.made import traces
 
 SITES = ["resid_post.2", "resid_post.4"]
@@ -15,7 +16,7 @@ def stitched(pair, **options):
         traces(pair, n=40, seed=1),
         traces(pair, n=10, seed=2, n_steps=2),
         sites=SITES,
-        n_resamples=100,
+        inference=Inference(n_resamples=100),
         **options,
     )
 
@@ -54,7 +55,7 @@ def test_a_planted_bias_is_undone_by_a_shift(organism):
         traces(pair, n=40, seed=1),
         traces(pair, n=10, seed=2, n_steps=2),
         sites=["resid_post.2", "resid_post.3"],
-        n_resamples=100,
+        inference=Inference(n_resamples=100),
     )
     assert not of(found, "fvu", "identity")[:, 0].any()
     assert (of(found, "fvu", "identity")[:, 1] > 0.1).all()

@@ -8,6 +8,7 @@ from elicit.revision.groups import depth_by_group
 from elicit.revision.reading import LN2
 from elicit.revision.sensitivity import sensitivity
 from elicit.revision.summing import by_problem, over_problems
+from elicit.stats import Inference
 from tests.report.made import provenance
 
 N_LAYERS = 5
@@ -46,7 +47,7 @@ def settling(
             "dtr": each[:, -1], "dtr_diff": apart[-1],
         }  # fmt: skip
         for name, part in parts.items():
-            ends = over_problems(part, level=0.95, n_resamples=200, seed=0)
+            ends = over_problems(part, inference=Inference(level=0.95, n_resamples=200, seed=0))
             for end, value in zip(("", "_low", "_high"), ends, strict=True):
                 told.setdefault(f"{name}{end}", []).append(value)
     return Settling(
@@ -74,13 +75,13 @@ def settling(
 
 def band(found: Settling) -> Sensitivity:
     """The band of conventions of some depths."""
-    return sensitivity(found, n_resamples=200)
+    return sensitivity(found, inference=Inference(n_resamples=200))
 
 
 def groups(found: Settling, names: tuple[str | int, ...] = (1, 2)) -> DepthByGroup:
     """Depths by the number of each problem, in turn."""
     of = [names[int(problem) % len(names)] for problem in found.problem_of]
-    return depth_by_group(found, of, n_resamples=200)
+    return depth_by_group(found, of, inference=Inference(n_resamples=200))
 
 
 def profile(

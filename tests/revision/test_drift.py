@@ -16,6 +16,7 @@ from elicit.revision import (
     lens_logits,
 )
 from elicit.sites import resid_post, resid_pre
+from elicit.stats import Inference
 from elicit.tasks import load_task
 from tests.checkpoints import D_VOCAB, N_LAYERS
 
@@ -51,7 +52,7 @@ def fitted(pair, learnt, held_out, model):
 def drift(paired):
     pair = paired("llama")
     lenses = {f"lens_{which}": fitted(pair, LEARNT, HELD_OUT, which) for which in ("base", "post")}
-    return lenses, lens_drift(pair, HELD_OUT, **lenses, n_resamples=100)
+    return lenses, lens_drift(pair, HELD_OUT, **lenses, inference=Inference(n_resamples=100))
 
 
 def test_a_model_does_not_drift_from_itself(organism):
@@ -59,11 +60,15 @@ def test_a_model_does_not_drift_from_itself(organism):
     learnt, held_out = written(pair, "identity", n=20)
     base, post = (fitted(pair, learnt, held_out, which) for which in ("base", "post"))
     assert torch.equal(base.weight, post.weight)
-    found = lens_drift(pair, held_out, lens_base=base, lens_post=post, n_resamples=100)
+    found = lens_drift(
+        pair, held_out, lens_base=base, lens_post=post, inference=Inference(n_resamples=100)
+    )
     assert not found.drift.any() and not found.drift_low.any() and not found.drift_high.any()
     assert torch.equal(found.kl[:, :, 0], found.kl[:, :, 1])
     # Of a model that is the same under two names, one lens serves for both.
-    same = lens_drift(pair, held_out, lens_base=base, lens_post=base, n_resamples=100)
+    same = lens_drift(
+        pair, held_out, lens_base=base, lens_post=base, inference=Inference(n_resamples=100)
+    )
     assert torch.equal(same.kl, found.kl)
 
 
@@ -125,7 +130,9 @@ def test_what_base_is_read_by_reads_a_rotated_model_worse_than_its_own_lens(orga
     pair = organism("rotated")
     learnt, held_out = written(pair, "rotated")
     base, post = (fitted(pair, learnt, held_out, which) for which in ("base", "post"))
-    found = lens_drift(pair, held_out, lens_base=base, lens_post=post, n_resamples=200)
+    found = lens_drift(
+        pair, held_out, lens_base=base, lens_post=post, inference=Inference(n_resamples=200)
+    )
     tuned = found.kind.index("tuned")
     assert bool((found.drift_low[tuned, 1] > 4.0).all())
     # Each lens at home reads its own model, whichever way that is turned.
@@ -134,7 +141,12 @@ def test_what_base_is_read_by_reads_a_rotated_model_worse_than_its_own_lens(orga
 
 def test_without_posts_lens_base_is_the_reference_and_the_rest_is_left_out(paired, drift):
     lenses, whole = drift
-    found = lens_drift(paired("llama"), HELD_OUT, lens_base=lenses["lens_base"], n_resamples=100)
+    found = lens_drift(
+        paired("llama"),
+        HELD_OUT,
+        lens_base=lenses["lens_base"],
+        inference=Inference(n_resamples=100),
+    )
     assert torch.equal(found.kl[0], whole.kl[0])
     assert torch.equal(found.kl[1, :, 0], whole.kl[1, :, 0])
     assert torch.equal(found.drift[1, 1, 1], whole.drift[1, 1, 1])

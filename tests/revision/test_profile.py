@@ -11,6 +11,7 @@ from elicit.edits import Steer, edited
 from elicit.pair import load_pair
 from elicit.results import load_result
 from elicit.revision import RevisionError, Traces, profile
+from elicit.runs import Execution
 from elicit.sites import resid_post, resid_pre
 from tests.checkpoints import ARCHITECTURES
 
@@ -143,11 +144,11 @@ def test_a_killed_pass_goes_on_with_the_same_bytes(tmp_path, paired):
             return self.kept[key]
 
     pair, cells = paired("llama"), Kept()
-    whole = profile(pair, TEXTS, max_tokens=10, cells=cells)
+    whole = profile(pair, TEXTS, execution=Execution(max_tokens=10, checkpoint=cells))
     assert cells.computed > 1
     cells.kept.popitem()
     cells.computed = 0
-    again = profile(pair, TEXTS, max_tokens=10, cells=cells)
+    again = profile(pair, TEXTS, execution=Execution(max_tokens=10, checkpoint=cells))
     assert cells.computed == 1
     a = (whole.save(tmp_path / "a") / "values.safetensors").read_bytes()
     assert (again.save(tmp_path / "b") / "values.safetensors").read_bytes() == a

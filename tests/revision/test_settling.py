@@ -13,6 +13,7 @@ from elicit.revision import (
     settling,
     settling_depth,
 )
+from elicit.runs import Execution
 
 CONVENTIONS = {
     "paper": DepthConvention(),
@@ -117,7 +118,7 @@ def test_the_early_stop_path_gives_the_answers_of_the_full_pass(
                     convention=convention,
                     depths=depths,
                     certify=certify,
-                    budget=2**18,
+                    execution=Execution(memory=2**18),
                 )
                 assert torch.equal(found.deep, full.deep[i])
                 assert not depths or torch.equal(found.depth, full.depth[i])
@@ -143,7 +144,7 @@ def test_tokens_parked_between_blocks_get_the_answers_of_one_block(depths, organ
             traces,
             convention=convention,
             depths=depths,
-            budget=3 * 4 * pair.d_vocab * n_tokens,
+            execution=Execution(memory=3 * 4 * pair.d_vocab * n_tokens),
         )
         assert torch.equal(found.deep, whole.deep)
         assert not depths or torch.equal(found.depth, whole.depth)
@@ -164,7 +165,7 @@ def test_the_ratio_of_a_trace_is_that_of_its_own_tokens(organism, given_of):
         assert found.dtr[row] == found.deep[found.row == row].double().mean()
     # Rows that are not read have no ratio, and chunks do not change the others.
     hollow = Traces(rows=traces.rows, positions=((), *traces.positions[1:]), problem=traces.problem)
-    part = deep_thinking(pair, hollow, model="base", max_tokens=40)
+    part = deep_thinking(pair, hollow, model="base", execution=Execution(max_tokens=40))
     assert part.dtr[0].isnan() and torch.equal(part.dtr[1:], found.dtr[1:])
 
 

@@ -24,7 +24,8 @@ from elicit.revision.thinking.arms import Samples, run_arms
 from elicit.revision.thinking.votes import by_lot, elected, lots_of, numbered, places
 from elicit.revision.thinking.within import auroc, telling
 from elicit.rollouts import rollouts
-from elicit.runs import RunDirectory
+from elicit.runs import Execution, RunDirectory
+from elicit.stats import Inference
 from elicit.tasks import Problem, Task, load_task, same_answer
 from tests.rollouts.made import STOPS, sampled, task_of
 from tests.rollouts.test_kept import Killed, Stop
@@ -241,7 +242,7 @@ def test_what_a_score_tells_is_averaged_over_mixed_problems_and_pooled_over_samp
     samples = many(40)
     rng = np.random.default_rng(5)
     score = samples.correct.double() + torch.from_numpy(rng.normal(size=samples.correct.shape))
-    told = telling(score, samples.correct, level=0.95, n_resamples=400, seed=0)
+    told = telling(score, samples.correct, inference=Inference(level=0.95, n_resamples=400, seed=0))
     each = [
         roc_auc_score(right, values)
         for right, values in zip(samples.correct.numpy(), score.numpy(), strict=True)
@@ -253,7 +254,9 @@ def test_what_a_score_tells_is_averaged_over_mixed_problems_and_pooled_over_samp
     assert told.auroc[1] < told.auroc[0] < told.auroc[2]
     assert told.r[1] < told.r[0] < told.r[2]
     flat = telling(
-        torch.full_like(score, 0.1), samples.correct, level=0.95, n_resamples=400, seed=0
+        torch.full_like(score, 0.1),
+        samples.correct,
+        inference=Inference(level=0.95, n_resamples=400, seed=0),
     )
     assert flat.auroc[0] == 0.5
     assert math.isnan(flat.r[0])
@@ -312,9 +315,12 @@ def test_confidence_is_that_of_the_whole_distributions_in_double_precision(
     traces = Traces.of_rollouts(sampled(pair))
     (side,) = sides_of(pair, models=("base",))
     found = confidence(
-        side, traces, n_layers=pair.n_layers, pad_id=0, max_tokens=max_tokens,
-        budget=5 * pair.d_vocab * 4 * 2,
-    )  # fmt: skip
+        side,
+        traces,
+        n_layers=pair.n_layers,
+        pad_id=0,
+        execution=Execution(max_tokens=max_tokens, memory=5 * pair.d_vocab * 4 * 2),
+    )
     for i, (row, positions) in enumerate(zip(traces.rows, traces.positions, strict=True)):
         if not positions:
             assert found.certainty[i].isnan()
@@ -374,7 +380,7 @@ def test_equal_prefixes_have_equal_scores_whatever_their_batch(paired):
 def test_use_finishes_only_what_it_keeps_and_answers_as_measured(paired):
     pair, task = paired("llama"), numbers(6)
     options = {name: value for name, value in ASKED.items() if name != "n_draws"}
-    used = think(pair, task, model="base", n_resamples=200, **options)
+    used = think(pair, task, model="base", inference=Inference(n_resamples=200), **options)
     found = asked(pair, task, n_draws=1)
     at = found.arm.index("think")
     assert torch.equal(used.kept, found.kept)

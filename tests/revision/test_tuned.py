@@ -22,8 +22,9 @@ from elicit.revision.fitting import Correction, Recipe, learn
 from elicit.revision.gradient import lens_kl, sloped_kl
 from elicit.revision.lens import check_lens
 from elicit.revision.source import Rooms, Source, headed_model
-from elicit.runs import NoProgress
+from elicit.runs import Execution, NoProgress
 from elicit.sites import resid_post, resid_pre
+from elicit.stats import Inference
 from elicit.tasks import load_task
 from tests.checkpoints import D_MODEL, D_VOCAB, N_LAYERS
 
@@ -148,7 +149,9 @@ def test_the_bias_is_the_same_whether_the_affine_map_is_fitted_beside_it_or_not(
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(paired, quick, tmp_path):
     again = fit_tuned_lens(paired("llama"), LEARNT, held_out=HELD_OUT, **QUICK)
-    other = fit_tuned_lens(paired("llama"), LEARNT, held_out=HELD_OUT, seed=1, **QUICK)
+    other = fit_tuned_lens(
+        paired("llama"), LEARNT, held_out=HELD_OUT, inference=Inference(seed=1), **QUICK
+    )
     quick.save(tmp_path / "a")
     again.save(tmp_path / "b")
     for name in ("values.safetensors", "table.parquet", "result.json"):
@@ -270,7 +273,9 @@ class Told:
 
 def test_progress_is_told_every_update_and_every_row_read(paired):
     told = Told()
-    fit_tuned_lens(paired("llama"), LEARNT, held_out=HELD_OUT, progress=told, **QUICK)
+    fit_tuned_lens(
+        paired("llama"), LEARNT, held_out=HELD_OUT, execution=Execution(progress=told), **QUICK
+    )
     assert [job[1:] for job in told.jobs] == [[20, 20, True], [len(HELD_OUT)] * 2 + [True]]
 
 
@@ -290,7 +295,13 @@ class Kept:
 def test_a_finished_fit_is_not_made_again(paired, quick):
     cells = Kept()
     for _ in range(2):
-        found = fit_tuned_lens(paired("llama"), LEARNT, held_out=HELD_OUT, cells=cells, **QUICK)
+        found = fit_tuned_lens(
+            paired("llama"),
+            LEARNT,
+            held_out=HELD_OUT,
+            execution=Execution(checkpoint=cells),
+            **QUICK,
+        )
     assert cells.computed == ["lens", "held_out"]
     assert torch.equal(found.lens.weight, quick.lens.weight)
 

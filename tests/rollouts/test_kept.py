@@ -9,7 +9,7 @@ import torch
 from elicit.edits import Steer, edited
 from elicit.features import add, clamp, from_sae_lens, rewrite
 from elicit.rollouts import RolloutError, dose_rollouts
-from elicit.runs import RunDirectory
+from elicit.runs import Execution, RunDirectory
 from elicit.sites import resid_post
 from tests.features.made import random_module
 from tests.rollouts.made import GENERATED, PROMPT, STOPS, VECTOR, same, sampled, task_of
@@ -140,10 +140,16 @@ def test_a_dose_curve_is_read_back_whole(paired, tmp_path, monkeypatch):
 
     def dosed(run, vector=VECTOR):
         return dose_rollouts(
-            pair.base, pair.alignment, task_of(2), strengths=[0.0, 1.0], stop_ids=STOPS,
-            edit=lambda s: [Steer(resid_post(1), vector, scale=s)], max_new_tokens=6, cells=run,
+            pair.base,
+            pair.alignment,
+            task_of(2),
+            strengths=[0.0, 1.0],
+            stop_ids=STOPS,
+            edit=lambda s: [Steer(resid_post(1), vector, scale=s)],
+            max_new_tokens=6,
+            execution=Execution(checkpoint=run),
             batch_size=3,
-        )  # fmt: skip
+        )
 
     with opened(tmp_path / "a") as run:
         first = dosed(run)

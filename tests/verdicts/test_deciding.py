@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from elicit.stats import max_t
+from elicit.stats import Inference, max_t
 from elicit.verdicts import rungs
 from elicit.verdicts.deciding import (
     Options,
@@ -18,7 +18,7 @@ from elicit.verdicts.steering import choose_cell
 from elicit.verdicts.transferring import Transferred
 
 N, DRAWS, SEEDS = 40, 20, 200
-OPTIONS = Options(level=0.95, n_resamples=100, seed=0, least_effect=0.2)
+OPTIONS = Options(inference=Inference(n_resamples=100), least_effect=0.2)
 
 
 def coin(rng, rate, *shape):
@@ -190,9 +190,9 @@ def test_rungs_that_were_not_run_do_not_count_as_tests():
 def test_the_strongest_control_is_the_one_compared_with():
     assert strongest({"a": np.zeros(3), "b": np.ones(3)})[0] == "b"
     draws = np.linspace(0, 1, 20)[:, None] * np.ones(3)
-    assert high_draw(draws, 0.95)[0] == 1.0
-    assert high_draw(draws[:19], 0.9)[0] == draws[17, 0]
-    assert (fewest_draws(0.95), fewest_draws(0.9)) == (19, 9)
+    assert high_draw(draws, Inference(level=0.95))[0] == 1.0
+    assert high_draw(draws[:19], Inference(level=0.9))[0] == draws[17, 0]
+    assert (fewest_draws(Inference(level=0.95)), fewest_draws(Inference(level=0.9))) == (19, 9)
 
 
 def test_a_place_is_only_as_sure_as_the_best_of_all_places_by_chance():

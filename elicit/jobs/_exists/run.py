@@ -7,7 +7,7 @@ from elicit.jobs._cued import behaviour_of, task_of
 from elicit.jobs._exists.spec import ExistsSpec
 from elicit.jobs._frame import PagedRun, close, open_pair, origin, running
 from elicit.page.verdicts.sections import ladder_sentence
-from elicit.runs import NoProgress, Progress, ScopedCheckpoint
+from elicit.runs import Execution, NoProgress, Progress, ScopedCheckpoint
 from elicit.verdicts import Ladder
 from elicit.verdicts.existence import STRENGTHS, climb
 
@@ -60,15 +60,15 @@ def run_exists(spec: ExistsSpec, *, progress: Progress | None = None) -> ExistsR
             margin=spec.margin,
             least_share=spec.least_share,
             least_effect=spec.least_effect,
-            level=spec.level,
-            n_resamples=spec.n_resamples,
+            inference=spec.inference,
             extractor=spec.extractor,
             max_new_tokens=spec.max_new_tokens,
             templated=spec.templated,
-            seed=spec.seed,
-            max_tokens=spec.max_tokens,
-            cells=ScopedCheckpoint(run, "ladder"),
-            progress=progress,
+            execution=Execution(
+                max_tokens=spec.max_tokens,
+                checkpoint=ScopedCheckpoint(run, "ladder"),
+                progress=progress,
+            ),
         )
         run.save_result("ladder", ladder)
         notes = [*pair.notes]

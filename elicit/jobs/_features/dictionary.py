@@ -7,7 +7,7 @@ from elicit.jobs._features.inputs import Ready, training_of
 from elicit.jobs._features.spec import FeaturesSpec
 from elicit.jobs._features.texts import Texts, rows
 from elicit.pair import ModelPair
-from elicit.runs import Progress, RunDirectory
+from elicit.runs import Execution, Progress, RunDirectory
 
 SAE = "sae"
 """Folder of a trained SAE in the run directory."""
@@ -48,8 +48,7 @@ def sae_of(
             on=spec.train_on or "base",
             config=config,
             seed=spec.seed,
-            max_tokens=spec.max_tokens,
-            progress=progress,
+            execution=Execution(max_tokens=spec.max_tokens, progress=progress),
         )
         return {"digest": torch.tensor(list(bytes.fromhex(sae.digest)), dtype=torch.uint8)}
 

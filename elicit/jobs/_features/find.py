@@ -25,7 +25,7 @@ from elicit.jobs._features.spec import FeaturesSpec
 from elicit.jobs._features.texts import Texts, rows
 from elicit.pair import ModelPair
 from elicit.results import Result
-from elicit.runs import Progress, RunDirectory, ScopedCheckpoint
+from elicit.runs import Execution, Progress, RunDirectory, ScopedCheckpoint
 
 
 @dataclass(eq=False, kw_only=True)
@@ -96,11 +96,8 @@ def _gates(
             on=on,
             problem=[text.problem for text in here],
             outliers=spec.outliers,
-            level=spec.level,
-            n_resamples=spec.n_resamples,
-            seed=spec.seed,
-            max_tokens=spec.max_tokens,
-            progress=progress,
+            inference=spec.inference,
+            execution=Execution(max_tokens=spec.max_tokens, progress=progress),
         )
         found.results[f"fidelity-{on}"] = gate
         try:
@@ -147,7 +144,13 @@ def _candidates(
     contrast = replace(contrast, what="texts that reason against texts that answer at once")
     found.results["contrast-texts"] = contrast
     named["texts"] = _clear(contrast, contrast.top(spec.top))
-    scores = _reason_scores(pair, ready, rows(reasoning), found, spec.max_tokens, progress)
+    scores = _reason_scores(
+        pair,
+        ready,
+        rows(reasoning),
+        found,
+        Execution(max_tokens=spec.max_tokens, progress=progress),
+    )
     if scores is not None:
         found.results["reason"] = scores
         named["ReasonScore"] = [i for i in scores.top(spec.top) if scores.score[i] > 0]
@@ -161,12 +164,7 @@ def _candidates(
 
 
 def _reason_scores(
-    pair: ModelPair,
-    ready: Ready,
-    texts: list[list[int]],
-    found: Found,
-    max_tokens: int,
-    progress: Progress,
+    pair: ModelPair, ready: Ready, texts: list[list[int]], found: Found, execution: Execution
 ) -> ReasonScores | None:
     """ReasonScores over the groups of words that the texts hold; a note says why there is none."""
     groups, why = ready.groups, ready.without_groups
@@ -183,15 +181,7 @@ def _reason_scores(
             )
     if groups is not None:
         try:
-            return reason_scores(
-                pair,
-                found.sae,
-                texts,
-                groups,
-                on=ready.on,
-                max_tokens=max_tokens,
-                progress=progress,
-            )
+            return reason_scores(pair, found.sae, texts, groups, on=ready.on, execution=execution)
         except FeatureError as error:
             why = str(error).rstrip(".")
     found.notes.append(f"There is no ReasonScore: {why}.")
@@ -252,14 +242,13 @@ def _falsify(
         rows(own),
         stop_ids=ready.stops,
         problem=[text.problem for text in own],
-        # The last token of the prompt too: there it is decided how to go on.
         begins=[max(text.begin - 1, 1) for text in own],
         shown=asked.behaviour.shown if asked.marked else None,
         n_places=spec.n_places,
         n_samples=spec.n_samples,
         window=spec.window,
         temperature=spec.temperature,
-        cells=ScopedCheckpoint(run, "regeneration"),
+        execution=Execution(checkpoint=ScopedCheckpoint(run, "regeneration")),
         **common,
         **sure,
     )
@@ -282,17 +271,18 @@ def _transfer(
             own=ready.on,
             fit=rows(texts.part(test=False)),
             problem=[text.problem for text in here],
-            level=spec.level,
-            n_resamples=spec.n_resamples,
-            seed=spec.seed,
-            max_tokens=spec.max_tokens,
-            progress=progress,
+            inference=spec.inference,
+            execution=Execution(max_tokens=spec.max_tokens, progress=progress),
         )
     except FeatureError as error:
         found.notes.append(f"Transfer was not measured: {error}")
     try:
         found.results["scaling"] = latent_scaling(
-            pair, found.sae, rows(here), on=ready.on, max_tokens=spec.max_tokens, progress=progress
+            pair,
+            found.sae,
+            rows(here),
+            on=ready.on,
+            execution=Execution(max_tokens=spec.max_tokens, progress=progress),
         )
     except FeatureError as error:
         found.notes.append(f"Latent scaling was not measured: {error}")

@@ -10,7 +10,7 @@ from elicit.jobs._features.spec import FeaturesSpec
 from elicit.jobs._spec import SpecError
 from elicit.pair import ModelPair
 from elicit.rollouts import rollouts
-from elicit.runs import Progress, RunDirectory, ScopedCheckpoint
+from elicit.runs import Execution, Progress, RunDirectory, ScopedCheckpoint
 from elicit.tasks import Task
 from elicit.verdicts.checks import LEAST
 
@@ -112,8 +112,9 @@ def write_texts(
                 batch_size=_BATCH,
                 seed=spec.seed,
                 templated=spec.templated,
-                cells=ScopedCheckpoint(run, f"texts/{name}/{which}"),
-                progress=progress,
+                execution=Execution(
+                    checkpoint=ScopedCheckpoint(run, f"texts/{name}/{which}"), progress=progress
+                ),
             )
             for row, text in enumerate(written.text):
                 if bool(behaviour.shown(text)) is not reasons:

@@ -17,8 +17,8 @@ from elicit.jobs._report.run import check_measures, load_measures
 from elicit.jobs._spec import JobSpec
 from elicit.pair import ModelPair
 from elicit.results import Result, canonical_json
-from elicit.runs import Checkpoint, NoProgress, Progress
-from elicit.stats import simultaneous_intervals
+from elicit.runs import Checkpoint, Execution, NoProgress, Progress
+from elicit.stats import Inference, simultaneous_intervals
 from elicit.weights.parts import Part, is_changed, part, parts_of, slots_of
 
 
@@ -154,12 +154,8 @@ def run_graft(spec: GraftSpec, *, progress: Progress | None = None) -> GraftRun:
             measures.all,
             parts,
             spec.direction,
-            level=spec.level,
-            n_resamples=spec.n_resamples,
-            seed=spec.seed,
-            max_tokens=spec.max_tokens,
-            cells=run,
-            progress=progress,
+            inference=spec.inference,
+            execution=Execution(max_tokens=spec.max_tokens, checkpoint=run, progress=progress),
         )
         run.save_result("graft", sweep)
         summary: dict[str, object] = {
@@ -183,12 +179,8 @@ def sweep_parts(
     parts: Sequence[Part],
     direction: Direction,
     *,
-    level: float,
-    n_resamples: int,
-    seed: int,
-    max_tokens: int,
-    cells: Checkpoint,
-    progress: Progress,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
 ) -> GraftSweep:
     """Score base, post, and the host with each part of the donor.
 
@@ -197,41 +189,37 @@ def sweep_parts(
         measures: Tasks and how they are scored, each of at least two problems.
         parts: What is moved, one at a time.
         direction: `revert` moves parts from base into post, `graft` from post into base.
-        level: Coverage of the intervals, in (0, 1).
-        n_resamples: Bootstrap resamples of problems, at least 100.
-        seed: Of resampling.
-        max_tokens: Tokens a forward, padding included.
-        cells: Where finished pieces are kept.
-        progress: Told of every part moved.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         TaskError: A problem does not fit into the models.
     """
     # Every task is encoded before any is scored: one that does not fit must not show after an hour.
     benches = [
-        Bench(pair=pair, measure=measure, max_tokens=max_tokens, progress=progress)
+        Bench(
+            pair=pair, measure=measure, max_tokens=execution.max_tokens, progress=execution.progress
+        )
         for measure in measures
     ]
-    progress.start(len(benches) * (2 + len(parts)), "scoring both models")
+    execution.progress.start(len(benches) * (2 + len(parts)), "scoring both models")
     columns: dict[str, list[list[float]]] = {}
     for bench in benches:
-        found = _one_task(bench, parts, direction, cells)
-        for name, values in _numbers(
-            bench.measure, *found, direction, level, n_resamples, seed
-        ).items():
+        found = _one_task(bench, parts, direction, execution.checkpoint)
+        for name, values in _numbers(bench.measure, *found, direction, inference).items():
             columns.setdefault(name, []).append(values)
-    progress.stop()
+    execution.progress.stop()
     slots = slots_of(pair)
     tensors = {name: torch.tensor(rows, dtype=torch.float64) for name, rows in columns.items()}
     return GraftSweep(
         provenance=pair.provenance(
-            seed,
+            inference.seed,
             {
                 "direction": direction,
                 "parts": [part.name for part in parts],
                 "measures": [measure.to_json() for measure in measures],
-                "level": level,
-                "n_resamples": n_resamples,
+                "level": inference.level,
+                "n_resamples": inference.n_resamples,
             },
             task_digests={measure.task.name: measure.task.digest for measure in measures},
         ),
@@ -241,7 +229,7 @@ def sweep_parts(
         n_problems=torch.tensor([len(measure.task) for measure in measures]),
         part=tuple(part.name for part in parts),
         changed=torch.tensor([is_changed(slots, part) for part in parts]),
-        level=level,
+        level=inference.level,
         **{
             name: tensor[:, 0] if name.startswith(("base", "post")) else tensor
             for name, tensor in tensors.items()
@@ -287,18 +275,13 @@ def _numbers(
     hosts: Mapping[str, Tensor],
     moved: Float[Tensor, "part problem"],
     direction: Direction,
-    level: float,
-    n_resamples: int,
-    seed: int,
+    inference: Inference,
 ) -> dict[str, list[float]]:
     """Every number of one task, by field; one for each part, or one in all."""
     out: dict[str, list[float]] = {}
     rows = {"base_score": [hosts["base"]], "post_score": [hosts["post"]], "score": list(moved)}
     for field, values in rows.items():
-        found = [
-            mean_interval(measure, row, level=level, n_resamples=n_resamples, seed=seed)
-            for row in values
-        ]
+        found = [mean_interval(measure, row, inference=inference) for row in values]
         out |= {
             field: [each.value for each in found],
             f"{field}_low": [each.low for each in found],
@@ -306,7 +289,10 @@ def _numbers(
         }
     host = hosts["post" if direction == "revert" else "base"]
     joint = simultaneous_intervals(
-        (moved - host).T.numpy(), level=level, n_resamples=n_resamples, seed=seed
+        (moved - host).T.numpy(),
+        level=inference.level,
+        n_resamples=inference.n_resamples,
+        seed=inference.seed,
     )
     ends = (("effect", joint.value), ("effect_low", joint.low), ("effect_high", joint.high))
     return out | {field: np.asarray(values, dtype=np.float64).tolist() for field, values in ends}

@@ -10,6 +10,7 @@ from elicit.patching import Contrast, load_contrast
 from elicit.patching.asked import checked_plan
 from elicit.patching.continuations import read_lines
 from elicit.patching.symmetric import decision
+from elicit.runs import Execution
 from elicit.tasks import load_task
 
 
@@ -99,9 +100,8 @@ def asked_of(spec: PatchSpec, pair: ModelPair) -> Asked:
         widths=spec.widths,
         controls=spec.controls,
         seed=spec.seed,
-        max_tokens=spec.max_tokens,
+        execution=Execution(max_tokens=spec.max_tokens),
         engine=spec.engine,
-        progress=None,
     )
     told = next((metric for metric in metrics if metric != "kl"), None)
     wanted = spec.question == "across" if spec.factorial is None else spec.factorial

@@ -11,7 +11,7 @@ from elicit.page.patching.text import patch_sentences
 from elicit.pair import ModelPair
 from elicit.patching import Factorial, PatchGrid, across, factorial, within
 from elicit.results import Result
-from elicit.runs import Checkpoint, NoProgress, Progress, ScopedCheckpoint
+from elicit.runs import Execution, NoProgress, Progress, ScopedCheckpoint
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -52,7 +52,7 @@ def run_patch(spec: PatchSpec, *, progress: Progress | None = None) -> PatchRun:
             "tasks": {"contrast": asked.contrast.digest},
         },
     ) as run:
-        results = _results(spec, pair, asked, run, progress)
+        results = _results(spec, pair, asked, Execution(checkpoint=run, progress=progress))
         for name, result in results.items():
             run.save_result(name, result)
         notes = [*pair.notes, *asked.notes, *_remarks(spec, asked, results)]
@@ -78,7 +78,7 @@ class _Titled:
 
 
 def _results(
-    spec: PatchSpec, pair: ModelPair, asked: Asked, cells: Checkpoint, progress: Progress
+    spec: PatchSpec, pair: ModelPair, asked: Asked, execution: Execution
 ) -> dict[str, Result]:
     """Every sweep by its direction, and the factorial."""
     found: dict[str, Result] = {}
@@ -90,13 +90,13 @@ def _results(
             "metrics": asked.metrics,
             "widths": spec.widths,
             "controls": spec.controls,
-            "level": spec.level,
-            "n_resamples": spec.n_resamples,
-            "seed": spec.seed,
-            "max_tokens": spec.max_tokens,
+            "inference": spec.inference,
+            "execution": Execution(
+                max_tokens=spec.max_tokens,
+                checkpoint=ScopedCheckpoint(execution.checkpoint, direction),
+                progress=_Titled(execution.progress, direction),
+            ),
             "engine": spec.engine,
-            "cells": ScopedCheckpoint(cells, direction),
-            "progress": _Titled(progress, direction),
         }
         if spec.question == "across":
             found[direction] = across(pair, asked.contrast, **options)  # pyright: ignore
@@ -106,14 +106,14 @@ def _results(
         found["factorial"] = factorial(
             pair,
             asked.contrast,
-            metric=asked.factorial,  # pyright: ignore
-            level=spec.level,
-            n_resamples=spec.n_resamples,
-            seed=spec.seed,
-            max_tokens=spec.max_tokens,
+            metric=asked.factorial,  # pyright: ignore[reportArgumentType]
+            inference=spec.inference,
+            execution=Execution(
+                max_tokens=spec.max_tokens,
+                checkpoint=ScopedCheckpoint(execution.checkpoint, "factorial"),
+                progress=_Titled(execution.progress, "factorial"),
+            ),
             engine=spec.engine,
-            cells=ScopedCheckpoint(cells, "factorial"),
-            progress=_Titled(progress, "factorial"),
         )
     return found
 

@@ -19,7 +19,7 @@ from elicit.jobs._spec import JobSpec, ReportSpec, SpecError
 from elicit.pair import ModelPair
 from elicit.results import Result
 from elicit.rollouts import check_prompts
-from elicit.runs import NoProgress, Progress
+from elicit.runs import Execution, NoProgress, Progress
 from elicit.tasks import Task, extractor, load_task, ungradable
 from elicit.weights import WeightChange, weight_change
 
@@ -87,8 +87,7 @@ def run_report(spec: ReportSpec, *, progress: Progress | None = None) -> ReportR
             control_draws=spec.controls,
             margin=spec.margin,
             share_margin=spec.share_margin,
-            cells=run,
-            progress=progress,
+            execution=Execution(checkpoint=run, progress=progress),
             **options,
         )
         results: dict[str, Result] = {"attribution": attribution}
@@ -96,15 +95,17 @@ def run_report(spec: ReportSpec, *, progress: Progress | None = None) -> ReportR
         forced = [measure for measure in measures.all if measure.how == "forced"]
         if spec.intervals and forced:
             results["intervals"] = sweep_intervals(
-                pair, forced, cells=run, progress=progress, **options
+                pair, forced, execution=Execution(checkpoint=run, progress=progress), **options
             )
         results["interpolation"] = interpolate(
-            pair, measures.all, cells=run, progress=progress, **options
+            pair, measures.all, execution=Execution(checkpoint=run, progress=progress), **options
         )
         smooth = [measure for measure in forced if measure.metric != "correct"]
         if spec.integrated and smooth and not pair.identical:
             results["integrated"] = integrate(
-                pair, smooth, max_tokens=spec.max_tokens, cells=run, progress=progress
+                pair,
+                smooth,
+                execution=Execution(max_tokens=spec.max_tokens, checkpoint=run, progress=progress),
             )
         generated = [measure for measure in measures.all if measure.how == "generated"]
         if generated:

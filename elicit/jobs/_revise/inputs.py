@@ -9,7 +9,7 @@ from elicit.jobs._spec import SpecError
 from elicit.pair import ModelPair
 from elicit.revision import Traces
 from elicit.rollouts import check_prompts, rollouts
-from elicit.runs import Checkpoint, Progress, ScopedCheckpoint
+from elicit.runs import Execution
 from elicit.tasks import Task, load_task
 
 OWN_PROBLEMS = 60
@@ -176,8 +176,7 @@ def write_texts(
     asked: Asked,
     name: str,
     *,
-    cells: Checkpoint,
-    progress: Progress,
+    execution: Execution = Execution(),
 ) -> Written:
     """What one of the models writes after every prompt, as traces.
 
@@ -186,8 +185,7 @@ def write_texts(
         pair: The two models.
         asked: Prompts, the ids that end a text, and how long one may be.
         name: `base` or `post`.
-        cells: Keeps finished batches.
-        progress: Told the problems done.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
     """
     found = rollouts(
         getattr(pair, name),
@@ -199,8 +197,7 @@ def write_texts(
         batch_size=_BATCH,
         seed=spec.seed,
         templated=spec.templated,
-        cells=ScopedCheckpoint(cells, f"texts/{name}"),
-        progress=progress,
+        execution=execution.scoped(f"texts/{name}"),
     )
     stops = set(asked.stops)
     kept = [row for row in range(len(found)) if not stops.issuperset(found.ids(row))]

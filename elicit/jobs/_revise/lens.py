@@ -8,7 +8,7 @@ from elicit.jobs._revise.spec import LENS_STEPS, ReviseSpec
 from elicit.jobs._spec import SpecError
 from elicit.pair import ModelPair
 from elicit.revision import Traces, TunedLensFit, fit_tuned_lens
-from elicit.runs import Checkpoint, Progress, ScopedCheckpoint
+from elicit.runs import Execution, ScopedCheckpoint
 
 MODELS = ("base", "post")
 
@@ -47,8 +47,7 @@ def fit_lenses(
     fit: Sequence[Traces],
     read: Sequence[Traces],
     *,
-    cells: Checkpoint,
-    progress: Progress,
+    execution: Execution = Execution(),
 ) -> dict[str, TunedLensFit]:
     """A lens for each model, fitted on its half of the text and held against the other.
 
@@ -57,8 +56,7 @@ def fit_lenses(
         pair: The two models.
         fit: Text to learn from.
         read: Text that is read later.
-        cells: Keeps what is fitted.
-        progress: Told the updates done.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         RevisionError: There is too little text, or the fit leaves the finite numbers.
@@ -71,13 +69,13 @@ def fit_lenses(
             model=name,
             variant="bias" if spec.lens == "bias" else "affine",
             steps=spec.lens_steps or LENS_STEPS,
-            level=spec.level,
-            n_resamples=spec.n_resamples,
-            seed=spec.seed,
-            max_tokens=spec.max_tokens,
-            budget=spec.budget * 2**20,
-            cells=ScopedCheckpoint(cells, f"lens/{name}"),
-            progress=progress,
+            inference=spec.inference,
+            execution=Execution(
+                max_tokens=spec.max_tokens,
+                memory=spec.budget * 2**20,
+                checkpoint=ScopedCheckpoint(execution.checkpoint, f"lens/{name}"),
+                progress=execution.progress,
+            ),
         )
         for name in MODELS
     }

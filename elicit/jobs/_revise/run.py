@@ -35,7 +35,7 @@ from elicit.revision import (
 )
 from elicit.revision.reading import LN2
 from elicit.revision.sensitivity import RHOS, THRESHOLDS
-from elicit.runs import Checkpoint, NoProgress, Progress, ScopedCheckpoint
+from elicit.runs import Execution, NoProgress, Progress, ScopedCheckpoint
 
 ROWS = 4
 """Rows whose every layer is kept."""
@@ -76,15 +76,19 @@ def run_revise(spec: ReviseSpec, *, progress: Progress | None = None) -> ReviseR
         },
     ) as run:
         written = {
-            name: write_texts(spec, pair, asked, name, cells=run, progress=progress)
+            name: write_texts(
+                spec, pair, asked, name, execution=Execution(checkpoint=run, progress=progress)
+            )
             for name in (WRITERS if "own" in asked.kinds else ())
         }
         traces = _traces(asked, written)
         fits: dict[str, TunedLensFit] = {}
         if spec.lens != "logit":
             fit, traces = halved(traces, spec.seed)
-            fits = fit_lenses(spec, pair, fit, traces, cells=run, progress=progress)
-        results = _results(spec, pair, traces, fits, run, progress)
+            fits = fit_lenses(
+                spec, pair, fit, traces, execution=Execution(checkpoint=run, progress=progress)
+            )
+        results = _results(spec, pair, traces, fits, Execution(checkpoint=run, progress=progress))
         for name, result in results.items():
             run.save_result(name, result)
         notes = [*pair.notes, *_remarks(spec, asked, written, traces, results)]
@@ -120,8 +124,7 @@ def _results(
     pair: ModelPair,
     traces: Sequence[Traces],
     fits: Mapping[str, TunedLensFit],
-    cells: Checkpoint,
-    progress: Progress,
+    execution: Execution,
 ) -> dict[str, Result]:
     """Every result by the name of its folder."""
     convention = spec.depth_convention()
@@ -132,13 +135,13 @@ def _results(
         traces,
         convention=convention,
         lens=lens,
-        level=spec.level,
-        n_resamples=spec.n_resamples,
-        seed=spec.seed,
-        budget=budget,
-        max_tokens=spec.max_tokens,
-        cells=ScopedCheckpoint(cells, "settling"),
-        progress=progress,
+        inference=spec.inference,
+        execution=Execution(
+            memory=budget,
+            max_tokens=spec.max_tokens,
+            checkpoint=ScopedCheckpoint(execution.checkpoint, "settling"),
+            progress=execution.progress,
+        ),
     )
     results: dict[str, Result] = {"settling": found}
     first = traces[0]
@@ -147,10 +150,12 @@ def _results(
         first.part(_spread(first, ROWS)),
         lens=lens,
         norm=convention.norm,
-        budget=budget,
-        max_tokens=spec.max_tokens,
-        cells=ScopedCheckpoint(cells, "profile"),
-        progress=progress,
+        execution=Execution(
+            memory=budget,
+            max_tokens=spec.max_tokens,
+            checkpoint=ScopedCheckpoint(execution.checkpoint, "profile"),
+            progress=execution.progress,
+        ),
     )
     bit = LN2 if convention.unit == "nats" else 1.0
     results["sensitivity"] = sensitivity(
@@ -158,14 +163,11 @@ def _results(
         thresholds=sorted({convention.threshold, *(bit * g for g in THRESHOLDS)}),
         rhos=_rhos(convention, pair.n_layers),
         source=first.source,
-        n_resamples=spec.n_resamples,
-        seed=spec.seed,
+        inference=spec.inference,
     )
     groups = _difficulties(found, first)
     if 2 <= len({group for group in groups if group is not None}) <= MOST_GROUPS:
-        results["by_difficulty"] = depth_by_group(
-            found, groups, n_resamples=spec.n_resamples, seed=spec.seed
-        )
+        results["by_difficulty"] = depth_by_group(found, groups, inference=spec.inference)
     results |= {f"lens_{name}": fit for name, fit in fits.items()}
     return results
 

@@ -8,7 +8,7 @@ from elicit.features import Sae, fidelity
 from elicit.jobs._steer.source import Looked, Source, between, where_of
 from elicit.jobs._steer.spec import SteerSpec
 from elicit.pair import ModelPair
-from elicit.runs import NoProgress, Progress
+from elicit.runs import Execution, NoProgress, Progress
 from elicit.tasks import Task
 from elicit.verdicts.behaviours import NEGATIVE
 
@@ -42,7 +42,11 @@ def feature_source(
     assert spec.feature is not None
     rows = _rows(spec, pair, looked, choosing)
     found = fidelity(
-        pair, sae, rows, on=spec.on, max_tokens=spec.max_tokens, progress=progress or NoProgress()
+        pair,
+        sae,
+        rows,
+        on=spec.on,
+        execution=Execution(max_tokens=spec.max_tokens, progress=progress or NoProgress()),
     )
     rate = float(found.density[spec.feature])
     notes = [

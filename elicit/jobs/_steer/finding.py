@@ -19,7 +19,7 @@ from elicit.jobs._steer.source import Loaded, Looked, Source, between, model_of,
 from elicit.jobs._steer.spec import SteerSpec
 from elicit.pair import ModelPair
 from elicit.results import Result
-from elicit.runs import Progress
+from elicit.runs import Execution, NoProgress, Progress
 from elicit.sites import Site, expand, parse_site
 from elicit.tasks import Task
 
@@ -141,8 +141,9 @@ def _trained(spec: SteerSpec, pair: ModelPair, choosing: Task, progress: Progres
         where=where_of(spec),
         steps=spec.steps,
         seed=spec.seed,
-        max_tokens=min(spec.max_tokens, 2048),
-        progress=progress,
+        execution=Execution(
+            max_tokens=min(spec.max_tokens, 2048), progress=progress or NoProgress()
+        ),
     )
     return Source(
         candidates=(_arms(spec, found.direction),),

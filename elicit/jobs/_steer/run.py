@@ -22,7 +22,7 @@ from elicit.jobs._steer.source import Looked, Source, load_source, looked_for, m
 from elicit.jobs._steer.spec import SteerSpec
 from elicit.jobs._steer.summary import steer_summary
 from elicit.pair import ModelPair
-from elicit.runs import NoProgress, Progress, RunDirectory, ScopedCheckpoint
+from elicit.runs import Execution, NoProgress, Progress, RunDirectory, ScopedCheckpoint
 from elicit.tasks import Task, extractor
 from elicit.verdicts.checks import parts_of
 
@@ -116,10 +116,8 @@ def _steered(
         max_new_tokens=spec.max_new_tokens,
         extractor=extract,
         templated=spec.templated,
-        level=spec.level,
-        seed=spec.seed,
-        cells=cells,
-        progress=progress,
+        inference=spec.inference,
+        execution=Execution(checkpoint=cells, progress=progress),
     )
     found = steer(
         model,
@@ -138,11 +136,8 @@ def _steered(
         max_new_tokens=spec.max_new_tokens,
         extractor=extract,
         templated=spec.templated,
-        level=spec.level,
-        n_resamples=spec.n_resamples,
-        seed=spec.seed,
-        cells=cells,
-        progress=progress,
+        inference=spec.inference,
+        execution=Execution(checkpoint=cells, progress=progress),
     )
     arms = source.candidates[place]
     texts = steered_texts(
@@ -157,8 +152,7 @@ def _steered(
         extractor=extract,
         templated=spec.templated,
         seed=spec.seed,
-        cells=cells,
-        progress=progress,
+        execution=Execution(checkpoint=cells, progress=progress),
     )
     return place, found, texts
 

@@ -14,7 +14,7 @@ from elicit.jobs._steer.spec import SteerSpec
 from elicit.pair import ModelPair
 from elicit.pair.handles import Bridge
 from elicit.results import Result, digest_tensors, load_result
-from elicit.runs import Progress
+from elicit.runs import Execution, NoProgress, Progress
 from elicit.sites import Site
 from elicit.tasks import Task
 from elicit.verdicts import behaviours
@@ -190,9 +190,6 @@ def between(
         negative,
         at=sites,
         templated=spec.templated,
-        level=spec.level,
-        n_resamples=spec.n_resamples,
-        seed=spec.seed,
-        max_tokens=spec.max_tokens,
-        progress=progress,
+        inference=spec.inference,
+        execution=Execution(max_tokens=spec.max_tokens, progress=progress or NoProgress()),
     )

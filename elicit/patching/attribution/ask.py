@@ -20,9 +20,9 @@ from elicit.patching.columns import Positions
 from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
 from elicit.patching.ways import Across, Side, Within, across, within
-from elicit.runs import Progress
+from elicit.runs import Execution
 from elicit.sites import Site
-from elicit.stats import joint_intervals
+from elicit.stats import Inference, joint_intervals
 
 _KEPT = 1 << 20
 """Scores of single problems that a result keeps, at most."""
@@ -41,11 +41,8 @@ def attribute(
     steps: int = 10,
     exact: bool = False,
     top: int = 10,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-    max_tokens: int = 2048,
-    progress: Progress | None = None,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
 ) -> NodeScores:
     """Which activations of one model carry the difference between prompts, foretold by gradients.
 
@@ -78,11 +75,8 @@ def attribute(
             the `ig` methods alone.
         exact: Also sweep the same cells exactly, and say how well the scores agree.
         top: Cells that the agreement's recall looks at, at least 1.
-        level: Joint coverage of the intervals over the grid, in (0, 1).
-        n_resamples: Bootstrap resamples of problems, at least 100.
-        seed: Of the resampling.
-        max_tokens: Most tokens in a batch; bounds the memory of the graph.
-        progress: Told of every problem.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         PatchError: The contrast or an option does not fit the question.
@@ -94,17 +88,29 @@ def attribute(
     """
     _refuse(method, steps, top, METHODS)
     question = ask_within(
-        pair, contrast, model=model, direction=direction, sites=sites, positions=positions,
-        metric=metric, max_tokens=max_tokens, progress=progress,
-    )  # fmt: skip
-    found = _scored(question, metric, method, steps, level, n_resamples, seed)
+        pair,
+        contrast,
+        model=model,
+        direction=direction,
+        sites=sites,
+        positions=positions,
+        metric=metric,
+        execution=execution,
+    )
+    found = _scored(question, metric, method, steps, inference)
     if not exact:
         return found
     grid = within(
-        pair, contrast, model=model, direction=direction, sites=question.plan.sites,
-        positions=positions, metrics=(metric,), controls=(), level=level, n_resamples=100,
-        seed=seed,
-    )  # fmt: skip
+        pair,
+        contrast,
+        model=model,
+        direction=direction,
+        sites=question.plan.sites,
+        positions=positions,
+        metrics=(metric,),
+        controls=(),
+        inference=Inference(level=inference.level, n_resamples=100, seed=inference.seed),
+    )
     return found.held_against(grid, top=top)
 
 
@@ -120,11 +126,8 @@ def attribute_across(
     steps: int = 10,
     exact: bool = False,
     top: int = 10,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-    max_tokens: int = 2048,
-    progress: Progress | None = None,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
 ) -> NodeScores:
     """Which of one model's activations would carry its behaviour into the other, by gradients.
 
@@ -143,11 +146,8 @@ def attribute_across(
         steps: See `attribute`.
         exact: Also sweep the same cells exactly, and say how well the scores agree.
         top: Cells that the agreement's recall looks at, at least 1.
-        level: Joint coverage of the intervals over the grid, in (0, 1).
-        n_resamples: Bootstrap resamples of problems, at least 100.
-        seed: Of the resampling.
-        max_tokens: Most tokens in a batch.
-        progress: Told of every problem.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         PatchError: The two models are the same, or an option does not fit the question.
@@ -155,17 +155,27 @@ def attribute_across(
     """
     _refuse(method, steps, top, tuple(m for m in METHODS if m != "ig_inputs"))
     question = ask_across(
-        pair, contrast, direction=direction, sites=sites, positions=positions, metric=metric,
-        max_tokens=max_tokens, progress=progress,
-    )  # fmt: skip
-    found = _scored(question, metric, method, steps, level, n_resamples, seed)
+        pair,
+        contrast,
+        direction=direction,
+        sites=sites,
+        positions=positions,
+        metric=metric,
+        execution=execution,
+    )
+    found = _scored(question, metric, method, steps, inference)
     if not exact:
         return found
     grid = across(
-        pair, contrast, direction=direction, sites=question.plan.sites, positions=positions,
-        metrics=(metric,), controls=(), level=level, n_resamples=100,
-        seed=seed,
-    )  # fmt: skip
+        pair,
+        contrast,
+        direction=direction,
+        sites=question.plan.sites,
+        positions=positions,
+        metrics=(metric,),
+        controls=(),
+        inference=Inference(level=inference.level, n_resamples=100, seed=inference.seed),
+    )
     return found.held_against(grid, top=top)
 
 
@@ -184,13 +194,7 @@ def _refuse(method: str, steps: int, top: int, known: Sequence[str]) -> None:
 
 
 def _scored(
-    question: Question,
-    metric: str,
-    method: Method,
-    steps: int,
-    level: float,
-    n_resamples: int,
-    seed: int,
+    question: Question, metric: str, method: Method, steps: int, inference: Inference
 ) -> NodeScores:
     """Scores of all problems with their intervals."""
     plan = question.plan
@@ -202,7 +206,9 @@ def _scored(
         plan.progress.advance(len(case.problem))
     plan.progress.stop()
     table = gathered.table(question)
-    ends = joint_intervals(table, level=level, n_resamples=n_resamples, seed=seed)
+    ends = joint_intervals(
+        table, level=inference.level, n_resamples=inference.n_resamples, seed=inference.seed
+    )
     shape = (len(plan.sites), len(plan.columns.label))
     score, low, high = (torch.from_numpy(end.reshape(shape)) for end in ends)
     small = table.size <= _KEPT
@@ -214,7 +220,7 @@ def _scored(
         "positions": list(plan.columns.label),
     }
     return NodeScores(
-        **asked(question, gathered, metric, level, n_resamples, seed, arguments),
+        **asked(question, gathered, metric, inference, arguments),
         method=method,
         steps=used,
         signed=method not in UNSIGNED,

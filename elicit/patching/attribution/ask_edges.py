@@ -15,9 +15,9 @@ from elicit.patching.attribution.result import EdgeScores
 from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
 from elicit.patching.ways import Across, Side, Within
-from elicit.runs import Progress
+from elicit.runs import Execution
 from elicit.sites import Site, parse_site
-from elicit.stats import joint_intervals
+from elicit.stats import Inference, joint_intervals
 
 _BUDGET = 1 << 26
 
@@ -33,11 +33,8 @@ def attribute_edges(
     exact: bool = False,
     top: int = 10,
     budget: int = _BUDGET,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-    max_tokens: int = 2048,
-    progress: Progress | None = None,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
 ) -> EdgeScores:
     """Through which connections between components the difference between prompts goes.
 
@@ -61,11 +58,8 @@ def attribute_edges(
         top: Edges that the agreement's recall looks at, at least 1.
         budget: Most numbers in one tensor of messages or of slopes, at least 1; one message and one
             slope of a batch are always held. Changes memory, never the scores.
-        level: Joint coverage of the intervals over edges, in (0, 1).
-        n_resamples: Bootstrap resamples of problems, at least 100.
-        seed: Of the resampling.
-        max_tokens: Most tokens in a batch.
-        progress: Told of every problem.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         PatchError: The contrast or an option does not fit the question.
@@ -75,10 +69,16 @@ def attribute_edges(
     """
     _refuse(steps, budget, top)
     question = ask_within(
-        pair, contrast, model=model, direction=direction, sites=("z", "mlp_out"), positions="all",
-        metric=metric, max_tokens=max_tokens, progress=progress,
-    )  # fmt: skip
-    return _scored(question, metric, steps, exact, top, budget, level, n_resamples, seed)
+        pair,
+        contrast,
+        model=model,
+        direction=direction,
+        sites=("z", "mlp_out"),
+        positions="all",
+        metric=metric,
+        execution=execution,
+    )
+    return _scored(question, metric, steps, exact, top, budget, inference)
 
 
 def attribute_edges_across(
@@ -90,11 +90,8 @@ def attribute_edges_across(
     exact: bool = False,
     top: int = 10,
     budget: int = _BUDGET,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-    max_tokens: int = 2048,
-    progress: Progress | None = None,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
 ) -> EdgeScores:
     """Through which of the host's connections the donor model's values would act.
 
@@ -109,21 +106,23 @@ def attribute_edges_across(
         exact: See `attribute_edges`.
         top: See `attribute_edges`.
         budget: See `attribute_edges`.
-        level: Joint coverage of the intervals over edges, in (0, 1).
-        n_resamples: Bootstrap resamples of problems, at least 100.
-        seed: Of the resampling.
-        max_tokens: Most tokens in a batch.
-        progress: Told of every problem.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         PatchError: The two models are the same, or an option does not fit the question.
     """
     _refuse(1, budget, top)
     question = ask_across(
-        pair, contrast, direction=direction, sites=("z", "mlp_out"), positions="all",
-        metric=metric, max_tokens=max_tokens, progress=progress,
-    )  # fmt: skip
-    return _scored(question, metric, 1, exact, top, budget, level, n_resamples, seed)
+        pair,
+        contrast,
+        direction=direction,
+        sites=("z", "mlp_out"),
+        positions="all",
+        metric=metric,
+        execution=execution,
+    )
+    return _scored(question, metric, 1, exact, top, budget, inference)
 
 
 def _refuse(steps: int, budget: int, top: int) -> None:
@@ -140,9 +139,7 @@ def _scored(
     exact: bool,
     top: int,
     budget: int,
-    level: float,
-    n_resamples: int,
-    seed: int,
+    inference: Inference,
 ) -> EdgeScores:
     plan = question.plan
     plan.progress.start(question.n_problems, "attributing edges")
@@ -161,12 +158,15 @@ def _scored(
         return torch.full(known.shape, torch.nan, dtype=torch.float64).masked_scatter(known, cells)
 
     table = joint_intervals(
-        gathered.table(question), level=level, n_resamples=n_resamples, seed=seed
+        gathered.table(question),
+        level=inference.level,
+        n_resamples=inference.n_resamples,
+        seed=inference.seed,
     )
     score, low, high = (whole(torch.from_numpy(end)) for end in table)
     found = whole(torch.from_numpy(truth.table(question).mean(axis=0))) if exact else None
     return EdgeScores(
-        **asked(question, gathered, metric, level, n_resamples, seed, {"steps": steps}),
+        **asked(question, gathered, metric, inference, {"steps": steps}),
         steps=steps,
         sender=ends.sender,
         receiver=ends.receiver,

@@ -14,9 +14,9 @@ from elicit.patching.columns import Positions
 from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
 from elicit.patching.ways import Across, Side, Within
-from elicit.runs import Progress
+from elicit.runs import Execution
 from elicit.sites import Site, expand
-from elicit.stats import joint_intervals
+from elicit.stats import Inference, joint_intervals
 
 
 def path_patch(
@@ -29,11 +29,8 @@ def path_patch(
     direction: Within = "denoise",
     positions: Positions = "all",
     metric: str = "logit_diff",
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-    max_tokens: int = 8192,
-    progress: Progress | None = None,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
 ) -> PathEffect:
     """How much of the difference goes from one sender straight to some receivers.
 
@@ -52,11 +49,8 @@ def path_patch(
         direction: `denoise` puts the clean message into the corrupted run, `noise` the reverse.
         positions: Positions of the sender; one effect each.
         metric: `logit_diff`, `log_prob`, `probability` or `kl`.
-        level: Joint coverage of the intervals over positions, in (0, 1).
-        n_resamples: Bootstrap resamples of problems, at least 100.
-        seed: Of the resampling.
-        max_tokens: Most tokens in a batch.
-        progress: Told of every problem.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         PatchError: A receiver is not downstream of the sender, or an option does not fit.
@@ -66,10 +60,16 @@ def path_patch(
     """
     sites, logits = _sites(pair, sender, receivers)
     question = ask_within(
-        pair, contrast, model=model, direction=direction, sites=sites, positions=positions,
-        metric=metric, max_tokens=max_tokens, progress=progress,
-    )  # fmt: skip
-    return _patched(question, sites, logits, metric, level, n_resamples, seed)
+        pair,
+        contrast,
+        model=model,
+        direction=direction,
+        sites=sites,
+        positions=positions,
+        metric=metric,
+        execution=execution,
+    )
+    return _patched(question, sites, logits, metric, inference)
 
 
 def path_patch_across(
@@ -81,11 +81,8 @@ def path_patch_across(
     direction: Across = "post_to_base",
     positions: Positions = "all",
     metric: str = "logit_diff",
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-    max_tokens: int = 8192,
-    progress: Progress | None = None,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
 ) -> PathEffect:
     """How much one model's sender would tell some receivers in the other model.
 
@@ -97,11 +94,8 @@ def path_patch_across(
         direction: `post_to_base` lets post speak inside base, `base_to_post` the reverse.
         positions: Positions of the sender; one effect each.
         metric: See `path_patch`.
-        level: Joint coverage of the intervals over positions, in (0, 1).
-        n_resamples: Bootstrap resamples of problems, at least 100.
-        seed: Of the resampling.
-        max_tokens: Most tokens in a batch.
-        progress: Told of every problem.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         PatchError: The models are the same, a receiver is not downstream, or an option does not
@@ -110,10 +104,15 @@ def path_patch_across(
     """
     sites, logits = _sites(pair, sender, receivers)
     question = ask_across(
-        pair, contrast, direction=direction, sites=sites, positions=positions, metric=metric,
-        max_tokens=max_tokens, progress=progress,
-    )  # fmt: skip
-    return _patched(question, sites, logits, metric, level, n_resamples, seed)
+        pair,
+        contrast,
+        direction=direction,
+        sites=sites,
+        positions=positions,
+        metric=metric,
+        execution=execution,
+    )
+    return _patched(question, sites, logits, metric, inference)
 
 
 def _sites(
@@ -151,13 +150,7 @@ def _sites(
 
 
 def _patched(
-    question: Question,
-    sites: tuple[Site, ...],
-    logits: bool,
-    metric: str,
-    level: float,
-    n_resamples: int,
-    seed: int,
+    question: Question, sites: tuple[Site, ...], logits: bool, metric: str, inference: Inference
 ) -> PathEffect:
     plan = question.plan
     sender, receivers = sites[0], sites[1:]
@@ -173,7 +166,10 @@ def _patched(
         plan.progress.advance(len(case.problem))
     plan.progress.stop()
     ends = joint_intervals(
-        gathered.table(question), level=level, n_resamples=n_resamples, seed=seed
+        gathered.table(question),
+        level=inference.level,
+        n_resamples=inference.n_resamples,
+        seed=inference.seed,
     )
     effect, low, high = (torch.from_numpy(end.copy()) for end in ends)
     names = (*(str(site) for site in receivers), *([LOGITS] if logits else []))
@@ -183,7 +179,7 @@ def _patched(
         "positions": list(plan.columns.label),
     }
     return PathEffect(
-        **asked(question, gathered, metric, level, n_resamples, seed, arguments),
+        **asked(question, gathered, metric, inference, arguments),
         sender=str(sender),
         receiver=names,
         pos=plan.columns.label,

@@ -10,7 +10,7 @@ from torch import Tensor
 from elicit.patching.attribution.question import Question
 from elicit.patching.errors import PatchError
 from elicit.patching.values import UNITS
-from elicit.stats import bootstrap_mean
+from elicit.stats import Inference, bootstrap_mean
 
 
 class Gathered:
@@ -77,9 +77,7 @@ def asked(
     question: Question,
     gathered: Gathered,
     metric: str,
-    level: float,
-    n_resamples: int,
-    seed: int,
+    inference: Inference,
     arguments: dict[str, object],
 ) -> dict[str, Any]:
     """The fields that every attribution has.
@@ -88,25 +86,25 @@ def asked(
         question: What was asked.
         gathered: Values of all problems.
         metric: What was read.
-        level: Coverage of the intervals.
-        n_resamples: Resamples of problems.
-        seed: Of the resampling.
+        inference: Coverage and resamples of the intervals, and the seed.
         arguments: What else the provenance holds.
     """
     host, donor = gathered.host, gathered.donor
-    gap = bootstrap_mean(donor - host, level=level, n_resamples=n_resamples, seed=seed)
+    gap = bootstrap_mean(
+        donor - host, level=inference.level, n_resamples=inference.n_resamples, seed=inference.seed
+    )
     told = {
         "question": question.kind,
         "model": question.side,
         "direction": question.direction,
         "metric": metric,
-        "level": level,
-        "n_resamples": n_resamples,
+        "level": inference.level,
+        "n_resamples": inference.n_resamples,
         **arguments,
     }
     return {
         "provenance": question.pair.provenance(
-            seed, told, task_digests={"contrast": question.plan.contrast.digest}
+            inference.seed, told, task_digests={"contrast": question.plan.contrast.digest}
         ),
         "metric": metric,
         "unit": UNITS[metric],
@@ -115,7 +113,7 @@ def asked(
         "host": question.host_name,
         "donor": question.donor_name,
         "n_problems": question.n_problems,
-        "level": level,
+        "level": inference.level,
         "host_score": float(host.mean()),
         "donor_score": float(donor.mean()),
         "gap": gap.value,

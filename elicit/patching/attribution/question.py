@@ -18,7 +18,7 @@ from elicit.patching.errors import PatchError
 from elicit.patching.plan import Batch, Plan, batches_of
 from elicit.patching.reading import Reader, end_log_probs
 from elicit.patching.ways import Across, Side, Within, side_of
-from elicit.runs import Progress
+from elicit.runs import Execution
 from elicit.sites import Kind, Site
 
 
@@ -89,8 +89,7 @@ def ask_within(
     sites: Sequence[Site | str],
     positions: Positions,
     metric: str,
-    max_tokens: int,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> Question:
     """The question put to one model, from clean and corrupted prompts; arguments as `attribute`.
 
@@ -114,9 +113,15 @@ def ask_within(
     names = (f"{model}, corrupted prompt", f"{model}, clean prompt")
     host, donor = (0, 1) if direction == "denoise" else (1, 0)
     plan = _planned(
-        pair, contrast, (bridge, bridge), (prompts[host], prompts[donor]), sites, positions, metric,
-        max_tokens, progress,
-    )  # fmt: skip
+        pair,
+        contrast,
+        (bridge, bridge),
+        (prompts[host], prompts[donor]),
+        sites,
+        positions,
+        metric,
+        execution,
+    )
     return Question(
         pair=pair,
         plan=plan,
@@ -136,8 +141,7 @@ def ask_across(
     sites: Sequence[Site | str],
     positions: Positions,
     metric: str,
-    max_tokens: int,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> Question:
     """The question put to two models on the same clean prompts; arguments as `attribute_across`.
 
@@ -158,7 +162,7 @@ def ask_across(
     names = ("base", "post") if direction == "post_to_base" else ("post", "base")
     models = (side_of(pair, names[0]), side_of(pair, names[1]))
     rows = (contrast.clean, contrast.clean)
-    plan = _planned(pair, contrast, models, rows, sites, positions, metric, max_tokens, progress)
+    plan = _planned(pair, contrast, models, rows, sites, positions, metric, execution)
     return Question(
         pair=pair,
         plan=plan,
@@ -178,8 +182,7 @@ def _planned(
     sites: Sequence[Site | str],
     positions: Positions,
     metric: str,
-    max_tokens: int,
-    progress: Progress | None,
+    execution: Execution,
 ) -> Plan:
     """The plan of a sweep over the same cells: refuses whatever a sweep would."""
     plan = checked_plan(
@@ -195,9 +198,8 @@ def _planned(
         widths=(1,),
         controls=(),
         seed=0,
-        max_tokens=max_tokens,
+        execution=execution,
         engine="lanes",
-        progress=progress,
     )
     for bridge in dict.fromkeys(models):
         _taken_apart(bridge)

@@ -10,14 +10,13 @@ from elicit.pair import ModelPair
 from elicit.revision.convention import DepthConvention
 from elicit.revision.lens import Lens
 from elicit.revision.profile import lens_name
-from elicit.revision.reading import BUDGET
-from elicit.revision.sides import MAX_TOKENS
 from elicit.revision.summing import over_problems
 from elicit.revision.thinking.request import Request
 from elicit.revision.thinking.result import Thought
 from elicit.revision.thinking.votes import by_lot, counted, elected, lots_of, numbered, places
 from elicit.rollouts import Sampling
-from elicit.runs import Checkpoint, NoCheckpoint, NoProgress, Progress
+from elicit.runs import Execution
+from elicit.stats import Inference
 from elicit.tasks import Extractor, Task, default_extractor
 
 
@@ -33,18 +32,13 @@ def think(
     temperature: float = 1.0,
     top_p: float = 1.0,
     max_new_tokens: int = 1024,
-    seed: int = 0,
+    inference: Inference = Inference(),
     convention: DepthConvention | None = None,
     lens: Lens | None = None,
     templated: bool = False,
     extractor: Extractor = default_extractor,
-    level: float = 0.95,
-    n_resamples: int = 2000,
     batch_size: int = 64,
-    budget: int = BUDGET,
-    max_tokens: int = MAX_TOKENS,
-    cells: Checkpoint | None = None,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> Thought:
     """Answers voted by the samples whose prefixes think deepest, the others left unfinished.
 
@@ -62,18 +56,13 @@ def think(
         temperature: Above 0. Depth is read at temperature 1 all the same.
         top_p: Mass of the most probable tokens among which one is drawn.
         max_new_tokens: Longest text, prefix included.
-        seed: Of the samples, the lots between equal scores and the interval.
+        inference: Coverage and resamples of the intervals, and the seed.
         convention: What settled and deep mean; the paper's as corrected if None.
         lens: How layers are read; the logit lens if None.
         templated: Whether prompts go through the chat template.
         extractor: Finds the answer in a text.
-        level: Nominal coverage of the interval.
-        n_resamples: Resamples of the problems.
         batch_size: Rows sampled at once.
-        budget: Bytes that blocks of logits may take.
-        max_tokens: Positions in a chunk of prefixes.
-        cells: Keeps finished batches, so that a killed run goes on where it stopped.
-        progress: Told how far it is.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         RevisionError: An argument is out of range, the model has too few layers for the convention,
@@ -95,19 +84,19 @@ def think(
             max_new_tokens=max_new_tokens,
             temperature=temperature,
             top_p=top_p,
-            seed=seed,
+            seed=inference.seed,
             templated=templated,
         ),
         convention=convention or DepthConvention(),
         lens=lens,
-        level=level,
-        n_resamples=n_resamples,
+        level=inference.level,
+        n_resamples=inference.n_resamples,
         extractor=extractor,
         batch_size=batch_size,
-        budget=budget,
-        max_tokens=max_tokens,
-        cells=cells or NoCheckpoint(),
-        progress=progress or NoProgress(),
+        budget=execution.memory,
+        max_tokens=execution.max_tokens,
+        cells=execution.checkpoint,
+        progress=execution.progress,
     )
     begun = request.begin()
     prefixes = request.prefixes(begun)
@@ -115,7 +104,7 @@ def think(
     dtr = prefixes.each(deep.dtr)
     order = torch.cat(
         [
-            places(own, lots_of(seed, problem.id, n=n, n_draws=1))
+            places(own, lots_of(inference.seed, problem.id, n=n, n_draws=1))
             for own, problem in zip(dtr, task, strict=True)
         ]
     )
@@ -134,7 +123,7 @@ def think(
         answers.append(None if at is None else whole.extracted[own][at])
         votes.append(n_votes / request.n_kept)
     right = torch.cat(right)
-    accuracy, low, high = over_problems(right, level=level, n_resamples=n_resamples, seed=seed)
+    accuracy, low, high = over_problems(right, inference=inference)
     return Thought(
         convention=request.convention,
         model=model,
@@ -144,7 +133,7 @@ def think(
         prefix=prefix,
         n_kept=request.n_kept,
         n_projected=deep.n_projected,
-        level=level,
+        level=inference.level,
         accuracy=accuracy.item(),
         accuracy_low=low.item(),
         accuracy_high=high.item(),
@@ -158,7 +147,7 @@ def think(
         kept=kept,
         truncated=truncated.view(-1, n),
         provenance=pair.provenance(
-            seed=seed,
+            seed=inference.seed,
             arguments=request.arguments(),
             task_digests={task.name: task.digest},
         ),

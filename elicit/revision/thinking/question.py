@@ -9,8 +9,6 @@ from elicit.revision.convention import DepthConvention
 from elicit.revision.errors import RevisionError
 from elicit.revision.lens import Lens
 from elicit.revision.profile import lens_name
-from elicit.revision.reading import BUDGET
-from elicit.revision.sides import MAX_TOKENS
 from elicit.revision.summing import over_problems
 from elicit.revision.thinking.arms import Samples, run_arms
 from elicit.revision.thinking.request import Request
@@ -18,7 +16,8 @@ from elicit.revision.thinking.result import ThinkAtN
 from elicit.revision.thinking.votes import numbered
 from elicit.revision.thinking.within import telling
 from elicit.rollouts import Sampling
-from elicit.runs import Checkpoint, NoCheckpoint, NoProgress, Progress
+from elicit.runs import Execution
+from elicit.stats import Inference
 from elicit.tasks import Extractor, Task, default_extractor
 
 _RIVALS = ("cons", "random", "matched")
@@ -36,19 +35,14 @@ def think_at_n(
     temperature: float = 1.0,
     top_p: float = 1.0,
     max_new_tokens: int = 1024,
-    seed: int = 0,
+    inference: Inference = Inference(),
     convention: DepthConvention | None = None,
     lens: Lens | None = None,
     templated: bool = False,
     extractor: Extractor = default_extractor,
     n_draws: int = 1000,
-    level: float = 0.95,
-    n_resamples: int = 2000,
     batch_size: int = 64,
-    budget: int = BUDGET,
-    max_tokens: int = MAX_TOKENS,
-    cells: Checkpoint | None = None,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> ThinkAtN:
     """What voting among the deepest-thinking samples is worth, beside every control.
 
@@ -67,19 +61,14 @@ def think_at_n(
         temperature: Above 0. Depth and confidence are read at temperature 1 all the same.
         top_p: Mass of the most probable tokens among which one is drawn.
         max_new_tokens: Longest text, prefix included.
-        seed: Of the samples, the lots and the intervals.
+        inference: Coverage and resamples of the intervals, and the seed.
         convention: What settled and deep mean; the paper's as corrected if None.
         lens: How layers are read; the logit lens if None.
         templated: Whether prompts go through the chat template.
         extractor: Finds the answer in a text.
         n_draws: Draws of lots (random orders, choices among equal scores) that are averaged.
-        level: Nominal coverage of the intervals.
-        n_resamples: Resamples of the problems.
         batch_size: Rows sampled at once.
-        budget: Bytes that blocks of logits may take.
-        max_tokens: Positions in a chunk of prefixes.
-        cells: Keeps finished batches, so that a killed run goes on where it stopped.
-        progress: Told how far it is.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         RevisionError: An argument is out of range, the model has too few layers for the convention,
@@ -106,19 +95,19 @@ def think_at_n(
             max_new_tokens=max_new_tokens,
             temperature=temperature,
             top_p=top_p,
-            seed=seed,
+            seed=inference.seed,
             templated=templated,
         ),
         convention=convention or DepthConvention(),
         lens=lens,
-        level=level,
-        n_resamples=n_resamples,
+        level=inference.level,
+        n_resamples=inference.n_resamples,
         extractor=extractor,
         batch_size=batch_size,
-        budget=budget,
-        max_tokens=max_tokens,
-        cells=cells or NoCheckpoint(),
-        progress=progress or NoProgress(),
+        budget=execution.memory,
+        max_tokens=execution.max_tokens,
+        cells=execution.checkpoint,
+        progress=execution.progress,
     )
     begun = request.begin()
     prefixes = request.prefixes(begun)
@@ -142,11 +131,15 @@ def think_at_n(
         problem=whole.problem,
         n_kept=request.n_kept,
         n_draws=n_draws,
-        seed=seed,
+        seed=inference.seed,
     )
     length = samples.n_tokens.double()
     values = {"dtr": dtr, "certainty": certainty, "entropy": entropy, "length": length}
-    options = {"level": level, "n_resamples": n_resamples, "seed": seed}
+    options = {
+        "level": inference.level,
+        "n_resamples": inference.n_resamples,
+        "seed": inference.seed,
+    }
     told = [
         telling(-held if name in ("entropy", "length") else held, samples.correct, **options)
         for name, held in values.items()
@@ -170,7 +163,7 @@ def think_at_n(
         n_kept=request.n_kept,
         n_draws=n_draws,
         n_projected=deep.n_projected,
-        level=level,
+        level=inference.level,
         arm=arms.arm,
         accuracy=accuracy[0],
         accuracy_low=accuracy[1],
@@ -202,7 +195,7 @@ def think_at_n(
         n_tokens=samples.n_tokens,
         n_begun=samples.n_begun,
         provenance=pair.provenance(
-            seed=seed,
+            seed=inference.seed,
             arguments={**request.arguments(), "n_draws": n_draws},
             task_digests={task.name: task.digest},
         ),

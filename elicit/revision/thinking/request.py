@@ -21,7 +21,7 @@ from elicit.revision.sides import Side, sides_of
 from elicit.revision.traces import Traces
 from elicit.rollouts import Rollouts, Sampling, extend, rollouts
 from elicit.rollouts.writing import edits_digest
-from elicit.runs import Checkpoint, NoCheckpoint, Progress, ScopedCheckpoint
+from elicit.runs import Checkpoint, Execution, NoCheckpoint, Progress, ScopedCheckpoint
 from elicit.tasks import Extractor, Task
 
 
@@ -132,8 +132,7 @@ class Request:
             seed=self.sampling.seed,
             extractor=self.extractor,
             templated=self.sampling.templated,
-            cells=self.cells,
-            progress=self.progress,
+            execution=Execution(checkpoint=self.cells, progress=self.progress),
         )
 
     def finish(self, begun: Rollouts, rows: Sequence[int]) -> Rollouts:
@@ -152,8 +151,7 @@ class Request:
             max_new_tokens=self.sampling.max_new_tokens,
             batch_size=self.batch_size,
             extractor=self.extractor,
-            cells=self.cells,
-            progress=self.progress,
+            execution=Execution(checkpoint=self.cells, progress=self.progress),
         )
 
     def prefixes(self, begun: Rollouts) -> "Prefixes":
@@ -184,10 +182,12 @@ class Request:
             model=self.model,
             convention=self.convention,
             lens=self.lens,
-            budget=self.budget,
-            max_tokens=self.max_tokens,
-            cells=self._cells(prefixes),
-            progress=self.progress,
+            execution=Execution(
+                memory=self.budget,
+                max_tokens=self.max_tokens,
+                checkpoint=self._cells(prefixes),
+                progress=self.progress,
+            ),
         )
 
     def confidence(self, prefixes: "Prefixes") -> Confidence:
@@ -201,10 +201,12 @@ class Request:
             prefixes.traces,
             n_layers=self.pair.n_layers,
             pad_id=self.pair.alignment.pad_id,
-            budget=self.budget,
-            max_tokens=self.max_tokens,
-            cells=self._cells(prefixes),
-            progress=self.progress,
+            execution=Execution(
+                memory=self.budget,
+                max_tokens=self.max_tokens,
+                checkpoint=self._cells(prefixes),
+                progress=self.progress,
+            ),
         )
 
     def _cells(self, prefixes: "Prefixes") -> Checkpoint:

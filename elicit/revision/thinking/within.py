@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from elicit.revision.summing import over_problems
+from elicit.stats import Inference
 
 _FEWEST = 2
 """Problems without which nothing says how much problems differ."""
@@ -51,18 +52,14 @@ def telling(
     score: Float[Tensor, "problem sample"],
     correct: Bool[Tensor, "problem sample"],
     *,
-    level: float,
-    n_resamples: int,
-    seed: int,
+    inference: Inference = Inference(),
 ) -> Telling:
     """AUROC within problems and pooled correlation of a score with correctness.
 
     Args:
         score: Of each sample; those without one (NaN) are left out.
         correct: Whether it is right.
-        level: Nominal coverage.
-        n_resamples: Resamples of the problems.
-        seed: Seed of the resampling.
+        inference: Coverage and resamples of the intervals, and the seed.
     """
     own = torch.tensor(
         [auroc(s, c) for s, c in zip(score.double(), correct, strict=True)], dtype=torch.float64
@@ -70,9 +67,9 @@ def telling(
     mixed = own[~own.isnan()]
     found = _UNKNOWN
     if len(mixed):
-        ends = over_problems(mixed, level=level, n_resamples=n_resamples, seed=seed)
+        ends = over_problems(mixed, inference=inference)
         found = (ends[0].item(), ends[1].item(), ends[2].item())
-    r = _point_biserial(score.double(), correct, level=level, n_resamples=n_resamples, seed=seed)
+    r = _point_biserial(score.double(), correct, inference=inference)
     return Telling(n_mixed=len(mixed), auroc=found, r=r)
 
 
@@ -80,9 +77,7 @@ def _point_biserial(
     score: Float[Tensor, "problem sample"],
     correct: Bool[Tensor, "problem sample"],
     *,
-    level: float,
-    n_resamples: int,
-    seed: int,
+    inference: Inference = Inference(),
 ) -> tuple[float, float, float]:
     """Correlation over all samples, with the percentiles of resampled problems."""
     known = ~score.isnan()
@@ -95,15 +90,15 @@ def _point_biserial(
     value = float(_correlation(sums.sum(0)))
     if len(sums) < _FEWEST:
         return value, math.nan, math.nan
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(inference.seed)
     drawn = [
         _correlation(sums[rng.integers(len(sums), size=len(sums))].sum(0))
-        for _ in range(n_resamples)
+        for _ in range(inference.n_resamples)
     ]
     drawn = np.array(drawn)[np.isfinite(drawn)]
     if not len(drawn):
         return value, math.nan, math.nan
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(drawn, [(1 - inference.level) / 2, (1 + inference.level) / 2])
     return value, float(low), float(high)
 
 

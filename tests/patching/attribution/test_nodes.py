@@ -16,6 +16,8 @@ from elicit.patching.attribution import (
 )
 from elicit.patching.attribution.running import only_activations
 from elicit.patching.symmetric import decision
+from elicit.runs import Execution
+from elicit.stats import Inference
 from tests import checkpoints
 
 STREAMS = ("resid_pre", "resid_post", "z.heads")
@@ -154,7 +156,7 @@ def test_all_positions_at_once_sum_over_each(paired, contrast, metric):
 def test_batches_change_nothing(paired, contrast):
     pair = paired("mistral")
     big = attribute(pair, contrast(pair), sites=STREAMS, **FEW)
-    small = attribute(pair, contrast(pair), sites=STREAMS, max_tokens=1, **FEW)
+    small = attribute(pair, contrast(pair), sites=STREAMS, execution=Execution(max_tokens=1), **FEW)
     assert torch.allclose(big.score, small.score, atol=1e-6)
     assert big.host_score == pytest.approx(small.host_score, abs=1e-5)
 
@@ -294,7 +296,11 @@ def test_agreement_is_known_for_known_cells():
 def test_scores_are_saved_drawn_and_named(paired, contrast, tmp_path):
     pair = paired("llama")
     found = attribute(
-        pair, contrast(pair), sites=["resid_pre", "z.heads"], exact=True, n_resamples=100
+        pair,
+        contrast(pair),
+        sites=["resid_pre", "z.heads"],
+        exact=True,
+        inference=Inference(n_resamples=100),
     )
     again = NodeScores.load(found.save(tmp_path / "a"))
     assert torch.equal(again.score, found.score)
