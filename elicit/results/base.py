@@ -103,9 +103,15 @@ class Result:
         Raises:
             ResultError: This class has no figure.
         """
-        from elicit.results.drawing import figure_of
+        from elicit.results.drawing import drawer
 
-        return figure_of(self)
+        draw = drawer(type(self))
+        if draw is None:
+            raise ResultError(
+                f"{type(self).__name__} has no figure of its own. Plot the columns of to_frame(): "
+                f"{', '.join(axes_.columns(self, self._widest(), limit=0))}."
+            )
+        return draw(self)
 
     def save(self, folder: Path | str) -> Path:
         """Write `values.safetensors`, `table.parquet` and `result.json` into a folder.

@@ -4,7 +4,7 @@ import functools
 import importlib
 import importlib.util
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from elicit.results.errors import ResultError
@@ -37,7 +37,7 @@ def figure(result: object) -> Any:
     """Plotly figure of a result; each kind registers its own with `@figure.register`.
 
     Functions that draw live in `<package>.figures` of the class, which nobody imports but
-    `figure_of`: figures know results, never the reverse.
+    `drawer`: figures know results, never the reverse.
 
     Args:
         result: What is drawn.
@@ -48,18 +48,16 @@ def figure(result: object) -> Any:
     raise ResultError(f"{type(result).__name__} has no figure. Plot the columns of its to_frame().")
 
 
-def figure_of(result: object) -> Any:
-    """Figure of a result, after the figures of its class's packages are loaded.
+def drawer(cls: type) -> Callable[[Any], Any] | None:
+    """What draws results of a class, after the figures of its packages are loaded; None if nothing.
 
     Args:
-        result: What is drawn.
-
-    Raises:
-        ResultError: Its class has no figure.
+        cls: Class of a result.
     """
-    for cls in type(result).__mro__:
-        _load_figures(cls.__module__.rpartition(".")[0])
-    return figure(result)
+    for each in cls.__mro__:
+        _load_figures(each.__module__.rpartition(".")[0])
+    found = figure.dispatch(cls)
+    return None if found is figure.dispatch(object) else found
 
 
 @functools.cache

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from elicit.results.errors import ResultError
 
 
+@runtime_checkable
 class _HasEnds(Protocol):
     """A single number with its interval, such as `elicit.stats.Interval`."""
 

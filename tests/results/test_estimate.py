@@ -81,8 +81,14 @@ def test_an_annotation_without_axes_is_refused():
 
 def test_it_is_clear_where_its_interval_excludes_0_and_never_where_it_is_missing():
     estimate = Estimate.of(
-        torch.tensor([[1.0, 1.0, -1.0, torch.nan], [0.5, 0.0, -2.0, torch.nan], [2, 2, -0.5, torch.nan]])
-    )  # fmt: skip
+        torch.tensor(
+            [
+                [1.0, 1.0, -1.0, torch.nan],
+                [0.5, 0.0, -2.0, torch.nan],
+                [2.0, 2.0, -0.5, torch.nan],
+            ]
+        )
+    )
     assert estimate.clear.tolist() == [True, False, True, False]
     assert estimate[2].ends == (-1.0, -2.0, -0.5)
     assert estimate[3].to_json() == {"value": None, "low": None, "high": None}
