@@ -90,7 +90,7 @@ def test_every_lane_ends_where_a_plain_model_with_hooks_ends(paired, architectur
         trunk = run_trunk(host, batch, keep=kept_sites(groups))
         lanes, reads = lanes_of(batch, groups, padding)
         ends = flown(trunk, lanes, sources, reads, max_tokens=150)
-        logits = host.logits(ends)
+        logits = host.unembed.logits(ends)
         moves = changed(trunk, lanes, sources, reads)
     plain = oracle.plain(architecture, seed=1)
     given = (batch.ids, batch.mask, batch.position_ids)

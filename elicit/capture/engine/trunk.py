@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from elicit.capture.engine.block import Heads, Inputs, Layer
+from elicit.capture.engine.block import Heads, Layer
 from elicit.capture.engine.calls import BlockCall, block_calls, stream_of
 from elicit.capture.engine.decompose import Decomposed
+from elicit.capture.engine.inputs import Inputs
 from elicit.pair import Encoded, hugging_face_model
 from elicit.sites import Kind, Site
 
