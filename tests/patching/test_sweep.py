@@ -9,8 +9,7 @@ from elicit.patching import Contrast, PatchError, SlowSweepWarning, across, fact
 from elicit.runs import Execution
 from elicit.sites import KINDS, Site, SiteError, parse_site
 from elicit.stats import Inference
-from elicit.weights import grafted
-from elicit.weights.parts import part
+from elicit.weights import grafted, part
 from tests.capture import oracle
 from tests.checkpoints import ARCHITECTURES
 
