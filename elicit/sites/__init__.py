@@ -4,7 +4,7 @@ A site is a kind of activation at a layer, and at a head where the kind has head
 `kind.layer` or `kind.layer.head`: `resid_pre.3`, `z.3.1`.
 """
 
-from elicit.sites._shape import Shape, expand, resolve_sites, resolve_site
+from elicit.sites._shape import Shape, expand, resolve_site, resolve_sites
 from elicit.sites._site import (
     HEAD_KINDS,
     KINDS,

@@ -15,7 +15,7 @@ from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
 from elicit.patching.ways import Across, Side, Within
 from elicit.runs import Execution
-from elicit.sites import Site, resolve_sites, resolve_site
+from elicit.sites import Site, resolve_site, resolve_sites
 from elicit.stats import Inference, joint_intervals
 
 
