@@ -310,4 +310,4 @@ def test_scores_are_saved_drawn_and_named(paired, contrast, tmp_path):
     assert {"problem", "site", "pos", "score", "by_problem"} <= set(frame.columns)
     assert len(found.figure().data) == 2
     low, high = found.score_low, found.score_high
-    assert bool(((low <= found.score.value) & (found.score <= high)).all())
+    assert bool(((low <= found.score.value) & (found.score.value <= high)).all())
