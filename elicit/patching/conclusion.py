@@ -130,9 +130,8 @@ def conclude_grid(
         name: Estimate.of(array.reshape(*array.shape[:-1], *grid))
         for name, array in {**cells, **firsts}.items()
     }
-    beyond_control = {
-        f"above_{name}": torch.from_numpy(array.reshape(n_metrics, *grid))
-        for name, array in above.items()
+    flags = {
+        name: torch.from_numpy(array.reshape(n_metrics, *grid)) for name, array in above.items()
     }
     return PatchGrid(
         provenance=provenance,
@@ -156,7 +155,9 @@ def conclude_grid(
         p=torch.from_numpy(p.reshape(*p.shape[:-1], *grid)),
         step_layer=step_layer,
         **estimates,
-        **beyond_control,  # pyright: ignore[reportArgumentType]
+        above_other_prompt=flags["other_prompt"],
+        above_noise=flags["noise"],
+        above_control=flags["control"],
     )
 
 
