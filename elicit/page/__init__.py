@@ -4,12 +4,53 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from elicit.page.grafting.text import summary_sentence
     from elicit.page.page import render, write
+    from elicit.page.plots import Key, Plot, plot
+    from elicit.page.registry import Glance, Mark, PageError, Part, first, register, sentences
+    from elicit.page.section import Fragment, Section
+    from elicit.page.table import Cell, Table, effect_cell, table_of
 
-__all__ = ["render", "summary_sentence", "write"]
+__all__ = [
+    "Cell",
+    "Fragment",
+    "Glance",
+    "Key",
+    "Mark",
+    "PageError",
+    "Part",
+    "Plot",
+    "Section",
+    "Table",
+    "effect_cell",
+    "first",
+    "plot",
+    "register",
+    "render",
+    "sentences",
+    "table_of",
+    "write",
+]
 
-_HOMES = {"render": "page", "summary_sentence": "grafting.text", "write": "page"}
+_HOMES = {
+    "Cell": "table",
+    "Fragment": "section",
+    "Glance": "registry",
+    "Key": "plots",
+    "Mark": "registry",
+    "PageError": "registry",
+    "Part": "registry",
+    "Plot": "plots",
+    "Section": "section",
+    "Table": "table",
+    "effect_cell": "table",
+    "first": "registry",
+    "plot": "plots",
+    "register": "registry",
+    "render": "page",
+    "sentences": "registry",
+    "table_of": "table",
+    "write": "page",
+}
 
 
 def __getattr__(name: str) -> object:

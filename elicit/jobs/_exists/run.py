@@ -6,7 +6,7 @@ from elicit.jobs._baselines import texts_of
 from elicit.jobs._cued import behaviour_of, task_of
 from elicit.jobs._exists.spec import ExistsSpec
 from elicit.jobs._frame import PagedRun, close, open_pair, origin, running
-from elicit.page.verdicts.sections import ladder_sentence
+from elicit.page.verdicts import ladder_sentence
 from elicit.runs import Execution, NoProgress, Progress, ScopedCheckpoint
 from elicit.verdicts import Ladder
 from elicit.verdicts.existence import STRENGTHS, climb

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from elicit.page.grafting.sections import Section
-from elicit.page.plot import Plot, plot
+from elicit.page import Plot, Section, plot
 from elicit.page.revision import tables as t
 from elicit.page.revision.text import NAMES, convention_text
 from elicit.results import Result
