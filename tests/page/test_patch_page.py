@@ -20,8 +20,8 @@ from elicit.results import Result
 from elicit.results.drawing import interval
 from elicit.sites import Site
 from elicit.stats import Inference
-from tests.patching.made import contrast, grid, noise, sweep
 from tests.page.made import HOSTILE, attribution, provenance
+from tests.patching.made import contrast, grid, noise, sweep
 
 Visit = Callable[..., tuple[Any, dict[str, list[str]]]]
 N, PEAK, POS = 20, 2, 3

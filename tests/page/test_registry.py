@@ -1,4 +1,4 @@
-"""A kind of result that the package has never heard of: on a page, with and without its own part."""
+"""A kind of result that the package has never heard of, on a page."""
 
 import re
 from dataclasses import dataclass
