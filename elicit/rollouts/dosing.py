@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from elicit.edits.block import names_rows
+from elicit.edits import names_rows
 from elicit.pair import Alignment
 from elicit.rollouts.beginning import begin
 from elicit.rollouts.errors import RolloutError
