@@ -8,10 +8,19 @@ if TYPE_CHECKING:
     from elicit.page.plots import Key, Plot, plot
     from elicit.page.registry import Glance, Mark, PageError, Part, first, register, sentences
     from elicit.page.section import Fragment, Section
-    from elicit.page.table import Cell, Table, effect_cell, table_of
+    from elicit.page.tables import (
+        Cell,
+        Column,
+        Table,
+        effect_cell,
+        estimate_cell,
+        result_table,
+        table_of,
+    )
 
 __all__ = [
     "Cell",
+    "Column",
     "Fragment",
     "Glance",
     "Key",
@@ -22,17 +31,20 @@ __all__ = [
     "Section",
     "Table",
     "effect_cell",
+    "estimate_cell",
     "first",
     "plot",
     "register",
     "render",
+    "result_table",
     "sentences",
     "table_of",
     "write",
 ]
 
 _HOMES = {
-    "Cell": "table",
+    "Cell": "tables",
+    "Column": "tables",
     "Fragment": "section",
     "Glance": "registry",
     "Key": "plots",
@@ -41,14 +53,16 @@ _HOMES = {
     "Part": "registry",
     "Plot": "plots",
     "Section": "section",
-    "Table": "table",
-    "effect_cell": "table",
+    "Table": "tables",
+    "effect_cell": "tables",
+    "estimate_cell": "tables",
     "first": "registry",
     "plot": "plots",
     "register": "registry",
     "render": "page",
+    "result_table": "tables",
     "sentences": "registry",
-    "table_of": "table",
+    "table_of": "tables",
     "write": "page",
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 from elicit.page.plots import Plot
 from elicit.page.registry import PageError, Part, present, unknown
 from elicit.page.section import Section, generic_section
-from elicit.page.table import Table
+from elicit.page.tables import Table
 from elicit.results import Provenance, Result, write_atomic
 from elicit.results.drawing import visible
 from elicit.results.store import disk_errors

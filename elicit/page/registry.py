@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from elicit.page.section import Section
-from elicit.page.table import Table
+from elicit.page.tables import Table
 from elicit.results import ElicitError, Result
 
 

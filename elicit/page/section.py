@@ -3,10 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from elicit.page.plots import Plot, plot
-from elicit.page.table import Table, frame_table
+from elicit.page.tables import Table, table_of
 from elicit.results import Result, ResultError
+from elicit.results.drawing import number
+
+if TYPE_CHECKING:
+    import pandas
+
+_ROWS = 200
+"""Most rows of a table that is shown as it is."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +55,17 @@ def generic_section(result: Result, n: int) -> Section:
     name = type(result).__name__
     frames = result.frames()
     items += [
-        frame_table(
-            frame, f"Numbers of {name}" + (f" by {', '.join(axes)}" if len(frames) > 1 else "")
-        )
+        _table(frame, f"Numbers of {name}" + (f" by {', '.join(axes)}" if len(frames) > 1 else ""))
         for axes, frame in frames.items()
     ]
     return Section(f"other-{n}", name, result._title(), tuple(items))
+
+
+def _table(frame: "pandas.DataFrame", folded: str) -> Table:
+    """First rows of one of a result's long tables."""
+    rows = [
+        [number(value) if isinstance(value, float) else str(value) for value in row]
+        for row in frame.head(_ROWS).itertuples(index=False)
+    ]
+    caption = f"First {len(rows)} of {len(frame)} rows."
+    return table_of(caption, [str(name) for name in frame.columns], rows, 1, folded)
