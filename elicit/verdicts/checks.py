@@ -56,8 +56,9 @@ def check_options(
     fewest = fewest_draws(options.inference)
     if n_random < fewest:
         raise VerdictError(
-            f"n_random is {n_random}, and at level {options.inference.level:g} the highest of fewer "
-            f"than {fewest} random directions is exceeded by one more too often. Pass {fewest} or more."
+            f"n_random is {n_random}, and at level {options.inference.level:g} the highest of "
+            f"fewer than {fewest} random directions is exceeded by one more too often. Pass "
+            f"{fewest} or more."
         )
     if n_controls < 1:
         raise VerdictError(
