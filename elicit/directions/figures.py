@@ -7,6 +7,7 @@ from elicit.results.drawing import (
     BLUE,
     FAINT,
     VERMILION,
+    figure,
     heading,
     interval,
     label,
@@ -15,6 +16,7 @@ from elicit.results.drawing import (
 )
 
 
+@figure.register
 def set_figure(found: DirectionSet) -> Any:
     """Held-out AUROC and split-half cosine of each site's direction.
 

@@ -1,7 +1,6 @@
 """Directions: one vector at one site, and those of many sites with how far they can be trusted."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -160,9 +159,3 @@ class DirectionSet(Result):
             resid_norm=self.resid_norm[place].item(),
             n=self.n_pairs,
         )
-
-    def figure(self) -> Any:
-        """Reliability and held-out AUROC over layers (plotly)."""
-        from elicit.directions.figures import set_figure
-
-        return set_figure(self)

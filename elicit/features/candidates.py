@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -82,12 +81,6 @@ class HeldOut(Result):
             # A control that could not be had does not stand in the way.
             and not self.auroc[i] <= self.control_auroc[i]
         )
-
-    def figure(self) -> Any:
-        """AUROC of each candidate and of its control (plotly)."""
-        from elicit.features.figures import held_out_figure
-
-        return held_out_figure(self)
 
 
 def held_out(

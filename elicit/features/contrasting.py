@@ -80,12 +80,6 @@ class ContrastScores(Result):
         )
         return tuple(ranked[:n])
 
-    def figure(self) -> Any:
-        """AUROC of each feature over its difference of means (plotly)."""
-        from elicit.features.figures import contrast_figure
-
-        return contrast_figure(self)
-
 
 def contrast_scores(
     pair: ModelPair,

@@ -68,12 +68,6 @@ class TokenInjection(Result):
             if verdict == "token-driven"
         )
 
-    def figure(self) -> Any:
-        """Cohen's d of each candidate and form, with its control (plotly)."""
-        from elicit.features.figures_injection import injection_figure
-
-        return injection_figure(self)
-
 
 def token_injection(
     pair: ModelPair,

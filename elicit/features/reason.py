@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -62,12 +61,6 @@ class ReasonScores(Result):
             n: How many.
         """
         return tuple(self.feature[self.score.argsort(descending=True, stable=True)[:n]].tolist())
-
-    def figure(self) -> Any:
-        """The best features with their score, and how it spreads over groups (plotly)."""
-        from elicit.features.figures import reason_figure
-
-        return reason_figure(self)
 
 
 def reason_scores(

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -89,12 +88,6 @@ class Regeneration(Result):
             for i, verdict in zip(self.feature, self.verdict, strict=True)
             if verdict == "stable"
         )
-
-    def figure(self) -> Any:
-        """How often each candidate is active again, with both controls (plotly)."""
-        from elicit.features.figures_again import again_figure
-
-        return again_figure(self)
 
 
 def regeneration(

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -81,12 +80,6 @@ class Transfer(Result):
     correlation: Float[Tensor, "feature reading"]
     """Correlation of a feature's activations with those on the own model, at the same tokens. NaN:
     it does not vary on one of the two."""
-
-    def figure(self) -> Any:
-        """FVU, cross-entropy recovered and correlations of each reading (plotly)."""
-        from elicit.features.figures_transfer import transfer_figure
-
-        return transfer_figure(self)
 
 
 def transfer(

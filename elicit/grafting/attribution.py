@@ -1,7 +1,6 @@
 """Which layers carry a skill, which are corrupted, and which merely changed: the result."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -123,9 +122,3 @@ class Attribution(Result):
     def skill_layers(self) -> tuple[int, ...]:
         """Layers where reverting costs the skill and grafting gives it."""
         return self.layers("skill")
-
-    def figure(self) -> Any:
-        """Effects of every layer with their intervals and controls (plotly)."""
-        from elicit.grafting.figures import effect_figure
-
-        return effect_figure(self)

@@ -8,7 +8,6 @@ shown.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -46,12 +45,6 @@ class WeightIG(Result):
     """|sum of attributions - gap| over |gap|; NaN without a gap."""
     nodes: Int[Tensor, " task"]
     """Quadrature nodes used; more than asked for when the error was above the tolerance."""
-
-    def figure(self) -> Any:
-        """Bars of every part, in the unit of the task (plotly)."""
-        from elicit.grafting.curves import integrated_figure
-
-        return integrated_figure(self)
 
 
 def integrate(

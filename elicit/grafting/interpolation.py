@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -38,12 +37,6 @@ class Interpolation(Result):
     """Layer of each row of `layer_score`."""
     layer_score: Float[Tensor, "task layer alpha"]
     """Mean value with only this layer moved; NaN for generated tasks."""
-
-    def figure(self) -> Any:
-        """Scores along the way from base to post (plotly)."""
-        from elicit.grafting.curves import interpolation_figure
-
-        return interpolation_figure(self)
 
 
 def interpolate(

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -39,12 +38,6 @@ class IntervalSweep(Result):
     """Lower end, jointly over all intervals."""
     graft_high: Float[Tensor, "task first last"]
     """Upper end, jointly over all intervals."""
-
-    def figure(self) -> Any:
-        """Heat maps over first and last layer (plotly)."""
-        from elicit.grafting.curves import interval_figure
-
-        return interval_figure(self)
 
 
 def sweep_intervals(

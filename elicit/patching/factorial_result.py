@@ -1,7 +1,6 @@
 """Who wrote the signal and who reads it: upstream × downstream × unembedding, at every boundary."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -158,12 +157,6 @@ class Factorial(Result):
             "value_axes": {name: list(self.axes()[name]) for name in arrays},
             "reading": {pos: list(self.reading(pos)) for pos in self.pos},
         }
-
-    def figure(self) -> Any:
-        """Effects over boundaries with their joint intervals (plotly)."""
-        from elicit.patching.figures import factorial_figure
-
-        return factorial_figure(self)
 
     def _effect(self, term: str) -> Float[Tensor, "boundary pos"]:
         return self.effect[self.term.index(term)]

@@ -16,6 +16,7 @@ from elicit.results.drawing import (
     INK,
     MUTED,
     VERMILION,
+    figure,
     heading,
     interval,
     label,
@@ -54,6 +55,7 @@ class _Panel:
     """(site, position) of each row and column; None where there is none."""
 
 
+@figure.register
 def grid_figure(grid: PatchGrid, metric: str | None = None) -> Any:
     """Effect of patching each cell, width 1, with the controls beside it; a dot: not clear of 0.
 
@@ -267,6 +269,7 @@ def _largest(values: Float[Tensor, "..."]) -> float:
     return found.max().item() if len(found) else 0.0
 
 
+@figure.register
 def factorial_figure(
     factorial: Factorial, *, terms: Sequence[str] = ("wrote", "reader", "head", "wrote:reader")
 ) -> Any:

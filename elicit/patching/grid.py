@@ -251,12 +251,6 @@ class PatchGrid(Result):
             },
         }
 
-    def figure(self) -> Any:
-        """Heat maps of layers × positions, and layers × heads, with their controls (plotly)."""
-        from elicit.patching.figures import grid_figure
-
-        return grid_figure(self)
-
     def _peak(self, row: int, site: int, pos: int) -> Peak:
         cell = (row, site, pos)
         return Peak(

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -56,12 +55,6 @@ class OnlineCode(Result):
     """Problems they are of; a block holds whole problems."""
     n_types: int
     """Types that the labels of the control task are fixed by."""
-
-    def figure(self) -> Any:
-        """Compression of each layer in both models, with its controls (plotly)."""
-        from elicit.representations.figures import code_figure
-
-        return code_figure(self)
 
 
 def online_code(

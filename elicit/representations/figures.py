@@ -17,6 +17,7 @@ from elicit.results.drawing import (
     INK,
     MUTED,
     VERMILION,
+    figure,
     heading,
     interval,
     label,
@@ -43,6 +44,7 @@ _MAPS = {
 }
 
 
+@figure.register
 def probe_figure(report: ProbeReport) -> Any:
     """Accuracy and gain of each layer in both models, controls dotted.
 
@@ -68,6 +70,7 @@ def probe_figure(report: ProbeReport) -> Any:
     return figure
 
 
+@figure.register
 def transfer_figure(transferred: ProbeTransfer) -> Any:
     """Accuracy of each way of reading by layer, one panel a direction.
 
@@ -88,6 +91,7 @@ def transfer_figure(transferred: ProbeTransfer) -> Any:
     return figure
 
 
+@figure.register
 def code_figure(code: OnlineCode) -> Any:
     """Compression of each layer in both models; 1 is the uniform code.
 
@@ -105,6 +109,7 @@ def code_figure(code: OnlineCode) -> Any:
     return figure
 
 
+@figure.register
 def similarity_figure(found: Similarity) -> Any:
     """CKA and distances of each layer, with those of tokens paired at random.
 
@@ -130,6 +135,7 @@ def similarity_figure(found: Similarity) -> Any:
     return figure
 
 
+@figure.register
 def stitching_figure(stitching: Stitching) -> Any:
     """Unexplained variance and excess cross-entropy of each map by layer, a column of panels.
 

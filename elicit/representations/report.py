@@ -1,7 +1,6 @@
 """What each layer knows: the result of probing both models."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
@@ -105,9 +104,3 @@ class ProbeReport(Result):
             )
         low = self.gain_low[self.model.index(model)].tolist()
         return tuple(site for site, end in zip(self.site, low, strict=True) if end > 0)
-
-    def figure(self) -> Any:
-        """Accuracy of each layer in both models, with its controls (plotly)."""
-        from elicit.representations.figures import probe_figure
-
-        return probe_figure(self)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -68,12 +67,6 @@ class Similarity(Result):
                 f"{measure!r} was not measured. Pass one of {', '.join(self.measure)}."
             )
         return self.value[self.measure.index(measure)]
-
-    def figure(self) -> Any:
-        """Similarity and distance of each layer, with the controls (plotly)."""
-        from elicit.representations.figures import similarity_figure
-
-        return similarity_figure(self)
 
 
 def similarity(

@@ -70,12 +70,6 @@ class Stitching(Result):
     level: float
     """Nominal coverage of the intervals."""
 
-    def figure(self) -> Any:
-        """Unexplained variance and excess cross-entropy of each map by layer (plotly)."""
-        from elicit.representations.figures import stitching_figure
-
-        return stitching_figure(self)
-
 
 def stitch(
     pair: ModelPair,

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -69,12 +68,6 @@ class ProbeTransfer(Result):
     """Problems tested on, the unit of every interval."""
     level: float
     """Nominal coverage of the intervals."""
-
-    def figure(self) -> Any:
-        """Accuracy of each way by layer, one panel a direction (plotly)."""
-        from elicit.representations.figures import transfer_figure
-
-        return transfer_figure(self)
 
 
 def transfer(

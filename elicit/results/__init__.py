@@ -10,6 +10,7 @@ from elicit.results.errors import DamagedFileWarning, ElicitError, ResultError, 
 
 if TYPE_CHECKING:
     from elicit.results.base import Result, load_result
+    from elicit.results.estimate import Estimate
     from elicit.results.provenance import ModelId, Provenance, installed_versions
     from elicit.results.store import (
         canonical_json,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DamagedFileWarning",
     "ElicitError",
+    "Estimate",
     "ModelId",
     "Provenance",
     "Result",
@@ -37,6 +39,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Estimate": "estimate",
     "ModelId": "provenance",
     "Provenance": "provenance",
     "Result": "base",

@@ -6,13 +6,14 @@ import inspect
 import textwrap
 from dataclasses import dataclass, fields, is_dataclass
 from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
-from jaxtyping import AbstractArray
+from jaxtyping import AbstractArray, Float
 from torch import Tensor
 
 from elicit.results.errors import ResultError
+from elicit.results.estimate import Estimate
 from elicit.results.provenance import Provenance
 from elicit.results.store import clean_text
 
@@ -27,6 +28,10 @@ class ArrayField:
     """Names of its axes, in order."""
     kinds: tuple[Any, ...]
     """jaxtyping annotations it may satisfy, one per array type."""
+    column: str
+    """Name of its column in a table; an estimate has `effect`, `effect_low` and `effect_high`."""
+    is_end: bool = False
+    """Whether it is an end of an estimate's interval."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +101,15 @@ def _walk(
     cls: type, owner: type, prefix: str, arrays: list[ArrayField], scalars: list[str]
 ) -> None:
     """Collect the arrays and scalars of `owner`, which stands at `prefix` in `cls`."""
-    hints = get_type_hints(owner)
+    hints = get_type_hints(owner, include_extras=True)
     for item in fields(owner):
         name = prefix + item.name
         choices = options(hints[item.name])
+        estimates = [axes for choice in choices if (axes := _estimate_axes(choice)) is not None]
+        if estimates or Estimate in choices:
+            arrays.extend(_estimate_fields(cls, name, estimates))
+            continue
+        choices = tuple(_bare(choice) for choice in choices)
         kinds = tuple(choice for choice in choices if is_array(choice))
         nested = [choice for choice in choices if isinstance(choice, type) and is_dataclass(choice)]
         if kinds:
@@ -111,6 +121,42 @@ def _walk(
                 _walk(cls, nested[0], f"{name}.", arrays, scalars)
         else:
             scalars.append(name)
+
+
+def _bare(annotation: Any) -> Any:
+    """An annotation without what `Annotated` adds."""
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def _estimate_axes(annotation: Any) -> str | None:
+    """Axes that `Annotated[Estimate, "task part"]` names; None for any other annotation."""
+    if get_origin(annotation) is Annotated and get_args(annotation)[0] is Estimate:
+        return get_args(annotation)[1]
+    return None
+
+
+def _estimate_fields(cls: type, name: str, axes: list[str]) -> list[ArrayField]:
+    """The three arrays of an estimate.
+
+    Raises:
+        ResultError: The annotation names no axes.
+    """
+    if len(axes) != 1:
+        raise ResultError(
+            f"{cls.__name__}.{name} is annotated Estimate without axes, so its columns could not "
+            'be named. Write Annotated[Estimate, "layer pos"].'
+        )
+    kind = Float[Tensor, axes[0]]
+    return [
+        ArrayField(
+            name=f"{name}.{end}",
+            axes=tuple(axes[0].split()),
+            kinds=(kind,),
+            column=name + suffix,
+            is_end=bool(suffix),
+        )
+        for end, suffix in (("value", ""), ("low", "_low"), ("high", "_high"))
+    ]
 
 
 def _array_field(
@@ -132,7 +178,7 @@ def _array_field(
             f'{cls.__name__}.{name} is annotated "{kinds[0].dim_str}" and names an axis twice, so '
             'its columns would collide. Name both, like "src_pos dest_pos".'
         )
-    return ArrayField(name=name, axes=axes, kinds=kinds)
+    return ArrayField(name=name, axes=axes, kinds=kinds, column=name)
 
 
 def value_at(result: object, name: str) -> Any:
@@ -252,9 +298,9 @@ def columns(
         table[axis] = index[axis] if label is None else _flat(label)[index[axis]]
     for array in told.arrays:
         value = value_at(result, array.name)
-        if value is not None and array.name not in table and set(array.axes) <= set(axes):
+        if value is not None and array.column not in table and set(array.axes) <= set(axes):
             picked = _flat(value)[tuple(index[axis] for axis in array.axes)]
-            table[array.name] = np.ascontiguousarray(np.broadcast_to(picked, rows.shape))
+            table[array.column] = np.ascontiguousarray(np.broadcast_to(picked, rows.shape))
     for name in told.scalars:
         value = value_at(result, name)
         if isinstance(value, bool | int | float | np.bool_ | np.number):
@@ -307,4 +353,16 @@ def _own_descriptions(cls: type) -> dict[str, str]:
             and isinstance(after.value.value, str)
         ):
             found[node.target.id] = inspect.cleandoc(after.value.value)
+    return found
+
+
+def captions(cls: type) -> dict[str, str]:
+    """Description of each column of a table: of its field, and of the ends of an estimate."""
+    described = descriptions(cls)
+    found = dict(described)
+    for array in schema(cls).arrays:
+        field, _, end = array.name.partition(".")
+        if array.is_end and field in described:
+            side = "Lower" if end == "low" else "Upper"
+            found[array.column] = f"{side} end of the interval of: {described[field]}"
     return found

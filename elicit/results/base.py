@@ -98,15 +98,20 @@ class Result:
         return pandas.DataFrame(axes_.columns(self, self._widest()))
 
     def figure(self) -> Any:
-        """Plotly figure of the result; subclasses that have one override this.
+        """Plotly figure of the result, drawn by its package's `figures`.
 
         Raises:
             ResultError: This class has no figure.
         """
-        raise ResultError(
-            f"{type(self).__name__} has no figure of its own. Plot the columns of to_frame(): "
-            f"{', '.join(axes_.columns(self, self._widest(), limit=0))}."
-        )
+        from elicit.results.drawing import drawer
+
+        draw = drawer(type(self))
+        if draw is None:
+            raise ResultError(
+                f"{type(self).__name__} has no figure of its own. Plot the columns of to_frame(): "
+                f"{', '.join(axes_.columns(self, self._widest(), limit=0))}."
+            )
+        return draw(self)
 
     def save(self, folder: Path | str) -> Path:
         """Write `values.safetensors`, `table.parquet` and `result.json` into a folder.
@@ -133,7 +138,7 @@ class Result:
         name = class_name(type(self))
         files = {
             VALUES: tensor_bytes(arrays, {"class": name}),
-            TABLE: parquet_bytes(axes_.columns(self, self._widest()), self.describe()),
+            TABLE: parquet_bytes(axes_.columns(self, self._widest()), axes_.captions(type(self))),
         }
         manifest: dict[str, object] = {
             "format": FORMAT,
@@ -198,9 +203,10 @@ class Result:
         """Class, axes with their sizes, and title; never the numbers."""
         sizes = axes_.axis_sizes(self)
         arrays = [
-            f"{name}[{', '.join(f'{axis} {sizes[axis]}' for axis in names)}]"
-            for name, names in self.axes().items()
-            if axes_.value_at(self, name) is not None
+            f"{array.column}[{', '.join(f'{axis} {sizes[axis]}' for axis in array.axes)}]"
+            for array in axes_.schema(type(self)).arrays
+            # An estimate stands for its two ends as well.
+            if axes_.value_at(self, array.name) is not None and not array.is_end
         ]
         title = self._title()
         return f"<{' '.join([type(self).__name__, *arrays])}{title and f': {title}'}>"

@@ -1,9 +1,13 @@
 """What every figure shares: one plain style, colours for all eyes, text that stays text."""
 
+import functools
+import importlib
+import importlib.util
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from elicit.results.errors import ResultError
 from elicit.results.store import clean_text
 
 INK, MUTED, FAINT, RULE = "#1f2328", "#6e7781", "#a8b0b8", "#e4e7ea"
@@ -26,6 +30,43 @@ _UNSEEN = {0x61C, 0x200E, 0x200F, 0x2028, 0x2029, 0xFEFF} | {*range(0x202A, 0x20
 _UNSEEN |= {*range(0x2066, 0x206A), *range(0xFFF9, 0xFFFC)} | {*range(0x80, 0xA0), 0x7F}
 _UNSEEN |= {*range(0x20)} - {0x09, 0x0A}
 _SHOWN = {code: chr(code).encode("unicode_escape").decode("ascii") for code in sorted(_UNSEEN)}
+
+
+@functools.singledispatch
+def figure(result: object) -> Any:
+    """Plotly figure of a result; each kind registers its own with `@figure.register`.
+
+    Functions that draw live in `<package>.figures` of the class, which nobody imports but
+    `drawer`: figures know results, never the reverse.
+
+    Args:
+        result: What is drawn.
+
+    Raises:
+        ResultError: Its class has no figure.
+    """
+    raise ResultError(f"{type(result).__name__} has no figure. Plot the columns of its to_frame().")
+
+
+def drawer(cls: type) -> Callable[[Any], Any] | None:
+    """What draws results of a class, after the figures of its packages are loaded; None if nothing.
+
+    Args:
+        cls: Class of a result.
+    """
+    for each in cls.__mro__:
+        _load_figures(each.__module__.rpartition(".")[0])
+    found = figure.dispatch(cls)
+    return None if found is figure.dispatch(object) else found
+
+
+@functools.cache
+def _load_figures(package: str) -> None:
+    """Import `figures` of a package and of those above it, where they are there."""
+    while package:
+        if importlib.util.find_spec(package) and importlib.util.find_spec(f"{package}.figures"):
+            importlib.import_module(f"{package}.figures")
+        package = package.rpartition(".")[0]
 
 
 def visible(text: str) -> str:

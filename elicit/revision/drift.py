@@ -1,7 +1,6 @@
 """Whether what a layer says changed its language: one model's lens on the other's states."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -65,12 +64,6 @@ class LensDrift(Result):
     """Tokens read."""
     n_problems: int
     """Problems, the unit of every interval."""
-
-    def figure(self) -> Any:
-        """Divergence of post's layers by reader, and the drift, over layers (plotly)."""
-        from elicit.revision.lens_figures import drift_figure
-
-        return drift_figure(self)
 
 
 def lens_drift(

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -51,12 +50,6 @@ class DepthByGroup(Result):
     """Lower end; NaN for the first group."""
     step_high: Float[Tensor, "model group"]
     """Upper end."""
-
-    def figure(self) -> Any:
-        """Depth of every group in both models, with intervals (plotly)."""
-        from elicit.revision.figures import groups_figure
-
-        return groups_figure(self)
 
 
 def depth_by_group(

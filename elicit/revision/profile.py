@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -82,20 +81,6 @@ class Profile(Result):
         """Text of every id that is most probable somewhere, by id."""
         ids = [] if self.word_id is None else self.word_id.tolist()
         return dict(zip(ids, self.word, strict=True))
-
-    def figure(self, *, row: int = 0, model: str | None = None) -> Any:
-        """Heat map of layers × tokens of one row, with each layer's first token (plotly).
-
-        Args:
-            row: Row that is drawn.
-            model: Which model; the first if None.
-
-        Raises:
-            RevisionError: The row or the model was not read.
-        """
-        from elicit.revision.figures import profile_figure
-
-        return profile_figure(self, row=row, model=model)
 
 
 def profile(

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -54,12 +53,6 @@ class Sensitivity(Result):
         if bool((self.dtr_diff_low > 0).all()):
             return 1
         return -1 if bool((self.dtr_diff_high < 0).all()) else 0
-
-    def figure(self) -> Any:
-        """Difference of the ratios over the band, with its intervals (plotly)."""
-        from elicit.revision.figures import sensitivity_figure
-
-        return sensitivity_figure(self)
 
 
 def sensitivity(

@@ -106,12 +106,6 @@ class Settling(Result):
         """Blocks of the models."""
         return len(self.layer) - 1
 
-    def figure(self) -> Any:
-        """Profiles of both models over the layers, and their difference (plotly)."""
-        from elicit.revision.figures import settling_figure
-
-        return settling_figure(self)
-
     def strip(self, *, row: int = 0, source: str | None = None) -> Any:
         """One row's text with the settling depth of every token under it (plotly).
 

@@ -6,7 +6,7 @@ every number is of problems that the fit has not seen.
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -74,12 +74,6 @@ class TunedLensFit(Result):
     """Tokens held out."""
     n_problems: int
     """Problems held out, the unit of every interval."""
-
-    def figure(self) -> Any:
-        """Divergence of each kind of lens over layers, with intervals (plotly)."""
-        from elicit.revision.lens_figures import fit_figure
-
-        return fit_figure(self)
 
     def _widest(self) -> tuple[str, ...]:
         """Axes of the main table; the curve of the fit and the lens have their own."""

@@ -57,8 +57,8 @@ def check_options(
     if n_random < fewest:
         raise VerdictError(
             f"n_random is {n_random}, and at level {options.inference.level:g} the highest of "
-            f"fewer than {fewest} random directions is exceeded by one more too often. Pass "
-            f"{fewest} or more."
+            f"fewer than {fewest} random directions is exceeded by one more too often. "
+            f"Pass {fewest} or more."
         )
     if n_controls < 1:
         raise VerdictError(

@@ -9,6 +9,7 @@ from elicit.results.drawing import (
     MUTED,
     RULE,
     VERMILION,
+    figure,
     heading,
     interval,
     label,
@@ -37,6 +38,7 @@ _CELLS = 84
 """Cells of a panel up to which each has its number written in it."""
 
 
+@figure.register
 def ladder_figure(ladder: Ladder) -> Any:
     """Every rung from below up, its number filled where it passed, its strongest control grey.
 

@@ -160,12 +160,6 @@ class Ladder(Result):
             "level": self.level,
         }
 
-    def figure(self) -> Any:
-        """Every rung's number beside its strongest control (plotly)."""
-        from elicit.verdicts.figures import ladder_figure
-
-        return ladder_figure(self)
-
     def profile(self) -> Any:
         """What probes tell at every site, with their controls (plotly)."""
         from elicit.verdicts.figures import profile_figure

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from elicit.results.drawing import INK, MUTED, heading, label, number, plain_numbers, style
+from elicit.results.drawing import INK, MUTED, figure, heading, label, number, plain_numbers, style
 from elicit.weights.geometry import WeightChange
 
 _ORDER = ("q", "k", "v", "o", "gate", "up", "down", "norm")
@@ -50,6 +50,7 @@ def by_layer(change: WeightChange) -> LayerChange:
     )
 
 
+@figure.register
 def change_figure(change: WeightChange) -> Any:
     """Relative size of the change of each kind of tensor in each layer.
 

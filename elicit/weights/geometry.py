@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -46,12 +45,6 @@ class WeightChange(Result):
     intruders: Float[Tensor, " matrix"]
     """Of post's ten leading left singular vectors, those with |cosine| below 0.5 to every one of
     base's (Shuttleworth et al. 2024, arXiv:2410.21228). NaN for vectors and embeddings."""
-
-    def figure(self) -> Any:
-        """Size of the change of every layer (plotly)."""
-        from elicit.weights.figures import change_figure
-
-        return change_figure(self)
 
 
 def weight_change(

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from elicit.grafting.curves import (
+from elicit.grafting.figures.curves import (
     integrated_figure,
     interpolation_figure,
     interval_figure,
 )
-from elicit.grafting.figures import effect_figure, shown_tasks
+from elicit.grafting.figures.effects import effect_figure, shown_tasks
 from elicit.weights.figures import by_layer, change_figure
 from tests.report.made import (
     N_LAYERS,

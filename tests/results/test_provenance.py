@@ -72,9 +72,9 @@ def test_versions_are_those_installed_and_name_what_is_missing(monkeypatch):
 def test_an_error_class_costs_no_torch_and_versions_no_import():
     code = (
         "import sys\n"
-        "from elicit.results import ElicitError, NoProgress\n"
+        "from elicit.results import ElicitError\nfrom elicit.runs import NoProgress\n"
         "assert not {'torch', 'numpy', 'pandas'} & set(sys.modules), 'errors'\n"
-        "from elicit.results import RunDirectory, installed_versions\n"
+        "from elicit.results import installed_versions\nfrom elicit.runs import RunDirectory\n"
         "installed_versions()\n"
         "heavy = {'transformers', 'transformer_lens', 'sae_lens', 'pandas', 'pyarrow', 'plotly'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"

@@ -18,8 +18,8 @@ from elicit.features import (
     Transfer,
 )
 from elicit.grafting import Attribution, Interpolation, IntervalSweep, Samples, WeightIG
-from elicit.grafting.curves import integrated_figure, interpolation_figure, interval_figure
-from elicit.grafting.figures import effect_figure, shown_tasks
+from elicit.grafting.figures.curves import integrated_figure, interpolation_figure, interval_figure
+from elicit.grafting.figures.effects import effect_figure, shown_tasks
 from elicit.page import plot as f
 from elicit.page.grafting import tables as t
 from elicit.page.grafting.tables import Table

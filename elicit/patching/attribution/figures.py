@@ -8,6 +8,7 @@ from elicit.results.drawing import (
     DIVERGING,
     FAINT,
     VERMILION,
+    figure,
     heading,
     interval,
     label,
@@ -20,6 +21,7 @@ _EDGES = 30
 """Edges that a picture shows."""
 
 
+@figure.register
 def node_figure(scores: NodeScores) -> Any:
     """Score of each cell, layers against positions or heads; a dot: not clear of 0.
 
@@ -141,6 +143,7 @@ def _told(scores: NodeScores, at: tuple[int, int]) -> str:
     return "<br>".join(lines)
 
 
+@figure.register
 def edge_figure(scores: EdgeScores) -> Any:
     """The edges with the largest scores, largest first, with their intervals.
 

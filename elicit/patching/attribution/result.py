@@ -1,7 +1,6 @@
 """What attribution leaves behind: scores of nodes, of edges, and of one path."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -103,12 +102,6 @@ class NodeScores(_Asked):
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return NodeScores(**{**values, "exact": exact, "agreement": found})
 
-    def figure(self) -> Any:
-        """Heat map of the scores, layers against positions or heads (plotly)."""
-        from elicit.patching.attribution.figures import node_figure
-
-        return node_figure(self)
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class EdgeScores(_Asked):
@@ -141,12 +134,6 @@ class EdgeScores(_Asked):
         order = torch.argsort(size, descending=True, stable=True)[:n].tolist()
         cells = [divmod(at, len(self.receiver)) for at in order if size[at] >= 0]
         return tuple((self.sender[s], self.receiver[r], self.score[s, r].item()) for s, r in cells)
-
-    def figure(self) -> Any:
-        """The edges with the largest scores, with their intervals (plotly)."""
-        from elicit.patching.attribution.figures import edge_figure
-
-        return edge_figure(self)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

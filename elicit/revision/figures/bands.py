@@ -8,6 +8,7 @@ from elicit.results.drawing import (
     FAINT,
     INK,
     VERMILION,
+    figure,
     heading,
     interval,
     label,
@@ -22,6 +23,7 @@ from elicit.revision.sensitivity import Sensitivity
 _SHADES = (BLUE, INK, VERMILION, "#009e73", "#cc79a7", "#e69f00")
 
 
+@figure.register
 def sensitivity_figure(sensitivity: Sensitivity) -> Any:
     """Difference of deep-thinking ratios, post minus base, for every convention of the band.
 
@@ -64,6 +66,7 @@ def sensitivity_figure(sensitivity: Sensitivity) -> Any:
     return figure
 
 
+@figure.register
 def groups_figure(groups: DepthByGroup) -> Any:
     """Settling depth of every group in both models, and post minus base, with intervals.
 

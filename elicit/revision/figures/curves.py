@@ -9,6 +9,7 @@ from elicit.results.drawing import (
     INK,
     MUTED,
     VERMILION,
+    figure,
     heading,
     interval,
     label,
@@ -34,6 +35,7 @@ WRITERS = {
 """Sources of traces in words."""
 
 
+@figure.register
 def settling_figure(settling: Settling) -> Any:
     """Divergence from the final prediction over layers, and post minus base, each with its band.
 

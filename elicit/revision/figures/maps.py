@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from elicit.results.drawing import DIVERGING, label, number, plain_numbers, style
+from elicit.results.drawing import DIVERGING, figure, label, number, plain_numbers, style
 from elicit.revision.errors import RevisionError
 from elicit.revision.figures.lines import lines_of, scale, token_axis
 from elicit.revision.profile import Profile
@@ -14,6 +14,7 @@ AWAY = tuple((2 * place - 1, color) for place, color in DIVERGING if place >= 0.
 """Near white where a layer says what is final, dark blue where it says something else."""
 
 
+@figure.register
 def profile_figure(profile: Profile, row: int = 0, model: str | None = None) -> Any:
     """Layers × tokens of one row, coloured by divergence, each cell with the layer's first token.
 

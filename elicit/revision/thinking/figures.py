@@ -10,6 +10,7 @@ from elicit.results.drawing import (
     INK,
     MUTED,
     VERMILION,
+    figure,
     interval,
     label,
     number,
@@ -33,6 +34,7 @@ _APART = 0.012
 """Share of the axis by which marks stand apart."""
 
 
+@figure.register
 def think_figure(found: ThinkAtN) -> Any:
     """Accuracy of every way to vote over the tokens it costs a problem, with joint intervals.
 

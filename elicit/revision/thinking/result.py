@@ -1,7 +1,6 @@
 """What Think@n is worth, beside its controls; and what it answers."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -128,12 +127,6 @@ class ThinkAtN(Result):
             low, high = self.gain_low[row, at].item(), self.gain_high[row, at].item()
             words[name] = "better" if low > 0 else "worse" if high < 0 else "not distinguishable"
         return words
-
-    def figure(self) -> Any:
-        """Accuracy of every arm over the tokens that it costs, with intervals (plotly)."""
-        from elicit.revision.thinking.figures import think_figure
-
-        return think_figure(self)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -7,6 +7,7 @@ from elicit.results.drawing import (
     BLUE,
     MUTED,
     VERMILION,
+    figure,
     heading,
     label,
     number,
@@ -15,6 +16,7 @@ from elicit.results.drawing import (
 )
 
 
+@figure.register
 def transfer_figure(found: Transfer) -> Any:
     """FVU and cross-entropy recovered as bars, correlations of features as violins.
 

@@ -3,11 +3,12 @@
 from typing import Any
 
 from elicit.features.falsifying import TokenInjection
-from elicit.results.drawing import BLUE, FAINT, VERMILION, heading, label, number, style
+from elicit.results.drawing import BLUE, FAINT, VERMILION, figure, heading, label, number, style
 
 _COLORS = {"token-driven": VERMILION, "partial": VERMILION, "weak": BLUE, "context-dependent": BLUE}
 
 
+@figure.register
 def injection_figure(found: TokenInjection) -> Any:
     """Cohen's d of each form, a row of points a candidate, its control in grey.
 

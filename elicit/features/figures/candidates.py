@@ -5,12 +5,23 @@ from typing import Any
 from elicit.features.candidates import HeldOut
 from elicit.features.contrasting import ContrastScores
 from elicit.features.reason import ReasonScores
-from elicit.results.drawing import BLUE, FAINT, MUTED, VERMILION, heading, label, number, style
+from elicit.results.drawing import (
+    BLUE,
+    FAINT,
+    MUTED,
+    VERMILION,
+    figure,
+    heading,
+    label,
+    number,
+    style,
+)
 
 _SHOWN = 20
 """Features drawn one by one."""
 
 
+@figure.register
 def reason_figure(found: ReasonScores, n: int = _SHOWN) -> Any:
     """The features with the largest ReasonScore, and their mean activation near each word.
 
@@ -68,6 +79,7 @@ def reason_figure(found: ReasonScores, n: int = _SHOWN) -> Any:
     return figure
 
 
+@figure.register
 def contrast_figure(found: ContrastScores, n: int = 8) -> Any:
     """AUROC of every feature over its difference of means; the clear ones in colour.
 
@@ -106,6 +118,7 @@ def contrast_figure(found: ContrastScores, n: int = 8) -> Any:
     return figure
 
 
+@figure.register
 def held_out_figure(found: HeldOut) -> Any:
     """AUROC of each candidate on other problems, and the mean of features of like rate.
 

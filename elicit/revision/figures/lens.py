@@ -9,6 +9,7 @@ from elicit.results.drawing import (
     INK,
     MUTED,
     VERMILION,
+    figure,
     heading,
     interval,
     label,
@@ -33,6 +34,7 @@ _READINGS = {
 """The same of each way to read post's layers, by kind and reader."""
 
 
+@figure.register
 def fit_figure(fit: TunedLensFit) -> Any:
     """Divergence of each kind of lens over layers, on held-out problems, with joint intervals.
 
@@ -50,6 +52,7 @@ def fit_figure(fit: TunedLensFit) -> Any:
     return _finish(figure, "KL(final‖lens), nats", n_layers=len(fit.layer))
 
 
+@figure.register
 def drift_figure(drift: LensDrift) -> Any:
     """Divergence of post's layers by reader, over layers, with joint intervals.
 

@@ -18,6 +18,7 @@ from elicit.results.drawing import (
     RULE,
     VERMILION,
     WARM,
+    figure,
     heading,
     interval,
     label,
@@ -38,6 +39,7 @@ _VERDICTS = (
 _STRIP, _PANEL, _WEIGHTS, _GAP, _TOP, _BOTTOM = 26, 250, 130, 44, 76, 56
 
 
+@figure.register
 def effect_figure(
     attribution: Attribution,
     *,

@@ -3,11 +3,12 @@
 from typing import Any
 
 from elicit.features.regenerating import Regeneration
-from elicit.results.drawing import BLUE, FAINT, MUTED, VERMILION, heading, interval, style
+from elicit.results.drawing import BLUE, FAINT, MUTED, VERMILION, figure, heading, interval, style
 
 _COLORS = {"stable": BLUE, "unstable": VERMILION}
 
 
+@figure.register
 def again_figure(found: Regeneration) -> Any:
     """Rate of each candidate at its own places, and that of both controls in grey.
 

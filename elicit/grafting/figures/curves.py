@@ -14,6 +14,7 @@ from elicit.results.drawing import (
     INK,
     MUTED,
     VERMILION,
+    figure,
     heading,
     interval,
     label,
@@ -25,6 +26,7 @@ from elicit.results.drawing import (
 _DASHES = ("solid", "dash", "dot", "dashdot")
 
 
+@figure.register
 def interval_figure(sweep: IntervalSweep, *, tasks: Sequence[int] | None = None) -> Any:
     """Effect of moving every contiguous interval of layers, reverted and grafted.
 
@@ -105,6 +107,7 @@ def _cells(
     ]
 
 
+@figure.register
 def interpolation_figure(
     interpolation: Interpolation, *, tasks: Sequence[int] | None = None, marked: Sequence[int] = ()
 ) -> Any:
@@ -224,6 +227,7 @@ def _apart(ends: list[tuple[float, str]], least: float) -> list[tuple[float, str
     ]
 
 
+@figure.register
 def integrated_figure(integrated: WeightIG, *, tasks: Sequence[int] | None = None) -> Any:
     """Share of each part in the gap, by integrated gradients over the weights.
 
