@@ -6,8 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from elicit.capture import full_logits
-from elicit.capture.stream import plan_chunks
+from elicit.capture import full_logits, plan_chunks
 from elicit.pair import hugging_face_model
 from elicit.pair.alignment import pad
 

@@ -5,7 +5,7 @@ from elicit.pair.digests import weights_digest
 from elicit.pair.errors import PairError
 from elicit.pair.load import load_pair
 from elicit.pair.model import ModelPair
-from elicit.pair.parameters import ParameterGroup, hugging_face_model, parameter_groups
+from elicit.pair.parameters import ParameterGroup, hugging_face_model, parameter_groups, unwrapped
 from elicit.pair.side import Side, SideName
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "hugging_face_model",
     "load_pair",
     "parameter_groups",
+    "unwrapped",
     "weights_digest",
 ]

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from elicit.capture.lanes import Spent
+from elicit.capture import Work
 from elicit.pair import Encoded, ModelPair
 from elicit.patching.columns import Columns
 from elicit.patching.contrast import Contrast, single_token
@@ -53,12 +53,12 @@ class Plan:
     seed: int = 0
     """Of the controls."""
     max_tokens: int = 8192
-    """Most tokens in the air at once."""
+    """Tokens per batch of lanes."""
     engine: Engine = "lanes"
     """`loop` runs one whole forward a cell: the slow truth."""
     progress: Progress = field(default_factory=NoProgress)
     """Told of every lane."""
-    spent: Spent = field(default_factory=Spent)
+    work: Work = field(default_factory=Work)
     """Counts the work of the lanes."""
 
 

@@ -7,8 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from elicit.capture import CrossMoments
-from elicit.capture.stream import check_rows
+from elicit.capture import CrossMoments, check_rows
 from elicit.pair import ModelPair
 from elicit.representations.errors import RepresentationError
 from elicit.representations.evidence import joint

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from elicit.capture.stream import check_rows
+from elicit.capture import check_rows
 from elicit.pair import ModelPair
 from elicit.representations.errors import RepresentationError
 from elicit.representations.evidence import ratio

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from elicit import organisms
-from elicit.capture import capture, head_of
+from elicit.capture import capture, unembed_of
 from elicit.directions import ActivationShift, DirectionError, activation_shift
 from elicit.edits import last
 from elicit.elicitation import direction_arms, dose_curve
@@ -67,7 +67,7 @@ def test_every_number_is_that_of_single_forwards(paired, architecture):
     }
     shift = (each["post"] - each["base"]).mean(0)
     torch.testing.assert_close(found.shift, shift, atol=1e-4, rtol=1e-4)
-    read = head_of(pair.base).logits(found.shift[1, 2])
+    read = unembed_of(pair.base).logits(found.shift[1, 2])
     assert found.token[1, 2].tolist() == read.topk(3).indices.tolist()
     assert found.word[1][2][0] == pair.alignment.decode([int(found.token[1, 2, 0])])
     mean = found.direction(resid_post(1)).vector

@@ -267,8 +267,7 @@ def test_the_other_prompt_of_a_control_is_another_problems_donor(paired):
 
 
 def test_noise_is_as_long_as_the_donors_difference(paired):
-    from elicit.capture.anatomy import anatomy_of
-    from elicit.capture.shared import run_trunk
+    from elicit.capture import decompose, run_trunk
     from elicit.patching.asked import checked_plan
     from elicit.patching.plan import batches_of
     from elicit.patching.sweep import noise_like
@@ -291,9 +290,9 @@ def test_noise_is_as_long_as_the_donors_difference(paired):
         engine="lanes",
     )
     (batch,) = batches_of(plan)
-    anatomy = anatomy_of(pair.base)
-    host = run_trunk(anatomy, batch.host, keep=plan.sites)
-    donor = run_trunk(anatomy, batch.donor, keep=plan.sites)
+    decomposed = decompose(pair.base)
+    host = run_trunk(decomposed, batch.host, keep=plan.sites)
+    donor = run_trunk(decomposed, batch.donor, keep=plan.sites)
     sources = {site.whole: donor.value(site) for site in plan.sites}
     for site, value in noise_like(plan, batch, host, sources).items():
         own = host.value(site)

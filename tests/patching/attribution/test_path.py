@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from elicit.capture.read import capture
+from elicit.capture import capture
 from elicit.edits import Patch, edited
 from elicit.pair import hugging_face_model
 from elicit.patching import PatchError, within

@@ -1,4 +1,4 @@
-"""One batch of lanes on its way through the layers."""
+"""One batch of lanes, run through all layers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from elicit.capture.lanes import Lanes, Spent
-from elicit.capture.overwrites import Overwrites, Tokens
-from elicit.capture.shared import SharedTrunk, angles, gather_rows
+from elicit.capture.engine.lanes import Lanes, Work
+from elicit.capture.engine.overwrites import Overwrites, Tokens
+from elicit.capture.engine.trunk import LaneTrunk, gather_rows
 from elicit.sites import Kind, Site
 
 
@@ -22,21 +22,21 @@ class _Pack:
     x: Float[Tensor, "lane pos d_model"]
 
 
-class Flight:
-    """Lanes that fly together; made for one `run`."""
+class LaneBatch:
+    """Lanes that run together; made for one `run`."""
 
     def __init__(
         self,
-        trunk: SharedTrunk,
+        trunk: LaneTrunk,
         lanes: Lanes,
         sources: Mapping[Site, Tensor],
         reads: Int[Tensor, "row read"],
-        spent: Spent,
+        work: Work,
     ) -> None:
-        """See `fly` for the arguments."""
-        self.trunk, self.lanes, self.spent = trunk, lanes, spent
+        """See `run_lanes` for the arguments."""
+        self.trunk, self.lanes, self.work = trunk, lanes, work
         self.reads = reads[lanes.row]
-        self.n_layers = trunk.anatomy.shape.n_layers
+        self.n_layers = trunk.decomposed.shape.n_layers
         self.joins = lanes.joins()
         self.writes = Overwrites(lanes, sources)
         self.packs: dict[int, _Pack] = {}
@@ -73,7 +73,7 @@ class Flight:
             pack.x = torch.cat([pack.x, x])
 
     def _tokens(self) -> Tokens:
-        """Every token in the air, pack by pack."""
+        """Every active token, pack by pack."""
         lane = [pack.lane.repeat_interleave(pack.x.shape[1]) for pack in self.packs.values()]
         col = [
             torch.arange(pack.start, pack.start + pack.x.shape[1], device=pack.lane.device).repeat(
@@ -84,42 +84,42 @@ class Flight:
         return Tokens(torch.cat(lane), torch.cat(col))
 
     def _angles(self, layer: int, tokens: Tokens) -> tuple[Tensor | None, Tensor | None]:
-        cos, sin = angles(self.trunk.inputs, layer)
+        cos, sin = self.trunk.inputs.angles(layer)
         if cos is None or sin is None:
             return None, None
         row = self.lanes.row[tokens.lane] if cos.shape[0] > 1 else torch.zeros_like(tokens.lane)
         return cos[row, tokens.col], sin[row, tokens.col]
 
     def _enter(self, layer: int) -> tuple[Tokens, Tensor, Tensor, Tensor]:
-        """The stream, and keys and values of every token in the air."""
-        part, trunk = self.trunk.anatomy.layers[layer], self.trunk
+        """The stream, and keys and values of every active token."""
+        part, trunk = self.trunk.decomposed.layers[layer], self.trunk
         tokens = self._tokens()
         x = torch.cat([pack.x.flatten(0, 1) for pack in self.packs.values()])
         x = self.writes.write("resid_pre", layer, x, tokens)
         new = self._new(layer, tokens)
-        some, normed = self._some(tokens, new), part.norm_attn(x if new is None else x[new])
+        some, normed = self._subset(tokens, new), part.norm_attn(x if new is None else x[new])
         k = self.writes.write("k", layer, part.key(normed), some)
         k = part.turn(k, part.k_norm, *self._angles(layer, some))
         v = self.writes.write("v", layer, part.value(normed), some)
-        self.spent.project += len(normed)
+        self.work.project += len(normed)
         if new is not None:
-            k = self._among(trunk.k[layer], tokens, new, k)
-            v = self._among(trunk.v[layer], tokens, new, v)
+            k = self._merge(trunk.k[layer], tokens, new, k)
+            v = self._merge(trunk.v[layer], tokens, new, v)
         return tokens, x, k, v
 
     def _queries(self, layer: int, x: Tensor, tokens: Tokens) -> Tensor:
-        part = self.trunk.anatomy.layers[layer]
+        part = self.trunk.decomposed.layers[layer]
         new = self._new(layer, tokens)
-        some = self._some(tokens, new)
+        some = self._subset(tokens, new)
         q = part.query(part.norm_attn(x if new is None else x[new]))
         q = part.turn(
             self.writes.write("q", layer, q, some), part.q_norm, *self._angles(layer, some)
         )
-        self.spent.query += len(q)
-        return q if new is None else self._among(self.trunk.q[layer], tokens, new, q)
+        self.work.query += len(q)
+        return q if new is None else self._merge(self.trunk.q[layer], tokens, new, q)
 
     def _new(self, layer: int, tokens: Tokens) -> Int[Tensor, " token"] | None:
-        """Tokens that do not enter the layer as the trunk's did; None where all do not.
+        """Tokens whose input to the layer differs from the trunk's; None where all do.
 
         In the layer at which a lane leaves the trunk, only what it overwrites has changed.
         """
@@ -128,11 +128,11 @@ class Flight:
         return (~same).nonzero()[:, 0] if bool(same.any()) else None
 
     @staticmethod
-    def _some(tokens: Tokens, which: Tensor | None) -> Tokens:
+    def _subset(tokens: Tokens, which: Tensor | None) -> Tokens:
         return tokens if which is None else Tokens(tokens.lane[which], tokens.col[which])
 
-    def _among(self, kept: Tensor, tokens: Tokens, new: Tensor, value: Tensor) -> Tensor:
-        """New values among those that the trunk has already."""
+    def _merge(self, kept: Tensor, tokens: Tokens, new: Tensor, value: Tensor) -> Tensor:
+        """The trunk's values with the new ones put in."""
         whole = kept[self.lanes.row[tokens.lane], tokens.col]
         whole[new] = value
         return whole
@@ -145,58 +145,58 @@ class Flight:
         v: Tensor,
         columns: list[Tensor] | None,
     ) -> Tensor:
-        """Mixed values of the queries of each pack, over the trunk's keys and the lanes' own.
+        """Mixed values of the queries of each pack, over the trunk's keys and the lanes'.
 
         Args:
             layer: The layer.
             queries: Of each pack, `[lane dest head d_head]`.
-            k: Keys of every token in the air.
+            k: Keys of every active token.
             v: Values of the same.
             columns: Column of each query `[lane dest]`; None where they are all of the pack's.
         """
-        part = self.trunk.anatomy.layers[layer]
+        part = self.trunk.decomposed.layers[layer]
         allowed = self.trunk.inputs.allowed[layer]
-        found, begin = [], 0
-        for place, (pack, q) in enumerate(zip(self.packs.values(), queries, strict=True)):
-            n, own = pack.x.shape[:2]
-            end, row = begin + n * own, self.lanes.row[pack.lane]
+        mixed, begin = [], 0
+        for index, (pack, q) in enumerate(zip(self.packs.values(), queries, strict=True)):
+            n, n_pos = pack.x.shape[:2]
+            end, row = begin + n * n_pos, self.lanes.row[pack.lane]
             seen = []
-            for kept, mine in ((self.trunk.k[layer], k), (self.trunk.v[layer], v)):
-                mine = mine[begin:end].unflatten(0, (n, own))
+            for kept, new in ((self.trunk.k[layer], k), (self.trunk.v[layer], v)):
+                new = new[begin:end].unflatten(0, (n, n_pos))
                 before = gather_rows(kept[:, : pack.start], row)
-                seen.append(torch.cat([before, mine], dim=1) if pack.start else mine)
+                seen.append(torch.cat([before, new], dim=1) if pack.start else new)
             if columns is None:
                 mask = gather_rows(allowed, row)[:, pack.start :]
                 mask = mask[:1] if allowed.shape[0] == 1 else mask
             else:
                 at = row if allowed.shape[0] > 1 else torch.zeros_like(row)
-                mask = allowed[at[:, None], columns[place]]
-            found.append(part.attend(q, seen[0], seen[1], mask).flatten(0, 1))
-            self.spent.pairs += q.shape[0] * q.shape[1] * seen[0].shape[1]
+                mask = allowed[at[:, None], columns[index]]
+            mixed.append(part.attend(q, seen[0], seen[1], mask).flatten(0, 1))
+            self.work.pairs += q.shape[0] * q.shape[1] * seen[0].shape[1]
             begin = end
-        return torch.cat(found)
+        return torch.cat(mixed)
 
     def _leave(
         self, layer: int, x: Tensor, z: Tensor, tokens: Tokens
     ) -> Float[Tensor, "token d_model"]:
         """From mixed values to the stream after the layer."""
-        part = self.trunk.anatomy.layers[layer]
+        part = self.trunk.decomposed.layers[layer]
         attn_out = part.write_attn(self.writes.write("z", layer, z, tokens))
         attn_out = self.writes.write("attn_out", layer, attn_out, tokens)
         middle = self.writes.write("resid_mid", layer, x + attn_out, tokens)
-        self.spent.write += len(x)
+        self.work.write += len(x)
         return self._after_attention(layer, x if part.shape.parallel else middle, middle, tokens)
 
     def _after_attention(
         self, layer: int, read: Tensor, middle: Tensor, tokens: Tokens
     ) -> Float[Tensor, "token d_model"]:
-        mlp_out = self.trunk.anatomy.layers[layer].write_mlp(read)
-        self.spent.mlp += len(read)
+        mlp_out = self.trunk.decomposed.layers[layer].write_mlp(read)
+        self.work.mlp += len(read)
         mlp_out = self.writes.write("mlp_out", layer, mlp_out, tokens)
         return self.writes.write("resid_post", layer, middle + mlp_out, tokens)
 
     def _layer(self, layer: int) -> None:
-        """One layer for every token in the air."""
+        """One layer for every active token."""
         tokens, x, k, v = self._enter(layer)
         q = self._queries(layer, x, tokens)
         sizes = [pack.x.shape[0] * pack.x.shape[1] for pack in self.packs.values()]
@@ -298,5 +298,5 @@ class Flight:
         if kind == "mlp_out":
             mlp_out = self.writes.write("mlp_out", layer, kept("mlp_out"), tokens)
             return self.writes.write("resid_post", layer, middle + mlp_out, tokens)
-        parallel = self.trunk.anatomy.shape.parallel
+        parallel = self.trunk.decomposed.shape.parallel
         return self._after_attention(layer, x if parallel else middle, middle, tokens)

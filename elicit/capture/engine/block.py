@@ -1,43 +1,14 @@
-"""One block's arithmetic, written out.
-
-It stands here once and serves the shared trunk, the lanes that leave it, and the gradients through
-it.
-"""
+"""One block's arithmetic, written out once: for trunks, lanes and gradients."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from elicit.sites import Shape
-
-
-@dataclass(frozen=True, eq=False)
-class Rotary:
-    """Rotation angles of each position."""
-
-    cos: Float[Tensor, "row pos d_rotary"]
-    """Cosines; one row where all rows of the batch agree."""
-    sin: Float[Tensor, "row pos d_rotary"]
-    """Sines."""
-
-
-@dataclass(frozen=True, eq=False)
-class Inputs:
-    """What the layers of one forward share: embeddings, rotary angles, masks."""
-
-    resid: Float[Tensor, "batch pos d_model"]
-    """Residual stream entering the first layer."""
-    mask: Int[Tensor, "batch pos"]
-    """1 at tokens, 0 at padding."""
-    rotary: tuple[Rotary | None, ...]
-    """Angles of each layer; None where positions are added to the embedding."""
-    allowed: tuple[Bool[Tensor, "row dest src"], ...]
-    """Who may attend to whom in each layer; one row where all rows of the batch agree. A padded
-    place attends to itself, so that no softmax is empty."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +25,7 @@ class Heads:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One block, taken apart. Its methods are the block's arithmetic, in order."""
+    """One block, decomposed. Its methods are the block's arithmetic, in order."""
 
     shape: Shape
     q: nn.Module
@@ -72,7 +43,7 @@ class Layer:
     q_norm: nn.Module | None
     k_norm: nn.Module | None
     flat_norm: bool
-    """Whether `q_norm` and `k_norm` see all heads of a token as one vector."""
+    """Whether `q_norm` and `k_norm` normalise all heads of a token as one vector."""
     scaling: float
     softcap: float | None
 
@@ -135,10 +106,10 @@ class Layer:
         """Values mixed by attention.
 
         Args:
-            q: Queries, turned.
-            k: Keys, turned.
+            q: Queries, rotated.
+            k: Keys, rotated.
             v: Values.
-            allowed: Who may attend to whom; one row, or one for each lane.
+            allowed: Which positions may attend to which; one row, or one for each lane.
         """
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
         groups = q.shape[1] // k.shape[1]
@@ -178,9 +149,9 @@ class Layer:
         """Attention probabilities.
 
         Args:
-            q: Queries, turned.
-            k: Keys, turned.
-            allowed: Who may attend to whom; one row, or one for each lane.
+            q: Queries, rotated.
+            k: Keys, rotated.
+            allowed: Which positions may attend to which; one row, or one for each lane.
         """
         groups = self.shape.n_heads // self.shape.n_kv_heads
         k = k.transpose(1, 2).repeat_interleave(groups, dim=1)

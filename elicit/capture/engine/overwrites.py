@@ -1,4 +1,4 @@
-"""What lanes put in the place of their own activations."""
+"""The writes of lanes: values put in place of the activations computed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from elicit.capture.lanes import Lanes
+from elicit.capture.engine.lanes import Lanes
 from elicit.sites import Kind, Site
 
 
@@ -25,7 +25,7 @@ class Overwrites:
     """The writes of some lanes, by kind and layer."""
 
     def __init__(self, lanes: Lanes, sources: Mapping[Site, Tensor]) -> None:
-        """See `elicit.capture.lanes.fly` for the arguments."""
+        """See `elicit.capture.engine.lanes.fly` for the arguments."""
         self.lanes, self.sources = lanes, sources
         self.tables = self._tables()
 
@@ -48,7 +48,7 @@ class Overwrites:
         return found
 
     def first(self, kinds: Sequence[Kind], layer: int) -> Int[Tensor, " lane"]:
-        """Place, among some kinds of a layer, of the first that each lane overwrites.
+        """Index, among some kinds of a layer, of the first that each lane overwrites.
 
         Args:
             kinds: In the order in which they are computed.
@@ -100,7 +100,7 @@ class Overwrites:
         return value
 
     def _mixed(self, own: Tensor, given: Tensor, lane: Tensor) -> Tensor:
-        """What is put in the place of a lane's own value."""
+        """The value that replaces a lane's own."""
         given = given.to(own.dtype)
         if self.lanes.scale is None:
             return own + given if self.lanes.add else given

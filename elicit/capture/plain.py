@@ -10,7 +10,7 @@ from elicit.pair import hugging_face_model
 _WATCHERS = ("transformer_lens.model_bridge", "transformers.utils.output_capturing")
 
 
-def what_touches(model: nn.Module) -> str | None:
+def modifications_of(model: nn.Module) -> str | None:
     """What would make the model's own forward another than its weights say; None if nothing does.
 
     Args:
