@@ -9,8 +9,7 @@ from torch import Tensor
 
 from elicit.features.reading import Rows, blocks, rows_of
 from elicit.features.sae import Sae
-from elicit.pair import ModelPair, hugging_face_model, weights_digest
-from elicit.pair.handles import Bridge
+from elicit.pair import Bridge, ModelPair, hugging_face_model, weights_digest
 from elicit.results import digest_json
 from elicit.rollouts import continue_ids, stream_key
 from elicit.runs import Checkpoint, Execution, NoProgress, Progress

@@ -14,13 +14,14 @@ from elicit.page.elicitation.text import steer_sentences
 from elicit.page.features.sections import features_sections
 from elicit.page.features.text import features_sentences
 from elicit.page.grafting.sections import FEATURES, Section, other_sections, sections
-from elicit.page.grafting.tables import Table, task_table
+from elicit.page.grafting.tables import task_table
 from elicit.page.grafting.text import MARKS, VERDICTS, summary_sentence
 from elicit.page.patching.sections import patch_sections
 from elicit.page.patching.text import patch_sentences
 from elicit.page.plot import Plot
 from elicit.page.revision.sections import revise_sections
 from elicit.page.revision.text import convention_text, revise_sentences
+from elicit.page.tables import Table
 from elicit.page.verdicts.sections import ladder_sections, ladder_sentence
 from elicit.patching import Factorial, PatchGrid
 from elicit.results import ElicitError, Provenance, Result, write_atomic

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from elicit.capture import CaptureError, Reader, capture, decompose, plan_chunks, read_sites
-from elicit.pair.alignment import Encoded, pad
+from elicit.pair import Encoded, pad
 from elicit.revision.traces import Traces
 from elicit.sites import Site, resid_post, resid_pre
 

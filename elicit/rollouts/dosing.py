@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from elicit.edits.block import names_rows
+from elicit.edits import names_rows
 from elicit.pair import Side
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.generation import Generation

@@ -20,7 +20,7 @@ from elicit.stats import Interval
 from elicit.verdicts.deciding import Options, best_part, strongest
 from elicit.verdicts.reading import States, best_decoded
 from elicit.verdicts.rungs import ANEW
-from elicit.weights.swap import replaced
+from elicit.weights import replaced
 
 _SURFACES = {"token": "the token", "position": "the position", "both": "token and position"}
 

@@ -21,7 +21,7 @@ from elicit.jobs._features.spec import FeaturesSpec, Which
 from elicit.jobs._spec import SpecError
 from elicit.pair import ModelPair
 from elicit.rollouts import check_prompts
-from elicit.sites import Site, expand
+from elicit.sites import Site, resolve_site
 from elicit.tasks import Task
 from elicit.verdicts import Behaviour
 from elicit.verdicts.checks import parts_of
@@ -177,17 +177,10 @@ def site_of(spec: FeaturesSpec, pair: ModelPair) -> Site:
         pair: The two models.
 
     Raises:
-        SpecError: The name is of several places.
-        SiteError: It is of none.
+        SiteError: The name stands for several sites, or for none.
     """
     name = spec.site or f"resid_post.{round(0.6 * pair.n_layers)}"
-    found = expand(name, shape_of(pair.base))
-    if len(found) != 1:
-        raise SpecError(
-            f"site is {name!r}, which names {len(found)} places, and an SAE reads one. Name one, "
-            "such as resid_post.4."
-        )
-    return found[0]
+    return resolve_site(name, shape_of(pair.base))
 
 
 def training_of(spec: FeaturesSpec, pair: ModelPair) -> tuple[Site, TrainConfig]:

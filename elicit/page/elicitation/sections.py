@@ -9,8 +9,8 @@ from elicit.elicitation.asking import UNSTEERED
 from elicit.elicitation.figures import arms_figure, dose_figure
 from elicit.page.elicitation.text import gap_text, percent, share, where_text
 from elicit.page.grafting.sections import Section
-from elicit.page.grafting.tables import Table, table_of
 from elicit.page.plot import Plot, plot
+from elicit.page.tables import Table, table_of
 from elicit.results import Result
 from elicit.results.drawing import number
 

@@ -17,8 +17,8 @@ from elicit.features import (
 )
 from elicit.page.features import tables as t
 from elicit.page.grafting.sections import Section
-from elicit.page.grafting.tables import Table
 from elicit.page.plot import Plot, plot
+from elicit.page.tables import Table
 from elicit.results import Result
 
 R = TypeVar("R", bound=Result)

@@ -22,8 +22,8 @@ from elicit.grafting.figures.curves import integrated_figure, interpolation_figu
 from elicit.grafting.figures.effects import effect_figure, shown_tasks
 from elicit.page import plot as f
 from elicit.page.grafting import tables as t
-from elicit.page.grafting.tables import Table
 from elicit.page.plot import Plot, plot
+from elicit.page.tables import Table, plain_table
 from elicit.patching import Factorial, PatchGrid
 from elicit.results import Result, ResultError
 from elicit.revision import DepthByGroup, Profile, Sensitivity, Settling, TunedLensFit
@@ -310,5 +310,5 @@ def _other(result: Result, n: int) -> Section:
     except ResultError:
         pass
     return Section(
-        f"other-{n}", type(result).__name__, result._title(), (*items, t.plain_table(result))
+        f"other-{n}", type(result).__name__, result._title(), (*items, plain_table(result))
     )

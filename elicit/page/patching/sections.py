@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from elicit.page.grafting.sections import Section
-from elicit.page.grafting.tables import Table
 from elicit.page.patching import tables as t
 from elicit.page.patching.text import (
     component_sentence,
@@ -13,6 +12,7 @@ from elicit.page.patching.text import (
     run_text,
 )
 from elicit.page.plot import Plot, plot
+from elicit.page.tables import Table
 from elicit.patching import Factorial, PatchGrid
 from elicit.patching.figures import factorial_figure, grid_figure
 from elicit.results import Result

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from elicit.page.grafting.sections import Section
-from elicit.page.grafting.tables import Table, table_of
 from elicit.page.plot import plot
+from elicit.page.tables import Table, table_of
 from elicit.results import Result
 from elicit.results.drawing import interval, number
 from elicit.verdicts import Ladder
