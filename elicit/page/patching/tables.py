@@ -1,7 +1,7 @@
 """Tables of patching: scores, peaks, top cells, every cell, and the factorial."""
 
+from elicit.page import Cell, Table, effect_cell, table_of
 from elicit.page.patching.text import CONTROLS, metric_text
-from elicit.page.tables import Cell, Table, effect_cell, table_of
 from elicit.patching import Factorial, PatchGrid
 from elicit.results.drawing import interval, number
 
