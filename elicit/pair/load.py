@@ -39,8 +39,8 @@ def load_pair(
         post: The same, or a PEFT adapter for `base`. None if `base` names a pair of organisms.
         device: Device of both models; bridges that are passed stay where they are.
         dtype: Precision of both models' weights; bridges that are passed keep theirs.
-        vocab: `exact`: vocabularies must match; `shared`: compare only token ids known to both,
-            and leave embedding and unembedding with their model, in no part of the weights.
+        vocab: `exact`: vocabularies must match; `shared`: compare only token ids known to
+            both, and leave embedding and unembedding with their model, in no part of the weights.
         allow_identical: Accept a pair whose weights are all the same, for example as a control.
         check_parity: Compare each wrapped model's logits with the plain model's.
         loading: Device map, remote code, attention kernel and revisions.
