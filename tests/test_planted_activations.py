@@ -5,7 +5,7 @@ import torch
 
 from elicit import organisms, patching
 from elicit.patching import Contrast
-from elicit.patching.asked import checked_plan
+from elicit.patching._checks import checked_plan
 from elicit.patching.sweep import sweep
 from elicit.patching.symmetric import decision, replace_start
 from elicit.runs import Execution

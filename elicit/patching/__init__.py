@@ -1,16 +1,16 @@
 """Which activations carry the difference: within a model, across two, or by gradients."""
 
+from elicit.patching._checks import prepare
+from elicit.patching._continuations import read_lines
+from elicit.patching._warnings import MissingControlWarning, SlowSweepWarning
 from elicit.patching.attribution import (
     Agreement,
     EdgeScores,
     NodeScores,
     PathEffect,
     attribute,
-    attribute_across,
     attribute_edges,
-    attribute_edges_across,
     path_patch,
-    path_patch_across,
 )
 from elicit.patching.columns import Positions
 from elicit.patching.contrast import Contrast, load_contrast
@@ -18,29 +18,34 @@ from elicit.patching.errors import PatchError
 from elicit.patching.factorial import factorial
 from elicit.patching.factorial_result import Factorial
 from elicit.patching.grid import PatchGrid, Peak
-from elicit.patching.sweep import SlowSweepWarning
-from elicit.patching.ways import across, within
+from elicit.patching.plan import Plan
+from elicit.patching.swap import Swap, across, within
+from elicit.patching.sweep import patch, run
 
 __all__ = [
     "Agreement",
-    "EdgeScores",
-    "NodeScores",
-    "PathEffect",
-    "attribute",
-    "attribute_across",
-    "attribute_edges",
-    "attribute_edges_across",
-    "path_patch",
-    "path_patch_across",
     "Contrast",
+    "EdgeScores",
     "Factorial",
+    "MissingControlWarning",
+    "NodeScores",
     "PatchError",
     "PatchGrid",
+    "PathEffect",
     "Peak",
+    "Plan",
     "Positions",
     "SlowSweepWarning",
+    "Swap",
     "across",
+    "attribute",
+    "attribute_edges",
     "factorial",
     "load_contrast",
+    "patch",
+    "path_patch",
+    "prepare",
+    "read_lines",
+    "run",
     "within",
 ]

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from elicit.pair import Alignment, Text
-from elicit.patching.continuations import Rows, Texts, encode, first_other, read_lines, refuse
+from elicit.patching._continuations import Rows, Texts, encode, first_other, read_lines, refuse
 from elicit.patching.errors import PatchError
 from elicit.patching.values import check_metrics
 from elicit.results import digest_json

@@ -276,7 +276,7 @@ def test_the_other_prompt_of_a_control_is_another_problems_donor(paired):
 
 def test_noise_is_as_long_as_the_donors_difference(paired):
     from elicit.capture import decompose, run_trunk
-    from elicit.patching.asked import checked_plan
+    from elicit.patching._checks import checked_plan
     from elicit.patching.plan import batches_of
     from elicit.patching.sweep import noise_like
 

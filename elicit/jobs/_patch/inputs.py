@@ -7,8 +7,8 @@ from elicit.jobs._patch.spec import OWN_PROBLEMS, SITES, PatchSpec
 from elicit.jobs._spec import SpecError
 from elicit.pair import ModelPair
 from elicit.patching import Contrast, load_contrast
-from elicit.patching.asked import checked_plan
-from elicit.patching.continuations import read_lines
+from elicit.patching._checks import checked_plan
+from elicit.patching._continuations import read_lines
 from elicit.patching.symmetric import decision
 from elicit.runs import Execution
 from elicit.tasks import load_task

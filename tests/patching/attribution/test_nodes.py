@@ -14,7 +14,7 @@ from elicit.patching.attribution import (
     attribute,
     attribute_across,
 )
-from elicit.patching.attribution.running import only_activations
+from elicit.patching.attribution._forward import only_activations
 from elicit.patching.symmetric import decision
 from elicit.runs import Execution
 from elicit.stats import Inference

@@ -7,7 +7,7 @@ from elicit.capture import Heads, decompose
 from elicit.pair import load_pair
 from elicit.patching import PatchError, within
 from elicit.patching.attribution import attribute
-from elicit.patching.attribution.softmax import key_scores, one_key_scores, scores_of
+from elicit.patching.attribution._softmax import key_scores, one_key_scores, scores_of
 from elicit.stats import Inference
 
 FEW = {"inference": Inference(n_resamples=100)}
