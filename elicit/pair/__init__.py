@@ -1,5 +1,6 @@
 """A base model and its post-trained child, made comparable."""
 
+from elicit.pair._settings import Loading
 from elicit.pair.alignment import Alignment, Encoded, Text, pad
 from elicit.pair.digests import weights_digest
 from elicit.pair.errors import PairError, reason
@@ -7,6 +8,7 @@ from elicit.pair.handles import Bridge, Config, HuggingFaceModel, Tokenizer
 from elicit.pair.load import load_pair
 from elicit.pair.model import ModelPair
 from elicit.pair.parameters import ParameterGroup, hugging_face_model, parameter_groups, unwrapped
+from elicit.pair.side import Side, SideName
 
 __all__ = [
     "Alignment",
@@ -14,9 +16,12 @@ __all__ = [
     "Config",
     "Encoded",
     "HuggingFaceModel",
+    "Loading",
     "ModelPair",
     "PairError",
     "ParameterGroup",
+    "Side",
+    "SideName",
     "Text",
     "Tokenizer",
     "hugging_face_model",

@@ -14,8 +14,9 @@ from elicit.grafting import (
 from elicit.grafting.conclusion import LEAST_PROBLEMS
 from elicit.grafting.measure import facts as scored_forced
 from elicit.jobs._frame import PagedRun, close, open_pair, running
+from elicit.jobs._report.spec import ReportSpec, ScoredSpec
 from elicit.jobs._report.summary import summarise
-from elicit.jobs._spec import JobSpec, ReportSpec, SpecError
+from elicit.jobs._spec import SpecError
 from elicit.pair import ModelPair
 from elicit.results import Result
 from elicit.rollouts import check_prompts
@@ -118,7 +119,7 @@ def run_report(spec: ReportSpec, *, progress: Progress | None = None) -> ReportR
     return ReportRun(path=run.path, page=page, summary=summary, results=tuple(results.values()))
 
 
-def load_measures(spec: JobSpec) -> Measures:
+def load_measures(spec: ScoredSpec) -> Measures:
     """The tasks of a specification, read and checked, and how each is scored.
 
     Raises:
@@ -161,7 +162,7 @@ def load_measures(spec: JobSpec) -> Measures:
     return Measures(damage=found[0], skill=found[1])
 
 
-def _measure(spec: JobSpec, task: Task, how: str) -> Measure:
+def _measure(spec: ScoredSpec, task: Task, how: str) -> Measure:
     if len(task) < 2:
         raise SpecError(
             f"{task.name} hold 1 problem, and an interval needs at least 2 (a useful one 50 or "
@@ -185,14 +186,14 @@ def check_measures(pair: ModelPair, measures: Measures) -> None:
     Raises:
         ElicitError: A problem is too long, or needs a token that a model lacks.
     """
-    from elicit.grafting.measure import encode, stop_ids
+    from elicit.grafting.measure import encode
 
     for measure in measures.all:
         if measure.how == "forced":
             encode(pair, measure)
         else:
-            stop_ids(pair)
-            check_prompts(pair.base, pair.alignment, measure.task, templated=measure.templated)
+            _ = (side := pair.side("base")).stop_ids  # refused here if nothing ends a text
+            check_prompts(side, measure.task, templated=measure.templated)
 
 
 def _weights(
