@@ -1,7 +1,7 @@
 """Which activations carry the difference: within a model, across two, or by gradients."""
 
 from elicit.patching._checks import prepare
-from elicit.patching._continuations import read_lines
+from elicit.patching._continuations import Texts, read_lines
 from elicit.patching._warnings import MissingControlWarning, SlowSweepWarning
 from elicit.patching.attribution import (
     Agreement,
@@ -15,7 +15,7 @@ from elicit.patching.attribution import (
 from elicit.patching.columns import Positions
 from elicit.patching.contrast import Contrast, load_contrast
 from elicit.patching.errors import PatchError
-from elicit.patching.factorial import factorial
+from elicit.patching.factorial import FactorialMetric, factorial
 from elicit.patching.factorial_result import Factorial
 from elicit.patching.grid import PatchGrid, Peak
 from elicit.patching.plan import Plan
@@ -27,6 +27,7 @@ __all__ = [
     "Contrast",
     "EdgeScores",
     "Factorial",
+    "FactorialMetric",
     "MissingControlWarning",
     "NodeScores",
     "PatchError",
@@ -37,6 +38,7 @@ __all__ = [
     "Positions",
     "SlowSweepWarning",
     "Swap",
+    "Texts",
     "across",
     "attribute",
     "attribute_edges",

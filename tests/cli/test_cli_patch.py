@@ -98,7 +98,7 @@ def no_patching(monkeypatch) -> None:
         raise AssertionError("a model was run")
 
     # The room has functions of the same names as these modules.
-    for module, name in (("sweep", "_run"), ("factorial", "_cube")):
+    for module, name in (("_cells", "_run"), ("factorial", "_cube")):
         monkeypatch.setattr(importlib.import_module(f"elicit.patching.{module}"), name, refuse)
 
 

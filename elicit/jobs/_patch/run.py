@@ -1,15 +1,15 @@
 """The job behind `elicit patch`: sweeps and the factorial, written down with their page."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from elicit.jobs._frame import PagedRun, close, open_pair, origin, running
-from elicit.jobs._patch.inputs import Asked, asked_of, refuse_early
+from elicit.jobs._patch.inputs import PatchInputs, patch_inputs, problems_of
 from elicit.jobs._patch.spec import PatchSpec
 from elicit.jobs._report.run import FEW_PROBLEMS
 from elicit.page.patching import patch_sentences
 from elicit.pair import ModelPair
-from elicit.patching import Factorial, PatchGrid, across, factorial, within
+from elicit.patching import Factorial, PatchGrid, factorial, run
 from elicit.results import Result
 from elicit.runs import Execution, NoProgress, Progress, ScopedCheckpoint
 
@@ -33,10 +33,10 @@ def run_patch(spec: PatchSpec, *, progress: Progress | None = None) -> PatchRun:
         progress: Told what is being done.
 
     Raises:
-        ElicitError: Something asked for is missing, damaged, or makes no sweep.
+        ElicitError: Something requested is missing, damaged, or makes no sweep.
     """
     progress = progress or NoProgress()
-    refuse_early(spec)
+    texts = problems_of(spec)
     # Across, two equal models are refused below in words that do not advise to allow them.
     pair = open_pair(
         spec.model_copy(
@@ -44,21 +44,15 @@ def run_patch(spec: PatchSpec, *, progress: Progress | None = None) -> PatchRun:
         ),
         progress,
     )
-    asked = asked_of(spec, pair)
-    with running(
-        spec,
-        pair,
-        {
-            "tasks": {"contrast": asked.contrast.digest},
-        },
-    ) as run:
-        results = _results(spec, pair, asked, Execution(checkpoint=run, progress=progress))
+    inputs = patch_inputs(spec, pair, texts)
+    with running(spec, pair, {"tasks": {"contrast": inputs.contrast.digest}}) as folder:
+        results = _results(spec, pair, inputs, Execution(checkpoint=folder, progress=progress))
         for name, result in results.items():
-            run.save_result(name, result)
-        notes = [*pair.notes, *asked.notes, *_remarks(spec, asked, results)]
-        summary = _summary(spec, pair, asked, results, notes)
-        page = close(run, spec, summary, list(results.values()), notes)
-    return PatchRun(path=run.path, page=page, summary=summary, results=results)
+            folder.save_result(name, result)
+        notes = [*pair.notes, *inputs.notes, *_remarks(spec, inputs, results)]
+        summary = _summary(spec, pair, inputs, results, notes)
+        page = close(folder, spec, summary, list(results.values()), notes)
+    return PatchRun(path=folder.path, page=page, summary=summary, results=results)
 
 
 class _Titled:
@@ -78,50 +72,37 @@ class _Titled:
 
 
 def _results(
-    spec: PatchSpec, pair: ModelPair, asked: Asked, execution: Execution
+    spec: PatchSpec, pair: ModelPair, inputs: PatchInputs, execution: Execution
 ) -> dict[str, Result]:
     """Every sweep by its direction, and the factorial."""
-    found: dict[str, Result] = {}
-    for direction in spec.directions:
-        options = {
-            "direction": direction,
-            "sites": asked.sites,
-            "positions": spec.positions,
-            "metrics": asked.metrics,
-            "widths": spec.widths,
-            "controls": spec.controls,
-            "inference": spec.inference,
-            "execution": Execution(
-                max_tokens=spec.max_tokens,
-                checkpoint=ScopedCheckpoint(execution.checkpoint, direction),
-                progress=_Titled(execution.progress, direction),
-            ),
-            "engine": spec.engine,
-        }
-        if spec.question == "across":
-            found[direction] = across(pair, asked.contrast, **options)  # pyright: ignore
-        else:
-            found[direction] = within(pair, asked.contrast, model=spec.model, **options)  # pyright: ignore
-    if asked.factorial is not None:
-        found["factorial"] = factorial(
+
+    def scoped(name: str) -> Execution:
+        return Execution(
+            max_tokens=spec.max_tokens,
+            checkpoint=ScopedCheckpoint(execution.checkpoint, name),
+            progress=_Titled(execution.progress, name),
+        )
+
+    results: dict[str, Result] = {
+        direction: run(replace(plan, execution=scoped(direction)))
+        for direction, plan in inputs.plans.items()
+    }
+    if inputs.factorial is not None:
+        results["factorial"] = factorial(
             pair,
-            asked.contrast,
-            metric=asked.factorial,  # pyright: ignore[reportArgumentType]
+            inputs.contrast,
+            metric=inputs.factorial,
             inference=spec.inference,
-            execution=Execution(
-                max_tokens=spec.max_tokens,
-                checkpoint=ScopedCheckpoint(execution.checkpoint, "factorial"),
-                progress=_Titled(execution.progress, "factorial"),
-            ),
+            execution=scoped("factorial"),
             engine=spec.engine,
         )
-    return found
+    return results
 
 
-def _remarks(spec: PatchSpec, asked: Asked, results: dict[str, Result]) -> list[str]:
+def _remarks(spec: PatchSpec, inputs: PatchInputs, results: dict[str, Result]) -> list[str]:
     """What a reader should know of the run."""
     told = []
-    n = len(asked.contrast)
+    n = len(inputs.contrast)
     if n < FEW_PROBLEMS:
         told.append(f"There are {n} problems: below {FEW_PROBLEMS}, intervals say little.")
     grids = [result for result in results.values() if isinstance(result, PatchGrid)]
@@ -130,7 +111,7 @@ def _remarks(spec: PatchSpec, asked: Asked, results: dict[str, Result]) -> list[
             "The control with another prompt was not run: some prompt has no other one of its "
             "length."
         )
-    if asked.factorial is None and spec.question == "across" and spec.factorial is None:
+    if inputs.factorial is None and spec.question == "across" and spec.factorial is None:
         told.append("No factorial was run: kl needs a donor, which a factorial does not have.")
     return told
 
@@ -138,7 +119,7 @@ def _remarks(spec: PatchSpec, asked: Asked, results: dict[str, Result]) -> list[
 def _summary(
     spec: PatchSpec,
     pair: ModelPair,
-    asked: Asked,
+    inputs: PatchInputs,
     results: dict[str, Result],
     notes: Sequence[str],
 ) -> dict[str, object]:
@@ -150,10 +131,10 @@ def _summary(
         "sentence": " ".join(patch_sentences(list(results.values()))),
         "n_layers": pair.n_layers,
         "contrast": {
-            "digest": asked.contrast.digest,
+            "digest": inputs.contrast.digest,
             "problems": None if spec.problems is None else spec.problems.name,
         },
-        "n_problems": len(asked.contrast),
+        "n_problems": len(inputs.contrast),
         "level": spec.level,
         "sweeps": {
             name: {**grid.summary(), "peak": _peak(grid), "controls": list(spec.controls)}
