@@ -32,6 +32,8 @@ ARCHITECTURES = (
     "olmo2",
     "phi3",
 )
+FAMILIES = ("gpt2", "llama", "gemma2")
+"""Learned positions, grouped keys, post-norm with softcaps: for questions that only use the lanes."""
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}{{ m['role'] }} : {{ m['content'] }} {% endfor %}"

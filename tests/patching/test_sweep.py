@@ -11,7 +11,7 @@ from elicit.sites import KINDS, Site, SiteError, parse_site
 from elicit.stats import Inference
 from elicit.weights import grafted, part
 from tests.capture import oracle
-from tests.checkpoints import ARCHITECTURES
+from tests.checkpoints import FAMILIES
 
 FEW = Inference(n_resamples=100)
 ALL = ("logit_diff", "log_prob", "probability", "kl")
@@ -59,7 +59,7 @@ def same(one, other, atol=1e-5):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", [*FAMILIES, "gpt_neox"])
 def test_a_sweep_across_is_the_one_cell_loop(paired, architecture):
     pair, contrast = paired(architecture), contrast_of(n=3, lengths=(6, 6, 6))
     swap = across(sites=names_of(architecture), positions=[2, -1], metrics=("logit_diff", "kl"))

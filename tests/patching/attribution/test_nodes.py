@@ -17,7 +17,7 @@ from elicit.patching.attribution._forward import only_activations
 from elicit.patching.symmetric import decision
 from elicit.runs import Execution
 from elicit.stats import Inference
-from tests import checkpoints
+from tests.checkpoints import FAMILIES
 
 STREAMS = ("resid_pre", "resid_post", "z.heads")
 FEW = {"inference": Inference(n_resamples=100)}
@@ -85,7 +85,7 @@ def plain_scores(model, contrast, place, metric, n_heads):
     return found
 
 
-@pytest.mark.parametrize("architecture", checkpoints.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", FAMILIES)
 def test_scores_are_what_hooks_and_autograd_of_the_plain_model_give(
     paired, written, contrast, architecture
 ):
@@ -189,9 +189,8 @@ def test_integrated_gradients_of_one_site_sum_to_the_exact_effect_of_patching_it
     sites = ["resid_mid.2", "mlp_out.1", "z.2", "k.1"]
     for long_answers, metric in ((False, "logit_diff"), (True, "log_prob")):
         given = contrast(pair, long_answers=long_answers)
-        truth = patch(
-            pair, given, within(sites=sites, positions="all", metrics=[metric]), controls=(), **FEW
-        )
+        swap = within(sites=sites, positions="all", metrics=[metric])
+        truth = patch(pair, given, swap, controls=(), **FEW)
         off = []
         for steps in (2, 16):
             found = attribute(
