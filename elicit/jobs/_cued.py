@@ -8,9 +8,16 @@ from pydantic import Field, field_validator, model_validator
 from elicit import organisms
 from elicit.jobs._baselines import baselines_of
 from elicit.jobs._spec import PairSpec, SpecError
-from elicit.tasks import Task, extractor, load_task, ungradable
-from elicit.verdicts import Behaviour, behaviours
-from elicit.verdicts.checks import LEAST
+from elicit.tasks import (
+    LEAST,
+    Behaviour,
+    Task,
+    extractor,
+    load_task,
+    matching,
+    reasoning_behaviour,
+    ungradable,
+)
 
 C = TypeVar("C", bound="CuedSpec")
 
@@ -100,11 +107,11 @@ def behaviour_of(spec: CuedSpec, task: Task) -> Behaviour:
     """
     baselines = baselines_of(spec.baselines, task) if isinstance(spec, GradedSpec) else {}
     if spec.reasoning_cue is None or spec.direct_cue is None:
-        return behaviours.trace(baselines=baselines)
-    return behaviours.reasoning(
+        return organisms.trace_behaviour(baselines=baselines)
+    return reasoning_behaviour(
         spec.reasoning_cue.replace("\\n", "\n"),
         spec.direct_cue.replace("\\n", "\n"),
-        shown=None if spec.shown is None else behaviours.matching(spec.shown),
+        shown=None if spec.shown is None else matching(spec.shown),
         baselines=baselines,
     )
 

@@ -13,6 +13,7 @@ from elicit.organisms.catalog import (
 )
 
 if TYPE_CHECKING:
+    from elicit.organisms.language import trace_behaviour
     from elicit.organisms.models import export, open_model
 
 __all__ = [
@@ -25,11 +26,16 @@ __all__ = [
     "open_model",
     "resolve",
     "resolve_model",
+    "trace_behaviour",
 ]
 
 
 def __getattr__(name: str) -> object:
-    """Load torch only when weights are asked for."""
+    """Load torch only when weights or tasks are needed."""
+    if name == "trace_behaviour":
+        from elicit.organisms import language
+
+        return language.trace_behaviour
     if name in ("export", "open_model"):
         from elicit.organisms import models
 
