@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from elicit.elicitation.pushes import Push
 
 from elicit import features
 from elicit.directions import Direction
@@ -18,6 +17,7 @@ from elicit.elicitation import (
     dose_curve,
     feature_arms,
 )
+from elicit.elicitation.feature_push import FeaturePush
 from elicit.features import FeatureError
 from elicit.rollouts import Generation, RolloutError, dose_rollouts, edits_digest
 from elicit.runs import Execution, RunDirectory
@@ -104,7 +104,7 @@ def test_along_its_own_direction_a_push_is_the_feature_s_edit(model, sae, how):
         "project_out": lambda: features.project_out(sae, FEATURE),
     }[how]()
     ids, mask = padded()
-    push = Push(sae, FEATURE, how, 2.5, sae.directions[FEATURE])
+    push = FeaturePush(sae, FEATURE, how, 2.5, sae.directions[FEATURE])
     with edited(model, [own]):
         expected = logits_of(model, ids, mask)
     with edited(model, [features.rewrite(sae, lambda codes: codes), replace_shift(own, sae, push)]):
@@ -121,7 +121,8 @@ def test_live_controls_fire_as_often_point_elsewhere_and_are_never_the_feature(m
     density[0] = 0.0
     names = set()
     for seed in range(20):
-        arms = arms_of(sae, measured=measured(sae, density=density), seed=seed, n_random=0)
+        controls = FeatureControls(seed=seed, n_random=0)
+        arms = arms_of(sae, measured=measured(sae, density=density), controls=controls)
         drawn = [int(arm.name.split()[-1]) for arm in arms if arm.name.startswith("live")]
         assert len(drawn) == len(set(drawn)) == 4 and FEATURE not in drawn
         ratio = density[drawn] / density[FEATURE]
@@ -131,10 +132,8 @@ def test_live_controls_fire_as_often_point_elsewhere_and_are_never_the_feature(m
     few[[FEATURE, 5, 6]] = 0.1
     with pytest.raises(ElicitationError, match=r"at 0\.1 of the tokens, and 2 other features"):
         arms_of(sae, measured=measured(sae, density=few))
-    assert (
-        len(arms_of(sae, measured=measured(sae, density=few), controls=FeatureControls(n_live=2)))
-        == 8
-    )
+    two = FeatureControls(n_live=2)
+    assert len(arms_of(sae, measured=measured(sae, density=few), controls=two)) == 8
     # Another reader of the same thing is no control.
     writers = made.random_module("standard", d_in=8, d_sae=4).W_dec.detach().clone()
     writers[1] = 2 * writers[0]
