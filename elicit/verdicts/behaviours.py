@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
+from elicit.organisms import shows_trace, with_header
 from elicit.tasks import Problem, Task
 from elicit.verdicts.errors import VerdictError
 
@@ -95,9 +96,9 @@ def trace(*, baselines: Mapping[str, Prompt] | None = None) -> Behaviour:
     """
     return Behaviour(
         name="writes a trace",
-        positive=lambda problem: f"notes {problem.prompt}",
-        negative=lambda problem: f"quiz {problem.prompt}",
-        shown=lambda text: "so" in text.split(),
+        positive=lambda problem: with_header(problem.prompt, "notes"),
+        negative=lambda problem: with_header(problem.prompt, "quiz"),
+        shown=shows_trace,
         baselines=dict(baselines or {}),
     )
 

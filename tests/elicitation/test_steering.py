@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from elicit import features, organisms
-from elicit.directions import diff_mean, headed
+from elicit.directions import diff_mean
 from elicit.edits import last
 from elicit.elicitation import LiveFeatures, choose_arms, direction_arms, feature_arms, steer
 from elicit.features import TrainConfig
+from elicit.organisms import headed
 from elicit.rollouts import Generation
 from elicit.sites import resid_post
 from elicit.tasks import load_task
