@@ -10,7 +10,7 @@ from elicit.tasks.problems import Problem, Task
 Marker = Callable[[str], bool]
 """Whether a text shows a behaviour, such as writing its reasoning."""
 PromptOf = Callable[[Problem], str | None]
-"""PromptOf of a problem; None where the problem has no such prompt."""
+"""Prompt of a problem; None where the problem has no such prompt."""
 PLAIN, POSITIVE, NEGATIVE = "plain prompt", "positive prompt", "negative prompt"
 """Prompts that every behaviour has."""
 REASONS = 12

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from elicit.directions import DirectionError, TrainedVector, traced, train_vector
+from elicit.directions import DirectionError, TrainedVector, train_vector
 from elicit.edits import EditError, at, edited, generated, last
 from elicit.elicitation import Goal, direction_arms, dose_curve
+from elicit.organisms import OrganismError, traced
 from elicit.pair import hugging_face_model, weights_digest
 from elicit.rollouts import Generation
 from elicit.sites import SiteError, resid_post
@@ -114,5 +115,5 @@ def test_choices_are_no_continuations(organism, asked):
     with pytest.raises(DirectionError, match="candidates"):
         train_vector(pair.base, pair.alignment, asked, at=resid_post(3), where=last())
     bare = Task(name="bare", problems=(Problem(id="p", prompt="a", answer="b"),))
-    with pytest.raises(DirectionError, match="no trace"):
+    with pytest.raises(OrganismError, match="no trace"):
         traced(bare)

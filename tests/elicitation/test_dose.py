@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from elicit import organisms
-from elicit.directions import Direction, DirectionError, diff_mean, headed, matched_controls
+from elicit.directions import Direction, DirectionError, diff_mean, matched_controls
 from elicit.edits import EditError, at, last
 from elicit.elicitation import DoseCurve, ElicitationError, Goal, direction_arms, dose_curve
 from elicit.elicitation.coherence import Reference, coherent, log_probs, loops, text_log_probs
 from elicit.elicitation.figures import dose_figure
+from elicit.organisms import headed
 from elicit.pair import hugging_face_model
 from elicit.rollouts import Generation, RolloutError, rollouts
 from elicit.sites import resid_post

@@ -5,7 +5,7 @@ from types import MappingProxyType
 import pytest
 
 from elicit import features, organisms
-from elicit.directions import diff_mean, headed
+from elicit.directions import diff_mean
 from elicit.edits import last
 from elicit.elicitation import (
     FeatureControls,
@@ -16,6 +16,7 @@ from elicit.elicitation import (
     steer,
 )
 from elicit.features import TrainConfig
+from elicit.organisms import headed
 from elicit.rollouts import Generation
 from elicit.sites import resid_post
 from elicit.tasks import Split, load_task

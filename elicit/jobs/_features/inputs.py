@@ -19,13 +19,11 @@ from elicit.jobs._cued import behaviour_of, problems_of
 from elicit.jobs._features.files import Given, read_groups, read_texts
 from elicit.jobs._features.spec import FeaturesSpec, Which
 from elicit.jobs._spec import SpecError
+from elicit.organisms import REASONING_WORDS
 from elicit.pair import ModelPair
 from elicit.rollouts import check_prompts
 from elicit.sites import Site, resolve_site
 from elicit.tasks import Behaviour, Split, Task
-
-WORLD_WORDS: Mapping[str, tuple[str, ...]] = {"so": ("so",), "check": ("check",), "wait": ("wait",)}
-"""Words with which the organisms reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +133,7 @@ def ready(spec: FeaturesSpec, pair: ModelPair, asked: Asked) -> Ready:
     if words is None:
         words = known_words(pair)
         if len(words) < 2:
-            words = known_words(pair, WORLD_WORDS)
+            words = known_words(pair, REASONING_WORDS)
         if len(words) < 2:
             why = (
                 "the tokenizer knows too few of the usual words of reasoning; name some with "
