@@ -7,7 +7,7 @@ models were trained on.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, TypeVar, get_args
+from typing import Any, Literal, Protocol, TypeVar, get_args, runtime_checkable
 
 import numpy as np
 
@@ -38,6 +38,7 @@ class TextPairs:
     """Prompt of each problem with something replaced."""
 
 
+@runtime_checkable
 class Prompted(Protocol):
     """A problem, as far as it is needed here."""
 
