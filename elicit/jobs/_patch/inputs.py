@@ -17,7 +17,6 @@ from elicit.patching import (
     read_lines,
     within,
 )
-from elicit.patching.symmetric import decision
 from elicit.runs import Execution
 from elicit.tasks import load_task
 
@@ -141,7 +140,8 @@ def _contrast(spec: PatchSpec, pair: ModelPair, texts: Texts | None, notes: list
         return contrast
     task = load_task(organisms.resolve(str(spec.pair)).problems)
     n = min(spec.limit or OWN_PROBLEMS, len(task))
-    contrast = decision(pair.alignment, task.subset(n, spec.seed))
+    decisions = organisms.decision(task.subset(n, spec.seed))
+    contrast = Contrast.from_pairs(pair.alignment, decisions)
     notes.append(
         f"No problems were given: the contrast is the decision to reason, “so” (a trace begins) "
         f"against “answer” (none does), after {n} of the pair’s own {len(task)} problems."
