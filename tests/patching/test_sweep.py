@@ -189,16 +189,16 @@ def test_nothing_before_the_first_difference_has_an_effect(paired):
     pair = paired("mistral")
     contrast = contrast_of(identical_start=3)
     grid = patch(pair, contrast, within(sites=["resid_pre", "mlp_out"]), inference=FEW)
-    assert not grid.effect.value.value[..., :3].any()
-    assert grid.effect.value.value[..., 3:].any()
+    assert not grid.effect.value[..., :3].any()
+    assert grid.effect.value[..., 3:].any()
 
 
 def test_the_last_mlp_matters_only_where_it_is_read(paired):
     pair = paired("qwen2")
     last = Site("mlp_out", pair.n_layers - 1)
     grid = patch(pair, contrast_of(), across(sites=[last]), controls=(), inference=FEW)
-    assert not grid.effect.value.value[..., :-1].any()
-    assert grid.effect.value.value[..., -1].all()
+    assert not grid.effect.value[..., :-1].any()
+    assert grid.effect.value[..., -1].all()
 
 
 def test_everything_from_the_donor_gives_the_donor(paired):
@@ -253,7 +253,7 @@ def test_the_other_prompt_of_a_control_is_another_problems_donor(paired):
     torch.testing.assert_close(
         grid.other_prompt.value + grid.host_score.value[0], by_hand.score[0], atol=1e-6, rtol=1e-6
     )
-    assert (grid.other_prompt.value - grid.effect.value.value[0]).abs().max() > 1e-2
+    assert (grid.other_prompt.value - grid.effect.value[0]).abs().max() > 1e-2
     assert grid.noise.value.isnan().all()
 
 
