@@ -2,12 +2,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 
-from elicit.jobs._frame import PagedRun, close, open_pair, running
-from elicit.jobs._report.run import FEW_PROBLEMS
+from elicit.jobs._frame import FEW_PROBLEMS, Job, Outcome, Prepared, Run, Work, execute
 from elicit.jobs._revise.inputs import (
     WRITERS,
     Asked,
@@ -35,7 +33,7 @@ from elicit.revision import (
 )
 from elicit.revision.reading import LN2
 from elicit.revision.sensitivity import RHOS, THRESHOLDS
-from elicit.runs import Execution, NoProgress, Progress, ScopedCheckpoint
+from elicit.runs import Execution, Progress, ScopedCheckpoint
 
 ROWS = 4
 """Rows whose every layer is kept."""
@@ -43,62 +41,51 @@ MOST_GROUPS = 12
 """Difficulties that are still told apart."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ReviseRun(PagedRun):
-    """A finished run."""
-
-    results: dict[str, Result]
-    """Settling, profile, sensitivity, depths by difficulty and lenses where there are some."""
-
-
-def run_revise(spec: ReviseSpec, *, progress: Progress | None = None) -> ReviseRun:
+def revise(spec: ReviseSpec, *, progress: Progress | None = None) -> Run:
     """Read when both models settle on what they predict, and write the page about it.
 
-    Everything that can be refused is refused before a model runs. A killed run goes on where it
-    stopped and ends with the same bytes.
+    Everything that can be refused is refused before a model runs. A killed run continues where it
+    stopped and ends with the same bytes. Leaves the page, `summary.json`, `run.yaml` and every
+    result in `spec.out`.
 
     Args:
         spec: What to do.
-        progress: Told what is being done.
+        progress: Receives what is being done.
 
     Raises:
-        ElicitError: Something asked for is missing, damaged, or cannot be read.
+        ElicitError: Something is missing, damaged, or cannot be read.
     """
-    progress = progress or NoProgress()
-    asked = refuse_early(spec)
-    pair = open_pair(spec, progress)
-    asked = asked_of(spec, pair, asked)
-    with running(
-        spec,
-        pair,
-        {
-            "tasks": {asked.task.name: asked.task.digest},
-        },
-    ) as run:
-        written = {
-            name: write_texts(
-                spec, pair, asked, name, execution=Execution(checkpoint=run, progress=progress)
-            )
-            for name in (WRITERS if "own" in asked.kinds else ())
-        }
-        traces = _traces(asked, written)
-        fits: dict[str, TunedLensFit] = {}
-        if spec.lens != "logit":
-            fit, traces = halved(traces, spec.seed)
-            fits = fit_lenses(
-                spec, pair, fit, traces, execution=Execution(checkpoint=run, progress=progress)
-            )
-        results = _results(spec, pair, traces, fits, Execution(checkpoint=run, progress=progress))
-        for name, result in results.items():
-            run.save_result(name, result)
-        notes = [*pair.notes, *_remarks(spec, asked, written, traces, results)]
-        texts = {
-            name: {"truncated": text.truncated, "empty": text.empty}
-            for name, text in written.items()
-        }
-        summary = revise_summary(pair, results, fits=fits, texts=texts, notes=notes)
-        page = close(run, spec, summary, list(results.values()), notes)
-    return ReviseRun(path=run.path, page=page, summary=summary, results=results)
+    return execute(_JOB, spec, progress)
+
+
+def _prepare(spec: ReviseSpec, pair: ModelPair, checked: Asked) -> Prepared[Asked]:
+    asked = asked_of(spec, pair, checked)
+    return Prepared(asked, {"tasks": {asked.task.name: asked.task.digest}})
+
+
+def _measure(work: Work[ReviseSpec, Asked]) -> Outcome:
+    spec, pair, asked = work.spec, work.pair, work.inputs
+    written = {
+        name: write_texts(spec, pair, asked, name, execution=work.execution)
+        for name in (WRITERS if "own" in asked.kinds else ())
+    }
+    traces = _traces(asked, written)
+    fits: dict[str, TunedLensFit] = {}
+    if spec.lens != "logit":
+        fit, traces = halved(traces, spec.seed)
+        fits = fit_lenses(spec, pair, fit, traces, execution=work.execution)
+    results = _results(spec, pair, traces, fits, work.execution)
+    texts = {
+        name: {"truncated": text.truncated, "empty": text.empty} for name, text in written.items()
+    }
+    return Outcome(
+        results=results,
+        summary=revise_summary(results, fits=fits, texts=texts),
+        notes=_remarks(spec, asked, written, traces, results),
+    )
+
+
+_JOB = Job(check=refuse_early, prepare=_prepare, measure=_measure)
 
 
 def _traces(asked: Asked, written: dict[str, Written]) -> list[Traces]:

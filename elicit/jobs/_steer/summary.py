@@ -4,37 +4,26 @@ import math
 from collections.abc import Mapping
 
 from elicit.elicitation import DoseCurve, Steered
-from elicit.jobs._frame import origin
 from elicit.jobs._steer.source import Looked, Source
 from elicit.jobs._steer.spec import SteerSpec
-from elicit.page.elicitation import gap_text, steer_sentence
-from elicit.pair import ModelPair
+from elicit.page.elicitation import gap_text
 
 _ENDS = {"value": "", "low": "_low", "high": "_high"}
 
 
 def steer_summary(
-    spec: SteerSpec,
-    pair: ModelPair,
-    source: Source,
-    looked: Looked,
-    found: Steered,
-    notes: list[str],
+    spec: SteerSpec, source: Source, looked: Looked, found: Steered
 ) -> dict[str, object]:
     """Content of `summary.json`: every arm with its ends, and why there is no share.
 
     Args:
         spec: What was asked for.
-        pair: The two models.
         source: What was steered with.
         looked: What was looked for.
         found: The curve, the choice and the test.
-        notes: Remarks.
     """
     test, choice = found.test, found.choice
     return {
-        **origin(pair),
-        "sentence": steer_sentence(test),
         "steered": {
             "on": spec.on,
             "method": spec.source,
@@ -85,7 +74,6 @@ def steer_summary(
             }
             for i, name in enumerate(test.reference)
         },
-        "notes": notes,
     }
 
 
