@@ -1,7 +1,7 @@
 """Jobs: everything that a command of `elicit` does, from Python.
 
-`jobs.patch(jobs.PatchSpec(pair="organism:rl", out="run"))` is `elicit patch --pair organism:rl --out
-run`: it leaves the page, `summary.json`, `run.yaml` and every result, and returns a `Run`.
+`jobs.patch(jobs.PatchSpec(pair="organism:rl", out="run"))` does what `elicit patch` does: it leaves
+the page, `summary.json`, `run.yaml` and every result, and returns a `Run`.
 """
 
 import importlib
