@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from elicit.jobs._terminal import ENDS, TerminalTable, interval
+from elicit.jobs._terminal import TerminalTable, interval
 
 
 def tables(summary: Mapping[str, Any]) -> list[TerminalTable]:
@@ -16,16 +16,14 @@ def tables(summary: Mapping[str, Any]) -> list[TerminalTable]:
     for name, sweep in summary["sweeps"].items():
         for metric, kinds in sweep["peaks"].items():
             for peak in kinds.values():
-                effect = {end: peak[end] for end in ENDS}
-                step = {end: peak[f"step{key}"] for end, key in ENDS.items()}
                 rows.append(
                     (
                         name,
                         metric,
                         peak["site"],
                         peak["pos"],
-                        interval(effect, signed=True),
-                        interval(step, signed=True),
+                        interval(peak["effect"], signed=True),
+                        interval(peak["step"], signed=True),
                         "embedding" if peak["layer"] < 0 else str(peak["layer"]),
                     )
                 )
