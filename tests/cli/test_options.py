@@ -35,7 +35,9 @@ def flags() -> dict[str, tuple[object, tuple[str, ...], str, str | None]]:
     found = {}
     for parameter in options_of(Kites):
         kind, told = parameter.annotation.__origin__, parameter.annotation.__metadata__[0]
-        found[parameter.name] = (kind, told.param_decls, told.help, told.rich_help_panel)
+        # Typer takes the first spelling for the default until it reads the annotation.
+        spelled = (told.default, *told.param_decls)
+        found[parameter.name] = (kind, spelled, told.help, told.rich_help_panel)
     return found
 
 
