@@ -7,8 +7,7 @@ from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
 from elicit.pair import ModelPair
 from elicit.rollouts import Generation
 from elicit.runs import Progress
-from elicit.tasks import Task
-from elicit.verdicts import Behaviour
+from elicit.tasks import Behaviour, Task
 from elicit.verdicts.existence import STRENGTHS, climb
 
 USEFUL = 40

@@ -7,6 +7,7 @@ from elicit.directions import Direction, DirectionError, lm_eval_bytes
 from elicit.elicitation import (
     Choice,
     DoseCurve,
+    Goal,
     Steered,
     SteeredTexts,
     choose_arms,
@@ -22,9 +23,8 @@ from elicit.jobs._steer.spec import SteerSpec
 from elicit.jobs._steer.summary import steer_summary
 from elicit.pair import ModelPair
 from elicit.rollouts import Generation
-from elicit.runs import Execution, Progress, RunDirectory, ScopedCheckpoint
-from elicit.tasks import Task
-from elicit.verdicts.checks import parts_of
+from elicit.runs import Execution, Progress, RunDirectory
+from elicit.tasks import Split, Task
 
 FAINT = 0.2
 """Length of a push, as a share of the activations', below which no effect says little."""
@@ -76,11 +76,12 @@ def _prepare(spec: SteerSpec, pair: ModelPair, checked: _Inputs) -> Prepared[_In
 
 
 def _measure(work: Work[SteerSpec, _Inputs]) -> Outcome:
-    spec, pair, run, progress = work.spec, work.pair, work.run, work.progress
+    spec, pair = work.spec, work.pair
     loaded, looked = work.inputs.loaded, work.inputs.looked
-    choosing, test = parts_of(work.inputs.task, spec.choose_share, seed=spec.seed)
-    source = find_source(spec, pair, loaded, looked, choosing, progress=progress)
-    place, found, texts = _steered(spec, pair, source, looked, choosing, test, run, progress)
+    split = Split.of(work.inputs.task, spec.choose_share, seed=spec.seed)
+    source = find_source(spec, pair, loaded, looked, split.choose, progress=work.progress)
+    execution = work.execution.scoped("texts")
+    place, found, texts = _steered(spec, pair, source, looked, split, execution)
     direction = source.directions[place]
     found = replace(found, curve=_of(pair, found.curve), test=_of(pair, found.test))
     sets = tuple(name for name in source.results if name == "directions")
@@ -97,7 +98,7 @@ def _measure(work: Work[SteerSpec, _Inputs]) -> Outcome:
         notes=[
             *source.notes,
             *_remarks(found),
-            *_export(spec, pair, direction, found.choice, run),
+            *_export(spec, pair, direction, found.choice, work.run),
         ],
     )
 
@@ -110,56 +111,38 @@ def _steered(
     pair: ModelPair,
     source: Source,
     looked: Looked,
-    choosing: Task,
-    test: Task,
-    run: RunDirectory,
-    progress: Progress,
+    split: Split,
+    execution: Execution,
 ) -> tuple[int, Steered, SteeredTexts]:
-    """Place by place the best, then its curve, its test and some of its texts."""
+    """The best site, its dose curve, its test and some of its texts."""
     side = pair.side(spec.on)
-    target = pair.side("post" if spec.on == "base" else "base")
+    goal = Goal(
+        target=pair.side("post" if spec.on == "base" else "base"),
+        markers={looked.name: looked.shown},
+        wordings=looked.wordings,
+        metric={"accuracy": "accuracy", "shown": looked.name, None: None}[spec.choose_by],
+        max_loss=spec.max_loss,
+        need_gap=False,
+    )
     generation = Generation(
         max_new_tokens=spec.max_new_tokens, extractor=spec.extractor, templated=spec.templated
     )
-    metric = {"accuracy": "accuracy", "shown": looked.name, None: None}[spec.choose_by]
-    behaviours = {looked.name: looked.shown}
-    execution = Execution(checkpoint=ScopedCheckpoint(run, "texts"), progress=progress)
-    place = choose_arms(
-        side,
-        choosing,
-        source.candidates,
-        strengths=spec.strengths,
-        target=target,
-        behaviours=behaviours,
-        metric=metric,
-        max_loss=spec.max_loss,
-        generation=generation,
-        inference=spec.inference,
-        execution=execution,
-    )
-    found = elicitation.steer(
-        side,
-        choosing,
-        test,
-        source.candidates[place],
-        strengths=spec.strengths,
-        target=target,
-        need_gap=False,
-        behaviours=behaviours,
-        wordings=looked.wordings,
-        metric=metric,
-        max_loss=spec.max_loss,
-        generation=generation,
-        inference=spec.inference,
-        execution=execution,
-    )
+    how = {
+        "strengths": spec.strengths,
+        "goal": goal,
+        "generation": generation,
+        "inference": spec.inference,
+        "execution": execution,
+    }
+    place = choose_arms(side, split.choose, source.candidates, **how)
     arms = source.candidates[place]
+    found = elicitation.steer(side, split, arms, **how)
     texts = steered_texts(
         side,
-        test,
+        split.test,
         [arms[0], arms[found.test.strongest_control]],
         strength=found.choice.strength,
-        target=target,
+        target=goal.target,
         generation=generation,
         seed=spec.seed,
         execution=execution,
@@ -172,7 +155,7 @@ def _remarks(found: Steered) -> list[str]:
     notes = []
     if not found.choice.coherent:
         notes.append(
-            "At no strength are steered texts nearly as probable as the model’s own, so the one "
+            "At no strength are steered texts as often coherent as the model’s own, so the one "
             "where they come nearest was tested. Try weaker ones."
         )
     elif not found.choice.moved:
