@@ -11,7 +11,7 @@ from elicit.revision.profile import Profile, profile
 from elicit.revision.sensitivity import Sensitivity, sensitivity
 from elicit.revision.settling import Settling, settling
 from elicit.revision.thinking import ThinkAtN, Thought, think, think_at_n
-from elicit.revision.traces import Traces
+from elicit.texts import TokenRows
 from elicit.revision.tuned import TunedLensFit, fit_tuned_lens
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
     "Settling",
     "ThinkAtN",
     "Thought",
-    "Traces",
+    "TokenRows",
     "TunedLens",
     "TunedLensFit",
     "deep_thinking",

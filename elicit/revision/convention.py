@@ -10,7 +10,7 @@ from typing import Literal
 
 from elicit.revision.errors import RevisionError
 from elicit.revision.lens import Norm
-from elicit.revision.reading import LN2
+from elicit.texts import LN2
 
 Unit = Literal["bits", "nats"]
 Reading = Literal["first_hit", "last_exit"]

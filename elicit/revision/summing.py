@@ -1,49 +1,38 @@
 """From numbers of tokens to numbers of problems, with intervals over problems."""
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+from elicit.results import Estimate
 from elicit.stats import Inference, joint_intervals
 
 
-def by_problem(
-    values: Shaped[Tensor, "*part token"], group: Int[Tensor, " token"], n: int
+def mean_by_problem(
+    values: Shaped[Tensor, "*part token"], problem: Int[Tensor, " token"], n_problems: int
 ) -> Float[Tensor, "*part problem"]:
-    """Mean over the tokens of each problem, in float64; NaN where a problem has none.
-
-    Args:
-        values: One number a token.
-        group: Problem of each token.
-        n: Number of problems.
-    """
-    sums = torch.zeros(*values.shape[:-1], n, dtype=torch.float64)
-    sums.index_add_(-1, group, values.double())
-    return sums / torch.bincount(group, minlength=n)
+    """Mean over the tokens of each problem, in float64; NaN where a problem has none."""
+    sums = torch.zeros(*values.shape[:-1], n_problems, dtype=torch.float64)
+    sums.index_add_(-1, problem, values.double())
+    return sums / torch.bincount(problem, minlength=n_problems)
 
 
-def over_problems(
-    values: Float[Tensor, "*part problem"], *, inference: Inference = Inference()
-) -> tuple[Float[Tensor, "*part"], Float[Tensor, "*part"], Float[Tensor, "*part"]]:
-    """Mean over problems with its lower and upper end, the ends jointly over all parts.
-
-    Args:
-        values: One number a problem.
-        inference: Coverage and resamples of the intervals, and the seed.
-
-    Returns:
-        Value, low, high; the ends are NaN where there is one problem only, which does not say how
-        much problems differ.
-    """
-    flat = values.reshape(-1, values.shape[-1]).T.numpy()
+def joint_estimate(
+    values: Shaped[Tensor, "problem ..."], *, inference: Inference = Inference()
+) -> Estimate:
+    """Mean over problems, with intervals that cover all parts at once; NaN ends of one problem."""
+    flat = values.reshape(len(values), -1).double()
+    known = flat.isfinite().all(dim=0)
+    ends = flat.new_full((3, flat.shape[1]), torch.nan)
     if len(flat) < 2:
-        found = np.stack([flat[0], np.full_like(flat[0], np.nan), np.full_like(flat[0], np.nan)])
-    else:
-        found = joint_intervals(
-            flat, level=inference.level, n_resamples=inference.n_resamples, seed=inference.seed
+        ends[0] = flat[0]
+    elif bool(known.any()):
+        ends[:, known] = torch.from_numpy(
+            joint_intervals(
+                flat[:, known].numpy(),
+                level=inference.level,
+                n_resamples=inference.n_resamples,
+                seed=inference.seed,
+            )
         )
-    value, low, high = (
-        torch.from_numpy(np.ascontiguousarray(end)).reshape(values.shape[:-1]) for end in found
-    )
-    return value, low, high
+    return Estimate.of(ends.reshape(3, *values.shape[1:]))

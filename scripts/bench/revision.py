@@ -37,12 +37,12 @@ from elicit.revision import (
     DeepThinking,
     DepthConvention,
     Profile,
-    Traces,
+    TokenRows,
     deep_thinking,
     profile,
     settling_depth,
 )
-from elicit.revision.reading import BUDGET, tokens_per_block
+from elicit.texts import BUDGET, tokens_per_block
 
 PARTS = ("speed", "memory")
 CPU = torch.device("cpu")
@@ -62,7 +62,7 @@ class Setting:
     pair: ModelPair
     plain: dict[str, Any]
     """The model as Hugging Face loads it, by its attention: sdpa is its default."""
-    traces: Traces
+    traces: TokenRows
     planted: Int[Tensor, " token"]
     """Depth planted at each token."""
     repeats: int
@@ -328,7 +328,7 @@ def memory_of(who: str, folder: Path, n_pos: int) -> None:
         pair = loaded_pair(folder)
 
         def work(ids: Tensor) -> object:
-            traces = Traces(
+            traces = TokenRows(
                 rows=tuple(map(tuple, ids.tolist())),
                 positions=(tuple(range(ids.shape[1])),) * len(ids),
                 problem=tuple(map(str, range(len(ids)))),

@@ -5,7 +5,7 @@ import torch
 from elicit.revision import DepthByGroup, DepthConvention, Profile, Sensitivity, Settling
 from elicit.revision.depth import settling_depth
 from elicit.revision.groups import depth_by_group
-from elicit.revision.reading import LN2
+from elicit.texts import LN2
 from elicit.revision.sensitivity import sensitivity
 from elicit.revision.summing import by_problem, over_problems
 from elicit.stats import Inference

@@ -10,7 +10,7 @@ from elicit.revision import (
     LensDrift,
     LogitLens,
     RevisionError,
-    Traces,
+    TokenRows,
     fit_tuned_lens,
     lens_drift,
     lens_logits,
@@ -27,7 +27,7 @@ def made(n_rows, *, seed, name="p", n_pos=10):
     """Random rows, each a problem of its own, all but the first token read."""
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randint(4, D_VOCAB, (n_rows, n_pos), generator=generator).tolist()
-    return Traces(
+    return TokenRows(
         rows=tuple(map(tuple, rows)),
         positions=(tuple(range(n_pos - 1)),) * n_rows,
         problem=tuple(f"{name}{i}" for i in range(n_rows)),
@@ -40,7 +40,7 @@ LEARNT, HELD_OUT = made(50, seed=0), made(8, seed=1, name="q")
 def written(pair, name, *, n=80):
     """An organism's own traces, some to learn from and some held out."""
     task = load_task(organisms.resolve(f"organism:{name}").problems)
-    traces = Traces.of_task(pair.alignment, task)
+    traces = TokenRows.of_task(pair.alignment, task)
     return traces.part(range(n)), traces.part(range(n, n + 20))
 
 

@@ -10,7 +10,7 @@ from elicit.capture import capture, unembed_of
 from elicit.edits import Steer, edited
 from elicit.pair import load_pair
 from elicit.results import load_result
-from elicit.revision import RevisionError, Traces, profile
+from elicit.revision import RevisionError, TokenRows, profile
 from elicit.runs import Execution
 from elicit.sites import resid_post, resid_pre
 from tests.checkpoints import ARCHITECTURES
@@ -34,7 +34,7 @@ def plain(model, row, d_vocab):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_statistic_is_the_plain_one(architecture, paired):
     pair = paired(architecture)
-    traces = Traces.of_texts(pair.alignment, TEXTS)
+    traces = TokenRows.of_texts(pair.alignment, TEXTS)
     found = profile(pair, traces, top_k=3)
     for i, model in enumerate((pair.base, pair.post)):
         for row, ids in enumerate(traces.rows):
@@ -84,7 +84,7 @@ def test_one_model_reads_as_it_does_beside_the_other(paired):
 
 def test_a_cross_head_reads_one_model_through_the_other(paired):
     pair = paired("llama")
-    traces = Traces.of_texts(pair.alignment, TEXTS[:2])
+    traces = TokenRows.of_texts(pair.alignment, TEXTS[:2])
     found = profile(pair, traces, head="base")
     row, own = traces.rows[1], found.row == 1
     sites = [resid_pre(0), *map(resid_post, range(pair.n_layers))]
@@ -114,7 +114,7 @@ def test_a_profile_under_edits_is_that_of_the_edited_model(paired):
     vector = torch.randn(pair.d_model, generator=torch.Generator().manual_seed(0)) * 3
     with edited(pair.post, [Steer(site=resid_post(1), vector=vector)]):
         found = profile(pair, TEXTS[:1], models=("post",))
-        q = plain(pair.post, Traces.of_texts(pair.alignment, TEXTS[:1]).rows[0], pair.d_vocab)
+        q = plain(pair.post, TokenRows.of_texts(pair.alignment, TEXTS[:1]).rows[0], pair.d_vocab)
     q = q[:, found.pos]
     assert (found.jsd[0] - metrics.jsd(q[-1].expand_as(q), q)).abs().max() < 1e-5
     bare = profile(pair, TEXTS[:1], models=("post",))
@@ -157,7 +157,7 @@ def test_a_killed_pass_goes_on_with_the_same_bytes(tmp_path, paired):
 def test_models_of_unequal_vocabularies_are_read_on_what_both_know(written):
     pair = load_pair(written("llama", seed=1), written("llama", seed=2, d_vocab=72), vocab="shared")
     found = profile(pair, TEXTS[:2])
-    row = Traces.of_texts(pair.alignment, TEXTS[:2]).rows[1]
+    row = TokenRows.of_texts(pair.alignment, TEXTS[:2]).rows[1]
     own = found.row == 1
     q = plain(pair.post, row, pair.d_vocab)[:, found.pos[own]]
     assert pair.d_vocab == 64
@@ -187,11 +187,11 @@ def test_texts_without_a_prediction_are_refused(paired):
     with pytest.raises(RevisionError, match="one string"):
         profile(pair, "the dog")
     with pytest.raises(RevisionError, match="do not ascend"):
-        Traces(rows=((1, 2, 3),), positions=((1, 0),), problem=("a",))
+        TokenRows(rows=((1, 2, 3),), positions=((1, 0),), problem=("a",))
     with pytest.raises(RevisionError, match="positions from 0 to 2"):
-        Traces(rows=((1, 2, 3),), positions=((3,),), problem=("a",))
+        TokenRows(rows=((1, 2, 3),), positions=((3,),), problem=("a",))
     with pytest.raises(RevisionError, match="cannot be matched"):
-        Traces(rows=((1, 2, 3),), positions=((1,),), problem=("a", "b"))
+        TokenRows(rows=((1, 2, 3),), positions=((1,),), problem=("a", "b"))
 
 
 def test_nan_logits_are_refused_and_named(written):
@@ -209,6 +209,6 @@ def test_traces_read_what_was_written_and_nothing_else(organism, given_of):
     for row, positions in zip(traces.rows, traces.positions, strict=True):
         text = pair.alignment.decode([row[p + 1] for p in positions])
         assert text.startswith("so ") and "Q" not in text
-    skipped = Traces.of_written([(1, 5)], [(7, 8, 2)], problem=["a"], skip=[2])
+    skipped = TokenRows.of_written([(1, 5)], [(7, 8, 2)], problem=["a"], skip=[2])
     assert skipped.positions == ((1, 2),) and skipped.rows == ((1, 5, 7, 8, 2),)
     assert dataclasses.replace(skipped, source="post").digest != skipped.digest

@@ -11,9 +11,9 @@ from torch import nn
 from elicit import metrics
 from elicit.capture import Unembed
 from elicit.revision import RevisionError
-from elicit.revision.between import between
-from elicit.revision.reading import tokens_per_block
-from elicit.revision.readout import Readout
+from elicit.texts import between
+from elicit.texts import tokens_per_block
+from elicit.texts import Readout
 
 D_MODEL, N = 24, 37
 

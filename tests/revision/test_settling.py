@@ -6,7 +6,7 @@ import torch
 from elicit.revision import (
     DepthConvention,
     RevisionError,
-    Traces,
+    TokenRows,
     deep_thinking,
     depth_by_group,
     sensitivity,
@@ -68,7 +68,7 @@ def test_means_are_over_problems_and_differences_are_paired(rl):
 
 def test_two_sources_are_each_scored_by_both_models(organism, given_of):
     pair, traces = organism("rl"), given_of("rl", 12)
-    short = Traces(
+    short = TokenRows(
         rows=traces.rows[:5],
         positions=tuple(p[:4] for p in traces.positions[:5]),
         problem=traces.problem[:5],
@@ -164,7 +164,7 @@ def test_the_ratio_of_a_trace_is_that_of_its_own_tokens(organism, given_of):
     for row in range(6):
         assert found.dtr[row] == found.deep[found.row == row].double().mean()
     # Rows that are not read have no ratio, and chunks do not change the others.
-    hollow = Traces(rows=traces.rows, positions=((), *traces.positions[1:]), problem=traces.problem)
+    hollow = TokenRows(rows=traces.rows, positions=((), *traces.positions[1:]), problem=traces.problem)
     part = deep_thinking(pair, hollow, model="base", execution=Execution(max_tokens=40))
     assert part.dtr[0].isnan() and torch.equal(part.dtr[1:], found.dtr[1:])
 

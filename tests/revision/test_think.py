@@ -14,15 +14,15 @@ from elicit.revision import (
     RevisionError,
     ThinkAtN,
     Thought,
-    Traces,
+    TokenRows,
     think,
     think_at_n,
 )
 from elicit.revision.confidence import confidence
-from elicit.revision.sides import sides_of
+from elicit.revision.readers import sides_of
 from elicit.revision.thinking.arms import Samples, run_arms
-from elicit.revision.thinking.votes import by_lot, elected, lots_of, numbered, places
-from elicit.revision.thinking.within import auroc, telling
+from elicit.revision.thinking.voting import by_lot, elected, lots_of, numbered, places
+from elicit.revision.thinking.discrimination import auroc, telling
 from elicit.rollouts import rollouts
 from elicit.runs import Execution, RunDirectory
 from elicit.stats import Inference
@@ -271,7 +271,7 @@ def test_traces_of_rollouts_are_what_was_drawn_and_nothing_given(paired):
         pair.base, pair.alignment, task, stop_ids=STOPS, n_samples=3, max_new_tokens=12,
         prefixes={"p1": [20, 21]},
     )  # fmt: skip
-    traces = Traces.of_rollouts(found, task, source="base")
+    traces = TokenRows.of_rollouts(found, task, source="base")
     assert traces.problem == tuple(p.id for p in task for _ in range(3))
     assert traces.source == "base"
     for row in range(len(found)):
@@ -281,16 +281,16 @@ def test_traces_of_rollouts_are_what_was_drawn_and_nothing_given(paired):
         read = [i for i, token in enumerate(ids) if i >= given and token not in STOPS]
         assert list(traces.positions[row]) == [len(prompt) + i - 1 for i in read]
     # The same positions, as far as the first four tokens that were drawn.
-    begun = Traces.of_rollouts(found, prefix=4)
+    begun = TokenRows.of_rollouts(found, prefix=4)
     for row in range(len(found)):
         end = found.n_prompt[found.place[row]] + found.n_forced[found.place[row]] + 4
         assert begun.rows[row] == traces.rows[row][:end]
         assert begun.positions[row] == tuple(p for p in traces.positions[row] if p + 1 < end)
-    assert Traces.of_rollouts(found, skip=()).n_tokens > traces.n_tokens
+    assert TokenRows.of_rollouts(found, skip=()).n_tokens > traces.n_tokens
     with pytest.raises(RevisionError, match="difficulties of other problems"):
-        Traces.of_rollouts(found, numbers(3))
+        TokenRows.of_rollouts(found, numbers(3))
     with pytest.raises(RevisionError, match="prefix is 0"):
-        Traces.of_rollouts(found, prefix=0)
+        TokenRows.of_rollouts(found, prefix=0)
 
 
 def test_difficulty_goes_with_the_texts(paired):
@@ -303,7 +303,7 @@ def test_difficulty_goes_with_the_texts(paired):
         ),
     )
     found = sampled(pair, task, n_samples=2)
-    assert Traces.of_rollouts(found, task).difficulty == (0, 0, 1, 1)
+    assert TokenRows.of_rollouts(found, task).difficulty == (0, 0, 1, 1)
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama", "gemma2"])
@@ -312,7 +312,7 @@ def test_confidence_is_that_of_the_whole_distributions_in_double_precision(
     paired, architecture, max_tokens
 ):
     pair = paired(architecture)
-    traces = Traces.of_rollouts(sampled(pair))
+    traces = TokenRows.of_rollouts(sampled(pair))
     (side,) = sides_of(pair, models=("base",))
     found = confidence(
         side,

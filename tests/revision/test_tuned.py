@@ -12,16 +12,16 @@ from elicit.results import ResultError, load_result
 from elicit.revision import (
     LogitLens,
     RevisionError,
-    Traces,
+    TokenRows,
     TunedLens,
     TunedLensFit,
     fit_tuned_lens,
     lens_logits,
 )
-from elicit.revision.fitting import Correction, Recipe, learn
-from elicit.revision.gradient import lens_kl, sloped_kl
+from elicit.revision.corrections import Correction, Recipe, learn
+from elicit.texts import lens_kl, sloped_kl
 from elicit.revision.lens import check_lens
-from elicit.revision.source import Rooms, Source, headed_model
+from elicit.revision.lens_data import Rooms, Source, headed_model
 from elicit.runs import Execution, NoProgress
 from elicit.sites import resid_post, resid_pre
 from elicit.stats import Inference
@@ -37,7 +37,7 @@ def made(n_rows, *, seed, name="p", longest=14):
     generator = torch.Generator().manual_seed(seed)
     lengths = torch.randint(6, longest + 1, (n_rows,), generator=generator).tolist()
     rows = [torch.randint(4, D_VOCAB, (n,), generator=generator).tolist() for n in lengths]
-    return Traces(
+    return TokenRows(
         rows=tuple(map(tuple, rows)),
         positions=tuple(tuple(range(len(row) - 1)) for row in rows),
         problem=tuple(f"{name}{i}" for i in range(n_rows)),
@@ -51,7 +51,7 @@ HELD_OUT = made(12, seed=1, name="q")
 def written(pair, name, *, n=80):
     """An organism's own traces, some to learn from and some held out."""
     task = load_task(organisms.resolve(f"organism:{name}").problems)
-    traces = Traces.of_task(pair.alignment, task)
+    traces = TokenRows.of_task(pair.alignment, task)
     return traces.part(range(n)), traces.part(range(n, len(traces)))
 
 

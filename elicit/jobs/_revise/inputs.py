@@ -7,7 +7,7 @@ from elicit.grafting.measure import stop_ids
 from elicit.jobs._revise.spec import ReviseSpec
 from elicit.jobs._spec import SpecError
 from elicit.pair import ModelPair
-from elicit.revision import Traces
+from elicit.revision import TokenRows
 from elicit.rollouts import check_prompts, rollouts
 from elicit.runs import Execution
 from elicit.tasks import Task, load_task
@@ -32,15 +32,15 @@ class Asked:
     """Ids that end a text."""
     room: int = 0
     """Tokens that every text may have."""
-    given: tuple[Traces, ...] = ()
-    """Traces that no model has to write first."""
+    given: tuple[TokenRows, ...] = ()
+    """TokenRows that no model has to write first."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
     """What a model wrote to every problem."""
 
-    traces: Traces | None
+    traces: TokenRows | None
     """Its texts; None where it wrote nothing to any problem."""
     truncated: float
     """Share of texts that were cut before the model ended them."""
@@ -109,15 +109,15 @@ def asked_of(spec: ReviseSpec, pair: ModelPair, asked: Asked) -> Asked:
     for model in (pair.base, pair.post):
         prompts, limit = check_prompts(model, pair.alignment, task, templated=spec.templated)
         limits += [] if limit is None else [limit]
-    given: list[Traces] = []
+    given: list[TokenRows] = []
     if "given" in asked.kinds:
-        given.append(Traces.of_task(pair.alignment, task))
+        given.append(TokenRows.of_task(pair.alignment, task))
         _refuse_unreadable(
             given[0], task, limit=min(limits, default=None), unknown=pair.tokenizer.unk_token_id
         )
     if "decision" in asked.kinds:
         given.append(
-            Traces(
+            TokenRows(
                 rows=tuple(map(tuple, prompts)),
                 positions=tuple((len(prompt) - 1,) for prompt in prompts),
                 problem=tuple(problem.id for problem in task),
@@ -138,7 +138,7 @@ def asked_of(spec: ReviseSpec, pair: ModelPair, asked: Asked) -> Asked:
     )
 
 
-def _refuse_unreadable(traces: Traces, task: Task, *, limit: int | None, unknown: object) -> None:
+def _refuse_unreadable(traces: TokenRows, task: Task, *, limit: int | None, unknown: object) -> None:
     """Refuse traces of words that are unknown, or that run past the last position of a model."""
     strange = [i for i, row in enumerate(traces.rows) if unknown is not None and unknown in row]
     if strange:
@@ -156,7 +156,7 @@ def _refuse_unreadable(traces: Traces, task: Task, *, limit: int | None, unknown
         )
 
 
-def _refuse_thin(spec: ReviseSpec, pair: ModelPair, asked: Asked, given: list[Traces]) -> None:
+def _refuse_thin(spec: ReviseSpec, pair: ModelPair, asked: Asked, given: list[TokenRows]) -> None:
     """Refuse an affine lens on fewer tokens than it could send anywhere it likes.
 
     Texts that the models still have to write are not known yet; what they allow is told later.
@@ -202,7 +202,7 @@ def write_texts(
     stops = set(asked.stops)
     kept = [row for row in range(len(found)) if not stops.issuperset(found.ids(row))]
     return Written(
-        traces=Traces.of_rollouts(found.select(kept), asked.task, source=name)
+        traces=TokenRows.of_rollouts(found.select(kept), asked.task, source=name)
         if len(kept) > 1
         else None,
         truncated=found.truncated.double().mean().item(),

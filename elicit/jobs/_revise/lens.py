@@ -7,13 +7,13 @@ import torch
 from elicit.jobs._revise.spec import LENS_STEPS, ReviseSpec
 from elicit.jobs._spec import SpecError
 from elicit.pair import ModelPair
-from elicit.revision import Traces, TunedLensFit, fit_tuned_lens
+from elicit.revision import TokenRows, TunedLensFit, fit_tuned_lens
 from elicit.runs import Execution, ScopedCheckpoint
 
 MODELS = ("base", "post")
 
 
-def halved(traces: Sequence[Traces], seed: int) -> tuple[list[Traces], list[Traces]]:
+def halved(traces: Sequence[TokenRows], seed: int) -> tuple[list[TokenRows], list[TokenRows]]:
     """The traces of one half of the problems, and those of the other.
 
     Args:
@@ -44,8 +44,8 @@ def halved(traces: Sequence[Traces], seed: int) -> tuple[list[Traces], list[Trac
 def fit_lenses(
     spec: ReviseSpec,
     pair: ModelPair,
-    fit: Sequence[Traces],
-    read: Sequence[Traces],
+    fit: Sequence[TokenRows],
+    read: Sequence[TokenRows],
     *,
     execution: Execution = Execution(),
 ) -> dict[str, TunedLensFit]:
@@ -103,7 +103,7 @@ def lens_summary(fits: Mapping[str, TunedLensFit]) -> dict[str, object] | None:
     } or None
 
 
-def _joined(traces: Sequence[Traces]) -> Traces:
+def _joined(traces: Sequence[TokenRows]) -> TokenRows:
     """Texts of several sources as one, each text once.
 
     Where decisions after the prompt are read beside whole texts, their tokens are in the texts.
@@ -114,7 +114,7 @@ def _joined(traces: Sequence[Traces]) -> Traces:
         for part in parts
         for row, positions, problem in zip(part.rows, part.positions, part.problem, strict=True)
     }
-    return Traces(
+    return TokenRows(
         rows=tuple(rows),
         positions=tuple(positions for positions, _ in rows.values()),
         problem=tuple(problem for _, problem in rows.values()),

@@ -26,14 +26,14 @@ from elicit.results import Result
 from elicit.revision import (
     DepthConvention,
     Settling,
-    Traces,
+    TokenRows,
     TunedLensFit,
     depth_by_group,
     profile,
     sensitivity,
     settling,
 )
-from elicit.revision.reading import LN2
+from elicit.texts import LN2
 from elicit.revision.sensitivity import RHOS, THRESHOLDS
 from elicit.runs import Execution, NoProgress, Progress, ScopedCheckpoint
 
@@ -101,7 +101,7 @@ def run_revise(spec: ReviseSpec, *, progress: Progress | None = None) -> ReviseR
     return ReviseRun(path=run.path, page=page, summary=summary, results=results)
 
 
-def _traces(asked: Asked, written: dict[str, Written]) -> list[Traces]:
+def _traces(asked: Asked, written: dict[str, Written]) -> list[TokenRows]:
     """Everything that is read, given traces first, the decision last.
 
     Raises:
@@ -122,7 +122,7 @@ def _traces(asked: Asked, written: dict[str, Written]) -> list[Traces]:
 def _results(
     spec: ReviseSpec,
     pair: ModelPair,
-    traces: Sequence[Traces],
+    traces: Sequence[TokenRows],
     fits: Mapping[str, TunedLensFit],
     execution: Execution,
 ) -> dict[str, Result]:
@@ -179,14 +179,14 @@ def _rhos(convention: DepthConvention, n_layers: int) -> list[float]:
     return sorted(rho for start, rho in starts.items() if start > convention.first_layer)
 
 
-def _spread(traces: Traces, n: int) -> list[int]:
+def _spread(traces: TokenRows, n: int) -> list[int]:
     """Rows from the shorter to the longer ones, in the order of the traces."""
     order = sorted(range(len(traces)), key=lambda i: (len(traces.positions[i]), i))
     n = min(n, len(order))
     return sorted(order[(2 * k + 1) * len(order) // (2 * n)] for k in range(n))
 
 
-def _difficulties(found: Settling, traces: Traces) -> list[str | float | int | None]:
+def _difficulties(found: Settling, traces: TokenRows) -> list[str | float | int | None]:
     """Difficulty of each token of one source; None for tokens of the others."""
     groups: list[str | float | int | None] = [None] * len(found.token)
     if not traces.difficulty:
@@ -201,7 +201,7 @@ def _remarks(
     spec: ReviseSpec,
     asked: Asked,
     written: dict[str, Written],
-    traces: Sequence[Traces],
+    traces: Sequence[TokenRows],
     results: dict[str, Result],
 ) -> list[str]:
     """What a reader should know of the run."""

@@ -17,7 +17,7 @@ from elicit.results.drawing import (
     plain_numbers,
     style,
 )
-from elicit.revision.reading import LN2
+from elicit.texts import LN2
 from elicit.revision.settling import Settling
 
 COLORS = (BLUE, VERMILION)

@@ -8,7 +8,7 @@ from elicit.results.drawing import DIVERGING, figure, label, number, plain_numbe
 from elicit.revision.errors import RevisionError
 from elicit.revision.figures.lines import lines_of, scale, token_axis
 from elicit.revision.profile import Profile
-from elicit.revision.reading import LN2
+from elicit.texts import LN2
 
 AWAY = tuple((2 * place - 1, color) for place, color in DIVERGING if place >= 0.5)
 """Near white where a layer says what is final, dark blue where it says something else."""

@@ -5,7 +5,7 @@ from typing import Any
 from elicit.results.drawing import label, number, style
 from elicit.revision.errors import RevisionError
 from elicit.revision.figures.lines import lines_of, scale, token_axis
-from elicit.revision.reading import LN2
+from elicit.texts import LN2
 from elicit.revision.settling import Settling
 
 EARLY, LATE = ("#f7f9fb", "#7fb2d6"), ("#f2b48a", "#d55e00")

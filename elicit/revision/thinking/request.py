@@ -17,8 +17,8 @@ from elicit.revision.early import DeepThinking, deep_thinking
 from elicit.revision.errors import RevisionError
 from elicit.revision.lens import Lens, TunedLens
 from elicit.revision.profile import lens_name
-from elicit.revision.sides import Side, sides_of
-from elicit.revision.traces import Traces
+from elicit.revision.readers import Side, sides_of
+from elicit.texts import TokenRows
 from elicit.rollouts import Rollouts, Sampling, extend, rollouts
 from elicit.rollouts.writing import edits_digest
 from elicit.runs import Checkpoint, Execution, NoCheckpoint, Progress, ScopedCheckpoint
@@ -160,7 +160,7 @@ class Request:
         Args:
             begun: All samples.
         """
-        all_rows = Traces.of_rollouts(begun, self.task, source=self.model)
+        all_rows = TokenRows.of_rollouts(begun, self.task, source=self.model)
         number: dict[tuple[int, ...], int] = {}
         once, of_row = [], []
         for place, row in enumerate(all_rows.rows):
@@ -249,7 +249,7 @@ class Request:
 class Prefixes:
     """The different prefixes of all samples."""
 
-    traces: Traces
+    traces: TokenRows
     """Each once."""
     of_row: Int[Tensor, " row"]
     """Which of them each sample begins with."""

@@ -13,8 +13,8 @@ from elicit.revision.summing import over_problems
 from elicit.revision.thinking.arms import Samples, run_arms
 from elicit.revision.thinking.request import Request
 from elicit.revision.thinking.result import ThinkAtN
-from elicit.revision.thinking.votes import numbered
-from elicit.revision.thinking.within import telling
+from elicit.revision.thinking.voting import numbered
+from elicit.revision.thinking.discrimination import telling
 from elicit.rollouts import Sampling
 from elicit.runs import Execution
 from elicit.stats import Inference

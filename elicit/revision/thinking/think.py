@@ -13,7 +13,7 @@ from elicit.revision.profile import lens_name
 from elicit.revision.summing import over_problems
 from elicit.revision.thinking.request import Request
 from elicit.revision.thinking.result import Thought
-from elicit.revision.thinking.votes import by_lot, counted, elected, lots_of, numbered, places
+from elicit.revision.thinking.voting import by_lot, counted, elected, lots_of, numbered, places
 from elicit.rollouts import Sampling
 from elicit.runs import Execution
 from elicit.stats import Inference
