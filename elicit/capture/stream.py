@@ -13,8 +13,7 @@ from elicit.capture.engine.decompose import decompose
 from elicit.capture.engine.trunk import read_sites
 from elicit.capture.errors import CaptureError
 from elicit.capture.read import Captured, Reader, check_max_tokens
-from elicit.pair import Encoded
-from elicit.pair.alignment import pad
+from elicit.pair import Encoded, pad
 from elicit.runs import Execution
 from elicit.sites import Site
 

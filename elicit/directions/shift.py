@@ -12,8 +12,7 @@ from elicit.capture import stream, unembed_of
 from elicit.directions.errors import DirectionError
 from elicit.directions.sides import check_sites
 from elicit.directions.values import Direction
-from elicit.pair import ModelPair
-from elicit.pair.alignment import Text
+from elicit.pair import ModelPair, Text
 from elicit.results import Result, digest_json
 from elicit.runs import Execution
 from elicit.sites import RESIDUAL_KINDS, Site, parse_site, resid_post

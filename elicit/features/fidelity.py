@@ -14,8 +14,7 @@ from elicit.features.ratios import Deviations, Spread, ends, problem_numbers, sh
 from elicit.features.reading import On, Rows, blocks, checked, rows_of, told_of, wide
 from elicit.features.sae import Sae
 from elicit.features.splicing import entropy_by_row, recovered
-from elicit.pair import ModelPair
-from elicit.pair.handles import Bridge
+from elicit.pair import Bridge, ModelPair
 from elicit.results import Result, digest_json
 from elicit.runs import Execution
 from elicit.stats import Inference

@@ -10,7 +10,7 @@ from elicit.capture import stream
 from elicit.features.errors import FeatureError
 from elicit.features.reading import Rows
 from elicit.features.sae import Sae
-from elicit.pair.handles import Bridge
+from elicit.pair import Bridge
 from elicit.runs import Execution
 from elicit.sites import Site
 

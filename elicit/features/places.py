@@ -12,8 +12,7 @@ from elicit.features.reading import Rows, blocks
 from elicit.features.rewriting import Cut
 from elicit.features.sae import Sae
 from elicit.features.tops import Tops, find_tops
-from elicit.pair import ModelPair
-from elicit.pair.handles import Bridge
+from elicit.pair import Bridge, ModelPair
 from elicit.runs import Execution
 
 _ROOM = 64

@@ -11,8 +11,7 @@ from torch import Tensor
 from elicit.capture import Chunk, stream
 from elicit.features.errors import FeatureError
 from elicit.features.sae import Sae
-from elicit.pair import ModelPair
-from elicit.pair.handles import Bridge
+from elicit.pair import Bridge, ModelPair
 from elicit.runs import Execution
 from elicit.sites import Site
 

@@ -11,8 +11,7 @@ from elicit.capture import capture, plan_chunks
 from elicit.edits import Edit, edited
 from elicit.features.reading import Rows
 from elicit.metrics import log_probs
-from elicit.pair.alignment import pad
-from elicit.pair.handles import Bridge
+from elicit.pair import Bridge, pad
 
 
 def entropy_by_row(

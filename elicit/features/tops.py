@@ -9,8 +9,7 @@ from torch import Tensor
 
 from elicit.features.reading import Rows, blocks
 from elicit.features.sae import Sae
-from elicit.pair import ModelPair
-from elicit.pair.handles import Bridge
+from elicit.pair import Bridge, ModelPair
 from elicit.runs import Execution
 
 

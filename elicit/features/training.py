@@ -15,8 +15,7 @@ from elicit.features.errors import FeatureError
 from elicit.features.loading import load_sae
 from elicit.features.reading import TRAINED_ON, On, Rows, model_of, rows_of
 from elicit.features.sae import Sae
-from elicit.pair import ModelPair
-from elicit.pair.handles import Bridge
+from elicit.pair import Bridge, ModelPair
 from elicit.results import digest_json
 from elicit.runs import Execution, NoProgress, Progress
 from elicit.sites import Site

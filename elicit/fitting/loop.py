@@ -16,14 +16,14 @@ T = TypeVar("T")
 
 def fit(
     optimizer: torch.optim.Optimizer,
-    step: Callable[[int], Float[Tensor, "*measured"]],
+    step: Callable[[int], Float[Tensor, "..."]],
     *,
     steps: int,
     rate: Rate,
     label: str,
     every: int | None = None,
     execution: Execution = Execution(),
-) -> Float[Tensor, "step *measured"]:
+) -> Float[Tensor, "step ..."]:
     """Train an optimizer's parameters in place, and return what each step measured.
 
     Nothing here is random: with the same `step` and rates the same parameters come out, bit for

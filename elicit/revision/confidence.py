@@ -8,11 +8,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from elicit.capture import capture
-from elicit.pair.alignment import pad
+from elicit.pair import pad
 from elicit.revision.readers import Reader
-from elicit.revision.summing import mean_by_problem
 from elicit.runs import Execution
 from elicit.sites import resid_post
+from elicit.stats import mean_by_problem
 from elicit.texts import LogitBuffers, TokenRows, read_chunks
 
 
@@ -45,12 +45,15 @@ def confidence(
     Source: Kang et al. 2025, arXiv:2502.18581: −1/(nV) Σ log(V·p), the mean over tokens of
         KL(uniform‖p) = −log V − mean over the vocabulary of log p.
     """
-    buffers, site = LogitBuffers([reader.own], memory=execution.memory), resid_post(reader.n_layers - 1)
+    buffers, site = (
+        LogitBuffers([reader.own], memory=execution.memory),
+        resid_post(reader.n_layers - 1),
+    )
 
     @torch.no_grad()
     def read(part: TokenRows) -> dict[str, Tensor]:
-        batch = pad(part.rows, pad_id=reader.pad_id, padding="right")
-        resid = capture(reader.model, batch, at=[site]).at[site][part.index]
+        batch = pad(part.rows, pad_id=reader.side.alignment.pad_id, padding="right")
+        resid = capture(reader.side.bridge, batch, at=[site]).at[site][part.index]
         blocks = [_read_block(buffers, resid[span]) for span in buffers.spans(len(resid))]
         return {"confidence": torch.cat(blocks, dim=1)}
 

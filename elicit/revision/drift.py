@@ -25,8 +25,8 @@ class LensDrift(Result):
 
     A drift near 0 says that a layer can be read as before; a large one says that it cannot, but not
     whether the layers or the unembedding changed: the `logit` rows with the last layer show the
-    unembedding's part. What is compared is always KL(final‖lens), the final prediction being that of
-    the model whose states are read.
+    unembedding's part. What is compared is always KL(final‖lens), where the final prediction is
+    that of the model whose states are read.
     """
 
     kind: tuple[str, ...]
@@ -81,7 +81,9 @@ def lens_drift(
         model it comes from. The excess over a reference is ours.
     """
     given = {"base": lens_base, "post": lens_post}
-    readers = readers_of(pair, lens={name: lens for name, lens in given.items() if lens is not None})
+    readers = readers_of(
+        pair, lens={name: lens for name, lens in given.items() if lens is not None}
+    )
     for name, lens in given.items():
         _check_role(pair, name, lens, rows)
     problems = {name for name, read in zip(rows.problem, rows.positions, strict=True) if read}

@@ -11,8 +11,8 @@ from elicit.revision.convention import DepthConvention
 from elicit.revision.early_search import EarlyReader
 from elicit.revision.lens import Lens, lens_name
 from elicit.revision.readers import readers_of
-from elicit.revision.summing import mean_by_problem
 from elicit.runs import Execution
+from elicit.stats import mean_by_problem
 from elicit.texts import TokenRows, read_chunks
 
 
@@ -83,16 +83,14 @@ def deep_thinking(
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
-        RevisionError: The model has too few layers for the convention, or a lens is another model's.
+        RevisionError: The model has too few layers for the convention, or another model's lens.
         TextError: The budget holds no token, or some logits are not a prediction.
         CaptureError: A model cannot read a row, or its logits are not its unembedding's.
     """
     convention = convention or DepthConvention()
     deep_from = convention.deep_from(pair.n_layers)
     (reader,) = readers_of(pair, models=(model,), lens=lens)
-    early = EarlyReader(
-        reader, convention, depths=depths, certify=certify, memory=execution.memory
-    )
+    early = EarlyReader(reader, convention, depths=depths, certify=certify, memory=execution.memory)
     answers = read_chunks(
         rows, early.read, key="early", label="finding deep tokens", execution=execution
     )

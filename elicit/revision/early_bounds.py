@@ -1,9 +1,9 @@
 """Bounds that prove a prediction not settled yet, from a few logits instead of all.
 
-A few ids bound the probability that a layer can give to any of them: q(a) ≤ exp(z_a) / Σ exp(z_b) over any set of
-ids b. Where the final prediction gives an id more than that bound, the two must differ there, and
-divergences of a coarser partition are never larger than the divergence itself. If this lower
-bound exceeds the threshold, the full vocabulary need not be read.
+A few ids bound the probability that a layer can give to any of them: q(a) ≤ exp(z_a) / Σ exp(z_b)
+over any set of ids b. Where the final prediction gives an id more than that bound, the two must
+differ there, and divergences of a coarser partition are never larger than the divergence itself. If
+this lower bound exceeds the threshold, the full vocabulary need not be read.
 """
 
 import torch

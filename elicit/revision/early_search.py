@@ -15,7 +15,7 @@ from elicit.revision.convention import DepthConvention
 from elicit.revision.early_bounds import EarlyBounds
 from elicit.revision.lens import normed
 from elicit.revision.readers import Reader
-from elicit.texts import Final, LogitBuffers, TokenRows, residual_states
+from elicit.texts import Final, LogitBuffers, TokenRows
 
 FEW = 4
 """Tokens are parked when fewer than one in this many of a full block are left."""
@@ -126,9 +126,7 @@ class EarlyReader:
         Args:
             rows: Rows that are run as one batch.
         """
-        self.states = residual_states(
-            self.reader.model, rows, n_layers=self.reader.n_layers, pad_id=self.reader.pad_id
-        )
+        self.states = self.reader.states(rows)
         n, device = self.states.shape[1], self.states.device
         ids = [
             row[p]
@@ -220,7 +218,7 @@ class EarlyReader:
     def _parked(
         self, block: _Open, left: Int[Tensor, " left"], step: int, parked: list[_Open]
     ) -> _Open:
-        """The tokens that are left of a block, their probabilities moved out of the block's buffer."""
+        """The tokens that are left of a block, their probabilities moved out of its buffer."""
         start = sum(len(each.tokens) for each in parked)
         place = self.parked_probs[:, start : start + len(left)]
         # Between two readings the buffer for logits is free.

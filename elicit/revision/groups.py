@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -14,8 +13,7 @@ from elicit.results import Estimate, Result
 from elicit.revision.convention import DepthConvention
 from elicit.revision.errors import RevisionError
 from elicit.revision.settling import Settling
-from elicit.revision.summing import mean_by_problem
-from elicit.stats import Inference, bootstrap_mean
+from elicit.stats import Inference, Interval, mean_by_problem, problem_mean, unpaired_difference
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -93,8 +91,7 @@ def depth_by_group(
     )
     level = 1 - (1 - settling.level) / (len(names) * len(settling.model))
     inference = dataclasses.replace(inference, level=level)
-    depth = [[_mean(values, inference) for values in model] for model in each]
-    diff = [_mean(values, inference) for values in each[1] - each[0]]
+    depth = [_means(model, inference) for model in each]
     step = [[_step(values, model[0], inference) for values in model] for model in each]
     return DepthByGroup(
         convention=settling.convention,
@@ -103,40 +100,29 @@ def depth_by_group(
         group=tuple(names),
         n_tokens=torch.tensor([int((of == i).sum()) for i in range(len(names))]),
         n_problems=(~each[0].isnan()).sum(-1),
-        depth=_estimate(depth),
-        diff=_estimate(diff),
-        step=_estimate(step),
+        depth=Estimate.stack(depth),
+        diff=_means(each[1] - each[0], inference),
+        step=Estimate.stack(Estimate.of_intervals(model) for model in step),
         provenance=settling.provenance,
     )
 
 
-def _estimate(ends: Sequence) -> Estimate:
-    """Values with their ends, given as the innermost triples."""
-    return Estimate.of(torch.tensor(ends, dtype=torch.float64).movedim(-1, 0))
-
-
-def _mean(values: Float[Tensor, " problem"], inference: Inference) -> tuple[float, float, float]:
-    """Mean over the problems that have a value."""
-    known = values[~values.isnan()]
-    if len(known) < 2:
-        return (known.mean().item() if len(known) else torch.nan), torch.nan, torch.nan
-    mean = bootstrap_mean(
-        known.numpy(), level=inference.level, n_resamples=inference.n_resamples, seed=inference.seed
-    )
-    return mean.value, mean.low, mean.high
+def _means(values: Float[Tensor, "group problem"], inference: Inference) -> Estimate:
+    """Mean of each group over the problems that have a value."""
+    return Estimate.of_intervals(problem_mean(group, inference=inference) for group in values)
 
 
 def _step(
     values: Float[Tensor, " problem"], first: Float[Tensor, " problem"], inference: Inference
-) -> tuple[float, float, float]:
+) -> Interval:
     """Difference from the first group, paired where problems have both."""
     if torch.equal(values.nan_to_num(), first.nan_to_num()):
-        return 0.0, torch.nan, torch.nan
+        return Interval(
+            value=0.0, low=torch.nan, high=torch.nan, level=inference.level, n=0, method="none"
+        )
     paired = values - first
     if not bool(paired.isnan().all()):
-        return _mean(paired, inference)
-    # Different problems: their errors add up, as Welch's do.
-    a, b = _mean(values, inference), _mean(first, inference)
-    value = a[0] - b[0]
-    below, above = np.hypot(a[0] - a[1], b[2] - b[0]), np.hypot(a[2] - a[0], b[0] - b[1])
-    return value, value - float(below), value + float(above)
+        return problem_mean(paired, inference=inference)
+    return unpaired_difference(
+        problem_mean(values, inference=inference), problem_mean(first, inference=inference)
+    )

@@ -26,7 +26,6 @@ from elicit.texts import (
     concatenate,
     model_divergences,
     read_chunks,
-    residual_states,
 )
 
 
@@ -58,9 +57,7 @@ def read_layers(
         TextError: The budget holds no token, or some logits are not a prediction.
         CaptureError: A row is empty, or a model cannot read it.
     """
-    reader = _LayerReader(
-        readers, norm=norm, compare=compare, top_k=top_k, memory=execution.memory
-    )
+    reader = _LayerReader(readers, norm=norm, compare=compare, top_k=top_k, memory=execution.memory)
     return read_chunks(rows, reader.read, key="layers", label="reading layers", execution=execution)
 
 
@@ -83,10 +80,7 @@ class _LayerReader:
     @torch.no_grad()
     def read(self, rows: TokenRows) -> dict[str, Tensor]:
         """Every statistic of one chunk's tokens."""
-        states = [
-            residual_states(reader.model, rows, n_layers=self.n_layers, pad_id=reader.pad_id)
-            for reader in self.readers
-        ]
+        states = [reader.states(rows) for reader in self.readers]
         return concatenate(
             self._block([state[:, span] for state in states])
             for span in self.buffers.spans(rows.n_tokens)
@@ -102,7 +96,7 @@ class _LayerReader:
             for layer in range(self.n_layers + crossed)
         ]
         if not crossed:
-            # Read by its own unembedding, the last layer is the final prediction: no second product.
+            # Read by its own unembedding the last layer is the final prediction: no second product.
             layers.append(replace(last, readings=[_final_reading(final) for final in finals]))
         statistics = {
             name: torch.stack(

@@ -159,7 +159,12 @@ def normed(
 
 @torch.no_grad()
 def lens_logits(
-    lens: Lens, unembed: Unembed, resid: Float[Tensor, "*token d_model"], *, layer: int, n_layers: int
+    lens: Lens,
+    unembed: Unembed,
+    resid: Float[Tensor, "*token d_model"],
+    *,
+    layer: int,
+    n_layers: int,
 ) -> Float[Tensor, "*token d_vocab"]:
     """Logits of a layer, all at once: for a few tokens; `profile` reads many in blocks.
 

@@ -1,4 +1,4 @@
-"""What lenses are fitted and evaluated on: residual streams of all layers with the final predictions.
+"""What lenses are fitted and evaluated on: residual streams with the final predictions.
 
 One forward gives every layer at once, so that all lenses of a model are fitted or read on it.
 """
@@ -13,8 +13,8 @@ from torch import Tensor
 from elicit.revision.errors import RevisionError
 from elicit.revision.lens import Lens
 from elicit.revision.readers import Reader
-from elicit.revision.summing import mean_by_problem
 from elicit.runs import Execution
+from elicit.stats import mean_by_problem
 from elicit.texts import (
     Final,
     LogitBuffers,
@@ -24,7 +24,6 @@ from elicit.texts import (
     concatenate,
     final_kl,
     read_chunks,
-    residual_states,
 )
 
 
@@ -146,14 +145,20 @@ def kl_by_problem(
     def measured(resid: Tensor, final: Final) -> list[list[Tensor]]:
         return [
             [
-                final_kl(readout, resid[n] if n == n_layers else lens.state(resid[n], layer=n), final)
+                final_kl(
+                    readout, resid[n] if n == n_layers else lens.state(resid[n], layer=n), final
+                )
                 for n in layers
             ]
             for lens, readout in readings
         ]
 
     kl = read_chunks(
-        data.rows, read, key=key, label=f"reading layers of {data.reader.title}", execution=execution
+        data.rows,
+        read,
+        key=key,
+        label=f"reading layers of {data.reader.title}",
+        execution=execution,
     )["kl"]
     finite = kl.isfinite().all(dim=-1).all(dim=0)
     if not bool(finite.all()):
@@ -171,7 +176,4 @@ def kl_by_problem(
 
 def _residual(reader: Reader, rows: TokenRows) -> Float[Tensor, "layer token d_model"]:
     """Residual streams where the unembedding is."""
-    resid = residual_states(
-        reader.model, rows, n_layers=reader.n_layers, pad_id=reader.pad_id
-    )
-    return resid.to(reader.own.weight.device)
+    return reader.states(rows).to(reader.own.weight.device)

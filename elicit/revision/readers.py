@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor
 
 from elicit.capture import Unembed, unembed_of
-from elicit.pair import ModelPair
+from elicit.pair import ModelPair, Side
 from elicit.revision.errors import RevisionError
 from elicit.revision.lens import Lens, LogitLens, check_lens
+from elicit.texts import TokenRows, residual_states
 
 Head = Literal["own", "base", "post"]
 MODELS = ("base", "post")
@@ -19,22 +21,34 @@ MODELS = ("base", "post")
 class Reader:
     """One model, and what its layers are read through."""
 
-    name: str
-    """`base` or `post`."""
+    side: Side
+    """The model."""
     title: str
     """Hub id, folder or organism name."""
-    model: nn.Module
-    """The bridge."""
     n_layers: int
     """Blocks of the model."""
-    pad_id: int
-    """Id put where a row has no token."""
     own: Unembed
     """The model's final norm and unembedding, which make its final predictions."""
     unembed: Unembed
     """What reads its layers; the other model's in a cross reading."""
     lens: Lens
     """What is read of a layer's residual stream."""
+
+    @property
+    def name(self) -> str:
+        """`base` or `post`."""
+        return self.side.name
+
+    def states(self, rows: TokenRows) -> Float[Tensor, "layer token d_model"]:
+        """Residual stream of every layer at the positions that are read, run as one batch.
+
+        Args:
+            rows: The rows.
+
+        Raises:
+            CaptureError: The model cannot read a row.
+        """
+        return residual_states(self.side, rows, n_layers=self.n_layers)
 
     @property
     def crossed(self) -> bool:
@@ -69,7 +83,7 @@ def readers_of(
         raise RevisionError(
             f"head is {head!r}, and layers are read through own, base or post. Pass one of these."
         )
-    unembeds = {name: unembed_of(getattr(pair, name), d_vocab=pair.d_vocab) for name in MODELS}
+    unembeds = {name: unembed_of(pair.side(name).bridge, d_vocab=pair.d_vocab) for name in MODELS}
     readers = []
     for name in models:
         own = unembeds[name]
@@ -78,11 +92,9 @@ def readers_of(
         check_lens(cast(Lens, given), used, n_layers=pair.n_layers, name=name)
         readers.append(
             Reader(
-                name=name,
+                side=pair.side(name),
                 title=getattr(pair, f"{name}_name"),
-                model=getattr(pair, name),
                 n_layers=pair.n_layers,
-                pad_id=pair.alignment.pad_id,
                 own=own,
                 unembed=used,
                 lens=cast(Lens, given),

@@ -14,8 +14,7 @@ from elicit.revision.convention import DepthConvention, Unit
 from elicit.revision.depth import settling_depth
 from elicit.revision.errors import RevisionError
 from elicit.revision.settling import Settling
-from elicit.revision.summing import joint_estimate, mean_by_problem
-from elicit.stats import Inference
+from elicit.stats import Inference, joint_estimate, mean_by_problem
 
 THRESHOLDS = (0.25, 0.5, 0.75)
 RHOS = (0.8, 0.85, 0.9, 0.95)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -17,9 +17,8 @@ from elicit.revision.layers import read_layers
 from elicit.revision.lens import Lens, lens_name
 from elicit.revision.profile import as_rows
 from elicit.revision.readers import readers_of
-from elicit.revision.summing import joint_estimate, mean_by_problem
 from elicit.runs import Execution
-from elicit.stats import Inference
+from elicit.stats import Inference, joint_estimate, mean_by_problem
 from elicit.texts import TokenRows, token_texts
 
 
@@ -80,22 +79,6 @@ class Settling(Result):
     def n_layers(self) -> int:
         """Blocks of the models."""
         return len(self.layer) - 1
-
-    def strip(self, *, row: int = 0, source: str | None = None) -> Any:
-        """One row's text with the settling depth of every token under it (plotly).
-
-        Args:
-            row: Row within its source.
-            source: Which source; the first if None.
-
-        Raises:
-            RevisionError: The row or source was not read.
-        """
-        import importlib
-
-        return importlib.import_module("elicit.revision.figures").strip_figure(
-            self, row=row, source=source
-        )
 
 
 def settling(
@@ -225,8 +208,7 @@ def _estimates(
     present, group = problem_of.unique(return_inverse=True)
     # Problems first: they are what is resampled.
     profile, depth, dtr = (
-        mean_by_problem(values, group, len(present)).movedim(-1, 0)
-        for values in (jsd, depth, deep)
+        mean_by_problem(values, group, len(present)).movedim(-1, 0) for values in (jsd, depth, deep)
     )
     values = {
         "profile": profile,

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from elicit.pair import ModelPair
-from elicit.results import Estimate, Provenance, Result
+from elicit.results import Estimate, Result
 from elicit.revision.corrections import (
     Correction,
     LensTraining,
@@ -24,9 +24,8 @@ from elicit.revision.errors import RevisionError
 from elicit.revision.lens import Lens, LogitLens, TunedLens
 from elicit.revision.lens_data import LensData, kl_by_problem
 from elicit.revision.readers import MODELS, Head, readers_of
-from elicit.revision.summing import joint_estimate
 from elicit.runs import Execution
-from elicit.stats import Inference
+from elicit.stats import Inference, joint_estimate
 from elicit.texts import LogitBuffers, TokenRows
 
 

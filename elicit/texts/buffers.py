@@ -45,7 +45,9 @@ class LogitBuffers:
         self.n_tokens = fits if n_tokens is None else min(fits, n_tokens)
         self.readouts = tuple(Readout(unembed, self.n_tokens) for unembed in unembeds)
         size = self.d_vocab * self.n_tokens
-        self._probs = [torch.empty(size, dtype=dtype, device=weight.device) for _ in range(n_finals)]
+        self._probs = [
+            torch.empty(size, dtype=dtype, device=weight.device) for _ in range(n_finals)
+        ]
 
     def probs(self, n: int, *, i: int = 0) -> Float[Tensor, "d_vocab token"]:
         """A buffer for the final probabilities of `n` tokens.

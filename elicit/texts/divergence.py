@@ -54,7 +54,9 @@ def model_divergences(
     same = (sums[0] == 0) & (sums[1] == 0)
     jsd = torch.where(same, 0.0, sums[2].clamp(0.0, LN2))
     kls = torch.where(lost, torch.inf, sums[:2].clamp(min=0.0)).to(base.dtype)
-    return ModelDivergences(kl_base_post=kls[0], kl_post_base=kls[1], jsd_base_post=jsd.to(base.dtype))
+    return ModelDivergences(
+        kl_base_post=kls[0], kl_post_base=kls[1], jsd_base_post=jsd.to(base.dtype)
+    )
 
 
 def _log(p: Tensor) -> Tensor:

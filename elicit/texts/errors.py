@@ -4,4 +4,4 @@ from elicit.results import ElicitError
 
 
 class TextError(ElicitError):
-    """Rows without a position to read, a budget that holds no token, or logits without a prediction."""
+    """Nothing to read in some rows, no memory for a token, or logits that are not a prediction."""

@@ -40,12 +40,14 @@ def final_kl(
     return _kl(z, z.amax(0), final)[0]
 
 
-def final_kl_gradient(readout: Readout, state: Float[Tensor, "token d_model"], final: Final) -> KLGradient:
+def final_kl_gradient(
+    readout: Readout, state: Float[Tensor, "token d_model"], final: Final
+) -> KLGradient:
     """KL(final‖lens) of each token and its derivative by the state.
 
     Args:
         readout: The buffer, with the unembedding that reads the states.
-        state: What the final norm reads, float32; rounded to the unembedding's dtype as in a reading.
+        state: What the final norm reads, float32; rounded to the unembedding's dtype.
         final: The same tokens' final predictions.
     """
     unembed = readout.unembed

@@ -279,7 +279,7 @@ class Readout:
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """What is read of a layer's logits, against the final predictions, before they are overwritten."""
+    """What is read of a layer's logits against the final predictions, before they are gone."""
 
     final: Tensor
     watched: Tensor

@@ -3,26 +3,25 @@
 from collections.abc import Iterator, Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from elicit.capture import CaptureError, Reader, capture, decompose, plan_chunks, read_sites
-from elicit.pair.alignment import Encoded, pad
-from elicit.texts.rows import TokenRows
+from elicit.pair import Encoded, Side, pad
 from elicit.sites import Site, resid_post, resid_pre
+from elicit.texts.rows import TokenRows
 
 
 @torch.no_grad()
 def residual_states(
-    model: nn.Module, rows: TokenRows, *, n_layers: int, pad_id: int
+    side: Side, rows: TokenRows, *, n_layers: int
 ) -> Float[Tensor, "layer token d_model"]:
     """Residual stream of every layer at the positions that are read.
 
     Args:
-        model: A bridge in raw mode, alone or under edits that hold for all rows.
+        side: The model, alone or under edits that hold for all rows.
         rows: Rows that are run as one batch.
         n_layers: Blocks of the model.
-        pad_id: Id put where a row has no token.
 
     Returns:
         First what enters the first block, then what leaves each.
@@ -31,7 +30,8 @@ def residual_states(
         CaptureError: The model cannot read a row.
     """
     sites = [resid_pre(0), *(resid_post(layer) for layer in range(n_layers))]
-    batch = pad(rows.rows, pad_id=pad_id, padding="right")
+    batch = pad(rows.rows, pad_id=side.alignment.pad_id, padding="right")
+    model = side.bridge
     Reader(model, sites, logits=False).check(batch.ids, batch.position_ids)
     streams = _streams(model, batch.to(next(model.parameters()).device), sites)
     row, pos = rows.index

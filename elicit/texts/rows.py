@@ -230,8 +230,8 @@ class TokenRows:
             if whole[: len(prompt)] != prompt:
                 raise TextError(
                     f"problem {problem.id!r}: the tokens of its prompt change when the trace "
-                    "follows, so it is not clear where the trace begins. End the prompt where a word "
-                    "ends."
+                    "follows, so it is not clear where the trace begins. End the prompt where a "
+                    "word ends."
                 )
             written.append(whole[len(prompt) :])
         return cls.of_written(prompts, written, **common)

@@ -9,8 +9,7 @@ from elicit.patching import Contrast, PatchError, SlowSweepWarning, across, fact
 from elicit.runs import Execution
 from elicit.sites import KINDS, Site, SiteError, parse_site
 from elicit.stats import Inference
-from elicit.weights import grafted
-from elicit.weights.parts import part
+from elicit.weights import grafted, part
 from tests.capture import oracle
 from tests.checkpoints import ARCHITECTURES
 
@@ -396,7 +395,7 @@ BAD = [
     ({"sites": [parse_site("resid_pre.9")]}, SiteError, "layers 0 to 2"),
     ({"sites": ["z.0.7"]}, SiteError, "heads 0 to 3"),
     ({"sites": ["k.0.3"]}, SiteError, "key/value heads 0 to 1"),
-    ({"sites": []}, PatchError, "no site"),
+    ({"sites": []}, SiteError, "sites is empty"),
     ({"sites": ["pattern"]}, PatchError, "no position to sweep"),
     ({"positions": [7]}, PatchError, "prompt of problem 'p0' has 7 tokens"),
     ({"positions": [-8]}, PatchError, "-7 to 6"),

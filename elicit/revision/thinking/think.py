@@ -1,43 +1,28 @@
 """Think@n in use: only the samples that are kept are finished."""
 
-from collections.abc import Sequence
-
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
 from elicit.pair import ModelPair
-from elicit.revision.convention import DepthConvention
-from elicit.revision.lens import Lens
-from elicit.revision.profile import lens_name
-from elicit.revision.summing import over_problems
-from elicit.revision.thinking.request import Request
+from elicit.revision.lens import lens_name
+from elicit.revision.thinking.prefixes import GENERATION, PrefixSampler, PrefixSelection
 from elicit.revision.thinking.result import Thought
 from elicit.revision.thinking.voting import by_lot, counted, elected, lots_of, numbered, places
-from elicit.rollouts import Sampling
+from elicit.rollouts import Generation
 from elicit.runs import Execution
-from elicit.stats import Inference
-from elicit.tasks import Extractor, Task, default_extractor
+from elicit.stats import Inference, joint_estimate
+from elicit.tasks import Task
 
 
 def think(
     pair: ModelPair,
     task: Task,
     *,
-    stop_ids: Sequence[int],
     model: str = "post",
-    n: int = 48,
-    prefix: int = 50,
-    keep: float = 0.5,
-    temperature: float = 1.0,
-    top_p: float = 1.0,
-    max_new_tokens: int = 1024,
+    selection: PrefixSelection = PrefixSelection(),
+    generation: Generation = GENERATION,
     inference: Inference = Inference(),
-    convention: DepthConvention | None = None,
-    lens: Lens | None = None,
-    templated: bool = False,
-    extractor: Extractor = default_extractor,
-    batch_size: int = 64,
     execution: Execution = Execution(),
 ) -> Thought:
     """Answers voted by the samples whose prefixes think deepest, the others left unfinished.
@@ -48,107 +33,82 @@ def think(
     Args:
         pair: The two models.
         task: Problems with their right answers.
-        stop_ids: Tokens that end a text.
         model: Which model, base or post.
-        n: Samples of each problem.
-        prefix: Tokens of each that are read; fewer where it ends before.
-        keep: Share of the samples that are finished and vote.
-        temperature: Above 0. Depth is read at temperature 1 all the same.
-        top_p: Mass of the most probable tokens among which one is drawn.
-        max_new_tokens: Longest text, prefix included.
+        selection: Prefix, share that is kept, convention and lens.
+        generation: How samples are generated: how many, how long, prefix included, and at a
+            temperature above 0; depth is read at temperature 1 all the same.
         inference: Coverage and resamples of the intervals, and the seed.
-        convention: What settled and deep mean; the paper's as corrected if None.
-        lens: How layers are read; the logit lens if None.
-        templated: Whether prompts go through the chat template.
-        extractor: Finds the answer in a text.
-        batch_size: Rows sampled at once.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         RevisionError: An argument is out of range, the model has too few layers for the convention,
-            the lens is another model's, or nothing was written that could be read.
-        RolloutError: No token could be drawn.
+            or the lens is another model's.
+        TextError: Nothing was written that could be read.
+        RolloutError: No token could be sampled.
         TaskError: A prompt leaves no room for a text, or is not made of known words.
 
     Source: Chen et al. 2026, arXiv:2602.13517.
     """
-    request = Request(
+    sampler = PrefixSampler(
         pair=pair,
         task=task,
         model=model,
-        n=n,
-        prefix=prefix,
-        keep=keep,
-        sampling=Sampling(
-            stop_ids=tuple(stop_ids),
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            top_p=top_p,
-            seed=inference.seed,
-            templated=templated,
-        ),
-        convention=convention or DepthConvention(),
-        lens=lens,
-        level=inference.level,
-        n_resamples=inference.n_resamples,
-        extractor=extractor,
-        batch_size=batch_size,
-        budget=execution.memory,
-        max_tokens=execution.max_tokens,
-        cells=execution.checkpoint,
-        progress=execution.progress,
+        selection=selection,
+        generation=generation,
+        inference=inference,
+        execution=execution,
     )
-    begun = request.begin()
-    prefixes = request.prefixes(begun)
-    deep = request.depths(prefixes)
+    n = sampler.n
+    begun = sampler.begin()
+    prefixes = sampler.prefixes(begun)
+    deep = sampler.depths(prefixes)
     dtr = prefixes.each(deep.dtr)
     order = torch.cat(
         [
-            places(own, lots_of(inference.seed, problem.id, n=n, n_draws=1))
-            for own, problem in zip(dtr, task, strict=True)
+            places(scores, lots_of(inference.seed, problem.id, n=n, n_draws=1))
+            for scores, problem in zip(dtr, task, strict=True)
         ]
     )
-    kept = order < request.n_kept
+    kept = order < sampler.n_kept
     rows = kept.flatten().nonzero()[:, 0].tolist()
-    whole = request.finish(begun, rows)
+    whole = sampler.finish(begun, rows)
     spent, truncated = begun.n_tokens.clone(), torch.zeros(len(begun), dtype=torch.bool)
     spent[rows], truncated[rows] = whole.n_tokens, whole.truncated
     answers, votes, right = [], [], []
     for i, problem in enumerate(task):
-        own = slice(i * request.n_kept, (i + 1) * request.n_kept)
-        answer = numbered(whole.extracted[own], problem.candidates)
-        everyone = torch.ones(1, request.n_kept, dtype=torch.bool)
-        right.append(elected(answer, whole.correct[own], everyone))
+        here = slice(i * sampler.n_kept, (i + 1) * sampler.n_kept)
+        answer = numbered(whole.extracted[here], problem.candidates)
+        everyone = torch.ones(1, sampler.n_kept, dtype=torch.bool)
+        right.append(elected(answer, whole.correct[here], everyone))
         at, n_votes = _first(answer, everyone, order[i, kept[i]])
-        answers.append(None if at is None else whole.extracted[own][at])
-        votes.append(n_votes / request.n_kept)
+        answers.append(None if at is None else whole.extracted[here][at])
+        votes.append(n_votes / sampler.n_kept)
     right = torch.cat(right)
-    accuracy, low, high = over_problems(right, inference=inference)
     return Thought(
-        convention=request.convention,
+        convention=selection.convention,
         model=model,
-        lens=lens_name(request.side.lens),
-        sampling=request.sampling,
+        lens=lens_name(sampler.reader.lens),
+        sampling=sampler.sampling,
         n=n,
-        prefix=prefix,
-        n_kept=request.n_kept,
+        prefix=selection.prefix,
+        n_kept=sampler.n_kept,
         n_projected=deep.n_projected,
         level=inference.level,
-        accuracy=accuracy.item(),
-        accuracy_low=low.item(),
-        accuracy_high=high.item(),
+        accuracy=joint_estimate(right, inference=inference),
         problem=whole.problem,
         answer=tuple(answers),
         votes=torch.tensor(votes, dtype=torch.float64),
         right=right,
         spent=spent.view(-1, n).sum(-1),
-        by_lot=torch.tensor([by_lot(own, request.n_kept) for own in dtr], dtype=torch.float64),
+        by_lot=torch.tensor(
+            [by_lot(scores, sampler.n_kept) for scores in dtr], dtype=torch.float64
+        ),
         dtr=dtr,
         kept=kept,
         truncated=truncated.view(-1, n),
         provenance=pair.provenance(
             seed=inference.seed,
-            arguments=request.arguments(),
+            arguments=sampler.arguments(),
             task_digests={task.name: task.digest},
         ),
     )
