@@ -222,7 +222,7 @@ def train_corrections(
 
 
 def _learn_block(
-    resid: Float[Tensor, "layer token d_model"],
+    resid: Float[Tensor, "state token d_model"],
     final: Final,
     correction: Correction,
     read: Readout,

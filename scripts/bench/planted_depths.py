@@ -41,7 +41,9 @@ class Planted:
     depth: Int[Tensor, " token_class"]
     """Layer at which its prediction settles."""
 
-    def text(self, n_rows: int, n_pos: int, seed: int = 0) -> tuple[TokenRows, Int[Tensor, " token"]]:
+    def text(
+        self, n_rows: int, n_pos: int, seed: int = 0
+    ) -> tuple[TokenRows, Int[Tensor, " token"]]:
         """Random text of all classes, every position read, and the depth planted at each.
 
         Args:

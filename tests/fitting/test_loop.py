@@ -1,4 +1,4 @@
-"""One training loop: plain optimizers' numbers, resumed to the same bits, refused where it breaks."""
+"""One training loop: plain optimizers' numbers, resumed to the same bits, refused if not finite."""
 
 import pytest
 import torch
