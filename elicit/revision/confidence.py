@@ -45,15 +45,13 @@ def confidence(
     Source: Kang et al. 2025, arXiv:2502.18581: −1/(nV) Σ log(V·p), the mean over tokens of
         KL(uniform‖p) = −log V − mean over the vocabulary of log p.
     """
-    buffers, site = (
-        LogitBuffers([reader.own], memory=execution.memory),
-        resid_post(reader.n_layers - 1),
-    )
+    site = resid_post(reader.n_layers - 1)
+    buffers = LogitBuffers([reader.own], memory=execution.memory)
 
     @torch.no_grad()
     def read(part: TokenRows) -> dict[str, Tensor]:
         batch = pad(part.rows, pad_id=reader.side.alignment.pad_id, padding="right")
-        resid = capture(reader.side.bridge, batch, at=[site]).at[site][part.index]
+        resid = capture(reader.side.bridge, batch, sites=[site]).at[site][part.index]
         blocks = [_read_block(buffers, resid[span]) for span in buffers.spans(len(resid))]
         return {"confidence": torch.cat(blocks, dim=1)}
 
