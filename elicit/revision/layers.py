@@ -67,7 +67,8 @@ class _LayerReader:
     def __init__(
         self, readers: Sequence[Reader], *, norm: Norm, compare: bool, top_k: int, memory: int
     ) -> None:
-        self.readers, self.norm, self.top_k = tuple(readers), norm, top_k
+        self.readers, self.top_k = tuple(readers), top_k
+        self.norm: Norm = norm
         self.n_layers = readers[0].n_layers
         # Of each model the logits of one layer, and its final probabilities.
         self.buffers = LogitBuffers(

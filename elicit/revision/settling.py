@@ -142,12 +142,8 @@ def settling(
     following = [i for part in parts for i in part.next_ids()]
     text = token_texts(pair.alignment, following)
     estimates = [
-        _estimates(
-            *(values[..., source_of == i] for values in (jsd, depth, deep)),
-            problem_of[source_of == i],
-            inference,
-        )
-        for i in range(len(parts))
+        _estimates(jsd[..., here], depth[..., here], deep[..., here], problem_of[here], inference)
+        for here in (source_of == i for i in range(len(parts)))
     ]
     return Settling(
         convention=convention,

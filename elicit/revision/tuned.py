@@ -117,7 +117,9 @@ def fit_tuned_lens(
     )
     kinds: tuple[Variant, ...] = ("bias", "affine") if training.variant == "affine" else ("bias",)
     like = torch.empty(0, dtype=buffers.readouts[-1].wide, device=reader.own.weight.device)
-    corrections = {k: Correction.none(pair.n_layers, pair.d_model, k, like) for k in kinds}
+    corrections: dict[Variant, Correction] = {
+        k: Correction.none(pair.n_layers, pair.d_model, k, like) for k in kinds
+    }
     loss = train_corrections(
         LensData(reader=reader, rows=rows, max_tokens=execution.max_tokens),
         list(corrections.values()),
@@ -141,7 +143,7 @@ def fit_tuned_lens(
         task_digests={"fit": rows.digest, "held_out": held_out.digest},
     )
     head_name = reader.title if head == "own" else getattr(pair, f"{head}_name")
-    lenses = {
+    lenses: dict[Variant, TunedLens] = {
         kind: TunedLens(
             provenance=provenance,
             weight=_full_weight(correction).cpu(),
