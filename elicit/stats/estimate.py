@@ -132,7 +132,7 @@ def joint_estimate(
     elif bool(known.any()):
         ends[:, known] = torch.from_numpy(
             joint_intervals(
-                # Each part stands by itself in memory, so that its mean is the same, to the last bit,
+                # Each part is contiguous in memory, so that its mean is the same to the last bit
                 # whichever others are there.
                 flat.T[known].contiguous().T.numpy(),
                 level=inference.level,
