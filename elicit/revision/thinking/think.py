@@ -5,16 +5,13 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from elicit.pair import ModelPair
-from elicit.revision.convention import DepthConvention
-from elicit.revision.lens import Lens
-from elicit.revision.profile import lens_name
-from elicit.revision.summing import over_problems
-from elicit.revision.thinking.request import GENERATION, Request
+from elicit.revision.lens import lens_name
+from elicit.revision.thinking.prefixes import GENERATION, PrefixSampler, PrefixSelection
 from elicit.revision.thinking.result import Thought
-from elicit.revision.thinking.votes import by_lot, counted, elected, lots_of, numbered, places
+from elicit.revision.thinking.voting import by_lot, counted, elected, lots_of, numbered, places
 from elicit.rollouts import Generation
 from elicit.runs import Execution
-from elicit.stats import Inference
+from elicit.stats import Inference, joint_estimate
 from elicit.tasks import Task
 
 
@@ -23,12 +20,9 @@ def think(
     task: Task,
     *,
     model: str = "post",
-    prefix: int = 50,
-    keep: float = 0.5,
-    inference: Inference = Inference(),
-    convention: DepthConvention | None = None,
-    lens: Lens | None = None,
+    selection: PrefixSelection = PrefixSelection(),
     generation: Generation = GENERATION,
+    inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> Thought:
     """Answers voted by the samples whose prefixes think deepest, the others left unfinished.
@@ -40,87 +34,81 @@ def think(
         pair: The two models.
         task: Problems with their right answers.
         model: Which model, base or post.
-        prefix: Tokens of each that are read; fewer where it ends before.
-        keep: Share of the samples that are finished and vote.
-        inference: Coverage and resamples of the intervals, and the seed.
-        convention: What settled and deep mean; the paper's as corrected if None.
-        lens: How layers are read; the logit lens if None.
+        selection: Prefix, share that is kept, convention and lens.
         generation: How samples are generated: how many, how long, prefix included, and at a
             temperature above 0; depth is read at temperature 1 all the same.
+        inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         RevisionError: An argument is out of range, the model has too few layers for the convention,
-            the lens is another model's, or nothing was written that could be read.
-        RolloutError: No token could be drawn.
+            or the lens is another model's.
+        TextError: Nothing was written that could be read.
+        RolloutError: No token could be sampled.
         TaskError: A prompt leaves no room for a text, or is not made of known words.
 
     Source: Chen et al. 2026, arXiv:2602.13517.
     """
-    request = Request(
+    sampler = PrefixSampler(
         pair=pair,
         task=task,
         model=model,
-        prefix=prefix,
-        keep=keep,
+        selection=selection,
         generation=generation,
-        convention=convention or DepthConvention(),
-        lens=lens,
         inference=inference,
         execution=execution,
     )
-    n = request.n
-    begun = request.begin()
-    prefixes = request.prefixes(begun)
-    deep = request.depths(prefixes)
+    n = sampler.n
+    begun = sampler.begin()
+    prefixes = sampler.prefixes(begun)
+    deep = sampler.depths(prefixes)
     dtr = prefixes.each(deep.dtr)
     order = torch.cat(
         [
-            places(own, lots_of(inference.seed, problem.id, n=n, n_draws=1))
-            for own, problem in zip(dtr, task, strict=True)
+            places(scores, lots_of(inference.seed, problem.id, n=n, n_draws=1))
+            for scores, problem in zip(dtr, task, strict=True)
         ]
     )
-    kept = order < request.n_kept
+    kept = order < sampler.n_kept
     rows = kept.flatten().nonzero()[:, 0].tolist()
-    whole = request.finish(begun, rows)
+    whole = sampler.finish(begun, rows)
     spent, truncated = begun.n_tokens.clone(), torch.zeros(len(begun), dtype=torch.bool)
     spent[rows], truncated[rows] = whole.n_tokens, whole.truncated
     answers, votes, right = [], [], []
     for i, problem in enumerate(task):
-        own = slice(i * request.n_kept, (i + 1) * request.n_kept)
-        answer = numbered(whole.extracted[own], problem.candidates)
-        everyone = torch.ones(1, request.n_kept, dtype=torch.bool)
-        right.append(elected(answer, whole.correct[own], everyone))
+        here = slice(i * sampler.n_kept, (i + 1) * sampler.n_kept)
+        answer = numbered(whole.extracted[here], problem.candidates)
+        everyone = torch.ones(1, sampler.n_kept, dtype=torch.bool)
+        right.append(elected(answer, whole.correct[here], everyone))
         at, n_votes = _first(answer, everyone, order[i, kept[i]])
-        answers.append(None if at is None else whole.extracted[own][at])
-        votes.append(n_votes / request.n_kept)
+        answers.append(None if at is None else whole.extracted[here][at])
+        votes.append(n_votes / sampler.n_kept)
     right = torch.cat(right)
-    accuracy, low, high = over_problems(right, inference=inference)
     return Thought(
-        convention=request.convention,
+        convention=selection.convention,
         model=model,
-        lens=lens_name(request.side.lens),
-        sampling=request.sampling,
+        lens=lens_name(sampler.reader.lens),
+        sampling=sampler.sampling,
         n=n,
-        prefix=prefix,
-        n_kept=request.n_kept,
+        prefix=selection.prefix,
+        n_kept=sampler.n_kept,
         n_projected=deep.n_projected,
         level=inference.level,
-        accuracy=accuracy.item(),
-        accuracy_low=low.item(),
-        accuracy_high=high.item(),
+        accuracy=joint_estimate(right, inference=inference),
         problem=whole.problem,
         answer=tuple(answers),
         votes=torch.tensor(votes, dtype=torch.float64),
         right=right,
         spent=spent.view(-1, n).sum(-1),
-        by_lot=torch.tensor([by_lot(own, request.n_kept) for own in dtr], dtype=torch.float64),
+        by_lot=torch.tensor(
+            [by_lot(scores, sampler.n_kept) for scores in dtr], dtype=torch.float64
+        ),
         dtr=dtr,
         kept=kept,
         truncated=truncated.view(-1, n),
         provenance=pair.provenance(
             seed=inference.seed,
-            arguments=request.arguments(),
+            arguments=sampler.arguments(),
             task_digests={task.name: task.digest},
         ),
     )

@@ -1,7 +1,7 @@
 """Tokens read layer by layer in the order of a search, each until its answer is known.
 
 Most tokens are done after one layer, and the few that are not would make matrix products too thin
-to run at any rate. So they are parked, with their final predictions, until those of several blocks
+to be efficient. So they are parked, with their final predictions, until those of several blocks
 fill one.
 """
 
@@ -11,14 +11,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from elicit.revision.certificate import Certificate
 from elicit.revision.convention import DepthConvention
+from elicit.revision.early_bounds import EarlyBounds
 from elicit.revision.lens import normed
-from elicit.revision.reading import Final, tokens_per_block
-from elicit.revision.readout import Readout
-from elicit.revision.sides import Side
-from elicit.revision.states import residual_states
-from elicit.revision.traces import Traces
+from elicit.revision.readers import Reader
+from elicit.texts import Final, LogitBuffers, TokenRows
 
 FEW = 4
 """Tokens are parked when fewer than one in this many of a full block are left."""
@@ -32,28 +29,28 @@ class Search:
     """Layers in the order in which they are tried."""
     on_hit: bool
     """Whether a token leaves where it is settled, or where it is not."""
-    found: dict[int, int]
+    answer: dict[int, int]
     """Answer of a token that leaves at a layer."""
     otherwise: int
     """Answer of a token that never leaves."""
-    proofs_from: int = 1
-    """Step from which proofs are tried: where nearly all are settled they cost more than they
-    spare."""
+    bounds_from: int = 1
+    """Step from which bounds are tried: where nearly all are settled they cost more than they
+    save."""
 
 
 def search_of(convention: DepthConvention, n_layers: int, *, depths: bool) -> Search:
-    """How the answers of a convention are found with the fewest layers.
+    """The order of layers that answers a convention with the fewest readings.
 
     Args:
         convention: What settled and deep mean.
         n_layers: Blocks of the model.
-        depths: Whether depths are asked for, or only what is deep.
+        depths: Whether depths are needed, or only whether a token is deep.
     """
     first, late = convention.first_layer, convention.deep_from(n_layers)
     up, down = range(first, n_layers), range(n_layers - 1, first - 1, -1)
     if convention.reading == "first_hit":
         if depths:
-            return Search(up, True, {layer: layer for layer in up}, n_layers, proofs_from=0)
+            return Search(up, True, {layer: layer for layer in up}, n_layers, bounds_from=0)
         below = range(late - 1, first - 1, -1)
         return Search(below, True, dict.fromkeys(below, 0), 1)
     if depths:
@@ -97,60 +94,51 @@ class EarlyReader:
 
     def __init__(
         self,
-        side: Side,
-        n_layers: int,
+        reader: Reader,
         convention: DepthConvention,
         *,
         depths: bool,
         certify: bool,
-        budget: int,
+        memory: int,
     ) -> None:
-        """Take the room.
+        """Allocate the buffers.
 
         Args:
-            side: The model.
-            n_layers: Its blocks.
+            reader: The model.
             convention: What settled and deep mean.
-            depths: Whether depths are asked for, or only what is deep.
-            certify: Whether proofs may spare readings.
-            budget: Bytes that blocks of logits may take.
+            depths: Whether depths are needed, or only whether a token is deep.
+            certify: Whether bounds may save readings.
+            memory: Bytes that blocks of logits may take.
         """
-        self.side, self.n_layers, self.convention = side, n_layers, convention
-        self.search = search_of(convention, n_layers, depths=depths)
-        itemsize = 8 if side.head.weight.dtype == torch.float64 else 4
+        self.reader, self.convention = reader, convention
+        self.search = search_of(convention, reader.n_layers, depths=depths)
         # Logits of one layer, final probabilities of a block, and those of the parked.
-        self.n_tokens = tokens_per_block(
-            side.head.d_vocab, budget=budget, buffers=3, itemsize=itemsize
-        )
-        self.room = Readout(side.head, self.n_tokens)
-        self.probs, parked = torch.empty_like(self.room.flat), torch.empty_like(self.room.flat)
-        self.parked_probs = parked.view(side.head.d_vocab, self.n_tokens)
-        self.certificate = Certificate(side.head, nats=convention.nats) if certify else None
+        self.buffers = LogitBuffers([reader.unembed], n_finals=2, memory=memory)
+        self.n_tokens, (self.readout,) = self.buffers.n_tokens, self.buffers.readouts
+        self.parked_probs = self.buffers.probs(self.n_tokens, i=1)
+        self.bounds = EarlyBounds(reader.unembed, nats=convention.nats) if certify else None
         self.capped = convention.norm == "once"
 
     @torch.no_grad()
-    def read(self, traces: Traces, pad_id: int) -> dict[str, Tensor]:
-        """Answers for one chunk, with the number of readings made and of readings spared.
+    def read(self, rows: TokenRows) -> dict[str, Tensor]:
+        """Answers for one chunk, with each token's readings made and readings saved.
 
         Args:
-            traces: Rows that are run as one batch.
-            pad_id: Id put where a row has no token.
+            rows: Rows that are run as one batch.
         """
-        self.states = residual_states(
-            self.side.model, traces, n_layers=self.n_layers, pad_id=pad_id
-        )
+        self.states = self.reader.states(rows)
         n, device = self.states.shape[1], self.states.device
         ids = [
             row[p]
-            for row, positions in zip(traces.rows, traces.positions, strict=True)
+            for row, positions in zip(rows.rows, rows.positions, strict=True)
             for p in positions
         ]
-        guess = torch.tensor(ids, device=device).clamp(0, self.side.head.d_vocab - 1)
+        guess = torch.tensor(ids, device=device).clamp(0, self.reader.unembed.d_vocab - 1)
         self.value = torch.full((n,), self.search.otherwise, device=device)
-        self.counts = torch.zeros(2, dtype=torch.long)
+        self.counts = torch.zeros(2, n, dtype=torch.long, device=device)
         parked: list[_Open] = []
-        for start in range(0, n, self.n_tokens):
-            tokens = torch.arange(start, min(start + self.n_tokens, n), device=device)
+        for span in self.buffers.spans(n):
+            tokens = torch.arange(n, device=device)[span]
             block = self._begun(tokens, guess[tokens])
             left, step = self._tried(block, few=self.n_tokens // FEW)
             if sum(len(each.tokens) for each in parked) + len(left) > self.n_tokens:
@@ -160,14 +148,13 @@ class EarlyReader:
                 parked.append(self._parked(block, left, step, parked))
         self._finish(parked)
         del self.states
-        return {"value": self.value.cpu(), "counts": self.counts}
+        return {"value": self.value, "counts": self.counts}
 
     def _begun(self, tokens: Int[Tensor, " token"], guess: Int[Tensor, " token"]) -> _Open:
         """A block of tokens with their final predictions, before any layer was tried."""
-        n = len(tokens)
-        final = self.room.final(
-            normed(self.side.own, self.states[-1, tokens], norm=self.convention.norm),
-            self.probs[: self.side.head.d_vocab * n].view(-1, n),
+        final = self.readout.final(
+            normed(self.reader.own, self.states[-1, tokens], norm=self.convention.norm),
+            self.buffers.probs(len(tokens)),
             capped=self.capped,
         )
         return _Open(tokens=tokens, step=torch.zeros_like(tokens), guess=guess, final=final)
@@ -186,13 +173,13 @@ class EarlyReader:
             now = left[block.step[left] <= step]
             if not len(now):
                 continue
-            certificate = self.certificate if step >= self.search.proofs_from else None
-            if certificate is not None and not begun:
-                certificate.begin(block.final)
+            bounds = self.bounds if step >= self.search.bounds_from else None
+            if bounds is not None and not begun:
+                bounds.begin(block.final)
                 begun = True
-            settled = self._settled(block, now, layer, certificate)
+            settled = self._settled(block, now, layer, bounds)
             leaves = now[settled == self.search.on_hit]
-            self.value[block.tokens[leaves]] = self.search.found[layer]
+            self.value[block.tokens[leaves]] = self.search.answer[layer]
             left = left[~torch.isin(left, leaves)]
         # What has tried every layer has the answer of those that never leave.
         return left[:0], len(self.search.layers)
@@ -202,39 +189,40 @@ class EarlyReader:
         block: _Open,
         now: Int[Tensor, " some"],
         layer: int,
-        certificate: Certificate | None,
+        bounds: EarlyBounds | None,
     ) -> Bool[Tensor, " some"]:
         """Whether each of some tokens is settled at a layer."""
         state = self._state(block.tokens[now], layer)
         settled = torch.zeros(len(now), dtype=torch.bool, device=now.device)
-        asked = torch.arange(len(now), device=now.device)
-        if certificate is not None:
-            proven = certificate.not_settled(state, now, guess=block.guess[now], capped=self.capped)
-            asked = asked[~proven]
-        self.counts += torch.tensor([len(asked), len(now) - len(asked)])
-        if not len(asked):
+        unproven = torch.ones_like(settled)
+        if bounds is not None:
+            unproven = ~bounds.not_settled(state, now, guess=block.guess[now], capped=self.capped)
+        self.counts[0, block.tokens[now]] += unproven
+        self.counts[1, block.tokens[now]] += ~unproven
+        read = unproven.nonzero()[:, 0]
+        if not len(read):
             return settled
-        columns = now[asked]
-        jsd = self.room.divergence(state[asked], block.final, columns, capped=self.capped)
-        settled[asked] = jsd <= self.convention.nats
-        if self.certificate is not None and not bool(settled[asked].all()):
-            block.guess[columns] = self.room.first()
+        columns = now[read]
+        jsd = self.readout.divergence(state[read], block.final, columns, capped=self.capped)
+        settled[read] = jsd <= self.convention.nats
+        if self.bounds is not None and not bool(settled[read].all()):
+            block.guess[columns] = self.readout.first()
         return settled
 
     def _state(self, tokens: Int[Tensor, " some"], layer: int) -> Float[Tensor, "some d_model"]:
         """What the unembedding reads of some tokens at a layer."""
-        state = self.side.lens.state(self.states[layer, tokens], layer=layer)
+        state = self.reader.lens.state(self.states[layer, tokens], layer=layer)
         norm = "none" if self.convention.norm == "none" else "once"
-        return normed(self.side.head, state, norm=norm)
+        return normed(self.reader.unembed, state, norm=norm)
 
     def _parked(
         self, block: _Open, left: Int[Tensor, " left"], step: int, parked: list[_Open]
     ) -> _Open:
-        """The tokens that are left of a block, their probabilities moved to where they can stay."""
+        """The tokens that are left of a block, their probabilities moved out of its buffer."""
         start = sum(len(each.tokens) for each in parked)
         place = self.parked_probs[:, start : start + len(left)]
-        # Between two readings the room for logits is free.
-        moved = self.room.flat[: place.numel()].view(place.shape)
+        # Between two readings the buffer for logits is free.
+        moved = self.readout.flat[: place.numel()].view(place.shape)
         place.copy_(torch.index_select(block.final.probs, 1, left, out=moved))
         return block.only(left, step, place)
 

@@ -1,9 +1,9 @@
-"""Proof that a prediction is not settled yet, from a few logits instead of all.
+"""Bounds that prove a prediction not settled yet, from a few logits instead of all.
 
-A few ids bound what a layer can give to any of them: q(a) ≤ exp(z_a) / Σ exp(z_b) over any set of
-ids b. Where the final prediction gives an id more than that bound, the two must differ there, and
-divergences of a coarser partition are never larger than the divergence itself. If what is so proven
-exceeds the threshold, the full vocabulary need not be asked.
+A few ids bound the probability that a layer can give to any of them: q(a) ≤ exp(z_a) / Σ exp(z_b)
+over any set of ids b. Where the final prediction gives an id more than that bound, the two must
+differ there, and divergences of a coarser partition are never larger than the divergence itself. If
+this lower bound exceeds the threshold, the full vocabulary need not be read.
 """
 
 import torch
@@ -11,33 +11,33 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from elicit.capture import Unembed
-from elicit.revision.reading import Final
+from elicit.texts import Final
 
 N_SAMPLED = 1024
 """Ids spread over the vocabulary: they bound predictions that are spread out themselves."""
 N_FREQUENT = 128
 """Ids that are often predicted in a block."""
 N_TOP = 8
-"""Most probable ids of each final prediction that are held against the bound."""
+"""Most probable ids of each final prediction that are compared with the bound."""
 _SLACK = 1e-3
-"""What bounds give away to rounding, relative; the proven divergence gives away as much again."""
+"""Allowance for rounding in the bounds, relative; the proven divergence allows as much again."""
 
 
-class Certificate:
-    """Finds tokens that are surely not settled at a layer."""
+class EarlyBounds:
+    """Finds tokens that are certainly not settled at a layer."""
 
-    def __init__(self, head: Unembed, *, nats: float) -> None:
-        """Choose the ids that all tokens are held against.
+    def __init__(self, unembed: Unembed, *, nats: float) -> None:
+        """Choose the ids that bound every token.
 
         Args:
-            head: What reads the layers.
+            unembed: What reads the layers.
             nats: Divergence up to which a token is settled.
         """
-        self.head, self.nats = head, nats
-        stride = max(1, head.d_vocab // N_SAMPLED)
-        self._sampled = torch.arange(0, head.d_vocab, stride, device=head.weight.device)
+        self.unembed, self.nats = unembed, nats
+        stride = max(1, unembed.d_vocab // N_SAMPLED)
+        self._sampled = torch.arange(0, unembed.d_vocab, stride, device=unembed.weight.device)
         self._rivals = self._sampled
-        self._weight = head.weight[self._rivals]
+        self._weight = unembed.weight[self._rivals]
         self._place = torch.empty(0)
 
     def begin(self, final: Final) -> None:
@@ -46,15 +46,15 @@ class Certificate:
         Args:
             final: The predictions.
         """
-        head, device = self.head, final.probs.device
+        unembed, device = self.unembed, final.probs.device
         often = final.top.unique(return_counts=True)
         frequent = often[0][often[1].argsort(descending=True, stable=True)[:N_FREQUENT]]
         self._rivals = torch.cat([self._sampled, frequent]).unique()
-        self._weight = head.weight[self._rivals]
+        self._weight = unembed.weight[self._rivals]
         self._shared = final.probs.index_select(0, self._rivals)
-        self._place = torch.full((head.d_vocab,), -1, device=device)
+        self._place = torch.full((unembed.d_vocab,), -1, device=device)
         self._place[self._rivals] = torch.arange(len(self._rivals), device=device)
-        k = min(N_TOP, head.d_vocab)
+        k = min(N_TOP, unembed.d_vocab)
         self._final = final
         self._top = _top_ids(final.probs, k)
 
@@ -66,7 +66,7 @@ class Certificate:
         guess: Int[Tensor, " some"],
         capped: bool,
     ) -> Bool[Tensor, " some"]:
-        """Tokens whose divergence surely exceeds the threshold.
+        """Tokens whose divergence certainly exceeds the threshold.
 
         Args:
             states: What the unembedding reads of them at the layer.
@@ -74,21 +74,21 @@ class Certificate:
             guess: An id that the layer may well predict for each, such as the id just read.
             capped: Whether the model's softcap is applied.
         """
-        own = torch.cat([self._top[tokens], guess[:, None]], dim=1)
-        # An id counts once: not again where all tokens are held against it, or where it is a top.
-        fresh = self._place[own] < 0
-        fresh[:, -1] &= (own[:, :-1] != own[:, -1:]).all(1)
-        z_own = torch.einsum("skd,sd->sk", self.head.weight[own], states).float()
+        ids = torch.cat([self._top[tokens], guess[:, None]], dim=1)
+        # An id counts once: not again where it bounds every token, or where it is a top.
+        fresh = self._place[ids] < 0
+        fresh[:, -1] &= (ids[:, :-1] != ids[:, -1:]).all(1)
+        z_ids = torch.einsum("skd,sd->sk", self.unembed.weight[ids], states).float()
         z_all = (states @ self._weight.T).float()
-        if self.head.bias is not None:
-            z_own = z_own + self.head.bias[own]
-            z_all = z_all + self.head.bias[self._rivals]
+        if self.unembed.bias is not None:
+            z_ids = z_ids + self.unembed.bias[ids]
+            z_all = z_all + self.unembed.bias[self._rivals]
         if capped:
-            z_own, z_all = self.head.capped(z_own), self.head.capped(z_all)
-        z_own = z_own.masked_fill(~fresh, -torch.inf)
-        p_own = self._final.probs[own, tokens[:, None]].float() * fresh
-        z = torch.cat([z_own, z_all], dim=1).double()
-        p = torch.cat([p_own, self._shared[:, tokens].T.float()], dim=1).double()
+            z_ids, z_all = self.unembed.capped(z_ids), self.unembed.capped(z_all)
+        z_ids = z_ids.masked_fill(~fresh, -torch.inf)
+        p_ids = self._final.probs[ids, tokens[:, None]].float() * fresh
+        z = torch.cat([z_ids, z_all], dim=1).double()
+        p = torch.cat([p_ids, self._shared[:, tokens].T.float()], dim=1).double()
         bound = torch.softmax(z, dim=1) * (1 + _SLACK)
         more = p > bound
         p, bound = p * more, bound * more

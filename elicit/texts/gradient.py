@@ -11,47 +11,49 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from elicit.revision.reading import Final
-from elicit.revision.readout import FLOOR, TILE, Readout
+from elicit.texts.predictions import FLOOR, TILE, Final
+from elicit.texts.readout import Readout
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Sloped:
+class KLGradient:
     """A divergence and its derivative."""
 
     kl: Float[Tensor, " token"]
     """KL(final‖lens), nats; float64."""
-    slope: Float[Tensor, "token d_model"]
-    """Derivative of each token's own divergence by the state that the final norm reads."""
+    gradient: Float[Tensor, "token d_model"]
+    """Derivative of each token's divergence by the state that the final norm reads."""
 
 
 @torch.no_grad()
-def lens_kl(
+def final_kl(
     readout: Readout, state: Float[Tensor, "token d_model"], final: Final
 ) -> Float[Tensor, " token"]:
     """KL(final‖lens) of each token, nats; float64.
 
     Args:
-        readout: Room, and the head that reads the states.
+        readout: The buffer, with the unembedding that reads the states.
         state: What the final norm reads, as a lens gives it.
         final: The same tokens' final predictions.
     """
-    z = readout.project(readout.head.norm(state.to(readout.head.weight.dtype)))
+    z = readout.project(readout.unembed.norm(state.to(readout.unembed.weight.dtype)))
     return _kl(z, z.amax(0), final)[0]
 
 
-def sloped_kl(readout: Readout, state: Float[Tensor, "token d_model"], final: Final) -> Sloped:
+def final_kl_gradient(
+    readout: Readout, state: Float[Tensor, "token d_model"], final: Final
+) -> KLGradient:
     """KL(final‖lens) of each token and its derivative by the state.
 
     Args:
-        readout: Room, and the head that reads the states.
-        state: What the final norm reads, float32; rounded to the head's dtype as in a reading.
+        readout: The buffer, with the unembedding that reads the states.
+        state: What the final norm reads, float32; rounded to the unembedding's dtype.
         final: The same tokens' final predictions.
     """
-    head = readout.head
+    unembed = readout.unembed
     leaf = state.detach().requires_grad_()
     with torch.enable_grad():
-        read = head.norm(leaf.to(head.weight.dtype))
+        read = unembed.norm(leaf.to(unembed.weight.dtype))
     with torch.no_grad():
         z = readout.project(read)
         largest = z.amax(0)
@@ -59,13 +61,13 @@ def sloped_kl(readout: Readout, state: Float[Tensor, "token d_model"], final: Fi
         shift = largest + log_total.to(z.dtype)
         for rows, probs in zip(*_tiles(z, final.probs), strict=True):
             # A capped logit is flat where the cap is reached.
-            flat = None if head.softcap is None else (rows / head.softcap).square_()
+            flat = None if unembed.softcap is None else (rows / unembed.softcap).square_()
             torch.exp(rows.sub_(shift), out=rows).sub_(probs)
             if flat is not None:
                 rows.mul_(flat.neg_().add_(1))
-        by_read = _through(head.weight, z)
-    (slope,) = torch.autograd.grad(read, leaf, by_read.to(read.dtype))
-    return Sloped(kl=kl, slope=slope)
+        by_read = _through(unembed.weight, z)
+    (gradient,) = torch.autograd.grad(read, leaf, by_read.to(read.dtype))
+    return KLGradient(kl=kl, gradient=gradient)
 
 
 def _kl(

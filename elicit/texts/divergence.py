@@ -1,4 +1,4 @@
-"""How far two models' predictions for the same tokens lie apart."""
+"""Divergences between two models' predictions for the same tokens."""
 
 from dataclasses import dataclass
 
@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from elicit.revision.reading import FLOOR, LN2, TILE
+from elicit.texts.predictions import FLOOR, LN2, TILE
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Between:
+class ModelDivergences:
     """Divergences between two models' predictions; exactly 0 where their logits are equal."""
 
     kl_base_post: Float[Tensor, " token"]
@@ -21,7 +21,9 @@ class Between:
     """Jensen-Shannon divergence, nats in [0, ln 2]."""
 
 
-def between(base: Float[Tensor, "d_vocab token"], post: Float[Tensor, "d_vocab token"]) -> Between:
+def model_divergences(
+    base: Float[Tensor, "d_vocab token"], post: Float[Tensor, "d_vocab token"]
+) -> ModelDivergences:
     """Divergences between two blocks of logits, tile by tile; neither is changed.
 
     Args:
@@ -34,7 +36,7 @@ def between(base: Float[Tensor, "d_vocab token"], post: Float[Tensor, "d_vocab t
         torch.stack([(rows - top).exp().sum(0) for rows in z.split(tile)]).double().sum(0)
         for z, top in zip((base, post), tops, strict=True)
     ]
-    # What is left of a difference of log-probabilities beside that of the logits less their tops.
+    # Log-probabilities differ by this beside what their logits, less the largest, differ by.
     scale = (totals[0].log() - totals[1].log()).to(base.dtype)
     sums = torch.zeros(3, base.shape[1], dtype=torch.float64, device=base.device)
     lost = torch.zeros(2, base.shape[1], dtype=torch.bool, device=base.device)
@@ -52,7 +54,9 @@ def between(base: Float[Tensor, "d_vocab token"], post: Float[Tensor, "d_vocab t
     same = (sums[0] == 0) & (sums[1] == 0)
     jsd = torch.where(same, 0.0, sums[2].clamp(0.0, LN2))
     kls = torch.where(lost, torch.inf, sums[:2].clamp(min=0.0)).to(base.dtype)
-    return Between(kl_base_post=kls[0], kl_post_base=kls[1], jsd_base_post=jsd.to(base.dtype))
+    return ModelDivergences(
+        kl_base_post=kls[0], kl_post_base=kls[1], jsd_base_post=jsd.to(base.dtype)
+    )
 
 
 def _log(p: Tensor) -> Tensor:

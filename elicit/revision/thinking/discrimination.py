@@ -1,4 +1,4 @@
-"""How well a score of a sample tells whether it is right, within problems and over all of them."""
+"""How well a score of a sample predicts that it is right, within problems and over all of them."""
 
 import math
 from dataclasses import dataclass
@@ -8,26 +8,25 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from elicit.revision.summing import over_problems
-from elicit.stats import Inference
+from elicit.results import Estimate
+from elicit.stats import Inference, joint_estimate
 
 _FEWEST = 2
 """Problems without which nothing says how much problems differ."""
-_UNKNOWN = (math.nan, math.nan, math.nan)
 _ROUNDING = 1e-12
 """Share of a sum of squares below which a variance is rounding."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Telling:
-    """What a score tells of correctness, with the ends of its intervals."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Discrimination:
+    """How well a score separates right samples from wrong ones."""
 
     n_mixed: int
     """Problems that have right and wrong samples, over which the AUROC is averaged."""
-    auroc: tuple[float, float, float]
-    """Value, low, high; NaN where they are not known."""
-    r: tuple[float, float, float]
-    """Value, low, high; NaN where they are not known."""
+    auroc: Estimate
+    """Within problems; NaN where no problem is mixed."""
+    r: Estimate
+    """Point-biserial correlation over all samples; NaN where one side never varies."""
 
 
 def auroc(score: Float[Tensor, " sample"], correct: Bool[Tensor, " sample"]) -> float:
@@ -48,12 +47,12 @@ def auroc(score: Float[Tensor, " sample"], correct: Bool[Tensor, " sample"]) -> 
     return float((over.double() + equal.double() / 2).mean())
 
 
-def telling(
+def discrimination(
     score: Float[Tensor, "problem sample"],
     correct: Bool[Tensor, "problem sample"],
     *,
     inference: Inference = Inference(),
-) -> Telling:
+) -> Discrimination:
     """AUROC within problems and pooled correlation of a score with correctness.
 
     Args:
@@ -61,35 +60,33 @@ def telling(
         correct: Whether it is right.
         inference: Coverage and resamples of the intervals, and the seed.
     """
-    own = torch.tensor(
+    areas = torch.tensor(
         [auroc(s, c) for s, c in zip(score.double(), correct, strict=True)], dtype=torch.float64
     )
-    mixed = own[~own.isnan()]
-    found = _UNKNOWN
-    if len(mixed):
-        ends = over_problems(mixed, inference=inference)
-        found = (ends[0].item(), ends[1].item(), ends[2].item())
-    r = _point_biserial(score.double(), correct, inference=inference)
-    return Telling(n_mixed=len(mixed), auroc=found, r=r)
+    mixed = areas[~areas.isnan()]
+    return Discrimination(
+        n_mixed=len(mixed),
+        auroc=joint_estimate(mixed, inference=inference) if len(mixed) else Estimate.missing(),
+        r=_point_biserial(score.double(), correct, inference),
+    )
 
 
 def _point_biserial(
     score: Float[Tensor, "problem sample"],
     correct: Bool[Tensor, "problem sample"],
-    *,
-    inference: Inference = Inference(),
-) -> tuple[float, float, float]:
+    inference: Inference,
+) -> Estimate:
     """Correlation over all samples, with the percentiles of resampled problems."""
     known = ~score.isnan()
     if not bool(known.any()):
-        return _UNKNOWN
+        return Estimate.missing()
     # About the mean of all, or the sums of squares would lose what is left of them.
     x = torch.where(known, score - score[known].mean(), 0.0)
     y = torch.where(known, correct.double() - correct[known].double().mean(), 0.0)
     sums = torch.stack([known.double(), x, y, x * x, y * y, x * y]).sum(-1).T.numpy()
     value = float(_correlation(sums.sum(0)))
     if len(sums) < _FEWEST:
-        return value, math.nan, math.nan
+        return _estimate(value, math.nan, math.nan)
     rng = np.random.default_rng(inference.seed)
     drawn = [
         _correlation(sums[rng.integers(len(sums), size=len(sums))].sum(0))
@@ -97,9 +94,13 @@ def _point_biserial(
     ]
     drawn = np.array(drawn)[np.isfinite(drawn)]
     if not len(drawn):
-        return value, math.nan, math.nan
+        return _estimate(value, math.nan, math.nan)
     low, high = np.quantile(drawn, [(1 - inference.level) / 2, (1 + inference.level) / 2])
-    return value, float(low), float(high)
+    return _estimate(value, float(low), float(high))
+
+
+def _estimate(*ends: float) -> Estimate:
+    return Estimate.of(torch.tensor(ends, dtype=torch.float64))
 
 
 def _correlation(sums: np.ndarray) -> float:

@@ -3,22 +3,26 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
 from elicit.pair import Alignment
 from elicit.results import digest_json
-from elicit.revision.errors import RevisionError
 from elicit.rollouts import Rollouts
 from elicit.tasks import Task
+from elicit.texts.errors import TextError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Traces:
+class TokenRows:
     """Rows of token ids, and the positions in them whose prediction is read.
 
     The prediction at a position is the model's guess of the token after it, so a written token is
     measured at the position before it. The unit of every interval is the problem of a row.
 
     Raises:
-        RevisionError: There is no row or no position to read, or one lies outside its row.
+        TextError: There is no row or no position to read, or one lies outside its row.
     """
 
     rows: tuple[tuple[int, ...], ...]
@@ -30,30 +34,30 @@ class Traces:
     difficulty: tuple[float | int | str | None, ...] = ()
     """Difficulty of each row's problem, where it is known."""
     source: str = "given"
-    """Who wrote the traces: `given`, or the model that sampled them."""
+    """Who wrote the rows: `given`, or the model that sampled them."""
 
     def __post_init__(self) -> None:
-        """Refuse rows of which nothing can be read."""
+        """Refuse rows without a position to read."""
         if not self.rows or not any(self.positions):
-            raise RevisionError(
+            raise TextError(
                 f"there are {len(self.rows)} rows and no position to read in them, so nothing "
                 "would be measured. A text needs at least two tokens: the first is never "
                 "predicted."
             )
         if not len(self.rows) == len(self.positions) == len(self.problem):
-            raise RevisionError(
+            raise TextError(
                 f"there are {len(self.rows)} rows, {len(self.positions)} lists of positions and "
                 f"{len(self.problem)} problems, so they cannot be matched. Give one for each row."
             )
         if self.difficulty and len(self.difficulty) != len(self.rows):
-            raise RevisionError(
+            raise TextError(
                 f"there are {len(self.rows)} rows and {len(self.difficulty)} difficulties, so "
                 "they cannot be matched. Give one for each row, or none."
             )
         for index, (row, positions) in enumerate(zip(self.rows, self.positions, strict=True)):
             ascending = all(a < b for a, b in zip(positions, positions[1:], strict=False))
             if positions and not (positions[0] >= 0 and positions[-1] < len(row) and ascending):
-                raise RevisionError(
+                raise TextError(
                     f"row {index} has {len(row)} tokens and its positions are {list(positions)}, "
                     "which do not ascend within it, so something else would be read. Pass "
                     f"positions from 0 to {len(row) - 1}."
@@ -69,6 +73,13 @@ class Traces:
         return sum(map(len, self.positions))
 
     @property
+    def index(self) -> tuple[Int[Tensor, " token"], Int[Tensor, " token"]]:
+        """Row and position of every prediction that is read."""
+        row = [i for i, positions in enumerate(self.positions) for _ in positions]
+        pos = [p for positions in self.positions for p in positions]
+        return torch.tensor(row, dtype=torch.long), torch.tensor(pos, dtype=torch.long)
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the rows and of what is read in them."""
         return digest_json([self.rows, self.positions, self.problem, self.source])
@@ -76,7 +87,7 @@ class Traces:
     @classmethod
     def of_texts(
         cls, alignment: Alignment, texts: Sequence[str], *, problem: Sequence[str] | None = None
-    ) -> "Traces":
+    ) -> "TokenRows":
         """Plain texts, every token but the first read.
 
         Args:
@@ -85,7 +96,7 @@ class Traces:
             problem: Problem of each text; each is its own if None.
 
         Raises:
-            RevisionError: There is no text, or one has fewer than two tokens.
+            TextError: There is no text, or one has fewer than two tokens.
             PairError: A text needs a token that one of the models has no row for.
         """
         rows = [tuple(alignment.plain(text)) for text in texts]
@@ -105,8 +116,8 @@ class Traces:
         skip: Collection[int] = (),
         difficulty: Sequence[float | int | str | None] = (),
         source: str = "given",
-    ) -> "Traces":
-        """Prompts with what was written after them; only the written tokens are read.
+    ) -> "TokenRows":
+        """Prompts with the text written after them; only the written tokens are read.
 
         Args:
             prompts: Token ids of each prompt, at least one.
@@ -117,7 +128,7 @@ class Traces:
             source: Who wrote them.
 
         Raises:
-            RevisionError: Nothing was written, or a prompt is empty.
+            TextError: Nothing was written, or a prompt is empty.
         """
         rows, positions = [], []
         for index, (prompt, after) in enumerate(zip(prompts, written, strict=True)):
@@ -136,56 +147,56 @@ class Traces:
     @classmethod
     def of_rollouts(
         cls,
-        found: Rollouts,
+        rollouts: Rollouts,
         task: Task | None = None,
         *,
         skip: Collection[int] | None = None,
         source: str = "given",
         prefix: int | None = None,
-    ) -> "Traces":
-        """Texts that a model sampled, one trace a row; what it was given is not read.
+    ) -> "TokenRows":
+        """Sampled texts, one row each; the prompt and forced tokens are not read.
 
         Args:
-            found: The texts.
+            rollouts: The texts.
             task: Their task, which knows how difficult each problem is.
-            skip: Written ids that are not read; the ids that end a text if None.
+            skip: Written ids that are not read; the stop ids if None.
             source: Who wrote them.
-            prefix: Only so many of the tokens that a row drew itself; None is all of them.
+            prefix: Read only this many of the tokens that a row sampled; None reads all.
 
         Raises:
-            RevisionError: The task is another one, a prefix has no token, or no row has one that
-                is read.
+            TextError: The task is another one, a prefix has no token, or no row has one to read.
         """
-        if task is not None and task.digest != found.task_digest:
-            raise RevisionError(
-                f"the texts are of a task {found.task!r} with digest {found.task_digest[:12]} and "
-                f"the task given is {task.name!r} with {task.digest[:12]}, so texts would get the "
-                "difficulties of other problems. Pass the task that was sampled."
+        if task is not None and task.digest != rollouts.task_digest:
+            raise TextError(
+                f"the texts are of a task {rollouts.task!r} with digest "
+                f"{rollouts.task_digest[:12]} and the task given is {task.name!r} with "
+                f"{task.digest[:12]}, so texts would get the difficulties of other problems. Pass "
+                "the task that was sampled."
             )
         if prefix is not None and prefix < 1:
-            raise RevisionError(
+            raise TextError(
                 f"prefix is {prefix}, so no token would be read. Pass 1 or more, or None for all."
             )
-        prompts, written = [], []
-        pieces = found.written.split(found.n_tokens.tolist())
-        asked = [ids.tolist() for ids in found.prompted.split(found.n_prompt.tolist())]
-        for piece, place in zip(pieces, found.place.tolist(), strict=True):
-            ids, given = piece.tolist(), int(found.n_forced[place])
-            prompts.append((*asked[place], *ids[:given]))
-            written.append(ids[given : None if prefix is None else given + prefix])
-        places = found.place.tolist()
+        before, written = [], []
+        texts = rollouts.written.split(rollouts.n_tokens.tolist())
+        prompts = [ids.tolist() for ids in rollouts.prompted.split(rollouts.n_prompt.tolist())]
+        index = rollouts.place.tolist()
+        for text, problem in zip(texts, index, strict=True):
+            ids, n_forced = text.tolist(), int(rollouts.n_forced[problem])
+            before.append((*prompts[problem], *ids[:n_forced]))
+            written.append(ids[n_forced : None if prefix is None else n_forced + prefix])
         return cls.of_written(
-            prompts,
+            before,
             written,
-            problem=[found.problem[place] for place in places],
-            skip=found.sampling.stop_ids if skip is None else skip,
-            difficulty=() if task is None else [task.problems[i].difficulty for i in places],
+            problem=[rollouts.problem[i] for i in index],
+            skip=rollouts.sampling.stop_ids if skip is None else skip,
+            difficulty=() if task is None else [task.problems[i].difficulty for i in index],
             source=source,
         )
 
     @classmethod
-    def of_task(cls, alignment: Alignment, task: Task, *, decision: bool = False) -> "Traces":
-        """A task's own traces: each problem's written solution, or the decision after its prompt.
+    def of_task(cls, alignment: Alignment, task: Task, *, decision: bool = False) -> "TokenRows":
+        """The traces of a task: each problem's written solution, or the decision after its prompt.
 
         Args:
             alignment: How text becomes token ids.
@@ -194,7 +205,7 @@ class Traces:
                 write; no problem needs a trace then.
 
         Raises:
-            RevisionError: A problem has no trace, or a trace's tokens do not go on from the
+            TextError: A problem has no trace, or a trace's tokens do not go on from the
                 prompt's.
         """
         prompts = [alignment.plain(problem.prompt) for problem in task]
@@ -208,19 +219,19 @@ class Traces:
             return cls(rows=rows, positions=ends, source="prompt", **common)
         missing = [problem.id for problem in task if problem.trace is None]
         if missing:
-            raise RevisionError(
+            raise TextError(
                 f"{len(missing)} of {len(task)} problems of task {task.name!r} have no trace "
-                f"(the first is {missing[0]!r}), so there is no written thought to read. Add "
+                f"(the first is {missing[0]!r}), so there is no written reasoning to read. Add "
                 "'trace' to them, pass decision=True, or read the models' own rollouts."
             )
         written = []
         for problem, prompt in zip(task, prompts, strict=True):
             whole = alignment.plain(f"{problem.prompt} {problem.trace}")
             if whole[: len(prompt)] != prompt:
-                raise RevisionError(
+                raise TextError(
                     f"problem {problem.id!r}: the tokens of its prompt change when the trace "
-                    "follows, so where the trace begins is not sure. End the prompt where a word "
-                    "ends."
+                    "follows, so it is not clear where the trace begins. End the prompt where a "
+                    "word ends."
                 )
             written.append(whole[len(prompt) :])
         return cls.of_written(prompts, written, **common)
@@ -233,13 +244,13 @@ class Traces:
             for p in positions
         ]
 
-    def part(self, keep: Sequence[int]) -> "Traces":
+    def part(self, keep: Sequence[int]) -> "TokenRows":
         """Some of the rows, in the order given.
 
         Args:
-            keep: Numbers of the rows.
+            keep: Their indices.
         """
-        return Traces(
+        return TokenRows(
             rows=tuple(self.rows[i] for i in keep),
             positions=tuple(self.positions[i] for i in keep),
             problem=tuple(self.problem[i] for i in keep),
@@ -251,7 +262,7 @@ class Traces:
 def _written(row: Sequence[int], start: int, skip: Collection[int], where: str) -> tuple[int, ...]:
     """Positions at which the tokens from `start` on are predicted."""
     if start < 1 or len(row) < 2:
-        raise RevisionError(
+        raise TextError(
             f"{where} has {len(row)} token{'s' if len(row) != 1 else ''}"
             f"{' and an empty prompt' if start < 1 else ''}, and the first token of a row is never "
             "predicted, so there is nothing to read. Pass a longer text, or put bos before it."

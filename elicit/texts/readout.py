@@ -13,27 +13,27 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from elicit.capture import Unembed
-from elicit.revision.errors import RevisionError
-from elicit.revision.reading import FLOOR, LN2, TILE, Final, Reading
+from elicit.texts.errors import TextError
+from elicit.texts.predictions import FLOOR, LN2, TILE, Final, Reading
 
 _TINY = torch.finfo(torch.float32).tiny
 
 
 class Readout:
-    """Room for one block of logits, and what is computed in it."""
+    """A buffer for one block of logits, and the statistics computed in it."""
 
-    def __init__(self, head: Unembed, n_tokens: int) -> None:
-        """Take the room.
+    def __init__(self, unembed: Unembed, n_tokens: int) -> None:
+        """Allocate the buffer.
 
         Args:
-            head: What turns states into logits.
+            unembed: What turns states into logits.
             n_tokens: Most tokens in a block.
         """
-        weight = head.weight
-        self.head = head
+        weight = unembed.weight
+        self.unembed = unembed
         self.n_tokens = n_tokens
         self.wide = torch.float64 if weight.dtype == torch.float64 else torch.float32
-        self.flat = torch.empty(head.d_vocab * n_tokens, dtype=self.wide, device=weight.device)
+        self.flat = torch.empty(unembed.d_vocab * n_tokens, dtype=self.wide, device=weight.device)
         tile = max(TILE, n_tokens)
         self._s = torch.empty(tile, dtype=self.wide, device=weight.device)
         self._t = torch.empty(tile, dtype=self.wide, device=weight.device)
@@ -44,30 +44,30 @@ class Readout:
         states: Float[Tensor, "token d_model"],
         *,
         capped: bool = True,
-        head: Unembed | None = None,
+        unembed: Unembed | None = None,
     ) -> Float[Tensor, "d_vocab token"]:
-        """Logits of some states, in this room: valid until the next call.
+        """Logits of some states, in this buffer: valid until the next call.
 
         Args:
             states: What the unembedding reads, normed or not.
             capped: Whether the model's softcap is applied.
-            head: What turns states into logits, where it is not that of this room.
+            unembed: What turns states into logits, where it is not the buffer's own.
         """
-        head = head or self.head
-        weight, n = head.weight, len(states)
-        z = self.flat[: self.head.d_vocab * n].view(self.head.d_vocab, n)
+        unembed = unembed or self.unembed
+        weight, n = unembed.weight, len(states)
+        z = self.flat[: self.unembed.d_vocab * n].view(self.unembed.d_vocab, n)
         if weight.dtype == self.wide:
             torch.mm(weight, states.T, out=z)
         else:
-            # Half precision rounds logits as the model's own unembedding does, then goes wide.
+            # Half precision rounds logits as the model's unembedding does, then goes wide.
             step = max(1, 2**24 // max(1, n))
             for start in range(0, len(weight), step):
                 z[start : start + step] = weight[start : start + step] @ states.T
-        if head.bias is not None:
-            z += head.bias[:, None]
-        if capped and head.softcap is not None:
+        if unembed.bias is not None:
+            z += unembed.bias[:, None]
+        if capped and unembed.softcap is not None:
             for rows in self._tiles(z):
-                rows.div_(head.softcap).tanh_().mul_(head.softcap)
+                rows.div_(unembed.softcap).tanh_().mul_(unembed.softcap)
         return z
 
     def final(
@@ -76,28 +76,28 @@ class Readout:
         out: Float[Tensor, "d_vocab token"],
         *,
         capped: bool = True,
-        head: Unembed | None = None,
+        unembed: Unembed | None = None,
         z: Float[Tensor, "d_vocab token"] | None = None,
     ) -> Final:
-        """A model's own predictions.
+        """A model's final predictions.
 
         Args:
             states: What its unembedding reads.
             out: Takes the probabilities.
             capped: Whether the model's softcap is applied.
-            head: What turns states into logits, where it is not that of this room.
-            z: What `project` returned for these states, if it is still there; gone afterwards.
+            unembed: What turns states into logits, where it is not the buffer's own.
+            z: What `project` returned for these states, if still valid; overwritten.
 
         Raises:
-            RevisionError: Some prediction is no distribution.
+            TextError: Some prediction is not a distribution.
         """
-        z = self.project(states, capped=capped, head=head) if z is None else z
+        z = self.project(states, capped=capped, unembed=unembed) if z is None else z
         largest = z.amax(0)
         top = self._first(z, largest)
         total, cross = self._exponentiate(z, largest)
         if not bool(cross.isfinite().all()) and not self._masked:
             self._masked = True
-            return self.final(states, out, capped=capped, head=head)
+            return self.final(states, out, capped=capped, unembed=unembed)
         _refuse_nan(cross)
         torch.mul(z, total.reciprocal().to(self.wide), out=out)
         return Final(
@@ -111,7 +111,7 @@ class Readout:
     def read(
         self, states: Float[Tensor, "token d_model"], final: Final, *, capped: bool = True
     ) -> Reading:
-        """A layer's predictions, held against the final ones.
+        """A layer's predictions, compared with the final ones.
 
         Args:
             states: What the unembedding reads at this layer.
@@ -119,7 +119,7 @@ class Readout:
             capped: Whether the model's softcap is applied.
 
         Raises:
-            RevisionError: Some prediction is no distribution.
+            TextError: Some prediction is not a distribution.
         """
         return self.measure(self.project(states, capped=capped), states, final, capped=capped)
 
@@ -131,7 +131,7 @@ class Readout:
         *,
         capped: bool = True,
     ) -> Reading:
-        """The same from logits that are in this room already; they are gone afterwards.
+        """The same from logits that are in this buffer already; they are overwritten.
 
         Args:
             z: What `project` returned for these states.
@@ -140,7 +140,7 @@ class Readout:
             capped: Whether the model's softcap is applied.
 
         Raises:
-            RevisionError: Some prediction is no distribution.
+            TextError: Some prediction is not a distribution.
         """
         largest = z.amax(0)
         seen = _Seen.of(final, z, largest)
@@ -177,7 +177,7 @@ class Readout:
             capped: Whether the model's softcap is applied.
 
         Raises:
-            RevisionError: Some prediction is no distribution.
+            TextError: Some prediction is not a distribution.
         """
         z = self.project(states, capped=capped)
         total, cross = self._exponentiate(z, z.amax(0))
@@ -190,6 +190,17 @@ class Readout:
         return self._jsd(
             z, final, total, total.log() - cross / total, tokens=None if every else tokens
         )
+
+    def mean_logit(self, z: Float[Tensor, "d_vocab token"]) -> Float[Tensor, " token"]:
+        """Mean logit over the vocabulary, in float64.
+
+        Args:
+            z: What `project` returned.
+        """
+        total = torch.zeros(z.shape[1], dtype=torch.float64, device=z.device)
+        for rows in self._tiles(z):
+            total += rows.double().sum(0)
+        return total / len(z)
 
     def first(self) -> Int[Tensor, " token"]:
         """Most probable id of each token of the last `divergence`."""
@@ -268,7 +279,7 @@ class Readout:
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """What is seen of a layer's logits, beside the final predictions, before they are gone."""
+    """What is read of a layer's logits against the final predictions, before they are gone."""
 
     final: Tensor
     watched: Tensor
@@ -305,7 +316,7 @@ def _refuse_nan(cross: Tensor) -> None:
     if bool(cross.isfinite().all()):
         return
     n = int((~cross.isfinite()).sum())
-    raise RevisionError(
+    raise TextError(
         f"the logits of {n} of {len(cross)} tokens are NaN, +inf or -inf throughout, so there is "
         "no prediction to compare. Check the model's weights, or load it in float32."
     )
