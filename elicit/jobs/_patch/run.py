@@ -1,58 +1,49 @@
 """The job behind `elicit patch`: sweeps and the factorial, written down with their page."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from elicit.jobs._frame import PagedRun, close, open_pair, origin, running
+from elicit.jobs._frame import FEW_PROBLEMS, Job, Outcome, Prepared, Run, Work, execute
 from elicit.jobs._patch.inputs import PatchInputs, patch_inputs, problems_of
 from elicit.jobs._patch.spec import PatchSpec
-from elicit.jobs._report.run import FEW_PROBLEMS
-from elicit.page.patching import patch_sentences
 from elicit.pair import ModelPair
-from elicit.patching import Factorial, PatchGrid, factorial, run
+from elicit.patching import Factorial, PatchGrid, Texts, factorial, run
 from elicit.results import Result
-from elicit.runs import Execution, NoProgress, Progress, ScopedCheckpoint
+from elicit.runs import Execution, Progress
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class PatchRun(PagedRun):
-    """A finished run."""
-
-    results: dict[str, Result]
-    """Sweeps by direction, and the factorial."""
-
-
-def run_patch(spec: PatchSpec, *, progress: Progress | None = None) -> PatchRun:
+def patch(spec: PatchSpec, *, progress: Progress | None = None) -> Run:
     """Patch activations across the two models, or within one, and write the page about it.
 
-    Everything that can be refused is refused before a model runs. A killed run goes on where it
-    stopped and ends with the same bytes.
+    Everything that can be refused is refused before a model runs. A killed run continues where it
+    stopped and ends with the same bytes. Leaves the page, `summary.json`, `run.yaml` and every
+    result in `spec.out`.
 
     Args:
         spec: What to do.
-        progress: Told what is being done.
+        progress: Receives what is being done.
 
     Raises:
-        ElicitError: Something requested is missing, damaged, or makes no sweep.
+        ElicitError: Something is missing, damaged, or makes no sweep.
     """
-    progress = progress or NoProgress()
-    texts = problems_of(spec)
-    # Across, two equal models are refused below in words that do not advise to allow them.
-    pair = open_pair(
-        spec.model_copy(
-            update={"allow_identical": spec.allow_identical or spec.question == "across"}
-        ),
-        progress,
-    )
+    return execute(_JOB, spec, progress)
+
+
+def _prepare(spec: PatchSpec, pair: ModelPair, texts: Texts | None) -> Prepared[PatchInputs]:
     inputs = patch_inputs(spec, pair, texts)
-    with running(spec, pair, {"tasks": {"contrast": inputs.contrast.digest}}) as folder:
-        results = _results(spec, pair, inputs, Execution(checkpoint=folder, progress=progress))
-        for name, result in results.items():
-            folder.save_result(name, result)
-        notes = [*pair.notes, *inputs.notes, *_remarks(spec, inputs, results)]
-        summary = _summary(spec, pair, inputs, results, notes)
-        page = close(folder, spec, summary, list(results.values()), notes)
-    return PatchRun(path=folder.path, page=page, summary=summary, results=results)
+    return Prepared(inputs, {"tasks": {"contrast": inputs.contrast.digest}})
+
+
+def _measure(work: Work[PatchSpec, PatchInputs]) -> Outcome:
+    spec, pair, inputs = work.spec, work.pair, work.inputs
+    results = _results(spec, pair, inputs, work.execution)
+    return Outcome(
+        results=results,
+        summary=_summary(spec, inputs, results),
+        notes=[*inputs.notes, *_remarks(spec, inputs, results)],
+    )
+
+
+_JOB = Job(check=problems_of, prepare=_prepare, measure=_measure)
 
 
 class _Titled:
@@ -77,11 +68,7 @@ def _results(
     """Every sweep by its direction, and the factorial."""
 
     def scoped(name: str) -> Execution:
-        return Execution(
-            max_tokens=spec.max_tokens,
-            checkpoint=ScopedCheckpoint(execution.checkpoint, name),
-            progress=_Titled(execution.progress, name),
-        )
+        return replace(execution.scoped(name), progress=_Titled(execution.progress, name))
 
     results: dict[str, Result] = {
         direction: run(replace(plan, execution=scoped(direction)))
@@ -116,20 +103,11 @@ def _remarks(spec: PatchSpec, inputs: PatchInputs, results: dict[str, Result]) -
     return told
 
 
-def _summary(
-    spec: PatchSpec,
-    pair: ModelPair,
-    inputs: PatchInputs,
-    results: dict[str, Result],
-    notes: Sequence[str],
-) -> dict[str, object]:
+def _summary(spec: PatchSpec, inputs: PatchInputs, results: dict[str, Result]) -> dict[str, object]:
     """Content of `summary.json`: the finding first, then every number behind it."""
     split = results.get("factorial")
     return {
-        **origin(pair),
         "question": spec.question,
-        "sentence": " ".join(patch_sentences(list(results.values()))),
-        "n_layers": pair.n_layers,
         "contrast": {
             "digest": inputs.contrast.digest,
             "problems": None if spec.problems is None else spec.problems.name,
@@ -142,7 +120,6 @@ def _summary(
             if isinstance(grid, PatchGrid)
         },
         "factorial": split.summary() if isinstance(split, Factorial) else None,
-        "notes": list(notes),
     }
 
 
