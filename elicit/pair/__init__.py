@@ -6,6 +6,7 @@ from elicit.pair.errors import PairError
 from elicit.pair.load import load_pair
 from elicit.pair.model import ModelPair
 from elicit.pair.parameters import ParameterGroup, hugging_face_model, parameter_groups
+from elicit.pair.side import Side, SideName
 
 __all__ = [
     "Alignment",
@@ -13,6 +14,8 @@ __all__ = [
     "ModelPair",
     "PairError",
     "ParameterGroup",
+    "Side",
+    "SideName",
     "hugging_face_model",
     "load_pair",
     "parameter_groups",

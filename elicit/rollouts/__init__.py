@@ -7,6 +7,7 @@ several strengths; `answer_task` is one answer a problem, `continue_ids` the tok
 from elicit.rollouts.answers import Answers, answer_task
 from elicit.rollouts.dosing import dose_rollouts
 from elicit.rollouts.errors import RolloutError
+from elicit.rollouts.generation import Generation
 from elicit.rollouts.loop import continue_ids
 from elicit.rollouts.prompts import check_prompts
 from elicit.rollouts.sampling import extend, rollouts
@@ -14,6 +15,7 @@ from elicit.rollouts.values import Rollouts, Sampling
 
 __all__ = [
     "Answers",
+    "Generation",
     "RolloutError",
     "Rollouts",
     "Sampling",

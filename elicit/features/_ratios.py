@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from elicit.features.errors import FeatureError
-from elicit.features.reading import Rows, wide
-from elicit.stats import Inference, bootstrap_mean
+from elicit.features._reading import Rows, wide
+from elicit.results import Estimate
+from elicit.stats import Inference, Interval, bootstrap_mean
 
 
 class Spread:
@@ -104,19 +104,11 @@ def problem_numbers(problem: Sequence[str] | None, n_rows: int) -> Int[Tensor, "
     """Number of each row's problem.
 
     Args:
-        problem: Problem of each row; None: every row is its own.
-        n_rows: Rows there are.
-
-    Raises:
-        FeatureError: There is another number of problems than of rows.
+        problem: Problem of each row; None: every row is its own problem.
+        n_rows: Number of rows.
     """
     if problem is None:
         return torch.arange(n_rows)
-    if len(problem) != n_rows:
-        raise FeatureError(
-            f"{len(problem)} problems are named for {n_rows} rows, so some row would count for no "
-            "problem. Name the problem of every row."
-        )
     known = {name: i for i, name in enumerate(dict.fromkeys(problem))}
     return torch.tensor([known[name] for name in problem])
 
@@ -124,7 +116,7 @@ def problem_numbers(problem: Sequence[str] | None, n_rows: int) -> Int[Tensor, "
 def shares(
     above: Float[Tensor, " row"], below: Float[Tensor, " row"], of: Int[Tensor, " row"]
 ) -> Float[np.ndarray, " problem"]:
-    """One value a problem, of which the mean is Σ above / Σ below and the spread is its error.
+    """A ratio of sums, linearised: one value a problem, whose mean is Σ above / Σ below.
 
     Each is the ratio plus the problem's part in its error to first order, so that differences of
     two ratios over the same problems are differences of these.
@@ -145,18 +137,32 @@ def shares(
     return (ratio + (top - ratio * bottom) / bottom.mean()).numpy()
 
 
-def ends(
-    values: Float[np.ndarray, " problem"], *, inference: Inference = Inference()
-) -> tuple[float, float]:
-    """Lower and upper end of the mean of a value a problem; NaN of fewer than two problems.
+def mean_over_problems(
+    values: Float[np.ndarray, " problem"], inference: Inference = Inference()
+) -> Interval:
+    """Mean of a value a problem; NaN ends of fewer than two problems.
 
     Args:
         values: One value a problem.
         inference: Coverage and resamples of the intervals, and the seed.
     """
     if len(values) < 2 or not np.isfinite(values).all():
-        return float("nan"), float("nan")
-    found = bootstrap_mean(
+        value, nan = float(values.mean()), float("nan")
+        return Interval(value=value, low=nan, high=nan, level=inference.level, n=1, method="none")
+    return bootstrap_mean(
         values, level=inference.level, n_resamples=inference.n_resamples, seed=inference.seed
     )
-    return found.low, found.high
+
+
+def with_ends(
+    value: float, values: Float[np.ndarray, " problem"], inference: Inference = Inference()
+) -> Estimate:
+    """A statistic with the interval of the mean of its linearised values.
+
+    Args:
+        value: The statistic over all rows.
+        values: One value a problem, see `shares`.
+        inference: Coverage and resamples of the intervals, and the seed.
+    """
+    found = mean_over_problems(values, inference)
+    return Estimate.of(torch.tensor([value, found.low, found.high], dtype=torch.float64))
