@@ -1,45 +1,73 @@
-"""Read activations; go on with a forward from any layer; run many changed forwards at once."""
+"""Read activations; continue a forward from any layer; run many changed forwards at once."""
 
-from elicit.capture.anatomy import Anatomy, UnknownArchitectureError, anatomy_of
-from elicit.capture.head import Head, head_of
-from elicit.capture.lanes import Landed, Lanes, Spent, changed, fly, kept_sites
-from elicit.capture.read import Captured, capture
-from elicit.capture.reduce import cross_moments, moments
-from elicit.capture.shared import SharedTrunk, read_sites, run_trunk
+from elicit.capture.engine.active import ActiveLanes, active_lanes, changed
+from elicit.capture.engine.block import Heads, Layer
+from elicit.capture.engine.decompose import Decomposed, decompose
+from elicit.capture.engine.inputs import Inputs
+from elicit.capture.engine.lanes import LaneResult, Lanes, Work, kept_sites
+from elicit.capture.engine.run import run_lanes
+from elicit.capture.engine.trunk import (
+    LaneTrunk,
+    Tap,
+    Trunk,
+    full_logits,
+    read_sites,
+    record,
+    run_block,
+    run_layers,
+    run_trunk,
+)
+from elicit.capture.errors import CaptureError, UnknownArchitectureError
+from elicit.capture.plain import modifications_of
+from elicit.capture.read import Captured, Reader, capture
+from elicit.capture.reduce import check_vectors, cross_moments, moments, vectors
 from elicit.capture.store import ActivationStore, StoreError
-from elicit.capture.stream import Chunk, stream
+from elicit.capture.stream import Chunk, check_rows, plan_chunks, stream
 from elicit.capture.sums import CrossMoments, Moments
-from elicit.capture.trunk import CaptureError, Trunk, full_logits, logits_at, record, run_layers
+from elicit.capture.unembed import Unembed, logits_at, unembed_of
 
 __all__ = [
     "ActivationStore",
-    "Anatomy",
+    "ActiveLanes",
     "CaptureError",
     "Captured",
     "Chunk",
     "CrossMoments",
-    "Head",
-    "Landed",
+    "Decomposed",
+    "Heads",
+    "Inputs",
+    "LaneResult",
+    "LaneTrunk",
     "Lanes",
+    "Layer",
     "Moments",
-    "SharedTrunk",
-    "Spent",
+    "Reader",
     "StoreError",
+    "Tap",
     "Trunk",
+    "Unembed",
     "UnknownArchitectureError",
-    "anatomy_of",
+    "Work",
+    "active_lanes",
     "capture",
     "changed",
+    "check_rows",
+    "check_vectors",
     "cross_moments",
-    "fly",
+    "decompose",
     "full_logits",
-    "head_of",
     "kept_sites",
     "logits_at",
+    "modifications_of",
     "moments",
+    "plan_chunks",
     "read_sites",
     "record",
+    "run_block",
+    "run_lanes",
     "run_layers",
     "run_trunk",
     "stream",
+    "unembed_of",
+    "vectors",
 ]

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from elicit.capture.trunk import CaptureError
+from elicit.capture.errors import CaptureError
 from elicit.edits import Edit, MaskAttention, active, shape_of
 from elicit.pair import Encoded, hugging_face_model
 from elicit.sites import Shape, Site, SiteError

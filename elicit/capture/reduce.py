@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from elicit.capture.errors import CaptureError
 from elicit.capture.stream import Chunk, stream
 from elicit.capture.sums import CrossMoments, Moments
-from elicit.capture.trunk import CaptureError
 from elicit.runs import Execution
 from elicit.sites import Site
 

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from elicit.capture.plain import modifications_of
 from elicit.capture.read import check_max_tokens
 from elicit.capture.reduce import check_vectors, vectors
 from elicit.capture.shards import (
@@ -28,7 +29,6 @@ from elicit.capture.shards import (
     write_shard,
 )
 from elicit.capture.stream import check_rows, stream
-from elicit.capture.untouched import what_touches
 from elicit.pair import weights_digest
 from elicit.results import ResultError, digest_json, digest_tensors
 from elicit.results.store import disk_errors
@@ -305,7 +305,7 @@ def _running(progress: Progress, total: int) -> Iterator[None]:
 
 def _refuse_changed(model: nn.Module) -> None:
     """Refuse a model whose forward is not that of its weights alone."""
-    found = what_touches(model)
+    found = modifications_of(model)
     if found is not None:
         raise StoreError(
             f"the model {found}, so activations would be kept under the name of the plain model "

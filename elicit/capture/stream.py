@@ -9,12 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from elicit.capture.anatomy import anatomy_of
+from elicit.capture.engine.decompose import decompose
+from elicit.capture.engine.trunk import read_sites
+from elicit.capture.errors import CaptureError
 from elicit.capture.read import Captured, Reader, check_max_tokens
-from elicit.capture.shared import read_sites
-from elicit.capture.trunk import CaptureError
-from elicit.pair import Encoded
-from elicit.pair.alignment import pad
+from elicit.pair import Encoded, pad
 from elicit.runs import Execution
 from elicit.sites import Site
 
@@ -133,7 +132,7 @@ def _read(reader: Reader, encoded: Encoded) -> Captured:
     if all(site.kind != "pattern" for site in reader.at):
         # Looked for anew at each chunk: between two of them the caller may have put a hook on.
         with suppress(CaptureError):
-            found = read_sites(anatomy_of(reader.model), encoded, reader.at)
+            found = read_sites(decompose(reader.model), encoded, reader.at)
             return Captured(at={site: _own(found[site.whole], site) for site in reader.at})
     return reader.read(encoded, part=True)
 

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from elicit.capture.trunk import CaptureError
+from elicit.capture.errors import CaptureError
 
 _WIDE, _STRIPS = 256, 4
 """From this width on a scatter is computed in strips, so many that little of it is done twice."""

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from elicit.directions.means import found_directions
 from elicit.directions.values import DirectionSet
-from elicit.pair import Alignment
-from elicit.pair.alignment import Text
+from elicit.pair import Alignment, Text
 from elicit.runs import Execution
 from elicit.sites import Site
 from elicit.stats import Inference

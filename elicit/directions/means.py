@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from elicit.directions.errors import DirectionError
 from elicit.directions.sides import Sides, check_sites, paired_sides, read_at
 from elicit.directions.values import DirectionSet
-from elicit.pair import Alignment, hugging_face_model, weights_digest
-from elicit.pair.alignment import Text
+from elicit.pair import Alignment, Text, hugging_face_model, weights_digest
 from elicit.results import Provenance
 from elicit.runs import Execution
 from elicit.sites import Site

@@ -8,13 +8,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from elicit.capture import head_of
-from elicit.capture.stream import stream
+from elicit.capture import stream, unembed_of
 from elicit.directions.errors import DirectionError
 from elicit.directions.sides import check_sites
 from elicit.directions.values import Direction
-from elicit.pair import ModelPair
-from elicit.pair.alignment import Text
+from elicit.pair import ModelPair, Text
 from elicit.results import Result, digest_json
 from elicit.runs import Execution
 from elicit.sites import RESIDUAL_KINDS, Site, parse_site, resid_post
@@ -147,7 +145,7 @@ def activation_shift(
             f"{len(rows)} texts, so there is no direction between them. Pass two models that "
             "differ, or sites after the first layer that does."
         )
-    head = head_of(pair.base, d_vocab=pair.d_vocab)
+    head = unembed_of(pair.base, d_vocab=pair.d_vocab)
     weight = head.weight
     with torch.no_grad():
         read = head.logits(shift.to(weight.device, weight.dtype))

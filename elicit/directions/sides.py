@@ -11,13 +11,11 @@ from elicit.capture import stream
 from elicit.directions.errors import DirectionError
 from elicit.edits import shape_of
 from elicit.organisms.world import TRACE_RATE
-from elicit.pair import Alignment
-from elicit.pair.alignment import Text
+from elicit.pair import Alignment, Text
 from elicit.results import digest_json
 from elicit.runs import Execution
 from elicit.sites import Site
-from elicit.tasks import Fault, Task, TaskError
-from elicit.tasks.faults import shown
+from elicit.tasks import Fault, Task, TaskError, shown
 
 Rows = tuple[tuple[int, ...], ...]
 

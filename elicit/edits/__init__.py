@@ -1,6 +1,6 @@
 """Write activations: edits as values, on a model for one `with` block."""
 
-from elicit.edits.block import Edited, active, edited
+from elicit.edits.block import Edited, active, edited, names_rows
 from elicit.edits.errors import EditError
 from elicit.edits.shape import shape_of
 from elicit.edits.values import (
@@ -43,6 +43,7 @@ __all__ = [
     "generated",
     "last",
     "marked",
+    "names_rows",
     "prompt",
     "shape_of",
     "window",

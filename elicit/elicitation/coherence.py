@@ -6,10 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from elicit.capture import full_logits
-from elicit.capture.stream import plan_chunks
-from elicit.pair import hugging_face_model
-from elicit.pair.alignment import pad
+from elicit.capture import full_logits, plan_chunks
+from elicit.pair import hugging_face_model, pad
 
 Written = tuple[tuple[int, ...], tuple[int, ...]]
 """Token ids of a prompt and of the text after it."""

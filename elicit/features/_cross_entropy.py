@@ -7,8 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from elicit.capture import capture
-from elicit.capture.stream import plan_chunks
+from elicit.capture import capture, plan_chunks
 from elicit.edits import Edit, edited
 from elicit.features._reading import Rows
 from elicit.metrics import log_probs

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from elicit.features.errors import FeatureError
 from elicit.features.sae import Published, Sae
-from elicit.pair.errors import reason
+from elicit.pair import reason
 from elicit.results import digest_tensors
 from elicit.sites import Site, SiteError, site_of_hook
 

@@ -5,7 +5,7 @@ from elicit.grafting.both_ways import revert
 from elicit.grafting.integrated import WeightIG, integrate
 from elicit.grafting.interpolation import Interpolation, interpolate
 from elicit.grafting.intervals import IntervalSweep, sweep_intervals
-from elicit.grafting.measure import GraftError, Measure, facts, skills, stop_ids
+from elicit.grafting.measure import GraftError, Measure, facts, skills
 from elicit.grafting.samples import Samples, sample_texts
 from elicit.grafting.sweep import Bench, Cost, ResumeWarning
 
@@ -26,6 +26,5 @@ __all__ = [
     "revert",
     "sample_texts",
     "skills",
-    "stop_ids",
     "sweep_intervals",
 ]

@@ -9,7 +9,7 @@ from elicit.grafting.values import value_table
 from elicit.pair import ModelPair
 from elicit.runs import Execution
 from elicit.stats import Inference
-from elicit.weights.parts import is_changed, parts_of, slots_of
+from elicit.weights import is_changed, parts_of, slots_of
 
 KINDS = ("layer", "attn", "mlp", "outside")
 

@@ -13,7 +13,7 @@ from elicit.grafting.measure import Measure
 from elicit.grafting.values import DIRECTIONS, ValueTable
 from elicit.pair import ModelPair
 from elicit.stats import Inference, Interval, bootstrap_mean, simultaneous_intervals, wilson
-from elicit.weights.parts import Part
+from elicit.weights import Part
 
 LEAST_PROBLEMS = 5
 """Problems below which a task gets no role: so few cannot carry a verdict."""

@@ -21,8 +21,7 @@ from elicit.pair import ModelPair
 from elicit.results import Result
 from elicit.runs import Execution
 from elicit.tasks import ForcedBatch, ForcedRows, ReadScores, read_scores, reduce_scores
-from elicit.weights.parts import Part, parts_of, slots_of
-from elicit.weights.swap import replaced
+from elicit.weights import Part, parts_of, replaced, slots_of
 
 NODES = 16
 

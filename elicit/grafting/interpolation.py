@@ -13,8 +13,7 @@ from elicit.pair import ModelPair
 from elicit.results import Result
 from elicit.runs import Execution, NoProgress
 from elicit.stats import Inference
-from elicit.weights.parts import all_parts, parts_of
-from elicit.weights.swap import interpolated
+from elicit.weights import all_parts, interpolated, parts_of
 
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 

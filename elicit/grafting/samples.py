@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from jaxtyping import Bool
 from torch import Tensor
 
-from elicit.grafting.measure import Measure, stop_ids
+from elicit.grafting.measure import Measure
 from elicit.pair import ModelPair
 from elicit.results import Result
 from elicit.rollouts import answer_task
-from elicit.tasks import Task, extractor
+from elicit.tasks import Task
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -45,16 +45,8 @@ def sample_texts(pair: ModelPair, measure: Measure, *, n: int = 8, seed: int = 0
     """
     task: Task = measure.task.subset(min(n, len(measure.task)), seed)
     texts = [
-        answer_task(
-            model,
-            pair.alignment,
-            task,
-            stop_ids=stop_ids(pair),
-            extractor=extractor(measure.extractor),
-            max_new_tokens=measure.max_new_tokens,
-            templated=measure.templated,
-        )
-        for model in (pair.base, pair.post)
+        answer_task(pair.side(name), task, generation=measure.generation)
+        for name in ("base", "post")
     ]
     return Samples(
         provenance=pair.provenance(seed, {"measure": measure.to_json(), "n": n}),

@@ -21,8 +21,7 @@ from elicit.grafting.measure import Measure, encode, forced_values, generated_va
 from elicit.pair import ModelPair
 from elicit.runs import NoProgress, Progress
 from elicit.tasks import ForcedBatch, ReadScores, read_scores
-from elicit.weights.parts import Part, all_parts, is_changed, slots_of
-from elicit.weights.swap import grafted, reverted
+from elicit.weights import Part, all_parts, grafted, is_changed, reverted, slots_of
 
 Direction = Literal["revert", "graft"]
 Values = Float[Tensor, " problem"]
@@ -168,7 +167,7 @@ class Bench:
     def _generated_intervals(
         self, wanted: Sequence[tuple[int, int]], direction: Direction
     ) -> dict[tuple[int, int], Values]:
-        from elicit.weights.parts import layer_interval
+        from elicit.weights import layer_interval
 
         out: dict[tuple[int, int], Values] = {}
         for first, last in wanted:
@@ -181,7 +180,7 @@ class Bench:
         self, wanted: Sequence[tuple[int, int]], direction: Direction
     ) -> dict[tuple[int, int], Values]:
         assert self.rows is not None
-        from elicit.weights.parts import layer_interval
+        from elicit.weights import layer_interval
 
         host = self.host(direction)
         donor = self.host("graft" if direction == "revert" else "revert")

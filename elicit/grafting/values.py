@@ -12,8 +12,7 @@ from elicit.grafting.measure import Measure
 from elicit.grafting.sweep import Bench, Direction
 from elicit.pair import ModelPair
 from elicit.runs import Checkpoint, Execution
-from elicit.weights.parts import Part, Slot
-from elicit.weights.swap import moved
+from elicit.weights import Part, Slot, moved
 
 DIRECTIONS: tuple[Direction, ...] = ("revert", "graft")
 

@@ -1,23 +1,32 @@
 """A base model and its post-trained child, made comparable."""
 
-from elicit.pair.alignment import Alignment, Encoded
+from elicit.pair.alignment import Alignment, Encoded, Text, pad
 from elicit.pair.digests import weights_digest
-from elicit.pair.errors import PairError
+from elicit.pair.errors import PairError, reason
+from elicit.pair.handles import Bridge, Config, HuggingFaceModel, Tokenizer
 from elicit.pair.load import load_pair
 from elicit.pair.model import ModelPair
-from elicit.pair.parameters import ParameterGroup, hugging_face_model, parameter_groups
+from elicit.pair.parameters import ParameterGroup, hugging_face_model, parameter_groups, unwrapped
 from elicit.pair.side import Side, SideName
 
 __all__ = [
     "Alignment",
+    "Bridge",
+    "Config",
     "Encoded",
+    "HuggingFaceModel",
     "ModelPair",
     "PairError",
     "ParameterGroup",
     "Side",
     "SideName",
+    "Text",
+    "Tokenizer",
     "hugging_face_model",
     "load_pair",
+    "pad",
     "parameter_groups",
+    "reason",
+    "unwrapped",
     "weights_digest",
 ]

@@ -120,7 +120,7 @@ def _pieces(bridge: nn.Module) -> dict[int, tuple[nn.Parameter, ...]]:
             whole = getattr(fused, kind, None)
             if whole is None:
                 continue
-            split = tuple(getattr(_plain(component._modules[part]), kind) for part in parts)
+            split = tuple(getattr(unwrapped(component._modules[part]), kind) for part in parts)
             found[id(whole)] = split
     return found
 
@@ -139,8 +139,15 @@ def _splits(bridge: nn.Module) -> Iterator[tuple[nn.Module, tuple[str, ...], nn.
             yield component, ("gate", "in"), _fused(component, ("gate", "in"))
 
 
-def _plain(module: nn.Module | None) -> nn.Module:
-    """The module under any number of bridge wrappers."""
+def unwrapped(module: nn.Module | None) -> nn.Module:
+    """The module under any number of bridge wrappers.
+
+    Args:
+        module: A wrapper, or a plain module.
+
+    Raises:
+        TypeError: A wrapper wraps nothing.
+    """
     while module is not None and "_original_component" in module._modules:
         module = module._modules["_original_component"]
     if module is None:
@@ -150,10 +157,10 @@ def _plain(module: nn.Module | None) -> nn.Module:
 
 def _fused(component: nn.Module, parts: tuple[str, ...]) -> nn.Module:
     """The projection inside `component` whose elements are those of `parts` together."""
-    weights = [_plain(component._modules[part]).get_parameter("weight") for part in parts]
+    weights = [unwrapped(component._modules[part]).get_parameter("weight") for part in parts]
     elements = sum(weight.numel() for weight in weights)
-    known = {id(_plain(component._modules[part])) for part in parts}
-    for module in _plain(component).modules():
+    known = {id(unwrapped(component._modules[part])) for part in parts}
+    for module in unwrapped(component).modules():
         weight = module._parameters.get("weight")
         if weight is not None and weight.numel() == elements and id(module) not in known:
             return module
@@ -174,9 +181,9 @@ def stale_pieces(bridge: nn.Module) -> list[str]:
         # The component's own rule, run again on the fused module as it is now.
         split = getattr(component, "split_qkv_matrix" if "q" in parts else "split_gate_up_matrix")
         with torch.random.fork_rng(devices=[]):
-            fresh = split(_plain(component))
+            fresh = split(unwrapped(component))
         for part, made in zip(parts, fresh, strict=True):
-            live = _plain(component._modules[part])
+            live = unwrapped(component._modules[part])
             for kind in ("weight", "bias"):
                 whole = getattr(fused, kind, None)
                 if whole is not None and not torch.equal(getattr(live, kind), getattr(made, kind)):

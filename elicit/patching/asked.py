@@ -11,7 +11,7 @@ from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
 from elicit.patching.plan import Control, Engine, Plan, check_contrast
 from elicit.runs import Execution
-from elicit.sites import Site, expand
+from elicit.sites import Site, resolve_sites
 
 CONTROLS: tuple[Control, ...] = ("other_prompt", "noise")
 
@@ -57,11 +57,7 @@ def checked_plan(
     """
     check_contrast(pair, contrast, metrics)
     shape = shape_of(host)
-    named = [expand(site, shape) if isinstance(site, str) else (site,) for site in sites]
-    found = tuple(dict.fromkeys(site for group in named for site in group))
-    shape.check(found)
-    if not found:
-        raise PatchError("no site is given, so the grid would be empty. Pass at least one.")
+    found = resolve_sites(sites, shape)
     patterns = [str(site) for site in found if site.kind == "pattern"]
     if patterns:
         raise PatchError(

@@ -5,12 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from elicit.pair import Alignment, PairError
-from elicit.pair.alignment import Text
+from elicit.pair import Alignment, PairError, Text
 from elicit.patching.errors import PatchError
-from elicit.tasks.faults import Fault, TaskError, shown
-from elicit.tasks.jsonl import parse_line, read_file
-from elicit.tasks.problems import edge_faults, problem_faults, text_faults, unknown_key
+from elicit.tasks import (
+    Fault,
+    TaskError,
+    edge_faults,
+    parse_line,
+    problem_faults,
+    read_file,
+    shown,
+    text_faults,
+    unknown_key,
+)
 
 Rows = tuple[tuple[int, ...], ...]
 """Token ids, one row a problem."""

@@ -6,15 +6,13 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
-from elicit.pair import Alignment
-from elicit.pair.alignment import Text
+from elicit.pair import Alignment, Text
 from elicit.patching.continuations import Rows, Texts, encode, first_other, read_lines, refuse
 from elicit.patching.errors import PatchError
 from elicit.patching.values import check_metrics
 from elicit.results import digest_json
 from elicit.results.drawing import visible
-from elicit.tasks import Task
-from elicit.tasks.faults import shown
+from elicit.tasks import Task, shown
 
 _HTML_ROWS = 4
 

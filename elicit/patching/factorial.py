@@ -8,8 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from elicit import metrics as m
-from elicit.capture.anatomy import Anatomy, UnknownArchitectureError, anatomy_of
-from elicit.capture.trunk import logits_at
+from elicit.capture import Decomposed, UnknownArchitectureError, decompose, logits_at
 from elicit.pair import ModelPair
 from elicit.patching.columns import Positions, resolve
 from elicit.patching.contrast import Contrast
@@ -63,7 +62,7 @@ def factorial(
     plan, found = _plan(
         pair, contrast, metric, positions, boundaries, inference.seed, execution.max_tokens, engine
     )
-    anatomies = _anatomies(pair, engine)
+    decomposed = _decomposed(pair, engine)
     batches = batches_of(plan)
     n_each = 2 * len(found) * len(plan.columns.label)
     progress.start(n_each * len(contrast), "factorial")
@@ -72,7 +71,7 @@ def factorial(
 
         def compute(batch: Batch = batch) -> dict[str, Tensor]:
             with torch.no_grad():
-                return _cube(pair, plan, batch, found, anatomies)
+                return _cube(pair, plan, batch, found, decomposed)
 
         piece = cells.get_or_compute(f"batch{number}", compute)
         values.append(piece["values"])
@@ -161,11 +160,11 @@ def _site(boundary: int, n_layers: int) -> Site:
     return resid_pre(boundary) if boundary < n_layers else resid_post(n_layers - 1)
 
 
-def _anatomies(pair: ModelPair, engine: Engine) -> tuple[Anatomy, Anatomy] | None:
+def _decomposed(pair: ModelPair, engine: Engine) -> tuple[Decomposed, Decomposed] | None:
     if engine == "loop":
         return None
     try:
-        return anatomy_of(pair.base), anatomy_of(pair.post)
+        return decompose(pair.base), decompose(pair.post)
     except UnknownArchitectureError as error:
         warn_slow(error)
         return None
@@ -176,17 +175,17 @@ def _cube(
     plan: Plan,
     batch: Batch,
     boundaries: tuple[int, ...],
-    anatomies: tuple[Anatomy, Anatomy] | None,
+    decomposed: tuple[Decomposed, Decomposed] | None,
 ) -> dict[str, Tensor]:
     """Metric under all eight models, and how far the six mixed ones are off, for one batch."""
     models: tuple[nn.Module, nn.Module] = (pair.base, pair.post)
     span = batch.span
     n_pos, n_rows = span.shape[1], span.shape[0]
     rows = torch.arange(n_rows, device=span.device)
-    if anatomies is None:
+    if decomposed is None:
         own, mixed = ends_by_loop(models, batch, span, plan.sites)
     else:
-        own, mixed = ends_by_lanes(anatomies, batch, span, plan.sites, plan.max_tokens)
+        own, mixed = ends_by_lanes(decomposed, batch, span, plan.sites, plan.max_tokens)
     ends = [_ended(models, own[d], rows, h, plan, batch) for d in (0, 1) for h in (0, 1)]  # d*2 + h
     shape = (len(boundaries), n_pos, 2, 2, 2, n_rows)
     values = torch.zeros(shape, dtype=torch.float64)
@@ -234,7 +233,7 @@ def _ended(
     read = torch.arange(n_read, device=rows.device).repeat(n_rows)
     logits = logits_at(models[head], resid, lane, read).unflatten(0, (n_rows, n_read))
     reader = Reader(
-        anatomy=None,
+        unembed=None,
         metric=plan.metric,
         answer=batch.answer,
         wrong=batch.wrong,

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from elicit.capture.read import capture
+from elicit.capture import capture
 from elicit.edits import Patch, edited, window
 from elicit.pair import Encoded, hugging_face_model
 from elicit.patching.reading import Reader

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional
 
 from elicit import metrics as m
-from elicit.capture.anatomy import Anatomy
+from elicit.capture import Unembed
 from elicit.patching.errors import PatchError
 
 _CHUNK_VALUES = 1 << 24
@@ -24,8 +23,8 @@ class Reader:
     first gives `logit_diff` and `kl`, all of them together `log_prob` and `probability`.
     """
 
-    anatomy: Anatomy | None
-    """Whose final norm and unembedding read the stream; None where only logits are read."""
+    unembed: Unembed | None
+    """Reads the stream; None where only logits are read."""
     metric: tuple[str, ...]
     """`logit_diff`, `log_prob`, `probability` or `kl`, each once."""
     answer: Int[Tensor, "row read"]
@@ -54,14 +53,14 @@ class Reader:
         Raises:
             PatchError: The reader has no model.
         """
-        if self.anatomy is None:
+        if self.unembed is None:
             raise PatchError("a residual stream was to be read without a model. Pass logits.")
         if not self.all_logits:
-            normed = self.anatomy.final_norm(resid[:, 0])
+            normed = self.unembed.norm(resid[:, 0])
             return self._two_logits(normed, row)[None].double()
-        room = max(1, _CHUNK_VALUES // (resid.shape[1] * self.anatomy.unembedding.shape[0]))
+        room = max(1, _CHUNK_VALUES // (resid.shape[1] * self.unembed.weight.shape[0]))
         parts = [
-            self.from_logits(self.anatomy.logits(some), own)
+            self.from_logits(self.unembed.logits(some), own)
             for some, own in zip(resid.split(room), row.split(room), strict=True)
         ]
         return torch.cat(parts, dim=1)
@@ -70,16 +69,9 @@ class Reader:
         self, normed: Float[Tensor, "lane d_model"], row: Int[Tensor, " lane"]
     ) -> Float[Tensor, " lane"]:
         """Difference of two logits, from their two rows of the unembedding alone."""
-        assert self.anatomy is not None and self.wrong is not None
+        assert self.unembed is not None and self.wrong is not None
         pair = torch.stack([self.answer[row, 0], self.wrong[row]], dim=1)
-        weight = self.anatomy.unembedding
-        # Both tokens of each row are dotted with the row's own stream.
-        logits = torch.einsum("ld,lcd->lc", normed, functional.embedding(pair, weight))
-        bias = getattr(self.anatomy.unembed, "bias", None)
-        if bias is not None:
-            logits = logits + bias[pair]
-        cap = self.anatomy.final_softcap
-        logits = logits if cap is None else torch.tanh(logits / cap) * cap
+        logits = self.unembed.logits_of(normed, pair)
         return logits[:, 0] - logits[:, 1]
 
     def from_logits(
@@ -110,16 +102,16 @@ class Reader:
 
 
 def end_log_probs(
-    anatomy: Anatomy, resid: Float[Tensor, "row d_model"], d_vocab: int
+    unembed: Unembed, resid: Float[Tensor, "row d_model"], d_vocab: int
 ) -> Float[Tensor, "row d_vocab"]:
     """Log-probabilities of the next token.
 
     Args:
-        anatomy: Whose final norm and unembedding are used.
+        unembed: Reads the stream.
         resid: Residual stream after the last layer, at the last token of each prompt.
         d_vocab: Ids below this count.
     """
-    return m.log_probs(anatomy.logits(resid)[..., :d_vocab])
+    return m.log_probs(unembed.logits(resid)[..., :d_vocab])
 
 
 def read_columns(

@@ -4,10 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from elicit.capture.anatomy import Anatomy
-from elicit.capture.lanes import Lanes, changed, fly
-from elicit.capture.read import capture
-from elicit.capture.shared import SharedTrunk, run_trunk
+from elicit.capture import Decomposed, Lanes, LaneTrunk, capture, changed, run_lanes, run_trunk
 from elicit.edits import Patch, edited, shape_of, window
 from elicit.patching.plan import Batch
 from elicit.sites import Site, resid_post
@@ -17,7 +14,7 @@ Mixed = tuple[Float[Tensor, "boundary pos row read d_model"], Tensor]
 
 
 def ends_by_lanes(
-    anatomies: tuple[Anatomy, Anatomy],
+    decomposed: tuple[Decomposed, Decomposed],
     batch: Batch,
     span: Int[Tensor, "row pos two"],
     sites: tuple[Site, ...],
@@ -26,13 +23,13 @@ def ends_by_lanes(
     """Both models' own ends, and each host's with the other's stream put in.
 
     Args:
-        anatomies: Base and post.
+        decomposed: Base and post.
         batch: Problems of the run.
         span: First position of each column and the one after its last.
         sites: The stream at each boundary.
-        max_tokens: Most tokens in the air at once.
+        max_tokens: Tokens per batch of lanes.
     """
-    trunks = [run_trunk(anatomy, batch.host) for anatomy in anatomies]
+    trunks = [run_trunk(model, batch.host) for model in decomposed]
     rows = torch.arange(span.shape[0], device=span.device)
     own = [trunk.resid[-1][rows[:, None], batch.reads] for trunk in trunks]
     mixed = [
@@ -43,8 +40,8 @@ def ends_by_lanes(
 
 
 def _into(
-    host: SharedTrunk,
-    donor: SharedTrunk,
+    host: LaneTrunk,
+    donor: LaneTrunk,
     own: Float[Tensor, "row read d_model"],
     span: Int[Tensor, "row pos two"],
     sites: tuple[Site, ...],
@@ -67,8 +64,8 @@ def _into(
     moves = changed(host, lanes, sources, reads)
     alive = moves.nonzero()[:, 0]
     resid = own[row].clone()
-    for landed in fly(host, lanes.pick(alive), sources, reads, max_tokens=max_tokens):
-        resid[alive[landed.lane]] = landed.resid
+    for result in run_lanes(host, lanes.pick(alive), sources, reads, max_tokens=max_tokens):
+        resid[alive[result.lane]] = result.resid
     grid = (len(sites), n_pos, n_rows)
     return resid.unflatten(0, grid), moves.unflatten(0, grid)
 

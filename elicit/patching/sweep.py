@@ -9,10 +9,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from elicit.capture.anatomy import Anatomy, UnknownArchitectureError, anatomy_of
-from elicit.capture.lanes import Lanes, fly, kept_sites, worth_running
-from elicit.capture.shared import SharedTrunk, read_sites, run_trunk
-from elicit.capture.untouched import what_touches
+from elicit.capture import (
+    Decomposed,
+    Lanes,
+    LaneTrunk,
+    Unembed,
+    UnknownArchitectureError,
+    active_lanes,
+    decompose,
+    kept_sites,
+    modifications_of,
+    read_sites,
+    run_lanes,
+    run_trunk,
+)
 from elicit.patching.errors import PatchError
 from elicit.patching.loop import PlainRun, loop_sweep, plain_run
 from elicit.patching.plan import Batch, Control, Plan, batches_of, controls_of, groups_of
@@ -42,8 +52,8 @@ def sweep(plan: Plan, cells: Checkpoint | None = None) -> SweepValues:
     """
     cells = cells or NoCheckpoint()
     batches = batches_of(plan)
-    anatomies = _anatomies(plan)
-    if anatomies is None:
+    decomposed = _decomposed(plan)
+    if decomposed is None:
         plan.progress.advance(0, "one whole forward a cell")
     controls = controls_of(plan, batches)
     missing = [name for name in plan.control if name not in controls]
@@ -55,7 +65,7 @@ def sweep(plan: Plan, cells: Checkpoint | None = None) -> SweepValues:
             stacklevel=4,
         )
     for model in (plan.host, plan.donor):
-        touched = what_touches(model)
+        touched = modifications_of(model)
         if touched is not None:
             raise PatchError(
                 f"a model {touched}, so a sweep would not be one of the plain model. Leave the "
@@ -69,7 +79,7 @@ def sweep(plan: Plan, cells: Checkpoint | None = None) -> SweepValues:
 
         def compute(batch: Batch = batch, ran: list[bool] = ran) -> dict[str, Tensor]:
             ran.append(True)
-            return _run(plan, batch, anatomies, controls)
+            return _run(plan, batch, decomposed, controls)
 
         piece = cells.get_or_compute(f"batch{number}", compute)
         if not ran:
@@ -92,12 +102,12 @@ def sweep(plan: Plan, cells: Checkpoint | None = None) -> SweepValues:
     )
 
 
-def _anatomies(plan: Plan) -> tuple[Anatomy, Anatomy] | None:
+def _decomposed(plan: Plan) -> tuple[Decomposed, Decomposed] | None:
     """Both models taken apart; None where cells must be run one by one."""
     if plan.engine == "loop":
         return None
     try:
-        return anatomy_of(plan.host), anatomy_of(plan.donor)
+        return decompose(plan.host), decompose(plan.donor)
     except UnknownArchitectureError as error:
         warn_slow(error)
         return None
@@ -124,15 +134,15 @@ class _Ends:
 def _run(
     plan: Plan,
     batch: Batch,
-    anatomies: tuple[Anatomy, Anatomy] | None,
+    decomposed: tuple[Decomposed, Decomposed] | None,
     controls: Sequence[Control],
 ) -> dict[str, Tensor]:
     """All cells of one batch."""
     groups = groups_of(plan)
     with torch.no_grad():
-        if anatomies is None:
+        if decomposed is None:
             return _run_loop(plan, batch, groups, controls)
-        host, donor = anatomies
+        host, donor = decomposed
         wanted = {site for sites in groups for site in sites}
         giver = run_trunk(donor, batch.donor, keep=wanted)
         sources = {site.whole: giver.value(site.whole) for site in wanted}
@@ -152,23 +162,23 @@ def _run(
         return out
 
 
-def _ends(plan: Plan, batch: Batch, host: SharedTrunk, donor: SharedTrunk) -> _Ends:
+def _ends(plan: Plan, batch: Batch, host: LaneTrunk, donor: LaneTrunk) -> _Ends:
     """Metrics of both runs as they are."""
     rows = torch.arange(host.n_rows, device=batch.reads.device)
     log_probs = None
     if "kl" in plan.metric:
         end = donor.resid[-1][rows, batch.reads[:, 0]]
-        log_probs = end_log_probs(donor.anatomy, end, plan.d_vocab)
+        log_probs = end_log_probs(donor.decomposed.unembed, end, plan.d_vocab)
     found = []
     for trunk in (host, donor):
-        reader = _reader(plan, batch, trunk.anatomy, log_probs)
+        reader = _reader(plan, batch, trunk.decomposed.unembed, log_probs)
         found.append((reader, reader.from_resid(trunk.resid[-1][rows[:, None], batch.reads], rows)))
     return _Ends(reader=found[0][0], host=found[0][1], donor=found[1][1])
 
 
-def _reader(plan: Plan, batch: Batch, anatomy: Anatomy | None, donor: Tensor | None) -> Reader:
+def _reader(plan: Plan, batch: Batch, unembed: Unembed | None, donor: Tensor | None) -> Reader:
     return Reader(
-        anatomy=anatomy,
+        unembed=unembed,
         metric=plan.metric,
         answer=batch.answer,
         wrong=batch.wrong,
@@ -180,7 +190,7 @@ def _reader(plan: Plan, batch: Batch, anatomy: Anatomy | None, donor: Tensor | N
 def _fly(
     plan: Plan,
     batch: Batch,
-    trunk: SharedTrunk,
+    trunk: LaneTrunk,
     sources: Mapping[Site, Tensor],
     groups: tuple[tuple[Site, ...], ...],
     ends: _Ends,
@@ -200,20 +210,20 @@ def _fly(
         source_row=row,
     )
     values = ends.host[:, row].clone()
-    leaving = worth_running(trunk, lanes, sources, batch.reads)
+    leaving = active_lanes(trunk, lanes, sources, batch.reads)
     plan.progress.advance(len(lanes) - len(leaving.lanes))
-    for landed in fly(
-        trunk, leaving.lanes, sources, batch.reads, max_tokens=plan.max_tokens, spent=plan.spent
+    for result in run_lanes(
+        trunk, leaving.lanes, sources, batch.reads, max_tokens=plan.max_tokens, work=plan.work
     ):
-        which = leaving.place[landed.lane]
-        values[:, which] = ends.reader.from_resid(landed.resid, row[which])
+        which = leaving.place[result.lane]
+        values[:, which] = ends.reader.from_resid(result.resid, row[which])
         plan.progress.advance(len(which))
     shaped = values.reshape(len(plan.metric), -1, len(plan.sites), n_pos, n_rows)
     return shaped.transpose(0, 1).cpu()
 
 
 def noise_like(
-    plan: Plan, batch: Batch, trunk: SharedTrunk | PlainRun, sources: Mapping[Site, Tensor]
+    plan: Plan, batch: Batch, trunk: LaneTrunk | PlainRun, sources: Mapping[Site, Tensor]
 ) -> dict[Site, Tensor]:
     """The host's own values plus noise as long as the donor's difference is there.
 

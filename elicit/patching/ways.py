@@ -18,7 +18,7 @@ from elicit.patching.values import SweepValues
 from elicit.runs import Checkpoint, Execution
 from elicit.sites import Site
 from elicit.stats import Inference
-from elicit.weights.parts import is_changed, parts_of, slots_of
+from elicit.weights import is_changed, parts_of, slots_of
 
 Within = Literal["denoise", "noise"]
 Across = Literal["post_to_base", "base_to_post"]

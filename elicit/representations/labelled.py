@@ -8,8 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from elicit.capture import stream
-from elicit.capture.reduce import check_vectors
+from elicit.capture import check_vectors, stream
 from elicit.representations.errors import RepresentationError
 from elicit.results import digest_json
 from elicit.runs import Execution

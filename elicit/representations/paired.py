@@ -7,8 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from elicit.capture import Chunk, CrossMoments, stream
-from elicit.capture.reduce import check_vectors, vectors
+from elicit.capture import Chunk, CrossMoments, check_vectors, stream, vectors
 from elicit.pair import ModelPair
 from elicit.representations.errors import RepresentationError
 from elicit.representations.labelled import check_finite, check_widths

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from elicit.edits import shape_of
 from elicit.pair import ModelPair
-from elicit.representations.errors import RepresentationError
-from elicit.sites import Shape, Site, expand, resid_pre
+from elicit.sites import Shape, Site, resid_pre, resolve_sites
 
 
 def sites_of(pair: ModelPair, sites: Sequence[Site | str] | None) -> tuple[Site, ...]:
@@ -16,18 +15,9 @@ def sites_of(pair: ModelPair, sites: Sequence[Site | str] | None) -> tuple[Site,
         sites: Sites, or short names of several.
 
     Raises:
-        SiteError: A model does not have a site.
-        RepresentationError: No site is named.
+        SiteError: A model does not have a site, or none is given.
     """
     shape: Shape = shape_of(pair.base)
     if sites is None:
         return (resid_pre(0), *shape.every("resid_post"))
-    named = [expand(site, shape) if isinstance(site, str) else (site,) for site in sites]
-    found = tuple(dict.fromkeys(site for group in named for site in group))
-    shape.check(found)
-    if not found:
-        raise RepresentationError(
-            "no site is named, so nothing would be read. Pass at least one, or None for the "
-            "embedding and the end of every layer."
-        )
-    return found
+    return resolve_sites(sites, shape)

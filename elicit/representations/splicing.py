@@ -7,9 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from elicit.capture import CrossMoments, logits_at, record, run_layers
-from elicit.capture.stream import plan_chunks
-from elicit.pair.alignment import pad
+from elicit.capture import CrossMoments, logits_at, plan_chunks, record, run_layers
+from elicit.pair import pad
 from elicit.representations.maps import MAPS, Affine
 from elicit.representations.paired import PairedTokens
 from elicit.runs import Execution

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from elicit.capture import Head
+from elicit.capture import Unembed
 from elicit.revision.between import Between, between
 from elicit.revision.lens import normed
 from elicit.revision.reading import Final, Reading, tokens_per_block
@@ -151,7 +151,7 @@ class BlockReader:
         """Whether the softcap is applied: readers without the norm have none of it."""
         return self.options.norm == "once"
 
-    def _state(self, side: Side, head: Head, resid: Tensor, layer: int) -> Tensor:
+    def _state(self, side: Side, head: Unembed, resid: Tensor, layer: int) -> Tensor:
         """What the unembedding reads of a layer."""
         norm = self.options.norm
         if layer == self.n_layers:

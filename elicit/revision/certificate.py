@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from elicit.capture import Head
+from elicit.capture import Unembed
 from elicit.revision.reading import Final
 
 N_SAMPLED = 1024
@@ -26,7 +26,7 @@ _SLACK = 1e-3
 class Certificate:
     """Finds tokens that are surely not settled at a layer."""
 
-    def __init__(self, head: Head, *, nats: float) -> None:
+    def __init__(self, head: Unembed, *, nats: float) -> None:
         """Choose the ids that all tokens are held against.
 
         Args:
@@ -83,9 +83,8 @@ class Certificate:
         if self.head.bias is not None:
             z_own = z_own + self.head.bias[own]
             z_all = z_all + self.head.bias[self._rivals]
-        if capped and self.head.softcap is not None:
-            z_own = torch.tanh(z_own / self.head.softcap) * self.head.softcap
-            z_all = torch.tanh(z_all / self.head.softcap) * self.head.softcap
+        if capped:
+            z_own, z_all = self.head.capped(z_own), self.head.capped(z_all)
         z_own = z_own.masked_fill(~fresh, -torch.inf)
         p_own = self._final.probs[own, tokens[:, None]].float() * fresh
         z = torch.cat([z_own, z_all], dim=1).double()

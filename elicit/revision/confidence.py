@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from elicit.capture import capture
-from elicit.pair.alignment import pad
+from elicit.pair import pad
 from elicit.revision.reading import TILE, tokens_per_block
 from elicit.revision.readout import Readout
 from elicit.revision.sides import Side

@@ -1,7 +1,7 @@
 """Lenses: what a layer would say if it were the last.
 
 A lens gives, for a residual stream in the middle of a model, the state that the final norm and the
-unembedding are to read; a `Head` reads it. So a lens and the head it is read through are chosen
+unembedding are to read; an `Unembed` reads it. So a lens and the head it is read through are chosen
 apart: base's states through post's head is a cross reading, not another lens.
 """
 
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from elicit.capture import Head
+from elicit.capture import Unembed
 from elicit.results import Result
 from elicit.revision.errors import RevisionError
 
@@ -106,7 +106,7 @@ class TunedLens(Result):
         return ("layer", "d_model")
 
 
-def check_lens(lens: Lens, head: Head, *, n_layers: int, name: str) -> None:
+def check_lens(lens: Lens, head: Unembed, *, n_layers: int, name: str) -> None:
     """Refuse a lens that was fitted for another model, before anything is run.
 
     Args:
@@ -142,7 +142,7 @@ def check_lens(lens: Lens, head: Head, *, n_layers: int, name: str) -> None:
 
 
 def normed(
-    head: Head, state: Float[Tensor, "token d_model"], *, norm: Norm = "once"
+    head: Unembed, state: Float[Tensor, "token d_model"], *, norm: Norm = "once"
 ) -> Float[Tensor, "token d_model"]:
     """What the unembedding reads of a state.
 
@@ -159,7 +159,7 @@ def normed(
 
 @torch.no_grad()
 def lens_logits(
-    lens: Lens, head: Head, resid: Float[Tensor, "*token d_model"], *, layer: int, n_layers: int
+    lens: Lens, head: Unembed, resid: Float[Tensor, "*token d_model"], *, layer: int, n_layers: int
 ) -> Float[Tensor, "*token d_vocab"]:
     """Logits of a layer, all at once: for a few tokens; `profile` streams over many.
 

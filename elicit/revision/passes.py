@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from elicit.capture.stream import check_rows
+from elicit.capture import check_rows
 from elicit.revision.blocks import BlockReader, token_axis
 from elicit.revision.sides import PassOptions, Side
 from elicit.revision.states import chunked

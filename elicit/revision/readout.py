@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from elicit.capture import Head
+from elicit.capture import Unembed
 from elicit.revision.errors import RevisionError
 from elicit.revision.reading import FLOOR, LN2, TILE, Final, Reading
 
@@ -22,7 +22,7 @@ _TINY = torch.finfo(torch.float32).tiny
 class Readout:
     """Room for one block of logits, and what is computed in it."""
 
-    def __init__(self, head: Head, n_tokens: int) -> None:
+    def __init__(self, head: Unembed, n_tokens: int) -> None:
         """Take the room.
 
         Args:
@@ -44,7 +44,7 @@ class Readout:
         states: Float[Tensor, "token d_model"],
         *,
         capped: bool = True,
-        head: Head | None = None,
+        head: Unembed | None = None,
     ) -> Float[Tensor, "d_vocab token"]:
         """Logits of some states, in this room: valid until the next call.
 
@@ -76,7 +76,7 @@ class Readout:
         out: Float[Tensor, "d_vocab token"],
         *,
         capped: bool = True,
-        head: Head | None = None,
+        head: Unembed | None = None,
         z: Float[Tensor, "d_vocab token"] | None = None,
     ) -> Final:
         """A model's own predictions.

@@ -6,7 +6,7 @@ from typing import Literal, cast
 
 from torch import nn
 
-from elicit.capture import Head, head_of
+from elicit.capture import Unembed, unembed_of
 from elicit.pair import ModelPair
 from elicit.revision.errors import RevisionError
 from elicit.revision.lens import Lens, LogitLens, Norm, check_lens
@@ -25,9 +25,9 @@ class Side:
     """`base` or `post`."""
     model: nn.Module
     """The bridge."""
-    own: Head
+    own: Unembed
     """Its own final norm and unembedding, which make its final predictions."""
-    head: Head
+    head: Unembed
     """What reads its layers; another model's in a cross reading."""
     lens: Lens
     """What is read of a layer's residual stream."""
@@ -81,7 +81,9 @@ def sides_of(
         raise RevisionError(
             f"head is {head!r}, and layers are read through own, base or post. Pass one of these."
         )
-    heads = {name: head_of(getattr(pair, name), d_vocab=pair.d_vocab) for name in ("base", "post")}
+    heads = {
+        name: unembed_of(getattr(pair, name), d_vocab=pair.d_vocab) for name in ("base", "post")
+    }
     sides = []
     for name in models:
         own = heads[name]

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from elicit.capture import Head, head_of
+from elicit.capture import Unembed, unembed_of
 from elicit.pair import ModelPair
 from elicit.revision.errors import RevisionError
 from elicit.revision.gradient import lens_kl
@@ -34,7 +34,7 @@ class HeadedModel:
     """The bridge."""
     name: str
     """Hub id, folder or organism name."""
-    head: Head
+    head: Unembed
     """Its final norm and unembedding, over the ids that both models know."""
 
 
@@ -47,13 +47,13 @@ def headed_model(pair: ModelPair, which: Which) -> HeadedModel:
     """
     model = pair.base if which == "base" else pair.post
     name = pair.base_name if which == "base" else pair.post_name
-    return HeadedModel(model, name, head_of(model, d_vocab=pair.d_vocab))
+    return HeadedModel(model, name, unembed_of(model, d_vocab=pair.d_vocab))
 
 
 class Rooms:
     """Room for blocks of logits read through any of a few heads, within one budget."""
 
-    def __init__(self, heads: dict[str, Head], *, n_tokens: int, budget: int) -> None:
+    def __init__(self, heads: dict[str, Unembed], *, n_tokens: int, budget: int) -> None:
         """Take the room.
 
         Args:

@@ -6,10 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from elicit.capture import CaptureError, anatomy_of, capture, read_sites
-from elicit.capture.read import Reader
-from elicit.capture.stream import plan_chunks
-from elicit.pair.alignment import Encoded, pad
+from elicit.capture import CaptureError, Reader, capture, decompose, plan_chunks, read_sites
+from elicit.pair import Encoded, pad
 from elicit.revision.traces import Traces
 from elicit.sites import Site, resid_post, resid_pre
 
@@ -48,7 +46,7 @@ def _streams(model: nn.Module, batch: Encoded, sites: Sequence[Site]) -> dict[Si
         pattern. What they run past (edits, hooks) or cannot take apart goes through the model.
     """
     try:
-        return read_sites(anatomy_of(model), batch, sites)
+        return read_sites(decompose(model), batch, sites)
     except CaptureError:
         return dict(capture(model, batch, at=sites).at)
 

@@ -38,8 +38,6 @@ class Generation:
 
     def __post_init__(self) -> None:
         """Refuse what generates nothing."""
-        if self.stop_ids is not None and not isinstance(self.stop_ids, tuple):
-            object.__setattr__(self, "stop_ids", tuple(self.stop_ids))
         if not (self.temperature >= 0 and math.isfinite(self.temperature)):
             raise RolloutError(
                 f"temperature is {self.temperature}, and logits are divided by it, so it must be "

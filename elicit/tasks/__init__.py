@@ -4,7 +4,7 @@
 ask how probable it finds each answer without letting it write.
 """
 
-from elicit.tasks.answers import parse_number, same_answer
+from elicit.tasks.answers import numbers, parse_number, plain, same_answer
 from elicit.tasks.encoding import ForcedBatch, ForcedRows, encode_forced
 from elicit.tasks.extraction import (
     AfterMarker,
@@ -20,9 +20,16 @@ from elicit.tasks.extraction import (
     math_verify,
     ungradable,
 )
-from elicit.tasks.faults import Fault, TaskError
-from elicit.tasks.jsonl import load_task, save_task
-from elicit.tasks.problems import Problem, Task
+from elicit.tasks.faults import Fault, TaskError, shown
+from elicit.tasks.jsonl import load_task, parse_line, read_file, save_task
+from elicit.tasks.problems import (
+    Problem,
+    Task,
+    edge_faults,
+    problem_faults,
+    text_faults,
+    unknown_key,
+)
 from elicit.tasks.scoring import (
     ForcedScores,
     ReadScores,
@@ -47,17 +54,26 @@ __all__ = [
     "boxed",
     "check",
     "default_extractor",
+    "edge_faults",
     "encode_forced",
     "extractor",
     "last_candidate",
     "last_number",
     "load_task",
     "math_verify",
+    "numbers",
+    "parse_line",
     "parse_number",
+    "plain",
+    "problem_faults",
+    "read_file",
     "read_scores",
     "reduce_scores",
     "same_answer",
     "save_task",
     "score_forced",
+    "shown",
+    "text_faults",
     "ungradable",
+    "unknown_key",
 ]

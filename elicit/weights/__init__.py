@@ -1,20 +1,36 @@
 """Read and write parameters: named parts, grafts that undo themselves, geometry of change."""
 
 from elicit.weights.geometry import WeightChange, weight_change
-from elicit.weights.parts import Part, PartError, all_parts, changed_layers, is_changed, parts_of
-from elicit.weights.swap import grafted, interpolated, moved, reverted
+from elicit.weights.parts import (
+    Part,
+    PartError,
+    Slot,
+    all_parts,
+    changed_layers,
+    is_changed,
+    layer_interval,
+    part,
+    parts_of,
+    slots_of,
+)
+from elicit.weights.swap import grafted, interpolated, moved, replaced, reverted
 
 __all__ = [
     "Part",
     "PartError",
+    "Slot",
     "WeightChange",
     "all_parts",
     "changed_layers",
     "grafted",
     "interpolated",
     "is_changed",
+    "layer_interval",
     "moved",
+    "part",
     "parts_of",
+    "replaced",
     "reverted",
+    "slots_of",
     "weight_change",
 ]

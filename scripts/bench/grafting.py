@@ -24,7 +24,7 @@ from elicit.grafting import Bench, facts, skills
 from elicit.pair import load_pair
 from elicit.rollouts import continue_ids
 from elicit.tasks import load_task
-from elicit.weights.parts import parts_of
+from elicit.weights import parts_of
 
 Row = dict[str, object]
 

@@ -34,8 +34,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from elicit.capture.anatomy import anatomy_of
-from elicit.capture.shared import SharedTrunk, run_trunk
+from elicit.capture import LaneTrunk, decompose, run_trunk
 from elicit.edits import shape_of
 from elicit.pair import ModelPair, load_pair
 from elicit.patching import Contrast, across, factorial, within
@@ -463,14 +462,14 @@ def _agreement(setting: Setting, cells: list[Cell], found: dict[str, Tensor]) ->
 # ---------------------------------------------------------------- FLOPs
 
 
-def least_flops(plan: Plan, trunk: SharedTrunk) -> float:
+def least_flops(plan: Plan, trunk: LaneTrunk) -> float:
     """Fewest multiplications and additions of a resid_pre grid; derived in README.md.
 
     Args:
         plan: The sweep; every cell of it changes something.
         trunk: Gives the widths.
     """
-    layer, shape = trunk.anatomy.layers[0], trunk.anatomy.shape
+    layer, shape = trunk.decomposed.layers[0], trunk.decomposed.shape
     d, n_layers = shape.d_model, shape.n_layers
     wide, narrow = shape.n_heads * shape.d_head, shape.n_kv_heads * shape.d_head
     down: Tensor = layer.down.weight  # pyright: ignore[reportAssignmentType]
@@ -505,9 +504,9 @@ def least_flops(plan: Plan, trunk: SharedTrunk) -> float:
     return 2.0 * PAIRS * (lanes + unembed + 2 * whole())
 
 
-def whole_flops(trunk: SharedTrunk) -> float:
+def whole_flops(trunk: LaneTrunk) -> float:
     """Multiplications and additions of the trunk as it is run: all layers, all positions."""
-    layer, shape = trunk.anatomy.layers[0], trunk.anatomy.shape
+    layer, shape = trunk.decomposed.layers[0], trunk.decomposed.shape
     down: Tensor = layer.down.weight  # pyright: ignore[reportAssignmentType]
     wide, narrow = shape.n_heads * shape.d_head, shape.n_kv_heads * shape.d_head
     token = 2 * shape.d_model * (narrow + wide) + (2 if layer.gate is None else 3) * down.numel()
@@ -517,7 +516,7 @@ def whole_flops(trunk: SharedTrunk) -> float:
 def gemm_rate(setting: Setting) -> float:
     """Best rate of plain matrix products of the model's own widths, multiply-adds counted as 2."""
     d = setting.shape.d_model
-    down = anatomy_of(setting.pair.base).layers[0].down.weight
+    down = decompose(setting.pair.base).layers[0].down.weight
     d_mlp = down.numel() // d  # pyright: ignore[reportCallIssue]
     best = 0.0
     for n in (1024, 2048) if setting.device.type == "cpu" else (8192, 32768):
@@ -544,10 +543,10 @@ def flops(setting: Setting) -> list[Row]:
         plan = setting.plan(sites, "each")
         rates.append(gemm_rate(setting))
         took.append(timed(lambda plan=plan: sweep(plan), setting.device))
-    trunk = run_trunk(anatomy_of(setting.pair.base), batches_of(plan)[0].host)
+    trunk = run_trunk(decompose(setting.pair.base), batches_of(plan)[0].host)
     n_trunks = 2 * len(batches_of(plan))
-    spent = plan.spent.flops(trunk) + n_trunks * whole_flops(trunk) / len(batches_of(plan))
-    spent += 2.0 * PAIRS * 2 * trunk.anatomy.shape.d_model * len(sites) * N_POS
+    spent = plan.work.flops(trunk) + n_trunks * whole_flops(trunk) / len(batches_of(plan))
+    spent += 2.0 * PAIRS * 2 * trunk.decomposed.shape.d_model * len(sites) * N_POS
     least = least_flops(plan, trunk)
     gpu = setting.device.type == "cuda"
     rate = spent / median(t.wall if gpu else t.cpu for t in took)

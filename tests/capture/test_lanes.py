@@ -5,18 +5,21 @@ from dataclasses import replace
 import pytest
 import torch
 
-from elicit.capture.anatomy import UnknownArchitectureError, anatomy_of
-from elicit.capture.lanes import (
+from elicit.capture import (
+    CaptureError,
     Lanes,
-    Spent,
+    UnknownArchitectureError,
+    Work,
+    active_lanes,
     changed,
-    chunks,
-    fly,
+    decompose,
+    full_logits,
     kept_sites,
-    worth_running,
+    read_sites,
+    run_lanes,
+    run_trunk,
 )
-from elicit.capture.shared import read_sites, run_trunk
-from elicit.capture.trunk import CaptureError, full_logits
+from elicit.capture.engine.run import chunks
 from elicit.sites import KINDS, Site
 from tests.capture import oracle
 from tests.checkpoints import ARCHITECTURES
@@ -69,8 +72,8 @@ def lanes_of(batch, groups, padding):
 
 def flown(trunk, lanes, sources, reads, **options):
     out = torch.full((len(lanes), reads.shape[1], trunk.resid[0].shape[-1]), torch.nan)
-    for landed in fly(trunk, lanes, sources, reads, **options):
-        out[landed.lane] = landed.resid
+    for result in run_lanes(trunk, lanes, sources, reads, **options):
+        out[result.lane] = result.resid
     return out
 
 
@@ -79,15 +82,15 @@ def flown(trunk, lanes, sources, reads, **options):
 def test_every_lane_ends_where_a_plain_model_with_hooks_ends(paired, architecture, padding):
     pair = paired(architecture)
     batch = batch_of(pair, padding)
-    host = anatomy_of(pair.base)
+    host = decompose(pair.base)
     groups = groups_of(host.shape)
     sites = {site for sites in groups for site in sites}
     with torch.no_grad():
-        sources = read_sites(anatomy_of(pair.post), batch, sites)
+        sources = read_sites(decompose(pair.post), batch, sites)
         trunk = run_trunk(host, batch, keep=kept_sites(groups))
         lanes, reads = lanes_of(batch, groups, padding)
         ends = flown(trunk, lanes, sources, reads, max_tokens=150)
-        logits = host.logits(ends)
+        logits = host.unembed.logits(ends)
         moves = changed(trunk, lanes, sources, reads)
     plain = oracle.plain(architecture, seed=1)
     given = (batch.ids, batch.mask, batch.position_ids)
@@ -118,7 +121,7 @@ def test_every_lane_ends_where_a_plain_model_with_hooks_ends(paired, architectur
 def test_a_lane_that_puts_back_what_is_there_cannot_move(paired, architecture):
     pair = paired(architecture)
     batch = batch_of(pair, "left")
-    host = anatomy_of(pair.base)
+    host = decompose(pair.base)
     groups = groups_of(host.shape)
     with torch.no_grad():
         keep = {*kept_sites(groups), *(s.whole for sites in groups for s in sites)}
@@ -138,8 +141,8 @@ def test_the_trunk_is_the_model(written, architecture, dtype):
     for padding in ("left", "right"):
         batch = batch_of(pair, padding)
         with torch.no_grad():
-            trunk = run_trunk(anatomy_of(pair.base), batch)
-            found = trunk.anatomy.logits(trunk.resid[-1])
+            trunk = run_trunk(decompose(pair.base), batch)
+            found = trunk.decomposed.unembed.logits(trunk.resid[-1])
             expected = full_logits(pair.base, batch.ids, batch.mask, batch.position_ids)
         scale = expected.abs().max().item()
         gap = (found - expected)[batch.real].abs().max().item()
@@ -148,11 +151,11 @@ def test_the_trunk_is_the_model(written, architecture, dtype):
 
 def test_neither_the_budget_nor_the_order_of_lanes_changes_where_they_end(paired):
     pair = paired("llama")
-    batch, host = batch_of(pair, "right"), anatomy_of(pair.base)
+    batch, host = batch_of(pair, "right"), decompose(pair.base)
     groups = groups_of(host.shape)
     sites = {site for sites in groups for site in sites}
     with torch.no_grad():
-        sources = read_sites(anatomy_of(pair.post), batch, sites)
+        sources = read_sites(decompose(pair.post), batch, sites)
         trunk = run_trunk(host, batch, keep=kept_sites(groups))
     lanes, reads = lanes_of(batch, groups, "right")
     lanes = lanes.pick(torch.arange(0, len(lanes), 7))
@@ -166,7 +169,7 @@ def test_neither_the_budget_nor_the_order_of_lanes_changes_where_they_end(paired
 
 def test_a_chunk_holds_no_more_tokens_than_its_budget(paired):
     pair = paired("llama")
-    batch, host = batch_of(pair, "right"), anatomy_of(pair.base)
+    batch, host = batch_of(pair, "right"), decompose(pair.base)
     groups = groups_of(host.shape)
     lanes, _ = lanes_of(batch, groups, "right")
     with torch.no_grad():
@@ -178,7 +181,7 @@ def test_a_chunk_holds_no_more_tokens_than_its_budget(paired):
 
 def test_a_lane_leaves_at_the_first_column_that_really_differs(paired):
     pair = paired("gemma3_text")
-    host = anatomy_of(pair.base)
+    host = decompose(pair.base)
     batch = pair.alignment.pad([[5, 6, 7, 8, 9, 10]], padding="right")
     other = pair.alignment.pad([[5, 6, 7, 28, 9, 10]], padding="right")
     groups = ((Site("z", 1),), (Site("resid_pre", 1), Site("mlp_out", 2)))
@@ -196,7 +199,7 @@ def test_a_lane_leaves_at_the_first_column_that_really_differs(paired):
         source_row=two * 0,
     )
     reads = torch.tensor([[5, 4]])
-    leaving = worth_running(trunk, lanes, sources, reads)
+    leaving = active_lanes(trunk, lanes, sources, reads)
     assert leaving.lanes.low.tolist() == [3, 3]
     whole = flown(trunk, lanes, sources, reads)
     short = flown(trunk, leaving.lanes, sources, reads)
@@ -206,10 +209,10 @@ def test_a_lane_leaves_at_the_first_column_that_really_differs(paired):
 
 def test_scales_go_from_the_own_value_to_the_source_and_beyond(paired):
     pair = paired("qwen3")
-    batch, host = batch_of(pair, "right"), anatomy_of(pair.base)
+    batch, host = batch_of(pair, "right"), decompose(pair.base)
     site = Site("mlp_out", 1)
     with torch.no_grad():
-        sources = read_sites(anatomy_of(pair.post), batch, [site])
+        sources = read_sites(decompose(pair.post), batch, [site])
         trunk = run_trunk(host, batch, keep=[*kept_sites([(site,)]), site])
     scales = torch.tensor([0.0, 0.5, 1.0, 2.0])
     four = torch.zeros(4, dtype=torch.long)
@@ -241,7 +244,7 @@ def test_scales_go_from_the_own_value_to_the_source_and_beyond(paired):
 def test_the_work_counted_is_what_the_lane_scheme_needs(paired):
     """One lane at each layer and position of a row, read at its end."""
     pair = paired("llama")
-    host = anatomy_of(pair.base)
+    host = decompose(pair.base)
     batch = pair.alignment.pad([[5, 6, 7, 8, 9, 10]], padding="right")
     other = pair.alignment.pad([[15, 16, 17, 18, 19, 20]], padding="right")
     n_layers, n_pos = host.shape.n_layers, 6
@@ -253,21 +256,21 @@ def test_the_work_counted_is_what_the_lane_scheme_needs(paired):
     low = torch.arange(n_pos).repeat(n_layers)
     zero = torch.zeros_like(low)
     lanes = Lanes(row=zero, low=low, high=low + 1, group=group, groups=groups, source_row=zero)
-    spent = Spent()
-    flown(trunk, lanes, sources, torch.tensor([[n_pos - 1]]), spent=spent)
+    work = Work()
+    flown(trunk, lanes, sources, torch.tensor([[n_pos - 1]]), work=work)
     suffixes = sum(range(1, n_pos + 1))
     # A lane's own layer projects its one changed token, each later layer the whole suffix.
     later = sum(n_layers - 1 - layer for layer in range(n_layers))
-    assert spent.project == n_layers * n_pos + later * suffixes
+    assert work.project == n_layers * n_pos + later * suffixes
     # The last layer needs no more than the token read; the others need the suffix.
     inner = sum(n_layers - 1 - layer for layer in range(n_layers))
-    assert spent.mlp == spent.write == inner * suffixes + n_layers * n_pos
-    assert spent.flops(trunk) > 0
+    assert work.mlp == work.write == inner * suffixes + n_layers * n_pos
+    assert work.flops(trunk) > 0
 
 
 def test_lanes_outside_the_batch_are_refused(paired):
     pair = paired("llama")
-    batch, host = batch_of(pair, "right"), anatomy_of(pair.base)
+    batch, host = batch_of(pair, "right"), decompose(pair.base)
     with torch.no_grad():
         trunk = run_trunk(host, batch)
     one = torch.tensor([0])
@@ -280,7 +283,7 @@ def test_lanes_outside_the_batch_are_refused(paired):
         source_row=one,
     )
     with pytest.raises(CaptureError, match="columns outside 0 to 8"):
-        next(fly(trunk, lanes, {}, torch.tensor([[8], [5], [6]])))
+        next(run_lanes(trunk, lanes, {}, torch.tensor([[8], [5], [6]])))
     with pytest.raises(CaptureError, match="max_tokens is 0"):
         next(chunks(trunk, lanes, 0))
 
@@ -290,7 +293,7 @@ def test_an_unknown_architecture_is_told_from_the_known_ones(paired, monkeypatch
     config = pair.base.original_model.config
     monkeypatch.setattr(config, "model_type", "mamba9")
     with pytest.raises(UnknownArchitectureError, match="mamba9.*knows gpt2"):
-        anatomy_of(pair.base)
+        decompose(pair.base)
 
 
 def test_a_model_that_hooks_or_edits_change_is_not_taken_apart(paired):
@@ -303,15 +306,15 @@ def test_a_model_that_hooks_or_edits_change_is_not_taken_apart(paired):
     with edited(model, [steer]):
         model(ids)
         with pytest.raises(CaptureError, match="under edits"):
-            anatomy_of(model)
+            decompose(model)
     watching = model.hooks(fwd_hooks=[("blocks.1.hook_resid_pre", lambda x, hook: x)])
     with watching, pytest.raises(CaptureError, match="hook at blocks.1"):
-        anatomy_of(model)
+        decompose(model)
     model.train()
     with pytest.raises(CaptureError, match="training mode"):
-        anatomy_of(model)
+        decompose(model)
     model.eval()
-    anatomy_of(model)
+    decompose(model)
 
 
 def test_taking_a_model_apart_leaves_no_trace_on_it(paired):
@@ -321,9 +324,9 @@ def test_taking_a_model_apart_leaves_no_trace_on_it(paired):
     before = full_logits(pair.base, *given)
     hooks = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in pair.base.modules())
     forwards = ["forward" in block.__dict__ for block in pair.base.blocks]
-    run_trunk(anatomy_of(pair.base), batch)
+    run_trunk(decompose(pair.base), batch)
     with pytest.raises(IndexError):
-        anatomy_of(pair.base).begin(batch.ids + 9999, batch.mask, batch.position_ids)
+        decompose(pair.base).begin(batch.ids + 9999, batch.mask, batch.position_ids)
     assert torch.equal(full_logits(pair.base, *given), before)
     assert ["forward" in block.__dict__ for block in pair.base.blocks] == forwards
     after = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in pair.base.modules())

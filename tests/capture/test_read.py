@@ -3,9 +3,7 @@
 import pytest
 import torch
 
-from elicit.capture import CaptureError
-from elicit.capture.read import Captured, capture
-from elicit.capture.stream import plan_chunks, stream
+from elicit.capture import Captured, CaptureError, capture, plan_chunks, stream
 from elicit.edits import EditError, MaskAttention, Patch, Steer, at, edited, last, marked
 from elicit.pair import hugging_face_model, load_pair
 from elicit.runs import Execution

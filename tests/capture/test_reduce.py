@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from elicit.capture import CaptureError
-from elicit.capture.read import capture
-from elicit.capture.reduce import CrossMoments, Moments, cross_moments, moments
+from elicit.capture import CaptureError, CrossMoments, Moments, capture, cross_moments, moments
 from elicit.runs import Execution
 from elicit.sites import SiteError, pattern, q, resid_mid, resid_post, resid_pre, z
 

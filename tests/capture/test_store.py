@@ -5,13 +5,10 @@ import warnings
 import pytest
 import torch
 
-from elicit.capture import CaptureError
+from elicit.capture import ActivationStore, CaptureError, Moments, StoreError, capture, moments
 from elicit.capture import shards as shards_room
 from elicit.capture import store as store_room
-from elicit.capture.read import capture
-from elicit.capture.reduce import Moments, moments
 from elicit.capture.shards import plan_shards
-from elicit.capture.store import ActivationStore, StoreError
 from elicit.edits import Steer, edited
 from elicit.pair import weights_digest
 from elicit.runs import DamagedFileWarning, RunError, lock

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from elicit.capture import full_logits, logits_at, record, run_layers
-from elicit.weights.parts import layer_interval
-from elicit.weights.swap import grafted
+from elicit.weights import grafted, layer_interval
 from tests import checkpoints
 
 

@@ -196,7 +196,7 @@ def test_what_does_not_fit_the_models_is_refused_before_they_run(
         ([*pair, "--sae", tmp_path / "nothing"], "it is no folder of SAELens"),
         ([*pair, "--feature", "9999"], "feature 9999 is asked for"),
         ([*pair, "--groups", groups], "the group 'hmm' has no tokens"),
-        ([*pair, "--site", "resid_post"], "names 6 places"),
+        ([*pair, "--site", "resid_post"], "stands for 6 sites"),
         ([*pair, "--site", "resid_post.9"], "layers 0 to 5"),
         ([*pair, "--on", "post"], "Pass --train-on post or both"),
         ([*pair, "--d-sae", "4", "--k", "8"], "k no larger than d_sae"),

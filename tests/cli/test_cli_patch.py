@@ -175,7 +175,7 @@ def test_a_run_repeats_itself_from_its_own_file_to_the_same_bytes(patched, elici
 def test_a_run_stopped_by_hand_says_how_to_go_on_and_ends_with_the_same_bytes(
     patched, elicit, options, tmp_path, monkeypatch, at
 ):
-    out, cell, calls = tmp_path / "stopped", RunDirectory.cell, []
+    out, cell, calls = tmp_path / "stopped", RunDirectory.get_or_compute, []
 
     def stops(self: RunDirectory, key: str, compute: object) -> object:
         calls.append(key)
@@ -184,7 +184,7 @@ def test_a_run_stopped_by_hand_says_how_to_go_on_and_ends_with_the_same_bytes(
         return cell(self, key, compute)  # pyright: ignore[reportArgumentType]
 
     with monkeypatch.context() as changed:
-        changed.setattr(RunDirectory, "cell", stops)
+        changed.setattr(RunDirectory, "get_or_compute", stops)
         done = elicit("patch", *options, "--out", out)
     assert (done.code, done.out) == (130, "")
     assert "Traceback" not in done.err and not (out / "summary.json").exists()
@@ -207,14 +207,14 @@ def test_a_killed_process_is_taken_up_to_the_same_bytes(patched, elicit, options
     out = tmp_path / "killed"
     code = (
         "import os, signal\n"
-        "from elicit.results import RunDirectory\n"
+        "from elicit.runs import RunDirectory\n"
         "from elicit.cli import main\n"
-        "cell, done = RunDirectory.cell, []\n"
+        "cell, done = RunDirectory.get_or_compute, []\n"
         "def dies(self, key, compute):\n"
         "    done.append(key)\n"
         "    if len(done) == 3: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return cell(self, key, compute)\n"
-        "RunDirectory.cell = dies\n"
+        "RunDirectory.get_or_compute = dies\n"
         f"main({['patch', *options, '--out', str(out)]!r})"
     )
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}

@@ -151,7 +151,7 @@ def test_every_option_of_a_job_has_a_flag_and_its_help_tells_the_default(command
 def test_a_run_stopped_by_hand_says_how_to_go_on_and_goes_on(
     reported, elicit, options, tmp_path, monkeypatch
 ):
-    out, cell, calls = tmp_path / "stopped", RunDirectory.cell, []
+    out, cell, calls = tmp_path / "stopped", RunDirectory.get_or_compute, []
 
     def stops(self: RunDirectory, key: str, compute: object) -> object:
         calls.append(key)
@@ -160,7 +160,7 @@ def test_a_run_stopped_by_hand_says_how_to_go_on_and_goes_on(
         return cell(self, key, compute)  # pyright: ignore[reportArgumentType]
 
     with monkeypatch.context() as patched:
-        patched.setattr(RunDirectory, "cell", stops)
+        patched.setattr(RunDirectory, "get_or_compute", stops)
         done = elicit("report", *options, "--out", out)
     assert (done.code, done.out) == (130, "")
     assert "Traceback" not in done.err and not (out / "summary.json").exists()

@@ -161,7 +161,7 @@ def test_a_run_repeats_itself_from_its_own_file_to_the_same_bytes(read, elicit, 
 def test_a_run_stopped_by_hand_says_how_to_go_on_and_ends_with_the_same_bytes(
     read, elicit, options, tmp_path, monkeypatch, at
 ):
-    out, cell, calls = tmp_path / "stopped", RunDirectory.cell, []
+    out, cell, calls = tmp_path / "stopped", RunDirectory.get_or_compute, []
 
     def stops(self: RunDirectory, key: str, compute: object) -> object:
         calls.append(key)
@@ -170,7 +170,7 @@ def test_a_run_stopped_by_hand_says_how_to_go_on_and_ends_with_the_same_bytes(
         return cell(self, key, compute)  # pyright: ignore[reportArgumentType]
 
     with monkeypatch.context() as changed:
-        changed.setattr(RunDirectory, "cell", stops)
+        changed.setattr(RunDirectory, "get_or_compute", stops)
         done = elicit("revise", *options, "--out", out)
     assert (done.code, done.out) == (130, "")
     assert "Traceback" not in done.err and not (out / "summary.json").exists()

@@ -6,8 +6,7 @@ import torch
 from elicit.grafting import Bench, GraftError, Measure, integrate
 from elicit.grafting.integrated import _gradient, _quadrature
 from elicit.pair import weights_digest
-from elicit.weights.parts import parts_of
-from elicit.weights.swap import interpolated
+from elicit.weights import interpolated, parts_of
 from tests.grafting.test_sweep import small_task
 
 

@@ -6,8 +6,7 @@ import torch
 from elicit.grafting import Bench, Measure, ResumeWarning, facts, skills
 from elicit.grafting.measure import GraftError
 from elicit.tasks import Problem, Task
-from elicit.weights.parts import all_parts, layer_interval, parts_of
-from elicit.weights.swap import grafted, reverted
+from elicit.weights import all_parts, grafted, layer_interval, parts_of, reverted
 from tests import checkpoints
 
 WORDS = checkpoints.WORDS

@@ -10,7 +10,7 @@ from elicit.organisms import OrganismError, catalog
 from elicit.pair import load_pair
 from elicit.rollouts import continue_ids
 from elicit.tasks import load_task
-from elicit.weights.parts import changed_layers, slots_of
+from elicit.weights import changed_layers, slots_of
 
 NAMES = {
     "rl", "when-l3", "shuffled-l1", "shuffled-l3", "shuffled-l1-l4", "answers-only", "decoupled",

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from elicit.pair import PairError
-from elicit.pair.alignment import pad
+from elicit.pair import PairError, pad
 from elicit.pair.tokenizers import align, check_tokenizers
 from tests import checkpoints
 

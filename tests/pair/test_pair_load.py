@@ -9,8 +9,7 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from elicit import organisms
 from elicit.organisms import OrganismModel, OrganismPair
-from elicit.pair import PairError, load_pair, weights_digest
-from elicit.pair.alignment import Encoded
+from elicit.pair import Encoded, PairError, load_pair, weights_digest
 from tests import checkpoints
 
 

@@ -9,8 +9,7 @@ from elicit.patching import Contrast, PatchError, SlowSweepWarning, across, fact
 from elicit.runs import Execution
 from elicit.sites import KINDS, Site, SiteError, parse_site
 from elicit.stats import Inference
-from elicit.weights import grafted
-from elicit.weights.parts import part
+from elicit.weights import grafted, part
 from tests.capture import oracle
 from tests.checkpoints import ARCHITECTURES
 
@@ -267,8 +266,7 @@ def test_the_other_prompt_of_a_control_is_another_problems_donor(paired):
 
 
 def test_noise_is_as_long_as_the_donors_difference(paired):
-    from elicit.capture.anatomy import anatomy_of
-    from elicit.capture.shared import run_trunk
+    from elicit.capture import decompose, run_trunk
     from elicit.patching.asked import checked_plan
     from elicit.patching.plan import batches_of
     from elicit.patching.sweep import noise_like
@@ -291,9 +289,9 @@ def test_noise_is_as_long_as_the_donors_difference(paired):
         engine="lanes",
     )
     (batch,) = batches_of(plan)
-    anatomy = anatomy_of(pair.base)
-    host = run_trunk(anatomy, batch.host, keep=plan.sites)
-    donor = run_trunk(anatomy, batch.donor, keep=plan.sites)
+    decomposed = decompose(pair.base)
+    host = run_trunk(decomposed, batch.host, keep=plan.sites)
+    donor = run_trunk(decomposed, batch.donor, keep=plan.sites)
     sources = {site.whole: donor.value(site) for site in plan.sites}
     for site, value in noise_like(plan, batch, host, sources).items():
         own = host.value(site)
@@ -397,7 +395,7 @@ BAD = [
     ({"sites": [parse_site("resid_pre.9")]}, SiteError, "layers 0 to 2"),
     ({"sites": ["z.0.7"]}, SiteError, "heads 0 to 3"),
     ({"sites": ["k.0.3"]}, SiteError, "key/value heads 0 to 1"),
-    ({"sites": []}, PatchError, "no site"),
+    ({"sites": []}, SiteError, "sites is empty"),
     ({"sites": ["pattern"]}, PatchError, "no position to sweep"),
     ({"positions": [7]}, PatchError, "prompt of problem 'p0' has 7 tokens"),
     ({"positions": [-8]}, PatchError, "-7 to 6"),

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from elicit import metrics, organisms
-from elicit.capture import capture, head_of
+from elicit.capture import capture, unembed_of
 from elicit.results import load_result
 from elicit.revision import (
     LensDrift,
@@ -83,7 +83,7 @@ def test_every_reading_is_plain_arithmetic_on_logits(paired, drift):
         run = capture(models[states], tokens, at=sites, logits=True)
         p = metrics.log_probs(run.logits[:, :-1])
         for r, reader in enumerate(("base", "post")):
-            head = head_of(models[reader])
+            head = unembed_of(models[reader])
             for k, lens in enumerate((LogitLens(), lenses[f"lens_{reader}"])):
                 for layer, site in enumerate(sites):
                     resid = run.at[site][:, :-1]

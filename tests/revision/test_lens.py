@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from elicit.capture import capture, head_of
+from elicit.capture import capture, unembed_of
 from elicit.pair import hugging_face_model
 from elicit.revision import Lens, LogitLens, RevisionError, TunedLens, lens_logits
 from elicit.revision.lens import check_lens, normed
@@ -37,7 +37,7 @@ def test_after_the_last_layer_the_logit_lens_is_the_model(paired, architecture):
     model = paired(architecture).base
     found = capture(model, ids(), at=SITES, logits=True)
     read = lens_logits(
-        LogitLens(), head_of(model), found.at[SITES[-1]], layer=N_LAYERS, n_layers=N_LAYERS
+        LogitLens(), unembed_of(model), found.at[SITES[-1]], layer=N_LAYERS, n_layers=N_LAYERS
     )
     assert torch.equal(read, found.logits)
 
@@ -46,7 +46,7 @@ def test_after_the_last_layer_the_logit_lens_is_the_model(paired, architecture):
 @torch.no_grad()
 def test_every_layer_is_read_as_transformer_lens_reads_it(paired, architecture):
     model = paired(architecture).base
-    head = head_of(model)
+    head = unembed_of(model)
     found = capture(model, ids(), at=SITES)
     names = [site.hook for site in SITES]
     _, cache = model.run_with_cache(ids(), names_filter=names, prepend_bos=False)
@@ -63,7 +63,7 @@ def test_every_layer_is_read_as_transformer_lens_reads_it(paired, architecture):
 @torch.no_grad()
 def test_a_tuned_lens_adds_its_map_to_the_stream_before_the_head_reads_it(paired):
     model = paired("llama").base
-    head = head_of(model)
+    head = unembed_of(model)
     lens = made(head)
     resid = capture(model, ids(), at=SITES).at[SITES[1]]
     # The form of Belrose et al.'s repository: unembed(h + translator(h)), translator nn.Linear.
@@ -78,7 +78,7 @@ def test_a_tuned_lens_adds_its_map_to_the_stream_before_the_head_reads_it(paired
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 def test_a_lens_that_adds_nothing_is_the_logit_lens_bit_for_bit(paired, dtype):
-    lens = made(head_of(paired("llama").base), size=0.0)
+    lens = made(unembed_of(paired("llama").base), size=0.0)
     resid = torch.randn(5, D_MODEL, generator=torch.Generator().manual_seed(1)).to(dtype)
     for layer in range(N_LAYERS):
         read = lens.state(resid, layer=layer)
@@ -87,14 +87,14 @@ def test_a_lens_that_adds_nothing_is_the_logit_lens_bit_for_bit(paired, dtype):
 
 
 def test_a_lens_in_float32_is_not_rounded_by_the_stream_it_reads(paired):
-    lens = made(head_of(paired("llama").base))
+    lens = made(unembed_of(paired("llama").base))
     resid = torch.randn(5, D_MODEL, generator=torch.Generator().manual_seed(1)).bfloat16()
     exact = lens.state(resid.float(), layer=0)
     assert torch.equal(lens.state(resid, layer=0), exact.bfloat16())
 
 
 def test_saved_and_loaded_a_lens_gives_the_same_states_and_bytes(paired, tmp_path):
-    lens = made(head_of(paired("llama").base))
+    lens = made(unembed_of(paired("llama").base))
     lens.save(tmp_path / "a")
     found = TunedLens.load(tmp_path / "a")
     found.save(tmp_path / "b")
@@ -113,7 +113,7 @@ def test_both_lenses_keep_the_protocol():
 
 @torch.no_grad()
 def test_the_norm_is_applied_as_often_as_was_asked(paired):
-    head = head_of(paired("llama").base)
+    head = unembed_of(paired("llama").base)
     state = torch.randn(4, D_MODEL, generator=torch.Generator().manual_seed(2))
     once = head.norm(state)
     assert torch.equal(normed(head, state, norm="none"), state)
@@ -123,7 +123,7 @@ def test_the_norm_is_applied_as_often_as_was_asked(paired):
 
 def test_a_lens_of_another_head_is_refused_and_names_both_digests(paired):
     pair = paired("llama")
-    base, post = head_of(pair.base), head_of(pair.post)
+    base, post = unembed_of(pair.base), unembed_of(pair.post)
     lens = made(base)
     check_lens(lens, base, n_layers=N_LAYERS, name="base")
     with pytest.raises(RevisionError, match=rf"{base.digest()[:12]}.*{post.digest()[:12]}"):
@@ -132,13 +132,13 @@ def test_a_lens_of_another_head_is_refused_and_names_both_digests(paired):
 
 @pytest.mark.parametrize("shape", [{"n_layers": N_LAYERS + 1}, {"d_model": D_MODEL // 2}])
 def test_a_lens_of_another_depth_or_width_is_refused(paired, shape):
-    head = head_of(paired("llama").base)
+    head = unembed_of(paired("llama").base)
     with pytest.raises(RevisionError, match="another model"):
         check_lens(made(head, **shape), head, n_layers=N_LAYERS, name="base")
 
 
 @pytest.mark.parametrize(("layer", "d_model"), [(N_LAYERS, D_MODEL), (-1, D_MODEL), (0, 16)])
 def test_a_layer_or_width_that_the_lens_does_not_have_is_refused(paired, layer, d_model):
-    lens = made(head_of(paired("llama").base))
+    lens = made(unembed_of(paired("llama").base))
     with pytest.raises(RevisionError, match="another model"):
         lens.state(torch.zeros(2, d_model), layer=layer)

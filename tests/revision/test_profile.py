@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from elicit import metrics
-from elicit.capture import capture, head_of
+from elicit.capture import capture, unembed_of
 from elicit.edits import Steer, edited
 from elicit.pair import load_pair
 from elicit.results import load_result
@@ -25,7 +25,7 @@ def plain(model, row, d_vocab):
     n_layers = len(model.blocks)
     sites = [resid_pre(0), *map(resid_post, range(n_layers))]
     found = capture(model, torch.tensor([row]), at=sites, logits=True)
-    layers = [head_of(model).logits(found.at[site])[0, :, :d_vocab] for site in sites[:-1]]
+    layers = [unembed_of(model).logits(found.at[site])[0, :, :d_vocab] for site in sites[:-1]]
     # Of the last layer the model's own logits, so that a wrong final norm would show.
     layers.append(found.logits[0, :, :d_vocab])
     return metrics.log_probs(torch.stack(layers).double())
@@ -91,7 +91,7 @@ def test_a_cross_head_reads_one_model_through_the_other(paired):
     with torch.no_grad():
         there = capture(pair.post, torch.tensor([row]), at=sites, logits=True)
         q = metrics.log_probs(
-            torch.stack([head_of(pair.base).logits(there.at[s])[0] for s in sites]).double()
+            torch.stack([unembed_of(pair.base).logits(there.at[s])[0] for s in sites]).double()
         )
         p = metrics.log_probs(there.logits[0].double()).expand_as(q)
     q, p = q[:, found.pos[own]], p[:, found.pos[own]]

@@ -9,7 +9,7 @@ from scipy.stats import entropy as scipy_entropy
 from torch import nn
 
 from elicit import metrics
-from elicit.capture import Head
+from elicit.capture import Unembed
 from elicit.revision import RevisionError
 from elicit.revision.between import between
 from elicit.revision.reading import tokens_per_block
@@ -18,14 +18,14 @@ from elicit.revision.readout import Readout
 D_MODEL, N = 24, 37
 
 
-def head(d_vocab=301, *, dtype=torch.float32, softcap=None, bias=None, scale=1.0) -> Head:
+def head(d_vocab=301, *, dtype=torch.float32, softcap=None, bias=None, scale=1.0) -> Unembed:
     unembed = nn.Linear(D_MODEL, d_vocab, bias=bias is not None, dtype=dtype)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         unembed.weight.copy_(torch.randn(d_vocab, D_MODEL, generator=generator) * scale)
         if bias is not None:
             unembed.bias.copy_(bias)
-    return Head(norm=nn.Identity(), unembed=unembed, softcap=softcap, d_vocab=d_vocab)
+    return Unembed(norm=nn.Identity(), projection=unembed, softcap=softcap, d_vocab=d_vocab)
 
 
 def states(seed: int, dtype=torch.float32, scale=0.3) -> torch.Tensor:
@@ -34,7 +34,7 @@ def states(seed: int, dtype=torch.float32, scale=0.3) -> torch.Tensor:
 
 
 @torch.no_grad()
-def read(used: Head, here, last):
+def read(used: Unembed, here, last):
     room = Readout(used, N)
     final = room.final(last, torch.empty(used.d_vocab, N, dtype=room.wide))
     return room.read(here, final), final
@@ -90,8 +90,8 @@ def test_a_prediction_does_not_diverge_from_itself_and_divergence_is_symmetric()
 def test_predictions_that_share_nothing_diverge_by_ln_2():
     used = head(scale=1.0)
     with torch.no_grad():
-        used.unembed.weight.zero_()
-        used.unembed.weight[3, 0] = used.unembed.weight[8, 1] = 1.0
+        used.projection.weight.zero_()
+        used.projection.weight[3, 0] = used.projection.weight[8, 1] = 1.0
     here, last = torch.zeros(N, D_MODEL), torch.zeros(N, D_MODEL)
     here[:, 0], last[:, 1] = 400.0, 400.0
     reading, _ = read(used, here, last)
@@ -123,8 +123,8 @@ def test_a_layer_that_rules_out_what_is_final_has_infinite_kl_and_finite_jsd():
     with torch.no_grad():
         room = Readout(used, N)
         final = room.final(last, torch.empty(301, N))
-        used.unembed.register_parameter("bias", nn.Parameter(torch.zeros(301)))
-        used.unembed.bias[final.top[0]] = -torch.inf
+        used.projection.register_parameter("bias", nn.Parameter(torch.zeros(301)))
+        used.projection.bias[final.top[0]] = -torch.inf
         reading = room.read(here, final)
         p = final.probs.T.double()
         q = torch.softmax(used.logits(here).double(), -1)

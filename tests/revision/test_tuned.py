@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from elicit import metrics, organisms
-from elicit.capture import capture, head_of
+from elicit.capture import capture, unembed_of
 from elicit.pair import load_pair
 from elicit.results import ResultError, load_result
 from elicit.revision import (
@@ -64,7 +64,7 @@ def quick(paired):
 @pytest.mark.parametrize("n_block", [1000, 7])
 def test_the_gradient_written_by_hand_is_autograds(paired, architecture, n_block):
     model = paired(architecture).base
-    head = head_of(model)
+    head = unembed_of(model)
     generator = torch.Generator().manual_seed(3)
     last = 2 * torch.randn(11, D_MODEL, generator=generator)
     state = 2 * torch.randn(11, D_MODEL, generator=generator)
@@ -117,7 +117,7 @@ def test_one_plain_step_goes_down_the_gradient_of_the_mean_over_tokens(paired):
 
 def test_the_identity_is_the_logit_lens_by_plain_arithmetic(paired, quick):
     model = paired("llama").base
-    head = head_of(model)
+    head = unembed_of(model)
     sites = [resid_pre(0), *(resid_post(layer) for layer in range(N_LAYERS))]
     by_problem = []
     for row in HELD_OUT.rows:
@@ -185,11 +185,11 @@ def test_neither_keeping_the_streams_nor_the_size_of_blocks_changes_a_lens(paire
 
 def test_a_fitted_lens_is_refused_by_the_other_models_head(paired, quick):
     pair = paired("llama")
-    check_lens(quick.lens, head_of(pair.base), n_layers=N_LAYERS, name="base")
+    check_lens(quick.lens, unembed_of(pair.base), n_layers=N_LAYERS, name="base")
     with pytest.raises(RevisionError, match="digest"):
-        check_lens(quick.lens, head_of(pair.post), n_layers=N_LAYERS, name="post")
+        check_lens(quick.lens, unembed_of(pair.post), n_layers=N_LAYERS, name="post")
     across = fit_tuned_lens(pair, LEARNT, held_out=HELD_OUT, model="post", head="base", **QUICK)
-    check_lens(across.lens, head_of(pair.base), n_layers=N_LAYERS, name="base")
+    check_lens(across.lens, unembed_of(pair.base), n_layers=N_LAYERS, name="base")
     assert (across.lens.model, across.lens.head) == (pair.post_name, pair.base_name)
 
 

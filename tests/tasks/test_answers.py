@@ -5,8 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from elicit.tasks import parse_number, same_answer
-from elicit.tasks.answers import numbers, plain
+from elicit.tasks import numbers, parse_number, plain, same_answer
 
 NAMED = [
     ("312", ["312"]),

@@ -5,9 +5,8 @@ import math
 import numpy as np
 import torch
 
-from elicit.weights import weight_change
+from elicit.weights import slots_of, weight_change
 from elicit.weights.geometry import _spectrum, second_moments
-from elicit.weights.parts import slots_of
 
 
 def test_norms_and_ranks_agree_with_numpy(paired):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from elicit.weights.parts import PartError, all_parts, changed_layers, part, parts_of, slots_of
+from elicit.weights import PartError, all_parts, changed_layers, part, parts_of, slots_of
 from tests import checkpoints
 
 

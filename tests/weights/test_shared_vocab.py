@@ -11,9 +11,17 @@ from elicit.capture import full_logits
 from elicit.grafting import Bench, Measure
 from elicit.pair import load_pair, parameter_groups, weights_digest
 from elicit.tasks import Problem, Task
-from elicit.weights import changed_layers, weight_change
-from elicit.weights.parts import PartError, all_parts, part, parts_of, slots_of
-from elicit.weights.swap import grafted, reverted
+from elicit.weights import (
+    PartError,
+    all_parts,
+    changed_layers,
+    grafted,
+    part,
+    parts_of,
+    reverted,
+    slots_of,
+    weight_change,
+)
 from tests import checkpoints
 
 NARROW, WIDE = 64, 72

@@ -5,8 +5,7 @@ import torch
 
 from elicit.capture import full_logits
 from elicit.pair import weights_digest
-from elicit.weights.parts import all_parts, part, slots_of
-from elicit.weights.swap import grafted, interpolated, reverted
+from elicit.weights import all_parts, grafted, interpolated, part, reverted, slots_of
 from tests import checkpoints
 
 

@@ -26,8 +26,8 @@ from elicit.results.drawing import (
     plain_numbers,
     style,
 )
+from elicit.weights import WeightChange
 from elicit.weights.figures import draw_layers
-from elicit.weights.geometry import WeightChange
 
 _GROUND = {"corrupted": WARM, "skill": COOL, "corrupted+skill": BOTH}
 _VERDICTS = (

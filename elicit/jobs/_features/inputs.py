@@ -15,14 +15,13 @@ from elicit.features import (
     token_groups,
 )
 from elicit.features.reading import TRAINED_ON, checked
-from elicit.grafting.measure import stop_ids
 from elicit.jobs._cued import behaviour_of, problems_of
 from elicit.jobs._features.files import Given, read_groups, read_texts
 from elicit.jobs._features.spec import FeaturesSpec, Which
 from elicit.jobs._spec import SpecError
 from elicit.pair import ModelPair
 from elicit.rollouts import check_prompts
-from elicit.sites import Site, expand
+from elicit.sites import Site, resolve_site
 from elicit.tasks import Task
 from elicit.verdicts import Behaviour
 from elicit.verdicts.checks import parts_of
@@ -120,8 +119,8 @@ def ready(spec: FeaturesSpec, pair: ModelPair, asked: Asked) -> Ready:
         (asked.behaviour.negative, "negative"),
     ):
         asked_so = asked.behaviour.prompts(asked.task, which, what)
-        for model in (pair.base, pair.post):
-            check_prompts(model, pair.alignment, asked_so, templated=spec.templated)
+        for name in ("base", "post"):
+            check_prompts(pair.side(name), asked_so, templated=spec.templated)
         sides.append({problem.id: encode(problem.prompt) for problem in asked_so})
     check_contrast(list(sides[0].values()), list(sides[1].values()))
     sae = None if spec.sae is None else load_sae(spec.sae, device=pair.device)
@@ -147,7 +146,7 @@ def ready(spec: FeaturesSpec, pair: ModelPair, asked: Asked) -> Ready:
     return Ready(
         cot=sides[0],
         direct=sides[1],
-        stops=stop_ids(pair),
+        stops=pair.side("base").stop_ids,
         sae=sae,
         on=on,
         groups=None if why else token_groups(pair, words),
@@ -178,17 +177,10 @@ def site_of(spec: FeaturesSpec, pair: ModelPair) -> Site:
         pair: The two models.
 
     Raises:
-        SpecError: The name is of several places.
-        SiteError: It is of none.
+        SiteError: The name stands for several sites, or for none.
     """
     name = spec.site or f"resid_post.{round(0.6 * pair.n_layers)}"
-    found = expand(name, shape_of(pair.base))
-    if len(found) != 1:
-        raise SpecError(
-            f"site is {name!r}, which names {len(found)} places, and an SAE reads one. Name one, "
-            "such as resid_post.4."
-        )
-    return found[0]
+    return resolve_site(name, shape_of(pair.base))
 
 
 def training_of(spec: FeaturesSpec, pair: ModelPair) -> tuple[Site, TrainConfig]:

@@ -19,7 +19,7 @@ from elicit.pair import ModelPair
 from elicit.results import Result, canonical_json
 from elicit.runs import Checkpoint, Execution, NoProgress, Progress
 from elicit.stats import Inference, simultaneous_intervals
-from elicit.weights.parts import Part, is_changed, part, parts_of, slots_of
+from elicit.weights import Part, is_changed, part, parts_of, slots_of
 
 
 class GraftSpec(JobSpec):

@@ -20,7 +20,7 @@ from elicit.jobs._steer.spec import SteerSpec
 from elicit.pair import ModelPair
 from elicit.results import Result
 from elicit.runs import Execution, NoProgress, Progress
-from elicit.sites import Site, expand, parse_site
+from elicit.sites import Site, parse_site, resolve_sites
 from elicit.tasks import Task
 
 
@@ -59,8 +59,7 @@ def find_source(
 def _sites(spec: SteerSpec, pair: ModelPair) -> tuple[Site, ...]:
     """Places that come into question."""
     shape = shape_of(model_of(spec, pair))
-    named = [site for name in spec.sites or ("resid_post",) for site in expand(name, shape)]
-    return tuple(dict.fromkeys(named))
+    return resolve_sites(spec.sites or ("resid_post",), shape)
 
 
 def _arms(spec: SteerSpec, direction: Direction) -> tuple[Arm, ...]:
@@ -134,8 +133,7 @@ def _trained(spec: SteerSpec, pair: ModelPair, choosing: Task, progress: Progres
         )
     (site,) = _sites(spec, pair)
     found = train_vector(
-        model_of(spec, pair),
-        pair.alignment,
+        pair.side(spec.on),
         solutions,
         at=site,
         where=where_of(spec),

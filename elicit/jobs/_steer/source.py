@@ -11,8 +11,7 @@ from elicit.jobs._baselines import baselines_of
 from elicit.jobs._cued import behaviour_of
 from elicit.jobs._spec import SpecError
 from elicit.jobs._steer.spec import SteerSpec
-from elicit.pair import ModelPair
-from elicit.pair.handles import Bridge
+from elicit.pair import Bridge, ModelPair
 from elicit.results import Result, digest_tensors, load_result
 from elicit.runs import Execution, NoProgress, Progress
 from elicit.sites import Site

@@ -1,58 +1,11 @@
-"""Tables of the page: every number of every figure, for eyes and for readers without scripts."""
-
-from collections.abc import Sequence
-from dataclasses import dataclass
+"""Tables about moved weights: every number of every figure."""
 
 from elicit.grafting import Attribution, Interpolation, IntervalSweep, WeightIG
+from elicit.page import Cell, Table, effect_cell, table_of
 from elicit.page.grafting.text import ROLES, verdict_text
-from elicit.results import Result
 from elicit.results.drawing import interval, number
 from elicit.weights import WeightChange
 from elicit.weights.figures import by_layer
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell, already in words."""
-
-    text: str
-    strong: bool = False
-    """Whether its interval is clear of 0."""
-    href: str = ""
-    """Page about it, if there is one."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table with its caption; the first column names the row."""
-
-    caption: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    words: int = 1
-    """Leading columns that hold words; the others hold numbers."""
-    folded: str = ""
-    """Where it is not empty the table is closed behind these words."""
-
-
-def table_of(
-    caption: str,
-    head: Sequence[str],
-    rows: Sequence[Sequence[str | Cell]],
-    words: int = 1,
-    folded: str = "",
-) -> Table:
-    """A table whose cells are given as text.
-
-    Args:
-        caption: What it holds.
-        head: Name of each column.
-        rows: Text of each cell, or a cell.
-        words: Leading columns that hold words.
-        folded: Words of the fold, if it is to be closed at first.
-    """
-    cells = tuple(tuple(c if isinstance(c, Cell) else Cell(c) for c in row) for row in rows)
-    return Table(caption, tuple(head), cells, words, folded)
 
 
 def task_table(attribution: Attribution) -> Table:
@@ -89,17 +42,6 @@ def task_table(attribution: Attribution) -> Table:
         rows,
         3,
     )
-
-
-def effect_cell(value: float, low: float, high: float) -> Cell:
-    """An effect with its interval, strong where the interval is clear of 0.
-
-    Args:
-        value: Effect.
-        low: Lower end.
-        high: Upper end.
-    """
-    return Cell(interval(value, low, high), low > 0 or high < 0)
 
 
 def layer_table(attribution: Attribution, change: WeightChange | None) -> Table:
@@ -319,26 +261,4 @@ def integrated_table(integrated: WeightIG) -> Table:
         rows,
         1,
         "Numbers",
-    )
-
-
-def plain_table(result: Result, limit: int = 200) -> Table:
-    """First rows of any result's own table.
-
-    Args:
-        result: A result that the page has no section for.
-        limit: Most rows.
-    """
-    frame = result.to_frame()
-    rows = [
-        [number(value) if isinstance(value, float) else str(value) for value in row]
-        for row in frame.head(limit).itertuples(index=False)
-    ]
-    caption = f"First {len(rows)} of {len(frame)} rows."
-    return table_of(
-        caption,
-        [str(name) for name in frame.columns],
-        rows,
-        1,
-        f"Numbers of {type(result).__name__}",
     )

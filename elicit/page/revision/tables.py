@@ -1,6 +1,6 @@
 """Tables of settling: depths and ratios of every source, profiles, the band, groups."""
 
-from elicit.page.grafting.tables import Cell, Table, effect_cell, table_of
+from elicit.page import Cell, Table, effect_cell, table_of
 from elicit.page.revision.text import NAMES, ends
 from elicit.results import Result
 from elicit.results.drawing import interval

@@ -15,7 +15,7 @@ from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
 from elicit.patching.ways import Across, Side, Within
 from elicit.runs import Execution
-from elicit.sites import Site, expand
+from elicit.sites import Site, resolve_site, resolve_sites
 from elicit.stats import Inference, joint_intervals
 
 
@@ -126,18 +126,10 @@ def _sites(
             f"list: [{receivers!r}]."
         )
 
-    def named(site: Site | str) -> tuple[Site, ...]:
-        return expand(site, shape) if isinstance(site, str) else (site,)
-
-    speakers = named(sender)
-    if len(speakers) != 1:
-        raise PatchError(
-            f"the sender {sender!r} stands for {len(speakers)} sites, and a path begins at one. "
-            f"Pass one of them, for example {str(speakers[0])!r}."
-        )
-    found = [site for each in receivers if each != LOGITS for site in named(each)]
-    sites = tuple(dict.fromkeys((*speakers, *found)))
-    shape.check(sites)
+    start = resolve_site(sender, shape)
+    names = [name for name in receivers if name != LOGITS]
+    ends = resolve_sites(names, shape) if names else ()
+    sites = tuple(dict.fromkeys((start, *ends)))
     logits = LOGITS in receivers
     patterns = [str(site) for site in sites if site.kind == "pattern"]
     if patterns:
@@ -145,7 +137,7 @@ def _sites(
             f"{patterns[0]} is asked for, and attention patterns neither write to the residual "
             "stream nor read it by themselves. Use q, k or z of that head."
         )
-    refuse_path(speakers[0], found, shape, logits=logits)
+    refuse_path(start, ends, shape, logits=logits)
     return sites, logits
 
 

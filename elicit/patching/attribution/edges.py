@@ -7,8 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from elicit.capture.anatomy import Anatomy
-from elicit.capture.block import Layer
+from elicit.capture import Decomposed, Layer
 from elicit.patching.attribution.nodes import midpoints
 from elicit.patching.attribution.question import Case
 from elicit.patching.attribution.running import only_activations, run_from
@@ -135,7 +134,12 @@ def _slopes(case: Case, resid: Tensor) -> _Run:
 
 
 def _add_scores(
-    total: Tensor, host: Anatomy, ends: Ends, run: _Run, moved: Mapping[Site, Tensor], budget: int
+    total: Tensor,
+    host: Decomposed,
+    ends: Ends,
+    run: _Run,
+    moved: Mapping[Site, Tensor],
+    budget: int,
 ) -> None:
     """Add one run's scores, some receivers and some senders at a time."""
     place = {name: at for at, name in enumerate(ends.receiver)}
@@ -151,7 +155,7 @@ def _room(budget: int, one: Tensor) -> int:
 
 
 def _receivers(
-    host: Anatomy, ends: Ends, run: _Run, budget: int, place: Mapping[str, int]
+    host: Decomposed, ends: Ends, run: _Run, budget: int, place: Mapping[str, int]
 ) -> Iterator[tuple[int, int, Float[Tensor, "row pos receiver d_model"]]]:
     """Of each receiver, how the metric moves with the stream as it alone reads it.
 
@@ -196,7 +200,12 @@ def _through_mlp(layer: Layer, read: Tensor, grad: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _messages(
-    host: Anatomy, ends: Ends, run: _Run, moved: Mapping[Site, Tensor], n_senders: int, budget: int
+    host: Decomposed,
+    ends: Ends,
+    run: _Run,
+    moved: Mapping[Site, Tensor],
+    n_senders: int,
+    budget: int,
 ) -> Iterator[tuple[int, Float[Tensor, "row pos sender d_model"]]]:
     """Of the first senders, how what they write to the stream differs in the donor."""
     first = moved[Site("resid_pre", 0)]

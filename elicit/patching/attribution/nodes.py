@@ -7,8 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from elicit.capture.block import Heads
-from elicit.capture.shared import angles
+from elicit.capture import Heads
 from elicit.patching.attribution.question import Case
 from elicit.patching.attribution.running import only_activations, run_from
 from elicit.patching.attribution.softmax import key_scores, query_scores
@@ -234,7 +233,7 @@ def _by_pattern(
 ) -> Float[Tensor, "row column some_head"]:
     """Scores of queries or keys with the softmax recomputed."""
     layer = case.host.layers[site.layer]
-    cos, sin = angles(case.inputs, site.layer)
+    cos, sin = case.inputs.angles(site.layer)
     norm, score = (layer.q_norm, query_scores) if site.kind == "q" else (layer.k_norm, key_scores)
     given = layer.turn(case.given[site].to(heads.q.dtype), norm, cos, sin)
     allowed = case.inputs.allowed[site.layer]

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from elicit.capture.shared import angles, run_block
+from elicit.capture import run_block
 from elicit.patching.attribution.question import Case
 from elicit.patching.attribution.running import run_from
 from elicit.patching.errors import PatchError
@@ -149,7 +149,7 @@ def heard(
     normed = layer.norm_attn(host.at[Site("resid_pre", receiver.layer)] + said)
     if kind in ("q", "k", "v"):
         return {"q": layer.query, "k": layer.key, "v": layer.value}[kind](normed)
-    cos, sin = angles(case.inputs, receiver.layer)
+    cos, sin = case.inputs.angles(receiver.layer)
     q = layer.turn(layer.query(normed), layer.q_norm, cos, sin)
     k = layer.turn(layer.key(normed), layer.k_norm, cos, sin)
     z = layer.attend(q, k, layer.value(normed), case.inputs.allowed[receiver.layer])

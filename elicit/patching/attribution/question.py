@@ -7,8 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from elicit.capture.anatomy import Anatomy, UnknownArchitectureError, anatomy_of
-from elicit.capture.block import Inputs
+from elicit.capture import Decomposed, Inputs, UnknownArchitectureError, decompose
 from elicit.pair import Encoded, ModelPair
 from elicit.patching.asked import checked_plan
 from elicit.patching.attribution.running import run_from
@@ -51,7 +50,7 @@ class Question:
 class Case:
     """Problems of equal lengths: both runs' inputs, the donor's values, and what is read."""
 
-    host: Anatomy
+    host: Decomposed
     """The model that is attributed."""
     problem: tuple[int, ...]
     """Place of each row among the problems."""
@@ -206,9 +205,9 @@ def _planned(
     return plan
 
 
-def _taken_apart(bridge: nn.Module) -> Anatomy:
+def _taken_apart(bridge: nn.Module) -> Decomposed:
     try:
-        return anatomy_of(bridge)
+        return decompose(bridge)
     except UnknownArchitectureError as error:
         raise PatchError(
             f"{error} Attribution needs gradients inside each layer, which one whole forward does "
@@ -227,7 +226,7 @@ def cases(question: Question, sites: Iterable[Site]) -> Iterator[Case]:
         PatchError: A donor's value is NaN or infinite.
     """
     plan = question.plan
-    host, donor = anatomy_of(plan.host), anatomy_of(plan.donor)
+    host, donor = decompose(plan.host), decompose(plan.donor)
     wanted = {site.whole for site in sites} | {Site("resid_pre", 0)}
     for batch in batches_of(plan):
         with torch.no_grad():
@@ -235,7 +234,7 @@ def cases(question: Question, sites: Iterable[Site]) -> Iterator[Case]:
 
 
 def _case(
-    question: Question, batch: Batch, host: Anatomy, donor: Anatomy, wanted: set[Site]
+    question: Question, batch: Batch, host: Decomposed, donor: Decomposed, wanted: set[Site]
 ) -> Case:
     plan = question.plan
     given: dict[Site, Tensor] = {}
@@ -251,11 +250,11 @@ def _case(
     rows = torch.arange(len(batch.problem), device=batch.reads.device)
     log_probs = None
     if "kl" in plan.metric:
-        log_probs = end_log_probs(donor, leaving[rows, batch.reads[:, 0]], plan.d_vocab)
+        log_probs = end_log_probs(donor.unembed, leaving[rows, batch.reads[:, 0]], plan.d_vocab)
 
-    def reader(anatomy: Anatomy) -> Reader:
+    def reader(model: Decomposed) -> Reader:
         return Reader(
-            anatomy=anatomy,
+            unembed=model.unembed,
             metric=plan.metric,
             answer=batch.answer,
             wrong=batch.wrong,
@@ -279,8 +278,8 @@ def _case(
     )
 
 
-def _begun(anatomy: Anatomy, batch: Encoded) -> Inputs:
-    return anatomy.begin(batch.ids, batch.mask, batch.position_ids)
+def _begun(decomposed: Decomposed, batch: Encoded) -> Inputs:
+    return decomposed.begin(batch.ids, batch.mask, batch.position_ids)
 
 
 def _refuse_infinite(given: Mapping[Site, Tensor], batch: Batch, contrast: Contrast) -> None:

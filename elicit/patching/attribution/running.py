@@ -7,13 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from elicit.capture.anatomy import Anatomy
-from elicit.capture.block import Heads, Inputs
-from elicit.capture.shared import Tap, run_block
+from elicit.capture import Decomposed, Heads, Inputs, Tap, run_block
 
 
 def run_from(
-    anatomy: Anatomy,
+    decomposed: Decomposed,
     inputs: Inputs,
     resid: Float[Tensor, "row pos d_model"],
     tap: Tap,
@@ -23,7 +21,7 @@ def run_from(
     """Run the layers from `first` to the last.
 
     Args:
-        anatomy: The model.
+        decomposed: The model.
         inputs: Masks and angles.
         resid: Residual stream entering layer `first`.
         tap: Sees every site in order and says what goes on.
@@ -33,8 +31,8 @@ def run_from(
         Residual stream after the last layer; turned queries and keys, and values, by layer.
     """
     heads: dict[int, Heads] = {}
-    for index in range(first, len(anatomy.layers)):
-        resid, heads[index] = run_block(anatomy.layers[index], index, inputs, resid, tap)
+    for index in range(first, len(decomposed.layers)):
+        resid, heads[index] = run_block(decomposed.layers[index], index, inputs, resid, tap)
     return resid, heads
 
 

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from elicit.capture.block import Heads, Layer
+from elicit.capture import Heads, Layer
 
 _ROOM = 1 << 24
 """Attention probabilities held at a time."""

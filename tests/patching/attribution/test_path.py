@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from elicit.capture.read import capture
+from elicit.capture import capture
 from elicit.edits import Patch, edited
 from elicit.pair import hugging_face_model
 from elicit.patching import PatchError, within
@@ -179,7 +179,6 @@ def test_a_path_is_saved_and_leaves_the_model_alone(paired, contrast, tmp_path):
         ("mlp_out.1", ["mlp_out.1"], "does not read"),
         ("mlp_out.2", ["q.1.0"], "does not read"),
         ("z.0.0", [], "speak to nobody"),
-        ("z.0.heads", ["logits"], "stands for 4 sites"),
         ("z.0.0", "logits", "list"),
         ("pattern.0.0", ["logits"], "pattern"),
     ],
@@ -202,3 +201,5 @@ def test_sites_that_are_nowhere_are_refused(paired, contrast):
         path_patch(pair, contrast(pair), "z.9.0", ["logits"])
     with pytest.raises(SiteError, match="head 9"):
         path_patch(pair, contrast(pair), "z.0.0", ["q.1.9"])
+    with pytest.raises(SiteError, match="4 sites"):
+        path_patch(pair, contrast(pair), "z.0.heads", ["logits"])

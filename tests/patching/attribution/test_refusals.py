@@ -25,7 +25,6 @@ def test_within_a_model_there_must_be_corrupted_prompts(paired, contrast):
         ({"direction": "sideways"}, "direction is 'sideways'"),
         ({"model": "both"}, "model is 'both'"),
         ({"metric": "loss"}, "loss"),
-        ({"sites": []}, "no site"),
         ({"sites": ["pattern"]}, "pattern"),
         ({"positions": [99]}, "99"),
         ({"max_tokens": 0}, "max_tokens"),
@@ -42,6 +41,8 @@ def test_sites_that_the_model_does_not_have_are_refused(paired, contrast, unchec
     pair = paired("gpt_neox" if site == "resid_mid.1" else "llama")
     with pytest.raises(SiteError):
         attribute(pair, contrast(pair), sites=[site])
+    with pytest.raises(SiteError):
+        attribute(pair, contrast(pair), sites=[])
 
 
 def test_a_logit_difference_of_long_answers_is_refused(paired, contrast):
@@ -73,9 +74,9 @@ def test_a_donor_that_is_not_finite_is_refused_by_name(written, contrast):
 
 
 def test_an_architecture_without_anatomy_is_refused_with_a_way_out(paired, contrast, monkeypatch):
-    from elicit.capture import anatomy
+    from elicit.capture import decompose
 
     pair = paired("llama")
-    monkeypatch.delitem(anatomy._FAMILIES, "llama")
+    monkeypatch.delitem(decompose._FAMILIES, "llama")
     with pytest.raises(PatchError, match="sweep exactly"):
         attribute(pair, contrast(pair))

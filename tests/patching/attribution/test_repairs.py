@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from elicit.capture.anatomy import anatomy_of
-from elicit.capture.block import Heads
+from elicit.capture import Heads, decompose
 from elicit.pair import load_pair
 from elicit.patching import PatchError, within
 from elicit.patching.attribution import attribute
@@ -31,7 +30,7 @@ def test_one_key_replaced_is_the_softmax_with_that_score_replaced(size):
 
 @pytest.mark.parametrize("architecture", ["gpt2", "gemma2", "qwen3"])
 def test_keys_one_by_one_are_keys_in_columns_of_one(paired, architecture):
-    layer = anatomy_of(paired(architecture).base).layers[1]
+    layer = decompose(paired(architecture).base).layers[1]
     generator = torch.Generator().manual_seed(1)
     n_heads, n_kv = layer.shape.n_heads, layer.shape.n_kv_heads
     q, slope = (torch.randn(2, 5, n_heads, 8, generator=generator) for _ in range(2))
@@ -48,7 +47,7 @@ def test_keys_one_by_one_are_keys_in_columns_of_one(paired, architecture):
 
 def test_scores_are_the_models_own_attention(paired):
     for architecture in ("llama", "gemma2"):
-        layer = anatomy_of(paired(architecture).base).layers[0]
+        layer = decompose(paired(architecture).base).layers[0]
         q, k = torch.randn(1, 4, 4, 8), torch.randn(1, 4, 2, 8)
         allowed = torch.ones(1, 4, 4, dtype=torch.bool).tril()
         assert torch.allclose(
@@ -113,7 +112,7 @@ def test_a_node_whose_paths_cancel_is_found_by_dropping_gradients(written, contr
     pair = load_pair(
         written("gpt2", seed=4), written("gpt2", seed=2), dtype=torch.float64, check_parity=False
     )
-    layers = anatomy_of(pair.base).layers
+    layers = decompose(pair.base).layers
     given, ask = contrast(pair), {"sites": ["mlp_out.0"], "positions": "last", **FEW}
     with torch.no_grad():
         # The first MLP speaks to the logits, and to the second MLP, which may speak against it.

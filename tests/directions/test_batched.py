@@ -1,0 +1,72 @@
+"""Directions of states already read, and many of them in one batch."""
+
+import pytest
+import torch
+
+from elicit.directions import (
+    DirectionError,
+    batched_directions,
+    between_states,
+    diff_mean,
+    headed,
+    matched_controls,
+)
+from elicit.directions.sides import read_at
+from elicit.edits import last
+from elicit.rollouts import Generation, dose_rollouts
+from elicit.sites import resid_post
+
+NAMED = {"model": "m", "model_digest": "d", "position": "last"}
+
+
+def test_of_the_same_states_it_is_the_difference_of_means(organism, asked):
+    pair, sites = organism("rl"), [resid_post(3), resid_post(4)]
+    sides = [headed(asked, word) for word in ("notes", "quiz")]
+    rows = tuple(tuple(pair.alignment.plain(p.prompt)) for side in sides for p in side)
+    states = read_at(pair.base, rows, at=sites, position=-1, pad_id=pair.alignment.pad_id)
+    found = between_states(states, torch.arange(len(rows)) < len(asked), at=sites, **NAMED)
+    paired = diff_mean(pair.base, pair.alignment, *sides, at=sites, held_out=0.3)
+    assert [one.site for one in found] == sites
+    for one in found:
+        # Found on all problems here and on seven of ten there.
+        assert one.cosine(paired.at(one.site)) > 0.98
+    by_hand = states[1, : len(asked)].mean(0) - states[1, len(asked) :].mean(0)
+    torch.testing.assert_close(found[1].vector, by_hand.float())
+    assert found[1].norm == pytest.approx(by_hand.norm().item())
+
+
+def test_directions_that_share_a_batch_write_what_each_writes_alone(organism, asked):
+    pair, task = organism("rl"), asked.subset(4, seed=0)
+    found = diff_mean(
+        pair.base, pair.alignment, headed(asked, "notes"), headed(asked, "quiz"),
+        at=[resid_post(4)],
+    ).at(resid_post(4))  # fmt: skip
+    every = (found, *matched_controls(found, n_random=2, seed=3))
+    options = {"generation": Generation(max_new_tokens=24)}
+    together = dose_rollouts(
+        pair.side("base"), task, batched_directions(every, scale=1.5, where=last()),
+        strengths=[float(i) for i in range(len(every))], **options,
+    )  # fmt: skip
+    for i, one in enumerate(every):
+        alone = dose_rollouts(
+            pair.side("base"), task, lambda s, one=one: [one.to_edit(s, last())],
+            strengths=[1.5], **options,
+        )  # fmt: skip
+        assert together.text[4 * i : 4 * i + 4] == alone.text
+    assert together.text[:4] != together.text[4:8]
+
+
+def test_what_makes_no_contrast_is_refused():
+    states, half = torch.randn(2, 6, 3).double(), torch.arange(6) < 3
+    sites = [resid_post(0), resid_post(1)]
+    for positive in (half & ~half, half | ~half):
+        with pytest.raises(DirectionError, match="there is no contrast"):
+            between_states(states, positive, at=sites, **NAMED)
+    states[1, 3:] = states[1, :3]
+    with pytest.raises(DirectionError, match=r"the same mean state at resid_post\.1"):
+        between_states(states, half, at=sites, **NAMED)
+    found = between_states(states[:1], half, at=sites[:1], **NAMED)
+    elsewhere = between_states(states[:1], half, at=[resid_post(2)], **NAMED)
+    for directions, scale in ((found, 1.0), ((*found, *elsewhere), 1.0), (found * 2, 0.0)):
+        with pytest.raises(DirectionError, match="two directions or more of one site"):
+            batched_directions(directions, scale=scale, where=last())
