@@ -1,15 +1,12 @@
 """Ratios of sums over tokens, with the problem as the unit of their intervals."""
 
-from collections.abc import Sequence
-
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from elicit.features._reading import Rows, wide
 from elicit.results import Estimate
-from elicit.stats import Inference, Interval, bootstrap_mean
+from elicit.stats import Inference, problem_mean
 
 
 class Spread:
@@ -100,69 +97,15 @@ class Deviations:
         return self._squares - 2 * self._sums @ mean + self.n * mean.square().sum()
 
 
-def problem_numbers(problem: Sequence[str] | None, n_rows: int) -> Int[Tensor, " row"]:
-    """Number of each row's problem.
-
-    Args:
-        problem: Problem of each row; None: every row is its own problem.
-        n_rows: Number of rows.
-    """
-    if problem is None:
-        return torch.arange(n_rows)
-    known = {name: i for i, name in enumerate(dict.fromkeys(problem))}
-    return torch.tensor([known[name] for name in problem])
-
-
-def shares(
-    above: Float[Tensor, " row"], below: Float[Tensor, " row"], of: Int[Tensor, " row"]
-) -> Float[np.ndarray, " problem"]:
-    """A ratio of sums, linearised: one value a problem, whose mean is Σ above / Σ below.
-
-    Each is the ratio plus the problem's part in its error to first order, so that differences of
-    two ratios over the same problems are differences of these.
-
-    Args:
-        above: Sum of each row in the numerator.
-        below: Sum of each row in the denominator.
-        of: Number of each row's problem.
-    """
-    n = int(of.max()) + 1
-    top, bottom = (
-        torch.zeros(n, dtype=torch.float64).index_add_(0, of, part.double())
-        for part in (above, below)
-    )
-    if not float(bottom.sum()):
-        return np.full(n, np.nan)
-    ratio = top.sum() / bottom.sum()
-    return (ratio + (top - ratio * bottom) / bottom.mean()).numpy()
-
-
-def mean_over_problems(
-    values: Float[np.ndarray, " problem"], inference: Inference = Inference()
-) -> Interval:
-    """Mean of a value a problem; NaN ends of fewer than two problems.
-
-    Args:
-        values: One value a problem.
-        inference: Coverage and resamples of the intervals, and the seed.
-    """
-    if len(values) < 2 or not np.isfinite(values).all():
-        value, nan = float(values.mean()), float("nan")
-        return Interval(value=value, low=nan, high=nan, level=inference.level, n=1, method="none")
-    return bootstrap_mean(
-        values, level=inference.level, n_resamples=inference.n_resamples, seed=inference.seed
-    )
-
-
 def with_ends(
-    value: float, values: Float[np.ndarray, " problem"], inference: Inference = Inference()
+    value: float, values: Float[Tensor, " problem"], inference: Inference = Inference()
 ) -> Estimate:
     """A statistic with the interval of the mean of its linearised values.
 
     Args:
         value: The statistic over all rows.
-        values: One value a problem, see `shares`.
+        values: One value a problem, see `linearised_ratio`.
         inference: Coverage and resamples of the intervals, and the seed.
     """
-    found = mean_over_problems(values, inference)
+    found = problem_mean(values, inference=inference)
     return Estimate.of(torch.tensor([value, found.low, found.high], dtype=torch.float64))

@@ -5,18 +5,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from einops import reduce
+from einops import reduce, repeat
 from jaxtyping import Float
 from torch import Tensor
 
-from elicit.features._continuations import Continuations, largest_activations
 from elicit.features._positions import Cut, Positions, Resampling
-from elicit.features._reading import Rows
+from elicit.features._reading import Rows, blocks, rows_of
 from elicit.features.sae import Sae
 from elicit.pair import ModelPair, Side
 from elicit.results import Estimate
+from elicit.rollouts import resample
 from elicit.runs import Execution
-from elicit.stats import Inference, Interval, bootstrap_mean, wilson
+from elicit.stats import Inference, Interval, paired_difference, problem_mean
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -49,41 +49,51 @@ def recurrence(
     sae: Sae,
     tokens: Rows,
     positions: Positions,
-    continuations: Continuations,
-    resampling: Resampling,
     *,
+    resampling: Resampling,
+    seed: int,
     execution: Execution = Execution(),
 ) -> Recurrence:
-    """What recurs in the continuations of every cut.
+    """Resample every text from its cuts, and count what recurs.
 
     Args:
         pair: Base and post.
-        side: The model that was resampled and is read.
+        side: The model that continues and is read.
         sae: Whose features.
         tokens: Texts.
-        positions: Where they were cut.
-        continuations: New tokens of every sample of every cut, in the order of `positions.cuts`.
-        resampling: What counts as active, and whether the behaviour is counted.
+        positions: Where they are cut.
+        resampling: Continuations, what counts as active, and whether the behaviour is counted.
+        seed: Of the continuations.
         execution: Tokens per forward pass, memory, checkpoint and progress.
     """
-    new = dict(zip(positions.cuts, continuations, strict=True))
-    largest = largest_activations(
-        pair, side, sae, tokens, new, positions.features, execution=execution
+    cuts, shown = positions.cuts, resampling.shown
+    new = resample(
+        side,
+        [tokens.rows[row][:pos] for row, pos in cuts],
+        generation=resampling.generation,
+        seed=seed,
+        execution=execution,
     )
+    whole = [
+        ([*tokens.rows[row][:pos], *ids], pos)
+        for (row, pos), samples in zip(cuts, new, strict=True)
+        for ids in samples
+    ]
+    largest = _largest(pair, side, sae, whole, positions.features, execution)
     active = (largest >= positions.threshold).double()
-    shown = resampling.shown
+    n = resampling.generation.n_samples
 
     def share(has: Sequence[bool]) -> float:
-        return sum(has) / len(has)
+        return sum(has) / n
 
     return Recurrence(
         positions=positions,
-        cuts=tuple(new),
-        active=reduce(active, "cut sample feature -> cut feature", "mean"),
+        cuts=tuple(cuts),
+        active=reduce(active, "(cut sample) feature -> cut feature", "mean", sample=n),
         token=torch.tensor(
             [
                 share([tokens.rows[row][pos] in ids for ids in samples])
-                for (row, pos), samples in new.items()
+                for (row, pos), samples in zip(cuts, new, strict=True)
             ],
             dtype=torch.float64,
         ),
@@ -92,11 +102,33 @@ def recurrence(
                 float("nan")
                 if shown is None
                 else share([bool(shown(side.alignment.decode(ids))) for ids in samples])
-                for samples in new.values()
+                for samples in new
             ],
             dtype=torch.float64,
         ),
     )
+
+
+def _largest(
+    pair: ModelPair,
+    side: Side,
+    sae: Sae,
+    texts: Sequence[tuple[list[int], int]],
+    features: Sequence[int],
+    execution: Execution,
+) -> Float[Tensor, "text feature"]:
+    """Largest activation of features from a position of each text on; 0 where no token counts."""
+    largest = torch.zeros(len(texts), len(features))
+    if not texts:
+        return largest
+    rows = rows_of(pair, [ids for ids, _ in texts])
+    new = rows.counted & (rows.pos >= torch.tensor([begin for _, begin in texts])[rows.row])
+    if bool(new.any()):
+        for block in blocks(side, sae, rows, counted=new, execution=execution):
+            acts = block.acts[:, list(features)].float().cpu()
+            row = repeat(rows.row[block.index], "token -> token feature", feature=len(features))
+            largest.scatter_reduce_(0, row, acts, "amax")
+    return largest
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -134,16 +166,23 @@ def candidate(
     at_peaks = counted.active[peaks, i].numpy()
     at_random = counted.active[random, i].numpy()
     of_matched = counted.active[peaks][:, matched].mean(1).numpy() if matched else np.zeros(0)
-    rates = [_rate(values, inference) for values in (at_peaks, at_random, of_matched)]
+    rates = [
+        # BCa: the ends of a share stay shares.
+        problem_mean(values, inference=inference, method="bca", proportion=True)
+        for values in (at_peaks, at_random, of_matched)
+    ]
     excess = [
-        _difference(at_peaks[paired], at_random, inference),
-        _difference(at_peaks if matched else at_peaks[:0], of_matched, inference),
+        paired_difference(a, b, inference=inference, proportion=True)
+        for a, b in (
+            (at_peaks[paired], at_random),
+            (at_peaks if matched else at_peaks[:0], of_matched),
+        )
     ]
     nan = float("nan")
     return Candidate(
         verdict=verdict(rates[0], excess, least=least),
         rate=Estimate.of_intervals(rates),
-        excess=Estimate.of_intervals([_missing(inference), *excess]),
+        excess=Estimate.of_intervals([problem_mean(np.zeros(0), inference=inference), *excess]),
         token=torch.tensor([_mean(counted.token[peaks]), _mean(counted.token[random]), nan]),
         shown=torch.tensor([_mean(counted.shown[peaks]), _mean(counted.shown[random]), nan]),
         rates=at_peaks.tolist(),
@@ -163,50 +202,6 @@ def verdict(rate: Interval, excess: Sequence[Interval], *, least: float) -> str:
     if rate.low > least and all(one.low > 0 for one in excess):
         return "stable"
     return "unstable" if rate.high < least else "unclear"
-
-
-def _rate(values: np.ndarray, inference: Inference) -> Interval:
-    """Mean of a share of each problem."""
-    if len(values) < 2:
-        return _missing(inference, float(values.mean()) if len(values) else float("nan"))
-    if values.min() == values.max() and values[0] in (0.0, 1.0):
-        # No failure was seen, which is not to say that there are none.
-        return wilson(round(len(values) * values[0]), len(values), level=inference.level)
-    # BCa: the ends of a share stay shares.
-    return bootstrap_mean(
-        values,
-        level=inference.level,
-        n_resamples=inference.n_resamples,
-        method="bca",
-        seed=inference.seed,
-    )
-
-
-def _difference(a: np.ndarray, b: np.ndarray, inference: Inference) -> Interval:
-    """Mean of a - b over problems."""
-    values = a - b
-    if len(values) < 2:
-        return _missing(inference, float(values.mean()) if len(values) else float("nan"))
-    if np.ptp(values) == 0:
-        # The same in every problem: as uncertain as both sides together.
-        one, two, value = _rate(a, inference), _rate(b, inference), float(values[0])
-        return Interval(
-            value=value,
-            low=value - float(np.hypot(one.value - one.low, two.high - two.value)),
-            high=value + float(np.hypot(one.high - one.value, two.value - two.low)),
-            level=inference.level,
-            n=len(values),
-            method="square-and-add",
-        )
-    return bootstrap_mean(
-        values, level=inference.level, n_resamples=inference.n_resamples, seed=inference.seed
-    )
-
-
-def _missing(inference: Inference, value: float = float("nan")) -> Interval:
-    """A number without an interval."""
-    nan = float("nan")
-    return Interval(value=value, low=nan, high=nan, level=inference.level, n=1, method="none")
 
 
 def _mean(values: Tensor) -> float:

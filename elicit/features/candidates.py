@@ -10,7 +10,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from elicit.features._positions import features_of_like_rate, n_active_of
-from elicit.features._ratios import mean_over_problems
 from elicit.features._reading import check_sae, name_of, rows_of, sae_arguments
 from elicit.features._two_sample import two_sample
 from elicit.features.contrast import values_at
@@ -20,7 +19,7 @@ from elicit.features.texts import PromptContrast
 from elicit.pair import ModelPair
 from elicit.results import Estimate, Result
 from elicit.runs import Execution
-from elicit.stats import Inference, holm
+from elicit.stats import Inference, holm, problem_mean
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -127,12 +126,12 @@ def held_out(
         level=inference.level,
         feature=torch.tensor(subset),
         found_by=tuple(found_by),
-        difference=Estimate.of_intervals(mean_over_problems(v, inference) for v in differences),
+        difference=Estimate.of_intervals(problem_mean(v, inference=inference) for v in differences),
         auroc=tested.auroc[subset],
         p=torch.from_numpy(holm(tested.p[subset].numpy())),
         matched=tuple(" ".join(map(str, some)) for some in matched),
         control_difference=Estimate.of_intervals(
-            mean_over_problems(v, inference) for v in controls
+            problem_mean(v, inference=inference) for v in controls
         ),
         control_auroc=torch.tensor(
             # The mean over no feature is NaN: there is no control.

@@ -219,7 +219,7 @@ def post_only_features(
         scaling: What `crosscoder_scaling` found of it.
         min_norm: Smallest relative norm that is a candidate.
         max_error: Largest ratio in the error: above it the base has it too, only shrunk.
-        max_reconstruction: Largest ratio in the reconstruction: above it other features represent it.
+        max_reconstruction: Largest ratio in the reconstruction: above it others represent it.
 
     Raises:
         FeatureError: The scaling is of another dictionary.

@@ -11,7 +11,7 @@ from torch import Tensor
 from elicit.edits import Ablate, Shift, window
 from elicit.features._cross_entropy import entropy_by_row, recovered
 from elicit.features._outliers import SplicedUpTo, without_outliers
-from elicit.features._ratios import Deviations, Spread, problem_numbers, shares, with_ends
+from elicit.features._ratios import Deviations, Spread, with_ends
 from elicit.features._reading import (
     Rows,
     blocks,
@@ -27,7 +27,7 @@ from elicit.features.texts import TextRows, text_rows
 from elicit.pair import ModelPair, Side
 from elicit.results import Estimate, Result
 from elicit.runs import Execution
-from elicit.stats import Inference
+from elicit.stats import Inference, linearised_ratio
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -164,8 +164,7 @@ def fidelity(
     """
     sae.check_reconstructs()
     side, texts = check_sae(pair, sae, model), text_rows(texts)
-    tokens = rows_of(pair, texts.rows)
-    problem = problem_numbers(texts.problem, len(tokens.rows))
+    tokens, problem = rows_of(pair, texts.rows), texts.numbers
     counted, limit = tokens.counted, float("inf")
     if outliers is not None:
         counted, limit = without_outliers(
@@ -193,7 +192,7 @@ def fidelity(
         }
         saved = recovered(clean, made_in, zero)
         if saved == saved:
-            by_problem = shares(zero - made_in, zero - clean, problem)
+            by_problem = linearised_ratio(zero - made_in, zero - clean, problem)
             ce_recovered = with_ends(saved, by_problem, inference)
     return Fidelity(
         sae=sae.name,
@@ -205,11 +204,13 @@ def fidelity(
         level=inference.level,
         fvu=with_ends(
             error / spread.total if spread.total else nan,
-            shares(sums.error, sums.spread(), problem),
+            linearised_ratio(sums.error, sums.spread(), problem),
             inference,
         ),
         l0=with_ends(
-            float(n_active.sum()) / spread.n, shares(sums.active, sums.n, problem), inference
+            float(n_active.sum()) / spread.n,
+            linearised_ratio(sums.active, sums.n, problem),
+            inference,
         ),
         **entropies,
         ce_recovered=ce_recovered,

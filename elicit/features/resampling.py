@@ -8,9 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from elicit.features._continuations import resample
 from elicit.features._positions import Resampling, find_positions
-from elicit.features._ratios import problem_numbers
 from elicit.features._reading import Rows, check_sae, name_of, rows_of, sae_arguments
 from elicit.features._recurrence import candidate, recurrence
 from elicit.features.errors import FeatureError
@@ -125,21 +123,20 @@ def resampling_stability(
         sae,
         tokens,
         subset,
-        problem_numbers(texts.problem, len(tokens.rows)),
+        texts.numbers,
         resampling=resampling,
         seed=inference.seed,
         execution=execution,
     )
-    continuations = resample(
+    counted = recurrence(
+        pair,
         side,
+        sae,
         tokens,
-        positions.cuts,
-        generation=generation,
+        positions,
+        resampling=resampling,
         seed=inference.seed,
         execution=execution,
-    )
-    counted = recurrence(
-        pair, side, sae, tokens, positions, continuations, resampling, execution=execution
     )
     results = [
         candidate(counted, i, least=resampling.least, inference=inference)

@@ -3,8 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
 from elicit.features.errors import FeatureError
 from elicit.results import digest_json
+from elicit.stats import problem_numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +42,13 @@ class TextRows:
                 f"{len(self.rows)} rows, of which each keeps at least its first token. Pass one "
                 "position of 1 or more for every row."
             )
+
+    @property
+    def numbers(self) -> Int[Tensor, " row"]:
+        """Number of each row's problem."""
+        if self.problem is None:
+            return torch.arange(len(self.rows))
+        return problem_numbers(self.problem)
 
     @property
     def arguments(self) -> dict[str, object]:

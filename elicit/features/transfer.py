@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from elicit.edits import Ablate, Edit, Shift, window
 from elicit.features._cross_entropy import entropy_by_row, recovered
-from elicit.features._ratios import Deviations, Spread, problem_numbers, shares, with_ends
+from elicit.features._ratios import Deviations, Spread, with_ends
 from elicit.features._reading import (
     Rows,
     blocks,
@@ -28,7 +27,7 @@ from elicit.features.texts import TextRows, text_rows
 from elicit.pair import ModelPair, Side
 from elicit.results import Estimate, Result, digest_json
 from elicit.runs import Execution
-from elicit.stats import Inference
+from elicit.stats import Inference, linearised_ratio
 
 READINGS = ("own", "other", "other, mean-shifted", "other, rotated")
 
@@ -119,7 +118,7 @@ def transfer(
     tokens = rows_of(pair, texts.rows)
     frames = fit_frames(pair, fit, site=sae.site, model=model, execution=execution)
     maps = (None, None, frames.mean, frames.rotated)
-    problem = problem_numbers(texts.problem, len(tokens.rows))
+    problem = texts.numbers
     sums = [_Sums(sae, tokens) for _ in READINGS]
     both = zip(
         blocks(own, sae, tokens, execution=execution),
@@ -136,15 +135,19 @@ def transfer(
     n = sum(len(row) - 1 for row in tokens.rows)
     fvu = torch.tensor([total.error / total.spread.total for total in sums], dtype=torch.float64)
     l0 = torch.tensor([float(total.active.sum()) / total.spread.n for total in sums])
-    by_problem = [shares(total.rows.error, total.rows.spread(), problem) for total in sums]
+    by_problem = [
+        linearised_ratio(total.rows.error, total.rows.spread(), problem) for total in sums
+    ]
     saved = [recovered(*rows) for rows in zip(clean, spliced, zero, strict=True)]
     kept = [
         # A share of no loss has no interval either.
-        shares(z - m, z - c, problem) if share == share else np.full(int(problem.max()) + 1, np.nan)
+        torch.where(
+            torch.tensor(share == share), linearised_ratio(z - m, z - c, problem), torch.nan
+        )
         for share, c, m, z in zip(saved, clean, spliced, zero, strict=True)
     ]
 
-    def estimate(values: Sequence[float], rows: Sequence[np.ndarray]) -> Estimate:
+    def estimate(values: Sequence[float], rows: Sequence[Tensor]) -> Estimate:
         return Estimate.stack(
             with_ends(value, row, inference) for value, row in zip(values, rows, strict=True)
         )

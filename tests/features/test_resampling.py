@@ -1,16 +1,16 @@
-"""What a text's beginning fixes comes back when it is written again; what was drawn does not."""
+"""What a text's beginning fixes recurs when it is resampled; what was sampled by chance does not."""
 
 import pytest
 import torch
 
 from elicit.capture import capture
-from elicit.features import FeatureError, regeneration
-from elicit.features.again import verdict
-from elicit.features.places import like
+from elicit.features import FeatureError, Resampling, TextRows, resampling_stability
+from elicit.features._positions import features_of_like_rate
+from elicit.features._recurrence import verdict
 from elicit.rollouts import Generation, rollouts
 from elicit.runs import Execution
 from elicit.sites import resid_post
-from elicit.stats import Inference
+from elicit.stats import Inference, Interval
 from elicit.tasks import Problem, Task
 from tests.features import made
 
@@ -37,10 +37,15 @@ def texts(pair, chains):
 
 
 def rows_of_texts(found, begin):
-    """Rows, their problems and the first place that may be cut, `begin` from the prompt's end."""
+    """Texts, which may be cut from `begin` after the prompt's end on."""
     rows = [found.prompt_ids(i) + found.ids(i) for i in range(len(found))]
     problem = [found.problem[int(place)] for place in found.place]
-    return rows, problem, [len(found.prompt_ids(i)) + begin for i in range(len(found))]
+    begins = [len(found.prompt_ids(i)) + begin for i in range(len(found))]
+    return TextRows(rows=rows, problem=problem, begins=begins)
+
+
+def part(texts, n):
+    return TextRows(rows=texts.rows[:n], problem=texts.problem[:n], begins=texts.begins[:n])
 
 
 def read(pair, rows, site):
@@ -63,7 +68,7 @@ def planted(pair, texts, prompts, others):
     gap = ends["notes"].mean(0) - ends["quiz"].mean(0)
     middle = (ends["notes"].mean(0) + ends["quiz"].mean(0)) / 2
     unit = gap / gap.norm()
-    rows, *_ = rows_of_texts(texts, 0)
+    rows = rows_of_texts(texts, 0).rows
     x = torch.cat([found[1:] for found in read(pair, rows[:16], resid_post(4))])
     readers = torch.cat([unit[None], torch.zeros(2, pair.d_model), others])
     bias = torch.cat(
@@ -75,7 +80,7 @@ def planted(pair, texts, prompts, others):
 @pytest.fixture(scope="module")
 def lexical(pair, texts, others):
     """Feature 0 is on at the word `check`, read where words are still words."""
-    rows, *_ = rows_of_texts(texts, 0)
+    rows = rows_of_texts(texts, 0).rows
     check, wait = pair.tokenizer.convert_tokens_to_ids(["check", "wait"])
     x = torch.cat([found[1:] for found in read(pair, rows, resid_post(0))]).double()
     hit = torch.tensor([i == check for row in rows for i in row[1:]]).double()
@@ -89,138 +94,149 @@ def lexical(pair, texts, others):
     return made.hand_made(readers, hook="blocks.0.hook_resid_post", bias=bias)
 
 
-@pytest.fixture(scope="module")
-def ask(pair):
-    return {"on": "base", "stop_ids": [pair.tokenizer.eos_token_id], "window": 4, "n_samples": 6}
+def resampled(pair, sae, features, texts, *, inference=Inference(), execution=None, **options):
+    """Six continuations of four tokens each, unless it is said otherwise."""
+    drawn = {"n_samples": 6, "max_new_tokens": 4, "temperature": 1.0}
+    generation = Generation(**drawn | options.pop("generation", {}))
+    return resampling_stability(
+        pair,
+        sae,
+        features,
+        texts,
+        model="base",
+        resampling=Resampling(generation=generation, **options),
+        inference=inference,
+        execution=execution or Execution(),
+    )
 
 
 @pytest.fixture(scope="module")
-def state(pair, planted, texts, ask):
-    rows, problem, begins = rows_of_texts(texts, -1)
-    return regeneration(
+def state(pair, planted, texts):
+    return resampled(
         pair,
         planted,
         [STATE, NEVER, ALWAYS],
-        rows,
-        problem=problem,
-        begins=begins,
+        rows_of_texts(texts, -1),
         shown=lambda text: "so" in text.split(),
-        **ask,
     )
 
 
-def test_a_state_that_the_beginning_fixes_comes_back(pair, state, texts):
+def test_a_state_that_the_beginning_fixes_recurs(state, texts):
     assert state.verdict[0] == "stable" and state.stable == (STATE,)
-    rows, _, begins = rows_of_texts(texts, -1)
-    own = state.of == STATE
+    begins = rows_of_texts(texts, -1).begins
+    peaks = state.of == STATE
     # It is on at the end of the prompt, where the decision is made.
-    places = zip(state.row[own].tolist(), state.pos[own].tolist(), strict=True)
-    assert sum(begins[row] == pos for row, pos in places) > 0.8 * int(own.sum())
-    assert state.again[0, 0] > 0.9 and state.again[0, 1] < 0.3
-    assert state.excess_low[0, 1] > 0 and state.excess_low[0, 2] > 0
-    assert state.n_problems[0] == 16 and own.sum() == 16
-    # The token before which it was cut is written again too, and the trace begins.
-    assert state.token_again[0, 0] > 0.9
+    cuts = zip(state.row[peaks].tolist(), state.pos[peaks].tolist(), strict=True)
+    assert sum(begins[row] == pos for row, pos in cuts) > 0.8 * int(peaks.sum())
+    assert state.rate.value[0, 0] > 0.9 and state.rate.value[0, 1] < 0.3
+    assert state.excess.low[0, 1] > 0 and state.excess.low[0, 2] > 0
+    assert state.n_problems[0] == 16 and peaks.sum() == 16
+    # The token before which it was cut is sampled again too, and the trace begins.
+    assert state.token_rate[0, 0] > 0.9
     # At temperature 1 some go on to answer at once.
-    assert 0.6 < state.shown_again[0, 0] < 1
+    assert 0.6 < state.shown_rate[0, 0] < 1
 
 
-def test_a_token_that_was_drawn_does_not_come_back(pair, lexical, texts, ask):
-    rows, problem, begins = rows_of_texts(texts, 0)
-    found = regeneration(
-        pair, lexical, [CHECK], rows, problem=problem, begins=begins, n_places=20, **ask
-    )
+def test_a_token_that_was_sampled_by_chance_does_not_recur(pair, lexical, texts):
+    rows = rows_of_texts(texts, 0)
+    found = resampled(pair, lexical, [CHECK], rows, n_positions=20)
     check = pair.tokenizer.convert_tokens_to_ids("check")
-    places = zip(found.row.tolist(), found.pos.tolist(), strict=True)
-    assert all(rows[row][pos] == check for row, pos in places)
+    cuts = zip(found.row.tolist(), found.pos.tolist(), strict=True)
+    assert all(rows.rows[row][pos] == check for row, pos in cuts)
     assert found.n_problems[0] >= 6
-    assert found.verdict == ("unstable",), found.rate
-    assert found.again_high[0, 0] < 0.5
-    # It stood at every one of these places, and is not drawn there again.
-    assert found.token_again[0, 0] < 0.5
+    assert found.verdict == ("unstable",), found.position_rate
+    assert found.rate.high[0, 0] < 0.5
+    # It stood at every one of these positions, and is not sampled there again.
+    assert found.token_rate[0, 0] < 0.5
 
 
 def test_what_is_always_or_never_active_is_not_called_stable(state):
-    assert state.verdict[1] == "nowhere active" and state.n_problems[1] == 0
-    assert state.again[1].isnan().all() and not (state.of == NEVER).any()
-    # A feature that is on at every token comes back as surely by chance.
+    assert state.verdict[1] == "never active" and state.n_problems[1] == 0
+    assert state.rate.value[1].isnan().all() and not (state.of == NEVER).any()
+    # A feature that is on at every token recurs as surely by chance.
     assert state.verdict[2] == "unclear"
-    assert state.again[2, 0] == 1 and state.again[2, 1] == 1
-    assert state.excess_low[2, 1] < 0 < state.excess_high[2, 1]
+    assert state.rate.value[2, 0] == 1 and state.rate.value[2, 1] == 1
+    assert state.excess.low[2, 1] < 0 < state.excess.high[2, 1]
 
 
-def test_the_same_seed_writes_the_same_and_batches_change_nothing(pair, planted, texts, ask):
-    rows, problem, begins = rows_of_texts(texts, -1)
-    kept = {"rows": rows[:6], "problem": problem[:6], "begins": begins[:6]}
+def test_the_same_seed_samples_the_same_and_batches_change_nothing(pair, planted, texts):
+    few = part(rows_of_texts(texts, -1), 6)
     one, two, other = (
-        regeneration(
-            pair, planted, [STATE], **kept, **ask, batch_size=size, inference=Inference(seed=seed)
+        resampled(
+            pair, planted, [STATE], few, generation={"batch_size": size},
+            inference=Inference(seed=seed),
         )
         for size, seed in ((7, 3), (64, 3), (64, 4))
-    )
-    assert torch.equal(one.rate, two.rate) and torch.equal(one.again, two.again)
+    )  # fmt: skip
+    assert torch.equal(one.position_rate, two.position_rate)
+    assert torch.equal(one.rate.value, two.rate.value)
     assert torch.equal(one.pos, other.pos) and one.provenance != other.provenance
 
 
-def test_finished_batches_are_not_written_again(pair, planted, texts, ask, tmp_path, monkeypatch):
-    from elicit.features import rewriting
+def test_finished_batches_are_not_sampled_again(pair, planted, texts, tmp_path, monkeypatch):
+    from elicit.rollouts import writing
     from elicit.runs import RunDirectory
 
-    rows, problem, begins = rows_of_texts(texts, -1)
-    options = {"problem": problem[:4], "begins": begins[:4], **ask}
-    with RunDirectory.open(tmp_path / "r", kind="t", arguments={}, identity={}) as run:
-        first = regeneration(
-            pair, planted, [STATE], rows[:4], **options, execution=Execution(checkpoint=run)
-        )
-    monkeypatch.setattr(rewriting, "continue_ids", None)
-    with RunDirectory.open(tmp_path / "r", kind="t", arguments={}, identity={}) as run:
-        again = regeneration(
-            pair, planted, [STATE], rows[:4], **options, execution=Execution(checkpoint=run)
-        )
-        assert run.n_computed == 0 and run.n_read > 0
-    assert torch.equal(first.rate, again.rate)
+    few = part(rows_of_texts(texts, -1), 4)
+
+    def run_once():
+        with RunDirectory.open(tmp_path / "r", kind="t", arguments={}, identity={}) as run:
+            found = resampled(pair, planted, [STATE], few, execution=Execution(checkpoint=run))
+            return found, run.n_computed, run.n_read
+
+    first, *_ = run_once()
+    monkeypatch.setattr(writing, "continue_ids", None)
+    again, n_computed, n_read = run_once()
+    assert n_computed == 0 and n_read > 0
+    assert torch.equal(first.position_rate, again.position_rate)
 
 
 @pytest.mark.parametrize(
-    ("rate", "over", "said"),
+    ("rate", "excess", "said"),
     [
         ((0.9, 0.8, 0.97), ((0.5, 0.3, 0.7), (0.6, 0.4, 0.8)), "stable"),
         ((0.9, 0.8, 0.97), ((0.1, -0.1, 0.3), (0.6, 0.4, 0.8)), "unclear"),
         ((0.6, 0.4, 0.8), ((0.5, 0.3, 0.7), (0.6, 0.4, 0.8)), "unclear"),
         ((0.2, 0.1, 0.4), ((0.2, 0.1, 0.4), (0.2, 0.1, 0.4)), "unstable"),
-        ((float("nan"),) * 3, ((float("nan"),) * 3,) * 2, "nowhere active"),
+        ((float("nan"),) * 3, ((float("nan"),) * 3,) * 2, "never active"),
         ((0.9, float("nan"), float("nan")), ((0.9, float("nan"), float("nan")),) * 2, "unclear"),
     ],
 )
-def test_the_verdict_needs_the_rate_and_both_controls(rate, over, said):
-    assert verdict(rate, over, least=0.5) == said
+def test_the_verdict_needs_the_rate_and_both_controls(rate, excess, said):
+    of_rate, *of_excess = (
+        Interval(value=value, low=low, high=high, n=9, method="none")
+        for value, low, high in (rate, *excess)
+    )
+    assert verdict(of_rate, of_excess, least=0.5) == said
 
 
 def test_features_of_like_rate_are_live_and_no_candidates():
     n_active = torch.tensor([10, 0, 9, 12, 400, 11])
-    assert like(n_active, [0, 4], 3) == ((5, 2, 3), (3, 5, 2))
-    assert like(n_active, [0, 2, 3, 5], 9) == ((4,),) * 4
+    assert features_of_like_rate(n_active, [0, 4], 3) == ((5, 2, 3), (3, 5, 2))
+    assert features_of_like_rate(n_active, [0, 2, 3, 5], 9) == ((4,),) * 4
 
 
-def test_the_picture_has_a_point_for_each_candidate_and_control(state):
+def test_the_figure_has_a_point_for_each_candidate_and_control(state):
     figure = state.figure()
     assert len(figure.data) == 9
     assert {trace.name for trace in figure.data} == set(state.arm)
 
 
-def test_what_cannot_be_written_again_is_refused(pair, planted, texts, ask):
-    rows, problem, begins = rows_of_texts(texts, -1)
-    with pytest.raises(FeatureError, match="feature 99 is asked for"):
-        regeneration(pair, planted, [99], rows, **ask)
-    with pytest.raises(FeatureError, match="would count as many and be one"):
-        regeneration(pair, planted, [STATE], rows, temperature=0.0, **ask)
-    with pytest.raises(FeatureError, match="least is 1.0"):
-        regeneration(pair, planted, [STATE], rows, least=1.0, **ask)
-    with pytest.raises(FeatureError, match="n_places is 0"):
-        regeneration(pair, planted, [STATE], rows, n_places=0, **ask)
-    with pytest.raises(FeatureError, match="Name the problem of every row"):
-        regeneration(pair, planted, [STATE], rows, problem=problem[:3], **ask)
-    with pytest.raises(FeatureError, match="begins has 2 places"):
-        regeneration(pair, planted, [STATE], rows, begins=begins[:2], **ask)
-    with pytest.raises(FeatureError, match="nothing to write again"):
-        regeneration(pair, planted, [STATE], rows, begins=[999] * len(rows), **ask)
+def test_what_cannot_be_resampled_is_refused(pair, planted, texts):
+    whole = rows_of_texts(texts, -1)
+    with pytest.raises(FeatureError, match="feature 99 "):
+        resampled(pair, planted, [99], whole)
+    with pytest.raises(FeatureError, match="temperature is 0"):
+        Resampling(generation=Generation(temperature=0.0))
+    for name, value in (("least", 1.0), ("share", 0.0), ("n_positions", 0), ("n_matched", 0)):
+        with pytest.raises(FeatureError, match=f"{name} is {value}"):
+            Resampling(**{name: value})
+    with pytest.raises(FeatureError, match="problem has 3 .*160 rows"):
+        TextRows(rows=whole.rows, problem=whole.problem[:3])
+    with pytest.raises(FeatureError, match="begins has 2 "):
+        TextRows(rows=whole.rows, begins=whole.begins[:2])
+    with pytest.raises(FeatureError, match="begins has 160 positions, the smallest 0"):
+        TextRows(rows=whole.rows, begins=[0] * 160)
+    late = TextRows(rows=whole.rows, begins=[999] * len(whole.rows))
+    with pytest.raises(FeatureError, match="nothing to resample"):
+        resampled(pair, planted, [STATE], late)
