@@ -169,7 +169,7 @@ def show_features(summary: Mapping[str, Any], page: Path) -> None:
         page: The report.
     """
     console = _begin(summary)
-    gates = _columns("read on", "FVU", "L0", "dead", "cross-entropy recovered")
+    gates = _columns("model", "FVU", "L0", "dead", "cross-entropy recovered")
     for side, gate in summary["gates"].items():
         gates.add_row(
             side,
@@ -179,16 +179,16 @@ def show_features(summary: Mapping[str, Any], page: Path) -> None:
         )
     console.print(gates)
     console.print()
-    table = _columns("feature", "stays", "trace minus answer", "tokens", "again", "by chance")
+    table = _columns("feature", "kept", "reasoning minus answer", "tokens", "recurs", "by chance")
     for feature, one in summary["candidates"].items():
-        again = one.get("again", {})
+        recurrence = one.get("recurrence", {})
         table.add_row(
             feature,
             "yes" if one["kept"] else "no",
             interval(one.get("difference"), signed=True),
-            one["tokens_verdict"] or "not tried",
-            interval(again.get("own places")),
-            interval(again.get("random places")),
+            one["injection_verdict"] or "not tested",
+            interval(recurrence.get("own positions")),
+            interval(recurrence.get("random positions")),
             style="green" if one["kept"] else "dim",
         )
     if table.rows:

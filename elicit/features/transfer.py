@@ -197,7 +197,7 @@ class _Sums:
         self.products = torch.zeros(5, sae.d_sae, dtype=torch.float64)
 
     def update(self, index: Tensor, x: Tensor, acts: Tensor, made: Tensor, own: Tensor) -> None:
-        """Add tokens: activations, features, reconstruction, and features of the SAE's own model."""
+        """Add tokens: x, features, reconstruction, and features of the SAE's own model."""
         self.spread.update(x)
         self.error += float((wide(x).to(made.device) - wide(made)).square().sum())
         active = acts != 0

@@ -1,4 +1,4 @@
-"""What a text's beginning fixes recurs when it is resampled; what was sampled by chance does not."""
+"""What a text's beginning fixes recurs when it is resampled; what chance sampled does not."""
 
 import pytest
 import torch

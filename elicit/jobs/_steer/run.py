@@ -12,7 +12,7 @@ from elicit.elicitation import (
     steer,
     steered_texts,
 )
-from elicit.features.reading import checked
+from elicit.features import check_sae
 from elicit.jobs._baselines import texts_of
 from elicit.jobs._cued import task_of
 from elicit.jobs._frame import PagedRun, close, open_pair, running
@@ -57,7 +57,7 @@ def run_steer(spec: SteerSpec, *, progress: Progress | None = None) -> SteerRun:
     pair = open_pair(spec, progress)
     if loaded.sae is not None:
         # Another model's SAE is refused before there is a folder for the run.
-        checked(pair, loaded.sae, spec.on)
+        check_sae(pair, loaded.sae, spec.on)
     choosing, test = parts_of(task, spec.choose_share, seed=spec.seed)
     with running(
         spec,
