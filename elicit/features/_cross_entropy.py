@@ -34,7 +34,7 @@ def entropy_by_row(
         places = [some[i] for i in chosen]
         encoded = side.alignment.pad([tokens.rows[i] for i in places], padding="right")
         with torch.no_grad(), edited(side.bridge, edits) if edits else nullcontext():
-            logits = capture(side.bridge, encoded, at=[], logits=True).logits
+            logits = capture(side.bridge, encoded, sites=[], logits=True).logits
         assert logits is not None
         real = encoded.real[:, 1:].to(logits.device)
         goal = encoded.ids[:, 1:].to(logits.device)

@@ -40,7 +40,7 @@ def without_outliers(
     for chunk in stream(
         side.bridge,
         rows.rows,
-        at=[site],
+        sites=[site],
         pad_id=side.alignment.pad_id,
         execution=Execution(max_tokens=execution.max_tokens),
     ):

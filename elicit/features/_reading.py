@@ -113,7 +113,7 @@ def blocks(
     chunks = stream(
         side.bridge,
         [rows.rows[i] for i in here],
-        at=[sae.site],
+        sites=[sae.site],
         pad_id=side.alignment.pad_id,
         execution=execution,
     )

@@ -187,7 +187,7 @@ class Feed:
             chunks = stream(
                 side.bridge,
                 [self.rows.rows[i] for i in which],
-                at=[self.site],
+                sites=[self.site],
                 pad_id=side.alignment.pad_id,
                 execution=Execution(max_tokens=self.max_tokens),
             )

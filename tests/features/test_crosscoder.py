@@ -133,7 +133,7 @@ def test_the_same_seed_gives_the_same_bytes_and_the_disk_keeps_them(pair, traces
     data = bytearray(weights.read_bytes())
     data[-3] ^= 1
     weights.write_bytes(bytes(data))
-    with pytest.raises(FeatureError, match="not those that were written"):
+    with pytest.raises(FeatureError, match="not those that were saved"):
         load_crosscoder(tmp_path / "x")
     with pytest.raises(FeatureError, match="no crosscoder that can be read"):
         load_crosscoder(tmp_path)

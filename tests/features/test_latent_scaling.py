@@ -56,7 +56,7 @@ def test_a_direction_that_only_post_writes_is_post_only(organism, traces):
     site = resid_post(3)
     x = {
         name: torch.cat(
-            [capture(m, torch.tensor([r]), at=[site]).at[site][0, 1:] for r in traces[:12]]
+            [capture(m, torch.tensor([r]), sites=[site]).at[site][0, 1:] for r in traces[:12]]
         ).detach()
         for name, m in (("base", pair.base), ("post", pair.post))
     }
@@ -85,5 +85,5 @@ def test_what_has_no_one_direction_is_refused(pair, traces):
         made.random_module("temporal", d_in=96, hook=HOOK),
         made.random_module("topk", d_in=96, hook=HOOK, normalize_activations="layer_norm"),
     ):
-        with pytest.raises(FeatureError, match="no one direction"):
+        with pytest.raises(FeatureError, match="no single direction"):
             latent_scaling(pair, from_sae_lens(module, name="x"), traces[:3], model="post")
