@@ -49,7 +49,7 @@ def part(texts, n):
 
 
 def read(pair, rows, site):
-    return [capture(pair.base, torch.tensor([r]), at=[site]).at[site][0].detach() for r in rows]
+    return [capture(pair.base, torch.tensor([r]), sites=[site]).at[site][0].detach() for r in rows]
 
 
 @pytest.fixture(scope="module")
