@@ -85,9 +85,10 @@ def fit_frames(
     tokens = rows_of(pair, rows)
     counted = [row for row in tokens.rows if len(row) > 1]
     special = torch.tensor(sorted({int(i) for i in tokens.ids[~tokens.counted & (tokens.pos > 0)]}))
-    names = ("base", "post") if model == "base" else ("post", "base")
+    other = "post" if model == "base" else "base"
     moments = cross_moments(
-        *(pair.side(name) for name in names),
+        pair.side(model),
+        pair.side(other),
         counted,
         sites=[site],
         keep=lambda chunk: (
