@@ -12,7 +12,8 @@ from elicit.organisms import (
     replace_operand,
     replace_start,
 )
-from elicit.organisms.language import VALUES, World
+from elicit.organisms import (World)
+from elicit.organisms.language import VALUES
 from elicit.pair import hugging_face_model
 from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
