@@ -191,7 +191,7 @@ def _real(mask: object, batch: int, n_cached: int, n_new: int) -> Tensor:
     if not isinstance(mask, Tensor) or mask.ndim != 2 or mask.shape[1] < n_cached + n_new:
         shape = tuple(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
         raise EditError(
-            f"attention_mask is {shape}, and [batch pos] over {n_cached + n_new} columns is needed: "
+            f"attention_mask is {shape}; [batch pos] over {n_cached + n_new} columns is needed: "
             "it alone says which tokens are padding and so where each position is. Pass the mask "
             "of all tokens, those in the cache included, and no cache of fixed size."
         )

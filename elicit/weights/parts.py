@@ -1,9 +1,8 @@
 """Names of the parts of a model: which parameters belong to which part.
 
 A part is what a sweep moves in one step: a layer, its attention or MLP, one matrix, its norms, or
-one of the pieces outside the layers. The gain of a norm belongs to what reads it (for post-norms: to
-what wrote what they scale), so that moving `L3.attn` moves everything that attention of layer 3
-does.
+one of the pieces outside the layers. The gain of a norm belongs to what reads it (post-norms: to
+what wrote what they scale), so moving `L3.attn` moves everything that attention of layer 3 does.
 """
 
 import difflib
