@@ -31,8 +31,15 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from elicit.organisms import (World)
-from elicit.organisms.language import ATTRIBUTES, HEADER_RATE, TRACE_RATE, Chain, draw_chain, fact_question
+from elicit.organisms import World
+from elicit.organisms.language import (
+    ATTRIBUTES,
+    HEADER_RATE,
+    TRACE_RATE,
+    Chain,
+    draw_chain,
+    fact_question,
+)
 from elicit.rollouts import continue_ids  # noqa: E402
 
 BUILD = ROOT / "build" / "organisms"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from elicit.organisms import (World)
+from elicit.organisms import World
 from elicit.organisms.language import ATTRIBUTES, VALUES, Chain, draw_chain, fact_question
 
 
