@@ -7,15 +7,16 @@ import torch
 
 from elicit.capture import capture
 from elicit.features import FeatureError, TokenGroups, reason_scores, token_groups
-from elicit.features.reading import rows_of
+from elicit.features._reading import rows_of
 from elicit.runs import Execution
 from tests.features import made
 
 WORDS = {"so": ["so"], "check": ["check"], "wait": ["wait"], "close": ["ok", "no"]}
 
 
-def two_loops(pair, model, sae, rows, words, *, alpha=0.7, left=1, right=2):
+def two_loops(pair, model, sae, rows, words, *, alpha=0.7, around=(1, 2)):
     """The paper's score, feature by feature and token by token."""
+    left, right = around
     special = set(pair.tokenizer.all_special_ids)
     ids = {name: set(pair.tokenizer.convert_tokens_to_ids(list(w))) for name, w in words.items()}
     acts, near = [], []
@@ -56,7 +57,7 @@ def two_loops(pair, model, sae, rows, words, *, alpha=0.7, left=1, right=2):
     return torch.tensor(scores, dtype=torch.float64), torch.tensor(mean, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("options", [{}, {"alpha": 1.5, "left": 0, "right": 3}])
+@pytest.mark.parametrize("options", [{}, {"alpha": 1.5, "around": (0, 3)}])
 def test_one_pass_is_the_formula_feature_by_feature(pair, sae, traces, options):
     rows = traces[:9]
     found = reason_scores(
@@ -64,7 +65,7 @@ def test_one_pass_is_the_formula_feature_by_feature(pair, sae, traces, options):
         sae,
         rows,
         token_groups(pair, WORDS),
-        on="post",
+        model="post",
         execution=Execution(max_tokens=150),
         **options,
     )
@@ -78,7 +79,7 @@ def test_one_pass_is_the_formula_feature_by_feature(pair, sae, traces, options):
 def test_the_size_of_a_chunk_changes_rounding_alone(pair, sae, traces):
     groups = token_groups(pair, WORDS)
     one, two = (
-        reason_scores(pair, sae, traces, groups, on="base", execution=Execution(max_tokens=n))
+        reason_scores(pair, sae, traces, groups, model="base", execution=Execution(max_tokens=n))
         for n in (30, 9000)
     )
     torch.testing.assert_close(one.score, two.score, atol=1e-8, rtol=1e-5)
@@ -105,7 +106,7 @@ def test_a_feature_of_every_word_beats_one_of_a_single_word(pair, traces):
         ]
     )
     sae = made.hand_made(stack, hook="blocks.0.hook_resid_pre", bias=-0.8 * own)
-    found = reason_scores(pair, sae, traces, token_groups(pair, WORDS), on="base")
+    found = reason_scores(pair, sae, traces, token_groups(pair, WORDS), model="base")
     score = found.score.tolist()
     assert score[0] > score[1] > score[2]
     assert found.entropy[0] > found.entropy[1]
@@ -127,19 +128,19 @@ def test_groups_without_tokens_are_refused_before_anything_runs(pair, sae, trace
         token_groups(pair, {"so": ["so"], "hmm": ["hmm"]})
     with pytest.raises(FeatureError, match="is of the group 'b' and of 'a'"):
         token_groups(pair, {"a": ["so"], "b": ["so", "ok"]})
-    with pytest.raises(FeatureError, match="two at least"):
+    with pytest.raises(FeatureError, match="1 groups"):
         token_groups(pair, {"a": ["so"]})
     ran = []
     handle = pair.post.original_model.register_forward_pre_hook(lambda *_: ran.append(1))
     try:
         groups = token_groups(pair, {"so": ["so"], "paris": ["paris"]})
         with pytest.raises(FeatureError, match="hold no token of 'paris'"):
-            reason_scores(pair, sae, traces, groups, on="post")
+            reason_scores(pair, sae, traces, groups, model="post")
         near = token_groups(pair, {"so": ["so"], ";": [";"]})
         with pytest.raises(FeatureError, match="every token that counts is near a word"):
-            reason_scores(pair, sae, traces, near, on="post", left=50, right=50)
-        with pytest.raises(FeatureError, match="none is below 0"):
-            reason_scores(pair, sae, traces, near, on="post", left=-1)
+            reason_scores(pair, sae, traces, near, model="post", around=(50, 50))
+        with pytest.raises(FeatureError, match="-1"):
+            reason_scores(pair, sae, traces, near, model="post", around=(-1, 2))
     finally:
         handle.remove()
     assert not ran
@@ -151,5 +152,5 @@ def test_activations_of_both_signs_are_refused(pair, traces):
     module = made.random_module("abstopk", d_in=pair.d_model)
     with pytest.raises(FeatureError, match="both signs"):
         reason_scores(
-            pair, from_sae_lens(module, name="x"), traces, token_groups(pair, WORDS), on="base"
+            pair, from_sae_lens(module, name="x"), traces, token_groups(pair, WORDS), model="base"
         )

@@ -1,4 +1,4 @@
-"""ReasonScore: which features are active around words of reasoning, all of them in one pass."""
+"""ReasonScore: which features are active around reasoning words, all of them in one pass."""
 
 import math
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from elicit.features._reading import blocks, check_sae, name_of, rows_of, sae_arguments, wide
 from elicit.features.errors import FeatureError
-from elicit.features.groups import TokenGroups
-from elicit.features.reading import On, blocks, checked, rows_of, told_of, wide
 from elicit.features.sae import Sae
+from elicit.features.token_groups import TokenGroups
 from elicit.pair import ModelPair
 from elicit.results import Result, digest_json
 from elicit.runs import Execution
@@ -19,7 +19,7 @@ from elicit.runs import Execution
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ReasonScores(Result):
-    """How much each feature is about words of reasoning. Lexical by construction: falsify it."""
+    """How specific each feature is to reasoning words. Lexical by construction: falsify it."""
 
     sae: str
     """Name of the SAE."""
@@ -38,7 +38,7 @@ class ReasonScores(Result):
     n_outside: int
     """All others that count."""
     feature: Int[Tensor, " feature"]
-    """Number of each feature."""
+    """Index of each feature."""
     score: Float[Tensor, " feature"]
     """inside share × entropy^α - outside share, the paper's ReasonScore."""
     entropy: Float[Tensor, " feature"]
@@ -69,13 +69,12 @@ def reason_scores(
     rows: Sequence[Sequence[int]],
     groups: TokenGroups,
     *,
-    on: On,
+    model: str,
     alpha: float = 0.7,
-    left: int = 1,
-    right: int = 2,
+    around: tuple[int, int] = (1, 2),
     execution: Execution = Execution(),
 ) -> ReasonScores:
-    """ReasonScore of every feature, from one forward over the rows.
+    """ReasonScore of every feature, from one pass over the rows.
 
     A token near words of two groups counts in both, and once in the mean over all words.
 
@@ -83,21 +82,21 @@ def reason_scores(
         pair: Base and post.
         sae: Whose features.
         rows: Token ids of texts with reasoning in them.
-        groups: Words of reasoning, see `token_groups`.
-        on: Which model is read.
+        groups: Reasoning words, see `token_groups`.
+        model: Which model is read, `base` or `post`.
         alpha: Power of the entropy.
-        left: Tokens before a word that belong to it.
-        right: Tokens after it.
+        around: Tokens before and after a word that belong to it.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
-        FeatureError: The SAE is of another width, site or model or its activations have signs, a
-            group stands nowhere, or every token is near a word.
+        FeatureError: The SAE has another width, site or model or its activations have signs, a
+            group occurs nowhere, or every token is near a word.
 
     Source: Galichin et al. 2025, arXiv:2503.18878, and its `compute_score.py`, which runs the model
         once for every few features; the first token of a row is left out here too.
     """
-    model, tokens = checked(pair, sae, on), rows_of(pair, rows)
+    side, tokens = check_sae(pair, sae, model), rows_of(pair, rows)
+    left, right = around
     if sae.architecture == "abstopk":
         raise FeatureError(
             f"{sae.name} has activations of both signs, so shares of a sum of them mean nothing. "
@@ -109,12 +108,12 @@ def reason_scores(
     counts = member.sum(1)
     if not int(counts[-1]):
         raise FeatureError(
-            "every token that counts is near a word of some group, so there is nothing to hold "
-            "them against. Pass a smaller window, fewer groups or other texts."
+            "every token that counts is near a word of some group, so there is nothing to "
+            "compare them with. Pass a smaller window, fewer groups or other texts."
         )
     wanted = member.double()
     sums = torch.zeros(len(member), sae.d_sae, dtype=torch.float64)
-    for block in blocks(model, sae, tokens, pad_id=pair.alignment.pad_id, execution=execution):
+    for block in blocks(side, sae, tokens, execution=execution):
         # All groups in one product: what it costs does not depend on how many features are active.
         acts = wide(block.acts)
         sums = sums.to(acts.device).addmm_(wanted[:, block.index].to(acts.device), acts)
@@ -124,7 +123,7 @@ def reason_scores(
     return ReasonScores(
         sae=sae.name,
         site=str(sae.site),
-        model=pair.base_name if on == "base" else pair.post_name,
+        model=name_of(pair, model),
         alpha=alpha,
         left=left,
         right=right,
@@ -140,8 +139,8 @@ def reason_scores(
         mean=of_groups,
         provenance=pair.provenance(
             arguments={
-                **told_of(sae),
-                "on": on,
+                **sae_arguments(sae),
+                "model": model,
                 "rows": digest_json(tokens.rows),
                 "groups": dict(zip(groups.group, groups.sequences, strict=True)),
                 "alpha": alpha,

@@ -11,16 +11,18 @@ from elicit.capture import capture
 from elicit.edits import edited, last
 from elicit.features import (
     FeatureError,
+    Injection,
+    PromptContrast,
     cot_minus_direct,
     injection_verdict,
     reason_scores,
     token_groups,
     token_injection,
 )
-from elicit.features.injecting import inject
-from elicit.features.reading import rows_of
-from elicit.features.tops import find_tops
-from elicit.features.twosample import cohens_d
+from elicit.features._inject import inject
+from elicit.features._reading import rows_of
+from elicit.features._two_sample import cohens_d
+from elicit.features.activations import top_activations
 from elicit.runs import Execution
 from tests.features import made
 
@@ -74,7 +76,13 @@ def planted(pair, chains, facts, prompts):
 def test_only_the_reader_of_a_token_is_rejected(pair, planted, facts):
     sae, traces = planted
     found = token_injection(
-        pair, sae, [TOKEN, STATE], reasoning=traces, plain=facts[20:], on="base", seed=1
+        pair,
+        sae,
+        [TOKEN, STATE],
+        reasoning=traces,
+        plain=facts[20:],
+        model="base",
+        injection=Injection(seed=1),
     )
     assert found.verdict == ("token-driven", "context-dependent")
     assert found.rejected == (TOKEN,)
@@ -89,11 +97,13 @@ def test_only_the_reader_of_a_token_is_rejected(pair, planted, facts):
 def test_both_are_found_by_the_scores_that_falsification_is_for(pair, planted, prompts):
     sae, traces = planted
     rest = {header: rows[24:] for header, rows in prompts.items()}
-    found = cot_minus_direct(pair, sae, cot=rest["notes"], direct=rest["quiz"], on="base")
+    found = cot_minus_direct(
+        pair, sae, PromptContrast(cot=rest["notes"], direct=rest["quiz"]), model="base"
+    )
     assert found.top(1) == (STATE,) and found.auroc[STATE] == 1
     # The decision is made right before the first `so`, so a score of words names both.
     groups = token_groups(pair, {"so": ["so"], "A": ["A"]})
-    scored = reason_scores(pair, sae, traces, groups, on="base")
+    scored = reason_scores(pair, sae, traces, groups, model="base")
     assert set(scored.top(2)) == {TOKEN, STATE}, scored.score
 
 
@@ -120,8 +130,10 @@ def test_the_feature_of_the_state_turns_answers_into_traces(pair, planted, promp
 
 def test_the_same_seed_puts_the_same_tokens_in_the_same_places(pair, planted, facts):
     sae, traces = planted
-    ask = {"reasoning": traces, "plain": facts[20:40], "on": "base"}
-    one, two = (token_injection(pair, sae, [0, 1], **ask, seed=3) for _ in range(2))
+    ask = {"reasoning": traces, "plain": facts[20:40], "model": "base"}
+    one, two = (
+        token_injection(pair, sae, [0, 1], **ask, injection=Injection(seed=3)) for _ in range(2)
+    )
     for name in ("d", "p", "injected", "control_d"):
         assert torch.equal(getattr(one, name).nan_to_num(), getattr(two, name).nan_to_num())
 
@@ -193,8 +205,8 @@ def test_a_small_share_of_the_rise_does_not_make_a_feature_one_of_tokens(share, 
 def test_tops_are_those_of_a_plain_search(pair, sae, traces):
     rows = rows_of(pair, traces[:8])
     features = (5, 0, 40)
-    found = find_tops(
-        pair.post, sae, rows, features, pair=pair, n=6, execution=Execution(max_tokens=100)
+    found = top_activations(
+        pair.side("post"), sae, rows, features, n=6, execution=Execution(max_tokens=100)
     )
     x = torch.cat(
         [
@@ -220,11 +232,13 @@ def test_tops_are_those_of_a_plain_search(pair, sae, traces):
 
 def test_what_cannot_be_falsified_is_refused(pair, planted, facts, traces):
     sae, reasoning = planted
-    ask = {"reasoning": reasoning, "plain": facts[:20], "on": "base"}
+    ask = {"reasoning": reasoning, "plain": facts[:20], "model": "base"}
     with pytest.raises(FeatureError, match="feature 8 is asked for"):
         token_injection(pair, sae, [8], **ask)
-    with pytest.raises(FeatureError, match="8 texts and a token at least"):
+    with pytest.raises(FeatureError, match="3 texts"):
         token_injection(pair, sae, [0], **{**ask, "plain": facts[:3]})
+    with pytest.raises(FeatureError, match="n_tokens is 0"):
+        Injection(n_tokens=0)
     with pytest.raises(FeatureError, match=r"features \[1\] are active nowhere"):
         token_injection(pair, sae, [1], **{**ask, "reasoning": facts})
 
@@ -236,7 +250,7 @@ def test_d_of_equal_samples_is_0():
 
 def test_the_picture_has_a_point_for_each_form_and_its_control(pair, planted, facts):
     sae, traces = planted
-    found = token_injection(pair, sae, [0, 1], reasoning=traces, plain=facts[20:30], on="base")
+    found = token_injection(pair, sae, [0, 1], reasoning=traces, plain=facts[20:30], model="base")
     figure = found.figure()
     assert [len(trace.x) for trace in figure.data] == [12, 12]
     assert "context-dependent" in found._repr_html_()

@@ -1,47 +1,52 @@
-"""Tokens of outlying norm, of which a few can hide how well an SAE holds all others."""
+"""Tokens of outlying norm: a few of them can dominate the variance an SAE has to explain."""
 
 from dataclasses import dataclass
 
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from elicit.capture import stream
+from elicit.features._reading import Rows
 from elicit.features.errors import FeatureError
-from elicit.features.reading import Rows
 from elicit.features.sae import Sae
-from elicit.pair import Bridge
+from elicit.pair import Side
 from elicit.runs import Execution
 from elicit.sites import Site
 
 
-def usual_norm(
-    model: Bridge, site: Site, rows: Rows, *, times: float, pad_id: int, max_tokens: int
+def without_outliers(
+    side: Side, site: Site, rows: Rows, *, times: float, execution: Execution = Execution()
 ) -> tuple[Bool[Tensor, " token"], float]:
-    """Which tokens count and are no outliers, and the largest norm that is none.
+    """Tokens that count and are no outliers, and the norm above which a token is one.
 
     Args:
-        model: A bridge in raw mode.
+        side: The model.
         site: Where norms are taken.
         rows: Texts.
-        times: How many times the median norm is still usual.
-        pad_id: Id put where a row has no token.
-        max_tokens: Most positions in a chunk, padding counted.
+        times: Tokens above this multiple of the median norm are outliers.
+        execution: Tokens per forward pass.
 
     Raises:
-        FeatureError: `times` is not above 1, so that half of all tokens would be outliers.
+        FeatureError: `times` is not above 1, so half of all tokens would be outliers.
     """
     if not times > 1:
         raise FeatureError(
-            f"outliers is {times}, and tokens above that many times the median norm are left out, "
-            "so half of all would be. Pass a number above 1; 10 is usual."
+            f"outliers is {times}, and tokens above this multiple of the median norm are excluded, "
+            "which would be half of them. Pass a number above 1; 10 is common."
         )
     norm = torch.zeros(len(rows), dtype=torch.float64)
     for chunk in stream(
-        model, rows.rows, sites=[site], pad_id=pad_id, execution=Execution(max_tokens=max_tokens)
+        side.bridge,
+        rows.rows,
+        sites=[site],
+        pad_id=side.alignment.pad_id,
+        execution=Execution(max_tokens=execution.max_tokens),
     ):
         real = chunk.encoded.real
-        x = chunk.captured.at[site].flatten(2)[real.to(chunk.captured.at[site].device)]
+        x = rearrange(chunk.captured.at[site], "batch pos ... -> batch pos (...)")
+        x = x[real.to(x.device)]
         norm[rows.at(chunk, real)] = x.detach().float().norm(dim=-1).double().cpu()
     limit = times * float(norm[rows.counted].median())
     return rows.counted & (norm <= limit), limit
@@ -49,7 +54,7 @@ def usual_norm(
 
 @dataclass(frozen=True, eq=False)
 class SplicedUpTo:
-    """The reconstruction in place of the activation, where that is of no outlying norm."""
+    """The reconstruction in place of the activation, except at outliers."""
 
     sae: Sae
     limit: float

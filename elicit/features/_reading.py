@@ -2,21 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from elicit.capture import Chunk, stream
 from elicit.features.errors import FeatureError
 from elicit.features.sae import Sae
-from elicit.pair import Bridge, ModelPair
+from elicit.pair import ModelPair, Side
 from elicit.runs import Execution
-from elicit.sites import Site
 
-On = Literal["base", "post"]
-"""Which model of a pair is read."""
+TRAINED_ON = "elicit_trained_on"
+"""Where `train` records the digests of the models whose activations it saw."""
 _CELLS, _CELLS_ON_CPU = 2**25, 2**22
 """Feature activations held at once, at least one token's: on a CPU as many as its cache keeps
 between the product, the non-linearity and whoever reads them."""
@@ -91,11 +90,10 @@ class Block:
 
 
 def blocks(
-    model: Bridge,
+    side: Side,
     sae: Sae,
     rows: Rows,
     *,
-    pad_id: int,
     reconstruct: bool = False,
     counted: Bool[Tensor, " token"] | None = None,
     execution: Execution = Execution(),
@@ -103,18 +101,21 @@ def blocks(
     """Features of all tokens that count, in one pass over the model.
 
     Args:
-        model: A bridge in raw mode.
+        side: The model.
         sae: What encodes.
         rows: What is read.
-        pad_id: Id put where a row has no token.
-        reconstruct: Whether reconstructions are asked for too.
+        reconstruct: Whether to compute reconstructions too.
         counted: Which tokens; None is all that count.
         execution: Tokens per forward pass, memory, checkpoint and progress.
     """
     wanted = rows.counted if counted is None else counted
     here = sorted(set(rows.row[wanted].tolist()))
     chunks = stream(
-        model, [rows.rows[i] for i in here], sites=[sae.site], pad_id=pad_id, execution=execution
+        side.bridge,
+        [rows.rows[i] for i in here],
+        sites=[sae.site],
+        pad_id=side.alignment.pad_id,
+        execution=execution,
     )
     for part in chunks:
         chunk = Chunk(
@@ -124,13 +125,15 @@ def blocks(
         index = rows.at(chunk, real)
         kept = real.clone()
         kept[real] = wanted[index]
-        yield from _coded(sae, chunk.captured.at[sae.site], kept, index[wanted[index]], reconstruct)
+        x = rearrange(chunk.captured.at[sae.site], "batch pos ... -> batch pos (...)")
+        yield from _encoded_blocks(sae, x, kept, index[wanted[index]], reconstruct)
 
 
-def _coded(sae: Sae, x: Tensor, kept: Tensor, index: Tensor, reconstruct: bool) -> Iterator[Block]:
+def _encoded_blocks(
+    sae: Sae, x: Tensor, kept: Tensor, index: Tensor, reconstruct: bool
+) -> Iterator[Block]:
     """The kept tokens of a chunk, encoded a block at a time."""
     here = kept.to(x.device)
-    x = x.flatten(2)
     if sae.reads_context:
         # Each token's features depend on its row, so rows are encoded whole.
         acts, made = _encoded(sae, x, reconstruct)
@@ -167,49 +170,39 @@ def wide(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     return (x.cpu() if x.device.type == "mps" else x).double()
 
 
-def model_of(pair: ModelPair, on: On) -> Bridge:
-    """One model of a pair.
-
-    Args:
-        pair: Base and post.
-        on: Which.
-
-    Raises:
-        FeatureError: `on` is something else.
-    """
-    if on not in ("base", "post"):
-        raise FeatureError(
-            f"on is {on!r}, so it is not known which model to read. Pass 'base' or 'post'."
-        )
-    return pair.base if on == "base" else pair.post
-
-
-def checked(pair: ModelPair, sae: Sae, on: On) -> Bridge:
-    """The model that is read, after the SAE was held against it and against the pair.
+def check_sae(pair: ModelPair, sae: Sae, model: str) -> Side:
+    """The model that is read, after checking that the SAE belongs to this pair.
 
     Args:
         pair: Base and post.
         sae: What encodes.
-        on: Which model is read.
+        model: Which model is read, `base` or `post`.
 
     Raises:
-        FeatureError: The SAE is of another width, site or pair of models.
+        PairError: `model` is something else.
+        FeatureError: The SAE has another width or site, or was trained on another model.
     """
-    model = model_of(pair, on)
-    sae.check(model)
+    side = pair.side(model)
+    sae.check(side.bridge)
     trained = sae.metadata.get(TRAINED_ON)
     known = {pair.base_digest: pair.base_name, pair.post_digest: pair.post_name}
     if isinstance(trained, list) and not known.keys() & set(trained):
         raise FeatureError(
-            f"{sae.name} was trained on a model with the weights {str(trained[0])[:12]}, and this "
-            f"pair has {' and '.join(f'{name} ({key[:12]})' for key, name in known.items())}, so "
-            "its features would mean nothing here. Pass an SAE of one of these."
+            f"{sae.name} was trained on a model with weights {str(trained[0])[:12]}, and this "
+            f"pair is {' and '.join(f'{name} ({key[:12]})' for key, name in known.items())}, so "
+            "its features have no meaning here. Pass an SAE of one of these models."
         )
-    return model
+    return side
 
 
-TRAINED_ON = "elicit_trained_on"
-"""Where `train` writes down the digests of the models whose activations it saw."""
+def name_of(pair: ModelPair, model: str) -> str:
+    """What one of the two models is called.
+
+    Args:
+        pair: Base and post.
+        model: Which of them.
+    """
+    return pair.base_name if model == "base" else pair.post_name
 
 
 def rows_of(pair: ModelPair, rows: Sequence[Sequence[int]]) -> Rows:
@@ -222,15 +215,22 @@ def rows_of(pair: ModelPair, rows: Sequence[Sequence[int]]) -> Rows:
     Raises:
         FeatureError: There is nothing to read.
     """
-    special = [int(i) for i in getattr(pair.tokenizer, "all_special_ids", [])]
-    return Rows(rows, special)
+    return Rows(rows, sorted(special_ids(pair)))
 
 
-def told_of(sae: Sae, site: Site | None = None) -> dict[str, object]:
-    """An SAE as the arguments of a result name it.
+def special_ids(pair: ModelPair) -> frozenset[int]:
+    """Tokens of the pair that are not text.
+
+    Args:
+        pair: Whose tokens.
+    """
+    return frozenset(int(i) for i in getattr(pair.tokenizer, "all_special_ids", []))
+
+
+def sae_arguments(sae: Sae) -> dict[str, object]:
+    """An SAE as the arguments of a result record it.
 
     Args:
         sae: Which.
-        site: Where it was read, if not at its own site.
     """
-    return {"sae": sae.name, "sae_digest": sae.digest, "site": str(site or sae.site)}
+    return {"sae": sae.name, "sae_digest": sae.digest, "site": str(sae.site)}

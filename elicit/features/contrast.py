@@ -1,18 +1,19 @@
-"""Which features tell two sets of positions apart."""
+"""Which features separate two sets of positions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from elicit.features._reading import Rows, blocks, check_sae, name_of, rows_of, sae_arguments
+from elicit.features._two_sample import two_sample
 from elicit.features.errors import FeatureError
-from elicit.features.reading import On, Rows, blocks, checked, rows_of, told_of
 from elicit.features.sae import Sae
-from elicit.features.twosample import two_sample
-from elicit.pair import ModelPair
+from elicit.features.texts import PromptContrast
+from elicit.pair import ModelPair, Side
 from elicit.results import Result, digest_json
 from elicit.runs import Execution
 from elicit.stats import benjamini_hochberg, holm
@@ -25,7 +26,7 @@ _FEATURES = 4096
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ContrastScores(Result):
-    """How well each feature tells two sets of positions apart; that is no evidence of a cause."""
+    """How well each feature separates two sets of positions; no evidence of a cause."""
 
     sae: str
     """Name of the SAE."""
@@ -36,13 +37,13 @@ class ContrastScores(Result):
     unit: str
     """What counts as one independent value: `row`, the mean over its positions, or `position`."""
     what: str = "labelled positions"
-    """What is held against what, in words."""
+    """What is compared with what, in words."""
     n_positive: int
     """Independent values of the first set."""
     n_negative: int
     """Independent values of the second set."""
     feature: Int[Tensor, " feature"]
-    """Number of each feature."""
+    """Index of each feature."""
     mean_positive: Float[Tensor, " feature"]
     """Mean activation on the first set."""
     mean_negative: Float[Tensor, " feature"]
@@ -88,11 +89,11 @@ def contrast_scores(
     *,
     positive: Sequence[Position],
     negative: Sequence[Position],
-    on: On,
+    model: str,
     unit: Literal["row", "position"] = "row",
     execution: Execution = Execution(),
 ) -> ContrastScores:
-    """How well each feature tells two sets of labelled positions apart, in one forward.
+    """How well each feature separates two sets of labelled positions, in one pass.
 
     Args:
         pair: Base and post.
@@ -100,7 +101,7 @@ def contrast_scores(
         rows: Token ids of each row; rows without a labelled position are not run.
         positive: Row and place of each position of the first set; places may count from the end.
         negative: The same for the second set.
-        on: Which model is read.
+        model: Which model is read, `base` or `post`.
         unit: What is independent. Positions of one row are not, unless each row has one.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
@@ -108,10 +109,10 @@ def contrast_scores(
         FeatureError: The SAE is of another width, site or model, a set has fewer than two
             independent values, the sets share a position, or a position is outside its row.
     """
-    model, tokens = checked(pair, sae, on), rows_of(pair, rows)
+    side, tokens = check_sae(pair, sae, model), rows_of(pair, rows)
     if unit not in ("row", "position"):
         raise FeatureError(
-            f"unit is {unit!r}, so it is not known what is independent. Pass 'row' or 'position'."
+            f"unit is {unit!r}, which does not say what is independent. Pass 'row' or 'position'."
         )
     sets = {
         name: _numbers(tokens, name, given, unit)
@@ -122,9 +123,10 @@ def contrast_scores(
         at = int(shared.nonzero()[0])
         raise FeatureError(
             f"position {int(tokens.pos[at])} of row {int(tokens.row[at])} is in both sets, so they "
-            "cannot be told apart there. Label each position once."
+            "cannot be separated there. Label each position once."
         )
-    acts = values_at(model, sae, tokens, sets["positive"] | sets["negative"], pair, execution)
+    labelled = sets["positive"] | sets["negative"]
+    acts = values_at(side, sae, tokens, labelled, execution=execution)
     first, second = (_units(acts, tokens, sets[name], unit) for name in sets)
     parts = [
         two_sample(first[:, i : i + _FEATURES], second[:, i : i + _FEATURES])
@@ -135,7 +137,7 @@ def contrast_scores(
     return ContrastScores(
         sae=sae.name,
         site=str(sae.site),
-        model=pair.base_name if on == "base" else pair.post_name,
+        model=name_of(pair, model),
         unit=unit,
         n_positive=len(first),
         n_negative=len(second),
@@ -150,8 +152,8 @@ def contrast_scores(
         p_bh=torch.from_numpy(benjamini_hochberg(p.numpy())),
         provenance=pair.provenance(
             arguments={
-                **told_of(sae),
-                "on": on,
+                **sae_arguments(sae),
+                "model": model,
                 "unit": unit,
                 "rows": digest_json(tokens.rows),
                 "positive": digest_json([list(at) for at in positive]),
@@ -164,69 +166,59 @@ def contrast_scores(
 def cot_minus_direct(
     pair: ModelPair,
     sae: Sae,
+    prompts: PromptContrast,
     *,
-    cot: Sequence[Sequence[int]],
-    direct: Sequence[Sequence[int]],
-    on: On,
+    model: str,
     execution: Execution = Execution(),
 ) -> ContrastScores:
-    """Which features are more active where a trace is about to begin than where an answer is.
+    """Which features are more active where reasoning is about to begin than a direct answer.
 
     Rank with `top(n, by="difference")`.
 
     Args:
         pair: Base and post.
         sae: Whose features.
-        cot: Token ids of each problem's prompt for a trace, up to its last token.
-        direct: Token ids of the same problem's prompt for an answer at once.
-        on: Which model is read.
+        prompts: Prompts of both kinds for every problem.
+        model: Which model is read, `base` or `post`.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
-        FeatureError: There are not as many prompts of each kind, or see `contrast_scores`.
+        FeatureError: See `contrast_scores`.
 
     Source: He et al. 2026, arXiv:2601.08058, at the last token of the prompt.
     """
-    if len(cot) != len(direct):
-        raise FeatureError(
-            f"there are {len(cot)} prompts for a trace and {len(direct)} for an answer, so they "
-            "are not of the same problems. Pass one of each for every problem."
-        )
-    n = len(cot)
-    found = contrast_scores(
+    n = len(prompts)
+    scores = contrast_scores(
         pair,
         sae,
-        [*cot, *direct],
+        prompts.rows,
         positive=[(i, -1) for i in range(n)],
         negative=[(n + i, -1) for i in range(n)],
-        on=on,
+        model=model,
         execution=execution,
     )
-    return replace(found, what="ends of prompts for a trace against those for an answer")
+    return replace(scores, what="ends of reasoning prompts against those of direct-answer prompts")
 
 
 def values_at(
-    model: Any,
+    side: Side,
     sae: Sae,
     tokens: Rows,
-    wanted: Bool[Tensor, " token"],
-    pair: ModelPair,
-    execution: Execution,
+    subset: Bool[Tensor, " token"],
+    *,
+    execution: Execution = Execution(),
 ) -> dict[int, Float[Tensor, " feature"]]:
     """Feature activations of some tokens, by the token's number.
 
     Args:
-        model: What is read.
+        side: The model.
         sae: What encodes.
         tokens: All rows.
-        wanted: Which tokens.
-        pair: For its padding.
+        subset: Which tokens.
         execution: Tokens per forward pass, memory, checkpoint and progress.
     """
     found: dict[int, Tensor] = {}
-    for block in blocks(
-        model, sae, tokens, pad_id=pair.alignment.pad_id, counted=wanted, execution=execution
-    ):
+    for block in blocks(side, sae, tokens, counted=subset, execution=execution):
         found.update(zip(block.index.tolist(), block.acts.float().cpu(), strict=True))
     return found
 
@@ -253,8 +245,8 @@ def _numbers(
     if n < 2:
         raise FeatureError(
             f"the {name} positions are {n} independent value{'s' * (n != 1)} (unit: {unit}), so "
-            "they have no spread to hold a difference against. Label positions of two rows at "
-            "least."
+            "there is no spread to compare a difference with. Label positions of at least two "
+            "rows."
         )
     return found
 

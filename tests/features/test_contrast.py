@@ -7,8 +7,8 @@ from scipy.stats import mannwhitneyu
 from sklearn.metrics import roc_auc_score
 
 from elicit.capture import capture
-from elicit.features import FeatureError, contrast_scores, cot_minus_direct
-from elicit.features.twosample import cohens_d, two_sample
+from elicit.features import FeatureError, PromptContrast, contrast_scores, cot_minus_direct
+from elicit.features._two_sample import cohens_d, two_sample
 from elicit.runs import Execution
 from elicit.stats import benjamini_hochberg, holm
 from tests.features import made
@@ -56,7 +56,7 @@ def test_scores_are_those_of_the_labelled_positions(pair, sae, labelled, unit):
         rows,
         positive=positive,
         negative=negative,
-        on="post",
+        model="post",
         unit=unit,
         execution=Execution(max_tokens=90),
     )
@@ -86,8 +86,8 @@ def test_scores_are_those_of_the_labelled_positions(pair, sae, labelled, unit):
 
 def test_swapping_the_sets_turns_every_sign(pair, sae, labelled):
     rows, positive, negative = labelled
-    one = contrast_scores(pair, sae, rows, positive=positive, negative=negative, on="base")
-    two = contrast_scores(pair, sae, rows, positive=negative, negative=positive, on="base")
+    one = contrast_scores(pair, sae, rows, positive=positive, negative=negative, model="base")
+    two = contrast_scores(pair, sae, rows, positive=negative, negative=positive, model="base")
     assert torch.equal(one.difference, -two.difference)
     assert torch.equal(one.d, -two.d)
     torch.testing.assert_close(one.auroc, 1 - two.auroc)
@@ -117,7 +117,9 @@ def test_the_direction_of_the_decision_is_ranked_first(pair, prompts):
     sae = made.hand_made(readers, hook="blocks.4.hook_resid_post", bias=-(readers @ middle))
     # Ranked on other problems than the direction was taken from.
     rest = {header: rows[20:] for header, rows in prompts.items()}
-    found = cot_minus_direct(pair, sae, cot=rest["notes"], direct=rest["quiz"], on="base")
+    found = cot_minus_direct(
+        pair, sae, PromptContrast(cot=rest["notes"], direct=rest["quiz"]), model="base"
+    )
     assert found.top(1, by="difference") == found.top(1) == (5,)
     assert found.auroc[5] == 1 and found.p_holm[5] < 0.01
 
@@ -125,7 +127,7 @@ def test_the_direction_of_the_decision_is_ranked_first(pair, prompts):
 def test_empty_and_mixed_up_contrasts_are_refused(pair, sae, traces):
     def ask(positive, negative):
         return contrast_scores(
-            pair, sae, traces[:3], positive=positive, negative=negative, on="base"
+            pair, sae, traces[:3], positive=positive, negative=negative, model="base"
         )
 
     with pytest.raises(FeatureError, match="the negative positions are 0 independent values"):
@@ -138,5 +140,6 @@ def test_empty_and_mixed_up_contrasts_are_refused(pair, sae, traces):
         ask([(0, 1), (3, 1)], [(2, 1), (1, 1)])
     with pytest.raises(FeatureError, match="names position 400 of row 1"):
         ask([(0, 1), (1, 400)], [(2, 1), (1, 1)])
-    with pytest.raises(FeatureError, match="not of the same problems"):
-        cot_minus_direct(pair, sae, cot=traces[:3], direct=traces[:2], on="base")
+    for cot, direct in ((traces[:3], traces[:2]), (traces[:1], traces[1:2])):
+        with pytest.raises(FeatureError, match=f"{len(cot)} .*{len(direct)}"):
+            PromptContrast(cot=cot, direct=direct)

@@ -1,15 +1,12 @@
 """Ratios of sums over tokens, with the problem as the unit of their intervals."""
 
-from collections.abc import Sequence
-
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from elicit.features.errors import FeatureError
-from elicit.features.reading import Rows, wide
-from elicit.stats import Inference, bootstrap_mean
+from elicit.features._reading import Rows, wide
+from elicit.results import Estimate
+from elicit.stats import Inference, problem_mean
 
 
 class Spread:
@@ -100,63 +97,15 @@ class Deviations:
         return self._squares - 2 * self._sums @ mean + self.n * mean.square().sum()
 
 
-def problem_numbers(problem: Sequence[str] | None, n_rows: int) -> Int[Tensor, " row"]:
-    """Number of each row's problem.
+def with_ends(
+    value: float, values: Float[Tensor, " problem"], inference: Inference = Inference()
+) -> Estimate:
+    """A statistic with the interval of the mean of its linearised values.
 
     Args:
-        problem: Problem of each row; None: every row is its own.
-        n_rows: Rows there are.
-
-    Raises:
-        FeatureError: There is another number of problems than of rows.
-    """
-    if problem is None:
-        return torch.arange(n_rows)
-    if len(problem) != n_rows:
-        raise FeatureError(
-            f"{len(problem)} problems are named for {n_rows} rows, so some row would count for no "
-            "problem. Name the problem of every row."
-        )
-    known = {name: i for i, name in enumerate(dict.fromkeys(problem))}
-    return torch.tensor([known[name] for name in problem])
-
-
-def shares(
-    above: Float[Tensor, " row"], below: Float[Tensor, " row"], of: Int[Tensor, " row"]
-) -> Float[np.ndarray, " problem"]:
-    """One value a problem, of which the mean is Σ above / Σ below and the spread is its error.
-
-    Each is the ratio plus the problem's part in its error to first order, so that differences of
-    two ratios over the same problems are differences of these.
-
-    Args:
-        above: Sum of each row in the numerator.
-        below: Sum of each row in the denominator.
-        of: Number of each row's problem.
-    """
-    n = int(of.max()) + 1
-    top, bottom = (
-        torch.zeros(n, dtype=torch.float64).index_add_(0, of, part.double())
-        for part in (above, below)
-    )
-    if not float(bottom.sum()):
-        return np.full(n, np.nan)
-    ratio = top.sum() / bottom.sum()
-    return (ratio + (top - ratio * bottom) / bottom.mean()).numpy()
-
-
-def ends(
-    values: Float[np.ndarray, " problem"], *, inference: Inference = Inference()
-) -> tuple[float, float]:
-    """Lower and upper end of the mean of a value a problem; NaN of fewer than two problems.
-
-    Args:
-        values: One value a problem.
+        value: The statistic over all rows.
+        values: One value a problem, see `linearised_ratio`.
         inference: Coverage and resamples of the intervals, and the seed.
     """
-    if len(values) < 2 or not np.isfinite(values).all():
-        return float("nan"), float("nan")
-    found = bootstrap_mean(
-        values, level=inference.level, n_resamples=inference.n_resamples, seed=inference.seed
-    )
-    return found.low, found.high
+    found = problem_mean(values, inference=inference)
+    return Estimate.of(torch.tensor([value, found.low, found.high], dtype=torch.float64))

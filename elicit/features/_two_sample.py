@@ -26,7 +26,7 @@ def two_sample(
 
     Args:
         first: At least two values of each feature.
-        second: The values that they are held against.
+        second: Values to compare with.
 
     Source: Mann & Whitney 1947, with the tie correction and continuity of scipy's `asymptotic`;
         a feature of one value everywhere has p = 1.
@@ -60,7 +60,7 @@ def cohens_d(
 
     Args:
         first: At least two values of each feature.
-        second: The values that they are held against.
+        second: Values to compare with.
     """
     a, b = first.double(), second.double()
     freedom = len(a) + len(b) - 2

@@ -1,4 +1,4 @@
-"""Words of reasoning as the tokens of one tokenizer, and where they stand in a text."""
+"""Reasoning words as the tokens of one tokenizer, and where they occur in a text."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from elicit.features._reading import Rows, rows_of
 from elicit.features.errors import FeatureError
-from elicit.features.reading import Rows
 from elicit.pair import ModelPair
 
 REASONING_WORDS: Mapping[str, tuple[str, ...]] = {
@@ -44,7 +44,7 @@ class TokenGroups:
         if len(self.group) < 2 or len(self.group) != len(self.sequences):
             raise FeatureError(
                 f"there are {len(self.group)} groups and {len(self.sequences)} lists of tokens, "
-                "and an entropy over groups needs two at least. Pass more groups."
+                "and an entropy over groups needs at least two. Pass more groups."
             )
         for name, sequences in zip(self.group, self.sequences, strict=True):
             if not sequences or not all(sequences):
@@ -53,16 +53,18 @@ class TokenGroups:
                     "in words that the tokenizer knows, or leave it out."
                 )
 
-    def among(self, rows: Rows) -> "TokenGroups | None":
-        """Those groups that stand somewhere in texts; None if fewer than two do.
+    def present_in(self, pair: ModelPair, rows: Sequence[Sequence[int]]) -> "TokenGroups | None":
+        """Those groups that occur in texts; None if fewer than two do.
 
         Args:
-            rows: Texts.
+            pair: Whose tokens.
+            rows: Token ids of the texts.
         """
+        tokens = rows_of(pair, rows)
         there = [
             (name, sequences)
             for name, sequences in zip(self.group, self.sequences, strict=True)
-            if any(len(_starts(rows, sequence)) for sequence in sequences)
+            if any(len(_starts(tokens, sequence)) for sequence in sequences)
         ]
         if len(there) < 2:
             return None
@@ -77,12 +79,12 @@ class TokenGroups:
             right: Tokens after it.
 
         Raises:
-            FeatureError: A side is below 0, or a group stands nowhere.
+            FeatureError: A side is below 0, or a group occurs nowhere.
         """
         if left < 0 or right < 0:
             raise FeatureError(
-                f"the window is {left} to the left and {right} to the right, and none is below 0. "
-                "Pass 0 or more."
+                f"the window is {left} to the left and {right} to the right, and neither may be "
+                "negative. Pass 0 or more."
             )
         n = len(rows)
         found = torch.zeros(len(self.group), n, dtype=torch.bool)
@@ -99,7 +101,7 @@ class TokenGroups:
         if nowhere:
             raise FeatureError(
                 f"{len(rows.rows)} rows hold no token of {', '.join(map(repr, nowhere))}, so what "
-                "is active there is not known. Pass more rows, or leave these groups out."
+                "is active there is unknown. Pass more rows, or leave these groups out."
             )
         return found
 

@@ -12,7 +12,7 @@ def test_examples_are_the_largest_activations_one_a_row(pair, sae, traces):
     import torch
 
     rows = traces[:10]
-    found = feature_table(pair, sae, [7, 2], rows, on="post", n_examples=3, around=2)
+    found = feature_table(pair, sae, [7, 2], rows, model="post", n_examples=3, around=2)
     for feature in (7, 2):
         best = []
         for r, row in enumerate(rows):
@@ -37,7 +37,7 @@ def test_text_is_shown_as_text_and_links_follow_the_metadata(pair, sae, traces, 
     from elicit.results import load_result
 
     linked = dataclasses.replace(sae, metadata={"neuronpedia_id": "tiny/3-res"})
-    found = feature_table(pair, linked, [7], traces[:4], on="base")
+    found = feature_table(pair, linked, [7], traces[:4], model="base")
     assert found.link == ("https://neuronpedia.org/tiny/3-res/7",)
     nasty = dataclasses.replace(found, example=("<img src=x>",) * len(found.example))
     assert "<img" not in nasty._repr_html_() and "&lt;img" in nasty._repr_html_()
@@ -48,6 +48,6 @@ def test_text_is_shown_as_text_and_links_follow_the_metadata(pair, sae, traces, 
 
 def test_no_example_and_no_such_feature_are_refused(pair, sae, traces):
     with pytest.raises(FeatureError, match="feature 64 is asked for"):
-        feature_table(pair, sae, [64], traces, on="base")
+        feature_table(pair, sae, [64], traces, model="base")
     with pytest.raises(FeatureError, match="nothing would be shown"):
-        feature_table(pair, sae, [1], traces, on="base", n_examples=0)
+        feature_table(pair, sae, [1], traces, model="base", n_examples=0)

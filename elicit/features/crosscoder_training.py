@@ -6,16 +6,16 @@ import torch
 from torch import Tensor
 
 from elicit.edits import shape_of
+from elicit.features._reading import rows_of
 from elicit.features.crosscoder import Crosscoder
 from elicit.features.errors import FeatureError
-from elicit.features.reading import rows_of
 from elicit.features.training import Feed, TrainConfig
 from elicit.pair import ModelPair
 from elicit.runs import Execution
 from elicit.sites import Site
 
 _AUX = 1 / 32
-"""Weight of what dead features are asked to make of the error."""
+"""Weight of the auxiliary loss, with which dead features reconstruct the error."""
 
 
 def train_crosscoder(
@@ -27,10 +27,10 @@ def train_crosscoder(
     seed: int,
     execution: Execution = Execution(),
 ) -> Crosscoder:
-    """Train a BatchTopK crosscoder on both models' activations as they are read.
+    """Train a BatchTopK crosscoder on both models' streamed activations.
 
-    Both decoders begin equal, and each model's activations come at one size. Without a penalty on
-    decoder norms nothing but the reconstruction pushes a feature out of one model.
+    Both decoders begin equal, and activations of both models are scaled to the same norm. Without a
+    penalty on decoder norms only the reconstruction pushes a feature out of one model.
 
     Args:
         pair: Base and post.
@@ -54,12 +54,11 @@ def train_crosscoder(
     shape = shape_of(pair.base)
     shape.check([site])
     feed = Feed(
-        [pair.base, pair.post],
+        [pair.side("base"), pair.side("post")],
         rows_of(pair, rows),
         site,
-        pair.alignment.pad_id,
-        config.buffer,
-        execution.max_tokens,
+        buffer=config.buffer,
+        max_tokens=execution.max_tokens,
     )
     progress = execution.progress
     progress.start(config.n_steps, "training a crosscoder")
@@ -132,7 +131,7 @@ class _Learner:
         self.steps += 1
 
     def _of_the_dead(self, scaled: Tensor, error: Tensor, norms: Tensor) -> Tensor:
-        """What the dead features leave of the error, were they active."""
+        """What the dead features would leave of the error if they were active."""
         dead = (self.silent > max(self.config.n_steps // 10, 20)).nonzero()[:, 0]
         if not len(dead):
             return error.new_zeros(())

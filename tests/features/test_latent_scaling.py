@@ -5,7 +5,7 @@ import torch
 
 from elicit.capture import capture
 from elicit.features import FeatureError, from_sae_lens, latent_scaling
-from elicit.features.scaling import Scaling
+from elicit.features.latent_scaling import Scaling
 from elicit.sites import resid_post
 from tests.features import made
 
@@ -43,7 +43,7 @@ def test_no_feature_of_a_model_and_itself_is_post_only(organism, traces):
     module = made.random_module("topk", d_in=96, d_sae=64, hook=HOOK)
     sae = from_sae_lens(module, name="x")
     for on in ("base", "post"):
-        found = latent_scaling(twins, sae, traces[:8], on=on)
+        found = latent_scaling(twins, sae, traces[:8], model=on)
         assert torch.equal(found.base.nan_to_num(), found.post.nan_to_num())
         active = found.n_active > 0
         assert active.any() and (found.ratio[active] == 1).all()
@@ -73,7 +73,7 @@ def test_a_direction_that_only_post_writes_is_post_only(organism, traces):
         bias=torch.stack([-(mean @ unit) - size / 2, -(mean @ other)]),
         b_dec=mean,
     )
-    found = latent_scaling(pair, sae, traces[12:30], on="post")
+    found = latent_scaling(pair, sae, traces[12:30], model="post")
     assert found.n_active[0] > 0.5 * found.n_tokens
     reconstruction = found.target.index("reconstruction")
     assert found.ratio[0, reconstruction].abs() < 0.5
@@ -85,5 +85,5 @@ def test_what_has_no_one_direction_is_refused(pair, traces):
         made.random_module("temporal", d_in=96, hook=HOOK),
         made.random_module("topk", d_in=96, hook=HOOK, normalize_activations="layer_norm"),
     ):
-        with pytest.raises(FeatureError, match="no one direction"):
-            latent_scaling(pair, from_sae_lens(module, name="x"), traces[:3], on="post")
+        with pytest.raises(FeatureError, match="no single direction"):
+            latent_scaling(pair, from_sae_lens(module, name="x"), traces[:3], model="post")

@@ -1,4 +1,4 @@
-"""Latent scaling: how strongly each feature stands in each model, in closed form, in one pass."""
+"""Latent scaling: how strongly each feature is present in each model, in closed form."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from elicit.features._reading import blocks, check_sae, rows_of, sae_arguments, wide
 from elicit.features.errors import FeatureError
-from elicit.features.reading import On, blocks, checked, rows_of, told_of, wide
 from elicit.features.sae import Sae
 from elicit.pair import ModelPair
 from elicit.results import Result, digest_json
@@ -22,7 +22,7 @@ _TOKENS, _TOKENS_ON_CPU = 64, 1
 
 
 class Scaling:
-    """Least-squares scale of each feature's own part in a target, added to batch by batch.
+    """Least-squares scale of each feature's contribution to a target, accumulated over batches.
 
     β_j = ⟨d_j, Σ_n f_j(n) y_n⟩ / (‖d_j‖² Σ_n f_j(n)²): what minimises Σ_n ‖y_n - β_j f_j(n) d_j‖².
 
@@ -118,7 +118,7 @@ class Scaling:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LatentScaling(Result):
-    """How strongly each feature stands in the base, as a share of how strongly in post."""
+    """How strongly each feature is present in base, relative to post."""
 
     dictionary: str
     """Name of the SAE or crosscoder."""
@@ -127,7 +127,7 @@ class LatentScaling(Result):
     n_tokens: int
     """Tokens read in both; first and special ones do not count."""
     feature: Int[Tensor, " feature"]
-    """Number of each feature."""
+    """Index of each feature."""
     n_active: Int[Tensor, " feature"]
     """Tokens at which each feature was active."""
     target: tuple[str, ...]
@@ -138,22 +138,22 @@ class LatentScaling(Result):
     post: Float[Tensor, "feature target"]
     """Scale of the feature in post's target; NaN: never active."""
     ratio: Float[Tensor, "feature target"]
-    """base / post: 1 alike, 0 in post alone. Of the error a high one tells of shrinkage, of the
-    reconstruction one of decoupling: the base has the feature after all."""
+    """base / post: 1 alike, 0 in post alone. A high ratio in the error indicates shrinkage, in the
+    reconstruction decoupling: the base has the feature after all."""
 
     def post_only(
         self, *, max_error: float = 0.2, max_reconstruction: float = 0.5
     ) -> Bool[Tensor, " feature"]:
-        """Features that the base has neither left over nor spread over other features.
+        """Features that are in base neither in the error nor spread over other features.
 
         Args:
-            max_error: Largest ratio in the error that is let through.
+            max_error: Largest ratio in the error that passes.
             max_reconstruction: Largest ratio in the reconstruction.
 
         Source: the two cut-offs are conventions; report the ratios with them.
         """
         error, made = (self.ratio[:, self.target.index(t)] for t in ("error", "reconstruction"))
-        # A NaN compares false: what was never active is nobody's.
+        # NaN compares false: what was never active is in neither model.
         return (error.abs() < max_error) & (made.abs() < max_reconstruction)
 
 
@@ -162,46 +162,39 @@ def latent_scaling(
     sae: Sae,
     rows: Sequence[Sequence[int]],
     *,
-    on: On,
+    model: str,
     execution: Execution = Execution(),
 ) -> LatentScaling:
-    """How strongly features, as active on one model, stand in both models' activations.
+    """How strongly features, as active on one model, are present in both models' activations.
 
     Args:
         pair: Base and post.
         sae: Whose features.
         rows: Token ids of each row, fed to both.
-        on: On which model features are read; usually the one that the SAE belongs to.
+        model: On which model features are read, `base` or `post`; usually the SAE's own.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
-        FeatureError: The SAE is of another width, site or models, reads context or is a transcoder.
+        FeatureError: The SAE has another width, site or models, reads context or is a transcoder.
     """
     sae.check_reconstructs()
     if sae.reads_context or sae.normalises != "none":
         raise FeatureError(
-            f"{sae.name} reads the tokens before or scales each token by itself, so its features "
-            "have no one direction to be scaled. Pass an SAE without normalisation."
+            f"{sae.name} reads previous tokens or normalises each token, so its features have no "
+            "single direction to scale. Pass an SAE without normalisation."
         )
-    checked(pair, sae, on)
-    tokens, pad_id = rows_of(pair, rows), pair.alignment.pad_id
+    check_sae(pair, sae, model)
+    tokens = rows_of(pair, rows)
     both = zip(
         *(
-            blocks(
-                model,
-                sae,
-                tokens,
-                pad_id=pad_id,
-                reconstruct=True,
-                execution=execution if model is pair.base else execution.quiet(),
-            )
-            for model in (pair.base, pair.post)
+            blocks(pair.side(name), sae, tokens, reconstruct=True, execution=watched)
+            for name, watched in (("base", execution), ("post", execution.quiet()))
         ),
         strict=True,
     )
     found = Scaling(sae.directions)
     for base, post in both:
-        acts = base.acts if on == "base" else post.acts
+        acts = base.acts if model == "base" else post.acts
         assert base.made is not None and post.made is not None
         found.update(
             acts,
@@ -221,7 +214,7 @@ def latent_scaling(
         dictionary=sae.name,
         site=str(sae.site),
         n_tokens=int(tokens.counted.sum()),
-        arguments={**told_of(sae), "on": on, "rows": digest_json(tokens.rows)},
+        arguments={**sae_arguments(sae), "model": model, "rows": digest_json(tokens.rows)},
     )
 
 
@@ -243,7 +236,7 @@ def from_sums(
         dictionary: Name of the SAE or crosscoder.
         site: Where it was read.
         n_tokens: Tokens read.
-        arguments: What was asked.
+        arguments: What was requested.
     """
     beta: dict[str, Tensor] = {}
     for model in ("base", "post"):
