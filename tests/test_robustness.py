@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from elicit.jobs._report.run import run_report
-from elicit.jobs._spec import ReportSpec
+from elicit.jobs._report.spec import ReportSpec
 from elicit.results import ResultError, load_result
 from elicit.runs import DamagedFileWarning, RunError
 

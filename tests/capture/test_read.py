@@ -32,9 +32,9 @@ def plain_model(written, architecture):
     """The checkpoint behind `paired(architecture).base`, never wrapped in a bridge."""
     from transformers import AutoModelForCausalLM
 
-    from elicit.pair.guards import loading
+    from elicit.pair.guards import guarded
 
-    with loading():
+    with guarded():
         return AutoModelForCausalLM.from_pretrained(
             written(architecture, seed=1), dtype=torch.float32, attn_implementation="eager"
         ).eval()

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -13,25 +12,13 @@ from torch import Tensor
 from elicit.grafting.measure import Measure, mean_interval
 from elicit.grafting.sweep import Bench, Direction
 from elicit.jobs._frame import open_pair, origin, running
+from elicit.jobs._graft.spec import GraftSpec
 from elicit.jobs._report.run import check_measures, load_measures
-from elicit.jobs._spec import JobSpec
 from elicit.pair import ModelPair
 from elicit.results import Result, canonical_json
 from elicit.runs import Checkpoint, Execution, NoProgress, Progress
 from elicit.stats import Inference, simultaneous_intervals
 from elicit.weights import Part, is_changed, part, parts_of, slots_of
-
-
-class GraftSpec(JobSpec):
-    """What `elicit graft` was asked to do."""
-
-    command: ClassVar[str] = "graft"
-    """Whose `--help` lists the options."""
-
-    parts: tuple[str, ...] = ()
-    """What is moved, one at a time: `L3`, `L3.attn`, `L0-L2`, `L1+L4`; none means every layer."""
-    direction: Direction = "graft"
-    """`revert` moves parts from base into post, `graft` from post into base."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -14,8 +14,9 @@ from elicit.grafting import (
 from elicit.grafting.conclusion import LEAST_PROBLEMS
 from elicit.grafting.measure import facts as scored_forced
 from elicit.jobs._frame import PagedRun, close, open_pair, running
+from elicit.jobs._report.spec import ReportSpec, ScoredSpec
 from elicit.jobs._report.summary import summarise
-from elicit.jobs._spec import JobSpec, ReportSpec, SpecError
+from elicit.jobs._spec import SpecError
 from elicit.pair import ModelPair
 from elicit.results import Result
 from elicit.rollouts import check_prompts
@@ -118,7 +119,7 @@ def run_report(spec: ReportSpec, *, progress: Progress | None = None) -> ReportR
     return ReportRun(path=run.path, page=page, summary=summary, results=tuple(results.values()))
 
 
-def load_measures(spec: JobSpec) -> Measures:
+def load_measures(spec: ScoredSpec) -> Measures:
     """The tasks of a specification, read and checked, and how each is scored.
 
     Raises:
@@ -161,7 +162,7 @@ def load_measures(spec: JobSpec) -> Measures:
     return Measures(damage=found[0], skill=found[1])
 
 
-def _measure(spec: JobSpec, task: Task, how: str) -> Measure:
+def _measure(spec: ScoredSpec, task: Task, how: str) -> Measure:
     if len(task) < 2:
         raise SpecError(
             f"{task.name} hold 1 problem, and an interval needs at least 2 (a useful one 50 or "
