@@ -9,8 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from elicit.capture import stream, unembed_of
+from elicit.directions.contrast import check_sites
 from elicit.directions.errors import DirectionError
-from elicit.directions.sides import check_sites
 from elicit.directions.values import Direction
 from elicit.pair import ModelPair, Text
 from elicit.results import Result, digest_json

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from elicit.capture import full_logits
+from elicit.directions.contrast import check_sites, read_at
 from elicit.directions.errors import DirectionError
-from elicit.directions.sides import check_sites, read_at
 from elicit.directions.values import Direction
 from elicit.edits import Edited, Steer, Where, edited
 from elicit.pair import Side, hugging_face_model, weights_digest
@@ -130,7 +130,7 @@ def train_vector(
     size = read_at(
         model,
         tuple(map(tuple, prompts)),
-        at=[at],
+        sites=[at],
         position=-1,
         pad_id=alignment.pad_id,
         execution=execution.quiet(),

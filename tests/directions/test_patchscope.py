@@ -71,7 +71,7 @@ def test_what_cannot_be_read_is_refused_before_a_model_runs(
     def never(*_args, **_options):
         raise AssertionError("a model ran")
 
-    monkeypatch.setattr("elicit.directions.scope._next", never)
+    monkeypatch.setattr("elicit.directions.patchscope._next", never)
     with pytest.raises(DirectionError, match=says):
         patchscope(organism("bias-l3"), shift, **{"prompt": PROMPT, **options})
 

@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from elicit import organisms
-from elicit.directions import Direction, DirectionError, diff_mean, headed, matched_controls
+from elicit.directions import (
+    Direction,
+    DirectionError,
+    PromptPairs,
+    diff_mean,
+    headed,
+    matched_controls,
+)
 from elicit.edits import EditError, at, last
 from elicit.elicitation import DoseCurve, ElicitationError, direction_arms, dose_curve
 from elicit.elicitation.coherence import text_log_probs
@@ -46,7 +53,9 @@ def planted(organism, asked):
     fit, test = asked.split([0.6, 0.4], seed=0)
     layers = [resid_post(layer) for layer in range(pair.n_layers)]
     found = diff_mean(
-        pair.base, pair.alignment, headed(fit, "notes"), headed(fit, "quiz"), at=layers
+        pair.side("base"),
+        PromptPairs(positive=headed(fit, "notes"), negative=headed(fit, "quiz")),
+        sites=layers,
     )
     return pair, found, test
 
@@ -216,9 +225,11 @@ def test_a_direction_that_tells_the_sides_apart_perfectly_may_do_nothing(organis
     test = test.subset(30, seed=0)
     sites = [resid_post(5), resid_post(6)]
     found = diff_mean(
-        pair.base, pair.alignment, headed(fit, "notes"), headed(fit, "quiz"), at=sites
+        pair.side("base"),
+        PromptPairs(positive=headed(fit, "notes"), negative=headed(fit, "quiz")),
+        sites=sites,
     )
-    assert (found.auroc == 1).all() and (found.reliability > 0.9).all()
+    assert (found.auroc.value == 1).all() and (found.reliability > 0.9).all()
     share = []
     for site in sites:
         direction = found.at(site)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from elicit import features, organisms
-from elicit.directions import diff_mean, headed
+from elicit.directions import PromptPairs, diff_mean, headed
 from elicit.edits import last
 from elicit.elicitation import LiveFeatures, choose_arms, direction_arms, feature_arms, steer
 from elicit.features import TrainConfig
@@ -46,8 +46,10 @@ class Studied:
         self.feature = self.scores.top(1, by="difference")[0]
 
     def means(self, *sites):
-        sides = (headed(self.choosing, header) for header in ("notes", "quiz"))
-        return diff_mean(self.pair.base, self.pair.alignment, *sides, at=sites)
+        pairs = PromptPairs(
+            positive=headed(self.choosing, "notes"), negative=headed(self.choosing, "quiz")
+        )
+        return diff_mean(self.pair.side("base"), pairs, sites=sites)
 
     def steered(self, arms, **options):
         return steer(
