@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from elicit.directions import PromptPairs, diff_mean, headed
+from elicit.directions import diff_mean
 from elicit.edits import last
 from elicit.grafting import interpolate, revert, sample_texts, sweep_intervals
 from elicit.pair import weights_digest
@@ -11,6 +11,7 @@ from elicit.rollouts import Generation, dose_rollouts, rollouts
 from elicit.runs import Execution
 from elicit.sites import resid_post
 from elicit.stats import Inference
+from tests.pairs import header_pairs
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def test_a_model_and_itself_write_the_same(twins):
 def test_a_direction_of_a_model_and_itself_is_one_and_at_scale_0_writes_the_same(twins):
     pair, _, asked = twins
     task = asked.task.subset(6, seed=0)
-    pairs = PromptPairs(positive=headed(task, "notes"), negative=headed(task, "quiz"))
+    pairs = header_pairs(task)
     base, post = (
         diff_mean(pair.side(name), pairs, sites=[resid_post(3), resid_post(4)])
         for name in ("base", "post")

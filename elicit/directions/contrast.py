@@ -235,8 +235,8 @@ def check_sites(model: nn.Module, sites: Sequence[Site]) -> None:
     """
     if not sites:
         raise DirectionError(
-            "sites names no site, so there is nowhere to look for a direction. Pass at least one, for "
-            "example sites=[resid_post(3)]."
+            "sites is empty, so there is nowhere to look for a direction. Pass at least one site, "
+            "for example sites=[resid_post(3)]."
         )
     shape = shape_of(model)
     shape.check(sites)
@@ -250,8 +250,8 @@ def check_sites(model: nn.Module, sites: Sequence[Site]) -> None:
             )
     if len({site.has_heads for site in sites}) > 1:
         raise DirectionError(
-            f"sites names heads and whole layers ({', '.join(map(str, sites))}), whose widths differ, so "
-            "their directions make no one table. Ask for each kind by itself."
+            f"sites names heads and whole layers ({', '.join(map(str, sites))}), whose widths "
+            "differ, so their directions make no one table. Ask for each kind by itself."
         )
 
 
@@ -278,7 +278,7 @@ def read_at(
         DirectionError: An activation is not finite.
     """
     found: list[Tensor] = [torch.empty(0)] * len(rows)
-    for chunk in stream(model, rows, at=sites, pad_id=pad_id, execution=execution):
+    for chunk in stream(model, rows, sites=sites, pad_id=pad_id, execution=execution):
         places = [position % len(rows[row]) for row in chunk.rows]
         lines = torch.arange(len(places))
         values = [chunk.captured.at[site][lines, places].double().cpu() for site in sites]

@@ -16,6 +16,7 @@ from elicit.directions.contrast import read_at
 from elicit.edits import last
 from elicit.rollouts import Generation, dose_rollouts
 from elicit.sites import resid_post
+from tests.pairs import header_pairs
 
 NAMED = {"model": "m", "model_digest": "d", "position": "last"}
 
@@ -45,7 +46,7 @@ def test_directions_that_share_a_batch_write_what_each_writes_alone(organism, as
     pair, task = organism("rl"), asked.subset(4, seed=0)
     found = diff_mean(
         pair.side("base"),
-        PromptPairs(positive=headed(asked, "notes"), negative=headed(asked, "quiz")),
+        header_pairs(asked),
         sites=[resid_post(4)],
     ).at(resid_post(4))
     every = (found, *matched_controls(found, n_random=2, seed=3))

@@ -2,7 +2,7 @@
 
 import torch
 
-from elicit.directions import PromptPairs, diff_mean, headed, paired_pca
+from elicit.directions import diff_mean, paired_pca
 from elicit.directions.pca import first_component
 from elicit.sites import resid_post
 
@@ -25,7 +25,7 @@ def test_equal_differences_give_the_difference_of_means():
 def test_where_one_direction_holds_nearly_all_it_is_the_difference_of_means(organism, asked):
     pair = organism("when-l3")
     pairs, site = (
-        PromptPairs(positive=headed(asked, "notes"), negative=headed(asked, "quiz")),
+        header_pairs(asked),
         resid_post(4),
     )
     means = diff_mean(pair.side("base"), pairs, sites=[site])

@@ -9,9 +9,7 @@ from elicit import organisms
 from elicit.directions import (
     Direction,
     DirectionError,
-    PromptPairs,
     diff_mean,
-    headed,
     matched_controls,
 )
 from elicit.edits import EditError, at, last
@@ -24,6 +22,7 @@ from elicit.stats import NoGapError
 from elicit.tasks import Task, load_task
 from tests.checkpoints import D_MODEL
 from tests.folded import folded
+from tests.pairs import header_pairs
 from tests.rollouts.made import STOPS, task_of
 
 SITE = resid_post(1)
@@ -54,7 +53,7 @@ def planted(organism, asked):
     layers = [resid_post(layer) for layer in range(pair.n_layers)]
     found = diff_mean(
         pair.side("base"),
-        PromptPairs(positive=headed(fit, "notes"), negative=headed(fit, "quiz")),
+        header_pairs(fit),
         sites=layers,
     )
     return pair, found, test
@@ -226,7 +225,7 @@ def test_a_direction_that_tells_the_sides_apart_perfectly_may_do_nothing(organis
     sites = [resid_post(5), resid_post(6)]
     found = diff_mean(
         pair.side("base"),
-        PromptPairs(positive=headed(fit, "notes"), negative=headed(fit, "quiz")),
+        header_pairs(fit),
         sites=sites,
     )
     assert (found.auroc.value == 1).all() and (found.reliability > 0.9).all()

@@ -30,7 +30,7 @@ def by_definition(model, host_ids, donor_ids, answer, wrong, sender, receivers, 
 
     def run(ids, edits, sites):
         with torch.no_grad(), edited(model, edits) if edits else nullcontext():
-            return capture(model, encoded(ids), at=sites, logits=True)
+            return capture(model, encoded(ids), sites=sites, logits=True)
 
     def value(ids, edits):
         logits = run(ids, edits, []).logits[0, -1]
@@ -141,7 +141,7 @@ def _attention_patched(model, host, donor, place, answer, wrong):
         ids = torch.tensor([ids])
         batch = Encoded(ids, torch.ones_like(ids), torch.arange(ids.shape[1])[None])
         with edited(model, edits) if edits else nullcontext():
-            return capture(model, batch, at=sites, logits=True)
+            return capture(model, batch, sites=sites, logits=True)
 
     stream = run(donor, [], [resid_pre(1)]).at[resid_pre(1)]
     moved = run(host, [Patch(site=resid_pre(1), donor=stream, where=at(place))], [attn_out(1)])
