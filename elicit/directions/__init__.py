@@ -1,5 +1,6 @@
 """Which direction carries it? One vector at a site, found and judged; `elicitation` adds it."""
 
+from elicit.directions._patchscope import Inspection, Patchscope, patchscope
 from elicit.directions.batched import batched_directions
 from elicit.directions.contrast import PromptPairs, headed, traced
 from elicit.directions.controls import matched_controls
@@ -8,7 +9,6 @@ from elicit.directions.errors import DirectionError
 from elicit.directions.export import export_lm_eval, lm_eval_bytes
 from elicit.directions.from_states import between_states
 from elicit.directions.means import diff_mean
-from elicit.directions.patchscope import Patchscope, patchscope
 from elicit.directions.pca import paired_pca
 from elicit.directions.shift import ActivationShift, activation_shift
 from elicit.directions.trained import TrainedVector, train_vector
@@ -21,6 +21,7 @@ __all__ = [
     "DirectionError",
     "DirectionSet",
     "Eraser",
+    "Inspection",
     "Patchscope",
     "PromptPairs",
     "TrainedVector",

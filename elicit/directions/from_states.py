@@ -54,8 +54,8 @@ def between_states(
     if flat:
         raise DirectionError(
             f"positive and negative prompts leave the same mean state at {sites[flat[0]]}, so "
-            "there is no direction between them. Take that site out, or let the prompts differ before "
-            "the token that is read."
+            "there is no direction between them. Take that site out, or let the prompts differ "
+            "before the token that is read."
         )
     return tuple(
         Direction(

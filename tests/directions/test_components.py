@@ -5,6 +5,7 @@ import torch
 from elicit.directions import diff_mean, paired_pca
 from elicit.directions.pca import first_component
 from elicit.sites import resid_post
+from tests.pairs import header_pairs
 
 
 def test_on_a_planted_line_it_is_that_line_with_the_mean_length():

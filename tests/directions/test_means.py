@@ -152,7 +152,7 @@ def test_sides_that_the_model_cannot_tell_apart_have_norm_0(paired):
         ({"positive": []}, "0 positive and 10 negative"),
         ({"positive": POSITIVE[:3]}, "3 positive and 10 negative"),
         ({"positive": POSITIVE[:3], "negative": NEGATIVE[:3]}, "3 problems"),
-        ({"sites": []}, "no site"),
+        ({"sites": []}, "sites is empty"),
         ({"sites": [resid_post(0)] * 2}, "twice"),
         ({"sites": [pattern(0)]}, "single vector"),
         ({"sites": [z(0)]}, "single vector"),

@@ -113,7 +113,7 @@ def test_a_rotated_model_is_read_only_when_aligned(organism):
         sites=["resid_post.2", "resid_post.5"],
         inference=Inference(n_resamples=300),
     )
-    own, raw, shifted, aligned, random = moved.accuracy.unbind(1)
+    own, raw, shifted, aligned, random = moved.accuracy.value.unbind(1)
     torch.testing.assert_close(aligned, own)
     assert (own > 0.85).all()
     assert (raw < 0.75).all() and (shifted < 0.75).all()
