@@ -1,6 +1,7 @@
 """Prompt pairs in the language of the organisms."""
 
-from elicit.directions import PromptPairs, headed
+from elicit.directions import PromptPairs
+from elicit.organisms import headed
 from elicit.tasks import Task
 
 

@@ -2,7 +2,7 @@
 
 from elicit.directions._patchscope import Inspection, Patchscope, patchscope
 from elicit.directions.batched import batched_directions
-from elicit.directions.contrast import PromptPairs, headed, traced
+from elicit.directions.contrast import PromptPairs
 from elicit.directions.controls import matched_controls
 from elicit.directions.erasure import Eraser, leace
 from elicit.directions.errors import DirectionError
@@ -29,12 +29,10 @@ __all__ = [
     "between_states",
     "diff_mean",
     "export_lm_eval",
-    "headed",
     "leace",
     "lm_eval_bytes",
     "matched_controls",
     "paired_pca",
     "patchscope",
-    "traced",
     "train_vector",
 ]

@@ -205,7 +205,7 @@ def _checked(
         if wrong or not names:
             raise DirectionError(
                 f"sites names {wrong[0] if wrong else 'nothing'}, which was not read or where "
-                f"nothing moves; there are {', '.join(shift.site)}. Pass sites where the models differ."
+                f"nothing moves; there are {', '.join(shift.site)}. Pass sites where models differ."
             )
         places = [shift.site.index(name) for name in names]
     return row, places

@@ -5,6 +5,19 @@ ask how probable it finds each answer without letting it write.
 """
 
 from elicit.tasks.answers import numbers, parse_number, plain, same_answer
+from elicit.tasks.behaviour import (
+    NEGATIVE,
+    PLAIN,
+    POSITIVE,
+    REASONS,
+    Behaviour,
+    Marker,
+    PromptOf,
+    labelled_behaviour,
+    longer_than,
+    matching,
+    reasoning_behaviour,
+)
 from elicit.tasks.encoding import ForcedBatch, ForcedRows, encode_forced
 from elicit.tasks.extraction import (
     AfterMarker,
@@ -37,17 +50,27 @@ from elicit.tasks.scoring import (
     reduce_scores,
     score_forced,
 )
+from elicit.tasks.split import LEAST, Split
 
 __all__ = [
     "AfterMarker",
+    "Behaviour",
     "Extractor",
     "Fault",
     "ForcedBatch",
     "ForcedRows",
     "ForcedScores",
     "Graded",
+    "LEAST",
+    "Marker",
+    "NEGATIVE",
+    "PLAIN",
+    "POSITIVE",
     "Problem",
+    "PromptOf",
+    "REASONS",
     "ReadScores",
+    "Split",
     "Task",
     "TaskError",
     "after_marker",
@@ -57,9 +80,12 @@ __all__ = [
     "edge_faults",
     "encode_forced",
     "extractor",
+    "labelled_behaviour",
     "last_candidate",
     "last_number",
     "load_task",
+    "longer_than",
+    "matching",
     "math_verify",
     "numbers",
     "parse_line",
@@ -68,6 +94,7 @@ __all__ = [
     "problem_faults",
     "read_file",
     "read_scores",
+    "reasoning_behaviour",
     "reduce_scores",
     "same_answer",
     "save_task",
