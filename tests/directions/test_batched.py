@@ -9,11 +9,11 @@ from elicit.directions import (
     batched_directions,
     between_states,
     diff_mean,
-    headed,
     matched_controls,
 )
 from elicit.directions.contrast import read_at
 from elicit.edits import last
+from elicit.organisms import headed
 from elicit.rollouts import Generation, dose_rollouts
 from elicit.sites import resid_post
 from tests.pairs import header_pairs
