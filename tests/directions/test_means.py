@@ -78,7 +78,7 @@ def test_the_header_is_told_apart_where_the_decision_is_written_and_reproducibly
     pairs = header_pairs(asked)
     sites = [resid_post(layer) for layer in range(6)]
     result = diff_mean(pair.side("base"), pairs, sites=sites)
-    assert (result.auroc.value[4:] == 1).all() and (result.auroc.low[4:] > 0.8).all()
+    assert (result.auroc.value[4:] == 1).all() and (result.auroc.low[4:] > 0.7).all()
     assert (result.reliability[4:] > 0.99).all() and (result.explained[4:] > 0.9).all()
     assert (result.auroc.value[:3] < 0.75).all()
     assert result.n_shifted == 0
