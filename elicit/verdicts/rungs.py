@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from elicit.stats import Interval, NoGapError, gap_share
-from elicit.verdicts.deciding import (
+from elicit.verdicts.tests import (
     Evidence,
     Options,
     above,
@@ -28,7 +28,7 @@ CLAIMS = (
     "sufficient for the task",
 )
 RANDOM = "random directions"
-ANEW = "base with weights drawn anew"
+ANEW = "base with re-initialised weights"
 
 
 def decodable(
@@ -58,8 +58,9 @@ def decodable(
         beaten = above("", right, anew, options)
         if beaten.p >= 1 - options.inference.level:
             reason = (
-                f"the base with weights drawn anew tells {100 * anew.mean():.3g} % of the prompts, "
-                "so that they can be told apart needs nothing that the base has learned"
+                f"a probe of the base with re-initialised weights classifies {100 * anew.mean():.3g} "
+                "% of the prompts correctly, so that they can be separated needs nothing that the base "
+                "has learned"
             )
     return Evidence(
         value=rate(right, options),

@@ -14,8 +14,8 @@ from elicit.representations import Probe
 from elicit.representations.geometry import rotation
 from elicit.representations.paired import PairedTokens
 from elicit.runs import Execution
-from elicit.verdicts.deciding import Options, best_part, high_draw
-from elicit.verdicts.reading import WITH, States
+from elicit.verdicts.states import WITH, States
+from elicit.verdicts.tests import Options, best_part, high_draw
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -9,8 +9,7 @@ from elicit.jobs._frame import PagedRun, close, open_pair, origin, running
 from elicit.page.verdicts import ladder_sentence
 from elicit.rollouts import Generation
 from elicit.runs import Execution, NoProgress, Progress, ScopedCheckpoint
-from elicit.verdicts import Ladder
-from elicit.verdicts.existence import STRENGTHS, climb
+from elicit.verdicts import Ladder, LadderDesign, assess
 
 USEFUL = 40
 """Problems to test on below which a loss can hardly be excluded."""
@@ -25,7 +24,7 @@ class ExistsRun(PagedRun):
 
 
 def run_exists(spec: ExistsSpec, *, progress: Progress | None = None) -> ExistsRun:
-    """Climb the ladder of existence and write the page about it.
+    """Assess whether the base already has the behaviour, and write the page about it.
 
     Everything that can be refused is refused before a model runs. A killed run goes on where it
     stopped and ends with the same bytes.
@@ -49,18 +48,20 @@ def run_exists(spec: ExistsSpec, *, progress: Progress | None = None) -> ExistsR
             "baselines": dict(texts_of(spec.baselines)),
         },
     ) as run:
-        ladder = climb(
+        ladder = assess(
             pair,
             behaviour,
             task,
             sites=spec.sites or None,
-            strengths=spec.strengths or STRENGTHS,
-            choose_share=spec.choose_share,
-            n_random=spec.n_random,
-            n_redrawn=spec.n_redrawn,
-            margin=spec.margin,
-            least_share=spec.least_share,
-            least_effect=spec.least_effect,
+            design=LadderDesign(
+                strengths=spec.strengths or LadderDesign().strengths,
+                choose_share=spec.choose_share,
+                n_random=spec.n_random,
+                n_redrawn=spec.n_redrawn,
+                margin=spec.margin,
+                least_share=spec.least_share,
+                least_effect=spec.least_effect,
+            ),
             inference=spec.inference,
             generation=Generation(
                 extractor=spec.extractor,

@@ -18,9 +18,9 @@ from elicit.representations.probes import choose_l2, fit_tasks
 from elicit.results import Estimate
 from elicit.runs import Execution
 from elicit.stats import Interval, joint_estimate, linearised_auroc
-from elicit.verdicts.deciding import Options, best_part, strongest
-from elicit.verdicts.reading import States, best_decoded
 from elicit.verdicts.rungs import ANEW
+from elicit.verdicts.states import States, best_decoded
+from elicit.verdicts.tests import Options, best_part, strongest
 from elicit.weights import replaced
 
 _SURFACES = {"token": "the token", "position": "the position", "both": "token and position"}
