@@ -75,7 +75,7 @@ class Ladder(Result):
     """P-value of every site's being above 0 for the rung, adjusted for having looked at all sites,
     and strengths (max-T), so that no choice of a site enters it. E0 and E1: on the problems tested
     on, against the strongest control of the site. E2 to E4: of the best strength, on the problems
-    to choose on, against the model left alone. Told beside: no verdict rests on it."""
+    to choose on, against the unsteered model. Reported beside: no verdict rests on it."""
     curve: tuple[str, ...]
     """Whose areas under the ROC curve are told: probes of base and of post, and the controls of the
     base's."""

@@ -1,4 +1,4 @@
-"""Rungs that only read: what probes of either model say at the end of every prompt."""
+"""States of both models at the end of every prompt, and probes of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ WITH, WITHOUT = "with", "without"
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class States:
-    """States of both models after every prompt that calls for the behaviour, and every other."""
+    """States of both models after every prompt that elicits the behaviour, and every other."""
 
     labelled: Labelled
     """The prompts, read at their last tokens."""
@@ -33,7 +33,7 @@ class States:
 
     @property
     def positive(self) -> Bool[Tensor, " example"]:
-        """Prompts that call for the behaviour."""
+        """Prompts that elicit the behaviour."""
         return torch.tensor([label == WITH for label in self.labelled.label])
 
     @property

@@ -139,7 +139,7 @@ def _one(
 
 
 def _toward(probe: Probe, site: int) -> Float[Tensor, " d_model"]:
-    """A probe's direction, towards the prompts that call for the behaviour."""
+    """A probe's direction, towards the prompts that elicit the behaviour."""
     positive = probe.label.index(WITH)
     return probe.weight[site, :, positive] - probe.weight[site, :, 1 - positive]
 

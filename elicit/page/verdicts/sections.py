@@ -43,7 +43,7 @@ def ladder_sentence(ladder: Ladder) -> str:
     failed = next(r for r, s in zip(ladder.rung, ladder.status, strict=True) if s != "passed")
     reached = "no rung" if high is None else _named(ladder, high)
     return (
-        f"The evidence that {what} reaches {reached} when climbed from below: "
+        f"The evidence that {what} reaches {reached} counted from below: "
         f"{_named(ladder, failed)}, is {_status(ladder, failed)}. Above that, "
         f"{_named(ladder, top)}, is passed. {on}"
     )
@@ -159,7 +159,7 @@ def _p_sites(ladder: Ladder) -> Table:
         "P-value of every site, adjusted for having looked at all of them and at all strengths "
         "(max-T), so that it does not hang on how the problems were split. E0 and E1: on the "
         "problems tested on, against the same controls. E2 to E4: the best strength, on the "
-        "problems to choose on, against the model left alone. No verdict rests on it."
+        "problems to choose on, against the unsteered model. No verdict rests on it."
     )
     return table_of(told, ("rung", *ladder.site), rows, 1, "P-values of all sites")
 
