@@ -19,15 +19,14 @@ if TYPE_CHECKING:
         Prompted,
         TextPairs,
         decision,
-        headed,
         header,
         replace_entity,
         replace_operand,
         replace_start,
-        traced,
     )
     from elicit.organisms.language import REASONING_WORDS, World, shows_trace, with_header
     from elicit.organisms.models import export, open_model
+    from elicit.organisms.variants import headed, traced
 
 __all__ = [
     "OrganismError",
@@ -59,6 +58,7 @@ _LAZY = {
     "trace_behaviour": "behaviour",
     **dict.fromkeys(("export", "open_model"), "models"),
     **dict.fromkeys(("REASONING_WORDS", "World", "shows_trace", "with_header"), "language"),
+    **dict.fromkeys(("headed", "traced"), "variants"),
 }
 
 

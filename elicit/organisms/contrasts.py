@@ -7,7 +7,7 @@ models were trained on.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, TypeVar, get_args, runtime_checkable
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
@@ -52,9 +52,6 @@ class Prompted(Protocol):
         """Its text."""
         ...
 
-
-ProblemSet = TypeVar("ProblemSet")
-"""A task: a frozen dataclass with a `name` and `problems`."""
 
 Read = Literal["copy", "result", "answer"]
 """The next word after a prompt of `replace_start` and `replace_operand`.
@@ -151,9 +148,9 @@ def replace_entity(world: World, attribute: str, *, n: int = 40, seed: int = 0) 
     The two have different values; the corrupted one's is the wrong answer.
 
     Args:
-        world: Whose facts are asked for.
+        world: The facts.
         attribute: `city`, `colour` or `pet`.
-        n: Problems, 1 to the number of entities; each entity is asked for at most once.
+        n: Problems, 1 to the number of entities; each entity is used at most once.
         seed: Of the drawing.
 
     Raises:
@@ -166,7 +163,7 @@ def replace_entity(world: World, attribute: str, *, n: int = 40, seed: int = 0) 
         )
     if not 1 <= n <= len(world.entities):
         raise OrganismError(
-            f"n is {n} and the world has {len(world.entities)} entities, each asked for at most "
+            f"n is {n} and the world has {len(world.entities)} entities, each used at most "
             f"once, so these problems cannot be drawn. Pass 1 to {len(world.entities)}."
         )
     rng = np.random.default_rng(seed)
@@ -225,46 +222,6 @@ def header(
         clean=tuple(with_header(prompt, clean) for prompt in plain.clean),
         corrupted=tuple(with_header(prompt, corrupted) for prompt in plain.clean),
     )
-
-
-def headed(task: ProblemSet, header: str) -> ProblemSet:
-    """The problems of a task under a header that calls for a trace, or for none.
-
-    `notes` and `quiz` make the contrast of reasoning and answering at once: prompts of equal
-    length that end in the same token.
-
-    Args:
-        task: Problems in the language of the organisms, without header.
-        header: `notes` or `quiz`.
-
-    Raises:
-        OrganismError: The language has no such header.
-    """
-    given: Any = task
-    problems = tuple(replace(p, prompt=with_header(p.prompt, header)) for p in given.problems)
-    return replace(given, name=f"{given.name}, {header}", problems=problems)
-
-
-def traced(task: ProblemSet) -> ProblemSet:
-    """The problems of a task with the whole written solution as their answer.
-
-    Args:
-        task: Problems in the language of the organisms, each with a trace.
-
-    Raises:
-        OrganismError: A problem has no trace.
-    """
-    given: Any = task
-    bare = [problem.id for problem in given.problems if problem.trace is None]
-    if bare:
-        raise OrganismError(
-            f"problem {bare[0]!r} and {len(bare) - 1} more have no trace, so there is no solution "
-            "to be written. Pass problems that have one."
-        )
-    solved = tuple(
-        replace(p, answer=f"{p.trace} answer {p.answer} .", candidates=None) for p in given.problems
-    )
-    return replace(given, name=f"{given.name}, traced", problems=solved)
 
 
 def _prompts(problems: Iterable[Prompted | str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

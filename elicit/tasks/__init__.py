@@ -4,7 +4,7 @@
 ask how probable it finds each answer without letting it write.
 """
 
-from elicit.tasks.answers import numbers, parse_number, plain, same_answer
+from elicit.tasks.answers import parse_number, same_answer
 from elicit.tasks.behaviour import (
     NEGATIVE,
     PLAIN,
@@ -18,7 +18,7 @@ from elicit.tasks.behaviour import (
     matching,
     reasoning_behaviour,
 )
-from elicit.tasks.encoding import ForcedBatch, ForcedRows, encode_forced
+from elicit.tasks.encoding import encode_forced
 from elicit.tasks.extraction import (
     AfterMarker,
     Extractor,
@@ -34,15 +34,10 @@ from elicit.tasks.extraction import (
     ungradable,
 )
 from elicit.tasks.faults import Fault, TaskError, shown
+from elicit.tasks.forced import ForcedBatch, ForcedRows
 from elicit.tasks.jsonl import load_task, parse_line, read_file, save_task
-from elicit.tasks.problems import (
-    Problem,
-    Task,
-    edge_faults,
-    problem_faults,
-    text_faults,
-    unknown_key,
-)
+from elicit.tasks.numbers import numbers, plain
+from elicit.tasks.problems import Problem, edge_faults, problem_faults, text_faults, unknown_key
 from elicit.tasks.scoring import (
     ForcedScores,
     ReadScores,
@@ -51,6 +46,7 @@ from elicit.tasks.scoring import (
     score_forced,
 )
 from elicit.tasks.split import LEAST, Split
+from elicit.tasks.task import Task
 
 __all__ = [
     "AfterMarker",

@@ -5,7 +5,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from elicit.tasks.faults import TaskError
-from elicit.tasks.problems import Problem, Task
+from elicit.tasks.problems import Problem
+from elicit.tasks.task import Task
 
 Marker = Callable[[str], bool]
 """Whether a text shows a behaviour, such as writing its reasoning."""

@@ -12,10 +12,12 @@ import threading
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from elicit.tasks.answers import numbers, parse_number, plain, same_answer
+from elicit.tasks.answers import parse_number, same_answer
 from elicit.tasks.faults import TaskError, shown
 from elicit.tasks.mentions import first_mention, last_mention
-from elicit.tasks.problems import Problem, Task
+from elicit.tasks.numbers import numbers, plain
+from elicit.tasks.problems import Problem
+from elicit.tasks.task import Task
 
 _FILLERS = {"is", "are", "was", "were", "be", "will", "would", "equals", "the", "to", "of"}
 _TIMEOUT_S = 5
@@ -30,7 +32,7 @@ class Extractor(Protocol):
 
         Args:
             completion: Text that the model wrote after the prompt.
-            problem: The problem it was asked; its right answer must not guide the search.
+            problem: The problem; its right answer must not guide the search.
         """
         ...
 
@@ -201,7 +203,7 @@ def extractor(name: str) -> Extractor:
         name: `default`, `last-candidate`, `last-number`, `boxed`, `math-verify`, or `marker:WORD`.
 
     Raises:
-        TaskError: There is none of that name.
+        TaskError: No extractor has that name.
     """
     if name in _EXTRACTORS:
         return _EXTRACTORS[name]
@@ -219,7 +221,7 @@ def check(completion: str, problem: Problem, extractor: Extractor = default_extr
 
     Args:
         completion: Text that the model wrote, without the prompt.
-        problem: The problem it was asked.
+        problem: The problem.
         extractor: How the answer is found.
     """
     extracted = extractor(completion, problem)

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from elicit.tasks.faults import Fault, TaskError, shown
-from elicit.tasks.problems import Problem, Task, problem_faults
+from elicit.tasks.problems import Problem, problem_faults
+from elicit.tasks.task import Task
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _UTF8_MARK = b"\xef\xbb\xbf"
@@ -13,7 +14,7 @@ _UTF8_MARK = b"\xef\xbb\xbf"
 def load_task(path: str | Path, *, name: str | None = None) -> Task:
     """Read a task file, or say what is wrong in every bad line.
 
-    Each line holds one object with `id`, `prompt`, `answer` and, if wanted, `candidates`,
+    Each line holds one object with `id`, `prompt`, `answer` and, optionally, `candidates`,
     `difficulty` and `trace`. Blank lines are skipped.
 
     Args:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from elicit.tasks.faults import TaskError
-from elicit.tasks.problems import Task
+from elicit.tasks.task import Task
 
 LEAST = 8
 """Problems in each part: with fewer no p-value survives the adjustment over five rungs."""

@@ -130,9 +130,10 @@ def read_states(
     Raises:
         RepresentationError: An activation is not finite, or sites have several widths.
     """
-    read = {"sites": sites, "pad_id": pair.alignment.pad_id, "max_tokens": execution.max_tokens}
     x = [
-        read_labelled(model, labelled, execution=Execution(progress=execution.progress), **read)  # pyright: ignore
+        read_labelled(
+            model, labelled, sites=sites, pad_id=pair.alignment.pad_id, execution=execution
+        )
         for model in (pair.base, pair.post)
     ]
     return States(labelled=labelled, choosing=choosing, sites=tuple(sites), x=torch.stack(x))
