@@ -6,34 +6,16 @@ from elicit.jobs._exists.spec import ExistsSpec
 from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
 from elicit.pair import ModelPair
 from elicit.rollouts import Generation
-<<<<<<< HEAD
-from elicit.runs import Execution, NoProgress, Progress, ScopedCheckpoint
-from elicit.verdicts import Ladder, LadderDesign, assess
-=======
 from elicit.runs import Progress
 from elicit.tasks import Behaviour, Task
-from elicit.verdicts.existence import STRENGTHS, climb
->>>>>>> trunk
+from elicit.verdicts import LadderDesign, assess
 
 USEFUL = 40
 """Problems to test on below which a loss can hardly be excluded."""
 
 
-<<<<<<< HEAD
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ExistsRun(PagedRun):
-    """A finished run."""
-
-    ladder: Ladder
-    """The ladder."""
-
-
-def run_exists(spec: ExistsSpec, *, progress: Progress | None = None) -> ExistsRun:
-    """Assess whether the base already has the behaviour, and write the page about it.
-=======
 def exists(spec: ExistsSpec, *, progress: Progress | None = None) -> Run:
-    """Climb the ladder of existence and write the page about it.
->>>>>>> trunk
+    """Assess whether the base already has the behaviour, and write the page about it.
 
     Everything that can be refused is refused before a model runs. A killed run continues where it
     stopped and ends with the same bytes. Leaves the page, `summary.json`, `run.yaml` and every
@@ -51,43 +33,6 @@ def exists(spec: ExistsSpec, *, progress: Progress | None = None) -> Run:
 
 def _check(spec: ExistsSpec) -> tuple[Task, Behaviour]:
     task = task_of(spec)
-<<<<<<< HEAD
-    behaviour = behaviour_of(spec, task)
-    pair = open_pair(spec, progress)
-    with running(
-        spec,
-        pair,
-        {
-            "tasks": {task.name: task.digest},
-            "baselines": dict(texts_of(spec.baselines)),
-        },
-    ) as run:
-        ladder = assess(
-            pair,
-            behaviour,
-            task,
-            sites=spec.sites or None,
-            design=LadderDesign(
-                strengths=spec.strengths or LadderDesign().strengths,
-                choose_share=spec.choose_share,
-                n_random=spec.n_random,
-                n_redrawn=spec.n_redrawn,
-                margin=spec.margin,
-                least_share=spec.least_share,
-                least_effect=spec.least_effect,
-            ),
-            inference=spec.inference,
-            generation=Generation(
-                extractor=spec.extractor,
-                max_new_tokens=spec.max_new_tokens,
-                templated=spec.templated,
-            ),
-            execution=Execution(
-                max_tokens=spec.max_tokens,
-                checkpoint=ScopedCheckpoint(run, "ladder"),
-                progress=progress,
-            ),
-=======
     return task, behaviour_of(spec, task)
 
 
@@ -101,18 +46,20 @@ def _prepare(
 
 def _measure(work: Work[ExistsSpec, tuple[Task, Behaviour]]) -> Outcome:
     spec, (task, behaviour) = work.spec, work.inputs
-    ladder = climb(
+    ladder = assess(
         work.pair,
         behaviour,
         task,
         sites=spec.sites or None,
-        strengths=spec.strengths or STRENGTHS,
-        choose_share=spec.choose_share,
-        n_random=spec.n_random,
-        n_redrawn=spec.n_redrawn,
-        margin=spec.margin,
-        least_share=spec.least_share,
-        least_effect=spec.least_effect,
+        design=LadderDesign(
+            strengths=spec.strengths or LadderDesign().strengths,
+            choose_share=spec.choose_share,
+            n_random=spec.n_random,
+            n_redrawn=spec.n_redrawn,
+            margin=spec.margin,
+            least_share=spec.least_share,
+            least_effect=spec.least_effect,
+        ),
         inference=spec.inference,
         generation=Generation(
             extractor=spec.extractor,
@@ -126,7 +73,6 @@ def _measure(work: Work[ExistsSpec, tuple[Task, Behaviour]]) -> Outcome:
         notes.append(
             f"There are {ladder.n_test} problems to test on: below {USEFUL}, a loss of a tenth "
             "can hardly be excluded, and rungs that must exclude one stay under-powered."
->>>>>>> trunk
         )
     return Outcome(results={"ladder": ladder}, summary=ladder.summary(), notes=notes)
 
