@@ -134,7 +134,7 @@ def assess(
     directions = between_states(
         states.x[0][:, choosing],
         states.positive[choosing],
-        at=states.sites,
+        sites=states.sites,
         model=pair.base_name,
         model_digest=pair.base_digest,
         position="last token of the prompt",
