@@ -65,3 +65,15 @@ def entropy(p: Float[Tensor, "*batch d_vocab"]) -> Float[Tensor, "*batch"]:
         p: Log-probabilities.
     """
     return -torch.where(p == -torch.inf, 0.0, p.exp() * p).sum(-1)
+
+
+def correct(
+    scores: Float[Tensor, "*part example label"], target: Int[Tensor, "*#part example"]
+) -> Float[Tensor, "*part example"]:
+    """1 where the highest score is the right label's, else 0.
+
+    Args:
+        scores: Score of every label.
+        target: The right one; parts that it leaves out share it.
+    """
+    return (scores.argmax(dim=-1) == target).double()

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from elicit.metrics import correct
 from elicit.pair import ModelPair
 from elicit.representations.controls import (
     SURFACES,
@@ -15,15 +16,15 @@ from elicit.representations.controls import (
     surface,
 )
 from elicit.representations.errors import RepresentationError
-from elicit.representations.evidence import Ends, area, by_problem, correct, joint
 from elicit.representations.labelled import Labelled
 from elicit.representations.logistic import Design
 from elicit.representations.prepared import MODELS, Prepared, prepare
 from elicit.representations.probes import Kind, check_options, choose_l2, fit_tasks
 from elicit.representations.report import ProbeReport
+from elicit.results import Estimate
 from elicit.runs import Execution
 from elicit.sites import Site
-from elicit.stats import Inference, max_t
+from elicit.stats import Inference, joint_estimate, linearised_auroc, linearised_mean, max_t
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,11 +91,12 @@ def probe(
         scores.append(told.scores[:, 0])
         chosen.append(told.l2)
     right = torch.stack(answers)
-    ends = {"level": inference.level, "n_resamples": inference.n_resamples, "seed": inference.seed}
     group = found.group
 
-    def share(values: Float[Tensor, "*part example"], *, shares: bool = False) -> Ends:
-        return joint(by_problem(values, group), shares=shares, **ends)
+    def share(values: Float[Tensor, "*part example"], *, shares: bool = False) -> Estimate:
+        return joint_estimate(
+            linearised_mean(values, group), proportion=shares, inference=inference
+        )
 
     own = right[:, :, 0]
     strays = right[:, :, 1 : 1 + n_controls].mean(dim=2)
@@ -104,10 +106,12 @@ def probe(
     # The best on the test problems themselves: a choice in the baselines' favour.
     best = int(plain.mean(dim=-1).argmax())
     accuracy, surfaces = share(own, shares=True), share(plain, shares=True)
-    auroc = joint(area(torch.stack(scores), found.target, group), **ends)
+    auroc = joint_estimate(
+        linearised_auroc(torch.stack(scores), found.target, group), inference=inference
+    )
     gain, selectivity = share(own - plain[best]), share(own - drawn)
     controls, chance, differ = share(drawn), share(strays), share(own[1] - own[0])
-    effects = by_problem(own - plain[best], group)
+    effects = linearised_mean(own - plain[best], group)
     return ProbeReport(
         kind=kind,
         model=MODELS,

@@ -10,7 +10,6 @@ from torch import Tensor
 from elicit.capture import CrossMoments, check_rows
 from elicit.pair import ModelPair
 from elicit.representations.errors import RepresentationError
-from elicit.representations.evidence import joint
 from elicit.representations.geometry import NAMES, Alike, Fourth, squared_norms, summed
 from elicit.representations.labelled import numbered
 from elicit.representations.paired import OUTLIER, PairedTokens
@@ -18,7 +17,7 @@ from elicit.representations.places import sites_of
 from elicit.results import Result, digest_json
 from elicit.runs import Execution
 from elicit.sites import Site
-from elicit.stats import Inference
+from elicit.stats import Inference, joint_estimate
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -121,7 +120,7 @@ def similarity(
     n = int(group.max()) + 1
     by_group = torch.zeros(n, *parts.shape[1:], dtype=torch.float64).index_add_(0, group, parts)
     told = values + n * (by_group - by_group.mean(dim=0))
-    ends = [joint(told[:, place], inference=inference) for place in range(len(NAMES))]
+    ends = [joint_estimate(told[:, place], inference=inference) for place in range(len(NAMES))]
     return Similarity(
         measure=NAMES,
         site=tuple(map(str, named)),

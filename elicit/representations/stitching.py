@@ -11,7 +11,6 @@ from torch import Tensor
 from elicit.capture import check_rows
 from elicit.pair import ModelPair
 from elicit.representations.errors import RepresentationError
-from elicit.representations.evidence import ratio
 from elicit.representations.labelled import numbered
 from elicit.representations.maps import MAPS, Affine, choose_penalty, maps_of, swapped
 from elicit.representations.paired import PairedTokens
@@ -20,7 +19,7 @@ from elicit.representations.splicing import errors_of, run_stitched
 from elicit.results import Result, digest_json
 from elicit.runs import Execution
 from elicit.sites import Site
-from elicit.stats import Inference
+from elicit.stats import Inference, joint_estimate, linearised_ratio
 
 DIRECTIONS = ("base_to_post", "post_to_base")
 PENALTIES = (1e-8, 1e-6, 1e-4, 1e-2, 1.0)
@@ -145,14 +144,26 @@ def stitch(
         for way in range(2)
     ]
     group = numbered(problem)
-    ends = {"level": inference.level, "n_resamples": inference.n_resamples, "seed": inference.seed}
     counts = torch.tensor([len(row) - 2 for row in test_rows], dtype=torch.float64)
-    fvu = [ratio(errors.missed[way], errors.variance[way], group, **ends) for way in range(2)]
-    extra = [
-        ratio(run[way].stitched - run[way].own, counts[:, None, None], group, **ends)
+    fvu = [
+        joint_estimate(
+            linearised_ratio(errors.missed[way], errors.variance[way], group), inference=inference
+        )
         for way in range(2)
     ]
-    own = [ratio(run[way].own, counts[:, None, None], group, **ends) for way in range(2)]
+    extra = [
+        joint_estimate(
+            linearised_ratio(run[way].stitched - run[way].own, counts[:, None, None], group),
+            inference=inference,
+        )
+        for way in range(2)
+    ]
+    own = [
+        joint_estimate(
+            linearised_ratio(run[way].own, counts[:, None, None], group), inference=inference
+        )
+        for way in range(2)
+    ]
     own_ce = torch.stack([one.value[0, 0] for one in own])
     excess = torch.stack([one.value for one in extra])
     return Stitching(

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from elicit.metrics import correct
 from elicit.pair import ModelPair
 from elicit.representations.errors import RepresentationError
-from elicit.representations.evidence import by_problem, correct, joint
 from elicit.representations.geometry import rotation
 from elicit.representations.labelled import Labelled
 from elicit.representations.paired import PairedTokens
@@ -18,7 +18,7 @@ from elicit.representations.probes import Kind, Probe, check_options, fit_probe
 from elicit.results import Result
 from elicit.runs import Execution
 from elicit.sites import Site
-from elicit.stats import Inference
+from elicit.stats import Inference, joint_estimate, linearised_mean
 
 DIRECTIONS = ("base_to_post", "post_to_base")
 WAYS = ("own", "raw", "shifted", "aligned", "random")
@@ -140,10 +140,11 @@ def transfer(
             _answers(found, probes[1], probes[0], 0, turns, n_random=n_random, seed=inference.seed),
         ]
     )
-    ends = {"level": inference.level, "n_resamples": inference.n_resamples, "seed": inference.seed}
     told = [
         [
-            joint(by_problem(values, found.group), shares=shares, **ends)
+            joint_estimate(
+                linearised_mean(values, found.group), proportion=shares, inference=inference
+            )
             for values, shares in (
                 (right[way], True),
                 (right[way, :1] - right[way], False),

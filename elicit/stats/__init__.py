@@ -1,8 +1,12 @@
 """Intervals and tests over problems: how sure a number is, and how sure many are at once.
 
 The unit of everything here is the problem (the cluster): rows of one problem are never counted as
-independent evidence. Whatever is random takes a `seed`; the same seed gives the same bytes.
+independent evidence. Whatever is random takes a `seed`; the same seed gives the same bytes. What
+returns torch values loads when it is first used.
 """
+
+import importlib
+from typing import TYPE_CHECKING
 
 from elicit.stats.adjust import benjamini_hochberg, holm
 from elicit.stats.bootstrap import bootstrap_difference, bootstrap_mean
@@ -17,6 +21,19 @@ from elicit.stats.simultaneous import (
     simultaneous_intervals,
 )
 
+if TYPE_CHECKING:
+    from elicit.stats.estimate import (
+        joint_estimate,
+        linearised_auroc,
+        linearised_mean,
+        linearised_ratio,
+        mean_by_problem,
+        paired_difference,
+        problem_mean,
+        problem_numbers,
+        unpaired_difference,
+    )
+
 __all__ = [
     "Equivalence",
     "Inference",
@@ -30,12 +47,30 @@ __all__ = [
     "gap_share",
     "gap_shares",
     "holm",
+    "joint_estimate",
     "joint_intervals",
+    "linearised_auroc",
+    "linearised_mean",
+    "linearised_ratio",
     "max_t",
     "mcnemar",
+    "mean_by_problem",
     "minimum_detectable_effect",
+    "paired_difference",
     "paired_permutation",
+    "problem_mean",
+    "problem_numbers",
     "simultaneous_intervals",
     "tost",
+    "unpaired_difference",
     "wilson",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Load what needs torch when it is first asked for."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.estimate"), name)
+    globals()[name] = value
+    return value

@@ -9,14 +9,15 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from elicit.metrics import correct
 from elicit.pair import ModelPair
 from elicit.representations import Probe, fit_probe, read_labelled
 from elicit.representations.controls import SURFACES, control_targets, shuffled_targets, surface
-from elicit.representations.evidence import Ends, area, correct, joint
 from elicit.representations.logistic import Design
 from elicit.representations.probes import choose_l2, fit_tasks
+from elicit.results import Estimate
 from elicit.runs import Execution
-from elicit.stats import Interval
+from elicit.stats import Interval, joint_estimate, linearised_auroc
 from elicit.verdicts.deciding import Options, best_part, strongest
 from elicit.verdicts.reading import States, best_decoded
 from elicit.verdicts.rungs import ANEW
@@ -73,7 +74,7 @@ class Decoded:
             method="delong, bootstrap",
         )
 
-    def auroc(self, options: Options) -> Ends:
+    def auroc(self, options: Options) -> Estimate:
         """Every AUROC, with intervals that hold jointly over curves and sites.
 
         Args:
@@ -117,7 +118,7 @@ def decoded(
         one.scores(x[:, ~fit]) for one, x in zip(probes, states.x, strict=True)
     ]  # of base and of post
     areas = {
-        name: area(score, target, group)
+        name: linearised_auroc(score, target, group)
         for name, score in zip(("base", "post"), scores, strict=True)
     }
     if anew is not None:
@@ -140,7 +141,7 @@ def decoded(
         # A draw that gives all test prompts one label has no area.
         mixed = [i for i, labels in enumerate(held) if len(labels.unique()) > 1]
         if mixed:
-            parts = [area(given[:, i], held[i], group) for i in mixed]
+            parts = [linearised_auroc(given[:, i], held[i], group) for i in mixed]
             areas[name] = torch.stack(parts).mean(dim=0)
     controls |= _surface(states, n_folds=n_folds, seed=seed)
     return Decoded(
@@ -189,7 +190,7 @@ def read_anew(
         probe = fit_probe(x[:, used], fitted, sites=names, n_folds=n_folds, seed=seed)
         scores = probe.scores(x[:, ~used])
         rights.append(states.by_problem(correct(scores[best_decoded(probe)], target)))
-        areas.append(area(scores, target, group))
+        areas.append(linearised_auroc(scores, target, group))
     if not rights:
         return None
     return Anew(right=np.stack(rights).mean(axis=0), area=torch.stack(areas).mean(dim=0))
@@ -216,9 +217,9 @@ def drawn_anew(model: nn.Module, *, seed: int) -> Iterator[None]:
         yield
 
 
-def _ends(area: Float[Tensor, "problem ..."], options: Options) -> Ends:
+def _ends(area: Float[Tensor, "problem ..."], options: Options) -> Estimate:
     """Areas with joint intervals; a perfect one has no spread, and is not sure for that."""
-    return joint(area, inference=options.inference, shares=True)
+    return joint_estimate(area, inference=options.inference, proportion=True)
 
 
 def _answers(

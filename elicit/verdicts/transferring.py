@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from elicit.metrics import correct
 from elicit.pair import ModelPair
 from elicit.representations import Probe
-from elicit.representations.evidence import correct
 from elicit.representations.geometry import rotation
 from elicit.representations.paired import PairedTokens
 from elicit.runs import Execution

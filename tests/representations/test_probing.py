@@ -157,13 +157,13 @@ def test_the_same_seed_gives_the_same_bytes(organism, tmp_path):
 def test_areas_are_those_of_scikit_learn(kind):
     from sklearn.metrics import roc_auc_score
 
-    from elicit.representations.evidence import area
+    from elicit.stats import linearised_auroc
 
     generator = torch.Generator().manual_seed(0)
     target = torch.randint(3, (90,), generator=generator)
     scores = torch.randn(2, 90, 3, generator=generator, dtype=torch.float64).round(decimals=1)
     group = torch.arange(90) // 3
-    table = area(scores, target, group)
+    table = linearised_auroc(scores, target, group)
     for part in range(2):
         each = [roc_auc_score((target == k).numpy(), scores[part, :, k].numpy()) for k in range(3)]
         assert float(table[:, part].mean()) == pytest.approx(sum(each) / 3)

@@ -79,7 +79,7 @@ def test_a_tokens_part_is_what_the_measure_loses_without_it():
 
 def test_intervals_of_a_measure_cover_it_as_often_as_they_say():
     """Truth from 20 000 tokens; 100 samples of 60 problems with two tokens each."""
-    from elicit.representations.evidence import joint
+    from elicit.stats import joint_estimate
 
     x, y = drawn(n=20_000, d=3, seed=1)
     truth = alike(x, y).values
@@ -93,7 +93,7 @@ def test_intervals_of_a_measure_cover_it_as_often_as_they_say():
         parts = one.parts(x[some], y[some]).reshape(60, 2, -1).sum(1)
         told = one.values + 60 * (parts - parts.mean(0))
         for k in map(NAMES.index, unbiased):
-            ends = joint(
+            ends = joint_estimate(
                 told[:, k : k + 1], inference=Inference(level=0.9, n_resamples=100, seed=trial)
             )
             hits[k] += bool(ends.low[0] <= truth[k] <= ends.high[0])
