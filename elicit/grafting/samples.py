@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Bool
 from torch import Tensor
 
-from elicit.grafting.measure import Measure, stop_ids
+from elicit.grafting.score import Score, stop_ids
 from elicit.pair import ModelPair
 from elicit.results import Result
 from elicit.rollouts import answer_task
@@ -34,30 +34,30 @@ class Samples(Result):
     """Whether post's answer is right."""
 
 
-def sample_texts(pair: ModelPair, measure: Measure, *, n: int = 8, seed: int = 0) -> Samples:
+def sample_texts(pair: ModelPair, score: Score, *, n: int = 8, seed: int = 0) -> Samples:
     """Let both models write to a few problems, every difficulty represented.
 
     Args:
         pair: The two models.
-        measure: A task; its way of generating is used.
+        score: A task; its way of generating is used.
         n: Problems, at most those of the task.
         seed: Chooses them.
     """
-    task: Task = measure.task.subset(min(n, len(measure.task)), seed)
+    task: Task = score.task.subset(min(n, len(score.task)), seed)
     texts = [
         answer_task(
             model,
             pair.alignment,
             task,
             stop_ids=stop_ids(pair),
-            extractor=extractor(measure.extractor),
-            max_new_tokens=measure.max_new_tokens,
-            templated=measure.templated,
+            extractor=extractor(score.extractor),
+            max_new_tokens=score.max_new_tokens,
+            templated=score.templated,
         )
         for model in (pair.base, pair.post)
     ]
     return Samples(
-        provenance=pair.provenance(seed, {"measure": measure.to_json(), "n": n}),
+        provenance=pair.provenance(seed, {"score": score.to_json(), "n": n}),
         task=task.name,
         sample=tuple(problem.id for problem in task),
         prompt=tuple(problem.prompt for problem in task),
