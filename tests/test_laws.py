@@ -7,7 +7,7 @@ from elicit.directions import diff_mean, headed
 from elicit.edits import last
 from elicit.grafting import interpolate, revert, sample_texts, sweep_intervals
 from elicit.pair import weights_digest
-from elicit.rollouts import dose_rollouts, rollouts
+from elicit.rollouts import Generation, dose_rollouts, rollouts
 from elicit.runs import Execution
 from elicit.sites import resid_post
 from elicit.stats import Inference
@@ -61,10 +61,10 @@ def test_a_direction_of_a_model_and_itself_is_one_and_at_scale_0_writes_the_same
     )
     assert torch.equal(base.vector, post.vector) and torch.equal(base.auroc, post.auroc)
     found = base.at(resid_post(4))
-    options = {"stop_ids": [2], "temperature": 1.0, "max_new_tokens": 16, "seed": 3}
-    plain = rollouts(pair.post, pair.alignment, task, **options)
+    options = {"generation": Generation(temperature=1.0, max_new_tokens=16), "seed": 3}
+    plain = rollouts(pair.side("post"), task, **options)
     dosed = dose_rollouts(
-        pair.base, pair.alignment, task, lambda scale: [found.to_edit(scale, last())],
+        pair.side("base"), task, lambda scale: [found.to_edit(scale, last())],
         strengths=[0.0, 1.0], **options,
     )  # fmt: skip
     assert dosed.text[: len(task)] == plain.text

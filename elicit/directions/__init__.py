@@ -1,5 +1,6 @@
 """Which direction carries it? One vector at a site, found and judged; `elicitation` adds it."""
 
+from elicit.directions.batched import batched_directions
 from elicit.directions.components import paired_pca
 from elicit.directions.contrasted import between_states
 from elicit.directions.controls import matched_controls
@@ -10,11 +11,11 @@ from elicit.directions.means import diff_mean
 from elicit.directions.scope import Patchscope, patchscope
 from elicit.directions.shift import ActivationShift, activation_shift
 from elicit.directions.sides import headed, traced
-from elicit.directions.together import by_number
 from elicit.directions.trained import TrainedVector, train_vector
 from elicit.directions.values import Direction, DirectionSet
 
 __all__ = [
+    "batched_directions",
     "ActivationShift",
     "Direction",
     "DirectionError",
@@ -24,7 +25,6 @@ __all__ = [
     "TrainedVector",
     "activation_shift",
     "between_states",
-    "by_number",
     "diff_mean",
     "export_lm_eval",
     "headed",

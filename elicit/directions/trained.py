@@ -12,7 +12,7 @@ from elicit.directions.errors import DirectionError
 from elicit.directions.sides import check_sites, read_at
 from elicit.directions.values import Direction
 from elicit.edits import Edited, Steer, Where, edited
-from elicit.pair import Alignment, hugging_face_model, weights_digest
+from elicit.pair import Side, hugging_face_model, weights_digest
 from elicit.results import Provenance, Result
 from elicit.rollouts import check_prompts
 from elicit.runs import Execution
@@ -72,8 +72,7 @@ class TrainedVector(Result):
 
 
 def train_vector(
-    model: nn.Module,
-    alignment: Alignment,
+    side: Side,
     continuations: Task,
     *,
     at: Site,
@@ -86,8 +85,7 @@ def train_vector(
     """Train one vector at a site, by Adam, to make each problem's answer as probable as it can.
 
     Args:
-        model: A bridge in raw mode; no weight of it changes.
-        alignment: How text becomes ids.
+        side: The model; no weight of it changes.
         continuations: Prompts, each with the text that is to follow as its answer; `traced` makes
             them of an organism's problems.
         at: Where the vector is added.
@@ -114,13 +112,14 @@ def train_vector(
             f"steps is {steps} and learning_rate {learning_rate}, so no vector would be trained. "
             "Pass at least 1 step and a finite rate above 0."
         )
+    model, alignment = side.bridge, side.alignment
     check_sites(model, [at])
-    prompts, limit = check_prompts(model, alignment, continuations, templated=False)
+    prompts = check_prompts(side, continuations, templated=False)
     rows = encode_forced(
         continuations,
         alignment.plain,
         pad_id=alignment.pad_id,
-        n_positions=limit,
+        n_positions=side.n_positions,
     )
     if bool(rows.has_candidates.any()):
         raise DirectionError(

@@ -10,7 +10,7 @@ import torch
 from elicit.directions import Direction, matched_controls
 from elicit.edits import Edit, Where
 from elicit.elicitation.errors import ElicitationError
-from elicit.rollouts.writing import Dose
+from elicit.rollouts import EditsAt
 
 Kind = Literal["steered", "control", "baseline"]
 """What is under test; a push as hard that should do nothing; another way to the same end."""
@@ -26,7 +26,7 @@ class Arm:
     """What figures and tables call it."""
     kind: Kind
     """Which part it plays."""
-    edit: Dose
+    edit: EditsAt
     """Edits of a batch from the strength of each of its rows; strength 0 changes no bit."""
     norm: float
     """Length of the push at strength 1; NaN where it depends on the token."""

@@ -4,18 +4,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import nn
 
 from elicit.edits import Edited, Where
 from elicit.elicitation.arms import Arm, check_arms
 from elicit.elicitation.dose_values import Behaviour
 from elicit.elicitation.errors import ElicitationError
-from elicit.pair import Alignment
-from elicit.rollouts import Rollouts, check_prompts, dose_rollouts, rollouts
-from elicit.rollouts.dosing import check_strengths
-from elicit.rollouts.writing import edits_digest
-from elicit.runs import Checkpoint, Progress
-from elicit.tasks import Extractor, Task
+from elicit.pair import Side
+from elicit.rollouts import (
+    Generation,
+    Rollouts,
+    check_prompts,
+    check_strengths,
+    dose_rollouts,
+    edits_digest,
+    rollouts,
+)
+from elicit.runs import Execution
+from elicit.tasks import Task
 
 UNSTEERED, TARGET = "unsteered", "target"
 """Names of the two models that are left alone."""
@@ -25,64 +30,60 @@ UNSTEERED, TARGET = "unsteered", "target"
 class Asking:
     """How every text of a curve is written."""
 
-    alignment: Alignment
-    """How prompts become ids."""
-    stop_ids: tuple[int, ...]
-    """Tokens that end a text."""
-    n_samples: int
-    """Texts a problem."""
-    temperature: float
-    """0 is greedy."""
-    max_new_tokens: int
-    """Longest text."""
-    batch_size: int
-    """Rows a batch."""
+    side: Side
+    """The model that is steered."""
+    generation: Generation
+    """How texts are generated."""
     seed: int
     """Of all random streams."""
-    extractor: Extractor
-    """Finds the answer in a text."""
-    templated: bool
-    """Whether prompts go through the chat template."""
-    cells: Checkpoint | None
-    """Where finished batches are kept."""
-    progress: Progress | None
-    """Told how far each curve is."""
+    execution: Execution
+    """Checkpoint and progress."""
 
-    def plain(self, model: nn.Module, task: Task) -> Rollouts:
+    def plain(self, task: Task, side: Side | None = None) -> Rollouts:
         """Texts of a model as it is.
 
         Args:
-            model: A bridge in raw mode.
             task: Problems.
+            side: Another model than the one that is steered.
         """
-        return rollouts(model, task=task, **vars(self))
+        return rollouts(
+            side or self.side,
+            task,
+            generation=self.generation,
+            seed=self.seed,
+            execution=self.execution,
+        )
 
-    def steered(
-        self, model: nn.Module, task: Task, arm: Arm, strengths: Sequence[float]
-    ) -> Rollouts:
+    def steered(self, task: Task, arm: Arm, strengths: Sequence[float]) -> Rollouts:
         """Texts under one arm at every strength.
 
         Args:
-            model: A bridge in raw mode.
             task: Problems.
             arm: What is done.
             strengths: How strongly.
         """
-        return dose_rollouts(model, task=task, edit=arm.edit, strengths=strengths, **vars(self))
+        return dose_rollouts(
+            self.side,
+            task,
+            arm.edit,
+            strengths=strengths,
+            generation=self.generation,
+            seed=self.seed,
+            execution=self.execution,
+        )
 
     def told(self) -> dict[str, object]:
         """What of it the texts depend on, for a result's origin."""
         return {
-            "stop_ids": list(self.stop_ids),
-            "n_samples": self.n_samples,
-            "temperature": self.temperature,
-            "max_new_tokens": self.max_new_tokens,
-            "templated": self.templated,
+            "stop_ids": list(self.generation.stops(self.side)),
+            "n_samples": self.generation.n_samples,
+            "temperature": self.generation.temperature,
+            "max_new_tokens": self.generation.max_new_tokens,
+            "templated": self.generation.templated,
         }
 
     def check(
         self,
-        model: nn.Module,
         task: Task,
         arms: Sequence[Arm],
         strengths: Sequence[float],
@@ -91,7 +92,6 @@ class Asking:
         """Refuse what would fail, or say nothing, only after long work.
 
         Args:
-            model: The one that is steered.
             task: Problems.
             arms: What is done to it.
             strengths: How strongly.
@@ -117,11 +117,11 @@ class Asking:
                 "a behaviour is called 'accuracy', and so is the share of right answers, so the "
                 "two could not be told apart. Call it by another name."
             )
-        prompts, _ = check_prompts(model, self.alignment, task, templated=self.templated)
+        prompts = check_prompts(self.side, task, templated=self.generation.templated)
         lengths = sorted({len(ids) for ids in prompts})
         for arm in arms:
             edits = arm.edits()
-            Edited(model, edits, None)
+            Edited(self.side.bridge, edits, None)
             edits_digest(edits)  # a result says what was done, so what cannot be told is refused
             for edit in edits:
                 where = getattr(edit, "where", None)

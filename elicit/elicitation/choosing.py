@@ -5,17 +5,18 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from elicit.elicitation.arms import Arm
 from elicit.elicitation.asking import Asking
 from elicit.elicitation.dose_result import DoseCurve
 from elicit.elicitation.dose_values import Behaviour, coherence, gaps_of, scores_of
 from elicit.elicitation.errors import ElicitationError
-from elicit.pair import Alignment
+from elicit.pair import Side
+from elicit.rollouts import Generation
 from elicit.runs import Execution
 from elicit.stats import Inference
-from elicit.tasks import Extractor, Task, default_extractor
+from elicit.tasks import Task
 
 NEAR = 0.05
 """Rates so close to the best are as good: the weakest push of them is taken. Where the best is no
@@ -84,22 +85,16 @@ def choose(curve: DoseCurve, *, metric: str | None = None, max_loss: float = MAX
 
 
 def choose_arms(
-    model: nn.Module,
-    alignment: Alignment,
+    side: Side,
     task: Task,
     candidates: Sequence[Sequence[Arm]],
     *,
     strengths: Sequence[float],
-    stop_ids: Sequence[int],
-    target: nn.Module | None = None,
+    target: Side | None = None,
     behaviours: Mapping[str, Behaviour] | None = None,
     metric: str | None = None,
     max_loss: float = MAX_LOSS,
-    temperature: float = 0.0,
-    max_new_tokens: int = 256,
-    batch_size: int = 64,
-    extractor: Extractor = default_extractor,
-    templated: bool = False,
+    generation: Generation = Generation(),
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> int:
@@ -109,21 +104,15 @@ def choose_arms(
     hang together count, if there are any. Only what is under test is run, not the controls.
 
     Args:
-        model: A bridge in raw mode: the one that is steered.
-        alignment: How prompts become ids.
+        side: The model that is steered.
         task: Problems to choose on.
         candidates: Arms of each, the one under test first.
         strengths: How strongly, each once.
-        stop_ids: Tokens that end a text.
         target: Model whose rates are the goal.
         behaviours: What else is looked for in each text, by name.
         metric: Whose rate; see `choose`.
         max_loss: How much less probable steered texts may be; see `choose`.
-        temperature: 0 is greedy.
-        max_new_tokens: Longest text.
-        batch_size: Rows a batch.
-        extractor: Finds the answer in a text.
-        templated: Whether prompts go through the chat template.
+        generation: How texts are generated.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
@@ -134,39 +123,32 @@ def choose_arms(
         raise ElicitationError("there is no candidate, so none can be chosen. Pass one or more.")
     watched = dict(behaviours or {})
     ask = Asking(
-        alignment=alignment,
-        stop_ids=tuple(stop_ids),
-        n_samples=1,
-        temperature=temperature,
-        max_new_tokens=max_new_tokens,
-        batch_size=batch_size,
+        side=side,
+        generation=generation,
         seed=inference.seed,
-        extractor=extractor,
-        templated=templated,
-        cells=execution.checkpoint,
-        progress=execution.progress,
+        execution=execution,
     )
     for arms in candidates:
-        ask.check(model, task, arms, strengths, watched)
+        ask.check(task, arms, strengths, watched)
     if len(candidates) == 1:
         return 0
-    plain = ask.plain(model, task)
+    plain = ask.plain(task)
     base = scores_of(plain, watched, 1)[:, :, 0]
     post = torch.full_like(base, torch.nan)
     if target is not None:
-        post = scores_of(ask.plain(target, task), watched, 1)[:, :, 0]
+        post = scores_of(ask.plain(task, target), watched, 1)[:, :, 0]
     gaps, n = gaps_of(base, post, inference), len(strengths)
     names = ("accuracy", *watched)
     name = metric or _metric(names, bool(gaps["gap_clear"][0]))
     row = names.index(name)
     alone = float(base[:, row].mean())
     raised = _raised(alone, float(gaps["gap"][row]), bool(gaps["gap_clear"][row]))
-    least = coherence(model, alignment, plain, 1).mean().item() - max_loss
+    least = coherence(side, plain, 1).mean().item() - max_loss
     rates, probable = [], []
     for arms in candidates:
-        found = ask.steered(model, task, arms[0], strengths)
+        found = ask.steered(task, arms[0], strengths)
         rates.append(scores_of(found, watched, n).mean(0)[row])
-        probable.append(coherence(model, alignment, found, n).mean(0) >= least)
+        probable.append(coherence(side, found, n).mean(0) >= least)
     kept, doses = torch.stack(rates), torch.tensor([float(s) for s in strengths]).double()
     fits = torch.stack(probable) & (doses != 0)
     if bool(fits.any()):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from elicit.elicitation.arms import Arm
 from elicit.elicitation.asking import TARGET, UNSTEERED, Asking, worded
@@ -19,32 +19,25 @@ from elicit.elicitation.dose_values import (
     scores_of,
     shares_of,
 )
-from elicit.pair import Alignment, hugging_face_model, weights_digest
+from elicit.pair import Side, hugging_face_model, weights_digest
 from elicit.results import Provenance
-from elicit.rollouts.writing import edits_digest
+from elicit.rollouts import Generation, edits_digest
 from elicit.runs import Execution
 from elicit.stats import Inference, gap_share, simultaneous_intervals
-from elicit.tasks import Extractor, Task, default_extractor
+from elicit.tasks import Task
 
 
 def dose_curve(
-    model: nn.Module,
-    alignment: Alignment,
+    side: Side,
     task: Task,
     arms: Sequence[Arm],
     *,
     strengths: Sequence[float],
-    stop_ids: Sequence[int],
-    target: nn.Module | None = None,
+    target: Side | None = None,
     need_gap: bool = True,
     behaviours: Mapping[str, Behaviour] | None = None,
     wordings: Mapping[str, Task] | None = None,
-    n_samples: int = 1,
-    temperature: float = 0.0,
-    max_new_tokens: int = 256,
-    batch_size: int = 64,
-    extractor: Extractor = default_extractor,
-    templated: bool = False,
+    generation: Generation = Generation(),
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> DoseCurve:
@@ -54,24 +47,17 @@ def dose_curve(
     between curves, is the edit.
 
     Args:
-        model: A bridge in raw mode: the one that is steered.
-        alignment: How prompts become ids.
+        side: The model that is steered.
         task: Problems that the direction or feature was not found on.
         arms: What is done to it, then its controls: `direction_arms` or `feature_arms`.
         strengths: How strongly, each once; 0 is the model left alone.
-        stop_ids: Tokens that end a text.
         target: Model whose rates are the goal, often the post-trained one; None asks for no share
             of a gap.
         need_gap: Whether to refuse, before anything is steered, a target whose accuracy cannot be
             told from the model's. If not, rates are told without shares.
         behaviours: What else is looked for in each text, by name.
         wordings: The same problems in other words, by name: what a prompt alone brings about.
-        n_samples: Texts a problem and strength.
-        temperature: 0 is greedy.
-        max_new_tokens: Longest text.
-        batch_size: Rows a batch.
-        extractor: Finds the answer in a text.
-        templated: Whether prompts go through the chat template.
+        generation: How texts are generated.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
@@ -85,25 +71,18 @@ def dose_curve(
     """
     watched = dict(behaviours or {})
     ask = Asking(
-        alignment=alignment,
-        stop_ids=tuple(stop_ids),
-        n_samples=n_samples,
-        temperature=temperature,
-        max_new_tokens=max_new_tokens,
-        batch_size=batch_size,
+        side=side,
+        generation=generation,
         seed=inference.seed,
-        extractor=extractor,
-        templated=templated,
-        cells=execution.checkpoint,
-        progress=execution.progress,
+        execution=execution,
     )
-    ask.check(model, task, arms, strengths, watched)
+    ask.check(task, arms, strengths, watched)
     reworded = worded(wordings or {}, task)
-    plain = ask.plain(model, task)
+    plain = ask.plain(task)
     base = scores_of(plain, watched, 1)[:, :, 0]
     alone = {UNSTEERED: base}
     if target is not None:
-        post = alone[TARGET] = scores_of(ask.plain(target, task), watched, 1)[:, :, 0]
+        post = alone[TARGET] = scores_of(ask.plain(task, target), watched, 1)[:, :, 0]
         if need_gap:
             # Refused before any steering: no share could be told of it.
             gap_share(
@@ -112,12 +91,12 @@ def dose_curve(
     else:
         post = torch.full_like(base, torch.nan)
     for name, other in reworded.items():
-        alone[name] = scores_of(ask.plain(model, other), watched, 1)[:, :, 0]
-    found = [ask.steered(model, task, arm, strengths) for arm in arms]
+        alone[name] = scores_of(ask.plain(other), watched, 1)[:, :, 0]
+    found = [ask.steered(task, arm, strengths) for arm in arms]
     n = len(strengths)
     scores = torch.stack([scores_of(one, watched, n) for one in found], dim=2)
-    own = coherence(model, alignment, plain, 1)[:, 0]
-    told = torch.stack([coherence(model, alignment, one, n) for one in found], dim=1)
+    own = coherence(side, plain, 1)[:, 0]
+    told = torch.stack([coherence(side, one, n) for one in found], dim=1)
     joint = simultaneous_intervals(
         told.flatten(1).numpy(),
         level=inference.level,
@@ -131,7 +110,7 @@ def dose_curve(
         "seed": inference.seed,
     }
     return DoseCurve(
-        provenance=_provenance(model, target, arms, task, reworded, ask, strengths, options),
+        provenance=_provenance(target, arms, task, reworded, ask, strengths, options),
         metric=("accuracy", *watched),
         arm=tuple(arm.name for arm in arms),
         kind=tuple(arm.kind for arm in arms),
@@ -139,12 +118,12 @@ def dose_curve(
         reference=tuple(alone),
         site=arms[0].site,
         where=arms[0].where,
-        model=_name(model),
+        model=_name(side),
         target="" if target is None else _name(target),
         norm=arms[0].norm,
         resid_norm=arms[0].resid_norm,
         n_problems=len(task),
-        n_samples=n_samples,
+        n_samples=generation.n_samples,
         n_choose=0,
         chosen_by="",
         raised=True,
@@ -155,7 +134,7 @@ def dose_curve(
         unsteered_log_prob=own.mean().item(),
         truncated=torch.stack([by_strength(one.truncated, n).mean((1, 2)) for one in found]),
         n_tokens=torch.stack([by_strength(one.n_tokens, n).mean((1, 2)) for one in found]),
-        **rates_of(scores, n_samples, inference),
+        **rates_of(scores, generation.n_samples, inference),
         **effects_of(scores - base[:, :, None, None], inference),
         **shares_of(scores, base, post, inference),
         **gaps_of(base, post, inference),
@@ -175,7 +154,7 @@ def _references(
     found = {
         **rates_of(
             scores[..., None],
-            ask.n_samples,
+            ask.generation.n_samples,
             Inference(level=level, n_resamples=int(options["n_resamples"]), seed=ask.seed),
         ),
         **shares_of(scores[..., None], base, post, Inference(level=level)),
@@ -183,14 +162,13 @@ def _references(
     return {f"reference_{name}": values[..., 0] for name, values in found.items()}
 
 
-def _name(model: nn.Module) -> str:
+def _name(side: Side) -> str:
     """What a model is called."""
-    return str(getattr(hugging_face_model(model).config, "name_or_path", ""))
+    return str(getattr(hugging_face_model(side.bridge).config, "name_or_path", ""))
 
 
 def _provenance(
-    model: nn.Module,
-    target: nn.Module | None,
+    target: Side | None,
     arms: Sequence[Arm],
     task: Task,
     wordings: Mapping[str, Task],
@@ -199,17 +177,17 @@ def _provenance(
     options: Mapping[str, object],
 ) -> Provenance:
     """Origin of a curve."""
-    parameter = next(model.parameters())
+    parameter = next(ask.side.bridge.parameters())
     return Provenance(
         seed=ask.seed,
         dtype=str(parameter.dtype).removeprefix("torch."),
         device=str(parameter.device),
         arguments={
             "question": "dose_curve",
-            "model": _name(model),
-            "model_digest": weights_digest(model),
+            "model": _name(ask.side),
+            "model_digest": weights_digest(ask.side.bridge),
             "target": None if target is None else _name(target),
-            "target_digest": None if target is None else weights_digest(target),
+            "target_digest": None if target is None else weights_digest(target.bridge),
             "arms": {arm.name: edits_digest(arm.edits()) for arm in arms},
             "site": arms[0].site,
             "where": arms[0].where,

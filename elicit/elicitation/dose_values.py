@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from elicit.elicitation.coherence import text_log_probs
-from elicit.pair import Alignment
+from elicit.pair import Side
 from elicit.rollouts import Rollouts
 from elicit.stats import Inference, bootstrap_mean, gap_shares, simultaneous_intervals, wilson
 
@@ -49,19 +49,16 @@ def scores_of(
     )
 
 
-def coherence(
-    model: nn.Module, alignment: Alignment, found: Rollouts, n_strengths: int
-) -> Float[Tensor, "problem strength"]:
+def coherence(side: Side, found: Rollouts, n_strengths: int) -> Float[Tensor, "problem strength"]:
     """Mean log-probability of a token of each problem's texts under a model as it is, nats.
 
     Args:
-        model: The model that is asked, without the edits of the curve.
-        alignment: Pads rows.
+        side: The model, without the edits of the curve.
         found: Texts of one curve.
         n_strengths: Strengths of the curve.
     """
     texts = [(tuple(found.prompt_ids(row)), tuple(found.ids(row))) for row in range(len(found))]
-    each = text_log_probs(model, texts, pad_id=alignment.pad_id)
+    each = text_log_probs(side.bridge, texts, pad_id=side.alignment.pad_id)
     return each.view(n_strengths, len(found.problem), -1).mean(-1).T
 
 

@@ -16,7 +16,7 @@ from elicit.elicitation.arms import Arm, Kind
 from elicit.elicitation.errors import ElicitationError
 from elicit.elicitation.pushes import How, Push
 from elicit.features import FeatureTable, Fidelity, Sae
-from elicit.rollouts.writing import Dose
+from elicit.rollouts import EditsAt
 
 TIMES = 2.0
 """A feature is pushed to so many times its largest activation if nothing else is said."""
@@ -128,7 +128,7 @@ def feature_arms(
     fixed = how == "add" and sae.normalises == "none"
     norm = abs(amount) * own.norm().item() if fixed else float("nan")
 
-    def arm(name: str, kind: Kind, edit: Dose) -> Arm:
+    def arm(name: str, kind: Kind, edit: EditsAt) -> Arm:
         return Arm(name=name, kind=kind, edit=edit, norm=norm)
 
     told = {"add": f"{amount:g} added", "clamp": f"set to {amount:g}", "project_out": "taken out"}
@@ -141,7 +141,7 @@ def feature_arms(
     )
 
 
-def _own(sae: Sae, feature: int, how: How, amount: float, where: Where) -> Dose:
+def _own(sae: Sae, feature: int, how: How, amount: float, where: Where) -> EditsAt:
     """What is done with the feature itself."""
 
     def edit(strength: Float[Tensor, " row"]) -> Sequence[Any]:
@@ -154,7 +154,9 @@ def _own(sae: Sae, feature: int, how: How, amount: float, where: Where) -> Dose:
     return edit
 
 
-def _pushed(sae: Sae, feature: int, how: How, amount: float, vector: Tensor, where: Where) -> Dose:
+def _pushed(
+    sae: Sae, feature: int, how: How, amount: float, vector: Tensor, where: Where
+) -> EditsAt:
     """The same push along another direction, brought to the length of the feature's own."""
     own = sae.directions[feature]
     along = (vector * (own.detach().cpu().double().norm() / vector.norm())).to(own)

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from torch import nn
-
 from elicit.elicitation.arms import Arm
 from elicit.elicitation.asking import worded
 from elicit.elicitation.choosing import MAX_LOSS, Choice, choose
@@ -12,10 +10,11 @@ from elicit.elicitation.dose import dose_curve
 from elicit.elicitation.dose_result import DoseCurve
 from elicit.elicitation.dose_values import Behaviour
 from elicit.elicitation.errors import ElicitationError
-from elicit.pair import Alignment
+from elicit.pair import Side
+from elicit.rollouts import Generation
 from elicit.runs import Execution
 from elicit.stats import Inference
-from elicit.tasks import Extractor, Task, default_extractor
+from elicit.tasks import Task
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -31,39 +30,30 @@ class Steered:
 
 
 def steer(
-    model: nn.Module,
-    alignment: Alignment,
+    side: Side,
     choosing: Task,
     test: Task,
     arms: Sequence[Arm],
     *,
     strengths: Sequence[float],
-    stop_ids: Sequence[int],
-    target: nn.Module | None = None,
+    target: Side | None = None,
     need_gap: bool = True,
     behaviours: Mapping[str, Behaviour] | None = None,
     wordings: Mapping[str, Task] | None = None,
     metric: str | None = None,
     max_loss: float = MAX_LOSS,
-    n_samples: int = 1,
-    temperature: float = 0.0,
-    max_new_tokens: int = 256,
-    batch_size: int = 64,
-    extractor: Extractor = default_extractor,
-    templated: bool = False,
+    generation: Generation = Generation(),
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> Steered:
     """Choose a strength on some problems and tell of others what it does, controls beside it.
 
     Args:
-        model: A bridge in raw mode: the one that is steered.
-        alignment: How prompts become ids.
+        side: The model that is steered.
         choosing: Problems that the strength, and whatever is steered with, is chosen on.
         test: Others.
         arms: What is done, then its controls: `direction_arms` or `feature_arms`.
         strengths: How strongly, each once.
-        stop_ids: Tokens that end a text.
         target: Model whose rates are the goal; None asks for no share of a gap.
         need_gap: Whether to refuse a target whose accuracy cannot be told from the model's, on
             either part of the problems.
@@ -71,12 +61,7 @@ def steer(
         wordings: The problems of both parts in other words, by name.
         metric: Whose rate the strength is chosen by; see `choose`.
         max_loss: How much less probable steered texts may be; see `choose`.
-        n_samples: Texts a problem and strength.
-        temperature: 0 is greedy.
-        max_new_tokens: Longest text.
-        batch_size: Rows a batch.
-        extractor: Finds the answer in a text.
-        templated: Whether prompts go through the chat template.
+        generation: How texts are generated.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
@@ -107,22 +92,15 @@ def steer(
 
     def curve(task: Task, doses: Sequence[float]) -> DoseCurve:
         return dose_curve(
-            model,
-            alignment,
+            side,
             task,
             arms,
             strengths=doses,
-            stop_ids=stop_ids,
             target=target,
             need_gap=need_gap,
             behaviours=behaviours,
             wordings=wordings,
-            n_samples=n_samples,
-            temperature=temperature,
-            max_new_tokens=max_new_tokens,
-            batch_size=batch_size,
-            extractor=extractor,
-            templated=templated,
+            generation=generation,
             inference=inference,
             execution=execution,
         )

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool
-from torch import Tensor, nn
+from torch import Tensor
 
 from elicit.elicitation.arms import Arm
 from elicit.elicitation.asking import TARGET, UNSTEERED, Asking
-from elicit.pair import Alignment
+from elicit.pair import Side
 from elicit.results import Result
+from elicit.rollouts import Generation
 from elicit.runs import Execution
-from elicit.tasks import Extractor, Task, default_extractor
+from elicit.tasks import Task
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -36,59 +37,42 @@ class SteeredTexts(Result):
 
 
 def steered_texts(
-    model: nn.Module,
-    alignment: Alignment,
+    side: Side,
     task: Task,
     arms: Sequence[Arm],
     *,
     strength: float,
-    stop_ids: Sequence[int],
-    target: nn.Module | None = None,
+    target: Side | None = None,
     n: int = 6,
-    max_new_tokens: int = 256,
-    batch_size: int = 64,
-    extractor: Extractor = default_extractor,
-    templated: bool = False,
+    generation: Generation = Generation(),
     seed: int = 0,
     execution: Execution = Execution(),
 ) -> SteeredTexts:
-    """Greedy texts to the first problems of a task, under every arm and without.
+    """Texts to the first problems of a task, under every arm and without.
 
     All problems are run, so that with the cells of a dose curve no text is written twice.
 
     Args:
-        model: A bridge in raw mode: the one that is steered.
-        alignment: How prompts become ids.
+        side: The model that is steered.
         task: Problems.
         arms: What is done to it.
         strength: How strongly.
-        stop_ids: Tokens that end a text.
         target: Model whose texts stand beside it.
         n: Problems to show.
-        max_new_tokens: Longest text.
-        batch_size: Rows a batch.
-        extractor: Finds the answer in a text.
-        templated: Whether prompts go through the chat template.
+        generation: How texts are generated.
         seed: Of texts.
         execution: Tokens per forward pass, memory, checkpoint and progress.
     """
     ask = Asking(
-        alignment=alignment,
-        stop_ids=tuple(stop_ids),
-        n_samples=1,
-        temperature=0.0,
-        max_new_tokens=max_new_tokens,
-        batch_size=batch_size,
+        side=side,
+        generation=generation,
         seed=seed,
-        extractor=extractor,
-        templated=templated,
-        cells=execution.checkpoint,
-        progress=execution.progress,
+        execution=execution,
     )
-    found = {UNSTEERED: ask.plain(model, task)}
-    found |= {arm.name: ask.steered(model, task, arm, [strength]) for arm in arms}
+    found = {UNSTEERED: ask.plain(task)}
+    found |= {arm.name: ask.steered(task, arm, [strength]) for arm in arms}
     if target is not None:
-        found[TARGET] = ask.plain(target, task)
+        found[TARGET] = ask.plain(task, target)
     shown = task.problems[:n]
     return SteeredTexts(
         strength=float(strength),

@@ -11,9 +11,7 @@ from elicit.features.reading import Rows, blocks, rows_of
 from elicit.features.sae import Sae
 from elicit.pair import Bridge, ModelPair, hugging_face_model, weights_digest
 from elicit.results import digest_json
-from elicit.rollouts import continue_ids
-from elicit.rollouts.drawing import stream_key
-from elicit.rollouts.prompts import n_positions
+from elicit.rollouts import continue_ids, stream_key
 from elicit.runs import Checkpoint, Execution, NoProgress, Progress
 
 Cut = tuple[int, int]
@@ -80,7 +78,7 @@ class Rewriting:
         def compute() -> dict[str, Tensor]:
             padded = self.pair.alignment.pad(prefixes, padding="left")
             padded = padded.to(next(self.model.parameters()).device)
-            limit = n_positions(self.model)
+            limit = self.pair.side("base" if self.model is self.pair.base else "post").n_positions
             rooms = [
                 self.window if limit is None else min(self.window, limit - len(prefix))
                 for prefix in prefixes

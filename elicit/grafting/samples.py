@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from jaxtyping import Bool
 from torch import Tensor
 
-from elicit.grafting.score import Score, stop_ids
+from elicit.grafting.score import Score
 from elicit.pair import ModelPair
 from elicit.results import Result
 from elicit.rollouts import answer_task
-from elicit.tasks import Task, extractor
+from elicit.tasks import Task
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -45,16 +45,8 @@ def sample_texts(pair: ModelPair, score: Score, *, n: int = 8, seed: int = 0) ->
     """
     task: Task = score.task.subset(min(n, len(score.task)), seed)
     texts = [
-        answer_task(
-            model,
-            pair.alignment,
-            task,
-            stop_ids=stop_ids(pair),
-            extractor=extractor(score.extractor),
-            max_new_tokens=score.max_new_tokens,
-            templated=score.templated,
-        )
-        for model in (pair.base, pair.post)
+        answer_task(pair.side(name), task, generation=score.generation)
+        for name in ("base", "post")
     ]
     return Samples(
         provenance=pair.provenance(seed, {"score": score.to_json(), "n": n}),

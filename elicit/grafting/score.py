@@ -1,6 +1,5 @@
 """A task and how it is scored, and the values that a model reaches on its problems."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,11 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from elicit.pair import ModelPair, hugging_face_model
+from elicit.pair import ModelPair
 from elicit.results import ElicitError, Estimate
-from elicit.rollouts import answer_task
+from elicit.rollouts import Generation, answer_task
 from elicit.stats import Inference, problem_mean
-from elicit.tasks import ForcedRows, ReadScores, Task, encode_forced, extractor, reduce_scores
+from elicit.tasks import ForcedRows, ReadScores, Task, encode_forced, reduce_scores
 
 How = Literal["forced", "generated"]
 Metric = Literal["probability", "correct", "log_prob"]
@@ -56,6 +55,16 @@ class Score:
                 f"probability among them. "
                 "Use metric='correct' or 'log_prob', or give every problem its candidates."
             )
+
+    @property
+    def generation(self) -> Generation:
+        """How the model generates (generated only)."""
+        return Generation(
+            extractor=self.extractor,
+            max_new_tokens=self.max_new_tokens,
+            templated=self.templated,
+            batch_size=128,
+        )
 
     @property
     def unit(self) -> str:
@@ -115,30 +124,13 @@ def skills(
     )
 
 
-def stop_ids(pair: ModelPair) -> tuple[int, ...]:
-    """Tokens that end a text in either model, so that both stop alike."""
-    found: set[int] = set()
-    for model, tokenizer in ((pair.base, pair.tokenizer), (pair.post, pair.post_tokenizer)):
-        own = getattr(hugging_face_model(model).generation_config, "eos_token_id", None)
-        for ids in (tokenizer.eos_token_id, own):
-            listed = ids if isinstance(ids, Sequence) else [ids]
-            found |= {stop for stop in listed if isinstance(stop, int)}
-    if not found:
-        raise GraftError(
-            "neither model names a token that ends a text, so generation would never stop. Set "
-            "eos_token on the tokenizer."
-        )
-    return tuple(sorted(found))
-
-
 def encode(pair: ModelPair, score: Score) -> ForcedRows:
     """Rows of a teacher-forced task, the same for both models."""
-    config = hugging_face_model(pair.base).config
     return encode_forced(
         score.task,
         pair.alignment.plain,
         pair.alignment.pad_id,
-        n_positions=getattr(config, "max_position_embeddings", None),
+        n_positions=pair.side("base").n_positions,
         end=score.end,
         unk_id=pair.tokenizer.unk_token_id,  # pyright: ignore[reportArgumentType]
     )
@@ -159,12 +151,8 @@ def generated_values(
 ) -> Float[Tensor, " problem"]:
     """1 for every problem whose generated text holds the right answer, else 0."""
     answers = answer_task(
-        model,
-        pair.alignment,
+        pair.side("base" if model is pair.base else "post"),
         score.task,
-        stop_ids=stop_ids(pair),
-        extractor=extractor(score.extractor),
-        max_new_tokens=score.max_new_tokens,
-        templated=score.templated,
+        generation=score.generation,
     )
     return answers.correct.to(torch.float64)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from elicit.jobs._spec import PairSpec, SpecError
-from elicit.page.page import render
+from elicit.page import render
 from elicit.pair import ModelPair, load_pair
 from elicit.results import Result, canonical_json, installed_versions
 from elicit.runs import Progress, RunDirectory

@@ -146,20 +146,3 @@ def effect_cell(value: float, low: float, high: float) -> Cell:
         high: Upper end.
     """
     return Cell(interval(value, low, high), low > 0 or high < 0)
-
-
-def plain_table(result: Result, limit: int = 200) -> Table:
-    """First rows of any result's long table.
-
-    Args:
-        result: A result that the page has no section for.
-        limit: Most rows.
-    """
-    frame = result.to_frame()
-    rows = [
-        [number(value) if isinstance(value, float) else str(value) for value in row]
-        for row in frame.head(limit).itertuples(index=False)
-    ]
-    caption = f"First {len(rows)} of {len(frame)} rows."
-    head = [str(name) for name in frame.columns]
-    return table_of(caption, head, rows, 1, f"Numbers of {type(result).__name__}")

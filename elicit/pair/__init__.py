@@ -7,6 +7,7 @@ from elicit.pair.handles import Bridge, Config, HuggingFaceModel, Tokenizer
 from elicit.pair.load import load_pair
 from elicit.pair.model import ModelPair
 from elicit.pair.parameters import ParameterGroup, hugging_face_model, parameter_groups, unwrapped
+from elicit.pair.side import Side, SideName
 
 __all__ = [
     "Alignment",
@@ -17,6 +18,8 @@ __all__ = [
     "ModelPair",
     "PairError",
     "ParameterGroup",
+    "Side",
+    "SideName",
     "Text",
     "Tokenizer",
     "hugging_face_model",

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import torch
 
 from elicit.pair.alignment import Alignment
+from elicit.pair.errors import PairError
 from elicit.pair.handles import Bridge, Tokenizer
+from elicit.pair.side import Side, end_tokens, position_limit
 from elicit.results import ModelId, Provenance
 
 
@@ -66,6 +68,30 @@ class ModelPair:
     def post_id(self) -> ModelId:
         """Name and weight digest of the post-trained model."""
         return ModelId(name=self.post_name, digest=self.post_digest)
+
+    def side(self, name: str) -> Side:
+        """One of the two models, for instruments that read one or let it write.
+
+        Args:
+            name: `base` or `post`.
+
+        Raises:
+            PairError: There is no such model.
+        """
+        if name == "base":
+            bridge, digest = self.base, self.base_digest
+        elif name == "post":
+            bridge, digest = self.post, self.post_digest
+        else:
+            raise PairError(f"a pair has no model {name!r}. Pass 'base' or 'post'.")
+        return Side(
+            bridge=bridge,
+            name=name,
+            digest=digest,
+            alignment=self.alignment,
+            n_positions=position_limit(bridge),
+            ends=end_tokens((self.base, self.tokenizer), (self.post, self.post_tokenizer)),
+        )
 
     def provenance(
         self,

@@ -10,7 +10,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from elicit.capture import Work
-from elicit.pair import Encoded, ModelPair, hugging_face_model
+from elicit.pair import Encoded, ModelPair
 from elicit.patching.columns import Columns
 from elicit.patching.contrast import Contrast, single_token
 from elicit.patching.errors import PatchError
@@ -122,7 +122,7 @@ def check_contrast(pair: ModelPair, contrast: Contrast, metrics: Sequence[str]) 
             "one 50 or more). Add problems."
         )
     contrast.check(pair.d_vocab)
-    limit = getattr(hugging_face_model(pair.base).config, "max_position_embeddings", None)
+    limit = pair.side("base").n_positions
     for name, row, answer in zip(contrast.id, contrast.clean, contrast.answer, strict=True):
         if limit is not None and len(row) + len(answer) - 1 > limit:
             raise PatchError(

@@ -1,15 +1,16 @@
 """One answer a problem: right or wrong, for questions that need no more."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from jaxtyping import Bool, Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from elicit.pair import Alignment
+from elicit.pair import Side
+from elicit.rollouts.errors import RolloutError
+from elicit.rollouts.generation import Generation
 from elicit.rollouts.sampling import rollouts
 from elicit.runs import Execution
-from elicit.tasks import Extractor, Task, default_extractor
+from elicit.tasks import Task
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -29,75 +30,37 @@ class Answers:
 
 
 def answer_task(
-    model: nn.Module,
-    alignment: Alignment,
+    side: Side,
     task: Task,
     *,
-    stop_ids: Sequence[int],
-    extractor: Extractor = default_extractor,
-    max_new_tokens: int = 256,
-    batch_size: int = 128,
-    temperature: float = 0.0,
+    generation: Generation = Generation(),
     seed: int = 0,
-    templated: bool = False,
-    on_batch: Callable[[int], None] | None = None,
+    execution: Execution = Execution(),
 ) -> Answers:
-    """A model's own answers to a task, in batches of prompts padded on the left.
+    """A model's answers to a task, one for each problem.
 
     Args:
-        model: A bridge in raw mode, alone or under edits or grafts.
-        alignment: How prompts become ids.
+        side: The model, alone or under edits or grafts.
         task: Problems with their right answers.
-        stop_ids: Tokens that end a text.
-        extractor: Finds the answer in a completion.
-        max_new_tokens: Longest completion; a prompt near the model's last position gets what is
-            left.
-        batch_size: Prompts a batch; answers do not depend on it beyond rounding.
-        temperature: 0 is greedy.
-        seed: With the id of a problem, seeds that problem's own random stream.
-        templated: Whether prompts go through the chat template.
-        on_batch: Called with the number of problems done after each batch.
+        generation: How texts are generated, one a problem.
+        seed: With the id of a problem, seeds that problem's random stream.
+        execution: Checkpoint and progress.
 
     Raises:
         TaskError: A prompt leaves no room for an answer.
-        RolloutError: An argument is out of range, or an edit on the model is told row by row.
+        PairError: No token that ends a text is known.
+        RolloutError: There would be several answers a problem, or see `rollouts`.
     """
-    found = rollouts(
-        model,
-        alignment,
-        task,
-        stop_ids=stop_ids,
-        extractor=extractor,
-        max_new_tokens=max_new_tokens,
-        batch_size=batch_size,
-        temperature=temperature,
-        seed=seed,
-        templated=templated,
-        execution=Execution() if on_batch is None else Execution(progress=_Told(on_batch)),
-    )
+    if generation.n_samples != 1:
+        raise RolloutError(
+            f"n_samples is {generation.n_samples}, and an answer is one text a problem. Pass "
+            "n_samples=1, or use rollouts."
+        )
+    written = rollouts(side, task, generation=generation, seed=seed, execution=execution)
     return Answers(
-        completion=found.text,
-        extracted=found.extracted,
-        correct=found.correct,
-        truncated=found.truncated,
-        n_tokens=found.n_tokens,
+        completion=written.text,
+        extracted=written.extracted,
+        correct=written.correct,
+        truncated=written.truncated,
+        n_tokens=written.n_tokens,
     )
-
-
-class _Told:
-    """Progress told to a function, a number of rows at a time."""
-
-    def __init__(self, on_batch: Callable[[int], None]) -> None:
-        """Tell `on_batch`."""
-        self._on_batch = on_batch
-
-    def start(self, total: int, what: str) -> None:
-        """Say nothing yet."""
-
-    def advance(self, n: int = 1, what: str | None = None) -> None:
-        """Tell how many rows are done since the last time."""
-        if n:
-            self._on_batch(n)
-
-    def stop(self) -> None:
-        """Say nothing more."""

@@ -4,34 +4,26 @@ import math
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import nn
 
 from elicit.edits import names_rows
-from elicit.pair import Alignment
-from elicit.rollouts.beginning import begin
+from elicit.pair import Side
 from elicit.rollouts.errors import RolloutError
-from elicit.rollouts.values import Rollouts, Sampling
-from elicit.rollouts.writing import Dose, Writer, edits_digest
+from elicit.rollouts.generation import Generation
+from elicit.rollouts.rows import begin
+from elicit.rollouts.values import Rollouts
+from elicit.rollouts.writing import EditsAt, Writer, edits_digest
 from elicit.runs import Execution
-from elicit.tasks import Extractor, Task, default_extractor
+from elicit.tasks import Task
 
 
 def dose_rollouts(
-    model: nn.Module,
-    alignment: Alignment,
+    side: Side,
     task: Task,
-    edit: Dose,
+    edits_at: EditsAt,
     *,
     strengths: Sequence[float],
-    stop_ids: Sequence[int],
-    n_samples: int = 1,
-    temperature: float = 1.0,
-    top_p: float = 1.0,
-    max_new_tokens: int = 256,
-    batch_size: int = 64,
+    generation: Generation = Generation(),
     seed: int = 0,
-    extractor: Extractor = default_extractor,
-    templated: bool = False,
     prefixes: Mapping[str, Sequence[int]] | None = None,
     execution: Execution = Execution(),
 ) -> Rollouts:
@@ -41,60 +33,42 @@ def dose_rollouts(
     is the edit and not the luck of the draw: at strength 0 it is the unsteered text.
 
     Args:
-        model: A bridge in raw mode.
-        alignment: How prompts become ids.
+        side: The model.
         task: Problems with their right answers.
-        edit: Gives the edits of a batch from the strength of each of its rows, for example
+        edits_at: Gives the edits of a batch from the strength of each of its rows, for example
             `lambda s: [Steer(resid_post(3), vector, scale=s, where=generated())]`. It must treat
             each row by its strength alone.
         strengths: Each once.
-        stop_ids: Tokens that end a text; none lets every text run to its longest.
-        n_samples: Texts a problem and strength.
-        temperature: 0 is greedy.
-        top_p: Mass of the most probable tokens among which one is drawn, in (0, 1].
-        max_new_tokens: Longest text; near the model's last position there is less.
-        batch_size: Rows a batch.
+        generation: How texts are generated.
         seed: Of all random streams.
-        extractor: Finds the answer in a text.
-        templated: Whether prompts go through the chat template.
         prefixes: Token ids with which the texts of a problem must begin, by its id; see `rollouts`.
-        execution: Tokens per forward pass, memory, checkpoint and progress.
+        execution: Checkpoint and progress.
 
     Returns:
         Rows by strength, then problem, then sample.
 
     Raises:
         TaskError: A prompt leaves no room for a text, or is not made of known words.
+        PairError: No token that ends a text is known.
         RolloutError: See `rollouts`; or the strengths are not finite, are there twice or make no
             difference to the edits, or an edit names rows.
         EditError: An edit does not fit the model, or was never made.
     """
     check_strengths(strengths)
-    _check_edit(edit, strengths)
-    sampling = Sampling(
-        stop_ids=tuple(stop_ids),
-        max_new_tokens=max_new_tokens,
-        temperature=temperature,
-        top_p=top_p,
-        seed=seed,
-        templated=templated,
-    )
+    _check_edits(edits_at, strengths)
     writer = Writer(
-        model=model,
-        alignment=alignment,
-        sampling=sampling,
-        batch_size=batch_size,
-        dose=edit,
-        cells=execution.checkpoint,
-        progress=execution.progress,
+        side=side,
+        sampling=generation.sampling(side, seed),
+        batch_size=generation.batch_size,
+        edits_at=edits_at,
+        execution=execution,
     )
     return begin(
         writer,
         task,
         strengths=[float(strength) for strength in strengths],
-        n_samples=n_samples,
+        generation=generation,
         prefixes=prefixes or {},
-        extractor=extractor,
     )
 
 
@@ -121,20 +95,20 @@ def check_strengths(strengths: Sequence[float]) -> None:
         )
 
 
-def _check_edit(edit: Dose, strengths: Sequence[float]) -> None:
+def _check_edits(edits_at: EditsAt, strengths: Sequence[float]) -> None:
     """Edits follow the strength, and name no rows, for rows are put into batches anew."""
     batch = torch.tensor([float(strength) for strength in strengths])
-    edits = edit(batch)
+    edits = edits_at(batch)
     for one in edits:
         if names_rows(one):
             raise RolloutError(
                 f"{one} names rows, and rows are put into batches here, so it would reach others "
                 "than meant. Leave rows and marks out and give each row its strength."
             )
-    others = edit(batch + 1)
+    others = edits_at(batch + 1)
     if edits_digest(edits, by_identity=True) == edits_digest(others, by_identity=True):
         raise RolloutError(
             f"the edits are the same at strengths {list(strengths)} and at one more each, so the "
-            "dose curve would be flat whatever the edit does. Use the strengths given to edit, for "
-            "example as Steer(..., scale=strengths)."
+            "dose curve would be flat whatever the edit does. Use the strengths given to edits_at, "
+            "for example as Steer(..., scale=strengths)."
         )

@@ -7,8 +7,8 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from elicit.edits import active
-from elicit.rollouts.drawing import draw, uniforms
 from elicit.rollouts.errors import RolloutError
+from elicit.rollouts.streams import draw, uniforms
 
 
 @torch.no_grad()

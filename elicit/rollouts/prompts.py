@@ -1,19 +1,14 @@
 """Prompts of a task as token ids, held against what the model and its tokenizer can take."""
 
-from torch import nn
-
-from elicit.pair import Alignment, hugging_face_model
+from elicit.pair import Side
 from elicit.tasks import Fault, Task, TaskError
 
 
-def check_prompts(
-    model: nn.Module, alignment: Alignment, task: Task, *, templated: bool
-) -> tuple[list[list[int]], int | None]:
-    """Ids of every prompt, and the model's number of positions (None if it has no limit).
+def check_prompts(side: Side, task: Task, *, templated: bool) -> list[list[int]]:
+    """Token ids of every prompt.
 
     Args:
-        model: A bridge in raw mode.
-        alignment: How prompts become ids.
+        side: The model that reads them.
         task: The problems.
         templated: Whether prompts go through the chat template.
 
@@ -21,7 +16,7 @@ def check_prompts(
         TaskError: A prompt leaves no room for an answer, or holds a word that the tokenizer does
             not know; every such one is named.
     """
-    limit = n_positions(model)
+    alignment, limit = side.alignment, side.n_positions
     encode = alignment.templated if templated else alignment.plain
     prompts = [encode(problem.prompt) for problem in task]
     unknown = alignment.tokenizer.unk_token_id
@@ -51,13 +46,4 @@ def check_prompts(
                 for i in full
             ],
         )
-    return prompts, limit
-
-
-def n_positions(model: nn.Module) -> int | None:
-    """Positions that a model has; None if it has no limit.
-
-    Args:
-        model: A bridge in raw mode.
-    """
-    return getattr(hugging_face_model(model).config, "max_position_embeddings", None)
+    return prompts

@@ -1,6 +1,5 @@
 """What was sampled: texts, how they were asked for and whether they are right."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,39 +13,20 @@ from elicit.rollouts.errors import RolloutError
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How tokens are drawn and when a text ends."""
+    """All that sampled tokens depend on, as results keep it; made by `Generation.sampling`."""
 
     stop_ids: tuple[int, ...]
     """Tokens that end a text."""
     max_new_tokens: int
-    """Longest text, a forced beginning included."""
-    temperature: float = 1.0
+    """Longest text, a forced prefix included."""
+    temperature: float
     """0 takes the most probable token."""
-    top_p: float = 1.0
-    """Mass of the most probable tokens among which one is drawn, in (0, 1]."""
-    seed: int = 0
+    top_p: float
+    """Mass of the most probable tokens among which one is sampled, in (0, 1]."""
+    seed: int
     """With a problem's id and the number of a sample, fixes that row's random stream."""
-    templated: bool = False
+    templated: bool
     """Whether prompts went through the chat template."""
-
-    def __post_init__(self) -> None:
-        """Refuse what draws no token."""
-        if not (self.temperature >= 0 and math.isfinite(self.temperature)):
-            raise RolloutError(
-                f"temperature is {self.temperature}, and logits are divided by it, so it must be "
-                "finite and not negative. Pass 0 for greedy text, 1 for the model's own "
-                "distribution."
-            )
-        if not 0 < self.top_p <= 1:
-            raise RolloutError(
-                f"top_p is {self.top_p}, and it is the share of probability among which a token is "
-                "drawn, so it must be above 0 and at most 1. Pass 1 to draw among all tokens."
-            )
-        if self.max_new_tokens < 1:
-            raise RolloutError(
-                f"max_new_tokens is {self.max_new_tokens}, so no token could be written. Pass 1 or "
-                "more."
-            )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -9,17 +9,16 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from elicit.edits import Edit, Edited, EditError, Shift, Where, active
-from elicit.pair import Alignment, hugging_face_model, weights_digest
+from elicit.pair import Side, hugging_face_model, weights_digest
 from elicit.results import ResultError, digest_json, digest_tensors
 from elicit.results.codec import encode
-from elicit.rollouts.drawing import stream_key
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.loop import continue_ids
-from elicit.rollouts.prompts import n_positions
+from elicit.rollouts.streams import stream_key
 from elicit.rollouts.values import Sampling
-from elicit.runs import Checkpoint, NoCheckpoint, Progress
+from elicit.runs import Execution, NoCheckpoint
 
-Dose = Callable[[Float[Tensor, " row"]], Sequence[Edit]]
+EditsAt = Callable[[Float[Tensor, " row"]], Sequence[Edit]]
 """Edits of a batch from the strength of each of its rows."""
 
 
@@ -45,27 +44,19 @@ class Row:
 class Writer:
     """A model that goes on with texts, in batches of which each is computed by itself."""
 
-    model: nn.Module
-    """A bridge in raw mode."""
-    alignment: Alignment
-    """Pads rows."""
+    side: Side
+    """The model, alone, grafted or under edits."""
     sampling: Sampling
     """How tokens are drawn."""
     batch_size: int
     """Rows a batch."""
-    dose: Dose | None
+    edits_at: EditsAt | None
     """Edits from strengths; None where rows have none."""
-    cells: Checkpoint
-    """Where finished batches are kept."""
-    progress: Progress
-    """Told of finished rows."""
+    execution: Execution
+    """Where finished batches are kept, and who is told of them."""
 
     def __post_init__(self) -> None:
         """Refuse what would not reach the rows it is meant for."""
-        if self.batch_size < 1:
-            raise RolloutError(
-                f"batch_size is {self.batch_size}, so no row would be run. Pass 1 or more."
-            )
         vocabulary = getattr(hugging_face_model(self.model).config, "vocab_size", None)
         for stop in self.sampling.stop_ids:
             if stop < 0 or (vocabulary is not None and stop >= vocabulary):
@@ -81,6 +72,11 @@ class Writer:
                 "place for all rows, or dose_rollouts for strengths that differ."
             )
 
+    @property
+    def model(self) -> nn.Module:
+        """The model that writes."""
+        return self.side.bridge
+
     def write(self, rows: Sequence[Row]) -> list[tuple[int, ...]]:
         """Texts of rows, each gone on with to its end.
 
@@ -89,10 +85,11 @@ class Writer:
         """
         texts = [row.text for row in rows]
         batches = self._batches(rows)
-        origin = "" if isinstance(self.cells, NoCheckpoint) else self._origin()
-        self.progress.start(len(rows), "rollouts")
+        progress = self.execution.progress
+        origin = "" if isinstance(self.execution.checkpoint, NoCheckpoint) else self._origin()
+        progress.start(len(rows), "rollouts")
         try:
-            self.progress.advance(len(rows) - sum(map(len, batches)))
+            progress.advance(len(rows) - sum(map(len, batches)))
             made: list[Bool[Tensor, " edit"]] = []
             for places in batches:
                 batch = [rows[place] for place in places]
@@ -101,9 +98,9 @@ class Writer:
                 new = found["written"].split(found["n_tokens"].tolist())
                 for place, ids in zip(places, new, strict=True):
                     texts[place] = (*texts[place], *ids.tolist())
-                self.progress.advance(len(batch))
+                progress.advance(len(batch))
         finally:
-            self.progress.stop()
+            progress.stop()
         self._check_dosed(made, rows)
         return texts
 
@@ -116,7 +113,7 @@ class Writer:
         """Tokens that a row may still write."""
         if row.text and row.text[-1] in self.sampling.stop_ids:
             return 0
-        limit, longest = n_positions(self.model), self.sampling.max_new_tokens
+        limit, longest = self.side.n_positions, self.sampling.max_new_tokens
         if limit is not None:
             longest = min(longest, limit - len(row.prompt))
         return max(longest - len(row.text), 0)
@@ -136,7 +133,7 @@ class Writer:
     def _cell(self, batch: Sequence[Row], origin: str) -> dict[str, Tensor]:
         """New tokens of a batch, computed or read, with the edits that were made in it."""
         strengths = torch.tensor([row.strength or 0.0 for row in batch])
-        edits = () if self.dose is None else tuple(self.dose(strengths))
+        edits = () if self.edits_at is None else tuple(self.edits_at(strengths))
         if not origin:
             return self._compute(batch, edits)
         told = {
@@ -151,7 +148,7 @@ class Writer:
             ran.append(True)
             return self._compute(batch, edits)
 
-        found = self.cells.get_or_compute(f"rollouts-{digest_json(told)}", compute)
+        found = self.execution.checkpoint.get_or_compute(f"rollouts-{digest_json(told)}", compute)
         if not ran:
             # Edits of outer blocks were made in an earlier process, and must not be missed here.
             self._record(found["made"].tolist())
@@ -160,11 +157,11 @@ class Writer:
     def _compute(self, batch: Sequence[Row], edits: Sequence[Edit]) -> dict[str, Tensor]:
         """New tokens of a batch, and which of all edits were made in it."""
         model, sampling = hugging_face_model(self.model), self.sampling
-        padded = self.alignment.pad([row.prompt + row.text for row in batch], padding="left")
+        padded = self.side.alignment.pad([row.prompt + row.text for row in batch], padding="left")
         padded = padded.to(next(model.parameters()).device)
         rooms = [self._room(row) for row in batch]
         with ExitStack() as hooks:
-            if self.dose is not None:
+            if self.edits_at is not None:
                 Edited(self.model, edits, None).install(hooks)
             before = self._swap([False] * self._n_edits())
             new = continue_ids(
@@ -173,7 +170,7 @@ class Writer:
                 padded.mask,
                 max_new_tokens=rooms,
                 stop_ids=sampling.stop_ids,
-                pad_id=self.alignment.pad_id,
+                pad_id=self.side.alignment.pad_id,
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
                 seeds=[stream_key(sampling.seed, row.problem, row.sample) for row in batch],
@@ -210,9 +207,9 @@ class Writer:
 
     def _check_dosed(self, made: Sequence[Bool[Tensor, " edit"]], rows: Sequence[Row]) -> None:
         """Refuse edits from strengths that were made in no batch."""
-        if self.dose is None or not made:
+        if self.edits_at is None or not made:
             return
-        edits = self.dose(torch.tensor([rows[0].strength or 0.0]))
+        edits = self.edits_at(torch.tensor([rows[0].strength or 0.0]))
         ever = torch.stack(list(made)).any(0)[self._n_edits() :].tolist()
         missed = [str(edit) for edit, was in zip(edits, ever, strict=True) if not was]
         if missed:

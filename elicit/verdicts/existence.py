@@ -4,15 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from elicit.grafting.measure import stop_ids
 from elicit.pair import ModelPair
 from elicit.representations.places import sites_of
-from elicit.rollouts import check_prompts
+from elicit.rollouts import Generation, check_prompts
 from elicit.runs import Execution
 from elicit.sites import Site
 from elicit.stats import Inference
 from elicit.tasks import Task
-from elicit.tasks import extractor as extractor_of
 from elicit.verdicts import rungs
 from elicit.verdicts.behaviours import PLAIN, POSITIVE, Behaviour
 from elicit.verdicts.checks import check_options, parts_of
@@ -47,11 +45,7 @@ def climb(
     least_share: float = 0.5,
     least_effect: float = 0.2,
     inference: Inference = Inference(),
-    extractor: str = "default",
-    temperature: float = 0.0,
-    max_new_tokens: int = 128,
-    batch_size: int = 64,
-    templated: bool = False,
+    generation: Generation = Generation(max_new_tokens=128),
     execution: Execution = Execution(),
 ) -> Ladder:
     """The highest rung of evidence that a behaviour of post is in the base already.
@@ -78,11 +72,7 @@ def climb(
         least_share: Share of the gap that sufficiency must exceed.
         least_effect: Smallest effect that matters: what would miss it is under-powered.
         inference: Coverage and resamples of the intervals, and the seed.
-        extractor: Name of what finds the answer in a text.
-        temperature: 0 is greedy.
-        max_new_tokens: Longest text.
-        batch_size: Texts a batch.
-        templated: Whether prompts go through the chat template.
+        generation: How texts are generated, one a problem.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
@@ -114,23 +104,17 @@ def climb(
     )
     named = sites_of(pair, ["resid_post"] if sites is None else sites)
     parts = parts_of(task, choose_share, seed=inference.seed)
-    labelled, choosing = label_prompts(pair, behaviour, parts, templated=templated)
+    labelled, choosing = label_prompts(pair, behaviour, parts, templated=generation.templated)
     writing = Writing(
         pair=pair,
         shown=behaviour.shown,
-        stop_ids=stop_ids(pair),
-        extractor=extractor_of(extractor),
-        temperature=temperature,
-        max_new_tokens=max_new_tokens,
-        batch_size=batch_size,
-        templated=templated,
+        generation=generation,
         seed=inference.seed,
-        cells=execution.checkpoint,
-        progress=execution.progress,
+        execution=execution,
     )
     asked = behaviour.asked(parts[1])
     for way in (parts[0], *asked.values()):
-        check_prompts(pair.base, pair.alignment, way, templated=templated)
+        check_prompts(pair.side("base"), way, templated=generation.templated)
     states = read_states(pair, labelled, choosing, sites=named, execution=execution)
     probes = fit_probes(states, choosing, n_folds=n_folds, seed=inference.seed)
     site = best_decoded(probes[0])
@@ -230,10 +214,10 @@ def climb(
                 "least_effect": least_effect,
                 "level": inference.level,
                 "n_resamples": inference.n_resamples,
-                "extractor": extractor,
-                "temperature": temperature,
-                "max_new_tokens": max_new_tokens,
-                "templated": templated,
+                "extractor": generation.extractor_name,
+                "temperature": generation.temperature,
+                "max_new_tokens": generation.max_new_tokens,
+                "templated": generation.templated,
             },
             task_digests={
                 task.name: task.digest,

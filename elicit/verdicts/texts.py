@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from elicit.directions import Direction, by_number
+from elicit.directions import Direction, batched_directions
 from elicit.edits import last
-from elicit.pair import ModelPair
-from elicit.rollouts import Rollouts, dose_rollouts, rollouts
-from elicit.runs import Checkpoint, Progress
-from elicit.tasks import Extractor, Task
+from elicit.pair import ModelPair, Side
+from elicit.rollouts import Generation, Rollouts, dose_rollouts, rollouts
+from elicit.runs import Execution
+from elicit.tasks import Task
 
 _GRAM, _DISTINCT = 4, 0.3
 """A text loops if less than that share of its runs of so many tokens are different ones."""
@@ -64,15 +64,9 @@ class Writing:
 
     pair: ModelPair
     shown: Callable[[str], bool]
-    stop_ids: tuple[int, ...]
-    extractor: Extractor
-    temperature: float
-    max_new_tokens: int
-    batch_size: int
-    templated: bool
+    generation: Generation
     seed: int
-    cells: Checkpoint | None
-    progress: Progress | None
+    execution: Execution
 
     def plain(self, model: nn.Module, task: Task) -> Texts:
         """Texts of a model left alone.
@@ -81,7 +75,7 @@ class Writing:
             model: Base or post.
             task: Problems under the prompts to be used.
         """
-        found = rollouts(model, self.pair.alignment, task, **self._options())  # pyright: ignore
+        found = rollouts(self._side(model), task, **self._options())  # pyright: ignore
         return self._read(found, 1)
 
     def doses(
@@ -96,8 +90,7 @@ class Writing:
             strengths: How often.
         """
         found = dose_rollouts(
-            model,
-            self.pair.alignment,
+            self._side(model),
             task,
             lambda strength: [direction.to_edit(strength, last())],
             strengths=strengths,
@@ -117,10 +110,9 @@ class Writing:
             strength: How often.
         """
         found = dose_rollouts(
-            model,
-            self.pair.alignment,
+            self._side(model),
             task,
-            by_number(directions, scale=strength, where=last()),
+            batched_directions(directions, scale=strength, where=last()),
             strengths=[float(number) for number in range(len(directions))],
             **self._options(),  # pyright: ignore
         )
@@ -128,16 +120,13 @@ class Writing:
 
     def _options(self) -> dict[str, object]:
         return {
-            "stop_ids": self.stop_ids,
-            "temperature": self.temperature,
-            "max_new_tokens": self.max_new_tokens,
-            "batch_size": self.batch_size,
+            "generation": self.generation,
             "seed": self.seed,
-            "extractor": self.extractor,
-            "templated": self.templated,
-            "cells": self.cells,
-            "progress": self.progress,
+            "execution": self.execution,
         }
+
+    def _side(self, model: nn.Module) -> Side:
+        return self.pair.side("base" if model is self.pair.base else "post")
 
     def _read(self, found: Rollouts, n_arms: int) -> Texts:
         shown = torch.tensor([bool(self.shown(text)) for text in found.text])

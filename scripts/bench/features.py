@@ -48,7 +48,7 @@ from elicit.features.groups import REASONING_WORDS
 from elicit.features.reading import rows_of
 from elicit.pair import ModelPair, load_pair
 from elicit.representations import Labelled, fit_probe, similarity
-from elicit.rollouts import dose_rollouts, rollouts
+from elicit.rollouts import Generation, dose_rollouts, rollouts
 from elicit.sites import resid_post, resid_pre
 from elicit.tasks import Problem, Task
 
@@ -515,8 +515,10 @@ def steering(setting: Setting) -> Iterator[Row]:
     def write(*edits: Edit) -> Callable[[], object]:
         def plain() -> object:
             return rollouts(
-                pair.base, pair.alignment, task, stop_ids=[], max_new_tokens=N_NEW,
-                batch_size=N_WRITERS,
+                pair.side("base"), task,
+                generation=Generation(
+                    stop_ids=(), temperature=1.0, max_new_tokens=N_NEW, batch_size=N_WRITERS
+                ),
             )  # fmt: skip
 
         def under() -> object:
@@ -548,18 +550,20 @@ def doses(setting: Setting) -> Iterator[Row]:
     strengths = [i / 10 for i in range(10)]
     for n, n_new, goal in ((4, 64, ">= 3"), (16, 16, "")):
         task = task_of(n)
-        options: dict[str, Any] = {"stop_ids": [], "max_new_tokens": n_new, "batch_size": 64}
+        options: dict[str, Any] = {
+            "generation": Generation(stop_ids=(), temperature=1.0, max_new_tokens=n_new)
+        }
 
         def at_once(task: Task = task, options: dict[str, Any] = options) -> object:
             return dose_rollouts(
-                pair.base, pair.alignment, task,
+                pair.side("base"), task,
                 lambda scale: [Steer(site, vector, scale=scale)], strengths=strengths, **options,
             )  # fmt: skip
 
         def one_by_one(task: Task = task, options: dict[str, Any] = options) -> None:
             for scale in strengths:
                 with edited(pair.base, [Steer(site, vector, scale=scale)]):
-                    rollouts(pair.base, pair.alignment, task, **options)
+                    rollouts(pair.side("base"), task, **options)
 
         works = {"at once": at_once, "one by one": one_by_one}
         cpu = raced(setting, works, share=1 / 3, warm=False)

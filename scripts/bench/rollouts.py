@@ -25,7 +25,7 @@ from torch import Tensor
 
 from elicit.edits import Steer, edited
 from elicit.pair import ModelPair, load_pair
-from elicit.rollouts import continue_ids, dose_rollouts, rollouts
+from elicit.rollouts import Generation, continue_ids, dose_rollouts, rollouts
 from elicit.sites import resid_post
 from elicit.tasks import Problem, Task
 
@@ -140,11 +140,11 @@ def doses(pair: ModelPair, repeats: int) -> Iterator[Row]:
     )
     vector = torch.randn(D_MODEL, generator=torch.Generator().manual_seed(0))
     strengths = [i / 8 for i in range(8)]
-    options = {"stop_ids": [2], "max_new_tokens": N_NEW}
+    options = {"generation": Generation(temperature=1.0, max_new_tokens=N_NEW)}
 
     def at_once() -> object:
         return dose_rollouts(
-            pair.base, pair.alignment, task,
+            pair.side("base"), task,
             lambda scale: [Steer(resid_post(4), vector, scale=scale)],
             strengths=strengths, **options,
         )  # fmt: skip
@@ -152,7 +152,7 @@ def doses(pair: ModelPair, repeats: int) -> Iterator[Row]:
     def one_by_one() -> object:
         for scale in strengths:
             with edited(pair.base, [Steer(resid_post(4), vector, scale=scale)]):
-                rollouts(pair.base, pair.alignment, task, **options)
+                rollouts(pair.side("base"), task, **options)
         return None
 
     taken, ratio = beside(at_once, one_by_one, repeats)

@@ -9,7 +9,7 @@ from elicit.capture import capture
 from elicit.directions import DirectionError, Eraser, headed, leace
 from elicit.directions.sides import read_at
 from elicit.edits import EditError, edited, last
-from elicit.rollouts.writing import edits_digest
+from elicit.rollouts import edits_digest
 from elicit.sites import resid_post
 
 

@@ -9,6 +9,7 @@ from elicit.directions import ActivationShift, DirectionError, activation_shift
 from elicit.edits import last
 from elicit.elicitation import direction_arms, dose_curve
 from elicit.pair.digests import checkpoint_parameters
+from elicit.rollouts import Generation
 from elicit.sites import SiteError, mlp_out, resid_post, resid_pre
 from elicit.tasks import load_task
 from tests.checkpoints import WORDS
@@ -41,9 +42,9 @@ def test_added_to_the_base_the_shift_is_the_post_trained_model(organism, unrelat
     pair = organism("bias-l3")
     direction = activation_shift(pair, unrelated).direction(resid_post(3))
     curve = dose_curve(
-        pair.base, pair.alignment, asked.subset(24, seed=1),
-        direction_arms(direction, where=last()), strengths=[1.0], stop_ids=[2],
-        target=pair.post, max_new_tokens=90,
+        pair.side("base"), asked.subset(24, seed=1),
+        direction_arms(direction, where=last()), strengths=[1.0],
+        target=pair.side("post"), generation=Generation(max_new_tokens=90),
     )  # fmt: skip
     assert curve.share[0, 0, 0] >= 0.9
     assert (curve.share[0, 1:].abs() <= 0.1).all()

@@ -7,9 +7,11 @@ from elicit.directions import DirectionError, TrainedVector, traced, train_vecto
 from elicit.edits import EditError, at, edited, generated, last
 from elicit.elicitation import direction_arms, dose_curve
 from elicit.pair import hugging_face_model, weights_digest
+from elicit.rollouts import Generation
 from elicit.sites import SiteError, resid_post
 from elicit.tasks import Problem, Task
 from tests.checkpoints import WORDS
+from tests.folded import folded
 
 
 def task_of(n=4):
@@ -29,7 +31,7 @@ def task_of(n=4):
 
 def trained(pair, **options):
     options = {"at": resid_post(1), "where": last(), "steps": 6, **options}
-    return train_vector(pair.base, pair.alignment, task_of(), **options)
+    return train_vector(pair.side("base"), task_of(), **folded(options, keep=("seed",)))
 
 
 def mean_log_prob(pair, edits):
@@ -83,12 +85,10 @@ def test_the_same_seed_gives_the_same_bytes(paired, tmp_path):
 def test_trained_to_write_traces_it_reasons_on_other_problems_and_no_control_does(organism, asked):
     pair = organism("when-l3")
     fit, test = asked.split([0.6, 0.4], seed=0)
-    found = train_vector(
-        pair.base, pair.alignment, traced(fit), at=resid_post(3), where=last(), steps=60
-    )
+    found = train_vector(pair.side("base"), traced(fit), at=resid_post(3), where=last(), steps=60)
     curve = dose_curve(
-        pair.base, pair.alignment, test, direction_arms(found.direction, where=last()),
-        strengths=[1.0], stop_ids=[2], target=pair.post, max_new_tokens=90,
+        pair.side("base"), test, direction_arms(found.direction, where=last()),
+        strengths=[1.0], target=pair.side("post"), generation=Generation(max_new_tokens=90),
     )  # fmt: skip
     assert curve.share[0, 0, 0] >= 0.9
     assert (curve.share[0, 1:].abs() <= 0.1).all()

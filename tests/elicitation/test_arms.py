@@ -18,8 +18,7 @@ from elicit.elicitation import (
 )
 from elicit.elicitation.pushes import Push
 from elicit.features import FeatureError
-from elicit.rollouts import RolloutError, dose_rollouts
-from elicit.rollouts.writing import edits_digest
+from elicit.rollouts import Generation, RolloutError, dose_rollouts, edits_digest
 from elicit.runs import Execution, RunDirectory
 from elicit.sites import resid_post
 from elicit.stats import Inference
@@ -158,13 +157,12 @@ def test_texts_under_other_pushes_are_other_texts(sae, paired, tmp_path):
     digests.append(edits_digest(arms_of(sae, "clamp", everywhere())[0].edits()))
     assert len(set(digests)) == len(digests)
     pair, (arm, *_) = paired("llama"), arms_of(sae, "clamp", last())
-    ask = {"strengths": [0.5, 1.0], "stop_ids": STOPS, "max_new_tokens": 4}
+    ask = {"strengths": [0.5, 1.0], "generation": Generation(stop_ids=STOPS, max_new_tokens=4)}
     counts = []
     for _ in range(2):
         with RunDirectory.open(tmp_path, kind="t", arguments={}, identity={}) as run:
             dose_rollouts(
-                pair.base,
-                pair.alignment,
+                pair.side("base"),
                 task_of(),
                 arm.edit,
                 execution=Execution(checkpoint=run),
@@ -179,7 +177,7 @@ def test_texts_under_other_pushes_are_other_texts(sae, paired, tmp_path):
         edit=lambda s: [features.rewrite(sae, lambda codes: 2 * codes, scale=s)],
     )
     with pytest.raises(RolloutError, match="nothing can be told"):
-        dose_curve(pair.base, pair.alignment, task_of(), [unknown], **ask)
+        dose_curve(pair.side("base"), task_of(), [unknown], **ask)
 
 
 @pytest.mark.parametrize("where", [last(), generated(0, 0), generated(), everywhere()])
@@ -187,13 +185,11 @@ def test_a_feature_s_curve_begins_at_the_unsteered_model(paired, sae, where):
     pair = paired("llama")
     arms = arms_of(sae, "clamp", where, amount=60.0, n_random=1, live=LiveFeatures(n=1))
     found = dose_curve(
-        pair.base,
-        pair.alignment,
+        pair.side("base"),
         task_of(4),
         arms,
         strengths=[0.0, 1.0],
-        stop_ids=STOPS,
-        max_new_tokens=6,
+        generation=Generation(stop_ids=STOPS, max_new_tokens=6),
         inference=Inference(n_resamples=100),
         behaviours={"two": lambda text: "two" in text},
         wordings={"longer": task_of(5)},

@@ -13,6 +13,7 @@ from elicit.elicitation import (
     steer,
 )
 from elicit.elicitation.choosing import best_cell
+from elicit.rollouts import Generation
 from elicit.tasks import Task
 from tests.elicitation.made import dosed
 from tests.elicitation.test_arms import direction
@@ -74,13 +75,13 @@ def test_what_leaves_nothing_to_choose_is_refused(paired):
         choose(dosed(DOSES, [0.2] * 4, [-0.5] * 4), metric="other")
     pair, task = paired("llama"), task_of(4)
     arms = direction_arms(direction(torch.ones(32)), where=last())
-    ask = {"strengths": [1.0], "stop_ids": STOPS, "max_new_tokens": 3}
+    ask = {"strengths": [1.0], "generation": Generation(stop_ids=STOPS, max_new_tokens=3)}
     parts = [Task(name="a", problems=task.problems[:2]), Task(name="b", problems=task.problems[2:])]
     with pytest.raises(ElicitationError, match="in both parts"):
-        steer(pair.base, pair.alignment, task, parts[0], arms, **ask)
+        steer(pair.side("base"), task, parts[0], arms, **ask)
     with pytest.raises(ElicitationError, match="metric is 'trace'"):
-        steer(pair.base, pair.alignment, *parts, arms, metric="trace", **ask)
+        steer(pair.side("base"), *parts, arms, metric="trace", **ask)
     with pytest.raises(ElicitationError, match="nothing would be steered"):
-        steer(pair.base, pair.alignment, *parts, arms, **{**ask, "strengths": [0.0]})
+        steer(pair.side("base"), *parts, arms, **{**ask, "strengths": [0.0]})
     with pytest.raises(ElicitationError, match="no candidate"):
-        choose_arms(pair.base, pair.alignment, task, [], **ask)
+        choose_arms(pair.side("base"), task, [], **ask)

@@ -11,14 +11,14 @@ from elicit.edits import EditError, at, last
 from elicit.elicitation import DoseCurve, ElicitationError, direction_arms, dose_curve
 from elicit.elicitation.coherence import text_log_probs
 from elicit.pair import hugging_face_model
-from elicit.rollouts import RolloutError, rollouts
+from elicit.rollouts import Generation, RolloutError, rollouts
 from elicit.sites import resid_post
 from elicit.stats import NoGapError
 from elicit.tasks import Task, load_task
 from tests.checkpoints import D_MODEL
+from tests.folded import folded
 from tests.rollouts.made import STOPS, task_of
 
-ENDS = (2,)
 SITE = resid_post(1)
 
 
@@ -31,13 +31,12 @@ def made(vector=None, site=SITE, **fields):
 
 
 def curve(pair, task=None, direction=None, where=None, controls=None, arms=None, **options):
-    options = {
-        "strengths": [0.0, 1.0], "stop_ids": STOPS, "max_new_tokens": 8, "n_resamples": 200,
-        **options,
-    }  # fmt: skip
+    options = folded(
+        options, strengths=[0.0, 1.0], stop_ids=STOPS, max_new_tokens=8, n_resamples=200
+    )
     if arms is None:
         arms = direction_arms(direction or made(), where=where or last(), controls=controls)
-    return dose_curve(pair.base, pair.alignment, task or task_of(), arms, **options)
+    return dose_curve(pair.side("base"), task or task_of(), arms, **options)
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +54,13 @@ def planted(organism, asked):
 def steered(planted, layer, controls=None, strengths=(0.0, 1.0)):
     pair, found, test = planted
     return dose_curve(
-        pair.base,
-        pair.alignment,
+        pair.side("base"),
         test,
         direction_arms(found.at(resid_post(layer)), where=last(), controls=controls),
         strengths=strengths,
-        stop_ids=ENDS,
-        target=pair.post,
+        target=pair.side("post"),
         behaviours={"trace": lambda text: text.startswith("so")},
-        max_new_tokens=90,
+        generation=Generation(max_new_tokens=90),
     )
 
 
@@ -114,7 +111,8 @@ def test_strength_0_is_the_unsteered_model_in_every_number(paired, temperature):
 
 def test_the_log_prob_of_a_text_is_that_of_single_forwards(paired):
     pair = paired("gpt2")
-    found = rollouts(pair.base, pair.alignment, task_of(), stop_ids=STOPS, max_new_tokens=7)
+    generation = Generation(stop_ids=STOPS, max_new_tokens=7, temperature=1.0)
+    found = rollouts(pair.side("base"), task_of(), generation=generation)
     rows = [(tuple(found.prompt_ids(i)), tuple(found.ids(i))) for i in range(len(found))]
     rows.append(rows[0])
     each = text_log_probs(pair.base, rows, pad_id=pair.alignment.pad_id, max_tokens=24)
@@ -160,9 +158,9 @@ def test_models_without_a_gap_have_no_share_of_it(organism, asked):
     direction = made(torch.ones(96), resid_post(4))
     with pytest.raises(NoGapError, match="holds 0"):
         dose_curve(
-            pair.base, pair.alignment, asked.subset(6, seed=0),
-            direction_arms(direction, where=last()), strengths=[1.0], stop_ids=ENDS,
-            target=pair.post, max_new_tokens=90,
+            pair.side("base"), asked.subset(6, seed=0),
+            direction_arms(direction, where=last()), strengths=[1.0],
+            target=pair.side("post"), generation=Generation(max_new_tokens=90),
         )  # fmt: skip
 
 
@@ -226,9 +224,9 @@ def test_a_direction_that_tells_the_sides_apart_perfectly_may_do_nothing(organis
         direction = found.at(site)
         control = matched_controls(direction, n_random=1, shuffled=False)
         curve = dose_curve(
-            pair.base, pair.alignment, test,
+            pair.side("base"), test,
             direction_arms(direction, where=last(), controls=control), strengths=[1.0],
-            stop_ids=ENDS, target=pair.post, max_new_tokens=90,
+            target=pair.side("post"), generation=Generation(max_new_tokens=90),
         )  # fmt: skip
         share.append(curve.share[0, :, 0].tolist())
     assert share[0] == [0.0, 0.0]

@@ -8,15 +8,15 @@ from elicit.directions import diff_mean, headed
 from elicit.edits import last
 from elicit.elicitation import LiveFeatures, choose_arms, direction_arms, feature_arms, steer
 from elicit.features import TrainConfig
+from elicit.rollouts import Generation
 from elicit.sites import resid_post
 from elicit.tasks import load_task
 
 SITE = resid_post(4)
 ASK = {
     "strengths": [0.5, 1.0],
-    "stop_ids": [2],
     "behaviours": {"trace": lambda text: "so" in text.split()},
-    "max_new_tokens": 90,
+    "generation": Generation(max_new_tokens=90),
 }
 
 
@@ -51,8 +51,8 @@ class Studied:
 
     def steered(self, arms, **options):
         return steer(
-            self.pair.base, self.pair.alignment, self.choosing, self.test, arms,
-            **{**ASK, "target": self.pair.post, **options},
+            self.pair.side("base"), self.choosing, self.test, arms,
+            **{**ASK, "target": self.pair.side("post"), **options},
         )  # fmt: skip
 
     def by_feature(self, **options):
@@ -103,8 +103,8 @@ def test_the_difference_of_means_once_closes_the_gap_too_and_its_site_is_found(s
     sites = (resid_post(1), SITE)
     found = one.means(*sites)
     arms = [direction_arms(found.at(site), where=last()) for site in sites]
-    options = {**ASK, "strengths": [1.0], "target": one.pair.post}
-    place = choose_arms(one.pair.base, one.pair.alignment, one.choosing, arms, **options)
+    options = {**ASK, "strengths": [1.0], "target": one.pair.side("post")}
+    place = choose_arms(one.pair.side("base"), one.choosing, arms, **options)
     assert place == 1
     test = one.steered(arms[place], strengths=[1.0]).test
     assert test.share[0, 0, 0] >= 0.9

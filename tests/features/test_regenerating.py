@@ -7,7 +7,7 @@ from elicit.capture import capture
 from elicit.features import FeatureError, regeneration
 from elicit.features.again import verdict
 from elicit.features.places import like
-from elicit.rollouts import rollouts
+from elicit.rollouts import Generation, rollouts
 from elicit.runs import Execution
 from elicit.sites import resid_post
 from elicit.stats import Inference
@@ -29,12 +29,9 @@ def texts(pair, chains):
         ),
     )
     return rollouts(
-        pair.base,
-        pair.alignment,
+        pair.side("base"),
         task,
-        stop_ids=[pair.tokenizer.eos_token_id],
-        n_samples=8,
-        max_new_tokens=48,
+        generation=Generation(n_samples=8, temperature=1.0, max_new_tokens=48),
         seed=5,
     )
 

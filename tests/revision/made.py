@@ -9,7 +9,7 @@ from elicit.revision.reading import LN2
 from elicit.revision.sensitivity import sensitivity
 from elicit.revision.summing import by_problem, over_problems
 from elicit.stats import Inference
-from tests.report.made import provenance
+from tests.page.made import provenance
 
 N_LAYERS = 5
 

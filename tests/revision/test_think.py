@@ -23,24 +23,25 @@ from elicit.revision.sides import sides_of
 from elicit.revision.thinking.arms import Samples, run_arms
 from elicit.revision.thinking.votes import by_lot, elected, lots_of, numbered, places
 from elicit.revision.thinking.within import auroc, telling
-from elicit.rollouts import rollouts
+from elicit.rollouts import Generation, RolloutError, rollouts
 from elicit.runs import Execution, RunDirectory
 from elicit.stats import Inference
 from elicit.tasks import Problem, Task, load_task, same_answer
-from tests.rollouts.made import STOPS, sampled, task_of
+from tests.folded import folded
+from tests.rollouts.made import DRAWN, STOPS, sampled, task_of
 from tests.rollouts.test_kept import Killed, Stop
 
 # Random models settle early by the paper's threshold.
 EARLY = DepthConvention(threshold=0.03)
 ASKED = {
-    "stop_ids": STOPS, "n": 4, "prefix": 3, "max_new_tokens": 12, "n_draws": 50,
-    "convention": EARLY,
+    "stop_ids": STOPS, "n_samples": 4, "temperature": 1.0, "prefix": 3, "max_new_tokens": 12,
+    "n_draws": 50, "convention": EARLY,
 }  # fmt: skip
 
 
 def asked(pair, task=None, **options) -> ThinkAtN:
     """What Think@n is worth for the base on made problems."""
-    options = {**ASKED, "model": "base", "n_resamples": 200, **options}
+    options = folded(options, **ASKED, model="base", n_resamples=200)
     return think_at_n(pair, task or numbers(6), **options)
 
 
@@ -268,7 +269,7 @@ def test_what_a_score_tells_is_averaged_over_mixed_problems_and_pooled_over_samp
 def test_traces_of_rollouts_are_what_was_drawn_and_nothing_given(paired):
     pair, task = paired("llama"), numbers(4)
     found = rollouts(
-        pair.base, pair.alignment, task, stop_ids=STOPS, n_samples=3, max_new_tokens=12,
+        pair.side("base"), task, generation=Generation(**DRAWN, n_samples=3, max_new_tokens=12),
         prefixes={"p1": [20, 21]},
     )  # fmt: skip
     traces = Traces.of_rollouts(found, task, source="base")
@@ -368,7 +369,7 @@ def test_all_ways_vote_on_the_very_samples_of_one_go(paired):
 
 
 def test_equal_prefixes_have_equal_scores_whatever_their_batch(paired):
-    found = asked(paired("llama"), numbers(2), n=24, prefix=1)
+    found = asked(paired("llama"), numbers(2), n_samples=24, prefix=1)
     whole = sampled(paired("llama"), numbers(2), n_samples=24, max_new_tokens=12)
     first = {}
     for row, value in enumerate(found.value[1].flatten().tolist()):
@@ -380,7 +381,7 @@ def test_equal_prefixes_have_equal_scores_whatever_their_batch(paired):
 def test_use_finishes_only_what_it_keeps_and_answers_as_measured(paired):
     pair, task = paired("llama"), numbers(6)
     options = {name: value for name, value in ASKED.items() if name != "n_draws"}
-    used = think(pair, task, model="base", inference=Inference(n_resamples=200), **options)
+    used = think(pair, task, model="base", **folded(options, n_resamples=200))
     found = asked(pair, task, n_draws=1)
     at = found.arm.index("think")
     assert torch.equal(used.kept, found.kept)
@@ -411,25 +412,25 @@ def test_the_same_seed_gives_the_same_bytes_also_after_a_kill(paired, tmp_path, 
 
     def asked_in(path, **more):
         with RunDirectory.open(path, kind="think", arguments={}, identity={}) as run:
-            found = ask(pair, task, cells=run, **options, **more)
+            found = ask(pair, task, **folded(more, checkpoint=run, **options))
             return found, run.n_computed
 
-    straight = saved(ask(pair, task, **options), tmp_path / "x")
+    straight = saved(ask(pair, task, **folded(options)), tmp_path / "x")
     whole, n_cells = asked_in(tmp_path / "a")
     with pytest.raises(Killed):
         asked_in(tmp_path / "b", progress=Stop(after=24))
     resumed, n_left = asked_in(tmp_path / "b")
     assert 0 < n_left < n_cells
     assert straight == saved(whole, tmp_path / "y") == saved(resumed, tmp_path / "z")
-    assert saved(ask(pair, task, seed=1, **options), tmp_path / "w") != straight
+    assert saved(ask(pair, task, **folded(options, seed=1)), tmp_path / "w") != straight
 
 
 def test_cells_of_one_run_are_not_mixed_up_between_questions(paired, tmp_path):
     pair = paired("llama")
     conventions = [DepthConvention(threshold=g) for g in (0.03, 0.02)]
     with RunDirectory.open(tmp_path, kind="think", arguments={}, identity={}) as run:
-        kept = [asked(pair, convention=c, cells=run) for c in conventions]
-        kept.append(asked(pair, convention=conventions[0], model="post", cells=run))
+        kept = [asked(pair, convention=c, checkpoint=run) for c in conventions]
+        kept.append(asked(pair, convention=conventions[0], model="post", checkpoint=run))
     plain = [asked(pair, convention=c) for c in conventions]
     plain.append(asked(pair, convention=conventions[0], model="post"))
     for one, other in zip(kept, plain, strict=True):
@@ -466,14 +467,14 @@ def test_one_problem_has_no_intervals_and_still_an_answer(paired):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"n": 1}, "n is 1, so"),
+        ({"n_samples": 1}, "n is 1, so"),
         ({"prefix": 0}, "prefix is 0 and a text has at most 12"),
         ({"prefix": 12}, "prefix is 12 and a text has at most 12"),
         ({"keep": 0.0}, "keep is 0.0, which keeps none or all"),
         ({"keep": 1.0}, "keep is 1.0, which keeps none or all"),
         ({"keep": 0.1}, "keep is 0.1, which keeps 0 of 4"),
         ({"keep": 0.9}, "keep is 0.9, which keeps 4 of 4"),
-        ({"temperature": 0.0}, "temperature is 0, where all 4 samples"),
+        ({"temperature": 0.0}, "n_samples is 4 at temperature 0"),
         ({"model": "chat"}, "chat"),
         ({"level": 95.0}, "level is 95.0"),
         ({"n_resamples": 10}, "n_resamples is 10"),
@@ -484,7 +485,7 @@ def test_what_cannot_be_answered_is_refused_before_anything_is_written(
     paired, monkeypatch, options, told
 ):
     monkeypatch.setattr("elicit.revision.thinking.request.rollouts", None)
-    with pytest.raises(RevisionError, match=told):
+    with pytest.raises((RevisionError, RolloutError, ValueError), match=told):
         asked(paired("llama"), **options)
 
 
@@ -502,7 +503,11 @@ def test_in_a_small_organism_depth_tells_no_more_than_a_coin(organism):
     task = load_task(found.problems, name="problems").subset(12, seed=0)
     pair = organism("rl")
     result = think_at_n(
-        pair, task, stop_ids=[2], model="base", n=8, prefix=6, max_new_tokens=110, batch_size=96
+        pair,
+        task,
+        model="base",
+        prefix=6,
+        generation=Generation(n_samples=8, temperature=1.0, max_new_tokens=110, batch_size=96),
     )
     assert isinstance(result, ThinkAtN)
     accuracy = dict(zip(result.arm, result.accuracy.tolist(), strict=True))
@@ -514,6 +519,5 @@ def test_in_a_small_organism_depth_tells_no_more_than_a_coin(organism):
     assert result.by_lot[result.arm.index("think")] > 0.8
     assert abs(accuracy["think"] - accuracy["random"]) < 0.05
     assert result.verdict["random"] == "not distinguishable"
-    assert isinstance(
-        think(pair, task, stop_ids=[2], model="base", n=8, prefix=6, max_new_tokens=20), Thought
-    )
+    generation = Generation(n_samples=8, temperature=1.0, max_new_tokens=20)
+    assert isinstance(think(pair, task, model="base", prefix=6, generation=generation), Thought)

@@ -8,8 +8,10 @@ from elicit.rollouts import Rollouts, rollouts
 from elicit.sites import resid_post
 from elicit.tasks import Problem, Task
 from tests.checkpoints import WORDS
+from tests.folded import folded
 
 STOPS = (2, 5, 9)
+DRAWN = {"stop_ids": STOPS, "temperature": 1.0}
 VECTOR = 3 * torch.randn(32, generator=torch.Generator().manual_seed(0))
 GENERATED = Steer(resid_post(1), VECTOR, where=generated())
 PROMPT = Steer(resid_post(1), VECTOR, where=prompt())
@@ -39,5 +41,5 @@ def same(left, right) -> bool:
 
 def sampled(pair: ModelPair, task: Task | None = None, **options) -> Rollouts:
     """Texts of the base."""
-    options = {"stop_ids": STOPS, "n_samples": 3, "max_new_tokens": 20, **options}
-    return rollouts(pair.base, pair.alignment, task or task_of(), **options)
+    options = folded(options, **DRAWN, n_samples=3, max_new_tokens=20, keep=("seed",))
+    return rollouts(pair.side("base"), task or task_of(), **options)

@@ -5,9 +5,10 @@ import torch
 
 from elicit.edits import Shift, Steer, edited, generated, last
 from elicit.pair import hugging_face_model
-from elicit.rollouts import RolloutError, dose_rollouts, extend
+from elicit.rollouts import RolloutError, dose_rollouts, resume
 from elicit.sites import resid_mid, resid_post
-from tests.rollouts.made import STOPS, VECTOR, same, sampled, task_of
+from tests.folded import folded
+from tests.rollouts.made import DRAWN, VECTOR, same, sampled, task_of
 
 STRENGTHS = [-0.5, 0.0, 0.25, 1.0]
 
@@ -17,10 +18,10 @@ def steer(strengths):
 
 
 def dosed(pair, edit=steer, **options):
-    options = {
-        "stop_ids": STOPS, "n_samples": 2, "max_new_tokens": 16, "strengths": STRENGTHS, **options
-    }  # fmt: skip
-    return dose_rollouts(pair.base, pair.alignment, task_of(), edit, **options)
+    options = folded(
+        options, **DRAWN, n_samples=2, max_new_tokens=16, strengths=STRENGTHS, keep=("seed",)
+    )
+    return dose_rollouts(pair.side("base"), task_of(), edit, **options)
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama", "gemma2"])
@@ -114,7 +115,9 @@ def test_a_dose_curve_begun_and_gone_on_with_is_one_go(paired):
 
     whole, begun = dosed(pair, edit), dosed(pair, edit, max_new_tokens=4)
     rows = [35, 2, 11, 26]
-    done = extend(pair.base, pair.alignment, task_of(), begun, rows, max_new_tokens=16, edit=edit)
+    done = resume(
+        pair.side("base"), task_of(), begun.select(rows), max_new_tokens=16, edits_at=edit
+    )
     assert same(done, whole.select(rows))
     assert done.strength.tolist() == [1.0, -0.5, 0.0, 0.25]
 
@@ -126,7 +129,7 @@ def test_a_batch_whose_texts_end_at_once_does_not_count_as_an_edit_not_made(pair
         return [Steer(resid_post(1), VECTOR, scale=strengths, where=generated())]
 
     free = dosed(pair, edit, strengths=[1.0], stop_ids=())
-    stop = [free.ids(0)[0]]  # the first row ends with its first token, before any edit
+    stop = (free.ids(0)[0],)  # the first row ends with its first token, before any edit
     assert (
         dosed(pair, edit, strengths=[1.0], stop_ids=stop, batch_size=1, max_new_tokens=4).n_tokens[
             0

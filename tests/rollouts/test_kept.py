@@ -8,11 +8,11 @@ import torch
 
 from elicit.edits import Steer, edited
 from elicit.features import add, clamp, from_sae_lens, rewrite
-from elicit.rollouts import RolloutError, dose_rollouts
+from elicit.rollouts import Generation, RolloutError, dose_rollouts
 from elicit.runs import Execution, RunDirectory
 from elicit.sites import resid_post
 from tests.features.made import random_module
-from tests.rollouts.made import GENERATED, PROMPT, STOPS, VECTOR, same, sampled, task_of
+from tests.rollouts.made import DRAWN, GENERATED, PROMPT, VECTOR, same, sampled, task_of
 
 
 def opened(path):
@@ -55,11 +55,11 @@ def bytes_of(folder):
 def test_a_second_run_reads_all_and_calls_no_model(paired, tmp_path, monkeypatch):
     pair = paired("llama")
     with opened(tmp_path / "a") as run:
-        first = sampled(pair, cells=run, batch_size=4)
+        first = sampled(pair, checkpoint=run, batch_size=4)
         assert (run.n_computed, run.n_read) == (4, 0)
     no_calls(monkeypatch, pair.base)
     with opened(tmp_path / "a") as run:
-        again = sampled(pair, cells=run, batch_size=4)
+        again = sampled(pair, checkpoint=run, batch_size=4)
         assert (run.n_computed, run.n_read) == (0, 4)
     assert same(first, again)
     first.save(tmp_path / "x")
@@ -78,18 +78,18 @@ def steered(model):
 def test_a_killed_run_ends_with_the_same_bytes_also_under_edits(paired, tmp_path, monkeypatch):
     pair = paired("llama")
     with steered(pair.base), opened(tmp_path / "a") as run:
-        straight = sampled(pair, cells=run, batch_size=4)
+        straight = sampled(pair, checkpoint=run, batch_size=4)
     with pytest.raises(Killed), steered(pair.base), opened(tmp_path / "b") as run:
-        sampled(pair, cells=run, batch_size=4, progress=Stop(after=8))
+        sampled(pair, checkpoint=run, batch_size=4, progress=Stop(after=8))
     with steered(pair.base), opened(tmp_path / "b") as run:
-        resumed = sampled(pair, cells=run, batch_size=4)
+        resumed = sampled(pair, checkpoint=run, batch_size=4)
         assert (run.n_computed, run.n_read) == (1, 3)
     assert same(straight, resumed)
     assert bytes_of(tmp_path / "a") == bytes_of(tmp_path / "b")
     # All is read back, so no edit is made in this process; the blocks must not complain.
     no_calls(monkeypatch, pair.base)
     with steered(pair.base), opened(tmp_path / "b") as run:
-        assert same(sampled(pair, cells=run, batch_size=4), straight)
+        assert same(sampled(pair, checkpoint=run, batch_size=4), straight)
 
 
 def test_another_model_edit_seed_or_length_is_another_cell(paired, tmp_path):
@@ -97,14 +97,14 @@ def test_another_model_edit_seed_or_length_is_another_cell(paired, tmp_path):
     other = replace(pair, base=pair.post)
     with opened(tmp_path / "a") as run:
         found = [
-            sampled(pair, cells=run),
-            sampled(other, cells=run),
-            sampled(pair, cells=run, seed=1),
+            sampled(pair, checkpoint=run),
+            sampled(other, checkpoint=run),
+            sampled(pair, checkpoint=run, seed=1),
         ]
-        found.append(sampled(pair, cells=run, max_new_tokens=19))
+        found.append(sampled(pair, checkpoint=run, max_new_tokens=19))
         for vector in (VECTOR, -VECTOR):
             with edited(pair.base, [Steer(resid_post(1), vector)]):
-                found.append(sampled(pair, cells=run))
+                found.append(sampled(pair, checkpoint=run))
         assert (run.n_computed, run.n_read) == (6, 0)
     assert len({one.text for one in found}) == 6
 
@@ -126,11 +126,11 @@ def test_batches_under_features_are_told_apart_by_sae_feature_and_value(paired, 
         with opened(tmp_path / "a") as run:
             for edit in edits:
                 with edited(pair.base, [edit]):
-                    sampled(pair, task_of(2), n_samples=1, max_new_tokens=3, cells=run)
+                    sampled(pair, task_of(2), n_samples=1, max_new_tokens=3, checkpoint=run)
             assert (run.n_computed, run.n_read) == (computed, 5 - computed)
     with opened(tmp_path / "b") as run, edited(pair.base, [rewrite(saes[0], torch.relu)]):
         with pytest.raises(RolloutError, match="attribute digest"):
-            sampled(pair, task_of(2), n_samples=1, max_new_tokens=3, cells=run)
+            sampled(pair, task_of(2), n_samples=1, max_new_tokens=3, checkpoint=run)
         # Without cells nothing has to be told apart.
         sampled(pair, task_of(2), n_samples=1, max_new_tokens=3)
 
@@ -140,15 +140,12 @@ def test_a_dose_curve_is_read_back_whole(paired, tmp_path, monkeypatch):
 
     def dosed(run, vector=VECTOR):
         return dose_rollouts(
-            pair.base,
-            pair.alignment,
+            pair.side("base"),
             task_of(2),
+            lambda s: [Steer(resid_post(1), vector, scale=s)],
             strengths=[0.0, 1.0],
-            stop_ids=STOPS,
-            edit=lambda s: [Steer(resid_post(1), vector, scale=s)],
-            max_new_tokens=6,
+            generation=Generation(**DRAWN, max_new_tokens=6, batch_size=3),
             execution=Execution(checkpoint=run),
-            batch_size=3,
         )
 
     with opened(tmp_path / "a") as run:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from elicit.edits import Steer, edited
-from elicit.rollouts import RolloutError, answer_task, continue_ids
+from elicit.rollouts import Generation, RolloutError, answer_task, continue_ids
 from elicit.sites import resid_post
 from elicit.tasks import Problem, Task, TaskError
 
@@ -120,8 +120,8 @@ def test_logits_that_are_no_numbers_are_refused(paired):
 
 def test_an_organism_answers_as_its_card_says(organism, tasks_of):
     pair, task = organism("when-l3"), tasks_of("when-l3")[1].task.subset(24, seed=0)
-    done = answer_task(pair.post, pair.alignment, task, stop_ids=[2], batch_size=10)
-    again = answer_task(pair.post, pair.alignment, task, stop_ids=[2], batch_size=24)
+    done = answer_task(pair.side("post"), task, generation=Generation(batch_size=10))
+    again = answer_task(pair.side("post"), task, generation=Generation(batch_size=24))
     assert done.completion == again.completion
     assert done.correct.float().mean() > 0.95
     assert not done.truncated.any()
@@ -133,10 +133,10 @@ def test_a_prompt_without_room_or_with_unknown_words_is_refused(organism):
     pair = organism("when-l3")
     long = Task(name="t", problems=(Problem(id="x", prompt="a " * 200, answer="1"),))
     with pytest.raises(TaskError, match=r"fill all 192 positions"):
-        answer_task(pair.base, pair.alignment, long, stop_ids=[2])
+        answer_task(pair.side("base"), long)
     strange = Task(name="t", problems=(Problem(id="x", prompt="what is 1 + 1", answer="2"),))
     with pytest.raises(TaskError, match=r"does not know"):
-        answer_task(pair.base, pair.alignment, strange, stop_ids=[2])
+        answer_task(pair.side("base"), strange)
     unwritable = Task(name="t", problems=(Problem(id="x", prompt="Q a = 1", answer="eleven"),))
     with pytest.raises(TaskError, match=r"its answer"):
-        answer_task(pair.base, pair.alignment, unwritable, stop_ids=[2])
+        answer_task(pair.side("base"), unwritable)

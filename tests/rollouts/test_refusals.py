@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from elicit.edits import EditError, Patch, Steer, edited, generated, marked
-from elicit.rollouts import RolloutError, dose_rollouts, extend
+from elicit.rollouts import RolloutError, dose_rollouts, resume
 from elicit.sites import resid_post
 from elicit.tasks import Problem, Task, TaskError
-from tests.rollouts.made import STOPS, VECTOR, sampled, task_of
+from tests.folded import folded
+from tests.rollouts.made import DRAWN, STOPS, VECTOR, sampled, task_of
 
 REFUSED = {
     "temperature is -1.0": {"temperature": -1.0},
@@ -21,8 +22,8 @@ REFUSED = {
     "n_samples is 3 at temperature 0": {"temperature": 0.0},
     "max_new_tokens is 0": {"max_new_tokens": 0},
     "batch_size is 0": {"batch_size": 0},
-    "stop_ids has 64": {"stop_ids": [64]},
-    "stop_ids has -1": {"stop_ids": [-1]},
+    "stop_ids has 64": {"stop_ids": (64,)},
+    "stop_ids has -1": {"stop_ids": (-1,)},
 }
 
 
@@ -95,8 +96,8 @@ def test_prompt_lengths_told_row_by_row(uncalled):
 
 
 def dosed(pair, edit=lambda s: [Steer(resid_post(1), VECTOR, scale=s)], **options):
-    options = {"strengths": [0.0, 1.0], "stop_ids": STOPS, "max_new_tokens": 4, **options}
-    return dose_rollouts(pair.base, pair.alignment, task_of(), edit, **options)
+    options = folded(options, **DRAWN, strengths=[0.0, 1.0], max_new_tokens=4)
+    return dose_rollouts(pair.side("base"), task_of(), edit, **options)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,7 @@ def test_texts_that_cannot_be_gone_on_with(paired):
     begun = sampled(pair, max_new_tokens=3)
 
     def more(rows=(0,), given=task, n=9, **options):
-        return extend(pair.base, pair.alignment, given, begun, rows, max_new_tokens=n, **options)
+        return resume(pair.side("base"), given, begun.select(rows), max_new_tokens=n, **options)
 
     for rows, what in (((), "names none"), ((15,), "has 15"), ((-1,), "has -1"), ((1, 1), "twice")):
         with pytest.raises(RolloutError, match=what):
@@ -138,9 +139,9 @@ def test_texts_that_cannot_be_gone_on_with(paired):
     with pytest.raises(RolloutError, match="mixed up"):
         more(given=task_of(4))
     with pytest.raises(RolloutError, match="no strengths"):
-        more(edit=lambda s: [Steer(resid_post(1), VECTOR, scale=s)])
-    with pytest.raises(RolloutError, match="go on without it"):
-        extend(pair.base, pair.alignment, task, dosed(pair), [0], max_new_tokens=9)
+        more(edits_at=lambda s: [Steer(resid_post(1), VECTOR, scale=s)])
+    with pytest.raises(RolloutError, match="go on without them"):
+        resume(pair.side("base"), task, dosed(pair).select([0]), max_new_tokens=9)
 
 
 def test_rows_that_are_not_there(paired):

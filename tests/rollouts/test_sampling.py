@@ -5,7 +5,7 @@ import torch
 
 from elicit.edits import edited
 from elicit.results import load_result
-from elicit.rollouts import extend
+from elicit.rollouts import resume
 from elicit.tasks import Problem, Task, check
 from tests.rollouts.made import GENERATED, PROMPT, STOPS, same, sampled, task_of
 
@@ -60,12 +60,12 @@ def test_a_short_beginning_gone_on_with_is_one_go(paired, architecture, options)
     whole = sampled(pair, **options)
     begun = sampled(pair, max_new_tokens=5, **options)
     rows = [14, 3, 0, 7, 8]
-    done = extend(pair.base, pair.alignment, task, begun, rows, max_new_tokens=20, batch_size=2)
+    done = resume(pair.side("base"), task, begun.select(rows), max_new_tokens=20, batch_size=2)
     assert same(done, whole.select(rows))
     assert torch.equal(done.correct, whole.select(rows).correct)
     assert torch.equal(done.truncated, whole.select(rows).truncated)
-    twice = extend(pair.base, pair.alignment, task, begun, rows, max_new_tokens=9)
-    twice = extend(pair.base, pair.alignment, task, twice, range(5), max_new_tokens=20)
+    twice = resume(pair.side("base"), task, begun.select(rows), max_new_tokens=9)
+    twice = resume(pair.side("base"), task, twice.select(range(5)), max_new_tokens=20)
     assert same(twice, done)
 
 
@@ -76,7 +76,7 @@ def test_a_beginning_under_edits_is_text_and_no_prompt(paired, edit):
     with edited(pair.base, [edit]):
         whole = sampled(pair)
         begun = sampled(pair, max_new_tokens=5)
-        done = extend(pair.base, pair.alignment, task, begun, range(15), max_new_tokens=20)
+        done = resume(pair.side("base"), task, begun.select(range(15)), max_new_tokens=20)
         again = sampled(pair)
     assert same(done, whole)
     assert same(again, whole)
@@ -112,7 +112,7 @@ def test_a_prompt_near_the_last_position_writes_what_is_left(paired):
     assert found.truncated.all()
     alone = sampled(pair, Task(name="t", problems=(long,)), stop_ids=())
     assert [alone.ids(i) for i in range(3)] == [found.ids(i) for i in (6, 7, 8)]
-    more = extend(pair.base, pair.alignment, task, found, [0, 6], max_new_tokens=30)
+    more = resume(pair.side("base"), task, found.select([0, 6]), max_new_tokens=30)
     assert more.n_tokens.tolist() == [30, room]
 
 

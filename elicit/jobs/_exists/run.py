@@ -6,7 +6,8 @@ from elicit.jobs._baselines import texts_of
 from elicit.jobs._cued import behaviour_of, task_of
 from elicit.jobs._exists.spec import ExistsSpec
 from elicit.jobs._frame import PagedRun, close, open_pair, origin, running
-from elicit.page.verdicts.sections import ladder_sentence
+from elicit.page.verdicts import ladder_sentence
+from elicit.rollouts import Generation
 from elicit.runs import Execution, NoProgress, Progress, ScopedCheckpoint
 from elicit.verdicts import Ladder
 from elicit.verdicts.existence import STRENGTHS, climb
@@ -61,9 +62,11 @@ def run_exists(spec: ExistsSpec, *, progress: Progress | None = None) -> ExistsR
             least_share=spec.least_share,
             least_effect=spec.least_effect,
             inference=spec.inference,
-            extractor=spec.extractor,
-            max_new_tokens=spec.max_new_tokens,
-            templated=spec.templated,
+            generation=Generation(
+                extractor=spec.extractor,
+                max_new_tokens=spec.max_new_tokens,
+                templated=spec.templated,
+            ),
             execution=Execution(
                 max_tokens=spec.max_tokens,
                 checkpoint=ScopedCheckpoint(run, "ladder"),

@@ -15,7 +15,6 @@ from elicit.features import (
     token_groups,
 )
 from elicit.features.reading import TRAINED_ON, checked
-from elicit.grafting.measure import stop_ids
 from elicit.jobs._cued import behaviour_of, problems_of
 from elicit.jobs._features.files import Given, read_groups, read_texts
 from elicit.jobs._features.spec import FeaturesSpec, Which
@@ -120,8 +119,8 @@ def ready(spec: FeaturesSpec, pair: ModelPair, asked: Asked) -> Ready:
         (asked.behaviour.negative, "negative"),
     ):
         asked_so = asked.behaviour.prompts(asked.task, which, what)
-        for model in (pair.base, pair.post):
-            check_prompts(model, pair.alignment, asked_so, templated=spec.templated)
+        for name in ("base", "post"):
+            check_prompts(pair.side(name), asked_so, templated=spec.templated)
         sides.append({problem.id: encode(problem.prompt) for problem in asked_so})
     check_contrast(list(sides[0].values()), list(sides[1].values()))
     sae = None if spec.sae is None else load_sae(spec.sae, device=pair.device)
@@ -147,7 +146,7 @@ def ready(spec: FeaturesSpec, pair: ModelPair, asked: Asked) -> Ready:
     return Ready(
         cot=sides[0],
         direct=sides[1],
-        stops=stop_ids(pair),
+        stops=pair.side("base").stop_ids,
         sae=sae,
         on=on,
         groups=None if why else token_groups(pair, words),

@@ -19,7 +19,7 @@ from elicit.jobs._features.spec import FeaturesSpec, Which
 from elicit.jobs._features.summary import features_summary
 from elicit.jobs._features.texts import Texts, write_texts
 from elicit.jobs._frame import PagedRun, close, open_pair, running
-from elicit.page.page import first
+from elicit.page import first
 from elicit.pair import ModelPair
 from elicit.results import Result, digest_json, sha256_file
 from elicit.runs import NoProgress, Progress

@@ -17,7 +17,7 @@ from elicit.features import (
 )
 from elicit.features.reading import TRAINED_ON
 from elicit.jobs._frame import origin
-from elicit.page.features.text import features_sentences
+from elicit.page.features import features_sentences
 from elicit.pair import ModelPair
 from elicit.results import Result
 

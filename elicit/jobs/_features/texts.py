@@ -9,7 +9,7 @@ from elicit.jobs._features.inputs import Asked, Ready
 from elicit.jobs._features.spec import FeaturesSpec
 from elicit.jobs._spec import SpecError
 from elicit.pair import ModelPair
-from elicit.rollouts import rollouts
+from elicit.rollouts import Generation, rollouts
 from elicit.runs import Execution, Progress, RunDirectory, ScopedCheckpoint
 from elicit.tasks import Task
 from elicit.verdicts.checks import LEAST
@@ -103,15 +103,16 @@ def write_texts(
         )
         for name in ("base", "post"):
             written = rollouts(
-                getattr(pair, name),
-                pair.alignment,
+                pair.side(name),
                 task,
-                stop_ids=ready.stops,
-                temperature=spec.temperature,
-                max_new_tokens=spec.max_new_tokens,
-                batch_size=_BATCH,
+                generation=Generation(
+                    stop_ids=ready.stops,
+                    temperature=spec.temperature,
+                    max_new_tokens=spec.max_new_tokens,
+                    batch_size=_BATCH,
+                    templated=spec.templated,
+                ),
                 seed=spec.seed,
-                templated=spec.templated,
                 execution=Execution(
                     checkpoint=ScopedCheckpoint(run, f"texts/{name}/{which}"), progress=progress
                 ),

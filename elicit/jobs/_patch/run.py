@@ -7,7 +7,7 @@ from elicit.jobs._frame import PagedRun, close, open_pair, origin, running
 from elicit.jobs._patch.inputs import Asked, asked_of, refuse_early
 from elicit.jobs._patch.spec import PatchSpec
 from elicit.jobs._report.run import FEW_PROBLEMS
-from elicit.page.patching.text import patch_sentences
+from elicit.page.patching import patch_sentences
 from elicit.pair import ModelPair
 from elicit.patching import Factorial, PatchGrid, across, factorial, within
 from elicit.results import Result

@@ -185,14 +185,14 @@ def check_measures(pair: ModelPair, measures: Measures) -> None:
     Raises:
         ElicitError: A problem is too long, or needs a token that a model lacks.
     """
-    from elicit.grafting.measure import encode, stop_ids
+    from elicit.grafting.measure import encode
 
     for measure in measures.all:
         if measure.how == "forced":
             encode(pair, measure)
         else:
-            stop_ids(pair)
-            check_prompts(pair.base, pair.alignment, measure.task, templated=measure.templated)
+            _ = (side := pair.side("base")).stop_ids  # refused here if nothing ends a text
+            check_prompts(side, measure.task, templated=measure.templated)
 
 
 def _weights(

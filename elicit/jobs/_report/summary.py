@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from elicit.grafting import Attribution, WeightIG
 from elicit.jobs._frame import origin
-from elicit.page.grafting.text import summary_sentence
+from elicit.page.grafting import summary_sentence
 from elicit.pair import ModelPair
 from elicit.results import Result
 from elicit.weights import WeightChange

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 
 from elicit import organisms
-from elicit.grafting.measure import stop_ids
 from elicit.jobs._revise.spec import ReviseSpec
 from elicit.jobs._spec import SpecError
 from elicit.pair import ModelPair
 from elicit.revision import Traces
-from elicit.rollouts import check_prompts, rollouts
+from elicit.rollouts import Generation, check_prompts, rollouts
 from elicit.runs import Execution
 from elicit.tasks import Task, load_task
 
@@ -106,9 +105,10 @@ def asked_of(spec: ReviseSpec, pair: ModelPair, asked: Asked) -> Asked:
     spec.depth_convention().deep_from(pair.n_layers)
     task, limits = asked.task, []
     prompts: list[list[int]] = []
-    for model in (pair.base, pair.post):
-        prompts, limit = check_prompts(model, pair.alignment, task, templated=spec.templated)
-        limits += [] if limit is None else [limit]
+    for name in ("base", "post"):
+        side = pair.side(name)
+        prompts = check_prompts(side, task, templated=spec.templated)
+        limits += [] if side.n_positions is None else [side.n_positions]
     given: list[Traces] = []
     if "given" in asked.kinds:
         given.append(Traces.of_task(pair.alignment, task))
@@ -132,7 +132,7 @@ def asked_of(spec: ReviseSpec, pair: ModelPair, asked: Asked) -> Asked:
         task=task,
         kinds=asked.kinds,
         prompts=tuple(map(tuple, prompts)),
-        stops=stop_ids(pair) if "own" in asked.kinds else (),
+        stops=pair.side("base").stop_ids if "own" in asked.kinds else (),
         room=min(spec.max_new_tokens, left) if limits else spec.max_new_tokens,
         given=tuple(given),
     )
@@ -188,15 +188,16 @@ def write_texts(
         execution: Tokens per forward pass, memory, checkpoint and progress.
     """
     found = rollouts(
-        getattr(pair, name),
-        pair.alignment,
+        pair.side(name),
         asked.task,
-        stop_ids=asked.stops,
-        temperature=spec.temperature,
-        max_new_tokens=asked.room,
-        batch_size=_BATCH,
+        generation=Generation(
+            stop_ids=asked.stops,
+            temperature=spec.temperature,
+            max_new_tokens=asked.room,
+            batch_size=_BATCH,
+            templated=spec.templated,
+        ),
         seed=spec.seed,
-        templated=spec.templated,
         execution=execution.scoped(f"texts/{name}"),
     )
     stops = set(asked.stops)

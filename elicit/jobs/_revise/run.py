@@ -20,7 +20,7 @@ from elicit.jobs._revise.lens import fit_lenses, halved
 from elicit.jobs._revise.spec import ReviseSpec
 from elicit.jobs._revise.summary import revise_summary
 from elicit.jobs._spec import SpecError
-from elicit.page.revision.text import NAMES, percent
+from elicit.page.revision import NAMES, percent
 from elicit.pair import ModelPair
 from elicit.results import Result
 from elicit.revision import (

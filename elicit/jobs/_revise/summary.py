@@ -7,7 +7,7 @@ from torch import Tensor
 
 from elicit.jobs._frame import origin
 from elicit.jobs._revise.lens import lens_summary
-from elicit.page.revision.text import revise_sentences
+from elicit.page.revision import revise_sentences
 from elicit.pair import ModelPair
 from elicit.results import Result
 from elicit.revision import DepthByGroup, Sensitivity, Settling, TunedLensFit

@@ -133,8 +133,7 @@ def _trained(spec: SteerSpec, pair: ModelPair, choosing: Task, progress: Progres
         )
     (site,) = _sites(spec, pair)
     found = train_vector(
-        model_of(spec, pair),
-        pair.alignment,
+        pair.side(spec.on),
         solutions,
         at=site,
         where=where_of(spec),

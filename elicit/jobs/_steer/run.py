@@ -13,7 +13,6 @@ from elicit.elicitation import (
     steered_texts,
 )
 from elicit.features.reading import checked
-from elicit.grafting.measure import stop_ids
 from elicit.jobs._baselines import texts_of
 from elicit.jobs._cued import task_of
 from elicit.jobs._frame import PagedRun, close, open_pair, running
@@ -22,8 +21,9 @@ from elicit.jobs._steer.source import Looked, Source, load_source, looked_for, m
 from elicit.jobs._steer.spec import SteerSpec
 from elicit.jobs._steer.summary import steer_summary
 from elicit.pair import ModelPair
+from elicit.rollouts import Generation
 from elicit.runs import Execution, NoProgress, Progress, RunDirectory, ScopedCheckpoint
-from elicit.tasks import Task, extractor
+from elicit.tasks import Task
 from elicit.verdicts.checks import parts_of
 
 FAINT = 0.2
@@ -97,62 +97,53 @@ def _steered(
     progress: Progress,
 ) -> tuple[int, Steered, SteeredTexts]:
     """Place by place the best, then its curve, its test and some of its texts."""
-    model = model_of(spec, pair)
-    target = pair.post if spec.on == "base" else pair.base
+    side = pair.side(spec.on)
+    target = pair.side("post" if spec.on == "base" else "base")
+    generation = Generation(
+        max_new_tokens=spec.max_new_tokens, extractor=spec.extractor, templated=spec.templated
+    )
     metric = {"accuracy": "accuracy", "shown": looked.name, None: None}[spec.choose_by]
-    behaviours, stops = {looked.name: looked.shown}, stop_ids(pair)
-    extract, cells = extractor(spec.extractor), ScopedCheckpoint(run, "texts")
+    behaviours = {looked.name: looked.shown}
+    execution = Execution(checkpoint=ScopedCheckpoint(run, "texts"), progress=progress)
     place = choose_arms(
-        model,
-        pair.alignment,
+        side,
         choosing,
         source.candidates,
         strengths=spec.strengths,
-        stop_ids=stops,
         target=target,
         behaviours=behaviours,
         metric=metric,
         max_loss=spec.max_loss,
-        max_new_tokens=spec.max_new_tokens,
-        extractor=extract,
-        templated=spec.templated,
+        generation=generation,
         inference=spec.inference,
-        execution=Execution(checkpoint=cells, progress=progress),
+        execution=execution,
     )
     found = steer(
-        model,
-        pair.alignment,
+        side,
         choosing,
         test,
         source.candidates[place],
         strengths=spec.strengths,
-        stop_ids=stops,
         target=target,
         need_gap=False,
         behaviours=behaviours,
         wordings=looked.wordings,
         metric=metric,
         max_loss=spec.max_loss,
-        max_new_tokens=spec.max_new_tokens,
-        extractor=extract,
-        templated=spec.templated,
+        generation=generation,
         inference=spec.inference,
-        execution=Execution(checkpoint=cells, progress=progress),
+        execution=execution,
     )
     arms = source.candidates[place]
     texts = steered_texts(
-        model,
-        pair.alignment,
+        side,
         test,
         [arms[0], arms[found.test.strongest_control]],
         strength=found.choice.strength,
-        stop_ids=stops,
         target=target,
-        max_new_tokens=spec.max_new_tokens,
-        extractor=extract,
-        templated=spec.templated,
+        generation=generation,
         seed=spec.seed,
-        execution=Execution(checkpoint=cells, progress=progress),
+        execution=execution,
     )
     return place, found, texts
 

@@ -7,7 +7,7 @@ from elicit.elicitation import DoseCurve, Steered
 from elicit.jobs._frame import origin
 from elicit.jobs._steer.source import Looked, Source
 from elicit.jobs._steer.spec import SteerSpec
-from elicit.page.elicitation.text import gap_text, steer_sentence
+from elicit.page.elicitation import gap_text, steer_sentence
 from elicit.pair import ModelPair
 
 _ENDS = {"value": "", "low": "_low", "high": "_high"}

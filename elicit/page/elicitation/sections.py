@@ -7,10 +7,8 @@ from elicit.directions.figures import set_figure
 from elicit.elicitation import DoseCurve, SteeredTexts
 from elicit.elicitation.asking import UNSTEERED
 from elicit.elicitation.figures import arms_figure, dose_figure
+from elicit.page import Plot, Section, Table, plot, table_of
 from elicit.page.elicitation.text import gap_text, percent, share, where_text
-from elicit.page.grafting.sections import Section
-from elicit.page.plot import Plot, plot
-from elicit.page.tables import Table, table_of
 from elicit.results import Result
 from elicit.results.drawing import number
 

@@ -1,7 +1,6 @@
 """Sections of the page about features: gates, what stays, what rejects, transfer, the search."""
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 from elicit.features import (
     Conclusion,
@@ -15,13 +14,10 @@ from elicit.features import (
     TokenInjection,
     Transfer,
 )
+from elicit.page import Plot, Section, Table, first, plot
 from elicit.page.features import tables as t
-from elicit.page.grafting.sections import Section
-from elicit.page.plot import Plot, plot
-from elicit.page.tables import Table
 from elicit.results import Result
 
-R = TypeVar("R", bound=Result)
 SHOWN = 3
 """Features whose contexts are shown at once."""
 
@@ -32,28 +28,28 @@ def features_sections(results: Sequence[Result]) -> list[Section]:
     Args:
         results: Results of any kind.
     """
-    conclusion = _first(results, Conclusion)
+    conclusion = first(results, Conclusion)
     found: list[Section] = []
     gates = [result for result in results if isinstance(result, Fidelity)]
     if gates:
         found.append(_gates(gates))
-    held = _first(results, HeldOut)
+    held = first(results, HeldOut)
     if conclusion is not None and len(conclusion.feature):
         found.append(_stays(conclusion, held, results))
     elif held is not None:
         found.append(_held(held))
-    table, injection = _first(results, FeatureTable), _first(results, TokenInjection)
+    table, injection = first(results, FeatureTable), first(results, TokenInjection)
     order = conclusion.feature.tolist() if conclusion is not None else None
     if table is not None:
         found.append(_contexts(table, order or table.feature.tolist()))
     if injection is not None:
         found.append(_injection(injection))
-    again = _first(results, Regeneration)
+    again = first(results, Regeneration)
     if again is not None:
         found.append(_again(again))
-    moved = _first(results, Transfer)
+    moved = first(results, Transfer)
     if moved is not None:
-        found.append(_transfer(moved, _first(results, LatentScaling), order or []))
+        found.append(_transfer(moved, first(results, LatentScaling), order or []))
     return [*found, *_search(results)]
 
 
@@ -62,9 +58,9 @@ def _stays(found: Conclusion, held: HeldOut | None, results: Sequence[Result]) -
         t.candidate_table(
             found,
             held,
-            _first(results, TokenInjection),
-            _first(results, Regeneration),
-            _first(results, FeatureTable),
+            first(results, TokenInjection),
+            first(results, Regeneration),
+            first(results, FeatureTable),
         )
     ]
     if held is not None:
@@ -185,7 +181,7 @@ def _transfer(found: Transfer, scaling: LatentScaling | None, features: Sequence
 def _search(results: Sequence[Result]) -> list[Section]:
     """How candidates were found, closed at first: it was on the problems to choose on."""
     items: list[Plot | Table] = []
-    reason = _first(results, ReasonScores)
+    reason = first(results, ReasonScores)
     if reason is not None:
         caption = (
             "Left: ReasonScore, high for features that are active near words of reasoning, evenly "
@@ -219,7 +215,3 @@ def _search(results: Sequence[Result]) -> list[Section]:
             tuple(items),
         )
     ]
-
-
-def _first(results: Sequence[Result], kind: type[R]) -> R | None:
-    return next((result for result in results if isinstance(result, kind)), None)

@@ -14,7 +14,7 @@ from elicit.features import (
     TokenInjection,
     Transfer,
 )
-from elicit.page.tables import Cell, Table, table_of
+from elicit.page import Cell, Table, table_of
 from elicit.results import Result
 from elicit.results.drawing import interval, number
 

@@ -1,75 +1,29 @@
-"""Sections of the page: which figures and tables stand where, and how each is read."""
+"""Sections about moved weights: which figures and tables stand where, and how each is read."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
 
-from elicit.directions import DirectionSet
-from elicit.elicitation import DoseCurve, SteeredTexts
-from elicit.features import (
-    Conclusion,
-    ContrastScores,
-    FeatureTable,
-    Fidelity,
-    HeldOut,
-    LatentScaling,
-    ReasonScores,
-    Regeneration,
-    TokenInjection,
-    Transfer,
-)
 from elicit.grafting import Attribution, Interpolation, IntervalSweep, Samples, WeightIG
 from elicit.grafting.figures.curves import integrated_figure, interpolation_figure, interval_figure
 from elicit.grafting.figures.effects import effect_figure, shown_tasks
-from elicit.page import plot as f
+from elicit.page import Fragment, Key, Plot, Section, Table, first, plot
+from elicit.page.grafting import keys as f
 from elicit.page.grafting import tables as t
-from elicit.page.plot import Plot, plot
-from elicit.page.tables import Table, plain_table
-from elicit.patching import Factorial, PatchGrid
-from elicit.results import Result, ResultError
-from elicit.revision import DepthByGroup, Profile, Sensitivity, Settling, TunedLensFit
-from elicit.verdicts import Ladder
+from elicit.results import Result
 from elicit.weights import WeightChange
 from elicit.weights.figures import change_figure
 
-FEATURES = (
-    Conclusion, ContrastScores, FeatureTable, Fidelity, HeldOut, LatentScaling, ReasonScores,
-    Regeneration, TokenInjection, Transfer,
-)  # fmt: skip
-"""Results about the features of a dictionary."""
-KNOWN = (
-    Attribution, DepthByGroup, DirectionSet, DoseCurve, Factorial, Interpolation, IntervalSweep,
-    Ladder, PatchGrid, Profile, Samples, Sensitivity, Settling, SteeredTexts, TunedLensFit,
-    WeightChange, WeightIG, *FEATURES,
-)  # fmt: skip
 
-
-@dataclass(frozen=True)
-class Section:
-    """One section of the page."""
-
-    id: str
-    title: str
-    lead: str
-    items: tuple[Plot | Table, ...]
-
-
-def sections(
-    *,
-    attribution: Attribution | None,
-    change: WeightChange | None,
-    integrated: WeightIG | None,
-    sweep: IntervalSweep | None,
-    interpolation: Interpolation | None,
-) -> list[Section]:
+def sections(results: Sequence[Result]) -> list[Section]:
     """Every section about moved weights that the results fill, in the order of the page.
 
     Args:
-        attribution: Effects of every part, if measured.
-        change: Change of every tensor, if measured.
-        integrated: Integrated gradients, if measured.
-        sweep: Effects of every interval, if measured.
-        interpolation: Scores on the way from base to post, if measured.
+        results: Results of this room.
     """
+    attribution, change = first(results, Attribution), first(results, WeightChange)
+    sweep, interpolation = first(results, IntervalSweep), first(results, Interpolation)
+    integrated = first(results, WeightIG)
+    samples = [result for result in results if isinstance(result, Samples)]
     found: list[Section] = []
     if attribution is not None:
         found.append(_layers(attribution, change))
@@ -85,22 +39,12 @@ def sections(
         found.append(_partition(attribution))
     if change is not None:
         found.append(_weights(change))
+    if samples:
+        found.append(_samples(samples))
     return found
 
 
-def other_sections(results: Sequence[Result]) -> list[Section]:
-    """A section for each result that the page knows nothing special of.
-
-    Args:
-        results: All results.
-    """
-    others = (result for result in results if not isinstance(result, KNOWN))
-    return [_other(result, n) for n, result in enumerate(others)]
-
-
-def _keys(
-    attribution: Attribution, kinds: Sequence[str], tasks: Sequence[int]
-) -> tuple[f.Key, ...]:
+def _keys(attribution: Attribution, kinds: Sequence[str], tasks: Sequence[int]) -> tuple[Key, ...]:
     """Legend of what a figure of effects really holds."""
     parts = [i for i, kind in enumerate(attribution.kind) if kind in kinds]
     words = {word for i in parts for word in attribution.verdict[i].split("+")}
@@ -300,15 +244,11 @@ def _weights(change: WeightChange) -> Section:
     )
 
 
-def _other(result: Result, n: int) -> Section:
-    items: list[Plot | Table] = []
-    try:
-        figure = result.figure()
-        if not figure.layout.height:
-            figure.update_layout(height=420)
-        items.append(plot(f"plot-other-{n}", figure, result._title(), columns=20))
-    except ResultError:
-        pass
+def _samples(samples: Sequence[Samples]) -> Section:
     return Section(
-        f"other-{n}", type(result).__name__, result._title(), (*items, plain_table(result))
+        "samples",
+        "Samples",
+        "What both models write to the same problems, greedily. Text is shown as written; "
+        "characters that cannot be seen appear as their escapes.",
+        (Fragment(Path(__file__).parent / "samples.html", {"samples": samples}),),
     )

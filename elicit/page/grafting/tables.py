@@ -1,8 +1,8 @@
-"""Tables of moved weights."""
+"""Tables about moved weights: every number of every figure."""
 
 from elicit.grafting import Attribution, Interpolation, IntervalSweep, WeightIG
+from elicit.page import Cell, Table, effect_cell, table_of
 from elicit.page.grafting.text import ROLES, verdict_text
-from elicit.page.tables import Cell, Table, effect_cell, table_of
 from elicit.results.drawing import interval, number
 from elicit.weights import WeightChange
 from elicit.weights.figures import by_layer

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from elicit.page.grafting.sections import Section
+from elicit.page import Plot, Section, Table, plot
 from elicit.page.patching import tables as t
 from elicit.page.patching.text import (
     component_sentence,
@@ -11,8 +11,6 @@ from elicit.page.patching.text import (
     metric_text,
     run_text,
 )
-from elicit.page.plot import Plot, plot
-from elicit.page.tables import Table
 from elicit.patching import Factorial, PatchGrid
 from elicit.patching.figures import factorial_figure, grid_figure
 from elicit.results import Result

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from elicit.page import Cell, Table, effect_cell, table_of
 from elicit.page.patching.text import CONTROLS, metric_text
-from elicit.page.tables import Cell, Table, effect_cell, table_of
 from elicit.patching import Factorial, PatchGrid
 from elicit.results.drawing import interval, number
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from elicit.page.grafting.sections import Section
-from elicit.page.plot import Plot, plot
+from elicit.page import Plot, Section, plot
 from elicit.page.revision import tables as t
 from elicit.page.revision.text import NAMES, convention_text
 from elicit.results import Result
 from elicit.revision import DepthByGroup, Profile, Sensitivity, Settling, TunedLensFit
+from elicit.revision.figures import profile_figure
 from elicit.revision.figures.lines import LINE
 
 _STRIPS = 2
@@ -115,7 +115,7 @@ def _profile(found: Profile, n: int) -> Section:
         tuple(
             plot(
                 f"plot-profile-{n}-{m}",
-                found.figure(row=row, model=model),
+                profile_figure(found, row=row, model=model),
                 caption,
                 columns=LINE,
                 folded=f"The same in {model}" if m else "",

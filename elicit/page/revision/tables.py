@@ -1,7 +1,7 @@
 """Tables of settling: depths and ratios of every source, profiles, the band, groups."""
 
+from elicit.page import Cell, Table, effect_cell, table_of
 from elicit.page.revision.text import NAMES, ends
-from elicit.page.tables import Cell, Table, effect_cell, table_of
 from elicit.results import Result
 from elicit.results.drawing import interval
 from elicit.revision import DepthByGroup, Sensitivity, Settling

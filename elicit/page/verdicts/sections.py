@@ -2,14 +2,21 @@
 
 from collections.abc import Sequence
 
-from elicit.page.grafting.sections import Section
-from elicit.page.plot import plot
-from elicit.page.tables import Table, table_of
+from elicit.page import Section, Table, plot, table_of
 from elicit.results import Result
 from elicit.results.drawing import interval, number
 from elicit.verdicts import Ladder
 
 _MARKS = {"passed": "✓", "not distinguishable": "○", "under-powered": "◇", "not run": "–"}
+
+
+def ladder_sentences(results: Sequence[Result]) -> list[str]:
+    """What every ladder says.
+
+    Args:
+        results: Results of any kind.
+    """
+    return [ladder_sentence(result) for result in results if isinstance(result, Ladder)]
 
 
 def ladder_sentence(ladder: Ladder) -> str:

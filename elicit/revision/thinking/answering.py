@@ -1,7 +1,5 @@
 """Think@n in use: only the samples that are kept are finished."""
 
-from collections.abc import Sequence
-
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
@@ -11,33 +9,26 @@ from elicit.revision.convention import DepthConvention
 from elicit.revision.lens import Lens
 from elicit.revision.profile import lens_name
 from elicit.revision.summing import over_problems
-from elicit.revision.thinking.request import Request
+from elicit.revision.thinking.request import GENERATION, Request
 from elicit.revision.thinking.result import Thought
 from elicit.revision.thinking.votes import by_lot, counted, elected, lots_of, numbered, places
-from elicit.rollouts import Sampling
+from elicit.rollouts import Generation
 from elicit.runs import Execution
 from elicit.stats import Inference
-from elicit.tasks import Extractor, Task, default_extractor
+from elicit.tasks import Task
 
 
 def think(
     pair: ModelPair,
     task: Task,
     *,
-    stop_ids: Sequence[int],
     model: str = "post",
-    n: int = 48,
     prefix: int = 50,
     keep: float = 0.5,
-    temperature: float = 1.0,
-    top_p: float = 1.0,
-    max_new_tokens: int = 1024,
     inference: Inference = Inference(),
     convention: DepthConvention | None = None,
     lens: Lens | None = None,
-    templated: bool = False,
-    extractor: Extractor = default_extractor,
-    batch_size: int = 64,
+    generation: Generation = GENERATION,
     execution: Execution = Execution(),
 ) -> Thought:
     """Answers voted by the samples whose prefixes think deepest, the others left unfinished.
@@ -48,20 +39,14 @@ def think(
     Args:
         pair: The two models.
         task: Problems with their right answers.
-        stop_ids: Tokens that end a text.
         model: Which model, base or post.
-        n: Samples of each problem.
         prefix: Tokens of each that are read; fewer where it ends before.
         keep: Share of the samples that are finished and vote.
-        temperature: Above 0. Depth is read at temperature 1 all the same.
-        top_p: Mass of the most probable tokens among which one is drawn.
-        max_new_tokens: Longest text, prefix included.
         inference: Coverage and resamples of the intervals, and the seed.
         convention: What settled and deep mean; the paper's as corrected if None.
         lens: How layers are read; the logit lens if None.
-        templated: Whether prompts go through the chat template.
-        extractor: Finds the answer in a text.
-        batch_size: Rows sampled at once.
+        generation: How samples are generated: how many, how long, prefix included, and at a
+            temperature above 0; depth is read at temperature 1 all the same.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
@@ -76,28 +61,15 @@ def think(
         pair=pair,
         task=task,
         model=model,
-        n=n,
         prefix=prefix,
         keep=keep,
-        sampling=Sampling(
-            stop_ids=tuple(stop_ids),
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            top_p=top_p,
-            seed=inference.seed,
-            templated=templated,
-        ),
+        generation=generation,
         convention=convention or DepthConvention(),
         lens=lens,
-        level=inference.level,
-        n_resamples=inference.n_resamples,
-        extractor=extractor,
-        batch_size=batch_size,
-        budget=execution.memory,
-        max_tokens=execution.max_tokens,
-        cells=execution.checkpoint,
-        progress=execution.progress,
+        inference=inference,
+        execution=execution,
     )
+    n = request.n
     begun = request.begin()
     prefixes = request.prefixes(begun)
     deep = request.depths(prefixes)

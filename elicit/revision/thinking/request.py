@@ -1,7 +1,7 @@
 """What Think@n is asked for: checked before anything is written, then begun, read and finished."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -19,10 +19,13 @@ from elicit.revision.lens import Lens, TunedLens
 from elicit.revision.profile import lens_name
 from elicit.revision.sides import Side, sides_of
 from elicit.revision.traces import Traces
-from elicit.rollouts import Rollouts, Sampling, extend, rollouts
-from elicit.rollouts.writing import edits_digest
-from elicit.runs import Checkpoint, Execution, NoCheckpoint, Progress, ScopedCheckpoint
-from elicit.tasks import Extractor, Task
+from elicit.rollouts import Generation, Rollouts, Sampling, edits_digest, resume, rollouts
+from elicit.runs import Checkpoint, Execution, NoCheckpoint, ScopedCheckpoint
+from elicit.stats import Inference
+from elicit.tasks import Task
+
+GENERATION = Generation(n_samples=48, temperature=1.0, max_new_tokens=1024)
+"""What the paper samples."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -41,34 +44,20 @@ class Request:
     """Problems with their right answers."""
     model: str
     """Which model, base or post."""
-    n: int
-    """Samples of each problem."""
     prefix: int
     """Tokens of each that are read."""
     keep: float
     """Share of the samples that vote."""
-    sampling: Sampling
-    """How whole texts are drawn."""
+    generation: Generation
+    """How whole texts are generated, and how many samples of each problem."""
     convention: DepthConvention
     """What settled and deep mean."""
     lens: Lens | None
     """How layers are read."""
-    level: float
-    """Nominal coverage of the intervals."""
-    n_resamples: int
-    """Resamples of the problems."""
-    extractor: Extractor
-    """Finds the answer in a text."""
-    batch_size: int
-    """Rows sampled at once."""
-    budget: int
-    """Bytes that blocks of logits may take."""
-    max_tokens: int
-    """Positions in a chunk of prefixes."""
-    cells: Checkpoint
-    """Keeps finished batches."""
-    progress: Progress
-    """Told how far it is."""
+    inference: Inference
+    """Coverage and resamples of the intervals, and the seed."""
+    execution: Execution
+    """Tokens per forward pass, memory, checkpoint and progress."""
 
     def __post_init__(self) -> None:
         """Refuse what would be found out only after hours, or never."""
@@ -77,7 +66,7 @@ class Request:
                 f"n is {self.n}, so there would be nothing to choose among and no vote. Pass 2 or "
                 "more samples a problem."
             )
-        longest = self.sampling.max_new_tokens
+        longest = self.generation.max_new_tokens
         if not 1 <= self.prefix < longest:
             raise RevisionError(
                 f"prefix is {self.prefix} and a text has at most {longest} tokens, so samples "
@@ -91,20 +80,19 @@ class Request:
                 "vote or nothing would be saved. Pass a share between 0 and 1 that keeps at least "
                 "one sample and not all, for example 0.5."
             )
-        if self.sampling.temperature == 0:
-            raise RevisionError(
-                f"temperature is 0, where all {self.n} samples of a problem are equal, so that "
-                "there is nothing to choose. Pass a temperature above 0."
-            )
-        if not 0 < self.level < 1 or self.n_resamples < 100:
-            raise RevisionError(
-                f"level is {self.level} and n_resamples is {self.n_resamples}, and an interval "
-                "needs a coverage between 0 and 1 and at least 100 resamples. Pass for example "
-                "0.95 and 2000."
-            )
         self.convention.deep_from(self.pair.n_layers)
         # Another model's lens is refused here, not once everything is sampled.
         _ = self.side
+
+    @property
+    def n(self) -> int:
+        """Samples of each problem."""
+        return self.generation.n_samples
+
+    @property
+    def sampling(self) -> Sampling:
+        """What the tokens of whole texts depend on."""
+        return self.generation.sampling(self.pair.side(self.model), self.inference.seed)
 
     @property
     def n_kept(self) -> int:
@@ -120,19 +108,11 @@ class Request:
     def begin(self) -> Rollouts:
         """All samples of all problems up to the end of their prefix."""
         return rollouts(
-            self.side.model,
-            self.pair.alignment,
+            self.pair.side(self.model),
             self.task,
-            stop_ids=self.sampling.stop_ids,
-            n_samples=self.n,
-            temperature=self.sampling.temperature,
-            top_p=self.sampling.top_p,
-            max_new_tokens=self.prefix,
-            batch_size=self.batch_size,
-            seed=self.sampling.seed,
-            extractor=self.extractor,
-            templated=self.sampling.templated,
-            execution=Execution(checkpoint=self.cells, progress=self.progress),
+            generation=replace(self.generation, max_new_tokens=self.prefix),
+            seed=self.inference.seed,
+            execution=self.execution,
         )
 
     def finish(self, begun: Rollouts, rows: Sequence[int]) -> Rollouts:
@@ -142,16 +122,14 @@ class Request:
             begun: All samples.
             rows: Which are finished.
         """
-        return extend(
-            self.side.model,
-            self.pair.alignment,
+        return resume(
+            self.pair.side(self.model),
             self.task,
-            begun,
-            rows,
-            max_new_tokens=self.sampling.max_new_tokens,
-            batch_size=self.batch_size,
-            extractor=self.extractor,
-            execution=Execution(checkpoint=self.cells, progress=self.progress),
+            begun.select(rows),
+            max_new_tokens=self.generation.max_new_tokens,
+            batch_size=self.generation.batch_size,
+            extractor=self.generation.extract,
+            execution=self.execution,
         )
 
     def prefixes(self, begun: Rollouts) -> "Prefixes":
@@ -182,12 +160,7 @@ class Request:
             model=self.model,
             convention=self.convention,
             lens=self.lens,
-            execution=Execution(
-                memory=self.budget,
-                max_tokens=self.max_tokens,
-                checkpoint=self._cells(prefixes),
-                progress=self.progress,
-            ),
+            execution=replace(self.execution, checkpoint=self._cells(prefixes)),
         )
 
     def confidence(self, prefixes: "Prefixes") -> Confidence:
@@ -201,18 +174,13 @@ class Request:
             prefixes.traces,
             n_layers=self.pair.n_layers,
             pad_id=self.pair.alignment.pad_id,
-            execution=Execution(
-                memory=self.budget,
-                max_tokens=self.max_tokens,
-                checkpoint=self._cells(prefixes),
-                progress=self.progress,
-            ),
+            execution=replace(self.execution, checkpoint=self._cells(prefixes)),
         )
 
     def _cells(self, prefixes: "Prefixes") -> Checkpoint:
         """Cells of readings, under a name that says all that they depend on."""
-        if isinstance(self.cells, NoCheckpoint):
-            return self.cells
+        if isinstance(self.execution.checkpoint, NoCheckpoint):
+            return self.execution.checkpoint
         model, lens = self.side.model, self.side.lens
         tuned = isinstance(lens, TunedLens)
         edits = active(model)
@@ -224,9 +192,9 @@ class Request:
             "lens": digest_tensors({"weight": lens.weight, "bias": lens.bias})
             if tuned
             else lens_name(lens),
-            "max_tokens": self.max_tokens,
+            "max_tokens": self.execution.max_tokens,
         }
-        return ScopedCheckpoint(self.cells, f"think-{digest_json(told)}")
+        return ScopedCheckpoint(self.execution.checkpoint, f"think-{digest_json(told)}")
 
     def arguments(self) -> Mapping[str, object]:
         """What was asked, as it is kept with the result."""
@@ -235,13 +203,13 @@ class Request:
             "n": self.n,
             "prefix": self.prefix,
             "keep": self.keep,
-            "temperature": self.sampling.temperature,
-            "top_p": self.sampling.top_p,
-            "max_new_tokens": self.sampling.max_new_tokens,
+            "temperature": self.generation.temperature,
+            "top_p": self.generation.top_p,
+            "max_new_tokens": self.generation.max_new_tokens,
             "convention": str(self.convention),
             "lens": lens_name(self.side.lens),
-            "level": self.level,
-            "n_resamples": self.n_resamples,
+            "level": self.inference.level,
+            "n_resamples": self.inference.n_resamples,
         }
 
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from elicit.rollouts.drawing import stream_key
+from elicit.rollouts import stream_key
 from elicit.tasks import same_answer
 
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from elicit.rollouts.errors import RolloutError
+from elicit.rollouts.generation import Generation
 from elicit.rollouts.grading import graded
 from elicit.rollouts.prompts import check_prompts
 from elicit.rollouts.values import Rollouts
 from elicit.rollouts.writing import Row, Writer
-from elicit.tasks import Extractor, Fault, Task, TaskError
+from elicit.tasks import Fault, Task, TaskError
 
 
 def begin(
@@ -15,9 +15,8 @@ def begin(
     task: Task,
     *,
     strengths: Sequence[float | None],
-    n_samples: int,
+    generation: Generation,
     prefixes: Mapping[str, Sequence[int]],
-    extractor: Extractor,
 ) -> Rollouts:
     """Texts to every problem of a task from their beginning.
 
@@ -25,27 +24,15 @@ def begin(
         writer: Writes them.
         task: Problems with their right answers.
         strengths: Of the edits; None alone where there are none.
-        n_samples: Texts a problem and strength.
+        generation: Samples a problem and strength, and how answers are extracted.
         prefixes: Token ids with which the texts of a problem must begin, by its id.
-        extractor: Finds the answer in a text.
 
     Raises:
         TaskError: A prompt or a prefix leaves no room for a text, or cannot be read.
-        RolloutError: There would be no text, or many that are all equal.
     """
     sampling = writer.sampling
-    if n_samples < 1:
-        raise RolloutError(f"n_samples is {n_samples}, so there would be no text. Pass 1 or more.")
-    if n_samples > 1 and sampling.temperature == 0:
-        raise RolloutError(
-            f"n_samples is {n_samples} at temperature 0, where all texts of a problem are equal, "
-            "so they would be counted as many and be one. Pass n_samples=1, or a temperature above "
-            "0."
-        )
-    prompts, limit = check_prompts(
-        writer.model, writer.alignment, task, templated=sampling.templated
-    )
-    _check_prefixes(writer, task, prompts, prefixes, limit)
+    prompts = check_prompts(writer.side, task, templated=sampling.templated)
+    _check_prefixes(writer, task, prompts, prefixes)
     forced = [tuple(map(int, prefixes.get(problem.id, ()))) for problem in task]
     rows = [
         Row(
@@ -58,17 +45,17 @@ def begin(
         )
         for strength in strengths
         for place, problem in enumerate(task)
-        for sample in range(n_samples)
+        for sample in range(generation.n_samples)
     ]
     return graded(
-        writer.alignment,
+        writer.side.alignment,
         task,
         rows,
         writer.write(rows),
         prompts=prompts,
         n_forced=[len(ids) for ids in forced],
         sampling=sampling,
-        extractor=extractor,
+        extractor=generation.extract,
     )
 
 
@@ -77,10 +64,10 @@ def _check_prefixes(
     task: Task,
     prompts: Sequence[Sequence[int]],
     prefixes: Mapping[str, Sequence[int]],
-    limit: int | None,
 ) -> None:
     """Refuse beginnings after which nothing could be written."""
-    sampling, d_vocab = writer.sampling, writer.alignment.d_vocab
+    sampling, d_vocab = writer.sampling, writer.side.alignment.d_vocab
+    limit = writer.side.n_positions
     known = {problem.id: place for place, problem in enumerate(task)}
     faults: list[Fault] = []
     for problem, ids in prefixes.items():

@@ -5,15 +5,15 @@ import torch
 
 from elicit.directions import (
     DirectionError,
+    batched_directions,
     between_states,
-    by_number,
     diff_mean,
     headed,
     matched_controls,
 )
 from elicit.directions.sides import read_at
 from elicit.edits import last
-from elicit.rollouts import dose_rollouts
+from elicit.rollouts import Generation, dose_rollouts
 from elicit.sites import resid_post
 
 NAMED = {"model": "m", "model_digest": "d", "position": "last"}
@@ -42,14 +42,14 @@ def test_directions_that_share_a_batch_write_what_each_writes_alone(organism, as
         at=[resid_post(4)],
     ).at(resid_post(4))  # fmt: skip
     every = (found, *matched_controls(found, n_random=2, seed=3))
-    options = {"stop_ids": [2], "temperature": 0.0, "max_new_tokens": 24}
+    options = {"generation": Generation(max_new_tokens=24)}
     together = dose_rollouts(
-        pair.base, pair.alignment, task, by_number(every, scale=1.5, where=last()),
+        pair.side("base"), task, batched_directions(every, scale=1.5, where=last()),
         strengths=[float(i) for i in range(len(every))], **options,
     )  # fmt: skip
     for i, one in enumerate(every):
         alone = dose_rollouts(
-            pair.base, pair.alignment, task, lambda s, one=one: [one.to_edit(s, last())],
+            pair.side("base"), task, lambda s, one=one: [one.to_edit(s, last())],
             strengths=[1.5], **options,
         )  # fmt: skip
         assert together.text[4 * i : 4 * i + 4] == alone.text
@@ -69,4 +69,4 @@ def test_what_makes_no_contrast_is_refused():
     elsewhere = between_states(states[:1], half, at=[resid_post(2)], **NAMED)
     for directions, scale in ((found, 1.0), ((*found, *elsewhere), 1.0), (found * 2, 0.0)):
         with pytest.raises(DirectionError, match="two directions or more of one site"):
-            by_number(directions, scale=scale, where=last())
+            batched_directions(directions, scale=scale, where=last())

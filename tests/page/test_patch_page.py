@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from elicit.page import render, summary_sentence, write
+from elicit.page import render, write
+from elicit.page.grafting import summary_sentence
 from elicit.page.patching.text import control_sentence, finding, patch_sentences, split_sentence
 from elicit.patching import Factorial, PatchGrid
 from elicit.patching.factorial_result import conclude_factorial
@@ -19,8 +20,8 @@ from elicit.results import Result
 from elicit.results.drawing import interval
 from elicit.sites import Site
 from elicit.stats import Inference
+from tests.page.made import HOSTILE, attribution, provenance
 from tests.patching.made import contrast, grid, noise, sweep
-from tests.report.made import HOSTILE, attribution, provenance
 
 Visit = Callable[..., tuple[Any, dict[str, list[str]]]]
 N, PEAK, POS = 20, 2, 3

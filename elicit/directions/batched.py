@@ -9,10 +9,10 @@ from torch import Tensor
 from elicit.directions.errors import DirectionError
 from elicit.directions.values import Direction
 from elicit.edits import Edit, Steer, Where
-from elicit.rollouts.writing import Dose
+from elicit.rollouts import EditsAt
 
 
-def by_number(directions: Sequence[Direction], *, scale: float, where: Where) -> Dose:
+def batched_directions(directions: Sequence[Direction], *, scale: float, where: Where) -> EditsAt:
     """Edits that add to each row the direction whose number it has, all at one strength.
 
     A direction's number, from 0 on, stands where `dose_rollouts` has a strength, so that a hundred
@@ -38,8 +38,8 @@ def by_number(directions: Sequence[Direction], *, scale: float, where: Where) ->
     site = directions[0].site
     vectors = torch.stack([direction.vector for direction in directions])
 
-    def dose(number: Float[Tensor, " row"]) -> Sequence[Edit]:
+    def edits_at(number: Float[Tensor, " row"]) -> Sequence[Edit]:
         # That edits follow their strength is checked with one number beyond the last.
         return [Steer(site, vectors[number.long() % len(vectors)], scale=scale, where=where)]
 
-    return dose
+    return edits_at

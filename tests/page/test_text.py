@@ -7,7 +7,7 @@ import torch
 
 from elicit.page.grafting.text import layers_text, summary_sentence, task_text
 from elicit.results.drawing import interval, label, number, visible
-from tests.report.made import HOSTILE, attribution
+from tests.page.made import HOSTILE, attribution
 
 
 def changed(**fields: Any) -> Any:

@@ -13,7 +13,7 @@ from elicit.grafting.figures.curves import (
 )
 from elicit.grafting.figures.effects import effect_figure, shown_tasks
 from elicit.weights.figures import by_layer, change_figure
-from tests.report.made import (
+from tests.page.made import (
     N_LAYERS,
     attribution,
     change,

@@ -2,7 +2,7 @@
 
 import torch
 
-from elicit.rollouts.drawing import _nucleus, draw, stream_key, uniforms
+from elicit.rollouts.streams import _nucleus, draw, stream_key, uniforms
 
 
 def test_the_nucleus_holds_the_fewest_tokens_that_reach_its_mass():

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from elicit.page import render, summary_sentence, write
+from elicit.page import render, write
+from elicit.page.grafting import summary_sentence
 from elicit.page.revision.text import (
     band_sentence,
     convention_text,
@@ -23,7 +24,7 @@ from elicit.page.revision.text import (
 from elicit.results import Result
 from elicit.results.drawing import interval
 from elicit.revision import DepthConvention, Settling
-from tests.report.made import HOSTILE, attribution
+from tests.page.made import HOSTILE, attribution
 from tests.revision import made
 
 Visit = Callable[..., tuple[Any, dict[str, list[str]]]]

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from elicit.page import render, summary_sentence, write
-from elicit.page.page import PageError
-from elicit.page.plot import plot
+from elicit.page import PageError, plot, render, write
+from elicit.page.grafting import summary_sentence
 from elicit.results import ElicitError, Result
-from tests.report.made import (
+from tests.page.made import (
     HOSTILE,
     attribution,
     change,
@@ -92,7 +91,7 @@ def test_every_figure_of_the_page_is_valid_json_and_holds_the_numbers(full: Path
 def test_the_order_is_summary_tasks_layers_then_the_rest(full: Path) -> None:
     text = own(full.read_text("utf-8"))
     sections = "layers parts intervals interpolation integrated partition weights samples methods"
-    marks = ['<p class="summary">', 'id="table-tasks"', 'id="layers"', 'id="plot-layers"']
+    marks = ['<p class="summary">', 'id="table-summary-1"', 'id="layers"', 'id="plot-layers"']
     marks += [f'id="{name}"' for name in [*sections.split()[1:], "provenance"]]
     places = [text.index(mark) for mark in marks]
     assert places == sorted(places)

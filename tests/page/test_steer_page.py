@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from elicit.elicitation import SteeredTexts
+from elicit.page import render, write
 from elicit.page.elicitation.text import steer_sentence
-from elicit.page.page import render, write
 from tests.elicitation.made import dosed
 
 
