@@ -10,7 +10,12 @@ from rich.table import Table
 from elicit.cli.console import stdout, visible
 
 _STEP = {"value": "", "low": "_low", "high": "_high"}
-_STYLES = {"corrupted": "red", "skill": "green", "corrupted+skill": "magenta", "unchanged": "dim"}
+_STYLES = {
+    ("corrupted",): "red",
+    ("skill",): "green",
+    ("corrupted", "skill"): "magenta",
+    ("unchanged",): "dim",
+}
 
 
 def show_report(summary: Mapping[str, Any], page: Path) -> None:
@@ -23,8 +28,8 @@ def show_report(summary: Mapping[str, Any], page: Path) -> None:
     console = _begin(summary)
     table = _columns("layer", "verdict", "task", "revert", "graft")
     for layer in summary["layers"]:
-        verdict = str(layer["verdict"])
-        first = (f"L{layer['layer']}", verdict)
+        verdict = tuple(layer["verdict"])
+        first = (f"L{layer['layer']}", " and ".join(verdict))
         if not layer["changed"]:
             # Nothing differs there, so nothing was run and every effect is 0 without an interval.
             table.add_row(*first, "every task", "0", "0", style=_STYLES.get(verdict, ""))

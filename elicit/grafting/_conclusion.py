@@ -215,8 +215,7 @@ def _named(
     graft: Estimate,
     share: float,
 ) -> Bool[Tensor, " part"]:
-    """Parts whose effects on a task of the role have the right sign both ways, exclude 0 and are
-    large enough."""
+    """Parts with clear, large effects of the right sign both ways, on a task of the role."""
     tasks = torch.tensor([own == role for own in roles])
     if role == "damage":
         right = (revert.low > 0) & (graft.high < 0)

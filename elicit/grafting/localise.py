@@ -115,7 +115,9 @@ def _shuffled_move(
         generator = torch.Generator().manual_seed(seed * 1009 + max(part.layers, default=-1) + 1)
 
         def new(slot: Slot) -> Tensor:
-            host, donor = (slot.post, slot.base) if direction == "revert" else (slot.base, slot.post)
+            host, donor = (
+                (slot.post, slot.base) if direction == "revert" else (slot.base, slot.post)
+            )
             delta = (donor.data - host.data).flatten()
             order = torch.randperm(delta.numel(), generator=generator).to(delta.device)
             return host.data + delta[order].view_as(host.data)

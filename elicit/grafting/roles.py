@@ -107,5 +107,5 @@ class LayerRoles(Result):
 def _verdicts(changed: bool, corrupted: bool, carries_skill: bool) -> tuple[Verdict, ...]:
     if not changed:
         return (Verdict.UNCHANGED,)
-    named = ((corrupted, Verdict.CORRUPTED), (carries_skill, Verdict.SKILL))
-    return tuple(verdict for holds, verdict in named if holds) or (Verdict.CHANGED,)
+    named = [(corrupted, Verdict.CORRUPTED), (carries_skill, Verdict.SKILL)]
+    return tuple([verdict for holds, verdict in named if holds] or [Verdict.CHANGED])

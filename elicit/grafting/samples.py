@@ -45,8 +45,7 @@ def sample_texts(pair: ModelPair, score: Score, *, n: int = 8, seed: int = 0) ->
     """
     task: Task = score.task.subset(min(n, len(score.task)), seed)
     texts = [
-        answer_task(pair.side(name), task, generation=score.generation)
-        for name in ("base", "post")
+        answer_task(pair.side(name), task, generation=score.generation) for name in ("base", "post")
     ]
     return Samples(
         provenance=pair.provenance(seed, {"score": score.to_json(), "n": n}),

@@ -136,9 +136,7 @@ def encode(pair: ModelPair, score: Score) -> ForcedRows:
     )
 
 
-def forced_values(
-    score: Score, rows: ForcedRows, reads: ReadScores
-) -> Float[Tensor, " problem"]:
+def forced_values(score: Score, rows: ForcedRows, reads: ReadScores) -> Float[Tensor, " problem"]:
     """Value of each problem from the reads of all its rows."""
     reduced = reduce_scores(rows, reads)
     if score.metric == "probability":
@@ -146,9 +144,7 @@ def forced_values(
     return reduced.correct.double() if score.metric == "correct" else reduced.normalised_log_prob
 
 
-def generated_values(
-    pair: ModelPair, model: nn.Module, score: Score
-) -> Float[Tensor, " problem"]:
+def generated_values(pair: ModelPair, model: nn.Module, score: Score) -> Float[Tensor, " problem"]:
     """1 for every problem whose generated text holds the right answer, else 0."""
     answers = answer_task(
         pair.side("base" if model is pair.base else "post"),
