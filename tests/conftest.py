@@ -1,4 +1,4 @@
-"""What every room's tests share: no network, and each organism loaded once."""
+"""What every room's tests share: no network, each organism loaded once, a file's tests together."""
 
 import os
 
@@ -6,10 +6,12 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import jaxtyping
 import pytest
 import torch
 
@@ -23,6 +25,35 @@ from tests import checkpoints
 torch.set_num_threads(1)
 
 Write = Callable[..., Path]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--full`: nothing is left out to save time."""
+    parser.addoption(
+        "--full", action="store_true", help="check array shapes and types in slow tests too"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Shapes and types are checked at each call, but in slow tests only with `--full`.
+
+    The checks take two thirds of a simulation's time and more, and what slow tests call, quick ones
+    call as well.
+    """
+    slow = item.get_closest_marker("slow") is not None
+    jaxtyping.config.update("jaxtyping_disable", slow and not item.config.getoption("full"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with the most slow tests first: a long one begun last would leave one core alone.
+
+    With `--dist loadscope --no-loadscope-reorder` each file then goes, whole, to the next worker
+    that is free, so that what a file makes once is made once.
+    """
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ import transformer_lens.model_bridge  # noqa: F401
 import transformers  # noqa: F401
 
 from elicit.jobs._report.run import run_report
-from elicit.jobs._spec import ReportSpec
+from elicit.jobs._report.spec import ReportSpec
 
 SKIPPED = {"run.json", "run.yaml", ".lock"}  # times, the folder, nothing
 

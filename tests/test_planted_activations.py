@@ -42,13 +42,13 @@ def test_the_decision_to_reason_enters_at_the_planted_layer_and_the_decision_tok
     assert grid.peak_layer == layer == peak.layer
     assert peak.pos == "-1 A"
     assert peak.clear
-    below = grid.effect[0, 0, :layer]
+    below = grid.effect.value[0, 0, :layer]
     assert not below.any(), "nothing below the changed layer differs between the two"
-    above = grid.share[0, 0, layer:]
+    above = grid.share.value[0, 0, layer:]
     assert (above[:, -1] > 0.7).all()
     assert (above[:, :-1].abs() < 0.1).all()
-    noise = grid.noise[0, layer:, -1].abs()
-    assert (noise < 0.5 * grid.effect[0, 0, layer:, -1].abs()).all()
+    noise = grid.noise.value[0, layer:, -1].abs()
+    assert (noise < 0.5 * grid.effect.value[0, 0, layer:, -1].abs()).all()
 
 
 @pytest.mark.slow
@@ -99,7 +99,7 @@ def test_lost_facts_enter_at_the_planted_layer_and_at_the_entity(organism, name,
         inference=Inference(n_resamples=500),
     )
     assert whole.peak_layer == layer
-    share = whole.share[0, 0, :, 0]
+    share = whole.share.value[0, 0, :, 0]
     assert not share[:layer].any()
     torch.testing.assert_close(share[layer:], torch.ones_like(share[layer:]), atol=1e-4, rtol=0)
     each = patching.across(
@@ -112,7 +112,7 @@ def test_lost_facts_enter_at_the_planted_layer_and_at_the_entity(organism, name,
     )
     entity = each.pos.index("5")  # `Q the city of E ? A answer`, after <bos>
     assert each.peak().layer == layer
-    assert int(each.effect[0, 0, layer].abs().argmax()) == entity
+    assert int(each.effect.value[0, 0, layer].abs().argmax()) == entity
 
 
 def test_a_changed_layer_is_a_reader_below_its_output_and_a_writer_above(organism):
@@ -120,7 +120,7 @@ def test_a_changed_layer_is_a_reader_below_its_output_and_a_writer_above(organis
     found = patching.factorial(
         pair, decisions(pair, "when-l3"), inference=Inference(n_resamples=500)
     )
-    gap = found.gap[0, 0]
+    gap = found.gap.value[0, 0]
     for boundary in range(pair.n_layers + 1):
         wrote = boundary > 3
         torch.testing.assert_close(found.wrote[boundary, 0], gap * wrote, atol=1e-5, rtol=1e-5)
@@ -142,11 +142,11 @@ def test_no_single_layer_carries_what_all_layers_learned(organism):
         positions="last",
         inference=Inference(n_resamples=500),
     )
-    steps = grid.step[0, :, 0] / grid.gap[0]
+    steps = grid.step.value[0, :, 0] / grid.gap.value[0]
     # The embedding changed as well, so that the first layer's own step is not known.
     assert steps[0].isnan()
     assert steps[1:].max() < 0.5
-    assert grid.share[0, 0, -1, 0] > 0.8
+    assert grid.share.value[0, 0, -1, 0] > 0.8
 
 
 @pytest.mark.slow
@@ -163,10 +163,10 @@ def test_a_copied_digit_travels_from_where_it_stands_to_where_it_is_read(organis
         if any(a[i] != b[i] for a, b in zip(contrast.clean, contrast.corrupted, strict=True))
     ]
     assert len(differs) == 1
-    first = grid.share[0, 0, 0]
+    first = grid.share.value[0, 0, 0]
     assert first[differs[0]] == pytest.approx(1.0, abs=1e-5)
-    assert not grid.effect[0, 0, 0, : differs[0]].any()
-    last = grid.share[0, 0, pair.n_layers - 1]
+    assert not grid.effect.value[0, 0, 0, : differs[0]].any()
+    last = grid.share.value[0, 0, pair.n_layers - 1]
     assert int(last.argmax()) == len(last) - 1
     assert last[-1] > 0.9
 
@@ -190,9 +190,10 @@ def test_equal_models_under_other_digests_have_no_effect_at_all(organism):
     grid = patching.across(
         pair, contrast, sites=["resid_pre", "z.heads", "mlp_out"], controls=("noise",)
     )
-    for name in ("effect", "effect_low", "effect_high", "noise", "gap"):
-        assert not getattr(grid, name).any(), name
+    for zero in (grid.effect.value, grid.effect.low, grid.effect.high, grid.noise.value):
+        assert not zero.any()
+    assert not grid.gap.value.any()
     assert (grid.p == 1).all()
     assert grid.peak() is None
     found = patching.factorial(pair, contrast)
-    assert not found.effect.any() and not found.off_manifold.any()
+    assert not found.effect.value.any() and not found.off_manifold.any()

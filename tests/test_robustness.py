@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from elicit.jobs._report.run import run_report
-from elicit.jobs._spec import ReportSpec
+from elicit.jobs._report.spec import ReportSpec
 from elicit.results import ResultError, load_result
 from elicit.runs import DamagedFileWarning, RunError
 
@@ -105,7 +105,7 @@ def test_a_finished_run_is_not_computed_again(finished, monkeypatch):
 
 
 def test_another_run_does_not_mix_with_the_one_that_is_there(finished):
-    with pytest.raises(RunError, match=r"seed = 0.*seed = 1.*--fresh"):
+    with pytest.raises(RunError, match=r"seed = 0.*seed = 1.*fresh=True"):
         run_report(spec(finished, seed=1))
 
 

@@ -1,7 +1,7 @@
 """Read activations: any sites of a model, alone or under edits."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -24,22 +24,22 @@ class Captured:
     """By site: `[batch pos d_model]`, with heads `[batch pos head d_head]`, and pattern
     `[batch head dest_pos src_pos]`. A site with a head has no axis of heads."""
     logits: Float[Tensor, "batch pos d_vocab"] | None = None
-    """Logits of the same forward, if asked for."""
+    """Logits of the same forward, if requested."""
 
 
-class _Done(Exception):
-    """Ends a forward as soon as everything asked for is there; never leaves this module."""
+class _Complete(Exception):
+    """Ends a forward once every requested site was read; never leaves this module."""
 
 
 def capture(
     model: nn.Module,
     tokens: Encoded | Int[Tensor, "batch pos"],
     *,
-    at: Sequence[Site],
+    sites: Sequence[Site],
     logits: bool = False,
     max_tokens: int | None = None,
 ) -> Captured:
-    """Activations of a batch at the sites asked for, and nothing else kept.
+    """Activations of a batch at some sites; nothing else is kept.
 
     Inside a block of edits it reads what the edits left, as a run of its own. Without `logits` the
     forward ends at the last site, so layers above it do not run and edits up there are not made.
@@ -50,19 +50,19 @@ def capture(
     Args:
         model: A bridge in raw mode.
         tokens: Token ids; without a mask every position is a token.
-        at: Sites to read; resid_mid is what the MLP's branch reads.
+        sites: Sites to read; resid_mid is what the MLP's branch reads.
         logits: Whether to unembed every position too.
         max_tokens: Most positions in one forward, padding counted; a row is never cut. None runs
             all rows at once.
 
     Raises:
         SiteError: The model does not have a site.
-        CaptureError: Nothing is asked for, the model cannot read the tokens, a site was not
+        CaptureError: Nothing is requested, the model cannot read the tokens, a site was not
             reached, or edits of single rows would be read in chunks.
         EditError: An edit does not fit the batch.
     """
     encoded = _encoded(tokens)
-    reader = Reader(model, at, logits=logits)
+    reader = Reader(model, sites, logits=logits)
     reader.check(encoded.ids, encoded.position_ids)
     n_rows, n_pos = encoded.ids.shape
     check_max_tokens(max_tokens)
@@ -81,24 +81,24 @@ def capture(
 class Reader:
     """What to read of a model, checked once, for any number of batches."""
 
-    def __init__(self, model: nn.Module, at: Sequence[Site], *, logits: bool) -> None:
-        """Find the places of all sites before anything is run."""
-        if not at and not logits:
+    def __init__(self, model: nn.Module, sites: Sequence[Site], *, logits: bool) -> None:
+        """Find the hook points of all sites before anything is run."""
+        if not sites and not logits:
             raise CaptureError(
-                "at names no site and logits is False, so there is nothing to read. Pass at least "
-                "one site, for example at=[resid_post(0)], or logits=True."
+                "sites is empty and logits is False, so there is nothing to read. Pass at least "
+                "one site, for example sites=[resid_post(0)], or logits=True."
             )
         self.shape = shape_of(model)
-        self.shape.check(at)
-        self.at = tuple(dict.fromkeys(at))
+        self.shape.check(sites)
+        self.sites = tuple(dict.fromkeys(sites))
         self.logits = logits
         self.model = model
         self.hf_model = hugging_face_model(model)
         self.device = next(self.hf_model.parameters()).device
-        self.points = {site: _point(model, site) for site in _needed(self.at)}
-        self.whole = {site for site in self.points if site in self.at} | {
-            part for site in self.at if site.kind == "resid_mid" for part in _parts(site)
+        self.points = {
+            site: _point(model, site) for site in dict.fromkeys(s.whole for s in self.sites)
         }
+        self.whole = self.points.keys() & set(self.sites)
 
     def check(self, ids: Int[Tensor, "..."], position_ids: Int[Tensor, "..."]) -> None:
         """Refuse tokens that the model cannot read, in words instead of an index error inside.
@@ -113,11 +113,11 @@ class Reader:
                 "least one token."
             )
         config: Any = self.hf_model.config
-        for what, found, limit in (
+        for what, values, limit in (
             ("token id", ids, int(config.get_text_config().vocab_size)),
             ("position", position_ids, getattr(config, "max_position_embeddings", None)),
         ):
-            low, high = int(found.min()), int(found.max())
+            low, high = int(values.min()), int(values.max())
             if limit is not None and (low < 0 or high >= limit):
                 raise CaptureError(
                     f"tokens hold the {what} {low if low < 0 else high} and the model has "
@@ -130,17 +130,17 @@ class Reader:
 
         Args:
             encoded: The batch.
-            part: Whether its rows are some of many, so that edits cannot speak of rows.
+            part: Whether its rows are some of many, so that edits cannot name rows.
         """
         block = active(self.model)
         if block is not None:
             for edit in block.edits if part else ():
                 _refuse_by_row(edit)
-            # Every batch is a run of its own, also one whose ids go on from the last one's.
+            # Every batch is a run of its own, even if its ids continue the last one's.
             block.restart()
-        found: dict[Site, Tensor] = {}
+        at: dict[Site, Tensor] = {}
         out = None
-        with self._hooked(found, *encoded.ids.shape), suppress(_Done):
+        with self._hooked(at, *encoded.ids.shape), suppress(_Complete):
             out = self.hf_model(
                 input_ids=encoded.ids.to(self.device),
                 attention_mask=encoded.mask.to(self.device),
@@ -148,20 +148,21 @@ class Reader:
                 use_cache=False,
                 logits_to_keep=0 if self.logits else 1,
             )
-        missing = [str(site) for site in self.points if not _present(site, found)]
+        read = {site.whole for site in at}
+        missing = [str(site) for site in self.points if site not in read]
         if missing:
             raise CaptureError(
                 f"the forward ended without passing {', '.join(missing)}, so nothing was read "
                 "there. This model computes that step in another way; read a site next to it."
             )
         return Captured(
-            at={site: _pick(site, found) for site in self.at},
+            at={site: at[site] for site in self.sites},
             logits=out.logits if self.logits and out is not None else None,
         )
 
     @contextmanager
-    def _hooked(self, found: dict[Site, Tensor], n_rows: int, n_pos: int) -> Iterator[None]:
-        """Hooks that put each value into `found`, for one forward."""
+    def _hooked(self, at: dict[Site, Tensor], n_rows: int, n_pos: int) -> Iterator[None]:
+        """Hooks that put each value into `at`, for one forward."""
         left = set(self.points)
 
         def keeper(site: Site) -> Callable[[nn.Module, object, object], object]:
@@ -174,9 +175,9 @@ class Reader:
                         "activation. Read a site next to it."
                     )
                 left.discard(site)
-                passed = self._keep(site, value, found, n_rows, n_pos)
+                passed = self._keep(site, value, at, n_rows, n_pos)
                 if not left and not self.logits:
-                    raise _Done
+                    raise _Complete
                 if passed is None or not isinstance(output, tuple):
                     return passed
                 return (passed, *output[1:])
@@ -193,9 +194,9 @@ class Reader:
                 handle.remove()
 
     def _keep(
-        self, site: Site, value: Tensor, found: dict[Site, Tensor], n_rows: int, n_pos: int
+        self, site: Site, value: Tensor, at: dict[Site, Tensor], n_rows: int, n_pos: int
     ) -> Tensor | None:
-        """Copy what is asked for at a whole site; returns what flows on in its stead, if not it."""
+        """Copy what is requested at a whole site; returns what replaces it in the forward."""
         axes = _axes(site, self.shape, n_rows, n_pos)
         flat = (*axes[:2], math.prod(axes[2:]))
         if tuple(value.shape) not in (axes, flat):
@@ -204,21 +205,21 @@ class Reader:
                 "cannot be told apart. Read a site next to it."
             )
         split = value.reshape(axes)
-        slices = [wanted for wanted in self.at if wanted.whole == site and wanted.head is not None]
-        # What is handed on at resid_mid reaches the MLP alone, not the skip connection.
+        slices = [part for part in self.sites if part.whole == site and part.head is not None]
+        # What is returned at resid_mid reaches the MLP alone, not the skip connection.
         on_path = torch.is_grad_enabled() and split.requires_grad and site.kind != "resid_mid"
         if site in self.whole or on_path:
             # A copy of its own: another hook may change the value in place later on.
             split = split.clone()
         if site in self.whole:
-            found[site] = split
+            at[site] = split
         if not slices:
             return split.reshape(value.shape).clone() if on_path else None
         heads = split.unbind(_head_axis(site))
-        for wanted in slices:
-            if wanted.head is not None:
+        for part in slices:
+            if part.head is not None:
                 # On the path the heads themselves are kept, and joined again for what follows.
-                found[wanted] = heads[wanted.head] if on_path else heads[wanted.head].clone()
+                at[part] = heads[part.head] if on_path else heads[part.head].clone()
         return torch.stack(heads, _head_axis(site)).reshape(value.shape) if on_path else None
 
 
@@ -235,26 +236,6 @@ def _axes(site: Site, shape: Shape, n_rows: int, n_pos: int) -> tuple[int, ...]:
 def _head_axis(site: Site) -> int:
     """Where the heads are in a whole site's activation."""
     return 1 if site.kind == "pattern" else 2
-
-
-def _parts(site: Site) -> tuple[Site, ...]:
-    """The whole sites that a site is read from."""
-    return (site.whole,)
-
-
-def _needed(at: Iterable[Site]) -> tuple[Site, ...]:
-    """The whole sites that all sites are read from, each once."""
-    return tuple(dict.fromkeys(part for site in at for part in _parts(site)))
-
-
-def _present(site: Site, found: Mapping[Site, Tensor]) -> bool:
-    """Whether a whole site, or some head of it, was read."""
-    return any(seen.whole == site for seen in found)
-
-
-def _pick(site: Site, found: Mapping[Site, Tensor]) -> Tensor:
-    """The value of one asked site."""
-    return found[site]
 
 
 def _point(model: nn.Module, site: Site) -> nn.Module:
@@ -286,7 +267,7 @@ def _rows(encoded: Encoded, which: slice) -> Encoded:
 
 
 def _refuse_by_row(edit: Edit) -> None:
-    """Refuse an edit that speaks of rows where rows are not those of the whole batch."""
+    """Refuse an edit of single rows where rows are not those of the whole batch."""
     by_row = edit.rows is not None
     if isinstance(edit, MaskAttention):
         by_row |= "marked" in (edit.dest.form, edit.src.form)
@@ -297,7 +278,7 @@ def _refuse_by_row(edit: Edit) -> None:
         by_row |= isinstance(edit.scale, Tensor) or edit.where.form == "marked"
     if by_row:
         raise CaptureError(
-            f"{edit} speaks of single rows of a batch, and rows are read in chunks, so it would be "
+            f"{edit} is of single rows of a batch, and rows are read in chunks, so it would be "
             "made on other rows than meant. Read the whole batch at once, or make edits that hold "
             "for all rows."
         )

@@ -6,11 +6,12 @@ from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from elicit.capture.errors import CaptureError
 from elicit.capture.stream import Chunk, stream
 from elicit.capture.sums import CrossMoments, Moments
+from elicit.pair import Side
 from elicit.runs import Execution
 from elicit.sites import Site
 
@@ -20,11 +21,10 @@ counts."""
 
 
 def moments(
-    model: nn.Module,
+    side: Side,
     rows: Sequence[Sequence[int]],
     *,
-    at: Sequence[Site],
-    pad_id: int,
+    sites: Sequence[Site],
     keep: Keep = "all",
     execution: Execution = Execution(),
     device: str | torch.device | None = None,
@@ -32,10 +32,9 @@ def moments(
     """Moments of activations over all tokens of many rows, in one pass over the model.
 
     Args:
-        model: A bridge in raw mode.
+        side: The model.
         rows: Token ids of each row.
-        at: Sites to read, each once; all heads of a site are one long vector.
-        pad_id: Id put where a row has no token.
+        sites: Sites to read, each once; all heads of a site are one long vector.
         keep: Which tokens count.
         execution: Tokens per forward pass, memory, checkpoint and progress.
         device: Where the sums are kept; the model's device if None.
@@ -45,29 +44,27 @@ def moments(
         CaptureError: There is nothing to read, a site is a pattern, `keep` leaves no token, or a
             value is not finite.
     """
-    check_vectors(at)
-    found: dict[Site, Moments] = {}
-    chunks = stream(model, rows, at=at, pad_id=pad_id, execution=execution)
-    for chunk in chunks:
+    check_vectors(sites)
+    sums: dict[Site, Moments] = {}
+    for chunk in _chunks(side, rows, sites, execution):
         kept = kept_tokens(chunk, keep)
-        for site in at:
+        for site in sites:
             x = vectors(chunk, site, kept)
-            if site not in found:
-                found[site] = Moments(x.shape[1], device=device or _home(x.device))
+            if site not in sums:
+                sums[site] = Moments(x.shape[1], device=device or _home(x.device))
             with _named(site):
-                found[site].update(x)
-    _check_any(next(iter(found.values())).n, len(rows))
-    return found
+                sums[site].update(x)
+    _check_any(next(iter(sums.values())).n, len(rows))
+    return sums
 
 
 def cross_moments(
-    base: nn.Module,
-    post: nn.Module,
+    base: Side,
+    post: Side,
     rows: Sequence[Sequence[int]],
     *,
-    at: Sequence[Site],
-    pad_id: int,
-    post_at: Sequence[Site] | None = None,
+    sites: Sequence[Site],
+    post_sites: Sequence[Site] | None = None,
     keep: Keep = "all",
     execution: Execution = Execution(),
     device: str | torch.device | None = None,
@@ -75,13 +72,12 @@ def cross_moments(
     """Moments of two models' activations on the same tokens, base's as `x` and post's as `y`.
 
     Args:
-        base: A bridge in raw mode.
-        post: Another, or the same one for two sites of one model; that one then runs once.
-        rows: Token ids of each row, fed to both.
-        at: Sites to read in base, each once.
-        pad_id: Id put where a row has no token.
-        post_at: Site to read in post for each of `at`; the same sites if None.
-        keep: Which tokens count; a mask is asked for on base's chunks.
+        base: One model.
+        post: The other, or the same one for two sites of one model; that one then runs once.
+        rows: Token ids of each row, read by both.
+        sites: Sites to read in base, each once.
+        post_sites: Site to read in post for each of `sites`; the same sites if None.
+        keep: Which tokens count; a function is called with base's chunks.
         execution: Tokens per forward pass, memory, checkpoint and progress.
         device: Where the sums are kept; base's device if None.
 
@@ -90,48 +86,53 @@ def cross_moments(
 
     Raises:
         SiteError: A model does not have a site.
-        CaptureError: There is nothing to read, a site is a pattern, `post_at` has another length,
-            `keep` leaves no token, or a value is not finite.
+        CaptureError: There is nothing to read, a site is a pattern, `post_sites` has another
+            length, `keep` leaves no token, or a value is not finite.
     """
-    there = tuple(at if post_at is None else post_at)
-    check_vectors(at)
+    there = tuple(sites if post_sites is None else post_sites)
+    check_vectors(sites)
     check_vectors(tuple(dict.fromkeys(there)))
-    if len(there) != len(at):
+    if len(there) != len(sites):
         raise CaptureError(
-            f"at has {len(at)} sites and post_at has {len(there)}, so they cannot be paired one by "
-            "one. Pass one site of post for each of base."
+            f"sites has {len(sites)} and post_sites has {len(there)} sites, so they cannot be "
+            "paired one by one. Pass one site of post for each of base."
         )
-    found: dict[Site, CrossMoments] = {}
-    for mine, theirs in _both(base, post, rows, at, there, pad_id, execution):
-        kept = kept_tokens(mine, keep)
-        for site, post_site in zip(at, there, strict=True):
-            x, y = vectors(mine, site, kept), vectors(theirs, post_site, kept)
-            if site not in found:
-                found[site] = CrossMoments(x.shape[1], y.shape[1], device=device or _home(x.device))
+    sums: dict[Site, CrossMoments] = {}
+    for of_base, of_post in _both(base, post, rows, sites, there, execution):
+        kept = kept_tokens(of_base, keep)
+        for site, post_site in zip(sites, there, strict=True):
+            x, y = vectors(of_base, site, kept), vectors(of_post, post_site, kept)
+            if site not in sums:
+                sums[site] = CrossMoments(x.shape[1], y.shape[1], device=device or _home(x.device))
             with _named(site):
-                found[site].update(x, y)
-    _check_any(next(iter(found.values())).n, len(rows))
-    return found
+                sums[site].update(x, y)
+    _check_any(next(iter(sums.values())).n, len(rows))
+    return sums
+
+
+def _chunks(
+    side: Side, rows: Sequence[Sequence[int]], sites: Sequence[Site], execution: Execution
+) -> Iterator[Chunk]:
+    pad_id = side.alignment.pad_id
+    return stream(side.bridge, rows, sites=sites, pad_id=pad_id, execution=execution)
 
 
 def _both(
-    base: nn.Module,
-    post: nn.Module,
+    base: Side,
+    post: Side,
     rows: Sequence[Sequence[int]],
-    at: Sequence[Site],
+    sites: Sequence[Site],
     there: Sequence[Site],
-    pad_id: int,
     execution: Execution,
 ) -> Iterator[tuple[Chunk, Chunk]]:
     """The same rows read in both models, chunk by chunk."""
-    if base is post:
-        union = tuple(dict.fromkeys([*at, *there]))
-        chunks = stream(base, rows, at=union, pad_id=pad_id, execution=execution)
-        return ((chunk, chunk) for chunk in chunks)
+    if base.bridge is post.bridge:
+        union = tuple(dict.fromkeys([*sites, *there]))
+        return ((chunk, chunk) for chunk in _chunks(base, rows, union, execution))
     # Both plan their chunks from the same lengths, so they stay in step.
     return zip(
-        stream(base, rows, at=at, pad_id=pad_id, execution=execution),
-        stream(post, rows, at=there, pad_id=pad_id, execution=execution.quiet()),
+        _chunks(base, rows, sites, execution),
+        _chunks(post, rows, there, execution.quiet()),
         strict=True,
     )
 
@@ -180,25 +181,25 @@ def vectors(
     return value[kept.to(value.device)].flatten(1)
 
 
-def check_vectors(at: Sequence[Site]) -> None:
+def check_vectors(sites: Sequence[Site]) -> None:
     """Refuse sites that are no vector at each token, and repeated ones.
 
     Args:
-        at: Sites to read.
+        sites: Sites to read.
 
     Raises:
         CaptureError: A site is a pattern, or there twice.
     """
-    for site in at:
+    for site in sites:
         if site.kind == "pattern":
             raise CaptureError(
                 f"{site} has as many values at a token as there are tokens before it, so it is no "
                 "vector of one width. Read it with capture or stream."
             )
-    twice = next((site for index, site in enumerate(at) if site in at[:index]), None)
+    twice = next((site for index, site in enumerate(sites) if site in sites[:index]), None)
     if twice is not None:
         raise CaptureError(
-            f"{twice} is asked for twice and has one place in what comes back. Name each site once."
+            f"{twice} is requested twice and has one entry in the result. Name each site once."
         )
 
 

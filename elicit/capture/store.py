@@ -61,7 +61,7 @@ class ActivationStore:
 
     Attributes:
         folder: The folder.
-        at: Sites asked for by this opening; others in the folder are left alone.
+        sites: Sites requested by this opening; others in the folder are left alone.
         n_tokens: Tokens in all rows.
         shards: Row numbers of each shard.
     """
@@ -70,12 +70,12 @@ class ActivationStore:
         self,
         folder: Path,
         rows: tuple[tuple[int, ...], ...],
-        at: tuple[Site, ...],
+        sites: tuple[Site, ...],
         identity: Mapping[str, Any],
     ) -> None:
         """Hold checked arguments; use `ActivationStore.open`."""
         self.folder = folder
-        self.at = at
+        self.sites = sites
         self.n_tokens = sum(map(len, rows))
         self.shards = plan_shards([len(row) for row in rows], int(identity["shard_tokens"]))
         self._rows = rows
@@ -89,7 +89,7 @@ class ActivationStore:
         *,
         model_digest: str,
         rows: Sequence[Sequence[int]],
-        at: Sequence[Site],
+        sites: Sequence[Site],
         dtype: torch.dtype = torch.float32,
         shard_tokens: int = 65536,
         max_tokens: int = 8192,
@@ -100,7 +100,7 @@ class ActivationStore:
             folder: Made when it is filled. A folder with other files in it is refused.
             model_digest: Digest of the weights, as `elicit.pair.weights_digest` gives it.
             rows: Token ids of each row.
-            at: Sites, each once; sites can be added to a folder later on.
+            sites: Sites, each once; sites can be added to a folder later on.
             dtype: Float dtype on disk.
             shard_tokens: Most tokens in a file; a longer row has its own.
             max_tokens: Most positions in a forward. It changes rounding, so it is part of what the
@@ -112,11 +112,11 @@ class ActivationStore:
                 of other weights, rows or settings.
         """
         check_rows(rows)
-        check_vectors(at)
+        check_vectors(sites)
         check_max_tokens(max_tokens)
         name = str(dtype).removeprefix("torch.")
         for wrong, what in (
-            (not at, "at names no site, so there is nothing to keep. Pass at least one site."),
+            (not sites, "sites is empty, so there is nothing to keep. Pass at least one."),
             (
                 name not in _DTYPES,
                 f"dtype is {name}, and activations are kept in one of {', '.join(_DTYPES)}. Pass "
@@ -139,7 +139,7 @@ class ActivationStore:
             "max_tokens": max_tokens,
         }
         recognise(Path(folder), identity)
-        return cls(Path(folder), own, tuple(at), identity)
+        return cls(Path(folder), own, tuple(sites), identity)
 
     def fill(self, model: nn.Module, *, pad_id: int, progress: Progress | None = None) -> Filled:
         """Compute what is missing or damaged.
@@ -158,7 +158,7 @@ class ActivationStore:
             RunError: Another process fills this folder.
         """
         # Checks every site and row; nothing is run until a chunk is asked for.
-        stream(model, self._rows, at=self.at, pad_id=pad_id)
+        stream(model, self._rows, sites=self.sites, pad_id=pad_id)
         _refuse_changed(model)
         digest = weights_digest(model)
         if digest != self._identity["weights"]:
@@ -169,11 +169,11 @@ class ActivationStore:
             )
         progress = progress or NoProgress()
         n_kept, n_computed, damaged = 0, 0, []
-        sites = [str(site) for site in self.at]
+        sites = [str(site) for site in self.sites]
         with locked(self.folder, self._identity, sites), _running(progress, len(self._rows)):
             for index, rows in enumerate(self.shards):
                 missing = []
-                for site in self.at:
+                for site in self.sites:
                     path = self._path(site, index)
                     try:
                         there = path.exists() and self._map(site, index) is not None
@@ -188,7 +188,7 @@ class ActivationStore:
                     for site, value in values.items():
                         self._write(site, index, value)
                 n_computed += len(missing)
-                n_kept += len(self.at) - len(missing)
+                n_kept += len(self.sites) - len(missing)
                 progress.advance(len(rows))
         return Filled(n_computed=n_computed, n_kept=n_kept, damaged=tuple(damaged))
 
@@ -201,10 +201,10 @@ class ActivationStore:
         Raises:
             StoreError: The site is not one of the store's, or a shard is missing or damaged.
         """
-        if site not in self.at:
+        if site not in self.sites:
             raise StoreError(
                 f"{site} is not among the sites this store was opened with "
-                f"({', '.join(map(str, self.at))}). Open it with that site and fill it."
+                f"({', '.join(map(str, self.sites))}). Open it with that site and fill it."
             )
         return (self._shard(site, index) for index in range(len(self.shards)))
 
@@ -239,7 +239,7 @@ class ActivationStore:
         return Shard(activations=values, row=row, pos=pos)
 
     def _compute(
-        self, model: nn.Module, rows: Sequence[int], at: Sequence[Site], pad_id: int
+        self, model: nn.Module, rows: Sequence[int], sites: Sequence[Site], pad_id: int
     ) -> dict[Site, Tensor]:
         """Activations of a shard's rows, one vector a token."""
         own = [self._rows[row] for row in rows]
@@ -248,10 +248,10 @@ class ActivationStore:
         found: dict[Site, Tensor] = {}
         max_tokens = int(self._identity["max_tokens"])
         for chunk in stream(
-            model, own, at=at, pad_id=pad_id, execution=Execution(max_tokens=max_tokens)
+            model, own, sites=sites, pad_id=pad_id, execution=Execution(max_tokens=max_tokens)
         ):
             lengths = [len(own[place]) for place in chunk.rows]
-            for site in at:
+            for site in sites:
                 x = vectors(chunk, site, chunk.encoded.real).to(dtype).cpu()
                 if not bool(torch.isfinite(x).all()):
                     raise StoreError(

@@ -34,7 +34,7 @@ def stream(
     model: nn.Module,
     rows: Sequence[Sequence[int]],
     *,
-    at: Sequence[Site],
+    sites: Sequence[Site],
     pad_id: int,
     execution: Execution = Execution(),
     padding: Literal["left", "right"] = "right",
@@ -42,25 +42,25 @@ def stream(
     """Activations of many rows, a chunk at a time, without gradients.
 
     Rows of like length share a chunk, the longest first, and only one chunk is held. Input is
-    checked at the call, before the first chunk is asked for. Inside a block of edits it reads what
+    checked at the call, before the first chunk is read. Inside a block of edits it reads what
     the edits left, and each chunk is a run of its own.
 
-    A model that nothing touches runs block by block, with fused attention, as far as the last site:
+    A model without edits or hooks runs block by block, with fused attention, up to the last site:
     equal to its own forward to rounding, and no attention pattern is held.
 
     Args:
         model: A bridge in raw mode.
         rows: Token ids of each row.
-        at: Sites to read.
+        sites: Sites to read.
         pad_id: Id put where a row has no token.
         execution: Tokens per forward pass, memory, checkpoint and progress.
         padding: Side that is filled up.
 
     Raises:
         SiteError: The model does not have a site.
-        CaptureError: Nothing is asked for, there are no rows, or the model cannot read one.
+        CaptureError: No site is requested, there are no rows, or the model cannot read one.
     """
-    reader = Reader(model, at, logits=False)
+    reader = Reader(model, sites, logits=False)
     check_max_tokens(execution.max_tokens)
     check_rows(rows)
     every = torch.tensor([i for row in rows for i in row])
@@ -116,7 +116,7 @@ def _chunks(
         for places in plan_chunks([len(row) for row in rows], execution.max_tokens):
             encoded = pad([rows[i] for i in places], pad_id=pad_id, padding=padding)
             encoded = encoded.to(reader.device)
-            # Not around the yield: the caller's own code keeps its own mode.
+            # Not around the yield: the caller's code keeps its own mode.
             with torch.no_grad():
                 captured = _read(reader, encoded)
             yield Chunk(rows=tuple(places), encoded=encoded, captured=captured)
@@ -128,15 +128,15 @@ def _chunks(
 
 
 def _read(reader: Reader, encoded: Encoded) -> Captured:
-    """One chunk: block by block, or where an edit or hook must be passed, through the model."""
-    if all(site.kind != "pattern" for site in reader.at):
-        # Looked for anew at each chunk: between two of them the caller may have put a hook on.
+    """One chunk: block by block, or with edits or hooks through the model."""
+    if all(site.kind != "pattern" for site in reader.sites):
+        # Decomposed anew for each chunk: between two of them the caller may have added a hook.
         with suppress(CaptureError):
-            found = read_sites(decompose(reader.model), encoded, reader.at)
-            return Captured(at={site: _own(found[site.whole], site) for site in reader.at})
+            at = read_sites(decompose(reader.model), encoded, reader.sites)
+            return Captured(at={site: _of_head(at[site.whole], site) for site in reader.sites})
     return reader.read(encoded, part=True)
 
 
-def _own(value: Float[Tensor, "batch pos ..."], site: Site) -> Float[Tensor, "batch pos ..."]:
-    """What a site is of its whole."""
+def _of_head(value: Float[Tensor, "batch pos ..."], site: Site) -> Float[Tensor, "batch pos ..."]:
+    """The part of a whole site that a site names."""
     return value if site.head is None else value[:, :, site.head]

@@ -28,7 +28,7 @@ _HUSHED = {
 # Errors are written for both doors, Python and the shell; here one stands at the shell's.
 _FLAGS = (
     "vocab|allow_identical|trust_remote_code|attn_implementation|device_map|device|dtype|max_new_tokens|"
-    "max_tokens|n_resamples|budget|max_fvu|least_recovered|problems|facts|base|post|pair|limit|extractor|templated|end"
+    "max_tokens|n_resamples|budget|max_fvu|least_recovered|problems|facts|base|post|pair|limit|extractor|templated|end|fresh"
 )
 _SWITCH = re.compile(rf"\b({_FLAGS})=True\b")
 _VALUE = re.compile(rf"\b({_FLAGS})=(?:torch\.(\w+)|'([^'\s]*)')")

@@ -84,6 +84,6 @@ def report(
 ) -> Job:
     """Say which layers were changed, corrupted, or carry a skill, and write one page about it."""
     from elicit.jobs._report.run import run_report
-    from elicit.jobs._spec import ReportSpec
+    from elicit.jobs._report.spec import ReportSpec
 
     return ReportSpec, run_report

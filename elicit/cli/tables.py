@@ -91,15 +91,13 @@ def show_patch(summary: Mapping[str, Any], page: Path) -> None:
     for name, sweep in summary["sweeps"].items():
         for metric, kinds in sweep["peaks"].items():
             for peak in kinds.values():
-                effect = {end: peak[end] for end in _STEP}
-                step = {end: peak[f"step{key}"] for end, key in _STEP.items()}
                 table.add_row(
                     name,
                     metric,
                     peak["site"],
                     visible(peak["pos"]),
-                    interval(effect, signed=True),
-                    interval(step, signed=True),
+                    interval(peak["effect"], signed=True),
+                    interval(peak["step"], signed=True),
                     "embedding" if peak["layer"] < 0 else str(peak["layer"]),
                     style="" if peak["clear"] else "dim",
                 )

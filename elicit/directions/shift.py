@@ -230,7 +230,7 @@ def _read(
 ) -> Float[Tensor, "text site pos width"]:
     """Activations of one model at all positions of all texts, in double precision on the CPU."""
     found: list[Tensor] = [torch.empty(0)] * len(rows)
-    for chunk in stream(model, rows, at=sites, pad_id=pad_id, execution=execution):
+    for chunk in stream(model, rows, sites=sites, pad_id=pad_id, execution=execution):
         values = torch.stack([chunk.captured.at[site].double().cpu() for site in sites], dim=1)
         for line, row in enumerate(chunk.rows):
             found[row] = values[line]

@@ -264,7 +264,7 @@ def read_at(
         DirectionError: An activation is not finite.
     """
     found: list[Tensor] = [torch.empty(0)] * len(rows)
-    for chunk in stream(model, rows, at=at, pad_id=pad_id, execution=execution):
+    for chunk in stream(model, rows, sites=at, pad_id=pad_id, execution=execution):
         places = [position % len(rows[row]) for row in chunk.rows]
         lines = torch.arange(len(places))
         values = [chunk.captured.at[site][lines, places].double().cpu() for site in at]

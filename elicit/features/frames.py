@@ -85,13 +85,11 @@ def fit_frames(
     tokens = rows_of(pair, rows)
     counted = [row for row in tokens.rows if len(row) > 1]
     special = torch.tensor(sorted({int(i) for i in tokens.ids[~tokens.counted & (tokens.pos > 0)]}))
-    first, second = (pair.base, pair.post) if own == "base" else (pair.post, pair.base)
+    names = ("base", "post") if own == "base" else ("post", "base")
     moments = cross_moments(
-        first,
-        second,
+        *(pair.side(name) for name in names),
         counted,
-        at=[site],
-        pad_id=pair.alignment.pad_id,
+        sites=[site],
         keep=lambda chunk: (
             (chunk.encoded.position_ids > 0)
             & ~torch.isin(chunk.encoded.ids, special.to(chunk.encoded.ids))

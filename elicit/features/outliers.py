@@ -38,7 +38,7 @@ def usual_norm(
         )
     norm = torch.zeros(len(rows), dtype=torch.float64)
     for chunk in stream(
-        model, rows.rows, at=[site], pad_id=pad_id, execution=Execution(max_tokens=max_tokens)
+        model, rows.rows, sites=[site], pad_id=pad_id, execution=Execution(max_tokens=max_tokens)
     ):
         real = chunk.encoded.real
         x = chunk.captured.at[site].flatten(2)[real.to(chunk.captured.at[site].device)]

@@ -114,7 +114,7 @@ def blocks(
     wanted = rows.counted if counted is None else counted
     here = sorted(set(rows.row[wanted].tolist()))
     chunks = stream(
-        model, [rows.rows[i] for i in here], at=[sae.site], pad_id=pad_id, execution=execution
+        model, [rows.rows[i] for i in here], sites=[sae.site], pad_id=pad_id, execution=execution
     )
     for part in chunks:
         chunk = Chunk(

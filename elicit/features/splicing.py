@@ -39,7 +39,7 @@ def entropy_by_row(
         places = [some[i] for i in chosen]
         encoded = pad([tokens.rows[i] for i in places], pad_id=pad_id, padding="right")
         with torch.no_grad(), edited(model, edits) if edits else nullcontext():
-            logits = capture(model, encoded, at=[], logits=True).logits
+            logits = capture(model, encoded, sites=[], logits=True).logits
         assert logits is not None
         real = encoded.real[:, 1:].to(logits.device)
         goal = encoded.ids[:, 1:].to(logits.device)

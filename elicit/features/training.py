@@ -189,7 +189,7 @@ class Feed:
             chunks = stream(
                 model,
                 [self.rows.rows[i] for i in which],
-                at=[self.site],
+                sites=[self.site],
                 pad_id=self.pad_id,
                 execution=Execution(max_tokens=self.max_tokens),
             )

@@ -54,11 +54,11 @@ class LayerRoles(Result):
     control_graft: Annotated[Estimate, "task part"]
     """Base moved by post's difference with its entries shuffled, minus base; each interval for its
     part alone. NaN: not run."""
-    share: tuple[str, ...] = ("healing", "preservation", "target_retention", "non_damage")
+    share: tuple[str, ...] = ("healing", "preservation", "target retention", "non-damage")
     """Shares of problems that post solves with the part reverted, those of DG-Hard
     (arXiv:2605.20296) as we count them. `healing`: of the damage problems that only base solves.
-    `preservation`: of the damage problems that both solve. `target_retention`: of the skill
-    problems that only post solves. `non_damage`: of the skill problems that both solve."""
+    `preservation`: of the damage problems that both solve. `target retention`: of the skill
+    problems that only post solves. `non-damage`: of the skill problems that both solve."""
     solved: Annotated[Estimate, "share part"]
     """Each share, with Wilson's interval for the part alone. NaN: there is no such problem."""
     level: float

@@ -9,7 +9,7 @@ import torch
 
 from elicit.jobs._spec import PairSpec, SpecError
 from elicit.page import render
-from elicit.pair import ModelPair, load_pair
+from elicit.pair import Loading, ModelPair, load_pair
 from elicit.results import Result, canonical_json, installed_versions
 from elicit.runs import Progress, RunDirectory
 
@@ -54,11 +54,13 @@ def open_pair(spec: PairSpec, progress: Progress) -> ModelPair:
         spec.post,
         device=spec.device,
         dtype=getattr(torch, spec.dtype),
-        device_map=spec.device_map,
-        trust_remote_code=spec.trust_remote_code,
         vocab=spec.vocab,
         allow_identical=spec.allow_identical,
-        attn_implementation=spec.attn_implementation,
+        loading=Loading(
+            device_map=spec.device_map,
+            trust_remote_code=spec.trust_remote_code,
+            attn_implementation=spec.attn_implementation or "eager",
+        ),
     )
     progress.advance()
     progress.stop()

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -15,11 +15,13 @@ from pydantic import (
 )
 
 from elicit import organisms
-from elicit.results import ElicitError, write_atomic
-from elicit.stats import Inference
+from elicit.jobs._option import MACHINE, MODELS, OUTPUT, STATISTICS, TASKS, Option
+from elicit.results import ElicitError
+
+if TYPE_CHECKING:
+    from elicit.stats import Inference
 
 S = TypeVar("S", bound="PairSpec")
-KINDS = ("layer", "attn", "mlp", "norms", "matrix", "outside")
 
 
 class SpecError(ElicitError):
@@ -33,35 +35,79 @@ class PairSpec(BaseModel):
     command: ClassVar[str] = "report"
     """Command whose options these are."""
 
-    pair: str | None = None
-    """An embedded pair, `organism:NAME`; instead of `base` and `post`."""
-    base: str | None = None
-    """Hub id, local directory or organism of the base."""
-    post: str | None = None
-    """Hub id, local directory, PEFT adapter or organism of the post-trained model."""
-    problems: Path | None = None
-    """JSONL file of problems, where post may have gained."""
-    out: Path
-    """Run directory."""
-    vocab: Literal["exact", "shared"] = "exact"
-    allow_identical: bool = False
-    trust_remote_code: bool = False
-    device: str = "cpu"
-    device_map: str | None = None
-    dtype: Literal["float32", "bfloat16", "float16", "float64"] = "float32"
-    attn_implementation: Literal["eager", "sdpa"] | None = None
-    limit: int | None = Field(default=None, ge=2)
-    """Most problems a task, drawn with every difficulty represented."""
-    templated: bool = False
-    level: float = Field(default=0.95, gt=0.5, lt=1)
-    n_resamples: int = Field(default=2000, ge=100)
-    seed: int = Field(default=0, ge=0, lt=2**31)
-    max_tokens: int = Field(default=8192, ge=1)
-    fresh: bool = False
+    pair: Annotated[
+        str | None,
+        Option("Embedded pair, such as organism:answers-only.", MODELS, "NAME"),
+    ] = None
+    base: Annotated[
+        str | None, Option("Base model: hub id, directory or organism.", MODELS, "MODEL")
+    ] = None
+    post: Annotated[
+        str | None,
+        Option("Post-trained model: hub id, directory, adapter or organism.", MODELS, "MODEL"),
+    ] = None
+    vocab: Annotated[
+        Literal["exact", "shared"],
+        Option(
+            "exact: vocabularies must match; shared: compare only token ids known to both.", MODELS
+        ),
+    ] = "exact"
+    allow_identical: Annotated[
+        bool, Option("Accept two identical models, as a control.", MODELS)
+    ] = False
+    trust_remote_code: Annotated[bool, Option("Run code that comes with a checkpoint.", MODELS)] = (
+        False
+    )
+    problems: Annotated[
+        Path | None, Option("Problems as JSONL, which post may solve better.", TASKS, "FILE")
+    ] = None
+    limit: Annotated[
+        int | None,
+        Option(
+            "Maximum number of problems per task, with every difficulty represented.",
+            TASKS,
+            "N",
+            default="all",
+        ),
+    ] = Field(default=None, ge=2)
+    templated: Annotated[bool, Option("Put prompts into the chat template.", TASKS)] = False
+    seed: Annotated[int, Option("Seed of every random draw.", STATISTICS, "N")] = Field(
+        default=0, ge=0, lt=2**31
+    )
+    level: Annotated[float, Option("Nominal coverage of the intervals.", STATISTICS, "P")] = Field(
+        default=0.95, gt=0.5, lt=1
+    )
+    n_resamples: Annotated[int, Option("Bootstrap resamples of the problems.", STATISTICS, "N")] = (
+        Field(default=2000, ge=100)
+    )
+    device: Annotated[str, Option("cpu, cuda, cuda:1 or mps.", MACHINE, "NAME")] = "cpu"
+    dtype: Annotated[
+        Literal["float32", "bfloat16", "float16", "float64"],
+        Option("float32, bfloat16, float16 or float64.", MACHINE, "NAME"),
+    ] = "float32"
+    device_map: Annotated[
+        str | None, Option("Placement over several devices, such as auto.", MACHINE, "MAP")
+    ] = None
+    attn_implementation: Annotated[
+        Literal["eager", "sdpa"] | None,
+        Option("eager or sdpa.", MACHINE, "NAME", default="eager"),
+    ] = None
+    max_tokens: Annotated[
+        int, Option("Tokens per forward pass, which bounds memory.", MACHINE, "N")
+    ] = Field(default=8192, ge=1)
+    out: Annotated[Path, Option("Run directory, created if needed.", OUTPUT, "DIR")]
+    fresh: Annotated[bool, Option("Discard an earlier run in that directory.", OUTPUT)] = False
 
     @property
-    def inference(self) -> Inference:
+    def loads_identical(self) -> bool:
+        """Whether two identical models are loaded rather than refused."""
+        return self.allow_identical
+
+    @property
+    def inference(self) -> "Inference":
         """How intervals and tests are made."""
+        from elicit.stats import Inference
+
         return Inference(level=self.level, n_resamples=self.n_resamples, seed=self.seed)
 
     @field_validator("problems", "facts", "out", check_fields=False)
@@ -137,65 +183,14 @@ class PairSpec(BaseModel):
         """
         import yaml
 
+        from elicit.results import write_atomic
+
         values = self.model_dump(mode="json")
         write_atomic(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode())
 
     def arguments(self) -> dict[str, object]:
         """What the values of a run depend on: everything but where they go."""
         return self.model_dump(mode="json", exclude={"out", "fresh", "problems", "facts"})
-
-
-class JobSpec(PairSpec):
-    """What a job that scores both models on tasks needs besides."""
-
-    facts: Path | None = None
-    """JSONL file of facts, where post may have lost."""
-    problems_how: Literal["generated", "forced"] = "generated"
-    facts_how: Literal["generated", "forced"] = "forced"
-    max_new_tokens: int = Field(default=128, ge=1)
-    extractor: str = "default"
-    end: str = ""
-    """Text that closes a teacher-forced answer; a written `\\n` is a line end."""
-
-    @model_validator(mode="after")
-    def _has_a_task(self) -> "JobSpec":
-        if self.pair is None and self.problems is None and self.facts is None:
-            raise ValueError(
-                "neither problems nor facts are given, so nothing could be lost or gained. "
-                "Give a JSONL file of at least one"
-            )
-        return self
-
-
-class ReportSpec(JobSpec):
-    """What `elicit report` was asked to do."""
-
-    kinds: tuple[Literal["layer", "attn", "mlp", "norms", "matrix", "outside"], ...] = Field(
-        default=("layer", "attn", "mlp", "outside"), min_length=1
-    )
-    controls: int = Field(default=2, ge=0)
-    """Shuffled differences of the same norm a layer and direction; generated tasks use one at
-    most."""
-    intervals: bool = True
-    integrated: bool = True
-    spectra: bool | None = None
-    """Singular values of the weight differences; None computes them where the models are small."""
-    margin: float = Field(default=0.05, ge=0, allow_inf_nan=False)
-    share_margin: float = Field(default=0.05, ge=0, lt=1)
-
-    @field_validator("kinds")
-    @classmethod
-    def _each_once(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(kinds))
-
-    @model_validator(mode="after")
-    def _moves_layers(self) -> "ReportSpec":
-        if "layer" not in self.kinds:
-            raise ValueError(
-                f"kinds are {', '.join(self.kinds)} without layer, so no layer would get a "
-                f"verdict. Add layer"
-            )
-        return self
 
 
 def read_yaml(path: Path) -> dict[str, object]:

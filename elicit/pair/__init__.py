@@ -1,5 +1,6 @@
 """A base model and its post-trained child, made comparable."""
 
+from elicit.pair._settings import Loading
 from elicit.pair.alignment import Alignment, Encoded, Text, pad
 from elicit.pair.digests import weights_digest
 from elicit.pair.errors import PairError, reason
@@ -15,6 +16,7 @@ __all__ = [
     "Config",
     "Encoded",
     "HuggingFaceModel",
+    "Loading",
     "ModelPair",
     "PairError",
     "ParameterGroup",

@@ -46,7 +46,7 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def loading() -> Iterator[None]:
+def guarded() -> Iterator[None]:
     """All guards at once; loading draws random numbers for weights it then overwrites."""
     with no_installs(), quiet(), torch.random.fork_rng(devices=[]):
         yield

@@ -9,19 +9,15 @@ from torch import nn
 
 from elicit import organisms
 from elicit.organisms import OrganismModel
+from elicit.pair._settings import Loading, Settings, Source
 from elicit.pair.checks import check_configs, check_finite, check_parameters, text_config
 from elicit.pair.digests import checkpoint_parameters, weights_digest
 from elicit.pair.errors import PairError, reason
-from elicit.pair.guards import loading
+from elicit.pair.guards import guarded
 from elicit.pair.handles import Bridge, HuggingFaceModel, Tokenizer
 from elicit.pair.model import ModelPair
 from elicit.pair.parity import check_parity, plain_logits
-from elicit.pair.sources import (
-    Settings,
-    Source,
-    locate,
-    remember_tokenizer,
-)
+from elicit.pair.sources import locate, remember_tokenizer
 from elicit.pair.tokenizers import align, check_tokenizers
 
 
@@ -31,34 +27,26 @@ def load_pair(
     *,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
-    device_map: str | dict[str, str | int] | None = None,
-    trust_remote_code: bool = False,
     vocab: Literal["exact", "shared"] = "exact",
     allow_identical: bool = False,
-    attn_implementation: str | None = None,
-    revision_base: str | None = None,
-    revision_post: str | None = None,
     check_parity: bool = True,
+    loading: Loading | None = None,
 ) -> ModelPair:
     """A base model and its post-trained child, loaded alike and checked to be comparable.
 
     Args:
         base: Hub id, directory, `organism:<name>`, or a raw `TransformerBridge`.
         post: The same, or a PEFT adapter for `base`. None if `base` names a pair of organisms.
-        device: Where both models go; not used with `device_map` or for bridges in hand.
-        dtype: Of both models' weights; not used for bridges in hand.
-        device_map: Placement over several devices, as Hugging Face takes it.
-        trust_remote_code: Whether code that comes with a checkpoint may run.
-        vocab: `shared` compares the ids that both models have if one has more rows; embedding and
-            unembedding then stay with their model, in no part of the weights.
-        allow_identical: Take a pair whose weights are all the same, e.g. as a control.
-        attn_implementation: `eager` (the default; attention patterns can be read) or `sdpa`.
-        revision_base: Branch, tag or commit of the base on the hub.
-        revision_post: The same for post.
+        device: Device of both models; bridges that are passed stay where they are.
+        dtype: Precision of both models' weights; bridges that are passed keep theirs.
+        vocab: `exact`: vocabularies must match; `shared`: compare only token ids known to
+            both, and leave embedding and unembedding with their model, in no part of the weights.
+        allow_identical: Accept a pair whose weights are all the same, for example as a control.
         check_parity: Compare each wrapped model's logits with the plain model's.
+        loading: Device map, remote code, attention kernel and revisions.
 
     Returns:
-        The pair; its `notes` name differences that do not stand in the way.
+        The pair; its `notes` name differences that do not prevent a comparison.
 
     Raises:
         PairError: A model cannot be loaded, or the two cannot be compared; names both values.
@@ -66,16 +54,13 @@ def load_pair(
     if vocab not in ("exact", "shared"):
         raise PairError(f"vocab is {vocab!r}; it is 'exact' or 'shared'.")
     first, second = _names(base, post)
-    settings = Settings(
-        device=device,
-        dtype=dtype,
-        device_map=device_map,
-        trust_remote_code=trust_remote_code,
-        attn_implementation=attn_implementation or "eager",
-    )
-    with loading():
-        base_source = locate(first, "base", settings, revision=revision_base)
-        post_source = locate(second, "post", settings, revision=revision_post, base=base_source)
+    loading = loading or Loading()
+    settings = Settings(device, dtype, loading)
+    with guarded():
+        base_source = locate(first, "base", settings, revision=loading.revision_base)
+        post_source = locate(
+            second, "post", settings, revision=loading.revision_post, base=base_source
+        )
         return _load(
             base_source,
             post_source,
@@ -180,7 +165,7 @@ def _both_tokenizers(base: Source, post: Source) -> tuple[Tokenizer, Tokenizer, 
 def _opened(source: Source, settings: Settings) -> HuggingFaceModel | Bridge:
     """The model with its weights, on its device."""
     model = source.open()
-    if hasattr(model, "original_model") or settings.device_map is not None:
+    if hasattr(model, "original_model") or settings.loading.device_map is not None:
         return model
     try:
         return model.to(torch.device(settings.device))  # pyright: ignore[reportArgumentType]
@@ -250,7 +235,7 @@ def boot(model: HuggingFaceModel, tokenizer: Tokenizer, name: str, settings: Set
             hf_model=model,
             tokenizer=spare,
             dtype=settings.dtype,
-            device=str(settings.device) if settings.device_map is None else None,
+            device=str(settings.device) if settings.loading.device_map is None else None,
         )
     except (ValueError, AttributeError, NotImplementedError) as error:
         raise PairError(

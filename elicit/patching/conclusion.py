@@ -11,12 +11,11 @@ from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
 from elicit.patching.grid import PatchGrid
 from elicit.patching.values import UNITS, SweepValues
-from elicit.results import Provenance
+from elicit.results import Estimate, Provenance
 from elicit.sites import RESIDUAL_KINDS, Site
 from elicit.stats import Inference, bootstrap_mean, gap_shares, joint_intervals, max_t
 
 Question = Literal["within", "across"]
-_ENDS = ("", "_low", "_high")
 _SCORES = ("host_score", "donor_score", "gap")
 _CELLS = ("effect", "share")
 _CONTROLS = ("other_prompt", "noise")
@@ -126,19 +125,13 @@ def conclude_grid(
     # A gap may be clear by the bootstrap and not by Fieller's own condition: one word for both.
     gap_clear = np.isfinite(cells["share"][0, 0]).all(axis=-1)
     grid = (len(values.sites), n_pos)
-    fields = {
-        f"{name}{end}": torch.from_numpy(array[place].reshape(*array.shape[1:-1], *grid))
+    estimates = {name: Estimate.of(array) for name, array in ends.items()}
+    estimates |= {
+        name: Estimate.of(array.reshape(*array.shape[:-1], *grid))
         for name, array in {**cells, **firsts}.items()
-        for place, end in enumerate(_ENDS)
     }
-    fields |= {
-        f"{name}{end}": torch.from_numpy(array[place])
-        for name, array in ends.items()
-        for place, end in enumerate(_ENDS)
-    }
-    fields |= {
-        f"above_{name}": torch.from_numpy(array.reshape(n_metrics, *grid))
-        for name, array in above.items()
+    flags = {
+        name: torch.from_numpy(array.reshape(n_metrics, *grid)) for name, array in above.items()
     }
     return PatchGrid(
         provenance=provenance,
@@ -161,7 +154,10 @@ def conclude_grid(
         score=values.patched.mean(-1),
         p=torch.from_numpy(p.reshape(*p.shape[:-1], *grid)),
         step_layer=step_layer,
-        **fields,  # pyright: ignore[reportArgumentType]
+        **estimates,
+        above_other_prompt=flags["other_prompt"],
+        above_noise=flags["noise"],
+        above_control=flags["control"],
     )
 
 

@@ -1,16 +1,18 @@
 """Who wrote the signal and who reads it: upstream × downstream × unembedding, at every boundary."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
-from elicit.patching.grid import plain_lists
+from elicit.patching.grid import values_json
 from elicit.patching.values import UNITS, check_metrics
-from elicit.results import Provenance, Result
+from elicit.results import Estimate, Provenance, Result
 from elicit.stats import Inference, max_t, simultaneous_intervals
 
 TERMS = (
@@ -64,26 +66,16 @@ class Factorial(Result):
     """Whose layers stand above it."""
     head: tuple[str, ...] = ("base", "post")
     """Whose final norm and unembedding."""
-    cell: Float[Tensor, "boundary pos upstream downstream head"]
-    """Mean metric of each of the eight models."""
-    cell_low: Float[Tensor, "boundary pos upstream downstream head"]
-    """Lower end, for this cell alone."""
-    cell_high: Float[Tensor, "boundary pos upstream downstream head"]
-    """Upper end, for this cell alone."""
-    gap: Float[Tensor, "boundary pos"]
-    """All three post minus all three base: the same at every boundary where `pos` is `all`."""
-    gap_low: Float[Tensor, "boundary pos"]
-    """Lower end, jointly over boundaries and positions."""
-    gap_high: Float[Tensor, "boundary pos"]
-    """Upper end, jointly over boundaries and positions."""
+    cell: Annotated[Estimate, "boundary pos upstream downstream head"]
+    """Mean metric of each of the eight models; intervals are those of each cell alone."""
+    gap: Annotated[Estimate, "boundary pos"]
+    """All three post minus all three base: the same at every boundary where `pos` is `all`.
+    Intervals are simultaneous over boundaries and positions."""
     term: tuple[str, ...] = TERMS
     """`wrote` (upstream), `reader` (downstream), `head` (unembedding) and their interactions."""
-    effect: Float[Tensor, "term boundary pos"]
-    """Effect of each term; above 0 it raises the metric."""
-    effect_low: Float[Tensor, "term boundary pos"]
-    """Lower end, jointly over boundaries and positions of a term."""
-    effect_high: Float[Tensor, "term boundary pos"]
-    """Upper end, jointly over boundaries and positions of a term."""
+    effect: Annotated[Estimate, "term boundary pos"]
+    """Effect of each term; above 0 it raises the metric. Intervals are simultaneous over the
+    boundaries and positions of a term."""
     p: Float[Tensor, "term boundary pos"]
     """Two-sided p-value, adjusted over boundaries and positions of a term (max-T)."""
     off_manifold: Float[Tensor, "boundary pos"]
@@ -110,11 +102,6 @@ class Factorial(Result):
         """What a new signal and its new reader do only together."""
         return self._effect("wrote:reader")
 
-    @property
-    def clear(self) -> Bool[Tensor, "term boundary pos"]:
-        """Where the joint interval lies on one side of 0."""
-        return (self.effect_low > 0) | (self.effect_high < 0)
-
     def reading(self, pos: str | None = None) -> tuple[str, ...]:
         """What may be said at each boundary, in words: the terms that are surely there, or none.
 
@@ -137,13 +124,11 @@ class Factorial(Result):
         return tuple(
             "+".join(name for name, yes in zip(self.term, rows, strict=True) if yes)
             or "not distinguishable"
-            for rows in (self.clear & sure)[:, :, column].T.tolist()
+            for rows in (self.effect.clear & sure)[:, :, column].T.tolist()
         )
 
     def summary(self) -> dict[str, object]:
         """Effects with their intervals, readings and cells as JSON has them; NaN is null."""
-        arrays = ("cell", "cell_low", "cell_high", "gap", "gap_low", "gap_high", "effect")
-        arrays += ("effect_low", "effect_high", "p", "off_manifold")
         return {
             "metric": self.metric,
             "unit": self.unit,
@@ -153,13 +138,12 @@ class Factorial(Result):
                 "boundary": self.boundary.tolist(),
                 **{name: list(getattr(self, name)) for name in ("pos", "term")},
             },
-            "values": {name: plain_lists(getattr(self, name)) for name in arrays},
-            "value_axes": {name: list(self.axes()[name]) for name in arrays},
+            **values_json(self, without=("boundary",)),
             "reading": {pos: list(self.reading(pos)) for pos in self.pos},
         }
 
     def _effect(self, term: str) -> Float[Tensor, "boundary pos"]:
-        return self.effect[self.term.index(term)]
+        return self.effect.value[self.term.index(term)]
 
 
 def conclude_factorial(
@@ -197,18 +181,18 @@ def conclude_factorial(
     values = values.double().cpu()
     n_boundaries, n_pos, n = len(boundary), len(pos), values.shape[-1]
 
-    def joint(part: Float[Tensor, "boundary pos problem"]) -> Float[Tensor, "end boundary pos"]:
+    def joint(part: Float[Tensor, "boundary pos problem"]) -> Estimate:
         found = simultaneous_intervals(
             part.reshape(-1, n).T,
             level=inference.level,
             n_resamples=inference.n_resamples,
             seed=inference.seed,
         )
-        ends = [torch.from_numpy(v) for v in (found.value, found.low, found.high)]
-        return torch.stack(ends).reshape(3, n_boundaries, n_pos)
+        ends = np.stack([found.value, found.low, found.high])
+        return Estimate.of(ends.reshape(3, n_boundaries, n_pos))
 
     parts = [_contrast(values, term, resolution) for term in TERMS]
-    effect = torch.stack([joint(part) for part in parts], dim=1)
+    effect = Estimate.stack(joint(part) for part in parts)
     p = [
         max_t(part.reshape(-1, n).T, n_resamples=inference.n_resamples, seed=inference.seed)
         for part in parts
@@ -219,10 +203,7 @@ def conclude_factorial(
         n_resamples=inference.n_resamples,
         seed=inference.seed,
     )
-    cell, cell_low, cell_high = (
-        torch.from_numpy(end).reshape(values.shape[:-1])
-        for end in (alone.value, alone.single_low, alone.single_high)
-    )
+    cell = np.stack([alone.value, alone.single_low, alone.single_high])
     gap = joint(values[:, :, 1, 1, 1] - values[:, :, 0, 0, 0])
     unknown = torch.full((n_boundaries, n_pos), torch.nan, dtype=torch.float64)
     return Factorial(
@@ -233,16 +214,10 @@ def conclude_factorial(
         level=inference.level,
         boundary=torch.tensor(boundary),
         pos=pos,
-        cell=cell,
-        cell_low=cell_low,
-        cell_high=cell_high,
-        gap=gap[0],
-        gap_low=gap[1],
-        gap_high=gap[2],
-        effect=effect[0],
-        effect_low=effect[1],
-        effect_high=effect[2],
-        p=torch.stack([torch.from_numpy(one) for one in p]).reshape(effect.shape[1:]),
+        cell=Estimate.of(cell.reshape(3, *values.shape[:-1])),
+        gap=gap,
+        effect=effect,
+        p=torch.stack([torch.from_numpy(one) for one in p]).reshape(effect.shape),
         off_manifold=unknown if off_manifold is None else off_manifold.double().cpu().mean(-1),
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from elicit.patching.factorial_result import Factorial
@@ -73,7 +73,7 @@ def grid_figure(grid: PatchGrid, metric: str | None = None) -> Any:
 
     row_of = grid.metric_row(metric)
     panels = _panels(grid, row_of)
-    controls = [n for n in _CONTROLS if getattr(grid, n)[row_of].isfinite().any()]
+    controls = [n for n in _CONTROLS if getattr(grid, n).value[row_of].isfinite().any()]
     names = ["effect", *controls]
     heights = [min(max(22 * len(panel.layers) + 20, 120), 640) for panel in panels]
     # Room under each row for its labels, turned on end where there are many, and the next heading.
@@ -88,9 +88,9 @@ def grid_figure(grid: PatchGrid, metric: str | None = None) -> Any:
         vertical_spacing=gap / total if len(panels) > 1 else 0,
     )
     limit = max(
-        _largest(grid.effect[0, row_of]),
-        abs(grid.gap[row_of].item()) if grid.gap_clear[row_of] else 0.0,
-        *(_largest(getattr(grid, name)[row_of]) for name in controls),
+        _largest(grid.effect.value[0, row_of]),
+        abs(grid.gap.value[row_of].item()) if grid.gap_clear[row_of] else 0.0,
+        *(_largest(getattr(grid, name).value[row_of]) for name in controls),
     )
     for r, panel in enumerate(panels, 1):
         for c, name in enumerate(names, 1):
@@ -138,13 +138,11 @@ def _turned(panel: _Panel) -> bool:
 
 def _title(grid: PatchGrid, row: int) -> str:
     """What was done, and the gap against which effects are to be read."""
-    gap = interval(
-        grid.gap[row].item(), grid.gap_low[row].item(), grid.gap_high[row].item(), digits=2
-    )
+    gap = interval(*grid.gap[row].ends, digits=2)
     return (
         f"<b>{label(grid.metric[row])}</b>, {label(grid.direction)}: "
-        f"{label(grid.host)} {number(grid.host_score[row].item(), digits=2)}, "
-        f"{label(grid.donor)} {number(grid.donor_score[row].item(), digits=2)}, gap {gap}"
+        f"{label(grid.host)} {number(grid.host_score.value[row].item(), digits=2)}, "
+        f"{label(grid.donor)} {number(grid.donor_score.value[row].item(), digits=2)}, gap {gap}"
         + ("" if grid.gap_clear[row] else " (not clear of 0: no shares)")
     )
 
@@ -171,7 +169,7 @@ def _panels(grid: PatchGrid, row: int) -> list[_Panel]:
                 )
             )
             continue
-        pos = int(grid.effect[0, row, sites].abs().amax(dim=0).argmax())
+        pos = int(grid.effect.value[0, row, sites].abs().amax(dim=0).argmax())
         told = "" if len(grid.pos) == 1 and grid.pos[0] == "all" else f" at {label(grid.pos[pos])}"
         panels.append(
             _Panel(
@@ -202,8 +200,8 @@ def _heat(
     c: int,
 ) -> None:
     """One heat map with what its cells say when pointed at."""
-    values = grid.effect[0, row] if name == "effect" else getattr(grid, name)[row]
-    clear = _clear(grid, row, name)
+    estimate = grid.effect[0, row] if name == "effect" else getattr(grid, name)[row]
+    values, clear = estimate.value, estimate.clear
     width = max(len(panel.x), 1)
     shown = [
         [float("nan") if at is None else values[at].item() for at in line] for line in panel.cells
@@ -230,13 +228,6 @@ def _heat(
     )
 
 
-def _clear(grid: PatchGrid, row: int, name: str) -> Bool[Tensor, "site pos"]:
-    """Cells whose joint interval lies on one side of 0."""
-    low, high = (getattr(grid, f"{name}_{end}") for end in ("low", "high"))
-    low, high = (end[0, row] if name == "effect" else end[row] for end in (low, high))
-    return (low > 0) | (high < 0)
-
-
 def _word(value: float, clear: bool, limit: float, width: int) -> str:
     """A dot where the interval holds 0; else the value, where there is room and it matters."""
     if not clear:
@@ -249,14 +240,13 @@ def _told(grid: PatchGrid, row: int, at: tuple[int, int] | None) -> str:
     if at is None:
         return ""
     lines = [f"{label(grid.site[at[0]])}, {label(grid.pos[at[1]])}"]
-    ends = [getattr(grid, f"effect{end}")[0, row][at].item() for end in ("", "_low", "_high")]
-    lines.append(f"effect {interval(*ends)} {label(grid.unit[row])}")
-    ends = [getattr(grid, f"share{end}")[0, row][at].item() for end in ("", "_low", "_high")]
-    if ends[0] == ends[0]:
-        lines.append(f"share of the gap {interval(*ends)}")
+    lines.append(f"effect {interval(*grid.effect[0, row, *at].ends)} {label(grid.unit[row])}")
+    share = grid.share[0, row, *at].ends
+    if share[0] == share[0]:
+        lines.append(f"share of the gap {interval(*share)}")
     lines.append(f"adjusted p {number(grid.p[0, row][at].item())}")
     for name, words in _CONTROLS.items():
-        ends = [getattr(grid, f"{name}{end}")[row][at].item() for end in ("", "_low", "_high")]
+        ends = getattr(grid, name)[row, *at].ends
         if ends[0] == ends[0]:
             beyond = " (effect is beyond it)" if getattr(grid, f"above_{name}")[row][at] else ""
             lines.append(f"{words} {interval(*ends)}{beyond}")
@@ -288,15 +278,12 @@ def factorial_figure(
         for place, term in enumerate(terms):
             row = factorial.term.index(term)
             name, color, dash = _TERMS[term]
-            value, low, high = (
-                getattr(factorial, f"effect{end}")[row, :, column].tolist()
-                for end in ("", "_low", "_high")
-            )
+            effect = factorial.effect[row, :, column]
+            value, low, high = (end.tolist() for end in (effect.value, effect.low, effect.high))
             told = [
                 f"{name}<br>boundary {b}: {interval(*ends)} {label(factorial.unit)}"
                 for b, *ends in zip(x, value, low, high, strict=True)
             ]
-            clear = [a > 0 or b < 0 for a, b in zip(low, high, strict=True)]
             figure.add_scatter(
                 # Beside one another, or the intervals of one boundary would hide each other.
                 x=[b + 0.07 * (place - (len(terms) - 1) / 2) for b in x],
@@ -314,7 +301,7 @@ def factorial_figure(
                 line={"color": color, "width": 2, "dash": dash},
                 marker={
                     "size": 7,
-                    "color": [color if yes else "white" for yes in clear],
+                    "color": [color if yes else "white" for yes in effect.clear.tolist()],
                     "line": {"color": color, "width": 1.5},
                 },
                 text=told,

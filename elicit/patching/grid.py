@@ -1,18 +1,19 @@
 """Which activations carry the difference: the result of a patching sweep."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from elicit.patching.errors import PatchError
-from elicit.results import Result
+from elicit.results import Estimate, Result
 from elicit.sites import RESIDUAL_KINDS
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Peak:
     """The cell at which most of an effect comes in."""
 
@@ -28,23 +29,20 @@ class Peak:
     """Layer that the step belongs to; -1: the embedding."""
     head: int
     """Head of the site; -1 where it has none."""
-    value: float
-    """Effect of patching the cell, in the metric's unit."""
-    low: float
-    """Lower end of the effect, jointly over cells."""
-    high: float
-    """Upper end of the effect, jointly over cells."""
-    step: float
-    """What the layer or component adds to it; see `PatchGrid.step`."""
-    step_low: float
-    """Lower end of the step, jointly over cells."""
-    step_high: float
-    """Upper end of the step, jointly over cells."""
+    effect: Estimate
+    """Effect of patching the cell, in the metric's unit; interval simultaneous over cells."""
+    step: Estimate
+    """What the layer or component adds to it, see `PatchGrid.step`; simultaneous over cells."""
 
     @property
     def clear(self) -> bool:
-        """Whether the step's joint interval lies on one side of 0."""
-        return self.step_low > 0 or self.step_high < 0
+        """Whether the step's interval excludes 0."""
+        return bool(self.step.clear)
+
+    def to_json(self) -> dict[str, Any]:
+        """Names, numbers and whether the step is clear of 0."""
+        values = {**vars(self), "effect": self.effect.to_json(), "step": self.step.to_json()}
+        return {**values, "clear": self.clear}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -83,65 +81,37 @@ class PatchGrid(Result):
     resolution: Float[Tensor, " metric"]
     """Effects of a problem up to this are rounding of the runs and count as 0, in the unit of each
     metric."""
-    host_score: Float[Tensor, " metric"]
+    host_score: Annotated[Estimate, " metric"]
     """Mean of the unpatched host."""
-    host_score_low: Float[Tensor, " metric"]
-    """Lower end."""
-    host_score_high: Float[Tensor, " metric"]
-    """Upper end."""
-    donor_score: Float[Tensor, " metric"]
+    donor_score: Annotated[Estimate, " metric"]
     """Mean of the donor."""
-    donor_score_low: Float[Tensor, " metric"]
-    """Lower end."""
-    donor_score_high: Float[Tensor, " metric"]
-    """Upper end."""
-    gap: Float[Tensor, " metric"]
+    gap: Annotated[Estimate, " metric"]
     """Donor minus host, paired by problem."""
-    gap_low: Float[Tensor, " metric"]
-    """Lower end."""
-    gap_high: Float[Tensor, " metric"]
-    """Upper end."""
     gap_clear: Bool[Tensor, " metric"]
     """Whether the gap's interval leaves 0 out; where it does not, there is no share of it."""
     score: Float[Tensor, "width metric site pos"]
     """Mean of the patched host."""
-    effect: Float[Tensor, "width metric site pos"]
-    """Patched minus unpatched host, in the metric's unit."""
-    effect_low: Float[Tensor, "width metric site pos"]
-    """Lower end, jointly over the cells of a metric and width."""
-    effect_high: Float[Tensor, "width metric site pos"]
-    """Upper end, jointly over the cells of a metric and width."""
-    share: Float[Tensor, "width metric site pos"]
-    """Effect as a share of the gap: 0 none, 1 all, never clipped. NaN: the gap is not clear."""
-    share_low: Float[Tensor, "width metric site pos"]
-    """Lower end (Fieller), for this cell alone."""
-    share_high: Float[Tensor, "width metric site pos"]
-    """Upper end (Fieller), for this cell alone."""
+    effect: Annotated[Estimate, "width metric site pos"]
+    """Patched minus unpatched host, in the metric's unit; intervals are simultaneous over the
+    cells of a metric and width."""
+    share: Annotated[Estimate, "width metric site pos"]
+    """Effect as a share of the gap: 0 none, 1 all, never clipped; NaN where the gap is not clear.
+    Intervals (Fieller) are those of each cell alone."""
     p: Float[Tensor, "width metric site pos"]
     """Two-sided p-value of the effect, adjusted over the cells of a metric and width (max-T)."""
-    step: Float[Tensor, "metric site pos"]
+    step: Annotated[Estimate, "metric site pos"]
     """What comes in here, width 1: of a component its effect, of the residual stream its effect
-    minus that of the stream one layer earlier at the same position. NaN: nothing earlier was
-    patched."""
-    step_low: Float[Tensor, "metric site pos"]
-    """Lower end, jointly over the cells of a metric."""
-    step_high: Float[Tensor, "metric site pos"]
-    """Upper end, jointly over the cells of a metric."""
+    minus that of the stream one layer earlier at the same position; NaN where
+    nothing earlier was patched. Intervals are simultaneous over the cells of a metric."""
     step_layer: Int[Tensor, " site"]
     """Layer that wrote a site's step: the one before `resid_pre`, else its own; -1: the
     embedding. Where layers between were left out, the last of them."""
-    other_prompt: Float[Tensor, "metric site pos"]
-    """Control, width 1: effect of the donor's activation from another problem. NaN: not run."""
-    other_prompt_low: Float[Tensor, "metric site pos"]
-    """Lower end, jointly over the cells of a metric."""
-    other_prompt_high: Float[Tensor, "metric site pos"]
-    """Upper end, jointly over the cells of a metric."""
-    noise: Float[Tensor, "metric site pos"]
-    """Control, width 1: effect of noise with the norm of the difference patched. NaN: not run."""
-    noise_low: Float[Tensor, "metric site pos"]
-    """Lower end, jointly over the cells of a metric."""
-    noise_high: Float[Tensor, "metric site pos"]
-    """Upper end, jointly over the cells of a metric."""
+    other_prompt: Annotated[Estimate, "metric site pos"]
+    """Control, width 1: effect of the donor's activation from another problem; NaN where not run.
+    Intervals are simultaneous over the cells of a metric."""
+    noise: Annotated[Estimate, "metric site pos"]
+    """Control, width 1: effect of noise with the norm of the patched difference; NaN where not run.
+    Intervals are simultaneous over the cells of a metric."""
     above_other_prompt: Bool[Tensor, "metric site pos"]
     """Whether the effect, width 1, goes beyond that of another problem's activation, in its own
     direction and by a joint interval clear of 0. Where all problems have the same answer, another
@@ -166,12 +136,13 @@ class PatchGrid(Result):
         """
         row = self.metric_row(metric)
         # Without a gap there is no direction towards the donor.
-        sign = float(torch.sign(self.gap[row])) if self.gap_clear[row] else 0.0
+        sign = float(torch.sign(self.gap.value[row])) if self.gap_clear[row] else 0.0
         found: dict[str, Peak] = {}
         for kind in dict.fromkeys(self.kind):
             own = torch.tensor([one == kind for one in self.kind])
             toward = sign and kind in RESIDUAL_KINDS
-            steps = self.step[row] * sign if toward else self.step[row].abs()
+            step = self.step.value[row]
+            steps = step * sign if toward else step.abs()
             steps = torch.where(own[:, None], steps, torch.nan).nan_to_num(nan=-torch.inf)
             site, pos = divmod(int(steps.argmax()), len(self.pos))
             if steps[site, pos] > 0:
@@ -192,7 +163,7 @@ class PatchGrid(Result):
         """
         found = self.peaks(metric)
         streams = [peak for kind, peak in found.items() if kind in RESIDUAL_KINDS]
-        return max(streams or found.values(), key=lambda peak: abs(peak.step), default=None)
+        return max(streams or found.values(), key=lambda peak: abs(peak.step.ends[0]), default=None)
 
     @property
     def peak_layer(self) -> int | None:
@@ -226,11 +197,6 @@ class PatchGrid(Result):
         """Axes, values, intervals and peaks as JSON has them; what is not known is null."""
         axes = {name: list(getattr(self, name)) for name in ("metric", "unit", "site", "kind")}
         told = ("question", "direction", "host", "donor", "n_problems", "level")
-        arrays = {
-            name: plain_lists(getattr(self, name))
-            for name in self.axes()
-            if name not in ("layer", "head", "width", "step_layer")
-        }
         peaks = {metric: self.peaks(metric) for metric in self.metric}
         return {
             **{name: getattr(self, name) for name in told},
@@ -242,11 +208,10 @@ class PatchGrid(Result):
                 "pos": list(self.pos),
                 "width": self.width.tolist(),
             },
-            "values": arrays,
-            "value_axes": {name: list(self.axes()[name]) for name in arrays},
+            **values_json(self, without=("layer", "head", "width", "step_layer")),
             "peak_layer": self.peak_layer,
             "peaks": {
-                metric: {kind: {**vars(p), "clear": p.clear} for kind, p in found.items()}
+                metric: {kind: peak.to_json() for kind, peak in found.items()}
                 for metric, found in peaks.items()
             },
         }
@@ -260,22 +225,35 @@ class PatchGrid(Result):
             pos=self.pos[pos],
             layer=int(self.step_layer[site]),
             head=int(self.head[site]),
-            value=self.effect[0][cell].item(),
-            low=self.effect_low[0][cell].item(),
-            high=self.effect_high[0][cell].item(),
-            step=self.step[cell].item(),
-            step_low=self.step_low[cell].item(),
-            step_high=self.step_high[cell].item(),
+            effect=self.effect[0, row, site, pos],
+            step=self.step[cell],
         )
 
 
-def plain_lists(values: Tensor) -> Any:
-    """Nested lists in which NaN, which JSON does not have, is None.
+def values_json(result: Result, *, without: Sequence[str]) -> dict[str, object]:
+    """Every array and estimate of a result, and its axes, for a summary.
+
+    Args:
+        result: What is summarised.
+        without: Fields that a summary has elsewhere.
+    """
+    axes = {name.removesuffix(".value"): list(on) for name, on in result.axes().items()}
+    names = [name for name in axes if hasattr(result, name) and name not in without]
+    return {
+        "values": {name: to_json(getattr(result, name)) for name in names},
+        "value_axes": {name: axes[name] for name in names},
+    }
+
+
+def to_json(values: Tensor | Estimate) -> Any:
+    """Nested lists, one each for value, low and high of an estimate; NaN becomes None.
 
     Args:
         values: Any numbers.
     """
+    if isinstance(values, Estimate):
+        return values.to_json()
     if values.ndim:
-        return [plain_lists(value) for value in values]
+        return [to_json(value) for value in values]
     value = values.item()
     return None if value != value else value

@@ -47,7 +47,7 @@ def plain_run(
         sites: Whole sites to keep.
         reads: Columns whose logits are wanted.
     """
-    found = capture(model, batch, at=sites, logits=True)
+    found = capture(model, batch, sites=sites, logits=True)
     assert found.logits is not None
     rows = torch.arange(len(reads), device=reads.device)[:, None]
     return PlainRun(at=found.at, logits=found.logits[rows, reads])

@@ -87,7 +87,7 @@ def ends_by_loop(
     end = resid_post(shape_of(models[0]).n_layers - 1)
     n_rows, n_pos = span.shape[:2]
     rows = torch.arange(n_rows, device=span.device)[:, None]
-    kept = [capture(model, batch.host, at=[*sites, end]).at for model in models]
+    kept = [capture(model, batch.host, sites=[*sites, end]).at for model in models]
     mixed = []
     for d in (0, 1):
         found = []
@@ -103,7 +103,7 @@ def ends_by_loop(
                     for r in range(n_rows)
                 ]
                 with edited(models[d], edits):
-                    there = capture(models[d], batch.host, at=[end]).at[end]
+                    there = capture(models[d], batch.host, sites=[end]).at[end]
                 found.append(there[rows, batch.reads])
         resid = torch.stack(found).unflatten(0, (len(sites), n_pos))
         mixed.append((resid, torch.ones(resid.shape[:3], dtype=torch.bool, device=resid.device)))

@@ -195,7 +195,7 @@ def read_labelled(
         examples.setdefault(place[row], []).append(index)
     position = torch.tensor(labelled.position)
     found: Tensor | None = None
-    for chunk in stream(model, texts, at=sites, pad_id=pad_id, execution=execution):
+    for chunk in stream(model, texts, sites=sites, pad_id=pad_id, execution=execution):
         which = torch.tensor([i for text in chunk.rows for i in examples[text]])
         line = torch.tensor([k for k, text in enumerate(chunk.rows) for _ in examples[text]])
         values = []

@@ -106,7 +106,7 @@ class PairedTokens:
             stream(
                 model,
                 self.rows,
-                at=self.sites,
+                sites=self.sites,
                 pad_id=pad_id,
                 execution=execution,
             )

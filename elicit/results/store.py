@@ -87,11 +87,11 @@ def disk_errors(path: Path, error: type[ElicitError]) -> Iterator[None]:
             raise error(
                 f"The disk is full: {path} could not be written, {_free_bytes(path)} bytes are "
                 "free there. What was finished before is safe and no half-written file was left. "
-                "Free some space and start the same command again."
+                "Free some space and start again."
             ) from failure
         raise error(
             f"{path} cannot be written ({failure.strerror or failure}), so what is measured would "
-            "be lost. Choose a folder that you may write to, for example with --out."
+            "be lost. Pass a folder that you may write to."
         ) from failure
 
 

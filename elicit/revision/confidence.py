@@ -87,7 +87,7 @@ class _Reader:
         """Certainty and entropy of every prediction of one chunk."""
         batch = pad(traces.rows, pad_id=pad_id, padding="right")
         rows, columns = read_places(traces)
-        resid = capture(self.side.model, batch, at=[self.site]).at[self.site][rows, columns]
+        resid = capture(self.side.model, batch, sites=[self.site]).at[self.site][rows, columns]
         blocks = [self._block(part) for part in resid.split(self.n_tokens)]
         certainty, entropy = torch.cat(blocks, dim=1).cpu()
         return {"certainty": certainty, "entropy": entropy}

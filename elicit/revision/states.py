@@ -48,7 +48,7 @@ def _streams(model: nn.Module, batch: Encoded, sites: Sequence[Site]) -> dict[Si
     try:
         return read_sites(decompose(model), batch, sites)
     except CaptureError:
-        return dict(capture(model, batch, at=sites).at)
+        return dict(capture(model, batch, sites=sites).at)
 
 
 def read_places(traces: Traces) -> tuple[Int[Tensor, " token"], Int[Tensor, " token"]]:

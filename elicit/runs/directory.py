@@ -153,8 +153,8 @@ class RunDirectory:
                 place, was, now_is = found
                 raise RunError(
                     f"{self.path} holds a run with {place} = {was}, and this run has {place} = "
-                    f"{now_is}, so their values must not be mixed. Choose another --out, or pass "
-                    "--fresh to discard the run that is there."
+                    f"{now_is}, so their values must not be mixed. Pass another folder, or pass "
+                    "fresh=True to discard the run that is there."
                 )
         self.resumed = True
         self._record["started"] = old["started"]

@@ -37,7 +37,7 @@ def take(folder: Path) -> int:
         os.close(handle)
         raise RunError(
             f"Process {holder} is writing {folder}, and this is process {os.getpid()}; two at once "
-            "would overwrite each other. Wait for it, stop it, or choose another --out."
+            "would overwrite each other. Wait for it, stop it, or pass another folder."
         ) from error
     except OSError as error:
         if error.errno not in _NO_LOCKS:

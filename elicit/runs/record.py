@@ -36,8 +36,8 @@ def read_record(path: Path) -> dict[str, Any] | None:
         data = path.read_bytes()
     except OSError as error:
         raise RunError(
-            f"{path} cannot be read ({error.strerror}), so it is not known what run it is. Choose "
-            "another --out."
+            f"{path} cannot be read ({error.strerror}), so it is not known what run it is. Pass "
+            "another folder."
         ) from error
     try:
         record = json.loads(data)
@@ -49,8 +49,8 @@ def read_record(path: Path) -> dict[str, Any] | None:
     if record.get("format") != FORMAT:
         raise RunError(
             f"{path} has format {record.get('format')} and this version writes format {FORMAT}, so "
-            "the run cannot go on. Use the version of elicit that began it, or choose another "
-            "--out."
+            "the run cannot go on. Use the version of elicit that began it, or pass another "
+            "folder."
         )
     return record
 
@@ -94,8 +94,8 @@ def refuse_foreign(path: Path) -> None:
     """
     if path.exists() and not path.is_dir():
         raise RunError(
-            f"{path} is a file and a run needs a folder, so nothing could be written. Choose "
-            "another --out."
+            f"{path} is a file and a run needs a folder, so nothing could be written. Pass "
+            "another folder."
         )
     if not path.is_dir():
         return
@@ -112,8 +112,8 @@ def refuse_foreign(path: Path) -> None:
     if foreign:
         raise RunError(
             f"{path} holds {foreign[0]!r} and no run of elicit, so a run there could overwrite "
-            f"files that are not its own ({len(names)} in all). Choose another --out or an empty "
-            "folder."
+            f"files that are not its own ({len(names)} in all). Pass another folder, or an "
+            "empty one."
         )
 
 

@@ -146,10 +146,10 @@ def resolve_site(site: Site | str, shape: Shape) -> Site:
     Raises:
         SiteError: The name stands for several sites, or the model does not have it.
     """
-    resolved = resolve_sites([site], shape)
-    if len(resolved) > 1:
+    first, *others = resolve_sites([site], shape)
+    if others:
         raise SiteError(
-            f"{str(site)!r} stands for {len(resolved)} sites where one is needed. Pass one of "
-            f"them, for example {str(resolved[0])!r}."
+            f"{str(site)!r} stands for {1 + len(others)} sites where one is needed. Pass one of "
+            f"them, for example {str(first)!r}."
         )
-    return resolved[0]
+    return first

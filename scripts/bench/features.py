@@ -382,12 +382,14 @@ def sums(setting: Setting) -> Iterator[Row]:
 
     def cross() -> object:
         # An embedding's shift apart, so that no product is spared because both models are one.
-        return cross_moments(pair.base, pair.base, rows, at=every[:-1], post_at=every[1:], pad_id=0)
+        return cross_moments(
+            pair.side("base"), pair.side("base"), rows, sites=every[:-1], post_sites=every[1:]
+        )
 
     works: dict[str, Callable[[], object]] = {
         "forward": setting.forward,
-        "all": lambda: moments(pair.base, rows, at=every, pad_id=0),
-        "one": lambda: moments(pair.base, rows, at=every[-1:], pad_id=0),
+        "all": lambda: moments(pair.side("base"), rows, sites=every),
+        "one": lambda: moments(pair.side("base"), rows, sites=every[-1:]),
         "cross": cross,
         "product": lambda: wide.T @ wide,
     }

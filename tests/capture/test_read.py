@@ -32,9 +32,9 @@ def plain_model(written, architecture):
     """The checkpoint behind `paired(architecture).base`, never wrapped in a bridge."""
     from transformers import AutoModelForCausalLM
 
-    from elicit.pair.guards import loading
+    from elicit.pair.guards import guarded
 
-    with loading():
+    with guarded():
         return AutoModelForCausalLM.from_pretrained(
             written(architecture, seed=1), dtype=torch.float32, attn_implementation="eager"
         ).eval()
@@ -93,7 +93,7 @@ def test_what_is_read_is_what_a_plain_unwrapped_model_computes(paired, written, 
     sites = [
         site(layer) for layer in range(3) for site in (resid_pre, resid_post, z, q, k, v, pattern)
     ]
-    ours = capture(pair.base, encoded, at=sites, logits=True)
+    ours = capture(pair.base, encoded, sites=sites, logits=True)
 
     seen: dict[tuple[str, int], torch.Tensor] = {}
     for layer, block in enumerate(layers_of(plain)):
@@ -139,7 +139,7 @@ def test_the_residual_stream_is_bit_for_bit_the_wrapped_models_hidden_states(pai
     encoded = pair.alignment.pad(ROWS)
     model = hugging_face_model(pair.base)
     theirs = model(**inputs_of(encoded), output_hidden_states=True).hidden_states
-    ours = capture(pair.base, encoded, at=[resid_pre(n) for n in range(3)] + [resid_post(1)])
+    ours = capture(pair.base, encoded, sites=[resid_pre(n) for n in range(3)] + [resid_post(1)])
     for n in range(3):
         assert torch.equal(ours.at[resid_pre(n)], theirs[n])
     assert torch.equal(ours.at[resid_post(1)], theirs[2])
@@ -153,7 +153,7 @@ def test_a_layer_leaves_what_entered_it_plus_what_attention_and_mlp_add(paired, 
     kinds = [resid_pre, attn_out, mlp_out, resid_post]
     parallel = architecture in PARALLEL
     kinds += [] if parallel else [resid_mid]
-    at = capture(pair.post, encoded, at=[kind(n) for n in range(3) for kind in kinds]).at
+    at = capture(pair.post, encoded, sites=[kind(n) for n in range(3) for kind in kinds]).at
     for n in range(3):
         before, attn, mlp = at[resid_pre(n)], at[attn_out(n)], at[mlp_out(n)]
         assert torch.allclose(before + attn + mlp, at[resid_post(n)], atol=1e-5)
@@ -170,7 +170,7 @@ def test_padding_on_either_side_leaves_the_tokens_alike(paired, architecture):
     read = {}
     for padding in ("left", "right"):
         encoded = pair.alignment.pad(ROWS, padding=padding)
-        at = capture(pair.base, encoded, at=[*sites, pattern(1)]).at
+        at = capture(pair.base, encoded, sites=[*sites, pattern(1)]).at
         read[padding] = (encoded.real, at)
     for site in sites:
         left, right = (at[site][real] for real, at in read.values())
@@ -190,8 +190,8 @@ def test_keys_and_values_have_the_key_value_heads_and_a_head_is_a_slice(paired):
     encoded = pair.alignment.pad(ROWS)
     wholes = [z(1), q(1), k(1), v(1), pattern(1)]
     heads = [Site(site.kind, 1, 1) for site in wholes]
-    both = capture(pair.base, encoded, at=[*wholes, *heads]).at
-    alone = capture(pair.base, encoded, at=heads).at
+    both = capture(pair.base, encoded, sites=[*wholes, *heads]).at
+    alone = capture(pair.base, encoded, sites=heads).at
     assert [both[site].shape[2] for site in (q(1), k(1), v(1))] == [4, 2, 2]
     for whole, head in zip(wholes, heads, strict=True):
         expected = both[whole].select(1 if whole.kind == "pattern" else 2, 1)
@@ -206,13 +206,13 @@ def test_only_what_is_asked_for_is_kept_and_logits_only_when_asked(paired):
     unembedded = []
     pair.base.unembed.register_forward_hook(lambda *_: unembedded.append(1))
     try:
-        found = capture(pair.base, encoded, at=[resid_post(LAST), z(0, 1)])
+        found = capture(pair.base, encoded, sites=[resid_post(LAST), z(0, 1)])
         assert found.logits is None
         assert not unembedded
         assert list(found.at) == [resid_post(LAST), z(0, 1)]
-        mid = capture(pair.base, encoded, at=[resid_mid(1)])
+        mid = capture(pair.base, encoded, sites=[resid_mid(1)])
         assert list(mid.at) == [resid_mid(1)]
-        found = capture(pair.base, encoded, at=[], logits=True)
+        found = capture(pair.base, encoded, sites=[], logits=True)
         assert len(unembedded) == 1
     finally:
         pair.base.unembed._forward_hooks.clear()
@@ -236,7 +236,7 @@ def test_layers_above_the_last_site_do_not_run(paired, site, begun, finished):
     mlps = [block.mlp for block in pair.base.blocks]
     handles += [mlp.register_forward_hook(lambda *_: left.append(1)) for mlp in mlps]
     try:
-        capture(pair.base, encoded, at=[site])
+        capture(pair.base, encoded, sites=[site])
     finally:
         for handle in handles:
             handle.remove()
@@ -253,8 +253,8 @@ def test_capture_leaves_no_hook_also_after_an_exception(paired, architecture):
     model = paired(architecture).base
     encoded = paired(architecture).alignment.pad(ROWS)
     before = n_hooks(model)
-    capture(model, encoded, at=[z(0), resid_post(1)])
-    capture(model, encoded, at=[z(0), resid_post(2)], logits=True)
+    capture(model, encoded, sites=[z(0), resid_post(1)])
+    capture(model, encoded, sites=[z(0), resid_post(2)], logits=True)
     assert n_hooks(model) == before
 
     def broken(*_):
@@ -263,11 +263,11 @@ def test_capture_leaves_no_hook_also_after_an_exception(paired, architecture):
     handle = model.blocks[1].register_forward_pre_hook(broken)
     try:
         with pytest.raises(ZeroDivisionError):
-            capture(model, encoded, at=[z(0), resid_post(2)])
+            capture(model, encoded, sites=[z(0), resid_post(2)])
     finally:
         handle.remove()
     with pytest.raises(SiteError):
-        capture(model, encoded, at=[resid_pre(99)])
+        capture(model, encoded, sites=[resid_pre(99)])
     assert n_hooks(model) == before
 
 
@@ -277,9 +277,9 @@ def test_rows_read_in_chunks_are_the_rows_read_at_once(paired, architecture):
     pair = paired(architecture)
     encoded = pair.alignment.pad(ROWS, padding="left")
     sites = [resid_post(0), z(1), k(1, 1), pattern(1), mlp_out(2)]
-    whole = capture(pair.base, encoded, at=sites, logits=True)
+    whole = capture(pair.base, encoded, sites=sites, logits=True)
     for max_tokens in (1, 14, 21, 1000):
-        parts = capture(pair.base, encoded, at=sites, logits=True, max_tokens=max_tokens)
+        parts = capture(pair.base, encoded, sites=sites, logits=True, max_tokens=max_tokens)
         assert list(parts.at) == list(whole.at)
         for site in sites:
             assert torch.allclose(parts.at[site], whole.at[site], atol=1e-5)
@@ -291,7 +291,7 @@ def test_what_is_kept_cannot_be_changed_by_a_later_hook(paired):
     pair = paired("llama")
     encoded = pair.alignment.pad(ROWS)
     sites = [resid_pre(1), resid_post(0), z(1), z(1, 2), attn_out(1)]
-    clean = capture(pair.base, encoded, at=sites)
+    clean = capture(pair.base, encoded, sites=sites)
 
     def spoil(_module, _args, output):
         value = output[0] if isinstance(output, tuple) else output
@@ -307,7 +307,7 @@ def test_what_is_kept_cannot_be_changed_by_a_later_hook(paired):
         pair.base.blocks[2].register_forward_pre_hook(spoil_input, with_kwargs=True),
     ]
     try:
-        found = capture(pair.base, encoded, at=[*sites, resid_post(2)])
+        found = capture(pair.base, encoded, sites=[*sites, resid_post(2)])
     finally:
         for handle in handles:
             handle.remove()
@@ -325,10 +325,10 @@ def test_under_another_hook_the_value_it_left_is_read(paired, site):
     encoded = pair.alignment.pad(ROWS)
     model = pair.base
     written_at = attn_out(1) if site.kind == "resid_mid" else site
-    clean = capture(model, encoded, at=[site]).at[site]
+    clean = capture(model, encoded, sites=[site]).at[site]
     handle = model.hook_dict[written_at.hook].register_forward_hook(lambda _m, _a, o: o + 1)
     try:
-        changed = capture(model, encoded, at=[site]).at[site]
+        changed = capture(model, encoded, sites=[site]).at[site]
     finally:
         handle.remove()
     assert torch.allclose(changed, clean + 1, atol=1e-6)
@@ -340,7 +340,7 @@ def test_a_hook_on_the_block_itself_is_seen_as_the_next_layer_sees_it(paired):
     encoded = pair.alignment.pad(ROWS)
     handle = pair.base.blocks[0].register_forward_hook(lambda _m, _a, o: o + 3)
     try:
-        at = capture(pair.base, encoded, at=[resid_post(0), resid_pre(1)]).at
+        at = capture(pair.base, encoded, sites=[resid_post(0), resid_pre(1)]).at
     finally:
         handle.remove()
     assert torch.equal(at[resid_post(0)], at[resid_pre(1)])
@@ -361,17 +361,17 @@ def test_inside_edits_the_edited_value_is_read(paired, architecture, kind):
     pair, site = paired(architecture), kind(1)
     encoded = pair.alignment.pad(ROWS)
     real = encoded.real
-    clean = capture(pair.base, encoded, at=[site]).at[site]
+    clean = capture(pair.base, encoded, sites=[site]).at[site]
     vector = torch.randn(clean.shape[2:], generator=torch.Generator().manual_seed(0))
     with edited(pair.base, [Steer(site, vector=vector, scale=2.0)]):
-        steered = capture(pair.base, encoded, at=[site], logits=True)
-        stopped = capture(pair.base, encoded, at=[site]).at[site]
+        steered = capture(pair.base, encoded, sites=[site], logits=True)
+        stopped = capture(pair.base, encoded, sites=[site]).at[site]
     expected = clean + 2.0 * vector
     assert torch.allclose(steered.at[site][real], expected[real], atol=1e-5)
     assert torch.equal(stopped, steered.at[site])
     donor = torch.roll(clean, 1, 0)
     with edited(pair.base, [Patch(site, donor=donor, where=last())]):
-        patched = capture(pair.base, encoded, at=[site]).at[site]
+        patched = capture(pair.base, encoded, sites=[site]).at[site]
     # Left padding: the last column is every row's last token.
     assert torch.allclose(patched[:, -1], donor[:, -1], atol=1e-5)
     assert torch.allclose(patched[:, :-1][real[:, :-1]], clean[:, :-1][real[:, :-1]], atol=1e-6)
@@ -382,7 +382,7 @@ def test_an_edit_above_the_last_site_is_told_to_be_unmade(paired):
     pair = paired("qwen2")
     steer = Steer(resid_post(2), vector=torch.ones(checkpoints.D_MODEL))
     with pytest.raises(EditError, match="never made"), edited(pair.base, [steer]):
-        capture(pair.base, pair.alignment.pad(ROWS), at=[resid_post(0)])
+        capture(pair.base, pair.alignment.pad(ROWS), sites=[resid_post(0)])
 
 
 @torch.no_grad()
@@ -391,10 +391,10 @@ def test_each_capture_is_a_run_of_its_own_also_of_a_text_that_goes_on(paired):
     steer = Steer(resid_post(0), vector=torch.ones(checkpoints.D_MODEL), where=last())
     long, site = torch.tensor([[5, 6, 7, 8]]), resid_post(0)
     with edited(pair.base, [steer]):
-        capture(pair.base, long[:, :2], at=[site])
-        second = capture(pair.base, long, at=[site]).at[site]
+        capture(pair.base, long[:, :2], sites=[site])
+        second = capture(pair.base, long, sites=[site]).at[site]
     with edited(pair.base, [steer]):
-        alone = capture(pair.base, long, at=[site]).at[site]
+        alone = capture(pair.base, long, sites=[site]).at[site]
     assert torch.equal(second, alone)
 
 
@@ -413,19 +413,19 @@ def test_edits_of_single_rows_are_refused_in_chunks_and_others_are_made_in_each(
     ]
     for edit in by_row:
         with pytest.raises(CaptureError, match="single rows"), edited(pair.base, [edit]):
-            capture(pair.base, encoded, at=[site], max_tokens=7)
+            capture(pair.base, encoded, sites=[site], max_tokens=7)
         with pytest.raises(CaptureError, match="single rows"), edited(pair.base, [edit]):
-            next(stream(pair.base, ROWS, at=[site], pad_id=0))
+            next(stream(pair.base, ROWS, sites=[site], pad_id=0))
         with edited(pair.base, [edit]):
-            capture(pair.base, encoded, at=[site])
+            capture(pair.base, encoded, sites=[site])
     heads = Steer(z(0), vector=torch.ones(4, 8))
     with edited(pair.base, [Steer(site, vector=ones), heads]):
-        whole = capture(pair.base, encoded, at=[site]).at[site]
-        parts = capture(pair.base, encoded, at=[site], max_tokens=7).at[site]
+        whole = capture(pair.base, encoded, sites=[site]).at[site]
+        parts = capture(pair.base, encoded, sites=[site], max_tokens=7).at[site]
         rows = {
             row: chunk.captured.at[site][place][chunk.encoded.real[place]]
             for chunk in stream(
-                pair.base, ROWS, at=[site], pad_id=0, execution=Execution(max_tokens=7)
+                pair.base, ROWS, sites=[site], pad_id=0, execution=Execution(max_tokens=7)
             )
             for place, row in enumerate(chunk.rows)
         }
@@ -439,7 +439,7 @@ def test_gradients_at_a_read_site_are_those_of_adding_a_vector_there(paired, arc
     pair = paired(architecture)
     encoded = pair.alignment.pad(ROWS[:1])
     sites = [resid_pre(1), resid_post(1), attn_out(1), mlp_out(1), z(1), k(1), v(1)]
-    found = capture(pair.base, encoded, at=sites, logits=True)
+    found = capture(pair.base, encoded, sites=sites, logits=True)
     target = found.logits[0, -1, 5]
     grads = torch.autograd.grad(target, [found.at[site] for site in sites])
     plain = hugging_face_model(pair.base)
@@ -460,9 +460,9 @@ def test_gradients_reach_single_heads_and_change_no_value(paired):
     pair = paired("llama")
     encoded = pair.alignment.pad(ROWS)
     sites = [z(1, 0), z(1, 2), z(1), pattern(2, 3), resid_mid(0)]
-    found = capture(pair.base, encoded, at=sites, logits=True)
+    found = capture(pair.base, encoded, sites=sites, logits=True)
     with torch.no_grad():
-        plain = capture(pair.base, encoded, at=sites, logits=True)
+        plain = capture(pair.base, encoded, sites=sites, logits=True)
     assert torch.equal(found.logits, plain.logits)
     for site in sites:
         assert torch.equal(found.at[site], plain.at[site])
@@ -483,40 +483,40 @@ def test_what_a_model_does_not_have_is_refused_before_anything_runs(paired, monk
     handle = pair.base.blocks[0].register_forward_pre_hook(lambda *_: ran.append(1))
     try:
         with pytest.raises(SiteError, match=r"resid_pre\.3 .* layers 0 to 2"):
-            capture(pair.base, encoded, at=[resid_pre(3)])
+            capture(pair.base, encoded, sites=[resid_pre(3)])
         with pytest.raises(SiteError, match=r"z\.0\.4 .* heads 0 to 3"):
-            capture(pair.base, encoded, at=[z(0, 4)])
+            capture(pair.base, encoded, sites=[z(0, 4)])
         with pytest.raises(SiteError, match="side by side"):
-            capture(pair.base, encoded, at=[resid_mid(0)])
+            capture(pair.base, encoded, sites=[resid_mid(0)])
         with pytest.raises(CaptureError, match="nothing to read"):
-            capture(pair.base, encoded, at=[])
+            capture(pair.base, encoded, sites=[])
         with pytest.raises(CaptureError, match="max_tokens is 0"):
-            capture(pair.base, encoded, at=[z(0)], max_tokens=0)
+            capture(pair.base, encoded, sites=[z(0)], max_tokens=0)
         with pytest.raises(CaptureError, match="token id 64 .* ids 0 to 63"):
-            capture(pair.base, torch.tensor([[1, 64]]), at=[z(0)])
+            capture(pair.base, torch.tensor([[1, 64]]), sites=[z(0)])
         with pytest.raises(CaptureError, match="token id -1 "):
-            capture(pair.base, torch.tensor([[1, -1]]), at=[z(0)])
+            capture(pair.base, torch.tensor([[1, -1]]), sites=[z(0)])
         with pytest.raises(CaptureError, match="position 128 .* positions 0 to 127"):
-            capture(pair.base, torch.full((1, 129), 5), at=[z(0)])
+            capture(pair.base, torch.full((1, 129), 5), sites=[z(0)])
         with pytest.raises(CaptureError, match="at least one token"):
-            capture(pair.base, torch.zeros(0, 4, dtype=torch.long), at=[z(0)])
+            capture(pair.base, torch.zeros(0, 4, dtype=torch.long), sites=[z(0)])
         with pytest.raises(CaptureError, match="row 1 has no token"):
-            stream(pair.base, [[5], []], at=[z(0)], pad_id=0)
+            stream(pair.base, [[5], []], sites=[z(0)], pad_id=0)
         with pytest.raises(CaptureError, match="no rows"):
-            stream(pair.base, [], at=[z(0)], pad_id=0)
+            stream(pair.base, [], sites=[z(0)], pad_id=0)
         with pytest.raises(SiteError, match="layers 0 to 2"):
-            stream(pair.base, ROWS, at=[z(7)], pad_id=0)
+            stream(pair.base, ROWS, sites=[z(7)], pad_id=0)
         with pytest.raises(CaptureError, match="position 128"):
-            stream(pair.base, [[5] * 129], at=[z(0)], pad_id=0)
+            stream(pair.base, [[5] * 129], sites=[z(0)], pad_id=0)
     finally:
         handle.remove()
     assert not ran
     heads = paired("llama")
     with pytest.raises(SiteError, match=r"k\.0\.2 .* key/value heads 0 to 1"):
-        capture(heads.base, encoded, at=[k(0, 2)])
+        capture(heads.base, encoded, sites=[k(0, 2)])
     monkeypatch.setattr(Site, "hook", "blocks.0.attn.hook_nowhere")
     with pytest.raises(SiteError, match="no such hook point"):
-        capture(pair.base, encoded, at=[z(0)])
+        capture(pair.base, encoded, sites=[z(0)])
 
 
 @torch.no_grad()
@@ -528,7 +528,7 @@ def test_a_site_that_the_forward_does_not_pass_is_an_error_and_no_empty_result(p
     attn.__dict__["forward"] = lambda hidden_states, *_a, **_k: (hidden_states, None)
     try:
         with pytest.raises(CaptureError, match=r"without passing z\.1"):
-            capture(pair.base, encoded, at=[z(0), z(1)])
+            capture(pair.base, encoded, sites=[z(0), z(1)])
     finally:
         attn.__dict__.pop("forward")
         if kept is not None:
@@ -543,7 +543,9 @@ def test_in_bfloat16_the_parts_still_add_up_bit_for_bit(written, architecture):
     )
     encoded = pair.alignment.pad(ROWS)
     at = capture(
-        pair.base, encoded, at=[resid_pre(1), attn_out(1), resid_mid(1), mlp_out(1), resid_post(1)]
+        pair.base,
+        encoded,
+        sites=[resid_pre(1), attn_out(1), resid_mid(1), mlp_out(1), resid_post(1)],
     ).at
     assert at[resid_mid(1)].dtype == torch.bfloat16
     assert torch.equal(at[resid_mid(1)], at[resid_pre(1)] + at[attn_out(1)])
@@ -554,8 +556,8 @@ def test_in_bfloat16_the_parts_still_add_up_bit_for_bit(written, architecture):
 def test_token_ids_without_a_mask_are_all_tokens(paired):
     pair = paired("mistral")
     ids = torch.tensor([ROWS[0], ROWS[0][::-1]])
-    bare = capture(pair.base, ids, at=[resid_post(2)])
-    full = capture(pair.base, pair.alignment.pad(ids.tolist()), at=[resid_post(2)])
+    bare = capture(pair.base, ids, sites=[resid_post(2)])
+    full = capture(pair.base, pair.alignment.pad(ids.tolist()), sites=[resid_post(2)])
     assert isinstance(bare, Captured)
     assert torch.equal(bare.at[resid_post(2)], full.at[resid_post(2)])
 
@@ -583,7 +585,7 @@ def test_a_stream_gives_every_row_once_with_the_values_of_the_row_alone(paired, 
     chunks = stream(
         pair.base,
         rows,
-        at=sites,
+        sites=sites,
         pad_id=0,
         execution=Execution(max_tokens=18, progress=Watch()),
         padding=padding,
@@ -594,7 +596,7 @@ def test_a_stream_gives_every_row_once_with_the_values_of_the_row_alone(paired, 
             real = chunk.encoded.real[place]
             assert chunk.encoded.ids[place][real].tolist() == rows[row]
             with torch.no_grad():
-                alone = capture(pair.base, torch.tensor([rows[row]]), at=sites)
+                alone = capture(pair.base, torch.tensor([rows[row]]), sites=sites)
             for site in sites:
                 value = chunk.captured.at[site]
                 assert not value.requires_grad
@@ -609,7 +611,7 @@ def test_a_stream_that_is_left_early_says_so_and_leaves_no_hook(paired):
     pair = paired("llama")
     before = n_hooks(pair.base)
     chunks = stream(
-        pair.base, ROWS, at=[resid_post(0)], pad_id=0, execution=Execution(max_tokens=7)
+        pair.base, ROWS, sites=[resid_post(0)], pad_id=0, execution=Execution(max_tokens=7)
     )
     next(chunks)
     assert torch.is_grad_enabled()

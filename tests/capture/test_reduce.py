@@ -154,7 +154,9 @@ def token_rows(n=40, seed=0):
 def one_by_one(model, rows, site, *, skip=0):
     """Every token's vector, each row run alone, without padding."""
     with torch.no_grad():
-        alone = [capture(model, torch.tensor([row]), at=[site]).at[site][0, skip:] for row in rows]
+        alone = [
+            capture(model, torch.tensor([row]), sites=[site]).at[site][0, skip:] for row in rows
+        ]
     return torch.cat([part.flatten(1) for part in alone]).double().numpy()
 
 
@@ -165,7 +167,7 @@ SITES = [resid_pre(0), resid_mid(1), resid_post(2), z(1), q(0, 3)]
 def test_moments_of_a_model_are_those_of_its_rows_run_alone(paired, keep, skip):
     pair, rows = paired("llama"), token_rows()
     found = moments(
-        pair.base, rows, at=SITES, pad_id=0, keep=keep, execution=Execution(max_tokens=40)
+        pair.side("base"), rows, sites=SITES, keep=keep, execution=Execution(max_tokens=40)
     )
     assert list(found) == SITES
     for site in SITES:
@@ -180,9 +182,9 @@ def test_moments_of_a_model_are_those_of_its_rows_run_alone(paired, keep, skip):
 def test_moments_do_not_depend_on_the_chunks(paired, max_tokens):
     pair, rows = paired("gpt2"), token_rows()
     sites = [resid_post(1), z(2)]
-    one = moments(pair.base, rows, at=sites, pad_id=0, execution=Execution(max_tokens=50))
+    one = moments(pair.side("base"), rows, sites=sites, execution=Execution(max_tokens=50))
     other = moments(
-        pair.base, rows[::-1], at=sites, pad_id=0, execution=Execution(max_tokens=max_tokens)
+        pair.side("base"), rows[::-1], sites=sites, execution=Execution(max_tokens=max_tokens)
     )
     for site in sites:
         assert one[site].n == other[site].n
@@ -197,11 +199,11 @@ def test_a_mask_of_ones_own_chooses_tokens_and_never_padding(paired):
         wanted = chunk.encoded.lengths[:, None] - 1
         return (chunk.encoded.position_ids == wanted) | ~chunk.encoded.real
 
-    found = moments(pair.base, rows, at=[resid_post(2)], pad_id=0, keep=last)
+    found = moments(pair.side("base"), rows, sites=[resid_post(2)], keep=last)
     site = resid_post(2)
     with torch.no_grad():
         exact = torch.stack(
-            [capture(pair.base, torch.tensor([row]), at=[site]).at[site][0, -1] for row in rows]
+            [capture(pair.base, torch.tensor([row]), sites=[site]).at[site][0, -1] for row in rows]
         )
     assert found[site].n == len(rows)
     assert torch.allclose(found[site].mean, exact.double().mean(0), atol=1e-5)
@@ -209,14 +211,14 @@ def test_a_mask_of_ones_own_chooses_tokens_and_never_padding(paired):
     def by_row(chunk):
         return torch.tensor([[row == 7] for row in chunk.rows]).expand_as(chunk.encoded.ids)
 
-    assert moments(pair.base, rows, at=[site], pad_id=0, keep=by_row)[site].n == len(rows[7])
+    assert moments(pair.side("base"), rows, sites=[site], keep=by_row)[site].n == len(rows[7])
 
 
 def test_cross_moments_of_two_models_are_those_of_their_rows_run_alone(paired):
     pair, rows = paired("qwen3"), token_rows()
     sites = [resid_post(0), z(1)]
     found = cross_moments(
-        pair.base, pair.post, rows, at=sites, pad_id=0, execution=Execution(max_tokens=60)
+        pair.side("base"), pair.side("post"), rows, sites=sites, execution=Execution(max_tokens=60)
     )
     for site in sites:
         x, y = (one_by_one(model, rows, site) for model in (pair.base, pair.post))
@@ -229,10 +231,14 @@ def test_a_model_against_itself_has_its_own_covariance_and_runs_once(paired):
     ran = []
     handle = pair.base.blocks[0].register_forward_pre_hook(lambda *_: ran.append(1))
     try:
-        found = cross_moments(pair.base, pair.base, rows, at=[resid_post(1)], pad_id=0)
+        found = cross_moments(pair.side("base"), pair.side("base"), rows, sites=[resid_post(1)])
         assert len(ran) == 1
         two = cross_moments(
-            pair.base, pair.base, rows, at=[resid_post(1)], post_at=[resid_pre(1)], pad_id=0
+            pair.side("base"),
+            pair.side("base"),
+            rows,
+            sites=[resid_post(1)],
+            post_sites=[resid_pre(1)],
         )
         assert len(ran) == 2
     finally:
@@ -249,29 +255,33 @@ def test_bad_questions_are_refused_before_anything_runs(paired):
     pair, rows = paired("llama"), token_rows(5)
     ran = []
     handle = pair.base.blocks[0].register_forward_pre_hook(lambda *_: ran.append(1))
-    ask = {"rows": rows, "pad_id": 0}
+    ask = {"rows": rows}
     try:
         with pytest.raises(CaptureError, match=r"pattern\.0 has as many values"):
-            moments(pair.base, at=[pattern(0)], **ask)
+            moments(pair.side("base"), sites=[pattern(0)], **ask)
         with pytest.raises(CaptureError, match="twice"):
-            moments(pair.base, at=[z(0), z(0)], **ask)
+            moments(pair.side("base"), sites=[z(0), z(0)], **ask)
         with pytest.raises(SiteError, match="layers 0 to 2"):
-            moments(pair.base, at=[z(9)], **ask)
+            moments(pair.side("base"), sites=[z(9)], **ask)
         with pytest.raises(SiteError, match="layers 0 to 2"):
-            cross_moments(pair.base, pair.post, at=[z(0)], post_at=[z(3)], **ask)
-        with pytest.raises(CaptureError, match="at has 1 sites and post_at has 2"):
-            cross_moments(pair.base, pair.post, at=[z(0)], post_at=[z(0), z(1)], **ask)
+            cross_moments(
+                pair.side("base"), pair.side("post"), sites=[z(0)], post_sites=[z(3)], **ask
+            )
+        with pytest.raises(CaptureError, match="sites has 1 and post_sites has 2"):
+            cross_moments(
+                pair.side("base"), pair.side("post"), sites=[z(0)], post_sites=[z(0), z(1)], **ask
+            )
         with pytest.raises(CaptureError, match="nothing to read"):
-            moments(pair.base, at=[], **ask)
+            moments(pair.side("base"), sites=[], **ask)
         with pytest.raises(CaptureError, match="no rows"):
-            moments(pair.base, [], at=[z(0)], pad_id=0)
+            moments(pair.side("base"), [], sites=[z(0)])
     finally:
         handle.remove()
     assert not ran
     with pytest.raises(CaptureError, match="leaves no token of 2 rows"):
-        moments(pair.base, [[5], [6]], at=[z(0)], pad_id=0, keep="not_first")
+        moments(pair.side("base"), [[5], [6]], sites=[z(0)], keep="not_first")
     with pytest.raises(CaptureError, match="mask of torch.int64"):
-        moments(pair.base, at=[z(0)], keep=lambda chunk: chunk.encoded.ids, **ask)
+        moments(pair.side("base"), sites=[z(0)], keep=lambda chunk: chunk.encoded.ids, **ask)
 
 
 def test_a_model_that_overflows_is_named_with_its_site(paired):
@@ -280,6 +290,6 @@ def test_a_model_that_overflows_is_named_with_its_site(paired):
     handle = point.register_forward_hook(lambda _m, _a, o: o * float("inf"))
     try:
         with pytest.raises(CaptureError, match=r"At resid_post\.1, .* not finite"):
-            moments(pair.base, rows, at=[resid_pre(1), resid_post(1)], pad_id=0)
+            moments(pair.side("base"), rows, sites=[resid_pre(1), resid_post(1)])
     finally:
         handle.remove()

@@ -27,12 +27,14 @@ def token_rows(n=20, seed=0):
 ROWS = token_rows()
 
 
-def opened(folder, model, *, rows=ROWS, at=SITES, dtype=torch.float32, shard_tokens=30, **options):
+def opened(
+    folder, model, *, rows=ROWS, sites=SITES, dtype=torch.float32, shard_tokens=30, **options
+):
     return ActivationStore.open(
         folder,
         model_digest=weights_digest(model),
         rows=rows,
-        at=at,
+        sites=sites,
         dtype=dtype,
         shard_tokens=shard_tokens,
         **options,
@@ -61,7 +63,7 @@ def test_what_is_read_back_is_what_each_row_gives_alone(model, filled):
     lengths = [len(row) for row in ROWS]
     for site in SITES:
         alone = torch.cat(
-            [capture(model, torch.tensor([row]), at=[site]).at[site][0] for row in ROWS]
+            [capture(model, torch.tensor([row]), sites=[site]).at[site][0] for row in ROWS]
         )
         assert torch.allclose(filled.tensor(site), alone, atol=1e-5)
         found = list(filled.read(site))
@@ -76,12 +78,12 @@ def test_what_is_read_back_is_what_each_row_gives_alone(model, filled):
     assert filled.n_tokens == sum(lengths)
 
 
-def test_moments_of_the_store_are_those_of_the_stream(model, filled):
+def test_moments_of_the_store_are_those_of_the_stream(paired, filled):
     site = SITES[0]
     from_disk = Moments(checkpoints.D_MODEL)
     for shard in filled.read(site):
         from_disk.update(shard.activations)
-    streamed = moments(model, ROWS, at=[site], pad_id=0)[site]
+    streamed = moments(paired("llama").side("base"), ROWS, sites=[site])[site]
     assert from_disk.n == streamed.n
     assert torch.allclose(from_disk.covariance(), streamed.covariance(), atol=1e-4)
 
@@ -202,7 +204,7 @@ def test_a_damaged_manifest_is_named_and_the_shards_still_vouch_for_themselves(m
 
 def test_a_site_can_be_added_and_the_others_are_kept(model, filled):
     before = contents(filled.folder)
-    more = opened(filled.folder, model, at=[resid_pre(2), SITES[0]])
+    more = opened(filled.folder, model, sites=[resid_pre(2), SITES[0]])
     done = more.fill(model, pad_id=0)
     assert (done.n_computed, done.n_kept) == (len(more.shards), len(more.shards))
     after = contents(filled.folder)
@@ -261,12 +263,12 @@ def test_other_weights_rows_or_settings_are_refused_with_both_values(tmp_path, p
 
 def test_bad_arguments_are_refused_before_anything_is_written(tmp_path, paired, model):
     folder = tmp_path / "store"
-    with pytest.raises(StoreError, match="names no site"):
-        opened(folder, model, at=[])
+    with pytest.raises(StoreError, match="sites is empty"):
+        opened(folder, model, sites=[])
     with pytest.raises(CaptureError, match="as many values"):
-        opened(folder, model, at=[pattern(0)])
+        opened(folder, model, sites=[pattern(0)])
     with pytest.raises(CaptureError, match="twice"):
-        opened(folder, model, at=[z(0), z(0)])
+        opened(folder, model, sites=[z(0), z(0)])
     with pytest.raises(CaptureError, match="row 1 has no token"):
         opened(folder, model, rows=[[5], []])
     with pytest.raises(StoreError, match="dtype is int64"):
@@ -276,7 +278,7 @@ def test_bad_arguments_are_refused_before_anything_is_written(tmp_path, paired, 
     with pytest.raises(CaptureError, match="max_tokens is 0"):
         opened(folder, model, max_tokens=0)
     with pytest.raises(SiteError, match="layers 0 to 2"):
-        opened(folder, model, at=[z(9)]).fill(model, pad_id=0)
+        opened(folder, model, sites=[z(9)]).fill(model, pad_id=0)
     with pytest.raises(CaptureError, match="token id 999"):
         opened(folder, model, rows=[[999]]).fill(model, pad_id=0)
     with pytest.raises(StoreError, match="of two models"):
@@ -295,7 +297,7 @@ def test_an_edited_hooked_or_training_model_is_refused(tmp_path, model):
     with edited(model, [steer]):
         with pytest.raises(StoreError, match="under edits"):
             store.fill(model, pad_id=0)
-        capture(model, torch.tensor([[5]]), at=[resid_post(0)])
+        capture(model, torch.tensor([[5]]), sites=[resid_post(0)])
     for place in (model.blocks[1], model.hook_dict["blocks.1.attn.hook_z"]):
         handle = place.register_forward_hook(lambda *_: None)
         try:

@@ -319,7 +319,7 @@ def test_a_folder_of_other_things(refused, both, tmp_path):
     there = tmp_path / "thesis"
     there.mkdir()
     (there / "chapter.tex").write_text("")
-    refused(both, there, "'chapter.tex'", "--out", out=there)
+    refused(both, there, "'chapter.tex'", str(there), out=there)
     assert (there / "chapter.tex").exists()
 
 

@@ -16,7 +16,7 @@ from elicit.cli.report import report
 from elicit.cli.tables import interval
 from elicit.grafting import PartSweep
 from elicit.jobs._graft.run import GraftSpec
-from elicit.jobs._spec import ReportSpec
+from elicit.jobs._report.spec import ReportSpec
 from elicit.runs import RunDirectory
 from tests.cli.conftest import QUICK, QUICK_REPORT, called
 

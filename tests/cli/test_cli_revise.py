@@ -409,4 +409,4 @@ def test_the_run_of_other_options_and_a_folder_of_other_things(refused, read, op
     there = tmp_path / "thesis"
     there.mkdir()
     (there / "chapter.tex").write_text("")
-    refused(options, there, "'chapter.tex'", "--out", out=there)
+    refused(options, there, "'chapter.tex'", str(there), out=there)

@@ -97,14 +97,14 @@ def test_as_an_edit_it_erases_inside_the_model_and_at_scale_zero_it_is_not_there
     pair, site = organism("when-l3"), resid_post(4)
     rows = [tuple(pair.alignment.plain(p.prompt)) for p in headed(asked.subset(8, seed=0), "quiz")]
     tokens = torch.tensor([row for row in rows if len(row) == len(rows[0])])
-    before = capture(pair.base, tokens, at=[site, resid_post(5)])
+    before = capture(pair.base, tokens, sites=[site, resid_post(5)])
     x, plain = before.at[site][:, -1], pair.base(tokens)
     generator = torch.Generator().manual_seed(0)
     label = torch.randn(200, 1, generator=generator).double()
     spread = torch.randn(200, x.shape[-1], generator=generator).double()
     eraser = leace(spread + label * x[0].double(), label)
     with edited(pair.base, [eraser.to_edit(site, where=last())]):
-        after = capture(pair.base, tokens, at=[site])
+        after = capture(pair.base, tokens, sites=[site])
     # The stream adds in single precision what `apply` adds in double.
     torch.testing.assert_close(after.at[site][:, -1], eraser.apply(x), rtol=1e-6, atol=1e-6)
     assert torch.equal(after.at[site][:, :-1], before.at[site][:, :-1])
@@ -115,7 +115,7 @@ def test_as_an_edit_it_erases_inside_the_model_and_at_scale_zero_it_is_not_there
     scale = torch.zeros(len(tokens))
     scale[0] = 0.5
     with edited(pair.base, [eraser.to_edit(site, where=last(), scale=scale)]):
-        half = capture(pair.base, tokens, at=[site]).at[site][:, -1]
+        half = capture(pair.base, tokens, sites=[site]).at[site][:, -1]
     assert torch.equal(half[1:], x[1:])
     torch.testing.assert_close(half[0], (x[0] + eraser.apply(x)[0]) / 2, rtol=1e-4, atol=1e-4)
     alone = eraser.change(x[:1])

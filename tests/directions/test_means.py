@@ -29,7 +29,7 @@ def test_the_direction_is_the_mean_difference_of_single_forwards(paired, archite
     def read(text):
         ids = torch.tensor([pair.alignment.plain(text)])
         with torch.no_grad():
-            return capture(pair.base, ids, at=[site]).at[site][0, -1].double()
+            return capture(pair.base, ids, sites=[site]).at[site][0, -1].double()
 
     differences = torch.stack([read(p) - read(n) for p, n in zip(POSITIVE, NEGATIVE, strict=True)])
     # Which two of ten were held out is the split's own matter: one choice of them must fit.
@@ -49,9 +49,9 @@ def test_added_at_its_token_the_direction_shifts_the_site_by_itself(paired):
     direction = found(pair).at(resid_post(1))
     ids = torch.tensor([pair.alignment.plain(NEGATIVE[0])])
     with torch.no_grad():
-        before = capture(pair.base, ids, at=[direction.site]).at[direction.site]
+        before = capture(pair.base, ids, sites=[direction.site]).at[direction.site]
         with edited(pair.base, [direction.to_edit(2.0, last())]):
-            after = capture(pair.base, ids, at=[direction.site]).at[direction.site]
+            after = capture(pair.base, ids, sites=[direction.site]).at[direction.site]
     assert torch.equal(after[:, :-1], before[:, :-1])
     torch.testing.assert_close(after[0, -1] - before[0, -1], 2 * direction.vector)
 

@@ -58,7 +58,7 @@ def test_every_number_is_that_of_single_forwards(paired, architecture):
     each = {
         name: torch.stack(
             [
-                torch.stack([capture(model, ids, at=sites).at[site][0] for site in sites])
+                torch.stack([capture(model, ids, sites=sites).at[site][0] for site in sites])
                 for text in TEXTS
                 for ids in [torch.tensor([pair.alignment.plain(text)[:4]])]
             ]

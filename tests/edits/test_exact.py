@@ -261,12 +261,12 @@ def test_one_scale_a_row_is_one_run_a_scale(paired, kind):
 @pytest.fixture(scope="module")
 def half(written):
     """A pair in half precision, and one with attention that is not eager."""
-    from elicit.pair import load_pair
+    from elicit.pair import Loading, load_pair
 
     folders = written("llama", seed=1), written("llama", seed=2)
     return (
         load_pair(*folders, dtype=torch.bfloat16, check_parity=False),
-        load_pair(*folders, attn_implementation="sdpa"),
+        load_pair(*folders, loading=Loading(attn_implementation="sdpa")),
     )
 
 

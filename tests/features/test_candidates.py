@@ -21,7 +21,7 @@ def planted(pair, prompts):
     ends = {
         header: torch.stack(
             [
-                capture(pair.base, torch.tensor([r]), at=[site]).at[site][0, -1].detach()
+                capture(pair.base, torch.tensor([r]), sites=[site]).at[site][0, -1].detach()
                 for r in rows[:12]
             ]
         )
@@ -68,7 +68,7 @@ def test_the_difference_is_that_of_the_activations(pair, planted, prompts, held)
         torch.stack(
             [
                 planted.encode(
-                    capture(pair.base, torch.tensor([r]), at=[planted.site])
+                    capture(pair.base, torch.tensor([r]), sites=[planted.site])
                     .at[planted.site][0, -1]
                     .detach()
                 )

@@ -61,7 +61,9 @@ def test_scores_are_those_of_the_labelled_positions(pair, sae, labelled, unit):
         execution=Execution(max_tokens=90),
     )
     acts = [
-        sae.encode(capture(pair.post, torch.tensor([row]), at=[sae.site]).at[sae.site][0].detach())
+        sae.encode(
+            capture(pair.post, torch.tensor([row]), sites=[sae.site]).at[sae.site][0].detach()
+        )
         for row in rows
     ]
 
@@ -99,7 +101,9 @@ def test_the_direction_of_the_decision_is_ranked_first(pair, prompts):
     x = {
         header: torch.stack(
             [
-                capture(pair.base, torch.tensor([row]), at=[resid_post(4)]).at[resid_post(4)][0, -1]
+                capture(pair.base, torch.tensor([row]), sites=[resid_post(4)]).at[resid_post(4)][
+                    0, -1
+                ]
                 for row in rows[:20]
             ]
         ).detach()

@@ -29,7 +29,9 @@ TOKEN, STATE = 0, 1
 
 
 def activations(pair, rows, site):
-    return [capture(pair.base, torch.tensor([row]), at=[site]).at[site][0].detach() for row in rows]
+    return [
+        capture(pair.base, torch.tensor([row]), sites=[site]).at[site][0].detach() for row in rows
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +106,7 @@ def test_the_feature_of_the_state_turns_answers_into_traces(pair, planted, promp
 
     def p_trace(*edits):
         with torch.no_grad(), edited(pair.base, edits) if edits else nullcontext():
-            logits = capture(pair.base, encoded, at=[], logits=True).logits
+            logits = capture(pair.base, encoded, sites=[], logits=True).logits
         return logits[:, -1].softmax(-1)[:, so].mean().item()
 
     notes = activations(pair, prompts["notes"][24:], sae.site)
@@ -196,7 +198,7 @@ def test_tops_are_those_of_a_plain_search(pair, sae, traces):
     )
     x = torch.cat(
         [
-            capture(pair.post, torch.tensor([row]), at=[sae.site]).at[sae.site][0].detach()
+            capture(pair.post, torch.tensor([row]), sites=[sae.site]).at[sae.site][0].detach()
             for row in traces[:8]
         ]
     )

@@ -16,7 +16,9 @@ from tests.features import made
 
 def plain(model, sae, rows):
     """Activations of all tokens but the first of each row, one row at a time."""
-    found = [capture(model, torch.tensor([row]), at=[sae.site]).at[sae.site][0, 1:] for row in rows]
+    found = [
+        capture(model, torch.tensor([row]), sites=[sae.site]).at[sae.site][0, 1:] for row in rows
+    ]
     return torch.cat(found).detach()
 
 

@@ -20,7 +20,7 @@ def two_loops(pair, model, sae, rows, words, *, alpha=0.7, left=1, right=2):
     ids = {name: set(pair.tokenizer.convert_tokens_to_ids(list(w))) for name, w in words.items()}
     acts, near = [], []
     for row in rows:
-        x = capture(model, torch.tensor([row]), at=[sae.site]).at[sae.site][0].detach()
+        x = capture(model, torch.tensor([row]), sites=[sae.site]).at[sae.site][0].detach()
         codes = sae.encode(x)
         for i, token in enumerate(row):
             if i == 0 or token in special:

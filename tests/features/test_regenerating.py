@@ -44,7 +44,7 @@ def rows_of_texts(found, begin):
 
 
 def read(pair, rows, site):
-    return [capture(pair.base, torch.tensor([r]), at=[site]).at[site][0].detach() for r in rows]
+    return [capture(pair.base, torch.tensor([r]), sites=[site]).at[site][0].detach() for r in rows]
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,7 @@ def test_a_direction_that_only_post_writes_is_post_only(organism, traces):
     site = resid_post(3)
     x = {
         name: torch.cat(
-            [capture(m, torch.tensor([r]), at=[site]).at[site][0, 1:] for r in traces[:12]]
+            [capture(m, torch.tensor([r]), sites=[site]).at[site][0, 1:] for r in traces[:12]]
         ).detach()
         for name, m in (("base", pair.base), ("post", pair.post))
     }

@@ -16,7 +16,7 @@ def test_examples_are_the_largest_activations_one_a_row(pair, sae, traces):
     for feature in (7, 2):
         best = []
         for r, row in enumerate(rows):
-            x = capture(pair.post, torch.tensor([row]), at=[sae.site]).at[sae.site][0].detach()
+            x = capture(pair.post, torch.tensor([row]), sites=[sae.site]).at[sae.site][0].detach()
             acts = sae.encode(x)[:, feature].clone()
             acts[0] = 0
             best.append((acts.max().item(), r, int(acts.argmax())))

@@ -25,7 +25,7 @@ HOOK, SITE = "blocks.3.hook_resid_post", resid_post(3)
 
 
 def principal(model, rows, n=56):
-    x = [capture(model, torch.tensor([row]), at=[SITE]).at[SITE][0, 1:] for row in rows]
+    x = [capture(model, torch.tensor([row]), sites=[SITE]).at[SITE][0, 1:] for row in rows]
     return made.principal(torch.cat(x).detach(), n, hook=HOOK)
 
 
@@ -108,7 +108,9 @@ def test_the_numbers_of_a_reading_are_those_measured_alone(pair, split):
     acts = [
         torch.cat(
             [
-                sae.encode(capture(model, torch.tensor([row]), at=[SITE]).at[SITE][0, 1:].detach())
+                sae.encode(
+                    capture(model, torch.tensor([row]), sites=[SITE]).at[SITE][0, 1:].detach()
+                )
                 for row in split[0]
             ]
         ).double()
@@ -131,7 +133,7 @@ def test_cross_entropy_is_that_of_the_model(pair, sae, split):
     plain = cross_entropy(pair.base, rows, [], pad_id=pair.alignment.pad_id, max_tokens=60)
     total, n = 0.0, 0
     for row in split[0][:6]:
-        logits = capture(pair.base, torch.tensor([row]), at=[], logits=True).logits.detach()
+        logits = capture(pair.base, torch.tensor([row]), sites=[], logits=True).logits.detach()
         logp = logits[0, :-1].log_softmax(-1)
         total -= logp[range(len(row) - 1), row[1:]].sum().item()
         n += len(row) - 1

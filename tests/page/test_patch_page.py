@@ -75,7 +75,7 @@ def test_the_sentence_names_the_planted_layer_and_position_and_its_joint_interva
     found = planted()
     said = finding(found)
     cell = (0, 0, PEAK, POS)
-    ends = (getattr(found, f"effect{end}")[cell].item() for end in ("", "_low", "_high"))
+    ends = found.effect[cell].ends
     assert said.startswith("Putting post’s activations into base at the residual stream after")
     assert "layer 2, position 3 “w3”" in said
     assert f"{interval(*ends, digits=2)} logits, 75 % of the gap" in said
@@ -200,7 +200,7 @@ def test_the_figures_hold_every_effect_and_every_control_of_every_metric():
     assert set(told) == {"plot-patch-0", "plot-patch-0-1", "plot-patch-1"}
     for m, name in enumerate(("plot-patch-0", "plot-patch-0-1")):
         drawn = [trace["z"] for trace in json.loads(told[name])["data"]]
-        assert drawn == [found.effect[0, m].tolist(), found.noise[m].tolist()]
+        assert drawn == [found.effect.value[0, m].tolist(), found.noise.value[m].tolist()]
 
 
 def test_the_tables_hold_the_largest_effects_first_and_every_cell_behind_a_fold():
@@ -210,7 +210,7 @@ def test_the_tables_hold_the_largest_effects_first_and_every_cell_behind_a_fold(
     top = [(site, pos) for site, pos in rows if "." in site]
     assert {top[0], top[1]} == {("resid_post.2", "3 w3"), ("resid_post.3", "3 w3")}
     assert top[2] == ("mlp_out.2", "3 w3")
-    cell = [getattr(found, f"effect{end}")[0, 0, PEAK, POS].item() for end in ("", "_low", "_high")]
+    cell = found.effect[0, 0, PEAK, POS].ends
     assert f"<b>{interval(*cell)}</b>" in text
     assert text.count("<summary>All cells: ") == 2
 
@@ -277,7 +277,8 @@ def test_hostile_tokens_do_nothing_in_a_browser(attacked, visit: Visit, *, guard
 def test_a_large_grid_is_drawn_and_the_page_stays_within_its_window(tmp_path, visit: Visit):
     sites = [Site("resid_post", layer) for layer in range(48)]
     large = grid(
-        sweep(noise(48, 64, 4), sites, noise=1 + noise(1, 48, 64, 4, seed=2)), n_resamples=100
+        sweep(noise(48, 64, 4), sites, noise=1 + noise(1, 48, 64, 4, seed=2)),
+        inference=Inference(n_resamples=100),
     )
     path = write([large, planted(), split()], tmp_path / "report.html")
     for width in (1280, 700):

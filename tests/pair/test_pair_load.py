@@ -9,7 +9,7 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from elicit import organisms
 from elicit.organisms import OrganismModel, OrganismPair
-from elicit.pair import Encoded, PairError, load_pair, weights_digest
+from elicit.pair import Encoded, Loading, PairError, load_pair, weights_digest
 from tests import checkpoints
 
 
@@ -94,14 +94,17 @@ def test_half_precision_goes_to_both_models_and_passes_the_gate(llama, post):
 
 
 def test_another_attention_gives_the_same_logits(llama, post):
-    eager, sdpa = load_pair(llama, post), load_pair(llama, post, attn_implementation="sdpa")
+    eager, sdpa = (
+        load_pair(llama, post),
+        load_pair(llama, post, loading=Loading(attn_implementation="sdpa")),
+    )
     batch = eager.alignment.encode(["the cat", "a dog is red"])
     difference = (logits(eager.base, batch) - logits(sdpa.base, batch))[batch.real].abs().max()
     assert difference <= 1e-5
 
 
 def test_a_device_map_places_both_models(llama, post):
-    pair = load_pair(llama, post, device_map={"": "cpu"})
+    pair = load_pair(llama, post, loading=Loading(device_map={"": "cpu"}))
     assert pair.device == "cpu"
     assert pair.base_digest == load_pair(llama, post).base_digest
 

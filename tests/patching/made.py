@@ -10,6 +10,7 @@ from elicit.patching.contrast import Contrast
 from elicit.patching.grid import PatchGrid
 from elicit.patching.values import SweepValues
 from elicit.sites import Site
+from elicit.stats import Inference
 
 
 def contrast(n: int) -> Contrast:
@@ -56,7 +57,7 @@ def sweep(
 
 def grid(values: SweepValues, **given: object) -> PatchGrid:
     """What the values say, from few resamples."""
-    options = {"question": "across", "n_resamples": 400, "seed": 0, **given}
+    options = {"question": "across", "inference": Inference(n_resamples=400), **given}
     return conclude_grid(
         values,
         contrast=contrast(values.n_problems),

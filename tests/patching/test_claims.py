@@ -9,9 +9,10 @@ from elicit.pair import load_pair
 from elicit.patching import PatchError, across, factorial, within
 from elicit.runs import Execution
 from elicit.sites import resid_mid, resid_post
+from elicit.stats import Inference
 from tests.patching.test_sweep import contrast_of
 
-FEW = {"n_resamples": 200}
+FEW = {"inference": Inference(n_resamples=200)}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def embedding_only(tmp_path_factory):
 def test_a_changed_embedding_is_not_taken_for_layer_0(embedding_only):
     contrast = contrast_of(n=8)
     alone = across(embedding_only, contrast, sites=["resid_post"], positions="last", **FEW)
-    assert alone.step[0, 0].isnan().all()
+    assert alone.step.value[0, 0].isnan().all()
     assert alone.peak() is None or alone.peak().layer != 0
     beside = across(
         embedding_only, contrast, sites=["resid_pre.0", "resid_post"], positions="all", **FEW
@@ -46,7 +47,7 @@ def test_all_positions_of_the_stream_are_the_stitched_model_also_in_long_answers
     pair, contrast = paired("llama"), contrast_of(answers=3)
     grid = across(pair, contrast, sites=["resid_pre"], positions="all", metrics=["log_prob"], **FEW)
     cube = factorial(pair, contrast, metric="log_prob", boundaries=range(pair.n_layers), **FEW)
-    torch.testing.assert_close(grid.score[0, 0, :, 0], cube.cell[:, 0, 1, 0, 0])
+    torch.testing.assert_close(grid.score[0, 0, :, 0], cube.cell.value[:, 0, 1, 0, 0])
 
 
 def test_a_span_named_all_is_a_span(paired):
@@ -55,8 +56,8 @@ def test_a_span_named_all_is_a_span(paired):
     named = factorial(pair, contrast, positions=first, **FEW)
     place = factorial(pair, contrast, positions=[0], **FEW)
     whole = factorial(pair, contrast, **FEW)
-    assert torch.equal(named.cell, place.cell)
-    assert not torch.allclose(named.cell, whole.cell)
+    assert torch.equal(named.cell.value, place.cell.value)
+    assert not torch.allclose(named.cell.value, whole.cell.value)
 
 
 def test_the_other_prompt_does_not_depend_on_batches(paired):
@@ -68,7 +69,11 @@ def test_the_other_prompt_does_not_depend_on_batches(paired):
     )
     for small in others:
         torch.testing.assert_close(
-            small.other_prompt, large.other_prompt, atol=1e-5, rtol=1e-5, equal_nan=False
+            small.other_prompt.value,
+            large.other_prompt.value,
+            atol=1e-5,
+            rtol=1e-5,
+            equal_nan=False,
         )
 
 
@@ -76,7 +81,7 @@ def test_a_control_that_cannot_be_run_is_told(paired):
     pair, contrast = paired("llama"), contrast_of(n=3, lengths=(6, 6, 7))
     with pytest.warns(UserWarning, match="control of another prompt is not run"):
         grid = within(pair, contrast, **FEW)
-    assert grid.other_prompt.isnan().all() and not grid.noise.isnan().any()
+    assert grid.other_prompt.value.isnan().all() and not grid.noise.value.isnan().any()
 
 
 def test_a_gap_within_rounding_is_no_gap(paired):
@@ -100,8 +105,8 @@ def test_a_gap_within_rounding_is_no_gap(paired):
         values, contrast=contrast, direction="x", host_name="base", donor_name="post",
         question="across", **FEW,
     )  # fmt: skip
-    assert not grid.gap_clear.any() and not grid.gap.any()
-    assert grid.share.isnan().all() and not grid.effect.any()
+    assert not grid.gap_clear.any() and not grid.gap.value.any()
+    assert grid.share.value.isnan().all() and not grid.effect.value.any()
     assert grid.peak_layer is None
     assert "no place is named" in finding(grid)
 
@@ -153,9 +158,8 @@ def test_options_of_the_statistics_are_refused_before_a_model_runs(paired, monke
 
     monkeypatch.setattr(type(pair.base.original_model), "forward", ran)
     for question in (within, across, factorial):
-        for bad in ({"level": 95.0}, {"n_resamples": 10}, {"seed": -1}):
-            with pytest.raises(PatchError, match="|".join(bad)):
-                question(pair, contrast, **bad)
+        with pytest.raises(PatchError, match="-1"):
+            question(pair, contrast, inference=Inference(seed=-1))
     strange = replace(contrast, answer=((9999,),) * len(contrast))
     with pytest.raises(PatchError, match="9999"):
         across(pair, strange)

@@ -35,11 +35,11 @@ def test_each_kind_has_its_map_with_both_controls_beside_it(made):
     maps = figure.data
     assert len(maps) == 2 * 3
     assert torch.equal(
-        torch.tensor(maps[0].z, dtype=torch.float64), made.effect[0, 0, :4]
+        torch.tensor(maps[0].z, dtype=torch.float64), made.effect.value[0, 0, :4]
     )  # layers × positions
-    assert torch.equal(torch.tensor(maps[1].z, dtype=torch.float64), made.other_prompt[0, :4])
+    assert torch.equal(torch.tensor(maps[1].z, dtype=torch.float64), made.other_prompt.value[0, :4])
     # Heads are shown at the position where the largest effect is.
-    heads = made.effect[0, 0, 4:, 2].reshape(2, 2)
+    heads = made.effect.value[0, 0, 4:, 2].reshape(2, 2)
     assert torch.equal(torch.tensor(maps[3].z, dtype=torch.float64), heads)
     titles = " ".join(a.text for a in figure.layout.annotations)
     for words in ("resid_pre", "<b>z</b> at -1 A", "another prompt", "noise of equal norm"):
@@ -49,11 +49,13 @@ def test_each_kind_has_its_map_with_both_controls_beside_it(made):
 def test_the_scale_is_one_for_all_maps_and_centred_at_zero(made):
     axis = made.figure().layout.coloraxis
     assert axis.cmin == -axis.cmax
-    assert axis.cmax == pytest.approx(max(made.effect.abs().max().item(), made.gap.item()))
+    assert axis.cmax == pytest.approx(
+        max(made.effect.value.abs().max().item(), made.gap.value.item())
+    )
 
 
 def test_a_dot_marks_exactly_the_cells_that_are_not_clear_of_zero(made):
-    clear = ((made.effect_low > 0) | (made.effect_high < 0))[0, 0, :4]
+    clear = made.effect.clear[0, 0, :4]
     found = torch.tensor([[word != "·" for word in line] for line in made.figure().data[0].text])
     assert torch.equal(found, clear)
     assert clear[2, 1]
@@ -89,7 +91,7 @@ def test_another_metric_is_drawn_in_its_own_unit():
     two = grid(sweep(noise(1, 2, 2, 2, 8), [resid_pre(0), resid_pre(1)]))
     figure = grid_figure(two, "log_prob")
     assert figure.layout.coloraxis.colorbar.title.text == "nats"
-    assert torch.equal(torch.tensor(figure.data[0].z, dtype=torch.float64), two.effect[0, 1])
+    assert torch.equal(torch.tensor(figure.data[0].z, dtype=torch.float64), two.effect.value[0, 1])
 
 
 def test_a_factorials_lines_are_its_effects_with_their_intervals():
@@ -107,9 +109,9 @@ def test_a_factorials_lines_are_its_effects_with_their_intervals():
     wrote = figure.data[0]
     assert list(wrote.y) == f.wrote[:, 0].tolist()
     ends = [y + up for y, up in zip(wrote.y, wrote.error_y.array, strict=True)]
-    assert ends == pytest.approx(f.effect_high[0, :, 0].tolist())
+    assert ends == pytest.approx(f.effect.high[0, :, 0].tolist())
     filled = [color != "white" for color in wrote.marker.color]
-    assert filled == f.clear[0, :, 0].tolist()
+    assert filled == f.effect.clear[0, :, 0].tolist()
     assert filled[3]
     assert "<script" not in texts(figure).replace("\\u003c", "<")
     assert len(f.figure().data) == 8

@@ -13,6 +13,7 @@ from elicit.weights import grafted, part
 from tests.capture import oracle
 from tests.checkpoints import ARCHITECTURES
 
+FEW = Inference(n_resamples=100)
 ALL = ("logit_diff", "log_prob", "probability", "kl")
 
 
@@ -45,9 +46,15 @@ def names_of(architecture):
     return [kind for kind in KINDS if kind not in skip] + ["z.1.0", "k.1.1"]
 
 
+def value(result, name):
+    """An array of a result, or the values of an estimate."""
+    found = getattr(result, name)
+    return getattr(found, "value", found)
+
+
 def same(one, other, atol=1e-5):
     for name in ("score", "host_score", "donor_score", "other_prompt", "noise"):
-        a, b = getattr(one, name), getattr(other, name)
+        a, b = value(one, name), value(other, name)
         torch.testing.assert_close(a, b, atol=atol, rtol=1e-5, equal_nan=True, msg=name)
 
 
@@ -59,12 +66,12 @@ def test_a_sweep_across_is_the_one_cell_loop(paired, architecture):
         "sites": names_of(architecture),
         "positions": [2, -1],
         "metrics": ("logit_diff", "kl"),
-        "n_resamples": 100,
+        "inference": FEW,
     }
     fast = across(pair, contrast, **options)
     slow = across(pair, contrast, engine="loop", **options)
     same(fast, slow)
-    assert fast.effect.abs().max() > 1e-2
+    assert fast.effect.value.abs().max() > 1e-2
 
 
 @pytest.mark.slow
@@ -80,7 +87,7 @@ def test_a_sweep_within_is_the_one_cell_loop(paired, architecture, direction):
         "positions": "each",
         "metrics": ("log_prob", "probability", "kl"),
         "widths": (1, 2),
-        "n_resamples": 100,
+        "inference": FEW,
     }
     same(within(pair, contrast, **options), within(pair, contrast, engine="loop", **options))
 
@@ -95,7 +102,7 @@ def test_a_cross_model_cell_is_what_plain_models_with_hooks_give(paired, archite
         sites=sites,
         positions=[2, -1],
         direction="base_to_post",
-        inference=Inference(n_resamples=100),
+        inference=FEW,
     )
     base, post = oracle.plain(architecture, 1), oracle.plain(architecture, 2)
     scores = torch.zeros(len(sites), 2, len(contrast))
@@ -139,9 +146,7 @@ def test_sweeps_within_are_those_of_transformer_lens(paired, architecture):
             ("mlp_out", theirs.get_act_patch_mlp_out),
         ):
             expected = function(model, corrupted, cache, metric)
-            grid = within(
-                pair, contrast, sites=[ours], controls=(), inference=Inference(n_resamples=100)
-            )
+            grid = within(pair, contrast, sites=[ours], controls=(), inference=FEW)
             assert (grid.score[0, 0] - expected).abs().max() < 1e-5, ours
         by_head = theirs.get_act_patch_attn_head_out_all_pos(model, corrupted, cache, metric)
         grid = within(
@@ -150,13 +155,11 @@ def test_sweeps_within_are_those_of_transformer_lens(paired, architecture):
             sites=["z.heads"],
             positions="all",
             controls=(),
-            inference=Inference(n_resamples=100),
+            inference=FEW,
         )
         assert (grid.score[0, 0, :, 0].reshape_as(by_head) - by_head).abs().max() < 1e-5
         by_pos = theirs.get_act_patch_attn_head_out_by_pos(model, corrupted, cache, metric)
-        grid = within(
-            pair, contrast, sites=["z.heads"], controls=(), inference=Inference(n_resamples=100)
-        )
+        grid = within(pair, contrast, sites=["z.heads"], controls=(), inference=FEW)
         shaped = grid.score[0, 0].unflatten(0, (by_pos.shape[0], -1)).transpose(1, 2)
         assert (shaped - by_pos).abs().max() < 1e-5
 
@@ -168,7 +171,7 @@ def test_the_other_models_whole_stream_makes_the_stitched_model(paired, architec
     ids = torch.tensor(
         [(*row, *a[:-1]) for row, a in zip(contrast.clean, contrast.answer, strict=True)]
     )
-    found = factorial(pair, contrast, metric="log_prob", inference=Inference(n_resamples=100))
+    found = factorial(pair, contrast, metric="log_prob", inference=FEW)
     for boundary in range(pair.n_layers + 1):
         names = ["embed", *(f"L{layer}" for layer in range(boundary))]
         with grafted(pair, part(pair, "+".join(names))) as stitched, torch.no_grad():
@@ -178,40 +181,40 @@ def test_the_other_models_whole_stream_makes_the_stitched_model(paired, architec
         expected = picked[..., 0].sum(-1).double().mean()
         tied = hf.config.tie_word_embeddings
         if not tied:  # tied: base's unembedding goes with post's embedding
-            here = found.cell[boundary, 0, 1, 0, 0]
+            here = found.cell.value[boundary, 0, 1, 0, 0]
             torch.testing.assert_close(here, expected, atol=1e-5, rtol=1e-5)
-    ends = found.cell[:, 0]
+    ends = found.cell.value[:, 0]
     torch.testing.assert_close(ends[-1, 1, 0], ends[-1, 1, 1], atol=0, rtol=0)
 
 
 def test_a_factorial_is_the_one_cell_loop(paired):
     pair, contrast = paired("qwen2"), contrast_of(lengths=(6, 8), answers=2)
     for positions in ("all", [0, -1]):
-        options = {"positions": positions, "metric": "probability", "n_resamples": 100}
+        options = {
+            "positions": positions,
+            "metric": "probability",
+            "inference": FEW,
+        }
         fast = factorial(pair, contrast, **options)
         slow = factorial(pair, contrast, engine="loop", **options)
-        torch.testing.assert_close(fast.cell, slow.cell, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(fast.cell.value, slow.cell.value, atol=1e-6, rtol=1e-5)
         torch.testing.assert_close(fast.off_manifold, slow.off_manifold, atol=1e-6, rtol=1e-4)
 
 
 def test_nothing_before_the_first_difference_has_an_effect(paired):
     pair = paired("mistral")
     contrast = contrast_of(identical_start=3)
-    grid = within(
-        pair, contrast, sites=["resid_pre", "mlp_out"], inference=Inference(n_resamples=100)
-    )
-    assert not grid.effect[..., :3].any()
-    assert grid.effect[..., 3:].any()
+    grid = within(pair, contrast, sites=["resid_pre", "mlp_out"], inference=FEW)
+    assert not grid.effect.value.value[..., :3].any()
+    assert grid.effect.value.value[..., 3:].any()
 
 
 def test_the_last_mlp_matters_only_where_it_is_read(paired):
     pair = paired("qwen2")
     last = Site("mlp_out", pair.n_layers - 1)
-    grid = across(
-        pair, contrast_of(), sites=[last], controls=(), inference=Inference(n_resamples=100)
-    )
-    assert not grid.effect[..., :-1].any()
-    assert grid.effect[..., -1].all()
+    grid = across(pair, contrast_of(), sites=[last], controls=(), inference=FEW)
+    assert not grid.effect.value.value[..., :-1].any()
+    assert grid.effect.value.value[..., -1].all()
 
 
 def test_everything_from_the_donor_gives_the_donor(paired):
@@ -224,19 +227,19 @@ def test_everything_from_the_donor_gives_the_donor(paired):
         positions="all",
         metrics=ALL[1:],
         controls=(),
-        inference=Inference(n_resamples=100),
+        inference=FEW,
     )
-    donor = grid.donor_score[:, None].expand(-1, 1)
+    donor = grid.donor_score.value[:, None].expand(-1, 1)
     torch.testing.assert_close(grid.score[0, :, 0], donor, atol=1e-5, rtol=1e-5)
 
 
 def test_neither_batches_nor_chunks_change_a_number(paired):
     pair, contrast = paired("gemma2"), contrast_of(n=6, lengths=(6, 8))
-    options = {"sites": ["resid_pre", "z.heads"], "n_resamples": 100}
+    options = {"sites": ["resid_pre", "z.heads"], "inference": FEW}
     large = within(pair, contrast, **options)
     small = within(pair, contrast, execution=Execution(max_tokens=17), **options)
     for name in ("score", "noise", "host_score", "donor_score"):
-        torch.testing.assert_close(getattr(large, name), getattr(small, name), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(value(large, name), value(small, name), atol=1e-5, rtol=1e-5)
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_other_noise(paired):
@@ -245,8 +248,10 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_other_noise(paired):
         within(pair, contrast, sites=["resid_pre"], inference=Inference(seed=seed, n_resamples=100))
         for seed in (1, 1, 2)
     )
-    assert torch.equal(one.score, two.score) and torch.equal(one.noise, two.noise)
-    assert torch.equal(one.score, three.score) and not torch.equal(one.noise, three.noise)
+    assert torch.equal(one.score, two.score) and torch.equal(one.noise.value, two.noise.value)
+    assert torch.equal(one.score, three.score) and not torch.equal(
+        one.noise.value, three.noise.value
+    )
 
 
 def test_the_other_prompt_of_a_control_is_another_problems_donor(paired):
@@ -254,15 +259,19 @@ def test_the_other_prompt_of_a_control_is_another_problems_donor(paired):
     from dataclasses import replace
 
     pair, contrast = paired("llama"), contrast_of(n=2)
-    options = {"sites": ["resid_pre", "z.heads"], "metrics": ["log_prob"], "n_resamples": 100}
+    options = {
+        "sites": ["resid_pre", "z.heads"],
+        "metrics": ["log_prob"],
+        "inference": FEW,
+    }
     grid = within(pair, contrast, controls=["other_prompt"], **options)
     swapped = replace(contrast, clean=contrast.clean[::-1])
     by_hand = within(pair, swapped, controls=(), **options)
     torch.testing.assert_close(
-        grid.other_prompt + grid.host_score[0], by_hand.score[0], atol=1e-6, rtol=1e-6
+        grid.other_prompt.value + grid.host_score.value[0], by_hand.score[0], atol=1e-6, rtol=1e-6
     )
-    assert (grid.other_prompt - grid.effect[0]).abs().max() > 1e-2
-    assert grid.noise.isnan().all()
+    assert (grid.other_prompt.value - grid.effect.value.value[0]).abs().max() > 1e-2
+    assert grid.noise.value.isnan().all()
 
 
 def test_noise_is_as_long_as_the_donors_difference(paired):
@@ -293,10 +302,10 @@ def test_noise_is_as_long_as_the_donors_difference(paired):
     host = run_trunk(decomposed, batch.host, keep=plan.sites)
     donor = run_trunk(decomposed, batch.donor, keep=plan.sites)
     sources = {site.whole: donor.value(site) for site in plan.sites}
-    for site, value in noise_like(plan, batch, host, sources).items():
+    for site, noise in noise_like(plan, batch, host, sources).items():
         own = host.value(site)
         torch.testing.assert_close(
-            (value - own).norm(dim=-1), (sources[site] - own).norm(dim=-1), atol=1e-5, rtol=1e-4
+            (noise - own).norm(dim=-1), (sources[site] - own).norm(dim=-1), atol=1e-5, rtol=1e-4
         )
 
 
@@ -304,7 +313,7 @@ def test_a_killed_sweep_goes_on_to_the_same_bytes(paired, tmp_path):
     from elicit.runs import RunDirectory
 
     pair, contrast = paired("llama"), contrast_of(n=6, lengths=(6, 8))
-    options = {"sites": ["resid_pre"], "n_resamples": 100, "seed": 3}
+    options = {"sites": ["resid_pre"], "inference": Inference(n_resamples=100, seed=3)}
 
     class Killed(Exception):
         pass
@@ -335,13 +344,14 @@ def test_a_killed_sweep_goes_on_to_the_same_bytes(paired, tmp_path):
         assert run.n_read >= 1
     with open_run(tmp_path / "b") as run:
         straight = across(pair, contrast, execution=Execution(checkpoint=run), **options)
-    for name in ("score", "effect_low", "noise", "p"):
-        assert torch.equal(getattr(resumed, name), getattr(straight, name))
+    for name in ("score", "noise", "p"):
+        assert torch.equal(value(resumed, name), value(straight, name))
+    assert torch.equal(resumed.effect.low, straight.effect.low)
 
 
 def test_an_unknown_architecture_takes_the_slow_way_with_one_warning(paired, monkeypatch):
     pair, contrast = paired("llama"), contrast_of(n=2)
-    options = {"sites": ["resid_pre"], "positions": "last", "n_resamples": 100}
+    options = {"sites": ["resid_pre"], "positions": "last", "inference": FEW}
     expected = across(pair, contrast, **options)
     monkeypatch.setattr(pair.base.original_model.config, "model_type", "mamba9")
     with pytest.warns(SlowSweepWarning, match="one whole forward a cell") as caught:
@@ -349,7 +359,7 @@ def test_an_unknown_architecture_takes_the_slow_way_with_one_warning(paired, mon
     assert len(caught) == 1
     same(slow, expected)
     with pytest.warns(SlowSweepWarning):
-        factorial(pair, contrast, inference=Inference(n_resamples=100))
+        factorial(pair, contrast, inference=FEW)
 
 
 def test_progress_reaches_exactly_its_total(paired):
@@ -375,7 +385,7 @@ def test_progress_reaches_exactly_its_total(paired):
             widths=(1, 2),
             engine=engine,
             execution=Execution(progress=count),
-            inference=Inference(n_resamples=100),
+            inference=FEW,
         )
         assert count.done == count.total > 0
 
@@ -459,6 +469,6 @@ def test_a_donor_that_is_not_a_number_is_refused_by_name(paired):
     try:
         weight.data = torch.full_like(kept, torch.nan)
         with pytest.raises(PatchError, match="donor's .* is NaN or infinite on problem 'p0'"):
-            across(pair, contrast_of(), sites=["mlp_out.1"], inference=Inference(n_resamples=100))
+            across(pair, contrast_of(), sites=["mlp_out.1"], inference=FEW)
     finally:
         weight.data = kept

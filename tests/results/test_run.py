@@ -125,7 +125,7 @@ def test_keys_that_differ_only_in_what_file_names_cannot_hold_have_cells_of_thei
 def test_another_run_in_the_folder_is_refused_with_both_values(tmp_path, changes, told):
     fill(tmp_path)
     before = everything(tmp_path)
-    with pytest.raises(RunError, match=f"{told}.*--out.*--fresh"):
+    with pytest.raises(RunError, match=f"{told}.*fresh=True"):
         begin(tmp_path, **changes)
     assert everything(tmp_path) == before
     assert record(tmp_path)["status"] == "finished"

@@ -107,7 +107,7 @@ def reference(model, rows, *, norm: str, unit: str) -> torch.Tensor:
     n_layers = len(model.blocks)
     sites = [resid_pre(0), *map(resid_post, range(n_layers))]
     with torch.no_grad():
-        at = capture(model, ids, at=sites).at
+        at = capture(model, ids, sites=sites).at
         # As Hugging Face hands them out: the last hidden state is normed already.
         hidden = [at[site] for site in sites]
         normed = [model.ln_final(h) for h in hidden]

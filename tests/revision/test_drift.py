@@ -80,7 +80,7 @@ def test_every_reading_is_plain_arithmetic_on_logits(paired, drift):
     sites = [resid_pre(0), *(resid_post(layer) for layer in range(N_LAYERS))]
     tokens = torch.tensor(HELD_OUT.rows)
     for s, states in enumerate(("base", "post")):
-        run = capture(models[states], tokens, at=sites, logits=True)
+        run = capture(models[states], tokens, sites=sites, logits=True)
         p = metrics.log_probs(run.logits[:, :-1])
         for r, reader in enumerate(("base", "post")):
             head = unembed_of(models[reader])

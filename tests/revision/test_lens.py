@@ -35,7 +35,7 @@ def made(head, *, n_layers=N_LAYERS, d_model=D_MODEL, seed=0, size=0.1, dtype=to
 @torch.no_grad()
 def test_after_the_last_layer_the_logit_lens_is_the_model(paired, architecture):
     model = paired(architecture).base
-    found = capture(model, ids(), at=SITES, logits=True)
+    found = capture(model, ids(), sites=SITES, logits=True)
     read = lens_logits(
         LogitLens(), unembed_of(model), found.at[SITES[-1]], layer=N_LAYERS, n_layers=N_LAYERS
     )
@@ -47,7 +47,7 @@ def test_after_the_last_layer_the_logit_lens_is_the_model(paired, architecture):
 def test_every_layer_is_read_as_transformer_lens_reads_it(paired, architecture):
     model = paired(architecture).base
     head = unembed_of(model)
-    found = capture(model, ids(), at=SITES)
+    found = capture(model, ids(), sites=SITES)
     names = [site.hook for site in SITES]
     _, cache = model.run_with_cache(ids(), names_filter=names, prepend_bos=False)
     softcap = getattr(hugging_face_model(model).config, "final_logit_softcapping", None)
@@ -65,7 +65,7 @@ def test_a_tuned_lens_adds_its_map_to_the_stream_before_the_head_reads_it(paired
     model = paired("llama").base
     head = unembed_of(model)
     lens = made(head)
-    resid = capture(model, ids(), at=SITES).at[SITES[1]]
+    resid = capture(model, ids(), sites=SITES).at[SITES[1]]
     # The form of Belrose et al.'s repository: unembed(h + translator(h)), translator nn.Linear.
     translator = torch.nn.Linear(D_MODEL, D_MODEL)
     translator.weight.copy_(lens.weight[1])

@@ -24,7 +24,7 @@ def plain(model, row, d_vocab):
     """Log-probabilities of every layer and position, `[layer pos d_vocab]` in float64."""
     n_layers = len(model.blocks)
     sites = [resid_pre(0), *map(resid_post, range(n_layers))]
-    found = capture(model, torch.tensor([row]), at=sites, logits=True)
+    found = capture(model, torch.tensor([row]), sites=sites, logits=True)
     layers = [unembed_of(model).logits(found.at[site])[0, :, :d_vocab] for site in sites[:-1]]
     # Of the last layer the model's own logits, so that a wrong final norm would show.
     layers.append(found.logits[0, :, :d_vocab])
@@ -89,7 +89,7 @@ def test_a_cross_head_reads_one_model_through_the_other(paired):
     row, own = traces.rows[1], found.row == 1
     sites = [resid_pre(0), *map(resid_post, range(pair.n_layers))]
     with torch.no_grad():
-        there = capture(pair.post, torch.tensor([row]), at=sites, logits=True)
+        there = capture(pair.post, torch.tensor([row]), sites=sites, logits=True)
         q = metrics.log_probs(
             torch.stack([unembed_of(pair.base).logits(there.at[s])[0] for s in sites]).double()
         )

@@ -122,7 +122,7 @@ def test_the_identity_is_the_logit_lens_by_plain_arithmetic(paired, quick):
     by_problem = []
     for row in HELD_OUT.rows:
         with torch.no_grad():
-            found = capture(model, torch.tensor([row]), at=sites, logits=True)
+            found = capture(model, torch.tensor([row]), sites=sites, logits=True)
             p = metrics.log_probs(found.logits[0, :-1])
             read = [
                 lens_logits(

@@ -1,64 +1,130 @@
 """What `elicit features` was asked to do, checked before any work."""
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from elicit.jobs._cued import CuedSpec
+from elicit.jobs._cued_spec import CuedSpec
+from elicit.jobs._option import TASKS, Option
 
 Which = Literal["base", "post"]
+DICTIONARY = "The SAE"
+"""Heading of the help for the SAE."""
 TRAINING = ("train_on", "site", "d_sae", "k", "steps")
 """Options of an SAE that is trained in the run."""
 
 
 class FeaturesSpec(CuedSpec):
-    """What `elicit features` was asked to do."""
+    """Find SAE features of reasoning, try to reject each, and test whether post still has them."""
 
     command: ClassVar[str] = "features"
     sought: ClassVar[str] = "what features are looked for"
 
-    traces: tuple[str, ...] = ()
-    """Texts that are read: `own`, what both models write; `task`, the problems' own traces; else
-    JSONL files of lines with `text`. None means `own`, and `task` where every problem has one."""
-    sae: str | None = None
-    """A folder of SAELens or `sae:<release>/<id>`; None trains one in the run directory."""
-    train_on: Literal["base", "post", "both"] | None = None
-    """Whose activations the trained one learns; None means base."""
-    site: str | None = None
-    """Where the trained one reads; None means resid_post after 0.6 of the layers."""
-    d_sae: int | None = Field(default=None, ge=2)
-    """Features of the trained one; None means twice the width it reads."""
-    k: int | None = Field(default=None, ge=1)
-    """Active features a token; None means 4, with which a small dictionary splits states least."""
-    steps: int | None = Field(default=None, ge=1)
-    """Steps of 512 tokens; None means 400."""
-    on: Which | None = None
-    """Which model's features are searched; None means the one that the SAE belongs to, else
-    base."""
-    groups: Path | None = None
-    """JSON file with the spellings of each group of words of reasoning."""
-    features: tuple[int, ...] = ()
-    """Candidates besides those that are found."""
-    top: int = Field(default=4, ge=1)
-    """Candidates that each score gives."""
-    max_fvu: float = Field(default=0.5, gt=0, allow_inf_nan=False)
-    """Largest unexplained share of the variance with which features are still named."""
-    least_recovered: float = Field(default=0.5, gt=0, le=1)
-    """Smallest share of the cross-entropy recovered with which features are still named."""
-    allow_unfaithful: bool = False
-    """Name features of an SAE that fails its gates."""
-    outliers: float | None = Field(default=None, gt=1, allow_inf_nan=False)
-    """Tokens above that many times the median norm are left out of the gates."""
-    n_places: int = Field(default=16, ge=2)
-    """Problems whose texts are written again for each candidate."""
-    n_samples: int = Field(default=8, ge=1)
-    """Continuations of each place."""
-    window: int = Field(default=8, ge=1)
-    """Tokens of each."""
-    temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """At which texts are written, and written again."""
-    max_new_tokens: int = Field(default=128, ge=2)
+    traces: Annotated[
+        tuple[str, ...],
+        Option(
+            "own: texts that both models write; task: the problems' written solutions; or JSONL "
+            "files with 'text'.",
+            TASKS,
+            "WHICH,…",
+            default="own, and task where every problem has one",
+        ),
+    ] = ()
+    sae: Annotated[
+        str | None,
+        Option(
+            "SAELens directory, or sae:RELEASE/ID.",
+            DICTIONARY,
+            "SOURCE",
+            default="one is trained in the run",
+        ),
+    ] = None
+    train_on: Annotated[
+        Literal["base", "post", "both"] | None,
+        Option("Model whose activations a trained SAE learns.", DICTIONARY, default="base"),
+    ] = None
+    site: Annotated[
+        str | None,
+        Option(
+            "Site that a trained SAE reads.",
+            DICTIONARY,
+            "SITE",
+            default="resid_post after 0.6 of the layers",
+        ),
+    ] = None
+    d_sae: Annotated[
+        int | None,
+        Option("Features of a trained SAE.", DICTIONARY, "N", default="twice the width it reads"),
+    ] = Field(default=None, ge=2)
+    k: Annotated[int | None, Option("Active features per token.", DICTIONARY, "N", default="4")] = (
+        Field(default=None, ge=1)
+    )
+    steps: Annotated[
+        int | None,
+        Option(
+            "Training steps of 512 tokens.",
+            DICTIONARY,
+            "N",
+            default="400, enough for an embedded pair",
+        ),
+    ] = Field(default=None, ge=1)
+    on: Annotated[
+        Literal["base", "post"] | None,
+        Option("Model whose features are searched.", default="the one that the SAE belongs to"),
+    ] = None
+    groups: Annotated[
+        Path | None,
+        Option(
+            "Words of reasoning as JSON, a list of spellings per group.",
+            metavar="FILE",
+            default="ten usual ones",
+        ),
+    ] = None
+    features: Annotated[
+        tuple[int, ...],
+        Option("Candidates besides those that are found.", metavar="N,…", flags=("--feature",)),
+    ] = ()
+    top: Annotated[int, Option("Candidates per score.", metavar="N")] = Field(default=4, ge=1)
+    max_fvu: Annotated[
+        float,
+        Option("Largest FVU with which features are still named.", DICTIONARY, "X"),
+    ] = Field(default=0.5, gt=0, allow_inf_nan=False)
+    least_recovered: Annotated[
+        float,
+        Option(
+            "Smallest share of the cross-entropy recovered with which features are still named.",
+            DICTIONARY,
+            "SHARE",
+        ),
+    ] = Field(default=0.5, gt=0, le=1)
+    allow_unfaithful: Annotated[
+        bool, Option("Name features of an SAE that fails these gates.", DICTIONARY)
+    ] = False
+    outliers: Annotated[
+        float | None,
+        Option(
+            "Leave tokens above X times the median norm out of the gates.",
+            DICTIONARY,
+            "X",
+            default="none",
+        ),
+    ] = Field(default=None, gt=1, allow_inf_nan=False)
+    n_places: Annotated[
+        int, Option("Problems whose texts are resampled for each candidate.", metavar="N")
+    ] = Field(default=16, ge=2)
+    n_samples: Annotated[int, Option("Continuations of each cut.", metavar="N")] = Field(
+        default=8, ge=1
+    )
+    window: Annotated[int, Option("Tokens of each continuation.", metavar="N")] = Field(
+        default=8, ge=1
+    )
+    temperature: Annotated[
+        float, Option("Temperature at which texts are sampled and resampled.", metavar="T")
+    ] = Field(default=1.0, gt=0, allow_inf_nan=False)
+    max_new_tokens: Annotated[
+        int, Option("Maximum length of a generated text, tokens.", TASKS, "N")
+    ] = Field(default=128, ge=2)
 
     @field_validator("traces")
     @classmethod

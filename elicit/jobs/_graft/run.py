@@ -2,27 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
-from elicit.grafting import Direction, GraftSweep, sweep_parts
+from elicit.grafting import GraftSweep, sweep_parts
 from elicit.jobs._frame import open_pair, origin, running
+from elicit.jobs._graft.spec import GraftSpec
 from elicit.jobs._report.run import check_scores, load_scores
-from elicit.jobs._spec import JobSpec
 from elicit.results import canonical_json
 from elicit.runs import Execution, NoProgress, Progress
 from elicit.weights import part, parts_of
-
-
-class GraftSpec(JobSpec):
-    """What `elicit graft` was asked to do."""
-
-    command: ClassVar[str] = "graft"
-    """Whose `--help` lists the options."""
-
-    parts: tuple[str, ...] = ()
-    """What is moved, one at a time: `L3`, `L3.attn`, `L0-L2`, `L1+L4`; none means every layer."""
-    direction: Direction = "graft"
-    """`revert` moves parts from base into post, `graft` from post into base."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

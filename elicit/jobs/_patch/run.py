@@ -125,7 +125,7 @@ def _remarks(spec: PatchSpec, asked: Asked, results: dict[str, Result]) -> list[
     if n < FEW_PROBLEMS:
         told.append(f"There are {n} problems: below {FEW_PROBLEMS}, intervals say little.")
     grids = [result for result in results.values() if isinstance(result, PatchGrid)]
-    if "other_prompt" in spec.controls and grids[0].other_prompt.isnan().all():
+    if "other_prompt" in spec.controls and grids[0].other_prompt.value.isnan().all():
         told.append(
             "The control with another prompt was not run: some prompt has no other one of its "
             "length."
@@ -171,18 +171,10 @@ def _peak(grid: PatchGrid) -> dict[str, object] | None:
     if peak is None:
         return None
     cell = (0, grid.site.index(peak.site), grid.pos.index(peak.pos))
-    ends = ("value", ""), ("low", "_low"), ("high", "_high")
-
-    def found(name: str, place: tuple[int, ...]) -> dict[str, float | None]:
-        values = {key: getattr(grid, f"{name}{end}")[place].item() for key, end in ends}
-        return {key: None if value != value else value for key, value in values.items()}
-
     return {
-        **vars(peak),
-        "clear": peak.clear,
-        "share": found("share", (0, *cell)),
-        "other_prompt": found("other_prompt", cell),
-        "noise": found("noise", cell),
+        **peak.to_json(),
+        "share": grid.share[0, *cell].to_json(),
+        **{name: getattr(grid, name)[cell].to_json() for name in ("other_prompt", "noise")},
         **{
             name: bool(getattr(grid, name)[cell])
             for name in ("above_other_prompt", "above_noise", "above_control")

@@ -1,11 +1,12 @@
 """What `elicit patch` was asked to do, checked before any work."""
 
-from typing import ClassVar, Literal
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from elicit.jobs._option import MACHINE, TASKS, Option
 from elicit.jobs._spec import PairSpec
-from elicit.sites import KINDS
 
 SITES = {
     "across": ("resid_post", "attn_out", "mlp_out"),
@@ -18,26 +19,77 @@ _ACROSS = ("post_to_base", "base_to_post")
 
 
 class PatchSpec(PairSpec):
-    """What `elicit patch` was asked to do."""
+    """Find which activations carry the difference, layer by layer and position by position."""
 
     command: ClassVar[str] = "patch"
 
-    direction: Literal["both", "post_to_base", "base_to_post", "denoise", "noise"] = "both"
-    """Across the two models, or within one from clean and corrupted prompts."""
-    model: Literal["base", "post"] = "base"
-    """Which of the two is patched within."""
-    sites: tuple[str, ...] = ()
-    """Names as `sites.expand` reads them; none means those of `SITES`."""
-    positions: Literal["each", "all", "last"] | tuple[int, ...] = "each"
-    metrics: tuple[Literal["logit_diff", "log_prob", "probability", "kl"], ...] = ()
-    """None means `logit_diff` where answers allow it, else `log_prob`."""
-    widths: tuple[int, ...] = (1,)
-    controls: tuple[Literal["other_prompt", "noise"], ...] = ("other_prompt", "noise")
-    factorial: bool | None = None
-    """None means: across the two models, where a metric allows it."""
-    engine: Literal["lanes", "loop"] = "lanes"
-    limit: int | None = Field(default=None, ge=2)
-    """Most problems; of an embedded pair's own, None means `OWN_PROBLEMS`."""
+    problems: Annotated[
+        Path | None,
+        Option(
+            "Problems as JSONL: prompt, answer, and optionally wrong (or candidates) and "
+            "corrupted. An embedded pair brings its own: the decision to reason.",
+            TASKS,
+            "FILE",
+        ),
+    ] = None
+    limit: Annotated[
+        int | None,
+        Option(
+            "Maximum number of problems.",
+            TASKS,
+            "N",
+            default=f"all; {OWN_PROBLEMS} of an embedded pair's own",
+        ),
+    ] = Field(default=None, ge=2)
+    direction: Annotated[
+        Literal["both", "post_to_base", "base_to_post", "denoise", "noise"],
+        Option(
+            "Across the models: post-to-base, base-to-post, both. Within one model, between clean "
+            "and corrupted prompts: denoise, noise.",
+            metavar="WAY",
+        ),
+    ] = "both"
+    model: Annotated[Literal["base", "post"], Option("Model that denoise and noise patch.")] = (
+        "base"
+    )
+    sites: Annotated[
+        tuple[str, ...],
+        Option(
+            "Rows: resid_pre, resid_mid, resid_post, attn_out, mlp_out, z, q, k, v at every "
+            "layer; z.heads for every head; mlp_out.3, z.3.1 for one site.",
+            metavar="SITE,…",
+            flags=("--site",),
+            default="attn_out, mlp_out, and resid_post across models or resid_pre within one",
+        ),
+    ] = ()
+    positions: Annotated[
+        Literal["each", "all", "last"] | tuple[int, ...],
+        Option("Columns: each, all (at once), last, or numbers such as -2,-1.", metavar="WHICH"),
+    ] = "each"
+    metrics: Annotated[
+        tuple[Literal["logit_diff", "log_prob", "probability", "kl"], ...],
+        Option(
+            "logit_diff, log_prob, probability or kl.",
+            metavar="NAME,…",
+            flags=("--metric",),
+            default="logit_diff where answers allow it, else log_prob",
+        ),
+    ] = ()
+    widths: Annotated[
+        tuple[int, ...], Option("Layers patched together, besides 1.", metavar="N,…")
+    ] = (1,)
+    controls: Annotated[
+        tuple[Literal["other_prompt", "noise"], ...],
+        Option("other_prompt, noise, or none.", metavar="NAME,…"),
+    ] = ("other_prompt", "noise")
+    factorial: Annotated[
+        bool | None,
+        Option("Upstream × downstream × unembedding at every boundary.", default="across models"),
+    ] = None
+    engine: Annotated[
+        Literal["lanes", "loop"],
+        Option("loop runs one full forward pass per cell: slow, a check of lanes.", MACHINE),
+    ] = "lanes"
 
     @field_validator("direction", mode="before")
     @classmethod
@@ -64,6 +116,8 @@ class PatchSpec(PairSpec):
     @field_validator("sites")
     @classmethod
     def _known(cls, sites: tuple[str, ...]) -> tuple[str, ...]:
+        from elicit.sites import KINDS
+
         kinds = [kind for kind in KINDS if kind != "pattern"]
         for site in sites:
             if site.strip().split(".")[0] not in kinds:
@@ -113,6 +167,11 @@ class PatchSpec(PairSpec):
                 "factorial does not have. Add logit_diff, log_prob or probability"
             )
         return self
+
+    @property
+    def loads_identical(self) -> bool:
+        """Across, two identical models are refused later, in words that do not advise it."""
+        return self.allow_identical or self.question == "across"
 
     @property
     def question(self) -> Literal["across", "within"]:

@@ -16,8 +16,9 @@ from elicit.grafting import (
 )
 from elicit.grafting import facts as facts_of
 from elicit.jobs._frame import PagedRun, close, open_pair, running
+from elicit.jobs._report.spec import ReportSpec, ScoredSpec
 from elicit.jobs._report.summary import summarise
-from elicit.jobs._spec import JobSpec, ReportSpec, SpecError
+from elicit.jobs._spec import SpecError
 from elicit.pair import ModelPair
 from elicit.results import Result
 from elicit.rollouts import check_prompts
@@ -112,7 +113,7 @@ def run_report(spec: ReportSpec, *, progress: Progress | None = None) -> ReportR
     return ReportRun(path=run.path, page=page, summary=summary, results=tuple(results.values()))
 
 
-def load_scores(spec: JobSpec) -> Scores:
+def load_scores(spec: ScoredSpec) -> Scores:
     """The tasks of a specification, read and checked, and how each is scored.
 
     Raises:
@@ -155,7 +156,7 @@ def load_scores(spec: JobSpec) -> Scores:
     return Scores(damage=loaded[0], skill=loaded[1])
 
 
-def _score(spec: JobSpec, task: Task, how: str) -> Score:
+def _score(spec: ScoredSpec, task: Task, how: str) -> Score:
     if len(task) < 2:
         raise SpecError(
             f"{task.name} hold 1 problem, and an interval needs at least 2 (a useful one 50 or "

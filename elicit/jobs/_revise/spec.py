@@ -1,14 +1,19 @@
 """What `elicit revise` was asked to do, checked before any work."""
 
 import dataclasses
-from typing import ClassVar, Literal, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
+from elicit.jobs._option import MACHINE, TASKS, Option
 from elicit.jobs._spec import PairSpec
-from elicit.revision.convention import CONVENTIONS, DepthConvention, Reading, Unit
-from elicit.revision.lens import Norm
 
+if TYPE_CHECKING:
+    from elicit.revision import DepthConvention
+
+CONVENTION = "What settled means"
+"""Heading of the help for the parts of a convention."""
 LENS_STEPS = 250
 """Updates of the fit of a lens."""
 
@@ -16,35 +21,104 @@ TraceKind = Literal["given", "own", "decision"]
 
 
 class ReviseSpec(PairSpec):
-    """What `elicit revise` was asked to do."""
+    """Find at which layer predictions settle, in both models on the same tokens."""
 
     command: ClassVar[str] = "revise"
 
-    traces: tuple[TraceKind, ...] = ()
-    """What is read: the written solutions of the problems, texts that both models write, the first
-    token after each prompt. None means `given` where every problem has a trace, else `own`; of an
-    embedded pair's own problems both."""
-    lens: Literal["logit", "bias", "tuned"] = "logit"
-    """How layers are read: as if each were the last, or through a lens of each model's own, a bias
-    or an affine map, fitted on one half of the problems; then the other half is read."""
-    lens_steps: int | None = Field(default=None, ge=1)
-    """Updates of the fit; None means `LENS_STEPS`."""
-    convention: str = "paper"
-    """Name in `revision.CONVENTIONS`; the options below change single parts of it."""
-    threshold: float | None = None
-    unit: Unit | None = None
-    rho: float | None = None
-    reading: Reading | None = None
-    norm: Norm | None = None
-    limit: int | None = Field(default=None, ge=2)
-    """Most problems; of an embedded pair's own, None means `OWN_PROBLEMS`."""
-    max_new_tokens: int = Field(default=128, ge=1)
-    """Longest text that a model writes."""
-    temperature: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    """0 is greedy."""
-    budget: int = Field(default=256, ge=1)
-    """Memory for blocks of logits, MiB."""
-    max_tokens: int = Field(default=4096, ge=1)
+    problems: Annotated[
+        Path | None,
+        Option(
+            "Problems as JSONL: prompt and answer, optionally trace and difficulty. An embedded "
+            "pair brings its own.",
+            TASKS,
+            "FILE",
+        ),
+    ] = None
+    limit: Annotated[
+        int | None,
+        Option(
+            "Maximum number of problems.", TASKS, "N", default="all; 60 of an embedded pair's own"
+        ),
+    ] = Field(default=None, ge=2)
+    traces: Annotated[
+        tuple[TraceKind, ...],
+        Option(
+            "given: the problems' written solutions; own: texts that each model writes, read by "
+            "both; decision: the first token after the prompt.",
+            metavar="WHICH,…",
+            default="given where every problem has one, else own",
+        ),
+    ] = ()
+    lens: Annotated[
+        Literal["logit", "bias", "tuned"],
+        Option(
+            "How layers are read; bias and tuned are fitted for each model on half of the "
+            "problems, and the other half is read."
+        ),
+    ] = "logit"
+    lens_steps: Annotated[
+        int | None,
+        Option("Optimisation steps for a lens.", metavar="N", default=str(LENS_STEPS)),
+    ] = Field(default=None, ge=1)
+    convention: Annotated[
+        str,
+        Option(
+            "paper, or a public implementation, by its repository; the options below change "
+            "single parts of it.",
+            CONVENTION,
+            "NAME",
+        ),
+    ] = "paper"
+    threshold: Annotated[
+        float | None,
+        Option(
+            "Divergence at or below which a layer has settled.",
+            CONVENTION,
+            "G",
+            default="the convention's, 0.5",
+        ),
+    ] = None
+    unit: Annotated[
+        Literal["bits", "nats"] | None,
+        Option("Unit of the threshold.", CONVENTION, default="the convention's, bits"),
+    ] = None
+    rho: Annotated[
+        float | None,
+        Option(
+            "Share of the layers after which settling counts as deep.",
+            CONVENTION,
+            "SHARE",
+            default="the convention's, 0.85",
+        ),
+    ] = None
+    reading: Annotated[
+        Literal["first_hit", "last_exit"] | None,
+        Option(
+            "First layer that close, or first from which all are.",
+            CONVENTION,
+            default="the convention's, first_hit",
+        ),
+    ] = None
+    norm: Annotated[
+        Literal["once", "none", "twice"] | None,
+        Option(
+            "Final norm of the layers; none and twice repeat published mistakes.",
+            CONVENTION,
+            default="the convention's, once",
+        ),
+    ] = None
+    max_new_tokens: Annotated[
+        int, Option("Maximum length of a text that a model writes, tokens.", metavar="N")
+    ] = Field(default=128, ge=1)
+    temperature: Annotated[
+        float, Option("Sampling temperature of these texts; 0 is greedy.", metavar="T")
+    ] = Field(default=0.0, ge=0, allow_inf_nan=False)
+    budget: Annotated[int, Option("Memory for blocks of logits.", MACHINE, "MIB")] = Field(
+        default=256, ge=1
+    )
+    max_tokens: Annotated[
+        int, Option("Tokens per forward pass, which bounds memory.", MACHINE, "N")
+    ] = Field(default=4096, ge=1)
 
     @field_validator("traces")
     @classmethod
@@ -54,6 +128,8 @@ class ReviseSpec(PairSpec):
     @field_validator("convention")
     @classmethod
     def _known(cls, name: str) -> str:
+        from elicit.revision import CONVENTIONS
+
         if name not in CONVENTIONS:
             raise ValueError(f"conventions are {', '.join(CONVENTIONS)}")
         return name
@@ -82,12 +158,14 @@ class ReviseSpec(PairSpec):
             )
         return self
 
-    def depth_convention(self) -> DepthConvention:
+    def depth_convention(self) -> "DepthConvention":
         """What settled and deep mean.
 
         Raises:
             RevisionError: A number lies outside what it can be.
         """
+        from elicit.revision import CONVENTIONS
+
         named = CONVENTIONS[self.convention]
         return dataclasses.replace(
             named,

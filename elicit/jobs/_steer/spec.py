@@ -1,11 +1,12 @@
 """What `elicit steer` was asked to do, checked before any work."""
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from elicit.jobs._cued import GradedSpec
+from elicit.jobs._cued_spec import GradedSpec
+from elicit.jobs._option import STATISTICS, Option
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 """In units of what is found: the difference of means, or the amount of a feature."""
@@ -13,39 +14,76 @@ Method = Literal["diff-mean", "pca", "trained", "feature", "vector"]
 
 
 class SteerSpec(GradedSpec):
-    """What `elicit steer` was asked to do."""
+    """Steer one model by a direction or a feature, beside controls of the same norm."""
 
     command: ClassVar[str] = "steer"
 
-    method: Literal["diff-mean", "pca", "trained", "feature"] | None = None
-    """How what is steered with is found; None means `feature` with an SAE, else `diff-mean`."""
-    vector: Path | None = None
-    """Folder of a saved direction, instead of a method."""
-    sae: str | None = None
-    """Folder of an SAE, or `sae:<release>/<id>`."""
-    feature: int | None = Field(default=None, ge=0)
-    """Number of the feature."""
-    how: Literal["add", "clamp", "project-out"] = "add"
-    """What is done with the feature."""
-    amount: float | None = Field(default=None, allow_inf_nan=False)
-    """Of the feature at strength 1; None means twice its largest activation."""
-    steps: int = Field(default=100, ge=1)
-    """Of training a vector."""
-    where: Literal["last", "first", "generated", "all"] = "last"
-    """The prompt's last token, the first generated one, all generated ones, or all tokens."""
-    on: Literal["base", "post"] = "base"
-    """Model that is steered, and in which directions are found; the other is the target."""
-    strengths: tuple[float, ...] = STRENGTHS
-    choose_by: Literal["accuracy", "shown"] | None = None
-    """What the strength is chosen by; None: right answers if their gap is clear, else the mark."""
-    n_random: int = Field(default=4, ge=1)
-    """Random directions."""
-    n_live: int = Field(default=4, ge=0)
-    """Random features that fire as often as the one that is steered with."""
-    live_factor: float = Field(default=2.0, ge=1)
-    """Within this factor of its rate."""
-    max_loss: float = Field(default=1.0, ge=0)
-    """Nats a token by which steered texts may be less probable than the model's own."""
+    method: Annotated[
+        Literal["diff-mean", "pca", "trained", "feature"] | None,
+        Option("How the direction is found.", default="feature with --sae, else diff-mean"),
+    ] = None
+    vector: Annotated[
+        Path | None,
+        Option("Saved direction instead of a method, such as a run's vector/.", metavar="DIR"),
+    ] = None
+    sae: Annotated[
+        str | None, Option("Directory of an SAE, or sae:RELEASE/ID.", metavar="SOURCE")
+    ] = None
+    feature: Annotated[int | None, Option("Index of the SAE feature.", metavar="N")] = Field(
+        default=None, ge=0
+    )
+    how: Annotated[
+        Literal["add", "clamp", "project-out"], Option("Intervention on the feature.")
+    ] = "add"
+    amount: Annotated[
+        float | None,
+        Option(
+            "Activation of the feature at strength 1.",
+            metavar="X",
+            default="twice its largest activation",
+        ),
+    ] = Field(default=None, allow_inf_nan=False)
+    steps: Annotated[int, Option("Optimisation steps for a trained vector.", metavar="N")] = Field(
+        default=100, ge=1
+    )
+    where: Annotated[
+        Literal["last", "first", "generated", "all"],
+        Option(
+            "The prompt's last token, the first generated one, all generated ones, or all tokens."
+        ),
+    ] = "last"
+    on: Annotated[
+        Literal["base", "post"],
+        Option("Model that is steered and in which directions are found; the other is the target."),
+    ] = "base"
+    strengths: Annotated[
+        tuple[float, ...],
+        Option("Strengths, in units of the difference of means or the amount.", metavar="X,…"),
+    ] = STRENGTHS
+    choose_by: Annotated[
+        Literal["accuracy", "shown"] | None,
+        Option(
+            "What the strength is chosen by.",
+            STATISTICS,
+            default="accuracy if its gap is clear, else shown",
+        ),
+    ] = None
+    n_random: Annotated[int, Option("Random directions.", metavar="N")] = Field(default=4, ge=1)
+    n_live: Annotated[
+        int, Option("Random features that fire about as often as the steered one.", metavar="N")
+    ] = Field(default=4, ge=0)
+    live_factor: Annotated[
+        float,
+        Option("Largest ratio of their firing rate to the steered one's.", metavar="X"),
+    ] = Field(default=2.0, ge=1)
+    max_loss: Annotated[
+        float,
+        Option(
+            "Nats per token by which steered texts may be less probable than the model's own.",
+            STATISTICS,
+            "X",
+        ),
+    ] = Field(default=1.0, ge=0)
 
     @property
     def source(self) -> Method:

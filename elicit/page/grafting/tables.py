@@ -132,7 +132,7 @@ def repair_table(roles: LayerRoles) -> Table:
     """
     named = (roles.corrupted | roles.carries_skill).tolist()
     shares = [
-        Column(head=name.replace("_", " "), of="solved", at={"share": k}, digits=2)
+        Column(head=name, of="solved", at={"share": k}, digits=2)
         for k, name in enumerate(roles.share)
     ]
     return result_table(

@@ -105,7 +105,7 @@ def _fitted(figure: Any, grid: PatchGrid) -> Any:
 
 def _caption(grid: PatchGrid, row: int) -> str:
     """How a heat map is read."""
-    ran = [name for name in t.CONTROLS if getattr(grid, name)[row].isfinite().any()]
+    ran = [name for name in t.CONTROLS if getattr(grid, name).value[row].isfinite().any()]
     controls = {
         "other_prompt": "an activation of another prompt",
         "noise": "noise as long as the difference that was patched",
@@ -129,7 +129,7 @@ def _caption(grid: PatchGrid, row: int) -> str:
 
 def _columns(grid: PatchGrid, row: int) -> int:
     """Room for all panels side by side, in places of `plot`."""
-    controls = sum(bool(getattr(grid, name)[row].isfinite().any()) for name in t.CONTROLS)
+    controls = sum(bool(getattr(grid, name).value[row].isfinite().any()) for name in t.CONTROLS)
     heads = len({int(head) for head in grid.head.tolist() if head >= 0})
     across = max(len(grid.pos) if (grid.head < 0).any() else 0, heads)
     width = (1 + controls) * max(_PANEL, _PIXELS * across + 60)

@@ -1,7 +1,5 @@
 """Tables of patching: scores, peaks, top cells, every cell, and the factorial."""
 
-from collections.abc import Sequence
-
 from elicit.page import Cell, Table, effect_cell, table_of
 from elicit.page.patching.text import CONTROLS, metric_text
 from elicit.patching import Factorial, PatchGrid
@@ -22,10 +20,10 @@ def score_table(grid: PatchGrid) -> Table:
             metric,
             grid.unit[m],
             *(
-                interval(*_at(grid, name, m), digits=2).removeprefix("+")
+                interval(*getattr(grid, name)[m].ends, digits=2).removeprefix("+")
                 for name in ("host_score", "donor_score")
             ),
-            effect_cell(*_at(grid, "gap", m)),
+            effect_cell(*grid.gap[m].ends),
             str(grid.n_problems),
         ]
         for m, metric in enumerate(grid.metric)
@@ -50,8 +48,8 @@ def peak_table(grid: PatchGrid) -> Table | None:
             kind,
             "embedding" if peak.layer < 0 else str(peak.layer),
             peak.pos,
-            effect_cell(peak.step, peak.step_low, peak.step_high),
-            effect_cell(peak.value, peak.low, peak.high),
+            effect_cell(*peak.step.ends),
+            effect_cell(*peak.effect.ends),
         ]
         for metric in grid.metric
         for kind, peak in grid.peaks(metric).items()
@@ -74,22 +72,22 @@ def top_table(grid: PatchGrid, row: int) -> Table:
         grid: A sweep.
         row: Place of the metric.
     """
-    effects = grid.effect[0, row]
+    effects = grid.effect.value[0, row]
     order = effects.abs().flatten().argsort(descending=True, stable=True)[:TOP].tolist()
     n_pos = len(grid.pos)
-    ran = [name for name in CONTROLS if getattr(grid, name)[row].isfinite().any()]
+    ran = [name for name in CONTROLS if getattr(grid, name).value[row].isfinite().any()]
     rows = []
     for site, pos in (divmod(place, n_pos) for place in order):
-        share = _at(grid, "share", 0, row, site, pos)
+        share = grid.share[0, row, site, pos].ends
         cells: list[str | Cell] = [
             grid.site[site],
             grid.pos[pos],
-            effect_cell(*_at(grid, "effect", 0, row, site, pos)),
+            effect_cell(*grid.effect[0, row, site, pos].ends),
             "–" if share[0] != share[0] else interval(*share, digits=2).removeprefix("+"),
             number(grid.p[0, row, site, pos].item()),
         ]
         for name in ran:
-            cells.append(effect_cell(*_at(grid, name, row, site, pos)))
+            cells.append(effect_cell(*getattr(grid, name)[row, site, pos].ends))
             cells.append("yes" if getattr(grid, f"above_{name}")[row, site, pos] else "no")
         rows.append(cells)
     head = ["site", "position", f"effect, {grid.unit[row]}", "share of the gap", "adjusted p"]
@@ -120,9 +118,9 @@ def cell_tables(grid: PatchGrid, row: int) -> list[Table]:
                 continue
             cells = [grid.site[site]]
             for pos in range(len(grid.pos)):
-                value, low, high = _at(grid, "effect", 0, row, site, pos)
-                word = number(value, sign=True, digits=2)
-                cells.append(Cell(word, low > 0 or high < 0))  # pyright: ignore
+                effect = grid.effect[0, row, site, pos]
+                word = number(effect.ends[0], sign=True, digits=2)
+                cells.append(Cell(word, bool(effect.clear)))  # pyright: ignore
             rows.append(cells)
         caption = f"Effect on {metric_text(grid.metric[row])}; bold: joint interval clear of 0."
         head = ("site", *grid.pos)
@@ -144,7 +142,7 @@ def width_table(grid: PatchGrid) -> Table | None:
         for kind in dict.fromkeys(grid.kind):
             own = [site for site, one in enumerate(grid.kind) if one == kind]
             for w, width in enumerate(grid.width.tolist()):
-                place = int(grid.effect[w, m, own].abs().argmax())
+                place = int(grid.effect.value[w, m, own].abs().argmax())
                 site, pos = own[place // len(grid.pos)], place % len(grid.pos)
                 rows.append(
                     [
@@ -153,7 +151,7 @@ def width_table(grid: PatchGrid) -> Table | None:
                         str(width),
                         grid.site[site],
                         grid.pos[pos],
-                        effect_cell(*_at(grid, "effect", w, m, site, pos)),
+                        effect_cell(*grid.effect[w, m, site, pos].ends),
                     ]
                 )
     head = ("metric", "kind of site", "layers at once", "from", "position", "largest effect")
@@ -180,7 +178,7 @@ def factorial_table(factorial: Factorial) -> Table:
                     str(boundary),
                     pos,
                     words[b].replace("+", ", ").replace(":", " × "),
-                    *(effect_cell(*_at(f, "effect", f.term.index(term), b, p)) for term in terms),
+                    *(effect_cell(*f.effect[f.term.index(term), b, p].ends) for term in terms),
                     number(f.off_manifold[b, p].item()),
                 ]
             )
@@ -206,17 +204,10 @@ def cube_table(factorial: Factorial) -> Table:
     who = ("base", "post")
     corners = [(u, d, h) for u in (0, 1) for d in (0, 1) for h in (0, 1)]
     rows = [
-        [str(boundary), pos, *(number(f.cell[b, p, u, d, h].item()) for u, d, h in corners)]
+        [str(boundary), pos, *(number(f.cell.value[b, p, u, d, h].item()) for u, d, h in corners)]
         for p, pos in enumerate(f.pos)
         for b, boundary in enumerate(f.boundary.tolist())
     ]
     head = ("boundary", "position", *(f"{who[u]} | {who[d]} | {who[h]}" for u, d, h in corners))
     caption = "Mean of each of the eight models: layers below | layers above | unembedding."
     return table_of(caption, head, rows, 2, "Scores of the eight models")
-
-
-def _at(result: PatchGrid | Factorial, name: str, *cell: int) -> tuple[float, float, float]:
-    """A value with its ends."""
-    ends: Sequence[str] = ("", "_low", "_high")
-    value, low, high = (getattr(result, f"{name}{end}")[cell].item() for end in ends)
-    return value, low, high

@@ -54,7 +54,7 @@ def finding(grid: PatchGrid, metric: str | None = None) -> str:
     """
     row = grid.metric_row(metric)
     name = metric_text(grid.metric[row])
-    gap = _ends(grid, "gap", row)
+    gap = interval(*grid.gap[row].ends, digits=2)
     if not grid.gap_clear[row]:
         return _capital(
             f"{name} does not clearly differ between {run_text(grid.host)} and "
@@ -72,8 +72,8 @@ def finding(grid: PatchGrid, metric: str | None = None) -> str:
             f"{putting(grid)} moves {name} by no step that is clear of 0 jointly over all "
             f"{n_cells} cells, of a gap of {gap}: no place can be named."
         )
-    effect = interval(peak.value, peak.low, peak.high, digits=2)
-    share = _percent(grid.share[(0, *cell)].item())
+    effect = interval(*peak.effect.ends, digits=2)
+    share = _percent(grid.share.value[0, *cell].item())
     told = (
         f"{putting(grid)} at {site_text(peak.site, grid.kind[cell[1]])}, {pos_text(peak.pos)}, "
         f"moves {name} by {effect} {grid.unit[row]}, {share} of the gap"
@@ -83,8 +83,7 @@ def finding(grid: PatchGrid, metric: str | None = None) -> str:
 
 def _broken(grid: PatchGrid, row: int) -> str:
     """What it means if patches move something between runs that agree."""
-    low, high = grid.effect_low[0, row], grid.effect_high[0, row]
-    if not bool(((low > 0) | (high < 0)).any()):
+    if not grid.effect[0, row].clear.any():
         return ""
     return (
         " Patches still move it: the two runs agree at the end and not on the way, as where one "
@@ -96,8 +95,8 @@ def _layer_clause(grid: PatchGrid, row: int, peak: Peak) -> str:
     """Whether one layer brings most of it in; components stand for themselves."""
     if peak.kind not in RESIDUAL_KINDS:
         return ""
-    share = peak.step / grid.gap[row].item()
-    step = interval(peak.step, peak.step_low, peak.step_high, digits=2)
+    share = peak.step.ends[0] / grid.gap.value[row].item()
+    step = interval(*peak.step.ends, digits=2)
     layer = f"layer {peak.layer}" if peak.layer >= 0 else "the embedding"
     if share > _MORE:
         return (
@@ -115,19 +114,16 @@ def _elsewhere(grid: PatchGrid, cell: tuple[int, int, int]) -> str:
     if len(grid.pos) == 1:
         return ""
     others = torch.tensor([p != pos for p in range(len(grid.pos))])
-    effect, low, high = (
-        torch.where(others, getattr(grid, f"effect{end}")[0, row], 0.0)
-        for end in ("", "_low", "_high")
-    )
-    if not ((low > 0) | (high < 0)).any():
+    effect = grid.effect[0, row].map(lambda end: torch.where(others, end, 0.0))
+    if not effect.clear.any():
         return f", and no other of {_positions(grid)} has an effect clear of 0"
-    gap = abs(grid.gap[row].item())
-    reach = torch.maximum(low.abs(), high.abs()).max().item() / gap
+    gap = grid.gap.value[row].item()
+    reach = torch.maximum(effect.low.abs(), effect.high.abs()).max().item() / abs(gap)
     if reach <= _LITTLE:
         most = _percent(reach)
         return f", and no other of {_positions(grid)} moves it by more than {most} of the gap"
-    at, p = divmod(int(effect.abs().argmax()), len(grid.pos))
-    share = _percent(effect[at, p].item() / grid.gap[row].item())
+    at, p = divmod(int(effect.value.abs().argmax()), len(grid.pos))
+    share = _percent(effect.value[at, p].item() / gap)
     return (
         f"; elsewhere the largest effect is at {pos_text(grid.pos[p])}, {share} of the gap at "
         f"{site_text(grid.site[at], grid.kind[at])}"
@@ -156,7 +152,7 @@ def control_sentence(grid: PatchGrid, metric: str | None = None) -> str:
     ran = {
         name: interval(*ends, digits=2)
         for name in CONTROLS
-        if (ends := _control(grid, name, cell))[0] == ends[0]
+        if (ends := getattr(grid, name)[cell].ends)[0] == ends[0]
     }
     if not ran:
         return "No control was run, so what any other activation would do is not known."
@@ -181,11 +177,6 @@ def control_sentence(grid: PatchGrid, metric: str | None = None) -> str:
     return " ".join(said)
 
 
-def _control(grid: PatchGrid, name: str, cell: tuple[int, int, int]) -> tuple[float, float, float]:
-    value, low, high = (getattr(grid, f"{name}{end}")[cell].item() for end in ("", "_low", "_high"))
-    return value, low, high
-
-
 def component_sentence(grid: PatchGrid, metric: str | None = None) -> str:
     """Which component alone does most, where the stream was swept beside components.
 
@@ -202,11 +193,11 @@ def component_sentence(grid: PatchGrid, metric: str | None = None) -> str:
     parts = [p for kind, p in peaks.items() if kind not in RESIDUAL_KINDS and p.clear]
     if not parts or len(parts) == len(peaks):
         return ""
-    top = max(parts, key=lambda peak: abs(peak.value))
+    top = max(parts, key=lambda peak: abs(peak.effect.ends[0]))
     kind = grid.kind[grid.site.index(top.site)]
     return (
         f"Alone, no component does more than {site_text(top.site, kind)} at {pos_text(top.pos)} "
-        f"({interval(top.value, top.low, top.high, digits=2)} {grid.unit[row]})."
+        f"({interval(*top.effect.ends, digits=2)} {grid.unit[row]})."
     )
 
 
@@ -218,9 +209,9 @@ def split_sentence(factorial: Factorial) -> str:
     """
     f, pos = factorial, 0
     name = metric_text(f.metric)
-    gap = f.gap[0, pos].item()
-    told_gap = interval(gap, f.gap_low[0, pos].item(), f.gap_high[0, pos].item(), digits=2)
-    if f.gap_low[0, pos] <= 0 <= f.gap_high[0, pos]:
+    gap = f.gap.value[0, pos].item()
+    told_gap = interval(*f.gap[0, pos].ends, digits=2)
+    if not f.gap[0, pos].clear:
         return _capital(
             f"{name} of post and base does not clearly differ in the factorial (gap {told_gap}), "
             "so there is nothing to divide."
@@ -242,7 +233,7 @@ def split_sentence(factorial: Factorial) -> str:
         )
     at = enough[0]
     terms = {name: _term(f, name, at, pos) for name in ("wrote", "reader", "wrote:reader")}
-    clear = {name: bool(f.clear[f.term.index(name), at, pos]) for name in terms}
+    clear = {name: bool(f.effect.clear[f.term.index(name), at, pos]) for name in terms}
     told = (
         f"At boundary {int(f.boundary[at])} post’s layers below bring {terms['wrote']} of the gap "
         f"of {told_gap}, its layers above {terms['reader']}, and both together "
@@ -258,9 +249,7 @@ def split_sentence(factorial: Factorial) -> str:
 
 
 def _term(f: Factorial, name: str, at: int, pos: int) -> str:
-    row = f.term.index(name)
-    ends = (x[row, at, pos].item() for x in (f.effect, f.effect_low, f.effect_high))
-    return interval(*ends, digits=2)
+    return interval(*f.effect[f.term.index(name), at, pos].ends, digits=2)
 
 
 def putting(grid: PatchGrid) -> str:
@@ -328,11 +317,6 @@ def pos_text(pos: str) -> str:
     if not place.lstrip("-").isdigit():
         return f"“{pos}”"
     return f"position {place.replace('-', '−')}" + (f" “{word}”" if space else "")
-
-
-def _ends(grid: PatchGrid, name: str, row: int) -> str:
-    value, low, high = (getattr(grid, f"{name}{end}")[row].item() for end in ("", "_low", "_high"))
-    return interval(value, low, high, digits=2)
 
 
 def _percent(share: float) -> str:

@@ -20,6 +20,7 @@ from elicit.patching.columns import Positions
 from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
 from elicit.patching.ways import Across, Side, Within, across, within
+from elicit.results import Estimate
 from elicit.runs import Execution
 from elicit.sites import Site
 from elicit.stats import Inference, joint_intervals
@@ -210,7 +211,6 @@ def _scored(
         table, level=inference.level, n_resamples=inference.n_resamples, seed=inference.seed
     )
     shape = (len(plan.sites), len(plan.columns.label))
-    score, low, high = (torch.from_numpy(end.reshape(shape)) for end in ends)
     small = table.size <= _KEPT
     used = steps if method in INTEGRATED else 1
     arguments: dict[str, object] = {
@@ -229,9 +229,7 @@ def _scored(
         layer=torch.tensor([site.layer for site in plan.sites]),
         head=torch.tensor([-1 if site.head is None else site.head for site in plan.sites]),
         pos=plan.columns.label,
-        score=score,
-        score_low=low,
-        score_high=high,
+        score=Estimate.of(ends.reshape(3, *shape)),
         problem=plan.contrast.id,
         by_problem=torch.from_numpy(table.reshape(-1, *shape)) if small else None,
     )

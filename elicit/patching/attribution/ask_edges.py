@@ -15,6 +15,7 @@ from elicit.patching.attribution.result import EdgeScores
 from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
 from elicit.patching.ways import Across, Side, Within
+from elicit.results import Estimate
 from elicit.runs import Execution
 from elicit.sites import Site, parse_site
 from elicit.stats import Inference, joint_intervals
@@ -163,7 +164,7 @@ def _scored(
         n_resamples=inference.n_resamples,
         seed=inference.seed,
     )
-    score, low, high = (whole(torch.from_numpy(end)) for end in table)
+    score = Estimate.of(table).map(whole)
     found = whole(torch.from_numpy(truth.table(question).mean(axis=0))) if exact else None
     return EdgeScores(
         **asked(question, gathered, metric, inference, {"steps": steps}),
@@ -171,10 +172,8 @@ def _scored(
         sender=ends.sender,
         receiver=ends.receiver,
         score=score,
-        score_low=low,
-        score_high=high,
         exact=found,
-        agreement=None if found is None else agreement(score, found, top=top),
+        agreement=None if found is None else agreement(score.value, found, top=top),
     )
 
 

@@ -14,6 +14,7 @@ from elicit.patching.columns import Positions
 from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
 from elicit.patching.ways import Across, Side, Within
+from elicit.results import Estimate
 from elicit.runs import Execution
 from elicit.sites import Site, resolve_site, resolve_sites
 from elicit.stats import Inference, joint_intervals
@@ -163,7 +164,6 @@ def _patched(
         n_resamples=inference.n_resamples,
         seed=inference.seed,
     )
-    effect, low, high = (torch.from_numpy(end.copy()) for end in ends)
     names = (*(str(site) for site in receivers), *([LOGITS] if logits else []))
     arguments: dict[str, object] = {
         "sender": str(sender),
@@ -175,7 +175,5 @@ def _patched(
         sender=str(sender),
         receiver=names,
         pos=plan.columns.label,
-        effect=effect,
-        effect_low=low,
-        effect_high=high,
+        effect=Estimate.of(ends),
     )

@@ -46,7 +46,7 @@ def node_figure(scores: NodeScores) -> Any:
     )
     for r, kind in enumerate(kinds, 1):
         _panel(figure, scores, kind, rows[kind], r)
-    limit = scores.score.abs().max().item() or 1.0
+    limit = scores.score.value.abs().max().item() or 1.0
     style(figure, total + 96 * len(kinds) + 80)
     figure.update_layout(
         showlegend=False,
@@ -83,18 +83,20 @@ def _panel(figure: Any, scores: NodeScores, kind: str, sites: list[int], r: int)
         cells = [[(place[layer, -1], pos) for pos in range(len(x))] for layer in layers]
         title = f"<b>{label(kind)}</b>"
     else:
-        pos = int(scores.score[sites].abs().amax(dim=0).argmax())
+        pos = int(scores.score.value[sites].abs().amax(dim=0).argmax())
         x = ["all" if head < 0 else str(head) for head in heads]
         cells = [
             [(place[layer, head], pos) if (layer, head) in place else None for head in heads]
             for layer in layers
         ]
         title = f"<b>{label(kind)}</b> at {label(scores.pos[pos])}"
-    values = [[float("nan") if at is None else scores.score[at].item() for at in line]
+    values = [[float("nan") if at is None else scores.score.value[at].item() for at in line]
               for line in cells]  # fmt: skip
     figure.add_heatmap(
         z=[plain_numbers(line) for line in values],
-        text=[["" if at is None or _clear(scores, at) else "·" for at in line] for line in cells],
+        text=[
+            ["" if at is None or scores.score.clear[at] else "·" for at in line] for line in cells
+        ],
         customdata=[["" if at is None else _told(scores, at) for at in line] for line in cells],
         texttemplate="%{text}",
         hovertemplate="%{customdata}<extra></extra>",
@@ -127,16 +129,11 @@ def _panel(figure: Any, scores: NodeScores, kind: str, sites: list[int], r: int)
     )
 
 
-def _clear(scores: NodeScores, at: tuple[int, int]) -> bool:
-    return bool(scores.score_low[at] > 0 or scores.score_high[at] < 0)
-
-
 def _told(scores: NodeScores, at: tuple[int, int]) -> str:
     """A cell in words."""
-    ends = (scores.score[at].item(), scores.score_low[at].item(), scores.score_high[at].item())
     lines = [
         f"{label(scores.site[at[0]])}, {label(scores.pos[at[1]])}",
-        f"{label(scores.method)} {interval(*ends)} {label(scores.unit)}",
+        f"{label(scores.method)} {interval(*scores.score[at].ends)} {label(scores.unit)}",
     ]
     if scores.exact is not None:
         lines.append(f"exact effect {number(scores.exact[at].item(), sign=True)}")
@@ -158,9 +155,9 @@ def edge_figure(scores: EdgeScores) -> Any:
     names = [f"{label(s)} → {label(r)}" for s, r, _ in largest]
     values = [value for _, _, value in largest]
     cells = [(sender[s], receiver[r]) for s, r, _ in largest]
-    low = [scores.score_low[at].item() for at in cells]
-    high = [scores.score_high[at].item() for at in cells]
-    clear = [a > 0 or b < 0 for a, b in zip(low, high, strict=True)]
+    shown = [scores.score[at] for at in cells]
+    low, high = ([each.ends[end] for each in shown] for end in (1, 2))
+    clear = [bool(each.clear) for each in shown]
     color = [BLUE if value > 0 else VERMILION for value in values]
     figure = Figure()
     figure.add_scatter(

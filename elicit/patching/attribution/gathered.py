@@ -10,6 +10,7 @@ from torch import Tensor
 from elicit.patching.attribution.question import Question
 from elicit.patching.errors import PatchError
 from elicit.patching.values import UNITS
+from elicit.results import Estimate
 from elicit.stats import Inference, bootstrap_mean
 
 
@@ -116,7 +117,5 @@ def asked(
         "level": inference.level,
         "host_score": float(host.mean()),
         "donor_score": float(donor.mean()),
-        "gap": gap.value,
-        "gap_low": gap.low,
-        "gap_high": gap.high,
+        "gap": Estimate.of_intervals([gap])[0],
     }

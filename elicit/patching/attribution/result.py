@@ -1,6 +1,7 @@
 """What attribution leaves behind: scores of nodes, of edges, and of one path."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Float, Int
@@ -9,7 +10,7 @@ from torch import Tensor
 from elicit.patching.attribution.agreement import Agreement, agreement
 from elicit.patching.errors import PatchError
 from elicit.patching.grid import PatchGrid
-from elicit.results import Result
+from elicit.results import Estimate, Result
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -36,12 +37,8 @@ class _Asked(Result):
     """Mean of the unpatched host."""
     donor_score: float
     """Mean of the donor."""
-    gap: float
-    """Donor minus host."""
-    gap_low: float
-    """Lower end, paired by problem."""
-    gap_high: float
-    """Upper end, paired by problem."""
+    gap: Annotated[Estimate, ""]
+    """Donor minus host, paired by problem."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -64,12 +61,8 @@ class NodeScores(_Asked):
     """Head of each site; -1 for all of them, or where there are none."""
     pos: tuple[str, ...]
     """Label of each position; `all` is every position at once."""
-    score: Float[Tensor, "site pos"]
-    """Mean over problems, in the metric's unit."""
-    score_low: Float[Tensor, "site pos"]
-    """Lower end, jointly over cells."""
-    score_high: Float[Tensor, "site pos"]
-    """Upper end, jointly over cells."""
+    score: Annotated[Estimate, "site pos"]
+    """Mean over problems, in the metric's unit; intervals are simultaneous over cells."""
     problem: tuple[str, ...]
     """Name of each problem."""
     by_problem: Float[Tensor, "problem site pos"] | None = None
@@ -97,8 +90,8 @@ class NodeScores(_Asked):
                     "against others. Sweep the same prompts, sites and positions, in the same "
                     "direction."
                 )
-        exact = grid.effect[0, grid.metric_row(self.metric)]
-        found = agreement(self.score, exact, top=top, signed=self.signed)
+        exact = grid.effect.value[0, grid.metric_row(self.metric)]
+        found = agreement(self.score.value, exact, top=top, signed=self.signed)
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return NodeScores(**{**values, "exact": exact, "agreement": found})
 
@@ -113,12 +106,9 @@ class EdgeScores(_Asked):
     """Who writes to the residual stream: `embed`, a head `z.l.h`, an MLP `mlp_out.l`."""
     receiver: tuple[str, ...]
     """Who reads it: a head's `q.l.h`, `k.l.h`, `v.l.h`, an MLP `mlp.l`, or `logits`."""
-    score: Float[Tensor, "sender receiver"]
-    """Mean over problems, summed over positions, in the metric's unit. NaN: no such edge."""
-    score_low: Float[Tensor, "sender receiver"]
-    """Lower end, jointly over edges."""
-    score_high: Float[Tensor, "sender receiver"]
-    """Upper end, jointly over edges."""
+    score: Annotated[Estimate, "sender receiver"]
+    """Mean over problems, summed over positions, in the metric's unit; NaN where there is no such
+    edge. Intervals are simultaneous over edges."""
     exact: Float[Tensor, "sender receiver"] | None = None
     """Effect of patching the same edge, run exactly; None: not asked for."""
     agreement: Agreement | None = None
@@ -130,10 +120,11 @@ class EdgeScores(_Asked):
         Args:
             n: How many, at least 1; fewer are given where there are fewer edges.
         """
-        size = self.score.abs().nan_to_num(nan=-1.0).flatten()
+        score = self.score.value
+        size = score.abs().nan_to_num(nan=-1.0).flatten()
         order = torch.argsort(size, descending=True, stable=True)[:n].tolist()
         cells = [divmod(at, len(self.receiver)) for at in order if size[at] >= 0]
-        return tuple((self.sender[s], self.receiver[r], self.score[s, r].item()) for s, r in cells)
+        return tuple((self.sender[s], self.receiver[r], score[s, r].item()) for s, r in cells)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -146,9 +137,6 @@ class PathEffect(_Asked):
     """Sites that hear of it; `logits`: the end of the run."""
     pos: tuple[str, ...]
     """Positions of the sender that come from the donor; `all` is every position at once."""
-    effect: Float[Tensor, " pos"]
-    """Patched minus unpatched host, in the metric's unit."""
-    effect_low: Float[Tensor, " pos"]
-    """Lower end, jointly over positions."""
-    effect_high: Float[Tensor, " pos"]
-    """Upper end, jointly over positions."""
+    effect: Annotated[Estimate, " pos"]
+    """Patched minus unpatched host, in the metric's unit; intervals are simultaneous over
+    positions."""

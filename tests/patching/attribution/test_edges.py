@@ -11,15 +11,16 @@ from elicit.patching.attribution import (
     attribute_edges,
     attribute_edges_across,
 )
+from elicit.stats import Inference
 from tests import checkpoints
 
-FEW = {"n_resamples": 100}
+FEW = {"inference": Inference(n_resamples=100)}
 NODES = ("resid_pre.0", "z.heads", "mlp_out")
 
 
 def summed(edges: EdgeScores) -> dict[str, float]:
     names = ["resid_pre.0" if name == "embed" else name for name in edges.sender]
-    return dict(zip(names, edges.score.nansum(1).tolist(), strict=True))
+    return dict(zip(names, edges.score.value.nansum(1).tolist(), strict=True))
 
 
 @pytest.mark.parametrize("architecture", checkpoints.ARCHITECTURES)
@@ -27,7 +28,7 @@ def test_edges_out_of_a_sender_sum_to_its_node(paired, contrast, architecture):
     pair = paired(architecture)
     nodes = attribute(pair, contrast(pair), sites=NODES, positions="all", **FEW)
     out = summed(attribute_edges(pair, contrast(pair), **FEW))
-    for site, score in zip(nodes.site, nodes.score[:, 0].tolist(), strict=True):
+    for site, score in zip(nodes.site, nodes.score.value[:, 0].tolist(), strict=True):
         assert out[site] == pytest.approx(score, abs=2e-6, rel=1e-4)
 
 
@@ -38,10 +39,10 @@ def test_integrated_edges_sum_to_the_integrated_node_and_to_the_gap(paired, cont
     nodes = attribute(pair, contrast(pair), sites=NODES, **ask)
     edges = attribute_edges(pair, contrast(pair), steps=8, **FEW)
     out = summed(edges)
-    for site, score in zip(nodes.site, nodes.score[:, 0].tolist(), strict=True):
+    for site, score in zip(nodes.site, nodes.score.value[:, 0].tolist(), strict=True):
         assert out[site] == pytest.approx(score, abs=2e-6, rel=1e-4)
     one = summed(attribute_edges(pair, contrast(pair), **FEW))
-    assert abs(out["resid_pre.0"] - edges.gap) < abs(one["resid_pre.0"] - edges.gap)
+    assert abs(out["resid_pre.0"] - edges.gap.value) < abs(one["resid_pre.0"] - edges.gap.value)
 
 
 def test_edges_across_sum_to_nodes_across(paired, contrast):
@@ -50,7 +51,7 @@ def test_edges_across_sum_to_nodes_across(paired, contrast):
         pair, contrast(pair), sites=["z.heads", "mlp_out"], positions="all", **FEW
     )
     out = summed(attribute_edges_across(pair, contrast(pair), **FEW))
-    for site, score in zip(nodes.site, nodes.score[:, 0].tolist(), strict=True):
+    for site, score in zip(nodes.site, nodes.score.value[:, 0].tolist(), strict=True):
         assert out[site] == pytest.approx(score, abs=2e-6, rel=1e-4)
 
 
@@ -68,9 +69,9 @@ def test_edges_equal_patched_paths_where_models_hardly_differ(close_pair, contra
     pair = close_pair(architecture)
     found = attribute_edges_across(pair, contrast(pair).subset(2, seed=0), exact=True, **FEW)
     assert found.exact is not None
-    known = ~found.score.isnan()
+    known = ~found.score.value.isnan()
     assert torch.equal(known, ~found.exact.isnan())
-    off = (found.score - found.exact)[known].abs().max()
+    off = (found.score.value - found.exact)[known].abs().max()
     assert off < 5e-3 * found.exact[known].abs().max()
     assert found.agreement is not None
     assert found.agreement.spearman > 0.99
@@ -95,7 +96,7 @@ def test_memory_is_bounded_and_no_budget_changes_a_score(paired, contrast, monke
         sizes.clear()
         small = attribute_edges(pair, contrast(pair), budget=budget, **FEW)
         assert max(sizes) <= max(budget, one)
-        assert torch.allclose(small.score, whole.score, atol=1e-6, equal_nan=True)
+        assert torch.allclose(small.score.value, whole.score.value, atol=1e-6, equal_nan=True)
     assert max(sizes) < 4 * one
 
 
@@ -104,7 +105,7 @@ def test_there_are_edges_to_everything_later_and_to_nothing_else(paired, contras
         pair = paired(architecture)
         found = attribute_edges(pair, contrast(pair), **FEW)
         row, column = found.sender.index, found.receiver.index
-        known = ~found.score.isnan()
+        known = ~found.score.value.isnan()
         assert bool(known[row("embed")].all())
         assert bool(known[:, column("logits")].all())
         assert bool(known[row("z.1.2"), column("mlp.1")]) == own_heads
@@ -121,9 +122,9 @@ def test_largest_edges_come_first_and_are_saved_and_drawn(paired, contrast, tmp_
     found = attribute_edges(pair, contrast(pair).subset(2, seed=0), exact=True, top=5, **FEW)
     sizes = [abs(score) for _, _, score in found.largest(1000)]
     assert sizes == sorted(sizes, reverse=True)
-    assert len(sizes) == int((~found.score.isnan()).sum())
+    assert len(sizes) == int((~found.score.value.isnan()).sum())
     again = EdgeScores.load(found.save(tmp_path / "e"))
-    assert torch.equal(again.score.nan_to_num(7), found.score.nan_to_num(7))
+    assert torch.equal(again.score.value.nan_to_num(7), found.score.value.nan_to_num(7))
     assert again.agreement == found.agreement
     assert len(found.figure().data[0].y) == 30
 

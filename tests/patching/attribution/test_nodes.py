@@ -21,16 +21,16 @@ from elicit.stats import Inference
 from tests import checkpoints
 
 STREAMS = ("resid_pre", "resid_post", "z.heads")
-FEW = {"n_resamples": 100}
+FEW = {"inference": Inference(n_resamples=100)}
 
 
 def plain_model(written, architecture):
     """The checkpoint behind `paired(architecture).base`, never wrapped in a bridge."""
     from transformers import AutoModelForCausalLM
 
-    from elicit.pair.guards import loading
+    from elicit.pair.guards import guarded
 
-    with loading():
+    with guarded():
         return AutoModelForCausalLM.from_pretrained(
             written(architecture, seed=1), dtype=torch.float32, attn_implementation="eager"
         ).eval()
@@ -135,7 +135,7 @@ def test_scores_equal_exact_patching_where_models_hardly_differ(
         )
         assert found.exact is not None
         assert found.exact.abs().max() > 0
-        off = (found.score - found.exact).abs().max()
+        off = (found.score.value - found.exact).abs().max()
         assert off < 5e-3 * found.exact.abs().max()
 
 
@@ -149,15 +149,15 @@ def test_all_positions_at_once_sum_over_each(paired, contrast, metric):
         attribute(pair, given, sites=STREAMS, positions=p, metric=metric, **FEW)
         for p in ("each", "all")
     )
-    assert torch.allclose(each.score.sum(1), whole.score[:, 0], atol=1e-6)
-    assert whole.score.abs().max() > 0
+    assert torch.allclose(each.score.value.sum(1), whole.score.value[:, 0], atol=1e-6)
+    assert whole.score.value.abs().max() > 0
 
 
 def test_batches_change_nothing(paired, contrast):
     pair = paired("mistral")
     big = attribute(pair, contrast(pair), sites=STREAMS, **FEW)
     small = attribute(pair, contrast(pair), sites=STREAMS, execution=Execution(max_tokens=1), **FEW)
-    assert torch.allclose(big.score, small.score, atol=1e-6)
+    assert torch.allclose(big.score.value, small.score.value, atol=1e-6)
     assert big.host_score == pytest.approx(small.host_score, abs=1e-5)
 
 
@@ -172,11 +172,11 @@ def test_integrated_gradients_over_inputs_sum_to_the_gap_as_steps_grow(
             pair, contrast(pair), sites=["resid_pre.0"], positions="all", method="ig_inputs",
             steps=steps, **FEW,
         )  # fmt: skip
-        off.append(abs(found.score.item() - found.gap))
+        off.append(abs(found.score.value.item() - found.gap.value))
     assert off[1] < off[0]
     assert off[2] < off[1]
     assert off[3] < max(1e-4, off[2])
-    assert off[3] < 2e-3 * abs(found.gap)
+    assert off[3] < 2e-3 * abs(found.gap.value)
 
 
 def test_integrated_gradients_of_one_site_sum_to_the_exact_effect_of_patching_it(paired, contrast):
@@ -193,7 +193,7 @@ def test_integrated_gradients_of_one_site_sum_to_the_exact_effect_of_patching_it
                 pair, given, sites=sites, positions="all", metric=metric, method="ig_activations",
                 steps=steps, **FEW,
             )  # fmt: skip
-            off.append((found.score - truth.effect[0, 0]).abs().max().item())
+            off.append((found.score.value - truth.effect.value[0, 0]).abs().max().item())
         assert off[1] < off[0] / 10
         assert off[1] < 2e-3
 
@@ -206,7 +206,7 @@ def test_a_planted_layer_is_where_scores_across_begin(organism):
         pair, given, sites=["resid_post", "attn_out", "mlp_out"], positions="last", exact=True,
         **FEW,
     )  # fmt: skip
-    for site, score in zip(found.site, found.score[:, 0].tolist(), strict=True):
+    for site, score in zip(found.site, found.score.value[:, 0].tolist(), strict=True):
         layer = int(site.split(".")[1])
         assert (score == 0) == (layer < 3)
     assert found.agreement is not None
@@ -255,8 +255,8 @@ def test_the_result_says_how_well_it_agrees_with_the_exact_sweep(paired, contras
     truth = within(pair, given, sites=sites, controls=(), **FEW)
     found = attribute(pair, given, sites=sites, exact=True, top=5, **FEW)
     assert found.exact is not None
-    assert torch.equal(found.exact, truth.effect[0, 0])
-    assert found.agreement == agreement(found.score, truth.effect[0, 0], top=5)
+    assert torch.equal(found.exact, truth.effect.value[0, 0])
+    assert found.agreement == agreement(found.score.value, truth.effect.value[0, 0], top=5)
     assert attribute(pair, given, sites=sites, **FEW).held_against(truth, top=5).agreement == (
         found.agreement
     )
@@ -271,7 +271,7 @@ def test_a_sweep_across_is_the_truth_of_scores_across(paired, contrast):
     truth = across(pair, contrast(pair), sites=["mlp_out"], controls=(), **FEW)
     found = attribute_across(pair, contrast(pair), sites=["mlp_out"], exact=True, **FEW)
     assert found.exact is not None
-    assert torch.equal(found.exact, truth.effect[0, 0])
+    assert torch.equal(found.exact, truth.effect.value[0, 0])
 
 
 def test_agreement_is_known_for_known_cells():
@@ -303,11 +303,11 @@ def test_scores_are_saved_drawn_and_named(paired, contrast, tmp_path):
         inference=Inference(n_resamples=100),
     )
     again = NodeScores.load(found.save(tmp_path / "a"))
-    assert torch.equal(again.score, found.score)
+    assert torch.equal(again.score.value, found.score.value)
     assert again.agreement == found.agreement
     assert again.provenance == found.provenance
     frame = found.to_frame()
     assert {"problem", "site", "pos", "score", "by_problem"} <= set(frame.columns)
     assert len(found.figure().data) == 2
     low, high = found.score_low, found.score_high
-    assert bool(((low <= found.score) & (found.score <= high)).all())
+    assert bool(((low <= found.score.value) & (found.score.value <= high)).all())

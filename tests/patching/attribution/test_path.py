@@ -11,8 +11,9 @@ from elicit.pair import hugging_face_model
 from elicit.patching import PatchError, within
 from elicit.patching.attribution import PathEffect, path_patch, path_patch_across
 from elicit.sites import Site, SiteError, attn_out, mlp_out, q, resid_mid, resid_pre, v, z
+from elicit.stats import Inference
 
-FEW = {"n_resamples": 100}
+FEW = {"inference": Inference(n_resamples=100)}
 
 
 def by_definition(model, host_ids, donor_ids, answer, wrong, sender, receivers, *, logits=False):
@@ -29,7 +30,7 @@ def by_definition(model, host_ids, donor_ids, answer, wrong, sender, receivers, 
 
     def run(ids, edits, sites):
         with torch.no_grad(), edited(model, edits) if edits else nullcontext():
-            return capture(model, encoded(ids), at=sites, logits=True)
+            return capture(model, encoded(ids), sites=sites, logits=True)
 
     def value(ids, edits):
         logits = run(ids, edits, []).logits[0, -1]
@@ -88,11 +89,11 @@ def test_a_path_is_three_whole_forwards_with_everything_between_frozen(
                 )
                 for p in range(len(given))
             ]  # fmt: skip
-            assert found.effect.item() == pytest.approx(sum(truth) / len(truth), abs=2e-6)
+            assert found.effect.value.item() == pytest.approx(sum(truth) / len(truth), abs=2e-6)
 
 
 def exact(pair, given, site):
-    return within(pair, given, sites=[site], controls=(), **FEW).effect[0, 0, 0]
+    return within(pair, given, sites=[site], controls=(), **FEW).effect.value[0, 0, 0]
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt_neox", "gemma2"])
@@ -101,7 +102,7 @@ def test_where_a_path_is_the_only_one_it_is_the_patch_itself(paired, contrast, a
     given = contrast(pair)
 
     def path(sender, receivers):
-        return path_patch(pair, given, sender, receivers, positions="each", **FEW).effect
+        return path_patch(pair, given, sender, receivers, positions="each", **FEW).effect.value
 
     # Nothing reads the last MLP but the logits.
     assert torch.allclose(path("mlp_out.2", ["logits"]), exact(pair, given, mlp_out(2)), atol=2e-6)
@@ -140,7 +141,7 @@ def _attention_patched(model, host, donor, place, answer, wrong):
         ids = torch.tensor([ids])
         batch = Encoded(ids, torch.ones_like(ids), torch.arange(ids.shape[1])[None])
         with edited(model, edits) if edits else nullcontext():
-            return capture(model, batch, at=sites, logits=True)
+            return capture(model, batch, sites=sites, logits=True)
 
     stream = run(donor, [], [resid_pre(1)]).at[resid_pre(1)]
     moved = run(host, [Patch(site=resid_pre(1), donor=stream, where=at(place))], [attn_out(1)])
@@ -156,7 +157,7 @@ def test_across_a_path_carries_the_donor_models_value_through_the_hosts_weights(
     from elicit.patching import across
 
     truth = across(pair, given, sites=["mlp_out.2"], positions="all", controls=(), **FEW)
-    assert found.effect.item() == pytest.approx(truth.effect.item(), abs=2e-6)
+    assert found.effect.value.item() == pytest.approx(truth.effect.item(), abs=2e-6)
     assert (found.host, found.donor) == ("base", "post")
 
 

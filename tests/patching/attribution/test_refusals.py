@@ -74,9 +74,9 @@ def test_a_donor_that_is_not_finite_is_refused_by_name(written, contrast):
 
 
 def test_an_architecture_without_anatomy_is_refused_with_a_way_out(paired, contrast, monkeypatch):
-    from elicit.capture import decompose
+    from elicit.capture.engine.decompose import _FAMILIES
 
     pair = paired("llama")
-    monkeypatch.delitem(decompose._FAMILIES, "llama")
+    monkeypatch.delitem(_FAMILIES, "llama")
     with pytest.raises(PatchError, match="sweep exactly"):
         attribute(pair, contrast(pair))

@@ -8,8 +8,9 @@ from elicit.pair import load_pair
 from elicit.patching import PatchError, within
 from elicit.patching.attribution import attribute
 from elicit.patching.attribution.softmax import key_scores, one_key_scores, scores_of
+from elicit.stats import Inference
 
-FEW = {"n_resamples": 100}
+FEW = {"inference": Inference(n_resamples=100)}
 
 
 @pytest.mark.parametrize("size", [0.1, 1.0, 30.0, 2000.0])
@@ -93,8 +94,8 @@ def test_queries_and_keys_of_a_saturated_head_are_found_by_their_patterns_alone(
         assert missed.agreement is not None
         peak = divmod(int(found.exact.abs().argmax()), found.exact.shape[1])
         truth = found.exact[peak].item()
-        assert found.score[peak].item() == pytest.approx(truth, rel=0.05)
-        assert abs(missed.score[peak].item() - truth) > 0.8 * abs(truth)
+        assert found.score.value[peak].item() == pytest.approx(truth, rel=0.05)
+        assert abs(missed.score.value[peak].item() - truth) > 0.8 * abs(truth)
         assert found.agreement.spearman > 0.95
         assert found.agreement.spearman > missed.agreement.spearman
 
@@ -105,7 +106,7 @@ def test_the_fix_leaves_all_other_sites_as_they_are(paired, contrast):
     one, two = (
         attribute(pair, contrast(pair), sites=sites, method=m, **FEW) for m in ("atp", "qk_fix")
     )
-    assert torch.equal(one.score, two.score)
+    assert torch.equal(one.score.value, two.score.value)
 
 
 def test_a_node_whose_paths_cancel_is_found_by_dropping_gradients(written, contrast):
@@ -124,7 +125,7 @@ def test_a_node_whose_paths_cancel_is_found_by_dropping_gradients(written, contr
     def score(scale: float) -> float:
         with torch.no_grad():
             weight.copy_(scale * whole)
-        return attribute(pair, given, **ask).score.item()
+        return attribute(pair, given, **ask).score.value.item()
 
     low, high = -8.0, 8.0
     at_low = score(low)
@@ -132,9 +133,9 @@ def test_a_node_whose_paths_cancel_is_found_by_dropping_gradients(written, contr
     for _ in range(20):
         middle = (low + high) / 2
         low, high = (middle, high) if score(middle) * at_low > 0 else (low, middle)
-    truth = within(pair, given, controls=(), **ask).effect.abs().item()
+    truth = within(pair, given, controls=(), **ask).effect.value.abs().item()
     assert abs(score(low)) < 1e-4 < 0.01 < truth
-    assert attribute(pair, given, method="grad_drop", **ask).score.item() > truth
+    assert attribute(pair, given, method="grad_drop", **ask).score.value.item() > truth
 
 
 def test_dropped_gradients_are_sizes_and_no_layer_counts_its_own(paired, contrast):
@@ -146,7 +147,7 @@ def test_dropped_gradients_are_sizes_and_no_layer_counts_its_own(paired, contras
     assert not found.signed
     assert plain.by_problem is not None
     # Nothing above the last layer can be dropped: each of the others leaves its gradient alone.
-    assert torch.allclose(found.score, plain.by_problem.abs().mean(0), atol=1e-6)
+    assert torch.allclose(found.score.value, plain.by_problem.abs().mean(0), atol=1e-6)
 
 
 def test_both_repairs_at_once_are_both(paired, contrast):
@@ -156,8 +157,8 @@ def test_both_repairs_at_once_are_both(paired, contrast):
     fixed = attribute(pair, contrast(pair), method="qk_fix", **ask)
     dropped = attribute(pair, contrast(pair), method="grad_drop", **ask)
     assert fixed.by_problem is not None
-    assert torch.allclose(both.score[:-1], fixed.by_problem[:, :-1].abs().mean(0), atol=1e-6)
-    assert torch.allclose(both.score[-1], dropped.score[-1], atol=1e-6)
+    assert torch.allclose(both.score.value[:-1], fixed.by_problem[:, :-1].abs().mean(0), atol=1e-6)
+    assert torch.allclose(both.score.value[-1], dropped.score.value[-1], atol=1e-6)
 
 
 @pytest.mark.parametrize("wrong", [{"method": "atp_max"}, {"steps": 0}, {"top": 0}])

@@ -1,0 +1,151 @@
+"""A checkpoint in a directory or on the hub: configuration, tokenizer, weights."""
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import nn
+
+from elicit.pair._settings import Settings, Source
+from elicit.pair.errors import PairError
+from elicit.pair.guards import explained
+from elicit.pair.handles import Config, HuggingFaceModel, Tokenizer
+
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "vocab.json",
+    "vocab.txt",
+)
+
+
+def checkpoint(name: str, settings: Settings, *, revision: str | None) -> Source:
+    """A full model in a directory or on the hub.
+
+    Args:
+        name: The directory or hub id.
+        settings: How to load it.
+        revision: Branch, tag or commit on the hub.
+
+    Raises:
+        PairError: It has no readable configuration or tokenizer.
+    """
+    from transformers import AutoConfig
+
+    with explained("configuration", name):
+        config = AutoConfig.from_pretrained(
+            name, trust_remote_code=settings.loading.trust_remote_code, revision=revision
+        )
+    tokenizer, notes = tokenizer_of(name, config, settings, revision=revision)
+    return Source(
+        name=name,
+        config=config,
+        tokenizer=tokenizer,
+        open=lambda: _weights(name, settings, revision=revision),
+        notes=notes,
+    )
+
+
+def tokenizer_of(
+    name: str, config: Config, settings: Settings, *, revision: str | None
+) -> tuple[Tokenizer | None, tuple[str, ...]]:
+    """A checkpoint's tokenizer with notes, or None if it is a directory without one.
+
+    Args:
+        name: The directory or hub id.
+        config: Its configuration.
+        settings: How to load it.
+        revision: Branch, tag or commit on the hub.
+
+    Raises:
+        PairError: It cannot be read.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    folder = Path(name)
+    if folder.is_dir() and not any((folder / file).exists() for file in _TOKENIZER_FILES):
+        return None, ()
+    with explained("tokenizer", name):
+        # With the configuration given: an adapter's folder has a tokenizer and no config.json.
+        tokenizer = AutoTokenizer.from_pretrained(
+            name,
+            config=config,
+            trust_remote_code=settings.loading.trust_remote_code,
+            revision=revision,
+        )
+    # For some families (Qwen2, Phi-3) AutoTokenizer builds the family's usual tokenizer whatever
+    # the checkpoint says, which reads a checkpoint with another kind of vocabulary as nonsense.
+    stored = _stored_kind(folder / "tokenizer.json")
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    built = type(backend.model).__name__ if backend is not None else None
+    if stored is None or built is None or stored == built:
+        return tokenizer, ()
+    with explained("tokenizer", name):
+        own = PreTrainedTokenizerFast.from_pretrained(name)  # a folder: no revisions
+    return own, (
+        f"AutoTokenizer builds a {built} tokenizer for {name}, whose tokenizer.json holds a "
+        f"{stored}; the checkpoint's own is used.",
+    )
+
+
+def _stored_kind(file: Path) -> str | None:
+    """Kind of vocabulary in a tokenizer.json, e.g. `BPE`; None if there is no such file."""
+    if not file.is_file():
+        return None
+    model = json.loads(file.read_text(encoding="utf-8")).get("model", {})
+    return model.get("type")
+
+
+def _weights(name: str, settings: Settings, *, revision: str | None) -> HuggingFaceModel:
+    """The plain model of a checkpoint, all of whose weights came from the checkpoint."""
+    from transformers import AutoModelForCausalLM
+
+    with explained("weights", name):
+        loaded = AutoModelForCausalLM.from_pretrained(
+            name,
+            dtype=settings.dtype,
+            attn_implementation=settings.loading.attn_implementation,
+            trust_remote_code=settings.loading.trust_remote_code,
+            output_loading_info=True,
+            revision=revision,
+            device_map=settings.loading.device_map,
+        )
+    # With `output_loading_info` there are two things, which the annotation does not say.
+    model, info = cast(tuple[HuggingFaceModel, dict[str, Collection[str]]], loaded)
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise PairError(
+            f"The weights of {name} lack {missing[0]} ({len(missing)} parameter(s)), which would "
+            "be random numbers instead. Pass a complete checkpoint of a causal language model."
+        )
+    return text_only(model.eval())
+
+
+def text_only(model: HuggingFaceModel) -> HuggingFaceModel:
+    """The language model of a Gemma-3 with vision, sharing its weights; any other model as it is.
+
+    Wrapped whole it would need an image processor, for which TransformerLens tries to install
+    packages.
+
+    Args:
+        model: A plain model in eval mode.
+    """
+    if type(model).__name__ != "Gemma3ForConditionalGeneration":
+        return model
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig, Gemma3TextModel
+
+    whole = model.get_submodule("model")
+    config = cast(Gemma3TextConfig, model.config.get_text_config())
+    head = cast(nn.Linear, model.get_submodule("lm_head"))
+    tied = head.weight is model.get_input_embeddings().weight
+    with torch.device("meta"):
+        text = Gemma3ForCausalLM(config)
+    text.model = cast(Gemma3TextModel, whole.get_submodule("language_model"))
+    text.lm_head = head
+    text.config.architectures = ["Gemma3ForCausalLM"]
+    text.config.tie_word_embeddings = tied
+    text.generation_config = model.generation_config
+    return text.eval()

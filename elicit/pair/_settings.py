@@ -1,0 +1,51 @@
+"""How models are loaded, and a model before its weights are read."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+from elicit.pair.handles import Bridge, Config, HuggingFaceModel, Tokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loading:
+    """How checkpoints are opened; the same for both models but for the revision."""
+
+    device_map: str | dict[str, str | int] | None = None
+    """Placement over several devices, as Hugging Face takes it; replaces `device`."""
+    trust_remote_code: bool = False
+    """Whether code that comes with a checkpoint may run."""
+    attn_implementation: str = "eager"
+    """`eager` (attention patterns can be read) or `sdpa`."""
+    revision_base: str | None = None
+    """Branch, tag or commit of the base on the hub."""
+    revision_post: str | None = None
+    """The same for post."""
+
+
+@dataclass(frozen=True, eq=False)
+class Settings:
+    """How both models are loaded, alike."""
+
+    device: str | torch.device
+    dtype: torch.dtype
+    loading: Loading = field(default_factory=Loading)
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A model before its weights are read: enough to refuse it early."""
+
+    name: str
+    """As the user gave it."""
+    config: Config
+    """Its full configuration."""
+    tokenizer: Tokenizer | None
+    """Its own tokenizer; None if it brings none."""
+    open: Callable[[], HuggingFaceModel | Bridge]
+    """Reads the weights: a plain model, or the bridge that the user holds."""
+    notes: tuple[str, ...] = ()
+    """What was unusual about it, a sentence each."""
+    adapter: bool = False
+    """Whether it is an adapter on the base."""
