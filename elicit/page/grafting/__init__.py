@@ -20,7 +20,11 @@ from elicit.weights import WeightChange
 
 __all__ = ["summary_sentence"]
 
-_GROUNDS = {Verdict.CORRUPTED: "warm", Verdict.SKILL: "cool"}
+_GROUNDS = {
+    (Verdict.CORRUPTED,): "warm",
+    (Verdict.SKILL,): "cool",
+    (Verdict.CORRUPTED, Verdict.SKILL): "both",
+}
 
 
 def _sentences(results: Sequence[Result]) -> list[str]:
@@ -51,7 +55,7 @@ def _glance(results: Sequence[Result]) -> Glance | None:
                     name=str(layer),
                     mark="".join(verdict.mark for verdict in verdicts),
                     word=f"layer {layer}: {labels}",
-                    ground="both" if len(verdicts) > 1 else _GROUNDS.get(verdicts[0], ""),
+                    ground=_GROUNDS.get(verdicts, ""),
                 )
             )
     legend = ", ".join(f"{verdict.mark} {verdict.label}" for verdict in Verdict)
