@@ -82,7 +82,7 @@ def test_every_figure_of_the_page_is_valid_json_and_holds_the_numbers(full: Path
     a = roles()
     layers = [i for i, kind in enumerate(a.kind) if kind == "layer"]
     drawn = [t for t in told["plot-layers"]["data"] if t["name"].startswith("revert")]
-    assert [t["y"] for t in drawn] == [a.revert[task, layers].tolist() for task in range(2)]
+    assert [t["y"] for t in drawn] == [a.revert.value[task, layers].tolist() for task in range(2)]
     assert drawn[0]["error_y"]["array"] == pytest.approx(
         (a.revert.high - a.revert.value)[0, layers].tolist()
     )
@@ -120,7 +120,7 @@ def test_a_missing_result_leaves_its_section_out() -> None:
     )
 
 
-def test_a_page_without_any_attribution_says_so() -> None:
+def test_a_page_on_which_no_layer_was_moved_says_so() -> None:
     text = own(render([change(), samples()]))
     assert "No layers were moved" in text
     assert 'id="weights"' in text
