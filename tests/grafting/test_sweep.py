@@ -132,7 +132,7 @@ def test_batches_do_not_change_a_value(paired):
     pair = paired("mistral")
     score = Score(task=small_task(), metric="log_prob")
     values = [
-        PartSweep(pair=pair, score=score, execution=Execution(max_tokens=n)).score(pair.base)
+        PartSweep(pair=pair, score=score, execution=Execution(max_tokens=n)).evaluate(pair.base)
         for n in (1, 40, 8192)
     ]
     assert torch.allclose(values[0], values[1], atol=1e-6)
