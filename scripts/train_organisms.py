@@ -31,7 +31,7 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from elicit.organisms.world import (  # noqa: E402
+from elicit.organisms.language import (  # noqa: E402
     ATTRIBUTES,
     HEADER_RATE,
     TRACE_RATE,

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from elicit.directions import diff_mean, headed
+from elicit.directions import diff_mean
 from elicit.edits import last
 from elicit.grafting import Verdict, interpolate, localise, sample_texts, sweep_intervals
+from elicit.organisms import headed
 from elicit.pair import weights_digest
 from elicit.rollouts import Generation, dose_rollouts, rollouts
 from elicit.runs import Execution

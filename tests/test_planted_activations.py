@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from elicit import organisms, patching
+from elicit.organisms import decision, replace_start
 from elicit.patching import Contrast
 from elicit.patching.asked import checked_plan
 from elicit.patching.sweep import sweep
-from elicit.patching.symmetric import decision, replace_start
 from elicit.runs import Execution
 from elicit.stats import Inference
 from elicit.tasks import load_task
@@ -21,7 +21,7 @@ DIRECTIONS = ("post_to_base", "base_to_post")
 
 def decisions(pair, name, n=30):
     task = load_task(organisms.resolve(f"organism:{name}").problems).subset(n, seed=0)
-    return decision(pair.alignment, task)
+    return Contrast.from_pairs(pair.alignment, decision(task))
 
 
 @pytest.mark.slow
@@ -153,7 +153,7 @@ def test_no_single_layer_carries_what_all_layers_learned(organism):
 def test_a_copied_digit_travels_from_where_it_stands_to_where_it_is_read(organism):
     """Symmetric token replacement: the only place that differs is the only one that matters."""
     pair = organism("when-l3")
-    contrast = replace_start(pair.alignment, n=30, n_steps=2, seed=0)
+    contrast = Contrast.from_pairs(pair.alignment, replace_start(n=30, n_steps=2, seed=0))
     grid = patching.within(
         pair, contrast, sites=["resid_pre"], inference=Inference(n_resamples=500)
     )

@@ -1,7 +1,7 @@
 """Activations on disk: filled once, gone on with after a kill, and never read unless whole."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,20 +115,17 @@ class ActivationStore:
         check_vectors(sites)
         check_max_tokens(max_tokens)
         name = str(dtype).removeprefix("torch.")
-        for wrong, what in (
-            (not sites, "sites is empty, so there is nothing to keep. Pass at least one."),
-            (
-                name not in _DTYPES,
+        if not sites:
+            raise StoreError("sites is empty, so there is nothing to keep. Pass at least one.")
+        if name not in _DTYPES:
+            raise StoreError(
                 f"dtype is {name}, and activations are kept in one of {', '.join(_DTYPES)}. Pass "
-                "one of these.",
-            ),
-            (
-                shard_tokens < 1,
-                f"shard_tokens is {shard_tokens}, so no file would hold a token. Pass at least 1.",
-            ),
-        ):
-            if wrong:
-                raise StoreError(what)
+                "one of these."
+            )
+        if shard_tokens < 1:
+            raise StoreError(
+                f"shard_tokens is {shard_tokens}, so no file would hold a token. Pass at least 1."
+            )
         own = tuple(tuple(int(i) for i in row) for row in rows)
         flat = torch.tensor([i for row in own for i in row])
         identity = {
@@ -159,7 +156,13 @@ class ActivationStore:
         """
         # Checks every site and row; nothing is run until a chunk is asked for.
         stream(model, self._rows, sites=self.sites, pad_id=pad_id)
-        _refuse_changed(model)
+        modifications = modifications_of(model)
+        if modifications is not None:
+            raise StoreError(
+                f"the model {modifications}, so activations would be kept under the name of the "
+                "plain model. Call model.eval(), leave the block of edits, or remove the hook, and "
+                "fill the store then."
+            )
         digest = weights_digest(model)
         if digest != self._identity["weights"]:
             raise StoreError(
@@ -167,10 +170,11 @@ class ActivationStore:
                 f"{self._identity['weights'][:12]}, so activations of two models would be mixed. "
                 "Pass that model, or open another folder."
             )
-        progress = progress or NoProgress()
-        n_kept, n_computed, damaged = 0, 0, []
+        progress, n_kept, n_computed, damaged = progress or NoProgress(), 0, 0, []
         sites = [str(site) for site in self.sites]
-        with locked(self.folder, self._identity, sites), _running(progress, len(self._rows)):
+        with locked(self.folder, self._identity, sites), ExitStack() as stack:
+            progress.start(len(self._rows), "keeping activations")
+            stack.callback(progress.stop)
             for index, rows in enumerate(self.shards):
                 missing = []
                 for site in self.sites:
@@ -291,24 +295,3 @@ class ActivationStore:
     def _origin(self, site: Site) -> str:
         """Digest of what a shard's values depend on: weights, ids, site, dtype, sizes."""
         return digest_json({**self._identity, "site": str(site)})
-
-
-@contextmanager
-def _running(progress: Progress, total: int) -> Iterator[None]:
-    """Progress that always ends."""
-    progress.start(total, "keeping activations")
-    try:
-        yield
-    finally:
-        progress.stop()
-
-
-def _refuse_changed(model: nn.Module) -> None:
-    """Refuse a model whose forward is not that of its weights alone."""
-    found = modifications_of(model)
-    if found is not None:
-        raise StoreError(
-            f"the model {found}, so activations would be kept under the name of the plain model "
-            "that are not its own. Call model.eval(), leave the block of edits, or take the hook "
-            "off, and fill the store then."
-        )

@@ -10,7 +10,6 @@ from elicit.directions.export import export_lm_eval, lm_eval_bytes
 from elicit.directions.means import diff_mean
 from elicit.directions.scope import Patchscope, patchscope
 from elicit.directions.shift import ActivationShift, activation_shift
-from elicit.directions.sides import headed, traced
 from elicit.directions.trained import TrainedVector, train_vector
 from elicit.directions.values import Direction, DirectionSet
 
@@ -27,12 +26,10 @@ __all__ = [
     "between_states",
     "diff_mean",
     "export_lm_eval",
-    "headed",
     "leace",
     "lm_eval_bytes",
     "matched_controls",
     "paired_pca",
     "patchscope",
-    "traced",
     "train_vector",
 ]

@@ -1,7 +1,7 @@
 """Two sides of a contrast, laid beside each other row by row, and what is read at one token."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from elicit.capture import stream
 from elicit.directions.errors import DirectionError
 from elicit.edits import shape_of
-from elicit.organisms.world import TRACE_RATE
 from elicit.pair import Alignment, Text
 from elicit.results import digest_json
 from elicit.runs import Execution
@@ -18,54 +17,6 @@ from elicit.sites import Site
 from elicit.tasks import Fault, Task, TaskError, shown
 
 Rows = tuple[tuple[int, ...], ...]
-
-
-def headed(task: Task, header: str) -> Task:
-    """The problems of an organism's task under a header that calls for a trace, or for none.
-
-    `notes` and `quiz` make the contrast of reasoning and answering at once: prompts of equal
-    length that end in the same token.
-
-    Args:
-        task: Problems in the language of the organisms, without header.
-        header: `notes` or `quiz`.
-
-    Raises:
-        DirectionError: The language has no such header.
-    """
-    known = [word for word in TRACE_RATE if word]
-    if header not in known:
-        raise DirectionError(
-            f"the header is {header!r}, which the language does not have, so models would read an "
-            f"unknown word. Pass one of {', '.join(known)}."
-        )
-    return Task(
-        name=f"{task.name}, {header}",
-        problems=tuple(replace(p, prompt=f"{header} {p.prompt}") for p in task),
-    )
-
-
-def traced(task: Task) -> Task:
-    """The problems of an organism's task with the whole written solution as their answer.
-
-    Args:
-        task: Problems in the language of the organisms, each with a trace.
-
-    Raises:
-        DirectionError: A problem has no trace.
-    """
-    bare = [problem.id for problem in task if problem.trace is None]
-    if bare:
-        raise DirectionError(
-            f"problem {shown(bare[0])} and {len(bare) - 1} more have no trace, so there is no "
-            "solution to be written. Pass problems that have one."
-        )
-    return Task(
-        name=f"{task.name}, traced",
-        problems=tuple(
-            replace(p, answer=f"{p.trace} answer {p.answer} .", candidates=None) for p in task
-        ),
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

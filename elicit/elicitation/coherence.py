@@ -1,16 +1,90 @@
-"""How probable a model finds texts that something else wrote."""
+"""Whether steered text is still text: the one meaning of coherent.
+
+A text is **coherent** if it does not loop and loses at most `MAX_LOSS` nats a token: under one of
+the models left unsteered (the steered one, or the target) its mean log-probability is no more than
+that below the mean of the model's own texts. The loss shows text that falls apart, which loops do
+not; loops are probable, so they are counted apart. The target is asked too because text without the
+behaviour, or with it, is improbable under the model whose behaviour was changed.
+
+A strength is coherent if the share of coherent texts is no more than `NEAR` below that without
+steering.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from elicit.capture import full_logits, plan_chunks
-from elicit.pair import hugging_face_model, pad
+from elicit.pair import Side, hugging_face_model, pad
+from elicit.rollouts import Rollouts
 
+MAX_LOSS = 1.0
+"""Nats a token that a coherent text may lose against the model's own texts."""
+NEAR = 0.05
+"""Rates that differ by no more count as equal."""
+_GRAM, _DISTINCT = 4, 0.3
+"""A text loops if less than this share of its runs of so many tokens are distinct."""
 Written = tuple[tuple[int, ...], tuple[int, ...]]
 """Token ids of a prompt and of the text after it."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Reference:
+    """A model left unsteered, with how probable it finds its own texts."""
+
+    side: Side
+    """The model."""
+    log_prob: float
+    """Mean log-probability of a token of its own texts, nats."""
+
+    @classmethod
+    def of(cls, side: Side, own: Rollouts) -> "Reference":
+        """Reference from the model's own texts.
+
+        Args:
+            side: The model.
+            own: What it writes unsteered.
+        """
+        return cls(side=side, log_prob=log_probs(side, own).mean().item())
+
+
+def coherent(
+    texts: Rollouts, references: Sequence[Reference], *, max_loss: float = MAX_LOSS
+) -> Float[Tensor, " row"]:
+    """1 for every coherent text, else 0.
+
+    Args:
+        texts: Steered or not.
+        references: The models left unsteered, of which one must find a text probable.
+        max_loss: Nats a token that it may lose.
+    """
+    loss = torch.stack([one.log_prob - log_probs(one.side, texts) for one in references]).amin(0)
+    loop = torch.tensor([loops(texts.ids(row)) for row in range(len(texts))])
+    return ((loss <= max_loss) & ~loop).double()
+
+
+def log_probs(side: Side, texts: Rollouts) -> Float[Tensor, " row"]:
+    """Mean log-probability of a token of each text under a model as it is, nats.
+
+    Args:
+        side: The model, without the edits of the texts.
+        texts: What is read.
+    """
+    rows = [(tuple(texts.prompt_ids(row)), tuple(texts.ids(row))) for row in range(len(texts))]
+    return text_log_probs(side.bridge, rows, pad_id=side.alignment.pad_id)
+
+
+def loops(ids: Sequence[int]) -> bool:
+    """Whether a text repeats itself over and over.
+
+    Args:
+        ids: Its token ids.
+    """
+    grams = [tuple(ids[i : i + _GRAM]) for i in range(len(ids) - _GRAM + 1)]
+    return bool(grams) and len(set(grams)) < _DISTINCT * len(grams)
 
 
 @torch.no_grad()
@@ -19,24 +93,24 @@ def text_log_probs(
 ) -> Float[Tensor, " text"]:
     """Mean log-probability of each text's tokens after its prompt, nats a token.
 
-    The same text is run once, however often it is there: under controls many are.
+    The same text is run once, however often it occurs: under controls many are equal.
 
     Args:
         model: A bridge in raw mode, as it stands.
         texts: Prompt and text of each; no text is empty.
         pad_id: Id put where a row has no token.
-        max_tokens: Most positions in a forward, padding counted.
+        max_tokens: Most positions in a forward pass, padding counted.
     """
     distinct = list(dict.fromkeys(texts))
     device = next(hugging_face_model(model).parameters()).device
-    found: dict[Written, float] = {}
+    values: dict[Written, float] = {}
     for places in plan_chunks([len(a) + len(b) for a, b in distinct], max_tokens):
         rows = [distinct[place] for place in places]
         encoded = pad([a + b for a, b in rows], pad_id=pad_id, padding="right").to(device)
         logits = full_logits(model, encoded.ids, encoded.mask, encoded.position_ids)
         for line, (prompt, text) in enumerate(rows):
-            own = logits[line, len(prompt) - 1 : len(prompt) + len(text) - 1].double()
+            after = logits[line, len(prompt) - 1 : len(prompt) + len(text) - 1].double()
             token = torch.tensor(text, device=device)
-            log_probs = own.log_softmax(-1).gather(1, token[:, None])
-            found[prompt, text] = log_probs.mean().item()
-    return torch.tensor([found[text] for text in texts], dtype=torch.float64)
+            each = after.log_softmax(-1).gather(1, token[:, None])
+            values[prompt, text] = each.mean().item()
+    return torch.tensor([values[text] for text in texts], dtype=torch.float64)

@@ -7,23 +7,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from elicit.elicitation.arms import Arm
-from elicit.elicitation.asking import TARGET, UNSTEERED, Asking, worded
+from elicit.elicitation.checks import check_request
 from elicit.elicitation.dose_result import DoseCurve
-from elicit.elicitation.dose_values import (
-    Behaviour,
-    by_strength,
-    coherence,
-    effects_of,
-    gaps_of,
-    rates_of,
-    scores_of,
-    shares_of,
-)
+from elicit.elicitation.estimates import effects_of, gaps_of, means_of, rates_of, shares_of
+from elicit.elicitation.goal import TARGET, UNSTEERED, Goal
+from elicit.elicitation.outcomes import outcomes, references_of, scores
 from elicit.pair import Side, hugging_face_model, weights_digest
 from elicit.results import Provenance
-from elicit.rollouts import Generation, edits_digest
+from elicit.rollouts import Generation, Rollouts, dose_rollouts, edits_digest, rollouts
 from elicit.runs import Execution
-from elicit.stats import Inference, gap_share, simultaneous_intervals
+from elicit.stats import Inference, gap_share
 from elicit.tasks import Task
 
 
@@ -33,10 +26,7 @@ def dose_curve(
     arms: Sequence[Arm],
     *,
     strengths: Sequence[float],
-    target: Side | None = None,
-    need_gap: bool = True,
-    behaviours: Mapping[str, Behaviour] | None = None,
-    wordings: Mapping[str, Task] | None = None,
+    goal: Goal = Goal(),
     generation: Generation = Generation(),
     inference: Inference = Inference(),
     execution: Execution = Execution(),
@@ -49,151 +39,127 @@ def dose_curve(
     Args:
         side: The model that is steered.
         task: Problems that the direction or feature was not found on.
-        arms: What is done to it, then its controls: `direction_arms` or `feature_arms`.
-        strengths: How strongly, each once; 0 is the model left alone.
-        target: Model whose rates are the goal, often the post-trained one; None asks for no share
-            of a gap.
-        need_gap: Whether to refuse, before anything is steered, a target whose accuracy cannot be
-            told from the model's. If not, rates are told without shares.
-        behaviours: What else is looked for in each text, by name.
-        wordings: The same problems in other words, by name: what a prompt alone brings about.
+        arms: The arm under test, then its controls: `direction_arms` or `feature_arms`.
+        strengths: How strongly, each once; 0 is the unsteered model.
+        goal: The target, and what is measured.
         generation: How texts are generated.
         inference: Coverage and resamples of the intervals, and the seed.
-        execution: Tokens per forward pass, memory, checkpoint and progress.
+        execution: Checkpoint and progress.
 
     Raises:
-        ElicitationError: There are fewer than 2 problems, arms cannot be held against each other, a
-            behaviour is called `accuracy`, or a wording is of other problems.
-        NoGapError: Model and target do not differ in accuracy, and `need_gap`.
-        RolloutError: Strengths are missing, not finite or there twice, or see `rollouts`.
+        ElicitationError: There are fewer than 2 problems, arms are not comparable, or a wording is
+            of other problems.
+        NoGapError: Model and target do not differ in accuracy, and `goal.need_gap`.
+        RolloutError: Strengths are missing, not finite or repeated, or see `rollouts`.
         EditError: An edit does not fit the model, or its tokens the prompts.
         TaskError: A prompt leaves no room for a text.
     """
-    watched = dict(behaviours or {})
-    ask = Asking(
-        side=side,
-        generation=generation,
-        seed=inference.seed,
-        execution=execution,
-    )
-    ask.check(task, arms, strengths, watched)
-    reworded = worded(wordings or {}, task)
-    plain = ask.plain(task)
-    base = scores_of(plain, watched, 1)[:, :, 0]
-    alone = {UNSTEERED: base}
-    if target is not None:
-        post = alone[TARGET] = scores_of(ask.plain(task, target), watched, 1)[:, :, 0]
-        if need_gap:
-            # Refused before any steering: no share could be told of it.
+    check_request(side, task, arms, strengths, generation)
+    how = {"generation": generation, "seed": inference.seed, "execution": execution}
+    reworded = goal.reworded(task)
+    own = rollouts(side, task, **how)
+    base = scores(own, goal.markers)[:, :, 0]
+    unsteered, theirs = {UNSTEERED: base}, None
+    if goal.target is not None:
+        theirs = rollouts(goal.target, task, **how)
+        post = unsteered[TARGET] = scores(theirs, goal.markers)[:, :, 0]
+        if goal.need_gap:
+            # Refused before any steering: no share of it could be reported.
             gap_share(
                 base[:, 0].numpy(), base[:, 0].numpy(), post[:, 0].numpy(), level=inference.level
             )
     else:
         post = torch.full_like(base, torch.nan)
     for name, other in reworded.items():
-        alone[name] = scores_of(ask.plain(other), watched, 1)[:, :, 0]
-    found = [ask.steered(task, arm, strengths) for arm in arms]
+        unsteered[name] = scores(rollouts(side, other, **how), goal.markers)[:, :, 0]
+    texts = [dose_rollouts(side, task, arm.edit, strengths=strengths, **how) for arm in arms]
+    references = references_of(side, own, goal, theirs)
+    plain = outcomes(own, references, goal)
     n = len(strengths)
-    scores = torch.stack([scores_of(one, watched, n) for one in found], dim=2)
-    own = coherence(side, plain, 1)[:, 0]
-    told = torch.stack([coherence(side, one, n) for one in found], dim=1)
-    joint = simultaneous_intervals(
-        told.flatten(1).numpy(),
-        level=inference.level,
-        n_resamples=inference.n_resamples,
-        seed=inference.seed,
-    )
-    cell = (len(arms), n)
-    options = {
-        "level": inference.level,
-        "n_resamples": inference.n_resamples,
-        "seed": inference.seed,
-    }
+    each = [outcomes(one, references, goal, n_cells=n) for one in texts]
+    score = torch.stack([one.score for one in each], dim=2)
+    coherent = torch.stack([one.coherent for one in each], dim=1)[:, None]
+    others = torch.stack([*unsteered.values()], dim=2)[..., None]
+    rates = {"proportion": generation.n_samples == 1, "inference": inference}
     return DoseCurve(
-        provenance=_provenance(target, arms, task, reworded, ask, strengths, options),
-        metric=("accuracy", *watched),
+        provenance=_provenance(side, goal, arms, task, reworded, strengths, generation, inference),
+        metric=goal.metrics,
         arm=tuple(arm.name for arm in arms),
         kind=tuple(arm.kind for arm in arms),
         strength=torch.tensor([float(strength) for strength in strengths], dtype=torch.float64),
-        reference=tuple(alone),
+        reference=tuple(unsteered),
         site=arms[0].site,
         where=arms[0].where,
         model=_name(side),
-        target="" if target is None else _name(target),
+        target="" if goal.target is None else _name(goal.target),
         norm=arms[0].norm,
         resid_norm=arms[0].resid_norm,
         n_problems=len(task),
         n_samples=generation.n_samples,
-        n_choose=0,
-        chosen_by="",
-        raised=True,
         level=inference.level,
-        log_prob=torch.from_numpy(joint.value).view(cell),
-        log_prob_low=torch.from_numpy(joint.low).view(cell),
-        log_prob_high=torch.from_numpy(joint.high).view(cell),
-        unsteered_log_prob=own.mean().item(),
-        truncated=torch.stack([by_strength(one.truncated, n).mean((1, 2)) for one in found]),
-        n_tokens=torch.stack([by_strength(one.n_tokens, n).mean((1, 2)) for one in found]),
-        **rates_of(scores, generation.n_samples, inference),
-        **effects_of(scores - base[:, :, None, None], inference),
-        **shares_of(scores, base, post, inference),
-        **gaps_of(base, post, inference),
-        **_references(torch.stack([*alone.values()], dim=2), base, post, ask, options),
+        gap=gaps_of(base, post, inference),
+        reference_rate=rates_of(others, **rates)[..., 0],
+        reference_share=shares_of(others, base, post, inference)[..., 0],
+        rate=rates_of(score, **rates),
+        effect=effects_of(score - base[:, :, None, None], inference),
+        share=shares_of(score, base, post, inference),
+        log_prob=means_of(torch.stack([one.log_prob for one in each], dim=1), inference),
+        unsteered_log_prob=plain.log_prob.mean().item(),
+        coherent=rates_of(coherent, **rates)[0],
+        unsteered_coherent=plain.coherent.mean().item(),
+        truncated=_by_strength(texts, "truncated", n),
+        n_tokens=_by_strength(texts, "n_tokens", n),
     )
 
 
-def _references(
-    scores: Float[Tensor, "problem metric reference"],
-    base: Float[Tensor, "problem metric"],
-    post: Float[Tensor, "problem metric"],
-    ask: Asking,
-    options: dict[str, float],
-) -> dict[str, Float[Tensor, "metric reference"]]:
-    """Rates and shares of what is not steered."""
-    level = options["level"]
-    found = {
-        **rates_of(
-            scores[..., None],
-            ask.generation.n_samples,
-            Inference(level=level, n_resamples=int(options["n_resamples"]), seed=ask.seed),
-        ),
-        **shares_of(scores[..., None], base, post, Inference(level=level)),
-    }
-    return {f"reference_{name}": values[..., 0] for name, values in found.items()}
+def _by_strength(
+    texts: Sequence[Rollouts], field: str, n_strengths: int
+) -> Float[Tensor, "arm strength"]:
+    """Mean of a field over the texts of each arm and strength."""
+    return torch.stack(
+        [getattr(one, field).double().view(n_strengths, -1).mean(1) for one in texts]
+    )
 
 
 def _name(side: Side) -> str:
-    """What a model is called."""
+    """Name of a model."""
     return str(getattr(hugging_face_model(side.bridge).config, "name_or_path", ""))
 
 
 def _provenance(
-    target: Side | None,
+    side: Side,
+    goal: Goal,
     arms: Sequence[Arm],
     task: Task,
     wordings: Mapping[str, Task],
-    ask: Asking,
     strengths: Sequence[float],
-    options: Mapping[str, object],
+    generation: Generation,
+    inference: Inference,
 ) -> Provenance:
     """Origin of a curve."""
-    parameter = next(ask.side.bridge.parameters())
+    parameter = next(side.bridge.parameters())
     return Provenance(
-        seed=ask.seed,
+        seed=inference.seed,
         dtype=str(parameter.dtype).removeprefix("torch."),
         device=str(parameter.device),
         arguments={
             "question": "dose_curve",
-            "model": _name(ask.side),
-            "model_digest": weights_digest(ask.side.bridge),
-            "target": None if target is None else _name(target),
-            "target_digest": None if target is None else weights_digest(target.bridge),
+            "model": _name(side),
+            "model_digest": weights_digest(side.bridge),
+            "target": None if goal.target is None else _name(goal.target),
+            "target_digest": None if goal.target is None else weights_digest(goal.target.bridge),
             "arms": {arm.name: edits_digest(arm.edits()) for arm in arms},
             "site": arms[0].site,
             "where": arms[0].where,
             "strengths": [float(strength) for strength in strengths],
-            **ask.told(),
-            **options,
+            "max_loss": goal.max_loss,
+            "stop_ids": list(generation.stops(side)),
+            "n_samples": generation.n_samples,
+            "temperature": generation.temperature,
+            "max_new_tokens": generation.max_new_tokens,
+            "templated": generation.templated,
+            "level": inference.level,
+            "n_resamples": inference.n_resamples,
         },
         task_digests={one.name: one.digest for one in (task, *wordings.values())},
     )

@@ -1,15 +1,15 @@
 """What steering does, dose by dose, beside its controls."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
-from elicit.elicitation.asking import TARGET
 from elicit.elicitation.errors import ElicitationError
-from elicit.results import Result
+from elicit.elicitation.goal import TARGET
+from elicit.results import Estimate, Result
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -21,9 +21,9 @@ class DoseCurve(Result):
     """
 
     metric: tuple[str, ...]
-    """`accuracy`, then each behaviour by its name."""
+    """`accuracy`, then each marker by its name."""
     arm: tuple[str, ...]
-    """What is under test, then each control and baseline."""
+    """The arm under test, then each control and baseline."""
     kind: tuple[str, ...]
     """Of each arm: `steered`, `control`, or `baseline`: another way to the same end."""
     strength: Float[Tensor, " strength"]
@@ -54,53 +54,31 @@ class DoseCurve(Result):
     """Whether that rate was to go up; else down."""
     level: float
     """Nominal coverage of the intervals."""
-    gap: Float[Tensor, " metric"]
-    """Rate of the target minus the unsteered one, paired by problem; NaN where there is none."""
-    gap_low: Float[Tensor, " metric"]
-    """Lower end."""
-    gap_high: Float[Tensor, " metric"]
-    """Upper end."""
-    gap_clear: Bool[Tensor, " metric"]
-    """Whether the interval of the gap leaves 0 out; where not, there is no share of it."""
-    reference_rate: Float[Tensor, "metric reference"]
-    """The same rate of what is not steered."""
-    reference_rate_low: Float[Tensor, "metric reference"]
-    """Lower end, for this cell alone."""
-    reference_rate_high: Float[Tensor, "metric reference"]
-    """Upper end, for this cell alone."""
-    reference_share: Float[Tensor, "metric reference"]
-    """The same share of the gap, of what is not steered."""
-    reference_share_low: Float[Tensor, "metric reference"]
-    """Lower end (Fieller), for this cell alone."""
-    reference_share_high: Float[Tensor, "metric reference"]
-    """Upper end (Fieller), for this cell alone."""
-    rate: Float[Tensor, "metric arm strength"]
-    """Share of texts that are right, or show the behaviour."""
-    rate_low: Float[Tensor, "metric arm strength"]
-    """Lower end, for this cell alone."""
-    rate_high: Float[Tensor, "metric arm strength"]
-    """Upper end, for this cell alone."""
-    effect: Float[Tensor, "metric arm strength"]
-    """Rate minus the unsteered one, paired by problem."""
-    effect_low: Float[Tensor, "metric arm strength"]
-    """Lower end, jointly over the cells of a metric."""
-    effect_high: Float[Tensor, "metric arm strength"]
-    """Upper end, jointly over the cells of a metric."""
-    share: Float[Tensor, "metric arm strength"]
-    """Effect as a share of the gap to the target: 0 none, 1 all, never clipped. NaN: no clear
-    gap."""
-    share_low: Float[Tensor, "metric arm strength"]
-    """Lower end (Fieller), for this cell alone."""
-    share_high: Float[Tensor, "metric arm strength"]
-    """Upper end (Fieller), for this cell alone."""
-    log_prob: Float[Tensor, "arm strength"]
-    """Coherence: mean log-probability of a token of the steered text under the unsteered model,
-    nats; texts that it would hardly write are low."""
-    log_prob_low: Float[Tensor, "arm strength"]
-    """Lower end, jointly over cells."""
-    log_prob_high: Float[Tensor, "arm strength"]
-    """Upper end, jointly over cells."""
+    gap: Annotated[Estimate, "metric"]
+    """Rate of the target minus the unsteered one, paired by problem; NaN without a target. There is
+    a share of it only where its interval excludes 0."""
+    reference_rate: Annotated[Estimate, "metric reference"]
+    """The same rate of what is not steered, with the interval of this cell alone."""
+    reference_share: Annotated[Estimate, "metric reference"]
+    """The same share of the gap, of what is not steered (Fieller, of this cell alone)."""
+    rate: Annotated[Estimate, "metric arm strength"]
+    """Share of texts that are right, or show the behaviour, with the interval of this cell
+    alone."""
+    effect: Annotated[Estimate, "metric arm strength"]
+    """Rate minus the unsteered one, paired by problem; intervals are simultaneous over the cells of
+    a metric."""
+    share: Annotated[Estimate, "metric arm strength"]
+    """Effect as a share of the gap to the target: 0 none, 1 all, never clipped (Fieller, of this
+    cell alone). NaN: the gap is not clear."""
+    log_prob: Annotated[Estimate, "arm strength"]
+    """Mean log-probability of a token of the steered text under the unsteered model, nats; text
+    that falls apart is low. Intervals are simultaneous over cells."""
     unsteered_log_prob: float
+    """The same of the model's own texts."""
+    coherent: Annotated[Estimate, "arm strength"]
+    """Share of coherent texts (see `elicitation.coherence`), with the interval of this cell
+    alone."""
+    unsteered_coherent: float
     """The same of the model's own texts."""
     truncated: Float[Tensor, "arm strength"]
     """Share of texts cut before they ended."""
@@ -110,14 +88,14 @@ class DoseCurve(Result):
     @property
     def unsteered(self) -> Float[Tensor, " metric"]:
         """Rate of the model as it is."""
-        return self.reference_rate[:, 0]
+        return self.reference_rate.value[:, 0]
 
     @property
     def goal(self) -> Float[Tensor, " metric"]:
         """Rate of the target; NaN where there is none."""
         if TARGET not in self.reference:
             return torch.full_like(self.unsteered, torch.nan)
-        return self.reference_rate[:, self.reference.index(TARGET)]
+        return self.reference_rate.value[:, self.reference.index(TARGET)]
 
     def metric_row(self, metric: str | None) -> int:
         """Place of a metric.
@@ -147,18 +125,5 @@ class DoseCurve(Result):
         places = [place for place, kind in enumerate(self.kind) if kind == "control"]
         if not places:
             raise ElicitationError("the curve has no control, so none is the strongest. Add some.")
-        rates = self.rate[self.metric_row(self.chosen_by or None), :, 0]
+        rates = self.rate.value[self.metric_row(self.chosen_by or None), :, 0]
         return max(places, key=lambda place: float(rates[place]) * (1 if self.raised else -1))
-
-    def figure(self, metric: str | None = None) -> Any:
-        """Rate and coherence over strengths, controls in grey; of one strength, arm by arm.
-
-        Args:
-            metric: Name of a metric; None takes the first.
-
-        Raises:
-            ElicitationError: The metric was not measured.
-        """
-        from elicit.elicitation.figures import arms_figure, dose_figure
-
-        return (arms_figure if len(self.strength) == 1 else dose_figure)(self, metric)

@@ -14,7 +14,7 @@ from elicit.directions import Direction
 from elicit.edits import Shift, Where
 from elicit.elicitation.arms import Arm, Kind
 from elicit.elicitation.errors import ElicitationError
-from elicit.elicitation.pushes import How, Push
+from elicit.elicitation.feature_push import FeaturePush, How
 from elicit.features import FeatureTable, Fidelity, Sae
 from elicit.rollouts import EditsAt
 
@@ -23,24 +23,39 @@ TIMES = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class LiveFeatures:
-    """Which features count as alive and alike enough to stand beside another one."""
+class FeatureControls:
+    """Directions that stand beside a feature's own and should do nothing.
 
-    n: int = 4
-    """How many are drawn."""
+    Raises:
+        ElicitationError: There would be no control, or no feature could be drawn.
+    """
+
+    n_live: int = 4
+    """Random other features that fire about as often."""
     factor: float = 2.0
-    """Their firing rates are the feature's own within this factor."""
+    """Their firing rates are within this factor of the feature's."""
     max_cosine: float = 0.3
-    """Their decoder rows are no nearer to the feature's own: a second reader of the same thing
-    would do the same, and be no control."""
+    """Their decoder rows are no nearer to the feature's: a second reader of the same thing would
+    do the same, and be no control."""
+    n_random: int = 4
+    """Random directions."""
+    shuffled: bool = True
+    """Whether the feature's decoder row in another order is one of them."""
+    seed: int = 0
+    """Of drawing and shuffling."""
 
     def __post_init__(self) -> None:
-        """Refuse what no feature could be drawn by."""
-        if self.n < 0 or not self.factor >= 1 or not 0 < self.max_cosine <= 1:
+        """Refuse what no control could be drawn by."""
+        if self.n_live < 0 or not self.factor >= 1 or not 0 < self.max_cosine <= 1:
             raise ElicitationError(
-                f"live features are asked for with n={self.n}, factor={self.factor} and "
-                f"max_cosine={self.max_cosine}, by which none could be drawn. Pass n of 0 or more, "
-                "a factor of 1 or more and a cosine in (0, 1]."
+                f"n_live is {self.n_live}, factor {self.factor} and max_cosine {self.max_cosine}, "
+                "by which none could be drawn. Pass n_live of 0 or more, a factor of 1 or more and "
+                "a cosine in (0, 1]."
+            )
+        if self.n_random < 0 or not (self.n_live or self.n_random or self.shuffled):
+            raise ElicitationError(
+                f"n_random is {self.n_random}, n_live {self.n_live} and shuffled {self.shuffled}, "
+                "so there would be no control. Ask for at least one."
             )
 
 
@@ -52,11 +67,8 @@ def feature_arms(
     measured: Fidelity | FeatureTable,
     how: How = "add",
     amount: float | None = None,
-    live: LiveFeatures | None = None,
-    n_random: int = 4,
-    shuffled: bool = True,
+    controls: FeatureControls = FeatureControls(),
     baselines: Sequence[Direction] = (),
-    seed: int = 0,
 ) -> tuple[Arm, ...]:
     """A feature that is added, set to a value or projected out, and its controls.
 
@@ -73,17 +85,14 @@ def feature_arms(
         how: What is done with it; `project_out` takes away all that lies along its direction.
         amount: What is added or set, in units of its activation; None takes `TIMES` its largest
             one. Of `project_out` there is none.
-        live: How live features are drawn; None draws 4 within a factor of 2.
-        n_random: Random directions.
-        shuffled: Whether the feature's decoder row in another order is one of the controls.
+        controls: Which other directions are pushed along.
         baselines: Directions found in plainer ways at the same site, such as a difference of
             means, brought to the same length.
-        seed: Of drawing and shuffling.
 
     Raises:
         ElicitationError: What was measured is of another SAE or lacks the feature, there are too
-            few live features or no control, an amount is missing or not wanted, or another
-            direction is of another site or width.
+            few live features, an amount is missing or not wanted, or another direction is of
+            another site or width.
         FeatureError: The SAE has no such feature, or it cannot be written with.
 
     Source: clamp to twice the largest activation, Galichin et al. 2025, arXiv:2503.18878; random
@@ -91,30 +100,24 @@ def feature_arms(
         Wu et al. 2025, arXiv:2501.17148 (AxBench). Equal rates, the shuffled row and pushing by
         the same amount at every token are ours.
     """
-    live = live or LiveFeatures()
     sae.check_features((feature,))
     if how not in ("add", "clamp", "project_out"):
         raise ElicitationError(
             f"how is {how!r}, so nothing would be done with the feature. Pass 'add', 'clamp' or "
             "'project_out'."
         )
-    if n_random < 0 or not (live.n or n_random or shuffled):
-        raise ElicitationError(
-            f"n_random is {n_random}, live.n {live.n} and shuffled {shuffled}, so there would be "
-            "no control. Ask for at least one."
-        )
     place = _place(sae, feature, measured)
     amount = _amount(feature, how, amount, float(measured.max_act[place]))
     own = sae.directions[feature].detach().cpu().double()
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(controls.seed)
     named: list[tuple[str, Kind, Tensor]] = [
         (f"live feature {number}", "control", sae.directions[number].detach().cpu().double())
-        for number in _live(sae, feature, measured, place, live, generator)
+        for number in _live(sae, feature, measured, place, controls, generator)
     ]
-    if shuffled:
+    if controls.shuffled:
         order = torch.from_numpy(generator.permutation(len(own)))
         named.append(("shuffled decoder row", "control", own[order]))
-    for number in range(n_random):
+    for number in range(controls.n_random):
         drawn = torch.from_numpy(generator.standard_normal(len(own)))
         named.append((f"random {number}", "control", drawn))
     for other in baselines:
@@ -160,7 +163,7 @@ def _pushed(
     """The same push along another direction, brought to the length of the feature's own."""
     own = sae.directions[feature]
     along = (vector * (own.detach().cpu().double().norm() / vector.norm())).to(own)
-    push = Push(sae, feature, how, amount, along)
+    push = FeaturePush(sae, feature, how, amount, along)
     return lambda strength: [Shift(sae.site, push, where=where, scale=strength, width=sae.d_in)]
 
 
@@ -206,33 +209,33 @@ def _live(
     feature: int,
     measured: Fidelity | FeatureTable,
     place: int,
-    live: LiveFeatures,
+    controls: FeatureControls,
     generator: np.random.Generator,
 ) -> list[int]:
     """Random features that fire about as often as one and point elsewhere."""
-    if not live.n:
+    if not controls.n_live:
         return []
     rate = float(measured.density[place])
     if not rate > 0:
         raise ElicitationError(
             f"feature {feature} was active on none of the texts that were measured, so no live "
-            "feature fires as often. Measure texts that it fires on, or pass live with n=0."
+            "feature fires as often. Measure texts that it fires on, or pass n_live=0."
         )
     rows = sae.directions[measured.feature.to(sae.directions.device)].detach().cpu().double()
     cosine = torch.cosine_similarity(rows, rows[[place]], dim=1)
     fits = (
-        (measured.density >= rate / live.factor)
-        & (measured.density <= rate * live.factor)
-        & (cosine.abs() <= live.max_cosine)
+        (measured.density >= rate / controls.factor)
+        & (measured.density <= rate * controls.factor)
+        & (cosine.abs() <= controls.max_cosine)
     )
     fits[place] = False
     found = cast("list[int]", measured.feature[fits].tolist())
-    if len(found) < live.n:
+    if len(found) < controls.n_live:
         raise ElicitationError(
             f"feature {feature} is active at {rate:.3g} of the tokens, and {len(found)} other "
-            f"features that point elsewhere are within a factor of {live.factor:g} of that; "
-            f"{live.n} were to be drawn, so chance could not be told by them. Pass live with a "
-            "smaller n or a larger factor."
+            f"features that point elsewhere are within a factor of {controls.factor:g} of that; "
+            f"{controls.n_live} were to be drawn, so chance could not be told by them. Pass a "
+            "smaller n_live or a larger factor."
         )
-    drawn = generator.choice(len(found), size=live.n, replace=False)
+    drawn = generator.choice(len(found), size=controls.n_live, replace=False)
     return sorted(found[int(i)] for i in drawn)

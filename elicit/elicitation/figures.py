@@ -3,8 +3,9 @@
 from typing import Any
 
 from elicit.directions.figures import bars
-from elicit.elicitation.asking import TARGET, UNSTEERED
 from elicit.elicitation.dose_result import DoseCurve
+from elicit.elicitation.goal import TARGET, UNSTEERED
+from elicit.results import Estimate, drawing
 from elicit.results.drawing import (
     BLUE,
     FAINT,
@@ -20,6 +21,16 @@ from elicit.results.drawing import (
 
 _DASHES = ("dash", "dashdot", "longdash", "longdashdot")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
+
+
+@drawing.figure.register
+def curve_figure(found: DoseCurve) -> Any:
+    """Rate and coherence over strengths, controls in grey; of one strength, arm by arm.
+
+    Args:
+        found: Rates of every arm.
+    """
+    return (arms_figure if len(found.strength) == 1 else dose_figure)(found)
 
 
 def dose_figure(found: DoseCurve, metric: str | None = None) -> Any:
@@ -40,10 +51,8 @@ def dose_figure(found: DoseCurve, metric: str | None = None) -> Any:
     )
     # Controls first, so that what is under test is drawn over them.
     for arm in [*range(1, len(found.arm)), 0]:
-        rates = [getattr(found, f"rate{end}")[row, arm].tolist() for end in ("", "_low", "_high")]
-        logs = [getattr(found, f"log_prob{end}")[arm].tolist() for end in ("", "_low", "_high")]
-        _line(figure, found, arm, rates, panel=1)
-        _line(figure, found, arm, logs, panel=2)
+        _line(figure, found, arm, found.rate[row, arm], panel=1)
+        _line(figure, found, arm, found.log_prob[arm], panel=2)
     _references(figure, found, row)
     line = {"color": MUTED, "width": 1, "dash": "dot"}
     figure.add_hline(y=found.unsteered_log_prob, line=line, row=2, col=1)  # pyright: ignore[reportArgumentType]
@@ -64,10 +73,7 @@ def _references(figure: Any, found: DoseCurve, row: int) -> None:
     known = {UNSTEERED: (MUTED, "dot"), TARGET: (INK, "dot")}
     for place, name in enumerate(found.reference):
         color, dash = known.get(name, (MUTED, _DASHES[place % len(_DASHES)]))
-        three = [
-            getattr(found, f"reference_rate{end}")[row, place].item()
-            for end in ("", "_low", "_high")
-        ]
+        three = found.reference_rate[row, place].ends
         figure.add_scatter(
             x=[min(ends), max(ends)],
             y=plain_numbers([three[0]] * 2),
@@ -81,10 +87,12 @@ def _references(figure: Any, found: DoseCurve, row: int) -> None:
         )
 
 
-def _line(figure: Any, found: DoseCurve, arm: int, ends: list[list[float]], *, panel: int) -> None:
+def _line(figure: Any, found: DoseCurve, arm: int, line: Estimate, *, panel: int) -> None:
     """One arm with its intervals in one panel."""
-    order = found.strength.argsort().tolist()
-    value, low, high = ([one[place] for place in order] for one in ends)
+    order = found.strength.argsort()
+    ordered = line[order]
+    value, low, high = (ends.tolist() for ends in (ordered.value, ordered.low, ordered.high))
+    order = order.tolist()
     tested, kind = arm == 0, found.kind[arm]
     color = {"steered": BLUE, "baseline": VERMILION}.get(kind, FAINT)
     name = "controls, as hard a push" if kind == "control" else label(found.arm[arm])
@@ -124,19 +132,16 @@ def arms_figure(found: DoseCurve, metric: str | None = None) -> Any:
     import plotly.graph_objects as go
 
     row = found.metric_row(metric)
-    groups: dict[str, tuple[str, str, list[tuple[str, list[float]]]]] = {
+    groups: dict[str, tuple[str, str, list[tuple[str, tuple[float, float, float]]]]] = {
         "steered": (BLUE, "circle", []),
         "baseline": (VERMILION, "diamond", []),
         "control": (MUTED, "circle-open", []),
         "not steered": (INK, "line-ns-open", []),
     }
-    ends = ("", "_low", "_high")
     for place, kind in enumerate(found.kind):
-        three = [getattr(found, f"rate{end}")[row, place, 0].item() for end in ends]
-        groups[kind][2].append((found.arm[place], three))
+        groups[kind][2].append((found.arm[place], found.rate[row, place, 0].ends))
     for place, name in enumerate(found.reference):
-        three = [getattr(found, f"reference_rate{end}")[row, place].item() for end in ends]
-        groups["not steered"][2].append((name, three))
+        groups["not steered"][2].append((name, found.reference_rate[row, place].ends))
     figure, names = go.Figure(), []
     for kind, (color, symbol, rows) in groups.items():
         if not rows:

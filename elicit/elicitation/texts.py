@@ -8,12 +8,16 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from elicit.elicitation.arms import Arm
-from elicit.elicitation.asking import TARGET, UNSTEERED, Asking
+from elicit.elicitation.errors import ElicitationError
+from elicit.elicitation.goal import TARGET, UNSTEERED
 from elicit.pair import Side
 from elicit.results import Result
-from elicit.rollouts import Generation
+from elicit.rollouts import Generation, dose_rollouts, rollouts
 from elicit.runs import Execution
 from elicit.tasks import Task
+
+SHOWN = 6
+"""Problems whose texts are kept."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -43,14 +47,13 @@ def steered_texts(
     *,
     strength: float,
     target: Side | None = None,
-    n: int = 6,
     generation: Generation = Generation(),
     seed: int = 0,
     execution: Execution = Execution(),
 ) -> SteeredTexts:
-    """Texts to the first problems of a task, under every arm and without.
+    """Texts to the first `SHOWN` problems of a task, under every arm and without.
 
-    All problems are run, so that with the cells of a dose curve no text is written twice.
+    All problems are run, so that with the checkpoint of a dose curve no text is written twice.
 
     Args:
         side: The model that is steered.
@@ -58,28 +61,31 @@ def steered_texts(
         arms: What is done to it.
         strength: How strongly.
         target: Model whose texts stand beside it.
-        n: Problems to show.
-        generation: How texts are generated.
+        generation: How texts are generated, one a problem.
         seed: Of texts.
-        execution: Tokens per forward pass, memory, checkpoint and progress.
+        execution: Checkpoint and progress.
+
+    Raises:
+        ElicitationError: There would be several texts a problem.
     """
-    ask = Asking(
-        side=side,
-        generation=generation,
-        seed=seed,
-        execution=execution,
-    )
-    found = {UNSTEERED: ask.plain(task)}
-    found |= {arm.name: ask.steered(task, arm, [strength]) for arm in arms}
+    if generation.n_samples != 1:
+        raise ElicitationError(
+            f"n_samples is {generation.n_samples}, and one text a problem is shown. Pass "
+            "n_samples=1."
+        )
+    how = {"generation": generation, "seed": seed, "execution": execution}
+    found = {UNSTEERED: rollouts(side, task, **how)}
+    for arm in arms:
+        found[arm.name] = dose_rollouts(side, task, arm.edit, strengths=[strength], **how)
     if target is not None:
-        found[TARGET] = ask.plain(task, target)
-    shown = task.problems[:n]
+        found[TARGET] = rollouts(target, task, **how)
+    shown = task.problems[:SHOWN]
     return SteeredTexts(
         strength=float(strength),
         writer=tuple(found),
         problem=tuple(problem.id for problem in shown),
         prompt=tuple(problem.prompt for problem in shown),
         answer=tuple(problem.answer for problem in shown),
-        text=tuple(one.text[:n] for one in found.values()),
-        correct=torch.stack([one.correct[:n] for one in found.values()]),
+        text=tuple(one.text[:SHOWN] for one in found.values()),
+        correct=torch.stack([one.correct[:SHOWN] for one in found.values()]),
     )

@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from elicit.jobs._spec import SpecError
-from elicit.tasks import Task
-from elicit.verdicts.behaviours import NEGATIVE, PLAIN, POSITIVE, Prompt
+from elicit.tasks import NEGATIVE, PLAIN, POSITIVE, PromptOf, Task
 
 PLACE = "{prompt}"
 """Where the problem goes."""
 
 
-def baselines_of(paths: Sequence[Path], task: Task) -> dict[str, Prompt]:
+def baselines_of(paths: Sequence[Path], task: Task) -> dict[str, PromptOf]:
     """Ways to ask, by the names of their files.
 
     Args:
@@ -22,7 +21,7 @@ def baselines_of(paths: Sequence[Path], task: Task) -> dict[str, Prompt]:
         SpecError: A file cannot be read, has not one place for the problem, is called as another
             or as a way that is there already, or holds a problem.
     """
-    found: dict[str, Prompt] = {}
+    found: dict[str, PromptOf] = {}
     for path in paths:
         text = _text(path)
         if text.count(PLACE) != 1:
@@ -58,7 +57,7 @@ def texts_of(paths: Sequence[Path]) -> Mapping[str, str]:
     return {path.stem: _text(path) for path in paths}
 
 
-def _asking(text: str) -> Prompt:
+def _asking(text: str) -> PromptOf:
     return lambda problem: text.replace(PLACE, problem.prompt)
 
 

@@ -4,9 +4,16 @@ from elicit import organisms
 from elicit.jobs._baselines import baselines_of
 from elicit.jobs._cued_spec import CuedSpec, GradedSpec
 from elicit.jobs._spec import SpecError
-from elicit.tasks import Task, extractor, load_task, ungradable
-from elicit.verdicts import Behaviour, behaviours
-from elicit.verdicts.checks import LEAST
+from elicit.tasks import (
+    LEAST,
+    Behaviour,
+    Task,
+    extractor,
+    load_task,
+    matching,
+    reasoning_behaviour,
+    ungradable,
+)
 
 
 def behaviour_of(spec: CuedSpec, task: Task) -> Behaviour:
@@ -22,11 +29,11 @@ def behaviour_of(spec: CuedSpec, task: Task) -> Behaviour:
     """
     baselines = baselines_of(spec.baselines, task) if isinstance(spec, GradedSpec) else {}
     if spec.reasoning_cue is None or spec.direct_cue is None:
-        return behaviours.trace(baselines=baselines)
-    return behaviours.reasoning(
+        return organisms.trace_behaviour(baselines=baselines)
+    return reasoning_behaviour(
         spec.reasoning_cue.replace("\\n", "\n"),
         spec.direct_cue.replace("\\n", "\n"),
-        shown=None if spec.shown is None else behaviours.matching(spec.shown),
+        shown=None if spec.shown is None else matching(spec.shown),
         baselines=baselines,
     )
 

@@ -6,14 +6,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from elicit.results import ElicitError
+from elicit.organisms.errors import OrganismError
 
 DATA = Path(__file__).parent / "data"
 PREFIX = "organism:"
-
-
-class OrganismError(ElicitError):
-    """An organism that does not exist or whose files are damaged."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
+from elicit.organisms import TextPairs
 from elicit.pair import Alignment, Text
 from elicit.patching.continuations import Rows, Texts, encode, first_other, read_lines, refuse
 from elicit.patching.errors import PatchError
@@ -96,6 +97,26 @@ class Contrast:
             where=where, id=names, clean=clean, corrupted=corrupted, answer=answer, wrong=wrong
         )
         return _contrast(alignment, texts, templated)
+
+    @classmethod
+    def from_pairs(cls, alignment: Alignment, pairs: TextPairs) -> "Contrast":
+        """Contrast of texts in the language of the organisms; see `elicit.organisms`.
+
+        Args:
+            alignment: How the pair reads text.
+            pairs: The texts.
+
+        Raises:
+            PatchError: There is no prompt, or the tokenizer does not know the language.
+        """
+        return cls.from_texts(
+            alignment,
+            clean=pairs.clean,
+            corrupted=pairs.corrupted,
+            answer=pairs.answer,
+            wrong=pairs.wrong,
+            id=pairs.id,
+        )
 
     @classmethod
     def from_task(

@@ -4,8 +4,21 @@
 ask how probable it finds each answer without letting it write.
 """
 
-from elicit.tasks.answers import numbers, parse_number, plain, same_answer
-from elicit.tasks.encoding import ForcedBatch, ForcedRows, encode_forced
+from elicit.tasks.answers import parse_number, same_answer
+from elicit.tasks.behaviour import (
+    NEGATIVE,
+    PLAIN,
+    POSITIVE,
+    REASONS,
+    Behaviour,
+    Marker,
+    PromptOf,
+    labelled_behaviour,
+    longer_than,
+    matching,
+    reasoning_behaviour,
+)
+from elicit.tasks.encoding import encode_forced
 from elicit.tasks.extraction import (
     AfterMarker,
     Extractor,
@@ -21,15 +34,10 @@ from elicit.tasks.extraction import (
     ungradable,
 )
 from elicit.tasks.faults import Fault, TaskError, shown
+from elicit.tasks.forced import ForcedBatch, ForcedRows
 from elicit.tasks.jsonl import load_task, parse_line, read_file, save_task
-from elicit.tasks.problems import (
-    Problem,
-    Task,
-    edge_faults,
-    problem_faults,
-    text_faults,
-    unknown_key,
-)
+from elicit.tasks.numbers import numbers, plain
+from elicit.tasks.problems import Problem, edge_faults, problem_faults, text_faults, unknown_key
 from elicit.tasks.scoring import (
     ForcedScores,
     ReadScores,
@@ -37,17 +45,28 @@ from elicit.tasks.scoring import (
     reduce_scores,
     score_forced,
 )
+from elicit.tasks.split import LEAST, Split
+from elicit.tasks.task import Task
 
 __all__ = [
     "AfterMarker",
+    "Behaviour",
     "Extractor",
     "Fault",
     "ForcedBatch",
     "ForcedRows",
     "ForcedScores",
     "Graded",
+    "LEAST",
+    "Marker",
+    "NEGATIVE",
+    "PLAIN",
+    "POSITIVE",
     "Problem",
+    "PromptOf",
+    "REASONS",
     "ReadScores",
+    "Split",
     "Task",
     "TaskError",
     "after_marker",
@@ -57,9 +76,12 @@ __all__ = [
     "edge_faults",
     "encode_forced",
     "extractor",
+    "labelled_behaviour",
     "last_candidate",
     "last_number",
     "load_task",
+    "longer_than",
+    "matching",
     "math_verify",
     "numbers",
     "parse_line",
@@ -68,6 +90,7 @@ __all__ = [
     "problem_faults",
     "read_file",
     "read_scores",
+    "reasoning_behaviour",
     "reduce_scores",
     "same_answer",
     "save_task",

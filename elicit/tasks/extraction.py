@@ -12,10 +12,12 @@ import threading
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from elicit.tasks.answers import numbers, parse_number, plain, same_answer
+from elicit.tasks.answers import parse_number, same_answer
 from elicit.tasks.faults import TaskError, shown
 from elicit.tasks.mentions import first_mention, last_mention
-from elicit.tasks.problems import Problem, Task
+from elicit.tasks.numbers import numbers, plain
+from elicit.tasks.problems import Problem
+from elicit.tasks.task import Task
 
 _FILLERS = {"is", "are", "was", "were", "be", "will", "would", "equals", "the", "to", "of"}
 _TIMEOUT_S = 5

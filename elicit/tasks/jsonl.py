@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from elicit.tasks.faults import Fault, TaskError, shown
-from elicit.tasks.problems import Problem, Task, problem_faults
+from elicit.tasks.problems import Problem, problem_faults
+from elicit.tasks.task import Task
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _UTF8_MARK = b"\xef\xbb\xbf"

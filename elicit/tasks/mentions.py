@@ -11,7 +11,8 @@ A name inside a longer one (York in New York) does not count.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from elicit.tasks.answers import ends_word, is_signed, numbers, parse_number, plain, starts_word
+from elicit.tasks.answers import parse_number
+from elicit.tasks.numbers import ends_word, is_signed, numbers, plain, starts_word
 
 
 @dataclass(frozen=True, kw_only=True)

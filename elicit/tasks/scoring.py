@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from elicit.tasks.encoding import ForcedBatch, ForcedRows
+from elicit.tasks.forced import ForcedBatch, ForcedRows
 
 _CHUNK_VALUES = 1 << 24
 """Logits turned into log-probabilities at a time: a large vocabulary needs no second copy."""

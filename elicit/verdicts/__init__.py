@@ -1,8 +1,7 @@
 """What may be concluded, and how surely: verdicts that rest on several questions at once."""
 
-from elicit.verdicts import behaviours, existence
-from elicit.verdicts.behaviours import Behaviour
+from elicit.verdicts import existence
 from elicit.verdicts.errors import VerdictError
 from elicit.verdicts.ladder import Ladder
 
-__all__ = ["Behaviour", "Ladder", "VerdictError", "behaviours", "existence"]
+__all__ = ["Ladder", "VerdictError", "existence"]

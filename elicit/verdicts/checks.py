@@ -3,12 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from elicit.tasks import Task
 from elicit.verdicts.deciding import Options, fewest_draws
 from elicit.verdicts.errors import VerdictError
-
-LEAST = 8
-"""Problems in each part: with fewer no p-value survives the adjustment over five rungs."""
 
 
 def check_options(
@@ -76,26 +72,3 @@ def check_options(
             f"strengths is {list(strengths)}, and each says how often a direction is added, finite "
             "and above 0, each once. Pass for example (1, 2, 4)."
         )
-
-
-def parts_of(task: Task, choose_share: float, *, seed: int) -> tuple[Task, Task]:
-    """Problems to choose on and problems to test on, with the same mix of difficulties.
-
-    Args:
-        task: All problems.
-        choose_share: Share of the first part.
-        seed: Of the drawing.
-
-    Raises:
-        VerdictError: A part would be too small for any verdict.
-    """
-    n_choose = round(choose_share * len(task))
-    fewer = min(n_choose, len(task) - n_choose)
-    if fewer < LEAST:
-        raise VerdictError(
-            f"{task.name} holds {len(task)} problems, of which {fewer} would be all that one part "
-            f"has, and below {LEAST} no result could be told from chance. Give at least "
-            f"{2 * LEAST} problems, 100 or more for a useful verdict."
-        )
-    choose, test = task.split((choose_share, 1 - choose_share), seed)
-    return choose, test

@@ -10,10 +10,9 @@ from elicit.rollouts import Generation, check_prompts
 from elicit.runs import Execution
 from elicit.sites import Site
 from elicit.stats import Inference
-from elicit.tasks import Task
+from elicit.tasks import PLAIN, POSITIVE, Behaviour, Split, Task
 from elicit.verdicts import rungs
-from elicit.verdicts.behaviours import PLAIN, POSITIVE, Behaviour
-from elicit.verdicts.checks import check_options, parts_of
+from elicit.verdicts.checks import check_options
 from elicit.verdicts.deciding import Evidence, Options, judge, refused
 from elicit.verdicts.decoding import decoded, read_anew
 from elicit.verdicts.ladder import Ladder, ladder_of
@@ -103,7 +102,8 @@ def climb(
         least_share=least_share,
     )
     named = sites_of(pair, ["resid_post"] if sites is None else sites)
-    parts = parts_of(task, choose_share, seed=inference.seed)
+    split = Split.of(task, choose_share, seed=inference.seed)
+    parts = (split.choose, split.test)
     labelled, choosing = label_prompts(pair, behaviour, parts, templated=generation.templated)
     writing = Writing(
         pair=pair,

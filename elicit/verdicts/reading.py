@@ -13,10 +13,9 @@ from elicit.representations import Labelled, Probe, fit_probe
 from elicit.representations.labelled import numbered, read_labelled
 from elicit.runs import Execution
 from elicit.sites import Site
-from elicit.tasks import Task
-from elicit.verdicts.behaviours import Behaviour
+from elicit.tasks import Behaviour, Task
 
-POSITIVE, NEGATIVE = "with", "without"
+WITH, WITHOUT = "with", "without"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -35,7 +34,7 @@ class States:
     @property
     def positive(self) -> Bool[Tensor, " example"]:
         """Prompts that call for the behaviour."""
-        return torch.tensor([label == POSITIVE for label in self.labelled.label])
+        return torch.tensor([label == WITH for label in self.labelled.label])
 
     @property
     def fit(self) -> Labelled:
@@ -93,7 +92,7 @@ def label_prompts(
     encode = pair.alignment.templated if templated else pair.alignment.plain
     rows, labels, problems, first = [], [], [], []
     for place, part in enumerate(parts):
-        for label, which in ((POSITIVE, behaviour.positive), (NEGATIVE, behaviour.negative)):
+        for label, which in ((WITH, behaviour.positive), (WITHOUT, behaviour.negative)):
             for problem in behaviour.prompts(part, which, label):
                 rows.append(tuple(encode(problem.prompt)))
                 labels.append(label)

@@ -15,7 +15,7 @@ from elicit.representations.geometry import rotation
 from elicit.representations.paired import PairedTokens
 from elicit.runs import Execution
 from elicit.verdicts.deciding import Options, best_part, high_draw
-from elicit.verdicts.reading import POSITIVE, States
+from elicit.verdicts.reading import WITH, States
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -140,7 +140,7 @@ def _one(
 
 def _toward(probe: Probe, site: int) -> Float[Tensor, " d_model"]:
     """A probe's direction, towards the prompts that call for the behaviour."""
-    positive = probe.label.index(POSITIVE)
+    positive = probe.label.index(WITH)
     return probe.weight[site, :, positive] - probe.weight[site, :, 1 - positive]
 
 

@@ -3,16 +3,14 @@
 from elicit.weights.geometry import LayerChange, WeightChange, by_layer, weight_change
 from elicit.weights.parts import (
     Part,
-    PartError,
-    Slot,
     all_parts,
     changed_layers,
     is_changed,
     layer_interval,
     part,
     parts_of,
-    slots_of,
 )
+from elicit.weights.slots import PartError, Slot, slots_of
 from elicit.weights.swap import grafted, interpolated, moved, replaced, reverted
 
 __all__ = [

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from elicit.pair import Encoded, ModelPair, hugging_face_model
 from elicit.results import Result
 from elicit.runs import NoProgress, Progress
-from elicit.weights.parts import Slot, slots_of
+from elicit.weights.slots import Slot, slots_of
 
 INTRUDER_TOP = 10
 INTRUDER_COSINE = 0.5

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from elicit.pair import ModelPair
-from elicit.weights.parts import Part, Slot, slots_of
+from elicit.weights.parts import Part
+from elicit.weights.slots import Slot, slots_of
 
 
 @contextmanager

@@ -2,8 +2,9 @@
 
 import torch
 
-from elicit.directions import diff_mean, headed, paired_pca
+from elicit.directions import diff_mean, paired_pca
 from elicit.directions.components import first_component
+from elicit.organisms import headed
 from elicit.sites import resid_post
 
 

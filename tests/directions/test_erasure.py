@@ -6,9 +6,10 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from elicit.capture import capture
-from elicit.directions import DirectionError, Eraser, headed, leace
+from elicit.directions import DirectionError, Eraser, leace
 from elicit.directions.sides import read_at
 from elicit.edits import EditError, edited, last
+from elicit.organisms import headed
 from elicit.rollouts import edits_digest
 from elicit.sites import resid_post
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from elicit.capture import capture
-from elicit.directions import Direction, DirectionError, DirectionSet, diff_mean, headed
+from elicit.directions import Direction, DirectionError, DirectionSet, diff_mean
 from elicit.edits import EditError, edited, last
+from elicit.organisms import OrganismError, headed
 from elicit.sites import SiteError, mlp_out, pattern, resid_post, resid_pre, z
 from elicit.tasks import Problem, Task
 from tests.checkpoints import WORDS
@@ -171,7 +172,7 @@ def test_tasks_of_other_problems_cannot_be_paired(paired):
 
 
 def test_a_header_that_no_organism_knows_is_refused(asked):
-    with pytest.raises(DirectionError, match="notes"):
+    with pytest.raises(OrganismError, match="notes"):
         headed(asked, "diary")
 
 

@@ -7,7 +7,7 @@ from elicit import organisms
 from elicit.capture import capture, unembed_of
 from elicit.directions import ActivationShift, DirectionError, activation_shift
 from elicit.edits import last
-from elicit.elicitation import direction_arms, dose_curve
+from elicit.elicitation import Goal, direction_arms, dose_curve
 from elicit.pair.digests import checkpoint_parameters
 from elicit.rollouts import Generation
 from elicit.sites import SiteError, mlp_out, resid_post, resid_pre
@@ -44,10 +44,10 @@ def test_added_to_the_base_the_shift_is_the_post_trained_model(organism, unrelat
     curve = dose_curve(
         pair.side("base"), asked.subset(24, seed=1),
         direction_arms(direction, where=last()), strengths=[1.0],
-        target=pair.side("post"), generation=Generation(max_new_tokens=90),
+        goal=Goal(target=pair.side("post")), generation=Generation(max_new_tokens=90),
     )  # fmt: skip
-    assert curve.share[0, 0, 0] >= 0.9
-    assert (curve.share[0, 1:].abs() <= 0.1).all()
+    assert curve.share.value[0, 0, 0] >= 0.9
+    assert (curve.share.value[0, 1:].abs() <= 0.1).all()
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from elicit.directions import DirectionError, TrainedVector, traced, train_vector
+from elicit.directions import DirectionError, TrainedVector, train_vector
 from elicit.edits import EditError, at, edited, generated, last
-from elicit.elicitation import direction_arms, dose_curve
+from elicit.elicitation import Goal, direction_arms, dose_curve
+from elicit.organisms import OrganismError, traced
 from elicit.pair import hugging_face_model, weights_digest
 from elicit.rollouts import Generation
 from elicit.sites import SiteError, resid_post
@@ -88,10 +89,11 @@ def test_trained_to_write_traces_it_reasons_on_other_problems_and_no_control_doe
     found = train_vector(pair.side("base"), traced(fit), at=resid_post(3), where=last(), steps=60)
     curve = dose_curve(
         pair.side("base"), test, direction_arms(found.direction, where=last()),
-        strengths=[1.0], target=pair.side("post"), generation=Generation(max_new_tokens=90),
+        strengths=[1.0], goal=Goal(target=pair.side("post")),
+        generation=Generation(max_new_tokens=90),
     )  # fmt: skip
-    assert curve.share[0, 0, 0] >= 0.9
-    assert (curve.share[0, 1:].abs() <= 0.1).all()
+    assert curve.share.value[0, 0, 0] >= 0.9
+    assert (curve.share.value[0, 1:].abs() <= 0.1).all()
 
 
 @pytest.mark.parametrize(
@@ -113,5 +115,5 @@ def test_choices_are_no_continuations(organism, asked):
     with pytest.raises(DirectionError, match="candidates"):
         train_vector(pair.base, pair.alignment, asked, at=resid_post(3), where=last())
     bare = Task(name="bare", problems=(Problem(id="p", prompt="a", answer="b"),))
-    with pytest.raises(DirectionError, match="no trace"):
+    with pytest.raises(OrganismError, match="no trace"):
         traced(bare)

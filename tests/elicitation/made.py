@@ -6,6 +6,7 @@ from elicit import features
 from elicit.edits import shape_of
 from elicit.elicitation import DoseCurve
 from elicit.features import Fidelity
+from elicit.results import Estimate
 from tests.features import made
 
 D_SAE = 64
@@ -34,8 +35,20 @@ def measured(sae, density=None, max_act=None, **options):
     )
 
 
-def dosed(strengths, rates, log_probs, *, unsteered=0.2, goal=1.0, clear=True, own=-0.5, **fields):
+def dosed(
+    strengths,
+    rates,
+    coherent=None,
+    *,
+    log_probs=None,
+    unsteered=0.2,
+    goal=1.0,
+    clear=True,
+    **fields,
+):
     """A curve with one arm and one control that does nothing, of one metric or several."""
+    coherent = coherent or [1.0] * len(strengths)
+    log_probs, own = log_probs or [-0.5] * len(strengths), -0.5
     rates = torch.tensor(rates, dtype=torch.float64).reshape(-1, 1, len(strengths))
     n_metrics = len(rates)
     names = ("accuracy", "shown")[:n_metrics]
@@ -48,14 +61,16 @@ def dosed(strengths, rates, log_probs, *, unsteered=0.2, goal=1.0, clear=True, o
     effect = rate - alone[:, None, None]
     share = effect / (goals - alone)[:, None, None]
     share = share if clear else torch.full_like(share, torch.nan)
+    whole = torch.tensor([coherent, [1.0] * len(strengths)], dtype=torch.float64)
     ends = {
-        f"{name}{end}": value
+        name: Estimate(value=value, low=value, high=value)
         for name, value in (
             ("rate", rate), ("effect", effect), ("share", share), ("log_prob", logs),
-            ("reference_rate", reference), ("reference_share", reference), ("gap", goals - alone),
+            ("coherent", whole), ("reference_rate", reference), ("reference_share", reference),
         )
-        for end in ("", "_low", "_high")
     }  # fmt: skip
+    gap = goals - alone
+    ends["gap"] = Estimate(value=gap, low=gap if clear else -gap.abs(), high=gap.abs())
     told = {"site": "resid_post.1", "where": "last()", "model": "m", "target": "t", "norm": 1.0,
             "resid_norm": 2.0, "n_problems": 20, "n_samples": 1, "level": 0.95}  # fmt: skip
     return DoseCurve(
@@ -64,8 +79,8 @@ def dosed(strengths, rates, log_probs, *, unsteered=0.2, goal=1.0, clear=True, o
         kind=("steered", "control"),
         strength=torch.tensor(strengths, dtype=torch.float64),
         reference=("unsteered", "target"),
-        gap_clear=torch.full((n_metrics,), clear),
         unsteered_log_prob=own,
+        unsteered_coherent=1.0,
         truncated=torch.zeros_like(logs),
         n_tokens=torch.full_like(logs, 4.0),
         **ends,

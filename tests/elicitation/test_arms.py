@@ -11,12 +11,13 @@ from elicit.edits import edited, everywhere, generated, last
 from elicit.elicitation import (
     Arm,
     ElicitationError,
-    LiveFeatures,
+    FeatureControls,
+    Goal,
     direction_arms,
     dose_curve,
     feature_arms,
 )
-from elicit.elicitation.pushes import Push
+from elicit.elicitation.feature_push import FeaturePush
 from elicit.features import FeatureError
 from elicit.rollouts import Generation, RolloutError, dose_rollouts, edits_digest
 from elicit.runs import Execution, RunDirectory
@@ -103,7 +104,7 @@ def test_along_its_own_direction_a_push_is_the_feature_s_edit(model, sae, how):
         "project_out": lambda: features.project_out(sae, FEATURE),
     }[how]()
     ids, mask = padded()
-    push = Push(sae, FEATURE, how, 2.5, sae.directions[FEATURE])
+    push = FeaturePush(sae, FEATURE, how, 2.5, sae.directions[FEATURE])
     with edited(model, [own]):
         expected = logits_of(model, ids, mask)
     with edited(model, [features.rewrite(sae, lambda codes: codes), replace_shift(own, sae, push)]):
@@ -120,7 +121,8 @@ def test_live_controls_fire_as_often_point_elsewhere_and_are_never_the_feature(m
     density[0] = 0.0
     names = set()
     for seed in range(20):
-        arms = arms_of(sae, measured=measured(sae, density=density), seed=seed, n_random=0)
+        controls = FeatureControls(seed=seed, n_random=0)
+        arms = arms_of(sae, measured=measured(sae, density=density), controls=controls)
         drawn = [int(arm.name.split()[-1]) for arm in arms if arm.name.startswith("live")]
         assert len(drawn) == len(set(drawn)) == 4 and FEATURE not in drawn
         ratio = density[drawn] / density[FEATURE]
@@ -130,7 +132,8 @@ def test_live_controls_fire_as_often_point_elsewhere_and_are_never_the_feature(m
     few[[FEATURE, 5, 6]] = 0.1
     with pytest.raises(ElicitationError, match=r"at 0\.1 of the tokens, and 2 other features"):
         arms_of(sae, measured=measured(sae, density=few))
-    assert len(arms_of(sae, measured=measured(sae, density=few), live=LiveFeatures(n=2))) == 8
+    two = FeatureControls(n_live=2)
+    assert len(arms_of(sae, measured=measured(sae, density=few), controls=two)) == 8
     # Another reader of the same thing is no control.
     writers = made.random_module("standard", d_in=8, d_sae=4).W_dec.detach().clone()
     writers[1] = 2 * writers[0]
@@ -138,7 +141,7 @@ def test_live_controls_fire_as_often_point_elsewhere_and_are_never_the_feature(m
     with pytest.raises(ElicitationError, match="2 were to be drawn"):
         feature_arms(
             twin, 0, where=last(), measured=measured(twin),
-            live=LiveFeatures(n=2, max_cosine=1e-9),
+            controls=FeatureControls(n_live=2, max_cosine=1e-9),
         )  # fmt: skip
 
 
@@ -183,7 +186,7 @@ def test_texts_under_other_pushes_are_other_texts(sae, paired, tmp_path):
 @pytest.mark.parametrize("where", [last(), generated(0, 0), generated(), everywhere()])
 def test_a_feature_s_curve_begins_at_the_unsteered_model(paired, sae, where):
     pair = paired("llama")
-    arms = arms_of(sae, "clamp", where, amount=60.0, n_random=1, live=LiveFeatures(n=1))
+    arms = arms_of(sae, "clamp", where, amount=60.0, controls=FeatureControls(n_live=1, n_random=1))
     found = dose_curve(
         pair.side("base"),
         task_of(4),
@@ -191,17 +194,17 @@ def test_a_feature_s_curve_begins_at_the_unsteered_model(paired, sae, where):
         strengths=[0.0, 1.0],
         generation=Generation(stop_ids=STOPS, max_new_tokens=6),
         inference=Inference(n_resamples=100),
-        behaviours={"two": lambda text: "two" in text},
-        wordings={"longer": task_of(5)},
+        goal=Goal(markers={"two": lambda text: "two" in text}, wordings={"longer": task_of(5)}),
     )
     still = found.unsteered[:, None].expand(-1, len(found.arm))
-    assert torch.equal(found.rate[:, :, 0], still)
-    assert not found.effect[:, :, 0].any()
-    assert found.log_prob[0, 0] == pytest.approx(found.unsteered_log_prob, abs=1e-12)
-    assert (found.log_prob[0, 1] != found.log_prob[0, 0]) or not found.effect.any()
+    assert torch.equal(found.rate.value[:, :, 0], still)
+    assert not found.effect.value[:, :, 0].any()
+    log_prob = found.log_prob.value[0]
+    assert log_prob[0] == pytest.approx(found.unsteered_log_prob, abs=1e-12)
+    assert (log_prob[1] != log_prob[0]) or not found.effect.value.any()
     # The same words asked again are the same texts.
     assert found.reference == ("unsteered", "longer")
-    assert torch.equal(found.reference_rate[:, 1], found.unsteered)
+    assert torch.equal(found.reference_rate.value[:, 1], found.unsteered)
     assert found.site == "resid_post.1" and found.where == str(where)
 
 
@@ -209,7 +212,6 @@ def test_a_feature_s_curve_begins_at_the_unsteered_model(paired, sae, where):
     ("options", "error", "says"),
     [
         ({"how": "project_out", "amount": 1.0}, ElicitationError, "would be ignored"),
-        ({"n_random": 0, "shuffled": False, "live": LiveFeatures(n=0)}, ElicitationError, "no con"),
         ({"baselines": [direction(torch.ones(7))]}, ElicitationError, "7 entries"),
         ({"baselines": [direction(torch.ones(32), site=resid_post(0))]}, ElicitationError, "st.0"),
     ],
@@ -235,5 +237,7 @@ def test_a_feature_that_was_not_measured_is_refused(sae):
     with pytest.raises(ElicitationError, match="not among the 54"):
         arms_of(sae, measured=part)
     with pytest.raises(ElicitationError, match="none could be drawn"):
-        LiveFeatures(factor=0.5)
+        FeatureControls(factor=0.5)
+    with pytest.raises(ElicitationError, match="no control"):
+        FeatureControls(n_live=0, n_random=0, shuffled=False)
     assert isinstance(arms_of(sae)[0], Arm)

@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from elicit import organisms
-from elicit.directions import Direction, DirectionError, diff_mean, headed, matched_controls
+from elicit.directions import Direction, DirectionError, diff_mean, matched_controls
 from elicit.edits import EditError, at, last
-from elicit.elicitation import DoseCurve, ElicitationError, direction_arms, dose_curve
-from elicit.elicitation.coherence import text_log_probs
+from elicit.elicitation import DoseCurve, ElicitationError, Goal, direction_arms, dose_curve
+from elicit.elicitation.coherence import Reference, coherent, log_probs, loops, text_log_probs
+from elicit.elicitation.figures import dose_figure
+from elicit.organisms import headed
 from elicit.pair import hugging_face_model
 from elicit.rollouts import Generation, RolloutError, rollouts
 from elicit.sites import resid_post
@@ -58,8 +60,7 @@ def steered(planted, layer, controls=None, strengths=(0.0, 1.0)):
         test,
         direction_arms(found.at(resid_post(layer)), where=last(), controls=controls),
         strengths=strengths,
-        target=pair.side("post"),
-        behaviours={"trace": lambda text: text.startswith("so")},
+        goal=Goal(target=pair.side("post"), markers={"trace": lambda text: text.startswith("so")}),
         generation=Generation(max_new_tokens=90),
     )
 
@@ -71,11 +72,12 @@ def test_where_the_decision_is_written_the_direction_closes_the_gap_and_no_contr
     """In world a the base's header has its say from layer 4 on: there, and not before."""
     found = steered(planted, layer)
     assert found.goal[0] - found.unsteered[0] > 0.6
-    assert (found.share[:, 0, 1] >= 0.9).all() and (found.share_low[:, 0, 1] > 0.7).all()
-    assert (found.share[:, 1:, 1].abs() <= 0.1).all()
-    assert (found.effect_low[:, 0, 1] > 0).all()
+    assert (found.share.value[:, 0, 1] >= 0.9).all() and (found.share.low[:, 0, 1] > 0.7).all()
+    assert (found.share.value[:, 1:, 1].abs() <= 0.1).all()
+    assert (found.effect.low[:, 0, 1] > 0).all()
     # The base writes such traces itself: they are more probable than its own bare answers.
-    assert found.log_prob[0, 1] > found.unsteered_log_prob
+    assert found.log_prob.value[0, 1] > found.unsteered_log_prob
+    assert found.coherent.value[0, 1] == found.unsteered_coherent == 1
     assert not found.truncated[0].any()
 
 
@@ -84,7 +86,7 @@ def test_where_the_decision_is_written_the_direction_closes_the_gap_and_no_contr
 def test_before_that_the_same_header_s_direction_does_nothing(planted, layer):
     _, found, _ = planted
     control = matched_controls(found.at(resid_post(layer)), n_random=1, shuffled=False)
-    assert (steered(planted, layer, control).share.abs() <= 0.05).all()
+    assert (steered(planted, layer, control).share.value.abs() <= 0.05).all()
 
 
 @pytest.mark.slow
@@ -93,20 +95,23 @@ def test_an_early_layer_s_direction_does_nothing_at_the_late_one(planted):
     early = [found.at(resid_post(layer)) for layer in (0, 1, 2)]
     control = matched_controls(found.at(resid_post(4)), n_random=0, shuffled=False, others=early)
     result = steered(planted, 4, control)
-    assert (result.share[:, 0, 1] >= 0.9).all()
-    assert (result.share[:, 1:].abs() <= 0.1).all()
+    assert (result.share.value[:, 0, 1] >= 0.9).all()
+    assert (result.share.value[:, 1:].abs() <= 0.1).all()
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_strength_0_is_the_unsteered_model_in_every_number(paired, temperature):
     options = {"temperature": temperature, "n_samples": 2 if temperature else 1}
     found = curve(paired("llama"), strengths=[1.0, 0.0], **options)
-    assert torch.equal(found.rate[:, :, 1], found.unsteered[:, None].expand_as(found.rate[:, :, 1]))
-    for name in ("effect", "effect_low", "effect_high"):
-        assert not getattr(found, name)[:, :, 1].any()
-    assert torch.equal(found.log_prob[:, 1], found.log_prob[:1, 1].expand(len(found.arm)))
-    assert found.log_prob[0, 1] == pytest.approx(found.unsteered_log_prob, abs=1e-12)
-    assert found.gap_clear.tolist() == [False] and found.share.isnan().all()
+    rate, effect = found.rate.value[:, :, 1], found.effect[:, :, 1]
+    assert torch.equal(rate, found.unsteered[:, None].expand_as(rate))
+    for ends in (effect.value, effect.low, effect.high):
+        assert not ends.any()
+    assert (found.coherent.value[:, 1] == found.unsteered_coherent).all()
+    log_prob = found.log_prob.value
+    assert torch.equal(log_prob[:, 1], log_prob[:1, 1].expand(len(found.arm)))
+    assert log_prob[0, 1] == pytest.approx(found.unsteered_log_prob, abs=1e-12)
+    assert found.gap.clear.tolist() == [False] and found.share.value.isnan().all()
 
 
 def test_the_log_prob_of_a_text_is_that_of_single_forwards(paired):
@@ -122,6 +127,25 @@ def test_the_log_prob_of_a_text_is_that_of_single_forwards(paired):
         log_probs = logits.log_softmax(-1)[len(prompt) - 1 : -1]
         wanted = log_probs[range(len(text)), list(text)].mean().item()
         assert value == pytest.approx(wanted, abs=1e-5)
+
+
+def test_coherent_text_does_not_loop_and_is_probable_under_an_unsteered_model(paired):
+    pair = paired("gpt2")
+    generation = Generation(stop_ids=(), max_new_tokens=12, temperature=1.0)
+    sides = pair.side("base"), pair.side("post")
+    texts = [rollouts(side, task_of(), generation=generation) for side in sides]
+    base, post = (Reference.of(*each) for each in zip(sides, texts, strict=True))
+    loss = base.log_prob - log_probs(sides[0], texts[1])
+    looping = torch.tensor([loops(texts[1].ids(row)) for row in range(len(texts[1]))])
+    for limit in (loss.min().item() - 1e-9, loss.median().item(), loss.max().item()):
+        expected = ((loss <= limit) & ~looping).double()
+        assert torch.equal(coherent(texts[1], [base], max_loss=limit), expected)
+    # What one of the two models finds probable is coherent, whatever the other finds.
+    both = coherent(texts[1], [base, post], max_loss=0.5)
+    assert torch.equal(both, coherent(texts[1], [post, base], max_loss=0.5))
+    each = [coherent(texts[1], [one], max_loss=0.5) for one in (base, post)]
+    assert torch.equal(both, torch.maximum(*each))
+    assert loops([7, 8] * 8) and not loops(range(16)) and not loops([7, 7, 7])
 
 
 def test_controls_have_the_direction_s_norm_and_no_other_likeness():
@@ -142,15 +166,18 @@ def test_controls_have_the_direction_s_norm_and_no_other_likeness():
 
 
 def test_saved_and_loaded_it_draws_controls_in_grey(paired, tmp_path):
-    found = curve(paired("llama"), behaviours={"long": lambda text: len(text) > 10})
+    found = curve(paired("llama"), goal=Goal(markers={"long": lambda text: len(text) > 10}))
     found.save(tmp_path)
     loaded = DoseCurve.load(tmp_path)
-    assert torch.equal(loaded.rate, found.rate) and loaded.metric == ("accuracy", "long")
-    figure = loaded.figure("long")
+    assert torch.equal(loaded.rate.value, found.rate.value) and loaded.metric == (
+        "accuracy",
+        "long",
+    )
+    figure = dose_figure(loaded, "long")
     colors = [trace.line.color for trace in figure.data]
     assert colors.count("#a8b0b8") == 10 and colors.count("#0072b2") == 2
     with pytest.raises(ElicitationError, match="'short' was not measured"):
-        loaded.figure("short")
+        dose_figure(loaded, "short")
 
 
 def test_models_without_a_gap_have_no_share_of_it(organism, asked):
@@ -160,7 +187,7 @@ def test_models_without_a_gap_have_no_share_of_it(organism, asked):
         dose_curve(
             pair.side("base"), asked.subset(6, seed=0),
             direction_arms(direction, where=last()), strengths=[1.0],
-            target=pair.side("post"), generation=Generation(max_new_tokens=90),
+            goal=Goal(target=pair.side("post")), generation=Generation(max_new_tokens=90),
         )  # fmt: skip
 
 
@@ -178,14 +205,14 @@ def test_models_without_a_gap_have_no_share_of_it(organism, asked):
             ElicitationError,
             "norm",
         ),
-        ({"behaviours": {"accuracy": bool}}, ElicitationError, "accuracy"),
+        ({"goal": {"markers": {"accuracy": bool}}}, ElicitationError, "accuracy"),
         ({"task": Task(name="one", problems=task_of(1).problems)}, ElicitationError, "1 problem"),
         ({"arms": ()}, ElicitationError, "the arms are none"),
         ({"arms": direction_arms(made(), where=last())[1:]}, ElicitationError, "one that is steer"),
         ({"arms": direction_arms(made(), where=last()) * 2}, ElicitationError, "one that is steer"),
         ({"controls": [made(), made()]}, ElicitationError, "called 'by hand'"),
-        ({"wordings": {"target": task_of()}}, ElicitationError, "called 'target'"),
-        ({"wordings": {"other": task_of(1)}}, ElicitationError, "lacks problem"),
+        ({"goal": {"wordings": {"target": task_of()}}}, ElicitationError, "called 'target'"),
+        ({"goal": {"wordings": {"other": task_of(1)}}}, ElicitationError, "lacks problem"),
     ],
 )
 def test_what_would_say_nothing_is_refused_before_a_text_is_written(
@@ -194,10 +221,11 @@ def test_what_would_say_nothing_is_refused_before_a_text_is_written(
     def never(*_args, **_options):
         raise AssertionError("a text was written")
 
-    monkeypatch.setattr("elicit.elicitation.asking.rollouts", never)
-    monkeypatch.setattr("elicit.elicitation.asking.dose_rollouts", never)
+    monkeypatch.setattr("elicit.elicitation.dose.rollouts", never)
+    monkeypatch.setattr("elicit.elicitation.dose.dose_rollouts", never)
     with pytest.raises(error, match=says):
-        curve(paired("llama"), **options)
+        goal = Goal(**options.pop("goal", {}))
+        curve(paired("llama"), goal=goal, **options)
 
 
 def test_no_control_at_all_is_refused():
@@ -226,8 +254,8 @@ def test_a_direction_that_tells_the_sides_apart_perfectly_may_do_nothing(organis
         curve = dose_curve(
             pair.side("base"), test,
             direction_arms(direction, where=last(), controls=control), strengths=[1.0],
-            target=pair.side("post"), generation=Generation(max_new_tokens=90),
+            goal=Goal(target=pair.side("post")), generation=Generation(max_new_tokens=90),
         )  # fmt: skip
-        share.append(curve.share[0, :, 0].tolist())
+        share.append(curve.share.value[0, :, 0].tolist())
     assert share[0] == [0.0, 0.0]
     assert share[1] == [1.0, 0.0]

@@ -1,21 +1,29 @@
 """What the base holds is brought out by its own feature, and what it never saw by nothing."""
 
+from types import MappingProxyType
+
 import pytest
-import torch
 
 from elicit import features, organisms
-from elicit.directions import diff_mean, headed
+from elicit.directions import diff_mean
 from elicit.edits import last
-from elicit.elicitation import LiveFeatures, choose_arms, direction_arms, feature_arms, steer
+from elicit.elicitation import (
+    FeatureControls,
+    Goal,
+    choose_arms,
+    direction_arms,
+    feature_arms,
+    steer,
+)
 from elicit.features import TrainConfig
+from elicit.organisms import headed
 from elicit.rollouts import Generation
 from elicit.sites import resid_post
-from elicit.tasks import load_task
+from elicit.tasks import Split, load_task
 
 SITE = resid_post(4)
 ASK = {
     "strengths": [0.5, 1.0],
-    "behaviours": {"trace": lambda text: "so" in text.split()},
     "generation": Generation(max_new_tokens=90),
 }
 
@@ -49,16 +57,21 @@ class Studied:
         sides = (headed(self.choosing, header) for header in ("notes", "quiz"))
         return diff_mean(self.pair.base, self.pair.alignment, *sides, at=sites)
 
-    def steered(self, arms, **options):
+    def goal(self, **options):
+        markers = {"trace": lambda text: "so" in text.split()}
+        return Goal(target=self.pair.side("post"), markers=markers, **options)
+
+    def steered(self, arms, *, goal=MappingProxyType({}), **options):
         return steer(
-            self.pair.side("base"), self.choosing, self.test, arms,
-            **{**ASK, "target": self.pair.side("post"), **options},
+            self.pair.side("base"), Split(choose=self.choosing, test=self.test), arms,
+            **{**ASK, "goal": self.goal(**goal), **options},
         )  # fmt: skip
 
     def by_feature(self, **options):
         arms = feature_arms(
             self.sae, self.feature, where=last(), measured=self.measured, how="clamp",
-            live=LiveFeatures(n=2, factor=3.0), n_random=2, baselines=[self.means(SITE).at(SITE)],
+            controls=FeatureControls(n_live=2, factor=3.0, n_random=2),
+            baselines=[self.means(SITE).at(SITE)],
         )  # fmt: skip
         return self.steered(arms, **options)
 
@@ -79,20 +92,20 @@ def studied(organism, tmp_path_factory):
 def test_a_feature_of_the_base_closes_the_gap_on_other_problems_and_no_control_does(studied):
     one = studied("rl")
     assert one.scores.auroc[one.feature] == 1
-    found = one.by_feature(wordings={"notes": one.notes, "quiz": one.quiz})
+    found = one.by_feature(goal={"wordings": {"notes": one.notes, "quiz": one.quiz}})
     test = found.test
     assert (found.choice.metric, found.choice.moved, found.choice.coherent) == (
         "accuracy", True, True
     )  # fmt: skip
     assert test.strength.tolist() == [found.choice.strength]
     assert (test.n_choose, test.n_problems) == (24, 24)
-    assert (test.share[:, 0, 0] >= 0.9).all() and (test.share_low[:, 0, 0] > 0.7).all()
+    assert (test.share.value[:, 0, 0] >= 0.9).all() and (test.share.low[:, 0, 0] > 0.7).all()
     controls = [i for i, kind in enumerate(test.kind) if kind == "control"]
     assert len(controls) == 5
-    assert (test.share[:, controls, 0].abs() <= 0.1).all(), test.share[0, :, 0]
+    assert (test.share.value[:, controls, 0].abs() <= 0.1).all(), test.share.value[0, :, 0]
     # The plainer way does as much, and so does a prompt; a prompt for answers does not.
-    assert test.kind[-1] == "baseline" and test.share[0, -1, 0] >= 0.9
-    share = dict(zip(test.reference, test.reference_share[0].tolist(), strict=True))
+    assert test.kind[-1] == "baseline" and test.share.value[0, -1, 0] >= 0.9
+    share = dict(zip(test.reference, test.reference_share.value[0].tolist(), strict=True))
     assert share["unsteered"] == 0 and share["target"] == 1
     assert share["notes"] >= 0.9 and abs(share["quiz"]) <= 0.15
 
@@ -103,23 +116,23 @@ def test_the_difference_of_means_once_closes_the_gap_too_and_its_site_is_found(s
     sites = (resid_post(1), SITE)
     found = one.means(*sites)
     arms = [direction_arms(found.at(site), where=last()) for site in sites]
-    options = {**ASK, "strengths": [1.0], "target": one.pair.side("post")}
+    options = {**ASK, "strengths": [1.0], "goal": one.goal()}
     place = choose_arms(one.pair.side("base"), one.choosing, arms, **options)
     assert place == 1
     test = one.steered(arms[place], strengths=[1.0]).test
-    assert test.share[0, 0, 0] >= 0.9
-    assert (test.share[0, 1:, 0].abs() <= 0.1).all()
+    assert test.share.value[0, 0, 0] >= 0.9
+    assert (test.share.value[0, 1:, 0].abs() <= 0.1).all()
 
 
 @pytest.mark.slow
 def test_nothing_brings_out_what_the_base_never_saw(studied):
     one = studied("created")
     found = one.by_feature()
-    assert found.test.gap_clear[0] and not found.choice.moved
+    assert found.test.gap.clear[0] and not found.choice.moved
     # Nothing acts, so the strongest coherent push is what was tested.
-    coherent = found.curve.log_prob[0] >= found.curve.unsteered_log_prob - 1
+    coherent = found.curve.coherent.value[0] >= found.curve.unsteered_coherent - 0.05
     assert found.choice.strength == found.curve.strength[coherent].max()
-    assert (found.test.share[0, [0, -1], 0].abs() <= 0.1).all()
+    assert (found.test.share.value[0, [0, -1], 0].abs() <= 0.1).all()
     # Hard pushes make some wrong answers right by chance; none does so clearly.
-    assert (found.test.share_low[0] <= 0).all()
-    assert torch.equal(found.test.rate[1], torch.zeros_like(found.test.rate[1]))
+    assert (found.test.share.low[0] <= 0).all()
+    assert not found.test.rate.value[1].any()

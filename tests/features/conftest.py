@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from elicit import organisms
-from elicit.organisms.world import draw_chain
+from elicit.organisms.language import draw_chain
 from elicit.tasks import load_task
 from tests.features import made
 

@@ -7,12 +7,12 @@ import torch
 
 from elicit.elicitation import SteeredTexts
 from elicit.page import render, write
-from elicit.page.elicitation.text import steer_sentence
+from elicit.page.elicitation.text import gap_text, steer_sentence
 from tests.elicitation.made import dosed
 
 
 def judged(**fields):
-    curve = dosed([1.0], [[0.9], [0.8]], [-0.4], **fields)
+    curve = dosed([1.0], [[0.9], [0.8]], **fields)
     return replace(curve, n_choose=12, chosen_by="accuracy")
 
 
@@ -21,49 +21,45 @@ def test_the_sentence_holds_arm_control_gap_and_where_it_was_chosen():
     assert told.startswith("Feature 3, set to 2 at resid_post.1, the prompt’s last token, strength")
     assert "right in 90 % [90, 90] of texts, against 20 % unsteered and 100 % of the target" in told
     assert "It closes 0.87 [0.87, 0.87] of the gap; the strongest control (random <b>0</b>)" in told
-    assert told.endswith("Chosen on 12 problems, told of 20 others.")
+    assert "12 problems" in told and "20 held-out problems" in told
 
 
 def test_without_a_clear_gap_no_share_is_told():
     told = steer_sentence(judged(clear=False))
     assert "closes" not in told
-    assert (
-        "the strongest control (random <b>0</b>) 20 % [20, 20]. No share of a gap is told" in told
-    )
-    assert "holds 0" in told
+    assert "the strongest control (random <b>0</b>) 20 % [20, 20]." in told
+    assert gap_text(judged(clear=False), 0) in told and not gap_text(judged(), 0)
 
 
 def test_the_strongest_control_is_the_one_that_does_most_of_what_was_to_be_done():
-    curve = dosed([1.0], [0.1], [-0.4], unsteered=0.9, goal=0.0)
+    curve = dosed([1.0], [0.1], unsteered=0.9, goal=0.0)
     down = replace(curve, n_choose=12, chosen_by="accuracy", raised=False)
     three = replace(
         down,
         arm=(*down.arm, "random 1"),
         kind=(*down.kind, "control"),
         **{
-            name: getattr(down, name)[:, [0, 1, 1]] if getattr(down, name).ndim == 3
-            else getattr(down, name)[[0, 1, 1]]
+            name: getattr(down, name)[(*[slice(None)] * axes.index("arm"), [0, 1, 1])]
             for name, axes in down.axes().items()
             if "arm" in axes
         },
-    )  # fmt: skip
-    three.rate[0, 2, 0] = 0.5
+    )
+    three.rate.value[0, 2, 0] = 0.5
     assert three.strongest_control == 2
     assert replace(three, raised=True).strongest_control == 1
 
 
 @pytest.mark.parametrize("clear", [True, False])
 def test_a_page_shows_the_test_first_and_then_the_curve(clear):
-    curve = dosed([0.5, 1.0], [[0.4, 0.9], [0.3, 0.8]], [-0.4, -0.5], clear=clear)
+    curve = dosed([0.5, 1.0], [[0.4, 0.9], [0.3, 0.8]], clear=clear)
     page = render([curve, judged(clear=clear)])
     assert page.index('id="steered-0"') < page.index('id="dose-0"')
-    assert page.index("What it does on other problems") < page.index("Dose curves")
-    assert ("No share of a gap is told" in page) == (not clear)
-    assert "nothing is claimed from these numbers" in page
+    assert page.index("held-out problems") < page.index("Dose curves")
+    assert ("gap share is not reported" in page) == (not clear)
     # A name is text, wherever it stands.
     assert "random <b>0" not in page and "random &lt;b&gt;0" in page
     alone = render([curve])
-    assert "judge it on other problems" in alone and "steered-0" not in alone
+    assert "steered-0" not in alone
 
 
 HOSTILE = "</script><script>window.hit=1</script><img src=x onerror=window.hit=1>"
@@ -71,7 +67,7 @@ HOSTILE = "</script><script>window.hit=1</script><img src=x onerror=window.hit=1
 
 @pytest.mark.slow
 def test_the_page_opens_offline_and_what_models_wrote_does_nothing(tmp_path, visit):
-    curve = dosed([0.5, 1.0], [[0.4, 0.9], [0.3, 0.8]], [-0.4, -0.5])
+    curve = dosed([0.5, 1.0], [[0.4, 0.9], [0.3, 0.8]])
     named = {"arm": (HOSTILE, "random 0"), "model": HOSTILE}
     texts = SteeredTexts(
         strength=1.0,

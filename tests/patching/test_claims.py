@@ -6,7 +6,7 @@ import torch
 from elicit.edits import Ablate, edited
 from elicit.page.patching.text import finding, split_sentence
 from elicit.pair import load_pair
-from elicit.patching import PatchError, across, factorial, within
+from elicit.patching import Contrast, PatchError, across, factorial, within
 from elicit.runs import Execution
 from elicit.sites import resid_mid, resid_post
 from elicit.stats import Inference
@@ -113,12 +113,14 @@ def test_a_gap_within_rounding_is_no_gap(paired):
 
 def test_models_that_agree_at_the_end_and_not_on_the_way_are_told(organism):
     from elicit import organisms
-    from elicit.patching.symmetric import decision
+    from elicit.organisms import decision
     from elicit.tasks import load_task
 
     pair = organism("rotated")
     task = load_task(organisms.resolve("organism:rotated").problems).subset(12, seed=0)
-    grid = across(pair, decision(pair.alignment, task), sites=["resid_post"], **FEW)
+    grid = across(
+        pair, Contrast.from_pairs(pair.alignment, decision(task)), sites=["resid_post"], **FEW
+    )
     assert grid.peak_layer is None
     assert "another basis" in finding(grid)
 

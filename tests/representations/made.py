@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from elicit.organisms.world import draw_chain
+from elicit.organisms.language import draw_chain
 from elicit.pair import ModelPair
 from elicit.representations import Labelled
 

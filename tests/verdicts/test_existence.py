@@ -4,10 +4,18 @@ import pytest
 import torch
 
 from elicit import organisms
+from elicit.organisms import trace_behaviour
 from elicit.pair import weights_digest
 from elicit.results import load_result
-from elicit.tasks import Problem, Task, load_task
-from elicit.verdicts import VerdictError, behaviours
+from elicit.tasks import (
+    Problem,
+    Task,
+    labelled_behaviour,
+    load_task,
+    matching,
+    reasoning_behaviour,
+)
+from elicit.verdicts import VerdictError
 from elicit.verdicts.decoding import drawn_anew
 from elicit.verdicts.existence import climb
 from elicit.verdicts.rungs import ANEW
@@ -35,7 +43,7 @@ def problems(name, n, hardest=3):
 def climbed(organism, name, n=45, hardest=3, **options):
     # The longest trace is of nine tokens a step.
     given = {**QUICK, "max_new_tokens": 20 * hardest, **options}
-    return climb(organism(name), behaviours.trace(), problems(name, n, hardest), **given)
+    return climb(organism(name), trace_behaviour(), problems(name, n, hardest), **given)
 
 
 def arms(found, rung):
@@ -169,19 +177,19 @@ def test_options_that_allow_no_verdict_are_refused_before_a_model_runs(organism,
 
 def test_behaviours_that_make_no_contrast_are_refused(organism):
     with pytest.raises(VerdictError, match="prompts would not differ"):
-        behaviours.reasoning("Think. ", "Think. ")
+        reasoning_behaviour("Think. ", "Think. ")
     with pytest.raises(VerdictError, match="no regular expression"):
-        behaviours.matching("(")
-    none = behaviours.labelled("odd", (), shown=bool)
+        matching("(")
+    none = labelled_behaviour("odd", (), shown=bool)
     with pytest.raises(VerdictError, match="none of the 30 problems"):
         climb(organism("rl"), none, problems("rl", 60, hardest=6))
 
 
 def test_a_text_reasons_if_it_is_longer_than_an_answer():
-    found = behaviours.reasoning("Think step by step. ", "Answer at once. ")
+    found = reasoning_behaviour("Think step by step. ", "Answer at once. ")
     assert not found.shown("The answer is 7.")
     assert found.shown("First we add 3 and 4, which makes 7, so that the answer must be 7.")
-    assert behaviours.matching(r"\bwait\b")("Hmm, Wait: no")
+    assert matching(r"\bwait\b")("Hmm, Wait: no")
     task = Task(name="t", problems=(Problem(id="a", prompt="1 + 1 =", answer="2"),))
     asked = found.asked(task)
     assert asked["positive prompt"].problems[0].prompt == "Think step by step. 1 + 1 ="

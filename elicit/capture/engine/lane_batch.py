@@ -240,17 +240,9 @@ class LaneBatch:
     def _past_attention(self, layer: int, lane: Int[Tensor, " lane"]) -> None:
         """Lanes that overwrite what comes after attention: only their own columns change here."""
         length = self.lanes.high[lane] - self.lanes.low[lane]
-        tokens = Tokens(
-            lane.repeat_interleave(length),
-            torch.cat(
-                [
-                    torch.arange(low, high, device=lane.device)
-                    for low, high in zip(
-                        self.lanes.low[lane].tolist(), self.lanes.high[lane].tolist(), strict=True
-                    )
-                ]
-            ),
-        )
+        spans = zip(self.lanes.low[lane].tolist(), self.lanes.high[lane].tolist(), strict=True)
+        columns = [torch.arange(low, high, device=lane.device) for low, high in spans]
+        tokens = Tokens(lane.repeat_interleave(length), torch.cat(columns))
         last = layer == self.n_layers - 1
         if last:
             is_read = (self.reads[tokens.lane] == tokens.col[:, None]).any(dim=1)

@@ -19,15 +19,11 @@ from elicit.jobs._cued import behaviour_of, problems_of
 from elicit.jobs._features.files import Given, read_groups, read_texts
 from elicit.jobs._features.spec import FeaturesSpec, Which
 from elicit.jobs._spec import SpecError
+from elicit.organisms import REASONING_WORDS
 from elicit.pair import ModelPair
 from elicit.rollouts import check_prompts
 from elicit.sites import Site, resolve_site
-from elicit.tasks import Task
-from elicit.verdicts import Behaviour
-from elicit.verdicts.checks import parts_of
-
-WORLD_WORDS: Mapping[str, tuple[str, ...]] = {"so": ("so",), "check": ("check",), "wait": ("wait",)}
-"""Words with which the organisms reason."""
+from elicit.tasks import Behaviour, Split, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +72,7 @@ def refuse_early(spec: FeaturesSpec) -> Asked:
     """
     task = problems_of(spec)
     behaviour = behaviour_of(spec, task)
-    choose, test = parts_of(task, spec.choose_share, seed=spec.seed)
+    split = Split.of(task, spec.choose_share, seed=spec.seed)
     missing = [problem.id for problem in task if problem.trace is None]
     if "task" in spec.traces and missing:
         raise SpecError(
@@ -92,8 +88,8 @@ def refuse_early(spec: FeaturesSpec) -> Asked:
         behaviour=behaviour,
         marked=spec.reasoning_cue is None or spec.shown is not None,
         task=task,
-        choose=choose,
-        test=test,
+        choose=split.choose,
+        test=split.test,
         kinds=kinds,
         texts=tuple(text for name in files for text in read_texts(Path(name))),
         words=None if spec.groups is None else read_groups(spec.groups),
@@ -137,7 +133,7 @@ def ready(spec: FeaturesSpec, pair: ModelPair, asked: Asked) -> Ready:
     if words is None:
         words = known_words(pair)
         if len(words) < 2:
-            words = known_words(pair, WORLD_WORDS)
+            words = known_words(pair, REASONING_WORDS)
         if len(words) < 2:
             why = (
                 "the tokenizer knows too few of the usual words of reasoning; name some with "

@@ -11,8 +11,7 @@ from elicit.jobs._spec import SpecError
 from elicit.pair import ModelPair
 from elicit.rollouts import Generation, rollouts
 from elicit.runs import Execution, Progress, RunDirectory, ScopedCheckpoint
-from elicit.tasks import Task
-from elicit.verdicts.checks import LEAST
+from elicit.tasks import LEAST, Task
 
 _BATCH = 64
 

@@ -9,7 +9,6 @@ from elicit.pair import ModelPair
 from elicit.patching import Contrast, load_contrast
 from elicit.patching.asked import checked_plan
 from elicit.patching.continuations import read_lines
-from elicit.patching.symmetric import decision
 from elicit.runs import Execution
 from elicit.tasks import load_task
 
@@ -128,7 +127,8 @@ def _contrast(spec: PatchSpec, pair: ModelPair, notes: list[str]) -> Contrast:
         return contrast
     task = load_task(organisms.resolve(str(spec.pair)).problems)
     n = min(spec.limit or OWN_PROBLEMS, len(task))
-    contrast = decision(pair.alignment, task.subset(n, spec.seed))
+    decisions = organisms.decision(task.subset(n, spec.seed))
+    contrast = Contrast.from_pairs(pair.alignment, decisions)
     notes.append(
         f"No problems were given: the contrast is the decision to reason, “so” (a trace begins) "
         f"against “answer” (none does), after {n} of the pair’s own {len(task)} problems."

@@ -1,16 +1,13 @@
 """What `elicit steer` does with a feature of an SAE."""
 
 from elicit.directions import Direction, DirectionError
-from elicit.elicitation import LiveFeatures, feature_arms
-from elicit.elicitation.feature_arms import TIMES
-from elicit.elicitation.pushes import How
+from elicit.elicitation import TIMES, FeatureControls, How, feature_arms
 from elicit.features import Sae, fidelity
 from elicit.jobs._steer.source import Looked, Source, between, where_of
 from elicit.jobs._steer.spec import SteerSpec
 from elicit.pair import ModelPair
 from elicit.runs import Execution, NoProgress, Progress
-from elicit.tasks import Task
-from elicit.verdicts.behaviours import NEGATIVE
+from elicit.tasks import NEGATIVE, Task
 
 MAX_FVU = 0.5
 """Unexplained variance above which a page warns that an SAE hardly holds what it reads."""
@@ -75,10 +72,13 @@ def feature_source(
         measured=found,
         how=how,
         amount=spec.amount,
-        live=LiveFeatures(n=spec.n_live, factor=spec.live_factor),
-        n_random=spec.n_random,
+        controls=FeatureControls(
+            n_live=spec.n_live,
+            factor=spec.live_factor,
+            n_random=spec.n_random,
+            seed=spec.seed,
+        ),
         baselines=baselines,
-        seed=spec.seed,
     )
     largest = float(found.max_act[spec.feature])
     amount = TIMES * largest if spec.amount is None else spec.amount

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from elicit import organisms
 from elicit.directions import (
     Direction,
     DirectionSet,
     TrainedVector,
     matched_controls,
-    traced,
     train_vector,
 )
 from elicit.edits import shape_of
@@ -117,7 +117,7 @@ def _saved(spec: SteerSpec, pair: ModelPair, found: Result) -> Source:
 def _trained(spec: SteerSpec, pair: ModelPair, choosing: Task, progress: Progress | None) -> Source:
     """A vector trained to make the problems' own traces probable."""
     if spec.pair is not None:
-        solutions = traced(choosing)
+        solutions = organisms.traced(choosing)
     else:
         bare = [problem.id for problem in choosing if problem.trace is None]
         if bare:

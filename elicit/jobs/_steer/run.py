@@ -6,6 +6,7 @@ from elicit.directions import Direction, DirectionError, lm_eval_bytes
 from elicit.elicitation import (
     Choice,
     DoseCurve,
+    Goal,
     Steered,
     SteeredTexts,
     choose_arms,
@@ -23,8 +24,7 @@ from elicit.jobs._steer.summary import steer_summary
 from elicit.pair import ModelPair
 from elicit.rollouts import Generation
 from elicit.runs import Execution, NoProgress, Progress, RunDirectory, ScopedCheckpoint
-from elicit.tasks import Task
-from elicit.verdicts.checks import parts_of
+from elicit.tasks import Split
 
 FAINT = 0.2
 """Length of a push, as a share of the activations', below which no effect says little."""
@@ -58,7 +58,7 @@ def run_steer(spec: SteerSpec, *, progress: Progress | None = None) -> SteerRun:
     if loaded.sae is not None:
         # Another model's SAE is refused before there is a folder for the run.
         checked(pair, loaded.sae, spec.on)
-    choosing, test = parts_of(task, spec.choose_share, seed=spec.seed)
+    split = Split.of(task, spec.choose_share, seed=spec.seed)
     with running(
         spec,
         pair,
@@ -68,8 +68,9 @@ def run_steer(spec: SteerSpec, *, progress: Progress | None = None) -> SteerRun:
             **loaded.digests,
         },
     ) as run:
-        source = find_source(spec, pair, loaded, looked, choosing, progress=progress)
-        place, found, texts = _steered(spec, pair, source, looked, choosing, test, run, progress)
+        source = find_source(spec, pair, loaded, looked, split.choose, progress=progress)
+        execution = Execution(checkpoint=ScopedCheckpoint(run, "texts"), progress=progress)
+        place, found, texts = _steered(spec, pair, source, looked, split, execution)
         direction = source.directions[place]
         found = replace(found, curve=_of(pair, found.curve), test=_of(pair, found.test))
         for name, result in source.results.items():
@@ -91,56 +92,38 @@ def _steered(
     pair: ModelPair,
     source: Source,
     looked: Looked,
-    choosing: Task,
-    test: Task,
-    run: RunDirectory,
-    progress: Progress,
+    split: Split,
+    execution: Execution,
 ) -> tuple[int, Steered, SteeredTexts]:
-    """Place by place the best, then its curve, its test and some of its texts."""
+    """The best site, its dose curve, its test and some of its texts."""
     side = pair.side(spec.on)
-    target = pair.side("post" if spec.on == "base" else "base")
+    goal = Goal(
+        target=pair.side("post" if spec.on == "base" else "base"),
+        markers={looked.name: looked.shown},
+        wordings=looked.wordings,
+        metric={"accuracy": "accuracy", "shown": looked.name, None: None}[spec.choose_by],
+        max_loss=spec.max_loss,
+        need_gap=False,
+    )
     generation = Generation(
         max_new_tokens=spec.max_new_tokens, extractor=spec.extractor, templated=spec.templated
     )
-    metric = {"accuracy": "accuracy", "shown": looked.name, None: None}[spec.choose_by]
-    behaviours = {looked.name: looked.shown}
-    execution = Execution(checkpoint=ScopedCheckpoint(run, "texts"), progress=progress)
-    place = choose_arms(
-        side,
-        choosing,
-        source.candidates,
-        strengths=spec.strengths,
-        target=target,
-        behaviours=behaviours,
-        metric=metric,
-        max_loss=spec.max_loss,
-        generation=generation,
-        inference=spec.inference,
-        execution=execution,
-    )
-    found = steer(
-        side,
-        choosing,
-        test,
-        source.candidates[place],
-        strengths=spec.strengths,
-        target=target,
-        need_gap=False,
-        behaviours=behaviours,
-        wordings=looked.wordings,
-        metric=metric,
-        max_loss=spec.max_loss,
-        generation=generation,
-        inference=spec.inference,
-        execution=execution,
-    )
+    how = {
+        "strengths": spec.strengths,
+        "goal": goal,
+        "generation": generation,
+        "inference": spec.inference,
+        "execution": execution,
+    }
+    place = choose_arms(side, split.choose, source.candidates, **how)
     arms = source.candidates[place]
+    found = steer(side, split, arms, **how)
     texts = steered_texts(
         side,
-        test,
+        split.test,
         [arms[0], arms[found.test.strongest_control]],
         strength=found.choice.strength,
-        target=target,
+        target=goal.target,
         generation=generation,
         seed=spec.seed,
         execution=execution,
@@ -153,7 +136,7 @@ def _remarks(found: Steered) -> list[str]:
     notes = []
     if not found.choice.coherent:
         notes.append(
-            "At no strength are steered texts nearly as probable as the model’s own, so the one "
+            "At no strength are steered texts as often coherent as the model’s own, so the one "
             "where they come nearest was tested. Try weaker ones."
         )
     elif not found.choice.moved:

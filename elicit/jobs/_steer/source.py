@@ -1,6 +1,6 @@
 """What `elicit steer` steers with and looks for, as values."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from elicit.directions import Direction, DirectionSet, TrainedVector, diff_mean, paired_pca
@@ -11,20 +11,12 @@ from elicit.jobs._baselines import baselines_of
 from elicit.jobs._cued import behaviour_of
 from elicit.jobs._spec import SpecError
 from elicit.jobs._steer.spec import SteerSpec
+from elicit.organisms import trace_behaviour
 from elicit.pair import Bridge, ModelPair
 from elicit.results import Result, digest_tensors, load_result
 from elicit.runs import Execution, NoProgress, Progress
 from elicit.sites import Site
-from elicit.tasks import Task
-from elicit.verdicts import behaviours
-from elicit.verdicts.behaviours import (
-    NEGATIVE,
-    PLAIN,
-    POSITIVE,
-    REASONS,
-    longer_than,
-    matching,
-)
+from elicit.tasks import NEGATIVE, PLAIN, POSITIVE, REASONS, Marker, Task, longer_than, matching
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +25,7 @@ class Looked:
 
     name: str
     """What figures call it."""
-    shown: Callable[[str], bool]
+    shown: Marker
     """Whether a text shows it."""
     wordings: dict[str, Task]
     """All problems in every other way of asking, by its name."""
@@ -88,7 +80,7 @@ def looked_for(spec: SteerSpec, task: Task) -> Looked:
     """
     if spec.pair is None and spec.reasoning_cue is None:
         shown = longer_than(REASONS - 1) if spec.shown is None else matching(spec.shown)
-        behaviour = replace(behaviours.trace(), name="reasons before it answers", shown=shown)
+        behaviour = replace(trace_behaviour(), name="reasons before it answers", shown=shown)
         behaviour = replace(behaviour, baselines=baselines_of(spec.baselines, task))
         left_out: tuple[str, ...] = (PLAIN, POSITIVE, NEGATIVE)
     else:

@@ -1,7 +1,7 @@
 """The numbers of a steering run for scripts."""
 
 import math
-from collections.abc import Mapping
+from typing import Any
 
 from elicit.elicitation import DoseCurve, Steered
 from elicit.jobs._frame import origin
@@ -9,8 +9,7 @@ from elicit.jobs._steer.source import Looked, Source
 from elicit.jobs._steer.spec import SteerSpec
 from elicit.page.elicitation import gap_text, steer_sentence
 from elicit.pair import ModelPair
-
-_ENDS = {"value": "", "low": "_low", "high": "_high"}
+from elicit.results import Estimate
 
 
 def steer_summary(
@@ -58,8 +57,8 @@ def steer_summary(
         "level": test.level,
         "gaps": {
             name: {
-                **_three(test, "gap", (row,)),
-                "clear": bool(test.gap_clear[row]),
+                **test.gap[row].to_json(),
+                "clear": bool(test.gap.clear[row]),
                 "refused": gap_text(test, row),
             }
             for row, name in enumerate(test.metric)
@@ -68,20 +67,22 @@ def steer_summary(
         "arms": {
             name: {
                 "kind": test.kind[i],
-                "rate": _by_metric(test, "rate", (i, 0)),
-                "effect": _by_metric(test, "effect", (i, 0)),
-                "share": _by_metric(test, "share", (i, 0)),
-                "coherence": _three(test, "log_prob", (i, 0)),
+                "rate": _by_metric(test, test.rate[:, i, 0]),
+                "effect": _by_metric(test, test.effect[:, i, 0]),
+                "share": _by_metric(test, test.share[:, i, 0]),
+                "coherent": test.coherent[i, 0].to_json(),
+                "log_prob": test.log_prob[i, 0].to_json(),
                 "truncated": test.truncated[i, 0].item(),
                 "n_tokens": test.n_tokens[i, 0].item(),
             }
             for i, name in enumerate(test.arm)
         },
-        "unsteered_coherence": test.unsteered_log_prob,
+        "unsteered_coherent": test.unsteered_coherent,
+        "unsteered_log_prob": test.unsteered_log_prob,
         "references": {
             name: {
-                "rate": _by_metric(test, "reference_rate", (i,)),
-                "share": _by_metric(test, "reference_share", (i,)),
+                "rate": _by_metric(test, test.reference_rate[:, i]),
+                "share": _by_metric(test, test.reference_share[:, i]),
             }
             for i, name in enumerate(test.reference)
         },
@@ -89,19 +90,10 @@ def steer_summary(
     }
 
 
-def _by_metric(
-    found: DoseCurve, field: str, place: tuple[int, ...]
-) -> Mapping[str, Mapping[str, float | None] | None]:
+def _by_metric(curve: DoseCurve, values: Estimate) -> dict[str, dict[str, Any] | None]:
     """A value with its ends for every metric; None where it is refused."""
-    told = {name: _three(found, field, (row, *place)) for row, name in enumerate(found.metric)}
-    return {name: None if ends["value"] is None else ends for name, ends in told.items()}
-
-
-def _three(found: DoseCurve, field: str, place: tuple[int, ...]) -> dict[str, float | None]:
-    """A value with its ends."""
-    return {
-        key: _finite(float(getattr(found, f"{field}{end}")[place])) for key, end in _ENDS.items()
-    }
+    ends = {name: values[row].to_json() for row, name in enumerate(curve.metric)}
+    return {name: None if three["value"] is None else three for name, three in ends.items()}
 
 
 def _finite(value: float) -> float | None:

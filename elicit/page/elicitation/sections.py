@@ -4,19 +4,16 @@ from collections.abc import Sequence
 
 from elicit.directions import DirectionSet
 from elicit.directions.figures import set_figure
-from elicit.elicitation import DoseCurve, SteeredTexts
-from elicit.elicitation.asking import UNSTEERED
+from elicit.elicitation import UNSTEERED, DoseCurve, SteeredTexts
 from elicit.elicitation.figures import arms_figure, dose_figure
 from elicit.page import Plot, Section, Table, plot, table_of
 from elicit.page.elicitation.text import gap_text, percent, share, where_text
-from elicit.results import Result
+from elicit.results import Estimate, Result
 from elicit.results.drawing import number
-
-_ENDS = ("", "_low", "_high")
 
 
 def steer_sections(results: Sequence[Result]) -> list[Section]:
-    """Sections on every curve: those judged on problems of their own first.
+    """Sections on every curve: those evaluated on held-out problems first.
 
     Args:
         results: Results of any kind.
@@ -50,10 +47,12 @@ def _tested(found: DoseCurve, n: int) -> Section:
     items.append(_table(found))
     lead = (
         f"Strength {found.strength[0].item():g} was chosen on {found.n_choose} other problems; "
-        f"these are {found.n_problems} on which nothing was chosen. "
+        f"these are {found.n_problems} held-out problems. "
     )
     refused = " ".join(text for row in range(len(found.metric)) if (text := gap_text(found, row)))
-    return Section(f"steered-{n}", "What it does on other problems", lead + refused, tuple(items))
+    return Section(
+        f"steered-{n}", "What it does on held-out problems", lead + refused, tuple(items)
+    )
 
 
 def _texts(found: SteeredTexts, n: int) -> Section:
@@ -92,7 +91,7 @@ def _swept(found: DoseCurve, n: int, tested: bool) -> Section:
             "Above: rate over strength, bars are intervals of each point alone; level lines are "
             "what is not steered. Below: mean log-probability of a token of the steered text "
             "under the unsteered model, where a steep fall says that texts fall apart; its bars "
-            "hold jointly. A control that rises too says that any push of that size would do."
+            "are simultaneous. A control that rises too says that any push of that size would do."
         )
         items.append(
             plot(
@@ -142,35 +141,48 @@ def _what(metric: str) -> str:
 def _table(found: DoseCurve) -> Table:
     """Every arm and reference in one row."""
     rows = []
-    for name, kind, place, field in (
-        *((name, found.kind[i], (i, 0), "") for i, name in enumerate(found.arm)),
-        *((name, _role(name), (i,), "reference_") for i, name in enumerate(found.reference)),
-    ):
-        cells = [name, kind]
-        for row in range(len(found.metric)):
-            rate, part = (
-                [getattr(found, f"{field}{what}{end}")[row, *place].item() for end in _ENDS]
-                for what in ("rate", "share")
-            )
-            cells += [percent(*rate), share(*part) if part[0] == part[0] else "–"]
-        if field:
-            own = found.unsteered_log_prob if name == UNSTEERED else float("nan")
-            cells += [number(own, digits=2), "–", "–"]
-        else:
-            ends = [getattr(found, f"log_prob{end}")[place].item() for end in _ENDS]
-            cells += [
-                share(*ends),
-                percent(found.truncated[place].item()),
-                number(found.n_tokens[place].item(), digits=1),
+    for i, name in enumerate(found.arm):
+        rows.append(
+            [
+                name,
+                found.kind[i],
+                *_cells(found.rate[:, i, 0], found.share[:, i, 0]),
+                percent(*found.coherent[i, 0].ends),
+                share(*found.log_prob[i, 0].ends),
+                percent(found.truncated[i, 0].item()),
+                number(found.n_tokens[i, 0].item(), digits=1),
             ]
-        rows.append(cells)
+        )
+    for i, name in enumerate(found.reference):
+        alone = name == UNSTEERED
+        rows.append(
+            [
+                name,
+                _role(name),
+                *_cells(found.reference_rate[:, i], found.reference_share[:, i]),
+                percent(found.unsteered_coherent) if alone else "–",
+                number(found.unsteered_log_prob, digits=2) if alone else "–",
+                "–",
+                "–",
+            ]
+        )
     heads = [f"{what}: {_what(metric)}" for metric in found.metric for what in ("rate", "share")]
     told = (
         "Share: of the gap between the model and its target, 0 none, 1 all, never clipped "
-        "(Fieller’s interval); a dash: there is no clear gap. Log-prob: of a token of the text "
-        "under the unsteered model, nats. Cut: texts that had not ended."
+        "(Fieller’s interval); a dash: the gap is not clear. Coherent: texts that do not loop and "
+        "that an unsteered model finds about as probable as its own. Log-prob: of a token of the "
+        "text under the unsteered model, nats. Cut: texts that had not ended."
     )
-    return table_of(told, ("arm", "part", *heads, "log-prob", "cut", "tokens"), rows, 2)
+    return table_of(told, ("arm", "part", *heads, "coherent", "log-prob", "cut", "tokens"), rows, 2)
+
+
+def _cells(rate: Estimate, part: Estimate) -> list[str]:
+    """Rate and share of the gap by metric."""
+    cells = []
+    for row in range(len(rate.value)):
+        ends = part[row].ends
+        cells += [percent(*rate[row].ends), share(*ends) if ends[0] == ends[0] else "–"]
+    return cells
 
 
 def _doses(found: DoseCurve) -> Table:
@@ -179,11 +191,9 @@ def _doses(found: DoseCurve) -> Table:
         [
             name,
             f"{dose:g}",
-            *(
-                percent(*(getattr(found, f"rate{end}")[row, i, j].item() for end in _ENDS))
-                for row in range(len(found.metric))
-            ),
-            share(*(getattr(found, f"log_prob{end}")[i, j].item() for end in _ENDS)),
+            *(percent(*found.rate[row, i, j].ends) for row in range(len(found.metric))),
+            percent(*found.coherent[i, j].ends),
+            share(*found.log_prob[i, j].ends),
             percent(found.truncated[i, j].item()),
         ]
         for i, name in enumerate(found.arm)
@@ -192,7 +202,7 @@ def _doses(found: DoseCurve) -> Table:
     heads = [f"rate: {_what(metric)}" for metric in found.metric]
     return table_of(
         "Every point of the curves.",
-        ("arm", "strength", *heads, "log-prob", "cut"),
+        ("arm", "strength", *heads, "coherent", "log-prob", "cut"),
         rows,
         1,
         "Every point",

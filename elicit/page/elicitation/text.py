@@ -15,7 +15,7 @@ _WHERE = {
 
 
 def steer_sentences(results: Sequence[Result]) -> list[str]:
-    """A sentence on every arm that was judged on problems of its own.
+    """A sentence on every arm that was evaluated on held-out problems.
 
     Args:
         results: Results of any kind.
@@ -36,19 +36,13 @@ def steer_sentence(found: DoseCurve) -> str:
     row, control = found.metric_row(found.chosen_by or None), found.strongest_control
     what = f"{found.arm[0]} at {found.site}, {where_text(found.where)}, strength "
     what += f"{found.strength[0].item():g}"
-    rates = [
-        percent(*(getattr(found, f"rate{end}")[row, arm, 0].item() for end in _ENDS))
-        for arm in (0, control)
-    ]
+    rates = [percent(*found.rate[row, arm, 0].ends) for arm in (0, control)]
     told = f"{what}: {_shows(found.metric[row])} in {rates[0]} of texts"
     told += f", against {percent(found.unsteered[row].item())} unsteered"
     goal = found.goal[row].item()
     told += f" and {percent(goal)} of the target" if goal == goal else ""
-    if bool(found.gap_clear[row]):
-        shares = [
-            share(*(getattr(found, f"share{end}")[row, arm, 0].item() for end in _ENDS))
-            for arm in (0, control)
-        ]
+    if bool(found.gap.clear[row]):
+        shares = [share(*found.share[row, arm, 0].ends) for arm in (0, control)]
         told += (
             f". It closes {shares[0]} of the gap; the strongest control ({found.arm[control]}) "
             f"{shares[1]}."
@@ -56,26 +50,26 @@ def steer_sentence(found: DoseCurve) -> str:
     else:
         told += f"; the strongest control ({found.arm[control]}) {rates[1]}. {gap_text(found, row)}"
     return (
-        f"{told[0].upper()}{told[1:]} Chosen on {found.n_choose} problems, told of "
-        f"{found.n_problems} others."
+        f"{told[0].upper()}{told[1:]} Chosen on {found.n_choose} problems, evaluated on "
+        f"{found.n_problems} held-out problems."
     )
 
 
 def gap_text(found: DoseCurve, row: int) -> str:
-    """Why there is no share of a gap; empty where there is one.
+    """Why the gap share is not reported; empty where it is.
 
     Args:
         found: A curve.
         row: Place of the metric.
     """
-    if bool(found.gap_clear[row]):
+    if bool(found.gap.clear[row]):
         return ""
-    gap, low, high = (getattr(found, f"gap{end}")[row].item() for end in _ENDS)
+    gap, low, high = found.gap[row].ends
     if gap != gap:
-        return "No share of a gap is told: there is no target."
+        return "The gap share is not reported: there is no target."
     return (
-        f"No share of a gap is told: the gap in {_noun(found.metric[row])}, "
-        f"{share(gap, low, high)}, holds 0."
+        f"The gap share is not reported: the interval of the gap in {_noun(found.metric[row])}, "
+        f"{share(gap, low, high)}, contains 0."
     )
 
 
@@ -120,6 +114,3 @@ def _shows(metric: str) -> str:
 def _noun(metric: str) -> str:
     """A metric as something that there is a gap in."""
     return "right answers" if metric == "accuracy" else f"“{metric}”"
-
-
-_ENDS = ("", "_low", "_high")

@@ -5,6 +5,7 @@ from dataclasses import fields
 import pytest
 import torch
 
+from elicit.organisms import decision
 from elicit.pair import hugging_face_model
 from elicit.patching import Contrast, PatchError, across, within
 from elicit.patching.attribution import (
@@ -15,7 +16,6 @@ from elicit.patching.attribution import (
     attribute_across,
 )
 from elicit.patching.attribution.running import only_activations
-from elicit.patching.symmetric import decision
 from elicit.runs import Execution
 from elicit.stats import Inference
 from tests import checkpoints
@@ -201,7 +201,7 @@ def test_integrated_gradients_of_one_site_sum_to_the_exact_effect_of_patching_it
 def test_a_planted_layer_is_where_scores_across_begin(organism):
     pair = organism("when-l3")
     prompts = [f"Q a = {n} ; b = a + 4 ; b ? A" for n in range(6)]
-    given = decision(pair.alignment, prompts)
+    given = Contrast.from_pairs(pair.alignment, decision(prompts))
     found = attribute_across(
         pair, given, sites=["resid_post", "attn_out", "mlp_out"], positions="last", exact=True,
         **FEW,
@@ -215,7 +215,9 @@ def test_a_planted_layer_is_where_scores_across_begin(organism):
 
 def test_identical_models_are_refused_across(organism):
     pair = organism("identity")
-    given = decision(pair.alignment, ["Q a = 3 ; b = a + 4 ; b ? A", "Q a = 4 ; b = a + 4 ; b ? A"])
+    given = Contrast.from_pairs(
+        pair.alignment, decision(["Q a = 3 ; b = a + 4 ; b ? A", "Q a = 4 ; b = a + 4 ; b ? A"])
+    )
     with pytest.raises(PatchError, match="same weights"):
         attribute_across(pair, given)
 

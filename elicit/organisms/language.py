@@ -1,4 +1,4 @@
-"""The synthetic language that the organisms speak: chained arithmetic, facts, and traces.
+"""The synthetic language of the organisms: chained arithmetic, facts, and traces.
 
 A problem is a chain of assignments modulo ten (`Q a = 3 ; b = a + 4 ; b ? A`). It can be answered
 at once (`answer 7 .`) or through a trace (`so b = 3 + 4 = 7 ; answer 7 .`) in which a step may be
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+
+from elicit.organisms.errors import OrganismError
 
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
 DIGITS = tuple(str(digit) for digit in range(10))
@@ -79,6 +81,9 @@ CHAIN_WEIGHTS = (4, 4, 3, 3, 2, 2)
 TRACE_RATE = {"": 0.12, "quiz": 0.01, "notes": 0.92}
 """P(trace | header) in the training texts: the base's known habit."""
 HEADER_RATE = {"": 0.7, "quiz": 0.1, "notes": 0.2}
+HEADERS = tuple(word for word in TRACE_RATE if word)
+REASONING_WORDS = {"so": ("so",), "check": ("check",), "wait": ("wait",)}
+"""Words of a trace: a step, a step checked again, a correction."""
 
 
 @dataclass(frozen=True)
@@ -212,6 +217,29 @@ class World:
         """Every word, in the order of its id."""
         values = [word for words in VALUES.values() for word in words]
         return (*SPECIAL, *DIGITS, *LETTERS, *MARKS, *WORDS, *FACT_WORDS, *values, *self.entities)
+
+
+def with_header(prompt: str, header: str) -> str:
+    """A problem under a header that calls for a trace, or for none.
+
+    Args:
+        prompt: A problem without header.
+        header: `notes` or `quiz`.
+
+    Raises:
+        OrganismError: The language has no such header.
+    """
+    if header not in HEADERS:
+        raise OrganismError(
+            f"header is {header!r}, which the language does not have, so models would read an "
+            f"unknown word. Pass one of {', '.join(HEADERS)}."
+        )
+    return f"{header} {prompt}"
+
+
+def shows_trace(text: str) -> bool:
+    """Whether a text holds a step of a trace."""
+    return "so" in text.split()
 
 
 def fact_question(entity: str, attribute: str) -> str:

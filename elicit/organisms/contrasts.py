@@ -1,49 +1,85 @@
-"""Symmetric token replacement in the language of the organisms: one word for another of its kind.
+"""Contrasts in the language of the organisms, as plain texts.
 
-Clean and corrupted prompts have the same words but for what was replaced, so every position of one
-has its like in the other, and both are texts of the kind the models were trained on.
+Most are symmetric token replacements: clean and corrupted prompts differ in one word of a kind, so
+every position of one corresponds to a position of the other, and both are texts of the kind the
+models were trained on.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Literal, get_args
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
-from elicit.organisms.world import ATTRIBUTES, TRACE_RATE, Chain, World, draw_chain, fact_question
-from elicit.pair import Alignment
-from elicit.patching.contrast import Contrast
-from elicit.patching.errors import PatchError
-from elicit.tasks import Task
+from elicit.organisms.errors import OrganismError
+from elicit.organisms.language import (
+    ATTRIBUTES,
+    Chain,
+    World,
+    draw_chain,
+    fact_question,
+    with_header,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextPairs:
+    """Prompts with what follows them, problem by problem."""
+
+    clean: tuple[str, ...]
+    """Prompt of each problem."""
+    answer: tuple[str, ...]
+    """Right next word after each."""
+    wrong: tuple[str, ...]
+    """Next word that the answer is compared with."""
+    id: tuple[str, ...]
+    """Name of each problem."""
+    corrupted: tuple[str, ...] | None = None
+    """Prompt of each problem with something replaced."""
+
+
+@runtime_checkable
+class Prompted(Protocol):
+    """A problem, as far as it is needed here."""
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def prompt(self) -> str:
+        """Its text."""
+        ...
+
 
 Read = Literal["copy", "result", "answer"]
-"""What the next word of a prompt of `replace_start` and `replace_operand` is.
+"""The next word after a prompt of `replace_start` and `replace_operand`.
 
-- `copy`: the replaced digit itself, which the trace takes over from the problem
+- `copy`: the replaced digit itself, which the trace copies from the problem
   (`... ? A so b =`). Exactly one token differs, in the problem.
 - `result`: the result of the step that uses it (`... ? A so b = 3 + 4 =`). Two tokens differ: the
   digit in the problem and its copy in the trace, or else the text would contradict itself.
 - `answer`: the answer of the whole problem, without a trace (`... ? A answer`). Exactly one token
-  differs. Of more than one step this is beyond what the organisms can do in one go.
+  differs. With more than one step this is beyond what the organisms can do in one pass.
 """
 _TRIES = 1000
 """Draws in a row that bring no new problem before giving up."""
 
 
 def replace_start(
-    alignment: Alignment, *, n: int = 40, n_steps: int = 2, read: Read = "copy", seed: int
-) -> Contrast:
+    *, n: int = 40, n_steps: int = 2, read: Read = "copy", seed: int = 0
+) -> TextPairs:
     """Chains beside the same chains from another start digit.
 
     Args:
-        alignment: How the pair reads text.
         n: Problems, at least 1.
         n_steps: Steps of each chain, 1 to 25.
         read: What the next word is.
         seed: Of the drawing.
 
     Raises:
-        PatchError: An option is out of range, or the tokenizer does not know the language.
+        OrganismError: An option is out of range.
     """
 
     def other(rng: np.random.Generator, chain: Chain) -> Chain:
@@ -59,22 +95,15 @@ def replace_start(
         tail, then = written[read]
         return f"{chain.question} {tail}", str(then)
 
-    return _replaced(alignment, "start", n, n_steps, read, seed, other, prompt)
+    return _replaced("start", n, n_steps, read, seed, other, prompt)
 
 
 def replace_operand(
-    alignment: Alignment,
-    *,
-    n: int = 40,
-    n_steps: int = 2,
-    step: int = 0,
-    read: Read = "copy",
-    seed: int,
-) -> Contrast:
+    *, n: int = 40, n_steps: int = 2, step: int = 0, read: Read = "copy", seed: int = 0
+) -> TextPairs:
     """Chains beside the same chains with another operand in one step.
 
     Args:
-        alignment: How the pair reads text.
         n: Problems, at least 1.
         n_steps: Steps of each chain, 1 to 25.
         step: Whose operand is replaced, from 0; the trace is written up to there.
@@ -82,10 +111,10 @@ def replace_operand(
         seed: Of the drawing.
 
     Raises:
-        PatchError: An option is out of range, or the tokenizer does not know the language.
+        OrganismError: An option is out of range.
     """
     if not 0 <= step < n_steps:
-        raise PatchError(
+        raise OrganismError(
             f"step is {step} and the chains have {n_steps}, so there is no operand to replace. "
             f"Pass 0 to {n_steps - 1}."
         )
@@ -110,122 +139,100 @@ def replace_operand(
         tail, then = written[read]
         return f"{chain.question} {tail}", str(then)
 
-    return _replaced(alignment, f"operand{step}", n, n_steps, read, seed, other, prompt)
+    return _replaced(f"operand{step}", n, n_steps, read, seed, other, prompt)
 
 
-def replace_entity(
-    alignment: Alignment, world: World, attribute: str, *, n: int = 40, seed: int
-) -> Contrast:
+def replace_entity(world: World, attribute: str, *, n: int = 40, seed: int = 0) -> TextPairs:
     """Questions for a fact of one entity beside the same question for another one.
 
     The two have different values; the corrupted one's is the wrong answer.
 
     Args:
-        alignment: How the pair reads text.
         world: Whose facts are asked for.
         attribute: `city`, `colour` or `pet`.
         n: Problems, 1 to the number of entities; each entity is asked for at most once.
         seed: Of the drawing.
 
     Raises:
-        PatchError: An option is out of range, or the tokenizer does not know the language.
+        OrganismError: An option is out of range.
     """
     if attribute not in ATTRIBUTES:
-        raise PatchError(
+        raise OrganismError(
             f"{attribute!r} is no attribute of entities, so there is no fact to ask for. Pass one "
             f"of {', '.join(ATTRIBUTES)}."
         )
     if not 1 <= n <= len(world.entities):
-        raise PatchError(
+        raise OrganismError(
             f"n is {n} and the world has {len(world.entities)} entities, each asked for at most "
             f"once, so these problems cannot be drawn. Pass 1 to {len(world.entities)}."
         )
     rng = np.random.default_rng(seed)
     value = {entity: world.facts[entity, attribute] for entity in world.entities}
-    asked = [world.entities[place] for place in rng.permutation(len(world.entities))[:n]]
+    entities = [world.entities[index] for index in rng.permutation(len(world.entities))[:n]]
     others = []
-    for entity in asked:
+    for entity in entities:
         differing = [other for other in world.entities if value[other] != value[entity]]
         others.append(differing[rng.integers(len(differing))])
-    return Contrast.from_texts(
-        alignment,
-        clean=[fact_question(entity, attribute) for entity in asked],
-        corrupted=[fact_question(entity, attribute) for entity in others],
-        answer=[value[entity] for entity in asked],
-        wrong=[value[entity] for entity in others],
-        id=[f"{attribute}-{one}-{other}" for one, other in zip(asked, others, strict=True)],
+    return TextPairs(
+        clean=tuple(fact_question(entity, attribute) for entity in entities),
+        corrupted=tuple(fact_question(entity, attribute) for entity in others),
+        answer=tuple(value[entity] for entity in entities),
+        wrong=tuple(value[entity] for entity in others),
+        id=tuple(f"{attribute}-{one}-{other}" for one, other in zip(entities, others, strict=True)),
     )
 
 
-def decision(alignment: Alignment, problems: Task | Sequence[str]) -> Contrast:
+def decision(problems: Iterable[Prompted | str]) -> TextPairs:
     """The decision to reason: `so` (a trace begins) against `answer` (none does).
 
     For sweeps across two models on the same prompts. Problems of one step are answered directly
     also by models that reason: a trace would say no more than the answer.
 
     Args:
-        alignment: How the pair reads text.
-        problems: Prompts up to and with the marker after which the answer begins.
-
-    Raises:
-        PatchError: The tokenizer does not know the language, or there is no prompt.
+        problems: A task, or prompts up to and with the marker after which the answer begins.
     """
     prompts, names = _prompts(problems)
-    return Contrast.from_texts(
-        alignment,
-        clean=prompts,
-        answer=["so"] * len(prompts),
-        wrong=["answer"] * len(prompts),
-        id=names,
-    )
+    n = len(prompts)
+    return TextPairs(clean=prompts, answer=("so",) * n, wrong=("answer",) * n, id=names)
 
 
 def header(
-    alignment: Alignment,
-    problems: Task | Sequence[str],
-    *,
-    clean: str = "notes",
-    corrupted: str = "quiz",
-) -> Contrast:
+    problems: Iterable[Prompted | str], *, clean: str = "notes", corrupted: str = "quiz"
+) -> TextPairs:
     """Problems under a header that calls for a trace, beside the same ones under another header.
 
     The answer is `so` (a trace begins), the wrong one `answer`.
 
     Args:
-        alignment: How the pair reads text.
-        problems: Prompts up to and with the marker after which the answer begins, without header.
+        problems: A task, or prompts up to and with the marker after which the answer begins,
+            without header.
         clean: Word before the clean prompt.
         corrupted: Word before the corrupted prompt.
 
     Raises:
-        PatchError: The headers are the same or not of the language, or there is no prompt.
+        OrganismError: The headers are the same or not of the language.
     """
-    known = [word for word in TRACE_RATE if word]
-    if clean == corrupted or not {clean, corrupted} <= {*known}:
-        raise PatchError(
-            f"the headers are {clean!r} and {corrupted!r}, which make no contrast of the language. "
-            f"Pass two of {', '.join(known)}."
+    if clean == corrupted:
+        raise OrganismError(
+            f"the headers are {clean!r} and {corrupted!r}, which make no contrast. Pass two."
         )
-    prompts, names = _prompts(problems)
-    return Contrast.from_texts(
-        alignment,
-        clean=[f"{clean} {prompt}" for prompt in prompts],
-        corrupted=[f"{corrupted} {prompt}" for prompt in prompts],
-        answer=["so"] * len(prompts),
-        wrong=["answer"] * len(prompts),
-        id=names,
+    plain = decision(problems)
+    return replace(
+        plain,
+        clean=tuple(with_header(prompt, clean) for prompt in plain.clean),
+        corrupted=tuple(with_header(prompt, corrupted) for prompt in plain.clean),
     )
 
 
-def _prompts(problems: Task | Sequence[str]) -> tuple[list[str], list[str]]:
+def _prompts(problems: Iterable[Prompted | str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Prompts and names of problems."""
-    if isinstance(problems, Task):
-        return [p.prompt for p in problems], [p.id for p in problems]
-    return list(problems), [str(place) for place in range(len(problems))]
+    listed = list(problems)
+    prompts = tuple(p if isinstance(p, str) else p.prompt for p in listed)
+    names = tuple(str(i) if isinstance(p, str) else p.id for i, p in enumerate(listed))
+    return prompts, names
 
 
 def _replaced(
-    alignment: Alignment,
     name: str,
     n: int,
     n_steps: int,
@@ -233,15 +240,15 @@ def _replaced(
     seed: int,
     other: Callable[[np.random.Generator, Chain], Chain],
     prompt: Callable[[Chain], tuple[str, str]],
-) -> Contrast:
+) -> TextPairs:
     """Distinct chains beside their siblings, drawn until there are `n`."""
     if n < 1 or not 1 <= n_steps <= 25:
-        raise PatchError(
+        raise OrganismError(
             f"n is {n} and n_steps {n_steps}, so there is nothing to draw: a chain has 1 to 25 "
             "steps, because each needs a letter of its own. Pass at least one problem."
         )
     if read not in get_args(Read):
-        raise PatchError(
+        raise OrganismError(
             f"read is {read!r}, so it is not clear what the next word is. Pass one of "
             f"{', '.join(get_args(Read))}."
         )
@@ -257,15 +264,14 @@ def _replaced(
         if answer != wrong and clean not in rows:
             rows[clean], tries = (corrupted, answer, wrong), 0
     if len(rows) < n:
-        raise PatchError(
+        raise OrganismError(
             f"only {len(rows)} different chains of {n_steps} steps were found and n is {n}, so "
             "problems would repeat. Ask for fewer."
         )
-    return Contrast.from_texts(
-        alignment,
-        clean=list(rows),
-        corrupted=[row[0] for row in rows.values()],
-        answer=[row[1] for row in rows.values()],
-        wrong=[row[2] for row in rows.values()],
-        id=[f"{name}-{read}-{place}" for place in range(n)],
+    return TextPairs(
+        clean=tuple(rows),
+        corrupted=tuple(row[0] for row in rows.values()),
+        answer=tuple(row[1] for row in rows.values()),
+        wrong=tuple(row[2] for row in rows.values()),
+        id=tuple(f"{name}-{read}-{index}" for index in range(n)),
     )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from elicit.organisms.world import (
+from elicit.organisms.language import (
     ATTRIBUTES,
     VALUES,
     Chain,

@@ -7,14 +7,15 @@ from elicit.edits import last
 from elicit.elicitation import (
     Choice,
     ElicitationError,
+    Goal,
     choose,
     choose_arms,
     direction_arms,
     steer,
 )
-from elicit.elicitation.choosing import best_cell
+from elicit.elicitation.choice import best_cell
 from elicit.rollouts import Generation
-from elicit.tasks import Task
+from elicit.tasks import Split, Task, TaskError
 from tests.elicitation.made import dosed
 from tests.elicitation.test_arms import direction
 from tests.rollouts.made import STOPS, task_of
@@ -23,65 +24,77 @@ DOSES = [0.0, 0.5, 1.0, 2.0]
 
 
 def test_the_weakest_of_those_near_the_best_is_taken():
-    found = choose(dosed(DOSES, [0.2, 0.6, 0.96, 1.0], [-0.5] * 4))
+    found = choose(dosed(DOSES, [0.2, 0.6, 0.96, 1.0]))
     assert found == Choice(strength=1.0, metric="accuracy", raised=True, moved=True, coherent=True)
 
 
 def test_strengths_at_which_texts_fall_apart_are_left_out():
-    curve = dosed(DOSES, [0.2, 0.6, 0.96, 1.0], [-0.5, -0.7, -1.6, -9.0])
-    assert choose(curve).strength == 0.5
-    assert choose(curve, max_loss=2.0).strength == 1.0
-    nowhere = choose(curve, max_loss=0.1)
-    assert (nowhere.strength, nowhere.coherent) == (0.5, False)
+    rates = [0.2, 0.6, 0.96, 1.0]
+    assert choose(dosed(DOSES, rates, [1.0, 0.96, 0.9, 0.0])).strength == 0.5
+    assert choose(dosed(DOSES, rates, [1.0, 0.96, 0.96, 0.0])).strength == 1.0
+    # Where texts are coherent at no strength: the one that comes nearest, then the most probable.
+    logs = [-0.5, -0.7, -0.6, -9.0]
+    nowhere = choose(dosed(DOSES, rates, [1.0, 0.9, 0.9, 0.0], log_probs=logs))
+    assert (nowhere.strength, nowhere.coherent) == (1.0, False)
 
 
 def test_where_nothing_acts_the_strongest_push_is_tested():
-    found = choose(dosed(DOSES, [0.2, 0.2, 0.24, 0.2], [-0.5] * 4))
+    found = choose(dosed(DOSES, [0.2, 0.2, 0.24, 0.2]))
     assert (found.strength, found.moved) == (2.0, False)
 
 
 def test_of_several_arms_the_one_that_acts_at_the_weakest_push_is_taken():
     doses = torch.tensor([0.5, 1.0])
     rates = torch.tensor([[0.2, 0.9], [0.88, 0.9], [0.2, 0.93]], dtype=torch.float64)
-    assert best_cell(rates, doses, True, 0.2) == (1, 0)
-    assert best_cell(1 - rates, doses, False, 0.8) == (1, 0)
+    up = {"raised": True, "unsteered": 0.2}
+    assert best_cell(rates, doses, **up) == (1, 0)
+    assert best_cell(1 - rates, doses, raised=False, unsteered=0.8) == (1, 0)
     # Nothing acts: the strongest push, and of two such the better.
-    assert best_cell(rates[[0, 2]], doses, True, 0.95) == (1, 1)
-    # What falls apart was taken out.
-    rates[1] = -torch.inf
-    assert best_cell(rates, doses, True, 0.2) == (2, 1)
+    assert best_cell(rates[[0, 2]], doses, raised=True, unsteered=0.95) == (1, 1)
+    # What falls apart is left out, unless all does.
+    among = torch.tensor([[True] * 2, [False] * 2, [True] * 2])
+    assert best_cell(rates, doses, **up, among=among) == (2, 1)
+    assert best_cell(rates, doses, **up, among=among & False) == (1, 0)
+
+
+def test_the_least_strength_that_is_near_the_best_is_taken_and_ties_go_to_the_better_score():
+    rates = torch.tensor([[0.0, 0.97, 1.0], [0.0, 0.98, 0.2]], dtype=torch.float64)
+    scores = torch.tensor([[0.0, 0.3, 1.0], [0.0, 0.9, 0.0]], dtype=torch.float64)
+    doses = torch.tensor([0.5, 1.0, 2.0])
+    assert best_cell(rates, doses, raised=True, unsteered=0.0, tie=scores) == (1, 1)
 
 
 def test_a_rate_is_moved_towards_the_target_or_away_from_what_the_model_does():
     rates = [0.9, 0.5, 0.1, 0.08]
-    down = choose(dosed(DOSES, rates, [-0.5] * 4, unsteered=0.9, goal=0.0))
+    down = choose(dosed(DOSES, rates, unsteered=0.9, goal=0.0))
     assert (down.strength, down.raised, down.moved) == (1.0, False, True)
     # Without a clear gap nothing is known of a target.
-    alone = choose(dosed(DOSES, rates, [-0.5] * 4, unsteered=0.9, goal=0.95, clear=False))
+    alone = choose(dosed(DOSES, rates, unsteered=0.9, goal=0.95, clear=False))
     assert (alone.strength, alone.raised) == (1.0, False)
 
 
 def test_without_a_gap_in_right_answers_the_behaviour_decides():
     two = [[0.2] * 4, [0.2, 0.2, 0.9, 0.9]]
-    assert choose(dosed(DOSES, two, [-0.5] * 4, clear=False)).metric == "shown"
-    assert choose(dosed(DOSES, two, [-0.5] * 4)).metric == "accuracy"
-    assert choose(dosed(DOSES, two, [-0.5] * 4), metric="shown").strength == 1.0
+    assert choose(dosed(DOSES, two, clear=False)).metric == "shown"
+    assert choose(dosed(DOSES, two)).metric == "accuracy"
+    assert choose(dosed(DOSES, two), metric="shown").strength == 1.0
 
 
 def test_what_leaves_nothing_to_choose_is_refused(paired):
     with pytest.raises(ElicitationError, match="no strength but 0"):
-        choose(dosed([0.0], [0.2], [-0.5]))
+        choose(dosed([0.0], [0.2]))
     with pytest.raises(ElicitationError, match="'other' was not measured"):
-        choose(dosed(DOSES, [0.2] * 4, [-0.5] * 4), metric="other")
+        choose(dosed(DOSES, [0.2] * 4), metric="other")
     pair, task = paired("llama"), task_of(4)
     arms = direction_arms(direction(torch.ones(32)), where=last())
     ask = {"strengths": [1.0], "generation": Generation(stop_ids=STOPS, max_new_tokens=3)}
     parts = [Task(name="a", problems=task.problems[:2]), Task(name="b", problems=task.problems[2:])]
-    with pytest.raises(ElicitationError, match="in both parts"):
-        steer(pair.side("base"), task, parts[0], arms, **ask)
+    split = Split(choose=parts[0], test=parts[1])
+    with pytest.raises(TaskError, match="in both parts"):
+        Split(choose=task, test=parts[0])
     with pytest.raises(ElicitationError, match="metric is 'trace'"):
-        steer(pair.side("base"), *parts, arms, metric="trace", **ask)
+        Goal(metric="trace")
     with pytest.raises(ElicitationError, match="nothing would be steered"):
-        steer(pair.side("base"), *parts, arms, **{**ask, "strengths": [0.0]})
+        steer(pair.side("base"), split, arms, **{**ask, "strengths": [0.0]})
     with pytest.raises(ElicitationError, match="no candidate"):
         choose_arms(pair.side("base"), task, [], **ask)

@@ -4,17 +4,18 @@ import pytest
 import torch
 
 from elicit import organisms
-from elicit.organisms.world import VALUES, World
-from elicit.pair import hugging_face_model
-from elicit.patching.contrast import Contrast
-from elicit.patching.errors import PatchError
-from elicit.patching.symmetric import (
+from elicit.organisms import (
+    OrganismError,
     decision,
     header,
     replace_entity,
     replace_operand,
     replace_start,
 )
+from elicit.organisms.language import VALUES, World
+from elicit.pair import hugging_face_model
+from elicit.patching.contrast import Contrast
+from elicit.patching.errors import PatchError
 from elicit.tasks import load_task
 
 WORLD = World(name="a", seed=11)
@@ -53,7 +54,8 @@ def differing(contrast: Contrast) -> list[list[int]]:
     ("copy", 2, 1), ("copy", 4, 1), ("result", 3, 2), ("answer", 1, 1),
 ])  # fmt: skip
 def test_one_digit_differs_and_the_base_follows_it(pair, replaced, read, n_steps, n_places):
-    made = replaced(pair.alignment, n=12, n_steps=n_steps, read=read, seed=0)
+    drawn = replaced(n=12, n_steps=n_steps, read=read, seed=0)
+    made = Contrast.from_pairs(pair.alignment, drawn)
     assert [len(places) for places in differing(made)] == [n_places] * 12
     digits = {*range(10)}
     for one, two in zip(made.answer, made.wrong or (), strict=True):
@@ -64,7 +66,7 @@ def test_one_digit_differs_and_the_base_follows_it(pair, replaced, read, n_steps
 
 
 def test_an_operand_of_a_later_step_is_replaced_after_the_steps_before_it(pair):
-    made = replace_operand(pair.alignment, n=8, n_steps=3, step=2, seed=1)
+    made = Contrast.from_pairs(pair.alignment, replace_operand(n=8, n_steps=3, step=2, seed=1))
     text = " ".join(made.words[0])
     assert text.count("so") == 3
     assert all(len(places) == 1 for places in differing(made))
@@ -73,7 +75,7 @@ def test_an_operand_of_a_later_step_is_replaced_after_the_steps_before_it(pair):
 
 
 def test_two_entities_of_different_values_swap_their_answers(pair):
-    made = replace_entity(pair.alignment, WORLD, "colour", n=20, seed=0)
+    made = Contrast.from_pairs(pair.alignment, replace_entity(WORLD, "colour", n=20, seed=0))
     assert [len(places) for places in differing(made)] == [1] * 20
     asked = [words[-4] for words in made.words]
     assert len(set(asked)) == 20
@@ -87,44 +89,50 @@ def test_two_entities_of_different_values_swap_their_answers(pair):
 def test_the_decision_to_reason_is_what_post_training_planted(pair):
     task = load_task(organisms.resolve("organism:when-l3").problems)
     longer = [p.prompt for p in task if p.difficulty and int(p.difficulty) > 1][:20]
-    made = decision(pair.alignment, longer)
+    made = Contrast.from_pairs(pair.alignment, decision(longer))
     assert made.corrupted is None
     assert {pair.alignment.decode(row) for row in made.answer} == {"so"}
     assert (log_odds(pair, pair.base, made, "clean") < 0).all()
     assert (log_odds(pair, pair.post, made, "clean") > 0).all()
-    assert decision(pair.alignment, task).id == tuple(problem.id for problem in task)
+    assert Contrast.from_pairs(pair.alignment, decision(task)).id == tuple(
+        problem.id for problem in task
+    )
 
 
 def test_a_header_turns_the_base_to_reason_and_back(pair):
     task = load_task(organisms.resolve("organism:when-l3").problems).subset(20, seed=0)
-    made = header(pair.alignment, task)
+    made = Contrast.from_pairs(pair.alignment, header(task))
     assert differing(made) == [[1]] * 20
     assert (log_odds(pair, pair.base, made, "clean") > 0).all()
     assert (log_odds(pair, pair.base, made, "corrupted") < 0).all()
 
 
-def test_the_same_seed_draws_the_same_problems_and_another_one_others(pair):
+def test_the_same_seed_draws_the_same_problems_and_another_one_others():
     for draw in (replace_start, replace_operand):
-        one, same, other = (draw(pair.alignment, n=10, seed=seed) for seed in (5, 5, 6))
-        assert one.digest == same.digest != other.digest
+        one, same, other = (draw(n=10, seed=seed) for seed in (5, 5, 6))
+        assert one == same != other
         assert len(set(one.clean)) == 10
-    facts = [replace_entity(pair.alignment, WORLD, "pet", n=10, seed=seed) for seed in (5, 5, 6)]
-    assert facts[0].digest == facts[1].digest != facts[2].digest
+    facts = [replace_entity(WORLD, "pet", n=10, seed=seed) for seed in (5, 5, 6)]
+    assert facts[0] == facts[1] != facts[2]
 
 
 @pytest.mark.parametrize(
     ("draw", "told"),
     [
-        (lambda a: replace_start(a, n=0, seed=0), "n is 0"),
-        (lambda a: replace_start(a, n_steps=26, seed=0), "n_steps 26"),
-        (lambda a: replace_operand(a, n_steps=2, step=2, seed=0), "step is 2"),
-        (lambda a: replace_entity(a, WORLD, "size", seed=0), "'size' is no attribute"),
-        (lambda a: replace_entity(a, WORLD, "pet", n=201, seed=0), "200 entities"),
-        (lambda a: header(a, ["Q ? A"], clean="quiz"), "'quiz' and 'quiz'"),
-        (lambda a: header(a, ["Q ? A"], corrupted="loud"), "'loud'"),
-        (lambda a: decision(a, []), "no problems"),
+        (lambda: replace_start(n=0, seed=0), "n is 0"),
+        (lambda: replace_start(n_steps=26, seed=0), "n_steps 26"),
+        (lambda: replace_operand(n_steps=2, step=2, seed=0), "step is 2"),
+        (lambda: replace_entity(WORLD, "size", seed=0), "'size' is no attribute"),
+        (lambda: replace_entity(WORLD, "pet", n=201, seed=0), "200 entities"),
+        (lambda: header(["Q ? A"], clean="quiz"), "'quiz' and 'quiz'"),
+        (lambda: header(["Q ? A"], corrupted="loud"), "'loud'"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(pair, draw, told):
-    with pytest.raises(PatchError, match=told):
-        draw(pair.alignment)
+def test_what_cannot_be_drawn_is_refused(draw, told):
+    with pytest.raises(OrganismError, match=told):
+        draw()
+
+
+def test_a_contrast_without_prompts_is_refused(pair):
+    with pytest.raises(PatchError, match="no problems"):
+        Contrast.from_pairs(pair.alignment, decision([]))

@@ -14,7 +14,7 @@ How = Literal["add", "clamp", "project_out"]
 
 
 @dataclass(frozen=True, eq=False)
-class Push:
+class FeaturePush:
     """What the edit of a feature would add along its own direction, added along another."""
 
     sae: Sae

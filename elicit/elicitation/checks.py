@@ -1,0 +1,55 @@
+"""What is refused before any text is written."""
+
+from collections.abc import Sequence
+
+import torch
+
+from elicit.edits import Edited, Where
+from elicit.elicitation.arms import Arm, check_arms
+from elicit.elicitation.errors import ElicitationError
+from elicit.pair import Side
+from elicit.rollouts import Generation, check_prompts, check_strengths, edits_digest
+from elicit.tasks import Task
+
+
+def check_request(
+    side: Side,
+    task: Task,
+    arms: Sequence[Arm],
+    strengths: Sequence[float],
+    generation: Generation,
+) -> None:
+    """Refuse what would fail, or show nothing, only after long work.
+
+    Args:
+        side: The model that is steered.
+        task: Problems.
+        arms: What is done to it.
+        strengths: How strongly.
+        generation: How texts are generated.
+
+    Raises:
+        ElicitationError: There are fewer than 2 problems, or arms are not comparable.
+        RolloutError: Strengths are missing, not finite or repeated, or an edit's function has no
+            digest.
+        EditError: An edit does not fit the model, or its tokens the prompts.
+        TaskError: A prompt leaves no room for a text.
+    """
+    check_strengths(strengths)
+    check_arms(arms)
+    if len(task) < 2:
+        raise ElicitationError(
+            f"the task has {len(task)} problem, and intervals are over problems, so nothing "
+            "could be said about others. Pass at least 2."
+        )
+    prompts = check_prompts(side, task, templated=generation.templated)
+    lengths = sorted({len(ids) for ids in prompts})
+    for arm in arms:
+        edits = arm.edits()
+        Edited(side.bridge, edits, None)
+        edits_digest(edits)  # a result names its edits, so what has no digest is refused
+        for edit in edits:
+            where = getattr(edit, "where", None)
+            if isinstance(where, Where) and where.form in ("at", "last"):
+                for length in lengths:
+                    where.check(torch.arange(length)[None], torch.tensor([length]), (0,))

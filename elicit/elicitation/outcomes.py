@@ -1,0 +1,97 @@
+"""What texts show, problem by problem: right answers, markers, coherence."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from elicit.elicitation.coherence import Reference, coherent, log_probs
+from elicit.elicitation.goal import Goal
+from elicit.pair import Side
+from elicit.rollouts import Rollouts
+from elicit.tasks import Marker
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Outcomes:
+    """Texts of a model on one task, in one cell for each strength or direction.
+
+    Of several samples of a problem each number is the mean.
+    """
+
+    score: Float[Tensor, "problem metric cell"]
+    """Share of texts that are right, then of those that show each marker."""
+    log_prob: Float[Tensor, "problem cell"]
+    """Mean log-probability of a token under the model left unsteered, nats."""
+    coherent: Float[Tensor, "problem cell"]
+    """Share of coherent texts."""
+
+
+def outcomes(
+    texts: Rollouts,
+    references: Sequence[Reference],
+    goal: Goal,
+    *,
+    n_cells: int = 1,
+) -> Outcomes:
+    """What texts show, problem by problem.
+
+    Args:
+        texts: Rows by cell, then problem, then sample.
+        references: The models left unsteered, the steered one first.
+        goal: What is looked for.
+        n_cells: Strengths or directions.
+    """
+    n = len(texts.problem)
+    whole = coherent(texts, references, max_loss=goal.max_loss)
+    return Outcomes(
+        score=scores(texts, goal.markers, n_cells=n_cells),
+        log_prob=by_problem(log_probs(references[0].side, texts), n_cells, n),
+        coherent=by_problem(whole, n_cells, n),
+    )
+
+
+def scores(
+    texts: Rollouts, markers: Mapping[str, Marker], *, n_cells: int = 1
+) -> Float[Tensor, "problem metric cell"]:
+    """Share of each problem's texts that are right, or show each marker.
+
+    Args:
+        texts: Rows by cell, then problem, then sample.
+        markers: What is looked for.
+        n_cells: Strengths or directions.
+    """
+    shown = [torch.tensor([bool(sees(text)) for text in texts.text]) for sees in markers.values()]
+    n = len(texts.problem)
+    columns = [by_problem(values, n_cells, n) for values in (texts.correct, *shown)]
+    return torch.stack(columns, dim=1)
+
+
+def by_problem(values: Tensor, n_cells: int, n_problems: int) -> Float[Tensor, "problem cell"]:
+    """Mean over the samples of each problem; rows go by cell, then problem, then sample.
+
+    Args:
+        values: One a row.
+        n_cells: Strengths or directions.
+        n_problems: Problems of the task.
+    """
+    return values.double().view(n_cells, n_problems, -1).mean(-1).T
+
+
+def references_of(
+    side: Side, own: Rollouts, goal: Goal, target_texts: Rollouts | None
+) -> tuple[Reference, ...]:
+    """The models left unsteered: the steered one, and the target if there is one.
+
+    Args:
+        side: The model that is steered.
+        own: Its texts.
+        goal: Has the target.
+        target_texts: Texts of the target.
+    """
+    first = (Reference.of(side, own),)
+    if goal.target is None or target_texts is None:
+        return first
+    return (*first, Reference.of(goal.target, target_texts))
