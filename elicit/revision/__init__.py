@@ -1,18 +1,19 @@
 """When does a prediction settle? Lenses, divergences layer by layer, settling depth."""
 
 from elicit.revision.convention import CONVENTIONS, DepthConvention
+from elicit.revision.corrections import LensTraining
 from elicit.revision.depth import deep_tokens, settling_depth
 from elicit.revision.drift import LensDrift, lens_drift
 from elicit.revision.early import DeepThinking, deep_thinking
 from elicit.revision.errors import RevisionError
 from elicit.revision.groups import DepthByGroup, depth_by_group
-from elicit.revision.lens import Lens, LogitLens, TunedLens, lens_logits
+from elicit.revision.lens import Lens, LogitLens, Norm, TunedLens, lens_logits
 from elicit.revision.profile import Profile, profile
 from elicit.revision.sensitivity import Sensitivity, sensitivity
 from elicit.revision.settling import Settling, settling
-from elicit.revision.thinking import ThinkAtN, Thought, think, think_at_n
-from elicit.revision.traces import Traces
+from elicit.revision.thinking import PrefixSelection, ThinkAtN, Thought, think, think_at_n
 from elicit.revision.tuned import TunedLensFit, fit_tuned_lens
+from elicit.texts import TokenRows
 
 __all__ = [
     "CONVENTIONS",
@@ -21,14 +22,17 @@ __all__ = [
     "DepthConvention",
     "Lens",
     "LensDrift",
+    "LensTraining",
     "LogitLens",
+    "Norm",
+    "PrefixSelection",
     "Profile",
     "RevisionError",
     "Sensitivity",
     "Settling",
     "ThinkAtN",
     "Thought",
-    "Traces",
+    "TokenRows",
     "TunedLens",
     "TunedLensFit",
     "deep_thinking",

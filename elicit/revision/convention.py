@@ -1,7 +1,7 @@
 """What "settled" and "deep" mean, as one typed value that is stored with every number.
 
 The deep-thinking ratio is computed in several ways that do not agree: bits or nats, which states
-get the final norm, the first hit or staying settled. None of them is left unsaid here.
+get the final norm, the first hit or staying settled. Each choice is stated here.
 """
 
 import math
@@ -10,7 +10,7 @@ from typing import Literal
 
 from elicit.revision.errors import RevisionError
 from elicit.revision.lens import Norm
-from elicit.revision.reading import LN2
+from elicit.texts import LN2
 
 Unit = Literal["bits", "nats"]
 Reading = Literal["first_hit", "last_exit"]

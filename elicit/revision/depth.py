@@ -23,7 +23,7 @@ def settling_depth(
         settled.
 
     Raises:
-        RevisionError: There are no layers, or a divergence is none.
+        RevisionError: There are no layers, or a value is not a divergence.
 
     Source: Chen et al. 2026, arXiv:2602.13517, Alg. 1, for `first_hit`: the running minimum there
         reaches the threshold at the same layer as the divergence itself.
@@ -35,7 +35,7 @@ def settling_depth(
         )
     if bool(jsd.isnan().any()) or bool((jsd < 0).any()):
         raise RevisionError(
-            "some divergence is NaN or negative, so no layer can be said to have settled. Pass "
+            "some divergence is NaN or negative, so no depth can be read from them. Pass "
             "Jensen-Shannon divergences in nats."
         )
     n_layers, first = len(jsd) - 1, convention.first_layer

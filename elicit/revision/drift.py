@@ -1,44 +1,38 @@
 """Whether what a layer says changed its language: one model's lens on the other's states."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from elicit.pair import ModelPair
-from elicit.results import Result, digest_json
+from elicit.results import Estimate, Result, digest_json
 from elicit.revision.errors import RevisionError
-from elicit.revision.lens import Lens, LogitLens, TunedLens, check_lens
-from elicit.revision.source import (
-    Rooms,
-    Source,
-    Which,
-    headed_model,
-    intervals_of,
-    kl_by_problem,
-)
-from elicit.revision.traces import Traces
+from elicit.revision.lens import Lens, LogitLens, TunedLens
+from elicit.revision.lens_data import LensData, kl_by_problem
+from elicit.revision.readers import MODELS, readers_of
+from elicit.revision.tuned import layerwise_estimate
 from elicit.runs import Execution
 from elicit.stats import Inference
-
-_MODELS: tuple[Which, ...] = ("base", "post")
+from elicit.texts import LogitBuffers, TokenRows
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LensDrift(Result):
     """How much worse each layer is read by the other model's lens and head than by its own.
 
-    A drift near 0 says that a layer speaks as it did; a large one says that it does not, and not
-    which of body and head has changed: the `logit` rows with the last layer show the heads' part.
-    What is compared is always KL(final‖lens), the final prediction being that of the model whose
-    states are read.
+    A drift near 0 says that a layer can be read as before; a large one says that it cannot, but not
+    whether the layers or the unembedding changed: the `logit` rows with the last layer show the
+    unembedding's part. What is compared is always KL(final‖lens), where the final prediction is
+    that of the model whose states are read.
     """
 
     kind: tuple[str, ...]
-    """`logit`: the stream as it is; `tuned`: through the lenses that were given."""
+    """`logit`: the stream as it is; `tuned`: through the given lenses."""
     states: tuple[str, ...]
-    """Model whose layers are read, and whose final prediction they are held against."""
+    """Model whose layers are read, and whose final prediction they are compared with."""
     reader: tuple[str, ...]
     """Model whose lens, final norm and unembedding read them."""
     reference: tuple[str, ...]
@@ -47,19 +41,12 @@ class LensDrift(Result):
     layer: Int[Tensor, " layer"]
     """Blocks run before the state that is read. After the last no lens is applied: there a head
     reads the other model's last layer as it is."""
-    kl: Float[Tensor, "kind states reader layer"]
-    """KL(final‖lens), nats: mean over problems of the mean over tokens. NaN: no such lens given."""
-    kl_low: Float[Tensor, "kind states reader layer"]
-    """Lower end, jointly over layers."""
-    kl_high: Float[Tensor, "kind states reader layer"]
-    """Upper end, jointly over layers."""
-    drift: Float[Tensor, "kind states reference layer"]
+    kl: Annotated[Estimate, "kind states reader layer"]
+    """KL(final‖lens), nats: mean over problems of the mean over tokens; ends jointly over layers.
+    NaN: no such lens given."""
+    drift: Annotated[Estimate, "kind states reference layer"]
     """KL of `states` read by the other model's lens and head, minus that of the reference, problem
-    by problem; nats."""
-    drift_low: Float[Tensor, "kind states reference layer"]
-    """Lower end, jointly over layers."""
-    drift_high: Float[Tensor, "kind states reference layer"]
-    """Upper end, jointly over layers."""
+    by problem; nats. Ends jointly over layers."""
     n_tokens: int
     """Tokens read."""
     n_problems: int
@@ -68,7 +55,7 @@ class LensDrift(Result):
 
 def lens_drift(
     pair: ModelPair,
-    traces: Traces,
+    rows: TokenRows,
     *,
     lens_base: Lens,
     lens_post: Lens | None = None,
@@ -79,7 +66,7 @@ def lens_drift(
 
     Args:
         pair: The two models.
-        traces: Text that no lens was fitted on.
+        rows: Text that no lens was fitted on.
         lens_base: Fitted on base through base's head.
         lens_post: Fitted on post through post's head, on the same text by the same recipe; None
             leaves out what would need it.
@@ -91,79 +78,62 @@ def lens_drift(
             fewer than 2 problems.
 
     Source: Belrose et al. 2023, arXiv:2303.08112, who read a fine-tuned model by the lens of the
-        one it comes from. The excess over a reference is ours.
+        model it comes from. The excess over a reference is ours.
     """
-    sides = {which: headed_model(pair, which) for which in _MODELS}
     given = {"base": lens_base, "post": lens_post}
-    for which, lens in given.items():
-        if lens is not None:
-            side = sides[which]
-            check_lens(lens, side.head, n_layers=pair.n_layers, name=side.name)
-            _check_role(pair, which, lens, traces)
-    problems = {name for name, at in zip(traces.problem, traces.positions, strict=True) if at}
+    readers = readers_of(
+        pair, lens={name: lens for name, lens in given.items() if lens is not None}
+    )
+    for name, lens in given.items():
+        _check_role(pair, name, lens, rows)
+    problems = {name for name, read in zip(rows.problem, rows.positions, strict=True) if read}
     if len(problems) < 2:
         raise RevisionError(
             f"the text is of {len(problems)} problem, and intervals are over problems, so nothing "
             "could be said about others. Pass at least 2."
         )
-    cells = execution.checkpoint
-    rooms = Rooms(
-        {which: side.head for which, side in sides.items()},
-        n_tokens=traces.n_tokens,
-        budget=execution.memory,
+    buffers = LogitBuffers(
+        [reader.own for reader in readers], n_tokens=rows.n_tokens, memory=execution.memory
     )
-    logit = [(LogitLens(), rooms.of[reader]) for reader in _MODELS]
-    tuned = {r: (lens, rooms.of[r]) for r, lens in given.items() if lens is not None}
     layers = range(pair.n_layers + 1)
-    shape = (len(problems), 2, 2, 2, len(layers))
-    kl = torch.full(shape, torch.nan, dtype=torch.float64)
-    for s, which in enumerate(_MODELS):
-        source = Source(
-            side=sides[which],
-            traces=traces,
-            n_layers=pair.n_layers,
-            pad_id=pair.alignment.pad_id,
-            max_tokens=execution.max_tokens,
+    tuned = [i for i, name in enumerate(MODELS) if given[name] is not None]
+    readings = [(LogitLens(), readout) for readout in buffers.readouts]
+    readings += [(readers[i].lens, buffers.readouts[i]) for i in tuned]
+    kl = torch.full(
+        (len(problems), 2, 2, 2, len(layers)), torch.nan, dtype=torch.float64
+    )  # [problem kind states reader layer]
+    for i, reader in enumerate(readers):
+        by_problem = kl_by_problem(
+            LensData(reader=reader, rows=rows, max_tokens=execution.max_tokens),
+            readings,
+            buffers,
+            own=buffers.readouts[i],
+            layers=layers,
+            key=reader.name,
+            execution=execution,
         )
-
-        def read(which: Which = which, source: Source = source) -> dict[str, Tensor]:
-            every = [*logit, *tuned.values()]
-            own = rooms.of[which]
-            return {
-                "kl": kl_by_problem(
-                    source, every, rooms, own, layers=layers, progress=execution.progress
-                )
-            }
-
-        found = cells.get_or_compute(which, read)["kl"]
-        kl[:, 0, s] = found[:, :2]
-        for i, reader in enumerate(tuned):
-            kl[:, 1, s, _MODELS.index(reader)] = found[:, 2 + i]
-
-    def jointly(name: str, values: Float[Tensor, "problem ..."]) -> dict[str, Tensor]:
-        flat = intervals_of(name, values.flatten(1, 3), inference=inference)
-        return {field: ends.view(values.shape[1:]) for field, ends in flat.items()}
-
+        kl[:, 0, i] = by_problem[:, :2]
+        kl[:, 1, i, tuned] = by_problem[:, 2:]
     return LensDrift(
         provenance=pair.provenance(
             inference.seed,
             {
                 "question": "lens_drift",
-                **{f"lens_{which}": _named(lens) for which, lens in given.items()},
+                **{f"lens_{name}": _origin(lens) for name, lens in given.items()},
                 "level": inference.level,
                 "n_resamples": inference.n_resamples,
             },
-            task_digests={"traces": traces.digest},
+            task_digests={"rows": rows.digest},
         ),
         kind=("logit", "tuned"),
-        states=_MODELS,
-        reader=_MODELS,
+        states=MODELS,
+        reader=MODELS,
         reference=("own", "home"),
         layer=torch.arange(len(layers)),
-        n_tokens=traces.n_tokens,
+        n_tokens=rows.n_tokens,
         n_problems=len(problems),
-        **jointly("kl", kl),
-        **jointly("drift", _drift(kl)),
+        kl=layerwise_estimate(kl, inference),
+        drift=layerwise_estimate(_drift(kl), inference),
     )
 
 
@@ -176,39 +146,39 @@ def _drift(
     return torch.stack([crossed - own, crossed - own.flip(2)], dim=3)
 
 
-def _check_role(pair: ModelPair, which: str, lens: Lens, traces: Traces) -> None:
+def _check_role(pair: ModelPair, name: str, lens: Lens | None, rows: TokenRows) -> None:
     """Refuse a lens that a digest of the head cannot tell from the right one."""
     if not isinstance(lens, TunedLens):
         return
     mine, other = pair.base_name, pair.post_name
-    if which == "post":
+    if name == "post":
         mine, other = other, mine
     if lens.model == other and mine != other and not pair.identical:
         raise RevisionError(
-            f"lens_{which} was fitted on the states of {lens.model} and {which} is {mine}, so the "
+            f"lens_{name} was fitted on the states of {lens.model} and {name} is {mine}, so the "
             "drift would be measured the wrong way round. Pass each lens under its own model's "
             "name."
         )
-    learnt = lens.provenance.task_digests.get("fit") if lens.provenance else None
-    if learnt == traces.digest:
+    fitted = lens.provenance.task_digests.get("fit") if lens.provenance else None
+    if fitted == rows.digest:
         raise RevisionError(
-            f"lens_{which} was fitted on this very text, so it would read its own model better "
+            f"lens_{name} was fitted on this very text, so it would read its own model better "
             "than it reads text it has not seen. Pass text that was held out."
         )
 
 
-def _named(lens: Lens | None) -> dict[str, object] | None:
-    """What a lens is, for the origin of a number."""
+def _origin(lens: Lens | None) -> dict[str, object] | None:
+    """What a lens is, for the provenance of a number."""
     if lens is None:
         return None
     if not isinstance(lens, TunedLens):
         return {"lens": type(lens).__name__}
-    told = lens.provenance.to_json() if lens.provenance else None
+    origin = lens.provenance.to_json() if lens.provenance else None
     return {
         "lens": "TunedLens",
         "variant": lens.variant,
         "model": lens.model,
         "head": lens.head,
         "head_digest": lens.head_digest,
-        "origin": digest_json(told),
+        "origin": digest_json(origin),
     }

@@ -1,8 +1,8 @@
 """Lenses: what a layer would say if it were the last.
 
 A lens gives, for a residual stream in the middle of a model, the state that the final norm and the
-unembedding are to read; an `Unembed` reads it. So a lens and the head it is read through are chosen
-apart: base's states through post's head is a cross reading, not another lens.
+unembedding are to read; an `Unembed` reads it. So a lens and the unembedding it is read through are
+chosen apart: base's states through post's unembedding is a cross reading, not another lens.
 """
 
 from dataclasses import dataclass
@@ -106,70 +106,86 @@ class TunedLens(Result):
         return ("layer", "d_model")
 
 
-def check_lens(lens: Lens, head: Unembed, *, n_layers: int, name: str) -> None:
+def check_lens(lens: Lens, unembed: Unembed, *, n_layers: int, name: str) -> None:
     """Refuse a lens that was fitted for another model, before anything is run.
 
     Args:
         lens: What is to be used.
-        head: What it is to be read through.
+        unembed: What it is to be read through.
         n_layers: Blocks of the model whose states it is to read.
         name: The model, for the error.
 
     Raises:
-        RevisionError: It is no lens, or its head, width or number of layers are another model's.
+        RevisionError: It is not a lens, or its head, width or number of layers are another model's.
     """
     if not isinstance(lens, Lens):
         raise RevisionError(
             f"lens is {lens!r}, which has no method state(resid, layer=...), so nothing could be "
-            "read through it. Pass LogitLens(), a fitted TunedLens, or an object of your own."
+            "read through it. Pass LogitLens(), a fitted TunedLens, or an object that has it."
         )
     if not isinstance(lens, TunedLens):
         return
-    if lens.n_layers != n_layers or lens.bias.shape[1] != head.d_model:
+    if lens.n_layers != n_layers or lens.bias.shape[1] != unembed.d_model:
         raise RevisionError(
             f"the lens has {lens.n_layers} layers of width {lens.bias.shape[1]} and {name} has "
-            f"{n_layers} of width {head.d_model}, so it was fitted on another model "
+            f"{n_layers} of width {unembed.d_model}, so it was fitted on another model "
             f"({lens.model}). Fit one on this model with fit_tuned_lens."
         )
-    found = head.digest()
-    if found != lens.head_digest:
+    digest = unembed.digest()
+    if digest != lens.head_digest:
         raise RevisionError(
             f"the lens was fitted through a final norm and unembedding with the digest "
             f"{lens.head_digest[:12]} ({lens.head}) and would be read through one with "
-            f"{found[:12]} ({name}), so its states mean nothing there. Pass the head it was "
+            f"{digest[:12]} ({name}), so its states mean nothing there. Pass the head it was "
             "fitted for, or fit one through this head."
         )
 
 
 def normed(
-    head: Unembed, state: Float[Tensor, "token d_model"], *, norm: Norm = "once"
+    unembed: Unembed, state: Float[Tensor, "token d_model"], *, norm: Norm = "once"
 ) -> Float[Tensor, "token d_model"]:
     """What the unembedding reads of a state.
 
     Args:
-        head: Whose final norm is applied.
+        unembed: Whose final norm is applied.
         state: As a lens gives it.
         norm: How often.
     """
     if norm == "none":
         return state
-    once = head.norm(state)
-    return head.norm(once) if norm == "twice" else once
+    once = unembed.norm(state)
+    return unembed.norm(once) if norm == "twice" else once
 
 
 @torch.no_grad()
 def lens_logits(
-    lens: Lens, head: Unembed, resid: Float[Tensor, "*token d_model"], *, layer: int, n_layers: int
+    lens: Lens,
+    unembed: Unembed,
+    resid: Float[Tensor, "*token d_model"],
+    *,
+    layer: int,
+    n_layers: int,
 ) -> Float[Tensor, "*token d_vocab"]:
-    """Logits of a layer, all at once: for a few tokens; `profile` streams over many.
+    """Logits of a layer, all at once: for a few tokens; `profile` reads many in blocks.
 
     After the last layer they are the model's own, exactly: no lens is applied there.
 
     Args:
         lens: How the layer is read.
-        head: Final norm and unembedding.
+        unembed: Final norm and unembedding.
         resid: Residual stream after `layer` blocks.
         layer: Blocks run so far, 0 to n_layers.
         n_layers: Blocks of the model.
     """
-    return head.logits(resid if layer == n_layers else lens.state(resid, layer=layer))
+    return unembed.logits(resid if layer == n_layers else lens.state(resid, layer=layer))
+
+
+def lens_name(lens: Lens) -> str:
+    """Name of a lens in tables.
+
+    Args:
+        lens: Any lens.
+    """
+    variant = getattr(lens, "variant", None)
+    name = type(lens).__name__
+    return f"{name} ({variant}, fitted on {getattr(lens, 'model', '?')})" if variant else name

@@ -1,4 +1,4 @@
-"""What every layer would say of every token, and how far from the final prediction that is."""
+"""What every layer would predict at every token, and its divergence from the final prediction."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,18 +10,16 @@ from torch import Tensor
 from elicit.pair import ModelPair
 from elicit.results import Result
 from elicit.revision.errors import RevisionError
-from elicit.revision.lens import Lens, Norm
-from elicit.revision.passes import run_pass
-from elicit.revision.sides import HeadOf, PassOptions, sides_of
-from elicit.revision.states import read_places
-from elicit.revision.traces import Traces
-from elicit.revision.words import words
+from elicit.revision.layers import read_layers
+from elicit.revision.lens import Lens, Norm, lens_name
+from elicit.revision.readers import MODELS, Head, readers_of
 from elicit.runs import Execution
+from elicit.texts import TextError, TokenRows, token_texts
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Profile(Result):
-    """Every layer's prediction of every token, held against the final one."""
+    """Every layer's prediction of every token, compared with the final one."""
 
     model: tuple[str, ...]
     """Models that were read."""
@@ -39,7 +37,7 @@ class Profile(Result):
     """Who wrote the rows."""
     lens: tuple[str, ...]
     """Lens of each model."""
-    head: HeadOf
+    head: Head
     """Whose final norm and unembedding read the layers."""
     norm: Norm
     """Whether states got the final norm."""
@@ -50,7 +48,7 @@ class Profile(Result):
     entropy: Float[Tensor, "model layer token"]
     """Entropy of the layer's prediction, nats."""
     rank: Int[Tensor, "model layer token"]
-    """Ids that the layer finds more probable than the final prediction's first; 0: it agrees."""
+    """Ids that the layer ranks above the final prediction's first; 0: it agrees."""
     prob: Float[Tensor, "model layer token"]
     """Probability that the layer gives the final prediction's first."""
     top: Int[Tensor, "model token"]
@@ -58,7 +56,7 @@ class Profile(Result):
     top_prob: Float[Tensor, "model token"]
     """Its probability."""
     top_id: Int[Tensor, "model layer token k"] | None = None
-    """Most probable ids of each layer, the first first; None if not asked for."""
+    """Most probable ids of each layer, in order; None if not requested."""
     top_log_prob: Float[Tensor, "model layer token k"] | None = None
     """Their log-probabilities, nats."""
     kl_base_post: Float[Tensor, "layer token"] | None = None
@@ -85,113 +83,94 @@ class Profile(Result):
 
 def profile(
     pair: ModelPair,
-    traces: Traces | Sequence[str],
+    rows: TokenRows | Sequence[str],
     *,
-    models: Sequence[str] = ("base", "post"),
+    models: Sequence[str] = MODELS,
     lens: Lens | Mapping[str, Lens] | None = None,
-    head: HeadOf = "own",
+    head: Head = "own",
     norm: Norm = "once",
-    between: bool = True,
     top_k: int = 1,
     execution: Execution = Execution(),
 ) -> Profile:
-    """What every layer would say of every token, in one pass over the text.
+    """What every layer would predict at every token, in one pass over the text.
+
+    Where both models are read, their readings of a layer are also compared with each other.
 
     Args:
         pair: The two models.
-        traces: Rows and where they are read; plain texts are read at every token but the first.
+        rows: Token rows, and where they are read; plain texts are read at every token but the
+            first.
         models: Which models are read.
         lens: How layers are read: one lens, or one for each model by name; the logit lens if None.
-        head: Whose final norm and unembedding read the layers. What is final stays the model's own.
-        norm: Whether states get the final norm; anything but `once` repeats a reader's mistake.
-        between: Whether both models' readings are also held against each other.
+        head: Whose final norm and unembedding read the layers. The final prediction stays the
+            model's own.
+        norm: Whether states get the final norm; `none` and `twice` reproduce a reader's mistake.
         top_k: Most probable ids that are kept of each layer; 0 keeps none.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
-        RevisionError: There is nothing to read, the budget holds no token, a lens is another
-            model's, or some logits are no prediction.
-        CaptureError: A model cannot read a row, or its logits are not its head's.
+        RevisionError: `top_k` is out of range, or a lens is another model's.
+        TextError: There is nothing to read, the budget holds no token, or some logits are not a
+            prediction.
+        CaptureError: A model cannot read a row, or its logits are not its unembedding's.
 
     Source: nostalgebraist 2020 (logit lens); Belrose et al. 2023, arXiv:2303.08112 (tuned lens).
     """
-    traces = as_traces(pair, traces)
+    rows = as_rows(pair, rows)
     if not 0 <= top_k <= pair.d_vocab:
         raise RevisionError(
-            f"top_k is {top_k} and the models share {pair.d_vocab} ids, so there are no such most "
-            f"probable ones. Pass 0 to {pair.d_vocab}."
+            f"top_k is {top_k} and the models share {pair.d_vocab} ids. Pass 0 to {pair.d_vocab}."
         )
-    sides = sides_of(pair, models=models, lens=lens, head=head)
-    found = run_pass(
-        sides,
-        traces,
-        pad_id=pair.alignment.pad_id,
-        n_layers=pair.n_layers,
-        options=PassOptions(
-            norm=norm,
-            between=between,
-            top_k=top_k,
-            budget=execution.memory,
-            max_tokens=execution.max_tokens,
-        ),
-        execution=execution,
-    )
-    row, pos = read_places(traces)
-    seen = torch.cat([found["top"].flatten(), found.get("top_id", found["top"]).flatten()])
-    word_id = seen.unique()
-    following = traces.next_ids()
-    text = words(pair.alignment, [*following, *word_id.tolist()])
+    readers = readers_of(pair, models=models, lens=lens, head=head)
+    statistics = read_layers(readers, rows, norm=norm, top_k=top_k, execution=execution)
+    for name in {"top_id", "top_log_prob"} & set(statistics):
+        statistics[name] = statistics[name].transpose(-1, -2).contiguous()
+    row, pos = rows.index
+    seen = [statistics[name].flatten() for name in ("top", "top_id") if name in statistics]
+    word_id = torch.cat(seen).unique()
+    following = rows.next_ids()
+    text = token_texts(pair.alignment, [*following, *word_id.tolist()])
+    lenses = tuple(lens_name(reader.lens) for reader in readers)
     return Profile(
-        model=tuple(side.name for side in sides),
+        model=tuple(reader.name for reader in readers),
         layer=torch.arange(pair.n_layers + 1),
         token=tuple(text[i] for i in following),
         row=row,
         pos=pos,
-        problem=traces.problem,
-        source=traces.source,
-        lens=tuple(lens_name(side.lens) for side in sides),
+        problem=rows.problem,
+        source=rows.source,
+        lens=lenses,
         head=head,
         norm=norm,
         word=tuple(text[i] for i in word_id.tolist()),
         word_id=word_id,
         provenance=pair.provenance(
             arguments={
-                "traces": traces.digest,
-                "lens": [lens_name(side.lens) for side in sides],
+                "rows": rows.digest,
+                "lens": list(lenses),
                 "head": head,
                 "norm": norm,
                 "top_k": top_k,
             }
         ),
-        **found,  # pyright: ignore[reportArgumentType]
+        **statistics,  # pyright: ignore[reportArgumentType]
     )
 
 
-def as_traces(pair: ModelPair, traces: Traces | Sequence[str]) -> Traces:
-    """Traces as they are, or plain texts as traces.
+def as_rows(pair: ModelPair, rows: TokenRows | Sequence[str]) -> TokenRows:
+    """Token rows as they are, or plain texts as token rows.
 
     Args:
         pair: Whose alignment reads texts.
-        traces: Either.
+        rows: Either.
 
     Raises:
-        RevisionError: It is one string, or a text is too short.
+        TextError: It is one string, or a text is too short.
     """
-    if isinstance(traces, Traces):
-        return traces
-    if isinstance(traces, str):
-        raise RevisionError(
+    if isinstance(rows, TokenRows):
+        return rows
+    if isinstance(rows, str):
+        raise TextError(
             "texts is one string, whose characters would be read as texts. Pass a list of texts."
         )
-    return Traces.of_texts(pair.alignment, list(traces))
-
-
-def lens_name(lens: Lens) -> str:
-    """What tables call a lens.
-
-    Args:
-        lens: Any lens.
-    """
-    variant = getattr(lens, "variant", None)
-    name = type(lens).__name__
-    return f"{name} ({variant}, fitted on {getattr(lens, 'model', '?')})" if variant else name
+    return TokenRows.of_texts(pair.alignment, list(rows))

@@ -1,20 +1,20 @@
-"""How much a deep-thinking ratio owes to the numbers chosen for its convention."""
+"""How much a deep-thinking ratio depends on the cut-offs of its convention."""
 
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from elicit.results import Result
+from elicit.results import Estimate, Result
 from elicit.revision.convention import DepthConvention, Unit
 from elicit.revision.depth import settling_depth
 from elicit.revision.errors import RevisionError
 from elicit.revision.settling import Settling
-from elicit.revision.summing import by_problem, over_problems
-from elicit.stats import Inference
+from elicit.stats import Inference, joint_estimate, mean_by_problem
 
 THRESHOLDS = (0.25, 0.5, 0.75)
 RHOS = (0.8, 0.85, 0.9, 0.95)
@@ -34,29 +34,21 @@ class Sensitivity(Result):
     """Divergence up to which a layer counts as settled."""
     rho: Float[Tensor, " rho"]
     """Share of the layers after which settling is deep."""
-    dtr: Float[Tensor, "threshold rho model"]
-    """Share of tokens that settle deep; problems count alike."""
-    dtr_low: Float[Tensor, "threshold rho model"]
-    """Lower end, jointly over everything here."""
-    dtr_high: Float[Tensor, "threshold rho model"]
-    """Upper end, jointly over everything here."""
-    dtr_diff: Float[Tensor, "threshold rho"]
-    """Ratio in post minus that in base, on the same tokens."""
-    dtr_diff_low: Float[Tensor, "threshold rho"]
-    """Lower end, jointly over the band."""
-    dtr_diff_high: Float[Tensor, "threshold rho"]
-    """Upper end, jointly over the band."""
+    dtr: Annotated[Estimate, "threshold rho model"]
+    """Share of tokens that settle deep; problems count alike. Ends jointly over the whole band."""
+    dtr_diff: Annotated[Estimate, "threshold rho"]
+    """Ratio in post minus that in base, on the same tokens; ends jointly over the band."""
 
     @property
     def sign(self) -> int:
         """1 or -1 if every difference in the band is clear of 0 on that side, else 0."""
-        if bool((self.dtr_diff_low > 0).all()):
+        if bool((self.dtr_diff.low > 0).all()):
             return 1
-        return -1 if bool((self.dtr_diff_high < 0).all()) else 0
+        return -1 if bool((self.dtr_diff.high < 0).all()) else 0
 
 
 def sensitivity(
-    found: Settling,
+    settling: Settling,
     *,
     thresholds: Sequence[float] = THRESHOLDS,
     rhos: Sequence[float] = RHOS,
@@ -66,10 +58,10 @@ def sensitivity(
     """Deep-thinking ratios over a band of thresholds and rhos; no model is run.
 
     Args:
-        found: Divergences that were read; unit, reading and norm are those of its convention.
+        settling: Divergences as read; unit, reading and norm are those of its convention.
         thresholds: The paper's g, in the unit of the convention.
         rhos: The paper's ρ.
-        source: Which source of traces; all together if None.
+        source: Which source of texts; all together if None.
         inference: Coverage and resamples of the intervals, and the seed.
 
     Raises:
@@ -78,40 +70,35 @@ def sensitivity(
     Source: Chen et al. 2026, arXiv:2602.13517: the sweep of g over .25, .5, .75 and of ρ over .8,
         .85, .9, .95.
     """
-    kept = torch.ones_like(found.source_of, dtype=torch.bool)
+    kept = torch.ones_like(settling.source_of, dtype=torch.bool)
     if source is not None:
-        if source not in found.source:
+        if source not in settling.source:
             raise RevisionError(
-                f"there are no traces of {source!r}, so there is no ratio of them. Pass one of "
-                f"{', '.join(found.source)}, or None."
+                f"there are no texts of {source!r}, so there is no ratio of them. Pass one of "
+                f"{', '.join(settling.source)}, or None."
             )
-        kept = found.source_of == found.source.index(source)
-    own, group = found.problem_of[kept].unique(return_inverse=True)
-    jsd = found.jsd[:, :, kept].transpose(0, 1)
-    band = [
-        [dataclasses.replace(found.convention, threshold=threshold, rho=rho) for rho in rhos]
-        for threshold in thresholds
-    ]
-    late = [[each.deep_from(found.n_layers) for each in line] for line in band]
-    shares = []
-    for line, starts in zip(band, late, strict=True):
-        depth = settling_depth(jsd, line[0])  # rho has no part in it
-        shares.append([by_problem((depth >= start).double(), group, len(own)) for start in starts])
-    each = torch.stack([torch.stack(line) for line in shares])
-    options = {"level": found.level, "n_resamples": inference.n_resamples, "seed": inference.seed}
-    dtr = over_problems(each, **options)
-    diff = over_problems(each[:, :, 1] - each[:, :, 0], **options)
+        kept = settling.source_of == settling.source.index(source)
+    present, group = settling.problem_of[kept].unique(return_inverse=True)
+    jsd = settling.jsd[:, :, kept].transpose(0, 1)
+    ratios = []
+    for threshold in thresholds:
+        band = [
+            dataclasses.replace(settling.convention, threshold=threshold, rho=rho) for rho in rhos
+        ]
+        starts = [convention.deep_from(settling.n_layers) for convention in band]
+        depth = settling_depth(jsd, band[0])  # rho has no part in it
+        deep = torch.stack([depth >= start for start in starts])
+        ratios.append(mean_by_problem(deep, group, len(present)))
+    # [problem threshold rho model]
+    ratio = torch.stack(ratios).movedim(-1, 0)
+    inference = dataclasses.replace(inference, level=settling.level)
     return Sensitivity(
-        convention=found.convention,
-        unit=found.convention.unit,
-        model=found.model,
+        convention=settling.convention,
+        unit=settling.convention.unit,
+        model=settling.model,
         threshold=torch.tensor(list(thresholds), dtype=torch.float64),
         rho=torch.tensor(list(rhos), dtype=torch.float64),
-        dtr=dtr[0],
-        dtr_low=dtr[1],
-        dtr_high=dtr[2],
-        dtr_diff=diff[0],
-        dtr_diff_low=diff[1],
-        dtr_diff_high=diff[2],
-        provenance=found.provenance,
+        dtr=joint_estimate(ratio, inference=inference),
+        dtr_diff=joint_estimate(ratio[..., 1] - ratio[..., 0], inference=inference),
+        provenance=settling.provenance,
     )

@@ -132,7 +132,9 @@ def joint_estimate(
     elif bool(known.any()):
         ends[:, known] = torch.from_numpy(
             joint_intervals(
-                flat[:, known].numpy(),
+                # Each part is contiguous in memory, so that its mean is the same to the last bit
+                # whichever others are there.
+                flat.T[known].contiguous().T.numpy(),
                 level=inference.level,
                 n_resamples=inference.n_resamples,
                 seed=inference.seed,

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from elicit.organisms import resolve
 from elicit.pair import load_pair
-from elicit.revision import DepthConvention, Traces, settling, settling_depth
+from elicit.revision import DepthConvention, TokenRows, settling, settling_depth
 from elicit.stats import Inference
 from elicit.tasks import load_task
 
@@ -41,7 +41,9 @@ class Planted:
     depth: Int[Tensor, " token_class"]
     """Layer at which its prediction settles."""
 
-    def text(self, n_rows: int, n_pos: int, seed: int = 0) -> tuple[Traces, Int[Tensor, " token"]]:
+    def text(
+        self, n_rows: int, n_pos: int, seed: int = 0
+    ) -> tuple[TokenRows, Int[Tensor, " token"]]:
         """Random text of all classes, every position read, and the depth planted at each.
 
         Args:
@@ -54,7 +56,7 @@ class Planted:
         chosen = torch.arange(n_rows * n_pos)[torch.randperm(n_rows * n_pos, generator=draw)]
         chosen = chosen % len(self.ids)
         rows = self.ids[chosen].view(n_rows, n_pos).tolist()
-        traces = Traces(
+        traces = TokenRows(
             rows=tuple(map(tuple, rows)),
             positions=(tuple(range(n_pos)),) * n_rows,
             problem=tuple(f"row {n}" for n in range(n_rows)),
@@ -74,7 +76,7 @@ def trained_curves(n_layers: int) -> Float[Tensor, "token_class layer"]:
     pair = load_pair("organism:rl")
     task = load_task(resolve("organism:rl").problems)
     found = settling(
-        pair, Traces.of_task(pair.alignment, task), inference=Inference(n_resamples=100)
+        pair, TokenRows.of_task(pair.alignment, task), inference=Inference(n_resamples=100)
     )
     curves = torch.nn.functional.interpolate(
         found.jsd[1].T[:, None].float(), size=n_layers + 1, mode="linear", align_corners=True

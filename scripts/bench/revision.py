@@ -37,12 +37,13 @@ from elicit.revision import (
     DeepThinking,
     DepthConvention,
     Profile,
-    Traces,
+    TokenRows,
     deep_thinking,
     profile,
     settling_depth,
 )
-from elicit.revision.reading import BUDGET, tokens_per_block
+from elicit.runs import Execution
+from elicit.texts import tokens_per_block
 
 PARTS = ("speed", "memory")
 CPU = torch.device("cpu")
@@ -62,7 +63,7 @@ class Setting:
     pair: ModelPair
     plain: dict[str, Any]
     """The model as Hugging Face loads it, by its attention: sdpa is its default."""
-    traces: Traces
+    traces: TokenRows
     planted: Int[Tensor, " token"]
     """Depth planted at each token."""
     repeats: int
@@ -84,7 +85,7 @@ class Setting:
 
     def profiled(self) -> Profile:
         """Every layer of one model, as a user asks for it."""
-        return profile(self.pair, self.traces, models=("post",), top_k=0, between=False)
+        return profile(self.pair, self.traces, models=("post",), top_k=0)
 
     def deep(self, *, depths: bool = False, certify: bool = True) -> DeepThinking:
         """Deep or not, as a user asks for it."""
@@ -122,7 +123,7 @@ def plain_model(folder: Path, attention: str) -> Any:
 def products(setting: Setting, *, vocabulary_first: bool) -> Took:
     """Unembeddings of all layers in the blocks that `profile` uses; a sample, scaled up."""
     weight, n_tokens = setting.weight, setting.traces.n_tokens
-    step = tokens_per_block(len(weight), budget=BUDGET, buffers=2)
+    step = tokens_per_block(len(weight), memory=Execution().memory, buffers=2)
     states = torch.randn(n_tokens, weight.shape[1])
 
     def work() -> None:
@@ -295,7 +296,7 @@ def memory(setting: Setting) -> Iterator[Row]:
         if done.returncode:
             raise SystemExit(done.stderr)
         found[who] = float(done.stdout.splitlines()[-1])
-    budget = BUDGET / 2**20
+    budget = Execution().memory / 2**20
     n_tokens = 2 * n_pos
     label = f"memory above the model, {n_tokens} tokens"
     yield row(f"{label}: plain forward, sdpa", found["sdpa"], "MiB")
@@ -328,14 +329,14 @@ def memory_of(who: str, folder: Path, n_pos: int) -> None:
         pair = loaded_pair(folder)
 
         def work(ids: Tensor) -> object:
-            traces = Traces(
+            traces = TokenRows(
                 rows=tuple(map(tuple, ids.tolist())),
                 positions=(tuple(range(ids.shape[1])),) * len(ids),
                 problem=tuple(map(str, range(len(ids)))),
             )
             if who == "deep":
                 return deep_thinking(pair, traces)
-            return profile(pair, traces, models=("post",), top_k=0, between=False)
+            return profile(pair, traces, models=("post",), top_k=0)
 
     # Whatever the first run imports and allocates for good is there before, but not its buffers.
     work(rows[:, :4])

@@ -1,22 +1,17 @@
 """`elicit revise` from the shell to the files and back, and everything that it refuses."""
 
 import importlib
-import inspect
 import json
-import re
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
-from elicit.cli.revise import revise
-from elicit.jobs._revise.spec import ReviseSpec
 from elicit.revision import DepthByGroup, Profile, Sensitivity, Settling, TunedLensFit
 from elicit.runs import RunDirectory
 from tests import checkpoints
 from tests.cli.conftest import NUMBERS, called, lines
-from tests.cli.test_cli_light import HEAVY, imported
 
 QUICK = ["--n-resamples", "100", "--max-new-tokens", "4"]
 OWN = {"run.json", "run.yaml", ".lock"}  # times, the folder, nothing
@@ -74,7 +69,7 @@ def no_models(monkeypatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a model was run")
 
-    blocks = importlib.import_module("elicit.revision.blocks")
+    blocks = importlib.import_module("elicit.revision.readers")
     monkeypatch.setattr(blocks, "residual_states", refuse)
     monkeypatch.setattr("elicit.rollouts.writing.continue_ids", refuse)
 
@@ -103,12 +98,11 @@ def test_the_summary_holds_what_is_saved(read):
     for s, name in enumerate(found.source):
         told = summary["sources"][name]
         for key in ("depth_diff", "dtr_diff"):
-            for end, field in (("value", ""), ("low", "_low"), ("high", "_high")):
-                assert told[key][end] == getattr(found, f"{key}{field}")[s].item()
+            assert told[key] == getattr(found, key)[s].to_json()
         for m, model in enumerate(("base", "post")):
-            assert told["mean_depth"][model]["value"] == found.mean_depth[s, m].item()
-            assert told["profile"][model]["low"] == found.profile_low[s, m].tolist()
-        assert told["profile"]["diff"]["high"] == found.profile_diff_high[s].tolist()
+            assert told["mean_depth"][model]["value"] == found.mean_depth.value[s, m].item()
+            assert told["profile"][model]["low"] == found.profile.low[s, m].tolist()
+        assert told["profile"]["diff"]["high"] == found.profile_diff.high[s].tolist()
         assert told["n_problems"] == int(found.n_problems[s])
     assert 0 <= summary["sources"]["post"]["truncated"] <= 1
     assert "truncated" not in summary["sources"]["given"]
@@ -116,7 +110,7 @@ def test_the_summary_holds_what_is_saved(read):
     assert summary["convention"]["unit"] == "bits" and summary["convention"]["threshold"] == 0.5
     band = Sensitivity.load(out / "sensitivity")
     assert summary["sensitivity"]["sign"] == band.sign
-    assert summary["sensitivity"]["dtr_diff"]["value"] == band.dtr_diff.tolist()
+    assert summary["sensitivity"]["dtr_diff"]["value"] == band.dtr_diff.value.tolist()
     groups = DepthByGroup.load(out / "by_difficulty")
     assert summary["by_difficulty"]["group"] == list(groups.group) == ["0", "1", "2"]
     assert groups.n_tokens.sum() == (found.source_of == 0).sum()
@@ -134,7 +128,7 @@ def test_below_the_only_changed_layer_nothing_differs(read):
     # The final predictions differ, so divergences from them do; tokens and rows are the same.
     assert not torch.equal(found.jsd[0], found.jsd[1])
     assert torch.equal(found.jsd[:, -1], torch.zeros_like(found.jsd[:, -1]))
-    assert not found.profile_diff[:, -1].any()
+    assert not found.profile_diff.value[:, -1].any()
 
 
 def test_json_is_the_summary_alone_and_a_finished_run_runs_no_model_again(
@@ -254,7 +248,7 @@ def test_a_lens_is_fitted_on_half_of_the_problems_and_the_others_are_read(
     source = told["sources"]["given"]
     assert source["n_problems"] == told["lens_fit"]["post"]["held_out_problems"] == 5
     assert list(fit.kind) == ["identity", *kinds] and fit.lens.model.endswith("post")
-    assert told["lens_fit"]["post"][kinds[-1]]["value"] == fit.kl[-1].tolist()
+    assert told["lens_fit"]["post"][kinds[-1]]["value"] == fit.kl.value[-1].tolist()
     for name, said in told["lens"].items():
         assert fit.lens.variant in said and said.endswith(f"{name})")
     plain = run(elicit, tmp_path / "b", *pair, "--problems", sums, *QUICK)
@@ -279,38 +273,6 @@ def test_an_organism_brings_its_problems_and_both_kinds_of_text(elicit, tmp_path
     assert told["sources"]["given"]["depth_diff"]["low"] > 0
     assert "layers later than base’s" in told["sentence"]
     assert any("24 of the pair’s own" in note for note in told["notes"])
-
-
-def test_every_option_of_the_job_has_a_flag_and_its_help_tells_the_default():
-    parameters = inspect.signature(revise).parameters
-    flags = {name: p.annotation.__metadata__[0] for name, p in parameters.items()}
-    assert set(ReviseSpec.model_fields) <= set(flags)
-    told = set()
-    for name, field in ReviseSpec.model_fields.items():
-        found = re.search(r"\(default: ([^)]+)\)", flags[name].help)
-        if found is None or found[1].startswith(("where", "all", "the convention's")):
-            continue
-        told.add(name)
-        default = "eager" if name == "attn_implementation" else field.default
-        assert found[1] == str(default), name
-    assert {"lens", "convention", "budget", "max_tokens", "max_new_tokens", "temperature"} <= told
-
-
-def test_the_help_is_quick_and_names_every_option():
-    modules, out = imported(
-        "from elicit.cli import main\ntry: main(['revise', '--help'])\nexcept SystemExit: pass"
-    )
-    assert not HEAVY & modules and len(modules) < 550
-    for name in (
-        "--traces",
-        "--convention",
-        "--threshold",
-        "--rho",
-        "--reading",
-        "--norm",
-        "--out",
-    ):
-        assert name in out
 
 
 # --- what is refused

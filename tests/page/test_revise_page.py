@@ -21,7 +21,7 @@ from elicit.page.revision.text import (
     ratio_sentence,
     revise_sentences,
 )
-from elicit.results import Result
+from elicit.results import Estimate, Result
 from elicit.results.drawing import interval
 from elicit.revision import DepthConvention, Settling
 from tests.page.made import HOSTILE, roles
@@ -39,9 +39,9 @@ def own(page: str) -> str:
 def told(value: float, low: float, high: float, **given: object) -> Settling:
     """Depths whose difference is this one."""
     found = made.settling(later=0.6, **given)  # pyright: ignore[reportArgumentType]
-    ends = {"depth_diff": value, "depth_diff_low": low, "depth_diff_high": high}
-    tensors = {name: torch.full_like(getattr(found, name), v) for name, v in ends.items()}
-    return dataclasses.replace(found, **tensors)
+    ends = torch.tensor([value, low, high], dtype=torch.float64)[:, None]
+    depth_diff = Estimate.of(ends.expand(3, len(found.source)))
+    return dataclasses.replace(found, depth_diff=depth_diff)
 
 
 def everything() -> list[Result]:
@@ -81,11 +81,12 @@ def test_one_problem_says_nothing_of_others():
 def test_a_ratio_is_never_told_without_its_paired_difference():
     found = made.settling(later=0.6)
     said = ratio_sentence(found, "given")
-    ends = [100 * getattr(found, f"dtr_diff{end}")[0].item() for end in ("", "_low", "_high")]
+    ends = [100 * end for end in found.dtr_diff[0].ends]
     assert ends[1] > 0
     assert f"{interval(*ends, digits=1).removeprefix('+')} points more in post" in said
     assert "not before the last of 5 layers" in said
-    unclear = dataclasses.replace(found, dtr_diff_low=-found.dtr_diff_high)
+    diff = dataclasses.replace(found.dtr_diff, low=-found.dtr_diff.high)
+    unclear = dataclasses.replace(found, dtr_diff=diff)
     assert "no clear difference (+" in ratio_sentence(unclear, "given")
 
 
@@ -93,17 +94,14 @@ def test_the_band_says_whether_the_sign_holds():
     band = made.band(made.settling(later=0.6))
 
     def ends(low: float, high: float) -> torch.Tensor:
-        half = torch.full_like(band.dtr_diff, low)
+        half = torch.full_like(band.dtr_diff.value, low)
         half[1:] = high
         return half
 
     def said(low: float, high: float) -> str:
         value = ends(low, high)
-        return band_sentence(
-            dataclasses.replace(
-                band, dtr_diff=value, dtr_diff_low=value - 0.01, dtr_diff_high=value + 0.01
-            )
-        )
+        diff = Estimate(value=value, low=value - 0.01, high=value + 0.01)
+        return band_sentence(dataclasses.replace(band, dtr_diff=diff))
 
     assert (
         said(0.1, 0.2) == "Post settles deep more often under all 12 conventions that were tried."
@@ -117,7 +115,7 @@ def test_the_band_says_whether_the_sign_holds():
 def test_groups_are_told_from_the_first_to_the_last():
     groups = made.groups(made.settling(later=0.6), (1, 2, 3))
     said = group_sentence(groups)
-    ends = [getattr(groups, f"step{end}")[1, -1].item() for end in ("", "_low", "_high")]
+    ends = groups.step[1, -1].ends
     assert said.startswith("From difficulty 1 to 3, mean depth changes by ")
     assert f"{interval(*ends, digits=2)} layers in post" in said
 
@@ -178,7 +176,7 @@ def test_every_row_of_the_table_of_depths_begins_with_the_paired_difference():
     heads = re.findall(r'<th scope="col"[^>]*><bdi>([^<]+)', table)[:5]
     assert heads == ["text", "measured", "post minus base", "base", "post"]
     for s in range(3):
-        ends = [getattr(found, f"depth_diff{end}")[s].item() for end in ("", "_low", "_high")]
+        ends = found.depth_diff[s].ends
         assert f"<b>{interval(*ends)}</b>" in table
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from elicit import organisms
 from elicit.pair import load_pair
-from elicit.revision import Traces
+from elicit.revision import TokenRows
 from elicit.tasks import load_task
 from tests.revision import oracle
 
@@ -21,15 +21,15 @@ def depth_pair(written):
 def depth_traces():
     """Every class of the oracle, bos not read."""
     (row,) = oracle.rows()
-    return Traces(rows=(row,), positions=(tuple(range(1, len(row))),), problem=("oracle",))
+    return TokenRows(rows=(row,), positions=(tuple(range(1, len(row))),), problem=("oracle",))
 
 
 @pytest.fixture(scope="session")
 def given_of(organism):
     """Given traces of an organism's problems."""
 
-    def given(name: str, n: int = 24) -> Traces:
+    def given(name: str, n: int = 24) -> TokenRows:
         task = load_task(organisms.resolve(name).problems).subset(n, seed=0)
-        return Traces.of_task(organism(name).alignment, task)
+        return TokenRows.of_task(organism(name).alignment, task)
 
     return given

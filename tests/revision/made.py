@@ -2,13 +2,19 @@
 
 import torch
 
-from elicit.revision import DepthByGroup, DepthConvention, Profile, Sensitivity, Settling
-from elicit.revision.depth import settling_depth
-from elicit.revision.groups import depth_by_group
-from elicit.revision.reading import LN2
-from elicit.revision.sensitivity import sensitivity
-from elicit.revision.summing import by_problem, over_problems
-from elicit.stats import Inference
+from elicit.results import Estimate
+from elicit.revision import (
+    DepthByGroup,
+    DepthConvention,
+    Profile,
+    Sensitivity,
+    Settling,
+    depth_by_group,
+    sensitivity,
+    settling_depth,
+)
+from elicit.stats import Inference, joint_estimate, mean_by_problem
+from elicit.texts import LN2
 from tests.page.made import provenance
 
 N_LAYERS = 5
@@ -36,20 +42,21 @@ def settling(
     depth = settling_depth(jsd.transpose(0, 1), convention)
     row = torch.arange(n_problems).repeat_interleave(n_tokens).repeat(len(sources))
     source_of = torch.arange(len(sources)).repeat_interleave(n_problems * n_tokens)
-    values = torch.cat([jsd, depth[:, None], (depth >= deep_from)[:, None]], dim=1)
-    told: dict[str, list[torch.Tensor]] = {}
+    told: dict[str, list[Estimate]] = {}
     for s in range(len(sources)):
-        each = by_problem(values[..., source_of == s], row[source_of == s], n_problems)
-        apart = each[1] - each[0]
+        here = source_of == s
+        profile, depths, dtr = (
+            mean_by_problem(values[..., here], row[here], n_problems).movedim(-1, 0)
+            for values in (jsd, depth, depth >= deep_from)
+        )
         parts = {
-            "profile": each[:, :-2], "profile_diff": apart[:-2],
-            "mean_depth": each[:, -2], "depth_diff": apart[-2],
-            "dtr": each[:, -1], "dtr_diff": apart[-1],
+            "profile": profile, "profile_diff": profile[:, 1] - profile[:, 0],
+            "mean_depth": depths, "depth_diff": depths[:, 1] - depths[:, 0],
+            "dtr": dtr, "dtr_diff": dtr[:, 1] - dtr[:, 0],
         }  # fmt: skip
         for name, part in parts.items():
-            ends = over_problems(part, inference=Inference(level=0.95, n_resamples=200, seed=0))
-            for end, value in zip(("", "_low", "_high"), ends, strict=True):
-                told.setdefault(f"{name}{end}", []).append(value)
+            estimate = joint_estimate(part, inference=Inference(n_resamples=200))
+            told.setdefault(name, []).append(estimate)
     return Settling(
         provenance=provenance(),
         convention=convention,
@@ -69,7 +76,7 @@ def settling(
         jsd=jsd,
         depth=depth,
         deep=depth >= deep_from,
-        **{name: torch.stack(values) for name, values in told.items()},
+        **{name: Estimate.stack(values) for name, values in told.items()},
     )
 
 

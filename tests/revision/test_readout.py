@@ -10,10 +10,7 @@ from torch import nn
 
 from elicit import metrics
 from elicit.capture import Unembed
-from elicit.revision import RevisionError
-from elicit.revision.between import between
-from elicit.revision.reading import tokens_per_block
-from elicit.revision.readout import Readout
+from elicit.texts import Readout, TextError, model_divergences, tokens_per_block
 
 D_MODEL, N = 24, 37
 
@@ -141,9 +138,9 @@ def test_logits_that_are_no_prediction_are_refused(bad):
     used = head()
     here = states(1)
     here[4, 2] = bad
-    with pytest.raises(RevisionError, match="1 of 37 tokens"):
+    with pytest.raises(TextError, match="1 of 37 tokens"):
         read(used, here, states(2))
-    with pytest.raises(RevisionError, match="1 of 37 tokens"):
+    with pytest.raises(TextError, match="1 of 37 tokens"):
         read(used, states(2), here)
 
 
@@ -161,24 +158,24 @@ def test_two_models_equal_logits_have_divergence_exactly_0_and_others_the_plain_
     used, other = head(), head(scale=1.1)
     with torch.no_grad():
         a, b = used.logits(states(1)).T.contiguous(), other.logits(states(2)).T.contiguous()
-    same = between(a, a.clone())
+    same = model_divergences(a, a.clone())
     for value in (same.kl_base_post, same.kl_post_base, same.jsd_base_post):
         assert not value.any()
-    found = between(a, b)
+    found = model_divergences(a, b)
     p, q = metrics.log_probs(a.T.double()), metrics.log_probs(b.T.double())
     assert (found.kl_base_post - metrics.kl(p, q)).abs().max() < 1e-5
     assert (found.kl_post_base - metrics.kl(q, p)).abs().max() < 1e-5
     assert (found.jsd_base_post - metrics.jsd(p, q)).abs().max() < 1e-5
     masked = b.clone()
     masked[7] = -torch.inf
-    lost = between(a, masked)
+    lost = model_divergences(a, masked)
     assert lost.kl_base_post.isinf().all() and lost.kl_post_base.isfinite().all()
     q = metrics.log_probs(masked.T.double())
     assert (lost.jsd_base_post - metrics.jsd(p, q)).abs().max() < 1e-5
 
 
 def test_blocks_stay_within_their_budget():
-    assert tokens_per_block(50_257, budget=2**28, buffers=2) * 50_257 * 8 <= 2**28
-    assert tokens_per_block(301, budget=301 * 8, buffers=2) == 1
-    with pytest.raises(RevisionError, match="larger budget"):
-        tokens_per_block(301, budget=301 * 8 - 1, buffers=2)
+    assert tokens_per_block(50_257, memory=2**28, buffers=2) * 50_257 * 8 <= 2**28
+    assert tokens_per_block(301, memory=301 * 8, buffers=2) == 1
+    with pytest.raises(TextError, match="rows of 301 ids"):
+        tokens_per_block(301, memory=301 * 8 - 1, buffers=2)

@@ -8,6 +8,7 @@ import torch
 
 from elicit.results.drawing import label
 from elicit.revision import RevisionError
+from elicit.revision.figures import profile_figure, strip_figure
 from elicit.revision.figures.lines import LINE, MOST, WIDE
 from tests.revision import made
 
@@ -27,17 +28,17 @@ def told(figure) -> str:
 def test_a_heat_map_is_the_divergence_of_one_row_on_a_fixed_scale():
     found = made.profile(rows=3)
     for m, model in enumerate(found.model):
-        figure = found.figure(row=1, model=model)
+        figure = profile_figure(found, row=1, model=model)
         (cells,) = figure.data
         assert same(cells.z, found.jsd[m][:, found.row == 1])
         assert list(figure.layout.xaxis.ticktext) == ["=", "3", "so", "a", "=", "3"]
     assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (0, math.log(2))
-    assert found.figure().data[0].z == found.figure(row=0, model="base").data[0].z
+    assert found.figure().data[0].z == profile_figure(found, row=0, model="base").data[0].z
 
 
 def test_each_cell_holds_the_layers_first_token_and_pointing_at_it_tells_the_rest():
     found = made.profile()
-    cells = found.figure(model="post").data[0]
+    cells = profile_figure(found, model="post").data[0]
     assert found.top_id is not None
     for layer in range(made.N_LAYERS + 1):
         for token in range(6):
@@ -60,7 +61,7 @@ def test_a_long_row_is_broken_into_lines_that_hold_every_token_once(words, width
     n = 3 * width + 2
     for figure, name in (
         (made.profile(n_tokens=n, rows=1, words=words).figure(), "jsd"),
-        (made.settling(n_tokens=n, n_problems=2, words=words).strip(), "depth"),
+        (strip_figure(made.settling(n_tokens=n, n_problems=2, words=words)), "depth"),
     ):
         assert [len(line.z[0]) for line in figure.data] == [width] * 3 + [2], name
         axes = list(figure.select_xaxes())
@@ -69,14 +70,14 @@ def test_a_long_row_is_broken_into_lines_that_hold_every_token_once(words, width
 
 
 def test_a_row_longer_than_anybody_scrolls_is_cut_and_says_so():
-    figure = made.settling(n_tokens=MOST + 60, n_problems=2).strip()
+    figure = strip_figure(made.settling(n_tokens=MOST + 60, n_problems=2))
     assert sum(len(line.z[0]) for line in figure.data) == MOST
     assert f"first {MOST} of {MOST + 60} tokens" in figure.layout.title.text
 
 
 def test_a_strip_holds_the_depths_of_its_row_and_deep_ones_are_bold():
     found = made.settling(later=0.6, sources=("base", "post"))
-    figure = found.strip(row=3, source="post")
+    figure = strip_figure(found, row=3, source="post")
     here = (found.source_of == 1) & (found.row == 3)
     (cells,) = figure.data
     assert same(cells.z, found.depth[:, here])
@@ -88,7 +89,7 @@ def test_a_strip_holds_the_depths_of_its_row_and_deep_ones_are_bold():
 
 def test_the_strips_colours_step_from_blue_to_orange_exactly_where_deep_begins():
     found = made.settling()
-    axis = found.strip().layout.coloraxis
+    axis = strip_figure(found).layout.coloraxis
     places = [stop[0] for stop in axis.colorscale]
     step = axis.cmin + places[1] * (axis.cmax - axis.cmin)
     assert places[1] == places[2] and step == pytest.approx(found.deep_from - 0.5)
@@ -97,10 +98,10 @@ def test_the_strips_colours_step_from_blue_to_orange_exactly_where_deep_begins()
 @pytest.mark.parametrize(
     ("draw", "words"),
     [
-        (lambda: made.profile().figure(row=7), ("row is 7", "0, 1")),
-        (lambda: made.profile().figure(model="chat"), ("'chat'", "base and post")),
-        (lambda: made.settling().strip(row=70), ("row is 70", "from 0 to 7")),
-        (lambda: made.settling().strip(source="own"), ("'own'", "given")),
+        (lambda: profile_figure(made.profile(), row=7), ("row is 7", "0, 1")),
+        (lambda: profile_figure(made.profile(), model="chat"), ("'chat'", "base and post")),
+        (lambda: strip_figure(made.settling(), row=70), ("row is 70", "from 0 to 7")),
+        (lambda: strip_figure(made.settling(), source="own"), ("'own'", "given")),
     ],
 )
 def test_what_was_not_read_cannot_be_drawn(draw, words):
@@ -116,11 +117,11 @@ def test_curves_are_the_profiles_and_their_difference_with_its_bands():
     assert (len(lines), len(bands)) == (6, 6)
     for s in range(2):
         for m in range(2):
-            assert same(lines[3 * s + m].y, found.profile[s, m])
-        assert same(lines[3 * s + 2].y, found.profile_diff[s])
-        ends = torch.cat([found.profile_diff_high[s], found.profile_diff_low[s].flip(0)])
+            assert same(lines[3 * s + m].y, found.profile.value[s, m])
+        assert same(lines[3 * s + 2].y, found.profile_diff.value[s])
+        ends = torch.cat([found.profile_diff.high[s], found.profile_diff.low[s].flip(0)])
         assert same(bands[3 * s + 2].y, ends)
-    clear = (found.profile_diff_low > 0) | (found.profile_diff_high < 0)
+    clear = found.profile_diff.clear
     filled = [color != "white" for color in lines[2].marker.color]
     assert filled == clear[0].tolist() and any(filled) and not all(filled)
     grey = [shape for shape in found.figure().layout.shapes if shape.type == "rect"]
@@ -137,18 +138,18 @@ def test_the_band_is_drawn_with_the_intervals_it_has():
     figure = found.figure()
     assert len(figure.data) == len(found.threshold)
     for g, points in enumerate(figure.data):
-        assert same(points.y, found.dtr_diff[g])
+        assert same(points.y, found.dtr_diff.value[g])
         high = [y + up for y, up in zip(points.y, points.error_y.array, strict=True)]
-        assert high == pytest.approx(found.dtr_diff_high[g].tolist())
-        clear = (found.dtr_diff_low[g] > 0) | (found.dtr_diff_high[g] < 0)
+        assert high == pytest.approx(found.dtr_diff.high[g].tolist())
+        clear = found.dtr_diff.clear[g]
         assert [color != "white" for color in points.marker.color] == clear.tolist()
 
 
 def test_groups_are_drawn_beside_their_paired_difference():
     found = made.groups(made.settling(later=0.6), ("hard", "easy"))
     base, post, diff = found.figure().data
-    assert same(base.y, found.depth[0]) and same(post.y, found.depth[1])
-    assert same(diff.y, found.diff)
+    assert same(base.y, found.depth.value[0]) and same(post.y, found.depth.value[1])
+    assert same(diff.y, found.diff.value)
     assert [*found.figure().layout.xaxis.ticktext] == ["easy", "hard"]
     assert "minus easy" in base.text[1] and "4 problems" in base.text[1]
 
@@ -159,7 +160,7 @@ def test_hostile_tokens_and_names_stay_text():
         depths, model=(HOSTILE[0], HOSTILE[1]), problem=tuple(f"{HOSTILE[0]}{i}" for i in range(8))
     )
     read = dataclasses.replace(made.profile(words=HOSTILE), problem=(HOSTILE[0],) * 2)
-    figures = [depths.figure(), depths.strip(), read.figure()]
+    figures = [depths.figure(), strip_figure(depths), read.figure()]
     figures.append(made.groups(depths, HOSTILE).figure())
     figures.append(dataclasses.replace(made.band(depths), model=HOSTILE[:2]).figure())
     for figure in figures:

@@ -1,5 +1,6 @@
 """Think@n: what each way to vote elects and costs, on made tables and on samples of a model."""
 
+import dataclasses
 import itertools
 import math
 
@@ -11,22 +12,24 @@ from elicit import organisms
 from elicit.results import Result
 from elicit.revision import (
     DepthConvention,
+    PrefixSelection,
     RevisionError,
     ThinkAtN,
     Thought,
-    Traces,
+    TokenRows,
     think,
     think_at_n,
 )
 from elicit.revision.confidence import confidence
-from elicit.revision.sides import sides_of
+from elicit.revision.readers import readers_of
 from elicit.revision.thinking.arms import Samples, run_arms
-from elicit.revision.thinking.votes import by_lot, elected, lots_of, numbered, places
-from elicit.revision.thinking.within import auroc, telling
+from elicit.revision.thinking.discrimination import auroc, discrimination
+from elicit.revision.thinking.voting import by_lot, elected, lots_of, numbered, places
 from elicit.rollouts import Generation, RolloutError, rollouts
 from elicit.runs import Execution, RunDirectory
 from elicit.stats import Inference
 from elicit.tasks import Problem, Task, load_task, same_answer
+from elicit.texts import TextError
 from tests.folded import folded
 from tests.rollouts.made import DRAWN, STOPS, sampled, task_of
 from tests.rollouts.test_kept import Killed, Stop
@@ -41,8 +44,16 @@ ASKED = {
 
 def asked(pair, task=None, **options) -> ThinkAtN:
     """What Think@n is worth for the base on made problems."""
-    options = folded(options, **ASKED, model="base", n_resamples=200)
+    options = selected(options, **ASKED, model="base", n_resamples=200)
     return think_at_n(pair, task or numbers(6), **options)
+
+
+def selected(options, **defaults) -> dict:
+    """Loose options as the values that `think` takes."""
+    options = folded(options, **defaults)
+    names = [field.name for field in dataclasses.fields(PrefixSelection)]
+    given = {name: options.pop(name) for name in names if name in options}
+    return {**options, "selection": PrefixSelection(**given)}
 
 
 def numbers(n: int) -> Task:
@@ -243,24 +254,28 @@ def test_what_a_score_tells_is_averaged_over_mixed_problems_and_pooled_over_samp
     samples = many(40)
     rng = np.random.default_rng(5)
     score = samples.correct.double() + torch.from_numpy(rng.normal(size=samples.correct.shape))
-    told = telling(score, samples.correct, inference=Inference(level=0.95, n_resamples=400, seed=0))
+    told = discrimination(
+        score, samples.correct, inference=Inference(level=0.95, n_resamples=400, seed=0)
+    )
     each = [
         roc_auc_score(right, values)
         for right, values in zip(samples.correct.numpy(), score.numpy(), strict=True)
         if 0 < right.sum() < right.size
     ]
     assert told.n_mixed == len(each) < 40
-    assert told.auroc[0] == pytest.approx(np.mean(each))
-    assert told.r[0] == pytest.approx(np.corrcoef(score.flatten(), samples.correct.flatten())[0, 1])
-    assert told.auroc[1] < told.auroc[0] < told.auroc[2]
-    assert told.r[1] < told.r[0] < told.r[2]
-    flat = telling(
+    assert told.auroc.value == pytest.approx(np.mean(each))
+    assert told.r.value == pytest.approx(
+        np.corrcoef(score.flatten(), samples.correct.flatten())[0, 1]
+    )
+    assert told.auroc.low < told.auroc.value < told.auroc.high
+    assert told.r.low < told.r.value < told.r.high
+    flat = discrimination(
         torch.full_like(score, 0.1),
         samples.correct,
         inference=Inference(level=0.95, n_resamples=400, seed=0),
     )
-    assert flat.auroc[0] == 0.5
-    assert math.isnan(flat.r[0])
+    assert flat.auroc.value == 0.5
+    assert math.isnan(flat.r.value)
 
 
 # On samples of a model.
@@ -272,7 +287,7 @@ def test_traces_of_rollouts_are_what_was_drawn_and_nothing_given(paired):
         pair.side("base"), task, generation=Generation(**DRAWN, n_samples=3, max_new_tokens=12),
         prefixes={"p1": [20, 21]},
     )  # fmt: skip
-    traces = Traces.of_rollouts(found, task, source="base")
+    traces = TokenRows.of_rollouts(found, task, source="base")
     assert traces.problem == tuple(p.id for p in task for _ in range(3))
     assert traces.source == "base"
     for row in range(len(found)):
@@ -282,16 +297,16 @@ def test_traces_of_rollouts_are_what_was_drawn_and_nothing_given(paired):
         read = [i for i, token in enumerate(ids) if i >= given and token not in STOPS]
         assert list(traces.positions[row]) == [len(prompt) + i - 1 for i in read]
     # The same positions, as far as the first four tokens that were drawn.
-    begun = Traces.of_rollouts(found, prefix=4)
+    begun = TokenRows.of_rollouts(found, prefix=4)
     for row in range(len(found)):
         end = found.n_prompt[found.place[row]] + found.n_forced[found.place[row]] + 4
         assert begun.rows[row] == traces.rows[row][:end]
         assert begun.positions[row] == tuple(p for p in traces.positions[row] if p + 1 < end)
-    assert Traces.of_rollouts(found, skip=()).n_tokens > traces.n_tokens
-    with pytest.raises(RevisionError, match="difficulties of other problems"):
-        Traces.of_rollouts(found, numbers(3))
-    with pytest.raises(RevisionError, match="prefix is 0"):
-        Traces.of_rollouts(found, prefix=0)
+    assert TokenRows.of_rollouts(found, skip=()).n_tokens > traces.n_tokens
+    with pytest.raises(TextError, match="made"):
+        TokenRows.of_rollouts(found, numbers(3))
+    with pytest.raises(TextError, match="prefix is 0"):
+        TokenRows.of_rollouts(found, prefix=0)
 
 
 def test_difficulty_goes_with_the_texts(paired):
@@ -304,7 +319,7 @@ def test_difficulty_goes_with_the_texts(paired):
         ),
     )
     found = sampled(pair, task, n_samples=2)
-    assert Traces.of_rollouts(found, task).difficulty == (0, 0, 1, 1)
+    assert TokenRows.of_rollouts(found, task).difficulty == (0, 0, 1, 1)
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama", "gemma2"])
@@ -313,13 +328,11 @@ def test_confidence_is_that_of_the_whole_distributions_in_double_precision(
     paired, architecture, max_tokens
 ):
     pair = paired(architecture)
-    traces = Traces.of_rollouts(sampled(pair))
-    (side,) = sides_of(pair, models=("base",))
+    traces = TokenRows.of_rollouts(sampled(pair))
+    (reader,) = readers_of(pair, models=("base",))
     found = confidence(
-        side,
+        reader,
         traces,
-        n_layers=pair.n_layers,
-        pad_id=0,
         execution=Execution(max_tokens=max_tokens, memory=5 * pair.d_vocab * 4 * 2),
     )
     for i, (row, positions) in enumerate(zip(traces.rows, traces.positions, strict=True)):
@@ -361,10 +374,12 @@ def test_all_ways_vote_on_the_very_samples_of_one_go(paired):
         assert torch.equal(found.right[found.arm.index(name)], arms.right[row])
         assert torch.equal(found.spent[found.arm.index(name)], arms.tokens[row])
     assert torch.equal(found.kept, arms.kept)
-    assert found.accuracy.tolist() == pytest.approx(found.right.mean(1).tolist())
+    assert found.accuracy.value.tolist() == pytest.approx(found.right.mean(1).tolist())
     cons, at = found.arm.index("cons"), found.arm.index("think")
-    assert found.gain[0, at].item() == pytest.approx((found.right[at] - found.right[cons]).mean())
-    assert not found.gain[0, cons]
+    assert found.gain.value[0, at].item() == pytest.approx(
+        (found.right[at] - found.right[cons]).mean()
+    )
+    assert not found.gain.value[0, cons]
     assert found.share[cons] == 1
 
 
@@ -381,7 +396,7 @@ def test_equal_prefixes_have_equal_scores_whatever_their_batch(paired):
 def test_use_finishes_only_what_it_keeps_and_answers_as_measured(paired):
     pair, task = paired("llama"), numbers(6)
     options = {name: value for name, value in ASKED.items() if name != "n_draws"}
-    used = think(pair, task, model="base", **folded(options, n_resamples=200))
+    used = think(pair, task, model="base", **selected(options, n_resamples=200))
     found = asked(pair, task, n_draws=1)
     at = found.arm.index("think")
     assert torch.equal(used.kept, found.kept)
@@ -389,7 +404,7 @@ def test_use_finishes_only_what_it_keeps_and_answers_as_measured(paired):
     assert len(set(known(used.dtr).flatten().tolist())) > 3
     assert torch.equal(used.right, found.right[at])
     assert torch.equal(used.spent.double(), found.spent[at])
-    assert used.accuracy == found.accuracy[at]
+    assert used.accuracy.value == found.accuracy.value[at]
     assert used.truncated.tolist() == (found.truncated & found.kept).tolist()
     texts = sampled(pair, task, n_samples=4, max_new_tokens=12).extracted
     for i, answer in enumerate(used.answer):
@@ -412,17 +427,17 @@ def test_the_same_seed_gives_the_same_bytes_also_after_a_kill(paired, tmp_path, 
 
     def asked_in(path, **more):
         with RunDirectory.open(path, kind="think", arguments={}, identity={}) as run:
-            found = ask(pair, task, **folded(more, checkpoint=run, **options))
+            found = ask(pair, task, **selected(more, checkpoint=run, **options))
             return found, run.n_computed
 
-    straight = saved(ask(pair, task, **folded(options)), tmp_path / "x")
+    straight = saved(ask(pair, task, **selected(options)), tmp_path / "x")
     whole, n_cells = asked_in(tmp_path / "a")
     with pytest.raises(Killed):
         asked_in(tmp_path / "b", progress=Stop(after=24))
     resumed, n_left = asked_in(tmp_path / "b")
     assert 0 < n_left < n_cells
     assert straight == saved(whole, tmp_path / "y") == saved(resumed, tmp_path / "z")
-    assert saved(ask(pair, task, **folded(options, seed=1)), tmp_path / "w") != straight
+    assert saved(ask(pair, task, **selected(options, seed=1)), tmp_path / "w") != straight
 
 
 def test_cells_of_one_run_are_not_mixed_up_between_questions(paired, tmp_path):
@@ -452,14 +467,14 @@ def test_a_result_is_read_back_and_drawn_with_every_arm(paired, tmp_path):
     drawn = [trace.x[0] for trace in figure.data]
     # No mark hides another, and each says what it really costs.
     assert min(b - a for a, b in itertools.pairwise(sorted(drawn))) > 0.01 * max(drawn)
-    assert sorted(trace.y[0] for trace in figure.data) == sorted(found.accuracy.tolist())
+    assert sorted(trace.y[0] for trace in figure.data) == sorted(found.accuracy.value.tolist())
     assert all("tokens" in trace.text[0] for trace in figure.data)
 
 
 def test_one_problem_has_no_intervals_and_still_an_answer(paired):
     found = asked(paired("llama"), numbers(1))
-    assert found.accuracy_low.isnan().all()
-    assert found.accuracy.isfinite().all()
+    assert found.accuracy.low.isnan().all()
+    assert found.accuracy.value.isfinite().all()
     assert set(found.verdict.values()) == {"not distinguishable"}
     found.figure()
 
@@ -468,12 +483,12 @@ def test_one_problem_has_no_intervals_and_still_an_answer(paired):
     ("options", "told"),
     [
         ({"n_samples": 1}, "n is 1, so"),
-        ({"prefix": 0}, "prefix is 0 and a text has at most 12"),
-        ({"prefix": 12}, "prefix is 12 and a text has at most 12"),
-        ({"keep": 0.0}, "keep is 0.0, which keeps none or all"),
-        ({"keep": 1.0}, "keep is 1.0, which keeps none or all"),
-        ({"keep": 0.1}, "keep is 0.1, which keeps 0 of 4"),
-        ({"keep": 0.9}, "keep is 0.9, which keeps 4 of 4"),
+        ({"prefix": 0}, "prefix is 0"),
+        ({"prefix": 12}, "prefix is 12"),
+        ({"keep": 0.0}, "keep is 0.0"),
+        ({"keep": 1.0}, "keep is 1.0"),
+        ({"keep": 0.1}, "keep is 0.1.* 0 of 4"),
+        ({"keep": 0.9}, "keep is 0.9.* 4 of 4"),
         ({"temperature": 0.0}, "n_samples is 4 at temperature 0"),
         ({"model": "chat"}, "chat"),
         ({"level": 95.0}, "level is 95.0"),
@@ -484,7 +499,7 @@ def test_one_problem_has_no_intervals_and_still_an_answer(paired):
 def test_what_cannot_be_answered_is_refused_before_anything_is_written(
     paired, monkeypatch, options, told
 ):
-    monkeypatch.setattr("elicit.revision.thinking.request.rollouts", None)
+    monkeypatch.setattr("elicit.revision.thinking.prefixes.rollouts", None)
     with pytest.raises((RevisionError, RolloutError, ValueError), match=told):
         asked(paired("llama"), **options)
 
@@ -492,8 +507,8 @@ def test_what_cannot_be_answered_is_refused_before_anything_is_written(
 def test_a_model_too_shallow_for_the_convention_is_refused_before_anything_is_written(
     paired, monkeypatch
 ):
-    monkeypatch.setattr("elicit.revision.thinking.request.rollouts", None)
-    with pytest.raises(RevisionError, match="3 layers and deep begins at layer 1"):
+    monkeypatch.setattr("elicit.revision.thinking.prefixes.rollouts", None)
+    with pytest.raises(RevisionError, match="3 layers"):
         asked(paired("llama"), convention=DepthConvention(rho=0.2))
 
 
@@ -506,11 +521,11 @@ def test_in_a_small_organism_depth_tells_no_more_than_a_coin(organism):
         pair,
         task,
         model="base",
-        prefix=6,
+        selection=PrefixSelection(prefix=6),
         generation=Generation(n_samples=8, temperature=1.0, max_new_tokens=110, batch_size=96),
     )
     assert isinstance(result, ThinkAtN)
-    accuracy = dict(zip(result.arm, result.accuracy.tolist(), strict=True))
+    accuracy = dict(zip(result.arm, result.accuracy.value.tolist(), strict=True))
     # The base answers at once: nearly all texts end within the prefix, so hardly a token is saved.
     ended = (result.n_tokens == result.n_begun).double().mean()
     assert ended > 0.8
@@ -520,4 +535,7 @@ def test_in_a_small_organism_depth_tells_no_more_than_a_coin(organism):
     assert abs(accuracy["think"] - accuracy["random"]) < 0.05
     assert result.verdict["random"] == "not distinguishable"
     generation = Generation(n_samples=8, temperature=1.0, max_new_tokens=20)
-    assert isinstance(think(pair, task, model="base", prefix=6, generation=generation), Thought)
+    assert isinstance(
+        think(pair, task, model="base", selection=PrefixSelection(prefix=6), generation=generation),
+        Thought,
+    )

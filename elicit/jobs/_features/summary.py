@@ -1,7 +1,7 @@
 """A run about features as `summary.json` holds it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TypeVar
 
 from elicit.features import (
@@ -16,38 +16,22 @@ from elicit.features import (
     Transfer,
 )
 from elicit.features.reading import TRAINED_ON
-from elicit.jobs._frame import origin
-from elicit.page.features import features_sentences
-from elicit.pair import ModelPair
 from elicit.results import Result
 
 R = TypeVar("R", bound=Result)
 
 
-def features_summary(
-    pair: ModelPair,
-    sae: Sae,
-    results: Mapping[str, Result],
-    *,
-    on: str,
-    next: str,
-    notes: Sequence[str],
-) -> dict[str, object]:
+def features_summary(sae: Sae, results: Mapping[str, Result], *, on: str) -> dict[str, object]:
     """What a script needs of a run.
 
     Args:
-        pair: The two models.
         sae: The dictionary.
         results: Everything that was measured.
         on: Side of the pair whose features were searched.
-        next: Command to go on with; empty where there is none.
-        notes: Remarks about the run.
     """
     conclusion = results["conclusion"]
     assert isinstance(conclusion, Conclusion)
     return {
-        **origin(pair),
-        "sentence": " ".join(features_sentences(list(results.values()))),
         "sae": {
             "source": sae.name,
             "digest": sae.digest,
@@ -74,8 +58,6 @@ def features_summary(
         "candidates": _candidates(conclusion, results),
         "kept": list(conclusion.stays),
         "transfer": _transfer(_of(results, "transfer", Transfer)),
-        "next": next or None,
-        "notes": list(notes),
     }
 
 

@@ -15,29 +15,20 @@ from elicit.grafting import (
     sweep_intervals,
 )
 from elicit.grafting import facts as facts_of
-from elicit.jobs._frame import PagedRun, close, open_pair, running
+from elicit.jobs._frame import FEW_PROBLEMS, Job, Outcome, Prepared, Run, Work, execute
 from elicit.jobs._report.spec import ReportSpec, ScoredSpec
 from elicit.jobs._report.summary import summarise
 from elicit.jobs._spec import SpecError
 from elicit.pair import ModelPair
 from elicit.results import Result
 from elicit.rollouts import check_prompts
-from elicit.runs import Execution, NoProgress, Progress
+from elicit.runs import Progress
 from elicit.tasks import Task, extractor, load_task, ungradable
 from elicit.weights import WeightChange, weight_change
 
 SPECTRA_WIDTH = 1024
 """Widest model whose singular values are computed without being asked for."""
 N_SAMPLES = 8
-FEW_PROBLEMS = 30
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ReportRun(PagedRun):
-    """A finished main job."""
-
-    results: tuple[Result, ...]
-    """Everything that was measured."""
 
 
 @dataclass(frozen=True)
@@ -58,59 +49,68 @@ class Scores:
         return {"tasks": {score.task.name: score.task.digest for score in self.all}}
 
 
-def run_report(spec: ReportSpec, *, progress: Progress | None = None) -> ReportRun:
+def report(spec: ReportSpec, *, progress: Progress | None = None) -> Run:
     """Find the layers that were changed, corrupted or carry a skill, and write the page.
 
-    Everything that can be refused is refused before the first sweep. A killed run goes on where it
-    stopped and ends with the same bytes.
+    Everything that can be refused is refused before a model runs. A killed run continues where it
+    stopped and ends with the same bytes. Leaves the page, `summary.json`, `run.yaml` and every
+    result in `spec.out`.
 
     Args:
         spec: What to do.
-        progress: Told what is being done.
+        progress: Receives what is being done.
 
     Raises:
-        ElicitError: Something asked for is missing, damaged, or cannot be compared.
+        ElicitError: Something is missing, damaged, or cannot be compared.
     """
-    progress = progress or NoProgress()
-    scores = load_scores(spec)
-    pair = open_pair(spec, progress)
-    check_scores(pair, scores)
-    with running(spec, pair, scores.identity) as run:
-        execution = Execution(max_tokens=spec.max_tokens, checkpoint=run, progress=progress)
-        inference = spec.inference
-        results: dict[str, Result] = {
-            "roles": localise(
-                pair,
-                damage=scores.damage,
-                skill=scores.skill,
-                kinds=spec.kinds,
-                controls=spec.controls,
-                margins=Margins(gap=spec.margin, share=spec.share_margin),
-                inference=inference,
-                execution=execution,
-            ),
-            "weights": _weights(spec, pair, scores, progress),
-        }
-        forced = [score for score in scores.all if score.how == "forced"]
-        if spec.intervals and forced:
-            results["intervals"] = sweep_intervals(
-                pair, forced, inference=inference, execution=execution
-            )
-        results["interpolation"] = interpolate(
-            pair, scores.all, inference=inference, execution=execution
+    return execute(_JOB, spec, progress)
+
+
+def prepare_scores(spec: ScoredSpec, pair: ModelPair, checked: Scores) -> Prepared[Scores]:
+    """Tasks that fit the models.
+
+    Args:
+        spec: What to do.
+        pair: The two models.
+        checked: The tasks.
+
+    Raises:
+        ElicitError: A problem is too long, or needs a token that a model lacks.
+    """
+    check_scores(pair, checked)
+    return Prepared(checked, checked.identity)
+
+
+def _measure_all(work: Work[ReportSpec, Scores]) -> Outcome:
+    spec, pair, scores = work.spec, work.pair, work.inputs
+    results: dict[str, Result] = {
+        "roles": localise(
+            pair,
+            damage=scores.damage,
+            skill=scores.skill,
+            kinds=spec.kinds,
+            controls=spec.controls,
+            margins=Margins(gap=spec.margin, share=spec.share_margin),
+            inference=spec.inference,
+            execution=work.execution,
+        ),
+        "weights": _weights(spec, pair, scores, work.progress),
+    }
+    forced = [score for score in scores.all if score.how == "forced"]
+    if spec.intervals and forced:
+        results["intervals"] = sweep_intervals(
+            pair, forced, inference=spec.inference, execution=work.execution
         )
-        smooth = [score for score in forced if score.metric != "correct"]
-        if spec.integrated and smooth and not pair.identical:
-            results["integrated"] = integrate(pair, smooth, execution=execution)
-        generated = [score for score in scores.all if score.how == "generated"]
-        if generated:
-            results["samples"] = sample_texts(pair, generated[0], n=N_SAMPLES, seed=spec.seed)
-        for name, result in results.items():
-            run.save_result(name, result)
-        notes = (*pair.notes, *_remarks(scores))
-        summary = summarise(pair, results, notes)
-        page = close(run, spec, summary, list(results.values()), notes)
-    return ReportRun(path=run.path, page=page, summary=summary, results=tuple(results.values()))
+    results["interpolation"] = interpolate(
+        pair, scores.all, inference=spec.inference, execution=work.execution
+    )
+    smooth = [score for score in forced if score.metric != "correct"]
+    if spec.integrated and smooth and not pair.identical:
+        results["integrated"] = integrate(pair, smooth, execution=work.execution)
+    generated = [score for score in scores.all if score.how == "generated"]
+    if generated:
+        results["samples"] = sample_texts(pair, generated[0], n=N_SAMPLES, seed=spec.seed)
+    return Outcome(results=results, summary=summarise(results), notes=_remarks(scores))
 
 
 def load_scores(spec: ScoredSpec) -> Scores:
@@ -201,13 +201,16 @@ def _weights(spec: ReportSpec, pair: ModelPair, scores: Scores, progress: Progre
 def _remarks(scores: Scores) -> list[str]:
     """What a reader should know of the tasks."""
     few = [m.task for m in scores.all if len(m.task) < FEW_PROBLEMS]
-    told = [
+    remarks = [
         f"{task.name} hold {len(task)} problems: below {FEW_PROBLEMS}, intervals say little."
         + (f" Below {LEAST_PROBLEMS} nothing is named." if len(task) < LEAST_PROBLEMS else "")
         for task in few
     ]
     if len({m.task.digest for m in scores.all}) < len(scores.all):
-        told.append(
+        remarks.append(
             "facts and problems hold the same problems: their gaps are one finding, not two."
         )
-    return told
+    return remarks
+
+
+_JOB = Job(check=load_scores, prepare=prepare_scores, measure=_measure_all)

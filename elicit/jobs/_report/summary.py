@@ -4,16 +4,11 @@ import math
 from collections.abc import Sequence
 
 from elicit.grafting import LayerRoles, WeightIG
-from elicit.jobs._frame import origin
-from elicit.page.grafting import summary_sentence
-from elicit.pair import ModelPair
 from elicit.results import Result
 from elicit.weights import WeightChange, by_layer
 
 
-def summarise(
-    pair: ModelPair, results: dict[str, Result], notes: Sequence[str] = ()
-) -> dict[str, object]:
+def summarise(results: dict[str, Result]) -> dict[str, object]:
     """Content of `summary.json`: verdicts first, then every number behind them."""
     roles, change = results["roles"], results["weights"]
     assert isinstance(roles, LayerRoles)
@@ -23,9 +18,6 @@ def summarise(
     parts = [_part(roles, change, integrated, p) for p in range(len(roles.part))]
     return _finite(
         {
-            **origin(pair),
-            "sentence": summary_sentence(roles),
-            "n_layers": pair.n_layers,
             "changed_layers": list(roles.changed_layers),
             "corrupted_layers": list(roles.corrupted_layers),
             "skill_layers": list(roles.skill_layers),
@@ -37,7 +29,6 @@ def summarise(
             "level": roles.level,
             "margin": roles.margin,
             "share_margin": roles.share_margin,
-            "notes": list(notes),
         }
     )  # pyright: ignore[reportReturnType]
 

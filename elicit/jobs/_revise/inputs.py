@@ -6,7 +6,7 @@ from elicit import organisms
 from elicit.jobs._revise.spec import ReviseSpec
 from elicit.jobs._spec import SpecError
 from elicit.pair import ModelPair
-from elicit.revision import Traces
+from elicit.revision import TokenRows
 from elicit.rollouts import Generation, check_prompts, rollouts
 from elicit.runs import Execution
 from elicit.tasks import Task, load_task
@@ -18,28 +18,28 @@ WRITERS = ("base", "post")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class ReviseInputs:
     """What is read, as far as it is known before a model has written anything."""
 
     task: Task
     """The problems."""
     kinds: tuple[str, ...]
-    """Kinds of traces, in their order."""
+    """Kinds of texts, in their order."""
     prompts: tuple[tuple[int, ...], ...] = ()
-    """Token ids of the prompts that the models go on from."""
-    stops: tuple[int, ...] = ()
-    """Ids that end a text."""
-    room: int = 0
-    """Tokens that every text may have."""
-    given: tuple[Traces, ...] = ()
-    """Traces that no model has to write first."""
+    """Token ids of the prompts that the models continue."""
+    stop_ids: tuple[int, ...] = ()
+    """Tokens that end a text."""
+    max_new_tokens: int = 0
+    """Longest text, tokens."""
+    given: tuple[TokenRows, ...] = ()
+    """Texts that no model has to write first."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Written:
+class ModelTexts:
     """What a model wrote to every problem."""
 
-    traces: Traces | None
+    rows: TokenRows | None
     """Its texts; None where it wrote nothing to any problem."""
     truncated: float
     """Share of texts that were cut before the model ended them."""
@@ -47,8 +47,8 @@ class Written:
     """Problems to which it wrote nothing but the end."""
 
 
-def refuse_early(spec: ReviseSpec) -> Asked:
-    """Refuse problems that cannot serve, before a model is loaded for them.
+def load_inputs(spec: ReviseSpec) -> ReviseInputs:
+    """The problems, refused before a model is loaded if nothing can be read of them.
 
     Args:
         spec: What to do.
@@ -56,15 +56,15 @@ def refuse_early(spec: ReviseSpec) -> Asked:
     Raises:
         ElicitError: The file is missing or wrong, or its problems lack what is to be read.
     """
-    own = spec.problems is None
-    path = organisms.resolve(str(spec.pair)).problems if own else spec.problems
+    embedded = spec.problems is None
+    path = organisms.resolve(str(spec.pair)).problems if embedded else spec.problems
     if path is None or not path.is_file():
         raise SpecError(
-            f"problems are to be read from {path}, which is no file, so there is nothing to read. "
-            "Check the path."
+            f"problems are to be read from {path}, which is not a file, so there is nothing to "
+            "read. Check the path."
         )
     task = load_task(path, name="problems")
-    n = spec.limit or (OWN_PROBLEMS if own else len(task))
+    n = spec.limit or (OWN_PROBLEMS if embedded else len(task))
     if n < len(task):
         task = task.subset(n, spec.seed)
     if len(task) < 2:
@@ -85,39 +85,39 @@ def refuse_early(spec: ReviseSpec) -> Asked:
             "'trace' to every line, or choose --traces own or --traces decision."
         )
     if spec.traces:
-        return Asked(task=task, kinds=spec.traces)
+        return ReviseInputs(task=task, kinds=spec.traces)
     if missing or spec.templated:
-        return Asked(task=task, kinds=("own",))
-    return Asked(task=task, kinds=("given", "own") if own else ("given",))
+        return ReviseInputs(task=task, kinds=("own",))
+    return ReviseInputs(task=task, kinds=("given", "own") if embedded else ("given",))
 
 
-def asked_of(spec: ReviseSpec, pair: ModelPair, asked: Asked) -> Asked:
-    """The same with every text in token ids, of which nothing is left to refuse.
+def encode_inputs(spec: ReviseSpec, pair: ModelPair, inputs: ReviseInputs) -> ReviseInputs:
+    """The same with every text in token ids; whatever can be refused is refused here.
 
     Args:
         spec: What to do.
         pair: The two models.
-        asked: The problems.
+        inputs: The problems.
 
     Raises:
         ElicitError: A text does not fit the models, or the convention has no layer below deep.
     """
     spec.depth_convention().deep_from(pair.n_layers)
-    task, limits = asked.task, []
+    task, limits = inputs.task, []
     prompts: list[list[int]] = []
     for name in ("base", "post"):
         side = pair.side(name)
         prompts = check_prompts(side, task, templated=spec.templated)
         limits += [] if side.n_positions is None else [side.n_positions]
-    given: list[Traces] = []
-    if "given" in asked.kinds:
-        given.append(Traces.of_task(pair.alignment, task))
+    given: list[TokenRows] = []
+    if "given" in inputs.kinds:
+        given.append(TokenRows.of_task(pair.alignment, task))
         _refuse_unreadable(
             given[0], task, limit=min(limits, default=None), unknown=pair.tokenizer.unk_token_id
         )
-    if "decision" in asked.kinds:
+    if "decision" in inputs.kinds:
         given.append(
-            Traces(
+            TokenRows(
                 rows=tuple(map(tuple, prompts)),
                 positions=tuple((len(prompt) - 1,) for prompt in prompts),
                 problem=tuple(problem.id for problem in task),
@@ -125,44 +125,46 @@ def asked_of(spec: ReviseSpec, pair: ModelPair, asked: Asked) -> Asked:
                 source="prompt",
             )
         )
-    _refuse_thin(spec, pair, asked, given)
-    # As much as the longest prompt leaves, for every problem: room must not go with difficulty.
+    _refuse_thin(spec, pair, inputs, given)
+    # As much as the longest prompt leaves, for every problem: length must not go with difficulty.
     left = min(limits, default=spec.max_new_tokens + 1) - max(map(len, prompts))
-    return Asked(
+    return ReviseInputs(
         task=task,
-        kinds=asked.kinds,
+        kinds=inputs.kinds,
         prompts=tuple(map(tuple, prompts)),
-        stops=pair.side("base").stop_ids if "own" in asked.kinds else (),
-        room=min(spec.max_new_tokens, left) if limits else spec.max_new_tokens,
+        stop_ids=pair.side("base").stop_ids if "own" in inputs.kinds else (),
+        max_new_tokens=min(spec.max_new_tokens, left) if limits else spec.max_new_tokens,
         given=tuple(given),
     )
 
 
-def _refuse_unreadable(traces: Traces, task: Task, *, limit: int | None, unknown: object) -> None:
+def _refuse_unreadable(rows: TokenRows, task: Task, *, limit: int | None, unknown: object) -> None:
     """Refuse traces of words that are unknown, or that run past the last position of a model."""
-    strange = [i for i, row in enumerate(traces.rows) if unknown is not None and unknown in row]
-    if strange:
+    unread = [i for i, row in enumerate(rows.rows) if unknown is not None and unknown in row]
+    if unread:
         raise SpecError(
-            f"the trace of problem {task.problems[strange[0]].id!r} has a word that the tokenizer "
-            f"does not know, so another text would be read ({len(strange)} of {len(task)} problems "
+            f"the trace of problem {task.problems[unread[0]].id!r} has a word that the tokenizer "
+            f"does not know, so another text would be read ({len(unread)} of {len(task)} problems "
             "have one). Write it with words of the tokenizer."
         )
-    long = [i for i, row in enumerate(traces.rows) if limit is not None and len(row) > limit]
+    long = [i for i, row in enumerate(rows.rows) if limit is not None and len(row) > limit]
     if long:
         raise SpecError(
-            f"problem {task.problems[long[0]].id!r} has {len(traces.rows[long[0]])} tokens with "
+            f"problem {task.problems[long[0]].id!r} has {len(rows.rows[long[0]])} tokens with "
             f"its trace and the models read {limit}, so its end could not be read ({len(long)} of "
             f"{len(task)} problems are too long). Shorten them, or choose --traces own."
         )
 
 
-def _refuse_thin(spec: ReviseSpec, pair: ModelPair, asked: Asked, given: list[Traces]) -> None:
+def _refuse_thin(
+    spec: ReviseSpec, pair: ModelPair, inputs: ReviseInputs, given: list[TokenRows]
+) -> None:
     """Refuse an affine lens on fewer tokens than it could send anywhere it likes.
 
     Texts that the models still have to write are not known yet; what they allow is told later.
     """
-    n = sum(traces.n_tokens for traces in given) // 2
-    if spec.lens == "tuned" and "own" not in asked.kinds and n < pair.d_model:
+    n = sum(rows.n_tokens for rows in given) // 2
+    if spec.lens == "tuned" and "own" not in inputs.kinds and n < pair.d_model:
         raise SpecError(
             f"half of the problems have about {n} tokens to learn a lens from and the stream is "
             f"{pair.d_model} wide, so an affine map could send each state where it likes and its "
@@ -173,39 +175,39 @@ def _refuse_thin(spec: ReviseSpec, pair: ModelPair, asked: Asked, given: list[Tr
 def write_texts(
     spec: ReviseSpec,
     pair: ModelPair,
-    asked: Asked,
+    inputs: ReviseInputs,
     name: str,
     *,
     execution: Execution = Execution(),
-) -> Written:
-    """What one of the models writes after every prompt, as traces.
+) -> ModelTexts:
+    """What one of the models writes after every prompt, as token rows.
 
     Args:
         spec: Temperature and seed.
         pair: The two models.
-        asked: Prompts, the ids that end a text, and how long one may be.
+        inputs: Prompts, stop ids and the longest text.
         name: `base` or `post`.
-        execution: Tokens per forward pass, memory, checkpoint and progress.
+        execution: Checkpoint and progress.
     """
-    found = rollouts(
+    texts = rollouts(
         pair.side(name),
-        asked.task,
+        inputs.task,
         generation=Generation(
-            stop_ids=asked.stops,
+            stop_ids=inputs.stop_ids,
             temperature=spec.temperature,
-            max_new_tokens=asked.room,
+            max_new_tokens=inputs.max_new_tokens,
             batch_size=_BATCH,
             templated=spec.templated,
         ),
         seed=spec.seed,
         execution=execution.scoped(f"texts/{name}"),
     )
-    stops = set(asked.stops)
-    kept = [row for row in range(len(found)) if not stops.issuperset(found.ids(row))]
-    return Written(
-        traces=Traces.of_rollouts(found.select(kept), asked.task, source=name)
+    stop_ids = set(inputs.stop_ids)
+    kept = [row for row in range(len(texts)) if not stop_ids.issuperset(texts.ids(row))]
+    return ModelTexts(
+        rows=TokenRows.of_rollouts(texts.select(kept), inputs.task, source=name)
         if len(kept) > 1
         else None,
-        truncated=found.truncated.double().mean().item(),
-        empty=len(found) - len(kept),
+        truncated=texts.truncated.double().mean().item(),
+        empty=len(texts) - len(kept),
     )

@@ -1,122 +1,86 @@
 """Content of `summary.json` of a reading of depths: the finding first, then every number."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from torch import Tensor
-
-from elicit.jobs._frame import origin
 from elicit.jobs._revise.lens import lens_summary
-from elicit.page.revision import revise_sentences
-from elicit.pair import ModelPair
-from elicit.results import Result
+from elicit.results import Estimate, Result
 from elicit.revision import DepthByGroup, Sensitivity, Settling, TunedLensFit
-
-_ENDS = {"value": "", "low": "_low", "high": "_high"}
 
 
 def revise_summary(
-    pair: ModelPair,
     results: Mapping[str, Result],
     *,
     fits: Mapping[str, TunedLensFit],
     texts: Mapping[str, Mapping[str, object]],
-    notes: Sequence[str],
 ) -> dict[str, object]:
     """Content of `summary.json`.
 
     Args:
-        pair: The two models.
         results: By name; one of them is the settling.
         fits: The lens of each model; none where the logit lens reads.
         texts: Share that was cut, and numbers of empty texts, of every source.
-        notes: Remarks.
     """
-    found = results["settling"]
-    assert isinstance(found, Settling)
+    settled = results["settling"]
+    assert isinstance(settled, Settling)
     band, groups = results.get("sensitivity"), results.get("by_difficulty")
     return {
-        **origin(pair),
-        "sentence": " ".join(revise_sentences(list(results.values()))),
-        "n_layers": found.n_layers,
-        "deep_from": found.deep_from,
+        "deep_from": settled.deep_from,
         "convention": {
-            **dataclasses.asdict(found.convention),
-            "nats": found.convention.nats,
-            "text": str(found.convention),
+            **dataclasses.asdict(settled.convention),
+            "nats": settled.convention.nats,
+            "text": str(settled.convention),
         },
-        "lens": dict(zip(found.model, found.lens, strict=True)),
+        "lens": dict(zip(settled.model, settled.lens, strict=True)),
         "lens_fit": lens_summary(fits),
-        "level": found.level,
+        "level": settled.level,
         "sources": {
-            source: {**_source(found, i), **texts.get(source, {})}
-            for i, source in enumerate(found.source)
+            source: {**_source(settled, i), **texts.get(source, {})}
+            for i, source in enumerate(settled.source)
         },
         "sensitivity": _band(band) if isinstance(band, Sensitivity) else None,
         "by_difficulty": _groups(groups) if isinstance(groups, DepthByGroup) else None,
-        "notes": list(notes),
     }
 
 
-def _source(found: Settling, i: int) -> dict[str, object]:
-    """Everything that was found on the texts of one source."""
+def _source(settled: Settling, i: int) -> dict[str, object]:
+    """Every number of the texts of one source."""
 
-    def models(name: str) -> dict[str, object]:
-        return {model: _ends(found, name, i, m) for m, model in enumerate(found.model)}
+    def models(estimate: Estimate) -> dict[str, object]:
+        return {model: estimate[i, m].to_json() for m, model in enumerate(settled.model)}
 
     return {
-        "n_problems": int(found.n_problems[i]),
-        "n_tokens": int((found.source_of == i).sum()),
-        "mean_depth": models("mean_depth"),
-        "depth_diff": _ends(found, "depth_diff", i),
-        "dtr": models("dtr"),
-        "dtr_diff": _ends(found, "dtr_diff", i),
+        "n_problems": int(settled.n_problems[i]),
+        "n_tokens": int((settled.source_of == i).sum()),
+        "mean_depth": models(settled.mean_depth),
+        "depth_diff": settled.depth_diff[i].to_json(),
+        "dtr": models(settled.dtr),
+        "dtr_diff": settled.dtr_diff[i].to_json(),
         "profile": {
-            "layer": found.layer.tolist(),
-            **models("profile"),
-            "diff": _ends(found, "profile_diff", i),
+            "layer": settled.layer.tolist(),
+            **models(settled.profile),
+            "diff": settled.profile_diff[i].to_json(),
         },
     }
 
 
-def _band(found: Sensitivity) -> dict[str, object]:
+def _band(band: Sensitivity) -> dict[str, object]:
     return {
-        "sign": found.sign,
-        "unit": found.unit,
-        "threshold": found.threshold.tolist(),
-        "rho": found.rho.tolist(),
-        "dtr_diff": _ends(found, "dtr_diff"),
-        "dtr": {
-            model: {
-                name: _plain(getattr(found, f"dtr{end}")[..., m]) for name, end in _ENDS.items()
-            }
-            for m, model in enumerate(found.model)
-        },
+        "sign": band.sign,
+        "unit": band.unit,
+        "threshold": band.threshold.tolist(),
+        "rho": band.rho.tolist(),
+        "dtr_diff": band.dtr_diff.to_json(),
+        "dtr": {model: band.dtr[..., m].to_json() for m, model in enumerate(band.model)},
     }
 
 
-def _groups(found: DepthByGroup) -> dict[str, object]:
+def _groups(groups: DepthByGroup) -> dict[str, object]:
     return {
-        "group": list(found.group),
-        "n_problems": found.n_problems.tolist(),
-        "n_tokens": found.n_tokens.tolist(),
-        "depth": {model: _ends(found, "depth", m) for m, model in enumerate(found.model)},
-        "diff": _ends(found, "diff"),
-        "step": {model: _ends(found, "step", m) for m, model in enumerate(found.model)},
+        "group": list(groups.group),
+        "n_problems": groups.n_problems.tolist(),
+        "n_tokens": groups.n_tokens.tolist(),
+        "depth": {model: groups.depth[m].to_json() for m, model in enumerate(groups.model)},
+        "diff": groups.diff.to_json(),
+        "step": {model: groups.step[m].to_json() for m, model in enumerate(groups.model)},
     }
-
-
-def _ends(found: Result, name: str, *cell: int) -> dict[str, object]:
-    """A value, or an array of them, with its ends."""
-    return {key: _plain(getattr(found, f"{name}{end}")[cell]) for key, end in _ENDS.items()}
-
-
-def _plain(values: Tensor) -> object:
-    """Numbers as JSON has them: null where there is none."""
-
-    def told(value: object) -> object:
-        if isinstance(value, list):
-            return [told(inner) for inner in value]
-        return None if value != value else value
-
-    return told(values.tolist())

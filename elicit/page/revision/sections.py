@@ -7,7 +7,7 @@ from elicit.page.revision import tables as t
 from elicit.page.revision.text import NAMES, convention_text
 from elicit.results import Result
 from elicit.revision import DepthByGroup, Profile, Sensitivity, Settling, TunedLensFit
-from elicit.revision.figures import profile_figure
+from elicit.revision.figures import profile_figure, strip_figure
 from elicit.revision.figures.lines import LINE
 
 _STRIPS = 2
@@ -90,7 +90,7 @@ def _strips(found: Settling, profiles: Sequence[Profile], n: int) -> tuple[Plot,
     return tuple(
         plot(
             f"plot-strip-{n}-{place}",
-            found.strip(row=row, source=source),
+            strip_figure(found, row=row, source=source),
             caption,
             columns=LINE,
         )
@@ -140,7 +140,7 @@ def _band(found: Sensitivity, n: int) -> Section:
                 f"plot-band-{n}",
                 found.figure(),
                 caption,
-                columns=max(20, 2 * found.dtr_diff.numel()),
+                columns=max(20, 2 * found.dtr_diff.value.numel()),
             ),
             t.band_table(found),
         ),

@@ -1,8 +1,8 @@
 """Tables of settling: depths and ratios of every source, profiles, the band, groups."""
 
 from elicit.page import Cell, Table, effect_cell, table_of
-from elicit.page.revision.text import NAMES, ends
-from elicit.results import Result
+from elicit.page.revision.text import NAMES
+from elicit.results import Estimate
 from elicit.results.drawing import interval
 from elicit.revision import DepthByGroup, Sensitivity, Settling
 
@@ -16,16 +16,16 @@ def source_table(found: Settling) -> Table:
     rows = []
     for i, source in enumerate(found.source):
         n_tokens = int((found.source_of == i).sum())
-        for what, name, diff in (
-            ("mean settling depth, layers", "mean_depth", "depth_diff"),
-            ("share that settles deep (DTR)", "dtr", "dtr_diff"),
+        for what, values, diff in (
+            ("mean settling depth, layers", found.mean_depth, found.depth_diff),
+            ("share that settles deep (DTR)", found.dtr, found.dtr_diff),
         ):
             rows.append(
                 [
                     NAMES.get(source, source),
                     what,
-                    effect_cell(*ends(found, diff, i)),
-                    *(_plain(found, name, i, m) for m in range(len(found.model))),
+                    effect_cell(*diff[i].ends),
+                    *(_plain(values[i, m]) for m in range(len(found.model))),
                     f"{int(found.n_problems[i])}",
                     f"{n_tokens}",
                 ]
@@ -52,8 +52,8 @@ def profile_table(found: Settling) -> Table:
                 [
                     NAMES.get(source, source),
                     "embedding" if layer == 0 else str(layer),
-                    effect_cell(*ends(found, "profile_diff", i, n)),
-                    *(_plain(found, "profile", i, m, n) for m in range(len(found.model))),
+                    effect_cell(*found.profile_diff[i, n].ends),
+                    *(_plain(found.profile[i, m, n]) for m in range(len(found.model))),
                 ]
             )
     head = ("text", "layer", "post minus base", *found.model)
@@ -77,8 +77,8 @@ def band_table(found: Sensitivity) -> Table:
                 [
                     f"{threshold:.3g} {found.unit}",
                     f"{rho:.3g}",
-                    effect_cell(*ends(found, "dtr_diff", g, r)),
-                    *(_plain(found, "dtr", g, r, m) for m in range(len(found.model))),
+                    effect_cell(*found.dtr_diff[g, r].ends),
+                    *(_plain(found.dtr[g, r, m]) for m in range(len(found.model))),
                 ]
             )
     head = ("g", "ρ", "post minus base", *found.model)
@@ -98,14 +98,13 @@ def group_table(found: DepthByGroup) -> Table:
     rows = []
     for i, group in enumerate(found.group):
         steps: list[str | Cell] = [
-            "–" if i == 0 else effect_cell(*ends(found, "step", m, i))
-            for m in range(len(found.model))
+            "–" if i == 0 else effect_cell(*found.step[m, i].ends) for m in range(len(found.model))
         ]
         rows.append(
             [
                 group,
-                effect_cell(*ends(found, "diff", i)),
-                *(_plain(found, "depth", m, i) for m in range(len(found.model))),
+                effect_cell(*found.diff[i].ends),
+                *(_plain(found.depth[m, i]) for m in range(len(found.model))),
                 *steps,
                 str(int(found.n_problems[i])),
                 str(int(found.n_tokens[i])),
@@ -123,6 +122,6 @@ def group_table(found: DepthByGroup) -> Table:
     return table_of(caption, head, rows, 1)
 
 
-def _plain(found: Result, name: str, *cell: int) -> str:
-    """A value that is no difference, with its interval."""
-    return interval(*ends(found, name, *cell)).removeprefix("+")
+def _plain(estimate: Estimate) -> str:
+    """A value that is not a difference, with its interval."""
+    return interval(*estimate.ends).removeprefix("+")

@@ -56,7 +56,7 @@ def depth_sentence(found: Settling, source: str) -> str:
             f"{where}, every layer of post predicts exactly what that of base does: every "
             "difference is exactly 0."
         )
-    value, low, high = ends(found, "depth_diff", i)
+    value, low, high = found.depth_diff[i].ends
     if low != low:
         return (
             f"{where}, post’s predictions settle {number(value, sign=True, digits=2)} layers later "
@@ -93,9 +93,9 @@ def ratio_sentence(found: Settling, source: str) -> str:
     i = found.source.index(source)
     if same_everywhere(found, source):
         return ""
-    base, post = (percent(found.dtr[i, m].item()) for m in (0, 1))
+    base, post = (percent(found.dtr.value[i, m].item()) for m in (0, 1))
     told = f"Of these tokens, {base} in base and {post} in post settle deep, {deep_text(found)}: "
-    value, low, high = (100 * end for end in ends(found, "dtr_diff", i))
+    value, low, high = (100 * end for end in found.dtr_diff[i].ends)
     if low != low:
         return ""
     if low <= 0 <= high:
@@ -121,14 +121,16 @@ def band_sentence(found: Sensitivity) -> str:
     Args:
         found: Ratios over a band of conventions.
     """
-    n = found.dtr_diff.numel()
-    if found.dtr_diff_low.isnan().any() or not found.dtr_diff.any():
+    n = found.dtr_diff.value.numel()
+    if found.dtr_diff.low.isnan().any() or not found.dtr_diff.value.any():
         return ""
     if found.sign:
         way = "more" if found.sign > 0 else "less"
         return f"Post settles deep {way} often under all {n} conventions that were tried."
-    up, down = int((found.dtr_diff_low > 0).sum()), int((found.dtr_diff_high < 0).sum())
-    least, most = (100 * end.item() for end in (found.dtr_diff.min(), found.dtr_diff.max()))
+    up, down = int((found.dtr_diff.low > 0).sum()), int((found.dtr_diff.high < 0).sum())
+    least, most = (
+        100 * end.item() for end in (found.dtr_diff.value.min(), found.dtr_diff.value.max())
+    )
     low, high = (number(end, sign=True, digits=1) for end in (least, most))
     reach = f"from {low} to {high} points"
     if up and down:
@@ -151,7 +153,7 @@ def group_sentence(found: DepthByGroup) -> str:
     """
     told = []
     for m, model in enumerate(found.model):
-        value, low, high = ends(found, "step", m, -1)
+        value, low, high = found.step[m, -1].ends
         if low != low:
             return ""
         clear = "" if low > 0 or high < 0 else ", not clear of 0"
@@ -184,20 +186,6 @@ def convention_text(convention: DepthConvention, n_layers: int) -> str:
         f"⌈ρL⌉ = ⌈{c.rho:g} · {n_layers}⌉ = {c.deep_from(n_layers)} on. "
         + ("The embedding counts as layer 0." if c.first_layer == 0 else "Layers count from 1.")
     )
-
-
-def ends(found: Result, name: str, *cell: int) -> tuple[float, float, float]:
-    """A value with its lower and upper end.
-
-    Args:
-        found: Any result.
-        name: Name of the value.
-        cell: Place in it.
-    """
-    value, low, high = (
-        getattr(found, f"{name}{end}")[cell].item() for end in ("", "_low", "_high")
-    )
-    return value, low, high
 
 
 def sized(value: float, low: float, high: float, *, digits: int = 2) -> str:

@@ -1,8 +1,9 @@
-"""What a difference owes to its convention, and how depth goes with groups of tokens."""
+"""How much a difference depends on its convention, and how depth varies with groups of tokens."""
 
 from collections.abc import Sequence
 from typing import Any
 
+from elicit.results import Estimate
 from elicit.results.drawing import (
     BLUE,
     FAINT,
@@ -17,6 +18,7 @@ from elicit.results.drawing import (
     style,
 )
 from elicit.revision.figures.curves import COLORS
+from elicit.revision.figures.marks import ends_of, error_bars
 from elicit.revision.groups import DepthByGroup
 from elicit.revision.sensitivity import Sensitivity
 
@@ -36,21 +38,20 @@ def sensitivity_figure(sensitivity: Sensitivity) -> Any:
     figure = Figure()
     thresholds, rhos = s.threshold.tolist(), s.rho.tolist()
     for g, threshold in enumerate(thresholds):
-        ends = [getattr(s, f"dtr_diff{end}")[g].tolist() for end in ("", "_low", "_high")]
-        told = [
+        hover = [
             f"g = {threshold:.3g} {s.unit}, ρ = {rho:.3g}<br>post minus base {interval(*three)}"
             + "".join(
-                f"<br>{label(model)} {number(s.dtr[g, r, m].item())}"
+                f"<br>{label(model)} {number(s.dtr.value[g, r, m].item())}"
                 for m, model in enumerate(s.model)
             )
-            for r, (rho, *three) in enumerate(zip(rhos, *ends, strict=True))
+            for r, (rho, three) in enumerate(zip(rhos, ends_of(s.dtr_diff[g]), strict=True))
         ]
         _points(
             figure,
             # Beside one another, or the intervals of one rho would hide each other.
             [r + 0.18 * (g - (len(thresholds) - 1) / 2) for r in range(len(rhos))],
-            ends,
-            told=told,
+            s.dtr_diff[g],
+            hover=hover,
             name=f"g = {threshold:.3g} {s.unit}",
             color=_SHADES[g % len(_SHADES)],
         )
@@ -79,32 +80,28 @@ def groups_figure(groups: DepthByGroup) -> Any:
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.14)
     x = list(range(len(d.group)))
     for m, model in enumerate(d.model):
-        ends = [getattr(d, f"depth{end}")[m].tolist() for end in ("", "_low", "_high")]
-        steps = zip(
-            d.step[m].tolist(), d.step_low[m].tolist(), d.step_high[m].tolist(), strict=True
-        )
-        told = [
+        depths, steps = ends_of(d.depth[m]), ends_of(d.step[m])
+        hover = [
             f"{label(model)}, {label(group)}: {interval(*three).removeprefix('+')} layers"
             f"<br>minus {label(d.group[0])}: {interval(*step)}"
             f"<br>{int(d.n_tokens[i])} tokens, {int(d.n_problems[i])} problems"
-            for i, (group, step, *three) in enumerate(zip(d.group, steps, *ends, strict=True))
+            for i, (group, step, three) in enumerate(zip(d.group, steps, depths, strict=True))
         ]
         _points(
             figure,
             [i + 0.16 * (m - (len(d.model) - 1) / 2) for i in x],
-            ends,
-            told=told,
+            d.depth[m],
+            hover=hover,
             name=label(model),
             color=COLORS[m],
             row=1,
             hollow=False,
         )
-    ends = [getattr(d, f"diff{end}").tolist() for end in ("", "_low", "_high")]
-    told = [
+    hover = [
         f"{label(group)}: post minus base {interval(*three)} layers"
-        for group, *three in zip(d.group, *ends, strict=True)
+        for group, three in zip(d.group, ends_of(d.diff), strict=True)
     ]
-    _points(figure, x, ends, told=told, name="post minus base, same tokens", color=INK, row=2)
+    _points(figure, x, d.diff, hover=hover, name="post minus base, same tokens", color=INK, row=2)
     style(figure, 480).update_layout(margin={"t": 84})
     heading(figure, "<b>mean settling depth</b>, layers", 1)
     heading(figure, "post minus base, layers", 2)
@@ -122,36 +119,27 @@ def groups_figure(groups: DepthByGroup) -> Any:
 def _points(
     figure: Any,
     x: Sequence[int | float],
-    ends: Sequence[Sequence[float]],
+    estimate: Estimate,
     *,
-    told: Sequence[str],
+    hover: Sequence[str],
     name: str,
     color: str,
     row: int | None = None,
     hollow: bool = True,
 ) -> None:
     """Points with intervals; hollow where the interval holds 0, unless 0 means nothing there."""
-    value, low, high = ends
-    clear = [not hollow or a > 0 or b < 0 for a, b in zip(low, high, strict=True)]
+    clear = [not hollow or bool(yes) for yes in estimate.clear]
     figure.add_scatter(
         x=list(x),
-        y=plain_numbers(value),
-        error_y={
-            "type": "data",
-            "symmetric": False,
-            "array": plain_numbers([b - v for b, v in zip(high, value, strict=True)]),
-            "arrayminus": plain_numbers([v - a for v, a in zip(value, low, strict=True)]),
-            "color": color,
-            "thickness": 1.5,
-            "width": 3,
-        },
+        y=plain_numbers(estimate.value.tolist()),
+        error_y=error_bars(estimate, color),
         mode="markers",
         marker={
             "size": 8,
             "color": [color if yes else "white" for yes in clear],
             "line": {"color": color, "width": 1.5},
         },
-        text=list(told),
+        text=list(hover),
         hovertemplate="%{text}<extra></extra>",
         name=name,
         showlegend=True,

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
+from elicit.results import Estimate
 from elicit.results.drawing import (
     BLUE,
     FAINT,
@@ -17,8 +20,9 @@ from elicit.results.drawing import (
     plain_numbers,
     style,
 )
-from elicit.revision.reading import LN2
+from elicit.revision.figures.marks import ends_of
 from elicit.revision.settling import Settling
+from elicit.texts import LN2
 
 COLORS = (BLUE, VERMILION)
 """Base, post."""
@@ -61,7 +65,7 @@ def settling_figure(settling: Settling) -> Any:
             _line(
                 figure,
                 x,
-                [getattr(s, f"profile{end}")[c - 1, m].tolist() for end in ("", "_low", "_high")],
+                s.profile[c - 1, m],
                 name=label(model),
                 color=COLORS[m],
                 band=_BANDS[m],
@@ -71,7 +75,7 @@ def settling_figure(settling: Settling) -> Any:
         _line(
             figure,
             x,
-            [getattr(s, f"profile_diff{end}")[c - 1].tolist() for end in ("", "_low", "_high")],
+            s.profile_diff[c - 1],
             name="post minus base, same tokens",
             color=INK,
             band=_BAND,
@@ -111,26 +115,18 @@ def settling_figure(settling: Settling) -> Any:
         title={"text": "layer (0: embedding; grey: deep)"}, showticklabels=True, row=2
     )
     figure.update_yaxes(range=[0, LN2 * 1.04], row=1)
-    reach = max(
-        (abs(v) for end in ("", "_low", "_high") for v in _finite(s, f"profile_diff{end}")),
-        default=0.0,
-    )
-    figure.update_yaxes(range=[-1.1 * (reach or 1.0), 1.1 * (reach or 1.0)], row=2)
+    diff = torch.stack([s.profile_diff.value, s.profile_diff.low, s.profile_diff.high])
+    reach = float(diff.abs().nan_to_num().max()) or 1.0
+    figure.update_yaxes(range=[-1.1 * reach, 1.1 * reach], row=2)
     figure.update_yaxes(title={"text": "divergence from final, nats"}, row=1, col=1)
     figure.update_yaxes(title={"text": "nats"}, row=2, col=1)
     return figure
 
 
-def _finite(settling: Settling, name: str) -> list[float]:
-    """Every finite value of a field."""
-    found = getattr(settling, name)
-    return found[found.isfinite()].tolist()
-
-
 def _line(
     figure: Any,
     x: Sequence[int],
-    ends: Sequence[Sequence[float]],
+    estimate: Estimate,
     *,
     name: str,
     color: str,
@@ -139,7 +135,7 @@ def _line(
     place: tuple[int, int],
 ) -> None:
     """A line with its joint band; marks are filled where the interval is clear of 0."""
-    value, low, high = ends
+    value, low, high = (end.tolist() for end in (estimate.value, estimate.low, estimate.high))
     row, col = place
     if all(end == end for end in (*low, *high)):
         figure.add_scatter(
@@ -154,11 +150,10 @@ def _line(
             row=row,
             col=col,
         )
-    clear = [a > 0 or b < 0 for a, b in zip(low, high, strict=True)]
-    told = [
+    hover = [
         f"{name}<br>{'embedding' if layer == 0 else f'layer {layer}'}: {interval(*three)} nats"
         f"<br>{number(three[0] / LN2)} bits"
-        for layer, *three in zip(x, value, low, high, strict=True)
+        for layer, three in zip(x, ends_of(estimate), strict=True)
     ]
     figure.add_scatter(
         x=list(x),
@@ -167,10 +162,10 @@ def _line(
         line={"color": color, "width": 2},
         marker={
             "size": 6,
-            "color": [color if yes else "white" for yes in clear],
+            "color": [color if yes else "white" for yes in estimate.clear],
             "line": {"color": color, "width": 1.5},
         },
-        text=told,
+        text=hover,
         hovertemplate="%{text}<extra></extra>",
         name=name,
         legendgroup=name,

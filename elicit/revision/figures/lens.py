@@ -1,8 +1,9 @@
-"""Pictures of lenses: how near they come to the final prediction, and how far they drift."""
+"""Figures of lenses: how close they come to the final prediction, and how far they drift."""
 
 from collections.abc import Sequence
 from typing import Any
 
+from elicit.results import Estimate
 from elicit.results.drawing import (
     BLUE,
     FAINT,
@@ -17,6 +18,7 @@ from elicit.results.drawing import (
     style,
 )
 from elicit.revision.drift import LensDrift
+from elicit.revision.figures.marks import ends_of, error_bars
 from elicit.revision.tuned import TunedLensFit
 
 _KINDS = {
@@ -45,10 +47,11 @@ def fit_figure(fit: TunedLensFit) -> Any:
 
     figure = make_subplots(rows=1, cols=1)
     for i, kind in enumerate(fit.kind):
-        ends = [getattr(fit, f"kl{end}")[i].tolist() for end in ("", "_low", "_high")]
-        _line(figure, fit.layer.tolist(), ends, _KINDS[kind], place=i - (len(fit.kind) - 1) / 2)
-    told = f"<b>{label(fit.lens.model)}</b>, read by the head of {label(fit.lens.head)}"
-    heading(figure, f"{told}: {fit.n_problems} held-out problems", 1)
+        _line(
+            figure, fit.layer.tolist(), fit.kl[i], _KINDS[kind], place=i - (len(fit.kind) - 1) / 2
+        )
+    title = f"<b>{label(fit.lens.model)}</b>, read by the head of {label(fit.lens.head)}"
+    heading(figure, f"{title}: {fit.n_problems} held-out problems", 1)
     return _finish(figure, "KL(final‖lens), nats", n_layers=len(fit.layer))
 
 
@@ -67,9 +70,9 @@ def drift_figure(drift: LensDrift) -> Any:
     post = drift.states.index("post")
     for i, ((kind, reader), look) in enumerate(_READINGS.items()):
         at = drift.kind.index(kind), post, drift.reader.index(reader)
-        ends = [getattr(drift, f"kl{end}")[at].tolist() for end in ("", "_low", "_high")]
-        if ends[0][0] == ends[0][0]:
-            _line(figure, drift.layer.tolist(), ends, look, place=i - 1.5)
+        kl = drift.kl[at]
+        if not bool(kl.value.isnan().any()):
+            _line(figure, drift.layer.tolist(), kl, look, place=i - 1.5)
     heading(figure, f"<b>post's layers</b>, {drift.n_problems} problems", 1)
     return _finish(figure, "KL(post's final‖lens), nats", n_layers=len(drift.layer))
 
@@ -77,32 +80,23 @@ def drift_figure(drift: LensDrift) -> Any:
 def _line(
     figure: Any,
     layers: Sequence[int],
-    ends: Sequence[Sequence[float]],
+    estimate: Estimate,
     look: tuple[str, str, str],
     *,
     place: float,
 ) -> None:
     """One line with its intervals, beside the others and not on them."""
     name, color, dash = look
-    value, low, high = ends
     figure.add_scatter(
         x=[layer + 0.06 * place for layer in layers],
-        y=plain_numbers(value),
-        error_y={
-            "type": "data",
-            "symmetric": False,
-            "array": plain_numbers([b - v for b, v in zip(high, value, strict=True)]),
-            "arrayminus": plain_numbers([v - a for v, a in zip(value, low, strict=True)]),
-            "color": color,
-            "thickness": 1.5,
-            "width": 3,
-        },
+        y=plain_numbers(estimate.value.tolist()),
+        error_y=error_bars(estimate, color),
         mode="lines+markers",
         line={"color": color, "width": 2, "dash": dash},
         marker={"size": 6},
         text=[
-            f"{name}<br>layer {layer}: {interval(*found)} nats"
-            for layer, *found in zip(layers, value, low, high, strict=True)
+            f"{name}<br>layer {layer}: {interval(*three)} nats"
+            for layer, three in zip(layers, ends_of(estimate), strict=True)
         ],
         hovertemplate="%{text}<extra></extra>",
         name=name,

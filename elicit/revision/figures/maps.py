@@ -8,7 +8,7 @@ from elicit.results.drawing import DIVERGING, figure, label, number, plain_numbe
 from elicit.revision.errors import RevisionError
 from elicit.revision.figures.lines import lines_of, scale, token_axis
 from elicit.revision.profile import Profile
-from elicit.revision.reading import LN2
+from elicit.texts import LN2
 
 AWAY = tuple((2 * place - 1, color) for place, color in DIVERGING if place >= 0.5)
 """Near white where a layer says what is final, dark blue where it says something else."""
@@ -34,14 +34,14 @@ def profile_figure(profile: Profile, row: int = 0, model: str | None = None) -> 
             f"model is {model!r} and {' and '.join(profile.model)} were read, so there is nothing "
             "to draw. Pass one of these."
         )
-    places = (profile.row == row).nonzero()[:, 0].tolist()
-    if not places:
+    index = (profile.row == row).nonzero()[:, 0].tolist()
+    if not index:
         raise RevisionError(
             f"row is {row} and rows {_listed(profile.row)} were read, so there is nothing to draw. "
             "Pass one of these."
         )
-    own = profile.model.index(model)
-    lines = lines_of([profile.token[i] for i in places])
+    m = profile.model.index(model)
+    lines = lines_of([profile.token[i] for i in index])
     spans = lines.spans()
     n_states = len(profile.layer)
     height = min(max(20 * n_states, 100), 560)
@@ -53,15 +53,15 @@ def profile_figure(profile: Profile, row: int = 0, model: str | None = None) -> 
     )
     words = profile.words()
     for line, span in enumerate(spans, 1):
-        tokens = [places[i] for i in span]
+        tokens = [index[i] for i in span]
         figure.add_heatmap(
-            z=[plain_numbers(profile.jsd[own, n, tokens].tolist()) for n in range(n_states)],
+            z=[plain_numbers(profile.jsd[m, n, tokens].tolist()) for n in range(n_states)],
             text=[
-                [_first(profile, words, own, n, token, lines.letters) for token in tokens]
+                [_first(profile, words, m, n, token, lines.letters) for token in tokens]
                 for n in range(n_states)
             ],
             customdata=[
-                [_told(profile, words, own, n, token) for token in tokens] for n in range(n_states)
+                [_hover(profile, words, m, n, token) for token in tokens] for n in range(n_states)
             ],
             texttemplate="%{text}",
             textfont={"size": 10},
@@ -105,30 +105,30 @@ def profile_figure(profile: Profile, row: int = 0, model: str | None = None) -> 
 
 
 def _listed(rows: torch.Tensor) -> str:
-    found = rows.unique().tolist()
-    return ", ".join(map(str, found[:6])) + (", …" if len(found) > 6 else "")
+    listed = rows.unique().tolist()
+    return ", ".join(map(str, listed[:6])) + (", …" if len(listed) > 6 else "")
 
 
 def _first(
-    profile: Profile, words: dict[int, str], own: int, layer: int, token: int, letters: int
+    profile: Profile, words: dict[int, str], m: int, layer: int, token: int, letters: int
 ) -> str:
     """First token of a layer as a cell shows it; empty where it was not kept."""
     if profile.top_id is None:
         return ""
-    word = words[int(profile.top_id[own, layer, token, 0])].strip()
+    word = words[int(profile.top_id[m, layer, token, 0])].strip()
     return label(word, letters)
 
 
-def _told(profile: Profile, words: dict[int, str], own: int, layer: int, token: int) -> str:
+def _hover(profile: Profile, words: dict[int, str], m: int, layer: int, token: int) -> str:
     """Everything that is known of a cell, as plotly shows it."""
-    p, at = profile, (own, layer, token)
+    p, at = profile, (m, layer, token)
     where = "embedding" if layer == 0 else f"after layer {layer}"
     lines = [f"{where}, before “{label(p.token[token])}”"]
     if p.top_id is not None and p.top_log_prob is not None:
         first = label(words[int(p.top_id[at][0])])
         lines.append(f"it would say “{first}” (p {number(p.top_log_prob[at][0].exp().item())})")
-    final = label(words[int(p.top[own, token])])
-    lines.append(f"the model says “{final}” (p {number(p.top_prob[own, token].item())})")
+    final = label(words[int(p.top[m, token])])
+    lines.append(f"the model says “{final}” (p {number(p.top_prob[m, token].item())})")
     lines.append(f"of which the layer: p {number(p.prob[at].item())}, rank {int(p.rank[at])}")
     nats = p.jsd[at].item()
     lines.append(f"divergence {number(nats)} nats = {number(nats / LN2)} bits")

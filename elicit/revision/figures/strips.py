@@ -5,8 +5,8 @@ from typing import Any
 from elicit.results.drawing import label, number, style
 from elicit.revision.errors import RevisionError
 from elicit.revision.figures.lines import lines_of, scale, token_axis
-from elicit.revision.reading import LN2
 from elicit.revision.settling import Settling
+from elicit.texts import LN2
 
 EARLY, LATE = ("#f7f9fb", "#7fb2d6"), ("#f2b48a", "#d55e00")
 """Blue below the deep region, orange in it: what is deep is seen without reading a number."""
@@ -34,14 +34,14 @@ def strip_figure(settling: Settling, row: int = 0, source: str | None = None) ->
             "nothing to draw. Pass one of these."
         )
     here = s.source_of == s.source.index(source)
-    places = (here & (s.row == row)).nonzero()[:, 0].tolist()
-    if not places:
+    index = (here & (s.row == row)).nonzero()[:, 0].tolist()
+    if not index:
         last = int(s.row[here].max())
         raise RevisionError(
             f"row is {row} and rows of source {source!r} go from 0 to {last}, some without a "
             "token that is read, so there is nothing to draw. Pass another row."
         )
-    lines = lines_of([s.token[i] for i in places])
+    lines = lines_of([s.token[i] for i in index])
     spans = lines.spans()
     height = _CELL * len(s.model)
     gap = lines.room + 12
@@ -50,11 +50,11 @@ def strip_figure(settling: Settling, row: int = 0, source: str | None = None) ->
         rows=len(spans), cols=1, vertical_spacing=gap / total if len(spans) > 1 else 0
     )
     for line, span in enumerate(spans, 1):
-        tokens = [places[i] for i in span]
+        tokens = [index[i] for i in span]
         figure.add_heatmap(
             z=[s.depth[m, tokens].tolist() for m in range(len(s.model))],
             text=[[_word(s, m, token) for token in tokens] for m in range(len(s.model))],
-            customdata=[[_told(s, m, token) for token in tokens] for m in range(len(s.model))],
+            customdata=[[_hover(s, m, token) for token in tokens] for m in range(len(s.model))],
             texttemplate="%{text}",
             textfont={"size": 10},
             hovertemplate="%{customdata}<extra></extra>",
@@ -71,7 +71,7 @@ def strip_figure(settling: Settling, row: int = 0, source: str | None = None) ->
     first = s.convention.first_layer
     scale(
         figure,
-        f"<b>{label(s.problem[int(s.problem_of[places[0]])])}</b> ({label(source)}){lines.cut}",
+        f"<b>{label(s.problem[int(s.problem_of[index[0]])])}</b> ({label(source)}){lines.cut}",
         f"layer at which the prediction of each token settles; orange and bold: deep, from layer "
         f"{s.deep_from}",
         {
@@ -110,7 +110,7 @@ def _word(settling: Settling, model: int, token: int) -> str:
     return f"<b>{depth}</b>" if settling.deep[model, token] else str(depth)
 
 
-def _told(settling: Settling, model: int, token: int) -> str:
+def _hover(settling: Settling, model: int, token: int) -> str:
     """Depth of a token, and the divergences it comes from, as plotly shows them."""
     s = settling
     depth = int(s.depth[model, token])

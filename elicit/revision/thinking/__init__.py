@@ -3,8 +3,9 @@
 `think_at_n` measures that beside every control; `think` just does it.
 """
 
-from elicit.revision.thinking.answering import think
-from elicit.revision.thinking.question import think_at_n
+from elicit.revision.thinking.experiment import think_at_n
+from elicit.revision.thinking.prefixes import PrefixSelection
 from elicit.revision.thinking.result import ThinkAtN, Thought
+from elicit.revision.thinking.think import think
 
-__all__ = ["ThinkAtN", "Thought", "think", "think_at_n"]
+__all__ = ["PrefixSelection", "ThinkAtN", "Thought", "think", "think_at_n"]

@@ -1,8 +1,6 @@
-"""Picture of Think@n: what each way to vote costs, and what it gets."""
+"""Figure of Think@n: what each way to vote costs, and its accuracy."""
 
 from typing import Any
-
-import torch
 
 from elicit.results.drawing import (
     BLUE,
@@ -17,6 +15,7 @@ from elicit.results.drawing import (
     plain_numbers,
     style,
 )
+from elicit.revision.figures.marks import error_bars
 from elicit.revision.thinking.result import ThinkAtN
 
 _LOOK = {
@@ -35,33 +34,22 @@ _APART = 0.012
 
 
 @figure.register
-def think_figure(found: ThinkAtN) -> Any:
+def think_figure(result: ThinkAtN) -> Any:
     """Accuracy of every way to vote over the tokens it costs a problem, with joint intervals.
 
     Args:
-        found: What was measured.
+        result: What was measured.
     """
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    share, places = found.share.tolist(), _beside(found)
+    share, places = result.share.tolist(), _beside(result)
     for arm, (name, color, symbol, size) in _LOOK.items():
-        at = found.arm.index(arm)
-        value, low, high = (
-            getattr(found, f"accuracy{end}")[at].item() for end in ("", "_low", "_high")
-        )
+        at = result.arm.index(arm)
         figure.add_scatter(
             x=[places[arm]],
-            y=plain_numbers([value]),
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": plain_numbers([high - value]),
-                "arrayminus": plain_numbers([value - low]),
-                "color": color,
-                "thickness": 1.5,
-                "width": 3,
-            },
+            y=plain_numbers(result.accuracy.value[[at]].tolist()),
+            error_y=error_bars(result.accuracy[[at]], color),
             mode="markers",
             marker={
                 "symbol": symbol,
@@ -69,14 +57,14 @@ def think_figure(found: ThinkAtN) -> Any:
                 "color": color,
                 "line": {"color": color, "width": 1.5},
             },
-            text=[_told(found, at, name, share[at])],
+            text=[_hover(result, at, name, share[at])],
             hovertemplate="%{text}<extra></extra>",
             name=name,
         )
     style(figure, 440).update_layout(margin={"t": 128})
     figure.update_layout(
         title={
-            "text": _title(found),
+            "text": _title(result),
             "font": {"size": 14},
             "x": 0.01,
             "xanchor": "left",
@@ -89,39 +77,38 @@ def think_figure(found: ThinkAtN) -> Any:
     return figure
 
 
-def _beside(found: ThinkAtN) -> dict[str, float]:
+def _beside(result: ThinkAtN) -> dict[str, float]:
     """Where each arm is drawn: at its tokens, or beside an arm that it would hide there."""
-    gap = _APART * found.tokens.max().item()
+    gap = _APART * result.tokens.value.max().item()
     places: dict[str, float] = {}
     for arm in _LOOK:
-        x = found.tokens[found.arm.index(arm)].item()
+        x = result.tokens.value[result.arm.index(arm)].item()
         while any(abs(x - other) < 0.99 * gap for other in places.values()):
             x += gap
         places[arm] = x
     return places
 
 
-def _title(found: ThinkAtN) -> str:
+def _title(result: ThinkAtN) -> str:
     """What was done, and the comparison that it stands or falls with."""
-    at, rival = found.arm.index("think"), found.rival.index("random")
-    gain = [getattr(found, f"gain{end}")[rival, at].item() for end in ("", "_low", "_high")]
+    at, rival = result.arm.index("think"), result.rival.index("random")
     return (
-        f"<b>{label(found.model)}</b>, {len(found.problem)} problems: {found.n_kept} of {found.n} "
-        f"samples by the first {found.prefix} tokens; against as many at random "
-        f"{interval(*gain, digits=2)}"
+        f"<b>{label(result.model)}</b>, {len(result.problem)} problems: {result.n_kept} of "
+        f"{result.n} samples by the first {result.prefix} tokens; against as many at random "
+        f"{interval(*result.gain[rival, at].ends, digits=2)}"
     )
 
 
-def _told(found: ThinkAtN, at: int, name: str, share: float) -> str:
+def _hover(result: ThinkAtN, at: int, name: str, share: float) -> str:
     """Outcome, price and comparisons of one arm, as plotly shows them."""
-    ends = torch.stack([found.accuracy_low, found.accuracy_high])[:, at].tolist()
+    accuracy, low, high = result.accuracy[at].ends
     lines = [
         label(name),
-        f"solved {number(found.accuracy[at].item())} [{number(ends[0])}, {number(ends[1])}]",
-        f"{number(found.tokens[at].item(), digits=1)} tokens, {number(share)} of all samples'",
+        f"solved {number(accuracy)} [{number(low)}, {number(high)}]",
+        f"{number(result.tokens.value[at].item(), digits=1)} tokens, "
+        f"{number(share)} of all samples'",
     ]
-    for row, rival in enumerate(found.rival):
-        gain = [getattr(found, f"gain{end}")[row, at].item() for end in ("", "_low", "_high")]
-        if found.arm[at] != rival:
-            lines.append(f"against {label(_LOOK[rival][0])} {interval(*gain)}")
+    for row, rival in enumerate(result.rival):
+        if result.arm[at] != rival:
+            lines.append(f"against {label(_LOOK[rival][0])} {interval(*result.gain[row, at].ends)}")
     return "<br>".join(lines)

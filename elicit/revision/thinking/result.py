@@ -1,11 +1,12 @@
 """What Think@n is worth, beside its controls; and what it answers."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from elicit.results import Result
+from elicit.results import Estimate, Result
 from elicit.revision.convention import DepthConvention
 from elicit.rollouts import Sampling
 
@@ -45,48 +46,32 @@ class ThinkAtN(Result):
     cost on average what `think` costs there (at least one; part of a sample by lot). `short`: the
     shortest texts, for which all must be written. `certain`: the highest self-certainty in the
     prefix. `low_entropy`: the lowest entropy in it. `shallow`: the least deep prefixes."""
-    accuracy: Float[Tensor, " arm"]
-    """Share of problems that the vote solves; of tied answers each has its share."""
-    accuracy_low: Float[Tensor, " arm"]
-    """Lower end, jointly over arms."""
-    accuracy_high: Float[Tensor, " arm"]
-    """Upper end, jointly over arms."""
-    tokens: Float[Tensor, " arm"]
-    """Tokens written for a problem, on average; stop tokens count, prompts do not."""
-    tokens_low: Float[Tensor, " arm"]
-    """Lower end, jointly over arms."""
-    tokens_high: Float[Tensor, " arm"]
-    """Upper end, jointly over arms."""
+    accuracy: Annotated[Estimate, " arm"]
+    """Share of problems that the vote solves; of tied answers each has its share.
+    Ends jointly over arms."""
+    tokens: Annotated[Estimate, " arm"]
+    """Tokens written for a problem, on average; stop tokens count, prompts do not.
+    Ends jointly over arms."""
     by_lot: Float[Tensor, " arm"]
     """Share of samples that were kept or rejected by lot, because kept and rejected ones had their
     score; mean over problems. Where it is 1 the arm is `random`. NaN where no score decides."""
     rival: tuple[str, ...]
     """Arms against which all are held, on the same problems."""
-    gain: Float[Tensor, "rival arm"]
-    """Accuracy less that of the rival."""
-    gain_low: Float[Tensor, "rival arm"]
-    """Lower end, jointly over arms."""
-    gain_high: Float[Tensor, "rival arm"]
-    """Upper end, jointly over arms."""
+    gain: Annotated[Estimate, "rival arm"]
+    """Accuracy less that of the rival; ends jointly over arms."""
     score: tuple[str, ...]
     """What is known of a sample: `dtr`, `certainty` and `entropy` (nats) of its prefix, and its
     whole `length`. Lower entropy and length are held to be better, higher of the others."""
     n_mixed: Int[Tensor, " score"]
     """Problems that have right and wrong samples."""
-    auroc: Float[Tensor, " score"]
+    auroc: Annotated[Estimate, " score"]
     """Chance that a right sample has the better score than a wrong one to the same problem, mean
-    over the mixed problems: 0.5 tells nothing. NaN where no problem is mixed."""
-    auroc_low: Float[Tensor, " score"]
-    """Lower end, for this score alone."""
-    auroc_high: Float[Tensor, " score"]
-    """Upper end, for this score alone."""
-    r: Float[Tensor, " score"]
+    over the mixed problems: 0.5 is chance. NaN where no problem is mixed. Ends for this score
+    alone."""
+    r: Annotated[Estimate, " score"]
     """Correlation of the better score with being right over all samples of all problems
-    (point-biserial): also what problems have in common, such as that hard ones are long."""
-    r_low: Float[Tensor, " score"]
-    """Lower end, percentiles of resampled problems, for this score alone."""
-    r_high: Float[Tensor, " score"]
-    """Upper end."""
+    (point-biserial): also what problems have in common, such as that hard ones are long. Ends are
+    percentiles of resampled problems, for this score alone."""
     problem: tuple[str, ...]
     """Id of each problem."""
     right: Float[Tensor, "arm problem"]
@@ -111,7 +96,7 @@ class ThinkAtN(Result):
     @property
     def share(self) -> Float[Tensor, " arm"]:
         """Tokens of each arm as a share of those of the vote over all samples."""
-        return self.tokens / self.tokens[self.arm.index("cons")]
+        return self.tokens.value / self.tokens.value[self.arm.index("cons")]
 
     @property
     def truncated_share(self) -> float:
@@ -124,7 +109,7 @@ class ThinkAtN(Result):
         at = self.arm.index("think")
         words = {}
         for row, name in enumerate(self.rival):
-            low, high = self.gain_low[row, at].item(), self.gain_high[row, at].item()
+            _, low, high = self.gain[row, at].ends
             words[name] = "better" if low > 0 else "worse" if high < 0 else "not distinguishable"
         return words
 
@@ -151,12 +136,8 @@ class Thought(Result):
     """Readings of one token at one layer over the whole vocabulary, for the depths."""
     level: float
     """Nominal coverage of the interval."""
-    accuracy: float
+    accuracy: Annotated[Estimate, ""]
     """Share of problems that the vote solves; of tied answers each has its share."""
-    accuracy_low: float
-    """Lower end; NaN where there is one problem only."""
-    accuracy_high: float
-    """Upper end."""
     problem: tuple[str, ...]
     """Id of each problem."""
     answer: tuple[str | None, ...]

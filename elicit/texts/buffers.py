@@ -1,0 +1,67 @@
+"""Buffers for blocks of logits, allocated once and within one memory budget."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from elicit.capture import Unembed
+from elicit.texts.predictions import tokens_per_block
+from elicit.texts.readout import Readout
+
+
+class LogitBuffers:
+    """One block of logits for each unembedding, and blocks of final probabilities."""
+
+    def __init__(
+        self,
+        unembeds: Sequence[Unembed],
+        *,
+        memory: int,
+        n_finals: int = 1,
+        n_tokens: int | None = None,
+    ) -> None:
+        """Allocate the buffers.
+
+        Args:
+            unembeds: What turns states into logits, one buffer each.
+            memory: Bytes that all buffers together may take.
+            n_finals: Blocks of final probabilities that are held at once.
+            n_tokens: Tokens that there are; a block is never larger.
+
+        Raises:
+            TextError: The budget does not hold a single token.
+        """
+        weight = unembeds[0].weight
+        dtype = torch.float64 if weight.dtype == torch.float64 else torch.float32
+        self.d_vocab = max(unembed.d_vocab for unembed in unembeds)
+        fits = tokens_per_block(
+            self.d_vocab,
+            memory=memory,
+            buffers=len(unembeds) + n_finals,
+            itemsize=dtype.itemsize,
+        )
+        self.n_tokens = fits if n_tokens is None else min(fits, n_tokens)
+        self.readouts = tuple(Readout(unembed, self.n_tokens) for unembed in unembeds)
+        size = self.d_vocab * self.n_tokens
+        self._probs = [
+            torch.empty(size, dtype=dtype, device=weight.device) for _ in range(n_finals)
+        ]
+
+    def probs(self, n: int, *, i: int = 0) -> Float[Tensor, "d_vocab token"]:
+        """A buffer for the final probabilities of `n` tokens.
+
+        Args:
+            n: Tokens, at most `n_tokens`.
+            i: Which of the buffers.
+        """
+        return self._probs[i][: self.d_vocab * n].view(self.d_vocab, n)
+
+    def spans(self, n: int) -> Iterator[slice]:
+        """Blocks that `n` tokens are read in.
+
+        Args:
+            n: Tokens.
+        """
+        return (slice(start, start + self.n_tokens) for start in range(0, n, self.n_tokens))

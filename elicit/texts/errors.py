@@ -1,0 +1,7 @@
+"""What can be wrong with token rows and with predictions read from them."""
+
+from elicit.results import ElicitError
+
+
+class TextError(ElicitError):
+    """Nothing to read in some rows, no memory for a token, or logits that are not a prediction."""

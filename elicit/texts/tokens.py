@@ -1,0 +1,26 @@
+"""Token ids as a person reads them."""
+
+from collections.abc import Iterable
+
+from elicit.pair import Alignment
+
+END = "∎"
+"""Shown where a row ends and nothing follows."""
+
+
+def token_texts(alignment: Alignment, ids: Iterable[int]) -> dict[int, str]:
+    """Text of each id; an id without text, or with white space only, is shown as its token.
+
+    Args:
+        alignment: Whose tokenizer made the ids.
+        ids: Token ids; -1 is no token.
+    """
+    texts = {}
+    for i in dict.fromkeys(ids):
+        if i < 0:
+            texts[i] = END
+            continue
+        text = alignment.decode([i])
+        token = alignment.template_tokenizer.convert_ids_to_tokens(i)
+        texts[i] = text if text.strip() and "\ufffd" not in text else str(token or f"#{i}")
+    return texts
