@@ -18,7 +18,8 @@ from tokenizers.processors import TemplateProcessing
 from train_organisms import BUILD, JOBS, ROOT, WORLDS, Job, draw_problems, new_model
 from transformers import PreTrainedTokenizerFast
 
-from elicit.organisms.language import ATTRIBUTES, TRACE_RATE, VALUES, World, fact_question
+from elicit.organisms import World
+from elicit.organisms.language import ATTRIBUTES, TRACE_RATE, VALUES, fact_question
 
 DATA = ROOT / "elicit" / "organisms" / "data"
 LIMIT = 20_000_000

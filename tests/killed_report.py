@@ -20,8 +20,7 @@ import torch  # noqa: F401
 import transformer_lens.model_bridge  # noqa: F401
 import transformers  # noqa: F401
 
-from elicit.jobs._report.run import run_report
-from elicit.jobs._report.spec import ReportSpec
+from elicit.jobs import ReportSpec, report
 
 SKIPPED = {"run.json", "run.yaml", ".lock"}  # times, the folder, nothing
 
@@ -32,7 +31,7 @@ def attempt(out: Path, after: float | None) -> int | None:
     if child == 0:
         code = 1
         try:
-            run_report(
+            report(
                 ReportSpec(
                     pair="organism:shuffled-l1-l4",
                     out=out,

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from elicit.jobs._report.run import run_report
-from elicit.jobs._report.spec import ReportSpec
+from elicit.jobs import ReportSpec, report
 from elicit.results import ResultError, load_result
 from elicit.runs import DamagedFileWarning, RunError
 
@@ -40,7 +39,7 @@ def spec(out: Path, **options) -> ReportSpec:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
-    return run_report(spec(tmp_path_factory.mktemp("run") / "out")).path
+    return report(spec(tmp_path_factory.mktemp("run") / "out")).path
 
 
 def files(out: Path) -> dict[str, bytes]:
@@ -71,7 +70,7 @@ def test_damaged_cells_are_named_and_computed_again(finished, how):
         cell.write_bytes(DAMAGE[how](cell.read_bytes()))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DamagedFileWarning)
-        run_report(spec(finished))
+        report(spec(finished))
     told = " ".join(str(w.message) for w in caught if w.category is DamagedFileWarning)
     assert all(cell.name in told for cell in cells)
     assert files(finished) == before
@@ -99,18 +98,18 @@ def test_a_finished_run_is_not_computed_again(finished, monkeypatch):
     monkeypatch.setattr(Bench, "score", never)
     monkeypatch.setattr(Bench, "sweep", never)
     before = files(finished)
-    again = run_report(spec(finished))
+    again = report(spec(finished))
     assert files(finished) == before
     assert again.summary["corrupted_layers"] == [3]
 
 
 def test_another_run_does_not_mix_with_the_one_that_is_there(finished):
     with pytest.raises(RunError, match=r"seed = 0.*seed = 1.*fresh=True"):
-        run_report(spec(finished, seed=1))
+        report(spec(finished, seed=1))
 
 
 def test_a_run_repeats_from_its_own_configuration(finished, tmp_path):
     own = ReportSpec.from_yaml(finished / "run.yaml")
-    run_report(own.model_copy(update={"out": tmp_path / "again"}))
+    report(own.model_copy(update={"out": tmp_path / "again"}))
     # Cells carry the digest of the whole run, so equal ones prove equal arguments too.
     assert files(tmp_path / "again") == files(finished)

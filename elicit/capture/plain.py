@@ -1,4 +1,4 @@
-"""Whether a model's forward is that of its weights alone."""
+"""Whether a model's forward depends on its weights alone."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ _WATCHERS = ("transformer_lens.model_bridge", "transformers.utils.output_capturi
 
 
 def modifications_of(model: nn.Module) -> str | None:
-    """What would make the model's own forward another than its weights say; None if nothing does.
+    """What changes the model's forward besides its weights, as a clause; None if nothing does.
 
     Args:
         model: A bridge in raw mode.
@@ -27,14 +27,14 @@ def modifications_of(model: nn.Module) -> str | None:
     watched = {**points, **outer, **inner}
     for name, module in watched.items():
         hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
-        if not all(_is_own(hook) for hook in hooks):
+        if not all(_is_bridge_hook(hook) for hook in hooks):
             return f"has a hook at {name}"
     return None
 
 
-def _is_own(hook: object) -> bool:
-    """Whether a hook belongs to the wrapping itself and leaves values as they are."""
+def _is_bridge_hook(hook: object) -> bool:
+    """Whether a hook belongs to the bridge itself and leaves values unchanged."""
     # TransformerLens watches the inputs of norms for forks that are off in raw mode, transformers
-    # keeps what it was once asked to return; neither changes a value.
+    # keeps what it was once set to return; neither changes a value.
     theirs = str(getattr(hook, "__module__", "")).startswith(_WATCHERS)
     return theirs or getattr(hook, "keeps_values", False)

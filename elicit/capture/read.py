@@ -45,7 +45,7 @@ def capture(
     forward ends at the last site, so layers above it do not run and edits up there are not made.
 
     Outside of `torch.no_grad()` values stay in the graph: all but resid_mid lie on the path to the
-    logits and to later sites, so that gradients with respect to them can be asked for.
+    logits and to later sites, so that gradients with respect to them can be taken.
 
     Args:
         model: A bridge in raw mode.

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -178,7 +179,7 @@ def vectors(
         kept: Positions that count.
     """
     value = chunk.captured.at[site]
-    return value[kept.to(value.device)].flatten(1)
+    return rearrange(value[kept.to(value.device)], "token ... -> token (...)")
 
 
 def check_vectors(sites: Sequence[Site]) -> None:

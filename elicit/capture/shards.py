@@ -25,7 +25,7 @@ _VALUES = "activations"
 
 
 class StoreError(ElicitError):
-    """A folder of activations that is not what is asked for, or cannot be filled as asked."""
+    """A folder of activations that differs from the request, or cannot be filled."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -143,7 +143,7 @@ def row_and_pos(
 
 
 def recognise(folder: Path, identity: Mapping[str, object]) -> None:
-    """Refuse a folder that is not a store's, or another store's; a missing one is nobody's.
+    """Refuse a folder that is not a store's, or another store's; a missing one is accepted.
 
     Args:
         folder: What a store is to be in.
@@ -229,7 +229,7 @@ def report(path: Path, why: str) -> None:
         why: What is wrong with it.
     """
     warnings.warn(
-        f"{path} is damaged or foreign: {why}. It is not used and is made anew.",
+        f"{path} is damaged or foreign: {why}. It is not used and is computed again.",
         DamagedFileWarning,
         stacklevel=3,
     )

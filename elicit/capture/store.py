@@ -1,4 +1,4 @@
-"""Activations on disk: filled once, gone on with after a kill, and never read unless whole."""
+"""Activations on disk: filled once, resumed after a kill, and never read unless whole."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -50,7 +50,7 @@ class Filled:
     n_kept: int
     """Shards that were there and whole."""
     damaged: tuple[Path, ...]
-    """Files that were truncated, altered or foreign, and were made anew."""
+    """Files that were truncated, altered or foreign, and were computed again."""
 
 
 class ActivationStore:
@@ -145,7 +145,7 @@ class ActivationStore:
             model: The model of `model_digest`, a bridge in raw mode, as it is: neither edited nor
                 training.
             pad_id: Id put where a row has no token.
-            progress: Told the rows done.
+            progress: Counts the rows.
 
         Raises:
             SiteError: The model does not have a site.
@@ -154,7 +154,7 @@ class ActivationStore:
                 cannot hold, or the disk is full.
             RunError: Another process fills this folder.
         """
-        # Checks every site and row; nothing is run until a chunk is asked for.
+        # Checks every site and row; nothing runs until the first chunk is read.
         stream(model, self._rows, sites=self.sites, pad_id=pad_id)
         modifications = modifications_of(model)
         if modifications is not None:
@@ -236,7 +236,7 @@ class ActivationStore:
         except ResultError as error:
             raise StoreError(
                 f"{path} is damaged or foreign: {error}. It is not used; call fill with the model "
-                "to make it anew."
+                "to compute it again."
             ) from error
         rows = self.shards[index]
         row, pos = row_and_pos(rows, [len(self._rows[row]) for row in rows])

@@ -34,7 +34,7 @@ class Unembed:
 
     @property
     def bias(self) -> Float[Tensor, " d_vocab"] | None:
-        """Bias of the unembedding; None where there is none, or a bridge has put zeros."""
+        """Bias of the unembedding; None where the model has none, or the bridge added zeros."""
         bias = getattr(unwrapped(self.projection), "bias", None)
         return bias[: self.d_vocab] if isinstance(bias, Tensor) and bool(bias.any()) else None
 

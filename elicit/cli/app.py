@@ -5,15 +5,10 @@ from typing import Annotated
 
 import typer
 
+from elicit.cli.command import command_of
 from elicit.cli.console import survive_narrow_streams
-from elicit.cli.exists import exists
-from elicit.cli.features import features
-from elicit.cli.graft import graft
 from elicit.cli.organisms import organisms
-from elicit.cli.patch import patch
-from elicit.cli.report import report
-from elicit.cli.revise import revise
-from elicit.cli.steer import steer
+from elicit.jobs import COMMANDS
 
 app = typer.Typer(
     add_completion=False,
@@ -21,13 +16,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(report)
-app.command()(graft)
-app.command()(patch)
-app.command()(revise)
-app.command()(exists)
-app.command()(features)
-app.command()(steer)
+for _entry in COMMANDS.values():
+    app.command()(command_of(_entry))
 app.command()(organisms)
 
 
@@ -72,7 +62,7 @@ def elicit(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code.
 
-    0 is done, 1 an error, 2 wrong usage, 130 stopped by hand.
+    0 is success, 1 an error, 2 wrong usage, 130 an interruption.
 
     Args:
         arguments: Words after the program's name; those of this process if None.

@@ -1,97 +1,121 @@
-"""Commands that run a job: the options that all of them have, and how a job is run and told."""
+"""A command made from a registered job: its options, the run, and what is printed."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
+from rich.table import Table
 
-from elicit.cli import options
-from elicit.cli.console import resume_line, session
-from elicit.cli.progress import Shown, watched
-
-Job = tuple[Any, Callable[..., Any]]
-"""Class of what is specified, and what does it: a run with `path`, `summary` and often `page`."""
+from elicit.cli.console import resume_line, session, stdout, visible
+from elicit.cli.options import listed, options_of
+from elicit.cli.progress import watched
+from elicit.jobs import Command, PairSpec, SpecError, read_yaml
 
 
-def job(show: Callable[[Mapping[str, Any], Path], None]) -> Callable[..., Callable[..., None]]:
-    """A command made of a function that has its own options and names its job.
-
-    The options of all jobs are put around the function's own; one of the same name stands in the
-    place of theirs. The function is called without any, when errors can be told, so that what it
-    imports costs the help nothing.
+def command_of(entry: Command) -> Callable[..., None]:
+    """The function that Typer makes a command of.
 
     Args:
-        show: Prints a summary, and where the page is, else the folder.
+        entry: A registered job.
     """
+    spec_class = entry.spec
 
-    def made(own: Callable[..., Job]) -> Callable[..., None]:
-        name = own.__name__
+    def command(**given: Any) -> None:
+        folder: list[Path] = []
+        with session(
+            debug=given["debug"],
+            on_interrupt=lambda: resume_line(entry.name, folder),
+            options=tuple(spec_class.model_fields),
+        ):
+            spec = specified(spec_class, given["config"], listed(spec_class, given))
+            if given["save_config"] is not None:
+                _save(spec, given["save_config"])
+            folder.append(spec.out)
+            with watched(given["progress"], quiet=given["quiet"]) as progress:
+                run = entry.run(spec, progress=progress)
+        if given["as_json"]:
+            typer.echo((run.path / "summary.json").read_text(encoding="utf-8"), nl=False)
+        else:
+            _show(entry, run.summary, run.page)
 
-        def command(**given: Any) -> None:
-            folder: list[Path] = []
-            with session(debug=given["debug"], on_interrupt=lambda: resume_line(name, folder)):
-                from elicit.cli.jobs import prepare
-
-                kind, do = own()
-                spec = prepare(kind, given["config"], given, save_config=given["save_config"])
-                folder.append(spec.out)
-                with watched(given["progress"], quiet=given["quiet"]) as told:
-                    run = do(spec, progress=told)
-            if given["as_json"]:
-                typer.echo((run.path / "summary.json").read_text(encoding="utf-8"), nl=False)
-            else:
-                show(run.summary, getattr(run, "page", run.path))
-
-        every = _options(own)
-        command.__name__, command.__doc__ = name, own.__doc__
-        command.__annotations__ = {each.name: each.annotation for each in every}
-        command.__signature__ = inspect.Signature(every)  # pyright: ignore[reportFunctionMemberAccess]
-        return command
-
-    return made
-
-
-def _options(own: Callable[..., Job]) -> list[inspect.Parameter]:
-    """Options of a command in the order of its help, which shows them by panel."""
-    mine = dict(inspect.signature(own).parameters)
-    first, last = (inspect.signature(shared).parameters for shared in (_models, _run))
-    found = [mine.pop(name, theirs) for name, theirs in first.items()]
-    end = [mine.pop(name, theirs) for name, theirs in last.items()]
-    return [*found, *mine.values(), *end]
+    parameters = options_of(spec_class)
+    command.__name__, command.__doc__ = entry.name, spec_class.__doc__
+    command.__annotations__ = {each.name: each.annotation for each in parameters}
+    command.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+    return command
 
 
-def _models(
-    pair: options.Pair = None,
-    base: options.Base = None,
-    post: options.Post = None,
-    vocab: options.Vocab = None,
-    allow_identical: options.AllowIdentical = None,
-    trust_remote_code: options.TrustRemoteCode = None,
-    problems: options.Problems = None,
-    limit: options.Limit = None,
-    templated: options.Templated = None,
+def specified(spec: type[PairSpec], config: Path | None, given: Mapping[str, object]) -> PairSpec:
+    """A specification that fits together, from a file and the command line over it.
+
+    Args:
+        spec: Class of the specification.
+        config: YAML file with options, or None.
+        given: Options of the command line by name.
+
+    Raises:
+        SpecError: An option is unknown or wrong, or options do not fit together.
+    """
+    if config is None:
+        return spec.from_options(given)
+    read = read_yaml(config)
+    # Models of the command line replace those of the file, however either names them.
+    dropped = {"pair": ("base", "post"), "base": ("pair",), "post": ("pair",)}
+    drop = {other for name in dropped if name in given for other in dropped[name]}
+    try:
+        return spec.from_options(
+            {name: value for name, value in read.items() if name not in drop}, given
+        )
+    except SpecError as error:
+        raise SpecError(f"{error} Some options were read from {config}.") from error
+
+
+def _save(spec: PairSpec, path: Path) -> None:
+    """Write a specification where the user wants it."""
+    try:
+        # Whoever repeats a run from its file must not discard it by that.
+        spec.model_copy(update={"fresh": False}).to_yaml(path)
+    except OSError as error:
+        raise SpecError(
+            f"The options cannot be saved to {path} ({error.strerror or error}), so nothing was "
+            "run. Choose another --save-config."
+        ) from error
+
+
+def _show(entry: Command, summary: Mapping[str, Any], page: Path) -> None:
+    """The finding in words, the job's tables, remarks, how to continue, and where the page is."""
+    if summary["sentence"]:
+        _say([str(summary["sentence"])])
+    for table in entry.tables(summary):
+        if table.rows:
+            _print(table.title, table.head, table.rows, table.styles)
+        _say(table.after)
+    _say([f"Note: {note}" for note in summary["notes"]])
+    if summary["next"]:
+        _say([f"Next: {summary['next']}"], gap=False)
+    _say([f"Report: {page}"], gap=False)
+
+
+def _print(
+    title: str, head: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str]
 ) -> None:
-    """Which models, and what they are asked."""
+    _say([title] if title else [], gap=False)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in head:
+        table.add_column(visible(name), no_wrap=True)
+    for i, row in enumerate(rows):
+        table.add_row(*(visible(str(cell)) for cell in row), style=styles[i] if styles else "")
+    console = stdout()
+    console.print(table)
+    console.print()
 
 
-def _run(
-    seed: options.Seed = None,
-    level: options.Level = None,
-    n_resamples: options.Resamples = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    device_map: options.DeviceMap = None,
-    attn_implementation: options.Attention = None,
-    max_tokens: options.MaxTokens = None,
-    out: options.Out = None,
-    fresh: options.Fresh = None,
-    config: options.Config = None,
-    save_config: options.SaveConfig = None,
-    as_json: options.Json = False,
-    progress: options.Progress = Shown.auto,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
-) -> None:
-    """How the numbers are made and where they go."""
+def _say(lines: Sequence[str], *, gap: bool = True) -> None:
+    """Lines on stdout as they are, and an empty one after them."""
+    console = stdout()
+    for line in lines:
+        console.print(visible(line), markup=False, soft_wrap=True)
+    if lines and gap:
+        console.print()

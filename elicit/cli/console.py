@@ -25,13 +25,6 @@ _HUSHED = {
     "TQDM_DISABLE": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
-# Errors are written for both doors, Python and the shell; here one stands at the shell's.
-_FLAGS = (
-    "vocab|allow_identical|trust_remote_code|attn_implementation|device_map|device|dtype|max_new_tokens|"
-    "max_tokens|n_resamples|budget|max_fvu|least_recovered|problems|facts|base|post|pair|limit|extractor|templated|end|fresh"
-)
-_SWITCH = re.compile(rf"\b({_FLAGS})=True\b")
-_VALUE = re.compile(rf"\b({_FLAGS})=(?:torch\.(\w+)|'([^'\s]*)')")
 
 
 @functools.cache
@@ -63,21 +56,24 @@ def visible(text: str) -> str:
     )
 
 
-def as_flags(text: str) -> str:
+def as_flags(text: str, names: Sequence[str]) -> str:
     """An error's advice in the words of the command line.
 
     Args:
         text: A message that may name Python arguments.
+        names: Arguments that are options here.
 
-    >>> as_flags("or pass allow_identical=True, or dtype=torch.float32, or vocab='shared'")
-    'or pass --allow-identical, or --dtype float32, or --vocab shared'
+    >>> as_flags("or pass fresh=True, dtype=torch.float32 or vocab='shared'", ["fresh", "dtype"])
+    "or pass --fresh, --dtype float32 or vocab='shared'"
     """
-    text = _SWITCH.sub(lambda m: _flag(m[1]), text)
-    return _VALUE.sub(lambda m: f"{_flag(m[1])} {m[2] or m[3]}", text)
+    any_of = "|".join(sorted(map(re.escape, names), key=len, reverse=True))
+    pattern = rf"\b({any_of})=(?:(True)\b|torch\.(\w+)|'([^'\s]*)')"
 
+    def spelled(found: re.Match[str]) -> str:
+        value = "" if found[2] else f" {found[3] or found[4]}"
+        return f"--{found[1].replace('_', '-')}{value}"
 
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+    return re.sub(pattern, spelled, text) if names else text
 
 
 def say(text: str, *, style: str = "") -> None:
@@ -96,22 +92,26 @@ def say(text: str, *, style: str = "") -> None:
         console.print(visible(text), markup=False, soft_wrap=True)
 
 
-def complain(error: ElicitError) -> None:
+def complain(error: ElicitError, options: Sequence[str] = ()) -> None:
     """An error as one message.
 
     Args:
         error: What the user can act on.
+        options: Arguments that are options of the command.
     """
-    say(f"error: {as_flags(str(error))}", style="bold red")
+    say(f"error: {as_flags(str(error), options)}", style="bold red")
 
 
 @contextmanager
-def session(*, debug: bool, on_interrupt: Callable[[], str]) -> Iterator[None]:
+def session(
+    *, debug: bool, on_interrupt: Callable[[], str], options: Sequence[str] = ()
+) -> Iterator[None]:
     """A block in which errors become one message and an exit code, and other libraries keep quiet.
 
     Args:
         debug: Let errors through with their traceback, and other libraries talk.
-        on_interrupt: What to tell whoever stops the work by hand.
+        on_interrupt: What to say to whoever interrupts the work.
+        options: Arguments of Python that are options of the command.
 
     Raises:
         typer.Exit: 1 after an error that the user can act on, 130 after an interruption.
@@ -122,7 +122,7 @@ def session(*, debug: bool, on_interrupt: Callable[[], str]) -> Iterator[None]:
     except ElicitError as error:
         if debug:
             raise
-        complain(error)
+        complain(error, options)
         raise typer.Exit(1) from error
     except KeyboardInterrupt as error:
         say(f"\n{on_interrupt()}")

@@ -1,272 +1,169 @@
-"""The options that commands share, each said once.
+"""Options of a command, made from the fields of its specification."""
 
-An option that was not given is None, so that it does not override a configuration file; the default
-that then holds is the specification's, and the help repeats it.
-"""
-
+import inspect
+import types
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
+from pydantic.fields import FieldInfo
 
 from elicit.cli.progress import Shown
+from elicit.jobs import Option, PairSpec
+from elicit.jobs._option import MACHINE, MODELS, OUTPUT, RUN, STATISTICS, TASKS
 
-MODELS, TASKS, RUN, STATISTICS, MACHINE, OUTPUT = (
-    "Models",
-    "Tasks",
-    "What is run",
-    "Statistics",
-    "Machine",
-    "Output",
-)
+_PANELS = (MODELS, TASKS, "", RUN, STATISTICS, MACHINE, OUTPUT)
+"""Order of the help; a command's own panels stand in the place of the empty one."""
 
-Pair = Annotated[
-    str | None,
-    typer.Option(
-        "--pair",
-        metavar="NAME",
-        help="An embedded pair, such as organism:answers-only.",
-        rich_help_panel=MODELS,
-    ),
-]
-Base = Annotated[
-    str | None,
-    typer.Option(
-        metavar="MODEL", help="Base model: hub id, directory or organism.", rich_help_panel=MODELS
-    ),
-]
-Post = Annotated[
-    str | None,
-    typer.Option(
-        metavar="MODEL", help="Post-trained model or adapter: the same.", rich_help_panel=MODELS
-    ),
-]
-Vocab = Annotated[
-    Literal["exact", "shared"] | None,
-    typer.Option(
-        help="shared compares the ids that both know (default: exact).", rich_help_panel=MODELS
-    ),
-]
-AllowIdentical = Annotated[
-    bool | None,
-    typer.Option(
-        "--allow-identical",
-        help="Take a pair without any difference, as a control.",
-        rich_help_panel=MODELS,
-    ),
-]
-TrustRemoteCode = Annotated[
-    bool | None,
-    typer.Option(
-        "--trust-remote-code",
-        help="Let code that comes with a checkpoint run.",
-        rich_help_panel=MODELS,
-    ),
-]
 
-Problems = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", help="Problems as JSONL: what post may do better.", rich_help_panel=TASKS
-    ),
-]
-Facts = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", help="Facts as JSONL: what post may have lost.", rich_help_panel=TASKS
-    ),
-]
-ProblemsHow = Annotated[
-    Literal["generated", "forced"] | None,
-    typer.Option(
-        help="Whether problems are written out or read (default: generated).", rich_help_panel=TASKS
-    ),
-]
-FactsHow = Annotated[
-    Literal["forced", "generated"] | None,
-    typer.Option(help="The same for facts (default: forced).", rich_help_panel=TASKS),
-]
-Limit = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N", help="At most N problems of each task (default: all).", rich_help_panel=TASKS
-    ),
-]
-MaxNewTokens = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N", help="Longest written answer, tokens (default: 128).", rich_help_panel=TASKS
-    ),
-]
-Extractor = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Finds the answer in a text: last-candidate, last-number, boxed, marker:WORD, "
-        "math-verify (default: default, the last candidate, else the last number).",
-        rich_help_panel=TASKS,
-    ),
-]
-End = Annotated[
-    str | None,
-    typer.Option(
-        metavar="TEXT",
-        help=r"Closes a teacher-forced answer, so that 1 differs from the start of 10; \n is a "
-        "line end.",
-        rich_help_panel=TASKS,
-    ),
-]
-Templated = Annotated[
-    bool | None,
-    typer.Option(
-        "--templated",
-        help="Put prompts into the chat template.",
-        rich_help_panel=TASKS,
-    ),
-]
+def flag(name: str) -> str:
+    """Spelling of a field on the command line.
 
-ReasoningCue = Annotated[
-    str | None,
-    typer.Option(
-        metavar="TEXT",
-        help=r"Words before a problem that call for reasoning; \n is a line end.",
-        rich_help_panel=TASKS,
-    ),
-]
-DirectCue = Annotated[
-    str | None,
-    typer.Option(
-        metavar="TEXT",
-        help="Words before a problem that call for the answer at once; best of as many tokens.",
-        rich_help_panel=TASKS,
-    ),
-]
-ShownBy = Annotated[
-    str | None,
-    typer.Option(
-        "--shown",
-        metavar="REGEX",
-        help="What a text that reasons has in it (default: 12 words or more).",
-        rich_help_panel=TASKS,
-    ),
-]
-Baselines = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--baselines",
-        "--baseline",
-        metavar="FILE",
-        help="Another way to ask the base, as text with {prompt} in place of the problem, after "
-        "solved ones for example. The gap begins at the best way. May be given again.",
-        rich_help_panel=TASKS,
-    ),
-]
-ChooseShare = Annotated[
-    float | None,
-    typer.Option(
-        metavar="P",
-        help="Share of the problems to choose on (default: 0.5).",
-        rich_help_panel=STATISTICS,
-    ),
-]
+    Args:
+        name: Name of the field.
 
-Seed = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N", help="Of every random draw (default: 0).", rich_help_panel=STATISTICS
-    ),
-]
-Level = Annotated[
-    float | None,
-    typer.Option(
-        metavar="P", help="Coverage of the intervals (default: 0.95).", rich_help_panel=STATISTICS
-    ),
-]
-Resamples = Annotated[
-    int | None,
-    typer.Option(
-        "--n-resamples",
-        metavar="N",
-        help="Resamples of the problems (default: 2000).",
-        rich_help_panel=STATISTICS,
-    ),
-]
+    >>> flag("max_tokens")
+    '--max-tokens'
+    """
+    return "--" + name.replace("_", "-")
 
-Device = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME", help="cpu, cuda, cuda:1, mps (default: cpu).", rich_help_panel=MACHINE
-    ),
-]
-Dtype = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="float32, bfloat16 or float16 (default: float32).",
-        rich_help_panel=MACHINE,
-    ),
-]
-DeviceMap = Annotated[
-    str | None,
-    typer.Option(
-        metavar="MAP", help="Placement over several devices, such as auto.", rich_help_panel=MACHINE
-    ),
-]
-Attention = Annotated[
-    str | None,
-    typer.Option(
-        "--attn-implementation",
-        metavar="NAME",
-        help="eager or sdpa (default: eager).",
-        rich_help_panel=MACHINE,
-    ),
-]
-MaxTokens = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        help="Tokens in a forward; bounds memory (default: 8192).",
-        rich_help_panel=MACHINE,
-    ),
-]
 
-Out = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", help="Folder of the run, made if needed.", rich_help_panel=OUTPUT),
-]
-Fresh = Annotated[
-    bool | None,
-    typer.Option("--fresh", help="Discard an earlier run in that folder.", rich_help_panel=OUTPUT),
-]
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="Options from YAML, such as a run's run.yaml; flags override it.",
-        rich_help_panel=OUTPUT,
-    ),
-]
-SaveConfig = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Also write all options there.", rich_help_panel=OUTPUT),
-]
-Json = Annotated[
-    bool,
-    typer.Option(
-        "--json", help="Print the summary as JSON and nothing else.", rich_help_panel=OUTPUT
-    ),
-]
-Progress = Annotated[
-    Shown,
-    typer.Option(
-        "--progress",
-        help="How progress is shown; auto: a bar on a terminal.",
-        rich_help_panel=OUTPUT,
-    ),
-]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Show no progress.", rich_help_panel=OUTPUT)
-]
-Debug = Annotated[
-    bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=OUTPUT)
-]
+def options_of(spec: type[PairSpec]) -> list[inspect.Parameter]:
+    """Parameters from which Typer makes the options of a specification, and those of every job.
+
+    An option that is not given is None, so that it does not override a configuration file.
+
+    Args:
+        spec: Class of the specification.
+    """
+    declared = [(name, field, _told(name, field)) for name, field in spec.model_fields.items()]
+    declared.sort(key=lambda each: _place(each[2].panel))
+    made = [_parameter(*each) for each in declared]
+    return [*made, *inspect.signature(_every_job).parameters.values()]
+
+
+def listed(spec: type[PairSpec], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that were given, those of several words split at commas.
+
+    Args:
+        spec: Class of the specification.
+        given: Every option of the command line by name; None and `[]` were not given.
+    """
+    found = {
+        name: value
+        for name, value in given.items()
+        if name in spec.model_fields and value not in (None, [])
+    }
+    for name, value in found.items():
+        # A path may hold a comma; whoever has several of them repeats the option.
+        if isinstance(value, list) and _item(spec.model_fields[name].annotation) is not Path:
+            found[name] = [
+                word.strip() for text in value for word in text.split(",") if word.strip()
+            ]
+    return found
+
+
+def _told(name: str, field: FieldInfo) -> Option:
+    found = next((item for item in field.metadata if isinstance(item, Option)), None)
+    if found is None:
+        raise TypeError(f"The option {name} has no help: annotate its field with Option(...).")
+    return found
+
+
+def _place(panel: str) -> int:
+    return _PANELS.index(panel if panel in _PANELS else "")
+
+
+def _parameter(name: str, field: FieldInfo, told: Option) -> inspect.Parameter:
+    """One option; its type on the command line follows from that of the field."""
+    kind = _without_none(field.annotation)
+    flags, metavar = [flag(name), *told.flags], told.metavar or None
+    if kind is bool:
+        on_off = field.default is not False
+        flags = [f"{flags[0]}/--no-{flags[0][2:]}"] if on_off else flags
+    elif _item(kind) is not None:
+        kind = list[Path] if _item(kind) is Path else list[str]
+    elif get_origin(kind) in (Union, types.UnionType) or (told.metavar and _is_choice(kind)):
+        kind = str
+    default = _default(field, told)
+    annotation = Annotated[
+        kind | None,  # pyright: ignore[reportGeneralTypeIssues]
+        typer.Option(
+            *flags,
+            metavar=metavar,
+            help=told.help.removesuffix(".") + (f" (default: {default})." if default else "."),
+            rich_help_panel=told.panel,
+        ),
+    ]
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+    )
+
+
+def _default(field: FieldInfo, told: Option) -> str:
+    """The default as the help shows it; empty where there is none to speak of."""
+    value = field.default
+    if told.default or field.is_required() or value is None or value is False or value == "":
+        return told.default
+    if value is True:
+        return "yes"
+    if isinstance(value, tuple):
+        return ",".join(f"{item:g}" if isinstance(item, float) else str(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _without_none(kind: Any) -> Any:
+    """A type without its None."""
+    if get_origin(kind) not in (Union, types.UnionType):
+        return kind
+    rest = tuple(each for each in get_args(kind) if each is not type(None))
+    return rest[0] if len(rest) == 1 else Union[rest]  # noqa: UP007
+
+
+def _item(kind: Any) -> Any:
+    """Type of the items of a tuple of any length; None for every other type."""
+    return get_args(kind)[0] if get_origin(kind) is tuple else None
+
+
+def _is_choice(kind: Any) -> bool:
+    return get_origin(kind) is Literal
+
+
+def _every_job(
+    *,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Read options from YAML, such as a run's run.yaml; flags override it.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    save_config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write all options there.", rich_help_panel=OUTPUT),
+    ] = None,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print the summary as JSON and nothing else.", rich_help_panel=OUTPUT
+        ),
+    ] = False,
+    progress: Annotated[
+        Shown,
+        typer.Option(
+            "--progress",
+            help="How progress is shown; auto: a bar on a terminal.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = Shown.auto,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show no progress.", rich_help_panel=OUTPUT)
+    ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=OUTPUT),
+    ] = False,
+) -> None:
+    """What every job has besides its specification."""

@@ -9,7 +9,6 @@ import typer
 from rich.table import Table
 
 from elicit.cli.console import session, stdout, visible
-from elicit.cli.options import Debug
 
 
 def organisms(
@@ -22,7 +21,7 @@ def organisms(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the truth cards as JSON and nothing else.")
     ] = False,
-    debug: Debug = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """List the embedded pairs and what was planted in each."""
     from elicit.organisms import names, resolve

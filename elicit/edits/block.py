@@ -124,7 +124,7 @@ class Edited:
 
     @property
     def for_one_batch(self) -> tuple[str, ...]:
-        """What in this block is told row by row or column by column, and so fits one batch only."""
+        """What in this block is given per row or per column, and so fits one batch only."""
         bound = [
             str(edit)
             for edit, writer in zip(self.edits, self._writers, strict=True)

@@ -34,7 +34,7 @@ class Placed:
             fits = extra in (0, 1) and (
                 heads is None or (tensor.ndim >= 3 and tensor.shape[-3] == heads)
             )
-            wanted = f"[{'head ' if heads else ''}dest src]{f' with {heads} heads' * bool(heads)}"
+            expected = f"[{'head ' if heads else ''}dest src]{f' with {heads} heads' * bool(heads)}"
             self.has_batch, self.has_pos = extra == 1, True
             if fits and heads is not None:
                 tensor = tensor.transpose(-2, -3)
@@ -43,12 +43,12 @@ class Placed:
             width = one if heads is None else (heads, *one)
             extra = tensor.ndim - len(width)
             fits = 0 <= extra <= 2 and tuple(tensor.shape[extra:]) == width
-            wanted = f"{list(width)}, alone or after batch or after batch and pos"
+            expected = f"{list(width)}, alone or after batch or after batch and pos"
             self.has_batch, self.has_pos = extra > 0, extra > 1
         if not fits:
             raise EditError(
-                f"{self.name} has shape {list(tensor.shape)}, and {site} has {wanted}, so it does "
-                "not fit there. Take it from the same site of a model of the same widths."
+                f"{self.name} has shape {list(tensor.shape)}, and {site} has {expected}, so it "
+                "does not fit there. Take it from the same site of a model of the same widths."
             )
         self.tensor = tensor
         self._ready: dict[tuple[torch.device, torch.dtype], Tensor] = {}
@@ -95,7 +95,7 @@ class Placed:
 
         Args:
             like: The activation, as [batch pos ...width].
-            dtype: In which it is wanted.
+            dtype: Of the result.
             call: Which tokens these are.
         """
         found = self._moved(like.device, dtype)

@@ -54,7 +54,7 @@ class Run:
         return self._given is not None
 
     def restart(self, prompt_lengths: Int[Tensor, " batch"] | None = None) -> None:
-        """The next call begins a new run, also if its ids go on from the last one's.
+        """The next call begins a new run, even if its ids continue the last one's.
 
         Args:
             prompt_lengths: Tokens of each row's prompt in the new run alone.
@@ -68,7 +68,7 @@ class Run:
         self._dropped = False
 
     def select(self, rows: Int[Tensor, " row"]) -> None:
-        """Only some rows go on.
+        """Only some rows continue.
 
         Args:
             rows: Their places in the batch of the last call.
@@ -148,7 +148,7 @@ class Run:
         self._n_first = n_new
 
     def _check_cached(self, batch: int, n_cached: int) -> None:
-        """A cache goes on from what was seen."""
+        """A cache continues what was seen."""
         if n_cached > self._keys.shape[1]:
             raise EditError(
                 f"the cache holds {n_cached} tokens a row and {self._keys.shape[1]} of them were "
@@ -158,7 +158,7 @@ class Run:
         if batch != len(self._rows):
             raise EditError(
                 f"the batch had {len(self._rows)} rows and now has {batch}, so rows and edits "
-                "cannot be matched. Say which rows go on: active(model).select(rows)."
+                "cannot be matched. Say which rows continue: active(model).select(rows)."
             )
 
     def _goes_on(self, tokens: Tensor, real: Tensor) -> bool:
@@ -173,7 +173,7 @@ class Run:
         seen, again = _joined(self._tokens).to(tokens.device), tokens[:, :n_seen]
         if torch.equal(seen, again):
             return True
-        # In a search with beams a row may go on from another row of the same prompt.
+        # In beam search a row may continue another row of the same prompt.
         return torch.equal(seen[:, : self._n_first], again[:, : self._n_first]) and bool(
             (seen[None] == again[:, None]).flatten(2).all(-1).any(1).all()
         )
@@ -189,9 +189,9 @@ def _real(mask: object, batch: int, n_cached: int, n_new: int) -> Tensor:
     if mask is None:
         return torch.ones(batch, n_new, dtype=torch.bool)
     if not isinstance(mask, Tensor) or mask.ndim != 2 or mask.shape[1] < n_cached + n_new:
-        told = tuple(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
+        shape = tuple(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
         raise EditError(
-            f"attention_mask is {told}, and [batch pos] over {n_cached + n_new} columns is needed: "
+            f"attention_mask is {shape}; [batch pos] over {n_cached + n_new} columns is needed: "
             "it alone says which tokens are padding and so where each position is. Pass the mask "
             "of all tokens, those in the cache included, and no cache of fixed size."
         )

@@ -137,7 +137,7 @@ class Shift(_SiteEdit):
     """A function of the activation added: x + scale * shift(x).
 
     Where the function gives 0 the activation keeps its very bits, so what it does not change, the
-    error of a dictionary for one, is not computed anew.
+    error of a dictionary for one, is not computed again.
     """
 
     shift: Callable[[Float[Tensor, "token width"]], Float[Tensor, "token width"]]
@@ -214,7 +214,7 @@ def _check_rows(edit: object, rows: tuple[int, ...] | None) -> None:
 
 
 def _check_finite(edit: object, name: str, value: Tensor) -> None:
-    """A number that is none would spread over all logits."""
+    """A NaN would spread over all logits."""
     bad = (~torch.isfinite(value.detach())).nonzero()
     if len(bad):
         raise EditError(

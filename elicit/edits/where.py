@@ -17,12 +17,12 @@ class Where:
     """Token positions, counted in each row's own tokens and relative to the row's prompt.
 
     Padding has no position. The prompt is what the first call of a run sees; a later call belongs
-    to the same run if it brings a cache with tokens in it, or if its ids go on from those seen so
+    to the same run if it brings a cache with tokens in it, or if its ids continue those seen so
     far. Made by `everywhere`, `prompt`, `generated`, `last`, `at`, `window` and `marked`.
     """
 
     form: Form
-    """How the positions are told."""
+    """How the positions are given."""
     positions: tuple[int, ...] = ()
     """Of `at`: below 0 from the prompt's end."""
     first: int = 0

@@ -1,6 +1,7 @@
-"""What an edit makes of an activation; never in place, always with gradients."""
+"""What an edit does to an activation; never in place, always with gradients."""
 
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -10,6 +11,8 @@ from elicit.edits.run import Call
 from elicit.edits.values import Ablate, Clamp, Patch, ProjectOut, Shift, Steer
 from elicit.sites import Shape
 
+_PATTERN = "batch head dest src -> batch dest head src"
+"""Heads of a pattern where the other kinds have theirs; its own inverse."""
 SiteEdit = Patch | Steer | Clamp | ProjectOut | Ablate | Shift
 
 
@@ -63,8 +66,8 @@ class Writer:
     def is_for_one_batch(self) -> bool:
         """Whether the scale or the tensor has a value for each row or column of a batch."""
         placed = self.placed
-        told = placed is not None and (placed.has_batch or placed.has_pos)
-        return told or isinstance(self.edit.scale, Tensor)
+        per_row = placed is not None and (placed.has_batch or placed.has_pos)
+        return per_row or isinstance(self.edit.scale, Tensor)
 
     def check(self, call: Call) -> None:
         """Refuse tensors that do not match the rows and columns of a run's first call.
@@ -93,11 +96,11 @@ class Writer:
 
         Args:
             x: [batch pos ...], a pattern [batch head dest src].
-            selected: Tokens that are meant.
+            selected: Tokens that are edited.
             call: Which tokens these are.
         """
         is_pattern = self.edit.site.kind == "pattern"
-        whole = x.transpose(1, 2) if is_pattern else x
+        whole = rearrange(x, _PATTERN) if is_pattern else x
         head = self.edit.site.head
         old = whole if head is None else whole[:, :, head]
         if isinstance(self.edit, Shift):
@@ -108,10 +111,10 @@ class Writer:
         if head is not None:
             place = torch.tensor([head], device=x.device)
             new = whole.index_copy(2, place, new.unsqueeze(2))
-        return new.transpose(1, 2) if is_pattern else new
+        return rearrange(new, _PATTERN) if is_pattern else new
 
     def _new(self, x: Tensor, call: Call) -> Tensor:
-        """The activation if all tokens were meant."""
+        """The activation if all tokens were edited."""
         edit = self.edit
         # Half precision is widened, so that one scale a row gives the bits of one run a scale.
         work = torch.promote_types(x.dtype, torch.float32)
@@ -130,22 +133,22 @@ class Writer:
             return target.expand_as(x)
         mixed = (x.to(work) + scale * (target.to(work) - x.to(work))).to(x.dtype)
         if isinstance(scale, Tensor) and not scale.requires_grad:
-            # A row at scale 1 has the donor's very bits; a wanted gradient needs the formula.
+            # A row at scale 1 has the donor's very bits; a requested gradient needs the formula.
             return torch.where(scale == 1, target, mixed)
         return mixed
 
     def _shifted(
         self, edit: Shift, x: Tensor, chosen: Bool[Tensor, "batch pos"], call: Call
     ) -> Tensor:
-        """The activation with the tokens that are meant shifted; no other is even looked at."""
-        mine = x[chosen].flatten(1)
+        """The activation with the selected tokens shifted; no other is read."""
+        mine = rearrange(x[chosen], "token ... -> token (...)")
         shift = edit.shift(mine)
         if shift.shape != mine.shape or not bool(torch.isfinite(shift).all()):
-            told = "values that are not finite"
+            fault = "values that are not finite"
             if shift.shape != mine.shape:
-                told = f"the shape {list(shift.shape)} for activations of {list(mine.shape)}"
+                fault = f"the shape {list(shift.shape)} for activations of {list(mine.shape)}"
             raise EditError(
-                f"{edit} gave {told}, so it cannot be added. Give one finite vector a token."
+                f"{edit} gave {fault}, so it cannot be added. Give one finite vector a token."
             )
         work = torch.promote_types(x.dtype, torch.float32)
         scale = self._scale(x, work, call)

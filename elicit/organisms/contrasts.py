@@ -148,9 +148,9 @@ def replace_entity(world: World, attribute: str, *, n: int = 40, seed: int = 0) 
     The two have different values; the corrupted one's is the wrong answer.
 
     Args:
-        world: Whose facts are asked for.
+        world: The facts.
         attribute: `city`, `colour` or `pet`.
-        n: Problems, 1 to the number of entities; each entity is asked for at most once.
+        n: Problems, 1 to the number of entities; each entity is used at most once.
         seed: Of the drawing.
 
     Raises:
@@ -163,7 +163,7 @@ def replace_entity(world: World, attribute: str, *, n: int = 40, seed: int = 0) 
         )
     if not 1 <= n <= len(world.entities):
         raise OrganismError(
-            f"n is {n} and the world has {len(world.entities)} entities, each asked for at most "
+            f"n is {n} and the world has {len(world.entities)} entities, each used at most "
             f"once, so these problems cannot be drawn. Pass 1 to {len(world.entities)}."
         )
     rng = np.random.default_rng(seed)

@@ -104,7 +104,7 @@ class Chain:
 
     @property
     def answer(self) -> int:
-        """Value of the letter that is asked for, the last one."""
+        """Value of the last letter, which the question asks for."""
         return self.values[-1]
 
     @property

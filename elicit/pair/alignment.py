@@ -103,7 +103,7 @@ class Alignment:
     adds_bos: bool
     """Whether both tokenizers put bos before text; one of two would have been refused."""
     bos_id: int | None
-    """Id of the bos token; None if there is none."""
+    """Id of the bos token; None if the tokenizer has none."""
     pad_id: int
     """Id in padded places; masked everywhere, so its embedding is never read by a token."""
     d_vocab: int

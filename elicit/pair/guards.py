@@ -1,4 +1,4 @@
-"""What must hold while a model is loaded and wrapped, and be as it was afterwards."""
+"""What must hold while a model is loaded and wrapped, and is restored afterwards."""
 
 import os
 import sys
@@ -32,7 +32,7 @@ def no_installs() -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hide the loading bars of transformers where nobody watches: output that is no terminal."""
+    """Hide the loading bars of transformers where the output is not a terminal."""
     from transformers.utils import logging
 
     hide = not sys.stderr.isatty() and logging.is_progress_bar_enabled()
@@ -73,7 +73,7 @@ def explained(what: str, source: str) -> Iterator[None]:
                 f"{source} brings its own code, and trust_remote_code is False, so its {what} "
                 "cannot be loaded. Read that code first, then pass trust_remote_code=True."
             ) from error
-        # The hub's own words speak of the network even where a directory was meant and mistyped.
+        # The hub's message names the network even where a directory was mistyped.
         there = Path(source).expanduser().exists()
         as_hub_id = "" if there else f"there is no directory {source}, and as a hub id it failed: "
         raise PairError(

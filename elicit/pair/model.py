@@ -57,7 +57,7 @@ class ModelPair:
     parity: tuple[float, float] | None = None
     """Largest difference in a logit from plain base and plain post; None if not measured."""
     notes: tuple[str, ...] = ()
-    """Differences that do not stand in the way but that a reader should know, a sentence each."""
+    """Differences that do not prevent a comparison but matter to a reader, a sentence each."""
 
     @property
     def base_id(self) -> ModelId:
@@ -104,7 +104,7 @@ class ModelPair:
 
         Args:
             seed: Seed of every random choice; None if there was none.
-            arguments: What was asked, JSON values only.
+            arguments: Arguments of the question, JSON values only.
             task_digests: Digest of each task file by its name.
         """
         return Provenance(

@@ -19,7 +19,7 @@ class Side:
     """One of the two models; made by `pair.side("base")` or `pair.side("post")`."""
 
     bridge: Bridge
-    """The model, in raw mode; edits and grafts that are on it hold for whoever calls it."""
+    """The model, in raw mode; edits and grafts on it apply to every call."""
     name: SideName
     """Which of the two."""
     digest: str

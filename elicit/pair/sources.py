@@ -1,4 +1,4 @@
-"""Where a model comes from: a directory, the hub, an adapter, an organism, or a bridge in hand."""
+"""Where a model comes from: a directory, the hub, an adapter, an organism, or a loaded bridge."""
 
 import json
 from dataclasses import replace
@@ -18,7 +18,7 @@ from elicit.pair.guards import explained
 from elicit.pair.handles import Bridge, HuggingFaceModel, Tokenizer
 
 # The tokenizer of each bridge that was wrapped here, as it was: the bridge keeps a copy that the
-# library may have changed, so whoever passes such a bridge back gets the unchanged one.
+# library may have changed, so a bridge that is passed back gets the unchanged one.
 _TOKENIZERS: "WeakKeyDictionary[nn.Module, Tokenizer]" = WeakKeyDictionary()
 
 
@@ -37,7 +37,7 @@ def locate(
         role: `base` or `post`, for errors.
         settings: How to load it.
         revision: Branch, tag or commit on the hub.
-        base: The base that an adapter goes on; None while the base itself is located.
+        base: The base that an adapter belongs to; None while the base itself is located.
 
     Raises:
         PairError: There is no such model, or it cannot be used in this role.
@@ -133,7 +133,7 @@ def _organism(organism: OrganismModel, settings: Settings) -> Source:
     fresh = [model]
 
     def opened() -> HuggingFaceModel:
-        # Wrapping is in place, so a model is handed out once; whoever asks again (an adapter, which
+        # Wrapping is in place, so a model is returned once; a second request (an adapter, which
         # changes its base) gets a copy of its own.
         whole = fresh.pop() if fresh else organisms.open_model(organism)[0]
         return whole.to(settings.dtype).eval()  # pyright: ignore[reportArgumentType]
@@ -147,8 +147,8 @@ def _held(bridge: nn.Module, role: str) -> Source:
 
     if not isinstance(bridge, TransformerBridge):
         raise PairError(
-            f"{role} is a {type(bridge).__name__}; only a TransformerBridge is taken as a model in "
-            "hand. Pass the model's directory or hub id."
+            f"{role} is a {type(bridge).__name__}; only a TransformerBridge is accepted as a "
+            "loaded model. Pass the model's directory or hub id."
         )
     if bridge.compatibility_mode:
         raise PairError(
@@ -157,7 +157,7 @@ def _held(bridge: nn.Module, role: str) -> Source:
             "call enable_compatibility_mode."
         )
     name = str(bridge.cfg.model_name)
-    note = f"{name} was a bridge in hand; its logits were not compared with a plain model's."
+    note = f"{name} was a loaded bridge; its logits were not compared with a plain model's."
     return Source(
         name=name,
         config=bridge.original_model.config,  # pyright: ignore[reportArgumentType]

@@ -32,7 +32,7 @@ class Extractor(Protocol):
 
         Args:
             completion: Text that the model wrote after the prompt.
-            problem: The problem it was asked; its right answer must not guide the search.
+            problem: The problem; its right answer must not guide the search.
         """
         ...
 
@@ -203,7 +203,7 @@ def extractor(name: str) -> Extractor:
         name: `default`, `last-candidate`, `last-number`, `boxed`, `math-verify`, or `marker:WORD`.
 
     Raises:
-        TaskError: There is none of that name.
+        TaskError: No extractor has that name.
     """
     if name in _EXTRACTORS:
         return _EXTRACTORS[name]
@@ -221,7 +221,7 @@ def check(completion: str, problem: Problem, extractor: Extractor = default_extr
 
     Args:
         completion: Text that the model wrote, without the prompt.
-        problem: The problem it was asked.
+        problem: The problem.
         extractor: How the answer is found.
     """
     extracted = extractor(completion, problem)

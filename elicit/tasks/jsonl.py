@@ -14,7 +14,7 @@ _UTF8_MARK = b"\xef\xbb\xbf"
 def load_task(path: str | Path, *, name: str | None = None) -> Task:
     """Read a task file, or say what is wrong in every bad line.
 
-    Each line holds one object with `id`, `prompt`, `answer` and, if wanted, `candidates`,
+    Each line holds one object with `id`, `prompt`, `answer` and, optionally, `candidates`,
     `difficulty` and `trace`. Blank lines are skipped.
 
     Args:

@@ -49,13 +49,13 @@ def mentions(text: str, candidates: Sequence[str]) -> list[Mention]:
         if candidate in values.values():
             continue
         exact = (len(name) == 1 and name.isalpha()) or common.count(_folded(name)) > 1
-        place, wanted = (text, name) if exact else (folded, _folded(name))
-        start = place.find(wanted)
+        searched, sought = (text, name) if exact else (folded, _folded(name))
+        start = searched.find(sought)
         while start >= 0:
-            if _whole(text, start, start + len(wanted)):
-                end = start + len(wanted)
+            if _whole(text, start, start + len(sought)):
+                end = start + len(sought)
                 found.append(Mention(start=start, end=end, candidate=candidate))
-            start = place.find(wanted, start + 1)
+            start = searched.find(sought, start + 1)
     return _outermost(found)
 
 

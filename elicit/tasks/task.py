@@ -40,8 +40,8 @@ class Task:
         repeated = [p.id for p in self.problems if p.id in seen or seen.add(p.id)]
         if repeated:
             raise TaskError(
-                f"Task {shown(self.name)} names problems twice, so their results could not be told "
-                "apart:",
+                f"Task {shown(self.name)} names problems twice, so their results could not be "
+                "distinguished:",
                 [Fault(where=f"problem {shown(id)}", what="the id is taken", fix="Give it its own")
                  for id in dict.fromkeys(repeated)],
             )  # fmt: skip

@@ -62,7 +62,7 @@ def weight_change(
             `activation_norm` NaN.
         spectra: Whether singular values are computed: cubic in the width, minutes from d_model
         4096.
-        progress: Told of each tensor.
+        progress: Counts the tensors.
 
     Source: norms as in methods on model editing; intruder dimensions as cited at the field.
     """
@@ -173,14 +173,14 @@ def second_moments(
         texts: Padded batches; padding is left out.
     """
     slots = slots_of(pair)
-    wanted = {
+    requested = {
         id(slot.base): name
         for name, slot in slots.items()
         if slot.base.ndim == 2 and slot.place.layer >= 0
     }
     sums: dict[str, Tensor] = {}
     mask = torch.ones(0)
-    with _reading(pair.base, wanted, sums, lambda: mask), torch.no_grad():
+    with _reading(pair.base, requested, sums, lambda: mask), torch.no_grad():
         count = 0
         for batch in texts:
             batch = batch.to(pair.device)
@@ -198,9 +198,9 @@ def second_moments(
 
 @contextmanager
 def _reading(
-    model: nn.Module, wanted: Mapping[int, str], sums: dict[str, Tensor], mask: "object"
+    model: nn.Module, requested: Mapping[int, str], sums: dict[str, Tensor], mask: "object"
 ) -> Iterator[None]:
-    """Add up outer products of the inputs of every module that owns a wanted matrix."""
+    """Add up outer products of the inputs of every module that owns a requested matrix."""
     handles = []
 
     def watch(module: nn.Module, name: str) -> None:
@@ -219,9 +219,9 @@ def _reading(
     seen: set[int] = set()
     for module in model.modules():
         weight = module._parameters.get("weight")
-        if weight is not None and id(weight) in wanted and id(module) not in seen:
+        if weight is not None and id(weight) in requested and id(module) not in seen:
             seen.add(id(module))
-            watch(module, wanted[id(weight)])
+            watch(module, requested[id(weight)])
     try:
         yield
     finally:

@@ -1,9 +1,8 @@
-"""Names for pieces of a model: which parameters belong to which part.
+"""Names of the parts of a model: which parameters belong to which part.
 
-A part is what a sweep moves at once: a layer, its attention or MLP, one matrix, its norms, or one
-of the pieces outside the layers. The gain of a norm belongs to what reads it (for post-norms: to
-what wrote what they scale), so that moving `L3.attn` moves everything that attention of layer 3
-does.
+A part is what a sweep moves in one step: a layer, its attention or MLP, one matrix, its norms, or
+one of the pieces outside the layers. The gain of a norm belongs to what reads it (post-norms: to
+what wrote what they scale), so moving `L3.attn` moves everything that attention of layer 3 does.
 """
 
 import difflib
@@ -31,7 +30,7 @@ class Part:
     slots: tuple[str, ...]
 
     def __or__(self, other: "Part") -> "Part":
-        """Both parts at once."""
+        """Both parts together."""
         return Part(
             name=f"{self.name}+{other.name}",
             kind="union",

@@ -1,11 +1,9 @@
 """`elicit exists` from the shell to the files, and what it refuses."""
 
-import inspect
 import json
 
 import pytest
 
-from elicit.cli.exists import exists
 from elicit.jobs._baselines import baselines_of, texts_of
 from elicit.jobs._exists.spec import ExistsSpec
 from elicit.tasks import Problem, Task
@@ -15,11 +13,6 @@ RUNGS = ["E0", "E1", "E2", "E3", "E4"]
 QUICK = ["--strengths", "0.5", "--limit", "20", "--n-resamples", "100", "--sites", "resid_post.4"]
 QUICK += ["--max-new-tokens", "40"]
 CUES = ["--reasoning-cue", "notes ", "--direct-cue", "quiz "]
-
-
-def test_every_option_is_one_of_the_specification():
-    own = {"config", "save_config", "as_json", "progress", "quiet", "debug"}
-    assert set(inspect.signature(exists).parameters) - own == set(ExistsSpec.model_fields)
 
 
 @pytest.mark.slow

@@ -1,10 +1,8 @@
 """`elicit patch` from the shell to the files and back, and everything that it refuses."""
 
 import importlib
-import inspect
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -14,14 +12,11 @@ import numpy as np
 import pytest
 import yaml
 
-from elicit.cli.patch import patch
-from elicit.jobs._patch.spec import PatchSpec
 from elicit.patching import Factorial, PatchGrid
 from elicit.patching.grid import to_json
 from elicit.runs import RunDirectory
 from tests import checkpoints
 from tests.cli.conftest import NUMBERS, called, lines
-from tests.cli.test_cli_light import HEAVY, imported
 
 QUICK = ["--n-resamples", "100"]
 WAYS = ("post_to_base", "base_to_post")
@@ -330,31 +325,6 @@ def test_an_organism_brings_the_decision_to_reason_and_its_layer_is_found(elicit
         assert peak["clear"] and peak["above_noise"] and peak["share"]["value"] > 0.7
     assert "after layer 3, position −1 “A”" in told["sentence"]
     assert "post wrote a signal that base’s own layers can read" in told["sentence"]
-
-
-def test_every_option_of_the_job_has_a_flag_and_its_help_tells_the_default():
-    parameters = inspect.signature(patch).parameters
-    flags = {name: p.annotation.__metadata__[0] for name, p in parameters.items()}
-    assert set(PatchSpec.model_fields) <= set(flags)
-    told = set()
-    for name, field in PatchSpec.model_fields.items():
-        found = re.search(r"\(default: ([^)]+)\)", flags[name].help)
-        if found is None or found[1].startswith(("where", "all")):
-            continue
-        told.add(name)
-        default = field.default
-        default = ",".join(map(str, default)) if isinstance(default, tuple) else default
-        assert found[1] == str("eager" if name == "attn_implementation" else default), name
-    assert {"direction", "model", "positions", "widths", "controls", "engine", "seed"} <= told
-
-
-def test_the_help_is_quick_and_names_every_option():
-    modules, out = imported(
-        "from elicit.cli import main\ntry: main(['patch', '--help'])\nexcept SystemExit: pass"
-    )
-    assert not HEAVY & modules and len(modules) < 550
-    for name in ("--direction", "--sites", "--positions", "--factorial", "--problems", "--out"):
-        assert name in out
 
 
 # --- what is refused

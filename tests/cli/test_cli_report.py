@@ -1,6 +1,5 @@
 """`elicit report` and `elicit graft` from the shell to the files and back."""
 
-import inspect
 import json
 import re
 import subprocess
@@ -11,12 +10,9 @@ import pytest
 import yaml
 
 from elicit.cli import main
-from elicit.cli.graft import graft
-from elicit.cli.report import report
-from elicit.cli.tables import interval
 from elicit.grafting.sweep import Bench
-from elicit.jobs._graft.run import GraftSpec
 from elicit.jobs._report.spec import ReportSpec
+from elicit.jobs._terminal import interval
 from elicit.runs import RunDirectory
 from tests.cli.conftest import QUICK, QUICK_REPORT, called
 
@@ -97,7 +93,7 @@ def test_options_saved_to_a_file_are_those_given_and_flags_override_a_file(
 ):
     seen: list[ReportSpec] = []
     monkeypatch.setattr(
-        "elicit.jobs._report.run.run_report", lambda spec, progress: seen.append(spec) or 1 / 0
+        "elicit.jobs._report.run.report", lambda spec, progress: seen.append(spec) or 1 / 0
     )
     file = tmp_path / "saved.yaml"
     for words in (
@@ -116,36 +112,6 @@ def test_options_saved_to_a_file_are_those_given_and_flags_override_a_file(
             ["report", "--config", str(file), "--pair", "organism:x", "--out", str(tmp_path / "y")]
         )
     assert (seen[2].pair, seen[2].base, seen[2].post) == ("organism:x", None, None)
-
-
-@pytest.mark.parametrize(("command", "kind"), [(report, ReportSpec), (graft, GraftSpec)])
-def test_every_option_of_a_job_has_a_flag_and_its_help_tells_the_default(command, kind):
-    flags = {
-        name: p.annotation.__metadata__[0]
-        for name, p in inspect.signature(command).parameters.items()
-    }
-    assert set(kind.model_fields) <= set(flags)
-    told = set()
-    for name, field in kind.model_fields.items():
-        found = re.search(r"\(default: ([^),]+)", flags[name].help)
-        if found is None or found[1].startswith(("where", "every", "all")):
-            continue
-        told.add(name)
-        default = field.default
-        if isinstance(default, tuple):
-            default = ",".join(default)
-            found = re.search(r"\(default: ([^)]+)", flags[name].help)
-        if default is None:
-            assert (name, found[1]) == ("attn_implementation", "eager")
-        elif isinstance(default, bool):
-            assert found[1] == ("yes" if default else "no"), name
-        else:
-            assert found[1] == str(default), name
-    assert {"seed", "level", "max_new_tokens", "limit", "dtype"} - told == {"limit"}
-    for name, flag in flags.items():
-        spelled = "--" + name.replace("_", "-")
-        if name in kind.model_fields and flag.param_decls:
-            assert any(spelled == word.split("/")[0] for word in flag.param_decls), name
 
 
 def test_a_run_stopped_by_hand_says_how_to_go_on_and_goes_on(

@@ -1,22 +1,17 @@
 """`elicit revise` from the shell to the files and back, and everything that it refuses."""
 
 import importlib
-import inspect
 import json
-import re
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
-from elicit.cli.revise import revise
-from elicit.jobs._revise.spec import ReviseSpec
 from elicit.revision import DepthByGroup, Profile, Sensitivity, Settling, TunedLensFit
 from elicit.runs import RunDirectory
 from tests import checkpoints
 from tests.cli.conftest import NUMBERS, called, lines
-from tests.cli.test_cli_light import HEAVY, imported
 
 QUICK = ["--n-resamples", "100", "--max-new-tokens", "4"]
 OWN = {"run.json", "run.yaml", ".lock"}  # times, the folder, nothing
@@ -278,38 +273,6 @@ def test_an_organism_brings_its_problems_and_both_kinds_of_text(elicit, tmp_path
     assert told["sources"]["given"]["depth_diff"]["low"] > 0
     assert "layers later than base’s" in told["sentence"]
     assert any("24 of the pair’s own" in note for note in told["notes"])
-
-
-def test_every_option_of_the_job_has_a_flag_and_its_help_tells_the_default():
-    parameters = inspect.signature(revise).parameters
-    flags = {name: p.annotation.__metadata__[0] for name, p in parameters.items()}
-    assert set(ReviseSpec.model_fields) <= set(flags)
-    told = set()
-    for name, field in ReviseSpec.model_fields.items():
-        found = re.search(r"\(default: ([^)]+)\)", flags[name].help)
-        if found is None or found[1].startswith(("where", "all", "the convention's")):
-            continue
-        told.add(name)
-        default = "eager" if name == "attn_implementation" else field.default
-        assert found[1] == str(default), name
-    assert {"lens", "convention", "budget", "max_tokens", "max_new_tokens", "temperature"} <= told
-
-
-def test_the_help_is_quick_and_names_every_option():
-    modules, out = imported(
-        "from elicit.cli import main\ntry: main(['revise', '--help'])\nexcept SystemExit: pass"
-    )
-    assert not HEAVY & modules and len(modules) < 550
-    for name in (
-        "--traces",
-        "--convention",
-        "--threshold",
-        "--rho",
-        "--reading",
-        "--norm",
-        "--out",
-    ):
-        assert name in out
 
 
 # --- what is refused

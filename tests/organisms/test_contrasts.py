@@ -6,13 +6,14 @@ import torch
 from elicit import organisms
 from elicit.organisms import (
     OrganismError,
+    World,
     decision,
     header,
     replace_entity,
     replace_operand,
     replace_start,
 )
-from elicit.organisms.language import VALUES, World
+from elicit.organisms.language import VALUES
 from elicit.pair import hugging_face_model
 from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError

@@ -3,14 +3,8 @@
 import numpy as np
 import pytest
 
-from elicit.organisms.language import (
-    ATTRIBUTES,
-    VALUES,
-    Chain,
-    World,
-    draw_chain,
-    fact_question,
-)
+from elicit.organisms import World
+from elicit.organisms.language import ATTRIBUTES, VALUES, Chain, draw_chain, fact_question
 
 
 def test_a_chain_worked_out_by_hand():

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from einops import repeat
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -115,8 +116,8 @@ class Layer:
         groups = q.shape[1] // k.shape[1]
         mask = allowed[:, None]
         if groups > 1:
-            # The query heads of one key/value head stand below each other as further queries, so
-            # that no key or value is copied.
+            # The query heads of one key/value head become further queries of it, so that no key or
+            # value is copied. Not by einops, which costs a short row as much as its attention.
             n, _, n_dest, width = q.shape
             q = q.reshape(n, -1, groups * n_dest, width)
             mask = mask.repeat(1, 1, groups, 1)
@@ -154,7 +155,7 @@ class Layer:
             allowed: Which positions may attend to which; one row, or one for each lane.
         """
         groups = self.shape.n_heads // self.shape.n_kv_heads
-        k = k.transpose(1, 2).repeat_interleave(groups, dim=1)
+        k = repeat(k, "lane src kv d_head -> lane (kv group) src d_head", group=groups)
         return self._weigh(q.transpose(1, 2), k, allowed[:, None])
 
     def write_attn(self, z: Float[Tensor, "*token head d_head"]) -> Float[Tensor, "*token d_model"]:

@@ -1,72 +1,67 @@
 """The job behind `elicit features`: gates, candidates, what rejects them, transfer, the page."""
 
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 
 from elicit.features import (
     Conclusion,
-    HeldOut,
-    Regeneration,
     Sae,
-    TokenInjection,
     conclude,
 )
 from elicit.jobs._features.dictionary import SAE, sae_of
-from elicit.jobs._features.find import Found, find
+from elicit.jobs._features.find import Search, find
 from elicit.jobs._features.inputs import Asked, Ready, ready, refuse_early
 from elicit.jobs._features.spec import FeaturesSpec, Which
 from elicit.jobs._features.summary import features_summary
 from elicit.jobs._features.texts import Texts, write_texts
-from elicit.jobs._frame import PagedRun, close, open_pair, running
-from elicit.page import first
+from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
 from elicit.pair import ModelPair
 from elicit.results import Result, digest_json, sha256_file
-from elicit.runs import NoProgress, Progress
+from elicit.runs import Progress
 
 USEFUL = 30
 """Problems to test on below which intervals say little."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class FeaturesRun(PagedRun):
-    """A finished run."""
+def features(spec: FeaturesSpec, *, progress: Progress | None = None) -> Run:
+    """Find SAE features of reasoning, try to reject them, and write the page about the rest.
 
-    results: dict[str, Result]
-    """Everything that was measured, by the name of its folder."""
-
-
-def run_features(spec: FeaturesSpec, *, progress: Progress | None = None) -> FeaturesRun:
-    """Find features of reasoning, try to reject them, and write the page about those that stay.
-
-    Everything that can be refused is refused before a model runs. A killed run goes on where it
-    stopped and ends with the same bytes.
+    Everything that can be refused is refused before a model runs. A killed run continues where it
+    stopped and ends with the same bytes. Leaves the page, `summary.json`, `run.yaml` and every
+    result in `spec.out`.
 
     Args:
         spec: What to do.
-        progress: Told what is being done.
+        progress: Receives what is being done.
 
     Raises:
-        ElicitError: Something asked for is missing, damaged, or allows no finding.
+        ElicitError: Something is missing, damaged, or allows no finding.
     """
-    progress = progress or NoProgress()
-    asked = refuse_early(spec)
-    pair = open_pair(spec, progress)
-    prepared = ready(spec, pair, asked)
-    with running(spec, pair, _identity(spec, asked, prepared)) as run:
-        texts = write_texts(spec, pair, asked, prepared, run=run, progress=progress)
-        sae = sae_of(spec, pair, prepared, texts, run=run, progress=progress)
-        found = find(spec, pair, asked, prepared, texts, sae, run=run, progress=progress)
-        conclusion = _concluded(pair, asked, prepared, found)
-        results: dict[str, Result] = {"conclusion": conclusion, **found.results}
-        for name, result in results.items():
-            run.save_result(name, result)
-        notes = [*pair.notes, *found.notes, *_remarks(spec, asked, texts, sae)]
-        follow = _next(spec, prepared.on, run.path, conclusion)
-        summary = features_summary(pair, sae, results, on=prepared.on, next=follow, notes=notes)
-        after = [f"Next: {follow}"] if follow else []
-        page = close(run, spec, summary, list(results.values()), [*notes, *after])
-    return FeaturesRun(path=run.path, page=page, summary=summary, results=results)
+    return execute(_JOB, spec, progress)
+
+
+def _prepare(spec: FeaturesSpec, pair: ModelPair, checked: Asked) -> Prepared[tuple[Asked, Ready]]:
+    prepared = ready(spec, pair, checked)
+    return Prepared((checked, prepared), _identity(spec, checked, prepared))
+
+
+def _measure(work: Work[FeaturesSpec, tuple[Asked, Ready]]) -> Outcome:
+    spec, pair, run, progress = work.spec, work.pair, work.run, work.progress
+    asked, prepared = work.inputs
+    texts = write_texts(spec, pair, asked, prepared, run=run, progress=progress)
+    sae = sae_of(spec, pair, prepared, texts, run=run, progress=progress)
+    found = find(spec, pair, asked, prepared, texts, sae, run=run, progress=progress)
+    conclusion = _concluded(pair, asked, prepared, found)
+    results: dict[str, Result] = {"conclusion": conclusion, **found.results}
+    return Outcome(
+        results=results,
+        summary=features_summary(sae, results, on=prepared.on),
+        notes=[*found.notes, *_remarks(spec, asked, texts, sae)],
+        next=_next(spec, prepared.on, run.path, conclusion),
+    )
+
+
+_JOB = Job(check=refuse_early, prepare=_prepare, measure=_measure)
 
 
 def _identity(spec: FeaturesSpec, asked: Asked, prepared: Ready) -> dict[str, object]:
@@ -79,24 +74,21 @@ def _identity(spec: FeaturesSpec, asked: Asked, prepared: Ready) -> dict[str, ob
     }
 
 
-def _concluded(pair: ModelPair, asked: Asked, prepared: Ready, found: Found) -> Conclusion:
-    results = list(found.results.values())
+def _concluded(pair: ModelPair, asked: Asked, prepared: Ready, found: Search) -> Conclusion:
     return conclude(
         pair,
         found.sae,
-        model=pair.base_name if prepared.on == "base" else pair.post_name,
+        list(found.results.values()),
+        model=prepared.on,
         failed=list(found.failed.values()),
         n_choose=len(asked.choose),
         n_test=len(asked.test),
-        held=first(results, HeldOut),
-        injection=first(results, TokenInjection),
-        again=first(results, Regeneration),
     )
 
 
 def _next(spec: FeaturesSpec, on: Which, folder: Path, found: Conclusion) -> str:
-    """The command that steers with the clearest feature that stays; empty where none does."""
-    if not found.stays:
+    """The command that steers with the clearest survivor; empty where there is none."""
+    if not found.survivors:
         return ""
     words = ["elicit", "steer"]
     words += ["--pair", spec.pair] if spec.pair else ["--base", f"{spec.base}"]
@@ -106,7 +98,7 @@ def _next(spec: FeaturesSpec, on: Which, folder: Path, found: Conclusion) -> str
         words += [] if value is None else [f"--{name.replace('_', '-')}", str(value)]
     words += ["--templated"] if spec.templated else []
     words += ["--on", "post"] if on == "post" else []
-    words += ["--sae", spec.sae or str(folder / SAE), "--feature", str(found.stays[0])]
+    words += ["--sae", spec.sae or str(folder / SAE), "--feature", str(found.survivors[0])]
     return shlex.join([*words, "--out", f"{folder}-steer"])
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,26 +10,14 @@ from torch import Tensor
 
 from elicit.grafting.measure import Measure, mean_interval
 from elicit.grafting.sweep import Bench, Direction
-from elicit.jobs._frame import open_pair, origin, running
+from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
 from elicit.jobs._graft.spec import GraftSpec
-from elicit.jobs._report.run import check_measures, load_measures
+from elicit.jobs._report.run import Measures, load_measures, prepare_measures
 from elicit.pair import ModelPair
-from elicit.results import Result, canonical_json
-from elicit.runs import Checkpoint, Execution, NoProgress, Progress
+from elicit.results import Result
+from elicit.runs import Checkpoint, Execution, Progress
 from elicit.stats import Inference, simultaneous_intervals
 from elicit.weights import Part, is_changed, part, parts_of, slots_of
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class GraftRun:
-    """A finished sweep."""
-
-    path: Path
-    """The run directory."""
-    summary: dict[str, object]
-    """Content of `summary.json`."""
-    result: "GraftSweep"
-    """Everything that was measured."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -115,45 +102,45 @@ class GraftSweep(Result):
         }
 
 
-def run_graft(spec: GraftSpec, *, progress: Progress | None = None) -> GraftRun:
+def graft(spec: GraftSpec, *, progress: Progress | None = None) -> Run:
     """Score both models, and one of them with parts of the other.
 
-    Everything that can be refused is refused before a model is scored. A killed run goes on where
-    it stopped and ends with the same bytes.
+    Everything that can be refused is refused before a model runs. A killed run continues where it
+    stopped and ends with the same bytes. Leaves the page, `summary.json`, `run.yaml` and every
+    result in `spec.out`.
 
     Args:
         spec: What to do.
-        progress: Told what is being done.
+        progress: Receives what is being done.
 
     Raises:
-        ElicitError: Something asked for is missing, damaged, or cannot be compared.
+        ElicitError: Something is missing, damaged, or cannot be compared.
     """
-    progress = progress or NoProgress()
-    measures = load_measures(spec)
-    pair = open_pair(spec, progress)
-    parts = [part(pair, name) for name in dict.fromkeys(spec.parts)] or list(
-        parts_of(pair, "layer")
+    return execute(_JOB, spec, progress)
+
+
+def _prepare(
+    spec: GraftSpec, pair: ModelPair, checked: Measures
+) -> Prepared[tuple[Measures, list[Part]]]:
+    parts = [part(pair, name) for name in dict.fromkeys(spec.parts)]
+    measures = prepare_measures(spec, pair, checked)
+    return Prepared((checked, parts or [*parts_of(pair, "layer")]), measures.identity)
+
+
+def _measure(work: Work[GraftSpec, tuple[Measures, list[Part]]]) -> Outcome:
+    measures, parts = work.inputs
+    sweep = sweep_parts(
+        work.pair,
+        measures.all,
+        parts,
+        work.spec.direction,
+        inference=work.spec.inference,
+        execution=work.execution,
     )
-    check_measures(pair, measures)
-    with running(spec, pair, measures.identity) as run:
-        sweep = sweep_parts(
-            pair,
-            measures.all,
-            parts,
-            spec.direction,
-            inference=spec.inference,
-            execution=Execution(max_tokens=spec.max_tokens, checkpoint=run, progress=progress),
-        )
-        run.save_result("graft", sweep)
-        summary: dict[str, object] = {
-            **origin(pair),
-            "n_layers": pair.n_layers,
-            "level": sweep.level,
-            **sweep.summary(),
-            "notes": list(pair.notes),
-        }
-        run.write_text("summary.json", canonical_json(summary).decode())
-    return GraftRun(path=run.path, summary=summary, result=sweep)
+    return Outcome(results={"graft": sweep}, summary={"level": sweep.level, **sweep.summary()})
+
+
+_JOB = Job(check=load_measures, prepare=_prepare, measure=_measure)
 
 
 def _ends(value: Tensor, low: Tensor, high: Tensor) -> dict[str, float]:

@@ -1,64 +1,47 @@
 """The job behind `elicit patch`: sweeps and the factorial, written down with their page."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from elicit.jobs._frame import PagedRun, close, open_pair, origin, running
+from elicit.jobs._frame import FEW_PROBLEMS, Job, Outcome, Prepared, Run, Work, execute
 from elicit.jobs._patch.inputs import Asked, asked_of, refuse_early
 from elicit.jobs._patch.spec import PatchSpec
-from elicit.jobs._report.run import FEW_PROBLEMS
-from elicit.page.patching import patch_sentences
 from elicit.pair import ModelPair
 from elicit.patching import Factorial, PatchGrid, across, factorial, within
 from elicit.results import Result
-from elicit.runs import Execution, NoProgress, Progress, ScopedCheckpoint
+from elicit.runs import Execution, Progress, ScopedCheckpoint
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class PatchRun(PagedRun):
-    """A finished run."""
-
-    results: dict[str, Result]
-    """Sweeps by direction, and the factorial."""
-
-
-def run_patch(spec: PatchSpec, *, progress: Progress | None = None) -> PatchRun:
+def patch(spec: PatchSpec, *, progress: Progress | None = None) -> Run:
     """Patch activations across the two models, or within one, and write the page about it.
 
-    Everything that can be refused is refused before a model runs. A killed run goes on where it
-    stopped and ends with the same bytes.
+    Everything that can be refused is refused before a model runs. A killed run continues where it
+    stopped and ends with the same bytes. Leaves the page, `summary.json`, `run.yaml` and every
+    result in `spec.out`.
 
     Args:
         spec: What to do.
-        progress: Told what is being done.
+        progress: Receives what is being done.
 
     Raises:
-        ElicitError: Something asked for is missing, damaged, or makes no sweep.
+        ElicitError: Something is missing, damaged, or makes no sweep.
     """
-    progress = progress or NoProgress()
-    refuse_early(spec)
-    # Across, two equal models are refused below in words that do not advise to allow them.
-    pair = open_pair(
-        spec.model_copy(
-            update={"allow_identical": spec.allow_identical or spec.question == "across"}
-        ),
-        progress,
-    )
+    return execute(_JOB, spec, progress)
+
+
+def _prepare(spec: PatchSpec, pair: ModelPair, checked: None) -> Prepared[Asked]:
     asked = asked_of(spec, pair)
-    with running(
-        spec,
-        pair,
-        {
-            "tasks": {"contrast": asked.contrast.digest},
-        },
-    ) as run:
-        results = _results(spec, pair, asked, Execution(checkpoint=run, progress=progress))
-        for name, result in results.items():
-            run.save_result(name, result)
-        notes = [*pair.notes, *asked.notes, *_remarks(spec, asked, results)]
-        summary = _summary(spec, pair, asked, results, notes)
-        page = close(run, spec, summary, list(results.values()), notes)
-    return PatchRun(path=run.path, page=page, summary=summary, results=results)
+    return Prepared(asked, {"tasks": {"contrast": asked.contrast.digest}})
+
+
+def _measure(work: Work[PatchSpec, Asked]) -> Outcome:
+    spec, pair, asked = work.spec, work.pair, work.inputs
+    results = _results(spec, pair, asked, work.execution)
+    return Outcome(
+        results=results,
+        summary=_summary(spec, asked, results),
+        notes=[*asked.notes, *_remarks(spec, asked, results)],
+    )
+
+
+_JOB = Job(check=refuse_early, prepare=_prepare, measure=_measure)
 
 
 class _Titled:
@@ -135,20 +118,11 @@ def _remarks(spec: PatchSpec, asked: Asked, results: dict[str, Result]) -> list[
     return told
 
 
-def _summary(
-    spec: PatchSpec,
-    pair: ModelPair,
-    asked: Asked,
-    results: dict[str, Result],
-    notes: Sequence[str],
-) -> dict[str, object]:
+def _summary(spec: PatchSpec, asked: Asked, results: dict[str, Result]) -> dict[str, object]:
     """Content of `summary.json`: the finding first, then every number behind it."""
     split = results.get("factorial")
     return {
-        **origin(pair),
         "question": spec.question,
-        "sentence": " ".join(patch_sentences(list(results.values()))),
-        "n_layers": pair.n_layers,
         "contrast": {
             "digest": asked.contrast.digest,
             "problems": None if spec.problems is None else spec.problems.name,
@@ -161,7 +135,6 @@ def _summary(
             if isinstance(grid, PatchGrid)
         },
         "factorial": split.summary() if isinstance(split, Factorial) else None,
-        "notes": list(notes),
     }
 
 

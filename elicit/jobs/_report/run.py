@@ -13,29 +13,20 @@ from elicit.grafting import (
 )
 from elicit.grafting.conclusion import LEAST_PROBLEMS
 from elicit.grafting.measure import facts as scored_forced
-from elicit.jobs._frame import PagedRun, close, open_pair, running
+from elicit.jobs._frame import FEW_PROBLEMS, Job, Outcome, Prepared, Run, Work, execute
 from elicit.jobs._report.spec import ReportSpec, ScoredSpec
 from elicit.jobs._report.summary import summarise
 from elicit.jobs._spec import SpecError
 from elicit.pair import ModelPair
 from elicit.results import Result
 from elicit.rollouts import check_prompts
-from elicit.runs import Execution, NoProgress, Progress
+from elicit.runs import Progress
 from elicit.tasks import Task, extractor, load_task, ungradable
 from elicit.weights import WeightChange, weight_change
 
 SPECTRA_WIDTH = 1024
 """Widest model whose singular values are computed without being asked for."""
 N_SAMPLES = 8
-FEW_PROBLEMS = 30
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ReportRun(PagedRun):
-    """A finished main job."""
-
-    results: tuple[Result, ...]
-    """Everything that was measured."""
 
 
 @dataclass(frozen=True)
@@ -56,67 +47,72 @@ class Measures:
         return {"tasks": {measure.task.name: measure.task.digest for measure in self.all}}
 
 
-def run_report(spec: ReportSpec, *, progress: Progress | None = None) -> ReportRun:
+def report(spec: ReportSpec, *, progress: Progress | None = None) -> Run:
     """Find the layers that were changed, corrupted or carry a skill, and write the page.
 
-    Everything that can be refused is refused before the first sweep. A killed run goes on where it
-    stopped and ends with the same bytes.
+    Everything that can be refused is refused before a model runs. A killed run continues where it
+    stopped and ends with the same bytes. Leaves the page, `summary.json`, `run.yaml` and every
+    result in `spec.out`.
 
     Args:
         spec: What to do.
-        progress: Told what is being done.
+        progress: Receives what is being done.
 
     Raises:
-        ElicitError: Something asked for is missing, damaged, or cannot be compared.
+        ElicitError: Something is missing, damaged, or cannot be compared.
     """
-    progress = progress or NoProgress()
-    measures = load_measures(spec)
-    pair = open_pair(spec, progress)
-    check_measures(pair, measures)
-    with running(spec, pair, measures.identity) as run:
-        options = {
-            "level": spec.level,
-            "n_resamples": spec.n_resamples,
-            "seed": spec.seed,
-            "max_tokens": spec.max_tokens,
-        }
-        attribution = revert(
+    return execute(_JOB, spec, progress)
+
+
+def prepare_measures(spec: ScoredSpec, pair: ModelPair, checked: Measures) -> Prepared[Measures]:
+    """Tasks that fit the models.
+
+    Args:
+        spec: What to do.
+        pair: The two models.
+        checked: The tasks.
+
+    Raises:
+        ElicitError: A problem is too long, or needs a token that a model lacks.
+    """
+    check_measures(pair, checked)
+    return Prepared(checked, checked.identity)
+
+
+def _measure_all(work: Work[ReportSpec, Measures]) -> Outcome:
+    spec, pair, measures = work.spec, work.pair, work.inputs
+    attribution = revert(
+        pair,
+        damage=measures.damage,
+        skill=measures.skill,
+        kinds=spec.kinds,
+        control_draws=spec.controls,
+        margin=spec.margin,
+        share_margin=spec.share_margin,
+        execution=work.execution,
+        inference=spec.inference,
+    )
+    results: dict[str, Result] = {"attribution": attribution}
+    results["weights"] = _weights(spec, pair, measures, work.progress)
+    forced = [measure for measure in measures.all if measure.how == "forced"]
+    if spec.intervals and forced:
+        results["intervals"] = sweep_intervals(
+            pair, forced, execution=work.execution, inference=spec.inference
+        )
+    results["interpolation"] = interpolate(
+        pair, measures.all, execution=work.execution, inference=spec.inference
+    )
+    smooth = [measure for measure in forced if measure.metric != "correct"]
+    if spec.integrated and smooth and not pair.identical:
+        results["integrated"] = integrate(
             pair,
-            damage=measures.damage,
-            skill=measures.skill,
-            kinds=spec.kinds,
-            control_draws=spec.controls,
-            margin=spec.margin,
-            share_margin=spec.share_margin,
-            execution=Execution(checkpoint=run, progress=progress),
-            **options,
+            smooth,
+            execution=work.execution,
         )
-        results: dict[str, Result] = {"attribution": attribution}
-        results["weights"] = _weights(spec, pair, measures, progress)
-        forced = [measure for measure in measures.all if measure.how == "forced"]
-        if spec.intervals and forced:
-            results["intervals"] = sweep_intervals(
-                pair, forced, execution=Execution(checkpoint=run, progress=progress), **options
-            )
-        results["interpolation"] = interpolate(
-            pair, measures.all, execution=Execution(checkpoint=run, progress=progress), **options
-        )
-        smooth = [measure for measure in forced if measure.metric != "correct"]
-        if spec.integrated and smooth and not pair.identical:
-            results["integrated"] = integrate(
-                pair,
-                smooth,
-                execution=Execution(max_tokens=spec.max_tokens, checkpoint=run, progress=progress),
-            )
-        generated = [measure for measure in measures.all if measure.how == "generated"]
-        if generated:
-            results["samples"] = sample_texts(pair, generated[0], n=N_SAMPLES, seed=spec.seed)
-        for name, result in results.items():
-            run.save_result(name, result)
-        notes = (*pair.notes, *_remarks(measures))
-        summary = summarise(pair, results, notes)
-        page = close(run, spec, summary, list(results.values()), notes)
-    return ReportRun(path=run.path, page=page, summary=summary, results=tuple(results.values()))
+    generated = [measure for measure in measures.all if measure.how == "generated"]
+    if generated:
+        results["samples"] = sample_texts(pair, generated[0], n=N_SAMPLES, seed=spec.seed)
+    return Outcome(results=results, summary=summarise(results), notes=_remarks(measures))
 
 
 def load_measures(spec: ScoredSpec) -> Measures:
@@ -221,3 +217,6 @@ def _remarks(measures: Measures) -> list[str]:
             "facts and problems hold the same problems: their gaps are one finding, not two."
         )
     return told
+
+
+_JOB = Job(check=load_measures, prepare=prepare_measures, measure=_measure_all)

@@ -4,17 +4,12 @@ import math
 from collections.abc import Sequence
 
 from elicit.grafting import Attribution, WeightIG
-from elicit.jobs._frame import origin
-from elicit.page.grafting import summary_sentence
-from elicit.pair import ModelPair
 from elicit.results import Result
 from elicit.weights import WeightChange
 from elicit.weights.figures import by_layer
 
 
-def summarise(
-    pair: ModelPair, results: dict[str, Result], notes: Sequence[str] = ()
-) -> dict[str, object]:
+def summarise(results: dict[str, Result]) -> dict[str, object]:
     """Content of `summary.json`: verdicts first, then every number behind them."""
     attribution, change = results["attribution"], results["weights"]
     assert isinstance(attribution, Attribution)
@@ -24,9 +19,6 @@ def summarise(
     parts = [_part(attribution, change, integrated, p) for p in range(len(attribution.part))]
     return _finite(
         {
-            **origin(pair),
-            "sentence": summary_sentence(attribution),
-            "n_layers": pair.n_layers,
             "changed_layers": list(attribution.changed_layers),
             "corrupted_layers": list(attribution.corrupted_layers),
             "skill_layers": list(attribution.skill_layers),
@@ -38,7 +30,6 @@ def summarise(
             "level": attribution.level,
             "margin": attribution.margin,
             "share_margin": attribution.share_margin,
-            "notes": list(notes),
         }
     )  # pyright: ignore[reportReturnType]
 

@@ -2,10 +2,9 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
-from elicit.jobs._frame import PagedRun, close, open_pair, running
-from elicit.jobs._report.run import FEW_PROBLEMS
+from elicit.jobs._frame import FEW_PROBLEMS, Job, Outcome, Prepared, Run, Work, execute
 from elicit.jobs._revise.inputs import (
     WRITERS,
     ModelTexts,
@@ -32,7 +31,7 @@ from elicit.revision import (
     settling,
 )
 from elicit.revision.sensitivity import RHOS, THRESHOLDS
-from elicit.runs import Execution, NoProgress, Progress
+from elicit.runs import Execution, Progress
 from elicit.texts import LN2
 
 ROWS = 4
@@ -41,58 +40,52 @@ MOST_GROUPS = 12
 """Difficulties that are still compared."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ReviseRun(PagedRun):
-    """A finished run."""
-
-    results: dict[str, Result]
-    """Settling, profile, sensitivity, depths by difficulty, and lenses if any were fitted."""
-
-
-def run_revise(spec: ReviseSpec, *, progress: Progress | None = None) -> ReviseRun:
+def revise(spec: ReviseSpec, *, progress: Progress | None = None) -> Run:
     """Read when both models settle on what they predict, and write the page about it.
 
-    Everything that can be refused is refused before a model runs. A killed run goes on where it
-    stopped and ends with the same bytes.
+    Everything that can be refused is refused before a model runs. A killed run continues where it
+    stopped and ends with the same bytes. Leaves the page, `summary.json`, `run.yaml` and every
+    result in `spec.out`.
 
     Args:
         spec: What to do.
-        progress: Told what is being done.
+        progress: Receives what is being done.
 
     Raises:
-        ElicitError: Something asked for is missing, damaged, or cannot be read.
+        ElicitError: Something is missing, damaged, or cannot be read.
     """
-    progress = progress or NoProgress()
-    inputs = load_inputs(spec)
-    pair = open_pair(spec, progress)
-    inputs = encode_inputs(spec, pair, inputs)
-    with running(spec, pair, {"tasks": {inputs.task.name: inputs.task.digest}}) as run:
-        execution = Execution(
-            memory=spec.budget * 2**20,
-            max_tokens=spec.max_tokens,
-            checkpoint=run,
-            progress=progress,
-        )
-        written = {
-            name: write_texts(spec, pair, inputs, name, execution=execution)
-            for name in (WRITERS if "own" in inputs.kinds else ())
-        }
-        texts = _texts(inputs, written)
-        fits: dict[str, TunedLensFit] = {}
-        if spec.lens != "logit":
-            fit, texts = halved(texts, spec.seed)
-            fits = fit_lenses(spec, pair, fit, texts, execution=execution)
-        results = _results(spec, pair, texts, fits, execution)
-        for name, result in results.items():
-            run.save_result(name, result)
-        notes = [*pair.notes, *_notes(spec, inputs, written, texts, results)]
-        shares = {
-            name: {"truncated": text.truncated, "empty": text.empty}
-            for name, text in written.items()
-        }
-        summary = revise_summary(pair, results, fits=fits, texts=shares, notes=notes)
-        page = close(run, spec, summary, list(results.values()), notes)
-    return ReviseRun(path=run.path, page=page, summary=summary, results=results)
+    return execute(_JOB, spec, progress)
+
+
+def _prepare(spec: ReviseSpec, pair: ModelPair, checked: ReviseInputs) -> Prepared[ReviseInputs]:
+    inputs = encode_inputs(spec, pair, checked)
+    return Prepared(inputs, {"tasks": {inputs.task.name: inputs.task.digest}})
+
+
+def _measure(work: Work[ReviseSpec, ReviseInputs]) -> Outcome:
+    spec, pair, inputs = work.spec, work.pair, work.inputs
+    execution = replace(work.execution, memory=spec.budget * 2**20)
+    written = {
+        name: write_texts(spec, pair, inputs, name, execution=execution)
+        for name in (WRITERS if "own" in inputs.kinds else ())
+    }
+    texts = _texts(inputs, written)
+    fits: dict[str, TunedLensFit] = {}
+    if spec.lens != "logit":
+        fit, texts = halved(texts, spec.seed)
+        fits = fit_lenses(spec, pair, fit, texts, execution=execution)
+    results = _results(spec, pair, texts, fits, execution)
+    shares = {
+        name: {"truncated": text.truncated, "empty": text.empty} for name, text in written.items()
+    }
+    return Outcome(
+        results=results,
+        summary=revise_summary(results, fits=fits, texts=shares),
+        notes=_notes(spec, inputs, written, texts, results),
+    )
+
+
+_JOB = Job(check=load_inputs, prepare=_prepare, measure=_measure)
 
 
 def _texts(inputs: ReviseInputs, written: dict[str, ModelTexts]) -> list[TokenRows]:

@@ -1,40 +1,30 @@
 """Content of `summary.json` of a reading of depths: the finding first, then every number."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from elicit.jobs._frame import origin
 from elicit.jobs._revise.lens import lens_summary
-from elicit.page.revision import revise_sentences
-from elicit.pair import ModelPair
 from elicit.results import Estimate, Result
 from elicit.revision import DepthByGroup, Sensitivity, Settling, TunedLensFit
 
 
 def revise_summary(
-    pair: ModelPair,
     results: Mapping[str, Result],
     *,
     fits: Mapping[str, TunedLensFit],
     texts: Mapping[str, Mapping[str, object]],
-    notes: Sequence[str],
 ) -> dict[str, object]:
     """Content of `summary.json`.
 
     Args:
-        pair: The two models.
         results: By name; one of them is the settling.
         fits: The lens of each model; none where the logit lens reads.
         texts: Share that was cut, and numbers of empty texts, of every source.
-        notes: Remarks.
     """
     settled = results["settling"]
     assert isinstance(settled, Settling)
     band, groups = results.get("sensitivity"), results.get("by_difficulty")
     return {
-        **origin(pair),
-        "sentence": " ".join(revise_sentences(list(results.values()))),
-        "n_layers": settled.n_layers,
         "deep_from": settled.deep_from,
         "convention": {
             **dataclasses.asdict(settled.convention),
@@ -50,7 +40,6 @@ def revise_summary(
         },
         "sensitivity": _band(band) if isinstance(band, Sensitivity) else None,
         "by_difficulty": _groups(groups) if isinstance(groups, DepthByGroup) else None,
-        "notes": list(notes),
     }
 
 

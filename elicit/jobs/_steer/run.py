@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from elicit import elicitation
 from elicit.directions import Direction, DirectionError, lm_eval_bytes
 from elicit.elicitation import (
     Choice,
@@ -10,81 +11,99 @@ from elicit.elicitation import (
     Steered,
     SteeredTexts,
     choose_arms,
-    steer,
     steered_texts,
 )
-from elicit.features.reading import checked
+from elicit.features import check_sae
 from elicit.jobs._baselines import texts_of
 from elicit.jobs._cued import task_of
-from elicit.jobs._frame import PagedRun, close, open_pair, running
+from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
 from elicit.jobs._steer.finding import find_source
-from elicit.jobs._steer.source import Looked, Source, load_source, looked_for, model_of
+from elicit.jobs._steer.source import Loaded, Looked, Source, load_source, looked_for, model_of
 from elicit.jobs._steer.spec import SteerSpec
 from elicit.jobs._steer.summary import steer_summary
 from elicit.pair import ModelPair
 from elicit.rollouts import Generation
-from elicit.runs import Execution, NoProgress, Progress, RunDirectory, ScopedCheckpoint
-from elicit.tasks import Split
+from elicit.runs import Execution, Progress, RunDirectory
+from elicit.tasks import Split, Task
 
 FAINT = 0.2
 """Length of a push, as a share of the activations', below which no effect says little."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class SteerRun(PagedRun):
-    """A finished run."""
+@dataclass(frozen=True)
+class _Inputs:
+    """What is steered with, and on which problems."""
 
-    steered: Steered
-    """The curve, the choice and the test."""
+    task: Task
+    loaded: Loaded
+    looked: Looked
 
 
-def run_steer(spec: SteerSpec, *, progress: Progress | None = None) -> SteerRun:
+def steer(spec: SteerSpec, *, progress: Progress | None = None) -> Run:
     """Steer one model of a pair, judge it beside its controls, and write the page about it.
 
-    Everything that can be refused is refused before a model runs. A killed run goes on where it
-    stopped and ends with the same bytes.
+    Everything that can be refused is refused before a model runs. A killed run continues where it
+    stopped and ends with the same bytes. Leaves the page, `summary.json`, `run.yaml` and every
+    result in `spec.out`.
 
     Args:
         spec: What to do.
-        progress: Told what is being done.
+        progress: Receives what is being done.
 
     Raises:
-        ElicitError: Something asked for is missing, damaged, or cannot be steered with.
+        ElicitError: Something is missing, damaged, or cannot be steered with.
     """
-    progress = progress or NoProgress()
+    return execute(_JOB, spec, progress)
+
+
+def _check(spec: SteerSpec) -> _Inputs:
     task, loaded = task_of(spec), load_source(spec)
-    looked = looked_for(spec, task)
-    pair = open_pair(spec, progress)
-    if loaded.sae is not None:
+    return _Inputs(task, loaded, looked_for(spec, task))
+
+
+def _prepare(spec: SteerSpec, pair: ModelPair, checked: _Inputs) -> Prepared[_Inputs]:
+    if checked.loaded.sae is not None:
         # Another model's SAE is refused before there is a folder for the run.
-        checked(pair, loaded.sae, spec.on)
-    split = Split.of(task, spec.choose_share, seed=spec.seed)
-    with running(
-        spec,
-        pair,
+        check_sae(pair, checked.loaded.sae, spec.on)
+    return Prepared(
+        checked,
         {
-            "tasks": {task.name: task.digest},
+            "tasks": {checked.task.name: checked.task.digest},
             "baselines": dict(texts_of(spec.baselines)),
-            **loaded.digests,
+            **checked.loaded.digests,
         },
-    ) as run:
-        source = find_source(spec, pair, loaded, looked, split.choose, progress=progress)
-        execution = Execution(checkpoint=ScopedCheckpoint(run, "texts"), progress=progress)
-        place, found, texts = _steered(spec, pair, source, looked, split, execution)
-        direction = source.directions[place]
-        found = replace(found, curve=_of(pair, found.curve), test=_of(pair, found.test))
-        for name, result in source.results.items():
-            run.save_result(name, result)
-        run.save_result("vector", direction)
-        run.save_result("dose", found.curve)
-        run.save_result("test", found.test)
-        run.save_result("samples", texts)
-        notes = [*pair.notes, *source.notes, *_remarks(found)]
-        notes += _export(spec, pair, direction, found.choice, run)
-        summary = steer_summary(spec, pair, source, looked, found, notes)
-        sets = [one for name, one in source.results.items() if name == "directions"]
-        page = close(run, spec, summary, [found.test, texts, found.curve, *sets], notes)
-    return SteerRun(path=run.path, page=page, summary=summary, steered=found)
+    )
+
+
+def _measure(work: Work[SteerSpec, _Inputs]) -> Outcome:
+    spec, pair = work.spec, work.pair
+    loaded, looked = work.inputs.loaded, work.inputs.looked
+    split = Split.of(work.inputs.task, spec.choose_share, seed=spec.seed)
+    source = find_source(spec, pair, loaded, looked, split.choose, progress=work.progress)
+    execution = work.execution.scoped("texts")
+    place, found, texts = _steered(spec, pair, source, looked, split, execution)
+    direction = source.directions[place]
+    found = replace(found, curve=_of(pair, found.curve), test=_of(pair, found.test))
+    sets = tuple(name for name in source.results if name == "directions")
+    return Outcome(
+        results={
+            **source.results,
+            "vector": direction,
+            "dose": found.curve,
+            "test": found.test,
+            "samples": texts,
+        },
+        shown=("test", "samples", "dose", *sets),
+        summary=steer_summary(spec, source, looked, found),
+        notes=[
+            *source.notes,
+            *_remarks(found),
+            *_export(spec, pair, direction, found.choice, work.run),
+        ],
+    )
+
+
+_JOB = Job(check=_check, prepare=_prepare, measure=_measure)
 
 
 def _steered(
@@ -117,7 +136,7 @@ def _steered(
     }
     place = choose_arms(side, split.choose, source.candidates, **how)
     arms = source.candidates[place]
-    found = steer(side, split, arms, **how)
+    found = elicitation.steer(side, split, arms, **how)
     texts = steered_texts(
         side,
         split.test,

@@ -4,36 +4,25 @@ import math
 from typing import Any
 
 from elicit.elicitation import DoseCurve, Steered
-from elicit.jobs._frame import origin
 from elicit.jobs._steer.source import Looked, Source
 from elicit.jobs._steer.spec import SteerSpec
-from elicit.page.elicitation import gap_text, steer_sentence
-from elicit.pair import ModelPair
+from elicit.page.elicitation import gap_text
 from elicit.results import Estimate
 
 
 def steer_summary(
-    spec: SteerSpec,
-    pair: ModelPair,
-    source: Source,
-    looked: Looked,
-    found: Steered,
-    notes: list[str],
+    spec: SteerSpec, source: Source, looked: Looked, found: Steered
 ) -> dict[str, object]:
     """Content of `summary.json`: every arm with its ends, and why there is no share.
 
     Args:
         spec: What was asked for.
-        pair: The two models.
         source: What was steered with.
         looked: What was looked for.
         found: The curve, the choice and the test.
-        notes: Remarks.
     """
     test, choice = found.test, found.choice
     return {
-        **origin(pair),
-        "sentence": steer_sentence(test),
         "steered": {
             "on": spec.on,
             "method": spec.source,
@@ -86,7 +75,6 @@ def steer_summary(
             }
             for i, name in enumerate(test.reference)
         },
-        "notes": notes,
     }
 
 

@@ -1,0 +1,35 @@
+"""The summary of the ladder on a terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from elicit.jobs._terminal import ENDS, TerminalTable, interval
+
+
+def tables(summary: Mapping[str, Any]) -> list[TerminalTable]:
+    """Every rung beside its strongest control.
+
+    Args:
+        summary: Content of the run's summary.json.
+    """
+    rungs = summary["rungs"]
+    rows = tuple(
+        (
+            name,
+            rung["claim"],
+            rung["status"],
+            interval({end: rung[end] for end in ENDS}),
+            interval({end: rung[f"control{key}"] for end, key in ENDS.items()}),
+            rung["control_name"],
+            rung["place"],
+        )
+        for name, rung in rungs.items()
+    )
+    styles = tuple("green" if rung["status"] == "passed" else "dim" for rung in rungs.values())
+    after = tuple(
+        f"{name} {rung['reason']}"
+        for name, rung in rungs.items()
+        if rung["status"] != "passed" and rung["reason"]
+    )
+    head = ("rung", "claim", "verdict", "value", "control", "which", "place")
+    return [TerminalTable(head, rows, styles, after=after)]

@@ -1,0 +1,32 @@
+"""The summary of patching on a terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from elicit.jobs._terminal import TerminalTable, interval
+
+
+def tables(summary: Mapping[str, Any]) -> list[TerminalTable]:
+    """Where each sweep's effects come in.
+
+    Args:
+        summary: Content of the run's summary.json.
+    """
+    rows, styles = [], []
+    for name, sweep in summary["sweeps"].items():
+        for metric, kinds in sweep["peaks"].items():
+            for peak in kinds.values():
+                rows.append(
+                    (
+                        name,
+                        metric,
+                        peak["site"],
+                        peak["pos"],
+                        interval(peak["effect"], signed=True),
+                        interval(peak["step"], signed=True),
+                        "embedding" if peak["layer"] < 0 else str(peak["layer"]),
+                    )
+                )
+                styles.append("" if peak["clear"] else "dim")
+    head = ("sweep", "metric", "site", "position", "effect", "comes in here", "layer")
+    return [TerminalTable(head, tuple(rows), tuple(styles))]

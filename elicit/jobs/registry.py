@@ -1,0 +1,57 @@
+"""Every command: its options, what it does, and how its summary reads on a terminal."""
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from elicit.jobs._spec import PairSpec
+    from elicit.jobs._terminal import TerminalTable
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command; what it needs is imported when it is first used.
+
+    Its package holds `spec` with `<Name>Spec`, `run` with a function of the command's name, and
+    `terminal` with `tables`.
+    """
+
+    name: str
+    package: str
+
+    @property
+    def spec(self) -> type["PairSpec"]:
+        """Class of its options; the first line of the docstring says what the command does."""
+        return self._load("spec", f"{self.name.capitalize()}Spec")
+
+    @property
+    def run(self) -> Callable[..., Any]:
+        """Does the job: `run(spec, progress=...)` returns a `Run`."""
+        return self._load("run", self.name)
+
+    @property
+    def tables(self) -> Callable[[Mapping[str, Any]], Sequence["TerminalTable"]]:
+        """Tables that a terminal shows of a summary."""
+        return self._load("terminal", "tables")
+
+    def _load(self, module: str, name: str) -> Any:
+        return getattr(importlib.import_module(f"{self.package}.{module}"), name)
+
+
+COMMANDS: dict[str, Command] = {
+    name: Command(name, f"elicit.jobs._{name}")
+    for name in ("report", "graft", "patch", "revise", "exists", "features", "steer")
+}
+"""Commands by name, in the order of the help; another one is added with `register`."""
+
+
+def register(command: Command) -> Command:
+    """Add a command, or put one in the place of that of the same name.
+
+    Args:
+        command: The command.
+    """
+    COMMANDS[command.name] = command
+    return command
