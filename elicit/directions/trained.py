@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from elicit import fitting
 from elicit.capture import full_logits
+from elicit.directions.contrast import check_sites, read_at
 from elicit.directions.errors import DirectionError
-from elicit.directions.sides import check_sites, read_at
 from elicit.directions.values import Direction
 from elicit.edits import Edited, Steer, Where, edited
 from elicit.pair import Side, hugging_face_model, weights_digest
@@ -76,7 +76,7 @@ def train_vector(
     side: Side,
     continuations: Task,
     *,
-    at: Site,
+    site: Site,
     where: Where,
     steps: int = 100,
     learning_rate: float = 0.02,
@@ -89,7 +89,7 @@ def train_vector(
         side: The model; no weight of it changes.
         continuations: Prompts, each with the text that is to follow as its answer; `traced` makes
             them of an organism's problems.
-        at: Where the vector is added.
+        site: Where the vector is added.
         where: For which tokens.
         steps: Batches seen, at least 1.
         learning_rate: About how far a step goes, as a share of the mean length of the site's
@@ -114,7 +114,7 @@ def train_vector(
             "Pass at least 1 step and a finite rate above 0."
         )
     model, alignment = side.bridge, side.alignment
-    check_sites(model, [at])
+    check_sites(model, [site])
     prompts = check_prompts(side, continuations, templated=False)
     rows = encode_forced(
         continuations,
@@ -131,7 +131,7 @@ def train_vector(
     size = read_at(
         model,
         tuple(map(tuple, prompts)),
-        at=[at],
+        sites=[site],
         position=-1,
         pad_id=alignment.pad_id,
         execution=execution.quiet(),
@@ -142,7 +142,7 @@ def train_vector(
     start = torch.randn(width, generator=generator)
     device = next(hugging_face_model(model).parameters()).device
     vector = (start * (_START * resid_norm / start.norm())).to(device).requires_grad_()
-    Edited(model, [Steer(at, vector.detach(), where=where)], None)
+    Edited(model, [Steer(site, vector.detach(), where=where)], None)
     before = _mean(model, rows, batches, None)
     order = fitting.in_epochs(
         lambda: torch.randperm(len(batches), generator=generator).tolist(), steps
@@ -151,7 +151,7 @@ def train_vector(
     def step(number: int) -> Float[Tensor, " measured"]:
         with torch.enable_grad():
             log_prob = _under(
-                model, rows, batches[order[number]], Steer(at, vector, where=where)
+                model, rows, batches[order[number]], Steer(site, vector, where=where)
             ).mean()
             (gradient,) = torch.autograd.grad(-log_prob, [vector])
         norm = vector.detach().norm()
@@ -186,7 +186,7 @@ def train_vector(
                 "question": "train_vector",
                 "model": name,
                 "model_digest": digest,
-                "at": str(at),
+                "site": str(site),
                 "where": str(where),
                 "steps": steps,
                 "learning_rate": learning_rate,
@@ -195,7 +195,7 @@ def train_vector(
             task_digests={continuations.name: continuations.digest},
         ),
         vector=final,
-        site=at,
+        site=site,
         where=str(where),
         model=name,
         model_digest=digest,
@@ -203,7 +203,7 @@ def train_vector(
         norm=measured[:, 0].contiguous(),
         log_prob=measured[:, 1].contiguous(),
         log_prob_before=before,
-        log_prob_after=_mean(model, rows, batches, Steer(at, final.to(device), where=where)),
+        log_prob_after=_mean(model, rows, batches, Steer(site, final.to(device), where=where)),
         n=len(continuations),
     )
 

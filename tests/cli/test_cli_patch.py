@@ -93,7 +93,7 @@ def no_patching(monkeypatch) -> None:
         raise AssertionError("a model was run")
 
     # The room has functions of the same names as these modules.
-    for module, name in (("sweep", "_run"), ("factorial", "_cube")):
+    for module, name in (("_cells", "_run"), ("factorial", "_cube")):
         monkeypatch.setattr(importlib.import_module(f"elicit.patching.{module}"), name, refuse)
 
 
@@ -289,7 +289,9 @@ def test_within_a_model_the_whole_first_stream_is_the_other_prompt(
     assert (sweep["question"], told["question"]) == ("within", "within")
     assert sweep["host"] == f"{model}, {'corrupted' if direction == 'denoise' else 'clean'} prompt"
     values = sweep["values"]
-    assert values["effect"][0][0][0][0] == pytest.approx(values["gap"][0], abs=1e-6)
+    assert values["effect"]["value"][0][0][0][0] == pytest.approx(
+        values["gap"]["value"][0], abs=1e-6
+    )
 
 
 def test_a_model_alone_may_be_patched_within_itself(elicit, models, swapped, tmp_path):
