@@ -103,9 +103,7 @@ def test_the_band_says_whether_the_sign_holds():
         diff = Estimate(value=value, low=value - 0.01, high=value + 0.01)
         return band_sentence(dataclasses.replace(band, dtr_diff=diff))
 
-    assert (
-        said(0.1, 0.2) == "Post settles deep more often under all 12 conventions tried."
-    )
+    assert said(0.1, 0.2) == "Post settles deep more often under all 12 conventions tried."
     assert "less often under all 12" in said(-0.1, -0.2)
     assert "more often under 8 of 12 tried, less often under 4" in said(-0.1, 0.2)
     assert "excludes 0 (more in post) under 8 of 12" in said(0.005, 0.2)
