@@ -63,7 +63,7 @@ def test_a_difference_is_told_only_where_its_interval_is_clear_of_zero():
     assert "what base wrote" in earlier
     assert earlier.endswith("settle 0.30 [0.20, 0.40] layers earlier than base’s.")
     unclear = depth_sentence(told(0.02, -0.01, 0.05), "given")
-    assert "cannot be told whether" in unclear and "+0.02 [−0.01, 0.05] layers" in unclear
+    assert "no clear difference" in unclear and "+0.02 [−0.01, 0.05] layers" in unclear
 
 
 def test_two_equal_models_differ_by_exactly_nothing_and_no_ratio_is_compared():
@@ -74,7 +74,7 @@ def test_two_equal_models_differ_by_exactly_nothing_and_no_ratio_is_compared():
 
 def test_one_problem_says_nothing_of_others():
     alone = told(0.5, torch.nan, torch.nan, n_problems=1)
-    assert "says nothing of others" in depth_sentence(alone, "given")
+    assert "one problem" in depth_sentence(alone, "given")
     assert ratio_sentence(alone, "given") == ""
 
 
@@ -103,13 +103,11 @@ def test_the_band_says_whether_the_sign_holds():
         diff = Estimate(value=value, low=value - 0.01, high=value + 0.01)
         return band_sentence(dataclasses.replace(band, dtr_diff=diff))
 
-    assert (
-        said(0.1, 0.2) == "Post settles deep more often under all 12 conventions that were tried."
-    )
+    assert said(0.1, 0.2) == "Post settles deep more often under all 12 conventions tried."
     assert "less often under all 12" in said(-0.1, -0.2)
-    assert "more often under 8 of 12 that were tried, less often under 4" in said(-0.1, 0.2)
-    assert "clear of 0 (more in post) under 8 of 12" in said(0.005, 0.2)
-    assert "clear of 0 under none of 12" in said(0.005, -0.005)
+    assert "more often under 8 of 12 tried, less often under 4" in said(-0.1, 0.2)
+    assert "excludes 0 (more in post) under 8 of 12" in said(0.005, 0.2)
+    assert "excludes 0 under none of 12" in said(0.005, -0.005)
 
 
 def test_groups_are_told_from_the_first_to_the_last():
