@@ -1,7 +1,7 @@
 """Can the base do it untrained? Steered by a direction or a feature, beside controls."""
 
 from elicit.elicitation.arms import Arm, direction_arms
-from elicit.elicitation.choice import Choice, choose
+from elicit.elicitation.choice import Choice, best_cell, choose, to_raise
 from elicit.elicitation.choose_arms import choose_arms
 from elicit.elicitation.dose import dose_curve
 from elicit.elicitation.dose_result import DoseCurve
@@ -16,6 +16,8 @@ from elicit.elicitation.texts import SteeredTexts, steered_texts
 from elicit.elicitation.unsteered import Unsteered, unsteered
 
 __all__ = [
+    "best_cell",
+    "to_raise",
     "Outcomes",
     "Sweep",
     "Unsteered",

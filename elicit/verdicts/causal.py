@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
+from torch import Tensor
 
 from elicit.directions import Direction, matched_controls
 from elicit.edits import last
@@ -12,11 +13,12 @@ from elicit.elicitation import (
     Outcomes,
     Sweep,
     Unsteered,
+    best_cell,
     direction_arms,
     steer_many,
     sweep_arms,
+    to_raise,
 )
-from elicit.elicitation.choice import to_raise
 from elicit.rollouts import Generation
 from elicit.runs import Execution
 from elicit.sites import Site
@@ -84,9 +86,7 @@ class Turned:
 
     def tried(self) -> Float[np.ndarray, "site strength problem"]:
         """1 where a text of the sweep is coherent and as the direction is to make it."""
-        shown = self.swept.score[:, SHOWN]
-        values = (shown if self.raised else 1 - shown) * self.swept.coherent
-        return np.moveaxis(values.numpy(), 0, -1)
+        return np.moveaxis(_wanted(self.swept, raised=self.raised).numpy(), 0, -1)
 
     def p_site(self, row: int, options: Options) -> Float[np.ndarray, " site"]:
         """P-value of each site's best strength above no steering, adjusted for all cells.
@@ -137,7 +137,14 @@ def turn(
     sign = 1.0 if raised else -1.0
     arms = [direction_arms(one, where=last(), controls=())[0] for one in directions]
     swept = sweep_arms(choose, arms, strengths=[sign * one for one in strengths], **how)
-    place, dose = swept.best(SHOWN, raised=raised, tie=CORRECT)
+    wanted = _wanted(swept, raised=raised)
+    place, dose = best_cell(
+        wanted.mean(0),
+        swept.strength,
+        raised=True,
+        unsteered=float(as_steered(choose.own, raised=raised).mean()),
+        tie=swept.score[:, CORRECT].mean(0),
+    )
     strength, direction = sign * float(strengths[dose]), directions[place]
     # The random ones come first and the shuffled one last.
     controls = matched_controls(direction, n_random=n_random, seed=inference.seed)
@@ -152,6 +159,12 @@ def turn(
         shuffled=_cells(texts, slice(n_random + 1, None)),
         draws=_cells(texts, slice(1, n_random + 1)),
     )
+
+
+def _wanted(swept: Sweep, *, raised: bool) -> Float[Tensor, "problem site strength"]:
+    """1 where a text is coherent and as the direction is to make it."""
+    shown = swept.score[:, SHOWN]
+    return (shown if raised else 1 - shown) * swept.coherent
 
 
 def _cells(outcomes: Outcomes, which: slice) -> Outcomes:
