@@ -95,6 +95,7 @@ def test_lost_facts_enter_at_the_planted_layer_and_at_the_entity(organism, name,
     assert int(each.effect.value[0, 0, layer].abs().argmax()) == entity
 
 
+@pytest.mark.slow
 def test_a_changed_layer_is_a_reader_below_its_output_and_a_writer_above(organism):
     pair = organism("when-l3")
     found = patching.factorial(
@@ -112,6 +113,7 @@ def test_a_changed_layer_is_a_reader_below_its_output_and_a_writer_above(organis
     assert (found.off_manifold < 1e-6).all()
 
 
+@pytest.mark.slow
 def test_no_single_layer_carries_what_all_layers_learned(organism):
     """Full-weight RL spreads its change evenly: there is no step to find, and none is told."""
     pair = organism("rl")
@@ -160,6 +162,7 @@ def test_a_model_and_itself_are_refused_both_ways(organism):
         patching.factorial(pair, contrast)
 
 
+@pytest.mark.slow
 def test_equal_models_under_other_digests_have_no_effect_at_all(organism):
     """What `across` would measure on a copy: every effect exactly 0, and no peak."""
     from dataclasses import replace

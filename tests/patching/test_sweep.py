@@ -215,6 +215,7 @@ def test_everything_from_the_donor_gives_the_donor(paired):
     torch.testing.assert_close(grid.score[0, :, 0], donor, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_neither_batches_nor_chunks_change_a_number(paired):
     pair, contrast = paired("gemma2"), contrast_of(n=6, lengths=(6, 8))
     swap = within(sites=["resid_pre", "z.heads"])

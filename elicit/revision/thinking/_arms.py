@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from elicit.revision.thinking.voting import by_lot, elected, lots_of, places
+from elicit.revision.thinking._voting import by_lot, elected, lots_of, places
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
