@@ -106,7 +106,7 @@ class Factorial(Result):
         """The terms at each boundary that are distinguishable from 0, in words.
 
         Intervals are simultaneous over boundaries and positions, term by term. There are seven
-        terms, so a term is named only if its p-value is below a seventh of what is left of the level.
+        terms, so a term is named only if its p-value is below a seventh of 1 minus the level.
 
         Args:
             pos: Label of a position; None takes the first.

@@ -59,8 +59,8 @@ def peak_table(grid: PatchGrid) -> Table | None:
     head = ("metric", "kind of site", "layer", "position", "step", "effect of the patch")
     caption = (
         "Where most of the effect enters: in the residual stream the largest step from one layer "
-        "to the next, among components the largest effect. Intervals are simultaneous over all cells; "
-        "bold: excludes 0."
+        "to the next, among components the largest effect. Intervals are simultaneous over all "
+        "cells; bold: excludes 0."
     )
     return table_of(caption, head, rows, 4)
 
@@ -122,7 +122,7 @@ def cell_tables(grid: PatchGrid, row: int) -> list[Table]:
                 word = number(effect.ends[0], sign=True, digits=2)
                 cells.append(Cell(word, bool(effect.clear)))  # pyright: ignore
             rows.append(cells)
-        caption = f"Effect on {metric_text(grid.metric[row])}; bold: the simultaneous interval excludes 0."
+        caption = f"Effect on {metric_text(grid.metric[row])}; bold: its interval excludes 0."
         head = ("site", *grid.pos)
         folded = f"All cells: {kind}, {grid.metric[row]}"
         found.append(table_of(caption, head, rows, 1, folded))
