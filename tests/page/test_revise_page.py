@@ -24,7 +24,7 @@ from elicit.page.revision.text import (
 from elicit.results import Estimate, Result
 from elicit.results.drawing import interval
 from elicit.revision import DepthConvention, Settling
-from tests.page.made import HOSTILE, attribution
+from tests.page.made import HOSTILE, roles
 from tests.revision import made
 
 Visit = Callable[..., tuple[Any, dict[str, list[str]]]]
@@ -193,8 +193,8 @@ def test_the_decision_alone_has_no_strip_and_a_page():
 
 
 def test_a_page_about_weights_and_depths_says_both_and_weights_come_first():
-    text = own(render([*everything(), attribution()]))
-    places = [text.index(html.escape(summary_sentence(attribution()), quote=False)[:60])]
+    text = own(render([*everything(), roles()]))
+    places = [text.index(html.escape(summary_sentence(roles()), quote=False)[:60])]
     places += [text.index(mark) for mark in ('id="layers"', 'id="settling-0"', 'id="band-0"')]
     assert places == sorted(places)
     assert "Moving parts" in text and "<h3>Settling depth</h3>" in text
