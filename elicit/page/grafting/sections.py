@@ -4,8 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from elicit.grafting import Interpolation, IntervalSweep, LayerRoles, Samples, WeightIG
-from elicit.grafting.figures.curves import integrated_figure, interpolation_figure, interval_figure
-from elicit.grafting.figures.effects import effect_figure, shown_tasks
+from elicit.grafting.figures import (
+    effect_figure,
+    integrated_figure,
+    interpolation_figure,
+    interval_figure,
+    shown_tasks,
+)
 from elicit.page import Fragment, Key, Plot, Section, Table, first, plot
 from elicit.page.grafting import keys as f
 from elicit.page.grafting import tables as t
