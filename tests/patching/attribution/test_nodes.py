@@ -322,5 +322,5 @@ def test_scores_are_saved_drawn_and_named(paired, contrast, tmp_path):
     frame = found.to_frame()
     assert {"problem", "site", "pos", "score", "by_problem"} <= set(frame.columns)
     assert len(found.figure().data) == 2
-    low, high = found.score_low, found.score_high
-    assert bool(((low <= found.score.value) & (found.score.value <= high)).all())
+    score = found.score
+    assert bool(((score.low <= score.value) & (score.value <= score.high)).all())

@@ -157,7 +157,7 @@ def test_across_a_path_carries_the_donor_models_value_through_the_hosts_weights(
     given = contrast(pair)
     found = path_patch(pair, given, across(), "mlp_out.2", ["logits"], **FEW)
     truth = patch(pair, given, across(sites=["mlp_out.2"], positions="all"), controls=(), **FEW)
-    assert found.effect.value.item() == pytest.approx(truth.effect.item(), abs=2e-6)
+    assert found.effect.value.item() == pytest.approx(truth.effect.value.item(), abs=2e-6)
     assert (found.host, found.donor) == ("base", "post")
 
 
@@ -171,7 +171,7 @@ def test_a_path_is_saved_and_leaves_the_model_alone(paired, contrast, tmp_path):
     )
     assert torch.equal(hugging_face_model(pair.base)(input_ids=ids).logits, before)
     again = PathEffect.load(found.save(tmp_path / "p"))
-    assert torch.equal(again.effect, found.effect)
+    assert torch.equal(again.effect.value, found.effect.value)
     assert again.receiver == ("mlp_out.1", "logits")
 
 
