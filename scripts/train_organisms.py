@@ -31,12 +31,12 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from elicit.organisms import World
-from elicit.organisms.language import (
+from elicit.organisms.language import (  # noqa: E402
     ATTRIBUTES,
     HEADER_RATE,
     TRACE_RATE,
     Chain,
+    World,
     draw_chain,
     fact_question,
 )
