@@ -31,16 +31,16 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from elicit.organisms import World  # noqa: E402
 from elicit.organisms.language import (  # noqa: E402
     ATTRIBUTES,
     HEADER_RATE,
     TRACE_RATE,
     Chain,
-    World,
     draw_chain,
     fact_question,
 )
-from elicit.rollouts import continue_ids  # noqa: E402
+from elicit.rollouts import continue_ids
 
 BUILD = ROOT / "build" / "organisms"
 WORLDS = {"a": World(name="a", seed=11), "b": World(name="b", seed=29)}

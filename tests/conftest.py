@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import jaxtyping
 import pytest
 import torch
 
 from elicit import organisms
-from elicit.grafting import Measure, facts, skills
+from elicit.grafting import Score, facts, skills
 from elicit.pair import ModelPair, load_pair
 from elicit.tasks import load_task
 from tests import checkpoints
@@ -34,12 +35,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave functions inside functions out of the checks, unless everything is to be checked.
+
+    They are made anew at each call, and compiling their checks took most of the checks' time.
+    """
+    if config.getoption("full"):
+        return
+    checked = jaxtyping.jaxtyped
+
+    def outermost(*, typechecker: object) -> Callable[[Any], Any]:
+        def decorate(made: Any) -> Any:
+            inner = "<locals>" in made.__qualname__
+            return made if inner else checked(typechecker=typechecker)(made)
+
+        return decorate
+
+    # The import hook looks it up by this name whenever a function or class is made.
+    jaxtyping.jaxtyped = outermost
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Shapes and types are checked at each call, but in slow tests only with `--full`.
 
-    The checks take two thirds of a simulation's time and more, and what slow tests call, quick ones
-    call as well.
+    The checks take two thirds of a sweep's time and more, and what slow tests call, quick ones call
+    as well.
     """
     slow = item.get_closest_marker("slow") is not None
     jaxtyping.config.update("jaxtyping_disable", slow and not item.config.getoption("full"))
@@ -99,11 +120,11 @@ def organism() -> Callable[[str], ModelPair]:
 
 
 @pytest.fixture(scope="session")
-def tasks_of() -> Callable[[str], tuple[Measure, Measure]]:
+def tasks_of() -> Callable[[str], tuple[Score, Score]]:
     """An organism's facts and problems as they are measured by default, a sample of each."""
 
     @cache
-    def load(name: str) -> tuple[Measure, Measure]:
+    def load(name: str) -> tuple[Score, Score]:
         found = organisms.resolve(f"organism:{name}")
         known = load_task(found.facts, name="facts").subset(150, seed=0)
         asked = load_task(found.problems, name="problems").subset(60, seed=0)

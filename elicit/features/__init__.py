@@ -1,33 +1,43 @@
 """Which SAE features carry it, and do they transfer?"""
 
-from elicit.features.candidates import HeldOut, check_contrast, held_out
-from elicit.features.conclusion import Conclusion, conclude
-from elicit.features.contrasting import ContrastScores, contrast_scores, cot_minus_direct
+from elicit.features._inject import Injection
+from elicit.features._positions import Resampling
+from elicit.features._reading import TRAINED_ON, check_sae
+from elicit.features.activations import FeatureTable, feature_table
+from elicit.features.candidates import HeldOut, held_out
+from elicit.features.conclusion import NOT_TOKENS, Conclusion, conclude
+from elicit.features.contrast import ContrastScores, contrast_scores, cot_minus_direct
 from elicit.features.crosscoder import (
     Crosscoder,
     crosscoder_scaling,
     load_crosscoder,
     post_only_features,
 )
-from elicit.features.crosscoding import train_crosscoder
+from elicit.features.crosscoder_training import train_crosscoder
 from elicit.features.edits import add, clamp, project_out, rewrite, splice
 from elicit.features.errors import FeatureError
-from elicit.features.falsifying import TokenInjection, injection_verdict, token_injection
 from elicit.features.fidelity import Fidelity, fidelity
 from elicit.features.frames import Frame, Frames, fit_frames
-from elicit.features.groups import REASONING_WORDS, TokenGroups, known_words, token_groups
+from elicit.features.latent_scaling import LatentScaling, latent_scaling
 from elicit.features.loading import from_sae_lens, load_sae
-from elicit.features.reading import On
-from elicit.features.reason import ReasonScores, reason_score, reason_scores, spread_over_groups
-from elicit.features.regenerating import Regeneration, regeneration
+from elicit.features.reason_score import (
+    ReasonScores,
+    reason_score,
+    reason_scores,
+    spread_over_groups,
+)
+from elicit.features.resampling import ResamplingStability, resampling_stability
 from elicit.features.sae import Published, Sae
-from elicit.features.scaling import LatentScaling, latent_scaling
-from elicit.features.table import FeatureTable, feature_table
+from elicit.features.texts import PromptContrast, TextRows
+from elicit.features.token_groups import REASONING_WORDS, TokenGroups, known_words, token_groups
+from elicit.features.token_injection import TokenInjection, injection_verdict, token_injection
 from elicit.features.training import TrainConfig, train
-from elicit.features.transferring import Transfer, transfer
+from elicit.features.transfer import Transfer, transfer
 
 __all__ = [
+    "NOT_TOKENS",
     "REASONING_WORDS",
+    "TRAINED_ON",
     "Conclusion",
     "ContrastScores",
     "Crosscoder",
@@ -37,18 +47,21 @@ __all__ = [
     "Frame",
     "Frames",
     "HeldOut",
+    "Injection",
     "LatentScaling",
-    "On",
+    "PromptContrast",
     "Published",
     "ReasonScores",
-    "Regeneration",
+    "Resampling",
+    "ResamplingStability",
     "Sae",
+    "TextRows",
     "TokenGroups",
     "TokenInjection",
     "TrainConfig",
     "Transfer",
     "add",
-    "check_contrast",
+    "check_sae",
     "clamp",
     "conclude",
     "contrast_scores",
@@ -68,7 +81,7 @@ __all__ = [
     "project_out",
     "reason_score",
     "reason_scores",
-    "regeneration",
+    "resampling_stability",
     "rewrite",
     "splice",
     "spread_over_groups",

@@ -1,26 +1,29 @@
-"""Which candidates stay after everything that could have rejected them."""
+"""Which candidates survive everything that could have rejected them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from elicit.features._reading import name_of
 from elicit.features.candidates import HeldOut
-from elicit.features.falsifying import TokenInjection
-from elicit.features.regenerating import Regeneration
+from elicit.features.resampling import ResamplingStability
 from elicit.features.sae import Sae
+from elicit.features.token_injection import TokenInjection
 from elicit.pair import ModelPair
 from elicit.results import Result
 
-TOKENS_DO_NOT = ("context-dependent", "weak")
-"""Verdicts of a falsification that let a candidate stay."""
+NOT_TOKENS = ("context-dependent", "weak")
+"""Verdicts of token injection that let a candidate survive."""
+R = TypeVar("R", bound=Result)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Conclusion(Result):
-    """Which candidate features stay, after everything that could have rejected them."""
+    """Which candidate features survive everything that could have rejected them."""
 
     sae: str
     """Name of the SAE."""
@@ -29,90 +32,87 @@ class Conclusion(Result):
     model: str
     """Model whose features were searched."""
     failed: tuple[str, ...]
-    """Gates that the SAE fails, in words; empty where it passes all."""
+    """Fidelity gates that the SAE fails, in words; empty where it passes all."""
     n_choose: int
-    """Problems on which everything was chosen."""
+    """Problems on which candidates were selected."""
     n_test: int
-    """Problems on which everything is told."""
+    """Held-out problems on which they were evaluated."""
     feature: Int[Tensor, " feature"]
-    """Number of each candidate, those that stay first, by the size of what holds."""
+    """Index of each candidate, survivors first, by the size of the held-out difference."""
     found_by: tuple[str, ...]
-    """By which scores each was found."""
+    """Scores that selected each."""
     holds: Bool[Tensor, " feature"]
-    """Whether it tells prompts for reasoning from prompts for an answer on other problems too."""
-    tokens: tuple[str, ...]
-    """What its tokens do where nobody reasons: `token-driven`, …; empty where not tried."""
-    again: tuple[str, ...]
-    """Whether it comes back where its texts are written again."""
+    """Whether it separates reasoning from direct-answer prompts on held-out problems too."""
+    injection: tuple[str, ...]
+    """Verdict of token injection: `token-driven`, …; empty where not tested."""
+    resampling: tuple[str, ...]
+    """Whether it recurs when its texts are resampled: `stable`, …; empty where not tested."""
     kept: Bool[Tensor, " feature"]
-    """Whether it stays: it holds, tokens alone do not drive it, and it is stable."""
+    """Whether it survives: it holds, tokens alone do not drive it, and it is stable."""
 
     @property
-    def stays(self) -> tuple[int, ...]:
-        """Candidates that nothing rejected, the clearest first."""
+    def survivors(self) -> tuple[int, ...]:
+        """Candidates that nothing rejected, the largest held-out difference first."""
         return tuple(self.feature[self.kept].tolist())
 
 
 def conclude(
     pair: ModelPair,
     sae: Sae,
+    evidence: Sequence[Result],
     *,
     model: str,
     failed: Sequence[str],
     n_choose: int,
     n_test: int,
-    held: HeldOut | None = None,
-    injection: TokenInjection | None = None,
-    again: Regeneration | None = None,
 ) -> Conclusion:
-    """Put together what became of each candidate.
+    """Combine what was measured of each candidate.
 
     Args:
         pair: Base and post.
         sae: Whose features.
-        model: Name of the model that was searched.
-        failed: Gates that the SAE fails, in words.
-        n_choose: Problems on which everything was chosen.
-        n_test: Problems on which everything is told.
-        held: Candidates on other problems; None where none was named.
-        injection: What their tokens do; candidates that it leaves out are not kept.
-        again: Whether they come back.
+        evidence: The first `HeldOut`, `TokenInjection` and `ResamplingStability` among these count;
+            without a `HeldOut` there are no candidates, without one of the others none survives.
+        model: Which model was searched, `base` or `post`.
+        failed: Fidelity gates that the SAE fails, in words.
+        n_choose: Problems on which candidates were selected.
+        n_test: Held-out problems.
     """
-    driven = (
-        {}
-        if injection is None
-        else dict(zip(injection.feature.tolist(), injection.verdict, strict=True))
-    )
-    back = {} if again is None else dict(zip(again.feature.tolist(), again.verdict, strict=True))
-    told: list[tuple[int, str, bool, str, str, bool, float]] = []
+    held = _first(evidence, HeldOut)
+    injection = _verdicts(_first(evidence, TokenInjection))
+    resampling = _verdicts(_first(evidence, ResamplingStability))
+    candidates: list[tuple[bool, float, int, str, bool, str, str]] = []
     for i, feature in enumerate([] if held is None else held.feature.tolist()):
         assert held is not None
-        holds, tokens = held.holds(feature), driven.get(feature, "")
-        kept = holds and tokens in TOKENS_DO_NOT and back.get(feature) == "stable"
-        told.append(
-            (
-                feature,
-                held.found_by[i],
-                holds,
-                tokens,
-                back.get(feature, ""),
-                kept,
-                float(held.difference[i]),
-            )
-        )
-    told.sort(key=lambda one: (not one[5], -one[6], one[0]))
+        holds = held.holds(feature)
+        driven, recurs = injection.get(feature, ""), resampling.get(feature, "")
+        kept = holds and driven in NOT_TOKENS and recurs == "stable"
+        size = float(held.difference.value[i])
+        candidates.append((kept, size, feature, held.found_by[i], holds, driven, recurs))
+    candidates.sort(key=lambda one: (not one[0], -one[1], one[2]))
     return Conclusion(
         sae=sae.name,
         site=str(sae.site),
-        model=model,
+        model=name_of(pair, model),
         failed=tuple(failed),
         n_choose=n_choose,
         n_test=n_test,
-        feature=torch.tensor([one[0] for one in told], dtype=torch.long),
-        found_by=tuple(one[1] for one in told),
-        holds=torch.tensor([one[2] for one in told], dtype=torch.bool),
-        tokens=tuple(one[3] for one in told),
-        again=tuple(one[4] for one in told),
-        kept=torch.tensor([one[5] for one in told], dtype=torch.bool),
+        feature=torch.tensor([one[2] for one in candidates], dtype=torch.long),
+        found_by=tuple(one[3] for one in candidates),
+        holds=torch.tensor([one[4] for one in candidates], dtype=torch.bool),
+        injection=tuple(one[5] for one in candidates),
+        resampling=tuple(one[6] for one in candidates),
+        kept=torch.tensor([one[0] for one in candidates], dtype=torch.bool),
         provenance=pair.provenance(arguments={"sae": sae.name, "sae_digest": sae.digest}),
     )
+
+
+def _first(evidence: Sequence[Result], kind: type[R]) -> R | None:
+    return next((result for result in evidence if isinstance(result, kind)), None)
+
+
+def _verdicts(result: TokenInjection | ResamplingStability | None) -> dict[int, str]:
+    """Verdict of each feature."""
+    if result is None:
+        return {}
+    return dict(zip(result.feature.tolist(), result.verdict, strict=True))

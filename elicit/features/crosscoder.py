@@ -9,12 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from elicit.features._reading import rows_of
 from elicit.features.errors import FeatureError
-from elicit.features.reading import rows_of
-from elicit.features.scaling import LatentScaling, Scaling, from_sums
+from elicit.features.latent_scaling import LatentScaling, Scaling, from_sums
 from elicit.features.training import Feed
 from elicit.pair import ModelPair
 from elicit.results import digest_json, digest_tensors, write_atomic
+from elicit.runs import Execution
 from elicit.sites import Site, parse_site
 
 _WEIGHTS, _CONFIG = "crosscoder.safetensors", "cfg.json"
@@ -137,8 +138,8 @@ def load_crosscoder(folder: Path | str) -> Crosscoder:
         ) from error
     if found.digest != cfg.get("digest"):
         raise FeatureError(
-            f"the weights in {folder} are not those that were written there, so nothing that was "
-            "said of them holds. Train it anew."
+            f"the weights in {folder} are not those that were saved there, so nothing measured on "
+            "them holds. Train it again."
         )
     return found
 
@@ -148,15 +149,15 @@ def crosscoder_scaling(
     crosscoder: Crosscoder,
     rows: Sequence[Sequence[int]],
     *,
-    max_tokens: int = 8192,
+    execution: Execution = Execution(),
 ) -> LatentScaling:
-    """How strongly each feature's direction in post stands in both models.
+    """How strongly each feature's direction in post is present in both models.
 
     Args:
         pair: Base and post.
         crosscoder: Trained on both.
         rows: Token ids of other texts than it was trained on.
-        max_tokens: Most positions in a chunk, padding counted.
+        execution: Tokens per forward pass.
 
     Raises:
         FeatureError: The crosscoder was trained on other models, or there is nothing to read.
@@ -167,8 +168,9 @@ def crosscoder_scaling(
             f"{crosscoder.trained_on[1][:12]}, and this pair is {pair.base_digest[:12]} and "
             f"{pair.post_digest[:12]}, so its features would mean nothing. Pass that pair."
         )
-    tokens, models = rows_of(pair, rows), [pair.base, pair.post]
-    feed = Feed(models, tokens, crosscoder.site, pair.alignment.pad_id, max_tokens, max_tokens)
+    tokens, n = rows_of(pair, rows), execution.max_tokens
+    sides = [pair.side("base"), pair.side("post")]
+    feed = Feed(sides, tokens, crosscoder.site, buffer=n, max_tokens=n)
     directions = crosscoder.W_dec[1]
     found = Scaling(directions)
     overlap = (crosscoder.W_dec * directions).sum(2) / directions.square().sum(1)
@@ -210,14 +212,14 @@ def post_only_features(
     max_error: float = 0.2,
     max_reconstruction: float = 0.5,
 ) -> tuple[int, ...]:
-    """Features whose direction is in post alone, after shrinkage and decoupling were looked for.
+    """Features whose direction is in post alone, checked for shrinkage and decoupling.
 
     Args:
         crosscoder: Whose features.
         scaling: What `crosscoder_scaling` found of it.
         min_norm: Smallest relative norm that is a candidate.
-        max_error: Largest ratio in the error: above it the base has it too, and it only shrank.
-        max_reconstruction: Largest ratio in the reconstruction: above it other features say it.
+        max_error: Largest ratio in the error: above it the base has it too, only shrunk.
+        max_reconstruction: Largest ratio in the reconstruction: above it others represent it.
 
     Raises:
         FeatureError: The scaling is of another dictionary.

@@ -1,28 +1,38 @@
-"""Gates: does an SAE hold what a model has at a site, before anything is concluded from it?"""
+"""Fidelity gates: does an SAE reconstruct a model's activations, before anything rests on it?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from elicit.edits import Ablate, Shift, window
+from elicit.features._cross_entropy import entropy_by_row, recovered
+from elicit.features._outliers import SplicedUpTo, without_outliers
+from elicit.features._ratios import Deviations, Spread, with_ends
+from elicit.features._reading import (
+    Rows,
+    blocks,
+    check_sae,
+    name_of,
+    rows_of,
+    sae_arguments,
+    wide,
+)
 from elicit.features.errors import FeatureError
-from elicit.features.outliers import SplicedUpTo, usual_norm
-from elicit.features.ratios import Deviations, Spread, ends, problem_numbers, shares
-from elicit.features.reading import On, Rows, blocks, checked, rows_of, told_of, wide
 from elicit.features.sae import Sae
-from elicit.features.splicing import entropy_by_row, recovered
-from elicit.pair import Bridge, ModelPair
-from elicit.results import Result, digest_json
+from elicit.features.texts import TextRows, text_rows
+from elicit.pair import ModelPair, Side
+from elicit.results import Estimate, Result
 from elicit.runs import Execution
-from elicit.stats import Inference
+from elicit.stats import Inference, linearised_ratio
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Fidelity(Result):
-    """How well an SAE holds a model's activations, beside what its makers published."""
+    """How well an SAE reconstructs a model's activations, beside what its makers published."""
 
     sae: str
     """Name of the SAE."""
@@ -31,133 +41,138 @@ class Fidelity(Result):
     model: str
     """Model that was read."""
     n_tokens: int
-    """Tokens read; first and special ones do not count."""
+    """Tokens read; first and special tokens do not count."""
     n_outliers: int
-    """Tokens left out besides, for their norm."""
+    """Tokens excluded besides, for their norm."""
     n_problems: int
     """Problems, the unit of every interval."""
     level: float
     """Coverage of every interval, each alone."""
-    fvu: float
-    """Σ‖x - x̂‖² / Σ‖x - x̄‖² with this model's own mean: 0 perfect, 1 no better than the mean."""
-    fvu_low: float
-    """Lower end; NaN of one problem."""
-    fvu_high: float
-    """Upper end."""
-    l0: float
+    fvu: Annotated[Estimate, ""]
+    """Fraction of variance unexplained, Σ‖x - x̂‖² / Σ‖x - x̄‖² with this model's own mean: 0
+    perfect, 1 no better than the mean."""
+    l0: Annotated[Estimate, ""]
     """Mean active features a token."""
-    l0_low: float
-    """Lower end."""
-    l0_high: float
-    """Upper end."""
     ce: float
-    """Cross-entropy of the texts, nats a token; NaN where nothing was put in, as all below."""
+    """Cross-entropy of the texts, nats a token; NaN where splicing was not measured, as below."""
     ce_spliced: float
-    """The same with the reconstruction in place of the activation, but for first tokens."""
+    """The same with the reconstruction in place of the activation, except at first tokens."""
     ce_zero: float
-    """The same with nothing in its place."""
-    ce_recovered: float
-    """Share of what nothing costs that the reconstruction saves: 1 all. NaN: it costs nothing."""
-    ce_recovered_low: float
-    """Lower end."""
-    ce_recovered_high: float
-    """Upper end."""
+    """The same with the activation set to zero."""
+    ce_recovered: Annotated[Estimate, ""]
+    """Share of the zero-ablation loss that the reconstruction recovers: 1 all. NaN: no loss."""
     dead_fraction: float
-    """Share of features that were active on none of these tokens."""
+    """Share of features active on none of these tokens."""
     published_fvu: float
-    """What the makers say; NaN where they do not."""
+    """As published; NaN where it is not."""
     published_l0: float
-    """What the makers say; NaN where they do not."""
+    """As published; NaN where it is not."""
     published_dead_fraction: float
-    """What the makers say; NaN where they do not."""
+    """As published; NaN where it is not."""
     feature: Int[Tensor, " feature"]
-    """Number of each feature."""
+    """Index of each feature."""
     density: Float[Tensor, " feature"]
     """Share of tokens at which each feature was active."""
     max_act: Float[Tensor, " feature"]
-    """Largest activation of each feature; the unit in which strengths of steering are told."""
+    """Largest activation of each feature; the unit of steering strengths."""
+
+    def failures(
+        self, *, max_fvu: float = 0.5, l0_factor: float = 2.0, least_recovered: float = 0.5
+    ) -> dict[str, str]:
+        """Gates that the SAE fails: what disagrees and why it matters, by the limit it exceeds.
+
+        Args:
+            max_fvu: Largest FVU that passes.
+            l0_factor: How many times more or fewer features than published may be active.
+            least_recovered: Smallest share of cross-entropy recovered, where it was measured.
+        """
+        fvu, l0, saved = (each.value.item() for each in (self.fvu, self.l0, self.ce_recovered))
+        failed: dict[str, str] = {}
+        if not fvu <= max_fvu:
+            failed["max_fvu"] = (
+                f"{self.sae} leaves a fraction {fvu:.3g} of the variance at {self.site} of "
+                f"{self.model} unexplained, and the limit is {max_fvu:g}, so its features stand "
+                "for little of what the model does."
+            )
+        ratio = l0 / self.published_l0 if self.published_l0 else float("nan")
+        if ratio == ratio and not 1 / l0_factor <= ratio <= l0_factor:
+            failed["l0_factor"] = (
+                f"{self.sae} has {l0:.4g} active features a token on {self.model} and "
+                f"{self.published_l0:.4g} were published, so it does not read what it was trained "
+                "on."
+            )
+        if saved < least_recovered:
+            failed["least_recovered"] = (
+                f"{self.sae} in place of {self.site} of {self.model} recovers {saved:.3g} of the "
+                f"zero-ablation loss, and the limit is {least_recovered:g}, so its features miss "
+                "what the model uses."
+            )
+        return failed
 
     def require(
         self, *, max_fvu: float = 0.5, l0_factor: float = 2.0, least_recovered: float = 0.5
     ) -> None:
-        """Refuse to go on with an SAE that does not hold this model's activations.
+        """Refuse to go on with an SAE that does not reconstruct this model's activations.
 
         Args:
-            max_fvu: Largest FVU that is let through.
+            max_fvu: Largest FVU that passes.
             l0_factor: How many times more or fewer features than published may be active.
             least_recovered: Smallest share of cross-entropy recovered, where it was measured.
 
         Raises:
             FeatureError: The SAE fails one of the three.
         """
-        if not self.fvu <= max_fvu:
+        failed = self.failures(
+            max_fvu=max_fvu, l0_factor=l0_factor, least_recovered=least_recovered
+        )
+        for limit, why in failed.items():
+            change = "smaller" if limit == "least_recovered" else "larger"
             raise FeatureError(
-                f"{self.sae} leaves {self.fvu:.3g} of the variance at {self.site} of {self.model} "
-                f"unexplained and at most {max_fvu:g} is let through, so its features would stand "
-                "for little of what the model does. Check hook point, model and processing, or "
-                "pass a larger max_fvu."
-            )
-        ratio = self.l0 / self.published_l0 if self.published_l0 else float("nan")
-        if ratio == ratio and not 1 / l0_factor <= ratio <= l0_factor:
-            raise FeatureError(
-                f"{self.sae} has {self.l0:.4g} active features a token on {self.model} and "
-                f"{self.published_l0:.4g} were published, so it does not read what it was trained "
-                "on. Check hook point, model and processing, or pass a larger l0_factor."
-            )
-        if self.ce_recovered < least_recovered:
-            raise FeatureError(
-                f"{self.sae} in place of {self.site} of {self.model} saves "
-                f"{self.ce_recovered:.3g} of what leaving it out costs and at least "
-                f"{least_recovered:g} is asked for, so what the model uses is not in its features. "
-                "Pass another SAE, or a smaller least_recovered."
+                f"{why} Check hook point, model and processing, pass another SAE, or pass a "
+                f"{change} {limit}."
             )
 
 
 def fidelity(
     pair: ModelPair,
     sae: Sae,
-    rows: Sequence[Sequence[int]],
+    texts: TextRows | Sequence[Sequence[int]],
     *,
-    on: On,
-    problem: Sequence[str] | None = None,
+    model: str,
     outliers: float | None = None,
     spliced: bool = True,
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> Fidelity:
-    """How well an SAE holds one model's activations: FVU, L0, dead features, what splicing costs.
+    """How well an SAE reconstructs one model: FVU, L0, dead features, cross-entropy recovered.
 
     Args:
         pair: Base and post.
         sae: What is tested.
-        rows: Token ids of each row.
-        on: Which model is read.
-        problem: Problem of each row, the unit of intervals; None: every row is its own.
-        outliers: Tokens of more than that many times the median norm are left out, and are left as
-            they are where reconstructions are put in; None keeps all.
-        spliced: Whether cross-entropies are measured too, with three passes more; not of an SAE
-            that reads context, which cannot be put in.
+        texts: Token ids of each row, and their problems if rows share some.
+        model: Which model is read, `base` or `post`.
+        outliers: Tokens above this multiple of the median norm are excluded, and keep their
+            activation where reconstructions are spliced in; None keeps all.
+        spliced: Whether to measure cross-entropies too, with three more passes; not for an SAE that
+            reads context, which cannot be spliced in.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
-        FeatureError: The SAE is of another width, site or model, is a transcoder, or there is
-            nothing to read.
+        FeatureError: The SAE has another width, site or model, is a transcoder, or there is nothing
+            to read.
     """
     sae.check_reconstructs()
-    model, tokens = checked(pair, sae, on), rows_of(pair, rows)
-    of, pad_id = problem_numbers(problem, len(tokens.rows)), pair.alignment.pad_id
+    side, texts = check_sae(pair, sae, model), text_rows(texts)
+    tokens, problem = rows_of(pair, texts.rows), texts.numbers
     counted, limit = tokens.counted, float("inf")
     if outliers is not None:
-        counted, limit = usual_norm(
-            model, sae.site, tokens, times=outliers, pad_id=pad_id, max_tokens=execution.max_tokens
+        counted, limit = without_outliers(
+            side, sae.site, tokens, times=outliers, execution=execution
         )
     spread, error, n_active = Spread(sae.d_in), 0.0, torch.zeros(sae.d_sae, dtype=torch.long)
     sums, max_act = Deviations(tokens), torch.zeros(sae.d_sae)
-    found = blocks(
-        model, sae, tokens, pad_id=pad_id, reconstruct=True, counted=counted, execution=execution
-    )
-    for block in found:
+    for block in blocks(side, sae, tokens, reconstruct=True, counted=counted, execution=execution):
         assert block.made is not None
         spread.update(block.x)
         x, made = wide(block.x), wide(block.made)
@@ -166,55 +181,52 @@ def fidelity(
         n_active += active.sum(0).cpu()
         sums.update(block.index, x, made, active.sum(1))
         max_act = torch.maximum(max_act, block.acts.amax(0).float().cpu())
-    said, nan = sae.published, float("nan")
-    measured = {
-        "fvu": shares(sums.error, sums.spread(), of),
-        "l0": shares(sums.active, sums.n, of),
-    }
-    entropies = dict.fromkeys(("ce", "ce_spliced", "ce_zero", "ce_recovered"), nan)
+    published, nan = sae.published, float("nan")
+    entropies = dict.fromkeys(("ce", "ce_spliced", "ce_zero"), nan)
+    ce_recovered = Estimate.missing()
     if spliced and not sae.reads_context:
-        clean, made_in, zero, n = _entropies(
-            model, sae, tokens, limit, pad_id, execution.max_tokens
-        )
+        rows, n = _entropies(side, sae, tokens, limit, execution)
+        clean, made_in, zero = rows
         entropies = {
-            name: float(part.sum() / n.sum())
-            for name, part in (("ce", clean), ("ce_spliced", made_in), ("ce_zero", zero))
+            name: float(part.sum() / n.sum()) for name, part in zip(entropies, rows, strict=True)
         }
-        entropies["ce_recovered"] = recovered(clean, made_in, zero)
-        if entropies["ce_recovered"] == entropies["ce_recovered"]:
-            measured["ce_recovered"] = shares(zero - made_in, zero - clean, of)
-    told = {name: ends(values, inference=inference) for name, values in measured.items()}
+        saved = recovered(clean, made_in, zero)
+        if saved == saved:
+            by_problem = linearised_ratio(zero - made_in, zero - clean, problem)
+            ce_recovered = with_ends(saved, by_problem, inference)
     return Fidelity(
         sae=sae.name,
         site=str(sae.site),
-        model=pair.base_name if on == "base" else pair.post_name,
+        model=name_of(pair, model),
         n_tokens=spread.n,
         n_outliers=int((tokens.counted & ~counted).sum()),
-        n_problems=int(of.max()) + 1,
+        n_problems=int(problem.max()) + 1,
         level=inference.level,
-        fvu=error / spread.total if spread.total else nan,
-        fvu_low=told["fvu"][0],
-        fvu_high=told["fvu"][1],
-        l0=float(n_active.sum()) / spread.n,
-        l0_low=told["l0"][0],
-        l0_high=told["l0"][1],
+        fvu=with_ends(
+            error / spread.total if spread.total else nan,
+            linearised_ratio(sums.error, sums.spread(), problem),
+            inference,
+        ),
+        l0=with_ends(
+            float(n_active.sum()) / spread.n,
+            linearised_ratio(sums.active, sums.n, problem),
+            inference,
+        ),
         **entropies,
-        ce_recovered_low=told.get("ce_recovered", (nan, nan))[0],
-        ce_recovered_high=told.get("ce_recovered", (nan, nan))[1],
+        ce_recovered=ce_recovered,
         dead_fraction=float((n_active == 0).double().mean()),
-        published_fvu=nan if said.fvu is None else said.fvu,
-        published_l0=nan if said.l0 is None else said.l0,
-        published_dead_fraction=nan if said.dead_fraction is None else said.dead_fraction,
+        published_fvu=nan if published.fvu is None else published.fvu,
+        published_l0=nan if published.l0 is None else published.l0,
+        published_dead_fraction=nan if published.dead_fraction is None else published.dead_fraction,
         feature=torch.arange(sae.d_sae),
         density=n_active.double() / spread.n,
         max_act=max_act,
         provenance=pair.provenance(
             seed=inference.seed,
             arguments={
-                **told_of(sae),
-                "on": on,
-                "rows": digest_json(tokens.rows),
-                "problem": None if problem is None else digest_json(list(problem)),
+                **sae_arguments(sae),
+                **texts.arguments,
+                "model": model,
                 "outliers": outliers,
                 "spliced": spliced,
                 "level": inference.level,
@@ -225,14 +237,15 @@ def fidelity(
 
 
 def _entropies(
-    model: Bridge, sae: Sae, tokens: Rows, limit: float, pad_id: int, max_tokens: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Cross-entropy of each row untouched, spliced and with nothing; tokens of each row."""
+    side: Side, sae: Sae, tokens: Rows, limit: float, execution: Execution
+) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
+    """Cross-entropy of each row without edits, spliced and zero-ablated; tokens of each row."""
     # The first token of a row is a sink that no SAE of text is trained on.
     where = window(1)
     splice = Shift(sae.site, SplicedUpTo(sae, limit), where=where, width=sae.d_in)
-    found = [
-        entropy_by_row(model, tokens, edits, pad_id=pad_id, max_tokens=max_tokens)
-        for edits in ([], [splice], [Ablate(sae.site, where=where)])
-    ]
-    return found[0][0], found[1][0], found[2][0], found[0][1]
+    clean, n = entropy_by_row(side, tokens, [], execution=execution)
+    made_in, zero = (
+        entropy_by_row(side, tokens, [edit], execution=execution)[0]
+        for edit in (splice, Ablate(sae.site, where=where))
+    )
+    return (clean, made_in, zero), n

@@ -1,4 +1,4 @@
-"""Bring one model's activations into the other's frame: by their means, or by a rotation too."""
+"""Map one model's activations into the other's frame: by their means, or by a rotation too."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from elicit.capture import CrossMoments, cross_moments
+from elicit.features._reading import rows_of
 from elicit.features.errors import FeatureError
-from elicit.features.reading import On, rows_of
 from elicit.pair import ModelPair
 from elicit.runs import Execution
 from elicit.sites import Site
@@ -50,12 +50,12 @@ class Frame:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Frames:
-    """The ways to bring one model's activations into the other's frame, fitted."""
+    """Fitted maps of one model's activations into the other's frame."""
 
     mean: Frame
-    """The mean moved."""
+    """The mean shifted."""
     rotated: Frame
-    """The mean moved and the rest turned (orthogonal Procrustes)."""
+    """The mean shifted and the rest rotated (orthogonal Procrustes)."""
     n_tokens: int
     """Tokens that were fitted to."""
 
@@ -65,17 +65,17 @@ def fit_frames(
     rows: Sequence[Sequence[int]],
     *,
     site: Site,
-    own: On,
-    max_tokens: int = 8192,
+    model: str,
+    execution: Execution = Execution(),
 ) -> Frames:
-    """Fit what brings the other model's activations into the frame of `own`, on the same tokens.
+    """Fit what maps the other model's activations into the frame of `model`, on the same tokens.
 
     Args:
         pair: Base and post.
         rows: Token ids to fit to; others than those that are read afterwards.
         site: Where both are read.
-        own: Whose frame is kept.
-        max_tokens: Most positions in a chunk, padding counted.
+        model: Whose frame is kept, `base` or `post`.
+        execution: Tokens per forward pass.
 
     Raises:
         FeatureError: There are fewer tokens than dimensions, so that a rotation would fit noise.
@@ -85,16 +85,17 @@ def fit_frames(
     tokens = rows_of(pair, rows)
     counted = [row for row in tokens.rows if len(row) > 1]
     special = torch.tensor(sorted({int(i) for i in tokens.ids[~tokens.counted & (tokens.pos > 0)]}))
-    names = ("base", "post") if own == "base" else ("post", "base")
+    other = "post" if model == "base" else "base"
     moments = cross_moments(
-        *(pair.side(name) for name in names),
+        pair.side(model),
+        pair.side(other),
         counted,
         sites=[site],
         keep=lambda chunk: (
             (chunk.encoded.position_ids > 0)
             & ~torch.isin(chunk.encoded.ids, special.to(chunk.encoded.ids))
         ),
-        execution=Execution(max_tokens=max_tokens),
+        execution=Execution(max_tokens=execution.max_tokens),
     )[site]
     if moments.n <= len(moments.x.mean):
         raise FeatureError(

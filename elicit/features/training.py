@@ -1,4 +1,4 @@
-"""Train an SAE on streamed activations of one model of a pair, or of both, through SAELens."""
+"""Train an SAE on streamed activations of one model of a pair, or of both, with SAELens."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
 from elicit.capture import stream
 from elicit.edits import shape_of
+from elicit.features._reading import TRAINED_ON, Rows, name_of, rows_of
 from elicit.features.errors import FeatureError
 from elicit.features.loading import load_sae
-from elicit.features.reading import TRAINED_ON, On, Rows, model_of, rows_of
 from elicit.features.sae import Sae
-from elicit.pair import Bridge, ModelPair
+from elicit.pair import ModelPair, Side, SideName
 from elicit.results import digest_json
-from elicit.runs import Execution, NoProgress, Progress
+from elicit.runs import Execution, Progress
 from elicit.sites import Site
 
 Architecture = Literal["topk", "batchtopk"]
@@ -40,7 +41,7 @@ class TrainConfig:
     lr: float = 1e-3
     """Learning rate of Adam; it falls to a tenth over the last fifth of the steps."""
     buffer: int = 2**16
-    """Activations that are mixed together before they are learned from."""
+    """Activations that are mixed before they are learned from."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained.
@@ -66,28 +67,28 @@ def train(
     folder: Path | str,
     *,
     site: Site,
-    on: On | Literal["both"],
+    model: SideName | Literal["both"],
     config: TrainConfig,
     seed: int,
     execution: Execution = Execution(),
 ) -> Sae:
-    """Train an SAE on activations as they are read, and save it as a folder of SAELens.
+    """Train an SAE on streamed activations, and save it as a folder of SAELens.
 
-    Rows are read again and again in a drawn order. Of both models the same tokens are learned from
-    in equal shares, so that one dictionary serves both. First and special tokens are left out.
+    Rows are read repeatedly in random order. With both models, each contributes the same tokens in
+    equal shares, so that one dictionary serves both. First and special tokens are left out.
 
     Args:
         pair: Base and post.
         rows: Token ids of each row.
-        folder: Where the SAE goes; nothing may be there.
+        folder: Where the SAE is saved; must not exist.
         site: Where activations are read.
-        on: Whose activations: those of `base`, of `post`, or of `both`.
+        model: Whose activations: those of `base`, of `post`, or of `both`.
         config: Size and schedule.
         seed: Seed of the weights and of the order.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Returns:
-        The SAE as it was saved; `published` holds FVU, L0 and dead features of its last steps.
+        The SAE as saved; `published` holds FVU, L0 and dead features of its last steps.
 
     Raises:
         FeatureError: The folder is taken, the site is a pattern, or there is nothing to read.
@@ -96,27 +97,24 @@ def train(
     folder = Path(folder)
     if folder.exists():
         raise FeatureError(
-            f"{folder} is there already, and an SAE is never written over. Choose another folder."
+            f"{folder} exists already, and an SAE is never overwritten. Choose another folder."
         )
     if site.kind == "pattern":
-        raise FeatureError(f"{site} holds no vector a token, so no SAE reads it. Choose another.")
-    models = [pair.base, pair.post] if on == "both" else [model_of(pair, on)]
-    shape = shape_of(models[0])
+        raise FeatureError(
+            f"{site} has no vector per token, so no SAE can read it. Choose another site."
+        )
+    names: tuple[SideName, ...] = ("base", "post") if model == "both" else (model,)
+    sides = [pair.side(name) for name in names]
+    shape = shape_of(sides[0].bridge)
     shape.check([site])
     feed = Feed(
-        models,
-        rows_of(pair, rows),
-        site,
-        pair.alignment.pad_id,
-        config.buffer,
-        execution.max_tokens,
+        sides, rows_of(pair, rows), site, buffer=config.buffer, max_tokens=execution.max_tokens
     )
-    digests = {"base": [pair.base_digest], "post": [pair.post_digest]}
     metadata = {
-        "model_name": pair.post_name if on == "post" else pair.base_name,
+        "model_name": name_of(pair, names[0]),
         "hook_name": site.whole.hook,
         **({} if site.head is None else {"hook_head_index": site.head}),
-        TRAINED_ON: digests["base"] + digests["post"] if on == "both" else digests[on],
+        TRAINED_ON: [side.digest for side in sides],
         "elicit_seed": seed,
         "elicit_rows": digest_json([list(row) for row in rows]),
     }
@@ -129,20 +127,20 @@ def train(
 
 
 class Feed:
-    """Batches of activations without end, mixed over many rows, in a seeded order."""
+    """Endless batches of activations, mixed over many rows, in a seeded order."""
 
     def __init__(
         self,
-        models: Sequence[Bridge],
+        sides: Sequence[Side],
         rows: Rows,
         site: Site,
-        pad_id: int,
+        *,
         buffer: int,
         max_tokens: int,
     ) -> None:
-        """Nothing is read before the first batch is asked for."""
-        self.models, self.rows, self.site = tuple(models), rows, site
-        self.pad_id, self.buffer, self.max_tokens = pad_id, buffer, max_tokens
+        """Nothing is read before the first batch is requested."""
+        self.sides, self.rows, self.site = tuple(sides), rows, site
+        self.buffer, self.max_tokens = buffer, max_tokens
 
     def batches(
         self, size: int, *, seed: int, joint: bool = False
@@ -157,18 +155,18 @@ class Feed:
         generator = torch.Generator().manual_seed(seed)
         kept = torch.zeros(0)
         for mixed in self._buffers(generator):
-            own = mixed if joint else mixed.flatten(0, 1)
-            own = torch.cat([kept, own]) if len(kept) else own
-            own = own[torch.randperm(len(own), generator=generator).to(own.device)]
-            whole = len(own) // size * size
-            yield from own[:whole].split(size)
-            kept = own[whole:]
+            x = mixed if joint else rearrange(mixed, "token model width -> (token model) width")
+            x = torch.cat([kept, x]) if len(kept) else x
+            x = x[torch.randperm(len(x), generator=generator).to(x.device)]
+            whole = len(x) // size * size
+            yield from x[:whole].split(size)
+            kept = x[whole:]
 
     def _buffers(self, generator: torch.Generator) -> Iterator[Float[Tensor, "token model width"]]:
         """Activations of some rows at a time, about as many as the buffer holds."""
         length = torch.tensor([len(row) for row in self.rows.rows])
         if int(length.sum()) <= self.buffer:
-            # All of them are mixed by every draw, so reading them again would change nothing.
+            # Every draw mixes all of them, so reading them again would change nothing.
             everything = self.read(list(range(len(length))))
             while True:
                 yield everything
@@ -184,20 +182,21 @@ class Feed:
         Args:
             which: Numbers of the rows.
         """
-        found: list[list[Tensor]] = [[] for _ in self.models]
-        for model, parts in zip(self.models, found, strict=True):
+        found: list[list[Tensor]] = [[] for _ in self.sides]
+        for side, parts in zip(self.sides, found, strict=True):
             chunks = stream(
-                model,
+                side.bridge,
                 [self.rows.rows[i] for i in which],
                 sites=[self.site],
-                pad_id=self.pad_id,
+                pad_id=side.alignment.pad_id,
                 execution=Execution(max_tokens=self.max_tokens),
             )
             for chunk in chunks:
                 real = chunk.encoded.real.cpu()
                 first = self.rows.first[torch.tensor([which[i] for i in chunk.rows])][:, None]
                 index = (first + chunk.encoded.position_ids.cpu())[real]
-                x = chunk.captured.at[self.site].flatten(2)[real.to(chunk.encoded.ids.device)]
+                x = rearrange(chunk.captured.at[self.site], "batch pos ... -> batch pos (...)")
+                x = x[real.to(chunk.encoded.ids.device)]
                 parts.append(x[self.rows.counted[index].to(x.device)].float())
         return torch.stack([torch.cat(parts) for parts in found], dim=1)
 
@@ -209,9 +208,9 @@ def _fit(
     metadata: dict[str, object],
     seed: int,
     device: str,
-    progress: Progress | None,
+    progress: Progress,
 ) -> Any:
-    """A trained SAE of SAELens; its loop is driven here, for its own draws a bar on the screen."""
+    """A trained SAE of SAELens; the loop runs here, because SAELens's draws its own bar."""
     from sae_lens import (
         BatchTopKTrainingSAE,
         BatchTopKTrainingSAEConfig,
@@ -251,14 +250,13 @@ def _fit(
             lr_decay_steps=config.n_steps // 5,
             device=device,
             dead_feature_window=max(config.n_steps // 10, 20),
-            # Never reset: its log is wandb's, and the last steps are told from the start on.
+            # Never reset: its log is wandb's, and dead features are counted from the start.
             feature_sampling_window=config.n_steps + 1,
             logger=LoggingConfig(log_to_wandb=False),
         ),
         sae=sae,
         data_provider=batches,
     )
-    progress = progress or NoProgress()
     progress.start(config.n_steps, f"training {config.architecture}")
     out: Any = None
     try:

@@ -1,7 +1,8 @@
 """Sample text: batched, with a cache of keys and values, and a random stream for every row.
 
-`rollouts` samples, `resume` goes on with texts that were cut, `dose_rollouts` samples under edits
-of several strengths; `answer_task` is one answer a problem, `continue_ids` the token loop itself.
+`rollouts` samples, `resume` goes on with texts that were cut, `resample` samples after any prefix,
+`dose_rollouts` samples under edits of several strengths; `answer_task` is one answer a
+problem, `continue_ids` the token loop itself.
 `Generation` says how.
 """
 
@@ -11,7 +12,7 @@ from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.generation import Generation
 from elicit.rollouts.loop import continue_ids
 from elicit.rollouts.prompts import check_prompts
-from elicit.rollouts.resume import resume
+from elicit.rollouts.resume import resample, resume
 from elicit.rollouts.sampling import rollouts
 from elicit.rollouts.streams import stream_key
 from elicit.rollouts.values import Rollouts, Sampling
@@ -30,6 +31,7 @@ __all__ = [
     "continue_ids",
     "dose_rollouts",
     "edits_digest",
+    "resample",
     "resume",
     "rollouts",
     "stream_key",

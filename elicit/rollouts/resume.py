@@ -1,9 +1,12 @@
 """Resume texts from a cut: the same tokens as if they had been sampled in one go."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from elicit.pair import Side
+from elicit.results import digest_json
 from elicit.rollouts.errors import RolloutError
+from elicit.rollouts.generation import Generation
 from elicit.rollouts.grading import graded
 from elicit.rollouts.values import Rollouts
 from elicit.rollouts.writing import EditsAt, Row, Writer
@@ -89,3 +92,44 @@ def resume(
         sampling=sampling,
         extractor=extractor,
     )
+
+
+def resample(
+    side: Side,
+    prefixes: Sequence[Sequence[int]],
+    *,
+    generation: Generation,
+    seed: int = 0,
+    execution: Execution = Execution(),
+) -> list[list[tuple[int, ...]]]:
+    """New tokens of every sample after every prefix, such as a text that was cut.
+
+    They depend on the prefix, the number of the sample and the seed alone.
+
+    Args:
+        side: The model that continues.
+        prefixes: Token ids of each, at least one.
+        generation: Samples of each prefix, their length and temperature.
+        seed: Of all random streams.
+        execution: Checkpoint and progress.
+    """
+    rows = [
+        Row(
+            problem=digest_json(list(map(int, prefix))),
+            place=number,
+            sample=sample,
+            prompt=tuple(map(int, prefix)),
+            text=(),
+        )
+        for number, prefix in enumerate(prefixes)
+        for sample in range(generation.n_samples)
+    ]
+    writer = Writer(
+        side=side,
+        sampling=generation.sampling(side, seed),
+        batch_size=generation.batch_size,
+        edits_at=None,
+        execution=execution,
+    )
+    texts, n = writer.write(rows), generation.n_samples
+    return [list(texts[i * n : (i + 1) * n]) for i in range(len(prefixes))]

@@ -36,6 +36,7 @@ from torch import Tensor
 from elicit.capture import cross_moments, moments
 from elicit.edits import Edit, Steer, edited, everywhere, generated
 from elicit.features import (
+    REASONING_WORDS,
     Sae,
     TokenGroups,
     clamp,
@@ -44,8 +45,7 @@ from elicit.features import (
     load_sae,
     reason_scores,
 )
-from elicit.features.groups import REASONING_WORDS
-from elicit.features.reading import rows_of
+from elicit.features._reading import rows_of
 from elicit.pair import ModelPair, load_pair
 from elicit.representations import Labelled, fit_probe, similarity
 from elicit.rollouts import Generation, dose_rollouts, rollouts
@@ -199,7 +199,7 @@ def reason(setting: Setting) -> Iterator[Row]:
     def ours(sae: Sae) -> Callable[[], None]:
         def work() -> None:
             held[sae.architecture] = reason_scores(
-                setting.pair, sae, setting.rows, setting.groups, on="base"
+                setting.pair, sae, setting.rows, setting.groups, model="base"
             )
 
         return work
@@ -319,7 +319,7 @@ def scaling(setting: Setting) -> Iterator[Row]:
             _ = some @ directions.T
 
     works: dict[str, Callable[[], object]] = {
-        "ours": lambda: latent_scaling(setting.pair, sae, setting.rows, on="post"),
+        "ours": lambda: latent_scaling(setting.pair, sae, setting.rows, model="post"),
         "needed": needed,
         "projected": projected,
     }

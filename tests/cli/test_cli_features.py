@@ -47,14 +47,14 @@ def test_a_run_says_what_stays_beside_what_was_rejected(ran):
     assert summary["kept"] == [int(f) for f, one in summary["candidates"].items() if one["kept"]]
     for one in stays:
         assert one["difference"]["low"] > max(0, one["control_difference"]["high"])
-        assert one["tokens_verdict"] in ("context-dependent", "weak")
-        assert one["again_verdict"] == "stable"
+        assert one["injection_verdict"] in ("context-dependent", "weak")
+        assert one["resampling_verdict"] == "stable"
     # The state is read: the clearest by the end of the prompt holds on other problems.
     first = next(iter(summary["candidates"].values()))
     assert first["holds"] and first["auroc"] > 0.95 and "prompt’s end" in first["found_by"]
     # Words of the traces are found too, and are rejected.
     words = [one for one in summary["candidates"].values() if "ReasonScore" in one["found_by"]]
-    assert words and any(one["tokens_verdict"] == "token-driven" for one in words)
+    assert words and any(one["injection_verdict"] == "token-driven" for one in words)
     if summary["kept"]:
         told = f"elicit steer --pair organism:rl --sae {out / 'sae'} --feature {summary['kept'][0]}"
         assert summary["next"] == f"{told} --out {out}-steer"
@@ -77,12 +77,12 @@ def test_the_command_that_it_ends_with_asks_for_the_same_models_words_and_featur
     none = torch.zeros(0, dtype=torch.long)
     found = Conclusion(
         sae="s", site="resid_post.1", model="a", failed=(), n_choose=8, n_test=8, feature=none,
-        found_by=(), holds=none.bool(), tokens=(), again=(), kept=none.bool(),
+        found_by=(), holds=none.bool(), injection=(), resampling=(), kept=none.bool(),
     )  # fmt: skip
     assert not features_job._next(asked, on, tmp_path / "run", found)
     found = replace(
         found, feature=torch.tensor([7]), found_by=("",), holds=torch.tensor([True]),
-        tokens=("weak",), again=("stable",), kept=torch.tensor([True]),
+        injection=("weak",), resampling=("stable",), kept=torch.tensor([True]),
     )  # fmt: skip
     line = features_job._next(asked, on, tmp_path / "run", found)
     with pytest.raises(ZeroDivisionError):
@@ -98,12 +98,12 @@ def test_the_command_that_it_ends_with_asks_for_the_same_models_words_and_featur
 def test_results_and_page_of_a_run_are_whole(ran):
     out, _ = ran
     page = (out / "report.html").read_text()
-    for words in ("Does the dictionary hold the models?", "Do they come back?", "plot-transfer"):
+    for words in ('id="gates"', "plot-resampling", "plot-transfer"):
         assert words in page
-    for name in ("fidelity-base", "held-out", "injection", "regeneration", "transfer", "scaling"):
+    for name in ("fidelity-base", "held-out", "injection", "resampling", "transfer", "scaling"):
         assert load_result(out / name).provenance is not None
     conclusion = Conclusion.load(out / "conclusion")
-    assert json.loads((out / "summary.json").read_text())["kept"] == list(conclusion.stays)
+    assert json.loads((out / "summary.json").read_text())["kept"] == list(conclusion.survivors)
 
 
 @pytest.mark.slow
@@ -143,7 +143,7 @@ def test_a_trained_dictionary_is_loaded_again_and_a_failed_gate_names_nothing(ra
     assert summary["sae"]["digest"] == load_sae(out / "sae").digest
     # The gate is set so that nothing passes, and then nothing is named.
     assert not summary["faithful"] and not summary["candidates"] and summary["next"] is None
-    assert summary["sentence"].startswith("The dictionary fails its gates")
+    assert "fails its fidelity gates" in summary["sentence"]
     assert "max_fvu" not in summary["sentence"]
 
 

@@ -69,7 +69,7 @@ def no_models(monkeypatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a model was run")
 
-    blocks = importlib.import_module("elicit.revision.readers")
+    blocks = importlib.import_module("elicit.revision._readers")
     monkeypatch.setattr(blocks, "residual_states", refuse)
     monkeypatch.setattr("elicit.rollouts.writing.continue_ids", refuse)
 

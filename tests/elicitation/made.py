@@ -21,13 +21,11 @@ def sae_for(model, **options):
 def measured(sae, density=None, max_act=None, **options):
     """Firing rates as they would have been measured."""
     nan = float("nan")
-    bare = ("fvu", "l0", "ce_recovered")
-    ends = {f"{name}{end}": nan for name in bare for end in ("_low", "_high")}
-    told = {"sae": sae.name, "site": str(sae.site), "model": "m", "n_tokens": 100, "fvu": 0.1,
-            "l0": 3.0, "dead_fraction": 0.0, "n_outliers": 0, "n_problems": 2, "level": 0.95,
-            "ce": nan, "ce_spliced": nan, "ce_zero": nan, "ce_recovered": nan,
-            "published_fvu": nan, "published_l0": nan, "published_dead_fraction": nan,
-            **ends}  # fmt: skip
+    told = {"sae": sae.name, "site": str(sae.site), "model": "m", "n_tokens": 100,
+            "fvu": Estimate.missing(), "l0": Estimate.missing(), "dead_fraction": 0.0,
+            "n_outliers": 0, "n_problems": 2, "level": 0.95, "ce": nan, "ce_spliced": nan,
+            "ce_zero": nan, "ce_recovered": Estimate.missing(), "published_fvu": nan,
+            "published_l0": nan, "published_dead_fraction": nan}  # fmt: skip
     density = torch.full((sae.d_sae,), 0.1) if density is None else density
     max_act = torch.arange(1.0, sae.d_sae + 1) if max_act is None else max_act
     return Fidelity(

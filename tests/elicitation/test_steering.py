@@ -5,7 +5,7 @@ from types import MappingProxyType
 import pytest
 
 from elicit import features, organisms
-from elicit.directions import diff_mean
+from elicit.directions import PromptPairs, diff_mean
 from elicit.edits import last
 from elicit.elicitation import (
     FeatureControls,
@@ -47,15 +47,19 @@ class Studied:
         ]
         config = TrainConfig(d_sae=128, k=8, n_steps=120, batch=256, lr=3e-3, buffer=4000)
         self.sae = features.train(
-            pair, rows, folder / name, site=SITE, on="base", config=config, seed=0
+            pair, rows, folder / name, site=SITE, model="base", config=config, seed=0
         )
-        self.measured = features.fidelity(pair, self.sae, rows, on="base")
-        self.scores = features.cot_minus_direct(pair, self.sae, cot=cot, direct=direct, on="base")
+        self.measured = features.fidelity(pair, self.sae, rows, model="base")
+        self.scores = features.cot_minus_direct(
+            pair, self.sae, features.PromptContrast(cot=cot, direct=direct), model="base"
+        )
         self.feature = self.scores.top(1, by="difference")[0]
 
     def means(self, *sites):
-        sides = (headed(self.choosing, header) for header in ("notes", "quiz"))
-        return diff_mean(self.pair.base, self.pair.alignment, *sides, at=sites)
+        pairs = PromptPairs(
+            positive=headed(self.choosing, "notes"), negative=headed(self.choosing, "quiz")
+        )
+        return diff_mean(self.pair.side("base"), pairs, sites=sites)
 
     def goal(self, **options):
         markers = {"trace": lambda text: "so" in text.split()}

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from elicit.features import FeatureError, conclude, held_out
+from elicit.features import FeatureError, PromptContrast, conclude, held_out
 from tests.features import made
 
 HOOK = "blocks.4.hook_resid_post"
@@ -41,11 +41,9 @@ def held(pair, planted, prompts):
     return held_out(
         pair,
         planted,
-        [0, 3],
-        cot=prompts["notes"][12:],
-        direct=prompts["quiz"][12:],
-        found_by=["prompts", "asked for"],
-        on="base",
+        {0: "prompts", 3: "requested"},
+        PromptContrast(cot=prompts["notes"][12:], direct=prompts["quiz"][12:]),
+        model="base",
     )
 
 
@@ -53,11 +51,12 @@ def test_the_planted_feature_holds_and_another_does_not(held):
     assert held.n_problems == 36
     assert held.holds(0) and not held.holds(3)
     assert held.auroc[0] == 1 and held.p[0] < 1e-6
-    assert held.difference_low[0] > 0
-    assert held.control_difference_high[0] < held.difference_low[0]
+    assert held.found_by == ("prompts", "requested")
+    assert held.difference.low[0] > 0
+    assert held.control_difference.high[0] < held.difference.low[0]
     assert abs(held.control_auroc[0] - 0.5) < 0.35
     assert not {"0", "3"} & {f for line in held.matched for f in line.split()}
-    with pytest.raises(FeatureError, match="feature 5 is no candidate"):
+    with pytest.raises(FeatureError, match="feature 5 "):
         held.holds(5)
 
 
@@ -78,22 +77,24 @@ def test_the_difference_is_that_of_the_activations(pair, planted, prompts, held)
         for header in ("notes", "quiz")
     ]
     expected = (acts[0] - acts[1]).double().mean(0)
-    torch.testing.assert_close(held.difference, expected[[0, 3]], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(held.difference.value, expected[[0, 3]], atol=1e-4, rtol=1e-4)
 
 
 def test_no_contrast_is_refused(pair, planted, prompts):
     rows = prompts["notes"][:6]
-    with pytest.raises(FeatureError, match="token by token, so no feature could tell them apart"):
-        held_out(pair, planted, [0], cot=rows, direct=rows, on="base")
-    with pytest.raises(FeatureError, match="6 prompts for a trace and 5 for an answer"):
-        held_out(pair, planted, [0], cot=rows, direct=prompts["quiz"][:5], on="base")
-    with pytest.raises(FeatureError, match="feature 10 is asked for"):
-        held_out(pair, planted, [10], cot=rows, direct=prompts["quiz"][:6], on="base")
+    with pytest.raises(FeatureError, match="all 6 .*token by token"):
+        PromptContrast(cot=rows, direct=rows)
+    with pytest.raises(FeatureError, match="6 .*5"):
+        PromptContrast(cot=rows, direct=prompts["quiz"][:5])
+    both = PromptContrast(cot=rows, direct=prompts["quiz"][:6])
+    with pytest.raises(FeatureError, match="feature 10 "):
+        held_out(pair, planted, [10], both, model="base")
 
 
-def test_a_candidate_stays_only_if_nothing_rejects_it(pair, planted, held):
+def test_a_candidate_survives_only_if_nothing_rejects_it(pair, planted, held):
     """Each verdict alone takes it out."""
-    from elicit.features import Regeneration, TokenInjection
+    from elicit.features import ResamplingStability, TokenInjection
+    from elicit.results import Estimate
 
     n, nan = 2, torch.full((2, 3), float("nan"), dtype=torch.float64)
     injection = TokenInjection(
@@ -104,22 +105,27 @@ def test_a_candidate_stays_only_if_nothing_rejects_it(pair, planted, held):
         control_d=torch.zeros(n, 1),
     )  # fmt: skip
     empty = torch.zeros(0, dtype=torch.long)
-    again = Regeneration(
+    resampling = ResamplingStability(
         sae="x", site="x", model="x", n_samples=1, window=1, temperature=1.0, least=0.5, level=0.95,
         feature=torch.tensor([0, 3]), verdict=("stable",) * 2, threshold=torch.ones(n),
-        n_problems=torch.tensor([9, 9]), matched=("", ""), arm=("a", "b", "c"), again=nan,
-        again_low=nan, again_high=nan, excess=nan, excess_low=nan, excess_high=nan,
-        token_again=nan, shown_again=nan, of=empty, row=empty, pos=empty, rate=empty.double(),
+        n_problems=torch.tensor([9, 9]), matched=("", ""), arm=("a", "b", "c"),
+        rate=Estimate.missing(2, 3), excess=Estimate.missing(2, 3), token_rate=nan, shown_rate=nan,
+        of=empty, row=empty, pos=empty, position_rate=empty.double(),
     )  # fmt: skip
-    ask = {"model": "x", "failed": [], "n_choose": 12, "n_test": 36, "held": held}
-    both = conclude(pair, planted, **ask, injection=injection, again=again)
-    assert both.stays == (0,) and both.feature.tolist() == [0, 3]
+
+    def survivors(*evidence):
+        found = conclude(pair, planted, evidence, model="base", failed=[], n_choose=12, n_test=36)
+        assert set(found.feature.tolist()) == ({0, 3} if held in evidence else set())
+        return found.survivors
+
+    assert survivors(held, injection, resampling) == (0,)
     driven = dataclasses.replace(injection, verdict=("token-driven", "weak"))
-    assert conclude(pair, planted, **ask, injection=driven, again=again).stays == ()
-    lost = dataclasses.replace(again, verdict=("unclear", "stable"))
-    assert conclude(pair, planted, **ask, injection=injection, again=lost).stays == ()
-    assert conclude(pair, planted, **ask, injection=None, again=again).stays == ()
-    assert conclude(pair, planted, **ask, injection=injection, again=None).stays == ()
+    assert survivors(held, driven, resampling) == ()
+    lost = dataclasses.replace(resampling, verdict=("unclear", "stable"))
+    assert survivors(held, injection, lost) == ()
+    assert survivors(held, resampling) == ()
+    assert survivors(held, injection) == ()
+    assert survivors(injection, resampling) == ()
 
 
 def test_the_picture_has_each_candidate_and_its_control(held):

@@ -11,9 +11,9 @@ from elicit.features import (
     post_only_features,
     train_crosscoder,
 )
-from elicit.features.crosscoding import _Learner
-from elicit.features.reading import rows_of
-from elicit.features.scaling import Scaling
+from elicit.features._reading import rows_of
+from elicit.features.crosscoder_training import _Learner
+from elicit.features.latent_scaling import Scaling
 from elicit.features.training import Feed
 from elicit.sites import resid_post
 
@@ -26,10 +26,8 @@ SHORT = TrainConfig(d_sae=32, k=4, architecture="batchtopk", n_steps=8, batch=64
 
 def joint(pair, rows):
     tokens = rows_of(pair, rows)
-    models = [pair.base, pair.post]
-    return Feed(models, tokens, SITE, pair.alignment.pad_id, 10**6, 8192).read(
-        list(range(len(rows)))
-    )
+    sides = [pair.side("base"), pair.side("post")]
+    return Feed(sides, tokens, SITE, buffer=10**6, max_tokens=8192).read(list(range(len(rows))))
 
 
 def test_no_feature_of_a_model_and_itself_is_post_only(organism, traces):
@@ -135,7 +133,7 @@ def test_the_same_seed_gives_the_same_bytes_and_the_disk_keeps_them(pair, traces
     data = bytearray(weights.read_bytes())
     data[-3] ^= 1
     weights.write_bytes(bytes(data))
-    with pytest.raises(FeatureError, match="not those that were written"):
+    with pytest.raises(FeatureError, match="not those that were saved"):
         load_crosscoder(tmp_path / "x")
     with pytest.raises(FeatureError, match="no crosscoder that can be read"):
         load_crosscoder(tmp_path)

@@ -84,17 +84,16 @@ def test_no_problem_is_on_both_sides(organism, tmp_path, monkeypatch):
 
 
 def test_groups_that_no_text_holds_are_named(organism):
+
     from elicit.features import known_words, token_groups
-    from elicit.features.reading import rows_of
 
     pair = organism("rl")
     known = known_words(pair)
     assert "wait" in known and "hmm" not in known
     groups = token_groups(pair, {word: [word] for word in ("so", "check", "wait")})
-    rows = rows_of(pair, [pair.alignment.plain("A so b = 1 ; check b = 1 ok ;")])
-    there = groups.among(rows)
-    assert there is not None and there.group == ("so", "check")
-    assert groups.among(rows_of(pair, [pair.alignment.plain("A answer 7 .")])) is None
+    present = groups.present_in(pair, [pair.alignment.plain("A so b = 1 ; check b = 1 ok ;")])
+    assert present is not None and present.group == ("so", "check")
+    assert groups.present_in(pair, [pair.alignment.plain("A answer 7 .")]) is None
 
 
 def test_a_damaged_dictionary_is_trained_anew_and_a_whole_one_is_not(

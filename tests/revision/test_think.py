@@ -20,11 +20,11 @@ from elicit.revision import (
     think,
     think_at_n,
 )
+from elicit.revision._readers import readers_of
 from elicit.revision.confidence import confidence
-from elicit.revision.readers import readers_of
-from elicit.revision.thinking.arms import Samples, run_arms
-from elicit.revision.thinking.discrimination import auroc, discrimination
-from elicit.revision.thinking.voting import by_lot, elected, lots_of, numbered, places
+from elicit.revision.thinking._arms import Samples, run_arms
+from elicit.revision.thinking._discrimination import auroc, discrimination
+from elicit.revision.thinking._voting import by_lot, elected, lots_of, numbered, places
 from elicit.rollouts import Generation, RolloutError, rollouts
 from elicit.runs import Execution, RunDirectory
 from elicit.stats import Inference
@@ -499,7 +499,7 @@ def test_one_problem_has_no_intervals_and_still_an_answer(paired):
 def test_what_cannot_be_answered_is_refused_before_anything_is_written(
     paired, monkeypatch, options, told
 ):
-    monkeypatch.setattr("elicit.revision.thinking.prefixes.rollouts", None)
+    monkeypatch.setattr("elicit.revision.thinking._prefixes.rollouts", None)
     with pytest.raises((RevisionError, RolloutError, ValueError), match=told):
         asked(paired("llama"), **options)
 
@@ -507,7 +507,7 @@ def test_what_cannot_be_answered_is_refused_before_anything_is_written(
 def test_a_model_too_shallow_for_the_convention_is_refused_before_anything_is_written(
     paired, monkeypatch
 ):
-    monkeypatch.setattr("elicit.revision.thinking.prefixes.rollouts", None)
+    monkeypatch.setattr("elicit.revision.thinking._prefixes.rollouts", None)
     with pytest.raises(RevisionError, match="3 layers"):
         asked(paired("llama"), convention=DepthConvention(rho=0.2))
 

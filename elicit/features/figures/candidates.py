@@ -1,10 +1,10 @@
-"""Pictures of features: scores and how they spread, contrasts, transfer."""
+"""Figures of how candidates are selected, and evaluated on held-out problems."""
 
 from typing import Any
 
 from elicit.features.candidates import HeldOut
-from elicit.features.contrasting import ContrastScores
-from elicit.features.reason import ReasonScores
+from elicit.features.contrast import ContrastScores
+from elicit.features.reason_score import ReasonScores
 from elicit.results.drawing import (
     BLUE,
     FAINT,
@@ -18,32 +18,32 @@ from elicit.results.drawing import (
 )
 
 _SHOWN = 20
-"""Features drawn one by one."""
+"""Features shown."""
 
 
 @figure.register
-def reason_figure(found: ReasonScores, n: int = _SHOWN) -> Any:
+def reason_figure(result: ReasonScores, n: int = _SHOWN) -> Any:
     """The features with the largest ReasonScore, and their mean activation near each word.
 
     Args:
-        found: Scores of every feature.
-        n: How many features are drawn.
+        result: Scores of every feature.
+        n: How many features are shown.
     """
     from plotly.subplots import make_subplots
 
-    best = found.top(n)
+    best = result.top(n)
     names = [str(feature) for feature in best]
     figure = make_subplots(rows=1, cols=2, column_widths=[0.4, 0.6], horizontal_spacing=0.12)
     figure.add_bar(
-        x=[found.score[i].item() for i in best],
+        x=[result.score[i].item() for i in best],
         y=names,
         orientation="h",
         marker={"color": BLUE},
         text=[
-            f"feature {i}<br>score {number(found.score[i].item())}<br>"
-            f"entropy {number(found.entropy[i].item())}<br>"
-            f"near words {number(found.inside[i].item())}, "
-            f"elsewhere {number(found.outside[i].item())}"
+            f"feature {i}<br>score {number(result.score[i].item())}<br>"
+            f"entropy {number(result.entropy[i].item())}<br>"
+            f"near words {number(result.inside[i].item())}, "
+            f"elsewhere {number(result.outside[i].item())}"
             for i in best
         ],
         textposition="none",
@@ -51,12 +51,12 @@ def reason_figure(found: ReasonScores, n: int = _SHOWN) -> Any:
         row=1,
         col=1,
     )
-    mean = found.mean[list(best)]
-    # Each feature on its own scale: how it spreads is what the entropy is about.
+    mean = result.mean[list(best)]
+    # Each feature on its own scale: the entropy is about how it spreads.
     share = mean / mean.amax(1, keepdim=True).clamp(min=1e-12)
     figure.add_heatmap(
         z=share.tolist(),
-        x=[label(name, 16) for name in found.group],
+        x=[label(name, 16) for name in result.group],
         y=names,
         customdata=[[number(value) for value in line] for line in mean.tolist()],
         hovertemplate="feature %{y}, near %{x}<br>mean %{customdata}<extra></extra>",
@@ -80,28 +80,28 @@ def reason_figure(found: ReasonScores, n: int = _SHOWN) -> Any:
 
 
 @figure.register
-def contrast_figure(found: ContrastScores, n: int = 8) -> Any:
-    """AUROC of every feature over its difference of means; the clear ones in colour.
+def contrast_figure(result: ContrastScores, n: int = 8) -> Any:
+    """AUROC of every feature over its difference of means; the significant ones in colour.
 
     Args:
-        found: Scores of every feature.
+        result: Scores of every feature.
         n: How many features are named.
     """
     from plotly.subplots import make_subplots
 
     figure = make_subplots(rows=1, cols=1)
-    clear = (found.p_holm <= 0.01).tolist()
-    named = set(found.top(n))
+    clear = (result.p_holm <= 0.01).tolist()
+    named = set(result.top(n))
     figure.add_scatter(
-        x=found.difference.tolist(),
-        y=found.auroc.tolist(),
+        x=result.difference.tolist(),
+        y=result.auroc.tolist(),
         mode="markers+text",
         text=[str(i) if i in named and clear[i] else "" for i in range(len(clear))],
         textposition="top center",
         marker={"size": 6, "color": [VERMILION if yes else FAINT for yes in clear]},
         customdata=[
-            f"feature {i}<br>AUROC {number(found.auroc[i].item())}<br>"
-            f"d {number(found.d[i].item())}<br>Holm p {number(found.p_holm[i].item())}"
+            f"feature {i}<br>AUROC {number(result.auroc[i].item())}<br>"
+            f"d {number(result.d[i].item())}<br>Holm p {number(result.p_holm[i].item())}"
             for i in range(len(clear))
         ],
         hovertemplate="%{customdata}<extra></extra>",
@@ -111,7 +111,7 @@ def contrast_figure(found: ContrastScores, n: int = 8) -> Any:
     figure.add_hline(y=0.5, line={"color": MUTED, "width": 1, "dash": "dot"})
     style(figure, 420).update_layout(showlegend=False)
     heading(
-        figure, f"<b>{label(found.site)}</b> of {label(found.model)}: Holm p ≤ 0.01 in colour", 1
+        figure, f"<b>{label(result.site)}</b> of {label(result.model)}: Holm p ≤ 0.01 in colour", 1
     )
     figure.update_xaxes(title={"text": "difference of mean activations"})
     figure.update_yaxes(title={"text": "AUROC"}, range=[-0.03, 1.06])
@@ -119,35 +119,36 @@ def contrast_figure(found: ContrastScores, n: int = 8) -> Any:
 
 
 @figure.register
-def held_out_figure(found: HeldOut) -> Any:
-    """AUROC of each candidate on other problems, and the mean of features of like rate.
+def held_out_figure(result: HeldOut) -> Any:
+    """AUROC of each candidate on held-out problems, and the mean of features of like rate.
 
     Args:
-        found: Candidates told on problems on which nothing was chosen.
+        result: Candidates on held-out problems.
     """
     from plotly.subplots import make_subplots
 
     figure = make_subplots(rows=1, cols=1)
-    names = [str(int(i)) for i in found.feature]
+    names = [str(int(i)) for i in result.feature]
     for kind, values, color, symbol in (
-        ("candidate", found.auroc, BLUE, "circle"),
-        ("control: features of like rate", found.control_auroc, FAINT, "circle-open"),
+        ("candidate", result.auroc, BLUE, "circle"),
+        ("control: features of like rate", result.control_auroc, FAINT, "circle-open"),
     ):
-        own = kind == "candidate"
+        is_candidate = kind == "candidate"
         figure.add_scatter(
             x=[None if v != v else v for v in values.tolist()],
             y=names,
             mode="markers",
             marker={
-                "size": 10 if own else 7,
+                "size": 10 if is_candidate else 7,
                 "symbol": symbol,
                 "color": [
-                    color if not own or found.holds(int(i)) else MUTED for i in found.feature
+                    color if not is_candidate or result.holds(int(i)) else MUTED
+                    for i in result.feature
                 ],
             },
             text=[
                 f"feature {names[i]}<br>{kind}: AUROC {number(values[i].item())}"
-                + (f"<br>Holm p {number(found.p[i].item())}" if own else "")
+                + (f"<br>Holm p {number(result.p[i].item())}" if is_candidate else "")
                 for i in range(len(names))
             ],
             hovertemplate="%{text}<extra></extra>",
@@ -157,7 +158,7 @@ def held_out_figure(found: HeldOut) -> Any:
         )
     figure.add_vline(x=0.5, line={"color": FAINT, "width": 1, "dash": "dot"})
     style(figure, 140 + 26 * len(names)).update_layout(margin={"t": 84})
-    heading(figure, "<b>before a trace against before an answer</b>", 1)
+    heading(figure, "<b>before reasoning against before a direct answer</b>", 1)
     figure.update_layout(legend={"y": 1, "yref": "container", "yanchor": "top"})
     figure.update_yaxes(type="category", autorange="reversed", title={"text": "feature"})
     figure.update_xaxes(title={"text": "AUROC"}, range=[-0.03, 1.03])

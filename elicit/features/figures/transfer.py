@@ -1,8 +1,8 @@
-"""Picture of a transfer: what an SAE loses on the other model, and what moving gives back."""
+"""Figure of a transfer: what an SAE loses on the other model, and what mapping restores."""
 
 from typing import Any
 
-from elicit.features.transferring import Transfer
+from elicit.features.transfer import Transfer
 from elicit.results.drawing import (
     BLUE,
     MUTED,
@@ -17,18 +17,19 @@ from elicit.results.drawing import (
 
 
 @figure.register
-def transfer_figure(found: Transfer) -> Any:
+def transfer_figure(result: Transfer) -> Any:
     """FVU and cross-entropy recovered as bars, correlations of features as violins.
 
     Args:
-        found: How well an SAE holds the other model.
+        result: How well an SAE reconstructs the other model.
     """
     from plotly.subplots import make_subplots
 
-    names = [label(name) for name in found.reading]
+    names = [label(name) for name in result.reading]
     figure = make_subplots(rows=1, cols=3, horizontal_spacing=0.1)
     for col, (name, color) in enumerate((("fvu", VERMILION), ("ce_recovered", BLUE)), start=1):
-        values, low, high = (getattr(found, f"{name}{end}") for end in ("", "_low", "_high"))
+        estimate = getattr(result, name)
+        values, low, high = estimate.value, estimate.low, estimate.high
         figure.add_bar(
             x=names,
             y=[None if v != v else v for v in values.tolist()],
@@ -50,7 +51,7 @@ def transfer_figure(found: Transfer) -> Any:
             col=col,
         )
     for i, name in enumerate(names[1:], 1):
-        values = found.correlation[:, i]
+        values = result.correlation[:, i]
         figure.add_violin(
             y=values[values.isfinite()].tolist(),
             name=name,
@@ -62,11 +63,11 @@ def transfer_figure(found: Transfer) -> Any:
             col=3,
         )
     style(figure, 440).update_layout(showlegend=False, margin={"t": 64, "b": 68})
-    # A word a line, for they stand close to each other.
+    # One word a line: the labels are close to each other.
     figure.update_xaxes(
         tickvals=names, ticktext=[name.replace(" ", "<br>") for name in names], tickangle=0
     )
     heading(figure, "<b>FVU</b>", 1, 1)
     heading(figure, "<b>cross-entropy recovered</b>", 1, 2)
-    heading(figure, "<b>correlation with the own model</b>", 1, 3)
+    heading(figure, "<b>correlation with the SAE’s own model</b>", 1, 3)
     return figure

@@ -45,7 +45,7 @@ def sae_of(
             rows(texts.part(test=False)),
             folder,
             site=site,
-            on=spec.train_on or "base",
+            model=spec.train_on or "base",
             config=config,
             seed=spec.seed,
             execution=Execution(max_tokens=spec.max_tokens, progress=progress),

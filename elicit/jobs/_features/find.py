@@ -6,8 +6,12 @@ from dataclasses import dataclass, field, replace
 from elicit.features import (
     ContrastScores,
     FeatureError,
+    Injection,
+    PromptContrast,
     ReasonScores,
+    Resampling,
     Sae,
+    TextRows,
     contrast_scores,
     cot_minus_direct,
     feature_table,
@@ -15,28 +19,234 @@ from elicit.features import (
     held_out,
     latent_scaling,
     reason_scores,
-    regeneration,
+    resampling_stability,
     token_injection,
     transfer,
 )
-from elicit.features.reading import rows_of
 from elicit.jobs._features.inputs import Asked, Ready
 from elicit.jobs._features.spec import FeaturesSpec
-from elicit.jobs._features.texts import Texts, rows
+from elicit.jobs._features.texts import Text, Texts, rows
 from elicit.pair import ModelPair
 from elicit.results import Result
-from elicit.runs import Execution, Progress, RunDirectory, ScopedCheckpoint
+from elicit.rollouts import Generation
+from elicit.runs import Execution, Progress, RunDirectory
+from elicit.tasks import Task
 
 
 @dataclass(eq=False, kw_only=True)
-class Found:
-    """What a run found, and what it left out and why."""
+class Search:
+    """A search for features, and what it has measured so far."""
 
+    spec: FeaturesSpec
+    pair: ModelPair
+    asked: Asked
+    ready: Ready
+    texts: Texts
     sae: Sae
+    execution: Execution
     results: dict[str, Result] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
-    """Why a model's gates are failed, by its side of the pair."""
+    """Fidelity gates that a model fails, by its side of the pair."""
+
+    def run(self) -> None:
+        """Everything in order: fidelity, candidates, tests that reject them, transfer."""
+        self._gates()
+        if self.failed and not self.spec.allow_unfaithful:
+            return
+        candidates = self._candidates()
+        if candidates:
+            self._test(candidates)
+        else:
+            self.notes.append(
+                "No score suggested a candidate: no feature is clearly more active before "
+                "reasoning than before a direct answer, and none stands out near reasoning words."
+            )
+        self._transfer()
+
+    def _gates(self) -> None:
+        held = self.texts.part(test=True)
+        needed = ("base", "post") if self.spec.train_on == "both" else (self.ready.on,)
+        for model in ("base", "post"):
+            gate = fidelity(
+                self.pair,
+                self.sae,
+                _labelled(held),
+                model=model,
+                outliers=self.spec.outliers,
+                inference=self.spec.inference,
+                execution=self.execution,
+            )
+            self.results[f"fidelity-{model}"] = gate
+            failures = gate.failures(
+                max_fvu=self.spec.max_fvu, least_recovered=self.spec.least_recovered
+            )
+            if failures and model in needed:
+                self.failed[model] = " ".join(failures.values())
+
+    def _prompts(self, task: Task) -> PromptContrast:
+        """Both prompts of the problems that have both."""
+        cot, direct = self.ready.cot, self.ready.direct
+        ids = [p.id for p in task if p.id in cot and p.id in direct]
+        return PromptContrast(cot=[cot[i] for i in ids], direct=[direct[i] for i in ids])
+
+    def _candidates(self) -> dict[int, str]:
+        """Features that a score suggests on the selection problems, with these scores."""
+        model, top = self.ready.on, self.spec.top
+        suggested: dict[str, Sequence[int]] = {}
+        ends = cot_minus_direct(
+            self.pair,
+            self.sae,
+            self._prompts(self.asked.choose),
+            model=model,
+            execution=self.execution,
+        )
+        self.results["contrast-prompts"] = ends
+        suggested["prompt’s end"] = _significant(ends, ends.top(top, by="difference"))
+        reasoning, plain = (
+            self.texts.part(test=False, reasons=reasons) for reasons in (True, False)
+        )
+        both = (*reasoning, *plain)
+        written = [[(i, p) for p in range(t.begin, len(t.ids))] for i, t in enumerate(both)]
+        contrast = contrast_scores(
+            self.pair,
+            self.sae,
+            rows(both),
+            positive=[at for i in range(len(reasoning)) for at in written[i]],
+            negative=[at for i in range(len(reasoning), len(both)) for at in written[i]],
+            model=model,
+            execution=self.execution,
+        )
+        contrast = replace(contrast, what="texts with reasoning against direct answers")
+        self.results["contrast-texts"] = contrast
+        suggested["texts"] = _significant(contrast, contrast.top(top))
+        scores = self._reason_scores(rows(reasoning))
+        if scores is not None:
+            self.results["reason"] = scores
+            suggested["ReasonScore"] = [i for i in scores.top(top) if scores.score[i] > 0]
+        found_by: dict[int, list[str]] = {}
+        for score, features in suggested.items():
+            for rank, feature in enumerate(features, start=1):
+                found_by.setdefault(int(feature), []).append(f"{score} {rank}")
+        for feature in self.spec.features:
+            found_by.setdefault(feature, []).append("requested")
+        return {feature: ", ".join(scores) for feature, scores in found_by.items()}
+
+    def _reason_scores(self, texts: list[list[int]]) -> ReasonScores | None:
+        """ReasonScores over the groups of words that the texts contain; a note if there is none."""
+        groups, why = self.ready.groups, self.ready.without_groups
+        if groups is not None:
+            names, groups = groups.group, groups.present_in(self.pair, texts)
+            present = () if groups is None else groups.group
+            missing = [name for name in names if name not in present]
+            if groups is None:
+                why = f"the texts contain too few of the words {', '.join(names)}"
+            elif missing:
+                self.notes.append(
+                    f"ReasonScore is over {', '.join(present)}: no selection text contains "
+                    f"{', '.join(missing)}."
+                )
+        if groups is not None:
+            try:
+                return reason_scores(
+                    self.pair,
+                    self.sae,
+                    texts,
+                    groups,
+                    model=self.ready.on,
+                    execution=self.execution,
+                )
+            except FeatureError as error:
+                why = str(error).rstrip(".")
+        self.notes.append(f"There is no ReasonScore: {why}.")
+        return None
+
+    def _test(self, candidates: dict[int, str]) -> None:
+        """Evaluate candidates on held-out problems, inject their tokens, resample their texts."""
+        pair, sae, model, features = self.pair, self.sae, self.ready.on, list(candidates)
+        self.results["held-out"] = held_out(
+            pair,
+            sae,
+            candidates,
+            self._prompts(self.asked.test),
+            model=model,
+            inference=self.spec.inference,
+            execution=self.execution,
+        )
+        reasoning, plain = (
+            self.texts.part(test=True, reasons=reasons) for reasons in (True, False)
+        )
+        sampled = self.texts.part(test=True, reasons=True, source=model) or reasoning
+        self.results["table"] = feature_table(
+            pair,
+            sae,
+            features,
+            rows((*sampled, *plain)),
+            model=model,
+            n_examples=4,
+            execution=self.execution,
+        )
+        before = rows(self.texts.part(test=False, reasons=True))
+        active = feature_table(
+            pair, sae, features, before, model=model, n_examples=1, execution=self.execution
+        ).density
+        live = [f for f, share in zip(features, active.tolist(), strict=True) if share > 0]
+        if len(live) < len(features):
+            silent = ", ".join(str(f) for f in features if f not in live)
+            self.notes.append(
+                f"Feature {silent} is active in no selection text with reasoning, so it has no top "
+                "tokens to inject."
+            )
+        if live:
+            self.results["injection"] = token_injection(
+                pair,
+                sae,
+                live,
+                reasoning=before,
+                plain=rows(plain),
+                model=model,
+                injection=Injection(seed=self.spec.seed),
+                execution=self.execution,
+            )
+        self.results["resampling"] = resampling_stability(
+            pair,
+            sae,
+            features,
+            replace(_labelled(sampled), begins=[max(text.begin - 1, 1) for text in sampled]),
+            model=model,
+            resampling=Resampling(
+                n_positions=self.spec.n_places,
+                shown=self.asked.behaviour.shown if self.asked.marked else None,
+                generation=Generation(
+                    n_samples=self.spec.n_samples,
+                    max_new_tokens=self.spec.window,
+                    temperature=self.spec.temperature,
+                ),
+            ),
+            inference=self.spec.inference,
+            execution=self.execution.scoped("resampling"),
+        )
+
+    def _transfer(self) -> None:
+        held, model = _labelled(self.texts.part(test=True)), self.ready.on
+        try:
+            self.results["transfer"] = transfer(
+                self.pair,
+                self.sae,
+                held,
+                model=model,
+                fit=rows(self.texts.part(test=False)),
+                inference=self.spec.inference,
+                execution=self.execution,
+            )
+        except FeatureError as error:
+            self.notes.append(f"Transfer was not measured: {error}")
+        try:
+            self.results["scaling"] = latent_scaling(
+                self.pair, self.sae, held.rows, model=model, execution=self.execution
+            )
+        except FeatureError as error:
+            self.notes.append(f"Latent scaling was not measured: {error}")
 
 
 def find(
@@ -49,240 +259,37 @@ def find(
     *,
     run: RunDirectory,
     progress: Progress,
-) -> Found:
-    """Everything a run asks of an SAE, in order: gates, candidates, falsification, transfer.
+) -> Search:
+    """Everything a run asks of an SAE.
 
     Args:
         spec: What to do.
         pair: The two models.
-        asked: What is asked.
+        asked: Problems and behaviour.
         ready: Prompts and words.
         texts: What is read.
-        sae: The dictionary.
+        sae: The SAE.
         run: Keeps finished batches.
-        progress: Told how far it is.
+        progress: Receives how far it is.
     """
-    found = Found(sae=sae)
-    _gates(spec, pair, ready, texts, found, progress)
-    if found.failed and not spec.allow_unfaithful:
-        return found
-    origins = _candidates(spec, pair, asked, ready, texts, found, progress)
-    if origins:
-        _falsify(spec, pair, asked, ready, texts, origins, found, run, progress)
-    else:
-        found.notes.append(
-            "No score named a candidate: no feature is clearly more active before a trace than "
-            "before an answer, and none stands out near words of reasoning."
-        )
-    _transfer(spec, pair, ready, texts, found, progress)
-    return found
-
-
-def _gates(
-    spec: FeaturesSpec,
-    pair: ModelPair,
-    ready: Ready,
-    texts: Texts,
-    found: Found,
-    progress: Progress,
-) -> None:
-    here = texts.part(test=True)
-    must = ("base", "post") if spec.train_on == "both" else (ready.on,)
-    for on in ("base", "post"):
-        gate = fidelity(
-            pair,
-            found.sae,
-            rows(here),
-            on=on,
-            problem=[text.problem for text in here],
-            outliers=spec.outliers,
-            inference=spec.inference,
-            execution=Execution(max_tokens=spec.max_tokens, progress=progress),
-        )
-        found.results[f"fidelity-{on}"] = gate
-        try:
-            gate.require(max_fvu=spec.max_fvu, least_recovered=spec.least_recovered)
-        except FeatureError as error:
-            if on in must:
-                # What to do about it is for whoever wrote the line, not for readers of a page.
-                found.failed[on] = f"{str(error).rsplit('. ', 1)[0]}."
-
-
-def _candidates(
-    spec: FeaturesSpec,
-    pair: ModelPair,
-    asked: Asked,
-    ready: Ready,
-    texts: Texts,
-    found: Found,
-    progress: Progress,
-) -> dict[int, str]:
-    """Features that a score names on the problems to choose on, with the scores that do."""
-    sae, common = found.sae, {"on": ready.on, "max_tokens": spec.max_tokens, "progress": progress}
-    named: dict[str, Sequence[int]] = {}
-    reasoning, plain = (texts.part(test=False, reasons=which) for which in (True, False))
-    chosen = [p.id for p in asked.choose if p.id in ready.cot and p.id in ready.direct]
-    ends = cot_minus_direct(
-        pair,
-        sae,
-        cot=[ready.cot[i] for i in chosen],
-        direct=[ready.direct[i] for i in chosen],
-        **common,
+    search = Search(
+        spec=spec,
+        pair=pair,
+        asked=asked,
+        ready=ready,
+        texts=texts,
+        sae=sae,
+        execution=Execution(max_tokens=spec.max_tokens, checkpoint=run, progress=progress),
     )
-    found.results["contrast-prompts"] = ends
-    named["prompt’s end"] = _clear(ends, ends.top(spec.top, by="difference"))
-    both = (*reasoning, *plain)
-    written = [[(i, p) for p in range(t.begin, len(t.ids))] for i, t in enumerate(both)]
-    contrast = contrast_scores(
-        pair,
-        sae,
-        rows(both),
-        positive=[at for i in range(len(reasoning)) for at in written[i]],
-        negative=[at for i in range(len(reasoning), len(both)) for at in written[i]],
-        **common,
-    )
-    contrast = replace(contrast, what="texts that reason against texts that answer at once")
-    found.results["contrast-texts"] = contrast
-    named["texts"] = _clear(contrast, contrast.top(spec.top))
-    scores = _reason_scores(
-        pair,
-        ready,
-        rows(reasoning),
-        found,
-        Execution(max_tokens=spec.max_tokens, progress=progress),
-    )
-    if scores is not None:
-        found.results["reason"] = scores
-        named["ReasonScore"] = [i for i in scores.top(spec.top) if scores.score[i] > 0]
-    named["asked for"] = spec.features
-    origins: dict[int, list[str]] = {}
-    for score, some in named.items():
-        for place, feature in enumerate(some, start=1):
-            mark = score if score == "asked for" else f"{score} {place}"
-            origins.setdefault(int(feature), []).append(mark)
-    return {feature: ", ".join(marks) for feature, marks in origins.items()}
+    search.run()
+    return search
 
 
-def _reason_scores(
-    pair: ModelPair, ready: Ready, texts: list[list[int]], found: Found, execution: Execution
-) -> ReasonScores | None:
-    """ReasonScores over the groups of words that the texts hold; a note says why there is none."""
-    groups, why = ready.groups, ready.without_groups
-    if groups is not None:
-        asked, groups = groups.group, groups.among(rows_of(pair, texts))
-        there = () if groups is None else groups.group
-        missing = [name for name in asked if name not in there]
-        if groups is None:
-            why = f"the texts hold too few of the words {', '.join(asked)}"
-        elif missing:
-            found.notes.append(
-                f"ReasonScore is over {', '.join(there)}: no text to choose on holds "
-                f"{', '.join(missing)}."
-            )
-    if groups is not None:
-        try:
-            return reason_scores(pair, found.sae, texts, groups, on=ready.on, execution=execution)
-        except FeatureError as error:
-            why = str(error).rstrip(".")
-    found.notes.append(f"There is no ReasonScore: {why}.")
-    return None
+def _labelled(texts: Sequence[Text]) -> TextRows:
+    """Texts with their problems."""
+    return TextRows(rows=rows(texts), problem=[text.problem for text in texts])
 
 
-def _clear(scores: ContrastScores, top: Sequence[int]) -> list[int]:
+def _significant(scores: ContrastScores, top: Sequence[int]) -> list[int]:
     """Those that are clearly more active on the first set."""
     return [i for i in top if scores.p_holm[i] <= 0.01 and scores.difference[i] > 0]
-
-
-def _falsify(
-    spec: FeaturesSpec,
-    pair: ModelPair,
-    asked: Asked,
-    ready: Ready,
-    texts: Texts,
-    origins: dict[int, str],
-    found: Found,
-    run: RunDirectory,
-    progress: Progress,
-) -> None:
-    sae, features = found.sae, list(origins)
-    common = {"on": ready.on, "max_tokens": spec.max_tokens, "progress": progress}
-    sure = {"level": spec.level, "n_resamples": spec.n_resamples, "seed": spec.seed}
-    tested = [p.id for p in asked.test if p.id in ready.cot and p.id in ready.direct]
-    found.results["held-out"] = held_out(
-        pair,
-        sae,
-        features,
-        cot=[ready.cot[i] for i in tested],
-        direct=[ready.direct[i] for i in tested],
-        found_by=list(origins.values()),
-        **common,
-        **sure,
-    )
-    reasoning, plain = (texts.part(test=True, reasons=which) for which in (True, False))
-    own = texts.part(test=True, reasons=True, source=ready.on) or reasoning
-    table = feature_table(pair, sae, features, rows((*own, *plain)), n_examples=4, **common)
-    found.results["table"] = table
-    before = rows(texts.part(test=False, reasons=True))
-    active = feature_table(pair, sae, features, before, n_examples=1, **common).density > 0
-    lively = [f for f, yes in zip(features, active.tolist(), strict=True) if yes]
-    if len(lively) < len(features):
-        silent = ", ".join(str(f) for f in features if f not in lively)
-        found.notes.append(
-            f"Feature {silent} is active in no text with reasoning to choose on, so there are no "
-            "tokens of it to put in."
-        )
-    if lively:
-        found.results["injection"] = token_injection(
-            pair, sae, lively, reasoning=before, plain=rows(plain), seed=spec.seed, **common
-        )
-    found.results["regeneration"] = regeneration(
-        pair,
-        sae,
-        features,
-        rows(own),
-        stop_ids=ready.stops,
-        problem=[text.problem for text in own],
-        begins=[max(text.begin - 1, 1) for text in own],
-        shown=asked.behaviour.shown if asked.marked else None,
-        n_places=spec.n_places,
-        n_samples=spec.n_samples,
-        window=spec.window,
-        temperature=spec.temperature,
-        execution=Execution(checkpoint=ScopedCheckpoint(run, "regeneration")),
-        **common,
-        **sure,
-    )
-
-
-def _transfer(
-    spec: FeaturesSpec,
-    pair: ModelPair,
-    ready: Ready,
-    texts: Texts,
-    found: Found,
-    progress: Progress,
-) -> None:
-    here = texts.part(test=True)
-    try:
-        found.results["transfer"] = transfer(
-            pair,
-            found.sae,
-            rows(here),
-            own=ready.on,
-            fit=rows(texts.part(test=False)),
-            problem=[text.problem for text in here],
-            inference=spec.inference,
-            execution=Execution(max_tokens=spec.max_tokens, progress=progress),
-        )
-    except FeatureError as error:
-        found.notes.append(f"Transfer was not measured: {error}")
-    try:
-        found.results["scaling"] = latent_scaling(
-            pair,
-            found.sae,
-            rows(here),
-            on=ready.on,
-            execution=Execution(max_tokens=spec.max_tokens, progress=progress),
-        )
-    except FeatureError as error:
-        found.notes.append(f"Latent scaling was not measured: {error}")

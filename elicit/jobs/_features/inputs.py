@@ -6,15 +6,16 @@ from pathlib import Path
 
 from elicit.edits import shape_of
 from elicit.features import (
+    TRAINED_ON,
+    PromptContrast,
     Sae,
     TokenGroups,
     TrainConfig,
-    check_contrast,
+    check_sae,
     known_words,
     load_sae,
     token_groups,
 )
-from elicit.features.reading import TRAINED_ON, checked
 from elicit.jobs._cued import behaviour_of, problems_of
 from elicit.jobs._features.files import Given, read_groups, read_texts
 from elicit.jobs._features.spec import FeaturesSpec, Which
@@ -118,14 +119,15 @@ def ready(spec: FeaturesSpec, pair: ModelPair, asked: Asked) -> Ready:
         for name in ("base", "post"):
             check_prompts(pair.side(name), asked_so, templated=spec.templated)
         sides.append({problem.id: encode(problem.prompt) for problem in asked_so})
-    check_contrast(list(sides[0].values()), list(sides[1].values()))
+    # What has no contrast is refused here.
+    PromptContrast(cot=list(sides[0].values()), direct=list(sides[1].values()))
     sae = None if spec.sae is None else load_sae(spec.sae, device=pair.device)
     on = spec.on or owner(spec, pair, sae)
     if sae is None:
         _refuse_training(spec, pair, on)
     else:
         for which in ("base", "post"):
-            checked(pair, sae, which)
+            check_sae(pair, sae, which)
         sae.check_reconstructs()
         if spec.features:
             sae.check_features(spec.features)

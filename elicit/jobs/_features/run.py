@@ -5,20 +5,16 @@ from pathlib import Path
 
 from elicit.features import (
     Conclusion,
-    HeldOut,
-    Regeneration,
     Sae,
-    TokenInjection,
     conclude,
 )
 from elicit.jobs._features.dictionary import SAE, sae_of
-from elicit.jobs._features.find import Found, find
+from elicit.jobs._features.find import Search, find
 from elicit.jobs._features.inputs import Asked, Ready, ready, refuse_early
 from elicit.jobs._features.spec import FeaturesSpec, Which
 from elicit.jobs._features.summary import features_summary
 from elicit.jobs._features.texts import Texts, write_texts
 from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
-from elicit.page import first
 from elicit.pair import ModelPair
 from elicit.results import Result, digest_json, sha256_file
 from elicit.runs import Progress
@@ -78,24 +74,21 @@ def _identity(spec: FeaturesSpec, asked: Asked, prepared: Ready) -> dict[str, ob
     }
 
 
-def _concluded(pair: ModelPair, asked: Asked, prepared: Ready, found: Found) -> Conclusion:
-    results = list(found.results.values())
+def _concluded(pair: ModelPair, asked: Asked, prepared: Ready, found: Search) -> Conclusion:
     return conclude(
         pair,
         found.sae,
-        model=pair.base_name if prepared.on == "base" else pair.post_name,
+        list(found.results.values()),
+        model=prepared.on,
         failed=list(found.failed.values()),
         n_choose=len(asked.choose),
         n_test=len(asked.test),
-        held=first(results, HeldOut),
-        injection=first(results, TokenInjection),
-        again=first(results, Regeneration),
     )
 
 
 def _next(spec: FeaturesSpec, on: Which, folder: Path, found: Conclusion) -> str:
-    """The command that steers with the clearest feature that stays; empty where none does."""
-    if not found.stays:
+    """The command that steers with the clearest survivor; empty where there is none."""
+    if not found.survivors:
         return ""
     words = ["elicit", "steer"]
     words += ["--pair", spec.pair] if spec.pair else ["--base", f"{spec.base}"]
@@ -105,7 +98,7 @@ def _next(spec: FeaturesSpec, on: Which, folder: Path, found: Conclusion) -> str
         words += [] if value is None else [f"--{name.replace('_', '-')}", str(value)]
     words += ["--templated"] if spec.templated else []
     words += ["--on", "post"] if on == "post" else []
-    words += ["--sae", spec.sae or str(folder / SAE), "--feature", str(found.stays[0])]
+    words += ["--sae", spec.sae or str(folder / SAE), "--feature", str(found.survivors[0])]
     return shlex.join([*words, "--out", f"{folder}-steer"])
 
 

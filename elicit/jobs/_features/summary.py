@@ -5,17 +5,17 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from elicit.features import (
+    TRAINED_ON,
     Conclusion,
     FeatureTable,
     Fidelity,
     HeldOut,
     LatentScaling,
-    Regeneration,
+    ResamplingStability,
     Sae,
     TokenInjection,
     Transfer,
 )
-from elicit.features.reading import TRAINED_ON
 from elicit.results import Result
 
 R = TypeVar("R", bound=Result)
@@ -56,7 +56,7 @@ def features_summary(sae: Sae, results: Mapping[str, Result], *, on: str) -> dic
             if (gate := _of(results, f"fidelity-{side}", Fidelity)) is not None
         },
         "candidates": _candidates(conclusion, results),
-        "kept": list(conclusion.stays),
+        "kept": list(conclusion.survivors),
         "transfer": _transfer(_of(results, "transfer", Transfer)),
     }
 
@@ -68,10 +68,10 @@ def _of(results: Mapping[str, Result], name: str, kind: type[R]) -> R | None:
 
 def _gate(gate: Fidelity) -> dict[str, object]:
     return {
-        "fvu": told(gate.fvu, gate.fvu_low, gate.fvu_high),
-        "l0": told(gate.l0, gate.l0_low, gate.l0_high),
+        "fvu": gate.fvu.to_json(),
+        "l0": gate.l0.to_json(),
         "dead_fraction": gate.dead_fraction,
-        "ce_recovered": told(gate.ce_recovered, gate.ce_recovered_low, gate.ce_recovered_high),
+        "ce_recovered": gate.ce_recovered.to_json(),
         "n_tokens": gate.n_tokens,
         "n_outliers": gate.n_outliers,
         "n_problems": gate.n_problems,
@@ -83,7 +83,7 @@ def _candidates(
 ) -> dict[str, dict[str, object]]:
     held = _of(results, "held-out", HeldOut)
     injection = _of(results, "injection", TokenInjection)
-    again = _of(results, "regeneration", Regeneration)
+    resampling = _of(results, "resampling", ResamplingStability)
     table = _of(results, "table", FeatureTable)
     scaling = _of(results, "scaling", LatentScaling)
     found: dict[str, dict[str, object]] = {}
@@ -92,14 +92,14 @@ def _candidates(
             "found_by": conclusion.found_by[place],
             "kept": bool(conclusion.kept[place]),
             "holds": bool(conclusion.holds[place]),
-            "tokens_verdict": conclusion.tokens[place] or None,
-            "again_verdict": conclusion.again[place] or None,
+            "injection_verdict": conclusion.injection[place] or None,
+            "resampling_verdict": conclusion.resampling[place] or None,
         }
         if held is not None:
             i = held.feature.tolist().index(feature)
             one |= {
-                "difference": _told_at(held, "difference", i),
-                "control_difference": _told_at(held, "control_difference", i),
+                "difference": held.difference[i].to_json(),
+                "control_difference": held.control_difference[i].to_json(),
                 "auroc": plain(held.auroc[i].item()),
                 "control_auroc": plain(held.control_auroc[i].item()),
                 "p": plain(held.p[i].item()),
@@ -112,10 +112,12 @@ def _candidates(
                 "largest_d": plain(injection.d[i].max().item()),
                 "largest_control_d": plain(injection.control_d[i].max().item()),
             }
-        if again is not None:
-            i = again.feature.tolist().index(feature)
-            one["again"] = {arm: _told_at(again, "again", i, j) for j, arm in enumerate(again.arm)}
-            one["again_problems"] = int(again.n_problems[i])
+        if resampling is not None:
+            i = resampling.feature.tolist().index(feature)
+            one["recurrence"] = {
+                arm: resampling.rate[i, j].to_json() for j, arm in enumerate(resampling.arm)
+            }
+            one["recurrence_problems"] = int(resampling.n_problems[i])
         if table is not None:
             i = table.feature.tolist().index(feature)
             one |= {
@@ -137,32 +139,14 @@ def _transfer(found: Transfer | None) -> dict[str, object] | None:
         return None
     return {
         reading: {
-            "fvu": _told_at(found, "fvu", i),
-            "delta_fvu": _told_at(found, "delta_fvu", i),
-            "ce_recovered": _told_at(found, "ce_recovered", i),
+            "fvu": found.fvu[i].to_json(),
+            "delta_fvu": found.delta_fvu[i].to_json(),
+            "ce_recovered": found.ce_recovered[i].to_json(),
             "l0_ratio": plain(found.l0_ratio[i].item()),
             "dead_fraction": plain(found.dead_fraction[i].item()),
         }
         for i, reading in enumerate(found.reading)
     }
-
-
-def _told_at(found: Result, name: str, *cell: int) -> dict[str, float | None]:
-    value, low, high = (
-        getattr(found, f"{name}{end}")[cell].item() for end in ("", "_low", "_high")
-    )
-    return told(value, low, high)
-
-
-def told(value: float, low: float, high: float) -> dict[str, float | None]:
-    """A value with its ends as JSON carries them.
-
-    Args:
-        value: The value.
-        low: Lower end.
-        high: Upper end.
-    """
-    return {"value": plain(value), "low": plain(low), "high": plain(high)}
 
 
 def plain(value: float) -> float | None:

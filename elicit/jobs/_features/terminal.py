@@ -7,7 +7,7 @@ from elicit.jobs._terminal import TerminalTable, interval
 
 
 def tables(summary: Mapping[str, Any]) -> list[TerminalTable]:
-    """Both gates, then every candidate.
+    """Fidelity of the SAE on both models, then every candidate.
 
     Args:
         summary: Content of the run's summary.json.
@@ -23,20 +23,20 @@ def tables(summary: Mapping[str, Any]) -> list[TerminalTable]:
     )
     rows, styles = [], []
     for feature, one in summary["candidates"].items():
-        again = one.get("again", {})
+        recurrence = one.get("recurrence", {})
         rows.append(
             (
                 feature,
                 "yes" if one["kept"] else "no",
                 interval(one.get("difference"), signed=True),
-                one["tokens_verdict"] or "not tried",
-                interval(again.get("own places")),
-                interval(again.get("random places")),
+                one["injection_verdict"] or "not tested",
+                interval(recurrence.get("own positions")),
+                interval(recurrence.get("random positions")),
             )
         )
         styles.append("green" if one["kept"] else "dim")
-    head = ("feature", "stays", "trace minus answer", "tokens", "recurs", "by chance")
+    head = ("feature", "kept", "reasoning minus answer", "tokens", "recurs", "by chance")
     return [
-        TerminalTable(("read on", "FVU", "L0", "dead", "cross-entropy recovered"), gates),
+        TerminalTable(("model", "FVU", "L0", "dead", "cross-entropy recovered"), gates),
         TerminalTable(head, tuple(rows), tuple(styles)),
     ]

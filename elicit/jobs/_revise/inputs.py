@@ -161,7 +161,7 @@ def _refuse_thin(
 ) -> None:
     """Refuse an affine lens on fewer tokens than it could send anywhere it likes.
 
-    Texts that the models still have to write are not known yet; what they allow is told later.
+    Texts that the models still have to write are not known yet; what they allow is checked later.
     """
     n = sum(rows.n_tokens for rows in given) // 2
     if spec.lens == "tuned" and "own" not in inputs.kinds and n < pair.d_model:

@@ -42,17 +42,17 @@ def feature_source(
         pair,
         sae,
         rows,
-        on=spec.on,
+        model=spec.on,
         execution=Execution(max_tokens=spec.max_tokens, progress=progress or NoProgress()),
     )
     rate = float(found.density[spec.feature])
+    fvu, l0 = found.fvu.value.item(), found.l0.value.item()
     notes = [
         f"Feature {spec.feature} of {sae.name} is active at {100 * rate:.2g} % of the tokens of "
-        f"these problems, at most {found.max_act[spec.feature]:.4g}. The SAE leaves "
-        f"{found.fvu:.2g} of the variance at {sae.site} unexplained, with {found.l0:.3g} active "
-        "features a token."
+        f"these problems, at most {found.max_act[spec.feature]:.4g}. The SAE leaves {fvu:.2g} of "
+        f"the variance at {sae.site} unexplained, with {l0:.3g} active features a token."
     ]
-    if not found.fvu <= MAX_FVU:
+    if not fvu <= MAX_FVU:
         notes.append(
             f"With more than {MAX_FVU:g} of the variance unexplained, features stand for little of "
             "what the model does there."
@@ -110,8 +110,8 @@ def feature_source(
             "amount": None if how == "project_out" else amount,
             "density": rate,
             "max_act": largest,
-            "fvu": found.fvu,
-            "l0": found.l0,
+            "fvu": fvu,
+            "l0": l0,
             "dead_fraction": found.dead_fraction,
         },
         notes=tuple(notes),

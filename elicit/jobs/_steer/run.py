@@ -13,7 +13,7 @@ from elicit.elicitation import (
     choose_arms,
     steered_texts,
 )
-from elicit.features.reading import checked as checked_sae
+from elicit.features import check_sae
 from elicit.jobs._baselines import texts_of
 from elicit.jobs._cued import task_of
 from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
@@ -64,7 +64,7 @@ def _check(spec: SteerSpec) -> _Inputs:
 def _prepare(spec: SteerSpec, pair: ModelPair, checked: _Inputs) -> Prepared[_Inputs]:
     if checked.loaded.sae is not None:
         # Another model's SAE is refused before there is a folder for the run.
-        checked_sae(pair, checked.loaded.sae, spec.on)
+        check_sae(pair, checked.loaded.sae, spec.on)
     return Prepared(
         checked,
         {

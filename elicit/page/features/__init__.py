@@ -10,7 +10,7 @@ from elicit.features import (
     HeldOut,
     LatentScaling,
     ReasonScores,
-    Regeneration,
+    ResamplingStability,
     TokenInjection,
     Transfer,
 )
@@ -25,13 +25,13 @@ register(
         name="features",
         kinds=(
             Conclusion, ContrastScores, FeatureTable, Fidelity, HeldOut, LatentScaling,
-            ReasonScores, Regeneration, TokenInjection, Transfer,
+            ReasonScores, ResamplingStability, TokenInjection, Transfer,
         ),
         order=20,
         sections=features_sections,
         sentences=features_sentences,
         eyebrow=lambda results: (
-            "SAE features: which are about reasoning, and do they stay in post?"
+            "SAE features: which are about reasoning, and does post still have them?"
         ),
         folder=Path(__file__).parent,
     )

@@ -1,4 +1,4 @@
-"""Sections of the page about features: gates, what stays, what rejects, transfer, the search."""
+"""Sections about features: fidelity, survivors, tests that reject, transfer, the search."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from elicit.features import (
     HeldOut,
     LatentScaling,
     ReasonScores,
-    Regeneration,
+    ResamplingStability,
     TokenInjection,
     Transfer,
 )
@@ -28,163 +28,156 @@ def features_sections(results: Sequence[Result]) -> list[Section]:
     Args:
         results: Results of any kind.
     """
-    conclusion = first(results, Conclusion)
-    found: list[Section] = []
+    conclusion, held = first(results, Conclusion), first(results, HeldOut)
+    order = [] if conclusion is None else conclusion.feature.tolist()
+    sections: list[Section] = []
     gates = [result for result in results if isinstance(result, Fidelity)]
     if gates:
-        found.append(_gates(gates))
-    held = first(results, HeldOut)
-    if conclusion is not None and len(conclusion.feature):
-        found.append(_stays(conclusion, held, results))
+        sections.append(_gates(gates))
+    if conclusion is not None and order:
+        sections.append(_survivors(conclusion, held, results))
     elif held is not None:
-        found.append(_held(held))
-    table, injection = first(results, FeatureTable), first(results, TokenInjection)
-    order = conclusion.feature.tolist() if conclusion is not None else None
+        sections.append(_held(held))
+    table = first(results, FeatureTable)
     if table is not None:
-        found.append(_contexts(table, order or table.feature.tolist()))
+        sections.append(_contexts(table, order or table.feature.tolist()))
+    injection = first(results, TokenInjection)
     if injection is not None:
-        found.append(_injection(injection))
-    again = first(results, Regeneration)
-    if again is not None:
-        found.append(_again(again))
+        sections.append(_injection(injection))
+    resampling = first(results, ResamplingStability)
+    if resampling is not None:
+        sections.append(_resampling(resampling))
     moved = first(results, Transfer)
     if moved is not None:
-        found.append(_transfer(moved, first(results, LatentScaling), order or []))
-    return [*found, *_search(results)]
+        sections.append(_transfer(moved, first(results, LatentScaling), order))
+    return [*sections, *_search(results)]
 
 
-def _stays(found: Conclusion, held: HeldOut | None, results: Sequence[Result]) -> Section:
-    items: list[Plot | Table] = [
-        t.candidate_table(
-            found,
-            held,
-            first(results, TokenInjection),
-            first(results, Regeneration),
-            first(results, FeatureTable),
-        )
-    ]
+def _survivors(result: Conclusion, held: HeldOut | None, results: Sequence[Result]) -> Section:
+    items: list[Plot | Table] = [t.candidate_table(result, results)]
     if held is not None:
         items.append(_held_plot(held))
     return Section(
         "features",
-        "Which features stay",
-        f"Features of {found.site} of {found.model}. Found on {found.n_choose} problems, told on "
-        f"{found.n_test} others. A candidate stays if it holds there, tokens alone do not drive "
-        "it, and it comes back where texts are written again.",
+        "Which features survive?",
+        f"Features of {result.site} of {result.model}, selected on {result.n_choose} problems and "
+        f"evaluated on {result.n_test} held-out problems. A candidate survives if it holds there, "
+        "tokens alone do not drive it, and it recurs when the text is resampled.",
         tuple(items),
     )
 
 
-def _held(found: HeldOut) -> Section:
+def _held(result: HeldOut) -> Section:
     return Section(
         "features",
-        "Candidates on other problems",
-        f"Features of {found.site} of {found.model}, told on {found.n_problems} problems.",
-        (_held_plot(found),),
+        "Candidates on held-out problems",
+        f"Features of {result.site} of {result.model}, evaluated on {result.n_problems} held-out "
+        "problems.",
+        (_held_plot(result),),
     )
 
 
-def _held_plot(found: HeldOut) -> Plot:
+def _held_plot(result: HeldOut) -> Plot:
     caption = (
-        "Chance that a feature is more active at the end of a prompt for reasoning than at the end "
-        "of a prompt for an answer, on the problems to test on: 0.5 is none. Blue: holds; dark "
-        "grey: does not. Open: the mean of features that are active as often."
+        "How well each feature separates reasoning prompts from direct-answer prompts at their "
+        "last token (AUROC), on held-out problems: 0.5 is chance. Blue: holds; dark grey: does "
+        "not. Open: the mean of features that are active as often."
     )
-    return plot("plot-features", found.figure(), caption, columns=18)
+    return plot("plot-features", result.figure(), caption, columns=18)
 
 
 def _gates(gates: Sequence[Fidelity]) -> Section:
     return Section(
         "gates",
-        "Does the dictionary hold the models?",
-        "What a dictionary does not hold, none of its features can stand for: below these gates "
-        "nothing is concluded from it.",
+        "Does the SAE reconstruct both models?",
+        "What an SAE does not reconstruct, none of its features can stand for: if it fails these "
+        "gates, nothing is concluded from it.",
         (t.gate_table(gates),),
     )
 
 
-def _contexts(found: FeatureTable, features: Sequence[int]) -> Section:
+def _contexts(result: FeatureTable, features: Sequence[int]) -> Section:
     rest = features[SHOWN:]
-    items = [t.context_table(found, features[:SHOWN])]
+    items = [t.context_table(result, features[:SHOWN])]
     if rest:
-        items.append(t.context_table(found, rest, folded="Contexts of the other candidates"))
+        items.append(t.context_table(result, rest, folded="Contexts of the other candidates"))
     return Section(
         "contexts",
-        "Where they are active",
-        "A name given after reading contexts is a guess; the tests below are about the feature, "
-        "not about its name.",
+        "Where are they active?",
+        "A label given after reading contexts is a guess; the tests below are about the feature, "
+        "not about its label.",
         tuple(items),
     )
 
 
-def _injection(found: TokenInjection) -> Section:
+def _injection(result: TokenInjection) -> Section:
     caption = (
-        "Each filled point: the tokens on which a feature is most active, put into texts that "
-        "answer at once, in one of six ways; how far its largest activation rises there, in "
-        "standard deviations. Open: as many tokens drawn from the texts themselves. Orange: "
-        "tokens drive it, in part at least: the rise is large and a third or more of what "
-        "reasoning does. A feature that is hardly ever active without reasoning rises by many "
-        "standard deviations at once. Dotted: 0.2, 0.5 and 0.8, Cohen’s small, medium and large."
+        "Filled: the tokens on which a feature is most active, injected into direct answers in one "
+        "of six ways; how far its largest activation rises there, in standard deviations. Open: as "
+        "many tokens drawn from the texts themselves. Orange: tokens drive it, at least in part: "
+        "the rise is large and a third or more of the rise by reasoning. A feature that is hardly "
+        "ever active without reasoning rises by many standard deviations at once. Dotted: 0.2, 0.5 "
+        "and 0.8, Cohen’s small, medium and large."
     )
     return Section(
         "injection",
-        "Do tokens alone do it?",
-        f"Put where nobody reasons ({found.n_texts} texts), a feature’s favourite tokens should do "
-        "nothing if it is about reasoning. A large rise, a third or more of what reasoning does, "
+        "Are tokens alone enough?",
+        f"Injected into {result.n_texts} texts without reasoning, a feature’s top tokens should do "
+        "nothing if it is about reasoning. A large rise, a third or more of the rise by reasoning, "
         "rejects it.",
         (
-            plot("plot-injection", found.figure(), caption, columns=22),
-            t.injection_table(found),
+            plot("plot-injection", result.figure(), caption, columns=22),
+            t.injection_table(result),
         ),
     )
 
 
-def _again(found: Regeneration) -> Section:
+def _resampling(result: ResamplingStability) -> Section:
     caption = (
-        f"Each text is cut before the token at which the feature is most active, and {found.model} "
-        f"goes on {found.n_samples} times, {found.window} tokens each. Filled: share in which the "
-        "feature is active again (blue: stable, orange: unstable). Open circle: the same after "
-        "cuts at random places of the same texts; open diamond: features that are active as often, "
-        f"after the same cuts. Dotted: {found.least:g}. Bars are {100 * found.level:g} % intervals "
-        "over problems."
+        "Each text is cut before the token at which the feature is most active, and "
+        f"{result.model} continues it {result.n_samples} times, {result.window} tokens each. "
+        "Filled: share in which the feature is active (blue: stable, orange: unstable). Open "
+        "circle: the same after cuts at random positions of the same texts; open diamond: features "
+        f"that are active as often, after the same cuts. Dotted: {result.least:g}. Bars are "
+        f"{100 * result.level:g} % intervals over problems."
     )
     return Section(
-        "again",
-        "Do they come back?",
-        "A feature that stands for a state comes back when its text is written again from before "
-        "it; one that stands for words that happened to be drawn does not.",
-        (plot("plot-again", found.figure(), caption, columns=22), t.again_table(found)),
+        "resampling",
+        "Do features recur when the text is resampled?",
+        "A feature that stands for a state recurs when its text is resampled from before it; one "
+        "that stands for words that happened to be sampled does not.",
+        (plot("plot-resampling", result.figure(), caption, columns=22), t.resampling_table(result)),
     )
 
 
-def _transfer(found: Transfer, scaling: LatentScaling | None, features: Sequence[int]) -> Section:
+def _transfer(result: Transfer, scaling: LatentScaling | None, features: Sequence[int]) -> Section:
     caption = (
-        f"The dictionary of {found.own} on {found.other}: as it is, with the mean moved back, and "
-        "rotated too (both fitted to other problems). Bars of FVU: lower is better. What moving or "
-        "rotating restores was never lost, only put elsewhere. Right: how alike each feature’s "
-        "activations are on both models at the same tokens."
+        f"The SAE of {result.own} applied to {result.other}: raw, mean-shifted, and rotated (both "
+        "fitted to other problems). FVU: lower is better. What shifting or rotating restores was "
+        "never lost, only moved. Right: correlation of each feature’s activations on both models "
+        "at the same tokens."
     )
     items: list[Plot | Table] = [
-        plot("plot-transfer", found.figure(), caption, columns=28),
-        t.transfer_table(found),
+        plot("plot-transfer", result.figure(), caption, columns=28),
+        t.transfer_table(result),
     ]
     if scaling is not None and features:
         items.append(t.scaling_table(scaling, features))
     return Section(
         "transfer",
         "Do the features mean the same in both models?",
-        f"{found.n_tokens} tokens of {found.n_problems} problems, read by both.",
+        f"{result.n_tokens} tokens of {result.n_problems} problems, read by both.",
         tuple(items),
     )
 
 
 def _search(results: Sequence[Result]) -> list[Section]:
-    """How candidates were found, closed at first: it was on the problems to choose on."""
+    """How candidates were found, closed at first, because it was on the selection problems."""
     items: list[Plot | Table] = []
     reason = first(results, ReasonScores)
     if reason is not None:
         caption = (
-            "Left: ReasonScore, high for features that are active near words of reasoning, evenly "
+            "Left: ReasonScore, high for features that are active near reasoning words, evenly "
             "over the words, and little elsewhere. Right: mean activation near each word, each "
             "feature on its own scale. Lexical by construction: what it finds has to be falsified."
         )
@@ -201,7 +194,7 @@ def _search(results: Sequence[Result]) -> list[Section]:
         caption = (
             f"Every feature: AUROC between {scores.n_positive} and {scores.n_negative} independent "
             "values over the difference of means; in colour where the Holm-adjusted p is 0.01 or "
-            "less. These are the problems to choose on, so nothing is concluded here."
+            "less. These are the selection problems, so nothing is concluded here."
         )
         what = scores.what[:1].upper() + scores.what[1:]
         items.append(plot(f"plot-contrast-{n}", scores.figure(), caption, columns=22, folded=what))
@@ -210,8 +203,8 @@ def _search(results: Sequence[Result]) -> list[Section]:
     return [
         Section(
             "search",
-            "How candidates were found",
-            "Scores on the problems to choose on. They name candidates and prove nothing.",
+            "How were candidates found?",
+            "Scores on the selection problems. They suggest candidates and prove nothing.",
             tuple(items),
         )
     ]

@@ -1,4 +1,4 @@
-"""Tables of the page about features: gates, candidates, contexts, transfer."""
+"""Tables of the page about features: fidelity, candidates, contexts, tests, transfer."""
 
 from collections.abc import Sequence
 
@@ -10,273 +10,276 @@ from elicit.features import (
     Fidelity,
     HeldOut,
     LatentScaling,
-    Regeneration,
+    ResamplingStability,
     TokenInjection,
     Transfer,
 )
-from elicit.page import Cell, Table, table_of
+from elicit.page import Cell, Column, Table, estimate_cell, first, result_table, table_of
 from elicit.results import Result
-from elicit.results.drawing import interval, number
+from elicit.results.drawing import number
 
-_TOKENS = {"": "not tried"}
+_SPACE = "\N{NO-BREAK SPACE}"
+_NONE = "–"
 
 
 def gate_table(gates: Sequence[Fidelity]) -> Table:
-    """How well the dictionary holds each model, beside what its makers say.
+    """How well the SAE reconstructs each model, beside what its makers published.
 
     Args:
         gates: Of base and post.
     """
-    rows = [
+    rows: list[list[str | Cell]] = [
         [
             gate.model,
-            told(gate, "fvu", digits=3),
-            told(gate, "l0", digits=1),
+            estimate_cell(gate.fvu),
+            estimate_cell(gate.l0, digits=1),
             number(gate.dead_fraction),
-            told(gate, "ce_recovered", digits=3),
+            estimate_cell(gate.ce_recovered),
             number(gate.ce),
             str(gate.n_tokens),
         ]
         for gate in gates
     ]
-    said = gates[0]
-    published = (said.published_fvu, said.published_l0, said.published_dead_fraction)
-    if any(value == value for value in published):
-        fvu, l0, dead = published
-        rows.append(
-            [
-                "published, or told in training",
-                number(fvu),
-                number(l0, digits=1),
-                number(dead),
-                *["–"] * 3,
-            ]
-        )
+    one = gates[0]
+    fvu, l0, dead = one.published_fvu, one.published_l0, one.published_dead_fraction
+    if any(value == value for value in (fvu, l0, dead)):
+        published = [number(fvu), number(l0, digits=1), number(dead)]
+        rows.append(["published, or at the end of training", *published, *[_NONE] * 3])
     head = (
-        "read on", "FVU", "active features (L0)", "dead", "cross-entropy recovered",
+        "model", "FVU", "active features (L0)", "dead", "cross-entropy recovered",
         "cross-entropy", "tokens",
     )  # fmt: skip
     caption = (
-        f"Each value with its {100 * said.level:g} % interval over {said.n_problems} problems. "
-        "FVU: unexplained share of the variance about this model’s own mean, 0 perfect. Dead: "
-        "features active nowhere here. Cross-entropy recovered: share of what leaving the "
-        "activation out costs that the reconstruction saves, 1 all."
+        f"Each value with its {100 * one.level:g} % interval over {one.n_problems} problems. FVU: "
+        "fraction of variance unexplained, about this model’s own mean; 0 is perfect. Dead: share "
+        "of features active nowhere here. Cross-entropy recovered: share of the zero-ablation loss "
+        "that the reconstruction recovers; 1 is all."
     )
     return table_of(caption, head, rows)
 
 
-def candidate_table(
-    found: Conclusion,
-    held: HeldOut | None,
-    injection: TokenInjection | None,
-    again: Regeneration | None,
-    table: FeatureTable | None,
-) -> Table:
-    """Every candidate with what it was held against; those that stay first.
+def candidate_table(result: Conclusion, evidence: Sequence[Result]) -> Table:
+    """Every candidate with what it was compared with; survivors first.
 
     Args:
-        found: What became of each.
-        held: Candidates on other problems.
-        injection: What their tokens do.
-        again: Whether they come back.
-        table: Their tokens and pages.
+        result: What became of each.
+        evidence: What was measured of them.
     """
-    rows: list[list[str | Cell]] = []
-    for place, feature in enumerate(found.feature.tolist()):
-        stays = bool(found.kept[place])
-        at = {
-            name: result.feature.tolist().index(feature)
-            for name, result in (
-                ("held", held), ("injection", injection), ("again", again), ("table", table)
-            )
-            if result is not None and feature in result.feature.tolist()
-        }  # fmt: skip
-        link = table.link[at["table"]] if table is not None and "table" in at else ""
-        row: list[str | Cell] = [
-            Cell(str(feature), href=link),
-            "✓\N{NO-BREAK SPACE}stays" if stays else "✕\N{NO-BREAK SPACE}rejected",
-            # A score and the place in it stay on one line.
-            found.found_by[place]
-            .replace(" ", "\N{NO-BREAK SPACE}")
-            .replace(",\N{NO-BREAK SPACE}", ", "),
-            _TOKENS.get(found.tokens[place], found.tokens[place]),
-            found.again[place] or "not tried",
-        ]
-        if held is not None and "held" in at:
-            i = at["held"]
-            row += [
-                Cell(told(held, "difference", i), bool(found.holds[place])),
-                told(held, "control_difference", i),
-                number(held.auroc[i].item()),
-            ]
-        else:
-            row += ["–"] * 3
-        if again is not None and "again" in at:
-            i = at["again"]
-            row += [told(again, "again", i, 0), number(again.again[i, 1].item(), digits=2)]
-        else:
-            row += ["–"] * 2
-        rows.append(row)
-    head = (
-        "feature", "verdict", "found by", "its tokens elsewhere", "written again",
-        "trace minus answer", "features of like rate", "AUROC", "comes back", "by chance",
-    )  # fmt: skip
+    features = result.feature.tolist()
+    held, table = first(evidence, HeldOut), first(evidence, FeatureTable)
+    resampling = first(evidence, ResamplingStability)
+
+    def index(of: HeldOut | FeatureTable | ResamplingStability | None, i: int) -> int | None:
+        known = [] if of is None else of.feature.tolist()
+        return known.index(features[i]) if features[i] in known else None
+
+    def name(i: int) -> Cell:
+        at = index(table, i)
+        return Cell(str(features[i]), href=table.link[at] if table and at is not None else "")
+
+    def scores(i: int) -> str:
+        # A score and the rank in it stay on one line.
+        return result.found_by[i].replace(" ", _SPACE).replace(f",{_SPACE}", ", ")
+
+    def difference(i: int) -> str | Cell:
+        at = index(held, i)
+        if held is None or at is None:
+            return _NONE
+        text = estimate_cell(held.difference[at], digits=2).text
+        return Cell(text, bool(result.holds[i]))
+
+    def control(i: int) -> str | Cell:
+        at = index(held, i)
+        if held is None or at is None:
+            return _NONE
+        return estimate_cell(held.control_difference[at], digits=2)
+
+    def auroc(i: int) -> str:
+        at = index(held, i)
+        return _NONE if held is None or at is None else number(held.auroc[at].item())
+
+    def rate(i: int) -> str | Cell:
+        at = index(resampling, i)
+        if resampling is None or at is None:
+            return _NONE
+        return estimate_cell(resampling.rate[at, 0], digits=2)
+
+    def by_chance(i: int) -> str:
+        at = index(resampling, i)
+        if resampling is None or at is None:
+            return _NONE
+        return number(resampling.rate.value[at, 1].item(), digits=2)
+
+    columns = [
+        Column(head="feature", of=name),
+        Column(
+            head="verdict",
+            of=lambda i: f"✓{_SPACE}kept" if result.kept[i] else f"✕{_SPACE}rejected",
+        ),
+        Column(head="found by", of=scores),
+        Column(head="token injection", of=lambda i: result.injection[i] or "not tested"),
+        Column(head="resampling", of=lambda i: result.resampling[i] or "not tested"),
+        Column(head="reasoning minus answer", of=difference),
+        Column(head="features of like rate", of=control),
+        Column(head="AUROC", of=auroc),
+        Column(head="recurs", of=rate),
+        Column(head="by chance", of=by_chance),
+    ]
     caption = (
-        "Every candidate, those that stay first. Found by: the score and the place in it, on other "
-        "problems. Its tokens elsewhere: token-driven, partial, weak or context-dependent. Trace "
-        "minus answer: mean activation at the last token of prompts, bold where it holds. Comes "
-        "back: share of continuations in which it is active again; by chance: after cuts at random "
-        "places of the same texts."
+        "Every candidate, survivors first. Found by: the score and the rank in it, on the "
+        "selection problems. Token injection: token-driven, partial, weak or context-dependent. "
+        "Reasoning minus answer: mean activation at the last token of prompts, bold where it holds "
+        "on held-out problems. Recurs: share of resampled continuations in which it is active; by "
+        "chance: after cuts at random positions of the same texts."
     )
-    return table_of(caption, head, rows, 5)
+    return result_table(result, caption, columns, over="feature", words=5)
 
 
-def context_table(found: FeatureTable, features: Sequence[int], *, folded: str = "") -> Table:
+def context_table(result: FeatureTable, features: Sequence[int], *, folded: str = "") -> Table:
     """Where features are most active, in words.
 
     Args:
-        found: Contexts.
+        result: Contexts.
         features: Whose.
-        folded: Words of the fold, if it is to be closed at first.
+        folded: Label of the closed fold, if the table starts closed.
     """
-    rows = [
-        # Named once, where its contexts begin.
-        [
-            "" if int(found.rank[i]) else str(feature),
-            text,
-            number(found.activation[i].item(), digits=2),
-        ]
-        for feature in features
-        for i, text in enumerate(found.example)
-        if int(found.of[i]) == feature
+    of = result.of.tolist()
+    columns = [
+        # Named once, at its first context.
+        Column(head="feature", of=lambda i: "" if int(result.rank[i]) else str(of[i])),
+        Column(head="context", of="example"),
+        Column(head="activation", of="activation", digits=2),
     ]
     caption = (
-        "The largest activations in texts of the problems to test on, one a text; the token is "
-        "between ⟦ and ⟧. Text of models and files, shown as it was read."
+        "The largest activations in texts of held-out problems, one per text; the token is between "
+        "⟦ and ⟧. Text of models and files, shown as it was read."
     )
-    return table_of(caption, ("feature", "context", "activation"), rows, 2, folded)
+    rows = [i for feature in features for i in range(len(of)) if of[i] == feature]
+    return result_table(result, caption, columns, over="example", rows=rows, words=2, folded=folded)
 
 
-def injection_table(found: TokenInjection) -> Table:
-    """What each form does, with its control.
+def injection_table(result: TokenInjection) -> Table:
+    """Effect of each form, with its control.
 
     Args:
-        found: Falsification of candidates.
+        result: Token injection of candidates.
     """
-    rows = [
-        [
-            str(int(found.feature[i])),
-            found.tokens[i],
-            found.verdict[i],
-            number(found.transfer[i].nan_to_num(-torch.inf).max().item(), digits=2),
-            *(
-                f"{number(found.d[i, j].item(), digits=2)} "
-                f"({number(found.control_d[i, j].item(), digits=2)})"
-                for j in range(len(found.form))
-            ),
-        ]
-        for i in range(len(found.feature))
+
+    def effect(i: int, j: int) -> str:
+        d, control = result.d[i, j].item(), result.control_d[i, j].item()
+        return f"{number(d, digits=2)} ({number(control, digits=2)})"
+
+    def largest(i: int) -> str:
+        return number(result.transfer[i].nan_to_num(-torch.inf).max().item(), digits=2)
+
+    columns = [
+        Column(head="feature", of="feature"),
+        Column(head="tokens", of="tokens"),
+        Column(head="verdict", of="verdict"),
+        Column(head="largest share", of=largest),
+        *(Column(head=form, of=lambda i, j=j: effect(i, j)) for j, form in enumerate(result.form)),
     ]
-    told_of = (
+    caption = (
         "Largest share: of the rise by reasoning, over the forms. Then Cohen’s d of each form, and "
-        "in brackets of as many tokens drawn from the texts."
+        "in brackets that of as many tokens drawn from the texts."
     )
-    head = ("feature", "tokens", "verdict", "largest share", *found.form)
-    return table_of(told_of, head, rows, 3, "Every form in numbers")
+    return result_table(
+        result, caption, columns, over="feature", words=3, folded="Every form in numbers"
+    )
 
 
-def again_table(found: Regeneration) -> Table:
-    """What comes back, arm by arm.
+def resampling_table(result: ResamplingStability) -> Table:
+    """What recurs, arm by arm.
 
     Args:
-        found: What came back.
+        result: Resampling of candidates.
     """
-    shown = not bool(found.shown_again.isnan().all())
-    rows = [
-        [
-            str(int(found.feature[i])),
-            found.verdict[i],
-            *(told(found, "again", i, j) for j in range(3)),
-            *(number(found.token_again[i, j].item(), digits=2) for j in range(2)),
-            *(number(found.shown_again[i, j].item(), digits=2) for j in range(2 if shown else 0)),
-            str(int(found.n_problems[i])),
-        ]
-        for i in range(len(found.feature))
+    arms = list(enumerate(result.arm))
+    columns = [
+        Column(head="feature", of="feature"),
+        Column(head="verdict", of="verdict"),
+        *(Column(head=arm, of="rate", at={"arm": j}, digits=2) for j, arm in arms),
+        *(
+            Column(head=f"cut token recurs, {arm}", of="token_rate", at={"arm": j}, digits=2)
+            for j, arm in arms[:2]
+        ),
     ]
-    head = [
-        "feature", "verdict", *found.arm, "its token again", "random: token again",
-        *(["behaviour again", "random: behaviour"] if shown else []), "problems",
-    ]  # fmt: skip
+    if not bool(result.shown_rate.isnan().all()):
+        columns += [
+            Column(head=f"behaviour, {arm}", of="shown_rate", at={"arm": j}, digits=2)
+            for j, arm in arms[:2]
+        ]
     caption = (
-        "Share of continuations in which the feature is active again, with intervals over "
-        "problems; whether the token that was cut off is written again, and whether the behaviour "
-        "is shown."
+        "Share of continuations in which the feature is active, with intervals over problems; in "
+        "which the token that was cut off is sampled again; and in which the behaviour is shown."
     )
-    return table_of(caption, head, rows, 2, "Every rate in numbers")
+    return result_table(
+        result,
+        caption,
+        [*columns, Column(head="problems", of="n_problems")],
+        over="feature",
+        words=2,
+        folded="Every rate in numbers",
+    )
 
 
-def transfer_table(found: Transfer) -> Table:
+def transfer_table(result: Transfer) -> Table:
     """Every reading of the other model.
 
     Args:
-        found: Transfer of the dictionary.
+        result: Transfer of the SAE.
     """
-    rows = [
-        [
-            f"{found.own}" if name == "own" else name.replace("other", found.other),
-            told(found, "fvu", i, digits=3),
-            told(found, "delta_fvu", i, digits=3, sign=True) if i else "–",
-            told(found, "ce_recovered", i, digits=3),
-            number(found.l0_ratio[i].item(), digits=2),
-            number(found.dead_fraction[i].item()),
-            number(found.correlation[:, i].nanmedian().item()) if i else "–",
-        ]
-        for i, name in enumerate(found.reading)
+
+    def reading(i: int) -> str:
+        name = result.reading[i]
+        return result.own if name == "own" else name.replace("other", result.other)
+
+    def median(i: int) -> str:
+        return number(result.correlation[:, i].nanmedian().item()) if i else _NONE
+
+    columns = [
+        Column(head="model", of=reading),
+        Column(head="FVU", of="fvu"),
+        Column(
+            head="increase over own model",
+            of=lambda i: estimate_cell(result.delta_fvu[i], effect=True) if i else _NONE,
+        ),
+        Column(head="cross-entropy recovered", of="ce_recovered"),
+        Column(head="L0 ratio", of="l0_ratio", digits=2),
+        Column(head="dead", of="dead_fraction"),
+        Column(head="median correlation", of=median),
     ]
-    head = (
-        "read on", "FVU", "more than own", "cross-entropy recovered", "L0 ratio", "dead",
-        "median correlation",
-    )  # fmt: skip
     caption = (
-        f"Mean and rotation were fitted to {found.n_fit_tokens} tokens of other problems. Median "
-        "correlation: of each feature’s activations with those on the own model, at the same "
+        f"Mean and rotation were fitted to {result.n_fit_tokens} tokens of other problems. Median "
+        "correlation: of each feature’s activations with those on the SAE’s own model, at the same "
         "tokens."
     )
-    return table_of(caption, head, rows)
+    return result_table(result, caption, columns, over="reading")
 
 
-def scaling_table(found: LatentScaling, features: Sequence[int]) -> Table:
-    """How strongly candidates stand in base as a share of how strongly in post.
+def scaling_table(result: LatentScaling, features: Sequence[int]) -> Table:
+    """How strongly candidates are present in base, relative to post.
 
     Args:
-        found: Latent scaling.
+        result: Latent scaling.
         features: Candidates.
     """
-    rows = [
-        [str(f), *(number(found.ratio[f, j].item(), digits=2) for j in range(len(found.target)))]
-        for f in features
+    columns = [
+        Column(head="feature", of="feature"),
+        *(
+            Column(head=t, of="ratio", at={"target": j}, digits=2)
+            for j, t in enumerate(result.target)
+        ),
     ]
     caption = (
-        "Strength of each candidate in base as a share of that in post (latent scaling): 1 alike, "
-        "0 in post alone. In the activation, in what the features say of it, and in what is left."
+        "Strength of each candidate in base relative to post (latent scaling): 1 alike, 0 in post "
+        "alone; in the activation, in its reconstruction, and in the reconstruction error."
     )
-    head = ("feature", *found.target)
-    return table_of(caption, head, rows, 1, "Strength of candidates in both models")
-
-
-def told(found: Result, name: str, *cell: int, digits: int = 2, sign: bool = False) -> str:
-    """A value with its ends, by its name.
-
-    Args:
-        found: Any result.
-        name: Name of the value.
-        cell: Place in it; none for a single number.
-        digits: Decimals.
-        sign: Whether a plus is written.
-    """
-    values = [getattr(found, f"{name}{end}") for end in ("", "_low", "_high")]
-    value, low, high = (float(value[cell]) if cell else float(value) for value in values)
-    if value == low == high == 0:
-        return "0"
-    text = interval(value, low, high, digits=digits)
-    return text if sign else text.removeprefix("+")
+    return result_table(
+        result,
+        caption,
+        columns,
+        over="feature",
+        rows=features,
+        folded="Strength of candidates in both models",
+    )

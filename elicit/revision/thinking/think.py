@@ -6,9 +6,9 @@ from torch import Tensor
 
 from elicit.pair import ModelPair
 from elicit.revision.lens import lens_name
-from elicit.revision.thinking.prefixes import GENERATION, PrefixSampler, PrefixSelection
+from elicit.revision.thinking._prefixes import GENERATION, PrefixSampler, PrefixSelection
+from elicit.revision.thinking._voting import by_lot, counted, elected, lots_of, numbered, places
 from elicit.revision.thinking.result import Thought
-from elicit.revision.thinking.voting import by_lot, counted, elected, lots_of, numbered, places
 from elicit.rollouts import Generation
 from elicit.runs import Execution
 from elicit.stats import Inference, joint_estimate

@@ -1,0 +1,252 @@
+"""Patchscope: what a model says of a vector that stands where it expects a word."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from elicit.directions.errors import DirectionError
+from elicit.directions.shift import ActivationShift
+from elicit.edits import Patch, edited, last
+from elicit.pair import ModelPair
+from elicit.results import Result
+from elicit.runs import Execution
+from elicit.sites import Site, parse_site
+
+Which = Literal["base", "post"]
+IDENTITY = "cat -> cat\n1135 -> 1135\nhello -> hello\n?"
+"""A prompt that repeats what it is given; the vector stands in place of its last token."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Patchscope(Result):
+    """What comes after an identity prompt whose last token is replaced by a shift.
+
+    Large scales make any vector speak, so a word counts where random vectors as long do not call
+    for it, and the prompt alone does not.
+    """
+
+    model: str
+    """Model that reads."""
+    prompt: str
+    """The identity prompt."""
+    site: tuple[str, ...]
+    """Where the shift was taken, and where it is put."""
+    pos: Int[Tensor, " pos"]
+    """Position of the texts that the shift is the mean of."""
+    scale: Float[Tensor, " scale"]
+    """Length of what is put in, in units of the base's mean activation there."""
+    token: Int[Tensor, "site pos scale rank"]
+    """Ids most probable next, the first one first."""
+    word: tuple[tuple[tuple[tuple[str, ...], ...], ...], ...]
+    """Their texts, by site, position, scale and rank."""
+    prob: Float[Tensor, "site pos scale rank"]
+    """Probability of each."""
+    control: Float[Tensor, "site pos scale rank"]
+    """Control: that of the same token under random vectors as long, mean over draws."""
+    control_high: Float[Tensor, "site pos scale rank"]
+    """The highest among the draws."""
+    plain: Float[Tensor, "site pos scale rank"]
+    """Control: that of the same token with the prompt left alone."""
+    lens_word: tuple[tuple[tuple[str, ...], ...], ...]
+    """What the logit lens reads from the same shift, by site, position and rank."""
+    n_random: int
+    """Random vectors for each site, position and scale."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """How a vector is put into words."""
+
+    prompt: str = IDENTITY
+    """Repeats what it is given, and ends in the token that is replaced."""
+    scales: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
+    """Lengths of what is put in, in units of the base's mean activation, above 0."""
+    top: int | None = None
+    """Ids kept; None takes as many as the lens read, which is the most."""
+
+
+def patchscope(
+    pair: ModelPair,
+    shift: ActivationShift,
+    *,
+    inspection: Inspection = Inspection(),
+    sites: Sequence[Site] | None = None,
+    model: Which = "base",
+    n_random: int = 8,
+    seed: int = 0,
+    execution: Execution = Execution(),
+) -> Patchscope:
+    """Next tokens after an identity prompt whose last token is replaced by each shift.
+
+    Args:
+        pair: The two models.
+        shift: Mean shifts between them.
+        inspection: The prompt, the lengths at which the shift is put in, and the ids kept.
+        sites: Sites of the shift; None takes all at which something moves.
+        model: Which one reads.
+        n_random: Random vectors as long, at least 1.
+        seed: Of the random vectors.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
+
+    Raises:
+        DirectionError: The shift is of another base, the prompt is not made of words that the
+            model knows, a site was not read or nothing moves there, or an option is out of range.
+
+    Source: Ghandeharioun et al. 2024, arXiv:2401.06102 (Patchscopes); Minder et al. 2025,
+        arXiv:2510.13900, for shifts brought to the length of activations and read at several
+        scales. The random vectors are ours; scales are not searched but all told.
+    """
+    prompt, scales = inspection.prompt, inspection.scales
+    top = shift.token.shape[-1] if inspection.top is None else inspection.top
+    row, places = _checked(pair, shift, prompt, sites, scales, model, top, n_random)
+    host: nn.Module = pair.base if model == "base" else pair.post
+    with torch.no_grad():
+        alone = _next(host, torch.tensor([row]), pair.d_vocab)[0]
+    told = {"token": [], "prob": [], "control": [], "control_high": [], "plain": []}
+    watch = execution.progress
+    n_pos, wide = len(shift.pos), torch.tensor(scales, dtype=torch.float64)
+    watch.start(len(places) * n_pos * len(scales) * (1 + n_random), "reading shifts")
+    for place in places:
+        vectors = _vectors(shift, place, wide, n_random=n_random, seed=seed)
+        site = parse_site(shift.site[place])
+        probs = _read(
+            host,
+            row,
+            site,
+            vectors.flatten(0, 2),
+            pair.d_vocab,
+            execution,
+        )
+        probs = probs.unflatten(0, vectors.shape[:3])
+        best = probs[:, :, 0].topk(top, dim=-1)
+        others = probs[:, :, 1:].gather(-1, best.indices[:, :, None].expand(-1, -1, n_random, -1))
+        told["token"].append(best.indices)
+        told["prob"].append(best.values)
+        told["control"].append(others.mean(dim=2))
+        told["control_high"].append(others.amax(dim=2))
+        told["plain"].append(alone[best.indices])
+    watch.stop()
+    found = {name: torch.stack(values) for name, values in told.items()}
+    decode = pair.alignment.decode
+    return Patchscope(
+        provenance=pair.provenance(
+            seed,
+            {
+                "question": "patchscope",
+                "prompt": prompt,
+                "sites": [shift.site[place] for place in places],
+                "scales": list(scales),
+                "model": model,
+                "top": top,
+                "n_random": n_random,
+            },
+        ),
+        model=pair.base_name if model == "base" else pair.post_name,
+        prompt=prompt,
+        site=tuple(shift.site[place] for place in places),
+        pos=shift.pos,
+        scale=wide,
+        word=tuple(
+            tuple(tuple(tuple(decode([i]) for i in ids) for ids in line) for line in site)
+            for site in found["token"].tolist()
+        ),
+        lens_word=tuple(tuple(ids[:top] for ids in shift.word[place]) for place in places),
+        n_random=n_random,
+        **found,  # pyright: ignore[reportArgumentType]
+    )
+
+
+def _checked(
+    pair: ModelPair,
+    shift: ActivationShift,
+    prompt: str,
+    sites: Sequence[Site] | None,
+    scales: Sequence[float],
+    model: Which,
+    top: int,
+    n_random: int,
+) -> tuple[tuple[int, ...], list[int]]:
+    """Ids of the prompt, and places of the sites, refused where nothing could be read."""
+    if shift.base_digest != pair.base_digest:
+        raise DirectionError(
+            f"the shift is of {shift.base} and the pair's base is {pair.base_name} with other "
+            "weights, so it means nothing there. Measure the shift of this pair."
+        )
+    if model not in get_args(Which):
+        raise DirectionError(f"model is {model!r}, and it is 'base' or 'post'.")
+    most = shift.token.shape[-1]
+    if n_random < 1 or not 1 <= top <= most:
+        raise DirectionError(
+            f"top is {top} and n_random {n_random}, and 1 to {most} ids were read by the lens, and "
+            "no word is told without random vectors beside. Pass 1 to that many, and 1 or more."
+        )
+    if not scales or not all(0 < scale < float("inf") for scale in scales):
+        raise DirectionError(
+            f"scales are {list(scales)}, and each is a length in units of the model's own "
+            "activations, finite and above 0. Pass for example (0.5, 1, 2, 4)."
+        )
+    row = tuple(pair.alignment.plain(prompt))
+    unknown = pair.alignment.tokenizer.unk_token_id
+    if len(row) < 2 or (unknown is not None and unknown in row):
+        raise DirectionError(
+            f"the prompt {prompt!r} is {len(row)} tokens, or holds a word that the tokenizer does "
+            "not know, so it would not repeat what it is given. Pass prompt= of known words, "
+            "which repeats some and ends before the next."
+        )
+    names = None if sites is None else [str(site) for site in sites]
+    still = (shift.norm == 0).any(dim=1).tolist()
+    places = [i for i, name in enumerate(shift.site) if (not still[i] if sites is None else True)]
+    if names is not None:
+        wrong = [n for n in names if n not in shift.site or still[shift.site.index(n)]]
+        if wrong or not names:
+            raise DirectionError(
+                f"sites names {wrong[0] if wrong else 'nothing'}, which was not read or where "
+                f"nothing moves; there are {', '.join(shift.site)}. Pass sites where models differ."
+            )
+        places = [shift.site.index(name) for name in names]
+    return row, places
+
+
+def _vectors(
+    shift: ActivationShift, place: int, scales: Float[Tensor, " scale"], *, n_random: int, seed: int
+) -> Float[Tensor, "pos scale arm width"]:
+    """The shift and random vectors, all of the length that each scale asks for."""
+    generator = torch.Generator().manual_seed(seed)
+    real = shift.shift[place].double()
+    shape = (len(real), n_random, real.shape[-1])
+    noise = torch.randn(shape, generator=generator, dtype=torch.float64)
+    arms = torch.cat([real[:, None], noise], dim=1)
+    unit = arms / arms.norm(dim=-1, keepdim=True)
+    length = shift.resid_norm[place].double()[:, None] * scales
+    return unit[:, None] * length[:, :, None, None]
+
+
+def _read(
+    model: nn.Module,
+    row: Sequence[int],
+    site: Site,
+    vectors: Float[Tensor, "vector width"],
+    d_vocab: int,
+    execution: Execution,
+) -> Float[Tensor, "vector d_vocab"]:
+    """Next-token probabilities with each vector in place of the prompt's last token."""
+    found = []
+    for some in vectors.split(max(1, execution.max_tokens // len(row))):
+        tokens = torch.tensor([row]).expand(len(some), -1)
+        with torch.no_grad(), edited(model, [Patch(site, donor=some.float(), where=last())]):
+            found.append(_next(model, tokens, d_vocab))
+        execution.progress.advance(len(some))
+    return torch.cat(found)
+
+
+def _next(
+    model: nn.Module, tokens: Int[Tensor, "row pos"], d_vocab: int
+) -> Float[Tensor, "row d_vocab"]:
+    """Probabilities of the next token."""
+    device = next(model.parameters()).device
+    logits: Tensor = model(tokens.to(device))
+    return logits[:, -1, :d_vocab].double().softmax(dim=-1).cpu()

@@ -1,0 +1,245 @@
+"""Two sides of a contrast, laid beside each other row by row, and what is read at one token."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from elicit.capture import stream
+from elicit.directions.errors import DirectionError
+from elicit.edits import shape_of
+from elicit.pair import Alignment, Text
+from elicit.results import digest_json
+from elicit.runs import Execution
+from elicit.sites import Site
+from elicit.tasks import Fault, Task, TaskError, shown
+
+Rows = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sides:
+    """Positive and negative prompts, paired row by row, with the token at which they are read."""
+
+    positive: Rows
+    """Token ids of each prompt with what the direction stands for."""
+    negative: Rows
+    """Token ids of each prompt without it."""
+    problem: tuple[str, ...]
+    """Problem of each pair, the unit of every interval."""
+    position: int
+    """Token that is read, from 0, or below 0 from the end."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all ids, problems and the position."""
+        return digest_json([self.positive, self.negative, self.problem, self.position])
+
+    @property
+    def n_shifted(self) -> int:
+        """Pairs whose token stands at another distance from the start on either side."""
+        if self.position >= 0:
+            return 0
+        both = zip(self.positive, self.negative, strict=True)
+        return sum(len(one) != len(other) for one, other in both)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptPairs:
+    """Prompts with and without what a direction stands for, paired row by row.
+
+    The token that is read must be the same on both sides of a pair: between tokens of other
+    classes, or at other places, the mean difference is mostly that of the tokens, and steering by
+    it does harm.
+    """
+
+    positive: Task | Sequence[Text]
+    """Prompts with what the direction stands for."""
+    negative: Task | Sequence[Text]
+    """The same ones without it, row by row; tasks must hold the same problems."""
+    problem: Sequence[str] | None = None
+    """Problem of each pair, where several pairs are about one; None takes the ids of tasks, else
+    each pair is its own."""
+    position: int = -1
+    """Token that is read, from 0, or below 0 from the end."""
+    match_tokens: bool = True
+    """Whether both prompts of a pair must have the same token there."""
+    templated: bool = False
+    """Whether prompts go through the chat template."""
+
+    def encode(self, alignment: Alignment) -> Sides:
+        """Both sides as token ids.
+
+        Args:
+            alignment: How prompts become ids.
+
+        Raises:
+            DirectionError: A side is empty or not paired with the other, a row is too short, or
+                the tokens at the position differ: a difference of means would be of something
+                else.
+        """
+        return _encoded(self, alignment)
+
+
+def _encoded(pairs: PromptPairs, alignment: Alignment) -> Sides:
+    positive, negative = pairs.positive, pairs.negative
+    if not len(positive) or not len(negative):
+        empty = "negative" if len(positive) else "positive"
+        raise DirectionError(
+            f"there are {len(positive)} positive and {len(negative)} negative prompts, so there is "
+            f"no contrast. Pass at least one for {empty}."
+        )
+    if len(positive) != len(negative):
+        raise DirectionError(
+            f"there are {len(positive)} positive and {len(negative)} negative prompts, and row i "
+            "of each is about the same problem, so they cannot be paired. Pass as many of each."
+        )
+    names = _problems(positive, negative, pairs.problem)
+    encode = alignment.templated if pairs.templated else alignment.plain
+    sides = Sides(
+        positive=tuple(tuple(encode(text)) for text in _texts(positive)),  # pyright: ignore[reportArgumentType]
+        negative=tuple(tuple(encode(text)) for text in _texts(negative)),  # pyright: ignore[reportArgumentType]
+        problem=names,
+        position=pairs.position,
+    )
+    _check_rows(alignment, sides, pairs.match_tokens)
+    return sides
+
+
+def _texts(side: Task | Sequence[Text]) -> list[Text]:
+    """Prompts of one side."""
+    return [problem.prompt for problem in side] if isinstance(side, Task) else list(side)
+
+
+def _problems(
+    positive: Task | Sequence[Text],
+    negative: Task | Sequence[Text],
+    problem: Sequence[str] | None,
+) -> tuple[str, ...]:
+    """Problem of each pair."""
+    ids = [[p.id for p in side] for side in (positive, negative) if isinstance(side, Task)]
+    if len(ids) == 2 and ids[0] != ids[1]:
+        at = next(i for i, (a, b) in enumerate(zip(*ids, strict=True)) if a != b)
+        raise DirectionError(
+            f"row {at} is problem {shown(ids[0][at])} on the positive side and "
+            f"{shown(ids[1][at])} on the negative one, so the problem would be part of the "
+            "difference. Pass the same problems in the same order."
+        )
+    if problem is None:
+        return tuple(ids[0]) if ids else tuple(map(str, range(len(positive))))
+    if len(problem) != len(positive):
+        raise DirectionError(
+            f"problem names {len(problem)} and there are {len(positive)} pairs, so some have none. "
+            "Pass the id of its problem for each pair."
+        )
+    return tuple(problem)
+
+
+def _check_rows(alignment: Alignment, sides: Sides, match_tokens: bool) -> None:
+    """Refuse rows without the position, or with another token there than the other side's."""
+    faults: list[Fault] = []
+    at, unknown = sides.position, alignment.tokenizer.unk_token_id
+    for name, rows in (("positive", sides.positive), ("negative", sides.negative)):
+        for place, row in enumerate(rows):
+            where = f"{name} prompt {place} ({shown(sides.problem[place])})"
+            if not -len(row) <= at < len(row):
+                what = f"position {at} is outside of its {len(row)} tokens"
+                fix = f"Pass a position from {-len(row)} to {len(row) - 1}"
+                faults.append(Fault(where=where, what=what, fix=fix))
+            elif unknown is not None and unknown in row:
+                what = "it holds a word that the tokenizer does not know"
+                faults.append(Fault(where=where, what=what, fix="Write it with other words"))
+    if not faults and match_tokens:
+        for place, (one, other) in enumerate(zip(sides.positive, sides.negative, strict=True)):
+            if one[at] != other[at]:
+                left, right = alignment.decode([one[at]]), alignment.decode([other[at]])
+                what = (
+                    f"its token at {at} is {shown(left)} and the negative prompt's {shown(right)}"
+                )
+                where = f"positive prompt {place} ({shown(sides.problem[place])})"
+                fix = "Read both at the same token, or pass match_tokens=False"
+                faults.append(Fault(where=where, what=what, fix=fix))
+        if faults:
+            told = TaskError(
+                "the two sides are read at different tokens, so their difference would be that of "
+                "the tokens and of their place, and not what the direction stands for:",
+                faults,
+            )
+            raise DirectionError(str(told))
+    if faults:
+        raise DirectionError(str(TaskError("prompts cannot be read where it was asked:", faults)))
+
+
+def check_sites(model: nn.Module, sites: Sequence[Site]) -> None:
+    """Refuse sites that hold no one vector a token, of one width.
+
+    Args:
+        model: A bridge in raw mode.
+        sites: Sites to read.
+
+    Raises:
+        SiteError: The model does not have a site.
+        DirectionError: There is no site, one is there twice, is a pattern or has several heads, or
+            their widths differ.
+    """
+    if not sites:
+        raise DirectionError(
+            "sites is empty, so there is nowhere to look for a direction. Pass at least one site, "
+            "for example sites=[resid_post(3)]."
+        )
+    shape = shape_of(model)
+    shape.check(sites)
+    for index, site in enumerate(sites):
+        if site in sites[:index]:
+            raise DirectionError(f"sites names {site} twice. Name each site once.")
+        if site.kind == "pattern" or (site.has_heads and site.head is None):
+            raise DirectionError(
+                f"{site} holds no single vector at a token, so no direction lives there. Pass one "
+                "head of z, q, k or v, or a site of the residual stream."
+            )
+    if len({site.has_heads for site in sites}) > 1:
+        raise DirectionError(
+            f"sites names heads and whole layers ({', '.join(map(str, sites))}), whose widths "
+            "differ, so their directions make no one table. Ask for each kind by itself."
+        )
+
+
+def read_at(
+    model: nn.Module,
+    rows: Rows,
+    *,
+    sites: Sequence[Site],
+    position: int,
+    pad_id: int,
+    execution: Execution = Execution(),
+) -> Float[Tensor, "site row width"]:
+    """Activations of each row at one token, in double precision on the CPU.
+
+    Args:
+        model: A bridge in raw mode.
+        rows: Token ids of each row.
+        sites: Sites of one width.
+        position: Token that is read, from 0, or below 0 from the end.
+        pad_id: Id put where a row has no token.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
+
+    Raises:
+        DirectionError: An activation is not finite.
+    """
+    found: list[Tensor] = [torch.empty(0)] * len(rows)
+    for chunk in stream(model, rows, sites=sites, pad_id=pad_id, execution=execution):
+        places = [position % len(rows[row]) for row in chunk.rows]
+        lines = torch.arange(len(places))
+        values = [chunk.captured.at[site][lines, places].double().cpu() for site in sites]
+        for line, row in enumerate(chunk.rows):
+            found[row] = torch.stack([value[line] for value in values])
+    states = torch.stack(found, dim=1)
+    bad = (~states.isfinite()).flatten(1).any(1).nonzero()
+    if len(bad):
+        raise DirectionError(
+            f"activations at {sites[int(bad[0])]} are not finite, so no mean can be taken of them. "
+            "Look for NaN in the weights, or run the model in a wider dtype."
+        )
+    return states

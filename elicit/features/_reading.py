@@ -1,0 +1,236 @@
+"""Features of many rows, a block of tokens at a time; every token has one number over all rows."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from elicit.capture import Chunk, stream
+from elicit.features.errors import FeatureError
+from elicit.features.sae import Sae
+from elicit.pair import ModelPair, Side
+from elicit.runs import Execution
+
+TRAINED_ON = "elicit_trained_on"
+"""Where `train` records the digests of the models whose activations it saw."""
+_CELLS, _CELLS_ON_CPU = 2**25, 2**22
+"""Feature activations held at once, at least one token's: on a CPU as many as its cache keeps
+between the product, the non-linearity and whoever reads them."""
+
+
+class Rows:
+    """Rows of token ids in which each token has a number, row after row.
+
+    Attributes:
+        rows: Token ids of each row.
+        ids: Token ids of all rows, one after the other.
+        row: Row of each token.
+        pos: Place of each token in its row.
+        counted: Whether a token counts: not the first of its row, which every later one may
+            attend to as a sink, and not special.
+    """
+
+    def __init__(self, rows: Sequence[Sequence[int]], special: Sequence[int]) -> None:
+        """Number the tokens.
+
+        Args:
+            rows: Token ids of each row.
+            special: Ids that never count.
+
+        Raises:
+            FeatureError: A row is empty, or no token counts.
+        """
+        empty = next((i for i, row in enumerate(rows) if not len(row)), None)
+        if empty is not None:
+            raise FeatureError(f"row {empty} has no token, so nothing is read there. Leave it out.")
+        self.rows = [list(map(int, row)) for row in rows]
+        lengths = torch.tensor([len(row) for row in self.rows], dtype=torch.long)
+        self.ids = torch.tensor([i for row in self.rows for i in row], dtype=torch.long)
+        self.row = torch.arange(len(self.rows)).repeat_interleave(lengths)
+        self.first = lengths.cumsum(0) - lengths
+        self.pos = torch.arange(len(self.ids)) - self.first[self.row]
+        unwanted = torch.tensor(list(special), dtype=torch.long)
+        self.counted = (self.pos > 0) & ~torch.isin(self.ids, unwanted)
+        if not bool(self.counted.any()):
+            raise FeatureError(
+                f"{len(self.rows)} rows hold no token that counts: the first of each row and "
+                "special ones do not. Pass longer rows."
+            )
+
+    def __len__(self) -> int:
+        """Number of tokens."""
+        return len(self.ids)
+
+    def at(self, chunk: Chunk, kept: Bool[Tensor, "batch pos"]) -> Int[Tensor, " token"]:
+        """Numbers of the kept tokens of a chunk, in its own order.
+
+        Args:
+            chunk: What was read of these rows.
+            kept: Which positions.
+        """
+        first = self.first[list(chunk.rows)][:, None]
+        return (first + chunk.encoded.position_ids.cpu())[kept.cpu()]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Block:
+    """Some tokens, their activations and their features."""
+
+    index: Int[Tensor, " token"]
+    """Number of each token over all rows."""
+    x: Float[Tensor, "token d_in"]
+    """Activation that the SAE reads."""
+    acts: Float[Tensor, "token d_sae"]
+    """Feature activations."""
+    made: Float[Tensor, "token d_out"] | None
+    """Reconstruction, if asked for."""
+
+
+def blocks(
+    side: Side,
+    sae: Sae,
+    rows: Rows,
+    *,
+    reconstruct: bool = False,
+    counted: Bool[Tensor, " token"] | None = None,
+    execution: Execution = Execution(),
+) -> Iterator[Block]:
+    """Features of all tokens that count, in one pass over the model.
+
+    Args:
+        side: The model.
+        sae: What encodes.
+        rows: What is read.
+        reconstruct: Whether to compute reconstructions too.
+        counted: Which tokens; None is all that count.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
+    """
+    wanted = rows.counted if counted is None else counted
+    here = sorted(set(rows.row[wanted].tolist()))
+    chunks = stream(
+        side.bridge,
+        [rows.rows[i] for i in here],
+        sites=[sae.site],
+        pad_id=side.alignment.pad_id,
+        execution=execution,
+    )
+    for part in chunks:
+        chunk = Chunk(
+            rows=tuple(here[i] for i in part.rows), encoded=part.encoded, captured=part.captured
+        )
+        real = chunk.encoded.real.cpu()
+        index = rows.at(chunk, real)
+        kept = real.clone()
+        kept[real] = wanted[index]
+        x = rearrange(chunk.captured.at[sae.site], "batch pos ... -> batch pos (...)")
+        yield from _encoded_blocks(sae, x, kept, index[wanted[index]], reconstruct)
+
+
+def _encoded_blocks(
+    sae: Sae, x: Tensor, kept: Tensor, index: Tensor, reconstruct: bool
+) -> Iterator[Block]:
+    """The kept tokens of a chunk, encoded a block at a time."""
+    here = kept.to(x.device)
+    if sae.reads_context:
+        # Each token's features depend on its row, so rows are encoded whole.
+        acts, made = _encoded(sae, x, reconstruct)
+        made = None if made is None else made[here]
+        yield Block(index=index, x=x[here], acts=acts[here], made=made)
+        return
+    x = x[here]
+    cells = _CELLS_ON_CPU if sae.directions.device.type == "cpu" else _CELLS
+    step = max(1, cells // sae.d_sae)
+    for start in range(0, len(x), step):
+        some = x[start : start + step]
+        acts, made = _encoded(sae, some, reconstruct)
+        yield Block(index=index[start : start + step], x=some, acts=acts, made=made)
+
+
+# Not around the yields: the caller's own code keeps its own mode.
+@torch.no_grad()
+def _encoded(sae: Sae, x: Tensor, reconstruct: bool) -> tuple[Tensor, Tensor | None]:
+    """Features of activations, and the reconstruction if it is asked for."""
+    acts = sae.encode(x)
+    if not reconstruct:
+        return acts, None
+    plain = sae.normalises == "none" and not sae.centred and not sae.reads_context
+    return acts, sae.decode(acts) if plain else sae.reconstruct(x)
+
+
+def wide(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Values in float64 where they are; on the CPU where the device, Apple's, has none.
+
+    Args:
+        x: Any floats.
+    """
+    x = x.detach()
+    return (x.cpu() if x.device.type == "mps" else x).double()
+
+
+def check_sae(pair: ModelPair, sae: Sae, model: str) -> Side:
+    """The model that is read, after checking that the SAE belongs to this pair.
+
+    Args:
+        pair: Base and post.
+        sae: What encodes.
+        model: Which model is read, `base` or `post`.
+
+    Raises:
+        PairError: `model` is something else.
+        FeatureError: The SAE has another width or site, or was trained on another model.
+    """
+    side = pair.side(model)
+    sae.check(side.bridge)
+    trained = sae.metadata.get(TRAINED_ON)
+    known = {pair.base_digest: pair.base_name, pair.post_digest: pair.post_name}
+    if isinstance(trained, list) and not known.keys() & set(trained):
+        raise FeatureError(
+            f"{sae.name} was trained on a model with weights {str(trained[0])[:12]}, and this "
+            f"pair is {' and '.join(f'{name} ({key[:12]})' for key, name in known.items())}, so "
+            "its features have no meaning here. Pass an SAE of one of these models."
+        )
+    return side
+
+
+def name_of(pair: ModelPair, model: str) -> str:
+    """What one of the two models is called.
+
+    Args:
+        pair: Base and post.
+        model: Which of them.
+    """
+    return pair.base_name if model == "base" else pair.post_name
+
+
+def rows_of(pair: ModelPair, rows: Sequence[Sequence[int]]) -> Rows:
+    """Rows of token ids, numbered, with the pair's special tokens left out.
+
+    Args:
+        pair: Whose tokens.
+        rows: Token ids of each row.
+
+    Raises:
+        FeatureError: There is nothing to read.
+    """
+    return Rows(rows, sorted(special_ids(pair)))
+
+
+def special_ids(pair: ModelPair) -> frozenset[int]:
+    """Tokens of the pair that are not text.
+
+    Args:
+        pair: Whose tokens.
+    """
+    return frozenset(int(i) for i in getattr(pair.tokenizer, "all_special_ids", []))
+
+
+def sae_arguments(sae: Sae) -> dict[str, object]:
+    """An SAE as the arguments of a result record it.
+
+    Args:
+        sae: Which.
+    """
+    return {"sae": sae.name, "sae_digest": sae.digest, "site": str(sae.site)}

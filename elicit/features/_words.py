@@ -1,0 +1,16 @@
+"""Tokens as text to read."""
+
+from collections.abc import Sequence
+
+from elicit.pair import Alignment
+from elicit.results.drawing import visible
+
+
+def words_of(alignment: Alignment, ids: Sequence[int]) -> tuple[str, ...]:
+    """Each token by itself, with white space and control characters made visible.
+
+    Args:
+        alignment: Whose tokens.
+        ids: Token ids.
+    """
+    return tuple(visible(alignment.decode([i])).replace("\n", "⏎").replace("\t", "⇥") for i in ids)

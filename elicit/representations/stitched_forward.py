@@ -1,0 +1,122 @@
+"""Run one model's upper layers on the other's lower ones, through maps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from elicit.capture import CrossMoments, logits_at, plan_chunks, record, run_layers
+from elicit.pair import pad
+from elicit.representations.linear_maps import MAPS, Affine
+from elicit.representations.paired_activations import PairedTokens
+from elicit.runs import Execution
+from elicit.sites import Site
+
+
+@dataclass(frozen=True, eq=False)
+class Errors:
+    """Sums over the tokens of each row."""
+
+    missed: Float[Tensor, "direction row map site"]
+    """Squared error of every map."""
+    variance: Float[Tensor, "direction row 1 site"]
+    """Squared deviation of what it aims at."""
+
+
+@dataclass(frozen=True, eq=False)
+class Losses:
+    """Cross-entropy in nats, summed over the predicted tokens of each row."""
+
+    stitched: Float[Tensor, "row map site"]
+    """Of every stitched model."""
+    own: Float[Tensor, "row 1 1"]
+    """Of the model whose upper layers are used, alone."""
+
+
+def errors_of(
+    test: PairedTokens,
+    moments: Sequence[CrossMoments],
+    maps: list[list[dict[str, Affine]]],
+    n_rows: int,
+) -> Errors:
+    """Squared error of every map and squared deviation of what it aims at, summed by row.
+
+    Args:
+        test: Tokens of both models.
+        moments: Of the same tokens.
+        maps: By direction and site.
+        n_rows: Rows that the tokens are of.
+    """
+    shape = (len(maps), n_rows, len(MAPS), len(moments))
+    errors = torch.zeros(shape, dtype=torch.float64)
+    variance = torch.zeros(shape[0], n_rows, 1, shape[3], dtype=torch.float64)
+    for found in test:
+        for site, (x, y) in enumerate(zip(found.x, found.y, strict=True)):
+            sides = (x.double(), y.double(), moments[site].y.mean)
+            other = (y.double(), x.double(), moments[site].x.mean)
+            for way, (have, want, mean) in enumerate((sides, other)):
+                variance[way, :, 0, site].index_add_(0, found.row, (want - mean).square().sum(1))
+                for place, name in enumerate(MAPS):
+                    missed = (want - maps[way][site][name](have)).square().sum(1)
+                    errors[way, :, place, site].index_add_(0, found.row, missed)
+    return Errors(errors, variance)
+
+
+@torch.no_grad()
+def run_stitched(
+    lower: nn.Module,
+    upper: nn.Module,
+    rows: Sequence[Sequence[int]],
+    sites: Sequence[Site],
+    maps: Sequence[dict[str, Affine]],
+    *,
+    pad_id: int,
+    execution: Execution = Execution(),
+) -> Losses:
+    """Cross-entropy summed over each row: of every stitched model, and of the upper one alone.
+
+    Args:
+        lower: Its layers run up to the site.
+        upper: Its layers run from there.
+        rows: Token ids.
+        sites: Where the maps stand.
+        maps: By site and name, from lower's activations to upper's.
+        pad_id: Id put where a row has no token.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
+    """
+    found = torch.zeros(len(rows), len(MAPS), len(sites), dtype=torch.float64)
+    own = torch.zeros(len(rows), 1, 1, dtype=torch.float64)
+    device = next(upper.parameters()).device
+    execution.progress.start(len(rows), "running stitched layers")
+    for places in plan_chunks([len(row) for row in rows], execution.max_tokens):
+        batch = pad([rows[i] for i in places], pad_id=pad_id, padding="right").to(device)
+        inputs = (batch.ids, batch.mask, batch.position_ids)
+        below, above = record(lower, *inputs), record(upper, *inputs)
+        # Predicted are all tokens from the third on: the second follows from the first alone.
+        line, pos = batch.real[:, 2:].nonzero(as_tuple=True)
+        pos = pos + 1
+        which = torch.tensor(places, device=device)[line].cpu()
+
+        def losses(
+            resid: Tensor,
+            line: Tensor = line,
+            pos: Tensor = pos,
+            ids: Tensor = batch.ids,
+        ) -> Tensor:
+            logits = logits_at(upper, resid, line, pos)
+            log_probs = torch.log_softmax(logits.float(), dim=-1)
+            return -log_probs.gather(-1, ids[line, pos + 1][:, None])[:, 0].double().cpu()
+
+        own[:, 0, 0].index_add_(0, which, losses(above.resid[-1]))
+        for site, here in enumerate(sites):
+            first = here.layer + (here.kind == "resid_post")
+            for place, name in enumerate(MAPS):
+                resid = maps[site][name](below.resid[first].double()).to(above.resid[first])
+                resid[:, 0] = above.resid[first][:, 0]
+                value = losses(run_layers(upper, above, resid, first=first))
+                found[:, place, site].index_add_(0, which, value)
+        execution.progress.advance(len(places))
+    execution.progress.stop()
+    return Losses(found, own)
