@@ -1,6 +1,7 @@
 """Which weights carry the difference between base and post, and which are corrupted?"""
 
 from elicit.grafting._conclusion import LEAST_PROBLEMS, Margins
+from elicit.grafting._cost import Cost
 from elicit.grafting.graft_sweep import GraftSweep, sweep_parts
 from elicit.grafting.integrated import WeightIG, integrate
 from elicit.grafting.interpolation import Interpolation, interpolate
@@ -9,7 +10,7 @@ from elicit.grafting.localise import localise
 from elicit.grafting.roles import LayerRoles
 from elicit.grafting.samples import Samples, sample_texts
 from elicit.grafting.score import GraftError, Score, encode, facts, skills
-from elicit.grafting.sweep import Cost, Direction, PartSweep, ResumeWarning
+from elicit.grafting.sweep import Direction, PartSweep, ResumeWarning
 from elicit.grafting.verdict import Verdict
 
 __all__ = [

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from elicit.capture import CaptureError, Trunk, full_logits, logits_at, record, run_layers
+from elicit.grafting._cost import Cost
 from elicit.grafting.score import Score, encode, forced_values, generated_values
 from elicit.pair import ModelPair
 from elicit.runs import Execution
@@ -34,21 +35,6 @@ up."""
 
 class ResumeWarning(UserWarning):
     """Layers of this architecture cannot be run one by one; every forward is run whole."""
-
-
-@dataclass
-class Cost:
-    """Layer calls spent, beside those of a sweep that runs every forward whole."""
-
-    spent: int = 0
-    naive: int = 0
-    trunk: int = 0
-    """Layer calls of the two unmoved models, which either sweep needs."""
-
-    @property
-    def ratio(self) -> float:
-        """Share of the naive sweep's layer calls; NaN before any sweep."""
-        return self.spent / self.naive if self.naive else float("nan")
 
 
 @dataclass

@@ -92,14 +92,14 @@ def draw_layers(figure: Any, change: WeightChange, row: int) -> None:
     xs = layers.layer.tolist()
     relative, weighted = layers.relative_norm.tolist(), layers.activation_norm.tolist()
     zero = layers.from_zero.tolist()
-    told = [
+    texts = [
         number(value) + (" and a tensor that was 0 in base" if new else "")
         for value, new in zip(relative, zero, strict=True)
     ]
     figure.add_bar(
         x=xs,
         y=plain_numbers(relative),
-        text=told,
+        text=texts,
         textposition="none",
         name="relative norm of the weight change",
         marker={"color": "#c3cbd3", "line": {"color": MUTED, "width": 1}},

@@ -357,7 +357,7 @@ def test_problems_that_cannot_be_read(refused, pair, tmp_path, change, words, to
 
 
 def test_a_problems_file_that_is_missing_or_too_short(refused, pair, tmp_path):
-    refused([*pair, "--problems", tmp_path / "nope.jsonl"], tmp_path / "nope.jsonl", "no file")
+    refused([*pair, "--problems", tmp_path / "nope.jsonl"], tmp_path / "nope.jsonl", "nope.jsonl")
     file = tmp_path / "p.jsonl"
     file.write_text(lines(ROWS[:1]))
     refused([*pair, "--problems", file], file, "1 problem", "interval")

@@ -137,5 +137,5 @@ def test_a_gap_that_is_clear_of_zero_but_too_small_is_said_to_be_so() -> None:
         ),
     )
     said = summary_sentence(small)
-    assert "−0.05 to −0.02, clear of 0 but below the margin of 0.05)" in said
+    assert "−0.05 to −0.02, which excludes 0, but the gap is below the margin of 0.05)" in said
     assert "−0.02 to +0.04)" in said

@@ -254,8 +254,8 @@ def integrated_figure(integrated: WeightIG, *, tasks: Sequence[int] | None = Non
         figure.add_hline(y=0, line={"color": INK, "width": 1}, row=row, col=1)  # pyright: ignore
         gap, error = integrated.gap[task].item(), integrated.completeness_error[task].item()
         missed = "" if error != error else f", completeness error {100 * error:.2g} %"
-        told = f"<b>{label(integrated.task[task], 40)}</b>: gap {number(gap, sign=True)}{missed}"
-        heading(figure, told, row)
+        title = f"<b>{label(integrated.task[task], 40)}</b>: gap {number(gap, sign=True)}{missed}"
+        heading(figure, title, row)
         figure.update_yaxes(title={"text": "part of the gap"}, row=row, col=1)
     style(figure, 90 + 230 * n).update_layout(margin={"t": 32}, font={"color": INK})
     turned = -90 if len(names) > 24 else 0

@@ -51,7 +51,7 @@ def effect_figure(
     kinds: Sequence[str] = ("layer",),
     change: WeightChange | None = None,
 ) -> Any:
-    """Effect of moving each part both ways, with joint intervals and controls.
+    """Effect of moving each part both ways, with simultaneous intervals and controls.
 
     Args:
         roles: Effects of every part.
@@ -178,7 +178,7 @@ def _effects(
         values, low, high = (ends.tolist() for ends in (effect.value, effect.low, effect.high))
         if all(value != value for value in values):
             continue
-        told = [
+        texts = [
             f"{label(roles.part[i])}: {interval(*ends)}"
             for i, ends in zip(parts, zip(values, low, high, strict=True), strict=True)
         ]
@@ -195,7 +195,7 @@ def _effects(
                 "thickness": 1 if is_control else 1.8,
                 "width": 0 if is_control else 3,
             },
-            text=told,
+            text=texts,
             mode="markers",
             marker={
                 "symbol": series.symbol,

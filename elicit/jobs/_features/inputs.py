@@ -79,7 +79,7 @@ def refuse_early(spec: FeaturesSpec) -> Asked:
         raise SpecError(
             f"the task’s own traces are to be read and {len(missing)} of {len(task)} problems of "
             f"{spec.problems or spec.pair} have none (the first is {missing[0]!r}). Add 'trace' to "
-            "every line, or choose --traces own."
+            "every line, or choose traces='own'."
         )
     kinds = tuple(kind for kind in ("own", "task") if kind in spec.traces)
     files = [name for name in spec.traces if name not in ("own", "task")]
@@ -138,8 +138,7 @@ def ready(spec: FeaturesSpec, pair: ModelPair, asked: Asked) -> Ready:
             words = known_words(pair, REASONING_WORDS)
         if len(words) < 2:
             why = (
-                "the tokenizer knows too few of the usual words of reasoning; name some with "
-                "--groups"
+                "the tokenizer knows too few of the usual words of reasoning; name some with groups"
             )
     return Ready(
         cot=sides[0],
@@ -204,7 +203,7 @@ def _refuse_training(spec: FeaturesSpec, pair: ModelPair, on: Which) -> None:
     if trained not in ("both", on):
         raise SpecError(
             f"on is {on!r} and the SAE is trained on {trained} alone, so its gates would be told "
-            f"of the other model’s drift. Pass --train-on {on} or both, or leave --on out."
+            f"of the other model’s drift. Pass train_on='{on}' or 'both', or leave on out."
         )
     if spec.features and max(spec.features) >= config.d_sae:
         raise SpecError(

@@ -154,7 +154,7 @@ def _traces(pair: ModelPair, asked: Asked, tested: set[str]) -> list[Text]:
             raise SpecError(
                 f"problem {problem.id!r}: the tokens of its prompt change when the trace follows, "
                 "so where the trace begins is not sure. End the prompt where a word ends, or "
-                "choose --traces own."
+                "choose traces='own'."
             )
         found.append(
             Text(
@@ -201,5 +201,5 @@ def _refuse_few(texts: Texts, *, test: bool, reasons: bool) -> None:
         f"texts of {len({text.problem for text in here})} problems to "
         f"{'test' if test else 'choose'} on {what}, and {LEAST} are needed (texts that did not do "
         f"what their prompt calls for: {missed or 'none'}). Change the cues or what counts as "
-        "shown, give texts with --traces, or add problems."
+        "shown, give texts as traces, or add problems."
     )

@@ -127,8 +127,8 @@ def load_scores(spec: ScoredSpec) -> Scores:
     for path, what in ((facts, "facts"), (problems, "problems")):
         if path is not None and not path.is_file():
             raise SpecError(
-                f"{what} are to be read from {path}, which is no file, so there is nothing to "
-                f"score. Check the path."
+                f"{what} are to be read from {path}, which is not a file, so there is nothing "
+                f"to score. Check the path."
             )
     loaded: list[Score | None] = []
     for path, name, how in (

@@ -4,8 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from elicit.grafting import Interpolation, IntervalSweep, LayerRoles, Samples, WeightIG
-from elicit.grafting.figures.curves import integrated_figure, interpolation_figure, interval_figure
-from elicit.grafting.figures.effects import effect_figure, shown_tasks
+from elicit.grafting.figures import (
+    effect_figure,
+    integrated_figure,
+    interpolation_figure,
+    interval_figure,
+    shown_tasks,
+)
 from elicit.page import Fragment, Key, Plot, Section, Table, first, plot
 from elicit.page.grafting import keys as f
 from elicit.page.grafting import tables as t
@@ -68,8 +73,8 @@ def _layers(roles: LayerRoles, change: WeightChange | None) -> Section:
     hidden = [i for i in range(len(roles.task)) if i not in tasks]
     n = sum(kind == "layer" for kind in roles.kind)
     caption = (
-        _READ + f"Bars are {100 * roles.level:g} % intervals that hold for all {n} layers at once; "
-        "a filled mark’s interval is clear of 0. Grey marks are controls: the same amount of "
+        _READ + f"Bars are {100 * roles.level:g} % intervals simultaneous over all {n} layers; "
+        "a filled mark’s interval excludes 0. Grey marks are controls: the same amount of "
         "change, in shuffled places. Marks in the top row give the verdict. "
     )
     items: list[Plot | Table] = []
@@ -115,8 +120,8 @@ def _parts(roles: LayerRoles) -> Section:
     figure = effect_figure(roles, tasks=tasks, kinds=kinds)
     caption = (
         _READ
-        + "Intervals hold jointly over the parts of one kind. Parts outside the layers stand at "
-        "the right."
+        + "Intervals are simultaneous over the parts of one kind. Parts outside the layers stand "
+        "at the right."
     )
     return Section(
         "parts",
@@ -145,13 +150,13 @@ def _intervals(sweep: IntervalSweep, roles: LayerRoles | None) -> Section:
         "diagonal holds single "
         "layers, the top row prefixes, the right column suffixes. Blue: the score rises, orange: "
         "it falls. A dot marks "
-        "cells whose joint interval holds 0."
+        "cells whose simultaneous interval includes 0."
     )
     return Section(
         "intervals",
         "Intervals of layers",
         "Layers may work together: damage that sits in two layers heals fully only when both are "
-        "put back.",
+        "reverted.",
         (
             plot("plot-intervals", interval_figure(sweep, tasks=tasks), caption, columns=2 * n),
             *(t.interval_table(sweep, task) for task in range(len(sweep.task))),
@@ -208,13 +213,13 @@ def _repair(roles: LayerRoles) -> Section:
     return Section(
         "partition",
         "What a repair would cost",
-        "A part put back to base should heal what was lost without costing what was gained. "
+        "Reverting a part should heal what was lost without costing what was gained. "
         "Healing: problems that base "
         "solves and post does not. Preservation: damage-task problems that both solve. Target "
         "retention: problems that "
         "only post solves. Non-damage: skill-task problems that both solve. Each is the share that "
         "post solves once "
-        "the part is put back. A dash: no such problem.",
+        "the part is reverted. A dash: no such problem.",
         (t.repair_table(roles),),
     )
 

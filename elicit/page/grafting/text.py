@@ -74,23 +74,23 @@ def _without_gap(roles: LayerRoles) -> str:
     tasks = _with_role(roles, "none")
     if not tasks:
         return ""
-    told = " and ".join(
+    tasks_text = " and ".join(
         f"{task_text(roles.task[t])} (gap {_with_interval(roles, t, sign=True)}"
         f"{_too_small(roles, t)})"
         for t in tasks
     )
     alone = len(tasks) == len(roles.task)
-    said = f"Nothing was clearly lost or gained on {told}"
+    said = f"Nothing was clearly lost or gained on {tasks_text}"
     if not alone:
         return f"{said}."
     return f"{said}, so no layer can be called corrupted or said to carry a skill."
 
 
 def _too_small(roles: LayerRoles, task: int) -> str:
-    """Why a gap that is clear of 0 counts as none."""
+    """Why a gap whose interval excludes 0 counts as none."""
     if not bool(roles.gap[task].clear):
         return ""
-    return f", clear of 0 but below the margin of {roles.margin:g}"
+    return f", which excludes 0, but the gap is below the margin of {roles.margin:g}"
 
 
 def _one_way(roles: LayerRoles, layers: Sequence[int]) -> str:
@@ -129,22 +129,22 @@ def _rest(roles: LayerRoles, layers: Sequence[int]) -> str:
         [_layer(roles, i) for i in layers if verdicts[i] == (verdict,)]
         for verdict in (Verdict.CHANGED, Verdict.UNCHANGED)
     )
-    told = []
+    parts = []
     if plain:
         all_of_them = (
             f"all {len(layers)} layers" if len(plain) == len(layers) else layers_text(plain)
         )
         if any(role != "none" for role in roles.role):
             named = len(plain) + len(same) < len(layers)
-            told.append(
+            parts.append(
                 f"{all_of_them} changed{' too' if named else ''}, but no clear effect in both "
                 "directions was found there"
             )
         else:
-            told.append(f"{all_of_them} changed all the same")
+            parts.append(f"{all_of_them} changed all the same")
     if same:
-        told.append(f"{layers_text(same)} did not change at all")
-    return f"{_capital('; '.join(told))}." if told else ""
+        parts.append(f"{layers_text(same)} did not change at all")
+    return f"{_capital('; '.join(parts))}." if parts else ""
 
 
 def _outside(roles: LayerRoles) -> str:
@@ -161,7 +161,7 @@ def _outside(roles: LayerRoles) -> str:
 
 def _with_role(roles: LayerRoles, role: str) -> list[int]:
     """Tasks of one role, by index."""
-    return [t for t, own in enumerate(roles.role) if own == role]
+    return [t for t, each in enumerate(roles.role) if each == role]
 
 
 def _gaps(roles: LayerRoles, tasks: Sequence[int]) -> str:
@@ -228,8 +228,8 @@ def layers_text(layers: Sequence[int]) -> str:
             runs[-1].append(layer)
         else:
             runs.append([layer])
-    told: list[str] = []
+    named: list[str] = []
     for run in runs:
-        told += [f"{run[0]}–{run[-1]}"] if len(run) > 2 else [str(layer) for layer in run]
-    joined = " and ".join([", ".join(told[:-1]), told[-1]] if len(told) > 1 else told)
+        named += [f"{run[0]}–{run[-1]}"] if len(run) > 2 else [str(layer) for layer in run]
+    joined = " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
     return f"layer{'' if len(layers) == 1 else 's'} {joined}"

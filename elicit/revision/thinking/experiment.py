@@ -123,7 +123,7 @@ def think_at_n(
         arm=arms.arm,
         accuracy=joint_estimate(arms.right.T, inference=inference),
         tokens=joint_estimate(arms.tokens.T, inference=inference),
-        by_lot=arms.by_lot.mean(-1),
+        tied=arms.tied.mean(-1),
         rival=_RIVALS,
         gain=Estimate.stack(gains),
         score=tuple(values),
