@@ -17,7 +17,7 @@ from tests.cli.conftest import called
 
 QUICK = [
     *("--pair", "organism:rl", "--limit", "32", "--steps", "150", "--top", "2"),
-    *("--n-places", "8", "--n-samples", "2", "--n-resamples", "100", "--traces", "own"),
+    *("--n-positions", "8", "--n-samples", "2", "--n-resamples", "100", "--traces", "own"),
 ]
 CUES = ["--reasoning-cue", "notes ", "--direct-cue", "quiz "]
 
@@ -187,11 +187,11 @@ def test_what_does_not_fit_the_models_is_refused_before_they_run(
     for words, told in (
         ([*pair, "--sae", narrow], "reads 16 numbers a token"),
         ([*pair, "--sae", tmp_path / "nothing"], "it is no folder of SAELens"),
-        ([*pair, "--feature", "9999"], "feature 9999 is asked for"),
+        ([*pair, "--feature", "9999"], "feature 9999 "),
         ([*pair, "--groups", groups], "the group 'hmm' has no tokens"),
         ([*pair, "--site", "resid_post"], "stands for 6 sites"),
         ([*pair, "--site", "resid_post.9"], "layers 0 to 5"),
-        ([*pair, "--on", "post"], "Pass --train-on post or both"),
+        ([*pair, "--model", "post"], "--train-on post"),
         ([*pair, "--d-sae", "4", "--k", "8"], "k no larger than d_sae"),
     ):
         done = elicit("features", *words, "--out", tmp_path / "run")
