@@ -1,97 +1,38 @@
 """Does the base already reason, what elicits it, and which layers did post-training change?"""
 
 import importlib
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from elicit import (
-        capture,
-        directions,
-        edits,
-        elicitation,
-        features,
-        grafting,
-        metrics,
-        organisms,
-        patching,
-        report,
-        representations,
-        revision,
-        sites,
-        stats,
-        verdicts,
-        weights,
-    )
-    from elicit.edits import edited
-    from elicit.pair import ModelPair, load_pair
-    from elicit.results import ElicitError, Result, load_result
-    from elicit.tasks import Problem, Task, load_task
-
-__all__ = [
-    "ElicitError",
-    "ModelPair",
-    "Problem",
-    "Result",
-    "Task",
-    "capture",
-    "directions",
-    "edited",
-    "edits",
-    "elicitation",
-    "features",
-    "grafting",
-    "load_pair",
-    "load_result",
-    "load_task",
-    "metrics",
-    "organisms",
-    "patching",
-    "report",
-    "representations",
-    "revision",
-    "sites",
-    "stats",
-    "verdicts",
-    "weights",
-]
+import pkgutil
 
 _HOMES = {
     "ElicitError": "results",
+    "Estimate": "results",
+    "Execution": "runs",
+    "Generation": "rollouts",
+    "Inference": "stats",
     "ModelPair": "pair",
     "Problem": "tasks",
     "Result": "results",
+    "Side": "pair",
     "Task": "tasks",
     "edited": "edits",
     "load_pair": "pair",
     "load_result": "results",
     "load_task": "tasks",
 }
-_ROOMS = {
-    "capture",
-    "directions",
-    "edits",
-    "elicitation",
-    "features",
-    "grafting",
-    "metrics",
-    "organisms",
-    "patching",
-    "report",
-    "representations",
-    "revision",
-    "sites",
-    "stats",
-    "verdicts",
-    "weights",
+"""Names of the package itself, by the room that holds them; the rooms are its other names."""
+_ROOMS = {room.name for room in pkgutil.iter_modules(__path__) if not room.name.startswith("_")} - {
+    "cli"
 }
+
+__all__ = sorted([*_HOMES, *_ROOMS])  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> object:
     """Load a room when one of its names is first used: `import elicit` alone stays quick."""
     if name in _ROOMS:
-        return importlib.import_module(f"elicit.{name}")
+        return importlib.import_module(f"{__name__}.{name}")
     if name in _HOMES:
-        return getattr(importlib.import_module(f"elicit.{_HOMES[name]}"), name)
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'elicit' has no attribute {name!r}")
 
 

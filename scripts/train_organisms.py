@@ -40,7 +40,7 @@ from elicit.organisms.language import (  # noqa: E402
     draw_chain,
     fact_question,
 )
-from elicit.rollouts import continue_ids  # noqa: E402
+from elicit.rollouts import continue_ids
 
 BUILD = ROOT / "build" / "organisms"
 WORLDS = {"a": World(name="a", seed=11), "b": World(name="b", seed=29)}

@@ -32,6 +32,8 @@ ARCHITECTURES = (
     "olmo2",
     "phi3",
 )
+FAMILIES = ("gpt2", "llama", "gemma2")
+"""Learned positions, grouped keys, post-norm with softcaps: where only the lanes are used."""
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}{{ m['role'] }} : {{ m['content'] }} {% endfor %}"

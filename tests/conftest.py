@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import jaxtyping
 import pytest
@@ -34,12 +35,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave functions inside functions out of the checks, unless everything is to be checked.
+
+    They are made anew at each call, and compiling their checks took most of the checks' time.
+    """
+    if config.getoption("full"):
+        return
+    checked = jaxtyping.jaxtyped
+
+    def outermost(*, typechecker: object) -> Callable[[Any], Any]:
+        def decorate(made: Any) -> Any:
+            inner = "<locals>" in made.__qualname__
+            return made if inner else checked(typechecker=typechecker)(made)
+
+        return decorate
+
+    # The import hook looks it up by this name whenever a function or class is made.
+    jaxtyping.jaxtyped = outermost
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Shapes and types are checked at each call, but in slow tests only with `--full`.
 
-    The checks take two thirds of a simulation's time and more, and what slow tests call, quick ones
-    call as well.
+    The checks take two thirds of a sweep's time and more, and what slow tests call, quick ones call
+    as well.
     """
     slow = item.get_closest_marker("slow") is not None
     jaxtyping.config.update("jaxtyping_disable", slow and not item.config.getoption("full"))

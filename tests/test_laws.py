@@ -6,12 +6,12 @@ import torch
 from elicit.directions import diff_mean
 from elicit.edits import last
 from elicit.grafting import interpolate, revert, sample_texts, sweep_intervals
-from elicit.organisms import headed
 from elicit.pair import weights_digest
 from elicit.rollouts import Generation, dose_rollouts, rollouts
 from elicit.runs import Execution
 from elicit.sites import resid_post
 from elicit.stats import Inference
+from tests.pairs import header_pairs
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +55,12 @@ def test_a_model_and_itself_write_the_same(twins):
 def test_a_direction_of_a_model_and_itself_is_one_and_at_scale_0_writes_the_same(twins):
     pair, _, asked = twins
     task = asked.task.subset(6, seed=0)
-    sides = [headed(task, word) for word in ("notes", "quiz")]
+    pairs = header_pairs(task)
     base, post = (
-        diff_mean(model, pair.alignment, *sides, at=[resid_post(3), resid_post(4)])
-        for model in (pair.base, pair.post)
+        diff_mean(pair.side(name), pairs, sites=[resid_post(3), resid_post(4)])
+        for name in ("base", "post")
     )
-    assert torch.equal(base.vector, post.vector) and torch.equal(base.auroc, post.auroc)
+    assert torch.equal(base.vector, post.vector) and torch.equal(base.auroc.value, post.auroc.value)
     found = base.at(resid_post(4))
     options = {"generation": Generation(temperature=1.0, max_new_tokens=16), "seed": 3}
     plain = rollouts(pair.side("post"), task, **options)

@@ -6,9 +6,7 @@ import torch
 from elicit import organisms, patching
 from elicit.organisms import decision, replace_start
 from elicit.patching import Contrast
-from elicit.patching.asked import checked_plan
-from elicit.patching.sweep import sweep
-from elicit.runs import Execution
+from elicit.patching._cells import sweep
 from elicit.stats import Inference
 from elicit.tasks import load_task
 
@@ -31,11 +29,10 @@ def test_the_decision_to_reason_enters_at_the_planted_layer_and_the_decision_tok
     organism, name, direction
 ):
     pair, layer = organism(name), WHEN[name]
-    grid = patching.across(
+    grid = patching.patch(
         pair,
         decisions(pair, name),
-        direction=direction,
-        sites=["resid_post"],
+        patching.across(direction, sites=["resid_post"]),
         inference=Inference(n_resamples=500),
     )
     peak = grid.peak()
@@ -56,22 +53,8 @@ def test_the_decision_to_reason_enters_at_the_planted_layer_and_the_decision_tok
 @pytest.mark.parametrize("name", WHEN)
 def test_the_mode_of_every_problem_flips_there_and_nowhere_else(organism, name, direction):
     pair, layer, contrast = organism(name), WHEN[name], decisions(organism(name), name)
-    to_base = direction == "post_to_base"
-    plan = checked_plan(
-        pair,
-        contrast,
-        host=pair.base if to_base else pair.post,
-        donor=pair.post if to_base else pair.base,
-        host_rows=contrast.clean,
-        donor_rows=contrast.clean,
-        sites=["resid_post"],
-        positions="each",
-        metrics=["logit_diff"],
-        widths=[1],
-        controls=(),
-        seed=0,
-        execution=Execution(max_tokens=8192),
-        engine="lanes",
+    plan = patching.prepare(
+        pair, contrast, patching.across(direction, sites=["resid_post"]), controls=()
     )
     values = sweep(plan)
     differ = (values.host[0] > 0) != (values.donor[0] > 0)
@@ -89,12 +72,10 @@ def test_lost_facts_enter_at_the_planted_layer_and_at_the_entity(organism, name,
     pair, layer = organism(name), DAMAGED[name]
     facts = load_task(organisms.resolve(f"organism:{name}").facts).subset(60, seed=0)
     contrast = Contrast.from_task(pair.alignment, facts)
-    whole = patching.across(
+    whole = patching.patch(
         pair,
         contrast,
-        direction=direction,
-        sites=["resid_post"],
-        positions="all",
+        patching.across(direction, sites=["resid_post"], positions="all"),
         controls=(),
         inference=Inference(n_resamples=500),
     )
@@ -102,11 +83,10 @@ def test_lost_facts_enter_at_the_planted_layer_and_at_the_entity(organism, name,
     share = whole.share.value[0, 0, :, 0]
     assert not share[:layer].any()
     torch.testing.assert_close(share[layer:], torch.ones_like(share[layer:]), atol=1e-4, rtol=0)
-    each = patching.across(
+    each = patching.patch(
         pair,
         contrast,
-        direction=direction,
-        sites=["resid_post"],
+        patching.across(direction, sites=["resid_post"]),
         controls=(),
         inference=Inference(n_resamples=500),
     )
@@ -115,6 +95,7 @@ def test_lost_facts_enter_at_the_planted_layer_and_at_the_entity(organism, name,
     assert int(each.effect.value[0, 0, layer].abs().argmax()) == entity
 
 
+@pytest.mark.slow
 def test_a_changed_layer_is_a_reader_below_its_output_and_a_writer_above(organism):
     pair = organism("when-l3")
     found = patching.factorial(
@@ -132,14 +113,14 @@ def test_a_changed_layer_is_a_reader_below_its_output_and_a_writer_above(organis
     assert (found.off_manifold < 1e-6).all()
 
 
+@pytest.mark.slow
 def test_no_single_layer_carries_what_all_layers_learned(organism):
     """Full-weight RL spreads its change evenly: there is no step to find, and none is told."""
     pair = organism("rl")
-    grid = patching.across(
+    grid = patching.patch(
         pair,
         decisions(pair, "rl"),
-        sites=["resid_post"],
-        positions="last",
+        patching.across(sites=["resid_post"], positions="last"),
         inference=Inference(n_resamples=500),
     )
     steps = grid.step.value[0, :, 0] / grid.gap.value[0]
@@ -154,8 +135,8 @@ def test_a_copied_digit_travels_from_where_it_stands_to_where_it_is_read(organis
     """Symmetric token replacement: the only place that differs is the only one that matters."""
     pair = organism("when-l3")
     contrast = Contrast.from_pairs(pair.alignment, replace_start(n=30, n_steps=2, seed=0))
-    grid = patching.within(
-        pair, contrast, sites=["resid_pre"], inference=Inference(n_resamples=500)
+    grid = patching.patch(
+        pair, contrast, patching.within(sites=["resid_pre"]), inference=Inference(n_resamples=500)
     )
     differs = [
         i
@@ -176,19 +157,23 @@ def test_a_model_and_itself_are_refused_both_ways(organism):
     contrast = decisions(pair, "identity", n=4)
     for direction in DIRECTIONS:
         with pytest.raises(patching.PatchError, match="same weights"):
-            patching.across(pair, contrast, direction=direction)
+            patching.patch(pair, contrast, patching.across(direction))
     with pytest.raises(patching.PatchError, match="same weights"):
         patching.factorial(pair, contrast)
 
 
+@pytest.mark.slow
 def test_equal_models_under_other_digests_have_no_effect_at_all(organism):
     """What `across` would measure on a copy: every effect exactly 0, and no peak."""
     from dataclasses import replace
 
     pair = replace(organism("identity"), identical=False)
     contrast = decisions(pair, "identity", n=6)
-    grid = patching.across(
-        pair, contrast, sites=["resid_pre", "z.heads", "mlp_out"], controls=("noise",)
+    grid = patching.patch(
+        pair,
+        contrast,
+        patching.across(sites=["resid_pre", "z.heads", "mlp_out"]),
+        controls=("noise",),
     )
     for zero in (grid.effect.value, grid.effect.low, grid.effect.high, grid.noise.value):
         assert not zero.any()

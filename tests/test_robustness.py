@@ -12,8 +12,9 @@ from elicit.jobs import ReportSpec, report
 from elicit.results import ResultError, load_result
 from elicit.runs import DamagedFileWarning, RunError
 
+pytestmark = pytest.mark.slow  # each test goes through whole runs
 
-@pytest.mark.slow
+
 def test_a_job_killed_at_twenty_random_moments_ends_with_the_same_bytes(tmp_path):
     script = Path(__file__).parent / "killed_report.py"
     done = subprocess.run(
@@ -62,12 +63,11 @@ DAMAGE = {
 }
 
 
-@pytest.mark.parametrize("how", DAMAGE)
-def test_damaged_cells_are_named_and_computed_again(finished, how):
+def test_damaged_cells_are_named_and_computed_again(finished):
     before = files(finished)
-    cells = sorted((finished / "cells").glob("*.safetensors"))[:3]
-    for cell in cells:
-        cell.write_bytes(DAMAGE[how](cell.read_bytes()))
+    cells = sorted((finished / "cells").glob("*.safetensors"))[: len(DAMAGE)]
+    for cell, damage in zip(cells, DAMAGE.values(), strict=True):
+        cell.write_bytes(damage(cell.read_bytes()))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DamagedFileWarning)
         report(spec(finished))

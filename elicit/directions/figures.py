@@ -26,13 +26,16 @@ def set_figure(found: DirectionSet) -> Any:
     from plotly.subplots import make_subplots
 
     figure = make_subplots(rows=1, cols=1)
-    for name, field, color in (
-        (f"AUROC on {found.n_held_out} held-out problems", "auroc", BLUE),
-        ("split-half cosine (least, mean, largest)", "reliability", VERMILION),
+    auroc = (found.auroc.value, found.auroc.low, found.auroc.high)
+    for name, ends, color in (
+        (f"AUROC on {found.n_held_out} held-out problems", auroc, BLUE),
+        (
+            "split-half cosine (least, mean, largest)",
+            (found.reliability, *found.reliability_range),
+            VERMILION,
+        ),
     ):
-        value, low, high = (
-            getattr(found, f"{field}{end}").tolist() for end in ("", "_low", "_high")
-        )
+        value, low, high = (each.tolist() for each in ends)
         figure.add_scatter(
             x=[label(site) for site in found.site],
             y=plain_numbers(value),
@@ -41,8 +44,8 @@ def set_figure(found: DirectionSet) -> Any:
             line={"color": color, "width": 2},
             marker={"size": 6},
             text=[
-                f"{label(site)}<br>{interval(*ends)}"
-                for site, *ends in zip(found.site, value, low, high, strict=True)
+                f"{label(site)}<br>{interval(*numbers)}"
+                for site, *numbers in zip(found.site, value, low, high, strict=True)
             ],
             hovertemplate="%{text}<extra></extra>",
             name=name,

@@ -1,60 +1,52 @@
 """Difference of means: what two sides of a contrast differ by on average, site by site."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
+from elicit.directions.contrast import PromptPairs, Sides, check_sites, read_at
 from elicit.directions.errors import DirectionError
-from elicit.directions.sides import Sides, check_sites, paired_sides, read_at
 from elicit.directions.values import DirectionSet
-from elicit.pair import Alignment, Text, hugging_face_model, weights_digest
-from elicit.results import Provenance
+from elicit.pair import Side, hugging_face_model, weights_digest
+from elicit.results import Estimate, Provenance
 from elicit.runs import Execution
 from elicit.sites import Site
-from elicit.stats import Inference, simultaneous_intervals, wilson
-from elicit.tasks import Task
+from elicit.stats import Inference, joint_estimate, linearised_mean
 
-Estimator = Callable[[Float[Tensor, "pair width"]], Float[Tensor, " width"]]
-"""A direction from the differences of pairs; zeros where there is none."""
 _SPLITS = 20
 """Random halves for the reliability."""
 
 
+@dataclass(frozen=True)
+class Estimator:
+    """How a direction is made of the differences of pairs."""
+
+    name: str
+    """In words."""
+    of: Callable[[Float[Tensor, "pair width"]], Float[Tensor, " width"]]
+    """The direction; zeros where there is none."""
+
+
 def diff_mean(
-    model: nn.Module,
-    alignment: Alignment,
-    positive: Task | Sequence[Text],
-    negative: Task | Sequence[Text],
+    side: Side,
+    pairs: PromptPairs,
     *,
-    at: Sequence[Site],
-    position: int = -1,
-    problem: Sequence[str] | None = None,
-    match_tokens: bool = True,
+    sites: Sequence[Site],
     held_out: float = 0.3,
-    templated: bool = False,
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> DirectionSet:
     """Mean activation on positive minus negative prompts at one token, at each of several sites.
 
-    The token must be the same on both sides of a pair: between tokens of other classes, or at other
-    places, the mean difference is mostly that of the tokens, and steering by it does harm.
-
     Args:
-        model: A bridge in raw mode.
-        alignment: How prompts become ids.
-        positive: Prompts with what the direction stands for.
-        negative: The same ones without it, row by row; tasks must hold the same problems.
-        at: Sites of one width: residual streams and what is added to them, or single heads.
-        position: Token that is read, from 0, or below 0 from the end.
-        problem: Problem of each pair, where several pairs are about one; None takes the ids of
-            tasks, else each pair is its own.
-        match_tokens: Whether both prompts of a pair must have the same token there.
+        side: The model that is read.
+        pairs: Prompts with and without what the direction stands for.
+        sites: Sites of one width: residual streams and what is added to them, or single heads.
         held_out: Share of the problems that no direction is found on, for the AUROC, in (0, 1).
-        templated: Whether prompts go through the chat template.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
@@ -66,19 +58,12 @@ def diff_mean(
     Source: Rimsky et al. 2023, arXiv:2312.06681 (CAA); Marks & Tegmark 2023, arXiv:2310.06824. The
         refusal of differing tokens, the split-half cosine and the held-out AUROC are ours.
     """
-    return found_directions(
-        model,
-        alignment,
-        positive,
-        negative,
-        estimator=mean_difference,
-        how="difference of means",
-        at=at,
-        position=position,
-        problem=problem,
-        match_tokens=match_tokens,
+    return directions_by(
+        Estimator("difference of means", mean_difference),
+        side,
+        pairs,
+        sites=sites,
         held_out=held_out,
-        templated=templated,
         inference=inference,
         execution=execution,
     )
@@ -93,67 +78,46 @@ def mean_difference(differences: Float[Tensor, "pair width"]) -> Float[Tensor, "
     return differences.mean(0)
 
 
-def found_directions(
-    model: nn.Module,
-    alignment: Alignment,
-    positive: Task | Sequence[Text],
-    negative: Task | Sequence[Text],
-    *,
+def directions_by(
     estimator: Estimator,
-    how: str,
-    at: Sequence[Site],
-    position: int,
-    problem: Sequence[str] | None,
-    match_tokens: bool,
+    side: Side,
+    pairs: PromptPairs,
+    *,
+    sites: Sequence[Site],
     held_out: float,
-    templated: bool,
-    inference: Inference = Inference(),
-    execution: Execution = Execution(),
+    inference: Inference,
+    execution: Execution,
 ) -> DirectionSet:
     """Directions by one estimator, with their reliability and held-out AUROC; see `diff_mean`.
 
     Args:
-        model: A bridge in raw mode.
-        alignment: How prompts become ids.
-        positive: Prompts with what it stands for.
-        negative: The same ones without it.
         estimator: Makes a direction of the pairs' differences.
-        how: Name of the estimator.
-        at: Sites of one width.
-        position: Token that is read.
-        problem: Problem of each pair.
-        match_tokens: Whether both prompts of a pair must have the same token there.
+        side: The model that is read.
+        pairs: Prompts with and without what the direction stands for.
+        sites: Sites of one width.
         held_out: Share of the problems for the AUROC.
-        templated: Whether prompts go through the chat template.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
     """
-    check_sites(model, at)
-    sides = paired_sides(
-        alignment,
-        positive,
-        negative,
-        problem=problem,
-        position=position,
-        match_tokens=match_tokens,
-        templated=templated,
-    )
+    model, position = side.bridge, pairs.position
+    check_sites(model, sites)
+    sides = pairs.encode(side.alignment)
     order, fit = _split(sides, held_out, inference.seed)
     both = read_at(
         model,
         sides.positive + sides.negative,
-        at=at,
+        sites=sites,
         position=position,
-        pad_id=alignment.pad_id,
+        pad_id=side.alignment.pad_id,
         execution=execution,
     )
     states = both.unflatten(1, (2, -1))
     differences = states[:, 0] - states[:, 1]
     resid_norm = states[:, :, fit].norm(dim=-1).mean((1, 2))
-    vector = torch.stack([estimator(d[fit]) for d in differences])
+    vector = torch.stack([estimator.of(d[fit]) for d in differences])
     dtype = next(model.parameters()).dtype
-    _check_norms(vector, resid_norm, at, torch.finfo(dtype).eps)
-    halves = _half_cosines(differences[:, fit], order[fit], estimator, inference.seed)
+    _check_norms(vector, resid_norm, sites, torch.finfo(dtype).eps)
+    halves = _half_cosines(differences[:, fit], order[fit], estimator.of, inference.seed)
     auroc = _auroc(states[:, :, ~fit], vector, order[~fit], inference)
     name = str(getattr(hugging_face_model(model).config, "name_or_path", ""))
     along = (differences[:, fit] @ vector[:, :, None])[..., 0] / vector.norm(dim=-1)[:, None]
@@ -164,35 +128,32 @@ def found_directions(
             dtype=str(dtype).removeprefix("torch."),
             device=str(next(model.parameters()).device),
             arguments={
-                "question": how,
+                "question": estimator.name,
                 "model": name,
                 "model_digest": digest,
-                "at": [str(site) for site in at],
+                "sites": [str(site) for site in sites],
                 "position": position,
-                "match_tokens": match_tokens,
+                "match_tokens": pairs.match_tokens,
                 "held_out": held_out,
-                "templated": templated,
+                "templated": pairs.templated,
                 "level": inference.level,
                 "n_resamples": inference.n_resamples,
             },
             task_digests={"contrast": sides.digest},
         ),
-        how=how,
+        how=estimator.name,
         model=name,
         model_digest=digest,
         position=f"token {position} of the prompt",
-        site=tuple(map(str, at)),
-        layer=torch.tensor([site.layer for site in at]),
+        site=tuple(map(str, sites)),
+        layer=torch.tensor([site.layer for site in sites]),
         vector=vector.float(),
         norm=vector.norm(dim=-1),
         resid_norm=resid_norm,
         explained=along.square().sum(1) / differences[:, fit].square().sum((1, 2)),
         reliability=halves.mean(0),
-        reliability_low=halves.amin(0),
-        reliability_high=halves.amax(0),
-        auroc=auroc[0],
-        auroc_low=auroc[1],
-        auroc_high=auroc[2],
+        reliability_range=torch.stack([halves.amin(0), halves.amax(0)]),
+        auroc=auroc,
         n_pairs=int(fit.sum()),
         n_held_out=len(set(order[~fit].tolist())),
         n_shifted=sides.n_shifted,
@@ -223,11 +184,11 @@ def _split(
 def _check_norms(
     vector: Float[Tensor, "site width"],
     resid_norm: Float[Tensor, " site"],
-    at: Sequence[Site],
+    sites: Sequence[Site],
     eps: float,
 ) -> None:
     """Refuse a difference that is none."""
-    for site, length, size in zip(at, vector.norm(dim=-1), resid_norm, strict=True):
+    for site, length, size in zip(sites, vector.norm(dim=-1), resid_norm, strict=True):
         if length <= eps * size:
             raise DirectionError(
                 f"the difference at {site} has norm {length:.3g} where activations have "
@@ -240,7 +201,7 @@ def _check_norms(
 def _half_cosines(
     differences: Float[Tensor, "site pair width"],
     order: Int[Tensor, " pair"],
-    estimator: Estimator,
+    estimate: Callable[[Float[Tensor, "pair width"]], Float[Tensor, " width"]],
     seed: int,
 ) -> Float[Tensor, "split site"]:
     """Cosine between the directions of two random halves of the problems."""
@@ -250,7 +211,7 @@ def _half_cosines(
     for _ in range(_SPLITS):
         half = problems[rng.permutation(len(problems))[: len(problems) // 2]]
         first = torch.isin(order, half)
-        ends = [torch.stack([estimator(d[w]) for d in differences]) for w in (first, ~first)]
+        ends = [torch.stack([estimate(d[w]) for d in differences]) for w in (first, ~first)]
         found.append(torch.cosine_similarity(*ends, dim=-1))
     return torch.stack(found)
 
@@ -260,28 +221,13 @@ def _auroc(
     vector: Float[Tensor, "site width"],
     order: Int[Tensor, " pair"],
     inference: Inference,
-) -> Float[Tensor, "end site"]:
-    """AUROC of held-out projections with joint ends, resampling problems."""
+) -> Estimate:
+    """AUROC of held-out projections, with intervals that hold jointly over sites."""
     projected = torch.einsum("sgpw,sw->sgp", states, vector)
     above = projected[:, 0, :, None] - projected[:, 1, None, :]
     wins = (above > 0).double() + 0.5 * (above == 0).double()
     value = wins.mean((1, 2))
     # DeLong's components: what each pair's two prompts add to the area, around its value.
     parts = wins.mean(2) + wins.mean(1) - value[:, None]
-    problems = order.unique()
-    members = (order[None] == problems[:, None]).double()
-    weight = members.sum(1) / members.sum(1).mean()
-    means = members @ parts.T / members.sum(1, keepdim=True)
-    effects = value + weight[:, None] * (means - value)
-    joint = simultaneous_intervals(
-        effects.numpy(),
-        level=inference.level,
-        n_resamples=inference.n_resamples,
-        seed=inference.seed,
-    )
-    low, high = torch.from_numpy(joint.low), torch.from_numpy(joint.high)
-    for place in ((value == 0) | (value == 1)).nonzero()[:, 0].tolist():
-        # Without a single error there is no spread to resample, and the point would be too sure.
-        alone = wilson(len(problems) * int(value[place]), len(problems), level=inference.level)
-        low[place], high[place] = alone.low, alone.high
-    return torch.stack([value, low, high])
+    # Without a single error there is no spread to resample, and a point would be too sure.
+    return joint_estimate(linearised_mean(parts, order), inference=inference, proportion=True)

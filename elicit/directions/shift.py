@@ -9,8 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from elicit.capture import stream, unembed_of
+from elicit.directions.contrast import check_sites
 from elicit.directions.errors import DirectionError
-from elicit.directions.sides import check_sites
 from elicit.directions.values import Direction
 from elicit.pair import ModelPair, Text
 from elicit.results import Result, digest_json
@@ -103,7 +103,7 @@ def activation_shift(
     pair: ModelPair,
     texts: Sequence[Text],
     *,
-    at: Sequence[Site] | None = None,
+    sites: Sequence[Site] | None = None,
     n_positions: int = 5,
     top: int = 10,
     templated: bool = False,
@@ -115,7 +115,7 @@ def activation_shift(
     Args:
         pair: The two models.
         texts: Unrelated to what post was trained on, each of at least `n_positions` tokens.
-        at: Sites of the residual stream; None takes the output of every layer.
+        sites: Sites of the residual stream; None takes the output of every layer.
         n_positions: First tokens read, a bos token counted.
         top: Ids read from each shift.
         templated: Whether texts go through the chat template.
@@ -130,7 +130,8 @@ def activation_shift(
     Source: Minder et al. 2025, arXiv:2510.13900 (Activation Difference Lens). Their patchscope and
         search for a strength are left out; `constant` and `reliability` are ours.
     """
-    sites = [resid_post(layer) for layer in range(pair.n_layers)] if at is None else list(at)
+    if sites is None:
+        sites = [resid_post(layer) for layer in range(pair.n_layers)]
     rows = _checked(pair, texts, sites, n_positions, top, templated)
     base, post = (
         _read(model, pair.alignment.pad_id, rows, sites, execution)
@@ -156,7 +157,7 @@ def activation_shift(
             seed,
             {
                 "question": "activation_shift",
-                "at": [str(site) for site in sites],
+                "sites": [str(site) for site in sites],
                 "n_positions": n_positions,
                 "top": top,
                 "templated": templated,

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from elicit.capture import full_logits
+from elicit.directions.contrast import check_sites, read_at
 from elicit.directions.errors import DirectionError
-from elicit.directions.sides import check_sites, read_at
 from elicit.directions.values import Direction
 from elicit.edits import Edited, Steer, Where, edited
 from elicit.pair import Side, hugging_face_model, weights_digest
@@ -75,7 +75,7 @@ def train_vector(
     side: Side,
     continuations: Task,
     *,
-    at: Site,
+    site: Site,
     where: Where,
     steps: int = 100,
     learning_rate: float = 0.02,
@@ -88,7 +88,7 @@ def train_vector(
         side: The model; no weight of it changes.
         continuations: Prompts, each with the text that is to follow as its answer; `traced` makes
             them of an organism's problems.
-        at: Where the vector is added.
+        site: Where the vector is added.
         where: For which tokens.
         steps: Batches seen, at least 1.
         learning_rate: About how far a step goes, as a share of the mean length of the site's
@@ -113,7 +113,7 @@ def train_vector(
             "Pass at least 1 step and a finite rate above 0."
         )
     model, alignment = side.bridge, side.alignment
-    check_sites(model, [at])
+    check_sites(model, [site])
     prompts = check_prompts(side, continuations, templated=False)
     rows = encode_forced(
         continuations,
@@ -130,7 +130,7 @@ def train_vector(
     size = read_at(
         model,
         tuple(map(tuple, prompts)),
-        at=[at],
+        sites=[site],
         position=-1,
         pad_id=alignment.pad_id,
         execution=execution.quiet(),
@@ -141,7 +141,7 @@ def train_vector(
     start = torch.randn(width, generator=generator)
     device = next(hugging_face_model(model).parameters()).device
     vector = (start * (_START * resid_norm / start.norm())).to(device).requires_grad_()
-    Edited(model, [Steer(at, vector.detach(), where=where)], None)
+    Edited(model, [Steer(site, vector.detach(), where=where)], None)
     # Adam moves every entry by about its rate, so the vector by that times the root of the width.
     optimiser = torch.optim.Adam([vector], lr=learning_rate * resid_norm / width**0.5)
     norms, log_probs = [], []
@@ -151,7 +151,7 @@ def train_vector(
     try:
         for batch in _order(batches, steps, generator):
             with torch.enable_grad():
-                found = _under(model, rows, batch, Steer(at, vector, where=where)).mean()
+                found = _under(model, rows, batch, Steer(site, vector, where=where)).mean()
                 (gradient,) = torch.autograd.grad(-found, [vector])
             norms.append(vector.detach().norm().item())
             log_probs.append(found.item())
@@ -177,7 +177,7 @@ def train_vector(
                 "question": "train_vector",
                 "model": name,
                 "model_digest": digest,
-                "at": str(at),
+                "site": str(site),
                 "where": str(where),
                 "steps": steps,
                 "learning_rate": learning_rate,
@@ -186,7 +186,7 @@ def train_vector(
             task_digests={continuations.name: continuations.digest},
         ),
         vector=final,
-        site=at,
+        site=site,
         where=str(where),
         model=name,
         model_digest=digest,
@@ -194,7 +194,7 @@ def train_vector(
         norm=torch.tensor(norms),
         log_prob=torch.tensor(log_probs),
         log_prob_before=before,
-        log_prob_after=_mean(model, rows, batches, Steer(at, final.to(device), where=where)),
+        log_prob_after=_mean(model, rows, batches, Steer(site, final.to(device), where=where)),
         n=len(continuations),
     )
 

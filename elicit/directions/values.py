@@ -1,6 +1,7 @@
 """Directions: one vector at one site, and those of many sites with how far they can be trusted."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Float, Int
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from elicit.directions.errors import DirectionError
 from elicit.edits import Steer, Where
-from elicit.results import Result
+from elicit.results import Estimate, Result
 from elicit.sites import Site, parse_site
 
 
@@ -109,17 +110,11 @@ class DirectionSet(Result):
     reliability: Float[Tensor, " site"]
     """Cosine between the directions of two halves of the problems, mean over random splits; near 0
     for noise, 1 where any half would do. With few problems noise reaches far from 0."""
-    reliability_low: Float[Tensor, " site"]
-    """Least cosine among the splits."""
-    reliability_high: Float[Tensor, " site"]
-    """Largest cosine among the splits."""
-    auroc: Float[Tensor, " site"]
+    reliability_range: Float[Tensor, "end site"]
+    """Least and largest cosine among the splits; a range, no interval."""
+    auroc: Annotated[Estimate, " site"]
     """Chance that a held-out positive prompt projects further along the direction than a held-out
-    negative one; 0.5 is chance."""
-    auroc_low: Float[Tensor, " site"]
-    """Lower end, jointly over sites; never clipped at 1."""
-    auroc_high: Float[Tensor, " site"]
-    """Upper end, jointly over sites."""
+    negative one; 0.5 is chance. Intervals hold jointly over sites and are never clipped at 1."""
     n_pairs: int
     """Pairs that the directions were found on."""
     n_held_out: int

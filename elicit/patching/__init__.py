@@ -1,46 +1,53 @@
 """Which activations carry the difference: within a model, across two, or by gradients."""
 
+from elicit.patching._checks import prepare
+from elicit.patching._continuations import Texts, read_lines
+from elicit.patching._warnings import MissingControlWarning, SlowSweepWarning
 from elicit.patching.attribution import (
     Agreement,
     EdgeScores,
     NodeScores,
     PathEffect,
     attribute,
-    attribute_across,
     attribute_edges,
-    attribute_edges_across,
     path_patch,
-    path_patch_across,
 )
 from elicit.patching.columns import Positions
 from elicit.patching.contrast import Contrast, load_contrast
 from elicit.patching.errors import PatchError
-from elicit.patching.factorial import factorial
+from elicit.patching.factorial import FactorialMetric, factorial
 from elicit.patching.factorial_result import Factorial
 from elicit.patching.grid import PatchGrid, Peak
-from elicit.patching.sweep import SlowSweepWarning
-from elicit.patching.ways import across, within
+from elicit.patching.plan import Plan
+from elicit.patching.swap import Swap, across, within
+from elicit.patching.sweep import patch, run
 
 __all__ = [
     "Agreement",
-    "EdgeScores",
-    "NodeScores",
-    "PathEffect",
-    "attribute",
-    "attribute_across",
-    "attribute_edges",
-    "attribute_edges_across",
-    "path_patch",
-    "path_patch_across",
     "Contrast",
+    "EdgeScores",
     "Factorial",
+    "FactorialMetric",
+    "MissingControlWarning",
+    "NodeScores",
     "PatchError",
     "PatchGrid",
+    "PathEffect",
     "Peak",
+    "Plan",
     "Positions",
     "SlowSweepWarning",
+    "Swap",
+    "Texts",
     "across",
+    "attribute",
+    "attribute_edges",
     "factorial",
     "load_contrast",
+    "patch",
+    "path_patch",
+    "prepare",
+    "read_lines",
+    "run",
     "within",
 ]

@@ -1,7 +1,5 @@
 """From the values of a sweep to what it says: effects, shares, controls, and how sure they are."""
 
-from typing import Literal
-
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -10,12 +8,12 @@ from torch import Tensor
 from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
 from elicit.patching.grid import PatchGrid
+from elicit.patching.swap import Swap
 from elicit.patching.values import UNITS, SweepValues
 from elicit.results import Estimate, Provenance
 from elicit.sites import RESIDUAL_KINDS, Site
 from elicit.stats import Inference, bootstrap_mean, gap_shares, joint_intervals, max_t
 
-Question = Literal["within", "across"]
 _SCORES = ("host_score", "donor_score", "gap")
 _CELLS = ("effect", "share")
 _CONTROLS = ("other_prompt", "noise")
@@ -26,10 +24,7 @@ def conclude_grid(
     values: SweepValues,
     *,
     contrast: Contrast,
-    direction: str,
-    host_name: str,
-    donor_name: str,
-    question: Question,
+    swap: Swap,
     embeds_alike: bool = True,
     inference: Inference = Inference(),
     provenance: Provenance | None = None,
@@ -39,12 +34,9 @@ def conclude_grid(
     Args:
         values: Metrics of every problem under every patch.
         contrast: What the sweep ran on.
-        direction: What is patched into what, in words.
-        host_name: Run that is patched.
-        donor_name: Run that the activations come from.
-        question: Whether the donor is another prompt or another model. Across models the embedding
-            reads the same tokens, so that what stands before the first layer counts as the host's;
-            within a model it does not, so the first step is not known.
+        swap: What was patched into what. Across models the embedding reads the same tokens, so that
+            what stands before the first layer counts as the host's; within a model it does not, so
+            the first step is not known.
         embeds_alike: Whether host and donor embed the prompts alike, so that nothing comes in
             before layer 0. If not, the first layer's step is known only beside `resid_pre.0`.
         inference: Coverage and resamples of the intervals, and the seed.
@@ -69,7 +61,7 @@ def conclude_grid(
 
     n_metrics, n_widths, n_pos = len(values.metric), len(values.width), len(values.pos)
     n_cells = len(values.sites) * n_pos
-    before, step_layer = _steps(values.sites, question, embeds_alike)
+    before, step_layer = _steps(values.sites, swap.question, embeds_alike)
     known = np.repeat([earlier is not None for earlier in before], n_pos)
     host, donor = values.host.numpy(), values.donor.numpy()
     rounding = values.resolution
@@ -137,10 +129,10 @@ def conclude_grid(
         provenance=provenance,
         metric=values.metric,
         unit=tuple(UNITS[name] for name in values.metric),
-        question=question,
-        direction=direction,
-        host=host_name,
-        donor=donor_name,
+        question=swap.question,
+        direction=swap.direction,
+        host=swap.runs[0],
+        donor=swap.runs[1],
         site=tuple(str(site) for site in values.sites),
         kind=tuple(site.kind for site in values.sites),
         layer=torch.tensor([site.layer for site in values.sites]),
@@ -162,7 +154,7 @@ def conclude_grid(
 
 
 def _steps(
-    sites: tuple[Site, ...], question: Question, embeds_alike: bool
+    sites: tuple[Site, ...], question: str, embeds_alike: bool
 ) -> tuple[list[int | None], Int[Tensor, " site"]]:
     """Row that stands before each site (-1: the unpatched host, None: unknown), and whose step.
 

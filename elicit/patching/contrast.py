@@ -8,7 +8,7 @@ from pathlib import Path
 
 from elicit.organisms import TextPairs
 from elicit.pair import Alignment, Text
-from elicit.patching.continuations import Rows, Texts, encode, first_other, read_lines, refuse
+from elicit.patching._continuations import Rows, Texts, encode, first_other, read_lines, refuse
 from elicit.patching.errors import PatchError
 from elicit.patching.values import check_metrics
 from elicit.results import digest_json
@@ -96,7 +96,29 @@ class Contrast:
         texts = Texts(
             where=where, id=names, clean=clean, corrupted=corrupted, answer=answer, wrong=wrong
         )
-        return _contrast(alignment, texts, templated)
+        return cls.encoded(alignment, texts, templated=templated)
+
+    @classmethod
+    def encoded(cls, alignment: Alignment, texts: Texts, *, templated: bool = False) -> "Contrast":
+        """Contrast of texts as `read_lines` gives them.
+
+        Args:
+            alignment: How the pair reads text.
+            texts: Prompts and continuations.
+            templated: Whether prompts go through the chat template.
+
+        Raises:
+            PatchError: See `from_texts`.
+        """
+        columns = encode(alignment, texts, templated=templated)
+        return cls(
+            clean=columns["clean"],
+            corrupted=columns.get("corrupted"),
+            answer=columns["answer"],
+            wrong=columns.get("wrong"),
+            id=texts.id,
+            words=tuple(tuple(alignment.decode([i]) for i in row) for row in columns["clean"]),
+        )
 
     @classmethod
     def from_pairs(cls, alignment: Alignment, pairs: TextPairs) -> "Contrast":
@@ -237,7 +259,7 @@ def load_contrast(path: str | Path, alignment: Alignment, *, templated: bool = F
     Raises:
         PatchError: The file cannot be read, holds no problem, or has bad lines; all are named.
     """
-    return _contrast(alignment, read_lines(Path(path)), templated)
+    return Contrast.encoded(alignment, read_lines(Path(path)), templated=templated)
 
 
 def single_token(contrast: Contrast, metric: str) -> None:
@@ -266,18 +288,6 @@ def single_token(contrast: Contrast, metric: str) -> None:
                     f"{len(row)} (ids {list(row)}), so the difference would be that of their "
                     "beginnings. Use log_prob, which reads the whole span, or shorter answers."
                 )
-
-
-def _contrast(alignment: Alignment, texts: Texts, templated: bool) -> Contrast:
-    columns = encode(alignment, texts, templated=templated)
-    return Contrast(
-        clean=columns["clean"],
-        corrupted=columns.get("corrupted"),
-        answer=columns["answer"],
-        wrong=columns.get("wrong"),
-        id=texts.id,
-        words=tuple(tuple(alignment.decode([i]) for i in row) for row in columns["clean"]),
-    )
 
 
 def _escaped(text: str) -> str:

@@ -1,6 +1,7 @@
 """The eight models of every boundary: upstream × downstream × unembedding, each base or post."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -10,14 +11,16 @@ from torch import Tensor, nn
 from elicit import metrics as m
 from elicit.capture import Decomposed, UnknownArchitectureError, decompose, logits_at
 from elicit.pair import ModelPair
+from elicit.patching._checks import check_contrast, check_seed
+from elicit.patching._reading import Reader
+from elicit.patching._streams import ends_by_lanes, ends_by_loop
+from elicit.patching._warnings import SlowSweepWarning, warn
 from elicit.patching.columns import Positions, resolve
 from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
 from elicit.patching.factorial_result import Factorial, conclude_factorial
-from elicit.patching.plan import Batch, Engine, Plan, batches_of, check_contrast, check_statistics
-from elicit.patching.reading import Reader
-from elicit.patching.streams import ends_by_lanes, ends_by_loop
-from elicit.patching.sweep import warn_slow
+from elicit.patching.plan import Batch, Engine, Plan, batches_of
+from elicit.patching.swap import across
 from elicit.patching.values import resolution_of
 from elicit.runs import Execution
 from elicit.sites import Site, resid_post, resid_pre
@@ -58,9 +61,19 @@ def factorial(
         PatchError: The two models are the same, or the contrast does not fit the question.
     """
     cells, progress = execution.checkpoint, execution.progress
-    check_statistics(inference)
-    plan, found = _plan(
-        pair, contrast, metric, positions, boundaries, inference.seed, execution.max_tokens, engine
+    check_seed(inference)
+    _check(pair, contrast, metric)
+    found = _boundaries(boundaries, pair.n_layers)
+    plan = Plan(
+        pair=pair,
+        contrast=contrast,
+        swap=across("post_to_base", metrics=(metric,)),
+        sites=tuple(_site(b, pair.n_layers) for b in found),
+        columns=resolve(positions, contrast),
+        control=(),
+        engine=engine,
+        inference=inference,
+        execution=execution,
     )
     decomposed = _decomposed(pair, engine)
     batches = batches_of(plan)
@@ -81,7 +94,7 @@ def factorial(
     order = torch.argsort(torch.tensor([p for batch in batches for p in batch.problem]))
     cube = torch.cat(values, dim=-1)[..., order]
     ends = torch.stack([cube[0, 0, 0, 0, 0], cube[0, 0, 1, 1, 1]])
-    return conclude_factorial(
+    result = conclude_factorial(
         cube,
         contrast=contrast,
         metric=metric,
@@ -90,6 +103,9 @@ def factorial(
         off_manifold=torch.cat(off, dim=-1)[..., order],
         resolution=resolution_of(pair.dtype, [metric], ends.reshape(1, -1)).item(),
         inference=inference,
+    )
+    return replace(
+        result,
         provenance=pair.provenance(
             inference.seed,
             {
@@ -106,17 +122,8 @@ def factorial(
     )
 
 
-def _plan(
-    pair: ModelPair,
-    contrast: Contrast,
-    metric: str,
-    positions: Positions,
-    boundaries: Sequence[int] | None,
-    seed: int,
-    max_tokens: int,
-    engine: Engine,
-) -> tuple[Plan, tuple[int, ...]]:
-    """A checked plan, and the boundaries."""
+def _check(pair: ModelPair, contrast: Contrast, metric: str) -> None:
+    """Refuse models and metrics with which a factorial could not differ from nothing."""
     if pair.identical:
         raise PatchError(
             f"{pair.base_name} and {pair.post_name} have the same weights, so all eight models are "
@@ -124,35 +131,21 @@ def _plan(
         )
     if metric == "kl":
         raise PatchError(
-            "kl is asked for, and a factorial has no donor to be far from. Pass logit_diff, "
-            "log_prob or probability."
+            "metric is kl, and a factorial has no donor to be far from. Pass logit_diff, log_prob "
+            "or probability."
         )
     check_contrast(pair, contrast, (metric,))
-    n_layers = pair.n_layers
-    found = tuple(range(n_layers + 1)) if boundaries is None else tuple(dict.fromkeys(boundaries))
-    outside = [b for b in found if not 0 <= b <= n_layers]
-    if outside or not found:
+
+
+def _boundaries(boundaries: Sequence[int] | None, n_layers: int) -> tuple[int, ...]:
+    every = range(n_layers + 1)
+    requested = tuple(every if boundaries is None else dict.fromkeys(boundaries))
+    if not requested or any(boundary not in every for boundary in requested):
         raise PatchError(
-            f"boundaries are {found}, and a model of {n_layers} layers has boundaries 0 to "
+            f"boundaries are {requested}, and a model of {n_layers} layers has boundaries 0 to "
             f"{n_layers}. Pass some of these."
         )
-    columns = resolve(positions, contrast)
-    plan = Plan(
-        host=pair.base,
-        donor=pair.post,
-        contrast=contrast,
-        host_rows=contrast.clean,
-        donor_rows=contrast.clean,
-        sites=tuple(_site(b, n_layers) for b in found),
-        columns=columns,
-        metric=(metric,),
-        d_vocab=pair.d_vocab,
-        control=(),
-        seed=seed,
-        max_tokens=max_tokens,
-        engine=engine,
-    )
-    return plan, found
+    return requested
 
 
 def _site(boundary: int, n_layers: int) -> Site:
@@ -166,7 +159,7 @@ def _decomposed(pair: ModelPair, engine: Engine) -> tuple[Decomposed, Decomposed
     try:
         return decompose(pair.base), decompose(pair.post)
     except UnknownArchitectureError as error:
-        warn_slow(error)
+        warn(str(error), SlowSweepWarning)
         return None
 
 
@@ -185,7 +178,7 @@ def _cube(
     if decomposed is None:
         own, mixed = ends_by_loop(models, batch, span, plan.sites)
     else:
-        own, mixed = ends_by_lanes(decomposed, batch, span, plan.sites, plan.max_tokens)
+        own, mixed = ends_by_lanes(decomposed, batch, span, plan.sites, plan.execution.max_tokens)
     ends = [_ended(models, own[d], rows, h, plan, batch) for d in (0, 1) for h in (0, 1)]  # d*2 + h
     shape = (len(boundaries), n_pos, 2, 2, 2, n_rows)
     values = torch.zeros(shape, dtype=torch.float64)
@@ -237,10 +230,10 @@ def _ended(
         metric=plan.metric,
         answer=batch.answer,
         wrong=batch.wrong,
-        d_vocab=plan.d_vocab,
+        d_vocab=plan.pair.d_vocab,
     )
     value = reader.from_logits(logits, rows)[0]
-    return _Ended(value, m.log_probs(logits[:, 0, : plan.d_vocab]))
+    return _Ended(value, m.log_probs(logits[:, 0, : plan.pair.d_vocab]))
 
 
 def _nearest(

@@ -12,7 +12,7 @@ from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
 from elicit.patching.grid import values_json
 from elicit.patching.values import UNITS, check_metrics
-from elicit.results import Estimate, Provenance, Result
+from elicit.results import Estimate, Result
 from elicit.stats import Inference, max_t, simultaneous_intervals
 
 TERMS = (
@@ -156,7 +156,6 @@ def conclude_factorial(
     off_manifold: Float[Tensor, "boundary pos problem"] | None = None,
     resolution: float = 0.0,
     inference: Inference = Inference(),
-    provenance: Provenance | None = None,
 ) -> Factorial:
     """Cells, effects and interactions of a factorial, always paired by problem.
 
@@ -170,7 +169,6 @@ def conclude_factorial(
             mixed cells, nats.
         resolution: Effects of a problem up to this are rounding of the runs and count as 0.
         inference: Coverage and resamples of the intervals, and the seed.
-        provenance: Origin of the values.
 
     Raises:
         PatchError: The axes disagree, there are fewer than two problems, or a value is NaN.
@@ -207,7 +205,6 @@ def conclude_factorial(
     gap = joint(values[:, :, 1, 1, 1] - values[:, :, 0, 0, 0])
     unknown = torch.full((n_boundaries, n_pos), torch.nan, dtype=torch.float64)
     return Factorial(
-        provenance=provenance,
         metric=metric,
         unit=UNITS[metric],
         n_problems=n,

@@ -11,55 +11,76 @@ from torch import Tensor, nn
 
 from elicit.capture import Work
 from elicit.pair import Encoded, ModelPair
+from elicit.patching._continuations import Rows
+from elicit.patching._reading import read_columns
 from elicit.patching.columns import Columns
-from elicit.patching.contrast import Contrast, single_token
-from elicit.patching.errors import PatchError
-from elicit.patching.reading import check_readable, read_columns
-from elicit.patching.values import check_metrics
-from elicit.runs import NoProgress, Progress
+from elicit.patching.contrast import Contrast
+from elicit.patching.swap import Swap
+from elicit.runs import Execution
 from elicit.sites import Site
 from elicit.stats import Inference
 
 Engine = Literal["lanes", "loop"]
 Control = Literal["other_prompt", "noise"]
+CONTROLS: tuple[Control, ...] = ("other_prompt", "noise")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Plan:
     """A sweep: what is patched, where, and what is read."""
 
-    host: nn.Module
-    """Bridge that is patched; its own layers run downstream."""
-    donor: nn.Module
-    """Bridge that the activations come from."""
+    pair: ModelPair
+    """The two models."""
     contrast: Contrast
-    """Problems."""
-    host_rows: tuple[tuple[int, ...], ...]
-    """Prompt that the host reads, by problem."""
-    donor_rows: tuple[tuple[int, ...], ...]
-    """Prompt that the donor reads, of the same length."""
+    """Prompts and answers."""
+    swap: Swap
+    """What is patched into what."""
     sites: tuple[Site, ...]
     """Rows of the grid."""
     columns: Columns
     """Columns of the grid."""
-    metric: tuple[str, ...]
-    """What is read."""
-    d_vocab: int
-    """Ids below this count."""
     width: tuple[int, ...] = (1,)
     """Layers patched together, from the site's own on."""
-    control: tuple[Control, ...] = ("other_prompt", "noise")
+    control: tuple[Control, ...] = CONTROLS
     """Controls that are swept too, at width 1."""
-    seed: int = 0
-    """Of the controls."""
-    max_tokens: int = 8192
-    """Tokens per batch of lanes."""
     engine: Engine = "lanes"
-    """`loop` runs one whole forward a cell: the slow truth."""
-    progress: Progress = field(default_factory=NoProgress)
-    """Told of every lane."""
+    """`loop` runs one whole forward pass per cell."""
+    inference: Inference = Inference()
+    """Coverage and resamples of the intervals, and the seed of the controls."""
+    execution: Execution = Execution()
+    """Tokens per forward pass, memory, checkpoint and progress."""
     work: Work = field(default_factory=Work)
     """Counts the work of the lanes."""
+
+    @property
+    def host(self) -> nn.Module:
+        """Bridge that is patched; its own layers run downstream."""
+        return self.pair.base if self.swap.models[0] == "base" else self.pair.post
+
+    @property
+    def donor(self) -> nn.Module:
+        """Bridge that the activations come from."""
+        return self.pair.base if self.swap.models[1] == "base" else self.pair.post
+
+    @property
+    def host_rows(self) -> Rows:
+        """Prompt that the host reads, by problem."""
+        return getattr(self.contrast, self.swap.prompts[0])
+
+    @property
+    def donor_rows(self) -> Rows:
+        """Prompt that the donor reads, of the same length."""
+        return getattr(self.contrast, self.swap.prompts[1])
+
+    @property
+    def metric(self) -> tuple[str, ...]:
+        """What is read."""
+        return tuple(self.swap.metrics)
+
+    @property
+    def n_problems(self) -> int:
+        """Problems, the unit of every interval."""
+        return len(self.contrast)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -75,61 +96,6 @@ class Batch:
     reads: Int[Tensor, "row read"]
     other: Encoded | None
     """What the donor reads for another problem of the same lengths; None where some has none."""
-
-
-def check_statistics(inference: Inference) -> None:
-    """Refuse options of the statistics before a sweep runs, not after it.
-
-    Args:
-        inference: Coverage and resamples of the intervals, and the seed.
-
-    Raises:
-        PatchError: One of them is out of range.
-    """
-    if not 0 < inference.level < 1:
-        raise PatchError(
-            f"level is {inference.level}, and a coverage lies between 0 and 1. Pass 0.95."
-        )
-    if inference.n_resamples < 100:
-        raise PatchError(
-            f"n_resamples is {inference.n_resamples}, and ends of intervals from fewer than 100 "
-            "resamples are chance. Pass 2000."
-        )
-    if not isinstance(inference.seed, int) or inference.seed < 0:
-        raise PatchError(
-            f"seed is {inference.seed!r}, and a seed is a whole number from 0 on. Pass 0."
-        )
-
-
-def check_contrast(pair: ModelPair, contrast: Contrast, metrics: Sequence[str]) -> None:
-    """Refuse metrics that a contrast cannot give, and contrasts that the models cannot run.
-
-    Args:
-        pair: The models.
-        contrast: Problems.
-        metrics: What is to be read.
-
-    Raises:
-        PatchError: Names the metric or the problem.
-    """
-    check_metrics(metrics)
-    check_readable(metrics, has_wrong=contrast.wrong is not None)
-    for metric in metrics:
-        single_token(contrast, metric)
-    if len(contrast) < 2:
-        raise PatchError(
-            f"the contrast has {len(contrast)} problem, and an interval needs at least 2 (a useful "
-            "one 50 or more). Add problems."
-        )
-    contrast.check(pair.d_vocab)
-    limit = pair.side("base").n_positions
-    for name, row, answer in zip(contrast.id, contrast.clean, contrast.answer, strict=True):
-        if limit is not None and len(row) + len(answer) - 1 > limit:
-            raise PatchError(
-                f"problem {name!r} needs {len(row) + len(answer) - 1} positions and the models "
-                f"have {limit}, so they were never trained on the last ones. Shorten it, or leave "
-                "it out."
-            )
 
 
 def n_lanes(plan: Plan) -> int:
@@ -164,7 +130,7 @@ def batches_of(plan: Plan) -> list[Batch]:
         alike.setdefault((len(row), len(answer)), []).append(place)
     found = []
     for (n_prompt, n_answer), places in sorted(alike.items()):
-        room = max(1, plan.max_tokens // (n_prompt + n_answer - 1))
+        room = max(1, plan.execution.max_tokens // (n_prompt + n_answer - 1))
         partners = _partners(plan, places)
         for part in np.array_split(np.array(places), -(-len(places) // room)):
             found.append(_batch(plan, [int(p) for p in part], n_prompt, n_answer, partners))

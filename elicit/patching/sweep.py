@@ -1,298 +1,110 @@
-"""Patch one cell at a time from a donor into a host, over a grid of sites and positions."""
+"""Patch within one model, or across the two, one cell at a time."""
 
-import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor
+from elicit.pair import ModelPair
+from elicit.patching._cells import sweep
+from elicit.patching._checks import prepare
+from elicit.patching.conclusion import conclude_grid
+from elicit.patching.contrast import Contrast
+from elicit.patching.grid import PatchGrid
+from elicit.patching.plan import CONTROLS, Control, Engine, Plan, n_lanes
+from elicit.patching.swap import Swap
+from elicit.runs import Execution
+from elicit.stats import Inference
+from elicit.weights import is_changed, parts_of, slots_of
 
-from elicit.capture import (
-    Decomposed,
-    Lanes,
-    LaneTrunk,
-    Unembed,
-    UnknownArchitectureError,
-    active_lanes,
-    decompose,
-    kept_sites,
-    modifications_of,
-    read_sites,
-    run_lanes,
-    run_trunk,
-)
-from elicit.patching.errors import PatchError
-from elicit.patching.loop import PlainRun, loop_sweep, plain_run
-from elicit.patching.plan import Batch, Control, Plan, batches_of, controls_of, groups_of
-from elicit.patching.reading import Reader, end_log_probs
-from elicit.patching.values import SweepValues, resolution_of
-from elicit.runs import Checkpoint, NoCheckpoint
-from elicit.sites import Site
+_EMBEDS = ("embed", "pos_embed")
 
 
-class SlowSweepWarning(UserWarning):
-    """A sweep of one whole forward a cell: the engine cannot take the model apart."""
+def patch(
+    pair: ModelPair,
+    contrast: Contrast,
+    swap: Swap,
+    *,
+    widths: Sequence[int] = (1,),
+    controls: Sequence[Control] = CONTROLS,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
+    engine: Engine = "lanes",
+) -> PatchGrid:
+    """Which activations carry a difference: between two models, or two prompts of one model.
+
+    Every cell of the grid is one experiment: the activation at one site and position of the host's
+    run is replaced by the donor's, and the rest of the host runs on.
+
+    Args:
+        pair: The two models.
+        contrast: Prompts and answers. Within a model it needs corrupted prompts; across the pair,
+            both models read the clean ones.
+        swap: `across(...)` or `within(...)`. Without sites, the residual stream of every layer is
+            patched (`resid_post` across, `resid_pre` within); without positions, each one.
+        widths: Layers patched together from each site's own on; 1 is always included.
+        controls: Of `other_prompt` (the donor's activation from another problem whose prompt has
+            the same length) and `noise` (of the norm of the donor's difference).
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
+        engine: `lanes`, or `loop` for one whole forward pass per cell: slow, to check the lanes.
+
+    Raises:
+        PatchError: Host and donor cannot differ, or an option or the contrast does not fit.
+        SiteError: The models do not have a site.
+    """
+    return run(
+        prepare(
+            pair,
+            contrast,
+            swap,
+            widths=widths,
+            controls=controls,
+            inference=inference,
+            execution=execution,
+            engine=engine,
+        )
+    )
 
 
-class MissingControlWarning(UserWarning):
-    """A control that was asked for and cannot be run."""
-
-
-def sweep(plan: Plan, cells: Checkpoint | None = None) -> SweepValues:
-    """Every metric of every problem, unpatched and with each cell patched.
+def run(plan: Plan) -> PatchGrid:
+    """Sweep a prepared plan; `patch` is `run(prepare(...))`.
 
     Args:
         plan: What to do.
-        cells: Where finished pieces are kept.
 
     Raises:
-        PatchError: Host and donor are the same run, or a donor is not finite.
+        PatchError: A model is edited or a donor's activation is not finite.
     """
-    cells = cells or NoCheckpoint()
-    batches = batches_of(plan)
-    decomposed = _decomposed(plan)
-    if decomposed is None:
-        plan.progress.advance(0, "one whole forward a cell")
-    controls = controls_of(plan, batches)
-    missing = [name for name in plan.control if name not in controls]
-    if missing:
-        warnings.warn(
-            "the control of another prompt is not run: some problem has no other one with as many "
-            "tokens in prompt and answer. Give prompts of equal length, at least two of each.",
-            MissingControlWarning,
-            stacklevel=4,
-        )
-    for model in (plan.host, plan.donor):
-        touched = modifications_of(model)
-        if touched is not None:
-            raise PatchError(
-                f"a model {touched}, so a sweep would not be one of the plain model. Leave the "
-                "block of edits, take the hook off, or call model.eval()."
-            )
-    names = ["host", "donor", "patched", *controls]
-    found: dict[str, list[Tensor]] = {name: [] for name in names}
-    n_cells = len(plan.sites) * len(plan.columns.label) * (len(plan.width) + len(controls))
-    for number, batch in enumerate(batches):
-        ran: list[bool] = []
-
-        def compute(batch: Batch = batch, ran: list[bool] = ran) -> dict[str, Tensor]:
-            ran.append(True)
-            return _run(plan, batch, decomposed, controls)
-
-        piece = cells.get_or_compute(f"batch{number}", compute)
-        if not ran:
-            plan.progress.advance(n_cells * len(batch.problem))
-        for name in names:
-            found[name].append(piece[name])
-    order = torch.argsort(torch.tensor([p for batch in batches for p in batch.problem]))
-    whole = {name: torch.cat(parts, dim=-1)[..., order] for name, parts in found.items()}
-    return SweepValues(
-        sites=plan.sites,
-        pos=plan.columns.label,
-        metric=plan.metric,
-        width=plan.width,
-        resolution=resolution_of(
-            next(plan.host.parameters()).dtype,
-            plan.metric,
-            torch.cat([whole["host"], whole["donor"]], dim=1),
+    plan.execution.progress.start(n_lanes(plan), "patching")
+    values = sweep(plan)
+    plan.execution.progress.stop()
+    inference = plan.inference
+    return conclude_grid(
+        values,
+        contrast=plan.contrast,
+        swap=plan.swap,
+        embeds_alike=plan.swap.question == "within" or _embeds_alike(plan.pair),
+        inference=inference,
+        provenance=plan.pair.provenance(
+            inference.seed,
+            {
+                "question": plan.swap.question,
+                "model": plan.swap.model,
+                "direction": plan.swap.direction,
+                "sites": [str(site) for site in plan.sites],
+                "positions": list(plan.columns.label),
+                "metrics": list(plan.metric),
+                "widths": list(plan.width),
+                "controls": list(plan.control),
+                "engine": plan.engine,
+                "level": inference.level,
+                "n_resamples": inference.n_resamples,
+            },
+            task_digests={"contrast": plan.contrast.digest},
         ),
-        **{name: whole.get(name) for name in ("host", "donor", "patched", "other_prompt", "noise")},  # pyright: ignore[reportArgumentType]
     )
 
 
-def _decomposed(plan: Plan) -> tuple[Decomposed, Decomposed] | None:
-    """Both models taken apart; None where cells must be run one by one."""
-    if plan.engine == "loop":
-        return None
-    try:
-        return decompose(plan.host), decompose(plan.donor)
-    except UnknownArchitectureError as error:
-        warn_slow(error)
-        return None
-
-
-def warn_slow(error: UnknownArchitectureError) -> None:
-    """Say once that a sweep takes the slow way.
-
-    Args:
-        error: Why the engine cannot take the model apart.
-    """
-    warnings.warn(str(error), SlowSweepWarning, stacklevel=6)
-
-
-@dataclass(frozen=True, eq=False)
-class _Ends:
-    """Both unpatched runs of a batch, and what reads them."""
-
-    reader: Reader
-    host: Float[Tensor, "metric row"]
-    donor: Float[Tensor, "metric row"]
-
-
-def _run(
-    plan: Plan,
-    batch: Batch,
-    decomposed: tuple[Decomposed, Decomposed] | None,
-    controls: Sequence[Control],
-) -> dict[str, Tensor]:
-    """All cells of one batch."""
-    groups = groups_of(plan)
-    with torch.no_grad():
-        if decomposed is None:
-            return _run_loop(plan, batch, groups, controls)
-        host, donor = decomposed
-        wanted = {site for sites in groups for site in sites}
-        giver = run_trunk(donor, batch.donor, keep=wanted)
-        sources = {site.whole: giver.value(site.whole) for site in wanted}
-        _check_finite(sources, batch, plan)
-        trunk = run_trunk(host, batch.host, keep=kept_sites(groups))
-        ends = _ends(plan, batch, trunk, giver)
-        out = {"host": ends.host.cpu(), "donor": ends.donor.cpu()}
-        out["patched"] = _fly(plan, batch, trunk, sources, groups, ends)
-        singles = groups[: len(plan.sites)]
-        if "other_prompt" in controls:
-            assert batch.other is not None
-            others = read_sites(donor, batch.other, {site for sites in singles for site in sites})
-            out["other_prompt"] = _fly(plan, batch, trunk, others, singles, ends)[0]
-        if "noise" in controls:
-            noise = noise_like(plan, batch, trunk, sources)
-            out["noise"] = _fly(plan, batch, trunk, noise, singles, ends)[0]
-        return out
-
-
-def _ends(plan: Plan, batch: Batch, host: LaneTrunk, donor: LaneTrunk) -> _Ends:
-    """Metrics of both runs as they are."""
-    rows = torch.arange(host.n_rows, device=batch.reads.device)
-    log_probs = None
-    if "kl" in plan.metric:
-        end = donor.resid[-1][rows, batch.reads[:, 0]]
-        log_probs = end_log_probs(donor.decomposed.unembed, end, plan.d_vocab)
-    found = []
-    for trunk in (host, donor):
-        reader = _reader(plan, batch, trunk.decomposed.unembed, log_probs)
-        found.append((reader, reader.from_resid(trunk.resid[-1][rows[:, None], batch.reads], rows)))
-    return _Ends(reader=found[0][0], host=found[0][1], donor=found[1][1])
-
-
-def _reader(plan: Plan, batch: Batch, unembed: Unembed | None, donor: Tensor | None) -> Reader:
-    return Reader(
-        unembed=unembed,
-        metric=plan.metric,
-        answer=batch.answer,
-        wrong=batch.wrong,
-        d_vocab=plan.d_vocab,
-        donor=donor,
-    )
-
-
-def _fly(
-    plan: Plan,
-    batch: Batch,
-    trunk: LaneTrunk,
-    sources: Mapping[Site, Tensor],
-    groups: tuple[tuple[Site, ...], ...],
-    ends: _Ends,
-) -> Float[Tensor, "width metric site pos row"]:
-    """Metrics of every cell; a cell that cannot change anything has its host's own bits."""
-    n_rows, n_pos = batch.span.shape[:2]
-    group = torch.arange(len(groups), device=batch.span.device)
-    # group × pos × row, flattened: the order of the grid.
-    row = torch.arange(n_rows, device=group.device).repeat(len(groups) * n_pos)
-    low, high = batch.span.transpose(0, 1).reshape(-1, 2).repeat(len(groups), 1).unbind(1)
-    lanes = Lanes(
-        row=row,
-        low=low,
-        high=high,
-        group=group.repeat_interleave(n_pos * n_rows),
-        groups=groups,
-        source_row=row,
-    )
-    values = ends.host[:, row].clone()
-    leaving = active_lanes(trunk, lanes, sources, batch.reads)
-    plan.progress.advance(len(lanes) - len(leaving.lanes))
-    for result in run_lanes(
-        trunk, leaving.lanes, sources, batch.reads, max_tokens=plan.max_tokens, work=plan.work
-    ):
-        which = leaving.place[result.lane]
-        values[:, which] = ends.reader.from_resid(result.resid, row[which])
-        plan.progress.advance(len(which))
-    shaped = values.reshape(len(plan.metric), -1, len(plan.sites), n_pos, n_rows)
-    return shaped.transpose(0, 1).cpu()
-
-
-def noise_like(
-    plan: Plan, batch: Batch, trunk: LaneTrunk | PlainRun, sources: Mapping[Site, Tensor]
-) -> dict[Site, Tensor]:
-    """The host's own values plus noise as long as the donor's difference is there.
-
-    Of each problem's own stream, so that no batch or order of sites changes it.
-
-    Args:
-        plan: Gives the seed.
-        batch: Problems of the run.
-        trunk: The host's run.
-        sources: The donor's values at each whole site.
-    """
-    found = {}
-    for site, theirs in sources.items():
-        own = trunk.value(site)
-        draws = []
-        for place, n in zip(batch.problem, (own[0].numel(),) * len(own), strict=True):
-            name = [plan.seed, place, site.layer, sum(map(ord, site.kind))]
-            rng = np.random.default_rng(name)
-            draws.append(torch.from_numpy(rng.standard_normal(n, dtype=np.float32)))
-        noise = torch.stack(draws).reshape(own.shape).to(own)
-        length = (theirs - own).norm(dim=-1, keepdim=True)
-        found[site] = own + noise * (length / noise.norm(dim=-1, keepdim=True))
-    return found
-
-
-def _check_finite(sources: Mapping[Site, Tensor], batch: Batch, plan: Plan) -> None:
-    for site, value in sources.items():
-        bad = ~value.isfinite().flatten(1).all(dim=1)
-        if bool(bad.any()):
-            place = batch.problem[int(bad.nonzero()[0])]
-            raise PatchError(
-                f"the donor's {site} is NaN or infinite on problem "
-                f"{plan.contrast.id[place]!r}, so every effect would be too. Load the donor in "
-                "float32, or leave the problem out."
-            )
-
-
-def _run_loop(
-    plan: Plan,
-    batch: Batch,
-    groups: tuple[tuple[Site, ...], ...],
-    controls: Sequence[Control],
-) -> dict[str, Tensor]:
-    """The same by one whole forward a cell."""
-    wanted = sorted({site.whole for sites in groups for site in sites})
-    giver = plain_run(plan.donor, batch.donor, wanted, batch.reads)
-    own = plain_run(plan.host, batch.host, wanted, batch.reads)
-    _check_finite(giver.at, batch, plan)
-    log_probs = None
-    if "kl" in plan.metric:
-        log_probs = torch.log_softmax(giver.logits[:, 0, : plan.d_vocab].float(), dim=-1)
-    reader = _reader(plan, batch, None, log_probs)
-    rows = torch.arange(len(batch.problem), device=batch.host.ids.device)
-    host = reader.from_logits(own.logits, rows)
-    out = {"host": host.cpu(), "donor": reader.from_logits(giver.logits, rows).cpu()}
-
-    def run(sources: Mapping[Site, Tensor], some: tuple[tuple[Site, ...], ...]) -> Tensor:
-        values = loop_sweep(
-            plan.host, batch.host, sources, some, batch.span, batch.reads, reader, plan.progress
-        )
-        shaped = values.reshape(len(plan.metric), -1, len(plan.sites), *values.shape[2:])
-        return shaped.transpose(0, 1).cpu()
-
-    out["patched"] = run(giver.at, groups)
-    singles = groups[: len(plan.sites)]
-    if "other_prompt" in controls:
-        assert batch.other is not None
-        others = plain_run(plan.donor, batch.other, wanted, batch.reads)
-        out["other_prompt"] = run(others.at, singles)[0]
-    if "noise" in controls:
-        out["noise"] = run(noise_like(plan, batch, own, giver.at), singles)[0]
-    return out
+def _embeds_alike(pair: ModelPair) -> bool:
+    """Whether both models put the same vectors at every token, so that layer 0 is the first."""
+    slots = slots_of(pair)
+    outside = parts_of(pair, "outside")
+    return not any(is_changed(slots, part) for part in outside if part.name in _EMBEDS)

@@ -1,11 +1,11 @@
 """What each layer knows, and whether both models know it alike."""
 
-from elicit.representations.coding import OnlineCode, online_code
 from elicit.representations.errors import RepresentationError
-from elicit.representations.labelled import Labelled, read_labelled
-from elicit.representations.probes import Probe, fit_probe
+from elicit.representations.labels import Labelled, read_labelled
+from elicit.representations.mdl import OnlineCode, online_code
+from elicit.representations.probe_result import ProbeReport
+from elicit.representations.probes import Probe, ProbeOptions, fit_probe
 from elicit.representations.probing import probe
-from elicit.representations.report import ProbeReport
 from elicit.representations.similarity import Similarity, similarity
 from elicit.representations.stitching import Stitching, stitch
 from elicit.representations.transfer import ProbeTransfer, transfer
@@ -14,6 +14,7 @@ __all__ = [
     "Labelled",
     "OnlineCode",
     "Probe",
+    "ProbeOptions",
     "ProbeReport",
     "ProbeTransfer",
     "RepresentationError",

@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from elicit.representations.labelled import Labelled, numbered
+from elicit.representations.labels import Labelled, numbered
 
 SURFACES = ("token", "position", "both")
 """What the probes of the surface read: the token, its place in the row, or both."""

@@ -6,11 +6,12 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from elicit.representations.coding import OnlineCode
-from elicit.representations.report import ProbeReport
+from elicit.representations.mdl import OnlineCode
+from elicit.representations.probe_result import ProbeReport
 from elicit.representations.similarity import Similarity
 from elicit.representations.stitching import Stitching
 from elicit.representations.transfer import ProbeTransfer
+from elicit.results import Estimate
 from elicit.results.drawing import (
     BLUE,
     FAINT,
@@ -55,15 +56,15 @@ def probe_figure(report: ProbeReport) -> Any:
     for index, model in enumerate(report.model):
         color = _COLORS[model]
         for row, name in ((1, "accuracy"), (2, "gain")):
-            values = [getattr(report, name + end)[index] for end in ("", "_low", "_high")]
+            values = getattr(report, name)[index]
             _line(figure, report.site, values, model, color, row=row)
         for name, told, dash in (
             ("control", "labels by type", "dash"),
             ("shuffled", "shuffled labels", "dot"),
         ):
-            values = [getattr(report, name + end)[index] for end in ("", "_low", "_high")]
+            values = getattr(report, name)[index]
             _line(figure, report.site, values, f"{model}, {told}", color, dash=dash, thin=True)
-    best = report.surface_accuracy[report.surface.index(report.baseline)].item()
+    best = report.surface_accuracy.value[report.surface.index(report.baseline)].item()
     _level(figure, best, 1)
     _level(figure, 0.0, 2)
     figure.update_yaxes(title={"text": "share right"})
@@ -81,9 +82,7 @@ def transfer_figure(transferred: ProbeTransfer) -> Any:
     figure = _panels(transferred.site, titles)
     for row in range(len(titles)):
         for index, way in enumerate(transferred.way):
-            values = [
-                getattr(transferred, f"accuracy{end}")[row, index] for end in ("", "_low", "_high")
-            ]
+            values = transferred.accuracy[row, index]
             color, dash = _WAYS[way]
             _line(figure, transferred.site, values, way, color, dash=dash, row=row + 1)
         _level(figure, transferred.majority, row + 1)
@@ -101,7 +100,7 @@ def code_figure(code: OnlineCode) -> Any:
     figure = _panels(code.site, ["Compression against the uniform code"])
     for index, model in enumerate(code.model):
         for task, dash in zip(code.task, ("solid", "dash", "dot"), strict=True):
-            values = [code.compression[index, code.task.index(task)]]
+            values = code.compression[index, code.task.index(task)]
             name = model if task == "real" else f"{model}, {task}"
             _line(figure, code.site, values, name, _COLORS[model], dash=dash, thin=task != "real")
     _level(figure, 1.0, 1)
@@ -126,11 +125,11 @@ def similarity_figure(found: Similarity) -> Any:
     )
     for name, row, color, dash in drawn:
         place = found.measure.index(name)
-        values = [getattr(found, end)[place] for end in ("value", "low", "high")]
+        values = found.value[place]
         told = name.replace("_", ", ")
         _line(figure, found.site, values, told, color, dash=dash, row=row)
         if name in ("cka_debiased", "procrustes"):
-            null = [found.null[:, place].mean(dim=0)]
+            null = found.null[:, place].mean(dim=0)
             _line(figure, found.site, null, f"{told}, other tokens", MUTED, dash="dot", row=row)
     return figure
 
@@ -149,9 +148,7 @@ def stitching_figure(stitching: Stitching) -> Any:
         for offset, field in enumerate(("fvu", "excess")):
             row = 2 * way + offset + 1
             for place, name in enumerate(stitching.map):
-                values = [
-                    getattr(stitching, field + end)[way, place] for end in ("", "_low", "_high")
-                ]
+                values = getattr(stitching, field)[way, place]
                 color, dash = _MAPS[name]
                 _line(figure, stitching.site, values, name, color, dash=dash, row=row)
             unit = "share" if field == "fvu" else "nats a token"
@@ -185,7 +182,7 @@ def _panels(site: Sequence[str], titles: Sequence[str]) -> Any:
 def _line(
     figure: Any,
     site: Sequence[str],
-    values: Sequence[Float[Tensor, " site"]],
+    values: Estimate | Float[Tensor, " site"],
     name: str,
     color: str,
     *,
@@ -193,11 +190,13 @@ def _line(
     thin: bool = False,
     row: int = 1,
 ) -> None:
-    """One value a site, with its interval where both ends are given; nothing if none is known."""
-    value = values[0]
+    """One value a site, with its interval if it is an estimate; nothing if none is known."""
+    if isinstance(values, Estimate):
+        value, low, high = values.value, values.low, values.high
+    else:
+        value = low = high = values
     if not value.isfinite().any():
         return
-    low, high = values[1:] if len(values) == 3 else (value, value)
     ends = {
         "type": "data",
         "symmetric": False,
@@ -206,7 +205,7 @@ def _line(
         "color": color,
         "thickness": 1,
         "width": 2,
-        "visible": len(values) == 3 and not thin,
+        "visible": isinstance(values, Estimate) and not thin,
     }
     named = {trace.name for trace in figure.data}
     figure.add_scatter(

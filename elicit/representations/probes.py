@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from elicit.representations.errors import RepresentationError
-from elicit.representations.labelled import Labelled, check_finite, read_labelled
+from elicit.representations.labels import Labelled, check_finite, read_labelled
 from elicit.representations.logistic import Design, Fit, fit_logistic
 from elicit.representations.ridge import fit_ridge, left_out
 from elicit.representations.splits import folds
@@ -158,6 +158,33 @@ def fit_probe(
         n_problems=len(set(labelled.problem)),
         provenance=provenance,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeOptions:
+    """How a probe is fitted, and which problems test it.
+
+    Raises:
+        RepresentationError: An option makes no fit.
+    """
+
+    kind: Kind = "logistic"
+    """`logistic` or `ridge`."""
+    l2: float | None = None
+    """Penalty beside the mean loss; None chooses it per site within the fit problems."""
+    n_folds: int = 5
+    """Folds of that choice."""
+    test_share: float = 0.3
+    """Share of the problems that is held out, in (0, 1)."""
+
+    def __post_init__(self) -> None:
+        """Refuse options that make no fit."""
+        check_options(self.kind, self.l2, self.n_folds)
+        if not 0 < self.test_share < 1:
+            raise RepresentationError(
+                f"test_share is {self.test_share}, and problems are needed to fit on and to test "
+                "on. Pass for example 0.3."
+            )
 
 
 def check_options(kind: Kind, l2: float | None, n_folds: int) -> None:

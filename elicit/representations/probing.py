@@ -1,7 +1,7 @@
 """What each layer knows: probes of both models, with their controls."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -16,11 +16,11 @@ from elicit.representations.controls import (
     surface,
 )
 from elicit.representations.errors import RepresentationError
-from elicit.representations.labelled import Labelled
+from elicit.representations.labels import Labelled
 from elicit.representations.logistic import Design
-from elicit.representations.prepared import MODELS, Prepared, prepare
-from elicit.representations.probes import Kind, check_options, choose_l2, fit_tasks
-from elicit.representations.report import ProbeReport
+from elicit.representations.probe_result import ProbeReport
+from elicit.representations.probes import ProbeOptions, choose_l2, fit_tasks
+from elicit.representations.setup import MODELS, Prepared, prepare
 from elicit.results import Estimate
 from elicit.runs import Execution
 from elicit.sites import Site
@@ -40,10 +40,7 @@ def probe(
     labelled: Labelled,
     *,
     sites: Sequence[Site | str] | None = None,
-    kind: Kind = "logistic",
-    l2: float | None = None,
-    n_folds: int = 5,
-    test_share: float = 0.3,
+    options: ProbeOptions = ProbeOptions(),
     n_controls: int = 5,
     inference: Inference = Inference(),
     execution: Execution = Execution(),
@@ -57,10 +54,7 @@ def probe(
         pair: The two models.
         labelled: Labelled places; each label in four problems or more.
         sites: Sites, or short names of several; the embedding and the end of every layer if None.
-        kind: `logistic` or `ridge`.
-        l2: Penalty beside the mean loss; None chooses it per site within the fit problems.
-        n_folds: Folds of that choice.
-        test_share: Share of the problems that is held out.
+        options: How probes are fitted and which share of the problems tests them.
         n_controls: Draws of the control task and of shuffled labels, at least 1.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
@@ -70,23 +64,26 @@ def probe(
         RepresentationError: The labels cannot be fitted and tested, an activation is not finite, or
             an option is out of range.
     """
-    check_options(kind, l2, n_folds)
     if n_controls < 1:
         raise RepresentationError(
             f"n_controls is {n_controls}, and no number of a probe is told without its controls. "
             "Pass 1 or more."
         )
     found = prepare(
-        pair, labelled, sites=sites, test_share=test_share, seed=inference.seed, execution=execution
+        pair,
+        labelled,
+        sites=sites,
+        test_share=options.test_share,
+        seed=inference.seed,
+        execution=execution,
     )
-    options = {"kind": kind, "l2": l2, "n_folds": n_folds, "seed": inference.seed}
     target = labelled.target
     control = control_targets(labelled, n_draws=n_controls, seed=inference.seed)
     shuffled = shuffled_targets(target, n_draws=n_controls, seed=inference.seed)
     tasks = torch.cat([target[None], shuffled, *([] if control is None else [control])])
     answers, scores, chosen = [], [], []
     for x in found.x:
-        told = _scores(found, x, tasks, kind=kind, l2=l2, n_folds=n_folds, seed=inference.seed)
+        told = _scores(found, x, tasks, options, inference.seed)
         answers.append(correct(told.scores, tasks[:, found.held]))
         scores.append(told.scores[:, 0])
         chosen.append(told.l2)
@@ -102,7 +99,7 @@ def probe(
     strays = right[:, :, 1 : 1 + n_controls].mean(dim=2)
     on_types = right[:, :, 1 + n_controls :]
     drawn = torch.full_like(own, torch.nan) if control is None else on_types.mean(dim=2)
-    plain, names = _surface_answers(found, kind=kind, l2=l2, n_folds=n_folds, seed=inference.seed)
+    plain, names = _surface_answers(found, options, inference.seed)
     # The best on the test problems themselves: a choice in the baselines' favour.
     best = int(plain.mean(dim=-1).argmax())
     accuracy, surfaces = share(own, shares=True), share(plain, shares=True)
@@ -113,41 +110,25 @@ def probe(
     controls, chance, differ = share(drawn), share(strays), share(own[1] - own[0])
     effects = linearised_mean(own - plain[best], group)
     return ProbeReport(
-        kind=kind,
+        kind=options.kind,
         model=MODELS,
         site=found.names,
         label=labelled.labels,
-        accuracy=accuracy.value,
-        accuracy_low=accuracy.low,
-        accuracy_high=accuracy.high,
-        auroc=auroc.value,
-        auroc_low=auroc.low,
-        auroc_high=auroc.high,
-        control=controls.value,
-        control_low=controls.low,
-        control_high=controls.high,
-        selectivity=selectivity.value,
-        selectivity_low=selectivity.low,
-        selectivity_high=selectivity.high,
-        shuffled=chance.value,
-        shuffled_low=chance.low,
-        shuffled_high=chance.high,
+        accuracy=accuracy,
+        auroc=auroc,
+        control=controls,
+        selectivity=selectivity,
+        shuffled=chance,
         surface=names,
-        surface_accuracy=surfaces.value,
-        surface_low=surfaces.low,
-        surface_high=surfaces.high,
+        surface_accuracy=surfaces,
         baseline=names[best],
-        gain=gain.value,
-        gain_low=gain.low,
-        gain_high=gain.high,
+        gain=gain,
         p=torch.from_numpy(
             max_t(
                 effects.flatten(1).numpy(), n_resamples=inference.n_resamples, seed=inference.seed
             )
         ).reshape(own.shape[:2]),
-        difference=differ.value,
-        difference_low=differ.low,
-        difference_high=differ.high,
+        difference=differ,
         l2=torch.stack(chosen),
         n_fit=int((~found.held).sum()),
         n_test=int(found.held.sum()),
@@ -158,9 +139,9 @@ def probe(
             inference.seed,
             {
                 "question": "representations.probe",
-                **options,
+                **asdict(options),
+                "seed": inference.seed,
                 "sites": list(found.names),
-                "test_share": test_share,
                 "n_controls": n_controls,
                 "level": inference.level,
                 "n_resamples": inference.n_resamples,
@@ -174,10 +155,7 @@ def _scores(
     found: Prepared,
     x: Float[Tensor, "site example d_model"],
     tasks: Int[Tensor, "task example"],
-    *,
-    kind: Kind,
-    l2: float | None,
-    n_folds: int,
+    options: ProbeOptions,
     seed: int,
 ) -> _Read:
     """Scores for every task.
@@ -186,15 +164,17 @@ def _scores(
     """
     fit = ~found.held
     design = Design.of(x[:, fit])
-    chosen = choose_l2(design, found.fit, kind=kind, l2=l2, n_folds=n_folds, seed=seed)
+    chosen = choose_l2(
+        design, found.fit, kind=options.kind, l2=options.l2, n_folds=options.n_folds, seed=seed
+    )
     wide = chosen.l2[:, None].expand(-1, len(tasks))
-    fitted = fit_tasks(design, tasks[:, fit], wide, kind, len(found.labelled.labels))
+    fitted = fit_tasks(design, tasks[:, fit], wide, options.kind, len(found.labelled.labels))
     held = (x[:, found.held] - design.mean[:, None]) / design.scale[:, None, None]
     return _Read(fitted.scores(held @ design.basis), chosen.l2)
 
 
 def _surface_answers(
-    found: Prepared, *, kind: Kind, l2: float | None, n_folds: int, seed: int
+    found: Prepared, options: ProbeOptions, seed: int
 ) -> tuple[Float[Tensor, "way test"], tuple[str, ...]]:
     """Which test examples are told right without any model, and the name of each way."""
     fit = ~found.held
@@ -203,10 +183,8 @@ def _surface_answers(
         found,
         surface(found.labelled, fit),
         target[None],
-        kind=kind,
-        l2=l2,
-        n_folds=n_folds,
-        seed=seed,
+        options,
+        seed,
     )
     usual = (found.target == torch.bincount(target[fit]).argmax()).double()
     told = correct(read.scores[:, 0], found.target)

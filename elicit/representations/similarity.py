@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
@@ -11,10 +12,10 @@ from elicit.capture import CrossMoments, check_rows
 from elicit.pair import ModelPair
 from elicit.representations.errors import RepresentationError
 from elicit.representations.geometry import NAMES, Alike, Fourth, squared_norms, summed
-from elicit.representations.labelled import numbered
-from elicit.representations.paired import OUTLIER, PairedTokens
+from elicit.representations.labels import numbered
+from elicit.representations.paired_activations import OUTLIER, PairedTokens
 from elicit.representations.places import sites_of
-from elicit.results import Result, digest_json
+from elicit.results import Estimate, Result, digest_json
 from elicit.runs import Execution
 from elicit.sites import Site
 from elicit.stats import Inference, joint_estimate
@@ -32,12 +33,8 @@ class Similarity(Result):
     of the root of that variance. `distance` is `distance_centred` plus `mean_shift` squared."""
     site: tuple[str, ...]
     """Site compared."""
-    value: Float[Tensor, "measure site"]
-    """The measure."""
-    low: Float[Tensor, "measure site"]
-    """Lower end, jointly over sites of a measure."""
-    high: Float[Tensor, "measure site"]
-    """Upper end, jointly over sites of a measure."""
+    value: Annotated[Estimate, "measure site"]
+    """The measure, with intervals that hold jointly over the sites of a measure."""
     null: Float[Tensor, "draw measure site"]
     """Control: the same with base's tokens paired with other tokens of post, drawn at random."""
     n_tokens: int
@@ -51,7 +48,7 @@ class Similarity(Result):
     level: float
     """Nominal coverage of the intervals."""
 
-    def of(self, measure: str) -> Float[Tensor, " site"]:
+    def of(self, measure: str) -> Estimate:
         """One measure at every site.
 
         Args:
@@ -124,9 +121,11 @@ def similarity(
     return Similarity(
         measure=NAMES,
         site=tuple(map(str, named)),
-        value=values,
-        low=torch.stack([one.low for one in ends]),
-        high=torch.stack([one.high for one in ends]),
+        value=Estimate(
+            value=values,
+            low=torch.stack([one.low for one in ends]),
+            high=torch.stack([one.high for one in ends]),
+        ),
         null=null,
         n_tokens=tokens.n,
         n_first=len(rows),

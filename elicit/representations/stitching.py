@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from jaxtyping import Float
@@ -11,12 +11,12 @@ from torch import Tensor
 from elicit.capture import check_rows
 from elicit.pair import ModelPair
 from elicit.representations.errors import RepresentationError
-from elicit.representations.labelled import numbered
-from elicit.representations.maps import MAPS, Affine, choose_penalty, maps_of, swapped
-from elicit.representations.paired import PairedTokens
+from elicit.representations.labels import numbered
+from elicit.representations.linear_maps import MAPS, Affine, choose_penalty, maps_of, swapped
+from elicit.representations.paired_activations import PairedTokens
 from elicit.representations.places import sites_of
-from elicit.representations.splicing import errors_of, run_stitched
-from elicit.results import Result, digest_json
+from elicit.representations.stitched_forward import errors_of, run_stitched
+from elicit.results import Estimate, Result, digest_json
 from elicit.runs import Execution
 from elicit.sites import Site
 from elicit.stats import Inference, joint_estimate, linearised_ratio
@@ -36,26 +36,14 @@ class Stitching(Result):
     `mean` alone, which carries nothing, and a `random` rotation."""
     site: tuple[str, ...]
     """Where the map stands."""
-    fvu: Float[Tensor, "direction map site"]
+    fvu: Annotated[Estimate, "direction map site"]
     """Squared error of the map on test tokens, as a share of their variance there."""
-    fvu_low: Float[Tensor, "direction map site"]
-    """Lower end, jointly over maps and sites of a direction."""
-    fvu_high: Float[Tensor, "direction map site"]
-    """Upper end, jointly over maps and sites of a direction."""
     ce: Float[Tensor, "direction map site"]
     """Cross-entropy of the stitched model on the next token, nats."""
-    excess: Float[Tensor, "direction map site"]
+    excess: Annotated[Estimate, "direction map site"]
     """That minus the cross-entropy of the model whose upper layers are used, on the same tokens."""
-    excess_low: Float[Tensor, "direction map site"]
-    """Lower end, jointly over maps and sites of a direction."""
-    excess_high: Float[Tensor, "direction map site"]
-    """Upper end, jointly over maps and sites of a direction."""
-    own_ce: Float[Tensor, " direction"]
+    own_ce: Annotated[Estimate, " direction"]
     """Cross-entropy of the model whose upper layers are used, nats."""
-    own_ce_low: Float[Tensor, " direction"]
-    """Lower end."""
-    own_ce_high: Float[Tensor, " direction"]
-    """Upper end."""
     lower_ce: Float[Tensor, " direction"]
     """Cross-entropy of the model whose lower layers are used, nats."""
     l2: Float[Tensor, "direction site"]
@@ -145,42 +133,24 @@ def stitch(
     ]
     group = numbered(problem)
     counts = torch.tensor([len(row) - 2 for row in test_rows], dtype=torch.float64)
-    fvu = [
-        joint_estimate(
-            linearised_ratio(errors.missed[way], errors.variance[way], group), inference=inference
-        )
-        for way in range(2)
-    ]
-    extra = [
-        joint_estimate(
-            linearised_ratio(run[way].stitched - run[way].own, counts[:, None, None], group),
-            inference=inference,
-        )
-        for way in range(2)
-    ]
-    own = [
-        joint_estimate(
-            linearised_ratio(run[way].own, counts[:, None, None], group), inference=inference
-        )
-        for way in range(2)
-    ]
-    own_ce = torch.stack([one.value[0, 0] for one in own])
-    excess = torch.stack([one.value for one in extra])
+
+    def estimate(above: Float[Tensor, "row ..."], below: Float[Tensor, "row ..."]) -> Estimate:
+        return joint_estimate(linearised_ratio(above, below, group), inference=inference)
+
+    per_token = counts[:, None, None]
+    own = Estimate.stack([estimate(each.own, per_token)[0, 0] for each in run])
+    excess = Estimate.stack([estimate(each.stitched - each.own, per_token) for each in run])
     return Stitching(
         direction=DIRECTIONS,
         map=MAPS,
         site=tuple(map(str, named)),
-        fvu=torch.stack([one.value for one in fvu]),
-        fvu_low=torch.stack([one.low for one in fvu]),
-        fvu_high=torch.stack([one.high for one in fvu]),
-        ce=own_ce[:, None, None] + excess,
+        fvu=Estimate.stack(
+            [estimate(errors.missed[way], errors.variance[way]) for way in range(2)]
+        ),
+        ce=own.value[:, None, None] + excess.value,
         excess=excess,
-        excess_low=torch.stack([one.low for one in extra]),
-        excess_high=torch.stack([one.high for one in extra]),
-        own_ce=own_ce,
-        own_ce_low=torch.stack([one.low[0, 0] for one in own]),
-        own_ce_high=torch.stack([one.high[0, 0] for one in own]),
-        lower_ce=own_ce.flip(0),
+        own_ce=own,
+        lower_ce=own.value.flip(0),
         l2=chosen,
         n_fit=parts[0][0].n + parts[1][0].n,
         n_test=test.n,

@@ -1,7 +1,8 @@
 """Is it the same code: probes fitted on one model, tested on the other without a new fit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
@@ -11,11 +12,11 @@ from elicit.metrics import correct
 from elicit.pair import ModelPair
 from elicit.representations.errors import RepresentationError
 from elicit.representations.geometry import rotation
-from elicit.representations.labelled import Labelled
-from elicit.representations.paired import PairedTokens
-from elicit.representations.prepared import MODELS, Prepared, prepare
-from elicit.representations.probes import Kind, Probe, check_options, fit_probe
-from elicit.results import Result
+from elicit.representations.labels import Labelled
+from elicit.representations.paired_activations import PairedTokens
+from elicit.representations.probes import Probe, ProbeOptions, fit_probe
+from elicit.representations.setup import MODELS, Prepared, prepare
+from elicit.results import Estimate, Result
 from elicit.runs import Execution
 from elicit.sites import Site
 from elicit.stats import Inference, joint_estimate, linearised_mean
@@ -38,24 +39,12 @@ class ProbeTransfer(Result):
     weights of the same length in random directions."""
     site: tuple[str, ...]
     """Site of each probe."""
-    accuracy: Float[Tensor, "direction way site"]
+    accuracy: Annotated[Estimate, "direction way site"]
     """Share of test examples told right."""
-    accuracy_low: Float[Tensor, "direction way site"]
-    """Lower end, jointly over ways and sites of a direction."""
-    accuracy_high: Float[Tensor, "direction way site"]
-    """Upper end, jointly over ways and sites of a direction."""
-    loss: Float[Tensor, "direction way site"]
+    loss: Annotated[Estimate, "direction way site"]
     """Accuracy of the own probe minus that of this one: what the transfer costs."""
-    loss_low: Float[Tensor, "direction way site"]
-    """Lower end, jointly over ways and sites of a direction."""
-    loss_high: Float[Tensor, "direction way site"]
-    """Upper end, jointly over ways and sites of a direction."""
-    above_random: Float[Tensor, "direction way site"]
+    above_random: Annotated[Estimate, "direction way site"]
     """Accuracy minus that of random directions."""
-    above_random_low: Float[Tensor, "direction way site"]
-    """Lower end, jointly over ways and sites of a direction."""
-    above_random_high: Float[Tensor, "direction way site"]
-    """Upper end, jointly over ways and sites of a direction."""
     majority: float
     """Accuracy of always naming the label most frequent among the fitted examples."""
     n_aligned: int
@@ -75,10 +64,7 @@ def transfer(
     labelled: Labelled,
     *,
     sites: Sequence[Site | str] | None = None,
-    kind: Kind = "logistic",
-    l2: float | None = None,
-    n_folds: int = 5,
-    test_share: float = 0.3,
+    options: ProbeOptions = ProbeOptions(),
     n_random: int = 20,
     inference: Inference = Inference(),
     execution: Execution = Execution(),
@@ -93,10 +79,7 @@ def transfer(
         pair: The two models.
         labelled: Labelled places; each label in four problems or more.
         sites: Sites, or short names of several; the embedding and the end of every layer if None.
-        kind: `logistic` or `ridge`.
-        l2: Penalty beside the mean loss; None chooses it per site within the fit problems.
-        n_folds: Folds of that choice.
-        test_share: Share of the problems that is held out.
+        options: How probes are fitted and which share of the problems tests them.
         n_random: Draws of random directions, at least 1.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
@@ -106,14 +89,18 @@ def transfer(
         RepresentationError: The labels cannot be fitted and tested, an activation is not finite, or
             an option is out of range.
     """
-    check_options(kind, l2, n_folds)
     if n_random < 1:
         raise RepresentationError(
             f"n_random is {n_random}, and a transfer is not told without that of random "
             "directions. Pass 1 or more."
         )
     found = prepare(
-        pair, labelled, sites=sites, test_share=test_share, seed=inference.seed, execution=execution
+        pair,
+        labelled,
+        sites=sites,
+        test_share=options.test_share,
+        seed=inference.seed,
+        execution=execution,
     )
     fit = ~found.held
     rows = tuple(dict.fromkeys(found.fit.rows))
@@ -125,9 +112,9 @@ def transfer(
             x[:, fit],
             found.fit,
             sites=found.names,
-            kind=kind,
-            l2=l2,
-            n_folds=n_folds,
+            kind=options.kind,
+            l2=options.l2,
+            n_folds=options.n_folds,
             seed=inference.seed,
         )
         for x in found.x
@@ -140,7 +127,7 @@ def transfer(
             _answers(found, probes[1], probes[0], 0, turns, n_random=n_random, seed=inference.seed),
         ]
     )
-    told = [
+    estimates = [
         [
             joint_estimate(
                 linearised_mean(values, found.group), proportion=shares, inference=inference
@@ -153,28 +140,16 @@ def transfer(
         ]
         for way in range(len(DIRECTIONS))
     ]
-    accuracy, lost, above = (
-        {
-            end: torch.stack([getattr(told[way][kind_of], end) for way in range(len(DIRECTIONS))])
-            for end in ("value", "low", "high")
-        }
-        for kind_of in range(3)
-    )
+    accuracy, loss, above = (Estimate.stack(both) for both in zip(*estimates, strict=True))
     usual = torch.bincount(labelled.target[fit]).argmax()
     return ProbeTransfer(
-        kind=kind,
+        kind=options.kind,
         direction=DIRECTIONS,
         way=WAYS,
         site=found.names,
-        accuracy=accuracy["value"],
-        accuracy_low=accuracy["low"],
-        accuracy_high=accuracy["high"],
-        loss=lost["value"],
-        loss_low=lost["low"],
-        loss_high=lost["high"],
-        above_random=above["value"],
-        above_random_low=above["low"],
-        above_random_high=above["high"],
+        accuracy=accuracy,
+        loss=loss,
+        above_random=above,
         majority=float((found.target == usual).double().mean()),
         n_aligned=tokens.n,
         n_random=n_random,
@@ -186,10 +161,7 @@ def transfer(
             {
                 "question": "representations.transfer",
                 "sites": list(found.names),
-                "kind": kind,
-                "l2": l2,
-                "n_folds": n_folds,
-                "test_share": test_share,
+                **asdict(options),
                 "n_random": n_random,
                 "level": inference.level,
                 "n_resamples": inference.n_resamples,

@@ -2,6 +2,7 @@
 
 import hashlib
 import html
+import importlib
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -239,20 +240,42 @@ _METHODS = frozenset(name for name in vars(Result) if not name.startswith("__"))
 def load_result(folder: Path | str) -> Result:
     """Read whatever result a folder holds, as the class that wrote it.
 
+    Classes of this package are imported when they are needed; others must be imported already,
+    because a file must not choose what is imported.
+
     Raises:
-        ResultError: A file is missing, truncated, altered or foreign, or the class that wrote it is
-            not imported; a name found in a file is never imported.
+        ResultError: A file is missing, truncated, altered or foreign, or the class that wrote it
+            is not imported or no longer there.
     """
     folder = Path(folder)
     manifest, values = read_folder(folder)
     name = str(manifest["class"])
-    if name not in _registry:
-        module = name.rpartition(".")[0]
+    module = name.rpartition(".")[0]
+    if name not in _registry and _is_own(module):
+        importlib.import_module(module)
+    if name in _registry:
+        return _build(_registry[name], folder, manifest, values)
+    if name.startswith(f"{_PACKAGE}."):
         raise ResultError(
-            f"{folder} holds a {name}, which is not imported, and files must not choose what is. "
-            f"Import {module} first if you trust it."
+            f"{folder} holds a {name}, which this version of elicit does not have. Load it with "
+            "the version that wrote it, read its table.parquet, or measure it again."
         )
-    return _build(_registry[name], folder, manifest, values)
+    raise ResultError(
+        f"{folder} holds a {name}, which is not imported, and files must not choose what is. "
+        f"Import {module} first if you trust it."
+    )
+
+
+_PACKAGE = __name__.partition(".")[0]
+
+
+def _is_own(module: str) -> bool:
+    """Whether a module is one of this package's files, found without importing anything."""
+    package, *parts = module.split(".")
+    if package != _PACKAGE or not parts or not all(part.isidentifier() for part in parts):
+        return False
+    place = Path(__file__).parents[1].joinpath(*parts)
+    return place.with_suffix(".py").is_file() or (place / "__init__.py").is_file()
 
 
 def _build(cls: type[R], folder: Path, manifest: dict[str, Any], data: bytes) -> R:
@@ -276,7 +299,7 @@ def _build(cls: type[R], folder: Path, manifest: dict[str, Any], data: bytes) ->
         built = {name: decode(value, arrays, known) for name, value in values.items()}
         origin = manifest["provenance"]
         return cls(provenance=origin and Provenance.from_json(origin), **built)
-    except ResultError as error:
+    except (ResultError, TypeError, ValueError, AttributeError, KeyError) as error:
         raise ResultError(
             f"{folder} cannot be read as {class_name(cls)}: {error}. Load it with the version of "
             "elicit that wrote it or make the result anew."

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from elicit.pair import ModelPair
 from elicit.representations import Labelled, Probe, fit_probe
-from elicit.representations.labelled import numbered, read_labelled
+from elicit.representations.labels import numbered, read_labelled
 from elicit.runs import Execution
 from elicit.sites import Site
 from elicit.tasks import Behaviour, Task

@@ -129,7 +129,7 @@ class Steering:
         return between_states(
             states.x[0][:, used],
             states.positive[used],
-            at=states.sites,
+            sites=states.sites,
             model=pair.base_name,
             model_digest=pair.base_digest,
             position="last token of the prompt",

@@ -12,7 +12,7 @@ from elicit.metrics import correct
 from elicit.pair import ModelPair
 from elicit.representations import Probe
 from elicit.representations.geometry import rotation
-from elicit.representations.paired import PairedTokens
+from elicit.representations.paired_activations import PairedTokens
 from elicit.runs import Execution
 from elicit.verdicts.deciding import Options, best_part, high_draw
 from elicit.verdicts.reading import WITH, States

@@ -37,10 +37,10 @@ from torch.nn import functional
 from elicit.capture import LaneTrunk, decompose, run_trunk
 from elicit.edits import shape_of
 from elicit.pair import ModelPair, load_pair
-from elicit.patching import Contrast, across, factorial, within
-from elicit.patching.columns import Positions, resolve
-from elicit.patching.plan import Plan, batches_of
-from elicit.patching.sweep import sweep
+from elicit.patching import Contrast, Plan, across, factorial, patch, prepare, within
+from elicit.patching._cells import sweep
+from elicit.patching.columns import Positions
+from elicit.patching.plan import batches_of
 from elicit.patching.values import SweepValues
 from elicit.sites import Shape, Site, expand, resid_post, z
 
@@ -166,22 +166,16 @@ class Setting:
 
     def plan(self, sites: Sequence[Site], positions: Positions) -> Plan:
         """The sweep that `within` makes of these sites, for its single values and its count."""
-        host, donor = self.contrast.corrupted, self.contrast.clean
-        assert host is not None
-        return Plan(
-            host=self.pair.base, donor=self.pair.base, contrast=self.contrast, host_rows=host,
-            donor_rows=donor, sites=tuple(sites), columns=resolve(positions, self.contrast),
-            metric=("logit_diff",), d_vocab=self.pair.d_vocab, control=(),
-            max_tokens=self.max_tokens,
-        )  # fmt: skip
+        swap = within(sites=sites, positions=positions)
+        execution = Execution(max_tokens=self.max_tokens)
+        return prepare(self.pair, self.contrast, swap, controls=(), execution=execution)
 
     def ours(self, sites: Sequence[str | Site], positions: Positions = "each") -> Callable:
         """The sweep as a user calls it, intervals and p-values included."""
-        return lambda: within(
+        return lambda: patch(
             self.pair,
             self.contrast,
-            sites=sites,
-            positions=positions,
+            within(sites=sites, positions=positions),
             controls=(),
             execution=Execution(max_tokens=self.max_tokens),
         )
@@ -687,11 +681,11 @@ def memory_of_one(step: int) -> None:
         pair = load_pair(folder, folder, allow_identical=True)
         contrast = contrast_of(1024, all_differ=True, n_pos=MEMORY_POS)
         # Whatever the first sweep imports and allocates for good is there before.
-        within(pair, contrast, sites=["z.0.0"], positions=[-1], controls=())
+        patch(pair, contrast, within(sites=["z.0.0"], positions=[-1]), controls=())
         before = resident("VmRSS")
         forget_peak()
         positions = list(range(step - 1, MEMORY_POS, step))
-        within(pair, contrast, sites=["z.heads"], positions=positions, controls=())
+        patch(pair, contrast, within(sites=["z.heads"], positions=positions), controls=())
         peak = resident("VmHWM")
     cells = config.n_layer * config.n_head * len(positions) * PAIRS
     sys.stdout.write(json.dumps({"cells": cells, "mib": peak - before, "peak": peak}) + "\n")
@@ -741,7 +735,7 @@ def attribution(setting: Setting) -> list[Row]:
         return took
 
     def ours() -> object:
-        return attribute(setting.pair, setting.contrast, sites=["resid_pre"])
+        return attribute(setting.pair, setting.contrast, within(sites=["resid_pre"]))
 
     for work in (ours, both, frozen):
         work()
@@ -775,11 +769,10 @@ def cross(setting: Setting) -> list[Row]:
     took = race(
         {
             "across": lambda: timed(
-                lambda: across(
+                lambda: patch(
                     setting.pair,
                     setting.contrast,
-                    sites=sites,
-                    positions=places,
+                    across(sites=sites, positions=places),
                     controls=(),
                     execution=Execution(max_tokens=setting.max_tokens),
                 ),

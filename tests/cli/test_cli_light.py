@@ -70,6 +70,7 @@ def test_the_help_names_every_command_and_two_examples():
         assert words in out
 
 
+@pytest.mark.slow
 def test_the_module_runs_like_the_command():
     done = subprocess.run(
         [sys.executable, "-m", "elicit", "report"], capture_output=True, text=True, timeout=120

@@ -93,7 +93,7 @@ def no_patching(monkeypatch) -> None:
         raise AssertionError("a model was run")
 
     # The room has functions of the same names as these modules.
-    for module, name in (("sweep", "_run"), ("factorial", "_cube")):
+    for module, name in (("_cells", "_run"), ("factorial", "_cube")):
         monkeypatch.setattr(importlib.import_module(f"elicit.patching.{module}"), name, refuse)
 
 
@@ -156,6 +156,7 @@ def test_json_is_the_summary_alone_and_a_finished_run_runs_no_model_again(
     assert done.out == (out / "summary.json").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_repeats_itself_from_its_own_file_to_the_same_bytes(patched, elicit, tmp_path):
     out, _ = patched
     done = elicit("patch", "--config", out / "run.yaml", "--out", tmp_path / "b", "--json")
@@ -166,6 +167,7 @@ def test_a_run_repeats_itself_from_its_own_file_to_the_same_bytes(patched, elici
     assert ours == theirs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [2, 5])
 def test_a_run_stopped_by_hand_says_how_to_go_on_and_ends_with_the_same_bytes(
     patched, elicit, options, tmp_path, monkeypatch, at
@@ -289,7 +291,9 @@ def test_within_a_model_the_whole_first_stream_is_the_other_prompt(
     assert (sweep["question"], told["question"]) == ("within", "within")
     assert sweep["host"] == f"{model}, {'corrupted' if direction == 'denoise' else 'clean'} prompt"
     values = sweep["values"]
-    assert values["effect"][0][0][0][0] == pytest.approx(values["gap"][0], abs=1e-6)
+    assert values["effect"]["value"][0][0][0][0] == pytest.approx(
+        values["gap"]["value"][0], abs=1e-6
+    )
 
 
 def test_a_model_alone_may_be_patched_within_itself(elicit, models, swapped, tmp_path):
@@ -298,6 +302,7 @@ def test_a_model_alone_may_be_patched_within_itself(elicit, models, swapped, tmp
     assert run(elicit, tmp_path / "a", *words)["pair"]["identical"] is True
 
 
+@pytest.mark.slow
 def test_without_wrong_answers_the_whole_answer_is_read_and_a_note_says_so(
     elicit, pair, tasks, tmp_path
 ):

@@ -5,16 +5,18 @@ import torch
 
 from elicit.directions import (
     DirectionError,
+    PromptPairs,
     batched_directions,
     between_states,
     diff_mean,
-    headed,
     matched_controls,
 )
-from elicit.directions.sides import read_at
+from elicit.directions.contrast import read_at
 from elicit.edits import last
+from elicit.organisms import headed
 from elicit.rollouts import Generation, dose_rollouts
 from elicit.sites import resid_post
+from tests.pairs import header_pairs
 
 NAMED = {"model": "m", "model_digest": "d", "position": "last"}
 
@@ -23,9 +25,14 @@ def test_of_the_same_states_it_is_the_difference_of_means(organism, asked):
     pair, sites = organism("rl"), [resid_post(3), resid_post(4)]
     sides = [headed(asked, word) for word in ("notes", "quiz")]
     rows = tuple(tuple(pair.alignment.plain(p.prompt)) for side in sides for p in side)
-    states = read_at(pair.base, rows, at=sites, position=-1, pad_id=pair.alignment.pad_id)
-    found = between_states(states, torch.arange(len(rows)) < len(asked), at=sites, **NAMED)
-    paired = diff_mean(pair.base, pair.alignment, *sides, at=sites, held_out=0.3)
+    states = read_at(pair.base, rows, sites=sites, position=-1, pad_id=pair.alignment.pad_id)
+    found = between_states(states, torch.arange(len(rows)) < len(asked), sites=sites, **NAMED)
+    paired = diff_mean(
+        pair.side("base"),
+        PromptPairs(positive=sides[0], negative=sides[1]),
+        sites=sites,
+        held_out=0.3,
+    )
     assert [one.site for one in found] == sites
     for one in found:
         # Found on all problems here and on seven of ten there.
@@ -38,9 +45,10 @@ def test_of_the_same_states_it_is_the_difference_of_means(organism, asked):
 def test_directions_that_share_a_batch_write_what_each_writes_alone(organism, asked):
     pair, task = organism("rl"), asked.subset(4, seed=0)
     found = diff_mean(
-        pair.base, pair.alignment, headed(asked, "notes"), headed(asked, "quiz"),
-        at=[resid_post(4)],
-    ).at(resid_post(4))  # fmt: skip
+        pair.side("base"),
+        header_pairs(asked),
+        sites=[resid_post(4)],
+    ).at(resid_post(4))
     every = (found, *matched_controls(found, n_random=2, seed=3))
     options = {"generation": Generation(max_new_tokens=24)}
     together = dose_rollouts(
@@ -61,12 +69,12 @@ def test_what_makes_no_contrast_is_refused():
     sites = [resid_post(0), resid_post(1)]
     for positive in (half & ~half, half | ~half):
         with pytest.raises(DirectionError, match="there is no contrast"):
-            between_states(states, positive, at=sites, **NAMED)
+            between_states(states, positive, sites=sites, **NAMED)
     states[1, 3:] = states[1, :3]
     with pytest.raises(DirectionError, match=r"the same mean state at resid_post\.1"):
-        between_states(states, half, at=sites, **NAMED)
-    found = between_states(states[:1], half, at=sites[:1], **NAMED)
-    elsewhere = between_states(states[:1], half, at=[resid_post(2)], **NAMED)
+        between_states(states, half, sites=sites, **NAMED)
+    found = between_states(states[:1], half, sites=sites[:1], **NAMED)
+    elsewhere = between_states(states[:1], half, sites=[resid_post(2)], **NAMED)
     for directions, scale in ((found, 1.0), ((*found, *elsewhere), 1.0), (found * 2, 0.0)):
         with pytest.raises(DirectionError, match="two directions or more of one site"):
             batched_directions(directions, scale=scale, where=last())

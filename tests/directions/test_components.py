@@ -3,9 +3,9 @@
 import torch
 
 from elicit.directions import diff_mean, paired_pca
-from elicit.directions.components import first_component
-from elicit.organisms import headed
+from elicit.directions.pca import first_component
 from elicit.sites import resid_post
+from tests.pairs import header_pairs
 
 
 def test_on_a_planted_line_it_is_that_line_with_the_mean_length():
@@ -25,8 +25,11 @@ def test_equal_differences_give_the_difference_of_means():
 
 def test_where_one_direction_holds_nearly_all_it_is_the_difference_of_means(organism, asked):
     pair = organism("when-l3")
-    sides, at = (headed(asked, "notes"), headed(asked, "quiz")), [resid_post(4)]
-    means = diff_mean(pair.base, pair.alignment, *sides, at=at)
-    component = paired_pca(pair.base, pair.alignment, *sides, at=at)
-    assert component.at(at[0]).cosine(means.at(at[0])) > 0.999
+    pairs, site = (
+        header_pairs(asked),
+        resid_post(4),
+    )
+    means = diff_mean(pair.side("base"), pairs, sites=[site])
+    component = paired_pca(pair.side("base"), pairs, sites=[site])
+    assert component.at(site).cosine(means.at(site)) > 0.999
     assert component.explained[0] >= means.explained[0] > 0.9

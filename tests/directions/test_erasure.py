@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 
 from elicit.capture import capture
 from elicit.directions import DirectionError, Eraser, leace
-from elicit.directions.sides import read_at
+from elicit.directions.contrast import read_at
 from elicit.edits import EditError, edited, last
 from elicit.organisms import headed
 from elicit.rollouts import edits_digest
@@ -87,7 +87,9 @@ def test_the_header_cannot_be_read_from_an_organism_afterwards(organism, asked):
         for word in ("notes", "quiz")
         for p in headed(task, word)
     )
-    x = read_at(pair.base, rows, at=[resid_post(4)], position=-1, pad_id=pair.alignment.pad_id)[0]
+    x = read_at(pair.base, rows, sites=[resid_post(4)], position=-1, pad_id=pair.alignment.pad_id)[
+        0
+    ]
     y = (torch.arange(80) < 40).long()
     assert probe(x / x.std(), y)[1] == 1
     erased = leace(x, y[:, None].double()).apply(x)

@@ -1,15 +1,25 @@
 """A difference of means is that of the sides, and of nothing else that differs between them."""
 
+from dataclasses import fields
+
 import pytest
 import torch
 
 from elicit.capture import capture
-from elicit.directions import Direction, DirectionError, DirectionSet, diff_mean
+from elicit.directions import (
+    Direction,
+    DirectionError,
+    DirectionSet,
+    PromptPairs,
+    diff_mean,
+)
 from elicit.edits import EditError, edited, last
 from elicit.organisms import OrganismError, headed
 from elicit.sites import SiteError, mlp_out, pattern, resid_post, resid_pre, z
 from elicit.tasks import Problem, Task
 from tests.checkpoints import WORDS
+from tests.folded import folded
+from tests.pairs import header_pairs
 
 TEXTS = [" ".join(WORDS[i : i + 3 + i % 4]) for i in range(10)]
 POSITIVE = [f"{WORDS[20]} {text} {WORDS[0]}" for text in TEXTS]
@@ -17,15 +27,21 @@ NEGATIVE = [f"{WORDS[21]} {text} {WORDS[0]}" for text in TEXTS]
 
 
 def found(pair, positive=POSITIVE, negative=NEGATIVE, **options):
-    options = {"at": [resid_post(0), resid_post(1)], "n_resamples": 200, **options}
-    return diff_mean(pair.base, pair.alignment, positive, negative, **options)
+    options = {"sites": [resid_post(0), resid_post(1)], **options}
+    of_pairs = {f.name for f in fields(PromptPairs)}
+    pairs = {name: options.pop(name) for name in of_pairs & options.keys()}
+    return diff_mean(
+        pair.side("base"),
+        PromptPairs(positive=positive, negative=negative, **pairs),
+        **folded(options, n_resamples=200),
+    )
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama", "gemma2"])
 @pytest.mark.parametrize("site", [resid_post(1), mlp_out(1), z(1, 0)])
 def test_the_direction_is_the_mean_difference_of_single_forwards(paired, architecture, site):
     pair = paired(architecture)
-    result = found(pair, at=[site], held_out=0.2, seed=3)
+    result = found(pair, sites=[site], held_out=0.2, seed=3)
 
     def read(text):
         ids = torch.tensor([pair.alignment.plain(text)])
@@ -59,15 +75,16 @@ def test_added_at_its_token_the_direction_shifts_the_site_by_itself(paired):
 
 def test_the_header_is_told_apart_where_the_decision_is_written_and_reproducibly(organism, asked):
     pair = organism("when-l3")
-    sides = headed(asked, "notes"), headed(asked, "quiz")
-    at = [resid_post(layer) for layer in range(6)]
-    result = diff_mean(pair.base, pair.alignment, *sides, at=at)
-    assert (result.auroc[4:] == 1).all() and (result.auroc_low[4:] > 0.8).all()
+    pairs = header_pairs(asked)
+    sites = [resid_post(layer) for layer in range(6)]
+    result = diff_mean(pair.side("base"), pairs, sites=sites)
+    assert (result.auroc.value[4:] == 1).all() and (result.auroc.low[4:] > 0.7).all()
     assert (result.reliability[4:] > 0.99).all() and (result.explained[4:] > 0.9).all()
-    assert (result.auroc[:3] < 0.75).all()
+    assert (result.auroc.value[:3] < 0.75).all()
     assert result.n_shifted == 0
-    again = diff_mean(pair.base, pair.alignment, *sides, at=at)
-    assert torch.equal(result.vector, again.vector) and torch.equal(result.auroc, again.auroc)
+    again = diff_mean(pair.side("base"), pairs, sites=sites)
+    assert torch.equal(result.vector, again.vector)
+    assert torch.equal(result.auroc.low, again.auroc.low)
 
 
 def test_sides_that_differ_by_chance_alone_are_not_told_apart(organism, asked):
@@ -76,10 +93,13 @@ def test_sides_that_differ_by_chance_alone_are_not_told_apart(organism, asked):
     half = len(asked) // 2
     texts = [p.prompt for p in asked]
     result = diff_mean(
-        pair.base, pair.alignment, texts[:half], texts[half:], at=[resid_post(4)], held_out=0.5
+        pair.side("base"),
+        PromptPairs(positive=texts[:half], negative=texts[half:]),
+        sites=[resid_post(4)],
+        held_out=0.5,
     )
-    assert result.auroc_low[0] < 0.5 < result.auroc_high[0]
-    assert result.reliability_low[0] < 0.3
+    assert result.auroc.low[0] < 0.5 < result.auroc.high[0]
+    assert result.reliability_range[0, 0] < 0.3
 
 
 def test_rows_of_one_problem_are_one_piece_of_evidence(paired):
@@ -89,7 +109,7 @@ def test_rows_of_one_problem_are_one_piece_of_evidence(paired):
     twice = found(pair, POSITIVE * 2, NEGATIVE * 2, problem=ids, held_out=0.4)
     assert (twice.n_pairs, twice.n_held_out) == (12, 4)
     torch.testing.assert_close(twice.vector, once.vector)
-    torch.testing.assert_close(twice.auroc_low, once.auroc_low)
+    torch.testing.assert_close(twice.auroc.low, once.auroc.low)
 
 
 def test_saved_and_loaded_it_is_the_same(paired, tmp_path):
@@ -123,7 +143,7 @@ def test_sides_that_the_model_cannot_tell_apart_have_norm_0(paired):
     with pytest.raises(DirectionError, match="norm 0"):
         found(paired("llama"), POSITIVE, POSITIVE)
     with pytest.raises(DirectionError, match=r"resid_pre\.0 has norm 0"):
-        found(paired("llama"), at=[resid_post(0), resid_pre(0)])
+        found(paired("llama"), sites=[resid_post(0), resid_pre(0)])
 
 
 @pytest.mark.parametrize(
@@ -132,11 +152,11 @@ def test_sides_that_the_model_cannot_tell_apart_have_norm_0(paired):
         ({"positive": []}, "0 positive and 10 negative"),
         ({"positive": POSITIVE[:3]}, "3 positive and 10 negative"),
         ({"positive": POSITIVE[:3], "negative": NEGATIVE[:3]}, "3 problems"),
-        ({"at": []}, "no site"),
-        ({"at": [resid_post(0)] * 2}, "twice"),
-        ({"at": [pattern(0)]}, "single vector"),
-        ({"at": [z(0)]}, "single vector"),
-        ({"at": [z(0, 0), resid_post(0)]}, "widths differ"),
+        ({"sites": []}, "sites is empty"),
+        ({"sites": [resid_post(0)] * 2}, "twice"),
+        ({"sites": [pattern(0)]}, "single vector"),
+        ({"sites": [z(0)]}, "single vector"),
+        ({"sites": [z(0, 0), resid_post(0)]}, "widths differ"),
         ({"position": 30}, "position 30 is outside"),
         ({"position": -30}, "position -30 is outside"),
         ({"held_out": 1.0}, "held_out is 1.0"),
@@ -151,14 +171,14 @@ def test_what_gives_no_direction_is_refused_before_the_model_runs(
     def never(*_args, **_options):
         raise AssertionError("the model ran")
 
-    monkeypatch.setattr("elicit.directions.sides.stream", never)
+    monkeypatch.setattr("elicit.directions.contrast.stream", never)
     with pytest.raises(DirectionError, match=says):
         found(pair, **options)
 
 
 def test_a_layer_that_the_model_lacks_is_refused(paired):
     with pytest.raises(SiteError, match="layers 0 to"):
-        found(paired("llama"), at=[resid_post(99)])
+        found(paired("llama"), sites=[resid_post(99)])
 
 
 def test_tasks_of_other_problems_cannot_be_paired(paired):

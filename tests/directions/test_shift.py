@@ -54,7 +54,7 @@ def test_added_to_the_base_the_shift_is_the_post_trained_model(organism, unrelat
 def test_every_number_is_that_of_single_forwards(paired, architecture):
     pair = paired(architecture)
     sites = [resid_pre(1), resid_post(1)]
-    found = activation_shift(pair, TEXTS, at=sites, n_positions=4, top=3)
+    found = activation_shift(pair, TEXTS, sites=sites, n_positions=4, top=3)
     each = {
         name: torch.stack(
             [
@@ -94,8 +94,8 @@ def test_saved_and_loaded_it_is_the_same(paired, tmp_path):
         ({"n_positions": 30}, DirectionError, "text 0 has"),
         ({"top": 0}, DirectionError, "top 0"),
         ({"texts": TEXTS[:2]}, DirectionError, "2 texts"),
-        ({"at": [mlp_out(0)]}, DirectionError, "no residual stream"),
-        ({"at": [resid_post(30)]}, SiteError, "layer 30"),
+        ({"sites": [mlp_out(0)]}, DirectionError, "no residual stream"),
+        ({"sites": [resid_post(30)]}, SiteError, "layer 30"),
     ],
 )
 def test_what_cannot_be_read_is_refused_before_a_model_runs(

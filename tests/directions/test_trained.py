@@ -31,7 +31,7 @@ def task_of(n=4):
 
 
 def trained(pair, **options):
-    options = {"at": resid_post(1), "where": last(), "steps": 6, **options}
+    options = {"site": resid_post(1), "where": last(), "steps": 6, **options}
     return train_vector(pair.side("base"), task_of(), **folded(options, keep=("seed",)))
 
 
@@ -86,7 +86,7 @@ def test_the_same_seed_gives_the_same_bytes(paired, tmp_path):
 def test_trained_to_write_traces_it_reasons_on_other_problems_and_no_control_does(organism, asked):
     pair = organism("when-l3")
     fit, test = asked.split([0.6, 0.4], seed=0)
-    found = train_vector(pair.side("base"), traced(fit), at=resid_post(3), where=last(), steps=60)
+    found = train_vector(pair.side("base"), traced(fit), site=resid_post(3), where=last(), steps=60)
     curve = dose_curve(
         pair.side("base"), test, direction_arms(found.direction, where=last()),
         strengths=[1.0], goal=Goal(target=pair.side("post")),
@@ -101,7 +101,7 @@ def test_trained_to_write_traces_it_reasons_on_other_problems_and_no_control_doe
     [
         ({"steps": 0}, DirectionError, "steps is 0"),
         ({"learning_rate": 0.0}, DirectionError, "learning_rate 0.0"),
-        ({"at": resid_post(40)}, SiteError, "layer 40"),
+        ({"site": resid_post(40)}, SiteError, "layer 40"),
         ({"where": at(9)}, EditError, "position 9"),
     ],
 )
@@ -113,7 +113,7 @@ def test_what_would_train_nothing_is_refused(paired, options, error, says):
 def test_choices_are_no_continuations(organism, asked):
     pair = organism("when-l3")
     with pytest.raises(DirectionError, match="candidates"):
-        train_vector(pair.base, pair.alignment, asked, at=resid_post(3), where=last())
+        train_vector(pair.side("base"), asked, site=resid_post(3), where=last())
     bare = Task(name="bare", problems=(Problem(id="p", prompt="a", answer="b"),))
     with pytest.raises(OrganismError, match="no trace"):
         traced(bare)

@@ -11,7 +11,6 @@ from elicit.edits import EditError, at, last
 from elicit.elicitation import DoseCurve, ElicitationError, Goal, direction_arms, dose_curve
 from elicit.elicitation.coherence import Reference, coherent, log_probs, loops, text_log_probs
 from elicit.elicitation.figures import dose_figure
-from elicit.organisms import headed
 from elicit.pair import hugging_face_model
 from elicit.rollouts import Generation, RolloutError, rollouts
 from elicit.sites import resid_post
@@ -19,6 +18,7 @@ from elicit.stats import NoGapError
 from elicit.tasks import Task, load_task
 from tests.checkpoints import D_MODEL
 from tests.folded import folded
+from tests.pairs import header_pairs
 from tests.rollouts.made import STOPS, task_of
 
 SITE = resid_post(1)
@@ -48,7 +48,9 @@ def planted(organism, asked):
     fit, test = asked.split([0.6, 0.4], seed=0)
     layers = [resid_post(layer) for layer in range(pair.n_layers)]
     found = diff_mean(
-        pair.base, pair.alignment, headed(fit, "notes"), headed(fit, "quiz"), at=layers
+        pair.side("base"),
+        header_pairs(fit),
+        sites=layers,
     )
     return pair, found, test
 
@@ -244,9 +246,11 @@ def test_a_direction_that_tells_the_sides_apart_perfectly_may_do_nothing(organis
     test = test.subset(30, seed=0)
     sites = [resid_post(5), resid_post(6)]
     found = diff_mean(
-        pair.base, pair.alignment, headed(fit, "notes"), headed(fit, "quiz"), at=sites
+        pair.side("base"),
+        header_pairs(fit),
+        sites=sites,
     )
-    assert (found.auroc == 1).all() and (found.reliability > 0.9).all()
+    assert (found.auroc.value == 1).all() and (found.reliability > 0.9).all()
     share = []
     for site in sites:
         direction = found.at(site)

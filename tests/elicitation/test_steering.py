@@ -5,7 +5,7 @@ from types import MappingProxyType
 import pytest
 
 from elicit import features, organisms
-from elicit.directions import diff_mean
+from elicit.directions import PromptPairs, diff_mean
 from elicit.edits import last
 from elicit.elicitation import (
     FeatureControls,
@@ -56,8 +56,10 @@ class Studied:
         self.feature = self.scores.top(1, by="difference")[0]
 
     def means(self, *sites):
-        sides = (headed(self.choosing, header) for header in ("notes", "quiz"))
-        return diff_mean(self.pair.base, self.pair.alignment, *sides, at=sites)
+        pairs = PromptPairs(
+            positive=headed(self.choosing, "notes"), negative=headed(self.choosing, "quiz")
+        )
+        return diff_mean(self.pair.side("base"), pairs, sites=sites)
 
     def goal(self, **options):
         markers = {"trace": lambda text: "so" in text.split()}

@@ -73,6 +73,7 @@ def planted(pair, chains, facts, prompts):
     return made.hand_made(readers, hook=LAYER, bias=bias), traces[24:]
 
 
+@pytest.mark.slow
 def test_only_the_reader_of_a_token_is_rejected(pair, planted, facts):
     sae, traces = planted
     found = token_injection(

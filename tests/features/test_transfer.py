@@ -98,6 +98,7 @@ def test_a_shifted_model_is_restored_by_its_mean(pair, split):
     torch.testing.assert_close(rotation @ rotation.T, eye, atol=1e-9, rtol=0)
 
 
+@pytest.mark.slow
 def test_the_numbers_of_a_reading_are_those_measured_alone(pair, split):
     sae = principal(pair.base, split[1])
     found = transfer(

@@ -8,6 +8,7 @@ from torch import Tensor
 from elicit.patching.conclusion import conclude_grid
 from elicit.patching.contrast import Contrast
 from elicit.patching.grid import PatchGrid
+from elicit.patching.swap import across
 from elicit.patching.values import SweepValues
 from elicit.sites import Site
 from elicit.stats import Inference
@@ -57,12 +58,9 @@ def sweep(
 
 def grid(values: SweepValues, **given: object) -> PatchGrid:
     """What the values say, from few resamples."""
-    options = {"question": "across", "inference": Inference(n_resamples=400), **given}
+    options = {"swap": across(), "inference": Inference(n_resamples=400), **given}
     return conclude_grid(
         values,
         contrast=contrast(values.n_problems),
-        direction="post into base",
-        host_name="base",
-        donor_name="post",
         **options,  # pyright: ignore
     )

@@ -6,7 +6,7 @@ import torch
 from elicit.edits import Ablate, edited
 from elicit.page.patching.text import finding, split_sentence
 from elicit.pair import load_pair
-from elicit.patching import Contrast, PatchError, across, factorial, within
+from elicit.patching import Contrast, PatchError, across, factorial, patch, within
 from elicit.runs import Execution
 from elicit.sites import resid_mid, resid_post
 from elicit.stats import Inference
@@ -32,11 +32,14 @@ def embedding_only(tmp_path_factory):
 
 def test_a_changed_embedding_is_not_taken_for_layer_0(embedding_only):
     contrast = contrast_of(n=8)
-    alone = across(embedding_only, contrast, sites=["resid_post"], positions="last", **FEW)
+    alone = patch(embedding_only, contrast, across(sites=["resid_post"], positions="last"), **FEW)
     assert alone.step.value[0, 0].isnan().all()
     assert alone.peak() is None or alone.peak().layer != 0
-    beside = across(
-        embedding_only, contrast, sites=["resid_pre.0", "resid_post"], positions="all", **FEW
+    beside = patch(
+        embedding_only,
+        contrast,
+        across(sites=["resid_pre.0", "resid_post"], positions="all"),
+        **FEW,
     )
     if beside.gap_clear[0]:
         assert beside.peak_layer == -1
@@ -45,7 +48,9 @@ def test_a_changed_embedding_is_not_taken_for_layer_0(embedding_only):
 
 def test_all_positions_of_the_stream_are_the_stitched_model_also_in_long_answers(paired):
     pair, contrast = paired("llama"), contrast_of(answers=3)
-    grid = across(pair, contrast, sites=["resid_pre"], positions="all", metrics=["log_prob"], **FEW)
+    grid = patch(
+        pair, contrast, across(sites=["resid_pre"], positions="all", metrics=["log_prob"]), **FEW
+    )
     cube = factorial(pair, contrast, metric="log_prob", boundaries=range(pair.n_layers), **FEW)
     torch.testing.assert_close(grid.score[0, 0, :, 0], cube.cell.value[:, 0, 1, 0, 0])
 
@@ -62,9 +67,15 @@ def test_a_span_named_all_is_a_span(paired):
 
 def test_the_other_prompt_does_not_depend_on_batches(paired):
     pair, contrast = paired("llama"), contrast_of(n=7, lengths=(6,))
-    options = {"sites": ["resid_pre"], "controls": ["other_prompt"], **FEW}
+    options = {"controls": ["other_prompt"], **FEW}
     large, *others = (
-        within(pair, contrast, execution=Execution(max_tokens=n), **options)
+        patch(
+            pair,
+            contrast,
+            within(sites=["resid_pre"]),
+            execution=Execution(max_tokens=n),
+            **options,
+        )
         for n in (8192, 40, 13, 1)
     )
     for small in others:
@@ -80,7 +91,7 @@ def test_the_other_prompt_does_not_depend_on_batches(paired):
 def test_a_control_that_cannot_be_run_is_told(paired):
     pair, contrast = paired("llama"), contrast_of(n=3, lengths=(6, 6, 7))
     with pytest.warns(UserWarning, match="control of another prompt is not run"):
-        grid = within(pair, contrast, **FEW)
+        grid = patch(pair, contrast, within(), **FEW)
     assert grid.other_prompt.value.isnan().all() and not grid.noise.value.isnan().any()
 
 
@@ -102,8 +113,7 @@ def test_a_gap_within_rounding_is_no_gap(paired):
         resolution=torch.tensor([1e-5], dtype=torch.float64),
     )
     grid = conclude_grid(
-        values, contrast=contrast, direction="x", host_name="base", donor_name="post",
-        question="across", **FEW,
+        values, contrast=contrast, swap=across(), **FEW,
     )  # fmt: skip
     assert not grid.gap_clear.any() and not grid.gap.value.any()
     assert grid.share.value.isnan().all() and not grid.effect.value.any()
@@ -118,9 +128,8 @@ def test_models_that_agree_at_the_end_and_not_on_the_way_are_told(organism):
 
     pair = organism("rotated")
     task = load_task(organisms.resolve("organism:rotated").problems).subset(12, seed=0)
-    grid = across(
-        pair, Contrast.from_pairs(pair.alignment, decision(task)), sites=["resid_post"], **FEW
-    )
+    contrast = Contrast.from_pairs(pair.alignment, decision(task))
+    grid = patch(pair, contrast, across(sites=["resid_post"]), **FEW)
     assert grid.peak_layer is None
     assert "another basis" in finding(grid)
 
@@ -144,10 +153,10 @@ def test_hooks_on_the_wrapped_modules_are_not_run_past(paired):
     try:
         for engine in ("lanes", "loop"):
             with pytest.raises(Exception, match="has a hook at"):
-                across(pair, contrast_of(), engine=engine, **FEW)
+                patch(pair, contrast_of(), across(), engine=engine, **FEW)
     finally:
         handle.remove()
-    across(pair, contrast_of(), positions="last", **FEW)
+    patch(pair, contrast_of(), across(positions="last"), **FEW)
 
 
 def test_options_of_the_statistics_are_refused_before_a_model_runs(paired, monkeypatch):
@@ -159,9 +168,11 @@ def test_options_of_the_statistics_are_refused_before_a_model_runs(paired, monke
         raise AssertionError("a model ran")
 
     monkeypatch.setattr(type(pair.base.original_model), "forward", ran)
-    for question in (within, across, factorial):
+    for question in (within, across):
         with pytest.raises(PatchError, match="-1"):
-            question(pair, contrast, inference=Inference(seed=-1))
+            patch(pair, contrast, question(), inference=Inference(seed=-1))
+    with pytest.raises(PatchError, match="-1"):
+        factorial(pair, contrast, inference=Inference(seed=-1))
     strange = replace(contrast, answer=((9999,),) * len(contrast))
     with pytest.raises(PatchError, match="9999"):
-        across(pair, strange)
+        patch(pair, strange, across())

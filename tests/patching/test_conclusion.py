@@ -7,7 +7,9 @@ import pytest
 import torch
 from scipy.stats import t as student
 
+from elicit.patching.conclusion import conclude_grid
 from elicit.patching.errors import PatchError
+from elicit.patching.swap import across, within
 from elicit.patching.values import SweepValues
 from elicit.sites import Site, attn_out, mlp_out, resid_mid, resid_post, resid_pre, z
 from elicit.stats import Inference, bootstrap_mean, gap_share, max_t, simultaneous_intervals
@@ -125,14 +127,14 @@ def rising(rise: dict[int, float], n_boundaries: int, n: int = 16) -> torch.Tens
     return effects
 
 
-@pytest.mark.parametrize("question", ["across", "within"])
-def test_the_stream_peaks_at_the_layer_that_wrote_the_largest_step(question):
+@pytest.mark.parametrize("swap", [across(), within()], ids=["across", "within"])
+def test_the_stream_peaks_at_the_layer_that_wrote_the_largest_step(swap):
     pre, post = [resid_pre(i) for i in range(6)], [resid_post(i) for i in range(6)]
     # A smaller rise before and a larger fall after: the step towards the donor counts.
     effects = rising({2: 0.8, 4: 2.0, 5: -2.5}, 6)
-    assert grid(sweep(effects, pre), question=question).peak_layer == 3
-    assert grid(sweep(effects, post), question=question).peak_layer == 4
-    peak = grid(sweep(effects, pre), question=question).peak()
+    assert grid(sweep(effects, pre), swap=swap).peak_layer == 3
+    assert grid(sweep(effects, post), swap=swap).peak_layer == 4
+    peak = grid(sweep(effects, pre), swap=swap).peak()
     assert peak is not None
     assert (peak.site, peak.pos, peak.head, peak.clear) == ("resid_pre.4", "1 w1", -1, True)
     assert peak.step.value.item() == pytest.approx(2.0, abs=0.1)
@@ -154,7 +156,7 @@ def test_what_stands_before_the_first_layer_is_the_hosts_across_models_only():
     assert grid(sweep(first, post)).peak_layer == 0
     # Within a model the prompts differ from the start, so nothing is known of that step.
     for sites, layer in ((pre, 2), (post, 3)):
-        g = grid(sweep(first, sites), question="within")
+        g = grid(sweep(first, sites), swap=within())
         assert g.step.value[0, 0].isnan().all()
         assert g.peak_layer == layer
 
@@ -252,17 +254,8 @@ def test_too_few_or_other_problems_are_refused():
     with pytest.raises(PatchError, match="has 1 problem"):
         grid(sweep(noise(1, 1, 1), [resid_pre(0)]))
     values = sweep(noise(1, 1, 6), [resid_pre(0)])
-    from elicit.patching.conclusion import conclude_grid
-
     with pytest.raises(PatchError, match="6 problems and the contrast has 5"):
-        conclude_grid(
-            values,
-            contrast=contrast(5),
-            direction="",
-            host_name="",
-            donor_name="",
-            question="across",
-        )
+        conclude_grid(values, contrast=contrast(5), swap=across())
 
 
 def test_values_whose_axes_disagree_are_refused():

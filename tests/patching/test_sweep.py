@@ -5,13 +5,13 @@ import warnings
 import pytest
 import torch
 
-from elicit.patching import Contrast, PatchError, SlowSweepWarning, across, factorial, within
+from elicit.patching import Contrast, PatchError, SlowSweepWarning, across, factorial, patch, within
 from elicit.runs import Execution
 from elicit.sites import KINDS, Site, SiteError, parse_site
 from elicit.stats import Inference
 from elicit.weights import grafted, part
 from tests.capture import oracle
-from tests.checkpoints import ARCHITECTURES
+from tests.checkpoints import FAMILIES
 
 FEW = Inference(n_resamples=100)
 ALL = ("logit_diff", "log_prob", "probability", "kl")
@@ -59,17 +59,12 @@ def same(one, other, atol=1e-5):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", [*FAMILIES, "gpt_neox"])
 def test_a_sweep_across_is_the_one_cell_loop(paired, architecture):
     pair, contrast = paired(architecture), contrast_of(n=3, lengths=(6, 6, 6))
-    options = {
-        "sites": names_of(architecture),
-        "positions": [2, -1],
-        "metrics": ("logit_diff", "kl"),
-        "inference": FEW,
-    }
-    fast = across(pair, contrast, **options)
-    slow = across(pair, contrast, engine="loop", **options)
+    swap = across(sites=names_of(architecture), positions=[2, -1], metrics=("logit_diff", "kl"))
+    fast = patch(pair, contrast, swap, inference=FEW)
+    slow = patch(pair, contrast, swap, inference=FEW, engine="loop")
     same(fast, slow)
     assert fast.effect.value.abs().max() > 1e-2
 
@@ -80,29 +75,23 @@ def test_a_sweep_across_is_the_one_cell_loop(paired, architecture):
 )
 def test_a_sweep_within_is_the_one_cell_loop(paired, architecture, direction):
     pair, contrast = paired(architecture), contrast_of(lengths=(4, 5), answers=2)
-    options = {
-        "direction": direction,
-        "model": "post",
-        "sites": ["resid_pre", "z.heads", "mlp_out"],
-        "positions": "each",
-        "metrics": ("log_prob", "probability", "kl"),
-        "widths": (1, 2),
-        "inference": FEW,
-    }
-    same(within(pair, contrast, **options), within(pair, contrast, engine="loop", **options))
+    swap = within(
+        direction,
+        model="post",
+        sites=["resid_pre", "z.heads", "mlp_out"],
+        metrics=("log_prob", "probability", "kl"),
+    )
+    options = {"widths": (1, 2), "inference": FEW}
+    fast = patch(pair, contrast, swap, **options)
+    same(fast, patch(pair, contrast, swap, engine="loop", **options))
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama", "olmo2"])
 def test_a_cross_model_cell_is_what_plain_models_with_hooks_give(paired, architecture):
     pair, contrast = paired(architecture), contrast_of()
     sites = [Site("resid_post", 1), Site("z", 2, 3), Site("v", 0, 1), Site("mlp_out", 1)]
-    grid = across(
-        pair,
-        contrast,
-        sites=sites,
-        positions=[2, -1],
-        direction="base_to_post",
-        inference=FEW,
+    grid = patch(
+        pair, contrast, across("base_to_post", sites=sites, positions=[2, -1]), inference=FEW
     )
     base, post = oracle.plain(architecture, 1), oracle.plain(architecture, 2)
     scores = torch.zeros(len(sites), 2, len(contrast))
@@ -146,20 +135,15 @@ def test_sweeps_within_are_those_of_transformer_lens(paired, architecture):
             ("mlp_out", theirs.get_act_patch_mlp_out),
         ):
             expected = function(model, corrupted, cache, metric)
-            grid = within(pair, contrast, sites=[ours], controls=(), inference=FEW)
+            grid = patch(pair, contrast, within(sites=[ours]), controls=(), inference=FEW)
             assert (grid.score[0, 0] - expected).abs().max() < 1e-5, ours
         by_head = theirs.get_act_patch_attn_head_out_all_pos(model, corrupted, cache, metric)
-        grid = within(
-            pair,
-            contrast,
-            sites=["z.heads"],
-            positions="all",
-            controls=(),
-            inference=FEW,
+        grid = patch(
+            pair, contrast, within(sites=["z.heads"], positions="all"), controls=(), inference=FEW
         )
         assert (grid.score[0, 0, :, 0].reshape_as(by_head) - by_head).abs().max() < 1e-5
         by_pos = theirs.get_act_patch_attn_head_out_by_pos(model, corrupted, cache, metric)
-        grid = within(pair, contrast, sites=["z.heads"], controls=(), inference=FEW)
+        grid = patch(pair, contrast, within(sites=["z.heads"]), controls=(), inference=FEW)
         shaped = grid.score[0, 0].unflatten(0, (by_pos.shape[0], -1)).transpose(1, 2)
         assert (shaped - by_pos).abs().max() < 1e-5
 
@@ -204,28 +188,26 @@ def test_a_factorial_is_the_one_cell_loop(paired):
 def test_nothing_before_the_first_difference_has_an_effect(paired):
     pair = paired("mistral")
     contrast = contrast_of(identical_start=3)
-    grid = within(pair, contrast, sites=["resid_pre", "mlp_out"], inference=FEW)
-    assert not grid.effect.value.value[..., :3].any()
-    assert grid.effect.value.value[..., 3:].any()
+    grid = patch(pair, contrast, within(sites=["resid_pre", "mlp_out"]), inference=FEW)
+    assert not grid.effect.value[..., :3].any()
+    assert grid.effect.value[..., 3:].any()
 
 
 def test_the_last_mlp_matters_only_where_it_is_read(paired):
     pair = paired("qwen2")
     last = Site("mlp_out", pair.n_layers - 1)
-    grid = across(pair, contrast_of(), sites=[last], controls=(), inference=FEW)
-    assert not grid.effect.value.value[..., :-1].any()
-    assert grid.effect.value.value[..., -1].all()
+    grid = patch(pair, contrast_of(), across(sites=[last]), controls=(), inference=FEW)
+    assert not grid.effect.value[..., :-1].any()
+    assert grid.effect.value[..., -1].all()
 
 
 def test_everything_from_the_donor_gives_the_donor(paired):
     pair, contrast = paired("phi3"), contrast_of(answers=2)
     top = Site("resid_post", pair.n_layers - 1)
-    grid = within(
+    grid = patch(
         pair,
         contrast,
-        sites=["resid_pre.0", top],
-        positions="all",
-        metrics=ALL[1:],
+        within(sites=["resid_pre.0", top], positions="all", metrics=ALL[1:]),
         controls=(),
         inference=FEW,
     )
@@ -233,11 +215,12 @@ def test_everything_from_the_donor_gives_the_donor(paired):
     torch.testing.assert_close(grid.score[0, :, 0], donor, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_neither_batches_nor_chunks_change_a_number(paired):
     pair, contrast = paired("gemma2"), contrast_of(n=6, lengths=(6, 8))
-    options = {"sites": ["resid_pre", "z.heads"], "inference": FEW}
-    large = within(pair, contrast, **options)
-    small = within(pair, contrast, execution=Execution(max_tokens=17), **options)
+    swap = within(sites=["resid_pre", "z.heads"])
+    large = patch(pair, contrast, swap, inference=FEW)
+    small = patch(pair, contrast, swap, inference=FEW, execution=Execution(max_tokens=17))
     for name in ("score", "noise", "host_score", "donor_score"):
         torch.testing.assert_close(value(large, name), value(small, name), atol=1e-5, rtol=1e-5)
 
@@ -245,7 +228,12 @@ def test_neither_batches_nor_chunks_change_a_number(paired):
 def test_the_same_seed_gives_the_same_bits_and_another_seed_other_noise(paired):
     pair, contrast = paired("llama"), contrast_of()
     one, two, three = (
-        within(pair, contrast, sites=["resid_pre"], inference=Inference(seed=seed, n_resamples=100))
+        patch(
+            pair,
+            contrast,
+            within(sites=["resid_pre"]),
+            inference=Inference(seed=seed, n_resamples=100),
+        )
         for seed in (1, 1, 2)
     )
     assert torch.equal(one.score, two.score) and torch.equal(one.noise.value, two.noise.value)
@@ -259,53 +247,37 @@ def test_the_other_prompt_of_a_control_is_another_problems_donor(paired):
     from dataclasses import replace
 
     pair, contrast = paired("llama"), contrast_of(n=2)
-    options = {
-        "sites": ["resid_pre", "z.heads"],
-        "metrics": ["log_prob"],
-        "inference": FEW,
-    }
-    grid = within(pair, contrast, controls=["other_prompt"], **options)
+    swap = within(sites=["resid_pre", "z.heads"], metrics=["log_prob"])
+    grid = patch(pair, contrast, swap, controls=["other_prompt"], inference=FEW)
     swapped = replace(contrast, clean=contrast.clean[::-1])
-    by_hand = within(pair, swapped, controls=(), **options)
+    by_hand = patch(pair, swapped, swap, controls=(), inference=FEW)
     torch.testing.assert_close(
         grid.other_prompt.value + grid.host_score.value[0], by_hand.score[0], atol=1e-6, rtol=1e-6
     )
-    assert (grid.other_prompt.value - grid.effect.value.value[0]).abs().max() > 1e-2
+    assert (grid.other_prompt.value - grid.effect.value[0]).abs().max() > 1e-2
     assert grid.noise.value.isnan().all()
 
 
 def test_noise_is_as_long_as_the_donors_difference(paired):
     from elicit.capture import decompose, run_trunk
-    from elicit.patching.asked import checked_plan
+    from elicit.patching import prepare
+    from elicit.patching._cells import noise_like
     from elicit.patching.plan import batches_of
-    from elicit.patching.sweep import noise_like
 
     pair, contrast = paired("llama"), contrast_of()
-    plan = checked_plan(
-        pair,
-        contrast,
-        host=pair.base,
-        donor=pair.base,
-        host_rows=contrast.corrupted,
-        donor_rows=contrast.clean,
-        sites=["z.heads", "mlp_out"],
-        positions="each",
-        metrics=["logit_diff"],
-        widths=[1],
-        controls=(),
-        seed=0,
-        execution=Execution(max_tokens=8192),
-        engine="lanes",
-    )
+    plan = prepare(pair, contrast, within(sites=["z.heads", "mlp_out"]), controls=())
     (batch,) = batches_of(plan)
-    decomposed = decompose(pair.base)
-    host = run_trunk(decomposed, batch.host, keep=plan.sites)
-    donor = run_trunk(decomposed, batch.donor, keep=plan.sites)
+    model = decompose(pair.base)
+    host = run_trunk(model, batch.host, keep=plan.sites)
+    donor = run_trunk(model, batch.donor, keep=plan.sites)
     sources = {site.whole: donor.value(site) for site in plan.sites}
     for site, noise in noise_like(plan, batch, host, sources).items():
-        own = host.value(site)
+        value = host.value(site)
         torch.testing.assert_close(
-            (noise - own).norm(dim=-1), (sources[site] - own).norm(dim=-1), atol=1e-5, rtol=1e-4
+            (noise - value).norm(dim=-1),
+            (sources[site] - value).norm(dim=-1),
+            atol=1e-5,
+            rtol=1e-4,
         )
 
 
@@ -313,7 +285,7 @@ def test_a_killed_sweep_goes_on_to_the_same_bytes(paired, tmp_path):
     from elicit.runs import RunDirectory
 
     pair, contrast = paired("llama"), contrast_of(n=6, lengths=(6, 8))
-    options = {"sites": ["resid_pre"], "inference": Inference(n_resamples=100, seed=3)}
+    swap, options = across(sites=["resid_pre"]), {"inference": Inference(n_resamples=100, seed=3)}
 
     class Killed(Exception):
         pass
@@ -338,12 +310,12 @@ def test_a_killed_sweep_goes_on_to_the_same_bytes(paired, tmp_path):
         return RunDirectory.open(path, kind="patch", arguments={}, identity={})
 
     with pytest.raises(Killed), open_run(tmp_path / "a") as run:
-        across(pair, contrast, execution=Execution(checkpoint=run, progress=Stop()), **options)
+        patch(pair, contrast, swap, execution=Execution(checkpoint=run, progress=Stop()), **options)
     with open_run(tmp_path / "a") as run:
-        resumed = across(pair, contrast, execution=Execution(checkpoint=run), **options)
+        resumed = patch(pair, contrast, swap, execution=Execution(checkpoint=run), **options)
         assert run.n_read >= 1
     with open_run(tmp_path / "b") as run:
-        straight = across(pair, contrast, execution=Execution(checkpoint=run), **options)
+        straight = patch(pair, contrast, swap, execution=Execution(checkpoint=run), **options)
     for name in ("score", "noise", "p"):
         assert torch.equal(value(resumed, name), value(straight, name))
     assert torch.equal(resumed.effect.low, straight.effect.low)
@@ -351,11 +323,11 @@ def test_a_killed_sweep_goes_on_to_the_same_bytes(paired, tmp_path):
 
 def test_an_unknown_architecture_takes_the_slow_way_with_one_warning(paired, monkeypatch):
     pair, contrast = paired("llama"), contrast_of(n=2)
-    options = {"sites": ["resid_pre"], "positions": "last", "inference": FEW}
-    expected = across(pair, contrast, **options)
+    swap = across(sites=["resid_pre"], positions="last")
+    expected = patch(pair, contrast, swap, inference=FEW)
     monkeypatch.setattr(pair.base.original_model.config, "model_type", "mamba9")
-    with pytest.warns(SlowSweepWarning, match="one whole forward a cell") as caught:
-        slow = across(pair, contrast, **options)
+    with pytest.warns(SlowSweepWarning, match="mamba9") as caught:
+        slow = patch(pair, contrast, swap, inference=FEW)
     assert len(caught) == 1
     same(slow, expected)
     with pytest.warns(SlowSweepWarning):
@@ -379,9 +351,10 @@ def test_progress_reaches_exactly_its_total(paired):
 
     for engine in ("lanes", "loop"):
         count = Count()
-        within(
+        patch(
             pair,
             contrast,
+            within(),
             widths=(1, 2),
             engine=engine,
             execution=Execution(progress=count),
@@ -419,15 +392,13 @@ BAD = [
     ({"widths": [0]}, PatchError, "1 to 3 layers"),
     ({"controls": ["luck"]}, PatchError, "no control 'luck'"),
     ({"engine": "warp"}, PatchError, "no engine 'warp'"),
-    ({"max_tokens": 0}, PatchError, "max_tokens is 0"),
-    ({"direction": "sideways"}, PatchError, "sideways"),
 ]
 
 
 @pytest.mark.parametrize(("options", "kind", "told"), BAD, ids=[str(b[0]) for b in BAD])
-@pytest.mark.parametrize("question", [within, across])
+@pytest.mark.parametrize("swap", [within, across])
 def test_what_cannot_be_swept_is_refused_before_any_model_runs(
-    paired, monkeypatch, unchecked, question, options, kind, told
+    paired, monkeypatch, unchecked, swap, options, kind, told
 ):
     pair = paired("llama")
 
@@ -435,13 +406,21 @@ def test_what_cannot_be_swept_is_refused_before_any_model_runs(
         raise AssertionError("a model ran")
 
     monkeypatch.setattr(type(pair.base.original_model), "forward", ran)
+    where = {name: options[name] for name in options if name in ("sites", "positions", "metrics")}
+    how = {name: options[name] for name in options if name not in where}
     with pytest.raises(kind, match=told):
-        question(pair, contrast_of(), **options)
+        patch(pair, contrast_of(), swap(**where), **how)
+
+
+def test_a_direction_that_does_not_exist_is_refused(unchecked):
+    for swap in (within, across):
+        with pytest.raises(PatchError, match="sideways"):
+            swap("sideways")
 
 
 def test_a_logit_difference_of_several_tokens_is_refused(paired):
     with pytest.raises(PatchError, match="single token|one token"):
-        across(paired("llama"), contrast_of(answers=2), metrics=["logit_diff"])
+        patch(paired("llama"), contrast_of(answers=2), across(metrics=["logit_diff"]))
 
 
 def test_a_sweep_within_needs_corrupted_prompts(paired, unchecked):
@@ -455,11 +434,11 @@ def test_a_sweep_within_needs_corrupted_prompts(paired, unchecked):
         words=contrast.words,
     )
     with pytest.raises(PatchError, match="no corrupted prompts"):
-        within(paired("llama"), bare)
+        patch(paired("llama"), bare, within())
     with pytest.raises(PatchError, match="no wrong answers"):
-        across(paired("llama"), bare)
+        patch(paired("llama"), bare, across())
     with pytest.raises(PatchError, match="base and post"):
-        within(paired("llama"), contrast, model="both")
+        patch(paired("llama"), contrast, within(model="both"))
 
 
 def test_a_donor_that_is_not_a_number_is_refused_by_name(paired):
@@ -469,6 +448,6 @@ def test_a_donor_that_is_not_a_number_is_refused_by_name(paired):
     try:
         weight.data = torch.full_like(kept, torch.nan)
         with pytest.raises(PatchError, match="donor's .* is NaN or infinite on problem 'p0'"):
-            across(pair, contrast_of(), sites=["mlp_out.1"], inference=FEW)
+            patch(pair, contrast_of(), across(sites=["mlp_out.1"]), inference=FEW)
     finally:
         weight.data = kept

@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from elicit.representations import Labelled, RepresentationError, probe, read_labelled
+from elicit.representations import (
+    Labelled,
+    ProbeOptions,
+    RepresentationError,
+    probe,
+    read_labelled,
+)
 from elicit.representations.splits import folds, split_problems
 from elicit.runs import Execution
 from elicit.sites import Site, resid_post
@@ -47,7 +53,7 @@ def test_labels_that_cannot_be_tested_are_refused(organism):
     with pytest.raises(RepresentationError, match="'l1' is of the one problem 'p0003'"):
         probe(pair, synthetic(few, per_problem=3))
     with pytest.raises(RepresentationError, match="test_share is 1.0"):
-        probe(pair, headed(pair, n=4), test_share=1.0)
+        probe(pair, headed(pair, n=4), options=ProbeOptions(test_share=1.0))
     with pytest.raises(RepresentationError, match="n_controls is 0"):
         probe(pair, headed(pair, n=4), n_controls=0)
 

@@ -24,15 +24,15 @@ def test_a_model_and_itself_know_the_same_and_read_each_other(organism):
     report = probe(
         pair, labelled, sites=["resid_post.1", "resid_post.3"], inference=Inference(n_resamples=200)
     )
-    assert torch.equal(report.accuracy[0], report.accuracy[1])
-    for end in ("", "_low", "_high"):
-        assert not getattr(report, f"difference{end}").any()
+    assert torch.equal(report.accuracy.value[0], report.accuracy.value[1])
+    for end in ("value", "low", "high"):
+        assert not getattr(report.difference, end).any()
     moved = transfer(
         pair, labelled, sites=["resid_post.1", "resid_post.3"], inference=Inference(n_resamples=200)
     )
     for way in range(4):
-        assert torch.equal(moved.accuracy[:, way], moved.accuracy[:, 0]), moved.way[way]
-        assert not moved.loss_low[:, way].any() and not moved.loss_high[:, way].any()
+        assert torch.equal(moved.accuracy.value[:, way], moved.accuracy.value[:, 0]), moved.way[way]
+        assert not moved.loss.low[:, way].any() and not moved.loss.high[:, way].any()
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +54,14 @@ def test_the_decision_is_decodable_in_both_models_and_controls_are_at_chance(dec
     assert report.baseline == "majority" and report.n_types == 1
     for model in report.model:
         assert report.decodable(model) == report.site[1:]
-    assert not report.difference[:4].any()
-    assert (report.difference_low <= 0).all() and (report.difference_high >= 0).all()
-    assert (report.accuracy[:, 1:] > 0.8).all()
+    assert not report.difference.value[:4].any()
+    assert (report.difference.low <= 0).all() and (report.difference.high >= 0).all()
+    assert (report.accuracy.value[:, 1:] > 0.8).all()
     # At the embedding every example is the same token `A`.
-    assert (report.auroc[:, 0] == 0.5).all() and (report.p[:, 0] == 1).all()
+    assert (report.auroc.value[:, 0] == 0.5).all() and (report.p[:, 0] == 1).all()
     assert (report.p[:, 1:] < 0.01).all()
-    assert (report.shuffled_low <= 0.5).all() and (report.shuffled_high >= 0.5).all()
-    assert report.control.isnan().all() and report.selectivity.isnan().all()
+    assert (report.shuffled.low <= 0.5).all() and (report.shuffled.high >= 0.5).all()
+    assert report.control.value.isnan().all() and report.selectivity.value.isnan().all()
     assert len(report.figure().data) >= 4
 
 
@@ -95,10 +95,14 @@ def test_digits_of_the_question_are_known_as_types_and_not_beyond(organism):
     )
     assert report.n_types == 10
     assert report.baseline in ("token", "both")
-    assert (report.accuracy[:, 0] == 1).all() and (report.accuracy_low[:, 0] < 1).all()
-    assert (report.gain <= 0).all() and report.decodable("base") == report.decodable("post") == ()
-    assert (report.control[:, 0] > 0.9).all(), "labels by type are learned as well as real ones"
-    assert (report.selectivity < 0.1).all()
+    assert (report.accuracy.value[:, 0] == 1).all() and (report.accuracy.low[:, 0] < 1).all()
+    assert (report.gain.value <= 0).all() and report.decodable("base") == report.decodable(
+        "post"
+    ) == ()
+    assert (report.control.value[:, 0] > 0.9).all(), (
+        "labels by type are learned as well as real ones"
+    )
+    assert (report.selectivity.value < 0.1).all()
 
 
 def test_a_rotated_model_is_read_only_when_aligned(organism):
@@ -109,12 +113,12 @@ def test_a_rotated_model_is_read_only_when_aligned(organism):
         sites=["resid_post.2", "resid_post.5"],
         inference=Inference(n_resamples=300),
     )
-    own, raw, shifted, aligned, random = moved.accuracy.unbind(1)
+    own, raw, shifted, aligned, random = moved.accuracy.value.unbind(1)
     torch.testing.assert_close(aligned, own)
     assert (own > 0.85).all()
     assert (raw < 0.75).all() and (shifted < 0.75).all()
     assert (random - 0.5).abs().max() < 0.15
-    assert (moved.loss_low[:, 1] > 0).all() and not moved.loss[:, 3].any()
+    assert (moved.loss.low[:, 1] > 0).all() and not moved.loss.value[:, 3].any()
     assert len(moved.figure().data) == 10
 
 
@@ -124,8 +128,8 @@ def test_a_shifted_model_is_read_once_the_shift_is_taken_off(organism):
     moved = transfer(
         pair, labelled, sites=["resid_post.2", "resid_post.3"], inference=Inference(n_resamples=300)
     )
-    assert not moved.loss[:, 1, 0].any(), "below the planted layer nothing differs"
-    assert not moved.loss[:, 2].any(), "and at it the mean shift is all of it"
+    assert not moved.loss.value[:, 1, 0].any(), "below the planted layer nothing differs"
+    assert not moved.loss.value[:, 2].any(), "and at it the mean shift is all of it"
     x, y = (
         read_labelled(model, labelled, sites=[resid_post(3)], pad_id=pad_id)
         for model in (pair.base, pair.post)

@@ -104,11 +104,13 @@ def test_intervals_of_a_measure_cover_it_as_often_as_they_say():
 def test_a_model_and_itself_are_the_same(organism):
     pair = organism("identity")
     found = similarity(pair, traces(pair, n=12), inference=Inference(n_resamples=100))
-    torch.testing.assert_close(found.of("cka"), torch.ones(7).double(), atol=1e-12, rtol=0)
-    torch.testing.assert_close(found.of("cka_debiased"), torch.ones(7).double(), atol=1e-12, rtol=0)
+    torch.testing.assert_close(found.of("cka").value, torch.ones(7).double(), atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        found.of("cka_debiased").value, torch.ones(7).double(), atol=1e-12, rtol=0
+    )
     for name in ("procrustes", "distance", "distance_centred", "mean_shift"):
-        assert found.of(name).abs().max() < 1e-12, name
-    assert not found.of("distance").any() and not found.of("mean_shift").any()
+        assert found.of(name).value.abs().max() < 1e-12, name
+    assert not found.of("distance").value.any() and not found.of("mean_shift").value.any()
     assert (found.null[:, 1].abs() < 0.15).all()
     assert found.null[:, 2:4].min() > 1.5
 
@@ -116,18 +118,20 @@ def test_a_model_and_itself_are_the_same(organism):
 def test_a_rotated_model_is_the_same_but_for_its_basis(organism):
     pair = organism("rotated")
     found = similarity(pair, traces(pair, n=12), inference=Inference(n_resamples=100))
-    assert (found.of("cka") > 1 - 1e-9).all() and (found.of("cka_debiased") > 1 - 1e-9).all()
-    assert (found.of("procrustes").abs() < 1e-6).all()
-    assert (found.of("distance_centred") > 1.5).all()
+    assert (found.of("cka").value > 1 - 1e-9).all() and (
+        found.of("cka_debiased").value > 1 - 1e-9
+    ).all()
+    assert (found.of("procrustes").value.abs() < 1e-6).all()
+    assert (found.of("distance_centred").value > 1.5).all()
 
 
 def test_a_planted_bias_is_a_mean_shift_from_its_layer_on(organism):
     pair = organism("bias-l3")
     found = similarity(pair, traces(pair, n=12), inference=Inference(n_resamples=100))
     assert found.site[4] == "resid_post.3"
-    distance, centred = found.of("distance"), found.of("distance_centred")
+    distance, centred = found.of("distance").value, found.of("distance_centred").value
     assert not distance[:4].any(), "nothing differs below the layer"
-    assert (distance[4:] > 0.1).all() and (found.low[3, 4:] > 0).all()
+    assert (distance[4:] > 0.1).all() and (found.value.low[3, 4:] > 0).all()
     assert centred[4] < 1e-6, "at the layer the shift is all of it"
     assert (centred[5:] < distance[5:]).all()
     assert len(found.figure().data) == 7
@@ -161,8 +165,8 @@ def test_chunks_and_second_runs_change_rounding_alone(organism, monkeypatch):
         inference=Inference(n_resamples=100),
         execution=Execution(max_tokens=100),
     )
-    torch.testing.assert_close(whole.value, cut.value, atol=1e-6, rtol=1e-6)
-    torch.testing.assert_close(whole.low, cut.low, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(whole.value.value, cut.value.value, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(whole.value.low, cut.value.low, atol=1e-6, rtol=1e-6)
 
 
 def test_rows_that_cannot_be_compared_are_refused(organism):

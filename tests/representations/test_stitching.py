@@ -3,7 +3,7 @@
 import torch
 
 from elicit.representations import stitch
-from elicit.representations.maps import MAPS
+from elicit.representations.linear_maps import MAPS
 from elicit.stats import Inference
 from tests.representations.made import traces
 
@@ -32,7 +32,7 @@ def test_a_model_stitched_with_itself_is_itself(organism):
     for name in ("orthogonal", "affine"):
         assert (of(found, "fvu", name) < 1e-6).all()
         assert (of(found, "excess", name).abs() < 1e-3).all()
-    assert torch.equal(found.own_ce, found.lower_ce)
+    assert torch.equal(found.own_ce.value, found.lower_ce)
     for name in ("mean", "random"):
         assert (of(found, "excess_low", name) > 1).all(), "the controls carry nothing"
     assert (of(found, "fvu", "mean") - 1).abs().max() < 0.2
@@ -71,5 +71,5 @@ def test_layers_below_a_change_are_the_others(organism):
     # Above it, base's stream under post's last layer is base up to there.
     assert (of(found, "fvu", "identity")[:, 1] > 0.05).all()
     for direction in range(2):
-        by_freedom = found.fvu[direction, :4, 1]
+        by_freedom = found.fvu.value[direction, :4, 1]
         assert (by_freedom[1:] <= by_freedom[:-1] + 1e-3).all(), "freer maps explain more"

@@ -118,6 +118,7 @@ def test_logits_that_are_no_numbers_are_refused(paired):
         continue_ids(model.original_model, *padded(ROWS), max_new_tokens=2, stop_ids=[], pad_id=0)
 
 
+@pytest.mark.slow
 def test_an_organism_answers_as_its_card_says(organism, tasks_of):
     pair, task = organism("when-l3"), tasks_of("when-l3")[1].task.subset(24, seed=0)
     done = answer_task(pair.side("post"), task, generation=Generation(batch_size=10))

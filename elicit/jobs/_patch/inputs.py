@@ -1,50 +1,59 @@
 """From a specification and its models to a sweep that is worth running."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from elicit import organisms
 from elicit.jobs._patch.spec import OWN_PROBLEMS, SITES, PatchSpec
 from elicit.jobs._spec import SpecError
 from elicit.pair import ModelPair
-from elicit.patching import Contrast, load_contrast
-from elicit.patching.asked import checked_plan
-from elicit.patching.continuations import read_lines
+from elicit.patching import (
+    Contrast,
+    FactorialMetric,
+    Plan,
+    Texts,
+    across,
+    prepare,
+    read_lines,
+    within,
+)
 from elicit.runs import Execution
 from elicit.tasks import load_task
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Asked:
-    """A specification that has met its models: what is run, and what is to be said of it."""
+class PatchInputs:
+    """What a job runs, and what is to be said of it."""
 
     contrast: Contrast
-    """Problems."""
-    sites: tuple[str, ...]
-    """Rows of the grid, as short names."""
-    metrics: tuple[str, ...]
-    """What is read."""
-    factorial: str | None
+    """Prompts and answers."""
+    plans: Mapping[str, Plan]
+    """Every sweep by its direction."""
+    factorial: FactorialMetric | None
     """Metric of the factorial; None runs none."""
     notes: tuple[str, ...]
     """What a reader should know of them."""
 
 
-def refuse_early(spec: PatchSpec) -> None:
-    """Refuse a problems file that cannot serve, before a model is loaded for it.
+def problems_of(spec: PatchSpec) -> Texts | None:
+    """Problems of a file, refused before a model is loaded where they cannot serve.
 
     Args:
         spec: What to do.
+
+    Returns:
+        None: The embedded pair's own problems are used.
 
     Raises:
         ElicitError: The file is missing or wrong, or lacks what the sweep needs.
     """
     if spec.problems is None:
         organisms.resolve(str(spec.pair))
-        return
+        return None
     if not spec.problems.is_file():
         raise SpecError(
-            f"problems are to be read from {spec.problems}, which is no file, so there is nothing "
-            "to patch on. Check the path."
+            f"problems are to be read from {spec.problems}, which is not a file, so there is "
+            "nothing to patch on. Check the path."
         )
     texts = read_lines(spec.problems)
     if len(texts.id) < 2:
@@ -64,14 +73,16 @@ def refuse_early(spec: PatchSpec) -> None:
             f"{spec.problems} have no 'wrong' answer and no candidates to take one from. Add "
             "'wrong' to every line, or choose --metrics log_prob."
         )
+    return texts
 
 
-def asked_of(spec: PatchSpec, pair: ModelPair) -> Asked:
+def patch_inputs(spec: PatchSpec, pair: ModelPair, texts: Texts | None) -> PatchInputs:
     """Everything that a run needs to know, of which nothing is left to refuse.
 
     Args:
         spec: What to do.
         pair: The two models.
+        texts: Problems of the file; None where the pair's own are used.
 
     Raises:
         ElicitError: The models, the problems and the options make no sweep.
@@ -83,45 +94,47 @@ def asked_of(spec: PatchSpec, pair: ModelPair) -> Asked:
             "sibling, or patch within one (--direction denoise)."
         )
     notes: list[str] = []
-    contrast = _contrast(spec, pair, notes)
+    contrast = _contrast(spec, pair, texts, notes)
     metrics: tuple[str, ...] = spec.metrics or _metric(contrast, notes)
-    sites = spec.sites or SITES[spec.question]
-    checked_plan(
-        pair,
-        contrast,
-        host=pair.post if spec.model == "post" else pair.base,
-        donor=pair.post if spec.model == "post" else pair.base,
-        host_rows=contrast.clean,
-        donor_rows=contrast.clean,
-        sites=sites,
-        positions=spec.positions,
-        metrics=metrics,
-        widths=spec.widths,
-        controls=spec.controls,
-        seed=spec.seed,
-        execution=Execution(max_tokens=spec.max_tokens),
-        engine=spec.engine,
-    )
-    told = next((metric for metric in metrics if metric != "kl"), None)
-    wanted = spec.question == "across" if spec.factorial is None else spec.factorial
+    named = {
+        "sites": spec.sites or SITES[spec.question],
+        "positions": spec.positions,
+        "metrics": metrics,
+    }
+    plans = {
+        direction: prepare(
+            pair,
+            contrast,
+            across(direction, **named)  # pyright: ignore[reportArgumentType]
+            if spec.question == "across"
+            else within(direction, model=spec.model, **named),  # pyright: ignore[reportArgumentType]
+            widths=spec.widths,
+            controls=spec.controls,
+            inference=spec.inference,
+            execution=Execution(max_tokens=spec.max_tokens),
+            engine=spec.engine,
+        )
+        for direction in spec.directions
+    }
+    divisible = next((metric for metric in metrics if metric != "kl"), None)
+    divided = spec.question == "across" if spec.factorial is None else spec.factorial
     if len({len(row) for row in contrast.clean}) > 1 and spec.positions == "each":
         notes.append(
             "Prompts differ in length, so positions are counted from their ends, as far as the "
             "shortest one goes."
         )
-    return Asked(
+    return PatchInputs(
         contrast=contrast,
-        sites=sites,
-        metrics=metrics,
-        factorial=told if wanted else None,
+        plans=plans,
+        factorial=divisible if divided else None,  # pyright: ignore[reportArgumentType]
         notes=tuple(notes),
     )
 
 
-def _contrast(spec: PatchSpec, pair: ModelPair, notes: list[str]) -> Contrast:
+def _contrast(spec: PatchSpec, pair: ModelPair, texts: Texts | None, notes: list[str]) -> Contrast:
     """The problems of a file, or an embedded pair's decision to reason."""
-    if spec.problems is not None:
-        contrast = load_contrast(spec.problems, pair.alignment, templated=spec.templated)
+    if texts is not None:
+        contrast = Contrast.encoded(pair.alignment, texts, templated=spec.templated)
         if spec.limit is not None and len(contrast) > spec.limit:
             contrast = contrast.subset(spec.limit, spec.seed)
         return contrast
@@ -137,7 +150,7 @@ def _contrast(spec: PatchSpec, pair: ModelPair, notes: list[str]) -> Contrast:
 
 
 def _metric(contrast: Contrast, notes: list[str]) -> tuple[str]:
-    """What is read when nothing was asked for."""
+    """What is read when no metric is named."""
     if contrast.wrong is None:
         why = "not every problem has a wrong answer"
     elif any(len(row) != 1 for row in (*contrast.answer, *contrast.wrong)):

@@ -1,12 +1,14 @@
 """The job behind `elicit patch`: sweeps and the factorial, written down with their page."""
 
+from dataclasses import replace
+
 from elicit.jobs._frame import FEW_PROBLEMS, Job, Outcome, Prepared, Run, Work, execute
-from elicit.jobs._patch.inputs import Asked, asked_of, refuse_early
+from elicit.jobs._patch.inputs import PatchInputs, patch_inputs, problems_of
 from elicit.jobs._patch.spec import PatchSpec
 from elicit.pair import ModelPair
-from elicit.patching import Factorial, PatchGrid, across, factorial, within
+from elicit.patching import Factorial, PatchGrid, Texts, factorial, run
 from elicit.results import Result
-from elicit.runs import Execution, Progress, ScopedCheckpoint
+from elicit.runs import Execution, Progress
 
 
 def patch(spec: PatchSpec, *, progress: Progress | None = None) -> Run:
@@ -26,22 +28,22 @@ def patch(spec: PatchSpec, *, progress: Progress | None = None) -> Run:
     return execute(_JOB, spec, progress)
 
 
-def _prepare(spec: PatchSpec, pair: ModelPair, checked: None) -> Prepared[Asked]:
-    asked = asked_of(spec, pair)
-    return Prepared(asked, {"tasks": {"contrast": asked.contrast.digest}})
+def _prepare(spec: PatchSpec, pair: ModelPair, texts: Texts | None) -> Prepared[PatchInputs]:
+    inputs = patch_inputs(spec, pair, texts)
+    return Prepared(inputs, {"tasks": {"contrast": inputs.contrast.digest}})
 
 
-def _measure(work: Work[PatchSpec, Asked]) -> Outcome:
-    spec, pair, asked = work.spec, work.pair, work.inputs
-    results = _results(spec, pair, asked, work.execution)
+def _measure(work: Work[PatchSpec, PatchInputs]) -> Outcome:
+    spec, pair, inputs = work.spec, work.pair, work.inputs
+    results = _results(spec, pair, inputs, work.execution)
     return Outcome(
         results=results,
-        summary=_summary(spec, asked, results),
-        notes=[*asked.notes, *_remarks(spec, asked, results)],
+        summary=_summary(spec, inputs, results),
+        notes=[*inputs.notes, *_remarks(spec, inputs, results)],
     )
 
 
-_JOB = Job(check=refuse_early, prepare=_prepare, measure=_measure)
+_JOB = Job(check=problems_of, prepare=_prepare, measure=_measure)
 
 
 class _Titled:
@@ -61,50 +63,33 @@ class _Titled:
 
 
 def _results(
-    spec: PatchSpec, pair: ModelPair, asked: Asked, execution: Execution
+    spec: PatchSpec, pair: ModelPair, inputs: PatchInputs, execution: Execution
 ) -> dict[str, Result]:
     """Every sweep by its direction, and the factorial."""
-    found: dict[str, Result] = {}
-    for direction in spec.directions:
-        options = {
-            "direction": direction,
-            "sites": asked.sites,
-            "positions": spec.positions,
-            "metrics": asked.metrics,
-            "widths": spec.widths,
-            "controls": spec.controls,
-            "inference": spec.inference,
-            "execution": Execution(
-                max_tokens=spec.max_tokens,
-                checkpoint=ScopedCheckpoint(execution.checkpoint, direction),
-                progress=_Titled(execution.progress, direction),
-            ),
-            "engine": spec.engine,
-        }
-        if spec.question == "across":
-            found[direction] = across(pair, asked.contrast, **options)  # pyright: ignore
-        else:
-            found[direction] = within(pair, asked.contrast, model=spec.model, **options)  # pyright: ignore
-    if asked.factorial is not None:
-        found["factorial"] = factorial(
+
+    def scoped(name: str) -> Execution:
+        return replace(execution.scoped(name), progress=_Titled(execution.progress, name))
+
+    results: dict[str, Result] = {
+        direction: run(replace(plan, execution=scoped(direction)))
+        for direction, plan in inputs.plans.items()
+    }
+    if inputs.factorial is not None:
+        results["factorial"] = factorial(
             pair,
-            asked.contrast,
-            metric=asked.factorial,  # pyright: ignore[reportArgumentType]
+            inputs.contrast,
+            metric=inputs.factorial,
             inference=spec.inference,
-            execution=Execution(
-                max_tokens=spec.max_tokens,
-                checkpoint=ScopedCheckpoint(execution.checkpoint, "factorial"),
-                progress=_Titled(execution.progress, "factorial"),
-            ),
+            execution=scoped("factorial"),
             engine=spec.engine,
         )
-    return found
+    return results
 
 
-def _remarks(spec: PatchSpec, asked: Asked, results: dict[str, Result]) -> list[str]:
+def _remarks(spec: PatchSpec, inputs: PatchInputs, results: dict[str, Result]) -> list[str]:
     """What a reader should know of the run."""
     told = []
-    n = len(asked.contrast)
+    n = len(inputs.contrast)
     if n < FEW_PROBLEMS:
         told.append(f"There are {n} problems: below {FEW_PROBLEMS}, intervals say little.")
     grids = [result for result in results.values() if isinstance(result, PatchGrid)]
@@ -113,21 +98,21 @@ def _remarks(spec: PatchSpec, asked: Asked, results: dict[str, Result]) -> list[
             "The control with another prompt was not run: some prompt has no other one of its "
             "length."
         )
-    if asked.factorial is None and spec.question == "across" and spec.factorial is None:
+    if inputs.factorial is None and spec.question == "across" and spec.factorial is None:
         told.append("No factorial was run: kl needs a donor, which a factorial does not have.")
     return told
 
 
-def _summary(spec: PatchSpec, asked: Asked, results: dict[str, Result]) -> dict[str, object]:
+def _summary(spec: PatchSpec, inputs: PatchInputs, results: dict[str, Result]) -> dict[str, object]:
     """Content of `summary.json`: the finding first, then every number behind it."""
     split = results.get("factorial")
     return {
         "question": spec.question,
         "contrast": {
-            "digest": asked.contrast.digest,
+            "digest": inputs.contrast.digest,
             "problems": None if spec.problems is None else spec.problems.name,
         },
-        "n_problems": len(asked.contrast),
+        "n_problems": len(inputs.contrast),
         "level": spec.level,
         "sweeps": {
             name: {**grid.summary(), "peak": _peak(grid), "controls": list(spec.controls)}

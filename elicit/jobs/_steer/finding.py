@@ -135,7 +135,7 @@ def _trained(spec: SteerSpec, pair: ModelPair, choosing: Task, progress: Progres
     found = train_vector(
         pair.side(spec.on),
         solutions,
-        at=site,
+        site=site,
         where=where_of(spec),
         steps=spec.steps,
         seed=spec.seed,

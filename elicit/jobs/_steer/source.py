@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from elicit.directions import Direction, DirectionSet, TrainedVector, diff_mean, paired_pca
+from elicit.directions import (
+    Direction,
+    DirectionSet,
+    PromptPairs,
+    TrainedVector,
+    diff_mean,
+    paired_pca,
+)
 from elicit.edits import Where, everywhere, generated, last
 from elicit.elicitation import Arm
 from elicit.features import Sae, load_sae
@@ -175,12 +182,9 @@ def between(
     )
     find = paired_pca if spec.source == "pca" else diff_mean
     return find(
-        model_of(spec, pair),
-        pair.alignment,
-        positive,
-        negative,
-        at=sites,
-        templated=spec.templated,
+        pair.side(spec.on),
+        PromptPairs(positive=positive, negative=negative, templated=spec.templated),
+        sites=sites,
         inference=spec.inference,
         execution=Execution(max_tokens=spec.max_tokens, progress=progress or NoProgress()),
     )

@@ -1,10 +1,10 @@
-"""Attribution: what patching would do, foretold by gradients; and patching of single paths."""
+"""Attribution: what patching would do, predicted by gradients; and patching of single paths."""
 
+from elicit.patching.attribution._node_scores import METHODS, Method
 from elicit.patching.attribution.agreement import Agreement, agreement
-from elicit.patching.attribution.ask import attribute, attribute_across
-from elicit.patching.attribution.ask_edges import attribute_edges, attribute_edges_across
-from elicit.patching.attribution.ask_path import path_patch, path_patch_across
-from elicit.patching.attribution.nodes import METHODS, Method
+from elicit.patching.attribution.attribute import attribute
+from elicit.patching.attribution.edges import attribute_edges
+from elicit.patching.attribution.path import path_patch
 from elicit.patching.attribution.result import EdgeScores, NodeScores, PathEffect
 
 __all__ = [
@@ -16,9 +16,6 @@ __all__ = [
     "PathEffect",
     "agreement",
     "attribute",
-    "attribute_across",
     "attribute_edges",
-    "attribute_edges_across",
     "path_patch",
-    "path_patch_across",
 ]

@@ -1,4 +1,4 @@
-"""How well gradients foretell what patching does."""
+"""How well gradients predict what patching does."""
 
 from dataclasses import dataclass
 
@@ -19,9 +19,9 @@ class Agreement:
     """Of the cells with the largest exact effects, the share among as many with the largest
     scores; NaN where no exact effect differs from 0."""
     top: int
-    """Checkpoint counted by `recall`: fewer than asked where fewer have an effect."""
+    """Cells that `recall` counts: fewer than requested where fewer have an effect."""
     n_cells: int
-    """Checkpoint compared."""
+    """Cells compared."""
     signed: bool
     """Whether values were compared with their signs; else by size. `recall` always goes by size."""
 

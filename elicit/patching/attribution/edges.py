@@ -1,255 +1,142 @@
-"""Scores of edges: what a sender writes, times how the metric moves with what a receiver reads."""
-
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+"""Which component speaks to which: edges of the computation, predicted by gradients."""
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from elicit.capture import Decomposed, Layer
-from elicit.patching.attribution.nodes import midpoints
-from elicit.patching.attribution.question import Case
-from elicit.patching.attribution.running import only_activations, run_from
-from elicit.sites import Kind, Shape, Site
-
-_READ: tuple[Kind, ...] = ("q", "k", "v")
-
-
-@dataclass(frozen=True)
-class Ends:
-    """Names of all senders and receivers of a model, and between which of them there is an edge."""
-
-    shape: Shape
-    """What the model has."""
-
-    @property
-    def sender(self) -> tuple[str, ...]:
-        """`embed`, then every layer's heads and MLP."""
-        names = ["embed"]
-        for layer in range(self.shape.n_layers):
-            names += [f"z.{layer}.{head}" for head in range(self.shape.n_heads)]
-            names.append(f"mlp_out.{layer}")
-        return tuple(names)
-
-    @property
-    def receiver(self) -> tuple[str, ...]:
-        """Every layer's queries, keys and values by head, its MLP, and at last the logits."""
-        names = []
-        for layer in range(self.shape.n_layers):
-            for kind in _READ:
-                names += [f"{kind}.{layer}.{h}" for h in range(self.shape.heads(kind) or 0)]
-            names.append(f"mlp.{layer}")
-        return (*names, "logits")
-
-    @property
-    def exists(self) -> Bool[Tensor, "sender receiver"]:
-        """Between which of them there is an edge."""
-        shape = self.shape
-        counts = []
-        for layer in range(shape.n_layers):
-            n_read = shape.n_heads + 2 * shape.n_kv_heads
-            counts += [self.senders_of(layer, mlp=False)] * n_read
-            counts.append(self.senders_of(layer, mlp=True))
-        counts.append(self.senders_of(shape.n_layers, mlp=False))
-        return torch.arange(len(self.sender))[:, None] < torch.tensor(counts)
-
-    def senders_of(self, layer: int, *, mlp: bool) -> int:
-        """How many senders, in their order, a layer's attention or MLP hears.
-
-        Args:
-            layer: The receiver's; `n_layers` stands for the logits.
-            mlp: Whether the receiver is the layer's MLP, which hears the layer's heads too unless
-                it reads beside them.
-        """
-        own_heads = mlp and not self.shape.parallel
-        return 1 + layer * (self.shape.n_heads + 1) + own_heads * self.shape.n_heads
+from elicit.edits import shape_of
+from elicit.pair import ModelPair
+from elicit.patching.attribution._accumulate import Gathered, common_fields
+from elicit.patching.attribution._edge_scores import Ends, edge_scores, edge_sites
+from elicit.patching.attribution._path_scores import LOGITS, host_run, path_scores
+from elicit.patching.attribution._setup import Case, attribution_plan, cases
+from elicit.patching.attribution.agreement import agreement
+from elicit.patching.attribution.attribute import check_counts
+from elicit.patching.attribution.result import EdgeScores
+from elicit.patching.contrast import Contrast
+from elicit.patching.errors import PatchError
+from elicit.patching.plan import Plan
+from elicit.patching.swap import Swap
+from elicit.results import Estimate
+from elicit.runs import Execution
+from elicit.sites import Site, parse_site
+from elicit.stats import Inference, joint_intervals
 
 
-def edge_scores(
-    case: Case, steps: int, budget: int
-) -> tuple[Float[Tensor, "sender receiver row"], Float[Tensor, " row"]]:
-    """Score of every edge, and the host's own metric.
+def attribute_edges(
+    pair: ModelPair,
+    contrast: Contrast,
+    swap: Swap,
+    *,
+    steps: int = 1,
+    exact: int = 0,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
+) -> EdgeScores:
+    """Through which connections between components a difference goes.
+
+    The score of an edge is what its sender writes differently in the donor, times the gradient of
+    the metric at the residual stream as its receiver alone reads it, summed over positions (EAP).
+    More than one step averages gradients over inputs between host and donor (EAP-IG). The scores of
+    all edges out of a sender sum to its node's score.
+
+    Where a norm stands between a layer's heads and the stream (Gemma, OLMo-2), a head's message
+    goes through that norm's derivative. Across the pair a head's message is the donor's mixed
+    values through the host's output projection, as when `z` is patched; gradients are the host's.
 
     Args:
-        case: Problems; the donor's z, mlp_out and first resid_pre must be given.
-        steps: Points between host and donor inputs; 1 takes gradients at the host.
-        budget: Most numbers in one tensor of messages or of slopes.
+        pair: The two models.
+        contrast: Prompts and answers; within a model also corrupted prompts.
+        swap: `across(...)` or `within(...)`, with one metric. Every edge at all positions is
+            scored, so it names neither sites nor positions.
+        steps: Points between host and donor inputs, at least 1; 1 takes gradients at the host. More
+            than 1 only within a model.
+        exact: Also patch every edge exactly, which costs a partial forward pass per edge, and
+            report how well scores agree: rank correlation, and recall among this many of the
+            largest effects. 0: no exact effects.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress. One message and one
+            gradient of a batch are always held, however small the memory.
+
+    Raises:
+        PatchError: The swap, the contrast or an option does not fit.
+
+    Source: Syed et al. 2023, arXiv:2310.10348 (EAP); Hanna et al. 2024, arXiv:2403.17806 (EAP-IG),
+        whose steps begin at the corrupted input where these stand at midpoints.
     """
-    host = case.host
-    ends = Ends(host.shape)
-    own: dict[Site, Tensor] = {}
-
-    def keep(kind: Kind, layer: int, value: Tensor) -> Tensor:
-        if kind in ("z", "mlp_out") or (kind, layer) == ("resid_pre", 0):
-            own[Site(kind, layer)] = value
-        return value
-
-    with torch.no_grad():
-        leaving, _ = run_from(host, case.inputs, case.inputs.resid, keep)
-        host_score = case.score(leaving)
-        moved = {site: case.given[site].to(value.dtype) - value for site, value in own.items()}
-        for difference in moved.values():
-            # The answer's own tokens are not patched.
-            difference[:, case.n_prompt :] = 0
-    total = torch.zeros(
-        len(ends.sender), len(ends.receiver), len(host_score), dtype=torch.float64,
-        device=host_score.device,
-    )  # fmt: skip
-    start, goal = case.inputs.resid.detach(), case.given[Site("resid_pre", 0)]
-    for alpha in [0.0] if steps == 1 else midpoints(steps):
-        run = _slopes(case, torch.lerp(start, goal, alpha))
-        _add_scores(total, host, ends, run, moved, budget)
-    missing = ~ends.exists.to(total.device)
-    return (total / steps).masked_fill(missing[..., None], torch.nan), host_score
+    check_counts(steps=steps, exact=exact)
+    if swap.question == "across" and steps > 1:
+        raise PatchError(
+            f"steps is {steps}, which goes from one prompt to another, and across the pair these "
+            "are two models on the same prompt. Pass 1."
+        )
+    if swap.sites is not None or swap.positions not in (None, "all"):
+        raise PatchError(
+            f"the swap has sites {swap.sites} and positions {swap.positions}, and every edge at "
+            "all positions is scored. Leave both out."
+        )
+    plan = attribution_plan(
+        pair,
+        contrast,
+        swap,
+        sites=("z", "mlp_out"),
+        positions="all",
+        inference=inference,
+        execution=execution,
+    )
+    return _scored(plan, steps, exact)
 
 
-@dataclass(frozen=True, eq=False)
-class _Run:
-    """One forward and backward: activations, and the metric's gradient there."""
+def _scored(plan: Plan, steps: int, exact: int) -> EdgeScores:
+    progress, inference = plan.execution.progress, plan.inference
+    progress.start(plan.n_problems, "attributing edges")
+    gathered, truth = Gathered(), Gathered()
+    ends = Ends(shape_of(plan.host))
+    known = ends.exists
+    budget = max(1, plan.execution.memory // plan.pair.dtype.itemsize)
+    for case in cases(plan, edge_sites(ends.shape)):
+        scores, host = edge_scores(case, steps, budget)
+        gathered.add(case.problem, scores[known.to(scores.device)], host, case.donor_score)
+        if exact:
+            truth.add(case.problem, _exact(case, ends, known), host, case.donor_score)
+        progress.advance(len(case.problem))
+    progress.stop()
 
-    at: Mapping[Site, Tensor]
-    slope: Mapping[Site, Tensor]
+    def whole(cells: Tensor) -> Tensor:
+        return torch.full(known.shape, torch.nan, dtype=torch.float64).masked_scatter(known, cells)
 
-
-def _slopes(case: Case, resid: Tensor) -> _Run:
-    """Activations and gradients at everything that is read or written."""
-    at: dict[Site, Tensor] = {}
-
-    def keep(kind: Kind, layer: int, value: Tensor) -> Tensor:
-        at[Site(kind, layer)] = value
-        return value
-
-    with only_activations(case.host.model):
-        leaving, _ = run_from(case.host, case.inputs, resid.requires_grad_(), keep)
-        last = Site("resid_post", case.host.shape.n_layers - 1)
-        wanted = [s for s in at if s.kind in (*_READ, "mlp_out") or s == last]
-        found = torch.autograd.grad(
-            case.score(leaving).sum(), [at[s] for s in wanted], allow_unused=True,
-            materialize_grads=True,
-        )  # fmt: skip
-    return _Run(
-        {site: value.detach() for site, value in at.items()}, dict(zip(wanted, found, strict=True))
+    table = joint_intervals(
+        gathered.table(plan),
+        level=inference.level,
+        n_resamples=inference.n_resamples,
+        seed=inference.seed,
+    )
+    score = Estimate.of(table).map(whole)
+    effects = whole(torch.from_numpy(truth.table(plan).mean(axis=0))) if exact else None
+    return EdgeScores(
+        **common_fields(plan, gathered, {"steps": steps}),
+        steps=steps,
+        sender=ends.sender,
+        receiver=ends.receiver,
+        score=score,
+        exact=effects,
+        agreement=None if effects is None else agreement(score.value, effects, top=exact),
     )
 
 
-def _add_scores(
-    total: Tensor,
-    host: Decomposed,
-    ends: Ends,
-    run: _Run,
-    moved: Mapping[Site, Tensor],
-    budget: int,
-) -> None:
-    """Add one run's scores, some receivers and some senders at a time."""
-    place = {name: at for at, name in enumerate(ends.receiver)}
-    for first, n_senders, slope in _receivers(host, ends, run, budget, place):
-        for begin, message in _messages(host, ends, run, moved, n_senders, budget):
-            part = torch.einsum("rpsd,rpvd->svr", message, slope)
-            total[begin : begin + part.shape[0], first : first + part.shape[1]] += part
-
-
-def _room(budget: int, one: Tensor) -> int:
-    """How many vectors a position fit the budget; at least one."""
-    return max(1, budget // one.numel())
-
-
-def _receivers(
-    host: Decomposed, ends: Ends, run: _Run, budget: int, place: Mapping[str, int]
-) -> Iterator[tuple[int, int, Float[Tensor, "row pos receiver d_model"]]]:
-    """Of each receiver, how the metric moves with the stream as it alone reads it.
-
-    Yields the first receiver's place, how many senders these receivers hear, and the slopes.
-    """
-    n_layers = host.shape.n_layers
-    for index, layer in enumerate(host.layers):
-        resid = run.at[Site("resid_pre", index)]
-        room = _room(budget, resid)
-        n_senders = ends.senders_of(index, mlp=False)
-        for kind in _READ:
-            weight = matrix_of(getattr(layer, kind)).unflatten(1, (-1, host.shape.d_head))
-            grad = run.slope[Site(kind, index)]
-            for begin in range(0, grad.shape[2], room):
-                some = slice(begin, begin + room)
-                normed = torch.einsum("rphe,dhe->rphd", grad[:, :, some], weight[:, some])
-                slope = _through_norm(layer.pre_attn, resid, normed)
-                yield place[f"{kind}.{index}.{begin}"], n_senders, slope
-        read = resid if host.shape.parallel else run.at[Site("resid_mid", index)]
-        slope = _through_mlp(layer, read, run.slope[Site("mlp_out", index)])
-        yield place[f"mlp.{index}"], ends.senders_of(index, mlp=True), slope[:, :, None]
-    slope = run.slope[Site("resid_post", n_layers - 1)]
-    yield place["logits"], ends.senders_of(n_layers, mlp=False), slope[:, :, None]
-
-
-def _through_norm(norm: nn.Module | None, resid: Tensor, grad: Tensor) -> Tensor:
-    """Gradients behind a norm, pulled back to the stream before it, one for each receiver."""
-    if norm is None:
-        return grad
-    with only_activations(norm):
-        read = resid[:, :, None].expand_as(grad).detach().requires_grad_()
-        return torch.autograd.grad(norm(read), read, grad)[0]
-
-
-def _through_mlp(layer: Layer, read: Tensor, grad: Tensor) -> Tensor:
-    """The gradient at what an MLP writes, pulled back to what it reads."""
-    parts = (layer.pre_mlp, layer.gate, layer.up, layer.down, layer.post_mlp)
-    with only_activations(*(part for part in parts if part is not None)):
-        leaf = read.detach().requires_grad_()
-        return torch.autograd.grad(layer.write_mlp(leaf), leaf, grad)[0]
-
-
 @torch.no_grad()
-def _messages(
-    host: Decomposed,
-    ends: Ends,
-    run: _Run,
-    moved: Mapping[Site, Tensor],
-    n_senders: int,
-    budget: int,
-) -> Iterator[tuple[int, Float[Tensor, "row pos sender d_model"]]]:
-    """Of the first senders, how what they write to the stream differs in the donor."""
-    first = moved[Site("resid_pre", 0)]
-    room = _room(budget, first)
-    yield 0, first[:, :, None]
-    begin = 1
-    for index, layer in enumerate(host.layers):
-        if begin >= n_senders:
-            return
-        z = moved[Site("z", index)]
-        weight = matrix_of(layer.o).unflatten(0, (-1, host.shape.d_head))
-        for head in range(0, z.shape[2], room):
-            some = slice(head, head + room)
-            written = torch.einsum("rphe,hed->rphd", z[:, :, some], weight[some])
-            if layer.post_attn is not None:
-                written = _along_norm(layer, run.at[Site("z", index)], written)
-            yield begin + head, written
-        begin += z.shape[2]
-        if begin < n_senders:
-            yield begin, moved[Site("mlp_out", index)][:, :, None]
-        begin += 1
-
-
-def _along_norm(layer: Layer, z: Tensor, written: Tensor) -> Tensor:
-    """Messages of single heads through the norm that all heads of a layer share, to first order."""
-    assert layer.post_attn is not None
-    whole = layer.o(z.flatten(-2))[:, :, None].expand_as(written)
-    return torch.func.jvp(layer.post_attn, (whole.contiguous(),), (written,))[1]
-
-
-def matrix_of(linear: nn.Module) -> Float[Tensor, "d_in d_out"]:
-    """Matrix of a projection, its input along the first axis.
-
-    Args:
-        linear: A linear layer, of torch or in GPT-2's transposed form.
-    """
-    weight = linear.get_parameter("weight").detach()
-    return weight.T if isinstance(linear, nn.Linear) else weight
-
-
-def edge_sites(shape: Shape) -> Sequence[Site]:
-    """Where the donor is read so that edges can be scored.
-
-    Args:
-        shape: What the model has.
-    """
-    return (*shape.every("z"), *shape.every("mlp_out"))
+def _exact(
+    case: Case, ends: Ends, known: Bool[Tensor, "sender receiver"]
+) -> Float[Tensor, "edge row"]:
+    """Effect of every edge, each patched alone by `path_scores`, at all positions of the prompt."""
+    host = host_run(case)
+    everywhere = torch.zeros_like(host.leaving[..., 0])
+    everywhere[:, : case.n_prompt] = 1
+    found = []
+    for sender, receiver in known.nonzero().tolist():
+        name, goal = ends.sender[sender], ends.receiver[receiver]
+        speaker = Site("resid_pre", 0) if name == "embed" else parse_site(name)
+        hearers = [] if goal == LOGITS else [parse_site(goal.replace("mlp.", "mlp_out."))]
+        score = path_scores(case, host, speaker, hearers, everywhere, logits=goal == LOGITS)
+        found.append(score - host.score)
+    return torch.stack(found)

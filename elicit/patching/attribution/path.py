@@ -1,199 +1,126 @@
-"""Path patching: what one sender says to some receivers and to nobody else, exactly."""
+"""One path: what a sender says to some receivers, patched exactly."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from elicit.capture import run_block
-from elicit.patching.attribution.question import Case
-from elicit.patching.attribution.running import run_from
+from elicit.edits import shape_of
+from elicit.pair import ModelPair
+from elicit.patching.attribution._accumulate import Gathered, common_fields
+from elicit.patching.attribution._path_scores import LOGITS, host_run, path_scores, refuse_path
+from elicit.patching.attribution._setup import attribution_plan, cases
+from elicit.patching.attribution.result import PathEffect
+from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
-from elicit.sites import RESIDUAL_KINDS, Kind, Shape, Site
-
-LOGITS = "logits"
-"""Name of the receiver at the end of the run."""
-_ORDER: dict[Kind, int] = {
-    "resid_pre": 0,
-    "q": 1,
-    "k": 1,
-    "v": 1,
-    "z": 1,
-    "attn_out": 1,
-    "resid_mid": 2,
-    "mlp_out": 3,
-    "resid_post": 4,
-}
-"""Where in its layer each kind stands."""
+from elicit.patching.swap import Swap
+from elicit.results import Estimate
+from elicit.runs import Execution
+from elicit.sites import Shape, Site, resolve_site, resolve_sites
+from elicit.stats import Inference, joint_intervals
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class HostRun:
-    """The host's own run, kept whole: what stays frozen."""
+def path_patch(
+    pair: ModelPair,
+    contrast: Contrast,
+    swap: Swap,
+    sender: Site | str,
+    receivers: Sequence[Site | str],
+    *,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
+) -> PathEffect:
+    """How much of a difference goes from one sender straight to some receivers.
 
-    at: Mapping[Site, Tensor]
-    """Activations at every whole site."""
-    leaving: Float[Tensor, "row pos d_model"]
-    """Residual stream after the last layer."""
-    score: Float[Tensor, " row"]
-    """The metric."""
-
-
-def host_run(case: Case) -> HostRun:
-    """Run the host and keep everything.
+    The sender's value is the donor's. It reaches the receivers through the residual stream alone:
+    every head and MLP between stays as in the host. The receivers' new values are then patched into
+    the host, which runs on from there with its own weights.
 
     Args:
-        case: Problems.
-    """
-    at: dict[Site, Tensor] = {}
-
-    def keep(kind: Kind, layer: int, value: Tensor) -> Tensor:
-        at[Site(kind, layer)] = value
-        return value
-
-    with torch.no_grad():
-        leaving, _ = run_from(case.host, case.inputs, case.inputs.resid, keep)
-        return HostRun(at=at, leaving=leaving, score=case.score(leaving))
-
-
-def refuse_path(sender: Site, receivers: Sequence[Site], shape: Shape, *, logits: bool) -> None:
-    """Refuse a path that does not exist.
-
-    Args:
-        sender: Who speaks.
-        receivers: Who hears, beside the logits.
-        shape: What the model has.
-        logits: Whether the logits hear too.
+        pair: The two models.
+        contrast: Prompts and answers; within a model also corrupted prompts.
+        swap: `across(...)` or `within(...)`, with one metric and without sites. Its positions are
+            those of the sender, one effect each; without them, all at once.
+        sender: One site. A residual stream speaks for all that was written before it.
+        receivers: Sites downstream, or short names, and `logits` for the end of the run. `mlp_out`
+            hears by what the MLP reads, `q`, `k` and `v` by their projections, `z` and `attn_out`
+            by all three.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
-        PatchError: There is no receiver, or one is not downstream of the sender.
+        PatchError: A receiver is not downstream of the sender, or the swap or the contrast does not
+            fit.
+        SiteError: The models do not have a site.
+
+    Source: Wang et al. 2022, arXiv:2211.00593 (IOI), with MLPs frozen like heads.
     """
-    if not receivers and not logits:
+    if swap.sites is not None:
         raise PatchError(
-            "no receiver is given, so the sender would speak to nobody. Pass sites or 'logits'."
+            f"the swap has sites {swap.sites}, and a path has a sender and receivers. Leave sites "
+            "out."
         )
-    for site in receivers:
-        if not _hears(site, sender, shape):
-            raise PatchError(
-                f"{site} does not read what {sender} writes to the residual stream, so the effect "
-                "would be exactly 0 for every prompt. Pass a receiver downstream of the sender."
-            )
+    shape = shape_of(pair.base)
+    start, ends, logits = _sites(shape, sender, receivers)
+    refuse_path(start, ends, shape, logits=logits)
+    plan = attribution_plan(
+        pair,
+        contrast,
+        replace(swap, sites=(start, *ends)),
+        sites=(),
+        positions="all",
+        inference=inference,
+        execution=execution,
+    )
+    progress = execution.progress
+    progress.start(plan.n_problems, "patching a path")
+    gathered = Gathered()
+    for case in cases(plan, [start]):
+        host = host_run(case)
+        effects = [
+            path_scores(case, host, start, ends, inside, logits=logits) - host.score
+            for inside in case.inside.unbind(1)
+        ]
+        gathered.add(case.problem, torch.stack(effects), host.score, case.donor_score)
+        progress.advance(len(case.problem))
+    progress.stop()
+    table = joint_intervals(
+        gathered.table(plan),
+        level=inference.level,
+        n_resamples=inference.n_resamples,
+        seed=inference.seed,
+    )
+    names = (*(str(site) for site in ends), *([LOGITS] if logits else []))
+    arguments: dict[str, object] = {
+        "sender": str(start),
+        "receivers": list(names),
+        "positions": list(plan.columns.label),
+    }
+    return PathEffect(
+        **common_fields(plan, gathered, arguments),
+        sender=str(start),
+        receiver=names,
+        pos=plan.columns.label,
+        effect=Estimate.of(table),
+    )
 
 
-def _hears(receiver: Site, sender: Site, shape: Shape) -> bool:
-    if receiver.layer != sender.layer:
-        return receiver.layer > sender.layer
-    low, high = _ORDER[sender.kind], _ORDER[receiver.kind]
-    if shape.parallel and receiver.kind == "mlp_out":
-        # It reads beside attention, the stream that enters the layer.
-        return low == 0
-    return high > low
-
-
-def message(
-    case: Case, host: HostRun, sender: Site, inside: Float[Tensor, "row pos"]
-) -> Float[Tensor, "row pos d_model"]:
-    """How the residual stream right behind a sender changes when its value is the donor's.
-
-    Args:
-        case: Problems; the donor's value at the sender must be given.
-        host: The host's own run.
-        sender: Who speaks.
-        inside: 1 at the positions that come from the donor.
-    """
-    put = _replaced(host.at[sender.whole], case.given[sender.whole], sender.head, inside)
-    if sender.kind in (*RESIDUAL_KINDS, "attn_out", "mlp_out"):
-        return put - host.at[sender]
-    found: list[Tensor] = []
-
-    def tap(kind: Kind, layer: int, value: Tensor) -> Tensor:
-        if Site(kind, layer) == sender.whole:
-            return put
-        if kind == "attn_out":
-            found.append(value)
-        return value
-
-    resid = host.at[Site("resid_pre", sender.layer)]
-    run_block(case.host.layers[sender.layer], sender.layer, case.inputs, resid, tap)
-    return found[0] - host.at[Site("attn_out", sender.layer)]
-
-
-def _replaced(own: Tensor, theirs: Tensor, head: int | None, inside: Tensor) -> Tensor:
-    """The host's value with the donor's at some positions, of one head or all."""
-    where = (inside > 0).reshape(*inside.shape, *[1] * (own.ndim - 2))
-    if head is not None:
-        only = torch.arange(own.shape[2], device=own.device) == head
-        where = where & only[:, None]
-    return torch.where(where, theirs.to(own.dtype), own)
-
-
-def heard(
-    case: Case, host: HostRun, receiver: Site, said: Float[Tensor, "row pos d_model"]
-) -> Tensor:
-    """A receiver's whole value when the message reaches it and all else is as in the host.
-
-    Args:
-        case: Problems.
-        host: The host's own run.
-        receiver: Who hears.
-        said: Change of the stream that it reads.
-    """
-    layer, kind = case.host.layers[receiver.layer], receiver.kind
-    if kind in RESIDUAL_KINDS:
-        return host.at[receiver.whole] + said
-    if kind == "mlp_out":
-        before: Kind = "resid_pre" if case.host.shape.parallel else "resid_mid"
-        return layer.write_mlp(host.at[Site(before, receiver.layer)] + said)
-    normed = layer.norm_attn(host.at[Site("resid_pre", receiver.layer)] + said)
-    if kind in ("q", "k", "v"):
-        return {"q": layer.query, "k": layer.key, "v": layer.value}[kind](normed)
-    cos, sin = case.inputs.angles(receiver.layer)
-    q = layer.turn(layer.query(normed), layer.q_norm, cos, sin)
-    k = layer.turn(layer.key(normed), layer.k_norm, cos, sin)
-    z = layer.attend(q, k, layer.value(normed), case.inputs.allowed[receiver.layer])
-    return z if kind == "z" else layer.write_attn(z)
-
-
-@torch.no_grad()
-def path_scores(
-    case: Case,
-    host: HostRun,
-    sender: Site,
-    receivers: Sequence[Site],
-    inside: Float[Tensor, "row pos"],
-    *,
-    logits: bool,
-) -> Float[Tensor, " row"]:
-    """The metric when the sender's donor value reaches the receivers directly, and only them.
-
-    Args:
-        case: Problems.
-        host: The host's own run.
-        sender: Who speaks.
-        receivers: Who hears.
-        inside: 1 at the sender's positions that come from the donor.
-        logits: Whether the end of the run hears too.
-
-    Source: Wang et al. 2022 (IOI, arXiv:2211.00593), path patching, with the MLPs between frozen
-        like the heads: only the residual stream carries the message. Nothing between is run, since
-        what is frozen adds to the stream exactly what it adds in the host.
-    """
-    said = message(case, host, sender, inside)
-    put = [(receiver, heard(case, host, receiver, said)) for receiver in receivers]
-    everywhere = torch.ones_like(inside)
-    leaving = host.leaving
-    if put:
-        first = min(site.layer for site in receivers)
-
-        def tap(kind: Kind, layer: int, value: Tensor) -> Tensor:
-            for site, new in put:
-                if site.whole == Site(kind, layer):
-                    # Other heads of the site go on as the receivers below have changed them.
-                    value = _replaced(value, new, site.head, everywhere)
-            return value
-
-        resid = host.at[Site("resid_pre", first)]
-        leaving, _ = run_from(case.host, case.inputs, resid, tap, first=first)
-    return case.score(leaving + said if logits else leaving)
+def _sites(
+    shape: Shape, sender: Site | str, receivers: Sequence[Site | str]
+) -> tuple[Site, tuple[Site, ...], bool]:
+    """The sender, the receivers, and whether the logits hear too."""
+    if isinstance(receivers, str):
+        raise PatchError(
+            f"receivers is the text {receivers!r}, and its letters would be read as sites. Pass a "
+            f"list: [{receivers!r}]."
+        )
+    start = resolve_site(sender, shape)
+    names = [name for name in receivers if name != LOGITS]
+    ends = resolve_sites(names, shape) if names else ()
+    patterns = [str(site) for site in (start, *ends) if site.kind == "pattern"]
+    if patterns:
+        raise PatchError(
+            f"the path has {patterns[0]}, and attention patterns neither write to the residual "
+            "stream nor read it by themselves. Use q, k or z of that head."
+        )
+    return start, ends, LOGITS in receivers

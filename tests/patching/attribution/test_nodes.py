@@ -7,18 +7,17 @@ import torch
 
 from elicit.organisms import decision
 from elicit.pair import hugging_face_model
-from elicit.patching import Contrast, PatchError, across, within
+from elicit.patching import Contrast, PatchError, across, patch, within
 from elicit.patching.attribution import (
     METHODS,
     NodeScores,
     agreement,
     attribute,
-    attribute_across,
 )
-from elicit.patching.attribution.running import only_activations
+from elicit.patching.attribution._forward import only_activations
 from elicit.runs import Execution
 from elicit.stats import Inference
-from tests import checkpoints
+from tests.checkpoints import FAMILIES
 
 STREAMS = ("resid_pre", "resid_post", "z.heads")
 FEW = {"inference": Inference(n_resamples=100)}
@@ -86,13 +85,13 @@ def plain_scores(model, contrast, place, metric, n_heads):
     return found
 
 
-@pytest.mark.parametrize("architecture", checkpoints.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", FAMILIES)
 def test_scores_are_what_hooks_and_autograd_of_the_plain_model_give(
     paired, written, contrast, architecture
 ):
     pair, plain = paired(architecture), plain_model(written, architecture)
     given = contrast(pair)
-    ours = attribute(pair, given, sites=STREAMS, **FEW)
+    ours = attribute(pair, given, within(sites=STREAMS), **FEW)
     assert ours.by_problem is not None
     shortest = min(len(row) for row in given.clean)
     for place in range(len(given)):
@@ -105,7 +104,7 @@ def test_scores_are_what_hooks_and_autograd_of_the_plain_model_give(
 def test_scores_of_a_long_answer_are_those_of_its_whole_span(paired, written, contrast):
     pair, plain = paired("llama"), plain_model(written, "llama")
     given = contrast(pair, long_answers=True)
-    ours = attribute(pair, given, sites=STREAMS, metric="log_prob", **FEW)
+    ours = attribute(pair, given, within(sites=STREAMS, metrics=["log_prob"]), **FEW)
     assert ours.by_problem is not None
     shortest = min(len(row) for row in given.clean)
     for place in range(len(given)):
@@ -130,8 +129,8 @@ def test_scores_equal_exact_patching_where_models_hardly_differ(
     pair = close_pair(architecture)
     sites = ["resid_pre", "attn_out", "mlp_out", "z.heads", "q.heads", "k.heads", "v.heads"]
     for direction in ("post_to_base", "base_to_post"):
-        found = attribute_across(
-            pair, contrast(pair), sites=sites, direction=direction, metric=metric, exact=True, **FEW
+        found = attribute(
+            pair, contrast(pair), across(direction, sites=sites, metrics=[metric]), exact=10, **FEW
         )
         assert found.exact is not None
         assert found.exact.abs().max() > 0
@@ -146,7 +145,7 @@ def test_all_positions_at_once_sum_over_each(paired, contrast, metric):
     columns = {item.name: getattr(given, item.name)[:2] for item in fields(given)}
     given = Contrast(**columns)  # the first two prompts have one length
     each, whole = (
-        attribute(pair, given, sites=STREAMS, positions=p, metric=metric, **FEW)
+        attribute(pair, given, within(sites=STREAMS, positions=p, metrics=[metric]), **FEW)
         for p in ("each", "all")
     )
     assert torch.allclose(each.score.value.sum(1), whole.score.value[:, 0], atol=1e-6)
@@ -155,8 +154,10 @@ def test_all_positions_at_once_sum_over_each(paired, contrast, metric):
 
 def test_batches_change_nothing(paired, contrast):
     pair = paired("mistral")
-    big = attribute(pair, contrast(pair), sites=STREAMS, **FEW)
-    small = attribute(pair, contrast(pair), sites=STREAMS, execution=Execution(max_tokens=1), **FEW)
+    big = attribute(pair, contrast(pair), within(sites=STREAMS), **FEW)
+    small = attribute(
+        pair, contrast(pair), within(sites=STREAMS), execution=Execution(max_tokens=1), **FEW
+    )
     assert torch.allclose(big.score.value, small.score.value, atol=1e-6)
     assert big.host_score == pytest.approx(small.host_score, abs=1e-5)
 
@@ -169,9 +170,13 @@ def test_integrated_gradients_over_inputs_sum_to_the_gap_as_steps_grow(
     off = []
     for steps in (1, 4, 16, 64):
         found = attribute(
-            pair, contrast(pair), sites=["resid_pre.0"], positions="all", method="ig_inputs",
-            steps=steps, **FEW,
-        )  # fmt: skip
+            pair,
+            contrast(pair),
+            within(sites=["resid_pre.0"], positions="all"),
+            method="ig_inputs",
+            steps=steps,
+            **FEW,
+        )
         off.append(abs(found.score.value.item() - found.gap.value))
     assert off[1] < off[0]
     assert off[2] < off[1]
@@ -184,15 +189,18 @@ def test_integrated_gradients_of_one_site_sum_to_the_exact_effect_of_patching_it
     sites = ["resid_mid.2", "mlp_out.1", "z.2", "k.1"]
     for long_answers, metric in ((False, "logit_diff"), (True, "log_prob")):
         given = contrast(pair, long_answers=long_answers)
-        truth = within(
-            pair, given, sites=sites, positions="all", metrics=[metric], controls=(), **FEW
-        )
+        swap = within(sites=sites, positions="all", metrics=[metric])
+        truth = patch(pair, given, swap, controls=(), **FEW)
         off = []
         for steps in (2, 16):
             found = attribute(
-                pair, given, sites=sites, positions="all", metric=metric, method="ig_activations",
-                steps=steps, **FEW,
-            )  # fmt: skip
+                pair,
+                given,
+                within(sites=sites, positions="all", metrics=[metric]),
+                method="ig_activations",
+                steps=steps,
+                **FEW,
+            )
             off.append((found.score.value - truth.effect.value[0, 0]).abs().max().item())
         assert off[1] < off[0] / 10
         assert off[1] < 2e-3
@@ -202,10 +210,13 @@ def test_a_planted_layer_is_where_scores_across_begin(organism):
     pair = organism("when-l3")
     prompts = [f"Q a = {n} ; b = a + 4 ; b ? A" for n in range(6)]
     given = Contrast.from_pairs(pair.alignment, decision(prompts))
-    found = attribute_across(
-        pair, given, sites=["resid_post", "attn_out", "mlp_out"], positions="last", exact=True,
+    found = attribute(
+        pair,
+        given,
+        across(positions="last"),
+        exact=10,
         **FEW,
-    )  # fmt: skip
+    )
     for site, score in zip(found.site, found.score.value[:, 0].tolist(), strict=True):
         layer = int(site.split(".")[1])
         assert (score == 0) == (layer < 3)
@@ -219,7 +230,7 @@ def test_identical_models_are_refused_across(organism):
         pair.alignment, decision(["Q a = 3 ; b = a + 4 ; b ? A", "Q a = 4 ; b = a + 4 ; b ? A"])
     )
     with pytest.raises(PatchError, match="same weights"):
-        attribute_across(pair, given)
+        attribute(pair, given, across())
 
 
 def n_hooks(model) -> int:
@@ -231,7 +242,7 @@ def test_parameters_and_hooks_are_left_as_they_were(paired, contrast, method):
     pair = paired("llama")
     flags = [p.requires_grad for p in pair.base.parameters()]
     hooks = n_hooks(pair.base), n_hooks(hugging_face_model(pair.base))
-    attribute(pair, contrast(pair), sites=["q", "mlp_out"], method=method, steps=2, **FEW)
+    attribute(pair, contrast(pair), within(sites=["q", "mlp_out"]), method=method, steps=2, **FEW)
     assert [p.requires_grad for p in pair.base.parameters()] == flags
     assert all(p.grad is None for p in pair.base.parameters())
     assert (n_hooks(pair.base), n_hooks(hugging_face_model(pair.base))) == hooks
@@ -254,24 +265,24 @@ def test_parameters_have_their_flags_back_after_an_exception(paired):
 def test_the_result_says_how_well_it_agrees_with_the_exact_sweep(paired, contrast):
     pair = paired("gpt2")
     given, sites = contrast(pair), ["resid_pre", "mlp_out"]
-    truth = within(pair, given, sites=sites, controls=(), **FEW)
-    found = attribute(pair, given, sites=sites, exact=True, top=5, **FEW)
+    truth = patch(pair, given, within(sites=sites), controls=(), **FEW)
+    found = attribute(pair, given, within(sites=sites), exact=5, **FEW)
     assert found.exact is not None
     assert torch.equal(found.exact, truth.effect.value[0, 0])
     assert found.agreement == agreement(found.score.value, truth.effect.value[0, 0], top=5)
-    assert attribute(pair, given, sites=sites, **FEW).held_against(truth, top=5).agreement == (
-        found.agreement
-    )
+    assert attribute(pair, given, within(sites=sites), **FEW).held_against(
+        truth, top=5
+    ).agreement == (found.agreement)
     with pytest.raises(PatchError, match="held against others"):
-        attribute(pair, given, sites=["mlp_out"], **FEW).held_against(truth)
+        attribute(pair, given, within(sites=["mlp_out"]), **FEW).held_against(truth)
     with pytest.raises(PatchError, match="direction"):
-        attribute(pair, given, sites=sites, direction="noise", **FEW).held_against(truth)
+        attribute(pair, given, within("noise", sites=sites), **FEW).held_against(truth)
 
 
 def test_a_sweep_across_is_the_truth_of_scores_across(paired, contrast):
     pair = paired("gpt2")
-    truth = across(pair, contrast(pair), sites=["mlp_out"], controls=(), **FEW)
-    found = attribute_across(pair, contrast(pair), sites=["mlp_out"], exact=True, **FEW)
+    truth = patch(pair, contrast(pair), across(sites=["mlp_out"]), controls=(), **FEW)
+    found = attribute(pair, contrast(pair), across(sites=["mlp_out"]), exact=10, **FEW)
     assert found.exact is not None
     assert torch.equal(found.exact, truth.effect.value[0, 0])
 
@@ -300,8 +311,8 @@ def test_scores_are_saved_drawn_and_named(paired, contrast, tmp_path):
     found = attribute(
         pair,
         contrast(pair),
-        sites=["resid_pre", "z.heads"],
-        exact=True,
+        within(sites=["resid_pre", "z.heads"]),
+        exact=10,
         inference=Inference(n_resamples=100),
     )
     again = NodeScores.load(found.save(tmp_path / "a"))

@@ -8,8 +8,8 @@ import torch
 from elicit.capture import capture
 from elicit.edits import Patch, edited
 from elicit.pair import hugging_face_model
-from elicit.patching import PatchError, within
-from elicit.patching.attribution import PathEffect, path_patch, path_patch_across
+from elicit.patching import PatchError, across, patch, within
+from elicit.patching.attribution import PathEffect, path_patch
 from elicit.sites import Site, SiteError, attn_out, mlp_out, q, resid_mid, resid_pre, v, z
 from elicit.stats import Inference
 
@@ -81,7 +81,7 @@ def test_a_path_is_three_whole_forwards_with_everything_between_frozen(
             host, donor = donor, host
         for sender, receivers in [*PATHS, (z(1, 0), [])]:
             ends = receivers or ["logits"]
-            found = path_patch(pair, given, sender, ends, direction=direction, **FEW)
+            found = path_patch(pair, given, within(direction), sender, ends, **FEW)
             truth = [
                 by_definition(
                     pair.base, host[p], donor[p], given.answer[p][0], given.wrong[p][0], sender,
@@ -93,7 +93,7 @@ def test_a_path_is_three_whole_forwards_with_everything_between_frozen(
 
 
 def exact(pair, given, site):
-    return within(pair, given, sites=[site], controls=(), **FEW).effect.value[0, 0, 0]
+    return patch(pair, given, within(sites=[site]), controls=(), **FEW).effect.value[0, 0, 0]
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt_neox", "gemma2"])
@@ -102,7 +102,9 @@ def test_where_a_path_is_the_only_one_it_is_the_patch_itself(paired, contrast, a
     given = contrast(pair)
 
     def path(sender, receivers):
-        return path_patch(pair, given, sender, receivers, positions="each", **FEW).effect.value
+        return path_patch(
+            pair, given, within(positions="each"), sender, receivers, **FEW
+        ).effect.value
 
     # Nothing reads the last MLP but the logits.
     assert torch.allclose(path("mlp_out.2", ["logits"]), exact(pair, given, mlp_out(2)), atol=2e-6)
@@ -153,10 +155,8 @@ def _attention_patched(model, host, donor, place, answer, wrong):
 def test_across_a_path_carries_the_donor_models_value_through_the_hosts_weights(paired, contrast):
     pair = paired("llama")
     given = contrast(pair)
-    found = path_patch_across(pair, given, "mlp_out.2", ["logits"], **FEW)
-    from elicit.patching import across
-
-    truth = across(pair, given, sites=["mlp_out.2"], positions="all", controls=(), **FEW)
+    found = path_patch(pair, given, across(), "mlp_out.2", ["logits"], **FEW)
+    truth = patch(pair, given, across(sites=["mlp_out.2"], positions="all"), controls=(), **FEW)
     assert found.effect.value.item() == pytest.approx(truth.effect.item(), abs=2e-6)
     assert (found.host, found.donor) == ("base", "post")
 
@@ -166,7 +166,9 @@ def test_a_path_is_saved_and_leaves_the_model_alone(paired, contrast, tmp_path):
     given = contrast(pair)
     ids = torch.tensor([given.clean[0]])
     before = hugging_face_model(pair.base)(input_ids=ids).logits
-    found = path_patch(pair, given, "z.0.1", ["mlp_out.1", "logits"], positions="each", **FEW)
+    found = path_patch(
+        pair, given, within(positions="each"), "z.0.1", ["mlp_out.1", "logits"], **FEW
+    )
     assert torch.equal(hugging_face_model(pair.base)(input_ids=ids).logits, before)
     again = PathEffect.load(found.save(tmp_path / "p"))
     assert torch.equal(again.effect, found.effect)
@@ -187,20 +189,20 @@ def test_a_path_is_saved_and_leaves_the_model_alone(paired, contrast, tmp_path):
 def test_paths_that_do_not_exist_are_refused(paired, contrast, sender, receivers, told):
     pair = paired("llama")
     with pytest.raises(PatchError, match=told):
-        path_patch(pair, contrast(pair), sender, receivers)
+        path_patch(pair, contrast(pair), within(), sender, receivers)
 
 
 def test_beside_one_another_attention_and_mlp_do_not_hear_each_other(paired, contrast):
     pair = paired("gpt_neox")
     with pytest.raises(PatchError, match="does not read"):
-        path_patch(pair, contrast(pair), "z.1.0", ["mlp_out.1"])
+        path_patch(pair, contrast(pair), within(), "z.1.0", ["mlp_out.1"])
 
 
 def test_sites_that_are_nowhere_are_refused(paired, contrast):
     pair = paired("llama")
     with pytest.raises(SiteError, match="layer 9"):
-        path_patch(pair, contrast(pair), "z.9.0", ["logits"])
+        path_patch(pair, contrast(pair), within(), "z.9.0", ["logits"])
     with pytest.raises(SiteError, match="head 9"):
-        path_patch(pair, contrast(pair), "z.0.0", ["q.1.9"])
+        path_patch(pair, contrast(pair), within(), "z.0.0", ["q.1.9"])
     with pytest.raises(SiteError, match="4 sites"):
-        path_patch(pair, contrast(pair), "z.0.heads", ["logits"])
+        path_patch(pair, contrast(pair), within(), "z.0.heads", ["logits"])

@@ -5,9 +5,9 @@ import torch
 
 from elicit.capture import Heads, decompose
 from elicit.pair import load_pair
-from elicit.patching import PatchError, within
+from elicit.patching import PatchError, patch, within
 from elicit.patching.attribution import attribute
-from elicit.patching.attribution.softmax import key_scores, one_key_scores, scores_of
+from elicit.patching.attribution._softmax import key_scores, one_key_scores, scores_of
 from elicit.stats import Inference
 
 FEW = {"inference": Inference(n_resamples=100)}
@@ -85,9 +85,9 @@ def test_queries_and_keys_of_a_saturated_head_are_found_by_their_patterns_alone(
         check_parity=False,  # it stumbles over float64 and rotary angles
     )
     for kind in ("q", "k"):
-        ask = {"sites": [f"{kind}.1.heads"], "exact": True, "positions": "each", **FEW}
-        missed = attribute(pair, contrast(pair), method="atp", **ask)
-        found = attribute(pair, contrast(pair), method="qk_fix", **ask)
+        swap = within(sites=[f"{kind}.1.heads"])
+        missed = attribute(pair, contrast(pair), swap, method="atp", exact=10, **FEW)
+        found = attribute(pair, contrast(pair), swap, method="qk_fix", exact=10, **FEW)
         assert missed.exact is not None
         assert found.exact is not None
         assert found.agreement is not None
@@ -104,7 +104,8 @@ def test_the_fix_leaves_all_other_sites_as_they_are(paired, contrast):
     pair = paired("phi3")
     sites = ["resid_pre", "z.heads", "v.heads", "mlp_out"]
     one, two = (
-        attribute(pair, contrast(pair), sites=sites, method=m, **FEW) for m in ("atp", "qk_fix")
+        attribute(pair, contrast(pair), within(sites=sites), method=m, **FEW)
+        for m in ("atp", "qk_fix")
     )
     assert torch.equal(one.score.value, two.score.value)
 
@@ -114,7 +115,7 @@ def test_a_node_whose_paths_cancel_is_found_by_dropping_gradients(written, contr
         written("gpt2", seed=4), written("gpt2", seed=2), dtype=torch.float64, check_parity=False
     )
     layers = decompose(pair.base).layers
-    given, ask = contrast(pair), {"sites": ["mlp_out.0"], "positions": "last", **FEW}
+    given, swap = contrast(pair), within(sites=["mlp_out.0"], positions="last")
     with torch.no_grad():
         # The first MLP speaks to the logits, and to the second MLP, which may speak against it.
         for module in (layers[1].o, layers[2].o, layers[2].down):
@@ -125,7 +126,7 @@ def test_a_node_whose_paths_cancel_is_found_by_dropping_gradients(written, contr
     def score(scale: float) -> float:
         with torch.no_grad():
             weight.copy_(scale * whole)
-        return attribute(pair, given, **ask).score.value.item()
+        return attribute(pair, given, swap, **FEW).score.value.item()
 
     low, high = -8.0, 8.0
     at_low = score(low)
@@ -133,17 +134,17 @@ def test_a_node_whose_paths_cancel_is_found_by_dropping_gradients(written, contr
     for _ in range(20):
         middle = (low + high) / 2
         low, high = (middle, high) if score(middle) * at_low > 0 else (low, middle)
-    truth = within(pair, given, controls=(), **ask).effect.value.abs().item()
+    truth = patch(pair, given, swap, controls=(), **FEW).effect.value.abs().item()
     assert abs(score(low)) < 1e-4 < 0.01 < truth
-    assert attribute(pair, given, method="grad_drop", **ask).score.value.item() > truth
+    assert attribute(pair, given, swap, method="grad_drop", **FEW).score.value.item() > truth
 
 
 def test_dropped_gradients_are_sizes_and_no_layer_counts_its_own(paired, contrast):
     pair = paired("llama")
     found = attribute(
-        pair, contrast(pair), sites=["mlp_out.2", "resid_post.2"], method="grad_drop", **FEW
+        pair, contrast(pair), within(sites=["mlp_out.2", "resid_post.2"]), method="grad_drop", **FEW
     )
-    plain = attribute(pair, contrast(pair), sites=["mlp_out.2", "resid_post.2"], **FEW)
+    plain = attribute(pair, contrast(pair), within(sites=["mlp_out.2", "resid_post.2"]), **FEW)
     assert not found.signed
     assert plain.by_problem is not None
     # Nothing above the last layer can be dropped: each of the others leaves its gradient alone.
@@ -152,17 +153,17 @@ def test_dropped_gradients_are_sizes_and_no_layer_counts_its_own(paired, contras
 
 def test_both_repairs_at_once_are_both(paired, contrast):
     pair = paired("mistral")
-    ask = {"sites": ["q.2.heads", "mlp_out.0"], **FEW}
-    both = attribute(pair, contrast(pair), method="atp_star", **ask)
-    fixed = attribute(pair, contrast(pair), method="qk_fix", **ask)
-    dropped = attribute(pair, contrast(pair), method="grad_drop", **ask)
+    swap = within(sites=["q.2.heads", "mlp_out.0"])
+    both = attribute(pair, contrast(pair), swap, method="atp_star", **FEW)
+    fixed = attribute(pair, contrast(pair), swap, method="qk_fix", **FEW)
+    dropped = attribute(pair, contrast(pair), swap, method="grad_drop", **FEW)
     assert fixed.by_problem is not None
     assert torch.allclose(both.score.value[:-1], fixed.by_problem[:, :-1].abs().mean(0), atol=1e-6)
     assert torch.allclose(both.score.value[-1], dropped.score.value[-1], atol=1e-6)
 
 
-@pytest.mark.parametrize("wrong", [{"method": "atp_max"}, {"steps": 0}, {"top": 0}])
+@pytest.mark.parametrize("wrong", [{"method": "atp_max"}, {"steps": 0}, {"exact": -1}])
 def test_options_out_of_range_are_refused(paired, contrast, unchecked, wrong):
     pair = paired("llama")
     with pytest.raises(PatchError, match=next(iter(wrong))):
-        attribute(pair, contrast(pair), **wrong)
+        attribute(pair, contrast(pair), within(), **wrong)

@@ -46,31 +46,45 @@ class Sides:
         return sum(len(one) != len(other) for one, other in both)
 
 
-def paired_sides(
-    alignment: Alignment,
-    positive: Task | Sequence[Text],
-    negative: Task | Sequence[Text],
-    *,
-    problem: Sequence[str] | None,
-    position: int,
-    match_tokens: bool,
-    templated: bool,
-) -> Sides:
-    """Two sides as token ids, refused where a difference of means would be of something else.
+@dataclass(frozen=True, kw_only=True)
+class PromptPairs:
+    """Prompts with and without what a direction stands for, paired row by row.
 
-    Args:
-        alignment: How prompts become ids.
-        positive: Prompts with what the direction stands for.
-        negative: The same ones without it, row by row.
-        problem: Problem of each pair; None takes the ids of tasks, else each pair is its own.
-        position: Token that is read, from 0, or below 0 from the end.
-        match_tokens: Whether both prompts of a pair must have the same token there.
-        templated: Whether prompts go through the chat template.
-
-    Raises:
-        DirectionError: A side is empty or not paired with the other, a row is too short, or the
-            tokens at the position differ.
+    The token that is read must be the same on both sides of a pair: between tokens of other
+    classes, or at other places, the mean difference is mostly that of the tokens, and steering by
+    it does harm.
     """
+
+    positive: Task | Sequence[Text]
+    """Prompts with what the direction stands for."""
+    negative: Task | Sequence[Text]
+    """The same ones without it, row by row; tasks must hold the same problems."""
+    problem: Sequence[str] | None = None
+    """Problem of each pair, where several pairs are about one; None takes the ids of tasks, else
+    each pair is its own."""
+    position: int = -1
+    """Token that is read, from 0, or below 0 from the end."""
+    match_tokens: bool = True
+    """Whether both prompts of a pair must have the same token there."""
+    templated: bool = False
+    """Whether prompts go through the chat template."""
+
+    def encode(self, alignment: Alignment) -> Sides:
+        """Both sides as token ids.
+
+        Args:
+            alignment: How prompts become ids.
+
+        Raises:
+            DirectionError: A side is empty or not paired with the other, a row is too short, or
+                the tokens at the position differ: a difference of means would be of something
+                else.
+        """
+        return _encoded(self, alignment)
+
+
+def _encoded(pairs: PromptPairs, alignment: Alignment) -> Sides:
+    positive, negative = pairs.positive, pairs.negative
     if not len(positive) or not len(negative):
         empty = "negative" if len(positive) else "positive"
         raise DirectionError(
@@ -82,15 +96,15 @@ def paired_sides(
             f"there are {len(positive)} positive and {len(negative)} negative prompts, and row i "
             "of each is about the same problem, so they cannot be paired. Pass as many of each."
         )
-    names = _problems(positive, negative, problem)
-    encode = alignment.templated if templated else alignment.plain
+    names = _problems(positive, negative, pairs.problem)
+    encode = alignment.templated if pairs.templated else alignment.plain
     sides = Sides(
         positive=tuple(tuple(encode(text)) for text in _texts(positive)),  # pyright: ignore[reportArgumentType]
         negative=tuple(tuple(encode(text)) for text in _texts(negative)),  # pyright: ignore[reportArgumentType]
         problem=names,
-        position=position,
+        position=pairs.position,
     )
-    _check_rows(alignment, sides, match_tokens)
+    _check_rows(alignment, sides, pairs.match_tokens)
     return sides
 
 
@@ -158,37 +172,37 @@ def _check_rows(alignment: Alignment, sides: Sides, match_tokens: bool) -> None:
         raise DirectionError(str(TaskError("prompts cannot be read where it was asked:", faults)))
 
 
-def check_sites(model: nn.Module, at: Sequence[Site]) -> None:
+def check_sites(model: nn.Module, sites: Sequence[Site]) -> None:
     """Refuse sites that hold no one vector a token, of one width.
 
     Args:
         model: A bridge in raw mode.
-        at: Sites to read.
+        sites: Sites to read.
 
     Raises:
         SiteError: The model does not have a site.
         DirectionError: There is no site, one is there twice, is a pattern or has several heads, or
             their widths differ.
     """
-    if not at:
+    if not sites:
         raise DirectionError(
-            "at names no site, so there is nowhere to look for a direction. Pass at least one, for "
-            "example at=[resid_post(3)]."
+            "sites is empty, so there is nowhere to look for a direction. Pass at least one site, "
+            "for example sites=[resid_post(3)]."
         )
     shape = shape_of(model)
-    shape.check(at)
-    for index, site in enumerate(at):
-        if site in at[:index]:
-            raise DirectionError(f"at names {site} twice. Name each site once.")
+    shape.check(sites)
+    for index, site in enumerate(sites):
+        if site in sites[:index]:
+            raise DirectionError(f"sites names {site} twice. Name each site once.")
         if site.kind == "pattern" or (site.has_heads and site.head is None):
             raise DirectionError(
                 f"{site} holds no single vector at a token, so no direction lives there. Pass one "
                 "head of z, q, k or v, or a site of the residual stream."
             )
-    if len({site.has_heads for site in at}) > 1:
+    if len({site.has_heads for site in sites}) > 1:
         raise DirectionError(
-            f"at names heads and whole layers ({', '.join(map(str, at))}), whose widths differ, so "
-            "their directions make no one table. Ask for each kind by itself."
+            f"sites names heads and whole layers ({', '.join(map(str, sites))}), whose widths "
+            "differ, so their directions make no one table. Ask for each kind by itself."
         )
 
 
@@ -196,7 +210,7 @@ def read_at(
     model: nn.Module,
     rows: Rows,
     *,
-    at: Sequence[Site],
+    sites: Sequence[Site],
     position: int,
     pad_id: int,
     execution: Execution = Execution(),
@@ -206,7 +220,7 @@ def read_at(
     Args:
         model: A bridge in raw mode.
         rows: Token ids of each row.
-        at: Sites of one width.
+        sites: Sites of one width.
         position: Token that is read, from 0, or below 0 from the end.
         pad_id: Id put where a row has no token.
         execution: Tokens per forward pass, memory, checkpoint and progress.
@@ -215,17 +229,17 @@ def read_at(
         DirectionError: An activation is not finite.
     """
     found: list[Tensor] = [torch.empty(0)] * len(rows)
-    for chunk in stream(model, rows, sites=at, pad_id=pad_id, execution=execution):
+    for chunk in stream(model, rows, sites=sites, pad_id=pad_id, execution=execution):
         places = [position % len(rows[row]) for row in chunk.rows]
         lines = torch.arange(len(places))
-        values = [chunk.captured.at[site][lines, places].double().cpu() for site in at]
+        values = [chunk.captured.at[site][lines, places].double().cpu() for site in sites]
         for line, row in enumerate(chunk.rows):
             found[row] = torch.stack([value[line] for value in values])
     states = torch.stack(found, dim=1)
     bad = (~states.isfinite()).flatten(1).any(1).nonzero()
     if len(bad):
         raise DirectionError(
-            f"activations at {at[int(bad[0])]} are not finite, so no mean can be taken of them. "
+            f"activations at {sites[int(bad[0])]} are not finite, so no mean can be taken of them. "
             "Look for NaN in the weights, or run the model in a wider dtype."
         )
     return states

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from elicit.capture import CrossMoments, logits_at, plan_chunks, record, run_layers
 from elicit.pair import pad
-from elicit.representations.maps import MAPS, Affine
-from elicit.representations.paired import PairedTokens
+from elicit.representations.linear_maps import MAPS, Affine
+from elicit.representations.paired_activations import PairedTokens
 from elicit.runs import Execution
 from elicit.sites import Site
 

@@ -17,7 +17,7 @@ def between_states(
     states: Float[Tensor, "site row width"],
     positive: Bool[Tensor, " row"],
     *,
-    at: Sequence[Site],
+    sites: Sequence[Site],
     model: str,
     model_digest: str,
     position: str,
@@ -30,7 +30,7 @@ def between_states(
     Args:
         states: Activations of one token a row.
         positive: Rows with what the direction stands for.
-        at: Where each site's activations were read.
+        sites: Where each site's activations were read.
         model: Model that they are of.
         model_digest: Digest of its weights.
         position: Tokens that were read, in words.
@@ -42,9 +42,9 @@ def between_states(
     Source: Rimsky et al. 2023, arXiv:2312.06681 (CAA).
     """
     n = int(positive.sum())
-    if not 0 < n < len(positive) or len(positive) != states.shape[1] or len(at) != len(states):
+    if not 0 < n < len(positive) or len(positive) != states.shape[1] or len(sites) != len(states):
         raise DirectionError(
-            f"activations are of {len(states)} sites and {states.shape[1]} rows, and {len(at)} "
+            f"activations are of {len(states)} sites and {states.shape[1]} rows, and {len(sites)} "
             f"sites and {len(positive)} rows are named, {n} of them positive, so there is no "
             "contrast. Name each site and each row, with rows of both sides."
         )
@@ -53,9 +53,9 @@ def between_states(
     flat = (difference.norm(dim=-1) <= _ROUNDING * size).nonzero()[:, 0].tolist()
     if flat:
         raise DirectionError(
-            f"positive and negative prompts leave the same mean state at {at[flat[0]]}, so there "
-            "is no direction between them. Take that site out, or let the prompts differ before "
-            "the token that is read."
+            f"positive and negative prompts leave the same mean state at {sites[flat[0]]}, so "
+            "there is no direction between them. Take that site out, or let the prompts differ "
+            "before the token that is read."
         )
     return tuple(
         Direction(
@@ -69,5 +69,5 @@ def between_states(
             resid_norm=length.item(),
             n=len(positive),
         )
-        for vector, site, length in zip(difference, at, size, strict=True)
+        for vector, site, length in zip(difference, sites, size, strict=True)
     )

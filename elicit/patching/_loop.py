@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from elicit.capture import capture
 from elicit.edits import Patch, edited, window
 from elicit.pair import Encoded, hugging_face_model
-from elicit.patching.reading import Reader
+from elicit.patching._reading import Reader
 from elicit.runs import Progress
 from elicit.sites import Site
 

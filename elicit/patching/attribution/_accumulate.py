@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from elicit.patching.attribution.question import Question
 from elicit.patching.errors import PatchError
+from elicit.patching.plan import Plan
 from elicit.patching.values import UNITS
 from elicit.results import Estimate
-from elicit.stats import Inference, bootstrap_mean
+from elicit.stats import bootstrap_mean
 
 
 class Gathered:
@@ -43,11 +43,11 @@ class Gathered:
         joined = torch.cat([part[which] for part in self._parts], dim=-1)[..., order]  # pyright: ignore[reportCallIssue, reportArgumentType]
         return np.ascontiguousarray(joined.double().numpy().T)
 
-    def table(self, question: Question) -> Float[np.ndarray, "problem cell"]:
+    def table(self, plan: Plan) -> Float[np.ndarray, "problem cell"]:
         """Values as the statistics read them, in the order of the problems.
 
         Args:
-            question: Names the problems.
+            plan: Names the problems.
 
         Raises:
             PatchError: A value is NaN or infinite.
@@ -55,7 +55,7 @@ class Gathered:
         found = self._joined(1)
         bad = np.argwhere(~np.isfinite(found))
         if len(bad):
-            name = question.plan.contrast.id[int(bad[0, 0])]
+            name = plan.contrast.id[int(bad[0, 0])]
             raise PatchError(
                 f"{len(bad)} of {found.size} scores are NaN or infinite, the first of problem "
                 f"{name!r}, and one such value makes every mean meaningless. Load the models in "
@@ -74,46 +74,39 @@ class Gathered:
         return self._joined(3)
 
 
-def asked(
-    question: Question,
-    gathered: Gathered,
-    metric: str,
-    inference: Inference,
-    arguments: dict[str, object],
-) -> dict[str, Any]:
+def common_fields(plan: Plan, gathered: Gathered, arguments: dict[str, object]) -> dict[str, Any]:
     """The fields that every attribution has.
 
     Args:
-        question: What was asked.
+        plan: What was attributed.
         gathered: Values of all problems.
-        metric: What was read.
-        inference: Coverage and resamples of the intervals, and the seed.
         arguments: What else the provenance holds.
     """
     host, donor = gathered.host, gathered.donor
+    swap, inference, (metric,) = plan.swap, plan.inference, plan.metric
     gap = bootstrap_mean(
         donor - host, level=inference.level, n_resamples=inference.n_resamples, seed=inference.seed
     )
-    told = {
-        "question": question.kind,
-        "model": question.side,
-        "direction": question.direction,
+    arguments = {
+        "question": swap.question,
+        "model": swap.model,
+        "direction": swap.direction,
         "metric": metric,
         "level": inference.level,
         "n_resamples": inference.n_resamples,
         **arguments,
     }
     return {
-        "provenance": question.pair.provenance(
-            inference.seed, told, task_digests={"contrast": question.plan.contrast.digest}
+        "provenance": plan.pair.provenance(
+            inference.seed, arguments, task_digests={"contrast": plan.contrast.digest}
         ),
         "metric": metric,
         "unit": UNITS[metric],
-        "question": question.kind,
-        "direction": question.direction,
-        "host": question.host_name,
-        "donor": question.donor_name,
-        "n_problems": question.n_problems,
+        "question": swap.question,
+        "direction": swap.direction,
+        "host": swap.runs[0],
+        "donor": swap.runs[1],
+        "n_problems": plan.n_problems,
         "level": inference.level,
         "host_score": float(host.mean()),
         "donor_score": float(donor.mean()),

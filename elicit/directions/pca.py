@@ -4,29 +4,23 @@ from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from elicit.directions.means import found_directions
+from elicit.directions.contrast import PromptPairs
+from elicit.directions.means import Estimator, directions_by
 from elicit.directions.values import DirectionSet
-from elicit.pair import Alignment, Text
+from elicit.pair import Side
 from elicit.runs import Execution
 from elicit.sites import Site
 from elicit.stats import Inference
-from elicit.tasks import Task
 
 
 def paired_pca(
-    model: nn.Module,
-    alignment: Alignment,
-    positive: Task | Sequence[Text],
-    negative: Task | Sequence[Text],
+    side: Side,
+    pairs: PromptPairs,
     *,
-    at: Sequence[Site],
-    position: int = -1,
-    problem: Sequence[str] | None = None,
-    match_tokens: bool = True,
+    sites: Sequence[Site],
     held_out: float = 0.3,
-    templated: bool = False,
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> DirectionSet:
@@ -36,16 +30,10 @@ def paired_pca(
     scale 1 means the same as for `diff_mean`.
 
     Args:
-        model: A bridge in raw mode.
-        alignment: How prompts become ids.
-        positive: Prompts with what the direction stands for.
-        negative: The same ones without it, row by row; tasks must hold the same problems.
-        at: Sites of one width: residual streams and what is added to them, or single heads.
-        position: Token that is read, from 0, or below 0 from the end.
-        problem: Problem of each pair, where several pairs are about one.
-        match_tokens: Whether both prompts of a pair must have the same token there.
+        side: The model that is read.
+        pairs: Prompts with and without what the direction stands for.
+        sites: Sites of one width: residual streams and what is added to them, or single heads.
         held_out: Share of the problems that no direction is found on, for the AUROC, in (0, 1).
-        templated: Whether prompts go through the chat template.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
@@ -56,19 +44,12 @@ def paired_pca(
     Source: Zou et al. 2023, arXiv:2310.01405 (RepE). Theirs centres the differences and takes the
         sign from labels; ours is about 0, because the mean is what is looked for.
     """
-    return found_directions(
-        model,
-        alignment,
-        positive,
-        negative,
-        estimator=first_component,
-        how="first component of paired differences",
-        at=at,
-        position=position,
-        problem=problem,
-        match_tokens=match_tokens,
+    return directions_by(
+        Estimator("first component of paired differences", first_component),
+        side,
+        pairs,
+        sites=sites,
         held_out=held_out,
-        templated=templated,
         inference=inference,
         execution=execution,
     )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from elicit.pair import ModelPair
 from elicit.representations.errors import RepresentationError
-from elicit.representations.labelled import Labelled, read_labelled
+from elicit.representations.labels import Labelled, read_labelled
 from elicit.representations.places import sites_of
 from elicit.representations.splits import split_problems
 from elicit.runs import Execution
@@ -67,11 +67,6 @@ def prepare(
         SiteError: A model does not have a site.
         RepresentationError: The labels cannot be fitted and tested, or an activation is not finite.
     """
-    if not 0 < test_share < 1:
-        raise RepresentationError(
-            f"test_share is {test_share}, and problems are needed to fit on and to test on. Pass "
-            "for example 0.3."
-        )
     labelled.check(least=LEAST)
     named = sites_of(pair, sites)
     held = split_problems(labelled.group, labelled.target, share=test_share, seed=seed)

@@ -1,12 +1,13 @@
 """What each layer knows: the result of probing both models."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from jaxtyping import Float
 from torch import Tensor
 
 from elicit.representations.errors import RepresentationError
-from elicit.results import Result
+from elicit.results import Estimate, Result
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -21,61 +22,29 @@ class ProbeReport(Result):
     """Site of each probe."""
     label: tuple[str, ...]
     """Labels told apart."""
-    accuracy: Float[Tensor, "model site"]
+    accuracy: Annotated[Estimate, "model site"]
     """Share of test examples told right."""
-    accuracy_low: Float[Tensor, "model site"]
-    """Lower end, jointly over models and sites."""
-    accuracy_high: Float[Tensor, "model site"]
-    """Upper end, jointly over models and sites."""
-    auroc: Float[Tensor, "model site"]
+    auroc: Annotated[Estimate, "model site"]
     """Area under the ROC curve; of more than two labels, the mean of each against the rest."""
-    auroc_low: Float[Tensor, "model site"]
-    """Lower end, jointly over models and sites."""
-    auroc_high: Float[Tensor, "model site"]
-    """Upper end, jointly over models and sites."""
-    control: Float[Tensor, "model site"]
+    control: Annotated[Estimate, "model site"]
     """Control: accuracy on labels fixed at random for each type. NaN: there is only one type."""
-    control_low: Float[Tensor, "model site"]
-    """Lower end, jointly over models and sites."""
-    control_high: Float[Tensor, "model site"]
-    """Upper end, jointly over models and sites."""
-    selectivity: Float[Tensor, "model site"]
+    selectivity: Annotated[Estimate, "model site"]
     """Accuracy minus that on the control task."""
-    selectivity_low: Float[Tensor, "model site"]
-    """Lower end, jointly over models and sites."""
-    selectivity_high: Float[Tensor, "model site"]
-    """Upper end, jointly over models and sites."""
-    shuffled: Float[Tensor, "model site"]
+    shuffled: Annotated[Estimate, "model site"]
     """Control: accuracy of a probe fitted and tested on labels dealt out anew; chance."""
-    shuffled_low: Float[Tensor, "model site"]
-    """Lower end, jointly over models and sites."""
-    shuffled_high: Float[Tensor, "model site"]
-    """Upper end, jointly over models and sites."""
     surface: tuple[str, ...]
     """Ways to tell without any model: the most frequent label, or a probe of the token, of its
     place in the row, or of both."""
-    surface_accuracy: Float[Tensor, " surface"]
+    surface_accuracy: Annotated[Estimate, " surface"]
     """Share of test examples told right that way."""
-    surface_low: Float[Tensor, " surface"]
-    """Lower end, jointly over ways."""
-    surface_high: Float[Tensor, " surface"]
-    """Upper end, jointly over ways."""
     baseline: str
     """The way that tells most test examples right."""
-    gain: Float[Tensor, "model site"]
+    gain: Annotated[Estimate, "model site"]
     """Accuracy minus that of the baseline, on the same examples."""
-    gain_low: Float[Tensor, "model site"]
-    """Lower end, jointly over models and sites."""
-    gain_high: Float[Tensor, "model site"]
-    """Upper end, jointly over models and sites."""
     p: Float[Tensor, "model site"]
     """Two-sided p-value of the gain, adjusted over models and sites (max-T)."""
-    difference: Float[Tensor, " site"]
+    difference: Annotated[Estimate, " site"]
     """Accuracy in post minus accuracy in base."""
-    difference_low: Float[Tensor, " site"]
-    """Lower end, jointly over sites."""
-    difference_high: Float[Tensor, " site"]
-    """Upper end, jointly over sites."""
     l2: Float[Tensor, "model site"]
     """Penalty of each probe."""
     n_fit: int
@@ -102,5 +71,5 @@ class ProbeReport(Result):
             raise RepresentationError(
                 f"there is no model {model!r} in this report. Pass {' or '.join(self.model)}."
             )
-        low = self.gain_low[self.model.index(model)].tolist()
+        low = self.gain.low[self.model.index(model)].tolist()
         return tuple(site for site, end in zip(self.site, low, strict=True) if end > 0)

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from elicit.pair import ModelPair
 from elicit.representations.controls import control_targets, shuffled_targets
-from elicit.representations.labelled import Labelled, read_labelled
+from elicit.representations.labels import Labelled, read_labelled
 from elicit.representations.logistic import Design, fit_logistic
 from elicit.representations.places import sites_of
-from elicit.representations.prepared import LEAST, MODELS
+from elicit.representations.setup import LEAST, MODELS
 from elicit.results import Result
 from elicit.runs import Execution
 from elicit.sites import Site

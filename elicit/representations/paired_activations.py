@@ -10,7 +10,7 @@ from torch import Tensor
 from elicit.capture import Chunk, CrossMoments, check_vectors, stream, vectors
 from elicit.pair import ModelPair
 from elicit.representations.errors import RepresentationError
-from elicit.representations.labelled import check_finite, check_widths
+from elicit.representations.labels import check_finite, check_widths
 from elicit.runs import Execution
 from elicit.sites import Site
 

@@ -8,9 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from elicit.capture import Heads
-from elicit.patching.attribution.question import Case
-from elicit.patching.attribution.running import only_activations, run_from
-from elicit.patching.attribution.softmax import key_scores, query_scores
+from elicit.patching.attribution._forward import only_activations, run_from
+from elicit.patching.attribution._setup import Case
+from elicit.patching.attribution._softmax import key_scores, query_scores
 from elicit.sites import RESIDUAL_KINDS, Kind, Site
 
 Method = Literal["atp", "qk_fix", "grad_drop", "atp_star", "ig_inputs", "ig_activations"]

@@ -57,15 +57,25 @@ class Patchscope(Result):
     """Random vectors for each site, position and scale."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """How a vector is put into words."""
+
+    prompt: str = IDENTITY
+    """Repeats what it is given, and ends in the token that is replaced."""
+    scales: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
+    """Lengths of what is put in, in units of the base's mean activation, above 0."""
+    top: int | None = None
+    """Ids kept; None takes as many as the lens read, which is the most."""
+
+
 def patchscope(
     pair: ModelPair,
     shift: ActivationShift,
     *,
-    prompt: str = IDENTITY,
-    at: Sequence[Site] | None = None,
-    scales: Sequence[float] = (0.5, 1.0, 2.0, 4.0),
+    inspection: Inspection = Inspection(),
+    sites: Sequence[Site] | None = None,
     model: Which = "base",
-    top: int | None = None,
     n_random: int = 8,
     seed: int = 0,
     execution: Execution = Execution(),
@@ -75,11 +85,9 @@ def patchscope(
     Args:
         pair: The two models.
         shift: Mean shifts between them.
-        prompt: Repeats what it is given, and ends in the token that is replaced.
-        at: Sites of the shift; None takes all at which something moves.
-        scales: Lengths of what is put in, in units of the base's mean activation, above 0.
+        inspection: The prompt, the lengths at which the shift is put in, and the ids kept.
+        sites: Sites of the shift; None takes all at which something moves.
         model: Which one reads.
-        top: Ids kept; None takes as many as the lens read, which is the most.
         n_random: Random vectors as long, at least 1.
         seed: Of the random vectors.
         execution: Tokens per forward pass, memory, checkpoint and progress.
@@ -92,8 +100,9 @@ def patchscope(
         arXiv:2510.13900, for shifts brought to the length of activations and read at several
         scales. The random vectors are ours; scales are not searched but all told.
     """
-    top = shift.token.shape[-1] if top is None else top
-    row, places = _checked(pair, shift, prompt, at, scales, model, top, n_random)
+    prompt, scales = inspection.prompt, inspection.scales
+    top = shift.token.shape[-1] if inspection.top is None else inspection.top
+    row, places = _checked(pair, shift, prompt, sites, scales, model, top, n_random)
     host: nn.Module = pair.base if model == "base" else pair.post
     with torch.no_grad():
         alone = _next(host, torch.tensor([row]), pair.d_vocab)[0]
@@ -110,7 +119,7 @@ def patchscope(
             site,
             vectors.flatten(0, 2),
             pair.d_vocab,
-            Execution(max_tokens=execution.max_tokens, progress=watch),
+            execution,
         )
         probs = probs.unflatten(0, vectors.shape[:3])
         best = probs[:, :, 0].topk(top, dim=-1)
@@ -129,7 +138,7 @@ def patchscope(
             {
                 "question": "patchscope",
                 "prompt": prompt,
-                "at": [shift.site[place] for place in places],
+                "sites": [shift.site[place] for place in places],
                 "scales": list(scales),
                 "model": model,
                 "top": top,
@@ -155,7 +164,7 @@ def _checked(
     pair: ModelPair,
     shift: ActivationShift,
     prompt: str,
-    at: Sequence[Site] | None,
+    sites: Sequence[Site] | None,
     scales: Sequence[float],
     model: Which,
     top: int,
@@ -188,15 +197,15 @@ def _checked(
             "not know, so it would not repeat what it is given. Pass prompt= of known words, "
             "which repeats some and ends before the next."
         )
-    names = None if at is None else [str(site) for site in at]
+    names = None if sites is None else [str(site) for site in sites]
     still = (shift.norm == 0).any(dim=1).tolist()
-    places = [i for i, name in enumerate(shift.site) if (not still[i] if at is None else True)]
+    places = [i for i, name in enumerate(shift.site) if (not still[i] if sites is None else True)]
     if names is not None:
         wrong = [n for n in names if n not in shift.site or still[shift.site.index(n)]]
         if wrong or not names:
             raise DirectionError(
-                f"at names {wrong[0] if wrong else 'nothing'}, which was not read or where nothing "
-                f"moves; there are {', '.join(shift.site)}. Pass sites where the models differ."
+                f"sites names {wrong[0] if wrong else 'nothing'}, which was not read or where "
+                f"nothing moves; there are {', '.join(shift.site)}. Pass sites where models differ."
             )
         places = [shift.site.index(name) for name in names]
     return row, places

@@ -1,0 +1,76 @@
+"""Names of the package, for editors and type checkers; `__init__.py` loads them when used."""
+
+from . import (
+    capture,
+    directions,
+    edits,
+    elicitation,
+    features,
+    fitting,
+    grafting,
+    jobs,
+    metrics,
+    organisms,
+    page,
+    pair,
+    patching,
+    representations,
+    results,
+    revision,
+    rollouts,
+    runs,
+    sites,
+    stats,
+    tasks,
+    texts,
+    verdicts,
+    weights,
+)
+from .edits import edited
+from .pair import ModelPair, Side, load_pair
+from .results import ElicitError, Estimate, Result, load_result
+from .rollouts import Generation
+from .runs import Execution
+from .stats import Inference
+from .tasks import Problem, Task, load_task
+
+__all__ = [
+    "ElicitError",
+    "Estimate",
+    "Execution",
+    "Generation",
+    "Inference",
+    "ModelPair",
+    "Problem",
+    "Result",
+    "Side",
+    "Task",
+    "capture",
+    "directions",
+    "edited",
+    "edits",
+    "elicitation",
+    "features",
+    "fitting",
+    "grafting",
+    "jobs",
+    "load_pair",
+    "load_result",
+    "load_task",
+    "metrics",
+    "organisms",
+    "page",
+    "pair",
+    "patching",
+    "representations",
+    "results",
+    "revision",
+    "rollouts",
+    "runs",
+    "sites",
+    "stats",
+    "tasks",
+    "texts",
+    "verdicts",
+    "weights",
+]

@@ -1,0 +1,199 @@
+"""Path patching: what one sender says to some receivers and to nobody else, exactly."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from elicit.capture import run_block
+from elicit.patching.attribution._forward import run_from
+from elicit.patching.attribution._setup import Case
+from elicit.patching.errors import PatchError
+from elicit.sites import RESIDUAL_KINDS, Kind, Shape, Site
+
+LOGITS = "logits"
+"""Name of the receiver at the end of the run."""
+_ORDER: dict[Kind, int] = {
+    "resid_pre": 0,
+    "q": 1,
+    "k": 1,
+    "v": 1,
+    "z": 1,
+    "attn_out": 1,
+    "resid_mid": 2,
+    "mlp_out": 3,
+    "resid_post": 4,
+}
+"""Where in its layer each kind stands."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class HostRun:
+    """The host's own run, kept whole: what stays frozen."""
+
+    at: Mapping[Site, Tensor]
+    """Activations at every whole site."""
+    leaving: Float[Tensor, "row pos d_model"]
+    """Residual stream after the last layer."""
+    score: Float[Tensor, " row"]
+    """The metric."""
+
+
+def host_run(case: Case) -> HostRun:
+    """Run the host and keep everything.
+
+    Args:
+        case: Problems.
+    """
+    at: dict[Site, Tensor] = {}
+
+    def keep(kind: Kind, layer: int, value: Tensor) -> Tensor:
+        at[Site(kind, layer)] = value
+        return value
+
+    with torch.no_grad():
+        leaving, _ = run_from(case.host, case.inputs, case.inputs.resid, keep)
+        return HostRun(at=at, leaving=leaving, score=case.score(leaving))
+
+
+def refuse_path(sender: Site, receivers: Sequence[Site], shape: Shape, *, logits: bool) -> None:
+    """Refuse a path that does not exist.
+
+    Args:
+        sender: Who speaks.
+        receivers: Who hears, beside the logits.
+        shape: What the model has.
+        logits: Whether the logits hear too.
+
+    Raises:
+        PatchError: There is no receiver, or one is not downstream of the sender.
+    """
+    if not receivers and not logits:
+        raise PatchError(
+            "no receiver is given, so the sender would speak to nobody. Pass sites or 'logits'."
+        )
+    for site in receivers:
+        if not _hears(site, sender, shape):
+            raise PatchError(
+                f"{site} does not read what {sender} writes to the residual stream, so the effect "
+                "would be exactly 0 for every prompt. Pass a receiver downstream of the sender."
+            )
+
+
+def _hears(receiver: Site, sender: Site, shape: Shape) -> bool:
+    if receiver.layer != sender.layer:
+        return receiver.layer > sender.layer
+    low, high = _ORDER[sender.kind], _ORDER[receiver.kind]
+    if shape.parallel and receiver.kind == "mlp_out":
+        # It reads beside attention, the stream that enters the layer.
+        return low == 0
+    return high > low
+
+
+def message(
+    case: Case, host: HostRun, sender: Site, inside: Float[Tensor, "row pos"]
+) -> Float[Tensor, "row pos d_model"]:
+    """How the residual stream right behind a sender changes when its value is the donor's.
+
+    Args:
+        case: Problems; the donor's value at the sender must be given.
+        host: The host's own run.
+        sender: Who speaks.
+        inside: 1 at the positions that come from the donor.
+    """
+    put = _replaced(host.at[sender.whole], case.given[sender.whole], sender.head, inside)
+    if sender.kind in (*RESIDUAL_KINDS, "attn_out", "mlp_out"):
+        return put - host.at[sender]
+    found: list[Tensor] = []
+
+    def tap(kind: Kind, layer: int, value: Tensor) -> Tensor:
+        if Site(kind, layer) == sender.whole:
+            return put
+        if kind == "attn_out":
+            found.append(value)
+        return value
+
+    resid = host.at[Site("resid_pre", sender.layer)]
+    run_block(case.host.layers[sender.layer], sender.layer, case.inputs, resid, tap)
+    return found[0] - host.at[Site("attn_out", sender.layer)]
+
+
+def _replaced(own: Tensor, theirs: Tensor, head: int | None, inside: Tensor) -> Tensor:
+    """The host's value with the donor's at some positions, of one head or all."""
+    where = (inside > 0).reshape(*inside.shape, *[1] * (own.ndim - 2))
+    if head is not None:
+        only = torch.arange(own.shape[2], device=own.device) == head
+        where = where & only[:, None]
+    return torch.where(where, theirs.to(own.dtype), own)
+
+
+def heard(
+    case: Case, host: HostRun, receiver: Site, said: Float[Tensor, "row pos d_model"]
+) -> Tensor:
+    """A receiver's whole value when the message reaches it and all else is as in the host.
+
+    Args:
+        case: Problems.
+        host: The host's own run.
+        receiver: Who hears.
+        said: Change of the stream that it reads.
+    """
+    layer, kind = case.host.layers[receiver.layer], receiver.kind
+    if kind in RESIDUAL_KINDS:
+        return host.at[receiver.whole] + said
+    if kind == "mlp_out":
+        before: Kind = "resid_pre" if case.host.shape.parallel else "resid_mid"
+        return layer.write_mlp(host.at[Site(before, receiver.layer)] + said)
+    normed = layer.norm_attn(host.at[Site("resid_pre", receiver.layer)] + said)
+    if kind in ("q", "k", "v"):
+        return {"q": layer.query, "k": layer.key, "v": layer.value}[kind](normed)
+    cos, sin = case.inputs.angles(receiver.layer)
+    q = layer.turn(layer.query(normed), layer.q_norm, cos, sin)
+    k = layer.turn(layer.key(normed), layer.k_norm, cos, sin)
+    z = layer.attend(q, k, layer.value(normed), case.inputs.allowed[receiver.layer])
+    return z if kind == "z" else layer.write_attn(z)
+
+
+@torch.no_grad()
+def path_scores(
+    case: Case,
+    host: HostRun,
+    sender: Site,
+    receivers: Sequence[Site],
+    inside: Float[Tensor, "row pos"],
+    *,
+    logits: bool,
+) -> Float[Tensor, " row"]:
+    """The metric when the sender's donor value reaches the receivers directly, and only them.
+
+    Args:
+        case: Problems.
+        host: The host's own run.
+        sender: Who speaks.
+        receivers: Who hears.
+        inside: 1 at the sender's positions that come from the donor.
+        logits: Whether the end of the run hears too.
+
+    Source: Wang et al. 2022 (IOI, arXiv:2211.00593), path patching, with the MLPs between frozen
+        like the heads: only the residual stream carries the message. Nothing between is run, since
+        what is frozen adds to the stream exactly what it adds in the host.
+    """
+    said = message(case, host, sender, inside)
+    put = [(receiver, heard(case, host, receiver, said)) for receiver in receivers]
+    everywhere = torch.ones_like(inside)
+    leaving = host.leaving
+    if put:
+        first = min(site.layer for site in receivers)
+
+        def tap(kind: Kind, layer: int, value: Tensor) -> Tensor:
+            for site, new in put:
+                if site.whole == Site(kind, layer):
+                    # Other heads of the site go on as the receivers below have changed them.
+                    value = _replaced(value, new, site.head, everywhere)
+            return value
+
+        resid = host.at[Site("resid_pre", first)]
+        leaving, _ = run_from(case.host, case.inputs, resid, tap, first=first)
+    return case.score(leaving + said if logits else leaving)

@@ -1,0 +1,177 @@
+"""Before attribution: a checked plan, and its problems in batches with the donor's values."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from elicit.capture import Decomposed, Inputs, UnknownArchitectureError, decompose
+from elicit.pair import Encoded, ModelPair
+from elicit.patching._checks import prepare
+from elicit.patching._reading import Reader, end_log_probs
+from elicit.patching.attribution._forward import run_from
+from elicit.patching.columns import Positions
+from elicit.patching.contrast import Contrast
+from elicit.patching.errors import PatchError
+from elicit.patching.plan import Batch, Plan, batches_of
+from elicit.patching.swap import Swap
+from elicit.runs import Execution
+from elicit.sites import Kind, Site
+from elicit.stats import Inference
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Case:
+    """Problems of equal lengths: both runs' inputs, the donor's values, and what is read."""
+
+    host: Decomposed
+    """The model that is attributed."""
+    problem: tuple[int, ...]
+    """Place of each row among the problems."""
+    inputs: Inputs
+    """What the host's layers share."""
+    reader: Reader
+    """Reads the metric off the end of the host's run."""
+    reads: Int[Tensor, "row read"]
+    """Columns read."""
+    inside: Float[Tensor, "row column pos"]
+    """1 at the positions that belong to a column of the result, float64."""
+    n_prompt: int
+    """Positions of the prompt; what follows it is the answer."""
+    given: Mapping[Site, Tensor]
+    """The donor's values at whole sites."""
+    donor_score: Float[Tensor, " row"]
+    """The metric of the donor's own run."""
+
+    def score(self, resid: Float[Tensor, "row pos d_model"]) -> Float[Tensor, " row"]:
+        """The metric of each row; gradients flow.
+
+        Args:
+            resid: Residual stream after the last layer.
+        """
+        rows = torch.arange(len(self.reads), device=self.reads.device)
+        return self.reader.from_resid(resid[rows[:, None], self.reads], rows)[0]
+
+
+def attribution_plan(
+    pair: ModelPair,
+    contrast: Contrast,
+    swap: Swap,
+    *,
+    sites: Sequence[Site | str],
+    positions: Positions = "each",
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
+) -> Plan:
+    """The plan of a sweep over the same cells: refuses whatever a sweep would.
+
+    Args:
+        pair: The two models.
+        contrast: Prompts and answers.
+        swap: What is put where, and the one metric that is read.
+        sites: Sites where the swap names none.
+        positions: Positions where the swap names none.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
+
+    Raises:
+        PatchError: The swap or the contrast does not fit, or a model cannot be decomposed.
+        SiteError: The models do not have a site.
+    """
+    if len(swap.metrics) != 1:
+        raise PatchError(
+            f"metrics are {list(swap.metrics)}, and attribution takes gradients of one. Pass one."
+        )
+    swap = replace(
+        swap,
+        sites=sites if swap.sites is None else swap.sites,
+        positions=positions if swap.positions is None else swap.positions,
+    )
+    plan = prepare(pair, contrast, swap, controls=(), inference=inference, execution=execution)
+    for bridge in dict.fromkeys((plan.host, plan.donor)):
+        try:
+            decompose(bridge)
+        except UnknownArchitectureError as error:
+            raise PatchError(
+                f"{error} Attribution needs gradients inside each layer, which one whole forward "
+                "pass does not give: sweep exactly with patch instead."
+            ) from error
+    return plan
+
+
+def cases(plan: Plan, sites: Iterable[Site]) -> Iterator[Case]:
+    """The problems in batches, with the donor's values at some sites.
+
+    Args:
+        plan: What is attributed.
+        sites: Where the donor is read; the residual stream entering the first layer always is.
+
+    Raises:
+        PatchError: A donor's value is NaN or infinite.
+    """
+    host, donor = decompose(plan.host), decompose(plan.donor)
+    wanted = {site.whole for site in sites} | {Site("resid_pre", 0)}
+    for batch in batches_of(plan):
+        with torch.no_grad():
+            yield _case(plan, batch, host, donor, wanted)
+
+
+def _case(plan: Plan, batch: Batch, host: Decomposed, donor: Decomposed, wanted: set[Site]) -> Case:
+    given: dict[Site, Tensor] = {}
+
+    def keep(kind: Kind, layer: int, value: Tensor) -> Tensor:
+        if (site := Site(kind, layer)) in wanted:
+            given[site] = value
+        return value
+
+    inputs = _begun(donor, batch.donor)
+    leaving, _ = run_from(donor, inputs, inputs.resid, keep)
+    _refuse_infinite(given, batch, plan.contrast)
+    rows = torch.arange(len(batch.problem), device=batch.reads.device)
+    log_probs = None
+    if "kl" in plan.metric:
+        log_probs = end_log_probs(
+            donor.unembed, leaving[rows, batch.reads[:, 0]], plan.pair.d_vocab
+        )
+
+    def reader(model: Decomposed) -> Reader:
+        return Reader(
+            unembed=model.unembed,
+            metric=plan.metric,
+            answer=batch.answer,
+            wrong=batch.wrong,
+            d_vocab=plan.pair.d_vocab,
+            donor=log_probs,
+        )
+
+    at = torch.arange(batch.host.ids.shape[1], device=rows.device)
+    low, high = batch.span[..., :1], batch.span[..., 1:]
+    read = leaving[rows[:, None], batch.reads]
+    return Case(
+        host=host,
+        problem=batch.problem,
+        inputs=_begun(host, batch.host),
+        reader=reader(host),
+        reads=batch.reads,
+        inside=((at >= low) & (at < high)).double(),
+        n_prompt=int(batch.reads[0, 0]) + 1,
+        given=given,
+        donor_score=reader(donor).from_resid(read, rows)[0],
+    )
+
+
+def _begun(decomposed: Decomposed, batch: Encoded) -> Inputs:
+    return decomposed.begin(batch.ids, batch.mask, batch.position_ids)
+
+
+def _refuse_infinite(given: Mapping[Site, Tensor], batch: Batch, contrast: Contrast) -> None:
+    for site, value in given.items():
+        bad = ~value.isfinite().flatten(1).all(dim=1)
+        if bool(bad.any()):
+            place = batch.problem[int(bad.nonzero()[0])]
+            raise PatchError(
+                f"the donor's {site} is NaN or infinite on problem {contrast.id[place]!r}, so "
+                "every score would be too. Load the models in float32, or leave the problem out."
+            )

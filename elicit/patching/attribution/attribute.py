@@ -1,0 +1,173 @@
+"""Attribution patching: what a sweep would find, predicted from one backward pass."""
+
+import torch
+
+from elicit.pair import ModelPair
+from elicit.patching.attribution._accumulate import Gathered, common_fields
+from elicit.patching.attribution._node_scores import (
+    INTEGRATED,
+    METHODS,
+    UNSIGNED,
+    Method,
+    needed_sites,
+    node_scores,
+)
+from elicit.patching.attribution._setup import attribution_plan, cases
+from elicit.patching.attribution.result import NodeScores
+from elicit.patching.contrast import Contrast
+from elicit.patching.errors import PatchError
+from elicit.patching.plan import Plan
+from elicit.patching.swap import Swap
+from elicit.patching.sweep import patch
+from elicit.results import Estimate
+from elicit.runs import Execution
+from elicit.stats import Inference, joint_intervals
+
+_SITES = {
+    "within": ("resid_pre", "attn_out", "mlp_out"),
+    "across": ("resid_post", "attn_out", "mlp_out"),
+}
+_KEPT = 1 << 20
+"""Scores of single problems that a result keeps, at most."""
+
+
+def attribute(
+    pair: ModelPair,
+    contrast: Contrast,
+    swap: Swap,
+    *,
+    method: Method = "atp",
+    steps: int = 10,
+    exact: int = 0,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
+) -> NodeScores:
+    """Which activations carry a difference, predicted by gradients.
+
+    Two forward passes and one backward pass give every cell at once (`atp`): the donor's value
+    minus the host's, times the gradient of the metric there. The other methods correct what that
+    misses:
+
+    - `qk_fix`: queries and keys by their recomputed attention pattern. A saturated softmax is flat
+      although another query would turn it.
+    - `grad_drop`: one backward pass per layer with the gradient through what that layer writes
+      dropped, and the mean size of the scores: direct and indirect effects that cancel each other
+      show. The mean is over the other layers for a component (the 1 / (n_layers - 1) of AtP*), and
+      over all layers for the residual stream.
+    - `atp_star`: both.
+    - `ig_inputs`: the gradient's mean over `steps` inputs between host and donor (EAP-IG). Scores
+      of `resid_pre.0` over all positions sum to the gap as steps grow. Only within a model: between
+      the embeddings of two models there is no such path.
+    - `ig_activations`: the mean while one site's whole value goes from host to donor. Scores of
+      each site over all its positions sum to its effect as steps grow; costs `steps` partial
+      forward and backward passes per layer and kind.
+
+    Across the pair the difference is donor model minus host model, the gradient the host's.
+
+    Args:
+        pair: The two models.
+        contrast: Prompts and answers; within a model also corrupted prompts.
+        swap: `across(...)` or `within(...)`, with one metric. Without sites, the residual stream,
+            attention and MLP of every layer; without positions, each one.
+        method: See above.
+        steps: Gradients along the path, at the midpoints of equal parts, at least 1; used by the
+            `ig` methods alone.
+        exact: Also sweep the same cells exactly, and report how well scores agree: rank
+            correlation, and recall among this many of the largest effects. 0: no exact sweep.
+        inference: Coverage and resamples of the intervals, and the seed.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
+
+    Raises:
+        PatchError: The swap, the contrast or an option does not fit.
+        SiteError: The models do not have a site.
+
+    Source: Nanda 2023 (attribution patching); Kramár et al. 2024, arXiv:2403.00745 (AtP*), whose
+        1 / (n_layers - 1) is kept; Hanna et al. 2024, arXiv:2403.17806 (EAP-IG), here with the
+        midpoint rule, which evaluates neither end and converges with the square of `steps`.
+    """
+    if method not in METHODS:
+        raise PatchError(f"method is {method!r}. Pass one of {', '.join(METHODS)}.")
+    if swap.question == "across" and method == "ig_inputs":
+        raise PatchError(
+            "method is 'ig_inputs', which goes from one prompt to another, and across the pair "
+            "these are two models on the same prompt. Pass another method, for instance "
+            "'ig_activations'."
+        )
+    check_counts(steps=steps, exact=exact)
+    plan = attribution_plan(
+        pair,
+        contrast,
+        swap,
+        sites=_SITES[swap.question],
+        inference=inference,
+        execution=execution,
+    )
+    scores = _scored(plan, method, steps)
+    if not exact:
+        return scores
+    grid = patch(
+        pair,
+        contrast,
+        plan.swap,
+        controls=(),
+        inference=Inference(level=inference.level, n_resamples=100, seed=inference.seed),
+        execution=execution.scoped("exact").quiet(),
+    )
+    return scores.held_against(grid, top=exact)
+
+
+def check_counts(*, steps: int, exact: int) -> None:
+    """Refuse counts out of range.
+
+    Args:
+        steps: Gradients along a path.
+        exact: Largest effects that recall looks at.
+
+    Raises:
+        PatchError: `steps` is below 1 or `exact` below 0.
+    """
+    if steps < 1:
+        raise PatchError(f"steps is {steps}, and a mean of gradients needs at least 1. Pass more.")
+    if exact < 0:
+        raise PatchError(
+            f"exact is {exact}, and recall looks at 1 cell or more. Pass 10, or 0 for no sweep."
+        )
+
+
+def _scored(plan: Plan, method: Method, steps: int) -> NodeScores:
+    """Scores of all problems with their intervals."""
+    progress, inference = plan.execution.progress, plan.inference
+    progress.start(plan.n_problems, "attributing")
+    gathered = Gathered()
+    for case in cases(plan, needed_sites(plan.sites, method)):
+        scores, host = node_scores(case, plan.sites, method, steps)
+        gathered.add(case.problem, scores.flatten(0, 1), host, case.donor_score)
+        progress.advance(len(case.problem))
+    progress.stop()
+    table = gathered.table(plan)
+    ends = joint_intervals(
+        table, level=inference.level, n_resamples=inference.n_resamples, seed=inference.seed
+    )
+    shape = (len(plan.sites), len(plan.columns.label))
+    small = table.size <= _KEPT
+    used = steps if method in INTEGRATED else 1
+    arguments: dict[str, object] = {
+        "method": method,
+        "steps": used,
+        "sites": [str(site) for site in plan.sites],
+        "positions": list(plan.columns.label),
+    }
+    return NodeScores(
+        **common_fields(plan, gathered, arguments),
+        method=method,
+        steps=used,
+        signed=method not in UNSIGNED,
+        site=tuple(str(site) for site in plan.sites),
+        kind=tuple(site.kind for site in plan.sites),
+        layer=torch.tensor([site.layer for site in plan.sites]),
+        head=torch.tensor([-1 if site.head is None else site.head for site in plan.sites]),
+        pos=plan.columns.label,
+        score=Estimate.of(ends.reshape(3, *shape)),
+        problem=plan.contrast.id,
+        by_problem=torch.from_numpy(table.reshape(-1, *shape)) if small else None,
+    )
