@@ -186,8 +186,8 @@ def test_what_does_not_fit_the_models_is_refused_before_they_run(
     groups.write_text(json.dumps({"hmm": ["hmm"], "wait": ["wait"]}))
     pair = ["--pair", "organism:rl", "--limit", "16"]
     for words, told in (
-        ([*pair, "--sae", narrow], "reads 16 numbers a token"),
-        ([*pair, "--sae", tmp_path / "nothing"], "it is no folder of SAELens"),
+        ([*pair, "--sae", narrow], "reads vectors of width 16"),
+        ([*pair, "--sae", tmp_path / "nothing"], "it is not a folder of SAELens"),
         ([*pair, "--feature", "9999"], "feature 9999 "),
         ([*pair, "--groups", groups], "the group 'hmm' has no tokens"),
         ([*pair, "--site", "resid_post"], "stands for 6 sites"),
