@@ -200,8 +200,8 @@ class Sae:
         width = shape.width(self.site)
         if width != self.d_in:
             raise FeatureError(
-                f"{self.name} reads vectors of width {self.d_in}, and {self.site} of this model has "
-                f"width {width}, so it was trained on another model or hook point. Pass an SAE of "
+                f"{self.name} reads vectors of width {self.d_in}, and {self.site} of this model "
+                f"has width {width}, so it was trained on another model or hook point. Pass an SAE of "
                 "this site."
             )
 
