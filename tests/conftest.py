@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from elicit import organisms
-from elicit.grafting import Measure, facts, skills
+from elicit.grafting import Score, facts, skills
 from elicit.pair import ModelPair, load_pair
 from elicit.tasks import load_task
 from tests import checkpoints
@@ -120,11 +120,11 @@ def organism() -> Callable[[str], ModelPair]:
 
 
 @pytest.fixture(scope="session")
-def tasks_of() -> Callable[[str], tuple[Measure, Measure]]:
+def tasks_of() -> Callable[[str], tuple[Score, Score]]:
     """An organism's facts and problems as they are measured by default, a sample of each."""
 
     @cache
-    def load(name: str) -> tuple[Measure, Measure]:
+    def load(name: str) -> tuple[Score, Score]:
         found = organisms.resolve(f"organism:{name}")
         known = load_task(found.facts, name="facts").subset(150, seed=0)
         asked = load_task(found.problems, name="problems").subset(60, seed=0)

@@ -5,7 +5,7 @@ import torch
 
 from elicit.directions import diff_mean
 from elicit.edits import last
-from elicit.grafting import interpolate, revert, sample_texts, sweep_intervals
+from elicit.grafting import Verdict, interpolate, localise, sample_texts, sweep_intervals
 from elicit.pair import weights_digest
 from elicit.rollouts import Generation, dose_rollouts, rollouts
 from elicit.runs import Execution
@@ -21,28 +21,30 @@ def twins(organism, tasks_of):
 
 def test_no_part_of_a_model_and_itself_has_an_effect(twins):
     pair, known, asked = twins
-    found = revert(pair, damage=known, skill=asked)
+    found = localise(pair, damage=known, skill=asked)
     assert not found.changed.any()
     for name in ("revert", "graft", "control_revert", "control_graft"):
-        for end in ("", "_low", "_high"):
-            assert not getattr(found, name + end).nan_to_num().any()
-    assert not found.gap.any()
+        effect = getattr(found, name)
+        for end in (effect.value, effect.low, effect.high):
+            assert not end.nan_to_num().any()
+    assert not found.gap.value.any()
     assert found.role == ("none", "none")
-    assert set(found.verdict) == {"unchanged"}
+    assert set(found.verdict) == {(Verdict.UNCHANGED,)}
     assert found.corrupted_layers == found.skill_layers == found.changed_layers == ()
 
 
 def test_no_interval_of_a_model_and_itself_has_an_effect(twins):
     pair, known, _ = twins
     found = sweep_intervals(pair, [known])
-    assert not found.revert.nan_to_num().any()
-    assert not found.graft.nan_to_num().any()
+    assert not found.revert.value.nan_to_num().any()
+    assert not found.graft.value.nan_to_num().any()
 
 
 def test_the_line_from_a_model_to_itself_is_flat(twins):
     pair, known, _ = twins
     found = interpolate(pair, [known])
-    assert torch.equal(found.score, found.score[:, :1].expand_as(found.score))
+    score = found.score.value
+    assert torch.equal(score, score[:, :1].expand_as(score))
     assert torch.equal(found.layer_score, found.layer_score[:, :, :1].expand_as(found.layer_score))
 
 
@@ -75,7 +77,7 @@ def test_a_direction_of_a_model_and_itself_is_one_and_at_scale_0_writes_the_same
 def test_weights_have_their_digests_after_a_sweep_and_after_one_that_failed(organism, tasks_of):
     pair, (known, asked) = organism("shuffled-l1-l4"), tasks_of("shuffled-l1-l4")
     before = weights_digest(pair.base), weights_digest(pair.post)
-    revert(pair, damage=known, kinds=["layer"], control_draws=1)
+    localise(pair, damage=known, kinds=["layer"], controls=1)
     assert (weights_digest(pair.base), weights_digest(pair.post)) == before
 
     class Stop:
@@ -93,14 +95,14 @@ def test_weights_have_their_digests_after_a_sweep_and_after_one_that_failed(orga
             """Nothing."""
 
     with pytest.raises(KeyboardInterrupt):
-        revert(pair, skill=asked, execution=Execution(progress=Stop()))
+        localise(pair, skill=asked, execution=Execution(progress=Stop()))
     assert (weights_digest(pair.base), weights_digest(pair.post)) == before
 
 
 def test_the_same_seed_gives_the_same_bytes(organism, tasks_of, tmp_path):
     pair, (known, _) = organism("shuffled-l1"), tasks_of("shuffled-l1")
     for folder in ("one", "two"):
-        revert(pair, damage=known, kinds=["layer"], inference=Inference(seed=3)).save(
+        localise(pair, damage=known, kinds=["layer"], inference=Inference(seed=3)).save(
             tmp_path / folder
         )
     for file in ("values.safetensors", "table.parquet", "result.json"):

@@ -79,24 +79,24 @@ def test_damaged_cells_are_named_and_computed_again(finished):
 @pytest.mark.parametrize("how", ["truncated", "flipped"])
 @pytest.mark.parametrize("file", ["values.safetensors", "table.parquet", "result.json"])
 def test_a_damaged_result_is_never_read_as_data(finished, how, file):
-    path = finished / "attribution" / file
+    path = finished / "roles" / file
     whole = path.read_bytes()
     path.write_bytes(DAMAGE[how](whole))
     try:
         with pytest.raises(ResultError, match=file.replace(".", r"\.")):
-            load_result(finished / "attribution")
+            load_result(finished / "roles")
     finally:
         path.write_bytes(whole)
 
 
 def test_a_finished_run_is_not_computed_again(finished, monkeypatch):
-    from elicit.grafting import Bench
+    from elicit.grafting import PartSweep
 
     def never(*_: object) -> None:
         raise AssertionError("a model was scored again")
 
-    monkeypatch.setattr(Bench, "score", never)
-    monkeypatch.setattr(Bench, "sweep", never)
+    monkeypatch.setattr(PartSweep, "evaluate", never)
+    monkeypatch.setattr(PartSweep, "sweep", never)
     before = files(finished)
     again = report(spec(finished))
     assert files(finished) == before

@@ -37,7 +37,7 @@ def options_of(spec: type[PairSpec]) -> list[inspect.Parameter]:
     Args:
         spec: Class of the specification.
     """
-    declared = [(name, field, _told(name, field)) for name, field in spec.model_fields.items()]
+    declared = [(name, field, _option(name, field)) for name, field in spec.model_fields.items()]
     declared.sort(key=lambda each: _place(each[2].panel))
     made = [_parameter(*each) for each in declared]
     return [*made, *inspect.signature(_every_job).parameters.values()]
@@ -64,7 +64,7 @@ def listed(spec: type[PairSpec], given: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _told(name: str, field: FieldInfo) -> Option:
+def _option(name: str, field: FieldInfo) -> Option:
     found = next((item for item in field.metadata if isinstance(item, Option)), None)
     if found is None:
         raise TypeError(f"The option {name} has no help: annotate its field with Option(...).")
@@ -75,25 +75,25 @@ def _place(panel: str) -> int:
     return _PANELS.index(panel if panel in _PANELS else "")
 
 
-def _parameter(name: str, field: FieldInfo, told: Option) -> inspect.Parameter:
+def _parameter(name: str, field: FieldInfo, option: Option) -> inspect.Parameter:
     """One option; its type on the command line follows from that of the field."""
     kind = _without_none(field.annotation)
-    flags, metavar = [flag(name), *told.flags], told.metavar or None
+    flags, metavar = [flag(name), *option.flags], option.metavar or None
     if kind is bool:
         on_off = field.default is not False
         flags = [f"{flags[0]}/--no-{flags[0][2:]}"] if on_off else flags
     elif _item(kind) is not None:
         kind = list[Path] if _item(kind) is Path else list[str]
-    elif get_origin(kind) in (Union, types.UnionType) or (told.metavar and _is_choice(kind)):
+    elif get_origin(kind) in (Union, types.UnionType) or (option.metavar and _is_choice(kind)):
         kind = str
-    default = _default(field, told)
+    default = _default(field, option)
     annotation = Annotated[
         kind | None,  # pyright: ignore[reportGeneralTypeIssues]
         typer.Option(
             *flags,
             metavar=metavar,
-            help=told.help.removesuffix(".") + (f" (default: {default})." if default else "."),
-            rich_help_panel=told.panel,
+            help=option.help.removesuffix(".") + (f" (default: {default})." if default else "."),
+            rich_help_panel=option.panel,
         ),
     ]
     return inspect.Parameter(
@@ -101,11 +101,11 @@ def _parameter(name: str, field: FieldInfo, told: Option) -> inspect.Parameter:
     )
 
 
-def _default(field: FieldInfo, told: Option) -> str:
+def _default(field: FieldInfo, option: Option) -> str:
     """The default as the help shows it; empty where there is none to speak of."""
     value = field.default
-    if told.default or field.is_required() or value is None or value is False or value == "":
-        return told.default
+    if option.default or field.is_required() or value is None or value is False or value == "":
+        return option.default
     if value is True:
         return "yes"
     if isinstance(value, tuple):

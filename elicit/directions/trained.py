@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from elicit import fitting
 from elicit.capture import full_logits
 from elicit.directions.contrast import check_sites, read_at
 from elicit.directions.errors import DirectionError
@@ -142,29 +143,37 @@ def train_vector(
     device = next(hugging_face_model(model).parameters()).device
     vector = (start * (_START * resid_norm / start.norm())).to(device).requires_grad_()
     Edited(model, [Steer(site, vector.detach(), where=where)], None)
-    # Adam moves every entry by about its rate, so the vector by that times the root of the width.
-    optimiser = torch.optim.Adam([vector], lr=learning_rate * resid_norm / width**0.5)
-    norms, log_probs = [], []
     before = _mean(model, rows, batches, None)
-    progress = execution.progress
-    progress.start(steps, "training a vector")
-    try:
-        for batch in _order(batches, steps, generator):
-            with torch.enable_grad():
-                found = _under(model, rows, batch, Steer(site, vector, where=where)).mean()
-                (gradient,) = torch.autograd.grad(-found, [vector])
-            norms.append(vector.detach().norm().item())
-            log_probs.append(found.item())
-            if not bool(gradient.isfinite().all()):
-                raise DirectionError(
-                    f"the gradient of step {len(norms)} is not finite, with the vector at norm "
-                    f"{norms[-1]:.3g}, so training cannot go on. Lower learning_rate."
-                )
-            vector.grad = gradient
-            optimiser.step()
-            progress.advance()
-    finally:
-        progress.stop()
+    order = fitting.in_epochs(
+        lambda: torch.randperm(len(batches), generator=generator).tolist(), steps
+    )
+
+    def step(number: int) -> Float[Tensor, " measured"]:
+        with torch.enable_grad():
+            log_prob = _under(
+                model, rows, batches[order[number]], Steer(site, vector, where=where)
+            ).mean()
+            (gradient,) = torch.autograd.grad(-log_prob, [vector])
+        norm = vector.detach().norm()
+        if not bool(gradient.isfinite().all()):
+            raise DirectionError(
+                f"the gradient of step {number + 1} is not finite, with the vector at norm "
+                f"{norm.item():.3g}, so training cannot go on. Lower learning_rate."
+            )
+        assert vector.grad is not None
+        vector.grad += gradient
+        return torch.stack([norm.float(), log_prob.detach().float()])
+
+    # Adam moves every entry by about its rate, so the vector by that times the root of the width.
+    rate = learning_rate * resid_norm / width**0.5
+    measured = fitting.fit(
+        torch.optim.Adam([vector], lr=rate),
+        step,
+        steps=steps,
+        rate=fitting.constant(rate),
+        label="training a vector",
+        execution=execution,
+    )
     final = vector.detach().cpu()
     name = str(getattr(hugging_face_model(model).config, "name_or_path", ""))
     digest = weights_digest(model)
@@ -191,8 +200,8 @@ def train_vector(
         model=name,
         model_digest=digest,
         resid_norm=resid_norm,
-        norm=torch.tensor(norms),
-        log_prob=torch.tensor(log_probs),
+        norm=measured[:, 0].contiguous(),
+        log_prob=measured[:, 1].contiguous(),
         log_prob_before=before,
         log_prob_after=_mean(model, rows, batches, Steer(site, final.to(device), where=where)),
         n=len(continuations),
@@ -204,16 +213,6 @@ def _check_where(where: Where, prompts: Sequence[Sequence[int]]) -> None:
     if where.form in ("at", "last"):
         for ids in prompts:
             where.check(torch.arange(len(ids))[None], torch.tensor([len(ids)]), (0,))
-
-
-def _order(
-    batches: Sequence[ForcedBatch], steps: int, generator: torch.Generator
-) -> list[ForcedBatch]:
-    """Batches of every step: all of them in random order, again and again."""
-    places: list[int] = []
-    while len(places) < steps:
-        places += torch.randperm(len(batches), generator=generator).tolist()
-    return [batches[place] for place in places[:steps]]
 
 
 def _under(

@@ -1,17 +1,29 @@
 """Can the base do it untrained? Steered by a direction or a feature, beside controls."""
 
 from elicit.elicitation.arms import Arm, direction_arms
-from elicit.elicitation.choice import Choice, choose, choose_arms
+from elicit.elicitation.choice import Choice, best_cell, choose, to_raise
+from elicit.elicitation.choose_arms import choose_arms
 from elicit.elicitation.dose import dose_curve
 from elicit.elicitation.dose_result import DoseCurve
 from elicit.elicitation.errors import ElicitationError
 from elicit.elicitation.feature_arms import TIMES, FeatureControls, feature_arms
 from elicit.elicitation.feature_push import How
 from elicit.elicitation.goal import TARGET, UNSTEERED, Goal
+from elicit.elicitation.outcomes import Outcomes
 from elicit.elicitation.steering import Steered, steer
+from elicit.elicitation.sweep import Sweep, steer_many, sweep_arms
 from elicit.elicitation.texts import SteeredTexts, steered_texts
+from elicit.elicitation.unsteered import Unsteered, unsteered
 
 __all__ = [
+    "best_cell",
+    "to_raise",
+    "Outcomes",
+    "Sweep",
+    "Unsteered",
+    "steer_many",
+    "sweep_arms",
+    "unsteered",
     "Arm",
     "Choice",
     "DoseCurve",

@@ -1,4 +1,4 @@
-"""Which strength, and which site: chosen on some problems, reported on held-out ones."""
+"""Which strength: chosen on some problems, reported on held-out ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,19 +7,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from elicit.elicitation.arms import Arm
-from elicit.elicitation.checks import check_request
 from elicit.elicitation.coherence import NEAR
 from elicit.elicitation.dose_result import DoseCurve
 from elicit.elicitation.errors import ElicitationError
-from elicit.elicitation.estimates import gaps_of
-from elicit.elicitation.goal import Goal
-from elicit.elicitation.outcomes import outcomes, references_of, scores
-from elicit.pair import Side
-from elicit.rollouts import Generation, dose_rollouts, rollouts
-from elicit.runs import Execution
-from elicit.stats import Inference
-from elicit.tasks import Task
 
 _ROUNDING = 1e-9
 
@@ -56,10 +46,10 @@ def choose(curve: DoseCurve, *, metric: str | None = None) -> Choice:
         ElicitationError: The metric was not measured, or 0 is the only strength.
     """
     clear = curve.gap.clear
-    name = metric or _metric(curve.metric, bool(clear[0]))
+    name = metric or default_metric(curve.metric, bool(clear[0]))
     row = curve.metric_row(name)
     alone = float(curve.unsteered[row])
-    raised = _raised(alone, float(curve.gap.value[row]), bool(clear[row]))
+    raised = to_raise(alone, float(curve.gap.value[row]), bool(clear[row]))
     steered = curve.strength != 0
     if not bool(steered.any()):
         raise ElicitationError(
@@ -82,70 +72,6 @@ def choose(curve: DoseCurve, *, metric: str | None = None) -> Choice:
         moved=(moved if raised else -moved) > NEAR,
         coherent=coherent,
     )
-
-
-def choose_arms(
-    side: Side,
-    task: Task,
-    candidates: Sequence[Sequence[Arm]],
-    *,
-    strengths: Sequence[float],
-    goal: Goal = Goal(),
-    generation: Generation = Generation(),
-    inference: Inference = Inference(),
-    execution: Execution = Execution(),
-) -> int:
-    """Index of the candidate that does most at some strength, such as the site to steer at.
-
-    Of candidates that do nearly as much, the one that does it at the weakest push; only coherent
-    texts count, if there are any. Only the arm under test is run, not the controls.
-
-    Args:
-        side: The model that is steered.
-        task: Problems to choose on.
-        candidates: Arms of each, the one under test first.
-        strengths: How strongly, each once.
-        goal: The target, and what is measured.
-        generation: How texts are generated.
-        inference: Coverage and resamples of the intervals, and the seed.
-        execution: Checkpoint and progress.
-
-    Raises:
-        ElicitationError: There is no candidate, or see `dose_curve`.
-    """
-    if not candidates:
-        raise ElicitationError("there is no candidate, so none can be chosen. Pass one or more.")
-    for arms in candidates:
-        check_request(side, task, arms, strengths, generation)
-    if len(candidates) == 1:
-        return 0
-    how = {"generation": generation, "seed": inference.seed, "execution": execution}
-    own, theirs = rollouts(side, task, **how), None
-    base = scores(own, goal.markers)[:, :, 0]
-    post = torch.full_like(base, torch.nan)
-    if goal.target is not None:
-        theirs = rollouts(goal.target, task, **how)
-        post = scores(theirs, goal.markers)[:, :, 0]
-    gap, n = gaps_of(base, post, inference), len(strengths)
-    row = goal.metrics.index(goal.metric or _metric(goal.metrics, bool(gap.clear[0])))
-    alone = float(base[:, row].mean())
-    raised = _raised(alone, float(gap.value[row]), bool(gap.clear[row]))
-    references = references_of(side, own, goal, theirs)
-    least = outcomes(own, references, goal).coherent.mean().item()
-    rates, fits = [], []
-    for arms in candidates:
-        texts = dose_rollouts(side, task, arms[0].edit, strengths=strengths, **how)
-        found = outcomes(texts, references, goal, n_cells=n)
-        rates.append(found.score.mean(0)[row])
-        fits.append(coherent_cells(found.coherent.mean(0), least))
-    doses = torch.tensor([float(strength) for strength in strengths]).double()
-    return best_cell(
-        torch.stack(rates),
-        doses,
-        raised=raised,
-        unsteered=alone,
-        among=torch.stack(fits) & (doses != 0),
-    )[0]
 
 
 def coherent_cells(share: Float[Tensor, "*cell"], unsteered: float) -> Bool[Tensor, "*cell"]:
@@ -197,11 +123,22 @@ def best_cell(
     return int(arm), int(place)
 
 
-def _metric(names: Sequence[str], clear: bool) -> str:
-    """Right answers where there is a gap to close, else the first marker."""
+def default_metric(names: Sequence[str], clear: bool) -> str:
+    """Right answers where there is a gap to close, else the first marker.
+
+    Args:
+        names: What is measured, right answers first.
+        clear: Whether the gap in right answers is clear.
+    """
     return names[0] if clear or len(names) == 1 else names[1]
 
 
-def _raised(unsteered: float, gap: float, clear: bool) -> bool:
-    """Whether a rate is to go up."""
+def to_raise(unsteered: float, gap: float, clear: bool) -> bool:
+    """Whether a rate is to go up: towards the target, or away from what most texts do.
+
+    Args:
+        unsteered: Rate of the model as it is.
+        gap: Of the target.
+        clear: Whether that gap is clear.
+    """
     return gap > 0 if clear else unsteered <= 0.5

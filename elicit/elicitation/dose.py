@@ -9,9 +9,10 @@ from torch import Tensor
 from elicit.elicitation.arms import Arm
 from elicit.elicitation.checks import check_request
 from elicit.elicitation.dose_result import DoseCurve
-from elicit.elicitation.estimates import effects_of, gaps_of, means_of, rates_of, shares_of
+from elicit.elicitation.estimates import effects_of, means_of, rates_of, shares_of
 from elicit.elicitation.goal import TARGET, UNSTEERED, Goal
-from elicit.elicitation.outcomes import outcomes, references_of, scores
+from elicit.elicitation.outcomes import scores
+from elicit.elicitation.unsteered import unsteered
 from elicit.pair import Side, hugging_face_model, weights_digest
 from elicit.results import Provenance
 from elicit.rollouts import Generation, Rollouts, dose_rollouts, edits_digest, rollouts
@@ -57,29 +58,20 @@ def dose_curve(
     check_request(side, task, arms, strengths, generation)
     how = {"generation": generation, "seed": inference.seed, "execution": execution}
     reworded = goal.reworded(task)
-    own = rollouts(side, task, **how)
-    base = scores(own, goal.markers)[:, :, 0]
-    unsteered, theirs = {UNSTEERED: base}, None
-    if goal.target is not None:
-        theirs = rollouts(goal.target, task, **how)
-        post = unsteered[TARGET] = scores(theirs, goal.markers)[:, :, 0]
-        if goal.need_gap:
-            # Refused before any steering: no share of it could be reported.
-            gap_share(
-                base[:, 0].numpy(), base[:, 0].numpy(), post[:, 0].numpy(), level=inference.level
-            )
-    else:
-        post = torch.full_like(base, torch.nan)
+    alone = unsteered(side, task, goal=goal, **how)
+    base, post = alone.base, alone.post
+    if goal.target is not None and goal.need_gap:
+        # Refused before any steering: no share of it could be reported.
+        gap_share(base[:, 0].numpy(), base[:, 0].numpy(), post[:, 0].numpy(), level=inference.level)
+    rows = {UNSTEERED: base} if goal.target is None else {UNSTEERED: base, TARGET: post}
     for name, other in reworded.items():
-        unsteered[name] = scores(rollouts(side, other, **how), goal.markers)[:, :, 0]
+        rows[name] = scores(rollouts(side, other, **how), goal.markers)[:, :, 0]
     texts = [dose_rollouts(side, task, arm.edit, strengths=strengths, **how) for arm in arms]
-    references = references_of(side, own, goal, theirs)
-    plain = outcomes(own, references, goal)
     n = len(strengths)
-    each = [outcomes(one, references, goal, n_cells=n) for one in texts]
+    each = [alone.outcomes(one, n_cells=n) for one in texts]
     score = torch.stack([one.score for one in each], dim=2)
     coherent = torch.stack([one.coherent for one in each], dim=1)[:, None]
-    others = torch.stack([*unsteered.values()], dim=2)[..., None]
+    others = torch.stack([*rows.values()], dim=2)[..., None]
     rates = {"proportion": generation.n_samples == 1, "inference": inference}
     return DoseCurve(
         provenance=_provenance(side, goal, arms, task, reworded, strengths, generation, inference),
@@ -87,7 +79,7 @@ def dose_curve(
         arm=tuple(arm.name for arm in arms),
         kind=tuple(arm.kind for arm in arms),
         strength=torch.tensor([float(strength) for strength in strengths], dtype=torch.float64),
-        reference=tuple(unsteered),
+        reference=tuple(rows),
         site=arms[0].site,
         where=arms[0].where,
         model=_name(side),
@@ -97,16 +89,16 @@ def dose_curve(
         n_problems=len(task),
         n_samples=generation.n_samples,
         level=inference.level,
-        gap=gaps_of(base, post, inference),
+        gap=alone.gap(inference),
         reference_rate=rates_of(others, **rates)[..., 0],
         reference_share=shares_of(others, base, post, inference)[..., 0],
         rate=rates_of(score, **rates),
         effect=effects_of(score - base[:, :, None, None], inference),
         share=shares_of(score, base, post, inference),
         log_prob=means_of(torch.stack([one.log_prob for one in each], dim=1), inference),
-        unsteered_log_prob=plain.log_prob.mean().item(),
+        unsteered_log_prob=alone.own.log_prob.mean().item(),
         coherent=rates_of(coherent, **rates)[0],
-        unsteered_coherent=plain.coherent.mean().item(),
+        unsteered_coherent=alone.own.coherent.mean().item(),
         truncated=_by_strength(texts, "truncated", n),
         n_tokens=_by_strength(texts, "n_tokens", n),
     )

@@ -157,7 +157,7 @@ def arms_figure(found: DoseCurve, metric: str | None = None) -> Any:
             marker={"color": color, "symbol": symbol, "size": 10, "line": {"width": 2}},
             text=[f"{label(name)}: {interval(*three)}" for name, three in rows],
             hovertemplate="%{text}<extra></extra>",
-            name="other wording, or left alone" if kind == "not steered" else kind,
+            name="other prompt, or unsteered" if kind == "not steered" else kind,
         )
         names += [label(name, 44) for name, _ in rows]
     for level, color in ((found.unsteered[row], FAINT), (found.goal[row], INK)):

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from elicit.elicitation.coherence import Reference, coherent, log_probs
 from elicit.elicitation.goal import Goal
-from elicit.pair import Side
 from elicit.rollouts import Rollouts
 from elicit.tasks import Marker
 
@@ -78,20 +77,3 @@ def by_problem(values: Tensor, n_cells: int, n_problems: int) -> Float[Tensor, "
         n_problems: Problems of the task.
     """
     return values.double().view(n_cells, n_problems, -1).mean(-1).T
-
-
-def references_of(
-    side: Side, own: Rollouts, goal: Goal, target_texts: Rollouts | None
-) -> tuple[Reference, ...]:
-    """The models left unsteered: the steered one, and the target if there is one.
-
-    Args:
-        side: The model that is steered.
-        own: Its texts.
-        goal: Has the target.
-        target_texts: Texts of the target.
-    """
-    first = (Reference.of(side, own),)
-    if goal.target is None or target_texts is None:
-        return first
-    return (*first, Reference.of(goal.target, target_texts))

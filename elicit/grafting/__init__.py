@@ -1,30 +1,41 @@
 """Which weights carry the difference between base and post, and which are corrupted?"""
 
-from elicit.grafting.attribution import Attribution
-from elicit.grafting.both_ways import revert
+from elicit.grafting._conclusion import LEAST_PROBLEMS, Margins
+from elicit.grafting._cost import Cost
+from elicit.grafting.graft_sweep import GraftSweep, sweep_parts
 from elicit.grafting.integrated import WeightIG, integrate
 from elicit.grafting.interpolation import Interpolation, interpolate
 from elicit.grafting.intervals import IntervalSweep, sweep_intervals
-from elicit.grafting.measure import GraftError, Measure, facts, skills
+from elicit.grafting.localise import localise
+from elicit.grafting.roles import LayerRoles
 from elicit.grafting.samples import Samples, sample_texts
-from elicit.grafting.sweep import Bench, Cost, ResumeWarning
+from elicit.grafting.score import GraftError, Score, encode, facts, skills
+from elicit.grafting.sweep import Direction, PartSweep, ResumeWarning
+from elicit.grafting.verdict import Verdict
 
 __all__ = [
-    "Attribution",
-    "Bench",
+    "LEAST_PROBLEMS",
     "Cost",
+    "Direction",
     "GraftError",
+    "GraftSweep",
     "Interpolation",
     "IntervalSweep",
-    "Measure",
+    "LayerRoles",
+    "Margins",
+    "PartSweep",
     "ResumeWarning",
     "Samples",
+    "Score",
+    "Verdict",
     "WeightIG",
+    "encode",
     "facts",
     "integrate",
     "interpolate",
-    "revert",
+    "localise",
     "sample_texts",
     "skills",
     "sweep_intervals",
+    "sweep_parts",
 ]

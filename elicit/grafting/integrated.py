@@ -15,8 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from elicit.capture import full_logits
-from elicit.grafting.measure import GraftError, Measure
-from elicit.grafting.sweep import Bench
+from elicit.grafting.score import GraftError, Score
+from elicit.grafting.sweep import PartSweep
 from elicit.pair import ModelPair
 from elicit.results import Result
 from elicit.runs import Execution
@@ -48,7 +48,7 @@ class WeightIG(Result):
 
 def integrate(
     pair: ModelPair,
-    measures: Sequence[Measure],
+    scores: Sequence[Score],
     *,
     nodes: int = NODES,
     tolerance: float = 0.01,
@@ -59,11 +59,11 @@ def integrate(
 
     Args:
         pair: The two models.
-        measures: Teacher-forced tasks with a smooth metric (`probability` or `log_prob`).
+        scores: Teacher-forced tasks with a smooth metric (`probability` or `log_prob`).
         nodes: Gauss-Legendre nodes on the line.
         tolerance: Completeness error above which the line is cut in halves with as many nodes each.
         max_nodes: Most nodes in all.
-        execution: Tokens per forward pass, memory, checkpoint and progress.
+        execution: Tokens per forward pass, checkpoint and progress.
 
     Raises:
         GraftError: A task has no gradient: generated text, or right and wrong.
@@ -71,41 +71,37 @@ def integrate(
     Source: Sundararajan et al. 2017 (arXiv:1703.01365), applied to weights instead of inputs.
     """
     cells, progress = execution.checkpoint, execution.progress
-    for measure in measures:
-        if measure.how != "forced" or measure.metric == "correct":
+    for score in scores:
+        if score.how != "forced" or score.metric == "correct":
             raise GraftError(
-                f"task {measure.task.name!r} is scored as {measure.how} with metric "
-                f"{measure.metric!r}, which has no "
+                f"task {score.task.name!r} is scored as {score.how} with metric "
+                f"{score.metric!r}, which has no "
                 "gradient. Use how='forced' with metric='probability' or 'log_prob'."
             )
     parts = [*parts_of(pair, "layer"), *parts_of(pair, "outside")]
     shares, gaps, errors, used = [], [], [], []
-    progress.start(len(measures) * nodes, "integrating gradients")
-    for measure in measures:
-        name = measure.task.name
+    computed: list[Score] = []
+    progress.start(len(scores) * nodes, "integrating gradients")
+    for score in scores:
 
-        def compute(measure: Measure = measure) -> dict[str, Tensor]:
-            return _task(
-                pair,
-                measure,
-                parts,
-                nodes,
-                tolerance,
-                max_nodes,
-                Execution(max_tokens=execution.max_tokens, progress=progress),
-            )
+        def compute(score: Score = score) -> dict[str, Tensor]:
+            computed.append(score)
+            sweep = PartSweep(pair=pair, score=score, execution=execution)
+            return _task(sweep, parts, nodes, tolerance, max_nodes)
 
-        found = cells.get_or_compute(f"{name}/integrated-{nodes}", compute)
-        shares.append(found["attribution"])
-        gaps.append(found["gap"].item())
-        errors.append(found["error"].item())
-        used.append(int(found["nodes"].item()))
+        task = cells.get_or_compute(f"{score.task.name}/integrated-{nodes}", compute)
+        if score not in computed:
+            progress.advance(nodes)
+        shares.append(task["attribution"])
+        gaps.append(task["gap"].item())
+        errors.append(task["error"].item())
+        used.append(int(task["nodes"].item()))
     progress.stop()
     return WeightIG(
         provenance=pair.provenance(
-            None, {"measures": [m.to_json() for m in measures], "nodes": nodes}
+            None, {"scores": [score.to_json() for score in scores], "nodes": nodes}
         ),
-        task=tuple(measure.task.name for measure in measures),
+        task=tuple(score.task.name for score in scores),
         part=tuple(part.name for part in parts),
         layer=torch.tensor([part.layers[0] if part.layers else -1 for part in parts]),
         attribution=torch.stack(shares),
@@ -116,27 +112,20 @@ def integrate(
 
 
 def _task(
-    pair: ModelPair,
-    measure: Measure,
-    parts: Sequence[Part],
-    nodes: int,
-    tolerance: float,
-    max_nodes: int,
-    execution: Execution,
+    sweep: PartSweep, parts: Sequence[Part], nodes: int, tolerance: float, max_nodes: int
 ) -> dict[str, Tensor]:
-    bench = Bench(pair=pair, measure=measure, max_tokens=execution.max_tokens)
-    rows = bench.rows
+    pair, score, rows, execution = sweep.pair, sweep.score, sweep.rows, sweep.execution
     assert rows is not None
-    gap = (bench.score(pair.post) - bench.score(pair.base)).mean().item()
+    gap = (sweep.evaluate(pair.post) - sweep.evaluate(pair.base)).mean().item()
     panels = 1
     while True:
         total = torch.zeros(len(parts), dtype=torch.float64)
         for alpha, weight in _quadrature(nodes, panels):
             execution.progress.advance(
                 1 if panels == 1 else 0,
-                f"{measure.task.name}: gradient at {alpha:.2f} of the way to post",
+                f"{score.task.name}: gradient at {alpha:.2f} of the way to post",
             )
-            total += weight * _gradient(pair, measure, rows, parts, alpha, execution.max_tokens)
+            total += weight * _gradient(pair, score, rows, parts, alpha, execution.max_tokens)
         error = abs(total.sum().item() - gap) / abs(gap) if gap else float("nan")
         if not error > tolerance or nodes * panels * 2 > max_nodes:
             break
@@ -161,7 +150,7 @@ def _quadrature(nodes: int, panels: int) -> list[tuple[float, float]]:
 
 def _gradient(
     pair: ModelPair,
-    measure: Measure,
+    score: Score,
     rows: ForcedRows,
     parts: Sequence[Part],
     alpha: float,
@@ -182,7 +171,7 @@ def _gradient(
             parameter.requires_grad_(id(parameter) in wanted)
             parameter.grad = None
         with replaced(points), torch.enable_grad():
-            _backward(pair, measure, rows, max_tokens)
+            _backward(pair, score, rows, max_tokens)
         share = {
             name: (slot.base.grad.double() * (slot.post.data.double() - slot.base.data.double()))
             .sum()
@@ -199,7 +188,7 @@ def _gradient(
     )
 
 
-def _backward(pair: ModelPair, measure: Measure, rows: ForcedRows, max_tokens: int) -> None:
+def _backward(pair: ModelPair, score: Score, rows: ForcedRows, max_tokens: int) -> None:
     """Gradient of the task's mean value at base's present weights, left in the parameters.
 
     The candidates of one problem may lie in several batches, so the value's slope in every read is
@@ -214,7 +203,7 @@ def _backward(pair: ModelPair, measure: Measure, rows: ForcedRows, max_tokens: i
     def value(reads: ReadScores) -> Tensor:
         scores = reduce_scores(rows, reads)
         return (
-            scores.probability if measure.metric == "probability" else scores.normalised_log_prob
+            scores.probability if score.metric == "probability" else scores.normalised_log_prob
         ).mean()
 
     if len(batches) == 1:

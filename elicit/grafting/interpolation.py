@@ -1,19 +1,20 @@
-"""Base on the straight way to post: scores along it, for the whole model and for each layer."""
+"""Base on the straight line to post: scores along it, for the whole model and for each layer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from elicit.grafting.measure import Measure, mean_interval
-from elicit.grafting.sweep import Bench
+from elicit.grafting.score import Score
+from elicit.grafting.sweep import Move, PartSweep
 from elicit.pair import ModelPair
-from elicit.results import Result
-from elicit.runs import Execution, NoProgress
+from elicit.results import Estimate, Result
+from elicit.runs import Execution
 from elicit.stats import Inference
-from elicit.weights import all_parts, interpolated, parts_of
+from elicit.weights import Part, all_parts, interpolated, parts_of
 
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -26,12 +27,8 @@ class Interpolation(Result):
     """Name of each task."""
     alpha: Float[Tensor, " alpha"]
     """Share of the way: 0 base, 1 post."""
-    score: Float[Tensor, "task alpha"]
-    """Mean value with the whole model moved."""
-    low: Float[Tensor, "task alpha"]
-    """Lower end of its interval, each alone."""
-    high: Float[Tensor, "task alpha"]
-    """Upper end of its interval, each alone."""
+    score: Annotated[Estimate, "task alpha"]
+    """Mean value with the whole model moved, each interval alone."""
     layer: Int[Tensor, " layer"]
     """Layer of each row of `layer_score`."""
     layer_score: Float[Tensor, "task layer alpha"]
@@ -40,7 +37,7 @@ class Interpolation(Result):
 
 def interpolate(
     pair: ModelPair,
-    measures: Sequence[Measure],
+    scores: Sequence[Score],
     *,
     alphas: Sequence[float] = ALPHAS,
     inference: Inference = Inference(),
@@ -50,59 +47,56 @@ def interpolate(
 
     Args:
         pair: The two models.
-        measures: Tasks and how they are scored.
+        scores: Tasks and how they are scored.
         alphas: Shares of the way.
         inference: Coverage and resamples of the intervals, and the seed.
-        execution: Tokens per forward pass, memory, checkpoint and progress.
+        execution: Tokens per forward pass, checkpoint and progress.
     """
-    cells, progress = execution.checkpoint, execution.progress
+    progress = execution.progress
     everything, layers = all_parts(pair)["all"], parts_of(pair, "layer")
-    shape = (len(measures), len(alphas))
-    score, low, high = (torch.full(shape, float("nan"), dtype=torch.float64) for _ in range(3))
-    layer_score = torch.full(
-        (len(measures), len(layers), len(alphas)), float("nan"), dtype=torch.float64
-    )
-    progress.start(len(measures) * len(alphas) * 2, "interpolating")
-    for t, measure in enumerate(measures):
-        bench = Bench(
-            pair=pair, measure=measure, max_tokens=execution.max_tokens, progress=NoProgress()
-        )
-        name = measure.task.name
-        host = cells.get_or_compute(
-            f"{name}/base", lambda bench=bench: {"values": bench.score(pair.base)}
-        )["values"]
+    shape = (len(scores), len(layers), len(alphas))
+    layer_score = torch.full(shape, torch.nan, dtype=torch.float64)
+    whole_score = []
+    progress.start(len(scores) * len(alphas) * 2, "interpolating")
+    for t, score in enumerate(scores):
+        sweep = PartSweep(pair=pair, score=score, execution=execution)
+        host, values = sweep.host_values("base"), []
         for a, alpha in enumerate(alphas):
-            progress.advance(0, f"{name}: interpolating, alpha {alpha:g}")
+            progress.advance(0, f"{score.task.name}: interpolating, alpha {alpha:g}")
+            move = _move(pair, alpha)
 
-            def move(part, alpha=alpha):
-                return interpolated(pair, part, alpha)
-
-            def whole(bench: Bench = bench, move=move) -> dict[str, Tensor]:
+            def whole(sweep: PartSweep = sweep, move: Move = move) -> Tensor:
                 with move(everything) as model:
-                    return {"values": bench.score(model)}
+                    return sweep.evaluate(model)
 
-            values = cells.get_or_compute(f"{name}/alpha-{alpha:g}", whole)["values"]
-            interval = mean_interval(measure, values, inference=inference)
-            score[t, a], low[t, a], high[t, a] = interval.value, interval.low, interval.high
-            progress.advance(1)
-            if bench.rows is not None:
+            values.append(sweep.once(f"alpha-{alpha:g}", whole))
+            progress.advance()
+            if sweep.rows is not None:
 
-                def single(bench: Bench = bench, move=move, host=host) -> dict[str, Tensor]:
-                    return {"values": bench.sweep_moves(layers, "graft", host, move)}
+                def single(
+                    sweep: PartSweep = sweep, move: Move = move, host: Tensor = host
+                ) -> Tensor:
+                    return sweep.sweep(layers, "graft", host, move)
 
-                found = cells.get_or_compute(f"{name}/alpha-{alpha:g}/layers", single)["values"]
-                layer_score[t, :, a] = found.mean(1)
-            progress.advance(1)
+                layer_score[t, :, a] = sweep.once(f"alpha-{alpha:g}/layers", single).mean(1)
+            progress.advance()
+        whole_score.append(score.mean(torch.stack(values), inference=inference))
     progress.stop()
     return Interpolation(
         provenance=pair.provenance(
-            inference.seed, {"measures": [m.to_json() for m in measures], "level": inference.level}
+            inference.seed,
+            {"scores": [score.to_json() for score in scores], "level": inference.level},
         ),
-        task=tuple(measure.task.name for measure in measures),
+        task=tuple(score.task.name for score in scores),
         alpha=torch.tensor(list(alphas), dtype=torch.float64),
-        score=score,
-        low=low,
-        high=high,
+        score=Estimate.stack(whole_score),
         layer=torch.tensor([part.layers[0] for part in layers]),
         layer_score=layer_score,
     )
+
+
+def _move(pair: ModelPair, alpha: float) -> Move:
+    def move(part: Part):
+        return interpolated(pair, part, alpha)
+
+    return move

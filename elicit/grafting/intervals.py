@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
-from elicit.grafting.measure import Measure
-from elicit.grafting.sweep import Bench, Direction
-from elicit.grafting.values import DIRECTIONS
+from elicit.grafting._conclusion import DIRECTIONS
+from elicit.grafting.score import Score
+from elicit.grafting.sweep import Direction, PartSweep
 from elicit.pair import ModelPair
-from elicit.results import Result
+from elicit.results import Estimate, Result
 from elicit.runs import Execution
-from elicit.stats import Inference, simultaneous_intervals
+from elicit.stats import Inference, joint_estimate
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -26,23 +27,15 @@ class IntervalSweep(Result):
     """First layer of the interval."""
     last: Int[Tensor, " last"]
     """Last layer of the interval, included; entries with `last` before `first` are NaN."""
-    revert: Float[Tensor, "task first last"]
-    """Post with the interval from base, minus post."""
-    revert_low: Float[Tensor, "task first last"]
-    """Lower end, jointly over all intervals."""
-    revert_high: Float[Tensor, "task first last"]
-    """Upper end, jointly over all intervals."""
-    graft: Float[Tensor, "task first last"]
-    """Base with the interval from post, minus base."""
-    graft_low: Float[Tensor, "task first last"]
-    """Lower end, jointly over all intervals."""
-    graft_high: Float[Tensor, "task first last"]
-    """Upper end, jointly over all intervals."""
+    revert: Annotated[Estimate, "task first last"]
+    """Post with the interval from base, minus post; simultaneous over all intervals."""
+    graft: Annotated[Estimate, "task first last"]
+    """Base with the interval from post, minus base; simultaneous over all intervals."""
 
 
 def sweep_intervals(
     pair: ModelPair,
-    measures: Sequence[Measure],
+    scores: Sequence[Score],
     *,
     inference: Inference = Inference(),
     execution: Execution = Execution(),
@@ -54,57 +47,40 @@ def sweep_intervals(
 
     Args:
         pair: The two models.
-        measures: Tasks and how they are scored.
+        scores: Tasks and how they are scored.
         inference: Coverage and resamples of the intervals, and the seed.
-        execution: Tokens per forward pass, memory, checkpoint and progress.
+        execution: Tokens per forward pass, checkpoint and progress.
     """
-    cells, progress = execution.checkpoint, execution.progress
     n = pair.n_layers
-    spans = [(first, last) for first in range(n) for last in range(first, n)]
-    shape = (len(measures), n, n)
-    fields = {
-        f"{direction}{end}": torch.full(shape, float("nan"), dtype=torch.float64)
-        for direction in DIRECTIONS
-        for end in ("", "_low", "_high")
-    }
-    progress.start(len(measures) * 2 * len(spans), "moving intervals of layers")
-    for t, measure in enumerate(measures):
-        bench = Bench(
-            pair=pair, measure=measure, max_tokens=execution.max_tokens, progress=progress
-        )
-        name = measure.task.name
+    first, last = torch.triu_indices(n, n)
+    effects: dict[Direction, list[Estimate]] = {direction: [] for direction in DIRECTIONS}
+    execution.progress.start(len(scores) * 2 * len(first), "moving intervals of layers")
+    for score in scores:
+        sweep = PartSweep(pair=pair, score=score, execution=execution)
         for direction in DIRECTIONS:
-            host_name = "post" if direction == "revert" else "base"
-            model = bench.host(direction)
-            host = cells.get_or_compute(
-                f"{name}/{host_name}",
-                lambda bench=bench, model=model: {"values": bench.score(model)},
-            )["values"]
-            progress.advance(0, f"{name}: {direction} intervals")
+            host = sweep.host_values("post" if direction == "revert" else "base")
+            execution.progress.advance(0, f"{score.task.name}: {direction} intervals")
 
             def compute(
-                bench: Bench = bench, direction: Direction = direction, host: Tensor = host
-            ) -> dict[str, Tensor]:
-                found = bench.intervals(direction, host)
-                return {"values": torch.stack([found[span] for span in spans])}
+                sweep: PartSweep = sweep, direction: Direction = direction, host: Tensor = host
+            ) -> Tensor:
+                # In the order of their first and last layers.
+                return torch.stack(list(sweep.intervals(direction, host).values()))
 
-            values = cells.get_or_compute(f"{name}/{direction}/intervals", compute)["values"]
-            joint = simultaneous_intervals(
-                (values - host).T.numpy(),
-                level=inference.level,
-                n_resamples=inference.n_resamples,
-                seed=inference.seed,
-            )
-            for end, column in (("", joint.value), ("_low", joint.low), ("_high", joint.high)):
-                for (first, last), value in zip(spans, column, strict=True):
-                    fields[f"{direction}{end}"][t, first, last] = float(value)
-    progress.stop()
+            values = sweep.once(f"{direction}/intervals", compute)
+            execution.progress.advance(len(first))
+            grid = host.new_full((len(host), n, n), torch.nan)
+            grid[:, first, last] = (values - host).T
+            effects[direction].append(joint_estimate(grid, inference=inference))
+    execution.progress.stop()
     return IntervalSweep(
         provenance=pair.provenance(
-            inference.seed, {"measures": [m.to_json() for m in measures], "level": inference.level}
+            inference.seed,
+            {"scores": [score.to_json() for score in scores], "level": inference.level},
         ),
-        task=tuple(measure.task.name for measure in measures),
+        task=tuple(score.task.name for score in scores),
         first=torch.arange(n),
         last=torch.arange(n),
-        **fields,
+        revert=Estimate.stack(effects["revert"]),
+        graft=Estimate.stack(effects["graft"]),
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Bool
 from torch import Tensor
 
-from elicit.grafting.measure import Measure
+from elicit.grafting.score import Score
 from elicit.pair import ModelPair
 from elicit.results import Result
 from elicit.rollouts import answer_task
@@ -34,22 +34,21 @@ class Samples(Result):
     """Whether post's answer is right."""
 
 
-def sample_texts(pair: ModelPair, measure: Measure, *, n: int = 8, seed: int = 0) -> Samples:
+def sample_texts(pair: ModelPair, score: Score, *, n: int = 8, seed: int = 0) -> Samples:
     """Let both models write to a few problems, every difficulty represented.
 
     Args:
         pair: The two models.
-        measure: A task; its way of generating is used.
+        score: A task; its way of generating is used.
         n: Problems, at most those of the task.
         seed: Chooses them.
     """
-    task: Task = measure.task.subset(min(n, len(measure.task)), seed)
+    task: Task = score.task.subset(min(n, len(score.task)), seed)
     texts = [
-        answer_task(pair.side(name), task, generation=measure.generation)
-        for name in ("base", "post")
+        answer_task(pair.side(name), task, generation=score.generation) for name in ("base", "post")
     ]
     return Samples(
-        provenance=pair.provenance(seed, {"measure": measure.to_json(), "n": n}),
+        provenance=pair.provenance(seed, {"score": score.to_json(), "n": n}),
         task=task.name,
         sample=tuple(problem.id for problem in task),
         prompt=tuple(problem.prompt for problem in task),

@@ -17,11 +17,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from elicit.capture import CaptureError, Trunk, full_logits, logits_at, record, run_layers
-from elicit.grafting.measure import Measure, encode, forced_values, generated_values
+from elicit.grafting._cost import Cost
+from elicit.grafting.score import Score, encode, forced_values, generated_values
 from elicit.pair import ModelPair
-from elicit.runs import NoProgress, Progress
+from elicit.runs import Execution
 from elicit.tasks import ForcedBatch, ReadScores, read_scores
-from elicit.weights import Part, all_parts, grafted, is_changed, reverted, slots_of
+from elicit.weights import Part, all_parts, grafted, is_changed, layer_interval, reverted, slots_of
 
 Direction = Literal["revert", "graft"]
 Values = Float[Tensor, " problem"]
@@ -37,37 +38,21 @@ class ResumeWarning(UserWarning):
 
 
 @dataclass
-class Cost:
-    """Layer calls spent, beside those of a sweep that runs every forward whole."""
-
-    spent: int = 0
-    naive: int = 0
-    trunk: int = 0
-    """Layer calls of the two unmoved models, which either sweep needs."""
-
-    @property
-    def ratio(self) -> float:
-        """Share of the naive sweep's layer calls; NaN before any sweep."""
-        return self.spent / self.naive if self.naive else float("nan")
-
-
-@dataclass
-class Bench:
-    """One measurement on one pair, ready to score either model with any part moved."""
+class PartSweep:
+    """One task on one pair, ready to score either model with any part moved."""
 
     pair: ModelPair
-    measure: Measure
-    max_tokens: int = 8192
-    """Tokens a forward, padding included; bounds the memory of the kept residuals."""
+    score: Score
     resume: bool = True
     """False runs every forward whole: the oracle of the resumed sweep."""
-    progress: Progress = field(default_factory=NoProgress)
+    execution: Execution = Execution()
+    """Its tokens per forward pass bound the memory of the kept residuals."""
     cost: Cost = field(default_factory=Cost)
 
     def __post_init__(self) -> None:
         """Encode once; a task that does not fit the model fails here."""
         self.slots = slots_of(self.pair)
-        self.rows = encode(self.pair, self.measure) if self.measure.how == "forced" else None
+        self.rows = encode(self.pair, self.score) if self.score.how == "forced" else None
 
     def host(self, direction: Direction) -> nn.Module:
         """The model that receives parts."""
@@ -76,45 +61,102 @@ class Bench:
     def _move(self, direction: Direction) -> Move:
         return lambda part: (reverted if direction == "revert" else grafted)(self.pair, part)
 
-    def score(self, model: nn.Module) -> Values:
+    def once(self, key: str, compute: Callable[[], Tensor]) -> Tensor:
+        """Values of this task from the checkpoint, or computed and kept there.
+
+        Args:
+            key: What they are, unique for the task.
+            compute: Makes them.
+        """
+        name = f"{self.score.task.name}/{key}"
+        kept = self.execution.checkpoint.get_or_compute(name, lambda: {"values": compute()})
+        return kept["values"]
+
+    def host_values(self, name: str) -> Values:
+        """Values of a model with nothing moved, computed once.
+
+        Args:
+            name: `base` or `post`.
+        """
+        model = self.pair.post if name == "post" else self.pair.base
+        self.execution.progress.advance(0, f"{self.score.task.name}: scoring {name}")
+        return self.once(name, lambda: self.evaluate(model))
+
+    def part_values(
+        self,
+        parts: Sequence[Part],
+        direction: Direction,
+        host_values: Values,
+        *,
+        move: Move | None = None,
+        name: str = "",
+    ) -> Float[Tensor, "part problem"]:
+        """Values of the host with each part moved in turn, each piece of work done once.
+
+        Progress advances by one a part, whether it is computed or read from the checkpoint.
+
+        Args:
+            parts: What is moved, one at a time.
+            direction: `revert` or `graft`.
+            host_values: Values of the host with nothing moved.
+            move: Another way of changing the host, for controls.
+            name: What that way is called in the checkpoint.
+        """
+        key, progress = f"{direction}/{name}" if name else direction, self.execution.progress
+        # Resumed forwards share their trunk over all parts; a generated part is a run of its own.
+        groups = [list(parts)] if self.rows is not None else [[part] for part in parts]
+        rows = [host_values.new_zeros(0, len(host_values))]
+        for group in groups:
+            names = "+".join(part.name for part in group)
+            said = names if len(group) < 4 else f"{len(group)} parts"
+            progress.advance(
+                0, f"{self.score.task.name}: {direction}{' control' * bool(name)} {said}"
+            )
+            rows.append(
+                self.once(
+                    f"{key}/{names}",
+                    lambda group=group: self.sweep(group, direction, host_values, move),
+                )
+            )
+            progress.advance(len(group))
+        return torch.cat(rows)
+
+    def evaluate(self, model: nn.Module) -> Values:
         """Values of a model as it is now."""
         if self.rows is None:
-            return generated_values(self.pair, model, self.measure)
+            return generated_values(self.pair, model, self.score)
         reads = [
             self._whole(model, batch.to(self.pair.device))
-            for batch in self.rows.batches(self.max_tokens)
+            for batch in self.rows.batches(self.execution.max_tokens)
         ]
-        return forced_values(self.measure, self.rows, ReadScores.cat(reads))
+        return forced_values(self.score, self.rows, ReadScores.cat(reads))
 
     def sweep(
-        self, parts: Sequence[Part], direction: Direction, host_values: Values
+        self,
+        parts: Sequence[Part],
+        direction: Direction,
+        host_values: Values,
+        move: Move | None = None,
     ) -> Float[Tensor, "part problem"]:
         """Values of the host with each part moved in turn.
 
         Args:
             parts: What is moved, one at a time.
             direction: `revert` or `graft`.
-            host_values: Values of the host with nothing moved; taken over for parts without change.
+            host_values: Values of the host with nothing moved; they hold for parts without change.
+            move: Another way of changing the host, for controls and interpolation.
         """
-        return self.sweep_moves(parts, direction, host_values, self._move(direction))
-
-    def sweep_moves(
-        self, parts: Sequence[Part], direction: Direction, host_values: Values, move: Move
-    ) -> Float[Tensor, "part problem"]:
-        """The same with any way of writing a part of the host, for controls and interpolation."""
+        move = move or self._move(direction)
         out = host_values.repeat(len(parts), 1)
         changed = [i for i, part in enumerate(parts) if is_changed(self.slots, part)]
         if self.rows is None:
             for i in changed:
                 with move(parts[i]) as model:
-                    out[i] = self.score(model)
-                self.progress.advance()
+                    out[i] = self.evaluate(model)
         elif changed:
-            found = self._forced([parts[i] for i in changed], direction, move)
-            for i, reads in zip(changed, found, strict=True):
-                out[i] = forced_values(self.measure, self.rows, reads)
-            self.progress.advance(len(changed))
-        self.progress.advance(len(parts) - len(changed))
+            reads = self._forced([parts[i] for i in changed], direction, move)
+            for i, each in zip(changed, reads, strict=True):
+                out[i] = forced_values(self.score, self.rows, each)
         return out
 
     @torch.no_grad()
@@ -122,7 +164,7 @@ class Bench:
         assert self.rows is not None
         host, n_layers = self.host(direction), self.pair.n_layers
         reads: list[list[ReadScores]] = [[] for _ in parts]
-        for batch in self.rows.batches(self.max_tokens):
+        for batch in self.rows.batches(self.execution.max_tokens):
             batch = batch.to(self.pair.device)
             trunk = self._trunk(host, batch)
             for i, part in enumerate(parts):
@@ -136,7 +178,7 @@ class Bench:
                     resid = run_layers(host, trunk, trunk.resid[first], first=first)
                     reads[i].append(_read(host, resid, batch, self.pair.d_vocab))
                     self.cost.spent += n_layers - first
-        return [ReadScores.cat(found) for found in reads]
+        return [ReadScores.cat(each) for each in reads]
 
     @torch.no_grad()
     def intervals(self, direction: Direction, host_values: Values) -> dict[tuple[int, int], Values]:
@@ -155,50 +197,37 @@ class Bench:
         changed = [is_changed(self.slots, part) for part in layers]
         # Unchanged layers at either end add nothing: the value is that of the interval within.
         core = {span: _core(span, changed) for span in spans}
-        wanted = sorted({inner for inner in core.values() if inner is not None})
+        needed = sorted({inner for inner in core.values() if inner is not None})
         if self.rows is None:
-            values = self._generated_intervals(wanted, direction)
+            parts = [layer_interval(self.pair, *span) for span in needed]
+            values = dict(zip(needed, self.sweep(parts, direction, host_values), strict=True))
         else:
-            values = self._forced_intervals(wanted, direction)
+            values = self._forced_intervals(needed, direction)
         return {
             span: host_values if inner is None else values[inner] for span, inner in core.items()
         }
 
-    def _generated_intervals(
-        self, wanted: Sequence[tuple[int, int]], direction: Direction
-    ) -> dict[tuple[int, int], Values]:
-        from elicit.weights import layer_interval
-
-        out: dict[tuple[int, int], Values] = {}
-        for first, last in wanted:
-            with self._move(direction)(layer_interval(self.pair, first, last)) as model:
-                out[first, last] = self.score(model)
-            self.progress.advance()
-        return out
-
     def _forced_intervals(
-        self, wanted: Sequence[tuple[int, int]], direction: Direction
+        self, needed: Sequence[tuple[int, int]], direction: Direction
     ) -> dict[tuple[int, int], Values]:
         assert self.rows is not None
-        from elicit.weights import layer_interval
-
         host = self.host(direction)
         donor = self.host("graft" if direction == "revert" else "revert")
         n_layers = self.pair.n_layers
-        reads: dict[tuple[int, int], list[ReadScores]] = {span: [] for span in wanted}
-        for batch in self.rows.batches(self.max_tokens):
+        reads: dict[tuple[int, int], list[ReadScores]] = {span: [] for span in needed}
+        for batch in self.rows.batches(self.execution.max_tokens):
             batch = batch.to(self.pair.device)
             trunk, other = self._trunk(host, batch), self._trunk(donor, batch)
-            self.cost.naive += n_layers * len(wanted)
+            self.cost.naive += n_layers * len(needed)
             if trunk is None or other is None:
-                for span in wanted:
+                for span in needed:
                     with self._move(direction)(layer_interval(self.pair, *span)):
                         reads[span].append(self._whole(host, batch))
                     self.cost.spent += n_layers
                 continue
-            for start in sorted({first for first, _ in wanted}):
+            for start in sorted({first for first, _ in needed}):
                 resid, layer = trunk.resid[start], start
-                for first, last in wanted:
+                for first, last in needed:
                     if first != start:
                         continue
                     resid = run_layers(donor, other, resid, first=layer, last=last)
@@ -206,10 +235,9 @@ class Bench:
                     reads[first, last].append(_read(host, done, batch, self.pair.d_vocab))
                     self.cost.spent += (last + 1 - layer) + (n_layers - last - 1)
                     layer = last + 1
-        self.progress.advance(len(wanted))
         return {
-            span: forced_values(self.measure, self.rows, ReadScores.cat(found))
-            for span, found in reads.items()
+            span: forced_values(self.score, self.rows, ReadScores.cat(each))
+            for span, each in reads.items()
         }
 
     def _whole(self, model: nn.Module, batch: ForcedBatch) -> ReadScores:

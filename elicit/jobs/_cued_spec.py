@@ -123,7 +123,7 @@ class GradedSpec(CuedSpec):
         return tuple(dict.fromkeys(path.expanduser().absolute() for path in paths))
 
     def arguments(self) -> dict[str, object]:
-        """What the values of a run depend on; what baselines hold is told apart by its text."""
-        told = super().arguments()
-        del told["baselines"]
-        return told
+        """What the values of a run depend on; baselines count by their text."""
+        kept = super().arguments()
+        del kept["baselines"]
+        return kept

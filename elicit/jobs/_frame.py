@@ -154,12 +154,12 @@ def refuse_output(folder: Path) -> None:
     if not there.is_dir():
         raise RunError(
             f"{there} is a file or a broken link and a run needs a folder, so nothing could be "
-            f"written to {folder}. Choose another out."
+            f"written to {folder}. Pass another folder."
         )
     if not os.access(there, os.W_OK | os.X_OK):
         raise RunError(
             f"{there} cannot be written by this user, so the run in {folder} would be lost. "
-            "Choose another out."
+            "Pass another folder."
         )
     refuse_foreign(folder)
 
@@ -169,7 +169,7 @@ def open_pair(spec: PairSpec, progress: Progress) -> ModelPair:
 
     Args:
         spec: Which models, and where.
-        progress: Told that they are loaded.
+        progress: Receives that they are being loaded.
 
     Raises:
         ElicitError: They cannot be loaded or compared.

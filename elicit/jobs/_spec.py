@@ -161,7 +161,7 @@ class PairSpec(BaseModel):
         try:
             return cls.model_validate(options)
         except ValidationError as error:
-            raise SpecError(_told(cls, error)) from error
+            raise SpecError(_faults(cls, error)) from error
 
     @classmethod
     def from_yaml(cls: type[S], path: Path) -> S:
@@ -218,8 +218,8 @@ def read_yaml(path: Path) -> dict[str, object]:
     return found
 
 
-def _told(kind: type[PairSpec], error: ValidationError) -> str:
-    """Every wrong option in one line each."""
+def _faults(kind: type[PairSpec], error: ValidationError) -> str:
+    """Every wrong option, one clause each."""
     lines = []
     for fault in error.errors():
         name = ".".join(str(piece) for piece in fault["loc"][:1])

@@ -74,7 +74,7 @@ def render(
     if not results:
         raise PageError(
             "a page was asked for without any result, so it would say nothing. Pass what a "
-            "question returned, for example the Attribution of grafting.revert."
+            "question returned, for example the LayerRoles of grafting.localise."
         )
     environment = _environment()
     shown, others = present(results), unknown(results)

@@ -62,8 +62,8 @@ def plot(
         figure.update_layout(
             margin={"t": min(top, 28)}, height=figure.layout.height - max(top - 28, 0)
         )
-    told = _neutral(figure.to_plotly_json())
-    text = json.dumps({"data": told["data"], "layout": told["layout"]}, sort_keys=True)
+    safe = _neutral(figure.to_plotly_json())
+    text = json.dumps({"data": safe["data"], "layout": safe["layout"]}, sort_keys=True)
     data = re.sub("[<>&]", lambda found: _ENDS_SCRIPT[found[0]], text)
     return Plot(
         id, data, int(figure.layout.height), max(300, 22 * columns + 80), caption, keys, folded

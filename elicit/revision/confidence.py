@@ -9,7 +9,7 @@ from torch import Tensor
 
 from elicit.capture import capture
 from elicit.pair import pad
-from elicit.revision.readers import Reader
+from elicit.revision._readers import Reader
 from elicit.runs import Execution
 from elicit.sites import resid_post
 from elicit.stats import mean_by_problem

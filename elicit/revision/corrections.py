@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from elicit import fitting
+from elicit.revision._lens_data import LensData, Streams, blocks_of
 from elicit.revision.errors import RevisionError
-from elicit.revision.lens_data import LensData, Streams, blocks_of
 from elicit.runs import Execution
 from elicit.texts import Final, LogitBuffers, Readout, TokenRows, final_kl_gradient
 

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from elicit.pair import ModelPair
 from elicit.results import Estimate, Result, digest_json
+from elicit.revision._lens_data import LensData, kl_by_problem
+from elicit.revision._readers import MODELS, readers_of
 from elicit.revision.errors import RevisionError
 from elicit.revision.lens import Lens, LogitLens, TunedLens
-from elicit.revision.lens_data import LensData, kl_by_problem
-from elicit.revision.readers import MODELS, readers_of
 from elicit.revision.tuned import layerwise_estimate
 from elicit.runs import Execution
 from elicit.stats import Inference

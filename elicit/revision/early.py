@@ -7,10 +7,10 @@ from torch import Tensor
 
 from elicit.pair import ModelPair
 from elicit.results import Result
+from elicit.revision._early_search import EarlyReader
+from elicit.revision._readers import readers_of
 from elicit.revision.convention import DepthConvention
-from elicit.revision.early_search import EarlyReader
 from elicit.revision.lens import Lens, lens_name
-from elicit.revision.readers import readers_of
 from elicit.runs import Execution
 from elicit.stats import mean_by_problem
 from elicit.texts import TokenRows, read_chunks

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from elicit.pair import ModelPair
 from elicit.results import Result
+from elicit.revision._layers import read_layers
+from elicit.revision._readers import MODELS, Head, readers_of
 from elicit.revision.errors import RevisionError
-from elicit.revision.layers import read_layers
 from elicit.revision.lens import Lens, Norm, lens_name
-from elicit.revision.readers import MODELS, Head, readers_of
 from elicit.runs import Execution
 from elicit.texts import TextError, TokenRows, token_texts
 

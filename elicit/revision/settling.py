@@ -10,13 +10,13 @@ from torch import Tensor
 
 from elicit.pair import ModelPair
 from elicit.results import Estimate, Result
+from elicit.revision._layers import read_layers
+from elicit.revision._readers import readers_of
 from elicit.revision.convention import DepthConvention
 from elicit.revision.depth import settling_depth
 from elicit.revision.errors import RevisionError
-from elicit.revision.layers import read_layers
 from elicit.revision.lens import Lens, lens_name
 from elicit.revision.profile import as_rows
-from elicit.revision.readers import readers_of
 from elicit.runs import Execution
 from elicit.stats import Inference, joint_estimate, mean_by_problem
 from elicit.texts import TokenRows, token_texts

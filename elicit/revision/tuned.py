@@ -14,6 +14,8 @@ from torch import Tensor
 
 from elicit.pair import ModelPair
 from elicit.results import Estimate, Result
+from elicit.revision._lens_data import LensData, kl_by_problem
+from elicit.revision._readers import MODELS, Head, readers_of
 from elicit.revision.corrections import (
     Correction,
     LensTraining,
@@ -22,8 +24,6 @@ from elicit.revision.corrections import (
 )
 from elicit.revision.errors import RevisionError
 from elicit.revision.lens import Lens, LogitLens, TunedLens
-from elicit.revision.lens_data import LensData, kl_by_problem
-from elicit.revision.readers import MODELS, Head, readers_of
 from elicit.runs import Execution
 from elicit.stats import Inference, joint_estimate
 from elicit.texts import LogitBuffers, TokenRows

@@ -6,13 +6,13 @@ that stay in a core's cache. Sums are float32 within a tile and float64 across t
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from elicit.capture import Unembed
+from elicit.texts._sums import LayerSums
 from elicit.texts.errors import TextError
 from elicit.texts.predictions import FLOOR, LN2, TILE, Final, Reading
 
@@ -143,7 +143,7 @@ class Readout:
             TextError: Some prediction is not a distribution.
         """
         largest = z.amax(0)
-        seen = _Seen.of(final, z, largest)
+        seen = LayerSums.of(final, z, largest)
         total, cross = self._exponentiate(z, largest, seen)
         if not bool((cross.isfinite() & seen.expected.isfinite()).all()) and not self._masked:
             self._masked = True
@@ -207,7 +207,7 @@ class Readout:
         return self._first(self.held, torch.ones_like(self.held[0]))
 
     def _exponentiate(
-        self, z: Tensor, largest: Tensor, seen: "_Seen | None" = None
+        self, z: Tensor, largest: Tensor, seen: "LayerSums | None" = None
     ) -> tuple[Float[Tensor, " token"], Float[Tensor, " token"]]:
         """Turn logits into exp(logit - largest), in place.
 
@@ -275,41 +275,6 @@ class Readout:
         """Two scratch tiles of the shape of some rows."""
         n = rows.numel()
         return self._s[:n].view(rows.shape), self._t[:n].view(rows.shape)
-
-
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """What is read of a layer's logits against the final predictions, before they are gone."""
-
-    final: Tensor
-    watched: Tensor
-    """Logit of the final prediction's first id, less the largest."""
-    above: Tensor
-    """Ids with a larger logit than it."""
-    expected: Tensor
-    """Mean of logit - largest under the final prediction."""
-    lost: Tensor
-    """Whether an id that the final prediction allows is impossible here."""
-
-    @classmethod
-    def of(cls, final: Final, z: Tensor, largest: Tensor) -> "_Seen":
-        n, device = z.shape[1], z.device
-        return cls(
-            final=final.probs,
-            watched=(z.gather(0, final.top[None])[0] - largest).clamp(min=FLOOR),
-            above=torch.zeros(n, dtype=torch.int64, device=device),
-            expected=torch.zeros(n, dtype=torch.float64, device=device),
-            lost=torch.zeros(n, dtype=torch.bool, device=device),
-        )
-
-    def look(self, s: Tensor, t: Tensor, start: int, *, masked: bool) -> None:
-        """Add one tile, of logits less the largest."""
-        beside = self.final[start : start + len(s)]
-        if masked:
-            self.lost.logical_or_(((s == -torch.inf) & (beside > 0)).any(0))
-            s.clamp_(min=FLOOR)
-        self.above.add_((s > self.watched).sum(0))
-        self.expected.add_(torch.mul(beside, s, out=t).sum(0))
 
 
 def _refuse_nan(cross: Tensor) -> None:

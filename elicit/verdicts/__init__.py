@@ -1,7 +1,9 @@
 """What may be concluded, and how surely: verdicts that rest on several questions at once."""
 
 from elicit.verdicts import existence
+from elicit.verdicts.design import LadderDesign
 from elicit.verdicts.errors import VerdictError
+from elicit.verdicts.existence import assess
 from elicit.verdicts.ladder import Ladder
 
-__all__ = ["Ladder", "VerdictError", "existence"]
+__all__ = ["Ladder", "LadderDesign", "VerdictError", "assess", "existence"]

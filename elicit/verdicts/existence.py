@@ -1,129 +1,105 @@
 """Does the behaviour already exist in the base: a ladder of evidence, each rung controlled."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 import numpy as np
 
+from elicit.directions import between_states
+from elicit.elicitation import Goal, Outcomes, unsteered
 from elicit.pair import ModelPair
 from elicit.representations.places import sites_of
-from elicit.rollouts import Generation, check_prompts
+from elicit.rollouts import Generation, check_prompts, rollouts
 from elicit.runs import Execution
 from elicit.sites import Site
 from elicit.stats import Inference
 from elicit.tasks import PLAIN, POSITIVE, Behaviour, Split, Task
 from elicit.verdicts import rungs
-from elicit.verdicts.checks import check_options
-from elicit.verdicts.deciding import Evidence, Options, judge, refused
-from elicit.verdicts.decoding import decoded, read_anew
+from elicit.verdicts.causal import CORRECT, SHOWN, Turned, as_steered, coherent, correct, turn
+from elicit.verdicts.design import LadderDesign
+from elicit.verdicts.errors import VerdictError
 from elicit.verdicts.ladder import Ladder, ladder_of
-from elicit.verdicts.reading import best_decoded, fit_probes, label_prompts, read_states
-from elicit.verdicts.steering import Steering, Turned
-from elicit.verdicts.texts import Texts, Writing, column
+from elicit.verdicts.probing import decoded, read_anew
+from elicit.verdicts.states import best_decoded, fit_probes, label_prompts, read_states
+from elicit.verdicts.tests import Evidence, Options, judge, refused
 from elicit.verdicts.transferring import p_site_of, transferred, turn_between
 
 SAME = "base and post have the same weights"
 READ_RANDOM = 1000
 """Random directions that are read; reading costs next to nothing."""
-STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
-"""Close to each other, for what turns a model and what breaks it may lie close too."""
+SHUFFLED = "the direction, entries shuffled"
 
 
-def climb(
+def assess(
     pair: ModelPair,
     behaviour: Behaviour,
     task: Task,
     *,
     sites: Sequence[Site | str] | None = None,
-    strengths: Sequence[float] = STRENGTHS,
-    choose_share: float = 0.5,
-    n_random: int = 20,
-    n_controls: int = 5,
-    n_redrawn: int = 3,
-    n_folds: int = 5,
-    margin: float = 0.1,
-    least_share: float = 0.5,
-    least_effect: float = 0.2,
-    inference: Inference = Inference(),
+    design: LadderDesign = LadderDesign(),
     generation: Generation = Generation(max_new_tokens=128),
+    inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> Ladder:
     """The highest rung of evidence that a behaviour of post is in the base already.
 
     Sites, strengths, probes and directions come from one part of the problems, every number of a
     rung from the other. Each rung is compared with the strongest of its controls. The gap of the
-    last rung begins at the base asked in the best way that does not use the direction; the prompt
-    that calls for the behaviour, which the direction is made from, is told beside, and so is the
-    p-value of every site, adjusted for all that were looked at: no verdict rests on it.
+    last rung begins at the base under the best prompt that does not use the direction. Reported
+    beside, with no verdict resting on them: the prompt that elicits the behaviour, which the
+    direction is made from, and the p-value of every site, adjusted for all that were examined.
 
     Args:
         pair: The two models.
         behaviour: What is looked for.
         task: Problems, at least 16.
         sites: Sites of the residual stream, or short names; the ends of all layers if None.
-        strengths: In units of the difference of the means, above 0, each once.
-        choose_share: Share of the problems that is fitted and chosen on.
-        n_random: Random directions that steer; 19 or more at level 0.95.
-        n_controls: Draws of the control task and of shuffled labels, at least 1.
-        n_redrawn: Draws of all weights of the base, whose states are probed as the base's are;
-            there must be room for its weights once more. 0 leaves that control out.
-        n_folds: Folds by which probes are chosen.
-        margin: Loss of accuracy, or of coherence, that still counts as none.
-        least_share: Share of the gap that sufficiency must exceed.
-        least_effect: Smallest effect that matters: what would miss it is under-powered.
-        inference: Coverage and resamples of the intervals, and the seed.
+        design: How it is measured, and which effects count.
         generation: How texts are generated, one a problem.
+        inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
-        VerdictError: An option is out of range, there are too few problems, or the prompts leave
-            nothing to compare.
+        VerdictError: The design does not fit the level, or there would be several texts a problem.
         DirectionError: Both kinds of prompts leave the same mean state at a site.
         SiteError: A model does not have a site.
-        RepresentationError: The prompts cannot be told apart by a probe's fit, or a state is not
+        RepresentationError: The prompts cannot be separated by a probe's fit, or a state is not
             finite.
-        TaskError: A prompt leaves no room for a text, or an answer could never be found.
+        TaskError: There are too few problems, they leave nothing to compare, a prompt leaves no
+            room for a text, or an answer could never be found.
 
     Source: evidence ladder: Hewitt & Liang 2019 for E0's control task; Ward et al. 2025 for E2,
         where a direction of the base moves post and not the base; Fieller 1954 for E4's share;
         Westfall & Young 1993 for the p-values of all sites.
     """
-    options = Options(
-        inference=inference,
-        least_effect=least_effect,
-    )
-    check_options(
-        options,
-        strengths=strengths,
-        choose_share=choose_share,
-        n_random=n_random,
-        n_controls=n_controls,
-        n_redrawn=n_redrawn,
-        margin=margin,
-        least_share=least_share,
-    )
+    design.check(inference)
+    if generation.n_samples != 1:
+        raise VerdictError(
+            f"n_samples is {generation.n_samples}, and every test is over one text a problem. Pass "
+            "n_samples=1."
+        )
+    options = Options(inference=inference, least_effect=design.least_effect)
     named = sites_of(pair, ["resid_post"] if sites is None else sites)
-    split = Split.of(task, choose_share, seed=inference.seed)
-    parts = (split.choose, split.test)
-    labelled, choosing = label_prompts(pair, behaviour, parts, templated=generation.templated)
-    writing = Writing(
-        pair=pair,
-        shown=behaviour.shown,
-        generation=generation,
-        seed=inference.seed,
-        execution=execution,
+    split = Split.of(task, design.choose_share, seed=inference.seed)
+    labelled, choosing = label_prompts(
+        pair, behaviour, (split.choose, split.test), templated=generation.templated
     )
-    asked = behaviour.asked(parts[1])
-    for way in (parts[0], *asked.values()):
-        check_prompts(pair.side("base"), way, templated=generation.templated)
+    prompts = behaviour.asked(split.test)
+    side = pair.side("base")
+    for way in (split.choose, *prompts.values()):
+        check_prompts(side, way, templated=generation.templated)
+    seed, n_folds = inference.seed, design.n_folds
     states = read_states(pair, labelled, choosing, sites=named, execution=execution)
-    probes = fit_probes(states, choosing, n_folds=n_folds, seed=inference.seed)
+    probes = fit_probes(states, choosing, n_folds=n_folds, seed=seed)
     site = best_decoded(probes[0])
     anew = read_anew(
-        pair, states, n_draws=n_redrawn, n_folds=n_folds, seed=inference.seed, execution=execution
+        pair, states, n_draws=design.n_redrawn, n_folds=n_folds, seed=seed, execution=execution
     )
-    told = decoded(states, probes, anew, n_controls=n_controls, n_folds=n_folds, options=options)
+    told = decoded(
+        states, probes, anew, n_controls=design.n_controls, n_folds=n_folds, options=options
+    )
     right, controls = told.at(site)
-    found = [
+    evidence = [
         rungs.decodable(
             right,
             controls,
@@ -139,42 +115,53 @@ def climb(
     shared = best_decoded(probes[0], differing)
     if pair.identical or not differing.any():
         why = SAME if pair.identical else "base and post have the same states at every site"
-        found.append(refused(f"cannot fail: {why}, so a probe of one is a probe of the other"))
+        evidence.append(refused(f"cannot fail: {why}, so a probe of one is a probe of the other"))
     else:
-        turn = turn_between(pair, states, shared, execution=execution)
+        rotation = turn_between(pair, states, shared, execution=execution)
         moved = transferred(
             states,
             probes,
             ~choosing,
             n_random=READ_RANDOM,
-            seed=inference.seed,
-            turns={shared: turn},
+            seed=seed,
+            turns={shared: rotation},
         )
-        found.append(rungs.same_code(moved[shared], options, margin=margin))
+        evidence.append(rungs.same_code(moved[shared], options, margin=design.margin))
         p_site[1] = p_site_of(moved, len(named), options)
-    steering = Steering(
-        writing=writing,
-        states=states,
-        parts=parts,
-        strengths=tuple(map(float, strengths)),
-        n_random=n_random,
-        seed=inference.seed,
+    how = {"generation": generation, "seed": seed, "execution": execution}
+    goal = Goal(target=pair.side("post"), markers={behaviour.name: behaviour.shown})
+    choose, test = (unsteered(side, part, goal=goal, **how) for part in (split.choose, split.test))
+    directions = between_states(
+        states.x[0][:, choosing],
+        states.positive[choosing],
+        sites=states.sites,
+        model=pair.base_name,
+        model_digest=pair.base_digest,
+        position="last token of the prompt",
     )
-    base = steering.turn(pair.base, wanted=True)
-    post = None
+    tried = {
+        "strengths": design.strengths,
+        "n_random": design.n_random,
+        "inference": inference,
+        "generation": generation,
+        "execution": execution,
+    }
+    base, post = turn(choose, test, directions, **tried), None
     if pair.identical:
-        found.append(refused(f"cannot differ from E3: {SAME}"))
+        evidence.append(refused(f"cannot differ from E3: {SAME}"))
     else:
-        post = steering.turn(pair.post, wanted=None)
-        found.append(_moved(post, options))
-        p_site[2] = post.swept.p_site("wanted", options)
-    texts = {name: writing.plain(pair.base, way) for name, way in asked.items() if name != PLAIN}
-    texts[PLAIN] = base.plain
-    found.append(_shown(base, texts, options, margin=margin))
-    after = (writing.plain(pair.post, parts[1]) if post is None else post.plain).correct
-    found.append(_enough(base, texts, column(after)[0], options, least_share=least_share))
-    p_site[3:] = [base.swept.p_site(name, options) for name in ("wanted", "correct")]
-    judged = judge(found, options)
+        post = turn(choose.swapped(), test.swapped(), directions, **tried)
+        evidence.append(_moved(post, options))
+        p_site[2] = post.p_site(SHOWN, options)
+    texts = {
+        name: test.own if name == PLAIN else test.outcomes(rollouts(side, way, **how))
+        for name, way in prompts.items()
+    }
+    evidence.append(_shown(base, texts, options, margin=design.margin))
+    after = test.post[:, CORRECT].numpy()
+    evidence.append(_enough(base, texts, after, options, least_share=design.least_share))
+    p_site[3:] = [base.p_site(row, options) for row in (SHOWN, CORRECT)]
+    judged = judge(evidence, options)
     return ladder_of(
         judged,
         behaviour=behaviour.name,
@@ -186,8 +173,8 @@ def climb(
             base.place,
         ),
         sites=tuple(map(str, named)),
-        strengths=steering.strengths,
-        sweeps=[one.swept.wanted.mean(axis=-1) for one in (base, post) if one is not None],
+        strengths=design.strengths,
+        sweeps=[one.tried().mean(axis=-1) for one in (base, post) if one is not None],
         told=told,
         p_site=np.stack(
             [
@@ -195,23 +182,16 @@ def climb(
                 for p, one in zip(p_site, judged, strict=True)
             ]
         ),
-        n=(len(parts[0]), len(parts[1])),
+        n=(len(split.choose), len(split.test)),
         options=options,
         provenance=pair.provenance(
-            inference.seed,
+            seed,
             {
-                "question": "verdicts.existence.climb",
+                "question": "verdicts.assess",
                 "behaviour": behaviour.name,
                 "sites": list(map(str, named)),
-                "strengths": list(steering.strengths),
-                "choose_share": choose_share,
-                "n_random": n_random,
-                "n_controls": n_controls,
-                "n_redrawn": n_redrawn,
-                "n_folds": n_folds,
-                "margin": margin,
-                "least_share": least_share,
-                "least_effect": least_effect,
+                **asdict(design),
+                "strengths": list(design.strengths),
                 "level": inference.level,
                 "n_resamples": inference.n_resamples,
                 "extractor": generation.extractor_name,
@@ -222,7 +202,7 @@ def climb(
             task_digests={
                 task.name: task.digest,
                 "prompts": labelled.digest,
-                **{way.name: way.digest for way in asked.values()},
+                **{way.name: way.digest for way in prompts.values()},
             },
         ),
     )
@@ -230,40 +210,41 @@ def climb(
 
 def _moved(post: Turned, options: Options) -> Evidence:
     """E2, from texts of post."""
+    raised = post.raised
     return rungs.causal_in_post(
-        post.direction.as_wanted(post.wanted)[0],
+        as_steered(post.direction, raised=raised)[0],
         {
-            "post left alone": post.plain.as_wanted(post.wanted)[0],
-            "the direction in shuffled places": post.shuffled.as_wanted(post.wanted)[0],
+            "post unsteered": as_steered(post.plain, raised=raised)[0],
+            SHUFFLED: as_steered(post.shuffled, raised=raised)[0],
         },
-        post.draws.as_wanted(post.wanted),
+        as_steered(post.draws, raised=raised),
         options,
-        what="show the behaviour" if post.wanted else "no longer show the behaviour",
+        what="show the behaviour" if raised else "no longer show the behaviour",
     )
 
 
 def _shown(
-    base: Turned, texts: Mapping[str, Texts], options: Options, *, margin: float
+    base: Turned, texts: Mapping[str, Outcomes], options: Options, *, margin: float
 ) -> Evidence:
     """E3, from texts of the base."""
     return rungs.causal_in_base(
-        base.direction.as_wanted()[0],
+        as_steered(base.direction)[0],
         {
-            **{name: one.as_wanted()[0] for name, one in _unsteered(texts).items()},
-            "the direction in shuffled places": base.shuffled.as_wanted()[0],
+            **{name: as_steered(one)[0] for name, one in texts.items() if name != POSITIVE},
+            SHUFFLED: as_steered(base.shuffled)[0],
         },
-        base.draws.as_wanted(),
+        as_steered(base.draws),
         options,
-        coherent=column(base.direction.coherent)[0],
-        coherent_plain=column(base.plain.coherent)[0],
-        asked=texts[POSITIVE].as_wanted()[0],
+        coherent=coherent(base.direction)[0],
+        coherent_plain=coherent(base.plain)[0],
+        asked=as_steered(texts[POSITIVE])[0],
         margin=margin,
     )
 
 
 def _enough(
     base: Turned,
-    texts: Mapping[str, Texts],
+    texts: Mapping[str, Outcomes],
     post: np.ndarray,
     options: Options,
     *,
@@ -271,17 +252,12 @@ def _enough(
 ) -> Evidence:
     """E4, from right answers."""
     return rungs.sufficient(
-        column(base.direction.correct)[0],
-        {name: column(one.correct)[0] for name, one in _unsteered(texts).items()},
+        correct(base.direction)[0],
+        {name: correct(one)[0] for name, one in texts.items() if name != POSITIVE},
         post,
-        {"the direction in shuffled places": column(base.shuffled.correct)[0]},
-        column(base.draws.correct),
+        {SHUFFLED: correct(base.shuffled)[0]},
+        correct(base.draws),
         options,
-        asked=column(texts[POSITIVE].correct)[0],
+        asked=correct(texts[POSITIVE])[0],
         least_share=least_share,
     )
-
-
-def _unsteered(texts: Mapping[str, Texts]) -> dict[str, Texts]:
-    """Ways to ask the base that do not call for the behaviour."""
-    return {name: one for name, one in texts.items() if name != POSITIVE}

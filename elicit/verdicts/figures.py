@@ -97,8 +97,8 @@ def profile_figure(ladder: Ladder) -> Any:
     for row in reversed(range(len(ladder.curve))):
         name = ladder.curve[row]
         color, dash = _CURVES[name]
-        ends = [getattr(ladder, f"auroc{end}")[row].tolist() for end in ("", "_low", "_high")]
-        value, low, high = ends
+        line = ladder.auroc[row]
+        value, low, high = line.value.tolist(), line.low.tolist(), line.high.tolist()
         strong = name in ("base", "post")
         figure.add_scatter(
             x=list(range(len(ladder.site))),
@@ -229,9 +229,8 @@ def _points(
 ) -> None:
     """One number a rung with its interval; the control a little below the rung's own."""
     places = [ladder.rung.index(rung) for rung in rungs]
-    value, low, high = (
-        getattr(ladder, field + end)[places].tolist() for end in ("", "_low", "_high")
-    )
+    ends = (ladder.control if field == "control" else ladder.value)[places]
+    value, low, high = ends.value.tolist(), ends.low.tolist(), ends.high.tolist()
     below = 0.18 if field == "control" else 0.0
     figure.add_scatter(
         x=plain_numbers(value),

@@ -3,22 +3,22 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from elicit.results import Provenance, Result
+from elicit.results import Estimate, Provenance, Result
 from elicit.stats import Interval
-from elicit.verdicts.deciding import Judged, Options
-from elicit.verdicts.decoding import Decoded
+from elicit.verdicts.probing import Decoded
 from elicit.verdicts.rungs import CLAIMS, RUNGS
+from elicit.verdicts.tests import Judged, Options
 
 UNITS = (
-    "share of prompts told right",
-    "share of the own probe’s separation",
+    "share of prompts classified correctly",
+    "share of the model’s own probe’s separation",
     "share of texts",
     "share of texts",
     "share of the gap",
@@ -41,27 +41,16 @@ class Ladder(Result):
     """Why it is so, or what else a reader should know."""
     unit: tuple[str, ...]
     """What each rung's number counts."""
-    value: Float[Tensor, " rung"]
-    """The rung's number on problems that nothing was chosen on; NaN where it was not run."""
-    value_low: Float[Tensor, " rung"]
-    """Lower end, of each rung alone."""
-    value_high: Float[Tensor, " rung"]
-    """Upper end, of each rung alone."""
+    value: Annotated[Estimate, "rung"]
+    """The rung's number on held-out problems, with the interval of this rung alone; NaN where it
+    was not run."""
     control_name: tuple[str, ...]
     """The strongest of the rung's controls."""
-    control: Float[Tensor, " rung"]
-    """Control: the same number under that control."""
-    control_low: Float[Tensor, " rung"]
-    """Lower end, of each rung alone."""
-    control_high: Float[Tensor, " rung"]
-    """Upper end, of each rung alone."""
-    effect: Float[Tensor, " rung"]
+    control: Annotated[Estimate, "rung"]
+    """Control: the same number under that control, with the interval of this rung alone."""
+    effect: Annotated[Estimate, "rung"]
     """What must be above 0 and is least sure to be: of all that the rung claims, that with the
-    largest p-value."""
-    effect_low: Float[Tensor, " rung"]
-    """Lower end, of each rung alone."""
-    effect_high: Float[Tensor, " rung"]
-    """Upper end, of each rung alone."""
+    largest p-value; with the interval of this rung alone."""
     p: Float[Tensor, " rung"]
     """P-value of the rung, adjusted over all rungs that were run (Holm)."""
     detectable: Float[Tensor, " rung"]
@@ -71,12 +60,8 @@ class Ladder(Result):
     """Site and strength of each rung, chosen on other problems."""
     arm: tuple[str, ...]
     """Everything that was tried beside, with its rung."""
-    arm_value: Float[Tensor, " arm"]
-    """Its number."""
-    arm_low: Float[Tensor, " arm"]
-    """Lower end, of each alone."""
-    arm_high: Float[Tensor, " arm"]
-    """Upper end, of each alone."""
+    arm_value: Annotated[Estimate, "arm"]
+    """Its number, with the interval of each alone."""
     model: tuple[str, ...]
     """Models that the base's direction was tried in; without post where the two are the same."""
     site: tuple[str, ...]
@@ -90,16 +75,13 @@ class Ladder(Result):
     """P-value of every site's being above 0 for the rung, adjusted for having looked at all sites,
     and strengths (max-T), so that no choice of a site enters it. E0 and E1: on the problems tested
     on, against the strongest control of the site. E2 to E4: of the best strength, on the problems
-    to choose on, against the model left alone. Told beside: no verdict rests on it."""
+    to choose on, against the unsteered model. Reported beside: no verdict rests on it."""
     curve: tuple[str, ...]
     """Whose areas under the ROC curve are told: probes of base and of post, and the controls of the
     base's."""
-    auroc: Float[Tensor, "curve site"]
-    """Area under the ROC curve of probes on the problems tested on; 0.5 is chance."""
-    auroc_low: Float[Tensor, "curve site"]
-    """Lower end, jointly over curves and sites."""
-    auroc_high: Float[Tensor, "curve site"]
-    """Upper end, jointly over curves and sites."""
+    auroc: Annotated[Estimate, "curve site"]
+    """Area under the ROC curve of probes on held-out problems; 0.5 is chance. Intervals are
+    simultaneous over curves and sites."""
     n_choose: int
     """Problems that everything was fitted and chosen on."""
     n_test: int
@@ -125,25 +107,16 @@ class Ladder(Result):
 
     def summary(self) -> dict[str, object]:
         """Rungs as JSON has them, the highest first named."""
-
-        def number(values: Tensor, place: int) -> float | None:
-            value = values[place].item()
-            return value if math.isfinite(value) else None
-
         rungs = {
             rung: {
                 "claim": self.claim[i],
                 "status": self.status[i],
-                "value": number(self.value, i),
-                "low": number(self.value_low, i),
-                "high": number(self.value_high, i),
-                "control": number(self.control, i),
-                "control_low": number(self.control_low, i),
-                "control_high": number(self.control_high, i),
+                **self.value[i].to_json(),
+                "control": self.control[i].to_json(),
                 "control_name": self.control_name[i],
-                "p": number(self.p, i),
+                "p": _finite(self.p[i].item()),
                 "p_all_sites": _smallest(self.p_site[i]),
-                "detectable": number(self.detectable, i),
+                "detectable": _finite(self.detectable[i].item()),
                 "unit": self.unit[i],
                 "place": self.place[i],
                 "reason": self.reason[i],
@@ -160,17 +133,10 @@ class Ladder(Result):
             "level": self.level,
         }
 
-    def profile(self) -> Any:
-        """What probes tell at every site, with their controls (plotly)."""
-        from elicit.verdicts.figures import profile_figure
 
-        return profile_figure(self)
-
-    def tried(self) -> Any:
-        """What the direction turned at every site and strength that was tried (plotly)."""
-        from elicit.verdicts.figures import sweep_figure
-
-        return sweep_figure(self)
+def _finite(value: float) -> float | None:
+    """A number that JSON has."""
+    return value if math.isfinite(value) else None
 
 
 def _smallest(p: Float[Tensor, " site"]) -> float | None:
@@ -208,17 +174,16 @@ def ladder_of(
         options: How it was decided.
         provenance: Origin of the numbers.
     """
-    values = _ends([one.evidence.value for one in judged])
-    controls = _ends([one.evidence.control for one in judged])
+    values = _estimate([one.evidence.value for one in judged])
+    controls = _estimate([one.evidence.control for one in judged])
     worst = [max(one.evidence.claims, key=lambda claim: claim.p, default=None) for one in judged]
-    effects = _ends([None if claim is None else claim.effect for claim in worst])
+    effects = _estimate([None if claim is None else claim.effect for claim in worst])
     arms = {
         f"{rung}: {name}": arm
         for rung, one in zip(RUNGS, judged, strict=True)
         for name, arm in (one.evidence.arms or {}).items()
     }
-    beside = _ends(list(arms.values()))
-    auroc = told.auroc(options)
+    beside = _estimate(list(arms.values()))
     return Ladder(
         behaviour=behaviour,
         rung=RUNGS,
@@ -226,16 +191,10 @@ def ladder_of(
         status=tuple(one.status for one in judged),
         reason=tuple(one.reason for one in judged),
         unit=UNITS,
-        value=values[0],
-        value_low=values[1],
-        value_high=values[2],
+        value=values,
         control_name=tuple(one.evidence.control_name for one in judged),
-        control=controls[0],
-        control_low=controls[1],
-        control_high=controls[2],
-        effect=effects[0],
-        effect_low=effects[1],
-        effect_high=effects[2],
+        control=controls,
+        effect=effects,
         p=torch.tensor([one.p for one in judged], dtype=torch.float64),
         detectable=torch.tensor(
             [torch.nan if claim is None else claim.detectable for claim in worst],
@@ -246,18 +205,14 @@ def ladder_of(
             for place, one in zip(places, judged, strict=True)
         ),
         arm=tuple(arms),
-        arm_value=beside[0],
-        arm_low=beside[1],
-        arm_high=beside[2],
+        arm_value=beside,
         model=("base", "post")[: len(sweeps)],
         site=sites,
         strength=torch.tensor(strengths, dtype=torch.float64),
         sweep=torch.from_numpy(np.stack(sweeps)),
         p_site=torch.from_numpy(p_site),
         curve=told.curve,
-        auroc=auroc.value,
-        auroc_low=auroc.low,
-        auroc_high=auroc.high,
+        auroc=told.auroc(options),
         n_choose=n[0],
         n_test=n[1],
         level=options.inference.level,
@@ -265,8 +220,8 @@ def ladder_of(
     )
 
 
-def _ends(found: Sequence[Interval | None]) -> Float[Tensor, "end part"]:
+def _estimate(intervals: Sequence[Interval | None]) -> Estimate:
     """Values with their ends; NaN where there are none."""
     none = (torch.nan,) * 3
-    rows = [none if one is None else (one.value, one.low, one.high) for one in found]
-    return torch.tensor(rows, dtype=torch.float64).reshape(-1, 3).T.contiguous()
+    rows = [none if one is None else (one.value, one.low, one.high) for one in intervals]
+    return Estimate.of(torch.tensor(rows, dtype=torch.float64).reshape(-1, 3).T.contiguous())

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from elicit.stats import Interval, NoGapError, gap_share
-from elicit.verdicts.deciding import (
+from elicit.verdicts.tests import (
     Evidence,
     Options,
     above,
@@ -28,7 +28,7 @@ CLAIMS = (
     "sufficient for the task",
 )
 RANDOM = "random directions"
-ANEW = "base with weights drawn anew"
+ANEW = "base with re-initialised weights"
 
 
 def decodable(
@@ -39,16 +39,16 @@ def decodable(
     anew: Column | None = None,
     auroc: Interval | None = None,
 ) -> Evidence:
-    """E0: a probe of the base tells the prompts apart better than anything without the model.
+    """E0: a probe of the base separates the prompts better than anything without the model.
 
     Args:
-        right: Share of each problem's test examples that the probe tells right.
+        right: Share of each problem's test examples that the probe classifies correctly.
         controls: The same for each control.
         options: How it is decided.
-        anew: The same of the base with weights drawn anew. It is told beside and decides nothing:
+        anew: The same of the base with re-initialised weights. It is reported and decides nothing:
             tokens that mix by chance carry a prompt's words as well, and what is in words can be
-            decoded; where it tells as much, the remark says so.
-        auroc: Area under the probe's ROC curve, told beside.
+            decoded; where it does as well, the remark says so.
+        auroc: Area under the probe's ROC curve, reported beside.
     """
     name, control = strongest(controls)
     arms = {one: rate(values, options) for one, values in controls.items()}
@@ -58,8 +58,9 @@ def decodable(
         beaten = above("", right, anew, options)
         if beaten.p >= 1 - options.inference.level:
             reason = (
-                f"the base with weights drawn anew tells {100 * anew.mean():.3g} % of the prompts, "
-                "so that they can be told apart needs nothing that the base has learned"
+                "a probe of the base with re-initialised weights classifies "
+                f"{100 * anew.mean():.3g} % of the prompts correctly, so that they can be "
+                "separated needs nothing that the base has learned"
             )
     return Evidence(
         value=rate(right, options),
@@ -72,13 +73,13 @@ def decodable(
 
 
 def same_code(found: Transferred, options: Options, *, margin: float) -> Evidence:
-    """E1: each model's direction separates the prompts in the other, and tells as many right.
+    """E1: each model's direction separates the prompts in the other, at no loss of accuracy.
 
-    Separation is what counts, for where prompts lie far apart almost any direction tells them.
+    Separation is what counts: where prompts lie far apart almost any direction classifies them.
     Accuracy is read after the difference of the means is taken off: where the zero lies is no part
-    of the code. Both ways must hold; the number told is that of the worse one. What is left after
-    the best rotation of all tokens is told beside: a code that only a rotation makes the same is
-    not the same code, but a change of basis.
+    of the code. Both ways must hold; the number reported is that of the worse one. What is left
+    after the best rotation of all tokens is reported beside: a code that only a rotation makes the
+    same is not the same code, but a change of basis.
 
     Args:
         found: What probes of each model read in the other.
@@ -162,9 +163,9 @@ def causal_in_base(
         draws: The same under each random direction.
         options: How it is decided.
         coherent: Whether each text is coherent.
-        coherent_plain: The same of the base left alone.
-        asked: Whether it is shown under the prompt that calls for it; told beside, for what a
-            prompt brings out exists all the same.
+        coherent_plain: The same of the unsteered base.
+        asked: Whether it is shown under the prompt that elicits it; reported beside, for what a
+            prompt elicits exists all the same.
         margin: Loss of coherence that still counts as none.
     """
     every = {**controls, RANDOM: high_draw(draws, options.inference)}
@@ -188,7 +189,7 @@ def causal_in_base(
             **arms,
             "positive prompt": rate(asked, options),
             "coherent": rate(coherent, options),
-            "coherent, base left alone": rate(coherent_plain, options),
+            "coherent, base unsteered": rate(coherent_plain, options),
         },
     )
 
@@ -213,8 +214,8 @@ def sufficient(
         controls: Scores under other controls.
         draws: Scores under each random direction.
         options: How it is decided.
-        asked: Scores under the prompt that calls for the behaviour, which the direction is made
-            from; told beside and never where the gap begins.
+        asked: Scores under the prompt that elicits the behaviour, which the direction is made
+            from; reported beside and never where the gap begins.
         least_share: Share of the gap that must be exceeded.
     """
     start, base = strongest(baselines)
@@ -228,7 +229,7 @@ def sufficient(
     except NoGapError:
         return refused(
             f"refused: base under {start} scores {base.mean():.3f} and post {post.mean():.3f}, and "
-            "the interval of that gap holds 0, so there is no share of it to recover"
+            "the interval of that gap contains 0, so there is no share of it to recover"
         )
     if post.mean() < base.mean():
         return refused(

@@ -14,8 +14,8 @@ from elicit.representations import Probe
 from elicit.representations.geometry import rotation
 from elicit.representations.paired_activations import PairedTokens
 from elicit.runs import Execution
-from elicit.verdicts.deciding import Options, best_part, high_draw
-from elicit.verdicts.reading import WITH, States
+from elicit.verdicts.states import WITH, States
+from elicit.verdicts.tests import Options, best_part, high_draw
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -139,7 +139,7 @@ def _one(
 
 
 def _toward(probe: Probe, site: int) -> Float[Tensor, " d_model"]:
-    """A probe's direction, towards the prompts that call for the behaviour."""
+    """A probe's direction, towards the prompts that elicit the behaviour."""
     positive = probe.label.index(WITH)
     return probe.weight[site, :, positive] - probe.weight[site, :, 1 - positive]
 

@@ -1,6 +1,6 @@
 """Read and write parameters: named parts, grafts that undo themselves, geometry of change."""
 
-from elicit.weights.geometry import WeightChange, weight_change
+from elicit.weights.geometry import LayerChange, WeightChange, by_layer, weight_change
 from elicit.weights.parts import (
     Part,
     all_parts,
@@ -14,11 +14,13 @@ from elicit.weights.slots import PartError, Slot, slots_of
 from elicit.weights.swap import grafted, interpolated, moved, replaced, reverted
 
 __all__ = [
+    "LayerChange",
     "Part",
     "PartError",
     "Slot",
     "WeightChange",
     "all_parts",
+    "by_layer",
     "changed_layers",
     "grafted",
     "interpolated",

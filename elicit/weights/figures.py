@@ -1,53 +1,14 @@
-"""Pictures of a weight change: how much each layer moved, and where in the layer."""
+"""Figures of a weight change: how much each layer moved, and where in the layer."""
 
-from dataclasses import dataclass
 from typing import Any
 
-import torch
-from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from elicit.results.drawing import INK, MUTED, figure, heading, label, number, plain_numbers, style
-from elicit.weights.geometry import WeightChange
+from elicit.weights.geometry import WeightChange, by_layer
 
 _ORDER = ("q", "k", "v", "o", "gate", "up", "down", "norm")
 _GREYS = [[0, "#ffffff"], [1, "#1f3b57"]]
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class LayerChange:
-    """Size of each layer's weight change, its tensors taken together."""
-
-    layer: Int[Tensor, " layer"]
-    """Layers in order."""
-    relative_norm: Float[Tensor, " layer"]
-    """Root mean square, over the layer's tensors, of their relative norms."""
-    activation_norm: Float[Tensor, " layer"]
-    """The same of their activation-weighted norms; NaN where none was measured."""
-    from_zero: Bool[Tensor, " layer"]
-    """Whether some tensor was 0 in base and is not in post, so that it has no relative size."""
-
-
-def by_layer(change: WeightChange) -> LayerChange:
-    """Relative size of each layer's change: root mean square over its tensors.
-
-    Args:
-        change: Change of every tensor.
-    """
-    layers = sorted({layer for layer in change.layer.tolist() if layer >= 0})
-    rows = [change.layer == layer for layer in layers]
-
-    def together(values: Tensor) -> Tensor:
-        picked = [values[row] for row in rows]
-        means = [v[v.isfinite()].double().square().mean().sqrt() for v in picked]
-        return torch.stack(means) if means else torch.zeros(0, dtype=torch.float64)
-
-    return LayerChange(
-        layer=torch.tensor(layers, dtype=torch.int64),
-        relative_norm=together(change.relative_norm),
-        activation_norm=together(change.activation_norm),
-        from_zero=torch.tensor([bool(change.relative_norm[row].isinf().any()) for row in rows]),
-    )
 
 
 @figure.register
@@ -131,14 +92,14 @@ def draw_layers(figure: Any, change: WeightChange, row: int) -> None:
     xs = layers.layer.tolist()
     relative, weighted = layers.relative_norm.tolist(), layers.activation_norm.tolist()
     zero = layers.from_zero.tolist()
-    told = [
+    texts = [
         number(value) + (" and a tensor that was 0 in base" if new else "")
         for value, new in zip(relative, zero, strict=True)
     ]
     figure.add_bar(
         x=xs,
         y=plain_numbers(relative),
-        text=told,
+        text=texts,
         textposition="none",
         name="relative norm of the weight change",
         marker={"color": "#c3cbd3", "line": {"color": MUTED, "width": 1}},

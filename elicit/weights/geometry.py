@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from elicit.pair import Encoded, ModelPair, hugging_face_model
@@ -45,6 +45,42 @@ class WeightChange(Result):
     intruders: Float[Tensor, " matrix"]
     """Of post's ten leading left singular vectors, those with |cosine| below 0.5 to every one of
     base's (Shuttleworth et al. 2024, arXiv:2410.21228). NaN for vectors and embeddings."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LayerChange:
+    """Size of each layer's weight change, its tensors taken together."""
+
+    layer: Int[Tensor, " layer"]
+    """Layers in order."""
+    relative_norm: Float[Tensor, " layer"]
+    """Root mean square, over the layer's tensors, of their relative norms."""
+    activation_norm: Float[Tensor, " layer"]
+    """The same of their activation-weighted norms; NaN where none was measured."""
+    from_zero: Bool[Tensor, " layer"]
+    """Whether some tensor was 0 in base and is not in post, so that it has no relative size."""
+
+
+def by_layer(change: WeightChange) -> LayerChange:
+    """Relative size of each layer's change: root mean square over its tensors.
+
+    Args:
+        change: Change of every tensor.
+    """
+    layers = sorted({layer for layer in change.layer.tolist() if layer >= 0})
+    rows = [change.layer == layer for layer in layers]
+
+    def together(values: Tensor) -> Tensor:
+        picked = [values[row] for row in rows]
+        means = [v[v.isfinite()].double().square().mean().sqrt() for v in picked]
+        return torch.stack(means) if means else torch.zeros(0, dtype=torch.float64)
+
+    return LayerChange(
+        layer=torch.tensor(layers, dtype=torch.int64),
+        relative_norm=together(change.relative_norm),
+        activation_norm=together(change.activation_norm),
+        from_zero=torch.tensor([bool(change.relative_norm[row].isinf().any()) for row in rows]),
+    )
 
 
 def weight_change(

@@ -20,7 +20,7 @@ from statistics import median
 import torch
 
 from elicit import organisms
-from elicit.grafting import Bench, facts, skills
+from elicit.grafting import PartSweep, facts, skills
 from elicit.pair import load_pair
 from elicit.rollouts import continue_ids
 from elicit.tasks import load_task
@@ -54,13 +54,13 @@ def sweeps(name: str, repeats: int) -> list[Row]:
     pair = load_pair(f"organism:{name}")
     measure = facts(load_task(organisms.resolve(name).facts))
     layers = parts_of(pair, "layer")
-    fast = Bench(pair=pair, measure=measure)
-    slow = Bench(pair=pair, measure=measure, resume=False)
-    host = slow.score(pair.post)
+    fast = PartSweep(pair=pair, score=measure)
+    slow = PartSweep(pair=pair, score=measure, resume=False)
+    host = slow.evaluate(pair.post)
     resumed = seconds(lambda: fast.sweep(layers, "revert", host), repeats)
     naive = seconds(lambda: slow.sweep(layers, "revert", host), repeats)
     same = fast.sweep(layers, "revert", host) - slow.sweep(layers, "revert", host)
-    spans = Bench(pair=pair, measure=measure)
+    spans = PartSweep(pair=pair, score=measure)
     spans.intervals("revert", host)
     calls, every = fast.cost.ratio, spans.cost.ratio
     return [
@@ -125,7 +125,7 @@ def starting(repeats: int) -> list[Row]:
 
 
 def main() -> None:
-    """Measure, print and write the rows."""
+    """Score, print and write the rows."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)  # as the job does for models this small

@@ -8,7 +8,7 @@ import shutil
 import pytest
 import torch
 
-from elicit.grafting.sweep import Bench
+from elicit.grafting import PartSweep
 from tests import checkpoints
 from tests.cli.conftest import QUICK_REPORT, lines
 
@@ -17,8 +17,10 @@ from tests.cli.conftest import QUICK_REPORT, lines
 def no_sweep(monkeypatch):
     """Scoring a model is the long work: no bad input may come so far."""
     scored: list[object] = []
-    monkeypatch.setattr(Bench, "score", lambda self, model: scored.append(model) or torch.zeros(12))
-    monkeypatch.setattr(Bench, "sweep_moves", lambda self, *_: scored.append(self))
+    monkeypatch.setattr(
+        PartSweep, "evaluate", lambda self, model: scored.append(model) or torch.zeros(12)
+    )
+    monkeypatch.setattr(PartSweep, "sweep", lambda self, *_: scored.append(self))
     yield
     assert not scored, "a model was scored"
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from elicit.cli import main
-from elicit.grafting.sweep import Bench
+from elicit.grafting import PartSweep
 from elicit.jobs._report.spec import ReportSpec
 from elicit.jobs._terminal import interval
 from elicit.runs import RunDirectory
@@ -37,8 +37,8 @@ def no_scoring(monkeypatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("something was scored again")
 
-    monkeypatch.setattr(Bench, "score", refuse)
-    monkeypatch.setattr(Bench, "sweep_moves", refuse)
+    monkeypatch.setattr(PartSweep, "evaluate", refuse)
+    monkeypatch.setattr(PartSweep, "sweep", refuse)
 
 
 def test_a_run_says_its_finding_the_layers_and_where_the_page_is(reported):
@@ -53,7 +53,7 @@ def test_a_run_says_its_finding_the_layers_and_where_the_page_is(reported):
     rows = {line.split()[0]: line for line in done.out.splitlines() if re.match(r"L\d", line)}
     assert list(rows) == ["L0", "L1", "L2"]
     for layer in summary["layers"]:
-        assert layer["verdict"] in rows[f"L{layer['layer']}"]
+        assert " and ".join(layer["verdict"]) in rows[f"L{layer['layer']}"]
         for effects in layer["effects"].values():
             for way in EFFECTS:
                 assert interval(effects[way], signed=True) in done.out
@@ -80,7 +80,7 @@ def test_a_run_repeats_itself_from_its_own_file_to_the_same_bytes(
     theirs = yaml.safe_load((tmp_path / "b" / "run.yaml").read_text())
     assert (ours.pop("out"), theirs.pop("out")) == (str(out), str(tmp_path / "b"))
     assert ours == theirs
-    for name in ("attribution", "weights", "interpolation"):
+    for name in ("roles", "weights", "interpolation"):
         manifest = Path("results") / name / "result.json"
         there = out / (manifest if (out / manifest).exists() else manifest.relative_to("results"))
         assert there.read_bytes() == (tmp_path / "b" / there.relative_to(out)).read_bytes()
@@ -134,9 +134,9 @@ def test_a_run_stopped_by_hand_says_how_to_go_on_and_goes_on(
     assert line == ["elicit", "report", "--config", str(out / "run.yaml")]
     scored: list[object] = []
     with monkeypatch.context() as patched:
-        score = Bench.score
+        evaluate = PartSweep.evaluate
         patched.setattr(
-            Bench, "score", lambda self, model: scored.append(model) or score(self, model)
+            PartSweep, "evaluate", lambda self, model: scored.append(model) or evaluate(self, model)
         )
         done = elicit(*line[1:], "--json")
     assert (done.code, done.err) == (0, "")
@@ -227,7 +227,7 @@ def test_a_graft_says_every_score_and_repeats_itself_from_its_file(swept, elicit
     done = elicit("graft", "--config", Path(summary["path"]) / "run.yaml", "--json")
     assert (done.code, done.err) == (0, "")
     assert done.out == (Path(summary["path"]) / "summary.json").read_text()
-    from elicit.jobs._graft.run import GraftSweep
+    from elicit.grafting import GraftSweep
 
     folders = [path.parent for path in Path(summary["path"]).rglob("result.json")]
     loaded = GraftSweep.load(folders[0])

@@ -69,7 +69,7 @@ def no_models(monkeypatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a model was run")
 
-    blocks = importlib.import_module("elicit.revision.readers")
+    blocks = importlib.import_module("elicit.revision._readers")
     monkeypatch.setattr(blocks, "residual_states", refuse)
     monkeypatch.setattr("elicit.rollouts.writing.continue_ids", refuse)
 
@@ -357,7 +357,7 @@ def test_problems_that_cannot_be_read(refused, pair, tmp_path, change, words, to
 
 
 def test_a_problems_file_that_is_missing_or_too_short(refused, pair, tmp_path):
-    refused([*pair, "--problems", tmp_path / "nope.jsonl"], tmp_path / "nope.jsonl", "no file")
+    refused([*pair, "--problems", tmp_path / "nope.jsonl"], tmp_path / "nope.jsonl", "nope.jsonl")
     file = tmp_path / "p.jsonl"
     file.write_text(lines(ROWS[:1]))
     refused([*pair, "--problems", file], file, "1 problem", "interval")

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from elicit.grafting import Bench, Measure, ResumeWarning, facts, skills
-from elicit.grafting.measure import GraftError
+from elicit.grafting import GraftError, PartSweep, ResumeWarning, Score, facts, skills
+from elicit.runs import Execution
 from elicit.tasks import Problem, Task
 from elicit.weights import all_parts, grafted, layer_interval, parts_of, reverted
 from tests import checkpoints
@@ -30,16 +30,16 @@ def small_task(n: int = 12) -> Task:
 @pytest.mark.parametrize("direction", ["revert", "graft"])
 def test_the_resumed_sweep_is_the_naive_one(paired, architecture, direction):
     pair = paired(architecture)
-    measure = Measure(task=small_task(), how="forced", metric="log_prob")
-    fast = Bench(pair=pair, measure=measure, max_tokens=64)
-    slow = Bench(pair=pair, measure=measure, max_tokens=64, resume=False)
+    score = Score(task=small_task(), how="forced", metric="log_prob")
+    fast = PartSweep(pair=pair, score=score, execution=Execution(max_tokens=64))
+    slow = PartSweep(pair=pair, score=score, execution=Execution(max_tokens=64), resume=False)
     parts = [
         *parts_of(pair, "layer"),
         *parts_of(pair, "attn"),
         *parts_of(pair, "mlp"),
         *parts_of(pair, "outside"),
     ]
-    host = fast.score(fast.host(direction))
+    host = fast.evaluate(fast.host(direction))
     found = fast.sweep(parts, direction, host)
     assert fast.resume, "this architecture must be resumed, not fall back"
     assert torch.allclose(found, slow.sweep(parts, direction, host), atol=1e-6)
@@ -50,89 +50,90 @@ def test_the_resumed_sweep_is_the_naive_one(paired, architecture, direction):
 @pytest.mark.parametrize("direction", ["revert", "graft"])
 def test_every_interval_is_that_of_the_naive_graft(paired, architecture, direction):
     pair = paired(architecture)
-    measure = Measure(task=small_task(), how="forced", metric="log_prob")
-    bench = Bench(pair=pair, measure=measure)
-    host = bench.score(bench.host(direction))
-    found = bench.intervals(direction, host)
+    score = Score(task=small_task(), how="forced", metric="log_prob")
+    sweep = PartSweep(pair=pair, score=score)
+    host = sweep.evaluate(sweep.host(direction))
+    found = sweep.intervals(direction, host)
     assert len(found) == pair.n_layers * (pair.n_layers + 1) // 2
     move = reverted if direction == "revert" else grafted
     for (first, last), values in found.items():
         with move(pair, layer_interval(pair, first, last)) as model:
-            assert torch.allclose(values, bench.score(model), atol=1e-6)
+            assert torch.allclose(values, sweep.evaluate(model), atol=1e-6)
 
 
 def test_all_parts_moved_are_the_other_model_bit_for_bit(paired):
     pair = paired("llama")
-    bench = Bench(pair=pair, measure=Measure(task=small_task(), metric="log_prob"))
-    base, post = bench.score(pair.base), bench.score(pair.post)
+    sweep = PartSweep(pair=pair, score=Score(task=small_task(), metric="log_prob"))
+    base, post = sweep.evaluate(pair.base), sweep.evaluate(pair.post)
     everything = [all_parts(pair)["all"]]
-    assert torch.equal(bench.sweep(everything, "graft", base)[0], post)
-    assert torch.equal(bench.sweep(everything, "revert", post)[0], base)
+    assert torch.equal(sweep.sweep(everything, "graft", base)[0], post)
+    assert torch.equal(sweep.sweep(everything, "revert", post)[0], base)
 
 
 @pytest.mark.parametrize("name", ["continued", "b-continued"])
 def test_a_single_layer_sweep_costs_at_most_six_tenths_of_the_naive_one(organism, tasks_of, name):
     pair, (known, _) = organism(name), tasks_of(name)
-    bench = Bench(pair=pair, measure=known)
+    sweep = PartSweep(pair=pair, score=known)
     calls = []
     handles = [
         block.register_forward_hook(lambda *_: calls.append(1)) for block in pair.post.blocks
     ]
     try:
-        host = bench.score(pair.post)
+        host = sweep.evaluate(pair.post)
         del calls[:]
-        bench.sweep(parts_of(pair, "layer"), "revert", host)
+        sweep.sweep(parts_of(pair, "layer"), "revert", host)
     finally:
         for handle in handles:
             handle.remove()
     # Counted by hooks too, so that the book-keeping cannot flatter itself.
-    n_batches = len(bench.rows.batches(bench.max_tokens))
+    n_batches = len(sweep.rows.batches(sweep.execution.max_tokens))
     checking = (pair.n_layers - 1) + pair.n_layers
-    assert len(calls) == bench.cost.spent + n_batches * pair.n_layers + checking
-    assert bench.cost.ratio <= 0.6
+    assert len(calls) == sweep.cost.spent + n_batches * pair.n_layers + checking
+    assert sweep.cost.ratio <= 0.6
 
 
 def test_intervals_cost_less_than_half_of_the_naive_ones(organism, tasks_of):
     pair, (known, _) = organism("b-continued"), tasks_of("b-continued")
-    bench = Bench(pair=pair, measure=known)
-    bench.intervals("graft", bench.score(pair.base))
-    assert bench.cost.ratio < 0.5
+    sweep = PartSweep(pair=pair, score=known)
+    sweep.intervals("graft", sweep.evaluate(pair.base))
+    assert sweep.cost.ratio < 0.5
 
 
 def test_an_untouched_part_is_not_run_and_has_no_effect(organism, tasks_of):
     pair, (known, _) = organism("shuffled-l3"), tasks_of("shuffled-l3")
-    bench = Bench(pair=pair, measure=known)
-    host = bench.score(pair.post)
-    found = bench.sweep(parts_of(pair, "layer"), "revert", host)
+    sweep = PartSweep(pair=pair, score=known)
+    host = sweep.evaluate(pair.post)
+    found = sweep.sweep(parts_of(pair, "layer"), "revert", host)
     for layer in (0, 1, 2, 4, 5):
         assert torch.equal(found[layer], host)
     assert not torch.equal(found[3], host)
-    assert bench.cost.naive == pair.n_layers * len(bench.rows.batches(bench.max_tokens))
+    assert sweep.cost.naive == pair.n_layers * len(sweep.rows.batches(sweep.execution.max_tokens))
 
 
 def test_a_model_that_cannot_be_resumed_is_run_whole_with_one_warning(paired, monkeypatch):
     pair = paired("llama")
-    measure = Measure(task=small_task(), metric="log_prob")
-    slow = Bench(pair=pair, measure=measure, max_tokens=40, resume=False)
+    score = Score(task=small_task(), metric="log_prob")
+    slow = PartSweep(pair=pair, score=score, execution=Execution(max_tokens=40), resume=False)
     layers = parts_of(pair, "layer")
-    host = slow.score(pair.post)
+    host = slow.evaluate(pair.post)
     expected = slow.sweep(layers, "revert", host)
-    from elicit.grafting import sweep
+    from elicit.grafting import sweep as module
 
-    wrong = sweep.logits_at
-    monkeypatch.setattr(sweep, "logits_at", lambda *a: wrong(*a) + 0.5 * torch.randn(1))
-    bench = Bench(pair=pair, measure=measure, max_tokens=40)
-    with pytest.warns(ResumeWarning, match="differs from a plain one") as caught:
-        found = bench.sweep(layers, "revert", host)
+    wrong = module.logits_at
+    monkeypatch.setattr(module, "logits_at", lambda *a: wrong(*a) + 0.5 * torch.randn(1))
+    sweep = PartSweep(pair=pair, score=score, execution=Execution(max_tokens=40))
+    with pytest.warns(ResumeWarning) as caught:
+        found = sweep.sweep(layers, "revert", host)
     assert len(caught) == 1
     assert torch.equal(found, expected)
 
 
 def test_batches_do_not_change_a_value(paired):
     pair = paired("mistral")
-    measure = Measure(task=small_task(), metric="log_prob")
+    score = Score(task=small_task(), metric="log_prob")
     values = [
-        Bench(pair=pair, measure=measure, max_tokens=n).score(pair.base) for n in (1, 40, 8192)
+        PartSweep(pair=pair, score=score, execution=Execution(max_tokens=n)).evaluate(pair.base)
+        for n in (1, 40, 8192)
     ]
     assert torch.allclose(values[0], values[1], atol=1e-6)
     assert torch.allclose(values[0], values[2], atol=1e-6)
@@ -140,11 +141,11 @@ def test_batches_do_not_change_a_value(paired):
 
 def test_a_metric_that_a_task_cannot_give_is_refused(tasks_of):
     known, asked = tasks_of("rl")
-    with pytest.raises(GraftError, match="only right or wrong"):
-        Measure(task=asked.task, how="generated", metric="log_prob")
+    with pytest.raises(GraftError, match="log_prob"):
+        Score(task=asked.task, how="generated", metric="log_prob")
     bare = Task(name="bare", problems=(Problem(id="a", prompt="b", answer="c"),))
-    with pytest.raises(GraftError, match="without candidates"):
-        Measure(task=bare, how="forced", metric="probability")
+    with pytest.raises(GraftError, match="bare"):
+        Score(task=bare, how="forced", metric="probability")
     assert facts(bare).metric == "correct"
     assert facts(known.task).metric == "probability"
     assert skills(asked.task).how == "generated"

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elicit.grafting import Attribution, Interpolation, IntervalSweep, Samples, WeightIG
-from elicit.results import ModelId, Provenance, Result
+from elicit.grafting import Interpolation, IntervalSweep, LayerRoles, Samples, WeightIG
+from elicit.results import Estimate, ModelId, Provenance, Result
 from elicit.weights import WeightChange
 
 N_LAYERS = 6
@@ -36,20 +36,20 @@ def provenance() -> Provenance:
     )
 
 
-def _around(values: Tensor, half: float) -> tuple[Tensor, Tensor, Tensor]:
+def _around(values: Tensor, half: float) -> Estimate:
     """Values with intervals; an exact 0 keeps a width of 0."""
     width = torch.where(values == 0, 0.0, half)
-    return values, values - width, values + width
+    return Estimate(value=values, low=values - width, high=values + width)
 
 
-def attribution(
+def roles(
     *,
     tasks: Sequence[str] = ("facts", "problems"),
     plant: bool = True,
     identical: bool = False,
     controls: bool = True,
     n_layers: int = N_LAYERS,
-) -> Attribution:
+) -> LayerRoles:
     """Facts lost through layers 1 and 4, problems gained through layer 3."""
     names, kinds, layers = [], [], []
     for kind in ("layer", "attn", "mlp"):
@@ -68,7 +68,7 @@ def attribution(
     )
     noise = 0.012 * torch.randn(2, 4, n, generator=generator, dtype=torch.float64)
     revert, graft, c_revert, c_graft = (noise[:, k] * changed for k in range(4))
-    verdict = ["changed" if was else "unchanged" for was in changed.tolist()]
+    corrupted, carries_skill = torch.zeros(2, n, dtype=torch.bool)
     share = {"layer": 1.0, "attn": 0.15, "mlp": 0.8, "outside": 0.0}
     if plant and not identical:
         for i, (layer, kind) in enumerate(zip(layers, kinds, strict=True)):
@@ -78,13 +78,7 @@ def attribution(
             if layer in SKILLED:
                 revert[1, i], graft[1, i] = -0.41 * big, 0.33 * big
             if kind != "attn":
-                verdict[i] = (
-                    "corrupted"
-                    if layer in CORRUPTED
-                    else "skill"
-                    if layer in SKILLED
-                    else verdict[i]
-                )
+                corrupted[i], carries_skill[i] = layer in CORRUPTED, layer in SKILLED
         c_revert -= 0.03 * changed
     only_layers = torch.tensor([kind == "layer" for kind in kinds]) & torch.tensor(controls)
     c_revert, c_graft = (torch.where(only_layers, v, float("nan")) for v in (c_revert, c_graft))
@@ -92,14 +86,11 @@ def attribution(
     if identical or not plant:
         post = base + (0 if identical else torch.tensor([-0.01, 0.02]))
     base, post = base.double(), post.double()
-    gap, gap_low, gap_high = _around(post - base, 0.05)
     shares = torch.full((4, n), float("nan"), dtype=torch.float64)
     if plant and not identical:
         shares = torch.rand(4, n, generator=generator, dtype=torch.float64)
     role = ("damage", "skill") if plant and not identical else ("none", "none")
-    r, g = _around(revert, 0.035), _around(graft, 0.04)
-    cr, cg = _around(c_revert, 0.02), _around(c_graft, 0.02)
-    return Attribution(
+    return LayerRoles(
         provenance=provenance(),
         task=tuple(tasks),
         role=role,
@@ -107,28 +98,24 @@ def attribution(
         n_problems=torch.tensor([240, 200]),
         base_score=base,
         post_score=post,
-        gap=gap,
-        gap_low=gap_low,
-        gap_high=gap_high,
+        gap=_around(post - base, 0.05),
         part=tuple(names),
         kind=tuple(kinds),
         layer=torch.tensor(layers),
         changed=changed,
-        revert=r[0], revert_low=r[1], revert_high=r[2],
-        graft=g[0], graft_low=g[1], graft_high=g[2],
-        control_revert=cr[0], control_revert_low=cr[1], control_revert_high=cr[2],
-        control_graft=cg[0], control_graft_low=cg[1], control_graft_high=cg[2],
-        healing=shares[0],
-        preservation=shares[1],
-        target_retention=shares[2],
-        non_damage=shares[3],
-        partition_low=(shares - 0.08).clamp(min=0),
-        partition_high=(shares + 0.08).clamp(max=1),
-        verdict=tuple(verdict),
+        corrupted=corrupted,
+        carries_skill=carries_skill,
+        revert=_around(revert, 0.035),
+        graft=_around(graft, 0.04),
+        control_revert=_around(c_revert, 0.02),
+        control_graft=_around(c_graft, 0.02),
+        solved=Estimate(
+            value=shares, low=(shares - 0.08).clamp(min=0), high=(shares + 0.08).clamp(max=1)
+        ),
         level=0.95,
         margin=0.05,
         share_margin=0.05,
-    )  # fmt: skip
+    )
 
 
 def change(*, nothing: bool = False, bare: bool = False) -> WeightChange:
@@ -159,16 +146,16 @@ def change(*, nothing: bool = False, bare: bool = False) -> WeightChange:
 
 
 def intervals(tasks: Sequence[str] = ("facts", "problems")) -> IntervalSweep:
-    single = attribution()
+    single = roles()
     n = N_LAYERS
     values = {}
     for name in ("revert", "graft"):
-        effect = getattr(single, name)[:, :n]
+        effect = getattr(single, name).value[:, :n]
         grid = torch.full((2, n, n), float("nan"), dtype=torch.float64)
         for first in range(n):
             for last in range(first, n):
                 grid[:, first, last] = effect[:, first : last + 1].sum(1)
-        values[name], values[f"{name}_low"], values[f"{name}_high"] = _around(grid, 0.05)
+        values[name] = _around(grid, 0.05)
     return IntervalSweep(
         provenance=provenance(),
         task=tuple(tasks),
@@ -188,9 +175,7 @@ def interpolation(tasks: Sequence[str] = ("facts", "problems")) -> Interpolation
         provenance=provenance(),
         task=tuple(tasks),
         alpha=alpha,
-        score=score,
-        low=score - 0.04,
-        high=score + 0.04,
+        score=Estimate(value=score, low=score - 0.04, high=score + 0.04),
         layer=torch.arange(N_LAYERS),
         layer_score=layers,
     )
@@ -228,7 +213,7 @@ def samples(texts: Sequence[str] = ("7 + 5 = 12. so 12", "12"), task: str = "pro
 
 
 def everything() -> list[Result]:
-    return [attribution(), change(), intervals(), interpolation(), integrated(), samples()]
+    return [roles(), change(), intervals(), interpolation(), integrated(), samples()]
 
 
 def hostile() -> list[Result]:
@@ -242,7 +227,7 @@ def hostile() -> list[Result]:
         arguments={HOSTILE[0]: [HOSTILE[1], *HOSTILE]},
         task_digests={names[0]: HOSTILE[4]},
     )
-    found: Any = attribution(tasks=names)
+    found: Any = roles(tasks=names)
     part = tuple(f"{HOSTILE[i % 6]}{name}" for i, name in enumerate(found.part))
     weights: Any = change()
     held: list[Any] = [found, weights, intervals(names), interpolation(names), integrated(names[0])]

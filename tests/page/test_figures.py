@@ -6,20 +6,22 @@ from dataclasses import replace
 import pytest
 import torch
 
-from elicit.grafting.figures.curves import (
+from elicit.grafting.figures import (
+    effect_figure,
     integrated_figure,
     interpolation_figure,
     interval_figure,
+    shown_tasks,
 )
-from elicit.grafting.figures.effects import effect_figure, shown_tasks
-from elicit.weights.figures import by_layer, change_figure
+from elicit.weights import by_layer
+from elicit.weights.figures import change_figure
 from tests.page.made import (
     N_LAYERS,
-    attribution,
     change,
     integrated,
     interpolation,
     intervals,
+    roles,
 )
 
 
@@ -45,49 +47,48 @@ def test_a_tensor_that_was_zero_in_base_is_named_and_spoils_no_mean() -> None:
     assert found.relative_norm[2].item() == pytest.approx(
         math.sqrt(sum(v * v for v in rest) / len(rest))
     )
-    texts = [a.text for a in effect_figure(attribution(), change=weights).layout.annotations]
+    texts = [a.text for a in effect_figure(roles(), change=weights).layout.annotations]
     assert "+∞" not in texts
-    drawn = effect_figure(attribution(), change=replace(weights, relative_norm=size))
+    drawn = effect_figure(roles(), change=replace(weights, relative_norm=size))
     assert "+∞" in [a.text for a in drawn.layout.annotations]
 
 
 def test_a_mark_is_filled_exactly_where_its_joint_interval_is_clear_of_zero() -> None:
-    a = attribution()
+    a = roles()
     figure = effect_figure(a, tasks=[0])
     trace = next(t for t in figure.data if t.name.startswith("graft"))
-    low, high = a.graft_low[0, :N_LAYERS], a.graft_high[0, :N_LAYERS]
-    clear = ((low > 0) | (high < 0)).tolist()
+    clear = a.graft.clear[0, :N_LAYERS].tolist()
     assert [color != "white" for color in trace.marker.color] == clear
     assert any(clear)
     assert not all(clear)
 
 
 def test_bars_reach_exactly_from_low_to_high() -> None:
-    a = attribution()
+    a = roles()
     trace = effect_figure(a, tasks=[1]).data[-2]
     up, down = torch.tensor(trace.error_y.array), torch.tensor(trace.error_y.arrayminus)
     y = torch.tensor(trace.y)
-    assert torch.allclose(y + up.double(), a.graft_high[1, :N_LAYERS].double())
-    assert torch.allclose(y - down.double(), a.graft_low[1, :N_LAYERS].double())
+    assert torch.allclose(y + up.double(), a.graft.high[1, :N_LAYERS].double())
+    assert torch.allclose(y - down.double(), a.graft.low[1, :N_LAYERS].double())
 
 
 def test_zero_lies_in_the_middle_and_everything_within_the_panel() -> None:
-    for a in (attribution(), attribution(plant=False), attribution(identical=True)):
+    for a in (roles(), roles(plant=False), roles(identical=True)):
         low, high = effect_figure(a, tasks=[0]).layout.yaxis2.range
         assert low == -high
         assert high >= 2 * a.margin
-        assert high > max(a.graft_high[0, :N_LAYERS].max(), -a.graft_low[0, :N_LAYERS].min())
+        assert high > max(a.graft.high[0, :N_LAYERS].max(), -a.graft.low[0, :N_LAYERS].min())
 
 
 def test_tasks_without_a_role_are_shown_only_where_none_has_one() -> None:
-    a = attribution()
+    a = roles()
     assert shown_tasks(a) == (0, 1)
     assert shown_tasks(replace(a, role=("none", "skill"))) == (1,)
     assert shown_tasks(replace(a, role=("none", "none"))) == (0, 1)
 
 
 def test_verdicts_stand_over_their_layers() -> None:
-    figure = effect_figure(attribution())
+    figure = effect_figure(roles())
     at = {t.name: list(t.x) for t in figure.data if t.yaxis == "y"}
     assert at == {
         "corrupted": [1, 4],
@@ -100,7 +101,7 @@ def test_verdicts_stand_over_their_layers() -> None:
 
 
 def test_finer_parts_stand_in_order_of_their_layers_with_the_outside_last() -> None:
-    figure = effect_figure(attribution(), kinds=("attn", "mlp", "outside"))
+    figure = effect_figure(roles(), kinds=("attn", "mlp", "outside"))
     names = list(figure.layout.xaxis3.ticktext)
     assert names[:4] == ["L0.attn", "L0.mlp", "L1.attn", "L1.mlp"]
     assert names[-3:] == ["embed", "unembed", "final_norm"]
@@ -116,7 +117,7 @@ def test_a_cell_of_the_heat_map_has_a_number_only_where_it_is_clear_of_zero() ->
                 assert text == ""
                 assert trace.z[first][last] is None or math.isnan(trace.z[first][last])
                 continue
-            low, high = sweep.revert_low[0, first, last], sweep.revert_high[0, first, last]
+            low, high = sweep.revert.low[0, first, last], sweep.revert.high[0, first, last]
             assert (text == "·") == (not (low > 0 or high < 0))
     assert trace.zmin == -trace.zmax
 

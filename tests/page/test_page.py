@@ -15,11 +15,11 @@ from elicit.page.grafting import summary_sentence
 from elicit.results import ElicitError, Result
 from tests.page.made import (
     HOSTILE,
-    attribution,
     change,
     everything,
     hostile,
     intervals,
+    roles,
     samples,
 )
 
@@ -79,12 +79,12 @@ def test_every_figure_of_the_page_is_valid_json_and_holds_the_numbers(full: Path
     told = {name: json.loads(data) for name, data in found}
     names = ("layers", "parts", "intervals", "interpolation", "integrated", "weights")
     assert set(told) == {f"plot-{name}" for name in names}
-    a = attribution()
+    a = roles()
     layers = [i for i, kind in enumerate(a.kind) if kind == "layer"]
     drawn = [t for t in told["plot-layers"]["data"] if t["name"].startswith("revert")]
-    assert [t["y"] for t in drawn] == [a.revert[task, layers].tolist() for task in range(2)]
+    assert [t["y"] for t in drawn] == [a.revert.value[task, layers].tolist() for task in range(2)]
     assert drawn[0]["error_y"]["array"] == pytest.approx(
-        (a.revert_high - a.revert)[0, layers].tolist()
+        (a.revert.high - a.revert.value)[0, layers].tolist()
     )
 
 
@@ -98,7 +98,7 @@ def test_the_order_is_summary_tasks_layers_then_the_rest(full: Path) -> None:
 
 
 def test_the_margins_and_the_level_on_the_page_are_those_of_the_result(full: Path) -> None:
-    held = attribution()
+    held = roles()
     object.__setattr__(held, "margin", 0.0731)
     object.__setattr__(held, "share_margin", 0.0912)
     object.__setattr__(held, "level", 0.9)
@@ -110,7 +110,7 @@ def test_the_margins_and_the_level_on_the_page_are_those_of_the_result(full: Pat
 
 
 def test_a_missing_result_leaves_its_section_out() -> None:
-    text = own(render([attribution(controls=False)]))
+    text = own(render([roles(controls=False)]))
     for name in ("intervals", "interpolation", "integrated", "weights", "samples"):
         assert f'id="{name}"' not in text
     assert 'id="layers"' in text
@@ -120,14 +120,14 @@ def test_a_missing_result_leaves_its_section_out() -> None:
     )
 
 
-def test_a_page_without_any_attribution_says_so() -> None:
+def test_a_page_on_which_no_layer_was_moved_says_so() -> None:
     text = own(render([change(), samples()]))
     assert "No layers were moved" in text
     assert 'id="weights"' in text
 
 
 def test_values_that_were_not_measured_are_dashes_not_zeros() -> None:
-    text = own(render([attribution(plant=False, controls=False), change(bare=True)]))
+    text = own(render([roles(plant=False, controls=False), change(bare=True)]))
     assert "stable rank</bdi>" not in text
     row = re.search(r'<th scope="row"><bdi>0</bdi></th>.*?</tr>', text)
     assert row is not None
@@ -160,7 +160,7 @@ def test_results_of_other_kinds_get_a_table_of_their_own() -> None:
         depth: Float[Tensor, " layer"]
         """Depth."""
 
-    text = own(render([attribution(), Depth(depth=torch.tensor([0.125, 0.5]))]))
+    text = own(render([roles(), Depth(depth=torch.tensor([0.125, 0.5]))]))
     assert "How deep it is." in text
     assert "0.125" in text
 
@@ -276,7 +276,7 @@ def test_the_content_policy_keeps_whatever_got_in_from_leaving(
 
 def test_without_scripts_the_sentence_and_every_table_are_there(full: Path, visit: Visit) -> None:
     page, seen = visit(full, scripts=False)
-    assert page.locator(".summary").inner_text() == summary_sentence(attribution())
+    assert page.locator(".summary").inner_text() == summary_sentence(roles())
     assert not page.locator("#plot-layers").is_visible()
     assert page.locator("#table-layers-2 ~ div tbody tr").first.is_visible()
     assert page.locator("section#x, main table").count() >= 9
@@ -288,7 +288,7 @@ def test_without_scripts_the_sentence_and_every_table_are_there(full: Path, visi
 
 @pytest.mark.slow
 def test_a_folded_figure_is_drawn_once_it_is_opened(tmp_path: Path, visit: Visit) -> None:
-    held = attribution()
+    held = roles()
     object.__setattr__(held, "role", ("damage", "none"))
     page, seen = visit(write([held, intervals()], tmp_path / "report.html"))
     page.wait_for_selector("#plot-layers .scatterlayer")

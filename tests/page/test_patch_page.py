@@ -20,7 +20,7 @@ from elicit.results import Result
 from elicit.results.drawing import interval
 from elicit.sites import Site
 from elicit.stats import Inference
-from tests.page.made import HOSTILE, attribution, provenance
+from tests.page.made import HOSTILE, provenance, roles
 from tests.patching.made import contrast, grid, noise, sweep
 
 Visit = Callable[..., tuple[Any, dict[str, list[str]]]]
@@ -182,9 +182,9 @@ def test_a_page_about_patching_speaks_of_activations_and_not_of_moved_weights():
 
 
 def test_a_page_about_both_says_both_and_weights_come_first():
-    text = own(render([planted(), attribution(), split()]))
+    text = own(render([planted(), roles(), split()]))
     assert "moving weights and activations between them" in text
-    places = [text.index(html.escape(summary_sentence(attribution()), quote=False)[:60])]
+    places = [text.index(html.escape(summary_sentence(roles()), quote=False)[:60])]
     places += [text.index(mark) for mark in ('id="layers"', 'id="patch-0"', 'id="factorial-0"')]
     assert places == sorted(places)
     assert "Moving parts" in text and "<h3>Patching</h3>" in text and "<h3>Factorial</h3>" in text

@@ -10,6 +10,12 @@ from elicit.page import render, write
 from elicit.page.elicitation.text import gap_text, steer_sentence
 from tests.elicitation.made import dosed
 
+AXES = {
+    **dict.fromkeys(("rate", "effect", "share"), ("metric", "arm", "strength")),
+    **dict.fromkeys(("log_prob", "coherent", "truncated", "n_tokens"), ("arm", "strength")),
+}
+"""Fields with a row for each arm."""
+
 
 def judged(**fields):
     curve = dosed([1.0], [[0.9], [0.8]], **fields)
@@ -40,8 +46,7 @@ def test_the_strongest_control_is_the_one_that_does_most_of_what_was_to_be_done(
         kind=(*down.kind, "control"),
         **{
             name: getattr(down, name)[(*[slice(None)] * axes.index("arm"), [0, 1, 1])]
-            for name, axes in down.axes().items()
-            if "arm" in axes
+            for name, axes in AXES.items()
         },
     )
     three.rate.value[0, 2, 0] = 0.5

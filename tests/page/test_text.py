@@ -6,19 +6,20 @@ import pytest
 import torch
 
 from elicit.page.grafting.text import layers_text, summary_sentence, task_text
+from elicit.results import Estimate
 from elicit.results.drawing import interval, label, number, visible
-from tests.page.made import HOSTILE, attribution
+from tests.page.made import HOSTILE, roles
 
 
 def changed(**fields: Any) -> Any:
-    held = attribution()
+    held = roles()
     for name, value in fields.items():
         object.__setattr__(held, name, value)
     return held
 
 
 def test_the_summary_names_the_planted_layers_with_their_gaps() -> None:
-    assert summary_sentence(attribution()) == (
+    assert summary_sentence(roles()) == (
         "Layers 1 and 4 of 6 are corrupted: post lost 0.41 (95 % interval 0.36 to 0.46) on facts "
         "(probability of the answer 0.97 → 0.56); base’s weights there heal post, and post’s "
         "weights there harm base. "
@@ -34,14 +35,14 @@ def test_the_summary_names_the_planted_layers_with_their_gaps() -> None:
 
 
 def test_a_pair_of_equal_models_is_said_to_be_one() -> None:
-    said = summary_sentence(attribution(identical=True))
+    said = summary_sentence(roles(identical=True))
     assert "nothing can differ" in said
     assert "exactly 0" in said
     assert "corrupted" not in said
 
 
 def test_without_a_gap_no_layer_is_named() -> None:
-    said = summary_sentence(attribution(plant=False))
+    said = summary_sentence(roles(plant=False))
     assert said == (
         "Nothing was clearly lost or gained on facts (gap −0.01, 95 % interval −0.06 to +0.04) and "
         "problems "
@@ -52,8 +53,8 @@ def test_without_a_gap_no_layer_is_named() -> None:
 
 
 def test_a_loss_that_no_layer_explains_is_said_plainly() -> None:
-    plain = tuple("unchanged" if v == "unchanged" else "changed" for v in attribution().verdict)
-    said = summary_sentence(changed(verdict=plain))
+    none = torch.zeros(len(roles().part), dtype=torch.bool)
+    said = summary_sentence(changed(corrupted=none, carries_skill=none))
     assert said.startswith("Post lost 0.41")
     assert "no single layer can be named as corrupted" in said
     assert "no single layer can be named as its carrier" in said
@@ -68,16 +69,18 @@ def test_a_task_without_a_role_is_reported_beside_one_that_has_one() -> None:
 
 
 def test_a_layer_may_be_both_and_a_part_outside_the_layers_is_told() -> None:
-    verdict = list(attribution().verdict)
-    verdict[2], verdict[-1] = "corrupted+skill", "corrupted"
-    said = summary_sentence(changed(verdict=tuple(verdict)))
+    held = roles()
+    for flag, part in (("changed", -1), ("corrupted", 2), ("corrupted", -1), ("carries_skill", 2)):
+        getattr(held, flag)[part] = True
+    said = summary_sentence(held)
     assert "Layers 1, 2 and 4 of 6 are corrupted" in said
     assert "Layers 2 and 3 carry the skill" in said
     assert "Outside the layers: final_norm is corrupted." in said
 
 
 def test_weights_equal_where_compared_but_scores_apart_is_not_called_identical() -> None:
-    same = changed(changed=torch.zeros(21, dtype=torch.bool), verdict=("unchanged",) * 21)
+    none = torch.zeros(21, dtype=torch.bool)
+    same = changed(changed=none, corrupted=none, carries_skill=none)
     said = summary_sentence(same)
     assert "nothing can differ" not in said
     assert "no single layer" in said
@@ -129,10 +132,10 @@ def test_only_an_exact_zero_is_written_as_zero() -> None:
 def test_a_gap_that_is_clear_of_zero_but_too_small_is_said_to_be_so() -> None:
     small = changed(
         role=("none", "none"),
-        gap=torch.tensor([-0.03, 0.01], dtype=torch.float64),
-        gap_low=torch.tensor([-0.05, -0.02], dtype=torch.float64),
-        gap_high=torch.tensor([-0.02, 0.04], dtype=torch.float64),
+        gap=Estimate.of(
+            torch.tensor([[-0.03, 0.01], [-0.05, -0.02], [-0.02, 0.04]], dtype=torch.float64)
+        ),
     )
     said = summary_sentence(small)
-    assert "−0.05 to −0.02, clear of 0 but below the margin of 0.05)" in said
+    assert "−0.05 to −0.02, which excludes 0, but the gap is below the margin of 0.05)" in said
     assert "−0.02 to +0.04)" in said

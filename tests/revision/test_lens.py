@@ -42,7 +42,7 @@ def test_after_the_last_layer_the_logit_lens_is_the_model(paired, architecture):
     assert torch.equal(read, found.logits)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ["gpt2", "llama", "gemma2"])
 @torch.no_grad()
 def test_every_layer_is_read_as_transformer_lens_reads_it(paired, architecture):
     model = paired(architecture).base

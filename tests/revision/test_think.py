@@ -20,11 +20,11 @@ from elicit.revision import (
     think,
     think_at_n,
 )
+from elicit.revision._readers import readers_of
 from elicit.revision.confidence import confidence
-from elicit.revision.readers import readers_of
-from elicit.revision.thinking.arms import Samples, run_arms
-from elicit.revision.thinking.discrimination import auroc, discrimination
-from elicit.revision.thinking.voting import by_lot, elected, lots_of, numbered, places
+from elicit.revision.thinking._arms import Samples, run_arms
+from elicit.revision.thinking._discrimination import auroc, discrimination
+from elicit.revision.thinking._voting import elected, numbered, ranks, tie_breaks, tied_share
 from elicit.rollouts import Generation, RolloutError, rollouts
 from elicit.runs import Execution, RunDirectory
 from elicit.stats import Inference
@@ -107,7 +107,7 @@ def test_each_way_to_vote_is_charged_what_it_would_have_written():
 def test_the_vote_at_equal_tokens_has_as_many_samples_as_think_pays_for_on_average():
     # 22 tokens of samples of 6 on average are 3 samples and two thirds of the time one more.
     arms = on_table({"think": MARKS}, n_draws=6)
-    order = places(torch.zeros(4), lots_of(0, "a", n=4, n_draws=6))
+    order = ranks(torch.zeros(4), tie_breaks(0, "a", n=4, n_draws=6))
     more = torch.tensor([1, 1, 1, 1, 0, 0])
     voters = order < (3 + more)[:, None]
     assert column(arms, "matched")[1][0] == (voters * TABLE.n_tokens[0]).sum() / 6
@@ -203,8 +203,8 @@ def test_a_score_that_is_the_same_for_all_is_the_random_half_exactly():
     samples = many()
     arms = ran(samples, {"think": torch.full_like(samples.answer, 0.3, dtype=torch.float64)})
     assert torch.equal(column(arms, "think")[0], column(arms, "random")[0])
-    assert (arms.by_lot[arms.arm.index("think")] == 1).all()
-    assert arms.by_lot[arms.arm.index("random")].isnan().all()
+    assert (arms.tied[arms.arm.index("think")] == 1).all()
+    assert arms.tied[arms.arm.index("random")].isnan().all()
 
 
 def test_a_random_score_is_the_random_half_in_expectation():
@@ -222,17 +222,17 @@ def test_a_random_score_is_the_random_half_in_expectation():
 
 
 def test_no_number_of_a_sample_decides_between_equal_scores():
-    lots = lots_of(0, "p", n=5, n_draws=2000)
-    kept = (places(torch.tensor([1.0, 0.5, 0.5, 0.5, torch.nan]), lots) < 2).double().mean(0)
+    breaks = tie_breaks(0, "p", n=5, n_draws=2000)
+    kept = (ranks(torch.tensor([1.0, 0.5, 0.5, 0.5, torch.nan]), breaks) < 2).double().mean(0)
     assert kept.tolist() == pytest.approx([1, 1 / 3, 1 / 3, 1 / 3, 0], abs=0.04)
-    assert torch.equal(lots[:1], lots_of(0, "p", n=5, n_draws=1))
-    assert not torch.equal(lots[0], lots_of(1, "p", n=5, n_draws=1)[0])
-    assert not torch.equal(lots[0], lots_of(0, "q", n=5, n_draws=1)[0])
+    assert torch.equal(breaks[:1], tie_breaks(0, "p", n=5, n_draws=1))
+    assert not torch.equal(breaks[0], tie_breaks(1, "p", n=5, n_draws=1)[0])
+    assert not torch.equal(breaks[0], tie_breaks(0, "q", n=5, n_draws=1)[0])
 
 
 def test_the_share_that_lots_decide_counts_those_with_the_score_of_both_sides():
     score = torch.tensor([1.0, 0.5, 0.5, 0.5, torch.nan])
-    assert [by_lot(score, k) for k in (1, 2, 3, 4)] == [0, 0.6, 0.6, 0]
+    assert [tied_share(score, k) for k in (1, 2, 3, 4)] == [0, 0.6, 0.6, 0]
 
 
 def test_auroc_is_that_of_sklearn_with_and_without_ties():
@@ -499,7 +499,7 @@ def test_one_problem_has_no_intervals_and_still_an_answer(paired):
 def test_what_cannot_be_answered_is_refused_before_anything_is_written(
     paired, monkeypatch, options, told
 ):
-    monkeypatch.setattr("elicit.revision.thinking.prefixes.rollouts", None)
+    monkeypatch.setattr("elicit.revision.thinking._prefixes.rollouts", None)
     with pytest.raises((RevisionError, RolloutError, ValueError), match=told):
         asked(paired("llama"), **options)
 
@@ -507,7 +507,7 @@ def test_what_cannot_be_answered_is_refused_before_anything_is_written(
 def test_a_model_too_shallow_for_the_convention_is_refused_before_anything_is_written(
     paired, monkeypatch
 ):
-    monkeypatch.setattr("elicit.revision.thinking.prefixes.rollouts", None)
+    monkeypatch.setattr("elicit.revision.thinking._prefixes.rollouts", None)
     with pytest.raises(RevisionError, match="3 layers"):
         asked(paired("llama"), convention=DepthConvention(rho=0.2))
 
@@ -530,8 +530,8 @@ def test_in_a_small_organism_depth_tells_no_more_than_a_coin(organism):
     ended = (result.n_tokens == result.n_begun).double().mean()
     assert ended > 0.8
     assert result.share[result.arm.index("think")] > 0.75
-    # Of its few tokens hardly one is deep, so that lots decide and the arm is all but random.
-    assert result.by_lot[result.arm.index("think")] > 0.8
+    # Of its few tokens hardly one is deep, so that chance decides and the arm is all but random.
+    assert result.tied[result.arm.index("think")] > 0.8
     assert abs(accuracy["think"] - accuracy["random"]) < 0.05
     assert result.verdict["random"] == "not distinguishable"
     generation = Generation(n_samples=8, temperature=1.0, max_new_tokens=20)

@@ -19,10 +19,10 @@ from elicit.revision import (
     fit_tuned_lens,
     lens_logits,
 )
+from elicit.revision._lens_data import LensData
+from elicit.revision._readers import readers_of
 from elicit.revision.corrections import Correction, train_corrections
 from elicit.revision.lens import check_lens
-from elicit.revision.lens_data import LensData
-from elicit.revision.readers import readers_of
 from elicit.runs import Execution
 from elicit.sites import resid_post, resid_pre
 from elicit.stats import Inference

@@ -1,5 +1,7 @@
 """The ladder of existence on pairs whose truth is known, and what is refused before it."""
 
+from dataclasses import fields
+
 import pytest
 import torch
 
@@ -10,15 +12,17 @@ from elicit.results import load_result
 from elicit.tasks import (
     Problem,
     Task,
+    TaskError,
     labelled_behaviour,
     load_task,
     matching,
     reasoning_behaviour,
 )
-from elicit.verdicts import VerdictError
-from elicit.verdicts.decoding import drawn_anew
-from elicit.verdicts.existence import climb
+from elicit.verdicts import LadderDesign, VerdictError, assess
+from elicit.verdicts.figures import profile_figure, sweep_figure
+from elicit.verdicts.probing import drawn_anew
 from elicit.verdicts.rungs import ANEW
+from tests.folded import folded
 
 QUICK = {
     "strengths": (0.5, 1.25),
@@ -42,15 +46,18 @@ def problems(name, n, hardest=3):
 
 def climbed(organism, name, n=45, hardest=3, **options):
     # The longest trace is of nine tokens a step.
-    given = {**QUICK, "max_new_tokens": 20 * hardest, **options}
-    return climb(organism(name), trace_behaviour(), problems(name, n, hardest), **given)
+    given = folded({**QUICK, "max_new_tokens": 20 * hardest, **options})
+    names = {field.name for field in fields(LadderDesign)}
+    design = LadderDesign(**{key: given.pop(key) for key in names & given.keys()})
+    behaviour, task = trace_behaviour(), problems(name, n, hardest)
+    return assess(organism(name), behaviour, task, design=design, **given)
 
 
 def arms(found, rung):
     """Everything tried beside a rung, by its name."""
     return {
         name.removeprefix(f"{rung}: "): value
-        for name, value in zip(found.arm, found.arm_value.tolist(), strict=True)
+        for name, value in zip(found.arm, found.arm_value.value.tolist(), strict=True)
         if name.startswith(rung)
     }
 
@@ -59,12 +66,12 @@ def arms(found, rung):
 def test_a_skill_that_post_only_learned_to_use_is_sufficient_in_the_base(organism, tmp_path):
     before = weights_digest(organism("rl").base)
     found = climbed(organism, "rl", sites=LATE, n_random=19, n_redrawn=1)
-    assert weights_digest(organism("rl").base) == before, "weights drawn anew are taken out again"
+    assert weights_digest(organism("rl").base) == before, "weights are put back"
     assert found.highest_rung == found.highest_passed == "E4", found.reason
     assert set(found.status) == {"passed"}
-    assert found.value[4] > 0.9
+    assert found.value.value[4] > 0.9
     # What steers: every control stays at a tenth of the number or below.
-    assert (found.control[2:] <= 0.1).all()
+    assert (found.control.value[2:] <= 0.1).all()
     assert found.place[3] == found.place[4]
     # No choice of a site enters here: it is read and acts at the last two, and before does not act.
     assert (found.p_site[0, 1:] < 0.05).all()
@@ -72,24 +79,25 @@ def test_a_skill_that_post_only_learned_to_use_is_sufficient_in_the_base(organis
     assert (found.p_site[2:, 0] == 1).all()
     # A base that has learned nothing mixes words too; labels that mean nothing cannot be told.
     assert arms(found, "E0")[ANEW] > 0.9
-    assert "weights drawn anew" in found.reason[0]
-    curves = dict(zip(found.curve, found.auroc, strict=True))
+    assert "re-initialised weights" in found.reason[0]
+    curves = dict(zip(found.curve, found.auroc.value, strict=True))
     assert (curves["shuffled labels"] - 0.5).abs().max() < 0.15
     assert (curves["base"][1:] == 1).all() and (curves["post"][1:] == 1).all()
     read = load_result(found.save(tmp_path / "ladder"))
-    assert torch.equal(read.value, found.value)
+    assert torch.equal(read.value.value, found.value.value)
     assert read.summary() == found.summary()
     assert found.summary()["rungs"]["E4"]["p_all_sites"] == found.p_site[4].min()
     assert len(found.figure().data) == 2
-    assert len(found.profile().data) == len(found.curve)
-    assert len(found.tried().data) == len(found.tried().layout.shapes) == 2
+    assert len(profile_figure(found).data) == len(found.curve)
+    tried = sweep_figure(found)
+    assert len(tried.data) == len(tried.layout.shapes) == 2
 
 
 @pytest.mark.slow
 def test_a_decision_planted_in_one_layer_is_causal_and_sufficient_in_the_base(organism):
     found = climbed(organism, "when-l3", hardest=6, sites=LATE, **LAXER)
     assert found.highest_rung == "E4", found.reason
-    assert (found.control[3:] <= 0.1).all()
+    assert (found.control.value[3:] <= 0.1).all()
     assert found.place[1] == "resid_post.5", "below the changed layer the two cannot but agree"
     assert ANEW not in found.curve
 
@@ -100,7 +108,7 @@ def test_a_skill_that_post_was_taught_is_neither_causal_nor_sufficient_in_the_ba
     status = dict(zip(found.rung, found.status, strict=True))
     assert status["E3"] != "passed"
     assert status["E4"] != "passed"
-    assert found.value[3] == 0
+    assert found.value.value[3] == 0
     assert found.highest_rung in (None, "E0", "E1", "E2")
     assert (found.p_site[3:] == 1).all(), "at no site, not only not at the one that was chosen"
 
@@ -110,13 +118,13 @@ def test_on_a_model_and_itself_nothing_passes_that_cannot_fail_and_no_gap_is_sha
     found = climbed(organism, "identity", sites=LATE[1:], **LAXER)
     assert [found.status[i] for i in (1, 2, 4)] == ["not run"] * 3
     assert "cannot fail" in found.reason[1]
-    assert "holds 0" in found.reason[4]
+    assert "contains 0" in found.reason[4]
     assert found.model == ("base",)
     assert found.highest_rung == "E0"
     assert found.highest_passed == "E3"
-    assert found.value[[1, 2, 4]].isnan().all()
+    assert found.value.value[[1, 2, 4]].isnan().all()
     assert found.p_site[[1, 2, 4]].isnan().all()
-    assert len(found.tried().data) == 1
+    assert len(sweep_figure(found).data) == 1
 
 
 @pytest.mark.slow
@@ -130,7 +138,7 @@ def test_the_same_model_in_another_basis_has_another_code_until_it_is_rotated_ba
         assert beside[f"accuracy of {way}, rotated into place"] == 1
     # It is the same model all the same: the direction acts in base, and there is no gap to close.
     assert found.status[3] == "passed"
-    assert "holds 0" in found.reason[4]
+    assert "contains 0" in found.reason[4]
 
 
 def test_weights_are_noise_of_their_own_spread_for_one_block(organism):
@@ -171,18 +179,18 @@ def test_weights_are_noise_of_their_own_spread_for_one_block(organism):
     ],
 )
 def test_options_that_allow_no_verdict_are_refused_before_a_model_runs(organism, options, told):
-    with pytest.raises(VerdictError, match=told):
+    with pytest.raises((VerdictError, TaskError, ValueError), match=told):
         climbed(organism, "rl", **options)
 
 
 def test_behaviours_that_make_no_contrast_are_refused(organism):
-    with pytest.raises(VerdictError, match="prompts would not differ"):
+    with pytest.raises(TaskError, match="prompts would not differ"):
         reasoning_behaviour("Think. ", "Think. ")
-    with pytest.raises(VerdictError, match="no regular expression"):
+    with pytest.raises(TaskError, match="regular expression"):
         matching("(")
     none = labelled_behaviour("odd", (), shown=bool)
-    with pytest.raises(VerdictError, match="none of the 30 problems"):
-        climb(organism("rl"), none, problems("rl", 60, hardest=6))
+    with pytest.raises(TaskError, match="none of the 30 problems"):
+        assess(organism("rl"), none, problems("rl", 60, hardest=6))
 
 
 def test_a_text_reasons_if_it_is_longer_than_an_answer():

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from elicit.capture import full_logits
-from elicit.grafting import Bench, Measure
+from elicit.grafting import PartSweep, Score
 from elicit.pair import load_pair, parameter_groups, weights_digest
 from elicit.tasks import Problem, Task
 from elicit.weights import (
@@ -153,11 +153,11 @@ def test_a_sweep_of_layers_is_the_naive_swap_read_over_the_shared_ids(
     shared, architecture, direction, wider, resume
 ):
     pair = shared(architecture, wider)
-    bench = Bench(pair=pair, measure=Measure(task=TASK, metric="log_prob"), resume=resume)
-    host = bench.score(bench.host(direction))
+    sweep = PartSweep(pair=pair, score=Score(task=TASK, metric="log_prob"), resume=resume)
+    host = sweep.evaluate(sweep.host(direction))
     layers = parts_of(pair, "layer")
-    found = bench.sweep(layers, direction, host)
-    assert bench.resume == resume
+    found = sweep.sweep(layers, direction, host)
+    assert sweep.resume == resume
     stem = {"llama": "model.layers", "gpt2": "transformer.h"}[architecture]
     for moved, values in zip(["none", *(p.layers[0] for p in layers)], [host, *found], strict=True):
         naive = swapped(pair, direction, lambda name, m=moved: name.startswith(f"{stem}.{m}."))

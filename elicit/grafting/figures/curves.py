@@ -1,4 +1,4 @@
-"""Pictures of stretches: intervals of layers, the way from base to post, and shares of the gap."""
+"""Figures of intervals of layers, of interpolation, and of shares of the gap."""
 
 import math
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from typing import Any
 from elicit.grafting.integrated import WeightIG
 from elicit.grafting.interpolation import Interpolation
 from elicit.grafting.intervals import IntervalSweep
+from elicit.results import Estimate
 from elicit.results.drawing import (
     BLUE,
     DIVERGING,
@@ -46,16 +47,15 @@ def interval_figure(sweep: IntervalSweep, *, tasks: Sequence[int] | None = None)
         vertical_spacing=0.3 / max(len(tasks), 1) ** 1.5,
     )
     for row, task in enumerate(tasks, 1):
-        limit = max(_largest(sweep.revert[task]), _largest(sweep.graft[task])) or 1.0
+        limit = max(_largest(sweep.revert.value[task]), _largest(sweep.graft.value[task])) or 1.0
         for col, (direction, name) in enumerate((("revert", "reverted"), ("graft", "grafted")), 1):
-            values = getattr(sweep, direction)[task].tolist()
-            low = getattr(sweep, f"{direction}_low")[task].tolist()
-            high = getattr(sweep, f"{direction}_high")[task].tolist()
+            effect: Estimate = getattr(sweep, direction)[task]
+            values, low, high = (ends.tolist() for ends in (effect.value, effect.low, effect.high))
             figure.add_heatmap(
                 x=sweep.last.tolist(),
                 y=sweep.first.tolist(),
                 z=[plain_numbers(line) for line in values],
-                text=_cells(values, low, high, short=n <= 12),
+                text=_cells(effect, short=n <= 12),
                 customdata=[
                     [interval(*ends) for ends in zip(*lines, strict=True)]
                     for lines in zip(values, low, high, strict=True)
@@ -89,29 +89,25 @@ def _largest(values: Any) -> float:
     return found.max().item() if len(found) else 0.0
 
 
-def _cells(
-    values: list[list[float]], low: list[list[float]], high: list[list[float]], *, short: bool
-) -> list[list[str]]:
-    """Text of each cell: the effect where its interval is clear of 0, else a dot."""
+def _cells(effect: Estimate, *, short: bool) -> list[list[str]]:
+    """Text of each cell: the effect where its interval excludes 0, else a dot."""
 
-    def one(value: float, a: float, b: float) -> str:
+    def one(value: float, clear: bool) -> str:
         if value != value:
             return ""
-        if not (a > 0 or b < 0):
+        if not clear:
             return "·"
         return number(value, sign=True, digits=2) if short else ""
 
-    return [
-        [one(*ends) for ends in zip(*lines, strict=True)]
-        for lines in zip(values, low, high, strict=True)
-    ]
+    lines = zip(effect.value.tolist(), effect.clear.tolist(), strict=True)
+    return [[one(*cell) for cell in zip(*line, strict=True)] for line in lines]
 
 
 @figure.register
 def interpolation_figure(
     interpolation: Interpolation, *, tasks: Sequence[int] | None = None, marked: Sequence[int] = ()
 ) -> Any:
-    """Score on the straight way from base to post, of the whole model and of each layer alone.
+    """Score on the straight line from base to post, of the whole model and of each layer alone.
 
     Args:
         interpolation: Scores along the way.
@@ -131,9 +127,8 @@ def interpolation_figure(
     )
     alphas = interpolation.alpha.tolist()
     for row, task in enumerate(tasks, 1):
-        values, low, high = (
-            getattr(interpolation, name)[task].tolist() for name in ("score", "low", "high")
-        )
+        score = interpolation.score[task]
+        values, low, high = (ends.tolist() for ends in (score.value, score.low, score.high))
         figure.add_scatter(
             x=alphas,
             y=plain_numbers(values),
@@ -259,8 +254,8 @@ def integrated_figure(integrated: WeightIG, *, tasks: Sequence[int] | None = Non
         figure.add_hline(y=0, line={"color": INK, "width": 1}, row=row, col=1)  # pyright: ignore
         gap, error = integrated.gap[task].item(), integrated.completeness_error[task].item()
         missed = "" if error != error else f", completeness error {100 * error:.2g} %"
-        told = f"<b>{label(integrated.task[task], 40)}</b>: gap {number(gap, sign=True)}{missed}"
-        heading(figure, told, row)
+        title = f"<b>{label(integrated.task[task], 40)}</b>: gap {number(gap, sign=True)}{missed}"
+        heading(figure, title, row)
         figure.update_yaxes(title={"text": "part of the gap"}, row=row, col=1)
     style(figure, 90 + 230 * n).update_layout(margin={"t": 32}, font={"color": INK})
     turned = -90 if len(names) > 24 else 0

@@ -1,13 +1,13 @@
-"""Pictures of grafts: effects with intervals and controls, beside the change of the weights."""
+"""Figures of grafts: effects with intervals and controls, beside the change of the weights."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
-
-from elicit.grafting.attribution import Attribution
+from elicit.grafting.roles import LayerRoles
+from elicit.grafting.verdict import Verdict
+from elicit.results import Estimate
 from elicit.results.drawing import (
     BLUE,
     BOTH,
@@ -29,40 +29,44 @@ from elicit.results.drawing import (
 from elicit.weights import WeightChange
 from elicit.weights.figures import draw_layers
 
-_GROUND = {"corrupted": WARM, "skill": COOL, "corrupted+skill": BOTH}
-_VERDICTS = (
-    ("corrupted", "x", 11, INK, "corrupted"),
-    ("skill", "star", 13, INK, "carries the skill"),
-    ("changed", "circle-open", 7, MUTED, "changed, not distinguishable"),
-    ("unchanged", "line-ew-open", 7, FAINT, "unchanged"),
-)
+_GROUND = {
+    (Verdict.CORRUPTED,): WARM,
+    (Verdict.SKILL,): COOL,
+    (Verdict.CORRUPTED, Verdict.SKILL): BOTH,
+}
+_SYMBOLS = {
+    Verdict.CORRUPTED: ("x", 11, INK),
+    Verdict.SKILL: ("star", 13, INK),
+    Verdict.CHANGED: ("circle-open", 7, MUTED),
+    Verdict.UNCHANGED: ("line-ew-open", 7, FAINT),
+}
 _STRIP, _PANEL, _WEIGHTS, _GAP, _TOP, _BOTTOM = 26, 250, 130, 44, 76, 56
 
 
 @figure.register
 def effect_figure(
-    attribution: Attribution,
+    roles: LayerRoles,
     *,
     tasks: Sequence[int] | None = None,
     kinds: Sequence[str] = ("layer",),
     change: WeightChange | None = None,
 ) -> Any:
-    """Effect of moving each part both ways, with joint intervals and controls.
+    """Effect of moving each part both ways, with simultaneous intervals and controls.
 
     Args:
-        attribution: Effects of every part.
+        roles: Effects of every part.
         tasks: Which tasks, by index; None shows those with a role, or all where none has one.
         kinds: Sizes of part shown; more than `layer` alone puts parts, not layers, on the axis.
         change: Weight change drawn below, on the same layers.
     """
     from plotly.subplots import make_subplots
 
-    tasks = shown_tasks(attribution) if tasks is None else tuple(tasks)
-    parts = [i for i, kind in enumerate(attribution.kind) if kind in kinds]
+    tasks = shown_tasks(roles) if tasks is None else tuple(tasks)
+    parts = [i for i, kind in enumerate(roles.kind) if kind in kinds]
     by_layers = tuple(kinds) == ("layer",)
     if not by_layers:
-        parts.sort(key=lambda i: (attribution.layer[i].item() < 0, attribution.layer[i].item(), i))
-    places = [int(attribution.layer[i]) if by_layers else at for at, i in enumerate(parts)]
+        parts.sort(key=lambda i: (roles.layer[i].item() < 0, roles.layer[i].item(), i))
+    places = [int(roles.layer[i]) if by_layers else at for at, i in enumerate(parts)]
     below = change if by_layers and change is not None and (change.layer >= 0).any() else None
     sizes = [_STRIP, *[_PANEL] * len(tasks), *[_WEIGHTS] * (below is not None)]
     inner = sum(sizes) + _GAP * (len(sizes) - 1)
@@ -75,52 +79,53 @@ def effect_figure(
     )
     style(figure, inner + _TOP + _BOTTOM).update_layout(margin={"t": _TOP, "b": _BOTTOM})
     figure.update_layout(legend={"y": 1, "yref": "container", "yanchor": "top"})
-    _strip(figure, attribution, parts, places)
+    _strip(figure, roles, parts, places)
     for row, task in enumerate(tasks, 2):
-        _effects(figure, attribution, task, parts, places, row, named=row == 2)
+        _effects(figure, roles, task, parts, places, row, named=row == 2)
     if below is not None:
         draw_layers(figure, below, len(sizes))
         heading(figure, "Size of the weight change, relative to base", len(sizes))
-    _axis(figure, attribution, parts, places, len(sizes), by_layers=by_layers)
+    _axis(figure, roles, parts, places, len(sizes), by_layers=by_layers)
     return figure
 
 
-def shown_tasks(attribution: Attribution) -> tuple[int, ...]:
+def shown_tasks(roles: LayerRoles) -> tuple[int, ...]:
     """Tasks whose gap gives them a role, by index; all of them where none has one.
 
     Args:
-        attribution: Effects of every part.
+        roles: Effects of every part.
     """
-    found = tuple(t for t, role in enumerate(attribution.role) if role != "none")
-    return found or tuple(range(len(attribution.task)))
+    found = tuple(t for t, role in enumerate(roles.role) if role != "none")
+    return found or tuple(range(len(roles.task)))
 
 
-def _strip(figure: Any, attribution: Attribution, parts: list[int], places: list[int]) -> None:
+def _strip(figure: Any, roles: LayerRoles, parts: list[int], places: list[int]) -> None:
     """The verdict of each part, as a mark, and as a ground under all panels."""
-    for word, symbol, size, color, name in _VERDICTS:
-        xs, told = [], []
+    verdicts = roles.verdict
+    for verdict, (symbol, size, color) in _SYMBOLS.items():
+        xs, names = [], []
         for i, x in zip(parts, places, strict=True):
-            words = attribution.verdict[i].split("+")
-            if word in words:
+            both = verdicts[i]
+            if verdict in both:
                 # Two verdicts stand side by side.
-                xs.append(x + (0.16 * (words.index(word) * 2 - 1) if len(words) > 1 else 0))
-                told.append(label(attribution.part[i]))
+                xs.append(x + (0.16 * (both.index(verdict) * 2 - 1) if len(both) > 1 else 0))
+                names.append(label(roles.part[i]))
         if xs:
             figure.add_scatter(
                 x=xs,
                 y=[0] * len(xs),
-                text=told,
+                text=names,
                 mode="markers",
-                name=name,
+                name=verdict.label,
                 marker={"symbol": symbol, "size": size, "color": color, "line": {"color": color}},
-                hovertemplate="%{text}<br>" + name + "<extra></extra>",
+                hovertemplate=f"%{{text}}<br>{verdict.label}<extra></extra>",
                 cliponaxis=False,
                 legendrank=20,
                 row=1,
                 col=1,
             )
     for i, x in zip(parts, places, strict=True):
-        if attribution.verdict[i] in _GROUND:
+        if verdicts[i] in _GROUND:
             figure.add_shape(
                 type="rect",
                 xref="x",
@@ -129,7 +134,7 @@ def _strip(figure: Any, attribution: Attribution, parts: list[int], places: list
                 x1=x + 0.5,
                 y0=0,
                 y1=1,
-                fillcolor=_GROUND[attribution.verdict[i]],
+                fillcolor=_GROUND[verdicts[i]],
                 line={"width": 0},
                 layer="below",
             )
@@ -159,7 +164,7 @@ _SERIES = (
 
 def _effects(
     figure: Any,
-    attribution: Attribution,
+    roles: LayerRoles,
     task: int,
     parts: list[int],
     places: list[int],
@@ -169,15 +174,13 @@ def _effects(
 ) -> None:
     """One task's panel: the effects of every part, their controls, and the whole gap."""
     for series in _SERIES:
-        values = _pick(getattr(attribution, series.field), task, parts)
-        low = _pick(getattr(attribution, f"{series.field}_low"), task, parts)
-        high = _pick(getattr(attribution, f"{series.field}_high"), task, parts)
+        effect: Estimate = getattr(roles, series.field)[task, parts]
+        values, low, high = (ends.tolist() for ends in (effect.value, effect.low, effect.high))
         if all(value != value for value in values):
             continue
-        clear = [a > 0 or b < 0 for a, b in zip(low, high, strict=True)]
-        told = [
-            f"{label(attribution.part[i])}: {interval(v, a, b)}"
-            for i, v, a, b in zip(parts, values, low, high, strict=True)
+        texts = [
+            f"{label(roles.part[i])}: {interval(*ends)}"
+            for i, ends in zip(parts, zip(values, low, high, strict=True), strict=True)
         ]
         is_control = series.field.startswith("control")
         figure.add_scatter(
@@ -192,12 +195,12 @@ def _effects(
                 "thickness": 1 if is_control else 1.8,
                 "width": 0 if is_control else 3,
             },
-            text=told,
+            text=texts,
             mode="markers",
             marker={
                 "symbol": series.symbol,
                 "size": series.size if len(parts) <= 24 else series.size * 0.7,
-                "color": [series.color if sure else "white" for sure in clear],
+                "color": [series.color if sure else "white" for sure in effect.clear.tolist()],
                 "line": {"color": series.color, "width": 1.5},
             },
             name=series.name,
@@ -210,48 +213,43 @@ def _effects(
         )
     # Lines go in after the marks: plotly draws none in a panel that is still empty.
     figure.add_hline(y=0, line={"color": INK, "width": 1}, row=row, col=1)  # pyright: ignore
-    gap = attribution.gap[task].item()
-    if attribution.role[task] != "none":
+    gap = roles.gap.value[task].item()
+    if roles.role[task] != "none":
         for y in (gap, -gap):
             dashes = {"color": MUTED, "width": 1, "dash": "dash"}
             figure.add_hline(y=y, line=dashes, row=row, col=1)  # pyright: ignore
-    heading(figure, _told(attribution, task), row)
+    heading(figure, _title(roles, task), row)
     figure.update_yaxes(
-        title={"text": f"effect, {label(attribution.unit[task], 28)}"},
-        range=_range(attribution, task, parts),
+        title={"text": f"effect, {label(roles.unit[task], 28)}"},
+        range=_range(roles, task, parts),
         row=row,
         col=1,
     )
 
 
-def _range(attribution: Attribution, task: int, parts: Sequence[int]) -> list[float]:
+def _range(roles: LayerRoles, task: int, parts: Sequence[int]) -> list[float]:
     """Ends of the y axis: 0 in the middle, and never so near that noise looks large."""
-    fields = [f"{s.field}{end}" for s in _SERIES for end in ("_low", "_high")]
-    values = [v for field in fields for v in _pick(getattr(attribution, field), task, parts)]
-    gap = attribution.gap[task].item() if attribution.role[task] != "none" else 0.0
+    effects = [getattr(roles, series.field)[task, parts] for series in _SERIES]
+    values = [v for each in effects for end in (each.low, each.high) for v in end.tolist()]
+    gap = roles.gap.value[task].item() if roles.role[task] != "none" else 0.0
     largest = max((abs(v) for v in (*values, gap) if math.isfinite(v)), default=0.0)
-    limit = 1.1 * max(largest, 2 * attribution.margin) or 1.0
+    limit = 1.1 * max(largest, 2 * roles.margin) or 1.0
     return [-limit, limit]
 
 
-def _told(attribution: Attribution, task: int) -> str:
+def _title(roles: LayerRoles, task: int) -> str:
     """A panel's title: the task, what became of it, from what to what."""
-    role = attribution.role[task]
+    role = roles.role[task]
     said = {"damage": "post lost", "skill": "post gained"}.get(role, "no clear gap")
-    base, post = attribution.base_score[task].item(), attribution.post_score[task].item()
-    size = "" if role == "none" else f" {number(abs(attribution.gap[task].item()), digits=2)}"
+    base, post = roles.base_score[task].item(), roles.post_score[task].item()
+    size = "" if role == "none" else f" {number(abs(roles.gap.value[task].item()), digits=2)}"
     scores = f"base {number(base, digits=2)}, post {number(post, digits=2)}"
-    return f"<b>{label(attribution.task[task], 28)}</b>: {said}{size} ({scores})"
-
-
-def _pick(values: Tensor, task: int, parts: Sequence[int]) -> list[float]:
-    """A task's values of some parts."""
-    return [values[task, i].item() for i in parts]
+    return f"<b>{label(roles.task[task], 28)}</b>: {said}{size} ({scores})"
 
 
 def _axis(
     figure: Any,
-    attribution: Attribution,
+    roles: LayerRoles,
     parts: list[int],
     places: list[int],
     rows: int,
@@ -267,9 +265,9 @@ def _axis(
         figure.update_xaxes(dtick=1 if len(parts) <= 40 else None, row=rows, col=1)
         figure.update_xaxes(title={"text": "layer"}, row=rows, col=1)
         return
-    names = [label(attribution.part[i], 16) for i in parts]
+    names = [label(roles.part[i], 16) for i in parts]
     turned = -90 if len(parts) > 14 else 0
     figure.update_xaxes(tickvals=places, ticktext=names, tickangle=turned, automargin=True)
-    last = [at for at, i in enumerate(parts) if attribution.layer[i].item() < 0]
+    last = [at for at, i in enumerate(parts) if roles.layer[i].item() < 0]
     if last and last[0]:
         figure.add_vline(x=last[0] - 0.5, line={"color": RULE, "width": 1})

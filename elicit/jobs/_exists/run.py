@@ -8,14 +8,14 @@ from elicit.pair import ModelPair
 from elicit.rollouts import Generation
 from elicit.runs import Progress
 from elicit.tasks import Behaviour, Task
-from elicit.verdicts.existence import STRENGTHS, climb
+from elicit.verdicts import LadderDesign, assess
 
 USEFUL = 40
 """Problems to test on below which a loss can hardly be excluded."""
 
 
 def exists(spec: ExistsSpec, *, progress: Progress | None = None) -> Run:
-    """Climb the ladder of existence and write the page about it.
+    """Assess whether the base already has the behaviour, and write the page about it.
 
     Everything that can be refused is refused before a model runs. A killed run continues where it
     stopped and ends with the same bytes. Leaves the page, `summary.json`, `run.yaml` and every
@@ -46,18 +46,20 @@ def _prepare(
 
 def _measure(work: Work[ExistsSpec, tuple[Task, Behaviour]]) -> Outcome:
     spec, (task, behaviour) = work.spec, work.inputs
-    ladder = climb(
+    ladder = assess(
         work.pair,
         behaviour,
         task,
         sites=spec.sites or None,
-        strengths=spec.strengths or STRENGTHS,
-        choose_share=spec.choose_share,
-        n_random=spec.n_random,
-        n_redrawn=spec.n_redrawn,
-        margin=spec.margin,
-        least_share=spec.least_share,
-        least_effect=spec.least_effect,
+        design=LadderDesign(
+            strengths=spec.strengths or LadderDesign().strengths,
+            choose_share=spec.choose_share,
+            n_random=spec.n_random,
+            n_redrawn=spec.n_redrawn,
+            margin=spec.margin,
+            least_share=spec.least_share,
+            least_effect=spec.least_effect,
+        ),
         inference=spec.inference,
         generation=Generation(
             extractor=spec.extractor,

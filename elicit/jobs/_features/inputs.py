@@ -92,7 +92,7 @@ def refuse_early(spec: FeaturesSpec) -> FeatureTask:
         raise SpecError(
             f"traces has task, and {len(missing)} of {len(task)} problems of "
             f"{spec.problems or spec.pair} have no trace (the first is {missing[0]!r}). Add "
-            "'trace' to every line, or choose --traces own."
+            "'trace' to every line, or choose traces='own'."
         )
     kinds = tuple(kind for kind in ("own", "task") if kind in spec.traces)
     files = [name for name in spec.traces if name not in ("own", "task")]
@@ -145,9 +145,7 @@ def prepare(spec: FeaturesSpec, pair: ModelPair, source: FeatureTask) -> Feature
         if len(words) < 2:
             words = known_words(pair, REASONING_WORDS)
         if len(words) < 2:
-            why = (
-                "the tokenizer knows too few of the usual reasoning words; pass some with --groups"
-            )
+            why = "the tokenizer knows too few of the usual reasoning words; pass some as groups"
     inputs = FeatureInputs(
         source=source,
         cot=prompts[0],
@@ -215,7 +213,7 @@ def _refuse_training(spec: FeaturesSpec, pair: ModelPair, model: SideName) -> No
     if trained not in ("both", model):
         raise SpecError(
             f"model is {model!r} and the SAE is trained on {trained} alone, so its fidelity gates "
-            f"would measure drift. Pass --train-on {model} or both, or leave --model out."
+            f"would measure drift. Pass train_on='{model}' or 'both', or leave model out."
         )
     if spec.features and max(spec.features) >= config.d_sae:
         raise SpecError(

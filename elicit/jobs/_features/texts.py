@@ -137,7 +137,7 @@ def _traces(pair: ModelPair, source: FeatureTask, held_out: set[str]) -> list[Te
             raise SpecError(
                 f"problem {problem.id!r}: the tokens of its prompt change when the trace follows, "
                 "so where the trace begins is not sure. End the prompt where a word ends, or "
-                "choose --traces own."
+                "choose traces='own'."
             )
         found.append(
             Text(
@@ -186,5 +186,5 @@ def _refuse_few(texts: Texts, *, test: bool, reasons: bool) -> None:
         f"texts of {len({text.problem for text in here})} "
         f"{'held-out' if test else 'selection'} problems {what}, and {LEAST} are needed (texts "
         f"that did not do what their prompt calls for: {missed or 'none'}). Change the cues or "
-        "what counts as shown, give texts with --traces, or add problems."
+        "what counts as shown, give texts as traces, or add problems."
     )

@@ -71,7 +71,7 @@ def problems_of(spec: PatchSpec) -> Texts | None:
         raise SpecError(
             f"logit_diff is the answer's logit minus that of a wrong one, and the lines of "
             f"{spec.problems} have no 'wrong' answer and no candidates to take one from. Add "
-            "'wrong' to every line, or choose --metrics log_prob."
+            "'wrong' to every line, or choose metrics='log_prob'."
         )
     return texts
 
@@ -91,7 +91,7 @@ def patch_inputs(spec: PatchSpec, pair: ModelPair, texts: Texts | None) -> Patch
         raise SpecError(
             f"{pair.base_name} and {pair.post_name} have the same weights, so every effect across "
             "them would be exactly 0 and look like a finding. Give a model and its post-trained "
-            "sibling, or patch within one (--direction denoise)."
+            "sibling, or patch within one (direction='denoise')."
         )
     notes: list[str] = []
     contrast = _contrast(spec, pair, texts, notes)

@@ -4,15 +4,17 @@ from dataclasses import dataclass
 
 from elicit import organisms
 from elicit.grafting import (
-    Measure,
+    LEAST_PROBLEMS,
+    Margins,
+    Score,
+    encode,
     integrate,
     interpolate,
-    revert,
+    localise,
     sample_texts,
     sweep_intervals,
 )
-from elicit.grafting.conclusion import LEAST_PROBLEMS
-from elicit.grafting.measure import facts as scored_forced
+from elicit.grafting import facts as facts_of
 from elicit.jobs._frame import FEW_PROBLEMS, Job, Outcome, Prepared, Run, Work, execute
 from elicit.jobs._report.spec import ReportSpec, ScoredSpec
 from elicit.jobs._report.summary import summarise
@@ -30,21 +32,21 @@ N_SAMPLES = 8
 
 
 @dataclass(frozen=True)
-class Measures:
-    """What a job scores: where something may be lost, and where it may be gained."""
+class Scores:
+    """What a job scores: where post may have lost, and where it may have gained."""
 
-    damage: Measure | None
-    skill: Measure | None
+    damage: Score | None
+    skill: Score | None
 
     @property
-    def all(self) -> tuple[Measure, ...]:
-        """Those there are."""
-        return tuple(measure for measure in (self.damage, self.skill) if measure is not None)
+    def all(self) -> tuple[Score, ...]:
+        """Those that were given."""
+        return tuple(score for score in (self.damage, self.skill) if score is not None)
 
     @property
     def identity(self) -> dict[str, object]:
-        """What of them the values of a run depend on."""
-        return {"tasks": {measure.task.name: measure.task.digest for measure in self.all}}
+        """What the values of a run depend on."""
+        return {"tasks": {score.task.name: score.task.digest for score in self.all}}
 
 
 def report(spec: ReportSpec, *, progress: Progress | None = None) -> Run:
@@ -64,7 +66,7 @@ def report(spec: ReportSpec, *, progress: Progress | None = None) -> Run:
     return execute(_JOB, spec, progress)
 
 
-def prepare_measures(spec: ScoredSpec, pair: ModelPair, checked: Measures) -> Prepared[Measures]:
+def prepare_scores(spec: ScoredSpec, pair: ModelPair, checked: Scores) -> Prepared[Scores]:
     """Tasks that fit the models.
 
     Args:
@@ -75,47 +77,43 @@ def prepare_measures(spec: ScoredSpec, pair: ModelPair, checked: Measures) -> Pr
     Raises:
         ElicitError: A problem is too long, or needs a token that a model lacks.
     """
-    check_measures(pair, checked)
+    check_scores(pair, checked)
     return Prepared(checked, checked.identity)
 
 
-def _measure_all(work: Work[ReportSpec, Measures]) -> Outcome:
-    spec, pair, measures = work.spec, work.pair, work.inputs
-    attribution = revert(
-        pair,
-        damage=measures.damage,
-        skill=measures.skill,
-        kinds=spec.kinds,
-        control_draws=spec.controls,
-        margin=spec.margin,
-        share_margin=spec.share_margin,
-        execution=work.execution,
-        inference=spec.inference,
-    )
-    results: dict[str, Result] = {"attribution": attribution}
-    results["weights"] = _weights(spec, pair, measures, work.progress)
-    forced = [measure for measure in measures.all if measure.how == "forced"]
+def _measure_all(work: Work[ReportSpec, Scores]) -> Outcome:
+    spec, pair, scores = work.spec, work.pair, work.inputs
+    results: dict[str, Result] = {
+        "roles": localise(
+            pair,
+            damage=scores.damage,
+            skill=scores.skill,
+            kinds=spec.kinds,
+            controls=spec.controls,
+            margins=Margins(gap=spec.margin, share=spec.share_margin),
+            inference=spec.inference,
+            execution=work.execution,
+        ),
+        "weights": _weights(spec, pair, scores, work.progress),
+    }
+    forced = [score for score in scores.all if score.how == "forced"]
     if spec.intervals and forced:
         results["intervals"] = sweep_intervals(
-            pair, forced, execution=work.execution, inference=spec.inference
+            pair, forced, inference=spec.inference, execution=work.execution
         )
     results["interpolation"] = interpolate(
-        pair, measures.all, execution=work.execution, inference=spec.inference
+        pair, scores.all, inference=spec.inference, execution=work.execution
     )
-    smooth = [measure for measure in forced if measure.metric != "correct"]
+    smooth = [score for score in forced if score.metric != "correct"]
     if spec.integrated and smooth and not pair.identical:
-        results["integrated"] = integrate(
-            pair,
-            smooth,
-            execution=work.execution,
-        )
-    generated = [measure for measure in measures.all if measure.how == "generated"]
+        results["integrated"] = integrate(pair, smooth, execution=work.execution)
+    generated = [score for score in scores.all if score.how == "generated"]
     if generated:
         results["samples"] = sample_texts(pair, generated[0], n=N_SAMPLES, seed=spec.seed)
-    return Outcome(results=results, summary=summarise(results), notes=_remarks(measures))
+    return Outcome(results=results, summary=summarise(results), notes=_remarks(scores))
 
 
-def load_measures(spec: ScoredSpec) -> Measures:
+def load_scores(spec: ScoredSpec) -> Scores:
     """The tasks of a specification, read and checked, and how each is scored.
 
     Raises:
@@ -123,49 +121,49 @@ def load_measures(spec: ScoredSpec) -> Measures:
         found.
     """
     extract = extractor(spec.extractor)
-    own = organisms.resolve(spec.pair) if spec.pair is not None else None
-    facts = spec.facts or (own.facts if own and spec.problems is None else None)
-    problems = spec.problems or (own.problems if own and spec.facts is None else None)
+    organism = organisms.resolve(spec.pair) if spec.pair is not None else None
+    facts = spec.facts or (organism.facts if organism and spec.problems is None else None)
+    problems = spec.problems or (organism.problems if organism and spec.facts is None else None)
     for path, what in ((facts, "facts"), (problems, "problems")):
         if path is not None and not path.is_file():
             raise SpecError(
-                f"{what} are to be read from {path}, which is no file, so there is nothing to "
-                f"score. Check the path."
+                f"{what} are to be read from {path}, which is not a file, so there is nothing "
+                f"to score. Check the path."
             )
-    found: list[Measure | None] = []
+    loaded: list[Score | None] = []
     for path, name, how in (
         (facts, "facts", spec.facts_how),
         (problems, "problems", spec.problems_how),
     ):
         if path is None:
-            found.append(None)
+            loaded.append(None)
             continue
         task = load_task(path, name=name)
         if spec.limit is not None and len(task) > spec.limit:
             task = task.subset(spec.limit, spec.seed)
-        found.append(_measure(spec, task, how))
-    for measure in found:
-        if measure is not None and measure.how == "generated":
-            lost = ungradable(measure.task, extract)
+        loaded.append(_score(spec, task, how))
+    for score in loaded:
+        if score is not None and score.how == "generated":
+            lost = ungradable(score.task, extract)
             if lost:
                 raise SpecError(
                     f"the extractor {spec.extractor!r} would not find the right answer of "
                     f"{len(lost)} of "
-                    f"{len(measure.task)} {measure.task.name} ({lost[0]} first) even if a model "
+                    f"{len(score.task)} {score.task.name} ({lost[0]} first) even if a model "
                     f"wrote just that, so they "
                     "would all count as wrong. Give candidates, or choose another extractor."
                 )
-    return Measures(damage=found[0], skill=found[1])
+    return Scores(damage=loaded[0], skill=loaded[1])
 
 
-def _measure(spec: ScoredSpec, task: Task, how: str) -> Measure:
+def _score(spec: ScoredSpec, task: Task, how: str) -> Score:
     if len(task) < 2:
         raise SpecError(
             f"{task.name} hold 1 problem, and an interval needs at least 2 (a useful one 50 or "
             f"more). Add problems."
         )
     if how == "generated":
-        return Measure(
+        return Score(
             task=task,
             how="generated",
             metric="correct",
@@ -173,29 +171,25 @@ def _measure(spec: ScoredSpec, task: Task, how: str) -> Measure:
             max_new_tokens=spec.max_new_tokens,
             templated=spec.templated,
         )
-    return scored_forced(task, end=spec.end.replace("\\n", "\n"))
+    return facts_of(task, end=spec.end.replace("\\n", "\n"))
 
 
-def check_measures(pair: ModelPair, measures: Measures) -> None:
+def check_scores(pair: ModelPair, scores: Scores) -> None:
     """Refuse a task that does not fit the models, before any is scored.
 
     Raises:
         ElicitError: A problem is too long, or needs a token that a model lacks.
     """
-    from elicit.grafting.measure import encode
-
-    for measure in measures.all:
-        if measure.how == "forced":
-            encode(pair, measure)
+    for score in scores.all:
+        if score.how == "forced":
+            encode(pair, score)
         else:
             _ = (side := pair.side("base")).stop_ids  # refused here if nothing ends a text
-            check_prompts(side, measure.task, templated=measure.templated)
+            check_prompts(side, score.task, templated=score.templated)
 
 
-def _weights(
-    spec: ReportSpec, pair: ModelPair, measures: Measures, progress: Progress
-) -> WeightChange:
-    prompts = [problem.prompt for measure in measures.all for problem in measure.task][:256]
+def _weights(spec: ReportSpec, pair: ModelPair, scores: Scores, progress: Progress) -> WeightChange:
+    prompts = [problem.prompt for score in scores.all for problem in score.task][:256]
     texts = [
         pair.alignment.encode(prompts[i : i + 32], padding="right")
         for i in range(0, len(prompts), 32)
@@ -204,19 +198,19 @@ def _weights(
     return weight_change(pair, texts=texts, spectra=spectra, progress=progress)
 
 
-def _remarks(measures: Measures) -> list[str]:
+def _remarks(scores: Scores) -> list[str]:
     """What a reader should know of the tasks."""
-    few = [m.task for m in measures.all if len(m.task) < FEW_PROBLEMS]
-    told = [
+    few = [m.task for m in scores.all if len(m.task) < FEW_PROBLEMS]
+    remarks = [
         f"{task.name} hold {len(task)} problems: below {FEW_PROBLEMS}, intervals say little."
         + (f" Below {LEAST_PROBLEMS} nothing is named." if len(task) < LEAST_PROBLEMS else "")
         for task in few
     ]
-    if len({m.task.digest for m in measures.all}) < len(measures.all):
-        told.append(
+    if len({m.task.digest for m in scores.all}) < len(scores.all):
+        remarks.append(
             "facts and problems hold the same problems: their gaps are one finding, not two."
         )
-    return told
+    return remarks
 
 
-_JOB = Job(check=load_measures, prepare=prepare_measures, measure=_measure_all)
+_JOB = Job(check=load_scores, prepare=prepare_scores, measure=_measure_all)

@@ -3,33 +3,32 @@
 import math
 from collections.abc import Sequence
 
-from elicit.grafting import Attribution, WeightIG
+from elicit.grafting import LayerRoles, WeightIG
 from elicit.results import Result
-from elicit.weights import WeightChange
-from elicit.weights.figures import by_layer
+from elicit.weights import WeightChange, by_layer
 
 
 def summarise(results: dict[str, Result]) -> dict[str, object]:
     """Content of `summary.json`: verdicts first, then every number behind them."""
-    attribution, change = results["attribution"], results["weights"]
-    assert isinstance(attribution, Attribution)
+    roles, change = results["roles"], results["weights"]
+    assert isinstance(roles, LayerRoles)
     assert isinstance(change, WeightChange)
     integrated = results.get("integrated")
-    tasks = [_task(attribution, t) for t in range(len(attribution.task))]
-    parts = [_part(attribution, change, integrated, p) for p in range(len(attribution.part))]
+    tasks = [_task(roles, t) for t in range(len(roles.task))]
+    parts = [_part(roles, change, integrated, p) for p in range(len(roles.part))]
     return _finite(
         {
-            "changed_layers": list(attribution.changed_layers),
-            "corrupted_layers": list(attribution.corrupted_layers),
-            "skill_layers": list(attribution.skill_layers),
+            "changed_layers": list(roles.changed_layers),
+            "corrupted_layers": list(roles.corrupted_layers),
+            "skill_layers": list(roles.skill_layers),
             "damage": _of_role(tasks, "damage"),
             "skill": _of_role(tasks, "skill"),
             "tasks": tasks,
             "layers": [part for part in parts if part["kind"] == "layer"],
             "parts": [part for part in parts if part["kind"] != "layer"],
-            "level": attribution.level,
-            "margin": attribution.margin,
-            "share_margin": attribution.share_margin,
+            "level": roles.level,
+            "margin": roles.margin,
+            "share_margin": roles.share_margin,
         }
     )  # pyright: ignore[reportReturnType]
 
@@ -40,7 +39,7 @@ def _of_role(tasks: Sequence[dict[str, object]], role: str) -> dict[str, object]
     return max(own, key=lambda task: abs(task["gap"]["value"]), default=None)  # pyright: ignore[reportIndexIssue, reportArgumentType]
 
 
-def _task(a: Attribution, t: int) -> dict[str, object]:
+def _task(a: LayerRoles, t: int) -> dict[str, object]:
     return {
         "name": a.task[t],
         "role": a.role[t],
@@ -48,20 +47,17 @@ def _task(a: Attribution, t: int) -> dict[str, object]:
         "n": int(a.n_problems[t]),
         "base": a.base_score[t].item(),
         "post": a.post_score[t].item(),
-        "gap": {"value": a.gap[t].item(), "low": a.gap_low[t].item(), "high": a.gap_high[t].item()},
+        "gap": a.gap[t].to_json(),
     }
 
 
 def _part(
-    a: Attribution, change: WeightChange, integrated: Result | None, p: int
+    a: LayerRoles, change: WeightChange, integrated: Result | None, p: int
 ) -> dict[str, object]:
     effects: dict[str, object] = {}
     for t, task in enumerate(a.task):
         effects[task] = {
-            name: {
-                end or "value": getattr(a, f"{name}_{end}" if end else name)[t, p].item()
-                for end in ("", "low", "high")
-            }
+            name: getattr(a, name)[t, p].to_json()
             for name in ("revert", "graft", "control_revert", "control_graft")
         }
         if (
@@ -74,7 +70,7 @@ def _part(
     own: dict[str, object] = {
         "part": a.part[p],
         "kind": a.kind[p],
-        "verdict": a.verdict[p],
+        "verdict": [verdict.word for verdict in a.verdict[p]],
         "changed": bool(a.changed[p]),
     }
     if a.kind[p] == "layer":

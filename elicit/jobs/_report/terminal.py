@@ -5,7 +5,12 @@ from typing import Any
 
 from elicit.jobs._terminal import TerminalTable, interval
 
-_STYLES = {"corrupted": "red", "skill": "green", "corrupted+skill": "magenta", "unchanged": "dim"}
+_STYLES = {
+    ("corrupted",): "red",
+    ("skill",): "green",
+    ("corrupted", "skill"): "magenta",
+    ("unchanged",): "dim",
+}
 
 
 def tables(summary: Mapping[str, Any]) -> list[TerminalTable]:
@@ -16,8 +21,8 @@ def tables(summary: Mapping[str, Any]) -> list[TerminalTable]:
     """
     rows, styles = [], []
     for layer in summary["layers"]:
-        verdict = str(layer["verdict"])
-        first = (f"L{layer['layer']}", verdict)
+        verdict = tuple(layer["verdict"])
+        first = (f"L{layer['layer']}", " and ".join(verdict))
         # Where nothing differs nothing was run, and every effect is 0 without an interval.
         effects = layer["effects"] if layer["changed"] else {"every task": None}
         for task, both in effects.items():

@@ -75,14 +75,14 @@ def load_inputs(spec: ReviseSpec) -> ReviseInputs:
     if spec.lens != "logit" and len(task) < 4:
         raise SpecError(
             f"{path} holds {len(task)} problems; a lens is fitted on half of them and read on the "
-            "others, and an interval needs 2. Add problems, or choose --lens logit."
+            "others, and an interval needs 2. Add problems, or choose lens='logit'."
         )
     missing = [problem.id for problem in task if problem.trace is None]
     if "given" in spec.traces and missing:
         raise SpecError(
             f"given traces are to be read and {len(missing)} of {len(task)} problems of {path} "
             f"have none (the first is {missing[0]!r}), so there is nothing to read of them. Add "
-            "'trace' to every line, or choose --traces own or --traces decision."
+            "'trace' to every line, or choose traces='own' or traces='decision'."
         )
     if spec.traces:
         return ReviseInputs(task=task, kinds=spec.traces)
@@ -152,7 +152,7 @@ def _refuse_unreadable(rows: TokenRows, task: Task, *, limit: int | None, unknow
         raise SpecError(
             f"problem {task.problems[long[0]].id!r} has {len(rows.rows[long[0]])} tokens with "
             f"its trace and the models read {limit}, so its end could not be read ({len(long)} of "
-            f"{len(task)} problems are too long). Shorten them, or choose --traces own."
+            f"{len(task)} problems are too long). Shorten them, or choose traces='own'."
         )
 
 
@@ -161,14 +161,14 @@ def _refuse_thin(
 ) -> None:
     """Refuse an affine lens on fewer tokens than it could send anywhere it likes.
 
-    Texts that the models still have to write are not known yet; what they allow is told later.
+    Texts that the models still have to write are not known yet; what they allow is checked later.
     """
     n = sum(rows.n_tokens for rows in given) // 2
     if spec.lens == "tuned" and "own" not in inputs.kinds and n < pair.d_model:
         raise SpecError(
             f"half of the problems have about {n} tokens to learn a lens from and the stream is "
             f"{pair.d_model} wide, so an affine map could send each state where it likes and its "
-            "fit would show nothing. Give many times as many tokens, or choose --lens bias."
+            "fit would show nothing. Give many times as many tokens, or choose lens='bias'."
         )
 
 

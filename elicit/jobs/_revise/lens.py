@@ -34,7 +34,7 @@ def halved(texts: Sequence[TokenRows], seed: int) -> tuple[list[TokenRows], list
             raise SpecError(
                 f"of the {len(part)} texts of {part.source!r} fewer than two problems are left "
                 "once half of all problems has gone into the lens, so there would be no interval. "
-                "Add problems, or choose --lens logit."
+                "Add problems, or choose lens='logit'."
             )
         fit += [part.part(fitted)] if fitted else []
         read.append(part.part(others))

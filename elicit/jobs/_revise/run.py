@@ -100,8 +100,8 @@ def _texts(inputs: ReviseInputs, written: dict[str, ModelTexts]) -> list[TokenRo
     if not texts:
         raise SpecError(
             f"neither model wrote anything after the {len(inputs.task)} prompts but the end of a "
-            "text, so there is nothing to read. Check the prompts, or choose --traces given or "
-            "--traces decision."
+            "text, so there is nothing to read. Check the prompts, or choose traces='given' or "
+            "traces='decision'."
         )
     return texts
 

@@ -123,7 +123,7 @@ def _trained(spec: SteerSpec, pair: ModelPair, choosing: Task, progress: Progres
         if bare:
             raise SpecError(
                 f"problem {bare[0]!r} and {len(bare) - 1} more have no trace, so there is no text "
-                "to train a vector on. Add a trace to each line, or use --method diff-mean."
+                "to train a vector on. Add a trace to each line, or use method='diff-mean'."
             )
         solutions = Task(
             name=f"{choosing.name}, traced",

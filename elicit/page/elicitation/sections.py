@@ -40,7 +40,7 @@ def _tested(found: DoseCurve, n: int) -> Section:
             f"Share of texts ({_what(metric)}) with its {100 * found.level:g} % interval, each "
             "alone. Blue: what is under test. Open grey: controls, which push as far at every "
             "token another way. Orange, if there is one: a plainer way to the same end, and no "
-            "control. Black: left alone, or asked in other words. Dotted: unsteered, and the "
+            "control. Black: unsteered, or under another prompt. Dotted: unsteered, and the "
             "target."
         )
         items.append(plot(f"plot-arms-{n}-{row}", arms_figure(found, metric), caption, columns=24))

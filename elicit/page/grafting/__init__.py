@@ -3,62 +3,70 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from elicit.grafting import Attribution, Interpolation, IntervalSweep, Samples, WeightIG
+from elicit.grafting import (
+    Interpolation,
+    IntervalSweep,
+    LayerRoles,
+    Samples,
+    Verdict,
+    WeightIG,
+)
 from elicit.page import Glance, Mark, Part, Table, first, register
 from elicit.page.grafting.sections import sections
 from elicit.page.grafting.tables import task_table
-from elicit.page.grafting.text import MARKS, VERDICTS, summary_sentence
+from elicit.page.grafting.text import summary_sentence
 from elicit.results import Result
 from elicit.weights import WeightChange
 
 __all__ = ["summary_sentence"]
 
-_GROUNDS = {"corrupted": "warm", "skill": "cool"}
+_GROUNDS = {
+    (Verdict.CORRUPTED,): "warm",
+    (Verdict.SKILL,): "cool",
+    (Verdict.CORRUPTED, Verdict.SKILL): "both",
+}
 
 
 def _sentences(results: Sequence[Result]) -> list[str]:
-    attribution = first(results, Attribution)
-    return [] if attribution is None else [summary_sentence(attribution)]
+    roles = first(results, LayerRoles)
+    return [] if roles is None else [summary_sentence(roles)]
 
 
 def _tables(results: Sequence[Result]) -> list[Table]:
-    attribution = first(results, Attribution)
-    return [] if attribution is None else [task_table(attribution)]
+    roles = first(results, LayerRoles)
+    return [] if roles is None else [task_table(roles)]
 
 
 def _values(results: Sequence[Result]) -> Mapping[str, object]:
-    return {"attribution": first(results, Attribution)}
+    return {"roles": first(results, LayerRoles)}
 
 
 def _glance(results: Sequence[Result]) -> Glance | None:
     """Every layer's verdict as one mark."""
-    attribution = first(results, Attribution)
-    if attribution is None:
+    roles = first(results, LayerRoles)
+    if roles is None:
         return None
     marks = []
-    for i, kind in enumerate(attribution.kind):
+    for layer, kind, verdicts in zip(roles.layer.tolist(), roles.kind, roles.verdict, strict=True):
         if kind == "layer":
-            layer, words = int(attribution.layer[i].item()), attribution.verdict[i].split("+")
-            said = " and ".join(VERDICTS.get(word, word) for word in words)
+            labels = " and ".join(verdict.label for verdict in verdicts)
             marks.append(
                 Mark(
                     name=str(layer),
-                    mark="".join(MARKS.get(word, "?") for word in words),
-                    word=f"layer {layer}: {said}",
-                    ground="both" if len(words) > 1 else _GROUNDS.get(words[0], ""),
+                    mark="".join(verdict.mark for verdict in verdicts),
+                    word=f"layer {layer}: {labels}",
+                    ground=_GROUNDS.get(verdicts, ""),
                 )
             )
-    legend = (
-        "Layers from first to last: ✕ corrupted, ★ carries the skill, ○ changed but not "
-        "distinguishable from no effect, − unchanged."
-    )
+    legend = ", ".join(f"{verdict.mark} {verdict.label}" for verdict in Verdict)
+    legend = f"Layers from first to last: {legend}."
     return Glance("Verdict of each layer", tuple(marks), legend) if marks else None
 
 
 register(
     Part(
         name="grafting",
-        kinds=(Attribution, Interpolation, IntervalSweep, Samples, WeightChange, WeightIG),
+        kinds=(LayerRoles, Interpolation, IntervalSweep, Samples, WeightChange, WeightIG),
         order=40,
         sections=sections,
         sentences=_sentences,

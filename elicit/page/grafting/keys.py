@@ -1,5 +1,6 @@
 """Legends of the figures about moved weights."""
 
+from elicit.grafting import Verdict
 from elicit.page import Key
 from elicit.results.drawing import BLUE, FAINT, INK, MUTED, VERMILION
 
@@ -22,7 +23,7 @@ EFFECTS = (
         _shape(_BAR.format(VERMILION) + _DIAMOND.format(VERMILION, 2, 12, VERMILION)),
         "graft: base with post’s weights there",
     ),
-    Key(_shape(_BAR.format(MUTED) + _DISC.format(MUTED, 4, "white")), "open: interval holds 0"),
+    Key(_shape(_BAR.format(MUTED) + _DISC.format(MUTED, 4, "white")), "open: interval includes 0"),
 )
 CONTROLS = (
     Key(_shape(_DISC.format(FAINT, 2.5, FAINT)), "grey: control, same norm, entries shuffled"),
@@ -33,17 +34,13 @@ WHOLE = (
         "dashed: the whole gap",
     ),
 )
-VERDICTS = {
-    "corrupted": Key(
-        _shape(f'<path d="M7 3 L15 11 M15 3 L7 11" stroke="{INK}" stroke-width="3"/>'), "corrupted"
-    ),
-    "skill": Key(_shape(_STAR.format(INK)), "carries the skill"),
-    "changed": Key(_shape(_DISC.format(MUTED, 3, "white")), "changed, not distinguishable"),
-    "unchanged": Key(
-        _shape(f'<line x1="7" y1="7" x2="15" y2="7" stroke="{FAINT}" stroke-width="2"/>'),
-        "unchanged",
-    ),
+_VERDICTS = {
+    Verdict.CORRUPTED: f'<path d="M7 3 L15 11 M15 3 L7 11" stroke="{INK}" stroke-width="3"/>',
+    Verdict.SKILL: _STAR.format(INK),
+    Verdict.CHANGED: _DISC.format(MUTED, 3, "white"),
+    Verdict.UNCHANGED: f'<line x1="7" y1="7" x2="15" y2="7" stroke="{FAINT}" stroke-width="2"/>',
 }
+VERDICTS = {verdict: Key(_shape(body), verdict.label) for verdict, body in _VERDICTS.items()}
 WEIGHTS = (
     Key(
         _shape(f'<rect x="5" y="3" width="12" height="11" fill="#c3cbd3" stroke="{MUTED}"/>'),

@@ -3,9 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from elicit.grafting import Attribution, Interpolation, IntervalSweep, Samples, WeightIG
-from elicit.grafting.figures.curves import integrated_figure, interpolation_figure, interval_figure
-from elicit.grafting.figures.effects import effect_figure, shown_tasks
+from elicit.grafting import Interpolation, IntervalSweep, LayerRoles, Samples, WeightIG
+from elicit.grafting.figures import (
+    effect_figure,
+    integrated_figure,
+    interpolation_figure,
+    interval_figure,
+    shown_tasks,
+)
 from elicit.page import Fragment, Key, Plot, Section, Table, first, plot
 from elicit.page.grafting import keys as f
 from elicit.page.grafting import tables as t
@@ -20,23 +25,23 @@ def sections(results: Sequence[Result]) -> list[Section]:
     Args:
         results: Results of this room.
     """
-    attribution, change = first(results, Attribution), first(results, WeightChange)
+    roles, change = first(results, LayerRoles), first(results, WeightChange)
     sweep, interpolation = first(results, IntervalSweep), first(results, Interpolation)
     integrated = first(results, WeightIG)
     samples = [result for result in results if isinstance(result, Samples)]
     found: list[Section] = []
-    if attribution is not None:
-        found.append(_layers(attribution, change))
-        if any(kind != "layer" for kind in attribution.kind):
-            found.append(_parts(attribution))
+    if roles is not None:
+        found.append(_layers(roles, change))
+        if any(kind != "layer" for kind in roles.kind):
+            found.append(_parts(roles))
     if sweep is not None:
-        found.append(_intervals(sweep, attribution))
+        found.append(_intervals(sweep, roles))
     if interpolation is not None:
-        found.append(_interpolation(interpolation, attribution))
+        found.append(_interpolation(interpolation, roles))
     if integrated is not None:
         found.append(_integrated(integrated))
-    if attribution is not None and any(role != "none" for role in attribution.role):
-        found.append(_partition(attribution))
+    if roles is not None and any(role != "none" for role in roles.role):
+        found.append(_repair(roles))
     if change is not None:
         found.append(_weights(change))
     if samples:
@@ -44,16 +49,16 @@ def sections(results: Sequence[Result]) -> list[Section]:
     return found
 
 
-def _keys(attribution: Attribution, kinds: Sequence[str], tasks: Sequence[int]) -> tuple[Key, ...]:
+def _keys(roles: LayerRoles, kinds: Sequence[str], tasks: Sequence[int]) -> tuple[Key, ...]:
     """Legend of what a figure of effects really holds."""
-    parts = [i for i, kind in enumerate(attribution.kind) if kind in kinds]
-    words = {word for i in parts for word in attribution.verdict[i].split("+")}
+    parts = [i for i, kind in enumerate(roles.kind) if kind in kinds]
+    verdicts = {verdict for i in parts for verdict in roles.verdict[i]}
     keys = [*f.EFFECTS]
-    if not attribution.control_revert[:, parts].isnan().all():
+    if not roles.control_revert.value[:, parts].isnan().all():
         keys += f.CONTROLS
-    if any(attribution.role[t] != "none" for t in tasks):
+    if any(roles.role[t] != "none" for t in tasks):
         keys += f.WHOLE
-    return (*keys, *(key for word, key in f.VERDICTS.items() if word in words))
+    return (*keys, *(key for verdict, key in f.VERDICTS.items() if verdict in verdicts))
 
 
 _READ = (
@@ -63,18 +68,17 @@ _READ = (
 )
 
 
-def _layers(attribution: Attribution, change: WeightChange | None) -> Section:
-    tasks = shown_tasks(attribution)
-    hidden = [i for i in range(len(attribution.task)) if i not in tasks]
-    n = sum(kind == "layer" for kind in attribution.kind)
+def _layers(roles: LayerRoles, change: WeightChange | None) -> Section:
+    tasks = shown_tasks(roles)
+    hidden = [i for i in range(len(roles.task)) if i not in tasks]
+    n = sum(kind == "layer" for kind in roles.kind)
     caption = (
-        _READ
-        + f"Bars are {100 * attribution.level:g} % intervals that hold for all {n} layers at once; "
-        "a filled mark’s interval is clear of 0. Grey marks are controls: the same amount of "
+        _READ + f"Bars are {100 * roles.level:g} % intervals simultaneous over all {n} layers; "
+        "a filled mark’s interval excludes 0. Grey marks are controls: the same amount of "
         "change, in shuffled places. Marks in the top row give the verdict. "
     )
     items: list[Plot | Table] = []
-    keys = _keys(attribution, ("layer",), tasks)
+    keys = _keys(roles, ("layer",), tasks)
     if change is not None:
         caption += (
             "The bottom panel shows how much each layer’s weights changed: compare it with the "
@@ -84,21 +88,21 @@ def _layers(attribution: Attribution, change: WeightChange | None) -> Section:
         weighted = not change.activation_norm.isnan().all()
         keys = (*keys, *(f.WEIGHTS if weighted else f.WEIGHTS[:1]))
     if n:
-        figure = effect_figure(attribution, tasks=tasks, change=change)
+        figure = effect_figure(roles, tasks=tasks, change=change)
         items.append(plot("plot-layers", figure, caption, columns=n, keys=keys))
     if hidden and n:
         items.append(
             plot(
                 "plot-layers-none",
-                effect_figure(attribution, tasks=hidden),
+                effect_figure(roles, tasks=hidden),
                 "Tasks without a clear gap: effects are shown, but they can name no layer.",
                 columns=n,
-                keys=_keys(attribution, ("layer",), hidden),
+                keys=_keys(roles, ("layer",), hidden),
                 folded="Tasks without a clear gap",
             )
         )
-    items.append(t.layer_table(attribution, change))
-    controls = t.control_table(attribution)
+    items.append(t.layer_table(roles, change))
+    controls = t.control_table(roles)
     items += [controls] if controls is not None else []
     return Section(
         "layers",
@@ -109,15 +113,15 @@ def _layers(attribution: Attribution, change: WeightChange | None) -> Section:
     )
 
 
-def _parts(attribution: Attribution) -> Section:
-    kinds = tuple(kind for kind in dict.fromkeys(attribution.kind) if kind != "layer")
-    tasks = shown_tasks(attribution)
-    count = sum(kind in kinds for kind in attribution.kind)
-    figure = effect_figure(attribution, tasks=tasks, kinds=kinds)
+def _parts(roles: LayerRoles) -> Section:
+    kinds = tuple(kind for kind in dict.fromkeys(roles.kind) if kind != "layer")
+    tasks = shown_tasks(roles)
+    count = sum(kind in kinds for kind in roles.kind)
+    figure = effect_figure(roles, tasks=tasks, kinds=kinds)
     caption = (
         _READ
-        + "Intervals hold jointly over the parts of one kind. Parts outside the layers stand at "
-        "the right."
+        + "Intervals are simultaneous over the parts of one kind. Parts outside the layers stand "
+        "at the right."
     )
     return Section(
         "parts",
@@ -126,35 +130,33 @@ def _parts(attribution: Attribution) -> Section:
         "(embedding, "
         "unembedding, final norm). The gain of a norm belongs to the part that reads it.",
         (
-            plot(
-                "plot-parts", figure, caption, columns=count, keys=_keys(attribution, kinds, tasks)
-            ),
-            t.part_table(attribution),
+            plot("plot-parts", figure, caption, columns=count, keys=_keys(roles, kinds, tasks)),
+            t.part_table(roles),
         ),
     )
 
 
-def _with_role(names: Sequence[str], attribution: Attribution | None) -> list[int]:
+def _with_role(names: Sequence[str], roles: LayerRoles | None) -> list[int]:
     """Tasks of a result that have a role, by index; all where that is not known or none has."""
-    roles = dict(zip(attribution.task, attribution.role, strict=True)) if attribution else {}
-    found = [i for i, name in enumerate(names) if roles.get(name, "none") != "none"]
+    known = dict(zip(roles.task, roles.role, strict=True)) if roles else {}
+    found = [i for i, name in enumerate(names) if known.get(name, "none") != "none"]
     return found or list(range(len(names)))
 
 
-def _intervals(sweep: IntervalSweep, attribution: Attribution | None) -> Section:
-    n, tasks = len(sweep.first), _with_role(sweep.task, attribution)
+def _intervals(sweep: IntervalSweep, roles: LayerRoles | None) -> Section:
+    n, tasks = len(sweep.first), _with_role(sweep.task, roles)
     caption = (
         "Each cell moves all layers from its row (first) to its column (last) at once; the "
         "diagonal holds single "
         "layers, the top row prefixes, the right column suffixes. Blue: the score rises, orange: "
         "it falls. A dot marks "
-        "cells whose joint interval holds 0."
+        "cells whose simultaneous interval includes 0."
     )
     return Section(
         "intervals",
         "Intervals of layers",
         "Layers may work together: damage that sits in two layers heals fully only when both are "
-        "put back.",
+        "reverted.",
         (
             plot("plot-intervals", interval_figure(sweep, tasks=tasks), caption, columns=2 * n),
             *(t.interval_table(sweep, task) for task in range(len(sweep.task))),
@@ -162,12 +164,12 @@ def _intervals(sweep: IntervalSweep, attribution: Attribution | None) -> Section
     )
 
 
-def _interpolation(interpolation: Interpolation, attribution: Attribution | None) -> Section:
+def _interpolation(interpolation: Interpolation, roles: LayerRoles | None) -> Section:
     marked = ()
-    if attribution is not None:
-        marked = tuple(sorted({*attribution.corrupted_layers, *attribution.skill_layers}))
+    if roles is not None:
+        marked = tuple(sorted({*roles.corrupted_layers, *roles.skill_layers}))
     figure = interpolation_figure(
-        interpolation, tasks=_with_role(interpolation.task, attribution), marked=marked
+        interpolation, tasks=_with_role(interpolation.task, roles), marked=marked
     )
     caption = (
         "Base moved a share α of the way to post. Left: the whole model, with the interval of each "
@@ -207,18 +209,18 @@ def _integrated(integrated: WeightIG) -> Section:
     )
 
 
-def _partition(attribution: Attribution) -> Section:
+def _repair(roles: LayerRoles) -> Section:
     return Section(
         "partition",
         "What a repair would cost",
-        "A part put back to base should heal what was lost without costing what was gained. "
+        "Reverting a part should heal what was lost without costing what was gained. "
         "Healing: problems that base "
         "solves and post does not. Preservation: damage-task problems that both solve. Target "
         "retention: problems that "
         "only post solves. Non-damage: skill-task problems that both solve. Each is the share that "
         "post solves once "
-        "the part is put back. A dash: no such problem.",
-        (t.partition_table(attribution),),
+        "the part is reverted. A dash: no such problem.",
+        (t.repair_table(roles),),
     )
 
 

@@ -1,171 +1,153 @@
 """Tables about moved weights: every number of every figure."""
 
-from elicit.grafting import Attribution, Interpolation, IntervalSweep, WeightIG
-from elicit.page import Cell, Table, effect_cell, table_of
-from elicit.page.grafting.text import ROLES, verdict_text
-from elicit.results.drawing import interval, number
-from elicit.weights import WeightChange
-from elicit.weights.figures import by_layer
+from collections.abc import Sequence
+
+from elicit.grafting import Interpolation, IntervalSweep, LayerRoles, Verdict, WeightIG
+from elicit.page import Cell, Column, Table, estimate_cell, result_table, table_of
+from elicit.page.grafting.text import ROLES
+from elicit.results.drawing import number
+from elicit.weights import WeightChange, by_layer
 
 
-def task_table(attribution: Attribution) -> Table:
+def task_table(roles: LayerRoles) -> Table:
     """Scores of both models on each task, and the gap.
 
     Args:
-        attribution: Effects of every part.
+        roles: Effects of every part.
     """
-    a = attribution
-    rows = [
-        [
-            name,
-            ROLES.get(a.role[t], a.role[t]),
-            a.unit[t],
-            effect_cell(a.gap[t].item(), a.gap_low[t].item(), a.gap_high[t].item()),
-            number(a.base_score[t].item()),
-            number(a.post_score[t].item()),
-            str(int(a.n_problems[t])),
-        ]
-        for t, name in enumerate(a.task)
-    ]
-    head = (
-        "task",
-        "post",
-        "score",
-        f"gap [{100 * a.level:g} % interval]",
-        "base",
-        "post",
-        "problems",
-    )
-    return table_of(
+    return result_table(
+        roles,
         "Score of base and post on each task. Gap: post minus base, paired by problem.",
-        head,
-        rows,
-        3,
+        [
+            Column(head="task", of="task"),
+            Column(head="post", of=lambda t: ROLES[roles.role[t]]),
+            Column(head="score", of="unit"),
+            Column(head=f"gap [{100 * roles.level:g} % interval]", of="gap", effect=True),
+            Column(head="base", of="base_score"),
+            Column(head="post", of="post_score"),
+            Column(head="problems", of="n_problems"),
+        ],
+        over="task",
+        words=3,
     )
 
 
-def layer_table(attribution: Attribution, change: WeightChange | None) -> Table:
+def layer_table(roles: LayerRoles, change: WeightChange | None) -> Table:
     """Each layer in one row: verdict, weight change, effects on each task.
 
     Args:
-        attribution: Effects of every part.
+        roles: Effects of every part.
         change: Change of every tensor, if it was measured.
     """
-    sizes: dict[int, tuple[str, str]] = {}
-    if change is not None:
-        found = by_layer(change)
-        rows = zip(found.relative_norm.tolist(), found.activation_norm.tolist(), strict=True)
-        sizes = dict(
-            zip(
-                found.layer.tolist(),
-                [(number(r, digits=4), number(w, digits=4)) for r, w in rows],
-                strict=True,
-            )
-        )
-    head = ["layer", "verdict", *(["relative norm", "activation-weighted"] if sizes else [])]
-    head += [f"{task}: {what}" for task in attribution.task for what in ("revert", "graft")]
-    rows = []
-    for i, kind in enumerate(attribution.kind):
-        if kind != "layer":
-            continue
-        layer = int(attribution.layer[i])
-        row: list[str | Cell] = [str(layer), verdict_text(attribution.verdict[i])]
-        row += list(sizes.get(layer, ("–", "–"))) if sizes else []
-        row += _effects(attribution, i)
-        rows.append(row)
-    caption = (
-        "Every layer: verdict, size of the weight change, effects with joint intervals (bold: "
-        "clear of 0)."
+    sizes = []
+    if change is not None and len((layers := by_layer(change)).layer):
+        row = {layer: i for i, layer in enumerate(layers.layer.tolist())}
+        for head, norm in (
+            ("relative norm", layers.relative_norm),
+            ("activation-weighted", layers.activation_norm),
+        ):
+
+            def size(i: int, norm=norm) -> str:
+                at = row.get(int(roles.layer[i]))
+                return "–" if at is None else number(norm[at].item(), digits=4)
+
+            sizes.append(Column(head=head, of=size))
+    return result_table(
+        roles,
+        "Every layer: verdict, size of the weight change, effects with simultaneous intervals "
+        "(bold: excludes 0).",
+        [Column(head="layer", of="layer"), _verdict(roles), *sizes, *_effects(roles)],
+        over="part",
+        rows=[i for i, kind in enumerate(roles.kind) if kind == "layer"],
+        words=2,
     )
-    return table_of(caption, head, rows, 2)
 
 
-def _effects(attribution: Attribution, part: int, prefix: str = "") -> list[str | Cell]:
-    """Effects of moving one part, or of its controls, on every task."""
-    names = [
-        f"{prefix}{direction}{end}"
-        for direction in ("revert", "graft")
-        for end in ("", "_low", "_high")
+def _verdict(roles: LayerRoles) -> Column:
+    return Column(head="verdict", of=lambda i: verdict_text(roles.verdict[i]))
+
+
+def verdict_text(verdicts: Sequence[Verdict]) -> str:
+    """Verdicts of a part in a table: their marks and words.
+
+    Args:
+        verdicts: What `LayerRoles.verdict` has for the part.
+    """
+    words = " and ".join(verdict.word for verdict in verdicts)
+    return f"{''.join(verdict.mark for verdict in verdicts)}\N{NO-BREAK SPACE}{words}"
+
+
+def _effects(roles: LayerRoles, prefix: str = "") -> list[Column]:
+    """Effects of moving a part, or of its controls, on every task."""
+    return [
+        Column(head=f"{task}: {way}", of=f"{prefix}{way}", at={"task": t}, effect=True)
+        for t, task in enumerate(roles.task)
+        for way in ("revert", "graft")
     ]
-    values = [getattr(attribution, name)[:, part].tolist() for name in names]
-    columns = zip(*values, strict=True)
-    return [cell for v in columns for cell in (effect_cell(*v[:3]), effect_cell(*v[3:]))]
 
 
-def control_table(attribution: Attribution) -> Table | None:
+def control_table(roles: LayerRoles) -> Table | None:
     """Effects of every control; None where none was run.
 
     Args:
-        attribution: Effects of every part.
+        roles: Effects of every part.
     """
-    ran = ~attribution.control_revert.isnan().all(0) | ~attribution.control_graft.isnan().all(0)
-    if not ran.any():
+    missing = roles.control_revert.value.isnan() & roles.control_graft.value.isnan()
+    rows = [i for i, none in enumerate(missing.all(0).tolist()) if not none]
+    if not rows:
         return None
-    head = [
-        "part",
-        *(f"{task}: {what}" for task in attribution.task for what in ("revert", "graft")),
-    ]
-    rows = [
-        [name, *_effects(attribution, i, "control_")]
-        for i, name in enumerate(attribution.part)
-        if bool(ran[i])
-    ]
-    caption = "Controls: the difference with its entries shuffled, same norm; each interval alone."
-    return table_of(caption, head, rows, 1, "Numbers of the controls")
+    return result_table(
+        roles,
+        "Controls: the difference with its entries shuffled, same norm; each interval alone.",
+        [Column(head="part", of="part"), *_effects(roles, "control_")],
+        over="part",
+        rows=rows,
+        folded="Numbers of the controls",
+    )
 
 
-def part_table(attribution: Attribution) -> Table:
+def part_table(roles: LayerRoles) -> Table:
     """Effects of every part finer than a layer or outside the layers.
 
     Args:
-        attribution: Effects of every part.
+        roles: Effects of every part.
     """
-    order = sorted(
-        (i for i, kind in enumerate(attribution.kind) if kind != "layer"),
-        key=lambda i: (attribution.layer[i].item() < 0, attribution.layer[i].item(), i),
+    layer = roles.layer.tolist()
+    finer = (i for i, kind in enumerate(roles.kind) if kind != "layer")
+    return result_table(
+        roles,
+        "Effects of finer parts; intervals are simultaneous over the parts of one kind.",
+        [Column(head="part", of="part"), _verdict(roles), *_effects(roles)],
+        over="part",
+        rows=sorted(finer, key=lambda i: (layer[i] < 0, layer[i], i)),
+        words=2,
     )
-    a = attribution
-    head = [
-        "part",
-        "verdict",
-        *(f"{task}: {what}" for task in a.task for what in ("revert", "graft")),
-    ]
-    rows = []
-    for i in order:
-        rows.append([a.part[i], verdict_text(a.verdict[i]), *_effects(a, i)])
-    caption = "Effects of finer parts; intervals hold jointly over the parts of one kind."
-    return table_of(caption, head, rows, 2)
 
 
-_PARTITION = ("healing", "preservation", "target retention", "non-damage")
-
-
-def partition_table(attribution: Attribution) -> Table:
+def repair_table(roles: LayerRoles) -> Table:
     """Of four groups of problems, the share that post solves with each part reverted.
 
     Args:
-        attribution: Effects of every part.
+        roles: Effects of every part.
     """
-    a = attribution
-    shares = (a.healing, a.preservation, a.target_retention, a.non_damage)
-    rows = []
-    for i, kind in enumerate(a.kind):
-        if kind != "layer" and a.verdict[i] == "changed":
-            continue
-        if a.verdict[i] == "unchanged":
-            continue
-        row = [a.part[i], verdict_text(a.verdict[i])]
-        for k, share in enumerate(shares):
-            value = share[i].item()
-            low, high = a.partition_low[k, i].item(), a.partition_high[k, i].item()
-            row.append("–" if value != value else f"{value:.2f} [{low:.2f}, {high:.2f}]")
-        rows.append(row)
-    caption = (
-        "Post with one part put back to base: share of problems solved, with Wilson intervals of "
-        "each part alone. "
-        "Changed layers, and finer parts that have a verdict."
+    named = (roles.corrupted | roles.carries_skill).tolist()
+    shares = [
+        Column(head=name, of="solved", at={"share": k}, digits=2)
+        for k, name in enumerate(roles.share)
+    ]
+    return result_table(
+        roles,
+        "Post with one part reverted to base: share of problems solved, with Wilson intervals of "
+        "each part alone. Changed layers, and finer parts that have a verdict.",
+        [Column(head="part", of="part"), _verdict(roles), *shares],
+        over="part",
+        rows=[
+            i
+            for i, kind in enumerate(roles.kind)
+            if bool(roles.changed[i]) and (kind == "layer" or named[i])
+        ],
+        words=2,
     )
-    return table_of(caption, ("part", "verdict", *_PARTITION), rows, 2)
 
 
 def weight_table(change: WeightChange) -> Table:
@@ -175,23 +157,31 @@ def weight_table(change: WeightChange) -> Table:
         change: Change of every tensor.
     """
     columns = (
-        ("relative norm", change.relative_norm, 4),
-        ("activation-weighted", change.activation_norm, 4),
-        ("spectral norm", change.spectral_norm, 4),
-        ("stable rank", change.stable_rank, 1),
-        ("entropy rank", change.entropy_rank, 1),
-        ("rank of 90 %", change.rank_90, 0),
-        ("unchanged entries", change.zero_share, 3),
-        ("intruders", change.intruders, 0),
+        ("relative norm", "relative_norm", 4),
+        ("activation-weighted", "activation_norm", 4),
+        ("spectral norm", "spectral_norm", 4),
+        ("stable rank", "stable_rank", 1),
+        ("entropy rank", "entropy_rank", 1),
+        ("rank of 90 %", "rank_90", 0),
+        ("unchanged entries", "zero_share", 3),
+        ("intruders", "intruders", 0),
     )
-    kept = [column for column in columns if not column[1].isnan().all()]
-    values = [(v.tolist(), digits) for _, v, digits in kept]
-    rows = [
-        [place, name, *(number(column[m], digits=digits) for column, digits in values)]
-        for m, (place, name) in enumerate(zip(change.place, change.matrix, strict=True))
-    ]
-    head = ("place", "tensor", *(name for name, _, _ in kept))
-    return table_of("Every parameter tensor.", head, rows, 2, f"All {len(rows)} parameter tensors")
+    return result_table(
+        change,
+        "Every parameter tensor.",
+        [
+            Column(head="place", of="place"),
+            Column(head="tensor", of="matrix"),
+            *(
+                Column(head=head, of=field, digits=digits)
+                for head, field, digits in columns
+                if not getattr(change, field).isnan().all()
+            ),
+        ],
+        over="matrix",
+        words=2,
+        folded=f"All {len(change.matrix)} parameter tensors",
+    )
 
 
 def interval_table(sweep: IntervalSweep, task: int) -> Table:
@@ -201,40 +191,35 @@ def interval_table(sweep: IntervalSweep, task: int) -> Table:
         sweep: Effects of every interval.
         task: Index of the task.
     """
-    s, rows = sweep, []
-    for f, first in enumerate(s.first.tolist()):
-        for g, last in enumerate(s.last.tolist()):
-            if last >= first:
-                cells = [
-                    effect_cell(*(values[task, f, g].item() for values in three))
-                    for three in (
-                        (s.revert, s.revert_low, s.revert_high),
-                        (s.graft, s.graft_low, s.graft_high),
-                    )
-                ]
-                rows.append([str(first) if first == last else f"{first}–{last}", *cells])
-    name = s.task[task]
-    caption = (
-        f"Effect of moving every interval of layers on {name}, intervals jointly over all rows."
-    )
+    firsts, lasts = sweep.first.tolist(), sweep.last.tolist()
+    rows = [
+        [
+            str(first) if first == last else f"{first}–{last}",
+            *(estimate_cell(way[task, f, g], effect=True) for way in (sweep.revert, sweep.graft)),
+        ]
+        for f, first in enumerate(firsts)
+        for g, last in enumerate(lasts)
+        if last >= first
+    ]
+    name = sweep.task[task]
+    caption = f"Effect of moving every interval of layers on {name}, simultaneous over all rows."
     return table_of(caption, ("layers", "revert", "graft"), rows, 1, f"Numbers: {name}")
 
 
 def interpolation_table(interpolation: Interpolation) -> Table:
-    """Scores on the way from base to post.
+    """Scores of the interpolation from base to post.
 
     Args:
-        interpolation: Scores along the way.
+        interpolation: Scores along the line.
     """
-    p, rows = interpolation, []
+    p = interpolation
+    points, rows = range(len(p.alpha)), []
     for t, task in enumerate(p.task):
-        whole = zip(p.score[t].tolist(), p.low[t].tolist(), p.high[t].tolist(), strict=True)
-        rows.append([task, "whole model", *(interval(*ends).removeprefix("+") for ends in whole)])
+        rows.append([task, "whole model", *(estimate_cell(p.score[t, a]) for a in points)])
         for i, layer in enumerate(p.layer.tolist()):
             if p.layer_score[t, i].isfinite().any():
-                rows.append(
-                    [task, f"layer {layer}", *(number(v) for v in p.layer_score[t, i].tolist())]
-                )
+                scores: list[str | Cell] = [number(v) for v in p.layer_score[t, i].tolist()]
+                rows.append([task, f"layer {layer}", *scores])
     head = ("task", "moved", *(f"α = {alpha:g}" for alpha in p.alpha.tolist()))
     return table_of("Score of base moved a share α of the way to post.", head, rows, 2, "Numbers")
 
@@ -246,12 +231,12 @@ def integrated_table(integrated: WeightIG) -> Table:
         integrated: Attributions of every part.
     """
     w = integrated
-    rows = [
-        [part, *(number(value, sign=True, digits=4) for value in w.attribution[:, i].tolist())]
-        for i, part in enumerate(w.part)
-    ]
-    rows.append(["sum", *(number(v, sign=True, digits=4) for v in w.attribution.sum(1).tolist())])
-    rows.append(["gap", *(number(v, sign=True, digits=4) for v in w.gap.tolist())])
+
+    def line(name: str, values: list[float]) -> list[str]:
+        return [name, *(number(value, sign=True, digits=4) for value in values)]
+
+    rows = [line(part, w.attribution[:, i].tolist()) for i, part in enumerate(w.part)]
+    rows += [line("sum", w.attribution.sum(1).tolist()), line("gap", w.gap.tolist())]
     missed = w.completeness_error.tolist()
     rows.append(["completeness error", *("–" if v != v else f"{100 * v:.2g} %" for v in missed)])
     rows.append(["nodes", *(str(n) for n in w.nodes.tolist())])

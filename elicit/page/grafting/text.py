@@ -3,58 +3,39 @@
 import re
 from collections.abc import Sequence
 
-from elicit.grafting import Attribution
+from elicit.grafting import LayerRoles, Verdict
 from elicit.results.drawing import number, visible
 
 ROLES = {"damage": "lost (damage)", "skill": "gained (skill)", "none": "no clear gap"}
-VERDICTS = {
-    "corrupted": "corrupted",
-    "skill": "carries the skill",
-    "changed": "changed, not distinguishable",
-    "unchanged": "unchanged",
-}
-SHORT = {"corrupted": "corrupted", "skill": "skill", "changed": "changed", "unchanged": "unchanged"}
-MARKS = {"corrupted": "✕", "skill": "★", "changed": "○", "unchanged": "−"}
 
 
-def verdict_text(verdict: str) -> str:
-    """A verdict in a table: its mark and one word.
-
-    Args:
-        verdict: As `Attribution.verdict` has it.
-    """
-    words = verdict.split("+")
-    marks = "".join(MARKS.get(word, "") for word in words)
-    return f"{marks}\N{NO-BREAK SPACE}{' and '.join(SHORT.get(word, word) for word in words)}"
-
-
-def summary_sentence(attribution: Attribution) -> str:
+def summary_sentence(roles: LayerRoles) -> str:
     """What was found, in plain words: gaps, layers, and what cannot be told apart.
 
     Args:
-        attribution: Effects of every part.
+        roles: Effects of every part.
     """
-    layers = [i for i, kind in enumerate(attribution.kind) if kind == "layer"]
-    changed = [i for i in range(len(attribution.part)) if bool(attribution.changed[i])]
-    if not changed and not attribution.gap.any():
+    layers = [i for i, kind in enumerate(roles.kind) if kind == "layer"]
+    changed = [i for i in range(len(roles.part)) if bool(roles.changed[i])]
+    if not changed and not roles.gap.value.any():
         return (
             f"Base and post have the same weights in every part that was compared ({len(layers)} "
             "layers), "
             "so nothing can differ between them: every gap and every effect is exactly 0."
         )
-    sentences = [_corrupted(attribution), _skilled(attribution), _without_gap(attribution)]
-    sentences += [_rest(attribution, layers), _one_way(attribution, layers)]
-    sentences += [_outside(attribution)]
+    sentences = [_corrupted(roles), _skilled(roles), _without_gap(roles)]
+    sentences += [_rest(roles, layers), _one_way(roles, layers)]
+    sentences += [_outside(roles)]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _corrupted(attribution: Attribution) -> str:
+def _corrupted(roles: LayerRoles) -> str:
     """What was lost, and where."""
-    tasks = _with_role(attribution, "damage")
+    tasks = _with_role(roles, "damage")
     if not tasks:
         return ""
-    lost = f"post lost {_gaps(attribution, tasks)}"
-    layers = attribution.corrupted_layers
+    lost = f"post lost {_gaps(roles, tasks)}"
+    layers = roles.corrupted_layers
     if not layers:
         return _capital(
             f"{lost}, but no single layer can be named as corrupted: in none do base’s weights "
@@ -62,19 +43,19 @@ def _corrupted(attribution: Attribution) -> str:
             "post’s weights clearly harm base."
         )
     return _capital(
-        f"{layers_text(layers)} of {_n_layers(attribution)} {'is' if len(layers) == 1 else 'are'} "
+        f"{layers_text(layers)} of {_n_layers(roles)} {'is' if len(layers) == 1 else 'are'} "
         f"corrupted: {lost}; base’s "
         "weights there heal post, and post’s weights there harm base."
     )
 
 
-def _skilled(attribution: Attribution) -> str:
+def _skilled(roles: LayerRoles) -> str:
     """What was gained, and where."""
-    tasks = _with_role(attribution, "skill")
+    tasks = _with_role(roles, "skill")
     if not tasks:
         return ""
-    gained = f"post gained {_gaps(attribution, tasks)}"
-    layers = attribution.skill_layers
+    gained = f"post gained {_gaps(roles, tasks)}"
+    layers = roles.skill_layers
     if not layers:
         return _capital(
             f"{gained}, but no single layer can be named as its carrier: in none do base’s weights "
@@ -88,51 +69,50 @@ def _skilled(attribution: Attribution) -> str:
     )
 
 
-def _without_gap(attribution: Attribution) -> str:
+def _without_gap(roles: LayerRoles) -> str:
     """Tasks on which nothing was clearly lost or gained."""
-    tasks = _with_role(attribution, "none")
+    tasks = _with_role(roles, "none")
     if not tasks:
         return ""
-    told = " and ".join(
-        f"{task_text(attribution.task[t])} (gap {_with_interval(attribution, t, sign=True)}"
-        f"{_too_small(attribution, t)})"
+    tasks_text = " and ".join(
+        f"{task_text(roles.task[t])} (gap {_with_interval(roles, t, sign=True)}"
+        f"{_too_small(roles, t)})"
         for t in tasks
     )
-    alone = len(tasks) == len(attribution.task)
-    said = f"Nothing was clearly lost or gained on {told}"
+    alone = len(tasks) == len(roles.task)
+    said = f"Nothing was clearly lost or gained on {tasks_text}"
     if not alone:
         return f"{said}."
     return f"{said}, so no layer can be called corrupted or said to carry a skill."
 
 
-def _too_small(attribution: Attribution, task: int) -> str:
-    """Why a gap that is clear of 0 counts as none."""
-    if attribution.gap_low[task] <= 0 <= attribution.gap_high[task]:
+def _too_small(roles: LayerRoles, task: int) -> str:
+    """Why a gap whose interval excludes 0 counts as none."""
+    if not bool(roles.gap[task].clear):
         return ""
-    return f", clear of 0 but below the margin of {attribution.margin:g}"
+    return f", which excludes 0, but the gap is below the margin of {roles.margin:g}"
 
 
-def _one_way(attribution: Attribution, layers: Sequence[int]) -> str:
+def _one_way(roles: LayerRoles, layers: Sequence[int]) -> str:
     """Layers without a verdict that one of the two moves alone changes clearly."""
-    found = []
-    for t, role in enumerate(attribution.role):
+    found, verdicts = [], roles.verdict
+    for t, role in enumerate(roles.role):
         if role == "none":
             continue
-        least = attribution.share_margin * abs(attribution.gap[t].item())
+        least = roles.share_margin * abs(roles.gap.value[t].item())
         for move, host in (("graft", "base"), ("revert", "post")):
-            value, low, high = (
-                getattr(attribution, move + end)[t] for end in ("", "_low", "_high")
-            )
-            harms, helps = (high < 0) & (value <= -least), (low > 0) & (value >= least)
+            effect = getattr(roles, move)[t]
+            harms = (effect.high < 0) & (effect.value <= -least)
+            helps = (effect.low > 0) & (effect.value >= least)
             for word, clear in (("harms", harms), ("helps", helps)):
                 named = [
-                    _layer(attribution, i)
+                    _layer(roles, i)
                     for i in layers
-                    if attribution.verdict[i] == "changed" and clear[i]
+                    if verdicts[i] == (Verdict.CHANGED,) and clear[i]
                 ]
                 if named:
                     where = layers_text(named).lower()
-                    task = task_text(attribution.task[t])
+                    task = task_text(roles.task[t])
                     found.append(f"{move}ing {word} {host} in {where} ({task})")
     if not found:
         return ""
@@ -142,75 +122,65 @@ def _one_way(attribution: Attribution, layers: Sequence[int]) -> str:
     )
 
 
-def _rest(attribution: Attribution, layers: Sequence[int]) -> str:
+def _rest(roles: LayerRoles, layers: Sequence[int]) -> str:
     """Changed layers without a verdict, and unchanged ones."""
-    where = {
-        word: [_layer(attribution, i) for i in layers if attribution.verdict[i] == word]
-        for word in VERDICTS
-    }
-    plain, same = where["changed"], where["unchanged"]
-    told = []
+    verdicts = roles.verdict
+    plain, same = (
+        [_layer(roles, i) for i in layers if verdicts[i] == (verdict,)]
+        for verdict in (Verdict.CHANGED, Verdict.UNCHANGED)
+    )
+    parts = []
     if plain:
         all_of_them = (
             f"all {len(layers)} layers" if len(plain) == len(layers) else layers_text(plain)
         )
-        if any(role != "none" for role in attribution.role):
+        if any(role != "none" for role in roles.role):
             named = len(plain) + len(same) < len(layers)
-            told.append(
+            parts.append(
                 f"{all_of_them} changed{' too' if named else ''}, but no clear effect in both "
                 "directions was found there"
             )
         else:
-            told.append(f"{all_of_them} changed all the same")
+            parts.append(f"{all_of_them} changed all the same")
     if same:
-        told.append(f"{layers_text(same)} did not change at all")
-    return f"{_capital('; '.join(told))}." if told else ""
+        parts.append(f"{layers_text(same)} did not change at all")
+    return f"{_capital('; '.join(parts))}." if parts else ""
 
 
-def _outside(attribution: Attribution) -> str:
+def _outside(roles: LayerRoles) -> str:
     """What was found outside the layers."""
-    found = [
-        (visible(attribution.part[i]), attribution.verdict[i])
-        for i, kind in enumerate(attribution.kind)
-        if kind == "outside" and attribution.verdict[i] not in ("changed", "unchanged")
+    named = (roles.corrupted | roles.carries_skill).tolist()
+    verdicts = roles.verdict
+    parts = [
+        f"{visible(roles.part[i])} {' and '.join(verdict.predicate for verdict in verdicts[i])}"
+        for i, kind in enumerate(roles.kind)
+        if kind == "outside" and named[i]
     ]
-    if not found:
-        return ""
-    return (
-        "Outside the layers: "
-        + ", ".join(f"{part} {_is(verdict)}" for part, verdict in found)
-        + "."
-    )
+    return f"Outside the layers: {', '.join(parts)}." if parts else ""
 
 
-def _is(verdict: str) -> str:
-    """A verdict as a predicate."""
-    said = {"corrupted": "is corrupted", "skill": "carries the skill"}
-    return " and ".join(said.get(word, word) for word in verdict.split("+"))
-
-
-def _with_role(attribution: Attribution, role: str) -> list[int]:
+def _with_role(roles: LayerRoles, role: str) -> list[int]:
     """Tasks of one role, by index."""
-    return [t for t, own in enumerate(attribution.role) if own == role]
+    return [t for t, each in enumerate(roles.role) if each == role]
 
 
-def _gaps(attribution: Attribution, tasks: Sequence[int]) -> str:
+def _gaps(roles: LayerRoles, tasks: Sequence[int]) -> str:
     """Sizes of some tasks' gaps with their intervals and scores."""
     return " and ".join(
-        f"{_with_interval(attribution, t)} on {task_text(attribution.task[t])} "
-        f"({visible(attribution.unit[t])} {_two(attribution.base_score[t].item())} → "
-        f"{_two(attribution.post_score[t].item())})"
+        f"{_with_interval(roles, t)} on {task_text(roles.task[t])} "
+        f"({visible(roles.unit[t])} {_two(roles.base_score[t].item())} → "
+        f"{_two(roles.post_score[t].item())})"
         for t in tasks
     )
 
 
-def _with_interval(attribution: Attribution, task: int, *, sign: bool = False) -> str:
+def _with_interval(roles: LayerRoles, task: int, *, sign: bool = False) -> str:
     """A gap with its interval; its size where the words around it say the direction."""
-    values = [x[task].item() for x in (attribution.gap, attribution.gap_low, attribution.gap_high)]
-    if not sign and values[0] < 0:
-        values = [-values[0], -values[2], -values[1]]
-    value, low, high = (number(v, sign=sign, digits=2) for v in values)
-    ends = f"{100 * attribution.level:g} % interval {low} to {high}"
+    value, low, high = roles.gap[task].ends
+    if not sign and value < 0:
+        value, low, high = -value, -high, -low
+    value, low, high = (number(v, sign=sign, digits=2) for v in (value, low, high))
+    ends = f"{100 * roles.level:g} % interval {low} to {high}"
     return f"{value}, {ends}" if sign else f"{value} ({ends})"
 
 
@@ -219,12 +189,12 @@ def _two(value: float) -> str:
     return number(value, digits=2)
 
 
-def _layer(attribution: Attribution, part: int) -> int:
-    return int(attribution.layer[part].item())
+def _layer(roles: LayerRoles, part: int) -> int:
+    return int(roles.layer[part].item())
 
 
-def _n_layers(attribution: Attribution) -> int:
-    return sum(kind == "layer" for kind in attribution.kind)
+def _n_layers(roles: LayerRoles) -> int:
+    return sum(kind == "layer" for kind in roles.kind)
 
 
 def _capital(text: str) -> str:
@@ -258,8 +228,8 @@ def layers_text(layers: Sequence[int]) -> str:
             runs[-1].append(layer)
         else:
             runs.append([layer])
-    told: list[str] = []
+    named: list[str] = []
     for run in runs:
-        told += [f"{run[0]}–{run[-1]}"] if len(run) > 2 else [str(layer) for layer in run]
-    joined = " and ".join([", ".join(told[:-1]), told[-1]] if len(told) > 1 else told)
+        named += [f"{run[0]}–{run[-1]}"] if len(run) > 2 else [str(layer) for layer in run]
+    joined = " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
     return f"layer{'' if len(layers) == 1 else 's'} {joined}"

@@ -21,12 +21,12 @@ def revise_sections(results: Sequence[Result]) -> list[Section]:
         results: Results of any kind.
     """
     profiles = [result for result in results if isinstance(result, Profile)]
-    found: list[Section] = []
+    sections: list[Section] = []
     for n, result in enumerate(r for r in results if isinstance(r, Settling)):
-        found.append(_settling(result, n))
+        sections.append(_settling(result, n))
         strips = _strips(result, profiles, n)
         if strips:
-            found.append(
+            sections.append(
                 Section(
                     f"texts-{n}",
                     "On the text",
@@ -37,7 +37,7 @@ def revise_sections(results: Sequence[Result]) -> list[Section]:
     bands = [result for result in results if isinstance(result, Sensitivity)]
     groups = [result for result in results if isinstance(result, DepthByGroup)]
     return [
-        *found,
+        *sections,
         *(_profile(result, n) for n, result in enumerate(profiles)),
         *(_band(result, n) for n, result in enumerate(bands)),
         *(_groups(result, n) for n, result in enumerate(groups)),
@@ -45,52 +45,52 @@ def revise_sections(results: Sequence[Result]) -> list[Section]:
     ]
 
 
-def _settling(found: Settling, n: int) -> Section:
+def _settling(result: Settling, n: int) -> Section:
     caption = (
         "Above: how far the prediction read from each layer is from the model’s own final one, "
         "averaged over tokens and then over problems; dashed: the threshold g. Below: post minus "
-        "base on the same tokens, filled marks are clear of 0. Bands are "
-        f"{100 * found.level:g} % intervals that hold jointly over layers"
-        f"{' and models' if len(found.model) > 1 else ''}. Grey: layers at which settling is deep."
+        "base on the same tokens, filled marks exclude 0. Bands are "
+        f"simultaneous {100 * result.level:g} % intervals over layers"
+        f"{' and models' if len(result.model) > 1 else ''}. Grey: layers at which settling is deep."
     )
     return Section(
         f"settling-{n}",
         "When predictions settle",
-        convention_text(found.convention, found.n_layers),
+        convention_text(result.convention, result.n_layers),
         (
             plot(
                 f"plot-settling-{n}",
-                found.figure(),
+                result.figure(),
                 caption,
-                columns=max(16, 14 * len(found.source), len(found.layer)),
+                columns=max(16, 14 * len(result.source), len(result.layer)),
             ),
-            t.source_table(found),
-            t.profile_table(found),
+            t.source_table(result),
+            t.profile_table(result),
         ),
     )
 
 
-def _strips(found: Settling, profiles: Sequence[Profile], n: int) -> tuple[Plot, ...]:
+def _strips(result: Settling, profiles: Sequence[Profile], n: int) -> tuple[Plot, ...]:
     """The text of some rows; those of the profile, where there is one on the same texts."""
-    source = next((p.source for p in profiles if p.source in found.source), found.source[0])
-    here = found.source_of == found.source.index(source)
-    lengths = found.row[here].bincount().tolist()
+    source = next((p.source for p in profiles if p.source in result.source), result.source[0])
+    here = result.source_of == result.source.index(source)
+    lengths = result.row[here].bincount().tolist()
     rows = [row for row, length in enumerate(lengths) if length > 1]
     wanted = {name for p in profiles if p.source == source for name in p.problem}
     names = {
-        int(found.row[i]): found.problem[int(found.problem_of[i])]
+        int(result.row[i]): result.problem[int(result.problem_of[i])]
         for i in here.nonzero()[:, 0].tolist()
     }
     rows = [row for row in rows if names[row] in wanted] or rows
     caption = (
         "The text of one problem as it was written, and under each token the layer at which the "
-        "prediction of it settles, in base and in post. Orange and bold: deep. Pointing at a cell "
-        "tells its divergences."
+        "prediction of it settles, in base and in post. Orange and bold: deep. Hovering a cell "
+        "shows its divergences."
     )
     return tuple(
         plot(
             f"plot-strip-{n}-{place}",
-            strip_figure(found, row=row, source=source),
+            strip_figure(result, row=row, source=source),
             caption,
             columns=LINE,
         )
@@ -98,59 +98,60 @@ def _strips(found: Settling, profiles: Sequence[Profile], n: int) -> tuple[Plot,
     )
 
 
-def _profile(found: Profile, n: int) -> Section:
-    lengths = found.row.bincount().tolist()
+def _profile(result: Profile, n: int) -> Section:
+    lengths = result.row.bincount().tolist()
     row = next((i for i, length in enumerate(lengths) if length > 1), 0)
     caption = (
         "Each cell: the token that this layer (up) would predict at this place, if it were the "
-        "last; along the bottom the token that follows. Near white: the layer says what the model "
-        "will say in the end; dark: something else. Pointing at a cell tells probabilities, rank, "
-        "entropy and divergences."
+        "last; along the bottom the token that follows. Near white: the layer predicts what the "
+        "model predicts in the end; dark: something else. Hovering a cell shows probabilities, "
+        "rank, entropy and divergences."
     )
     return Section(
         f"profile-{n}",
-        "What every layer would say",
-        f"One row in full, from {NAMES.get(found.source, found.source)}. The saved result holds "
-        f"{len(found.problem)} rows.",
+        "What every layer would predict",
+        f"One row in full, from {NAMES.get(result.source, result.source)}. The saved result holds "
+        f"{len(result.problem)} rows.",
         tuple(
             plot(
                 f"plot-profile-{n}-{m}",
-                profile_figure(found, row=row, model=model),
+                profile_figure(result, row=row, model=model),
                 caption,
                 columns=LINE,
                 folded=f"The same in {model}" if m else "",
             )
-            for m, model in enumerate(found.model)
+            for m, model in enumerate(result.model)
         ),
     )
 
 
-def _band(found: Sensitivity, n: int) -> Section:
+def _band(result: Sensitivity, n: int) -> Section:
     caption = (
         "Difference of the share of tokens that settle deep, post minus base on the same tokens, "
-        "for every threshold g and every ρ; hollow: the interval, joint over the band, holds 0. A "
-        "claim about deep thinking that changes its sign here is a claim about a convention."
+        "for every threshold g and every ρ; hollow: the interval, simultaneous over the band, "
+        "includes 0. A claim about deep thinking that changes its sign here is a claim about a "
+        "convention."
     )
     return Section(
         f"band-{n}",
-        "How much is due to the convention",
-        "The deep-thinking ratio counts tokens beyond two cut-offs, which somebody chose.",
+        "How much depends on the convention",
+        "The deep-thinking ratio counts tokens beyond two cut-offs, both of them chosen.",
         (
             plot(
                 f"plot-band-{n}",
-                found.figure(),
+                result.figure(),
                 caption,
-                columns=max(20, 2 * found.dtr_diff.value.numel()),
+                columns=max(20, 2 * result.dtr_diff.value.numel()),
             ),
-            t.band_table(found),
+            t.band_table(result),
         ),
     )
 
 
-def _groups(found: DepthByGroup, n: int) -> Section:
+def _groups(result: DepthByGroup, n: int) -> Section:
     caption = (
         "Mean settling depth of the tokens of each difficulty, with intervals over problems; "
-        "below, post minus base on the same tokens (hollow: the interval holds 0). Harder "
+        "below, post minus base on the same tokens (hollow: the interval includes 0). Harder "
         "problems have longer texts of another make-up, so depth may fall with difficulty "
         "although no token became easier."
     )
@@ -160,9 +161,9 @@ def _groups(found: DepthByGroup, n: int) -> Section:
         "Whether predictions settle later where problems are harder.",
         (
             plot(
-                f"plot-groups-{n}", found.figure(), caption, columns=max(20, 3 * len(found.group))
+                f"plot-groups-{n}", result.figure(), caption, columns=max(20, 3 * len(result.group))
             ),
-            t.group_table(found),
+            t.group_table(result),
         ),
     )
 
@@ -172,8 +173,8 @@ def _lenses(fits: Sequence[TunedLensFit]) -> list[Section]:
         return []
     caption = (
         "How far the prediction read from each layer is from the model’s own final one, on "
-        "problems that the lens was not fitted on. What the affine map gains over a bias alone the "
-        "lens may have computed by itself."
+        "problems that the lens was not fitted on. What the affine map gains over a bias alone "
+        "may have been computed by the lens itself."
     )
     return [
         Section(

@@ -1,4 +1,4 @@
-"""What a reading of depths says in words: who settles later, and what that owes to a convention."""
+"""Settling depths in words: which model settles later, and how much depends on the convention."""
 
 from collections.abc import Sequence
 
@@ -24,142 +24,145 @@ NAMES = {
 
 
 def revise_sentences(results: Sequence[Result]) -> list[str]:
-    """What the readings among some results found: depths, ratio and its band, difficulty.
+    """What the settling depths among some results show: depths, ratio and its band, difficulty.
 
     Args:
         results: Results of any kind.
     """
-    told: list[str] = []
-    for found in results:
-        if isinstance(found, Settling):
-            first, *others = found.source
-            told.append(f"{depth_sentence(found, first)} {ratio_sentence(found, first)}".strip())
-            told.append(" ".join(depth_sentence(found, source) for source in others))
-        elif isinstance(found, Sensitivity):
-            told.append(band_sentence(found))
-        elif isinstance(found, DepthByGroup):
-            told.append(group_sentence(found))
-    return [sentence for sentence in told if sentence]
+    sentences: list[str] = []
+    for result in results:
+        if isinstance(result, Settling):
+            first, *others = result.source
+            sentences.append(
+                f"{depth_sentence(result, first)} {ratio_sentence(result, first)}".strip()
+            )
+            sentences.append(" ".join(depth_sentence(result, source) for source in others))
+        elif isinstance(result, Sensitivity):
+            sentences.append(band_sentence(result))
+        elif isinstance(result, DepthByGroup):
+            sentences.append(group_sentence(result))
+    return [sentence for sentence in sentences if sentence]
 
 
-def depth_sentence(found: Settling, source: str) -> str:
-    """Which model settles later on the texts of one source, if that can be told.
+def depth_sentence(result: Settling, source: str) -> str:
+    """Which model settles later on the texts of one source, if the interval decides.
 
     Args:
-        found: Depths that were read.
+        result: Settling depths.
         source: Which texts.
     """
-    i = found.source.index(source)
+    i = result.source.index(source)
     where = _WHERE.get(source, f"On the same tokens of “{visible(source)}”")
-    if same_everywhere(found, source):
+    if same_everywhere(result, source):
         return (
             f"{where}, every layer of post predicts exactly what that of base does: every "
             "difference is exactly 0."
         )
-    value, low, high = found.depth_diff[i].ends
+    value, low, high = result.depth_diff[i].ends
     if low != low:
         return (
             f"{where}, post’s predictions settle {number(value, sign=True, digits=2)} layers later "
-            "than base’s on one problem, which says nothing of others."
+            "than base’s on one problem, which does not generalise to other problems."
         )
     if low <= 0 <= high:
         return (
-            f"{where}, it cannot be told whether post’s predictions settle earlier or later than "
-            f"base’s ({interval(value, low, high, digits=2)} layers)."
+            f"{where}, there is no clear difference between the depths of post’s and base’s "
+            f"predictions ({interval(value, low, high, digits=2)} layers)."
         )
     way = "later" if value > 0 else "earlier"
     size = sized(value, low, high)
     return f"{where}, post’s predictions settle {size} layers {way} than base’s."
 
 
-def same_everywhere(found: Settling, source: str) -> bool:
+def same_everywhere(result: Settling, source: str) -> bool:
     """Whether both models have the very same divergences on the texts of a source.
 
     Args:
-        found: Depths that were read.
+        result: Settling depths.
         source: Which texts.
     """
-    own = found.jsd[:, :, found.source_of == found.source.index(source)]
+    own = result.jsd[:, :, result.source_of == result.source.index(source)]
     return torch.equal(own[0], own[1])
 
 
-def ratio_sentence(found: Settling, source: str) -> str:
+def ratio_sentence(result: Settling, source: str) -> str:
     """How much more or less of the tokens settles deep in post; empty where nothing differs.
 
     Args:
-        found: Depths that were read.
+        result: Settling depths.
         source: Which texts.
     """
-    i = found.source.index(source)
-    if same_everywhere(found, source):
+    i = result.source.index(source)
+    if same_everywhere(result, source):
         return ""
-    base, post = (percent(found.dtr.value[i, m].item()) for m in (0, 1))
-    told = f"Of these tokens, {base} in base and {post} in post settle deep, {deep_text(found)}: "
-    value, low, high = (100 * end for end in found.dtr_diff[i].ends)
+    base, post = (percent(result.dtr.value[i, m].item()) for m in (0, 1))
+    shares = (
+        f"Of these tokens, {base} in base and {post} in post settle deep, {deep_text(result)}: "
+    )
+    value, low, high = (100 * end for end in result.dtr_diff[i].ends)
     if low != low:
         return ""
     if low <= 0 <= high:
-        return f"{told}no clear difference ({interval(value, low, high, digits=1)} points)."
+        return f"{shares}no clear difference ({interval(value, low, high, digits=1)} points)."
     way = "more" if value > 0 else "fewer"
-    return f"{told}{sized(value, low, high, digits=1)} points {way} in post."
+    return f"{shares}{sized(value, low, high, digits=1)} points {way} in post."
 
 
-def deep_text(found: Settling) -> str:
+def deep_text(result: Settling) -> str:
     """Where deep begins, in words.
 
     Args:
-        found: Depths that were read.
+        result: Settling depths.
     """
-    if found.deep_from == found.n_layers:
-        return f"that is, not before the last of {found.n_layers} layers"
-    return f"at layer {found.deep_from} of {found.n_layers} or later"
+    if result.deep_from == result.n_layers:
+        return f"that is, not before the last of {result.n_layers} layers"
+    return f"at layer {result.deep_from} of {result.n_layers} or later"
 
 
-def band_sentence(found: Sensitivity) -> str:
+def band_sentence(result: Sensitivity) -> str:
     """Whether the difference of the ratios keeps its sign over the band of conventions.
 
     Args:
-        found: Ratios over a band of conventions.
+        result: Ratios over a band of conventions.
     """
-    n = found.dtr_diff.value.numel()
-    if found.dtr_diff.low.isnan().any() or not found.dtr_diff.value.any():
+    n = result.dtr_diff.value.numel()
+    if result.dtr_diff.low.isnan().any() or not result.dtr_diff.value.any():
         return ""
-    if found.sign:
-        way = "more" if found.sign > 0 else "less"
-        return f"Post settles deep {way} often under all {n} conventions that were tried."
-    up, down = int((found.dtr_diff.low > 0).sum()), int((found.dtr_diff.high < 0).sum())
-    least, most = (
-        100 * end.item() for end in (found.dtr_diff.value.min(), found.dtr_diff.value.max())
-    )
+    if result.sign:
+        way = "more" if result.sign > 0 else "less"
+        return f"Post settles deep {way} often under all {n} conventions tried."
+    up, down = int((result.dtr_diff.low > 0).sum()), int((result.dtr_diff.high < 0).sum())
+    least, most = (100 * end.item() for end in result.dtr_diff.value.aminmax())
     low, high = (number(end, sign=True, digits=1) for end in (least, most))
     reach = f"from {low} to {high} points"
     if up and down:
         return (
             f"Whether post settles deep more often depends on the convention: more often under "
-            f"{up} of {n} that were tried, less often under {down} ({reach})."
+            f"{up} of {n} tried, less often under {down} ({reach})."
         )
     way = f" ({'more' if up else 'less'} in post)" if up or down else ""
     return (
-        "How much more often tokens settle deep in post depends on the convention: over those that "
-        f"were tried it goes {reach}, and is clear of 0{way} under {up + down or 'none'} of {n}."
+        "How much more often tokens settle deep in post depends on the convention: over those "
+        f"tried it ranges {reach}, and its interval excludes 0{way} under {up + down or 'none'} of "
+        f"{n}."
     )
 
 
-def group_sentence(found: DepthByGroup) -> str:
+def group_sentence(result: DepthByGroup) -> str:
     """How depth goes from the first group to the last in both models.
 
     Args:
-        found: Depths of groups of tokens.
+        result: Depths of groups of tokens.
     """
-    told = []
-    for m, model in enumerate(found.model):
-        value, low, high = found.step[m, -1].ends
+    changes = []
+    for m, model in enumerate(result.model):
+        value, low, high = result.step[m, -1].ends
         if low != low:
             return ""
-        clear = "" if low > 0 or high < 0 else ", not clear of 0"
-        told.append(f"{interval(value, low, high, digits=2)} layers in {visible(model)}{clear}")
-    first, last = (visible(found.group[i]) for i in (0, -1))
-    return f"From difficulty {first} to {last}, mean depth changes by {' and '.join(told)}."
+        clear = "" if low > 0 or high < 0 else " (interval includes 0)"
+        changes.append(f"{interval(value, low, high, digits=2)} layers in {visible(model)}{clear}")
+    first, last = (visible(result.group[i]) for i in (0, -1))
+    return f"From difficulty {first} to {last}, mean depth changes by {' and '.join(changes)}."
 
 
 def convention_text(convention: DepthConvention, n_layers: int) -> str:

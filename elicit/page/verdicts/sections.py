@@ -6,6 +6,7 @@ from elicit.page import Section, Table, plot, table_of
 from elicit.results import Result
 from elicit.results.drawing import interval, number
 from elicit.verdicts import Ladder
+from elicit.verdicts.figures import profile_figure, sweep_figure
 
 _MARKS = {"passed": "✓", "not distinguishable": "○", "under-powered": "◇", "not run": "–"}
 
@@ -26,7 +27,7 @@ def ladder_sentence(ladder: Ladder) -> str:
         ladder: Verdicts.
     """
     what = f"the base already has what post shows (it {ladder.behaviour})"
-    on = f"Told of {ladder.n_test} problems on which nothing was chosen."
+    on = f"Evaluated on {ladder.n_test} held-out problems."
     high, top = ladder.highest_rung, ladder.highest_passed
     if top is None:
         return f"Nothing shows that {what}: no rung of evidence is passed. {on}"
@@ -42,7 +43,7 @@ def ladder_sentence(ladder: Ladder) -> str:
     failed = next(r for r, s in zip(ladder.rung, ladder.status, strict=True) if s != "passed")
     reached = "no rung" if high is None else _named(ladder, high)
     return (
-        f"The evidence that {what} reaches {reached} when climbed from below: "
+        f"The evidence that {what} reaches {reached} counted from below: "
         f"{_named(ladder, failed)}, is {_status(ladder, failed)}. Above that, "
         f"{_named(ladder, top)}, is passed. {on}"
     )
@@ -80,8 +81,8 @@ def _section(ladder: Ladder, n: int) -> Section:
     return Section(
         f"ladder-{n}",
         "Does it exist in the base?",
-        f"Everything was fitted and chosen on {ladder.n_choose} problems, and is told of "
-        f"{ladder.n_test} others.",
+        f"Everything was fitted and chosen on {ladder.n_choose} problems, and evaluated on "
+        f"{ladder.n_test} held-out problems.",
         (
             plot(f"plot-ladder-{n}", ladder.figure(), caption, columns=12),
             _rungs(ladder),
@@ -93,18 +94,17 @@ def _section(ladder: Ladder, n: int) -> Section:
 
 def _profile(ladder: Ladder, n: int) -> Section:
     caption = (
-        "Area under the ROC curve on problems not seen, of a probe at each site: 0.5 is chance, "
-        f"1 tells all prompts apart. Bars are {100 * ladder.level:g} % intervals, jointly over "
+        "Area under the ROC curve on held-out problems, of a probe at each site: 0.5 is chance, "
+        f"1 separates all prompts. Bars are {100 * ladder.level:g} % intervals, simultaneous over "
         "curves and sites. Shuffled labels must stay near 0.5; labels by type are learned only by "
-        "remembering types. A base whose weights are noise still mixes the words of a prompt: "
-        "what it tells as well needs nothing learned."
+        "remembering types. A base with re-initialised weights still mixes the words of a prompt: "
+        "what can be read from it as well needs nothing learned."
     )
     rows = [
         [
             name,
             *(
-                interval(*(getattr(ladder, f"auroc{end}")[i, j].item() for end in _ENDS), digits=2)
-                .removeprefix("+")
+                interval(*ladder.auroc[i, j].ends, digits=2).removeprefix("+")
                 for j in range(len(ladder.site))
             ),
         ]
@@ -116,9 +116,15 @@ def _profile(ladder: Ladder, n: int) -> Section:
     return Section(
         f"ladder-profile-{n}",
         "Where can it be read?",
-        "What probes at the last token of the prompt tell of its being called for, layer by layer.",
+        "How well probes at the last token of the prompt separate prompts that elicit the "
+        "behaviour from those that do not, layer by layer.",
         (
-            plot(f"plot-ladder-profile-{n}", ladder.profile(), caption, columns=len(ladder.site)),
+            plot(
+                f"plot-ladder-profile-{n}",
+                profile_figure(ladder),
+                caption,
+                columns=len(ladder.site),
+            ),
             table,
         ),
     )
@@ -131,7 +137,7 @@ def _sweep(ladder: Ladder, n: int) -> Section:
         "strength near the best, at which the rungs were then tested on other problems, beside "
         "their controls."
     )
-    figure, cells = ladder.tried(), len(ladder.strength) * len(ladder.model)
+    figure, cells = sweep_figure(ladder), len(ladder.strength) * len(ladder.model)
     return Section(
         f"ladder-sweep-{n}",
         "Where does it act?",
@@ -153,7 +159,7 @@ def _p_sites(ladder: Ladder) -> Table:
         "P-value of every site, adjusted for having looked at all of them and at all strengths "
         "(max-T), so that it does not hang on how the problems were split. E0 and E1: on the "
         "problems tested on, against the same controls. E2 to E4: the best strength, on the "
-        "problems to choose on, against the model left alone. No verdict rests on it."
+        "problems to choose on, against the unsteered model. No verdict rests on it."
     )
     return table_of(told, ("rung", *ladder.site), rows, 1, "P-values of all sites")
 
@@ -161,10 +167,7 @@ def _p_sites(ladder: Ladder) -> Table:
 def _rungs(ladder: Ladder) -> Table:
     rows = []
     for i, rung in enumerate(ladder.rung):
-        ends = [
-            [getattr(ladder, name + end)[i].item() for end in _ENDS]
-            for name in ("value", "control")
-        ]
+        ends = (ladder.value[i].ends, ladder.control[i].ends)
         known = ladder.p_site[i][ladder.p_site[i].isfinite()]
         rows.append(
             [
@@ -201,10 +204,6 @@ def _arms(ladder: Ladder) -> Table:
     rows = []
     for i, name in enumerate(ladder.arm):
         rung, _, arm = name.partition(": ")
-        ends = (getattr(ladder, f"arm_{end}")[i].item() for end in ("value", "low", "high"))
-        rows.append([rung, arm, interval(*ends, digits=2).removeprefix("+")])
+        rows.append([rung, arm, interval(*ladder.arm_value[i].ends, digits=2).removeprefix("+")])
     told = "Every control, and what else was measured beside. Intervals are of each alone."
     return table_of(told, ("rung", "arm", "value"), rows, 2, "Every control")
-
-
-_ENDS = ("", "_low", "_high")

@@ -6,11 +6,11 @@ from elicit.pair import ModelPair
 from elicit.results import Estimate
 from elicit.revision.errors import RevisionError
 from elicit.revision.lens import lens_name
-from elicit.revision.thinking.arms import Samples, run_arms
-from elicit.revision.thinking.discrimination import discrimination
-from elicit.revision.thinking.prefixes import GENERATION, PrefixSampler, PrefixSelection
+from elicit.revision.thinking._arms import Samples, run_arms
+from elicit.revision.thinking._discrimination import discrimination
+from elicit.revision.thinking._prefixes import GENERATION, PrefixSampler, PrefixSelection
+from elicit.revision.thinking._voting import numbered
 from elicit.revision.thinking.result import ThinkAtN
-from elicit.revision.thinking.voting import numbered
 from elicit.rollouts import Generation
 from elicit.runs import Execution
 from elicit.stats import Inference, joint_estimate
@@ -123,7 +123,7 @@ def think_at_n(
         arm=arms.arm,
         accuracy=joint_estimate(arms.right.T, inference=inference),
         tokens=joint_estimate(arms.tokens.T, inference=inference),
-        by_lot=arms.by_lot.mean(-1),
+        tied=arms.tied.mean(-1),
         rival=_RIVALS,
         gain=Estimate.stack(gains),
         score=tuple(values),

@@ -43,11 +43,11 @@ def think_figure(result: ThinkAtN) -> Any:
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    share, places = result.share.tolist(), _beside(result)
+    share, ranks = result.share.tolist(), _beside(result)
     for arm, (name, color, symbol, size) in _LOOK.items():
         at = result.arm.index(arm)
         figure.add_scatter(
-            x=[places[arm]],
+            x=[ranks[arm]],
             y=plain_numbers(result.accuracy.value[[at]].tolist()),
             error_y=error_bars(result.accuracy[[at]], color),
             mode="markers",
@@ -80,13 +80,13 @@ def think_figure(result: ThinkAtN) -> Any:
 def _beside(result: ThinkAtN) -> dict[str, float]:
     """Where each arm is drawn: at its tokens, or beside an arm that it would hide there."""
     gap = _APART * result.tokens.value.max().item()
-    places: dict[str, float] = {}
+    ranks: dict[str, float] = {}
     for arm in _LOOK:
         x = result.tokens.value[result.arm.index(arm)].item()
-        while any(abs(x - other) < 0.99 * gap for other in places.values()):
+        while any(abs(x - other) < 0.99 * gap for other in ranks.values()):
             x += gap
-        places[arm] = x
-    return places
+        ranks[arm] = x
+    return ranks
 
 
 def _title(result: ThinkAtN) -> str:

@@ -35,7 +35,7 @@ class ThinkAtN(Result):
     n_kept: int
     """Samples of each problem that vote, where not all do."""
     n_draws: int
-    """Draws of lots (random orders, choices among equal scores) over which votes are averaged."""
+    """Random orders (controls, choices among equal scores) over which votes are averaged."""
     n_projected: int
     """Readings of one token at one layer over the whole vocabulary, for the depths."""
     level: float
@@ -43,7 +43,7 @@ class ThinkAtN(Result):
     arm: tuple[str, ...]
     """Ways to vote. `think`: the deepest prefixes. `cons`: all samples. `random`: as many at
     random, of the others nothing is written. `matched`: random ones, in each problem as many as
-    cost on average what `think` costs there (at least one; part of a sample by lot). `short`: the
+    cost on average what `think` costs there (at least one, the rest at random). `short`: the
     shortest texts, for which all must be written. `certain`: the highest self-certainty in the
     prefix. `low_entropy`: the lowest entropy in it. `shallow`: the least deep prefixes."""
     accuracy: Annotated[Estimate, " arm"]
@@ -52,16 +52,16 @@ class ThinkAtN(Result):
     tokens: Annotated[Estimate, " arm"]
     """Tokens written for a problem, on average; stop tokens count, prompts do not.
     Ends jointly over arms."""
-    by_lot: Float[Tensor, " arm"]
-    """Share of samples that were kept or rejected by lot, because kept and rejected ones had their
-    score; mean over problems. Where it is 1 the arm is `random`. NaN where no score decides."""
+    tied: Float[Tensor, " arm"]
+    """Share of samples kept or rejected at random, because kept and rejected ones had their score;
+    mean over problems. Where it is 1 the arm is `random`. NaN where no score decides."""
     rival: tuple[str, ...]
-    """Arms against which all are held, on the same problems."""
+    """Arms that all are compared with, on the same problems."""
     gain: Annotated[Estimate, "rival arm"]
     """Accuracy less that of the rival; ends jointly over arms."""
     score: tuple[str, ...]
     """What is known of a sample: `dtr`, `certainty` and `entropy` (nats) of its prefix, and its
-    whole `length`. Lower entropy and length are held to be better, higher of the others."""
+    whole `length`. Lower is better for entropy and length, higher for the others."""
     n_mixed: Int[Tensor, " score"]
     """Problems that have right and wrong samples."""
     auroc: Annotated[Estimate, " score"]
@@ -81,7 +81,7 @@ class ThinkAtN(Result):
     value: Float[Tensor, "score problem sample"]
     """Score of each sample; NaN where nothing of it is read, because it ended at once."""
     kept: Bool[Tensor, "problem sample"]
-    """Whether `think` keeps it, equal scores by the first draw of lots."""
+    """Whether `think` keeps it, equal scores by the first random order."""
     correct: Bool[Tensor, "problem sample"]
     """Whether it is right."""
     truncated: Bool[Tensor, "problem sample"]
@@ -149,8 +149,8 @@ class Thought(Result):
     """Chance that the vote is right."""
     spent: Int[Tensor, " problem"]
     """Tokens written, stop tokens included."""
-    by_lot: Float[Tensor, " problem"]
-    """Share of samples that were kept or rejected by lot, because their scores were equal."""
+    tied: Float[Tensor, " problem"]
+    """Share of samples that were kept or rejected at random, because their scores were equal."""
     dtr: Float[Tensor, "problem sample"]
     """Deep-thinking ratio of each prefix; NaN where nothing of it is read."""
     kept: Bool[Tensor, "problem sample"]

@@ -6,9 +6,16 @@ from torch import Tensor
 
 from elicit.pair import ModelPair
 from elicit.revision.lens import lens_name
-from elicit.revision.thinking.prefixes import GENERATION, PrefixSampler, PrefixSelection
+from elicit.revision.thinking._prefixes import GENERATION, PrefixSampler, PrefixSelection
+from elicit.revision.thinking._voting import (
+    counted,
+    elected,
+    numbered,
+    ranks,
+    tie_breaks,
+    tied_share,
+)
 from elicit.revision.thinking.result import Thought
-from elicit.revision.thinking.voting import by_lot, counted, elected, lots_of, numbered, places
 from elicit.rollouts import Generation
 from elicit.runs import Execution
 from elicit.stats import Inference, joint_estimate
@@ -65,7 +72,7 @@ def think(
     dtr = prefixes.each(deep.dtr)
     order = torch.cat(
         [
-            places(scores, lots_of(inference.seed, problem.id, n=n, n_draws=1))
+            ranks(scores, tie_breaks(inference.seed, problem.id, n=n, n_draws=1))
             for scores, problem in zip(dtr, task, strict=True)
         ]
     )
@@ -100,8 +107,8 @@ def think(
         votes=torch.tensor(votes, dtype=torch.float64),
         right=right,
         spent=spent.view(-1, n).sum(-1),
-        by_lot=torch.tensor(
-            [by_lot(scores, sampler.n_kept) for scores in dtr], dtype=torch.float64
+        tied=torch.tensor(
+            [tied_share(scores, sampler.n_kept) for scores in dtr], dtype=torch.float64
         ),
         dtr=dtr,
         kept=kept,

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from elicit.revision._readers import Reader
 from elicit.revision.errors import RevisionError
 from elicit.revision.lens import Lens
-from elicit.revision.readers import Reader
 from elicit.runs import Execution
 from elicit.stats import mean_by_problem
 from elicit.texts import (

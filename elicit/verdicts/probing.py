@@ -1,4 +1,4 @@
-"""What probes of the base tell at every site, and what is told without what it has learned."""
+"""What can be probed in the base at every site, and what without anything it has learned."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,9 +18,9 @@ from elicit.representations.probes import choose_l2, fit_tasks
 from elicit.results import Estimate
 from elicit.runs import Execution
 from elicit.stats import Interval, joint_estimate, linearised_auroc
-from elicit.verdicts.deciding import Options, best_part, strongest
-from elicit.verdicts.reading import States, best_decoded
 from elicit.verdicts.rungs import ANEW
+from elicit.verdicts.states import States, best_decoded
+from elicit.verdicts.tests import Options, best_part, strongest
 from elicit.weights import replaced
 
 _SURFACES = {"token": "the token", "position": "the position", "both": "token and position"}
@@ -28,10 +28,10 @@ _SURFACES = {"token": "the token", "position": "the position", "both": "token an
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Anew:
-    """What probes of the base with weights drawn anew tell, mean over draws."""
+    """Probes of the base with re-initialised weights, mean over draws."""
 
     right: Float[np.ndarray, " problem"]
-    """Share of each problem's test prompts told right, at the site read best in each draw."""
+    """Share of each problem's test prompts classified correctly, at the best site in each draw."""
     area: Float[Tensor, "problem site"]
     """What each problem says of the area under the ROC curve at every site."""
 
@@ -75,7 +75,7 @@ class Decoded:
         )
 
     def auroc(self, options: Options) -> Estimate:
-        """Every AUROC, with intervals that hold jointly over curves and sites.
+        """Every AUROC, with simultaneous intervals over curves and sites.
 
         Args:
             options: Level, resamples and seed.
@@ -106,7 +106,7 @@ def decoded(
     Args:
         states: States of both models.
         probes: Of base and of post.
-        anew: Of the base with weights drawn anew; None leaves it out.
+        anew: Of the base with re-initialised weights; None leaves it out.
         n_controls: Draws of the control task and of shuffled labels, averaged.
         n_folds: Folds by which the surface's probes are chosen.
         options: Level, resamples and seed.
@@ -161,7 +161,7 @@ def read_anew(
     seed: int,
     execution: Execution = Execution(),
 ) -> Anew | None:
-    """What probes tell of the base's architecture with weights that have learned nothing.
+    """Probes of the base's architecture with re-initialised weights.
 
     Its weights are put back afterwards. There must be room for them once more.
 

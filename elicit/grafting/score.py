@@ -1,4 +1,4 @@
-"""What a sweep reads off a model: a task, how it is scored, and the values of each problem."""
+"""A task and how it is scored, and the values that a model reaches on its problems."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,9 +8,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from elicit.pair import ModelPair
-from elicit.results import ElicitError
+from elicit.results import ElicitError, Estimate
 from elicit.rollouts import Generation, answer_task
-from elicit.stats import Inference, Interval, bootstrap_mean, wilson
+from elicit.stats import Inference, problem_mean
 from elicit.tasks import ForcedRows, ReadScores, Task, encode_forced, reduce_scores
 
 How = Literal["forced", "generated"]
@@ -22,11 +22,11 @@ class GraftError(ElicitError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measure:
+class Score:
     """A task and how it is scored.
 
-    `forced` reads the probability of each written answer after the prompt; `generated` lets the
-    model write and grades the text.
+    `forced` reads the probability of each candidate answer after the prompt; `generated` lets the
+    model generate and grades the text.
     """
 
     task: Task
@@ -37,7 +37,7 @@ class Measure:
     """Finds the answer in generated text."""
     max_new_tokens: int = 128
     templated: bool = False
-    """Whether prompts go through the chat template (generated only)."""
+    """Whether prompts use the chat template (generated only)."""
     end: str = ""
     """Closes an answer and is scored with it (forced only): tells `1` from the start of `10`."""
 
@@ -75,8 +75,23 @@ class Measure:
             "log_prob": "nats",
         }[self.metric]
 
+    def mean(
+        self, values: Float[Tensor, "row problem"], *, inference: Inference = Inference()
+    ) -> Estimate:
+        """Mean of each row of values, each interval alone and within the range of scores.
+
+        Args:
+            values: One value a problem in each row.
+            inference: Coverage and resamples of the intervals, and the seed.
+        """
+        proportion = self.metric == "correct"
+        return Estimate.of_intervals(
+            problem_mean(row, inference=inference, method="bca", proportion=proportion)
+            for row in values
+        )
+
     def to_json(self) -> dict[str, object]:
-        """What a run directory must know to recognise the same measurement."""
+        """What identifies the same measurement in a run directory."""
         return {
             "task": self.task.name,
             "digest": self.task.digest,
@@ -89,39 +104,17 @@ class Measure:
         }
 
 
-def facts(task: Task, *, end: str = "") -> Measure:
+def facts(task: Task, *, end: str = "") -> Score:
     """The default for knowledge: teacher-forced, candidates compared where there are any."""
     metric: Metric = "probability" if task.kind == "choice" else "correct"
-    return Measure(task=task, how="forced", metric=metric, end=end)
-
-
-def mean_interval(
-    measure: Measure, values: Float[Tensor, " problem"], *, inference: Inference = Inference()
-) -> Interval:
-    """Mean score of one model, with an interval that stays where scores can be.
-
-    Args:
-        measure: What was measured.
-        values: One value a problem.
-        inference: Coverage and resamples of the intervals, and the seed.
-    """
-    if measure.metric == "correct":
-        # All right or all wrong has no spread to resample, and is not certain for that.
-        return wilson(int(values.sum()), len(values), level=inference.level)
-    return bootstrap_mean(
-        values.numpy(),
-        level=inference.level,
-        n_resamples=inference.n_resamples,
-        method="bca",
-        seed=inference.seed,
-    )
+    return Score(task=task, how="forced", metric=metric, end=end)
 
 
 def skills(
     task: Task, *, max_new_tokens: int = 128, extractor: str = "default", templated: bool = False
-) -> Measure:
-    """The default for problems: the model writes, its last answer counts."""
-    return Measure(
+) -> Score:
+    """The default for problems: the model generates, its last answer counts."""
+    return Score(
         task=task,
         how="generated",
         metric="correct",
@@ -131,35 +124,31 @@ def skills(
     )
 
 
-def encode(pair: ModelPair, measure: Measure) -> ForcedRows:
-    """Rows of a forced measurement, the same for both models."""
+def encode(pair: ModelPair, score: Score) -> ForcedRows:
+    """Rows of a teacher-forced task, the same for both models."""
     return encode_forced(
-        measure.task,
+        score.task,
         pair.alignment.plain,
         pair.alignment.pad_id,
         n_positions=pair.side("base").n_positions,
-        end=measure.end,
+        end=score.end,
         unk_id=pair.tokenizer.unk_token_id,  # pyright: ignore[reportArgumentType]
     )
 
 
-def forced_values(
-    measure: Measure, rows: ForcedRows, reads: ReadScores
-) -> Float[Tensor, " problem"]:
+def forced_values(score: Score, rows: ForcedRows, reads: ReadScores) -> Float[Tensor, " problem"]:
     """Value of each problem from the reads of all its rows."""
-    scores = reduce_scores(rows, reads)
-    if measure.metric == "probability":
-        return scores.probability
-    return scores.correct.double() if measure.metric == "correct" else scores.normalised_log_prob
+    reduced = reduce_scores(rows, reads)
+    if score.metric == "probability":
+        return reduced.probability
+    return reduced.correct.double() if score.metric == "correct" else reduced.normalised_log_prob
 
 
-def generated_values(
-    pair: ModelPair, model: nn.Module, measure: Measure
-) -> Float[Tensor, " problem"]:
+def generated_values(pair: ModelPair, model: nn.Module, score: Score) -> Float[Tensor, " problem"]:
     """1 for every problem whose generated text holds the right answer, else 0."""
     answers = answer_task(
         pair.side("base" if model is pair.base else "post"),
-        measure.task,
-        generation=measure.generation,
+        score.task,
+        generation=score.generation,
     )
     return answers.correct.to(torch.float64)

@@ -5,7 +5,7 @@ import pytest
 
 from elicit.stats import Inference, max_t
 from elicit.verdicts import rungs
-from elicit.verdicts.deciding import (
+from elicit.verdicts.tests import (
     Options,
     best_part,
     fewest_draws,
@@ -14,7 +14,6 @@ from elicit.verdicts.deciding import (
     refused,
     strongest,
 )
-from elicit.verdicts.steering import choose_cell
 from elicit.verdicts.transferring import Transferred
 
 N, DRAWS, SEEDS = 40, 20, 200
@@ -215,9 +214,3 @@ def test_what_nothing_learned_tells_as_well_is_said_and_decides_nothing():
         assert judge([found], OPTIONS)[0].status == "passed"
         assert ("nothing that the base has learned" in found.reason) == said
         assert found.arms[rungs.ANEW].value == anew.mean()
-
-
-def test_the_least_strength_that_is_near_the_best_is_taken():
-    rates = np.array([[0.0, 0.97, 1.0], [0.0, 0.98, 0.2]])
-    scores = np.array([[0.0, 0.3, 1.0], [0.0, 0.9, 0.0]])
-    assert choose_cell(rates, scores, (0.5, 1.0, 2.0)) == (1, 1)

@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from elicit.capture import Unembed
+from elicit.revision._readers import MODELS, Reader
 from elicit.revision.lens import Norm, normed
-from elicit.revision.readers import MODELS, Reader
 from elicit.runs import Execution
 from elicit.texts import (
     Final,

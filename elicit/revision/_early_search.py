@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from elicit.revision._early_bounds import EarlyBounds
+from elicit.revision._readers import Reader
 from elicit.revision.convention import DepthConvention
-from elicit.revision.early_bounds import EarlyBounds
 from elicit.revision.lens import normed
-from elicit.revision.readers import Reader
 from elicit.texts import Final, LogitBuffers, TokenRows
 
 FEW = 4

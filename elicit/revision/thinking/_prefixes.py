@@ -11,12 +11,12 @@ from torch import Tensor
 from elicit.edits import active
 from elicit.pair import ModelPair, weights_digest
 from elicit.results import digest_json, digest_tensors
+from elicit.revision._readers import Reader, readers_of
 from elicit.revision.confidence import Confidence, confidence
 from elicit.revision.convention import DepthConvention
 from elicit.revision.early import DeepThinking, deep_thinking
 from elicit.revision.errors import RevisionError
 from elicit.revision.lens import Lens, TunedLens, lens_name
-from elicit.revision.readers import Reader, readers_of
 from elicit.rollouts import Generation, Rollouts, Sampling, edits_digest, resume, rollouts
 from elicit.runs import Checkpoint, Execution, NoCheckpoint, ScopedCheckpoint
 from elicit.stats import Inference

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from elicit.revision.thinking.voting import by_lot, elected, lots_of, places
+from elicit.revision.thinking._voting import elected, ranks, tie_breaks, tied_share
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -34,11 +34,11 @@ class Arms:
     """Chance that the vote is right."""
     tokens: Float[Tensor, "arm problem"]
     """Tokens that had to be written for it."""
-    by_lot: Float[Tensor, "arm problem"]
-    """Share of samples that a lot decided about, because their scores were equal; NaN where no
+    tied: Float[Tensor, "arm problem"]
+    """Share of samples kept or rejected at random, because their scores were equal; NaN where no
     score decides."""
     kept: Bool[Tensor, "problem sample"]
-    """Samples that the first score keeps, in the first draw of lots."""
+    """Samples that the first score keeps, in the first random order."""
 
 
 CONTROLS = ("cons", "random", "matched", "short")
@@ -56,8 +56,8 @@ def run_arms(
 ) -> Arms:
     """Every way to vote on the same samples.
 
-    Each score keeps its highest samples, equal ones by lot; the others are charged up to the end of
-    their prefix. So do the controls vote: `cons` with all samples; `random` with as many random
+    Each score keeps its highest samples, equal ones at random; the others are charged up to the end
+    of their prefix. The controls vote alike: `cons` with all samples; `random` with as many random
     ones, whose others are never begun; `matched` with as many random ones as cost, on average, what
     the first score's vote costs (at least one); `short` with the shortest, for which all have to be
     written. A score that is the same for all is `random`.
@@ -67,8 +67,8 @@ def run_arms(
         scores: By name; the higher is kept.
         problem: Id of each problem.
         n_kept: Samples that vote where not all do.
-        n_draws: Times that lots are drawn; every number is the mean over them.
-        seed: Of the lots.
+        n_draws: Random orders; every number is the mean over them.
+        seed: Of the random orders.
     """
     names, first = (*scores, *CONTROLS), next(iter(scores))
     n_problems, n = samples.answer.shape
@@ -77,15 +77,15 @@ def run_arms(
     ).unbind()
     kept = torch.empty(n_problems, n, dtype=torch.bool)
     for i, name in enumerate(problem):
-        lots = lots_of(seed, name, n=n, n_draws=n_draws)
-        order = places(torch.zeros(n), lots)
+        breaks = tie_breaks(seed, name, n=n, n_draws=n_draws)
+        order = ranks(torch.zeros(n), breaks)
         length, begun = samples.n_tokens[i], samples.n_begun[i]
         voters = {"cons": torch.ones(1, n, dtype=torch.bool), "random": order < n_kept}
         price = {"cons": length.sum()[None], "random": (voters["random"] * length).sum(1)}
         for score, values in {**scores, "short": -samples.n_tokens.double()}.items():
-            voters[score] = places(values[i], lots) < n_kept
+            voters[score] = ranks(values[i], breaks) < n_kept
             price[score] = torch.where(voters[score], length, begun).sum(1)
-            tied[names.index(score), i] = by_lot(values[i], n_kept)
+            tied[names.index(score), i] = tied_share(values[i], n_kept)
         kept[i], price["short"] = voters[first][0], price["cons"]
         voters["matched"], price["matched"] = _matched(
             order, length, float(price[first].double().mean())
@@ -93,7 +93,7 @@ def run_arms(
         for row, arm in enumerate(names):
             right[row, i] = elected(samples.answer[i], samples.correct[i], voters[arm]).mean()
             tokens[row, i] = price[arm].double().mean()
-    return Arms(arm=names, right=right, tokens=tokens, by_lot=tied, kept=kept)
+    return Arms(arm=names, right=right, tokens=tokens, tied=tied, kept=kept)
 
 
 def _matched(

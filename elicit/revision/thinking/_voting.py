@@ -73,36 +73,36 @@ def elected(
     return (first & right).sum(1).double() / first.sum(1).clamp(min=1)
 
 
-def lots_of(seed: int, problem: str, *, n: int, n_draws: int) -> Float[Tensor, "draw sample"]:
-    """Lots for the samples of a problem, in [0, 1); more draws begin with those of fewer.
+def tie_breaks(seed: int, problem: str, *, n: int, n_draws: int) -> Float[Tensor, "draw sample"]:
+    """Random tie breaks for the samples of a problem, in [0, 1); more draws extend fewer.
 
     Args:
         seed: Of the whole question.
         problem: Its id; nothing else about the task changes what is drawn.
         n: Samples.
-        n_draws: Times that lots are drawn.
+        n_draws: Random orders.
     """
     # A key of its own: the stream of the samples' tokens must not decide which of them are kept.
     rng = np.random.Generator(np.random.Philox(key=stream_key(seed, f"order of {problem}", -1)))
     return torch.from_numpy(rng.random((n_draws, n)))
 
 
-def places(
-    score: Float[Tensor, " sample"], lots: Float[Tensor, "draw sample"]
+def ranks(
+    score: Float[Tensor, " sample"], breaks: Float[Tensor, "draw sample"]
 ) -> Int[Tensor, "draw sample"]:
-    """Place of each sample by its score, 0 the highest; one without a score comes last.
+    """Rank of each sample by its score, 0 the highest; one without a score comes last.
 
     Args:
         score: Of each sample; NaN where it has none.
-        lots: Decide between equal scores, in each draw; the lower comes first.
+        breaks: Decide between equal scores, in each draw; the lower comes first.
     """
-    # A lot is less than 1, so it cannot make up for a lower score.
-    order = (_levels(score) + lots).argsort(1)
+    # A tie break is less than 1, so it cannot make up for a lower score.
+    order = (_levels(score) + breaks).argsort(1)
     return torch.empty_like(order).scatter_(1, order, torch.arange(len(score)).expand_as(order))
 
 
-def by_lot(score: Float[Tensor, " sample"], n_kept: int) -> float:
-    """Share of the samples about which lots decide: kept and rejected ones have their score.
+def tied_share(score: Float[Tensor, " sample"], n_kept: int) -> float:
+    """Share of the samples kept or rejected at random: both sides have their score.
 
     Args:
         score: Of each sample; NaN where it has none.

@@ -1,4 +1,4 @@
-"""Rungs that only read: what probes of either model say at the end of every prompt."""
+"""States of both models at the end of every prompt, and probes of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ WITH, WITHOUT = "with", "without"
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class States:
-    """States of both models after every prompt that calls for the behaviour, and every other."""
+    """States of both models after every prompt that elicits the behaviour, and every other."""
 
     labelled: Labelled
     """The prompts, read at their last tokens."""
@@ -33,7 +33,7 @@ class States:
 
     @property
     def positive(self) -> Bool[Tensor, " example"]:
-        """Prompts that call for the behaviour."""
+        """Prompts that elicit the behaviour."""
         return torch.tensor([label == WITH for label in self.labelled.label])
 
     @property
@@ -130,9 +130,10 @@ def read_states(
     Raises:
         RepresentationError: An activation is not finite, or sites have several widths.
     """
-    read = {"sites": sites, "pad_id": pair.alignment.pad_id, "max_tokens": execution.max_tokens}
     x = [
-        read_labelled(model, labelled, execution=Execution(progress=execution.progress), **read)  # pyright: ignore
+        read_labelled(
+            model, labelled, sites=sites, pad_id=pair.alignment.pad_id, execution=execution
+        )
         for model in (pair.base, pair.post)
     ]
     return States(labelled=labelled, choosing=choosing, sites=tuple(sites), x=torch.stack(x))

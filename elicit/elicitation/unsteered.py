@@ -1,0 +1,135 @@
+"""A model and its target left unsteered on some problems: where every effect begins."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from elicit.elicitation.coherence import Reference
+from elicit.elicitation.estimates import gaps_of
+from elicit.elicitation.goal import Goal
+from elicit.elicitation.outcomes import Outcomes, outcomes
+from elicit.pair import Side
+from elicit.results import Estimate
+from elicit.rollouts import Generation, Rollouts, rollouts
+from elicit.runs import Execution
+from elicit.stats import Inference
+from elicit.tasks import Task
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Unsteered:
+    """Texts of a model on some problems, and those of the target if there is one."""
+
+    side: Side
+    """The model that is steered."""
+    task: Task
+    """The problems."""
+    goal: Goal
+    """The target, and what is measured."""
+    texts: Rollouts
+    """What the model writes."""
+    target_texts: Rollouts | None
+    """What the target writes."""
+    references: tuple[Reference, ...]
+    """Both models, by which texts are coherent."""
+    own: Outcomes
+    """What the model's texts show."""
+    target: Outcomes | None
+    """What the target's texts show."""
+
+    @classmethod
+    def of(
+        cls, side: Side, task: Task, goal: Goal, texts: Rollouts, target_texts: Rollouts | None
+    ) -> "Unsteered":
+        """From texts that are written.
+
+        Args:
+            side: The model that is steered.
+            task: The problems.
+            goal: The target, and what is measured.
+            texts: What the model writes.
+            target_texts: What the target writes; None without a target.
+        """
+        references = (Reference.of(side, texts),)
+        target = None
+        if goal.target is not None and target_texts is not None:
+            references = (*references, Reference.of(goal.target, target_texts))
+            target = outcomes(target_texts, references, goal)
+        return cls(
+            side=side,
+            task=task,
+            goal=goal,
+            texts=texts,
+            target_texts=target_texts,
+            references=references,
+            own=outcomes(texts, references, goal),
+            target=target,
+        )
+
+    def swapped(self) -> "Unsteered":
+        """The same texts with the target as the model that is steered.
+
+        Raises:
+            ValueError: There is no target.
+        """
+        if self.goal.target is None or self.target_texts is None:
+            raise ValueError("there is no target, so there is nothing to swap with. Pass one.")
+        goal = replace(self.goal, target=self.side)
+        return Unsteered.of(self.goal.target, self.task, goal, self.target_texts, self.texts)
+
+    @property
+    def base(self) -> Float[Tensor, "problem metric"]:
+        """Rate of each problem."""
+        return self.own.score[:, :, 0]
+
+    @property
+    def post(self) -> Float[Tensor, "problem metric"]:
+        """The target's; NaN where there is none."""
+        if self.target is None:
+            return torch.full_like(self.base, torch.nan)
+        return self.target.score[:, :, 0]
+
+    def gap(self, inference: Inference) -> Estimate:
+        """The gap of each metric.
+
+        Args:
+            inference: Coverage of the intervals.
+        """
+        return gaps_of(self.base, self.post, inference)
+
+    def outcomes(self, texts: Rollouts, *, n_cells: int = 1) -> Outcomes:
+        """What texts of the same problems show, coherence against these texts.
+
+        Args:
+            texts: Rows by cell, then problem, then sample.
+            n_cells: Strengths, directions or prompts.
+        """
+        return outcomes(texts, self.references, self.goal, n_cells=n_cells)
+
+
+def unsteered(
+    side: Side,
+    task: Task,
+    *,
+    goal: Goal = Goal(),
+    generation: Generation = Generation(),
+    seed: int = 0,
+    execution: Execution = Execution(),
+) -> Unsteered:
+    """Let a model and its target write without steering.
+
+    Args:
+        side: The model that is steered.
+        task: Problems.
+        goal: The target, and what is measured.
+        generation: How texts are generated.
+        seed: Of all random streams.
+        execution: Checkpoint and progress.
+    """
+    how: Mapping = {"generation": generation, "seed": seed, "execution": execution}
+    texts = rollouts(side, task, **how)
+    theirs = None if goal.target is None else rollouts(goal.target, task, **how)
+    return Unsteered.of(side, task, goal, texts, theirs)

@@ -1,0 +1,248 @@
+"""From values to verdicts: roles of tasks, intervals of effects, and what may be said of a part."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from elicit.grafting.roles import LayerRoles
+from elicit.grafting.score import Score
+from elicit.grafting.sweep import Direction
+from elicit.pair import ModelPair
+from elicit.results import Estimate
+from elicit.stats import (
+    Inference,
+    joint_estimate,
+    problem_mean,
+    simultaneous_intervals,
+    wilson,
+)
+from elicit.weights import Part, is_changed, slots_of
+
+DIRECTIONS: tuple[Direction, ...] = ("revert", "graft")
+LEAST_PROBLEMS = 5
+"""Problems below which a task gets no role: so few cannot carry a verdict."""
+SHARES = (("damage", True, False), ("damage", True, True), ("skill", False, True),
+          ("skill", True, True))  # fmt: skip
+"""Role of the task, whether base and whether post solves the problem, of each share."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Margins:
+    """How large a difference must be to count."""
+
+    gap: float = 0.05
+    """Smallest gap that gives a task a role, in the task's unit."""
+    share: float = 0.05
+    """Smallest effect that names a part, as a share of the task's gap."""
+
+
+@dataclass(frozen=True, eq=False)
+class ValueTable:
+    """Values of one task under every move."""
+
+    score: Score
+    """The task and how it is scored."""
+    hosts: dict[str, Float[Tensor, " problem"]]
+    """`base` and `post`."""
+    moved: dict[str, Float[Tensor, "part problem"]]
+    """By direction."""
+    control: dict[str, Float[Tensor, "part problem"]]
+    """By direction; NaN where no control was run."""
+
+    def effects(self, direction: Direction, *, control: bool) -> Float[Tensor, "problem part"]:
+        """Values of the host with each part moved minus its values with nothing moved."""
+        host = self.hosts["post" if direction == "revert" else "base"]
+        return ((self.control if control else self.moved)[direction] - host).T
+
+
+def conclude(
+    pair: ModelPair,
+    parts: Sequence[Part],
+    tables: Sequence[ValueTable],
+    *,
+    margins: Margins,
+    inference: Inference,
+) -> LayerRoles:
+    """Roles, intervals and verdicts from the values of every problem.
+
+    Args:
+        pair: The two models.
+        parts: What was moved.
+        tables: Values, one table a task.
+        margins: How large a gap and an effect must be to count.
+        inference: Coverage and resamples of the intervals, and the seed.
+    """
+    slots = slots_of(pair)
+    changed = torch.tensor([is_changed(slots, part) for part in parts], dtype=torch.bool)
+    gap = Estimate.stack([_gap(table, inference, identical=pair.identical) for table in tables])
+    roles = [
+        _role(gap[t], margins.gap) if len(table.score.task) >= LEAST_PROBLEMS else "none"
+        for t, table in enumerate(tables)
+    ]
+    kinds = [part.kind for part in parts]
+    revert, graft = (
+        Estimate.stack([_effects(table, d, kinds, changed, inference) for table in tables])
+        for d in DIRECTIONS
+    )
+    control_revert, control_graft = (
+        Estimate.stack([_control(table, d, inference) for table in tables]) for d in DIRECTIONS
+    )
+    corrupted, carries_skill = (
+        changed & _named(role, roles, gap, revert, graft, margins.share)
+        for role in ("damage", "skill")
+    )
+    scores = [table.score for table in tables]
+    return LayerRoles(
+        provenance=pair.provenance(
+            inference.seed,
+            {
+                "scores": [score.to_json() for score in scores],
+                "level": inference.level,
+                "margin": margins.gap,
+                "share_margin": margins.share,
+                "n_resamples": inference.n_resamples,
+            },
+            task_digests={score.task.name: score.task.digest for score in scores},
+        ),
+        task=tuple(score.task.name for score in scores),
+        role=tuple(roles),
+        unit=tuple(score.unit for score in scores),
+        n_problems=torch.tensor([len(score.task) for score in scores]),
+        base_score=torch.stack([table.hosts["base"].mean() for table in tables]),
+        post_score=torch.stack([table.hosts["post"].mean() for table in tables]),
+        gap=gap,
+        part=tuple(part.name for part in parts),
+        kind=tuple(kinds),
+        layer=torch.tensor([part.layers[0] if part.layers else -1 for part in parts]),
+        changed=changed,
+        corrupted=corrupted,
+        carries_skill=carries_skill,
+        revert=revert,
+        graft=graft,
+        control_revert=control_revert,
+        control_graft=control_graft,
+        solved=_solved(tables, roles, len(parts)),
+        level=inference.level,
+        margin=margins.gap,
+        share_margin=margins.share,
+    )
+
+
+def _gap(table: ValueTable, inference: Inference, *, identical: bool) -> Estimate:
+    """Post minus base, also unsure where all problems went the same way."""
+    differences = table.hosts["post"] - table.hosts["base"]
+    gap = Estimate.of_intervals([problem_mean(differences, inference=inference)])
+    if table.score.metric == "correct" and not identical:
+        gap = _widened(gap, differences[:, None], inference)
+    return gap[0]
+
+
+def _effects(
+    table: ValueTable,
+    direction: Direction,
+    kinds: Sequence[str],
+    changed: Bool[Tensor, " part"],
+    inference: Inference,
+) -> Estimate:
+    """Effect of every part on one task, simultaneous over the parts of one kind."""
+    effects = table.effects(direction, control=False)
+    ends = effects.new_full((3, len(kinds)), torch.nan)
+    for kind in dict.fromkeys(kinds):
+        columns = torch.tensor([own == kind for own in kinds])
+        joint = joint_estimate(effects[:, columns], inference=inference)
+        if table.score.metric == "correct":
+            wide = _widened(joint, effects[:, columns], inference)
+            joint = Estimate(
+                value=joint.value,
+                low=torch.where(changed[columns], wide.low, joint.low),
+                high=torch.where(changed[columns], wide.high, joint.high),
+            )
+        ends[:, columns] = torch.stack([joint.value, joint.low, joint.high])
+    return Estimate.of(ends)
+
+
+def _control(table: ValueTable, direction: Direction, inference: Inference) -> Estimate:
+    """Effect of every control on one task, each interval for its part alone."""
+    effects = table.effects(direction, control=True)
+    ends = effects.new_full((3, effects.shape[1]), torch.nan)
+    ran = ~effects.isnan().any(dim=0)
+    if bool(ran.any()):
+        alone = simultaneous_intervals(
+            effects[:, ran].numpy(),
+            level=inference.level,
+            n_resamples=inference.n_resamples,
+            seed=inference.seed,
+        )
+        for end, values in enumerate((alone.value, alone.single_low, alone.single_high)):
+            ends[end, ran] = torch.from_numpy(values)
+    return Estimate.of(ends)
+
+
+def _widened(
+    estimate: Estimate, differences: Float[Tensor, "problem part"], inference: Inference
+) -> Estimate:
+    """Means of right-or-wrong differences, also unsure where all differences are the same.
+
+    Equal differences have no spread to resample, and yet n problems do not rule out others: with
+    Wilson's bound on how many there may be, the mean could be as far off as those reach.
+    """
+    n = len(differences)
+    sure = wilson(n, n, level=inference.level).low
+    first = differences[0].double()
+    equal = (differences == differences[0]).all(dim=0)
+    return Estimate(
+        value=estimate.value,
+        low=torch.where(equal, sure * first - (1 - sure), estimate.low),
+        high=torch.where(equal, sure * first + (1 - sure), estimate.high),
+    )
+
+
+def _role(gap: Estimate, margin: float) -> str:
+    """A task's role: its gap must exclude 0 and be large enough to matter."""
+    if abs(gap.value.item()) < margin or not bool(gap.clear):
+        return "none"
+    return "damage" if gap.value < 0 else "skill"
+
+
+def _named(
+    role: str,
+    roles: Sequence[str],
+    gap: Estimate,
+    revert: Estimate,
+    graft: Estimate,
+    share: float,
+) -> Bool[Tensor, " part"]:
+    """Parts with clear, large effects of the right sign both ways, on a task of the role."""
+    tasks = torch.tensor([own == role for own in roles])
+    if role == "damage":
+        right = (revert.low > 0) & (graft.high < 0)
+    else:
+        right = (revert.high < 0) & (graft.low > 0)
+    least = share * gap.value.abs()[:, None]
+    large = torch.minimum(revert.value.abs(), graft.value.abs()) >= least
+    return (right & large & tasks[:, None]).any(dim=0)
+
+
+def _solved(tables: Sequence[ValueTable], roles: Sequence[str], n_parts: int) -> Estimate:
+    """The four shares of problems for post with each part reverted, with Wilson intervals."""
+    out = torch.full((3, len(SHARES), n_parts), torch.nan, dtype=torch.float64)
+    for row, (role, by_base, by_post) in enumerate(SHARES):
+        solved = [
+            (table.moved["revert"] > 0.5)[:, is_in]
+            for table, own in zip(tables, roles, strict=True)
+            if own == role
+            for is_in in [
+                ((table.hosts["base"] > 0.5) == by_base) & ((table.hosts["post"] > 0.5) == by_post)
+            ]
+        ]
+        counts = torch.cat(solved, dim=1) if solved else torch.zeros(n_parts, 0)
+        n = counts.shape[1]
+        for part in range(n_parts if n else 0):
+            share = wilson(int(counts[part].sum()), n)
+            out[:, row, part] = torch.tensor(
+                [share.value, share.low, share.high], dtype=torch.float64
+            )
+    return Estimate.of(out)

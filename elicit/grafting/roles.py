@@ -1,0 +1,111 @@
+"""Which layers carry a skill, which are corrupted, and which merely changed: the result."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from elicit.grafting.verdict import Verdict
+from elicit.results import Estimate, Result
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LayerRoles(Result):
+    """Effect of moving each part between base and post, on tasks that post-training changed."""
+
+    task: tuple[str, ...]
+    """Name of each task."""
+    role: tuple[str, ...]
+    """Role of each task: `damage` where post lost, `skill` where post gained, `none` where neither
+    shows."""
+    unit: tuple[str, ...]
+    """Unit of each task's values."""
+    n_problems: Int[Tensor, " task"]
+    """Problems in each task, the unit of every interval."""
+    base_score: Float[Tensor, " task"]
+    """Mean value of base."""
+    post_score: Float[Tensor, " task"]
+    """Mean value of post."""
+    gap: Annotated[Estimate, " task"]
+    """Post minus base, paired by problem."""
+    part: tuple[str, ...]
+    """Name of each part: `L3`, `L3.attn`, `embed`."""
+    kind: tuple[str, ...]
+    """Kind of each part; intervals are simultaneous over the parts of one kind."""
+    layer: Int[Tensor, " part"]
+    """Layer of each part, -1 outside the layers."""
+    changed: Bool[Tensor, " part"]
+    """Whether any weight of the part differs."""
+    corrupted: Bool[Tensor, " part"]
+    """Whether reverting the part heals and grafting it harms, on a damage task."""
+    carries_skill: Bool[Tensor, " part"]
+    """Whether reverting the part costs the skill and grafting it gives the skill, on a skill
+    task."""
+    revert: Annotated[Estimate, "task part"]
+    """Post with the part from base, minus post. Above 0: reverting heals. Simultaneous over parts
+    of the kind."""
+    graft: Annotated[Estimate, "task part"]
+    """Base with the part from post, minus base. Below 0: grafting harms. Simultaneous over parts of
+    the kind."""
+    control_revert: Annotated[Estimate, "task part"]
+    """Post moved from this part by base's difference with its entries shuffled (same norm), minus
+    post; each interval for its part alone. NaN: not run."""
+    control_graft: Annotated[Estimate, "task part"]
+    """Base moved by post's difference with its entries shuffled, minus base; each interval for its
+    part alone. NaN: not run."""
+    share: tuple[str, ...] = ("healing", "preservation", "target retention", "non-damage")
+    """Shares of problems that post solves with the part reverted, those of DG-Hard
+    (arXiv:2605.20296) as we count them. `healing`: of the damage problems that only base solves.
+    `preservation`: of the damage problems that both solve. `target retention`: of the skill
+    problems that only post solves. `non-damage`: of the skill problems that both solve."""
+    solved: Annotated[Estimate, "share part"]
+    """Each share, with Wilson's interval for the part alone. NaN: there is no such problem."""
+    level: float
+    """Nominal simultaneous coverage of the intervals."""
+    margin: float
+    """Smallest gap that gives a task a role, in the task's unit."""
+    share_margin: float
+    """Smallest effect that names a part, as a share of the task's gap."""
+
+    @property
+    def verdict(self) -> tuple[tuple[Verdict, ...], ...]:
+        """What may be said of each part; two verdicts where it is corrupted and carries a skill."""
+        flags = zip(
+            self.changed.tolist(),
+            self.corrupted.tolist(),
+            self.carries_skill.tolist(),
+            strict=True,
+        )
+        return tuple(_verdicts(*each) for each in flags)
+
+    def layers(self, flag: Bool[Tensor, " part"]) -> tuple[int, ...]:
+        """Layers whose entry in a field over the parts is true.
+
+        Args:
+            flag: `changed`, `corrupted`, `carries_skill`, or a combination of them.
+        """
+        rows = zip(self.layer.tolist(), self.kind, flag.tolist(), strict=True)
+        return tuple(int(layer) for layer, kind, holds in rows if kind == "layer" and holds)
+
+    @property
+    def changed_layers(self) -> tuple[int, ...]:
+        """Layers in which any weight differs."""
+        return self.layers(self.changed)
+
+    @property
+    def corrupted_layers(self) -> tuple[int, ...]:
+        """Layers where reverting heals and grafting harms."""
+        return self.layers(self.corrupted)
+
+    @property
+    def skill_layers(self) -> tuple[int, ...]:
+        """Layers where reverting costs the skill and grafting gives it."""
+        return self.layers(self.carries_skill)
+
+
+def _verdicts(changed: bool, corrupted: bool, carries_skill: bool) -> tuple[Verdict, ...]:
+    if not changed:
+        return (Verdict.UNCHANGED,)
+    named = [(corrupted, Verdict.CORRUPTED), (carries_skill, Verdict.SKILL)]
+    return tuple([verdict for holds, verdict in named if holds] or [Verdict.CHANGED])

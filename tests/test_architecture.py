@@ -1,0 +1,217 @@
+"""Laws of the package that an import linter cannot state, read off the syntax trees."""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import elicit
+
+ROOT = Path(elicit.__file__).parent
+MOST_PARAMETERS = 8
+SHARED = {"elicit.results.drawing"}
+"""What the figures of all rooms are drawn with is a room of its own in all but its place."""
+
+# What still breaks a law. Entries may only go; a law holds everywhere else.
+CIRCLES: set[str] = {
+    "elicit.verdicts.figures",
+    "elicit.verdicts.ladder",
+}
+FIGURES: set[str] = {
+    "elicit.jobs._report.summary -> elicit.weights.figures",
+    "elicit.verdicts.ladder -> elicit.verdicts.figures",
+}
+LONG_SIGNATURES: set[str] = {
+    "elicit.grafting.both_ways.revert",
+    "elicit.rollouts.loop.continue_ids",
+    "elicit.verdicts.existence.climb",
+    "elicit.verdicts.ladder.ladder_of",
+}
+ENDS: set[str] = {
+    "elicit.grafting.attribution.Attribution.control_graft",
+    "elicit.grafting.attribution.Attribution.control_revert",
+    "elicit.grafting.attribution.Attribution.gap",
+    "elicit.grafting.attribution.Attribution.graft",
+    "elicit.grafting.attribution.Attribution.partition",
+    "elicit.grafting.attribution.Attribution.revert",
+    "elicit.grafting.intervals.IntervalSweep.graft",
+    "elicit.grafting.intervals.IntervalSweep.revert",
+    "elicit.jobs._graft.run.GraftSweep.base_score",
+    "elicit.jobs._graft.run.GraftSweep.effect",
+    "elicit.jobs._graft.run.GraftSweep.post_score",
+    "elicit.jobs._graft.run.GraftSweep.score",
+    "elicit.stats.simultaneous.SimultaneousIntervals.single",
+    "elicit.verdicts.ladder.Ladder.arm",
+    "elicit.verdicts.ladder.Ladder.auroc",
+    "elicit.verdicts.ladder.Ladder.control",
+    "elicit.verdicts.ladder.Ladder.effect",
+    "elicit.verdicts.ladder.Ladder.value",
+}
+DEEP: set[str] = {
+    "elicit.capture.shards -> elicit.results.store",
+    "elicit.capture.shards -> elicit.runs.lock",
+    "elicit.capture.shards -> elicit.runs.pack",
+    "elicit.capture.shards -> elicit.runs.record",
+    "elicit.capture.store -> elicit.results.store",
+    "elicit.cli.options -> elicit.jobs._option",
+    "elicit.directions.contrast -> elicit.capture.stream",
+    "elicit.directions.export -> elicit.results.store",
+    "elicit.directions.shift -> elicit.capture.stream",
+    "elicit.elicitation.figures -> elicit.directions.figures",
+    "elicit.features._outliers -> elicit.capture.stream",
+    "elicit.features._reading -> elicit.capture.stream",
+    "elicit.features.training -> elicit.capture.stream",
+    "elicit.grafting.figures.effects -> elicit.weights.figures",
+    "elicit.jobs._exists.run -> elicit.verdicts.existence",
+    "elicit.jobs._features.find -> elicit.features.fidelity",
+    "elicit.jobs._features.find -> elicit.features.latent_scaling",
+    "elicit.jobs._features.find -> elicit.features.token_injection",
+    "elicit.jobs._features.find -> elicit.features.transfer",
+    "elicit.jobs._features.inputs -> elicit.features.token_groups",
+    "elicit.jobs._graft.run -> elicit.grafting.measure",
+    "elicit.jobs._graft.run -> elicit.grafting.sweep",
+    "elicit.jobs._patch.run -> elicit.patching.factorial",
+    "elicit.jobs._report.run -> elicit.grafting.conclusion",
+    "elicit.jobs._report.run -> elicit.grafting.measure",
+    "elicit.jobs._report.summary -> elicit.weights.figures",
+    "elicit.jobs._revise.run -> elicit.revision.profile",
+    "elicit.jobs._revise.run -> elicit.revision.sensitivity",
+    "elicit.jobs._revise.run -> elicit.revision.settling",
+    "elicit.jobs._steer.feature -> elicit.elicitation.feature_arms",
+    "elicit.jobs._steer.feature -> elicit.features.fidelity",
+    "elicit.page.page -> elicit.results.store",
+    "elicit.page.plots -> elicit.results.store",
+    "elicit.page.tables -> elicit.results.axes",
+    "elicit.representations.labels -> elicit.capture.stream",
+    "elicit.representations.paired_activations -> elicit.capture.stream",
+    "elicit.revision.thinking.prefixes -> elicit.rollouts.resume",
+    "elicit.rollouts.writing -> elicit.results.codec",
+    "elicit.runs -> elicit.results.errors",
+    "elicit.runs.directory -> elicit.results.base",
+    "elicit.runs.directory -> elicit.results.errors",
+    "elicit.runs.directory -> elicit.results.folder",
+    "elicit.runs.directory -> elicit.results.provenance",
+    "elicit.runs.directory -> elicit.results.store",
+    "elicit.runs.lock -> elicit.results.errors",
+    "elicit.runs.pack -> elicit.results.errors",
+    "elicit.runs.pack -> elicit.results.store",
+    "elicit.runs.record -> elicit.results.errors",
+    "elicit.runs.record -> elicit.results.folder",
+    "elicit.runs.record -> elicit.results.store",
+    "elicit.tasks.jsonl -> elicit.results.store",
+    "elicit.verdicts.decoding -> elicit.representations.controls",
+    "elicit.verdicts.decoding -> elicit.representations.logistic",
+    "elicit.verdicts.decoding -> elicit.representations.probes",
+    "elicit.verdicts.existence -> elicit.representations.places",
+    "elicit.verdicts.reading -> elicit.representations.labels",
+    "elicit.verdicts.transferring -> elicit.representations.geometry",
+    "elicit.verdicts.transferring -> elicit.representations.paired_activations",
+}
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    """Syntax tree of every module by its name; a package has that of its `__init__`."""
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT.parent).with_suffix("").parts)
+        found[name.removesuffix(".__init__")] = ast.parse(path.read_text(encoding="utf-8"))
+    return found
+
+
+def imports(name: str) -> Iterator[str]:
+    """Modules of the package that a module imports anywhere, also inside functions."""
+    for node in ast.walk(trees()[name]):
+        if isinstance(node, ast.Import):
+            yield from (a.name for a in node.names if a.name.startswith("elicit."))
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            for alias in node.names:
+                target = f"{node.module}.{alias.name}"
+                while target not in trees() and "." in target:
+                    target = target.rpartition(".")[0]
+                if target.startswith("elicit."):
+                    yield target
+
+
+def reached(name: str, edges: dict[str, set[str]]) -> set[str]:
+    """Modules that a module imports, however far away."""
+    seen, waiting = set(), [name]
+    while waiting:
+        for target in edges[waiting.pop()] - seen:
+            seen.add(target)
+            waiting.append(target)
+    return seen
+
+
+def test_no_module_imports_itself_however_far_around():
+    edges = {
+        # A package's own __init__ hands out what its modules hold.
+        name: {target for target in imports(name) if not name.startswith(f"{target}.")} - {name}
+        for name in trees()
+    }
+    circles = {name for name in edges if name in reached(name, edges)}
+    assert circles <= CIRCLES, sorted(circles - CIRCLES)
+
+
+def test_figures_are_imported_by_the_page_and_the_loader_alone():
+    wrong = {
+        f"{name} -> {target}"
+        for name in trees()
+        for target in imports(name)
+        if "figures" in target.split(".")
+        and "figures" not in name.split(".")
+        and not name.startswith("elicit.page")
+    }
+    assert wrong <= FIGURES, sorted(wrong - FIGURES)
+
+
+def test_a_room_is_used_through_what_its_init_hands_out():
+    wrong = set()
+    for name in trees():
+        for target in imports(name):
+            own, parts = name.split("."), target.split(".")
+            if len(parts) < 3 or len(own) < 2 or own[1] == parts[1]:
+                continue
+            a_page = parts[1] == "page" and len(parts) == 3
+            a_figure = own[1] == "page" and parts[2] == "figures"
+            if not a_page and not a_figure and target not in SHARED:
+                wrong.add(f"{name} -> {target}")
+    assert wrong <= DEEP, sorted(wrong - DEEP)
+
+
+def functions(tree: ast.AST, prefix: str) -> Iterator[tuple[str, ast.arguments]]:
+    """Public functions and methods of a module, by their whole name."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield from functions(node, f"{prefix}.{node.name}")
+        elif isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            yield f"{prefix}.{node.name}", node.args
+
+
+def test_a_public_function_has_at_most_eight_parameters():
+    long = set()
+    for module, tree in trees().items():
+        for name, given in functions(tree, module):
+            every = [*given.posonlyargs, *given.args, *given.kwonlyargs]
+            if sum(each.arg not in ("self", "cls") for each in every) > MOST_PARAMETERS:
+                long.add(name)
+    assert long <= LONG_SIGNATURES, sorted(long - LONG_SIGNATURES)
+
+
+def test_a_result_holds_a_number_and_its_ends_in_one_field():
+    found = set()
+    for module, tree in trees().items():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.ClassDef):
+                continue
+            names = {
+                each.target.id
+                for each in node.body
+                if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
+            }
+            found |= {
+                f"{module}.{node.name}.{name[:-4]}"
+                for name in names
+                if name.endswith("_low") and f"{name[:-4]}_high" in names
+            }
+    assert found <= ENDS, sorted(found - ENDS)
