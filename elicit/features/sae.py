@@ -200,9 +200,9 @@ class Sae:
         width = shape.width(self.site)
         if width != self.d_in:
             raise FeatureError(
-                f"{self.name} reads vectors of width {self.d_in}, and {self.site} of this model "
-                f"has width {width}, so it was trained on another model or hook point. Pass an SAE of "
-                "this site."
+                f"{self.name} reads vectors of width {self.d_in}, and {self.site} of this "
+                f"model has width {width}, so it was trained on another model or hook point. "
+                "Pass an SAE of this site."
             )
 
     def check_reconstructs(self) -> None:
