@@ -48,10 +48,10 @@ ENDS: set[str] = {
     "elicit.verdicts.ladder.Ladder.value",
 }
 DEEP: set[str] = {
-    "elicit.capture.shards -> elicit.results.store",
-    "elicit.capture.shards -> elicit.runs.lock",
-    "elicit.capture.shards -> elicit.runs.pack",
-    "elicit.capture.shards -> elicit.runs.record",
+    "elicit.capture._shards -> elicit.results.store",
+    "elicit.capture._shards -> elicit.runs.lock",
+    "elicit.capture._shards -> elicit.runs.pack",
+    "elicit.capture._shards -> elicit.runs.record",
     "elicit.capture.store -> elicit.results.store",
     "elicit.cli.options -> elicit.jobs._option",
     "elicit.directions.contrast -> elicit.capture.stream",

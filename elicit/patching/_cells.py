@@ -43,7 +43,7 @@ def sweep(plan: Plan) -> SweepValues:
     batches = batches_of(plan)
     decomposed = _decomposed(plan)
     if decomposed is None:
-        plan.execution.progress.advance(0, "one whole forward a cell")
+        plan.execution.progress.advance(0, "one whole forward pass per cell")
     controls = controls_of(plan, batches)
     missing = [name for name in plan.control if name not in controls]
     if missing:
@@ -123,11 +123,11 @@ def _run(
             return _run_loop(plan, batch, groups, controls)
         host, donor = decomposed
         wanted = {site for sites in groups for site in sites}
-        giver = run_trunk(donor, batch.donor, keep=wanted)
-        sources = {site.whole: giver.value(site.whole) for site in wanted}
+        donor_run = run_trunk(donor, batch.donor, keep=wanted)
+        sources = {site.whole: donor_run.value(site.whole) for site in wanted}
         _check_finite(sources, batch, plan)
         trunk = run_trunk(host, batch.host, keep=kept_sites(groups))
-        ends = _ends(plan, batch, trunk, giver)
+        ends = _ends(plan, batch, trunk, donor_run)
         out = {"host": ends.host.cpu(), "donor": ends.donor.cpu()}
         out["patched"] = _fly(plan, batch, trunk, sources, groups, ends)
         singles = groups[: len(plan.sites)]
@@ -251,18 +251,18 @@ def _run_loop(
     groups: tuple[tuple[Site, ...], ...],
     controls: Sequence[Control],
 ) -> dict[str, Tensor]:
-    """The same by one whole forward a cell."""
+    """The same by one whole forward pass per cell."""
     wanted = sorted({site.whole for sites in groups for site in sites})
-    giver = plain_run(plan.donor, batch.donor, wanted, batch.reads)
+    donor_run = plain_run(plan.donor, batch.donor, wanted, batch.reads)
     own = plain_run(plan.host, batch.host, wanted, batch.reads)
-    _check_finite(giver.at, batch, plan)
+    _check_finite(donor_run.at, batch, plan)
     log_probs = None
     if "kl" in plan.metric:
-        log_probs = torch.log_softmax(giver.logits[:, 0, : plan.pair.d_vocab].float(), dim=-1)
+        log_probs = torch.log_softmax(donor_run.logits[:, 0, : plan.pair.d_vocab].float(), dim=-1)
     reader = _reader(plan, batch, None, log_probs)
     rows = torch.arange(len(batch.problem), device=batch.host.ids.device)
     host = reader.from_logits(own.logits, rows)
-    out = {"host": host.cpu(), "donor": reader.from_logits(giver.logits, rows).cpu()}
+    out = {"host": host.cpu(), "donor": reader.from_logits(donor_run.logits, rows).cpu()}
 
     def run(sources: Mapping[Site, Tensor], some: tuple[tuple[Site, ...], ...]) -> Tensor:
         values = loop_sweep(
@@ -278,12 +278,12 @@ def _run_loop(
         shaped = values.reshape(len(plan.metric), -1, len(plan.sites), *values.shape[2:])
         return shaped.transpose(0, 1).cpu()
 
-    out["patched"] = run(giver.at, groups)
+    out["patched"] = run(donor_run.at, groups)
     singles = groups[: len(plan.sites)]
     if "other_prompt" in controls:
         assert batch.other is not None
         others = plain_run(plan.donor, batch.other, wanted, batch.reads)
         out["other_prompt"] = run(others.at, singles)[0]
     if "noise" in controls:
-        out["noise"] = run(noise_like(plan, batch, own, giver.at), singles)[0]
+        out["noise"] = run(noise_like(plan, batch, own, donor_run.at), singles)[0]
     return out

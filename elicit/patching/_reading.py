@@ -136,6 +136,6 @@ def check_readable(metric: Sequence[str], *, has_wrong: bool) -> None:
     """
     if "logit_diff" in metric and not has_wrong:
         raise PatchError(
-            "logit_diff is asked for and the contrast has no wrong answers, so there is nothing to "
+            "logit_diff is requested and the contrast has no wrong answers, so there is nothing to "
             "subtract. Give wrong answers, or read log_prob."
         )

@@ -41,7 +41,7 @@ def resolve(positions: Positions, contrast: Contrast) -> Columns:
         contrast: The prompts.
 
     Raises:
-        PatchError: A prompt does not have a position, or nothing is asked for.
+        PatchError: A prompt does not have a position, or none is requested.
     """
     lengths = [len(row) for row in contrast.clean]
     if isinstance(positions, Mapping):
@@ -70,7 +70,7 @@ def resolve(positions: Positions, contrast: Contrast) -> Columns:
         for name, n in zip(contrast.id, lengths, strict=True):
             if not -n <= place < n:
                 raise PatchError(
-                    f"position {place} is asked for and the prompt of problem {name!r} has {n} "
+                    f"position {place} is requested and the prompt of problem {name!r} has {n} "
                     f"tokens, so there is nothing to patch. Pass {-n} to {n - 1}, or leave the "
                     "problem out."
                 )

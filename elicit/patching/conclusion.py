@@ -1,4 +1,4 @@
-"""From the values of a sweep to what it says: effects, shares, controls, and how sure they are."""
+"""From the values of a sweep to its result: effects, shares, controls and their intervals."""
 
 import numpy as np
 import torch
@@ -76,13 +76,13 @@ def conclude_grid(
         gap = np.where(np.abs(gap) <= resolution[m], 0.0, gap)
         scores = {"host_score": host[m], "donor_score": donor[m], "gap": gap}
         for name, column in scores.items():
-            found = bootstrap_mean(
+            mean = bootstrap_mean(
                 column,
                 level=inference.level,
                 n_resamples=inference.n_resamples,
                 seed=inference.seed,
             )
-            ends[name][:, m] = found.value, found.low, found.high
+            ends[name][:, m] = mean.value, mean.low, mean.high
         clear = not ends["gap"][1, m] <= 0 <= ends["gap"][2, m]
         for w in range(n_widths):
             table = _table(values.patched[w, m], host[m], resolution[m])
@@ -209,7 +209,7 @@ def _table(
 
 
 def _refuse(values: SweepValues, contrast: Contrast) -> None:
-    """Refuse values that say nothing, before anything is resampled."""
+    """Refuse values without a meaning, before anything is resampled."""
     n = values.n_problems
     if n != len(contrast):
         raise PatchError(
@@ -218,8 +218,8 @@ def _refuse(values: SweepValues, contrast: Contrast) -> None:
         )
     if n < 2:
         raise PatchError(
-            f"the sweep has {n} problem, and one has no spread, so nothing would say how sure an "
-            "effect is. Pass at least 2 problems, better 50."
+            f"the sweep has {n} problem, and one has no spread, so its effects "
+            "would have no interval. Pass at least 2 problems, better 50."
         )
     for name in ("host", "donor", "patched", "other_prompt", "noise"):
         scores = getattr(values, name)
@@ -233,10 +233,10 @@ def _refuse(values: SweepValues, contrast: Contrast) -> None:
             *cell, problem = bad.nonzero()[0].tolist()
             labels = (values.width, values.metric, values.sites, values.pos)
             axes = labels[1:2] if len(cell) == 1 else labels[-len(cell) :]
-            told = ", ".join(str(names[at]) for names, at in zip(axes, cell, strict=True))
-            told = f"width {told}" if len(cell) == 4 else told
+            where = ", ".join(str(names[at]) for names, at in zip(axes, cell, strict=True))
+            where = f"width {where}" if len(cell) == 4 else where
             raise PatchError(
-                f"{name} of problem {contrast.id[problem]!r} at ({told}) is "
+                f"{name} of problem {contrast.id[problem]!r} at ({where}) is "
                 f"{scores[(*cell, problem)].item()}, in {int(bad.sum())} of {scores.numel()} "
                 "values, and one such value makes every mean meaningless. Find out why it is not "
                 "finite, or leave that problem out."

@@ -214,8 +214,8 @@ class Contrast:
         """
         if not 1 <= n <= len(self):
             raise PatchError(
-                f"a subset of {n} was asked of a contrast with {len(self)} problems, so it cannot "
-                f"be drawn. Ask for 1 to {len(self)}."
+                f"a subset of {n} was requested of a contrast with {len(self)} problems, so it "
+                f"cannot be drawn. Ask for 1 to {len(self)}."
             )
         lots = [digest_json([seed, name]) for name in self.id]
         kept = sorted(sorted(range(len(self)), key=lots.__getitem__)[:n])

@@ -44,7 +44,7 @@ def factorial(
 
     At each boundary the residual stream of one model goes on in the other: eight models in all,
     with the unembedding of either. Streams that meet in the middle are off both models' manifolds;
-    how far is told beside the effects.
+    how far is reported beside the effects.
 
     Args:
         pair: The two models; their weights must differ.
@@ -55,7 +55,7 @@ def factorial(
         boundaries: Layers below each boundary, from 0 to n_layers; all of them if None.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
-        engine: `lanes`, or `loop` for one whole forward a cell.
+        engine: `lanes`, or `loop` for one whole forward pass per cell.
 
     Raises:
         PatchError: The two models are the same, or the contrast does not fit the question.
@@ -63,12 +63,12 @@ def factorial(
     cells, progress = execution.checkpoint, execution.progress
     check_seed(inference)
     _check(pair, contrast, metric)
-    found = _boundaries(boundaries, pair.n_layers)
+    requested = _boundaries(boundaries, pair.n_layers)
     plan = Plan(
         pair=pair,
         contrast=contrast,
         swap=across("post_to_base", metrics=(metric,)),
-        sites=tuple(_site(b, pair.n_layers) for b in found),
+        sites=tuple(_site(b, pair.n_layers) for b in requested),
         columns=resolve(positions, contrast),
         control=(),
         engine=engine,
@@ -77,14 +77,14 @@ def factorial(
     )
     decomposed = _decomposed(pair, engine)
     batches = batches_of(plan)
-    n_each = 2 * len(found) * len(plan.columns.label)
+    n_each = 2 * len(requested) * len(plan.columns.label)
     progress.start(n_each * len(contrast), "factorial")
     values, off = [], []
     for number, batch in enumerate(batches):
 
         def compute(batch: Batch = batch) -> dict[str, Tensor]:
             with torch.no_grad():
-                return _cube(pair, plan, batch, found, decomposed)
+                return _cube(pair, plan, batch, requested, decomposed)
 
         piece = cells.get_or_compute(f"batch{number}", compute)
         values.append(piece["values"])
@@ -99,7 +99,7 @@ def factorial(
         contrast=contrast,
         metric=metric,
         pos=plan.columns.label,
-        boundary=found,
+        boundary=requested,
         off_manifold=torch.cat(off, dim=-1)[..., order],
         resolution=resolution_of(pair.dtype, [metric], ends.reshape(1, -1)).item(),
         inference=inference,
@@ -112,7 +112,7 @@ def factorial(
                 "question": "factorial",
                 "metric": metric,
                 "positions": list(plan.columns.label),
-                "boundaries": list(found),
+                "boundaries": list(requested),
                 "engine": engine,
                 "level": inference.level,
                 "n_resamples": inference.n_resamples,
@@ -237,7 +237,7 @@ def _ended(
 
 
 def _nearest(
-    found: Float[Tensor, "row v"], pure: tuple[Float[Tensor, "row v"], Float[Tensor, "row v"]]
+    outcome: Float[Tensor, "row v"], pure: tuple[Float[Tensor, "row v"], Float[Tensor, "row v"]]
 ) -> Float[Tensor, " row"]:
     """KL of an outcome to the nearer of base's and post's, nats."""
-    return torch.minimum(m.kl(found, pure[0]), m.kl(found, pure[1])).double()
+    return torch.minimum(m.kl(outcome, pure[0]), m.kl(outcome, pure[1])).double()

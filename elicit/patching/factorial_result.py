@@ -103,10 +103,10 @@ class Factorial(Result):
         return self._effect("wrote:reader")
 
     def reading(self, pos: str | None = None) -> tuple[str, ...]:
-        """What may be said at each boundary, in words: the terms that are surely there, or none.
+        """The terms at each boundary that are distinguishable from 0, in words.
 
-        Intervals hold jointly over boundaries and positions, term by term. Seven terms are looked
-        at, so a term is named only if its p-value is below a seventh of what is left of the level.
+        Intervals are simultaneous over boundaries and positions, term by term. There are seven
+        terms, so a term is named only if its p-value is below a seventh of 1 minus the level.
 
         Args:
             pos: Label of a position; None takes the first.

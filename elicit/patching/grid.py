@@ -15,7 +15,7 @@ from elicit.sites import RESIDUAL_KINDS
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Peak:
-    """The cell at which most of an effect comes in."""
+    """The cell at which most of an effect enters."""
 
     metric: str
     """Metric that was read."""
@@ -88,7 +88,7 @@ class PatchGrid(Result):
     gap: Annotated[Estimate, " metric"]
     """Donor minus host, paired by problem."""
     gap_clear: Bool[Tensor, " metric"]
-    """Whether the gap's interval leaves 0 out; where it does not, there is no share of it."""
+    """Whether the gap's interval excludes 0; where it does not, shares are not reported."""
     score: Float[Tensor, "width metric site pos"]
     """Mean of the patched host."""
     effect: Annotated[Estimate, "width metric site pos"]
@@ -100,7 +100,7 @@ class PatchGrid(Result):
     p: Float[Tensor, "width metric site pos"]
     """Two-sided p-value of the effect, adjusted over the cells of a metric and width (max-T)."""
     step: Annotated[Estimate, "metric site pos"]
-    """What comes in here, width 1: of a component its effect, of the residual stream its effect
+    """What enters here, width 1: of a component its effect, of the residual stream its effect
     minus that of the stream one layer earlier at the same position; NaN where
     nothing earlier was patched. Intervals are simultaneous over the cells of a metric."""
     step_layer: Int[Tensor, " site"]
@@ -114,15 +114,15 @@ class PatchGrid(Result):
     Intervals are simultaneous over the cells of a metric."""
     above_other_prompt: Bool[Tensor, "metric site pos"]
     """Whether the effect, width 1, goes beyond that of another problem's activation, in its own
-    direction and by a joint interval clear of 0. Where all problems have the same answer, another
-    one carries it as well, and this says that the effect is not about the single problem."""
+    direction and by a simultaneous interval that excludes 0. Where all problems have the
+    same answer, another one carries it as well, and the effect is not about the single problem."""
     above_noise: Bool[Tensor, "metric site pos"]
     """Whether the effect goes beyond that of noise, in the same sense."""
     above_control: Bool[Tensor, "metric site pos"]
     """Whether it goes beyond every control that was run; never where none was."""
 
     def peaks(self, metric: str | None = None) -> dict[str, Peak]:
-        """Of each kind of site, the cell where most of the effect comes in, width 1.
+        """Of each kind of site, the cell where most of the effect enters, width 1.
 
         In the residual stream, which holds all that was written before, that is the largest step
         from one layer to the next towards the donor; among components it is the largest effect of
@@ -150,7 +150,7 @@ class PatchGrid(Result):
         return found
 
     def peak(self, metric: str | None = None) -> Peak | None:
-        """The cell where most of the effect comes in; None if it is nowhere.
+        """The cell where most of the effect enters; None if it is nowhere.
 
         Of the residual stream where it was swept, else of all kinds: what one component does may be
         undone by the next, the stream holds what is left of all.
@@ -167,10 +167,10 @@ class PatchGrid(Result):
 
     @property
     def peak_layer(self) -> int | None:
-        """Layer at which most of the effect on the first metric comes in; -1: the embedding.
+        """Layer at which most of the effect on the first metric enters; -1: the embedding.
 
         None where nothing has an effect, and where host and donor do not clearly differ: then there
-        is nothing that could have come in.
+        is nothing that could have entered.
         """
         peak = self.peak()
         return None if peak is None or not self.gap_clear[0] else peak.layer
@@ -196,10 +196,10 @@ class PatchGrid(Result):
     def summary(self) -> dict[str, object]:
         """Axes, values, intervals and peaks as JSON has them; what is not known is null."""
         axes = {name: list(getattr(self, name)) for name in ("metric", "unit", "site", "kind")}
-        told = ("question", "direction", "host", "donor", "n_problems", "level")
+        plain = ("question", "direction", "host", "donor", "n_problems", "level")
         peaks = {metric: self.peaks(metric) for metric in self.metric}
         return {
-            **{name: getattr(self, name) for name in told},
+            **{name: getattr(self, name) for name in plain},
             "axes": {
                 **axes,
                 "layer": self.layer.tolist(),

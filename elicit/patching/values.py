@@ -34,9 +34,9 @@ def check_metrics(metrics: Sequence[str]) -> None:
     """
     unknown = [name for name in metrics if name not in METRICS]
     if unknown or not metrics or len(set(metrics)) != len(metrics):
-        told = f"{unknown[0]!r} is not known" if unknown else "each is wanted once, at least one"
+        fault = f"{unknown[0]!r} is not known" if unknown else "each is read once, at least one"
         raise PatchError(
-            f"the metrics are {list(metrics)}, and {told}, so there would be nothing to report. "
+            f"the metrics are {list(metrics)}, and {fault}, so there would be nothing to report. "
             f"Pass some of {', '.join(METRICS)}."
         )
 
@@ -85,12 +85,12 @@ class SweepValues:
             "other_prompt": "metric site pos problem",
             "noise": "metric site pos problem",
         }
-        for name, told in axes.items():
+        for name, on in axes.items():
             value = getattr(self, name)
-            expected = tuple(sizes[axis] for axis in told.split())
+            expected = tuple(sizes[axis] for axis in on.split())
             if value is not None and tuple(value.shape) != expected:
                 raise PatchError(
-                    f"{name} has shape {tuple(value.shape)} and the axes {told!r} have sizes "
+                    f"{name} has shape {tuple(value.shape)} and the axes {on!r} have sizes "
                     f"{expected}, so its values cannot be named. Pass one entry for each."
                 )
             if value is not None and (value.dtype != torch.float64 or value.device.type != "cpu"):

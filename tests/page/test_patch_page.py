@@ -76,11 +76,13 @@ def test_the_sentence_names_the_planted_layer_and_position_and_its_joint_interva
     said = finding(found)
     cell = (0, 0, PEAK, POS)
     ends = found.effect[cell].ends
-    assert said.startswith("Putting post’s activations into base at the residual stream after")
+    assert said.startswith("Patching post’s activations into base at the residual stream after")
     assert "layer 2, position 3 “w3”" in said
     assert f"{interval(*ends, digits=2)} logits, 75 % of the gap" in said
-    assert "most of it comes in at layer 2" in said
-    assert re.search(r"no other of the \d+ positions swept has an effect clear of 0\.$", said)
+    assert "most of it enters at layer 2" in said
+    assert re.search(
+        r"no other of the \d+ positions swept has an effect whose interval excludes 0\.$", said
+    )
 
 
 def test_another_position_that_matters_is_named():
@@ -89,13 +91,13 @@ def test_another_position_that_matters_is_named():
     assert "no other of" not in said
     said = finding(planted(elsewhere=0.1))
     assert re.search(
-        r"no other of the \d+ positions swept moves it by more than [23]\.\d % of the gap", said
+        r"no other of the \d+ positions swept changes it by more than [23]\.\d % of the gap", said
     )
 
 
 def test_a_layer_that_brings_less_than_half_is_not_said_to_bring_most():
     said = finding(planted(size=1.2))
-    assert "no single layer brings in half of it: the largest step, at layer 2, is +1.1" in said
+    assert "no single layer contributes half of it: the largest step, at layer 2, is +1.1" in said
     assert "most" not in said
 
 
@@ -122,10 +124,10 @@ def test_a_patch_that_changes_nothing_is_said_to_change_nothing():
 @pytest.mark.parametrize(
     ("other", "noisy", "words"),
     [
-        (0.0, 0.0, "the effect goes beyond that of the controls"),
+        (0.0, 0.0, "the effect exceeds that of the controls"),
         (3.0, 0.2, "may be common to these prompts"),
-        (3.0, 3.0, "cannot be told apart from that of noise"),
-        (None, 0.0, "the effect goes beyond that of the controls (noise of equal norm"),
+        (3.0, 3.0, "not distinguishable from that of noise"),
+        (None, 0.0, "the effect exceeds that of the controls (noise of equal norm"),
         (None, None, "No control was run"),
     ],
 )
@@ -137,7 +139,7 @@ def test_the_controls_are_read_for_what_they_are(other, noisy, words):
 
 def test_the_factorial_says_written_only_where_the_halves_do_not_need_each_other():
     said = split_sentence(split())
-    assert said.startswith("At boundary 3 post’s layers below bring +4.0")
+    assert said.startswith("At boundary 3 post’s layers below contribute +4.0")
     assert said.endswith("post wrote a signal that base’s own layers can read.")
     said = split_sentence(split(unread=3.0))
     assert said.endswith("needs post’s own layers to be read.")
@@ -149,7 +151,7 @@ def test_within_a_model_the_prompts_are_named_and_not_the_models():
     object.__setattr__(found, "question", "within")
     object.__setattr__(found, "host", "base, corrupted prompt")
     object.__setattr__(found, "donor", "base, clean prompt")
-    words = "Putting base’s activations on the clean prompt into its run on the corrupted prompt at"
+    words = "Patching base’s activations on the clean prompt into its run on the corrupted prompt"
     assert finding(found).startswith(words)
     text = own(render([found]))
     assert "Patching base: clean prompt into corrupted prompt" in text
@@ -225,7 +227,7 @@ def test_windows_have_a_table_of_their_own_only_where_there_are_some():
 def test_a_sweep_of_one_cell_has_a_page():
     one = grid(sweep(2 + 0.1 * noise(1, 1, N), [Site("z", 1, 2)], pos=("all",)))
     text = own(render([one]))
-    assert "head 2 of layer 1 (z), all positions at once, moves the logit difference by" in text
+    assert "head 2 of layer 1 (z), all positions at once, changes the logit difference by" in text
 
 
 # --- hostile text

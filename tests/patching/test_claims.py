@@ -118,7 +118,7 @@ def test_a_gap_within_rounding_is_no_gap(paired):
     assert not grid.gap_clear.any() and not grid.gap.value.any()
     assert grid.share.value.isnan().all() and not grid.effect.value.any()
     assert grid.peak_layer is None
-    assert "no place is named" in finding(grid)
+    assert "no difference to locate" in finding(grid)
 
 
 def test_models_that_agree_at_the_end_and_not_on_the_way_are_told(organism):

@@ -28,5 +28,5 @@ def tables(summary: Mapping[str, Any]) -> list[TerminalTable]:
                     )
                 )
                 styles.append("" if peak["clear"] else "dim")
-    head = ("sweep", "metric", "site", "position", "effect", "comes in here", "layer")
+    head = ("sweep", "metric", "site", "position", "effect", "step", "layer")
     return [TerminalTable(head, tuple(rows), tuple(styles))]

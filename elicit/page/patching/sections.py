@@ -5,14 +5,10 @@ from typing import Any
 
 from elicit.page import Plot, Section, Table, plot
 from elicit.page.patching import tables as t
-from elicit.page.patching.text import (
-    component_sentence,
-    control_sentence,
-    metric_text,
-    run_text,
-)
+from elicit.page.patching.names import metric_text, run_text
+from elicit.page.patching.text import component_sentence, control_sentence
 from elicit.patching import Factorial, PatchGrid
-from elicit.patching.figures import factorial_figure, grid_figure
+from elicit.patching.figures import grid_figure
 from elicit.results import Result
 
 _PIXELS, _PANEL, _PLACE = 11, 260, 22
@@ -36,7 +32,7 @@ def patch_sections(results: Sequence[Result]) -> list[Section]:
 
 
 def _sweep(grid: PatchGrid, n: int) -> Section:
-    told = (_done(grid), control_sentence(grid), component_sentence(grid))
+    said = (_done(grid), control_sentence(grid), component_sentence(grid))
     items: list[Plot | Table] = []
     for m, metric in enumerate(grid.metric):
         items.append(
@@ -52,7 +48,7 @@ def _sweep(grid: PatchGrid, n: int) -> Section:
     items += [table for table in tables if table is not None]
     for m in range(len(grid.metric)):
         items += t.cell_tables(grid, m)
-    return Section(f"patch-{n}", _title(grid), " ".join(filter(None, told)), tuple(items))
+    return Section(f"patch-{n}", _title(grid), " ".join(filter(None, said)), tuple(items))
 
 
 def _title(grid: PatchGrid) -> str:
@@ -66,8 +62,8 @@ def _done(grid: PatchGrid) -> str:
     """What was done, in one sentence."""
     n_cells = len(grid.site) * len(grid.pos)
     return (
-        f"Activations of {run_text(grid.donor)} are put into {run_text(grid.host)}, one at a time, "
-        f"in {n_cells} places and for each of {grid.n_problems} problems."
+        f"Activations of {run_text(grid.donor)} replace those of {run_text(grid.host)}, one at a "
+        f"time, in {n_cells} cells and for each of {grid.n_problems} problems."
     )
 
 
@@ -108,16 +104,16 @@ def _caption(grid: PatchGrid, row: int) -> str:
     ran = [name for name in t.CONTROLS if getattr(grid, name).value[row].isfinite().any()]
     controls = {
         "other_prompt": "an activation of another prompt",
-        "noise": "noise as long as the difference that was patched",
+        "noise": "noise with the norm of the patched difference",
     }
     return (
         "Each cell is one experiment: the activation at that layer (row) and position or head "
         f"(column) of {run_text(grid.host)} is replaced by that of {run_text(grid.donor)}, and the "
-        "layers after it run on as they are. Colour: how far "
-        f"{metric_text(grid.metric[row])} moves, blue up, orange down. A dot: the joint "
-        f"{100 * grid.level:g} % interval holds 0. What has come into the residual stream stays "
-        "there, so read where a column begins to be coloured; a component shows what it alone "
-        "adds. "
+        "layers after it run on unchanged. Colour: change of "
+        f"{metric_text(grid.metric[row])}, blue up, orange down. A dot: the simultaneous "
+        f"{100 * grid.level:g} % interval includes 0. What has entered the residual stream stays "
+        "there, so look for the layer where a column begins to be coloured; a component shows only "
+        "what it adds itself. "
         + (
             "Beside it, on the same scale, the controls: "
             f"{' and '.join(controls[name] for name in ran)}."
@@ -140,9 +136,9 @@ def _factorial(factorial: Factorial, n: int) -> Section:
     caption = (
         "At a boundary, the embedding and the layers below it are upstream and write; the layers "
         "above it are downstream and read; the unembedding (with the final norm) is the head. Each "
-        "line is the effect of having that one from post and not from base, averaged over the "
-        "settings of the others; upstream × downstream is what the first two do only together. "
-        f"Bars: joint {100 * factorial.level:g} % intervals; filled marks are clear of 0. Where "
+        "line is the effect of taking that one from post instead of base, averaged over the "
+        "settings of the others; upstream × downstream is their interaction. "
+        f"Bars: simultaneous {100 * factorial.level:g} % intervals; filled marks exclude 0. Where "
         "post wrote a signal that base can read, the line of upstream rises to the gap and the "
         "interaction stays at 0."
     )
@@ -154,7 +150,7 @@ def _factorial(factorial: Factorial, n: int) -> Section:
         (
             plot(
                 f"plot-factorial-{n}",
-                factorial_figure(factorial),
+                factorial.figure(),
                 caption,
                 columns=max(16, len(factorial.boundary)),
             ),

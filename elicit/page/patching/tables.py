@@ -1,7 +1,7 @@
 """Tables of patching: scores, peaks, top cells, every cell, and the factorial."""
 
 from elicit.page import Cell, Table, effect_cell, table_of
-from elicit.page.patching.text import CONTROLS, metric_text
+from elicit.page.patching.names import CONTROLS, metric_text
 from elicit.patching import Factorial, PatchGrid
 from elicit.results.drawing import interval, number
 
@@ -37,7 +37,7 @@ def score_table(grid: PatchGrid) -> Table:
 
 
 def peak_table(grid: PatchGrid) -> Table | None:
-    """Where most of the effect comes in, for each metric and kind of site; None where nowhere.
+    """Where most of the effect enters, for each metric and kind of site; None where nowhere.
 
     Args:
         grid: A sweep.
@@ -56,11 +56,11 @@ def peak_table(grid: PatchGrid) -> Table | None:
     ]
     if not rows:
         return None
-    head = ("metric", "kind of site", "layer", "position", "comes in here", "effect of the patch")
+    head = ("metric", "kind of site", "layer", "position", "step", "effect of the patch")
     caption = (
-        "Where most of the effect comes in: of the residual stream the largest step from one layer "
-        "to the next, of components the largest effect. Intervals hold jointly over all cells; "
-        "bold: clear of 0."
+        "Where most of the effect enters: in the residual stream the largest step from one layer "
+        "to the next, among components the largest effect. Intervals are simultaneous over all "
+        "cells; bold: excludes 0."
     )
     return table_of(caption, head, rows, 4)
 
@@ -93,12 +93,12 @@ def top_table(grid: PatchGrid, row: int) -> Table:
     head = ["site", "position", f"effect, {grid.unit[row]}", "share of the gap", "adjusted p"]
     words = {"other_prompt": "another prompt", "noise": "noise"}
     for name in ran:
-        head += [f"control: {words[name]}", "effect beyond it"]
+        head += [f"control: {words[name]}", "effect exceeds it"]
     n_cells = len(grid.site) * n_pos
     caption = (
         f"The {len(rows)} largest of {n_cells} effects on {metric_text(grid.metric[row])}. Their "
-        "intervals and p-values hold jointly over all cells (bold: clear of 0); shares have the "
-        "interval of each cell alone."
+        "intervals and p-values are simultaneous over all cells (bold: excludes 0); intervals of "
+        "shares are those of each cell alone."
     )
     return table_of(caption, head, rows, 2)
 
@@ -122,7 +122,7 @@ def cell_tables(grid: PatchGrid, row: int) -> list[Table]:
                 word = number(effect.ends[0], sign=True, digits=2)
                 cells.append(Cell(word, bool(effect.clear)))  # pyright: ignore
             rows.append(cells)
-        caption = f"Effect on {metric_text(grid.metric[row])}; bold: joint interval clear of 0."
+        caption = f"Effect on {metric_text(grid.metric[row])}; bold: its interval excludes 0."
         head = ("site", *grid.pos)
         folded = f"All cells: {kind}, {grid.metric[row]}"
         found.append(table_of(caption, head, rows, 1, folded))
@@ -154,7 +154,7 @@ def width_table(grid: PatchGrid) -> Table | None:
                         effect_cell(*grid.effect[w, m, site, pos].ends),
                     ]
                 )
-    head = ("metric", "kind of site", "layers at once", "from", "position", "largest effect")
+    head = ("metric", "kind of site", "layers at once", "first site", "position", "largest effect")
     caption = (
         "Windows of layers patched together. Wide windows inflate peaks: read single layers first."
     )
@@ -183,13 +183,13 @@ def factorial_table(factorial: Factorial) -> Table:
                 ]
             )
     head = (
-        *("boundary", "position", "clear of 0"),
+        *("boundary", "position", "excludes 0"),
         *("below: wrote", "above: reader", "unembedding: head", "wrote × reader"),
         "off both models, nats",
     )
     caption = (
-        f"Effects on {metric_text(f.metric)} ({f.unit}) at every boundary; intervals hold jointly "
-        "over the boundaries of a term (bold: clear of 0)."
+        f"Effects on {metric_text(f.metric)} ({f.unit}) at every boundary; intervals are "
+        "simultaneous over the boundaries of a term (bold: excludes 0)."
     )
     return table_of(caption, head, rows, 3)
 

@@ -14,8 +14,8 @@ from elicit.results import Estimate, Result
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class _Asked(Result):
-    """What every attribution says of the two runs it stands between."""
+class _Attribution(Result):
+    """What every attribution reports of its two runs."""
 
     metric: str
     """What is read: `logit_diff`, `log_prob`, `probability` or `kl`."""
@@ -42,8 +42,8 @@ class _Asked(Result):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class NodeScores(_Asked):
-    """Effect of patching each cell from donor into host, as gradients foretell it."""
+class NodeScores(_Attribution):
+    """Effect of patching each cell from donor into host, as gradients predict it."""
 
     method: str
     """`atp`, `qk_fix`, `grad_drop`, `atp_star`, `ig_inputs` or `ig_activations`."""
@@ -68,9 +68,9 @@ class NodeScores(_Asked):
     by_problem: Float[Tensor, "problem site pos"] | None = None
     """Score of each problem; None where these would be too many to keep."""
     exact: Float[Tensor, "site pos"] | None = None
-    """Effect of patching the same cell, run exactly; None: not asked for."""
+    """Effect of patching the same cell, run exactly; None where not requested."""
     agreement: Agreement | None = None
-    """How well scores rank cells as exact effects do; None: not asked for."""
+    """How well scores rank cells as exact effects do; None where not requested."""
 
     def held_against(self, grid: PatchGrid, *, top: int = 10) -> "NodeScores":
         """These scores beside an exact sweep of the same cells, with how well they agree.
@@ -86,8 +86,8 @@ class NodeScores(_Asked):
             own, other = getattr(self, name), getattr(grid, name)
             if own != other:
                 raise PatchError(
-                    f"these scores have {name} {own} and the sweep {other}, so cells would be held "
-                    "against others. Sweep the same prompts, sites and positions, in the same "
+                    f"these scores have {name} {own} and the sweep {other}, so other cells "
+                    "would be compared. Sweep the same prompts, sites and positions, in the same "
                     "direction."
                 )
         exact = grid.effect.value[0, grid.metric_row(self.metric)]
@@ -97,8 +97,8 @@ class NodeScores(_Asked):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class EdgeScores(_Asked):
-    """Effect of patching what one component says to another, as gradients foretell it."""
+class EdgeScores(_Attribution):
+    """Effect of patching what one component says to another, as gradients predict it."""
 
     steps: int
     """Points between host and donor where gradients were taken; 1: at the host itself."""
@@ -110,9 +110,9 @@ class EdgeScores(_Asked):
     """Mean over problems, summed over positions, in the metric's unit; NaN where there is no such
     edge. Intervals are simultaneous over edges."""
     exact: Float[Tensor, "sender receiver"] | None = None
-    """Effect of patching the same edge, run exactly; None: not asked for."""
+    """Effect of patching the same edge, run exactly; None where not requested."""
     agreement: Agreement | None = None
-    """How well scores rank edges as exact effects do; None: not asked for."""
+    """How well scores rank edges as exact effects do; None where not requested."""
 
     def largest(self, n: int) -> tuple[tuple[str, str, float], ...]:
         """Sender, receiver and score of the edges with the largest scores, largest first.
@@ -128,7 +128,7 @@ class EdgeScores(_Asked):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class PathEffect(_Asked):
+class PathEffect(_Attribution):
     """Effect of patching what one sender says to some receivers and to nobody else, exactly."""
 
     sender: str

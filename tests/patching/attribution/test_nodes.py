@@ -27,7 +27,7 @@ def plain_model(written, architecture):
     """The checkpoint behind `paired(architecture).base`, never wrapped in a bridge."""
     from transformers import AutoModelForCausalLM
 
-    from elicit.pair.guards import guarded
+    from elicit.pair._guards import guarded
 
     with guarded():
         return AutoModelForCausalLM.from_pretrained(
@@ -273,7 +273,7 @@ def test_the_result_says_how_well_it_agrees_with_the_exact_sweep(paired, contras
     assert attribute(pair, given, within(sites=sites), **FEW).held_against(
         truth, top=5
     ).agreement == (found.agreement)
-    with pytest.raises(PatchError, match="held against others"):
+    with pytest.raises(PatchError, match="mlp_out"):
         attribute(pair, given, within(sites=["mlp_out"]), **FEW).held_against(truth)
     with pytest.raises(PatchError, match="direction"):
         attribute(pair, given, within("noise", sites=sites), **FEW).held_against(truth)

@@ -1,0 +1,87 @@
+"""Runs, metrics, sites and positions as they stand inside a sentence."""
+
+from elicit.results.drawing import number
+
+METRICS = {
+    "logit_diff": "the logit difference",
+    "log_prob": "the answer’s log-probability",
+    "probability": "the answer’s probability",
+    "kl": "the divergence from the donor",
+}
+CONTROLS = {"other_prompt": "another prompt’s activation", "noise": "noise of equal norm"}
+_KINDS = {
+    "resid_pre": "the residual stream before layer {}",
+    "resid_mid": "the residual stream between attention and MLP of layer {}",
+    "resid_post": "the residual stream after layer {}",
+    "attn_out": "the attention output of layer {}",
+    "mlp_out": "the MLP output of layer {}",
+    "z": "the heads’ outputs of layer {}",
+    "q": "the queries of layer {}",
+    "k": "the keys of layer {}",
+    "v": "the values of layer {}",
+}
+
+
+def run_text(name: str) -> str:
+    """A run inside a sentence.
+
+    Args:
+        name: As `PatchGrid.host` and `PatchGrid.donor` have it.
+
+    >>> run_text("base"), run_text("base, clean prompt")
+    ('base', 'base on the clean prompt')
+    """
+    model, comma, prompt = name.partition(", ")
+    return f"{model} on the {prompt}" if comma else model
+
+
+def metric_text(metric: str) -> str:
+    """A metric inside a sentence.
+
+    Args:
+        metric: As results name it.
+    """
+    return METRICS.get(metric, metric)
+
+
+def site_text(site: str, kind: str) -> str:
+    """A site inside a sentence.
+
+    Args:
+        site: Its name.
+        kind: Its kind.
+
+    >>> site_text("resid_post.3", "resid_post"), site_text("z.3.1", "z")
+    ('the residual stream after layer 3', 'head 1 of layer 3 (z)')
+    """
+    pieces = site.split(".")
+    if len(pieces) == 3:
+        return f"head {pieces[2]} of layer {pieces[1]} ({kind})"
+    return _KINDS[kind].format(pieces[1]) if len(pieces) == 2 and kind in _KINDS else site
+
+
+def pos_text(pos: str) -> str:
+    """A position's label inside a sentence.
+
+    Args:
+        pos: As a grid labels it.
+
+    >>> pos_text("-1 A"), pos_text("all"), pos_text("4")
+    ('position −1 “A”', 'all positions at once', 'position 4')
+    """
+    if pos == "all":
+        return "all positions at once"
+    place, space, word = pos.partition(" ")
+    if not place.lstrip("-").isdigit():
+        return f"“{pos}”"
+    return f"position {place.replace('-', '−')}" + (f" “{word}”" if space else "")
+
+
+def percent_text(share: float) -> str:
+    """A share of the gap in percent; small ones are not rounded to nothing.
+
+    Args:
+        share: 1 is all of it.
+    """
+    value = 100 * share
+    return f"{number(value, digits=0 if abs(value) >= 9.5 else 1)} %"
