@@ -84,7 +84,7 @@ DEEP: set[str] = {
     "elicit.page.tables -> elicit.results.axes",
     "elicit.representations.labels -> elicit.capture.stream",
     "elicit.representations.paired_activations -> elicit.capture.stream",
-    "elicit.revision.thinking.prefixes -> elicit.rollouts.resume",
+    "elicit.revision.thinking._prefixes -> elicit.rollouts.resume",
     "elicit.rollouts.writing -> elicit.results.codec",
     "elicit.runs -> elicit.results.errors",
     "elicit.runs.directory -> elicit.results.base",
