@@ -23,54 +23,11 @@ ENDS: set[str] = {
     "elicit.stats.simultaneous.SimultaneousIntervals.single",
 }
 DEEP: set[str] = {
-    "elicit.capture._shards -> elicit.results.store",
     "elicit.capture._shards -> elicit.runs.lock",
     "elicit.capture._shards -> elicit.runs.pack",
     "elicit.capture._shards -> elicit.runs.record",
-    "elicit.capture.store -> elicit.results.store",
-    "elicit.cli.options -> elicit.jobs._option",
-    "elicit.directions.contrast -> elicit.capture.stream",
-    "elicit.directions.export -> elicit.results.store",
-    "elicit.directions.shift -> elicit.capture.stream",
     "elicit.elicitation.figures -> elicit.directions.figures",
-    "elicit.features._outliers -> elicit.capture.stream",
-    "elicit.features._reading -> elicit.capture.stream",
-    "elicit.features.training -> elicit.capture.stream",
     "elicit.grafting.figures.effects -> elicit.weights.figures",
-    "elicit.jobs._features.find -> elicit.features.fidelity",
-    "elicit.jobs._features.find -> elicit.features.latent_scaling",
-    "elicit.jobs._features.find -> elicit.features.token_injection",
-    "elicit.jobs._features.find -> elicit.features.transfer",
-    "elicit.jobs._features.inputs -> elicit.features.token_groups",
-    "elicit.jobs._patch.run -> elicit.patching.factorial",
-    "elicit.jobs._report.run -> elicit.grafting.localise",
-    "elicit.jobs._revise.run -> elicit.revision.profile",
-    "elicit.jobs._revise.run -> elicit.revision.sensitivity",
-    "elicit.jobs._revise.run -> elicit.revision.settling",
-    "elicit.jobs._steer.feature -> elicit.elicitation.feature_arms",
-    "elicit.jobs._steer.feature -> elicit.features.fidelity",
-    "elicit.jobs._steer.run -> elicit.elicitation.choose_arms",
-    "elicit.page.page -> elicit.results.store",
-    "elicit.page.plots -> elicit.results.store",
-    "elicit.page.tables -> elicit.results.axes",
-    "elicit.representations.labels -> elicit.capture.stream",
-    "elicit.representations.paired_activations -> elicit.capture.stream",
-    "elicit.revision.thinking._prefixes -> elicit.rollouts.resume",
-    "elicit.rollouts.writing -> elicit.results.codec",
-    "elicit.runs -> elicit.results.errors",
-    "elicit.runs.directory -> elicit.results.base",
-    "elicit.runs.directory -> elicit.results.errors",
-    "elicit.runs.directory -> elicit.results.folder",
-    "elicit.runs.directory -> elicit.results.provenance",
-    "elicit.runs.directory -> elicit.results.store",
-    "elicit.runs.lock -> elicit.results.errors",
-    "elicit.runs.pack -> elicit.results.errors",
-    "elicit.runs.pack -> elicit.results.store",
-    "elicit.runs.record -> elicit.results.errors",
-    "elicit.runs.record -> elicit.results.folder",
-    "elicit.runs.record -> elicit.results.store",
-    "elicit.tasks.jsonl -> elicit.results.store",
-    "elicit.verdicts.existence -> elicit.elicitation.unsteered",
     "elicit.verdicts.existence -> elicit.representations.places",
     "elicit.verdicts.probing -> elicit.representations.controls",
     "elicit.verdicts.probing -> elicit.representations.logistic",
@@ -91,6 +48,16 @@ def trees() -> dict[str, ast.Module]:
     return found
 
 
+@cache
+def handed_out(room: str) -> set[str]:
+    """Names in the `__all__` of a package."""
+    for node in trees()[room].body if room in trees() else ():
+        named = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+        if named and isinstance(node.value, ast.List):
+            return {each.value for each in node.value.elts if isinstance(each, ast.Constant)}
+    return set()
+
+
 def imports(name: str) -> Iterator[str]:
     """Modules of the package that a module imports anywhere, also inside functions."""
     for node in ast.walk(trees()[name]):
@@ -99,6 +66,8 @@ def imports(name: str) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
             for alias in node.names:
                 target = f"{node.module}.{alias.name}"
+                # A room may hand out a function of the name of the module that it is in.
+                target = node.module if alias.name in handed_out(node.module) else target
                 while target not in trees() and "." in target:
                     target = target.rpartition(".")[0]
                 if target.startswith("elicit."):
