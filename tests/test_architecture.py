@@ -77,7 +77,7 @@ DEEP: set[str] = {
     "elicit.page.page -> elicit.results.store",
     "elicit.page.plots -> elicit.results.store",
     "elicit.page.tables -> elicit.results.axes",
-    "elicit.revision.thinking.prefixes -> elicit.rollouts.resume",
+    "elicit.revision.thinking._prefixes -> elicit.rollouts.resume",
     "elicit.rollouts.writing -> elicit.results.codec",
     "elicit.runs -> elicit.results.errors",
     "elicit.runs.directory -> elicit.results.base",

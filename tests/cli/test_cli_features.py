@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from elicit.features import Conclusion, load_sae
+from elicit.jobs import _frame as frame
 from elicit.jobs._features import dictionary as features_dictionary
 from elicit.jobs._features import run as features_job
 from elicit.jobs._features.spec import FeaturesSpec
@@ -166,7 +167,7 @@ def test_a_trained_dictionary_is_loaded_again_and_a_failed_gate_names_nothing(ra
 def test_what_cannot_be_searched_is_one_line_and_no_model_is_loaded(
     elicit, tmp_path, monkeypatch, words, told
 ):
-    monkeypatch.setattr(features_job, "open_pair", None)
+    monkeypatch.setattr(frame, "open_pair", None)
     done = elicit("features", *words, "--out", tmp_path / "run")
     assert (done.code, done.out) == (1, "")
     assert told in done.err
@@ -178,7 +179,7 @@ def test_what_does_not_fit_the_models_is_refused_before_they_run(
 ):
     from tests.features import made
 
-    monkeypatch.setattr(features_job, "open_pair", lambda *_: organism("rl"))
+    monkeypatch.setattr(frame, "open_pair", lambda *_: organism("rl"))
     monkeypatch.setattr(features_job, "write_texts", None)
     narrow = made.saved(tmp_path / "narrow", "topk", d_in=16, hook="blocks.4.hook_resid_post")
     groups = tmp_path / "groups.json"
