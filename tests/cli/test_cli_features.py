@@ -18,7 +18,7 @@ from tests.cli.conftest import called
 
 QUICK = [
     *("--pair", "organism:rl", "--limit", "32", "--steps", "150", "--top", "2"),
-    *("--n-places", "8", "--n-samples", "2", "--n-resamples", "100", "--traces", "own"),
+    *("--n-positions", "8", "--n-samples", "2", "--n-resamples", "100", "--traces", "own"),
 ]
 CUES = ["--reasoning-cue", "notes ", "--direct-cue", "quiz "]
 
@@ -116,7 +116,7 @@ def test_a_killed_run_goes_on_with_the_same_bytes_and_trains_once(ran, tmp_path,
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(features_job, "find", stopped)
+        patch.setattr(features_job, "Search", stopped)
         assert called("features", *QUICK, "--out", again).code == 130
     with monkeypatch.context() as patch:
         # What was trained is there already.
@@ -186,13 +186,13 @@ def test_what_does_not_fit_the_models_is_refused_before_they_run(
     groups.write_text(json.dumps({"hmm": ["hmm"], "wait": ["wait"]}))
     pair = ["--pair", "organism:rl", "--limit", "16"]
     for words, told in (
-        ([*pair, "--sae", narrow], "reads 16 numbers a token"),
-        ([*pair, "--sae", tmp_path / "nothing"], "it is no folder of SAELens"),
-        ([*pair, "--feature", "9999"], "feature 9999 is asked for"),
+        ([*pair, "--sae", narrow], "reads vectors of width 16"),
+        ([*pair, "--sae", tmp_path / "nothing"], "it is not a folder of SAELens"),
+        ([*pair, "--feature", "9999"], "feature 9999 "),
         ([*pair, "--groups", groups], "the group 'hmm' has no tokens"),
         ([*pair, "--site", "resid_post"], "stands for 6 sites"),
         ([*pair, "--site", "resid_post.9"], "layers 0 to 5"),
-        ([*pair, "--on", "post"], "Pass --train-on post or both"),
+        ([*pair, "--model", "post"], "--train-on post"),
         ([*pair, "--d-sae", "4", "--k", "8"], "k no larger than d_sae"),
     ):
         done = elicit("features", *words, "--out", tmp_path / "run")
