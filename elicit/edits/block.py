@@ -10,13 +10,13 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
+from elicit.edits._hooking import add_hook, add_resid_mid_hook, check_site, scores
+from elicit.edits._masking import masked_scores
+from elicit.edits._run import Call, Run
+from elicit.edits._writing import Writer
 from elicit.edits.errors import EditError
-from elicit.edits.hooking import add_hook, add_resid_mid_hook, check_site, scores
-from elicit.edits.masking import masked_scores
-from elicit.edits.run import Call, Run
 from elicit.edits.shape import shape_of
 from elicit.edits.values import Edit, MaskAttention
-from elicit.edits.writing import Writer
 
 _active: WeakKeyDictionary[nn.Module, list["Edited"]] = WeakKeyDictionary()
 

@@ -29,10 +29,10 @@ def entropy_by_row(
     total = torch.zeros(len(tokens.rows), dtype=torch.float64)
     n = torch.tensor([len(row) - 1 for row in tokens.rows])
     # A row of one token has none to predict, and edits that spare the first find nothing in it.
-    some = [i for i, row in enumerate(tokens.rows) if len(row) > 1]
-    for chosen in plan_chunks([len(tokens.rows[i]) for i in some], execution.max_tokens):
-        places = [some[i] for i in chosen]
-        encoded = side.alignment.pad([tokens.rows[i] for i in places], padding="right")
+    scored = [i for i, row in enumerate(tokens.rows) if len(row) > 1]
+    for chosen in plan_chunks([len(tokens.rows[i]) for i in scored], execution.max_tokens):
+        index = [scored[i] for i in chosen]
+        encoded = side.alignment.pad([tokens.rows[i] for i in index], padding="right")
         with torch.no_grad(), edited(side.bridge, edits) if edits else nullcontext():
             logits = capture(side.bridge, encoded, sites=[], logits=True).logits
         assert logits is not None
@@ -40,7 +40,7 @@ def entropy_by_row(
         goal = encoded.ids[:, 1:].to(logits.device)
         found = log_probs(logits[:, :-1]).gather(-1, goal[..., None])[..., 0]
         # Not a product with the mask: padding may hold NaN.
-        total[places] = -torch.where(real, found.double(), 0.0).sum(1).cpu()
+        total[index] = -torch.where(real, found.double(), 0.0).sum(1).cpu()
     return total, n
 
 

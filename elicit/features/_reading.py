@@ -86,7 +86,7 @@ class Block:
     acts: Float[Tensor, "token d_sae"]
     """Feature activations."""
     made: Float[Tensor, "token d_out"] | None
-    """Reconstruction, if asked for."""
+    """Reconstruction, if requested."""
 
 
 def blocks(
@@ -144,15 +144,15 @@ def _encoded_blocks(
     cells = _CELLS_ON_CPU if sae.directions.device.type == "cpu" else _CELLS
     step = max(1, cells // sae.d_sae)
     for start in range(0, len(x), step):
-        some = x[start : start + step]
-        acts, made = _encoded(sae, some, reconstruct)
-        yield Block(index=index[start : start + step], x=some, acts=acts, made=made)
+        part = x[start : start + step]
+        acts, made = _encoded(sae, part, reconstruct)
+        yield Block(index=index[start : start + step], x=part, acts=acts, made=made)
 
 
 # Not around the yields: the caller's own code keeps its own mode.
 @torch.no_grad()
 def _encoded(sae: Sae, x: Tensor, reconstruct: bool) -> tuple[Tensor, Tensor | None]:
-    """Features of activations, and the reconstruction if it is asked for."""
+    """Features of activations, and the reconstruction if it is requested."""
     acts = sae.encode(x)
     if not reconstruct:
         return acts, None

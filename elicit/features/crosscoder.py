@@ -224,10 +224,10 @@ def post_only_features(
     Raises:
         FeatureError: The scaling is of another dictionary.
     """
-    told = scaling.provenance.arguments.get("crosscoder") if scaling.provenance else None
-    if told != crosscoder.digest:
+    digest = scaling.provenance.arguments.get("crosscoder") if scaling.provenance else None
+    if digest != crosscoder.digest:
         raise FeatureError(
-            f"the scaling is of {str(told)[:12]} and the crosscoder is {crosscoder.digest[:12]}, "
+            f"the scaling is of {str(digest)[:12]} and the crosscoder is {crosscoder.digest[:12]}, "
             "so they are not of one dictionary. Pass what crosscoder_scaling found of this one."
         )
     candidates = crosscoder.relative_norm.cpu() >= min_norm

@@ -16,23 +16,23 @@ from elicit.features.sae import Sae
 from elicit.results import digest_json
 
 Codes = Float[Tensor, "token d_sae"]
-"""Feature activations of some tokens."""
+"""Feature activations, by token."""
 
 
-class _Told:
-    """A function of activations that says what it depends on."""
+class _Digested:
+    """A function of activations with a digest of everything it depends on."""
 
     @property
     def digest(self) -> str:
-        """SHA-256 over its kind, all that its SAE computes, and its numbers."""
-        own = vars(self)
-        given = {name: value for name, value in own.items() if name != "sae"}
-        return digest_json([type(self).__name__, own["sae"].function_digest, given])
+        """SHA-256 of its kind, of what its SAE computes, and of its numbers."""
+        values = dict(vars(self))
+        sae = values.pop("sae")
+        return digest_json([type(self).__name__, sae.function_digest, values])
 
 
 @dataclass(frozen=True, eq=False)
-class _Added(_Told):
-    """An amount of a feature, whatever it was."""
+class _Added(_Digested):
+    """An amount of a feature, whatever its activation was."""
 
     sae: Sae
     feature: int
@@ -44,7 +44,7 @@ class _Added(_Told):
 
 
 @dataclass(frozen=True, eq=False)
-class _Clamped(_Told):
+class _Clamped(_Digested):
     """A feature at one value."""
 
     sae: Sae
@@ -52,7 +52,7 @@ class _Clamped(_Told):
     value: float
 
     def __call__(self, x: Float[Tensor, "token width"]) -> Float[Tensor, "token width"]:
-        """The feature's direction, as often as it is short of the value."""
+        """The feature's direction, times what its activation lacks of the value."""
         missing = self.value - self.sae.encode_one(x, self.feature)
         return missing * self.sae.unit(x) * self.sae.directions[self.feature]
 
@@ -71,7 +71,7 @@ class _Rewritten:
 
 
 @dataclass(frozen=True, eq=False)
-class _Spliced(_Told):
+class _Spliced(_Digested):
     """The reconstruction in place of the activation."""
 
     sae: Sae
@@ -95,7 +95,7 @@ def add(
 
     Args:
         sae: Whose feature.
-        feature: Its number.
+        feature: Its index.
         amount: In units of the feature's activation; multiples of its largest are usual.
         where: For which tokens; None is all.
         rows: For which rows of the batch; None is all.
@@ -103,14 +103,14 @@ def add(
 
     Raises:
         FeatureError: The SAE has no such feature, or it cannot be written with.
-        EditError: The amount is 0 or no number.
+        EditError: The amount is 0 or not finite.
     """
     _check(sae, feature)
     _check_amount("amount", amount)
     if amount == 0:
         raise EditError(
-            f"feature {feature} is to be added 0 times, so nothing would change and it would look "
-            "like a null result. Pass an amount; for a control without effect use scale=0."
+            f"amount of feature {feature} is 0, so nothing would change and it would look like a "
+            "null result. Pass an amount; for a control without effect use scale=0."
         )
     return _shift(sae, _Added(sae, feature, amount), where, rows, scale)
 
@@ -128,7 +128,7 @@ def clamp(
 
     Args:
         sae: Whose feature.
-        feature: Its number.
+        feature: Its index.
         value: What its activation becomes at scale 1, in its own units.
         where: For which tokens; None is all.
         rows: For which rows of the batch; None is all.
@@ -136,7 +136,7 @@ def clamp(
 
     Raises:
         FeatureError: The SAE has no such feature, or it cannot be written with.
-        EditError: The value is no number.
+        EditError: The value is not finite.
 
     Source: encode, edit, decode and add the error, in closed form; Galichin et al. 2025,
         arXiv:2503.18878, set 2 times the largest activation at every position.
@@ -154,11 +154,11 @@ def project_out(
     rows: tuple[int, ...] | None = None,
     scale: float | Float[Tensor, " row"] = 1.0,
 ) -> ProjectOut:
-    """Everything along a feature's direction removed, also what the feature did not stand for.
+    """Everything along a feature's direction removed, even where the feature is not active.
 
     Args:
         sae: Whose feature.
-        feature: Its number.
+        feature: Its index.
         where: For which tokens; None is all.
         rows: For which rows of the batch; None is all.
         scale: How far to go; one number a row makes a sweep in one forward.
@@ -241,12 +241,12 @@ def _check(sae: Sae, feature: int) -> None:
     sae.check_features((feature,))
     if sae.reads_context:
         raise FeatureError(
-            f"{sae.name} reads the tokens before, which an edit does not see, so its features are "
-            "not known there. Edit with an SAE that reads each token alone."
+            f"{sae.name} reads previous tokens, which an edit does not see, so its features cannot "
+            "be computed there. Use an SAE that reads each token alone."
         )
 
 
 def _check_amount(name: str, value: float) -> None:
-    """Refuse what is no number."""
+    """Refuse what is not finite."""
     if value != value or abs(value) == float("inf"):
         raise EditError(f"{name} is {value}, which no activation can be. Pass a finite number.")

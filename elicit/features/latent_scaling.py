@@ -86,20 +86,20 @@ class Scaling:
             self._along.setdefault(name, torch.zeros_like(self.power)).index_add_(0, feature, added)
         count = token.bincount(minlength=len(acts))
         slot = torch.arange(len(token), device=token.device) - (count.cumsum(0) - count)[token]
-        # The features that are active at each token, side by side, and 0 times some other.
+        # The features that are active at each token, side by side, padded with weight 0.
         index = feature.new_zeros(len(acts), int(count.max()))
         weight = value.new_zeros(index.shape)
         index[token, slot], weight[token, slot] = feature, value
         sums = {name: torch.zeros_like(self.power) for name in goals}
         step = _TOKENS_ON_CPU if acts.device.type == "cpu" else _TOKENS
         for i in range(0, len(acts), step):
-            some = slice(i, i + step)
-            width = int(count[some].max())
-            which = index[some, :width]
-            directions, own = self._directions[which], weight[some, :width]
-            # One target after the other, so that equal ones have equal bits.
+            part = slice(i, i + step)
+            width = int(count[part].max())
+            which = index[part, :width]
+            directions, weights = self._directions[which], weight[part, :width]
+            # One target after another, so that equal targets give equal bits.
             for name, y in goals.items():
-                along = torch.bmm(directions, y[some, :, None])[..., 0] * own
+                along = torch.bmm(directions, y[part, :, None])[..., 0] * weights
                 sums[name].index_add_(0, which.flatten(), along.flatten())
         for name, column in sums.items():
             self._along[name] = self._along.get(name, 0) + column

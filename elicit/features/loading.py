@@ -33,9 +33,9 @@ def load_sae(
     Args:
         source: A folder with `cfg.json` and `sae_weights.safetensors`, or `sae:<release>/<id>` of
             SAELens's directory, which is fetched from the hub.
-        site: Where it reads, if its own hook name is of no site; else it must agree with it.
+        site: Where it reads, if its hook name is no known site; otherwise the two must agree.
         device: Where its weights are.
-        dtype: Of its weights.
+        dtype: Precision of its weights.
 
     Raises:
         FeatureError: There is no such SAE, it cannot be read or fetched, its hook point is no site
@@ -48,8 +48,8 @@ def load_sae(
     for file in ("cfg.json", "sae_weights.safetensors"):
         if not (folder / file).is_file():
             raise FeatureError(
-                f"{folder} has no {file}, so it is no folder of SAELens. Pass one that "
-                "save_inference_model wrote, or sae:<release>/<id>."
+                f"{folder} has no {file}, so it is not a folder of SAELens. Pass one written by "
+                "save_inference_model, or sae:<release>/<id>."
             )
     from sae_lens import SAE
 
@@ -70,7 +70,7 @@ def from_sae_lens(
     Args:
         module: An inference SAE; it is put into evaluation mode and its weights are frozen.
         name: What to call it.
-        site: Where it reads, if its own hook name is of no site; else it must agree with it.
+        site: Where it reads, if its hook name is no known site; otherwise the two must agree.
         published: What is known of it; None takes what its metadata says.
 
     Raises:
@@ -139,7 +139,7 @@ def _from_release(name: str, site: Site | None, device: str, dtype: torch.dtype)
 
 
 def _directions(module: Any) -> Tensor:
-    """What one unit of each feature adds; topk may have been trained on units of the norm."""
+    """What one unit of each feature adds; topk may be trained with activations times the norm."""
     directions = module.W_dec.detach()
     if getattr(module.cfg, "rescale_acts_by_decoder_norm", False):
         return directions / directions.norm(dim=-1, keepdim=True)
@@ -194,7 +194,7 @@ def _is_plain(value: object) -> bool:
 
 
 def _close(name: str, known: Mapping[str, object]) -> str:
-    """A question that names what may have been meant."""
+    """A question with the names that may have been meant."""
     found = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4)
     return f"Did you mean {' or '.join(found)}? " if found else ""
 
@@ -206,7 +206,7 @@ def _word(dtype: torch.dtype) -> str:
 
 @contextmanager
 def _as_feature_error(name: str) -> Iterator[None]:
-    """Say of which SAE something is wrong, in the library's own words."""
+    """Name the SAE that cannot be loaded, with the library's own reason."""
     try:
         yield
     except Exception as error:  # hub, files and configurations raise whatever they like

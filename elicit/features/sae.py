@@ -20,7 +20,7 @@ _ALONE = ("standard", "gated", "jumprelu")
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """What the makers of an SAE say of it; None where they do not."""
+    """What the makers of an SAE published about it; None where they did not."""
 
     fvu: float | None = None
     """1 - explained variance."""
@@ -47,14 +47,14 @@ class Sae:
     directions: Float[Tensor, "d_sae d_out"]
     """What one unit of each feature adds to the reconstruction."""
     published: Published
-    """What its makers say of it."""
+    """What its makers published about it."""
     metadata: Mapping[str, object]
-    """The rest of what its makers say: model, hook, data set, and so on."""
+    """The rest of its metadata: model, hook, data set, and so on."""
     digest: str
     """SHA-256 of its weights."""
     centred: bool
     """Whether it was trained on activations without their mean over dimensions, as
-    `center_writing_weights` leaves them. It is taken off before encoding and kept aside."""
+    `center_writing_weights` leaves them. The mean is subtracted before encoding and added back."""
     module: nn.Module
     """SAELens's own object, without gradients of its weights."""
 
@@ -82,11 +82,11 @@ class Sae:
 
     @property
     def function_digest(self) -> str:
-        """SHA-256 of all that its output depends on: weights, architecture and scaling."""
+        """SHA-256 of everything its output depends on: weights, architecture and scaling."""
         module: Any = self.module
-        told = module.cfg.to_dict()
-        held = {key: str(told[key]) for key in told if key not in ("device", "metadata")}
-        return digest_json([self.digest, self.centred, held])
+        config = module.cfg.to_dict()
+        kept = {key: str(config[key]) for key in config if key not in ("device", "metadata")}
+        return digest_json([self.digest, self.centred, kept])
 
     def encode(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_sae"]:
         """Feature activations, exactly SAELens's.
@@ -100,8 +100,8 @@ class Sae:
         self._check_width(x)
         if self.reads_context and x.ndim != 3:
             raise FeatureError(
-                f"x has the shape {tuple(x.shape)}, and features of {self.name} depend on the "
-                "tokens before, so they are not known from vectors alone. Pass [batch pos d_in]."
+                f"x has the shape {tuple(x.shape)}, and features of {self.name} depend on previous "
+                "tokens, so vectors alone do not determine them. Pass [batch pos d_in]."
             )
         module: Any = self.module
         return module.encode(self._seen(x))
@@ -109,11 +109,11 @@ class Sae:
     def encode_one(
         self, x: Float[Tensor, "*batch d_in"], feature: int
     ) -> Float[Tensor, "*batch 1"]:
-        """Activation of one feature, without the others where none of them decides over it.
+        """Activation of one feature, without computing the others where they do not affect it.
 
         Args:
             x: Raw activations; [batch pos d_in] where `reads_context`.
-            feature: Its number.
+            feature: Its index.
 
         Raises:
             FeatureError: See `encode`.
@@ -121,10 +121,10 @@ class Sae:
         if self.architecture not in _ALONE:
             return self.encode(x)[..., [feature]]
         self._check_width(x)
-        # SAELens's own arithmetic on the feature's own share of the weights.
+        # SAELens's own arithmetic on this feature's slice of the weights.
         alone: Any = copy(self.module)
         alone._parameters = {
-            name: value if value is None or name == "b_dec" else _share(name, value, feature)
+            name: value if value is None or name == "b_dec" else _slice(name, value, feature)
             for name, value in alone._parameters.items()
         }
         return alone.encode(self._seen(x))
@@ -140,9 +140,9 @@ class Sae:
         """
         if self.reads_context or self.centred or self.normalises != "none":
             why = (
-                "adds what earlier tokens predict"
+                "adds what previous tokens predict"
                 if self.reads_context
-                else "scales or centres each token by itself"
+                else "normalises or centres each token"
             )
             raise FeatureError(
                 f"{self.name} {why}, so its features alone do not give the reconstruction. Call "
@@ -152,7 +152,7 @@ class Sae:
         return module.decode(feature_acts)
 
     def reconstruct(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
-        """Activations as the features hold them; for a transcoder, what it predicts from them.
+        """Activations as the features reconstruct them; for a transcoder, its prediction.
 
         Args:
             x: Raw activations; [batch pos d_in] where `reads_context`.
@@ -169,7 +169,7 @@ class Sae:
     def unit(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch 1"]:
         """How many `directions` one unit of a feature adds at each token.
 
-        1 for all SAEs but those that normalise each token by itself.
+        1 for all SAEs except those that normalise each token.
 
         Args:
             x: Raw activations.
@@ -200,13 +200,13 @@ class Sae:
         width = shape.width(self.site)
         if width != self.d_in:
             raise FeatureError(
-                f"{self.name} reads {self.d_in} numbers a token, and {self.site} of this model has "
-                f"{width}, so it was trained on another model or hook point. Pass an SAE of this "
-                "site."
+                f"{self.name} reads vectors of width {self.d_in}, and {self.site} of this "
+                f"model has width {width}, so it was trained on another model or hook point. "
+                "Pass an SAE of this site."
             )
 
     def check_reconstructs(self) -> None:
-        """Refuse a transcoder where a reconstruction is held against what was read.
+        """Refuse a transcoder where a reconstruction is compared with what was read.
 
         Raises:
             FeatureError: It predicts another activation.
@@ -214,36 +214,36 @@ class Sae:
         if self.is_transcoder:
             raise FeatureError(
                 f"{self.name} is a {self.architecture}: it predicts another activation than the "
-                f"one it reads at {self.site}, so there is nothing there to hold its output "
-                "against. Pass an SAE."
+                f"one it reads at {self.site}, so its output cannot be compared with "
+                "it. Pass an SAE."
             )
 
     def check_features(self, features: tuple[int, ...]) -> None:
         """Refuse features that the SAE does not have.
 
         Args:
-            features: Numbers of features.
+            features: Indices of features.
 
         Raises:
             FeatureError: One is out of range, one is named twice, or there is none.
         """
         if not features:
-            raise FeatureError("no feature is named, so nothing would be done. Name at least one.")
+            raise FeatureError("no feature is given, so nothing would be done. Pass at least one.")
         for feature in features:
             if not 0 <= feature < self.d_sae:
                 raise FeatureError(
-                    f"feature {feature} is asked for and {self.name} has features 0 to "
-                    f"{self.d_sae - 1}, so it would be another one or none. Pass one of these."
+                    f"feature {feature} is out of range: {self.name} has features 0 to "
+                    f"{self.d_sae - 1}. Pass one of these."
                 )
         if len(set(features)) != len(features):
             raise FeatureError(
-                f"the features {list(features)} name one twice, so it would count twice. Name each "
-                "once."
+                f"the features {list(features)} contain one twice, so it would count twice. Pass "
+                "each once."
             )
 
     def _seen(self, x: Tensor) -> Tensor:
-        """Activations as the SAE was trained on them."""
-        # In the SAE's own precision and place: a mean in half precision would be off.
+        """Activations as the SAE saw them in training."""
+        # In the SAE's own precision and device: a mean in half precision would be off.
         x = x.to(self.directions.device, torch.promote_types(x.dtype, self.directions.dtype))
         return x - x.mean(-1, keepdim=True) if self.centred else x
 
@@ -251,9 +251,9 @@ class Sae:
         """Refuse activations of another width."""
         if not x.ndim or x.shape[-1] != self.d_in:
             raise FeatureError(
-                f"x has the shape {tuple(x.shape)} and {self.name} reads {self.d_in} numbers a "
-                f"token at {self.site}, so these are other activations. Read that site, all heads "
-                "as one vector."
+                f"x has the shape {tuple(x.shape)} and {self.name} reads vectors of width "
+                f"{self.d_in} at {self.site}, so these are other activations. Read that site, all "
+                "heads as one vector."
             )
 
     def __repr__(self) -> str:
@@ -264,7 +264,7 @@ class Sae:
         )
 
 
-def _share(name: str, value: Tensor, feature: int) -> nn.Parameter:
-    """What a parameter holds of one feature."""
-    own = value[:, [feature]] if name == "W_enc" else value[[feature]]
-    return nn.Parameter(own, requires_grad=value.requires_grad)
+def _slice(name: str, value: Tensor, feature: int) -> nn.Parameter:
+    """The part of a parameter that belongs to one feature."""
+    part = value[:, [feature]] if name == "W_enc" else value[[feature]]
+    return nn.Parameter(part, requires_grad=value.requires_grad)

@@ -50,8 +50,8 @@ def problems_of(spec: CuedSpec) -> Task:
     path = spec.problems or organisms.resolve(str(spec.pair)).problems
     if not path.is_file():
         raise SpecError(
-            f"problems are to be read from {path}, which is no file, so there is nothing to ask. "
-            "Check the path."
+            f"problems are to be read from {path}, which is not a file, so there is nothing to ask."
+            " Check the path."
         )
     task = load_task(path, name="problems")
     if spec.limit is not None and len(task) > spec.limit:

@@ -8,9 +8,9 @@ from typing import cast
 import torch
 from torch import nn
 
+from elicit.pair._guards import explained
 from elicit.pair._settings import Settings, Source
 from elicit.pair.errors import PairError
-from elicit.pair.guards import explained
 from elicit.pair.handles import Config, HuggingFaceModel, Tokenizer
 
 _TOKENIZER_FILES = (

@@ -9,16 +9,16 @@ from torch import nn
 
 from elicit import organisms
 from elicit.organisms import OrganismModel
+from elicit.pair._checks import check_configs, check_finite, check_parameters, text_config
+from elicit.pair._guards import guarded
+from elicit.pair._parity import check_parity, plain_logits
 from elicit.pair._settings import Loading, Settings, Source
-from elicit.pair.checks import check_configs, check_finite, check_parameters, text_config
+from elicit.pair._sources import locate, remember_tokenizer
+from elicit.pair._tokenizers import align, check_tokenizers
 from elicit.pair.digests import checkpoint_parameters, weights_digest
 from elicit.pair.errors import PairError, reason
-from elicit.pair.guards import guarded
 from elicit.pair.handles import Bridge, HuggingFaceModel, Tokenizer
 from elicit.pair.model import ModelPair
-from elicit.pair.parity import check_parity, plain_logits
-from elicit.pair.sources import locate, remember_tokenizer
-from elicit.pair.tokenizers import align, check_tokenizers
 
 
 def load_pair(

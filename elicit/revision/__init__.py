@@ -9,7 +9,7 @@ from elicit.revision.errors import RevisionError
 from elicit.revision.groups import DepthByGroup, depth_by_group
 from elicit.revision.lens import Lens, LogitLens, Norm, TunedLens, lens_logits
 from elicit.revision.profile import Profile, profile
-from elicit.revision.sensitivity import Sensitivity, sensitivity
+from elicit.revision.sensitivity import RHOS, THRESHOLDS, Sensitivity, sensitivity
 from elicit.revision.settling import Settling, settling
 from elicit.revision.thinking import PrefixSelection, ThinkAtN, Thought, think, think_at_n
 from elicit.revision.tuned import TunedLensFit, fit_tuned_lens
@@ -17,6 +17,8 @@ from elicit.texts import TokenRows
 
 __all__ = [
     "CONVENTIONS",
+    "RHOS",
+    "THRESHOLDS",
     "DeepThinking",
     "DepthByGroup",
     "DepthConvention",

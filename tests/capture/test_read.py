@@ -32,7 +32,7 @@ def plain_model(written, architecture):
     """The checkpoint behind `paired(architecture).base`, never wrapped in a bridge."""
     from transformers import AutoModelForCausalLM
 
-    from elicit.pair.guards import guarded
+    from elicit.pair._guards import guarded
 
     with guarded():
         return AutoModelForCausalLM.from_pretrained(

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from elicit.capture import ActivationStore, CaptureError, Moments, StoreError, capture, moments
-from elicit.capture import shards as shards_room
+from elicit.capture import _shards as shards_room
 from elicit.capture import store as store_room
-from elicit.capture.shards import plan_shards
+from elicit.capture._shards import plan_shards
 from elicit.edits import Steer, edited
 from elicit.pair import weights_digest
 from elicit.runs import DamagedFileWarning, RunError, lock

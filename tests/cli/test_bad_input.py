@@ -73,11 +73,11 @@ def row(**changes) -> dict:
 
 
 def test_a_missing_task_file(refused, pair, tmp_path):
-    refused([*pair, "--problems", tmp_path / "nope.jsonl"], tmp_path / "nope.jsonl", "no file")
+    refused([*pair, "--problems", tmp_path / "nope.jsonl"], tmp_path / "nope.jsonl", "not a file")
 
 
 def test_a_directory_in_place_of_a_task_file(refused, pair, tmp_path):
-    refused([*pair, "--facts", tmp_path], tmp_path, "no file")
+    refused([*pair, "--facts", tmp_path], tmp_path, "not a file")
 
 
 def test_a_task_file_of_another_schema_names_the_keys_and_what_they_are_called_here(

@@ -49,7 +49,7 @@ def test_a_run_leaves_every_rung_with_its_status_ends_and_control(elicit, tmp_pa
         (["--pair", "organism:rl", "--shown", "x"], "Leave shown out"),
         (["--pair", "organism:rl", *CUES, "--shown", "("], "not a regular expression"),
         (["--pair", "organism:rl", "--limit", "8"], "at least 16 are needed"),
-        (["--base", "a", "--post", "b", *CUES, "--problems", "no.jsonl"], "is no file"),
+        (["--base", "a", "--post", "b", *CUES, "--problems", "no.jsonl"], "is not a file"),
         (["--pair", "organism:rl", "--strengths", "a"], "strengths is"),
         (["--pair", "organism:rl", "--n-random", "3"], "Pass 19 or more"),
     ],

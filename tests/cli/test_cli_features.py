@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from elicit.features import Conclusion, load_sae
+from elicit.jobs import _frame as frame
 from elicit.jobs._features import dictionary as features_dictionary
 from elicit.jobs._features import run as features_job
 from elicit.jobs._features.spec import FeaturesSpec
@@ -17,7 +18,7 @@ from tests.cli.conftest import called
 
 QUICK = [
     *("--pair", "organism:rl", "--limit", "32", "--steps", "150", "--top", "2"),
-    *("--n-places", "8", "--n-samples", "2", "--n-resamples", "100", "--traces", "own"),
+    *("--n-positions", "8", "--n-samples", "2", "--n-resamples", "100", "--traces", "own"),
 ]
 CUES = ["--reasoning-cue", "notes ", "--direct-cue", "quiz "]
 
@@ -115,7 +116,7 @@ def test_a_killed_run_goes_on_with_the_same_bytes_and_trains_once(ran, tmp_path,
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(features_job, "find", stopped)
+        patch.setattr(features_job, "Search", stopped)
         assert called("features", *QUICK, "--out", again).code == 130
     with monkeypatch.context() as patch:
         # What was trained is there already.
@@ -166,7 +167,7 @@ def test_a_trained_dictionary_is_loaded_again_and_a_failed_gate_names_nothing(ra
 def test_what_cannot_be_searched_is_one_line_and_no_model_is_loaded(
     elicit, tmp_path, monkeypatch, words, told
 ):
-    monkeypatch.setattr(features_job, "open_pair", None)
+    monkeypatch.setattr(frame, "open_pair", None)
     done = elicit("features", *words, "--out", tmp_path / "run")
     assert (done.code, done.out) == (1, "")
     assert told in done.err
@@ -178,20 +179,20 @@ def test_what_does_not_fit_the_models_is_refused_before_they_run(
 ):
     from tests.features import made
 
-    monkeypatch.setattr(features_job, "open_pair", lambda *_: organism("rl"))
+    monkeypatch.setattr(frame, "open_pair", lambda *_: organism("rl"))
     monkeypatch.setattr(features_job, "write_texts", None)
     narrow = made.saved(tmp_path / "narrow", "topk", d_in=16, hook="blocks.4.hook_resid_post")
     groups = tmp_path / "groups.json"
     groups.write_text(json.dumps({"hmm": ["hmm"], "wait": ["wait"]}))
     pair = ["--pair", "organism:rl", "--limit", "16"]
     for words, told in (
-        ([*pair, "--sae", narrow], "reads 16 numbers a token"),
-        ([*pair, "--sae", tmp_path / "nothing"], "it is no folder of SAELens"),
-        ([*pair, "--feature", "9999"], "feature 9999 is asked for"),
+        ([*pair, "--sae", narrow], "reads vectors of width 16"),
+        ([*pair, "--sae", tmp_path / "nothing"], "it is not a folder of SAELens"),
+        ([*pair, "--feature", "9999"], "feature 9999 "),
         ([*pair, "--groups", groups], "the group 'hmm' has no tokens"),
         ([*pair, "--site", "resid_post"], "stands for 6 sites"),
         ([*pair, "--site", "resid_post.9"], "layers 0 to 5"),
-        ([*pair, "--on", "post"], "Pass --train-on post or both"),
+        ([*pair, "--model", "post"], "--train-on post"),
         ([*pair, "--d-sae", "4", "--k", "8"], "k no larger than d_sae"),
     ):
         done = elicit("features", *words, "--out", tmp_path / "run")

@@ -434,7 +434,7 @@ def test_problems_that_make_no_contrast(refused, pair, tmp_path, rows, words, to
 
 
 def test_a_problems_file_that_is_missing_or_too_short(refused, pair, tmp_path):
-    refused([*pair, "--problems", tmp_path / "nope.jsonl"], tmp_path / "nope.jsonl", "no file")
+    refused([*pair, "--problems", tmp_path / "nope.jsonl"], tmp_path / "nope.jsonl", "not a file")
     file = tmp_path / "p.jsonl"
     file.write_text(lines([{"id": "1", **PROMPT}]))
     refused([*pair, "--problems", file], file, "1 problem", "interval")

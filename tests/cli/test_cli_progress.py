@@ -127,7 +127,11 @@ def test_libraries_print_and_log_nothing_inside_a_session_and_as_before_after_it
 def test_an_error_is_one_message_and_1_and_in_debug_the_error_itself(capsys):
     import typer
 
-    with pytest.raises(typer.Exit) as left, console_.session(debug=False, on_interrupt=str):
+    names = ("allow_identical",)
+    with (
+        pytest.raises(typer.Exit) as left,
+        console_.session(debug=False, on_interrupt=str, options=names),
+    ):
         raise ElicitError("a has 3 [bold]layers[/bold] and b 4. Pass allow_identical=True.")
     assert left.value.exit_code == 1
     assert capsys.readouterr() == (

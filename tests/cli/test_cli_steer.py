@@ -166,7 +166,7 @@ def never(*_args, **_options):
 
 @pytest.mark.parametrize(
     ("sae", "feature", "told"),
-    [("fits", 32, "features 0 to 31"), ("narrow", 3, "reads 16 numbers a token")],
+    [("fits", 32, "features 0 to 31"), ("narrow", 3, "reads vectors of width 16")],
 )
 def test_a_feature_that_is_not_there_is_refused_before_a_text_is_written(
     elicit, saes, tmp_path, monkeypatch, sae, feature, told

@@ -222,7 +222,7 @@ def test_arms_that_could_not_be_compared_are_refused(sae, options, error, says):
 
 
 def test_a_feature_that_was_not_measured_is_refused(sae):
-    with pytest.raises(FeatureError, match="feature 64 is asked for"):
+    with pytest.raises(FeatureError, match="feature 64 is out of range"):
         feature_arms(sae, 64, where=last(), measured=measured(sae))
     with pytest.raises(ElicitationError, match="are of other at"):
         arms_of(sae, measured=replace(measured(sae), sae="other"))

@@ -47,7 +47,7 @@ def test_text_is_shown_as_text_and_links_follow_the_metadata(pair, sae, traces, 
 
 
 def test_no_example_and_no_such_feature_are_refused(pair, sae, traces):
-    with pytest.raises(FeatureError, match="feature 64 is asked for"):
+    with pytest.raises(FeatureError, match="feature 64 is out of range"):
         feature_table(pair, sae, [64], traces, model="base")
     with pytest.raises(FeatureError, match="nothing would be shown"):
         feature_table(pair, sae, [1], traces, model="base", n_examples=0)

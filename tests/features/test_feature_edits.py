@@ -164,9 +164,9 @@ def test_gradients_pass_through_a_shift(model):
 
 def test_edits_that_make_no_sense_are_refused(model, paired):
     sae = sae_for(model)
-    with pytest.raises(FeatureError, match="feature 64 is asked for"):
+    with pytest.raises(FeatureError, match="feature 64 is out of range"):
         features.add(sae, 64, 1.0)
-    with pytest.raises(EditError, match="added 0 times"):
+    with pytest.raises(EditError, match="amount of feature"):
         features.add(sae, 1, 0.0)
     with pytest.raises(EditError, match="value is nan"):
         features.clamp(sae, 1, float("nan"))
@@ -180,7 +180,7 @@ def test_edits_that_make_no_sense_are_refused(model, paired):
     with pytest.raises(FeatureError, match="predicts another activation"):
         features.clamp(coder, 1, 1.0)
     context = features.from_sae_lens(made.random_module("temporal"), name="context")
-    with pytest.raises(FeatureError, match="reads the tokens before"):
+    with pytest.raises(FeatureError, match="previous tokens"):
         features.clamp(context, 1, 1.0)
     ids, mask = padded()
     for shift, told in (

@@ -172,7 +172,7 @@ def test_outliers_are_left_out_and_nothing_else(pair, sae, traces):
 
 def test_an_sae_of_another_width_layer_or_model_is_refused(pair, sae, traces):
     narrow = from_sae_lens(made.random_module("standard", d_in=32), name="narrow")
-    with pytest.raises(FeatureError, match="narrow reads 32 numbers a token, and resid_post.1"):
+    with pytest.raises(FeatureError, match="narrow reads vectors of width 32, and resid_post.1"):
         fidelity(pair, narrow, traces, model="base")
     deep = made.random_module("standard", d_in=pair.d_model, hook="blocks.60.hook_resid_post")
     with pytest.raises(FeatureError, match=r"resid_post\.60, and this model has no such site"):

@@ -164,18 +164,18 @@ def test_one_for_training_and_a_wrong_site_are_refused(tmp_path):
 
 def test_other_widths_and_features_out_of_range_are_refused(tmp_path):
     sae = load_sae(made.saved(tmp_path / "sae", "standard"))
-    with pytest.raises(FeatureError, match="reads 16 numbers a token"):
+    with pytest.raises(FeatureError, match="reads vectors of width 16"):
         sae.encode(torch.zeros(3, 17))
-    with pytest.raises(FeatureError, match="feature 32 is asked for"):
+    with pytest.raises(FeatureError, match="feature 32 is out of range"):
         sae.check_features((3, 32))
     with pytest.raises(FeatureError, match="feature -1"):
         sae.check_features((-1,))
-    with pytest.raises(FeatureError, match="name one twice"):
+    with pytest.raises(FeatureError, match="contain one twice"):
         sae.check_features((1, 1))
-    with pytest.raises(FeatureError, match="no feature is named"):
+    with pytest.raises(FeatureError, match="no feature is given"):
         sae.check_features(())
     context = load_sae(made.saved(tmp_path / "temporal", "temporal"))
-    with pytest.raises(FeatureError, match="tokens before"):
+    with pytest.raises(FeatureError, match="previous tokens"):
         context.encode(torch.zeros(3, 16))
     with pytest.raises(FeatureError, match="Call reconstruct"):
         context.decode(torch.zeros(3, 32))

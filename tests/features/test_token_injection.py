@@ -234,7 +234,7 @@ def test_tops_are_those_of_a_plain_search(pair, sae, traces):
 def test_what_cannot_be_falsified_is_refused(pair, planted, facts, traces):
     sae, reasoning = planted
     ask = {"reasoning": reasoning, "plain": facts[:20], "model": "base"}
-    with pytest.raises(FeatureError, match="feature 8 is asked for"):
+    with pytest.raises(FeatureError, match="feature 8 is out of range"):
         token_injection(pair, sae, [8], **ask)
     with pytest.raises(FeatureError, match="3 texts"):
         token_injection(pair, sae, [0], **{**ask, "plain": facts[:3]})

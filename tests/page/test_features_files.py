@@ -5,9 +5,10 @@ import json
 import pytest
 
 from elicit.jobs._features.files import read_groups, read_texts
-from elicit.jobs._features.inputs import refuse_early
+from elicit.jobs._features.inputs import FeatureInputs, prepare, refuse_early
 from elicit.jobs._features.spec import FeaturesSpec
 from elicit.jobs._features.texts import write_texts
+from elicit.jobs._frame import Work
 from elicit.jobs._spec import SpecError
 from elicit.runs import NoProgress, RunDirectory
 
@@ -29,7 +30,7 @@ def test_a_text_is_of_the_problem_it_names_or_of_its_line(tmp_path):
     [
         ([{"text": "so"}, {"words": "so"}], "line 2 of"),
         ([{"text": " "}], "line 1 of"),
-        ([{"text": "so", "problem": "p"}] * 9, "holds texts of 1 problems"),
+        ([{"text": "so", "problem": "p"}] * 9, "has texts of 1 problems"),
     ],
 )
 def test_files_without_enough_texts_are_refused(tmp_path, rows, told):
@@ -51,7 +52,6 @@ def test_groups_are_lists_of_spellings(tmp_path):
 def test_no_problem_is_on_both_sides(organism, tmp_path, monkeypatch):
     """Traces of the task go where their problem goes; texts of strangers are halved as well."""
     from elicit.jobs._features import texts as features_texts
-    from elicit.jobs._features.inputs import ready
 
     pair = organism("rl")
     strangers = [{"text": f"notes Q a = {i} ; b = a + 1 ; b ? A so b"} for i in range(8)]
@@ -60,16 +60,17 @@ def test_no_problem_is_on_both_sides(organism, tmp_path, monkeypatch):
         pair="organism:rl", out=tmp_path / "r", limit=20, traces=("task", str(path)),
         max_new_tokens=4, temperature=0.01,
     )  # fmt: skip
-    asked = refuse_early(spec)
-    prepared = ready(spec, pair, asked)
-    assert asked.kinds == ("task",) and len(asked.texts) == 8
-    assert prepared.on == "base" and prepared.groups is not None
-    assert prepared.groups.group == ("so", "check", "wait")
+    source = refuse_early(spec)
+    inputs = prepare(spec, pair, source)
+    assert source.kinds == ("task",) and len(source.texts) == 8
+    assert inputs.model == "base" and inputs.groups is not None
+    assert inputs.groups.group == ("so", "check", "wait")
     with RunDirectory.open(tmp_path / "r", kind="t", arguments={}, identity={}) as run:
-        texts = write_texts(spec, pair, asked, prepared, run=run, progress=NoProgress())
+        work = Work(spec=spec, pair=pair, inputs=inputs, run=run, progress=NoProgress())
+        texts = write_texts(work)
         halves = [{text.problem for text in texts.part(test=test)} for test in (False, True)]
         assert not halves[0] & halves[1]
-        tested = {problem.id for problem in asked.test}
+        tested = {problem.id for problem in source.split.test}
         assert all(
             (text.problem in tested) == text.test for text in texts.every if text.source == "task"
         )
@@ -77,10 +78,10 @@ def test_no_problem_is_on_both_sides(organism, tmp_path, monkeypatch):
         assert sum(text.test for text in own) == 4 and all(text.reasons for text in own)
         # Base answers `quiz` at once, post writes steps, so post's texts there are left out.
         assert {text.source for text in texts.every if not text.reasons} == {"base"}
-        assert texts.left_out["post, prompt for an answer"] == 20
+        assert texts.left_out["post, direct-answer prompt"] == 20
         monkeypatch.setattr(features_texts, "LEAST", 99)
-        with pytest.raises(SpecError, match=r"99 are needed .*20 of post, prompt for an answer"):
-            write_texts(spec, pair, asked, prepared, run=run, progress=NoProgress())
+        with pytest.raises(SpecError, match=r"99 are needed .*20 of post, direct-answer prompt"):
+            write_texts(work)
 
 
 def test_groups_that_no_text_holds_are_named(organism):
@@ -102,7 +103,6 @@ def test_a_damaged_dictionary_is_trained_anew_and_a_whole_one_is_not(
     """Its digest is kept apart from it, so that other bytes are never read as it."""
     from elicit.features import load_sae
     from elicit.jobs._features import dictionary as features_dictionary
-    from elicit.jobs._features.inputs import Ready
     from elicit.jobs._features.texts import Texts
     from tests.features import made
 
@@ -115,14 +115,17 @@ def test_a_damaged_dictionary_is_trained_anew_and_a_whole_one_is_not(
 
     monkeypatch.setattr(features_dictionary, "train", train)
     spec = FeaturesSpec(pair="organism:rl", out=tmp_path / "r")
-    prepared = Ready(
-        cot={}, direct={}, stops=(), sae=None, on="base", groups=None, without_groups="none"
-    )
-    ask = (spec, organism("rl"), prepared, Texts(every=(), left_out={}))
+    inputs = FeatureInputs(
+        source=refuse_early(spec), cot={}, direct={}, sae=None, model="base", groups=None,
+        without_groups="none",
+    )  # fmt: skip
+    none = Texts(every=(), left_out={})
 
     def again():
         with RunDirectory.open(tmp_path / "r", kind="t", arguments={}, identity={}) as run:
-            return features_dictionary.sae_of(*ask, run=run, progress=NoProgress())
+            pair = organism("rl")
+            work = Work(spec=spec, pair=pair, inputs=inputs, run=run, progress=NoProgress())
+            return features_dictionary.sae_of(work, none)
 
     first = again()
     assert again().digest == first.digest and len(trained) == 1

@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from elicit.pair import PairError, load_pair, parameter_groups
-from elicit.pair.adapters import merge_adapter, open_adapter
-from elicit.pair.parity import plain_logits
+from elicit.pair._adapters import merge_adapter, open_adapter
+from elicit.pair._parity import plain_logits
 from tests import checkpoints
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from elicit.pair import PairError, pad
-from elicit.pair.tokenizers import align, check_tokenizers
+from elicit.pair._tokenizers import align, check_tokenizers
 from tests import checkpoints
 
 

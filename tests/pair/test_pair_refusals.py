@@ -86,7 +86,7 @@ def test_a_string_with_two_ids_is_refused(written):
 
 
 def test_a_token_that_moved_to_a_new_id_is_refused():
-    from elicit.pair.tokenizers import check_tokenizers
+    from elicit.pair._tokenizers import check_tokenizers
 
     base = checkpoints.tokenizer(words=["the"])
     base.add_tokens(["<think>"])

@@ -3,42 +3,29 @@
 import torch
 
 from elicit.features import FeatureError, Sae, load_sae, train
-from elicit.jobs._features.inputs import Ready, training_of
-from elicit.jobs._features.spec import FeaturesSpec
+from elicit.jobs._features.inputs import FeatureWork, training_of
 from elicit.jobs._features.texts import Texts, rows
-from elicit.pair import ModelPair
-from elicit.runs import Execution, Progress, RunDirectory
+from elicit.runs import RunDirectory
 
 SAE = "sae"
 """Folder of a trained SAE in the run directory."""
 
 
-def sae_of(
-    spec: FeaturesSpec,
-    pair: ModelPair,
-    ready: Ready,
-    texts: Texts,
-    *,
-    run: RunDirectory,
-    progress: Progress,
-) -> Sae:
-    """The SAE of a run: the one given, or one trained on the problems to choose on, once.
+def sae_of(work: FeatureWork, texts: Texts) -> Sae:
+    """The SAE of a run: the one given, or one trained on the selection problems, once.
 
     Args:
-        spec: What to do.
-        pair: The two models.
-        ready: The SAE given, if there is one.
+        work: The job; its run keeps a trained SAE by its digest.
         texts: What is learned from.
-        run: Keeps the trained one by its digest.
-        progress: Told how far it is.
     """
-    if ready.sae is not None:
-        return ready.sae
+    spec, pair, run = work.spec, work.pair, work.run
+    if work.inputs.sae is not None:
+        return work.inputs.sae
     folder = run.path / SAE
     site, config = training_of(spec, pair)
 
     def trained() -> dict[str, torch.Tensor]:
-        # What another attempt left is not known to be whole.
+        # What an earlier attempt left may be incomplete.
         _remove(run)
         sae = train(
             pair,
@@ -48,7 +35,7 @@ def sae_of(
             model=spec.train_on or "base",
             config=config,
             seed=spec.seed,
-            execution=Execution(max_tokens=spec.max_tokens, progress=progress),
+            execution=work.execution,
         )
         return {"digest": torch.tensor(list(bytes.fromhex(sae.digest)), dtype=torch.uint8)}
 
@@ -59,7 +46,7 @@ def sae_of(
     except FeatureError:
         sae = None
     if sae is None or sae.digest != digest:
-        # The same seed gives the same bytes, so what was damaged is made anew.
+        # The same seed gives the same bytes, so a damaged one is trained again.
         trained()
         sae = load_sae(folder, device=pair.device)
     return sae

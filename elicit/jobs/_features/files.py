@@ -8,7 +8,7 @@ from elicit.jobs._spec import SpecError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given:
+class FileText:
     """A text of a file."""
 
     text: str
@@ -16,7 +16,7 @@ class Given:
     source: str
 
 
-def read_texts(path: Path) -> list[Given]:
+def read_texts(path: Path) -> list[FileText]:
     """Texts of a JSONL file, each with its problem, or its line where it names none.
 
     Args:
@@ -29,10 +29,10 @@ def read_texts(path: Path) -> list[Given]:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(
-            f"traces are to be read from {path}, which cannot be read ({error}). Choose own, task "
-            "or a JSONL file."
+            f"traces names {path}, which cannot be read ({error}). Choose own, task or a JSONL "
+            "file."
         ) from error
-    found: list[Given] = []
+    texts: list[FileText] = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -43,17 +43,17 @@ def read_texts(path: Path) -> list[Given]:
         text = values.get("text") if isinstance(values, dict) else None
         if not isinstance(text, str) or not text.strip():
             raise SpecError(
-                f"line {number} of {path} holds no object with a 'text', so there is nothing to "
-                'read in it. Write lines such as {"text": "…", "problem": "p1"}.'
+                f"line {number} of {path} has no object with a 'text', so there is nothing to "
+                'read. Write lines such as {"text": "…", "problem": "p1"}.'
             )
         problem = str(values.get("problem", f"{path.name}:{number}"))  # pyright: ignore
-        found.append(Given(text=text, problem=problem, source=path.name))
-    if len({text.problem for text in found}) < 4:
+        texts.append(FileText(text=text, problem=problem, source=path.name))
+    if len({text.problem for text in texts}) < 4:
         raise SpecError(
-            f"{path} holds texts of {len({text.problem for text in found})} problems, and two to "
-            "choose on and two to test on are needed at least. Add texts."
+            f"{path} has texts of {len({text.problem for text in texts})} problems, and at least "
+            "two for selection and two held-out ones are needed. Add texts."
         )
-    return found
+    return texts
 
 
 def read_groups(path: Path) -> dict[str, tuple[str, ...]]:
@@ -69,7 +69,7 @@ def read_groups(path: Path) -> dict[str, tuple[str, ...]]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SpecError(
-            f"groups are to be read from {path}, which is no JSON that can be read ({error}). "
+            f"groups names {path}, which is no JSON that can be read ({error}). "
             'Write {"wait": ["wait", "Wait"], …}.'
         ) from error
     right = isinstance(values, dict) and all(

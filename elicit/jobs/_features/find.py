@@ -7,7 +7,6 @@ from elicit.features import (
     ContrastScores,
     FeatureError,
     Injection,
-    PromptContrast,
     ReasonScores,
     Resampling,
     Sae,
@@ -23,31 +22,28 @@ from elicit.features import (
     token_injection,
     transfer,
 )
-from elicit.jobs._features.inputs import Asked, Ready
-from elicit.jobs._features.spec import FeaturesSpec
+from elicit.jobs._features.inputs import FeatureWork
 from elicit.jobs._features.texts import Text, Texts, rows
-from elicit.pair import ModelPair
 from elicit.results import Result
 from elicit.rollouts import Generation
-from elicit.runs import Execution, Progress, RunDirectory
-from elicit.tasks import Task
 
 
 @dataclass(eq=False, kw_only=True)
 class Search:
     """A search for features, and what it has measured so far."""
 
-    spec: FeaturesSpec
-    pair: ModelPair
-    asked: Asked
-    ready: Ready
+    work: FeatureWork
     texts: Texts
     sae: Sae
-    execution: Execution
     results: dict[str, Result] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     """Fidelity gates that a model fails, by its side of the pair."""
+
+    def __post_init__(self) -> None:
+        """Shorthands of what every question needs."""
+        self.spec, self.pair, self.inputs = self.work.spec, self.work.pair, self.work.inputs
+        self.execution, self.split = self.work.execution, self.work.inputs.source.split
 
     def run(self) -> None:
         """Everything in order: fidelity, candidates, tests that reject them, transfer."""
@@ -66,7 +62,7 @@ class Search:
 
     def _gates(self) -> None:
         held = self.texts.part(test=True)
-        needed = ("base", "post") if self.spec.train_on == "both" else (self.ready.on,)
+        needed = ("base", "post") if self.spec.train_on == "both" else (self.inputs.model,)
         for model in ("base", "post"):
             gate = fidelity(
                 self.pair,
@@ -84,20 +80,14 @@ class Search:
             if failures and model in needed:
                 self.failed[model] = " ".join(failures.values())
 
-    def _prompts(self, task: Task) -> PromptContrast:
-        """Both prompts of the problems that have both."""
-        cot, direct = self.ready.cot, self.ready.direct
-        ids = [p.id for p in task if p.id in cot and p.id in direct]
-        return PromptContrast(cot=[cot[i] for i in ids], direct=[direct[i] for i in ids])
-
     def _candidates(self) -> dict[int, str]:
         """Features that a score suggests on the selection problems, with these scores."""
-        model, top = self.ready.on, self.spec.top
+        model, top = self.inputs.model, self.spec.top
         suggested: dict[str, Sequence[int]] = {}
         ends = cot_minus_direct(
             self.pair,
             self.sae,
-            self._prompts(self.asked.choose),
+            self.inputs.prompts(self.split.choose),
             model=model,
             execution=self.execution,
         )
@@ -134,7 +124,7 @@ class Search:
 
     def _reason_scores(self, texts: list[list[int]]) -> ReasonScores | None:
         """ReasonScores over the groups of words that the texts contain; a note if there is none."""
-        groups, why = self.ready.groups, self.ready.without_groups
+        groups, why = self.inputs.groups, self.inputs.without_groups
         if groups is not None:
             names, groups = groups.group, groups.present_in(self.pair, texts)
             present = () if groups is None else groups.group
@@ -153,7 +143,7 @@ class Search:
                     self.sae,
                     texts,
                     groups,
-                    model=self.ready.on,
+                    model=self.inputs.model,
                     execution=self.execution,
                 )
             except FeatureError as error:
@@ -163,12 +153,12 @@ class Search:
 
     def _test(self, candidates: dict[int, str]) -> None:
         """Evaluate candidates on held-out problems, inject their tokens, resample their texts."""
-        pair, sae, model, features = self.pair, self.sae, self.ready.on, list(candidates)
+        pair, sae, model, features = self.pair, self.sae, self.inputs.model, list(candidates)
         self.results["held-out"] = held_out(
             pair,
             sae,
             candidates,
-            self._prompts(self.asked.test),
+            self.inputs.prompts(self.split.test),
             model=model,
             inference=self.spec.inference,
             execution=self.execution,
@@ -215,8 +205,8 @@ class Search:
             replace(_labelled(sampled), begins=[max(text.begin - 1, 1) for text in sampled]),
             model=model,
             resampling=Resampling(
-                n_positions=self.spec.n_places,
-                shown=self.asked.behaviour.shown if self.asked.marked else None,
+                n_positions=self.spec.n_positions,
+                shown=self.inputs.source.behaviour.shown if self.inputs.source.marked else None,
                 generation=Generation(
                     n_samples=self.spec.n_samples,
                     max_new_tokens=self.spec.window,
@@ -228,7 +218,7 @@ class Search:
         )
 
     def _transfer(self) -> None:
-        held, model = _labelled(self.texts.part(test=True)), self.ready.on
+        held, model = _labelled(self.texts.part(test=True)), self.inputs.model
         try:
             self.results["transfer"] = transfer(
                 self.pair,
@@ -247,42 +237,6 @@ class Search:
             )
         except FeatureError as error:
             self.notes.append(f"Latent scaling was not measured: {error}")
-
-
-def find(
-    spec: FeaturesSpec,
-    pair: ModelPair,
-    asked: Asked,
-    ready: Ready,
-    texts: Texts,
-    sae: Sae,
-    *,
-    run: RunDirectory,
-    progress: Progress,
-) -> Search:
-    """Everything a run asks of an SAE.
-
-    Args:
-        spec: What to do.
-        pair: The two models.
-        asked: Problems and behaviour.
-        ready: Prompts and words.
-        texts: What is read.
-        sae: The SAE.
-        run: Keeps finished batches.
-        progress: Receives how far it is.
-    """
-    search = Search(
-        spec=spec,
-        pair=pair,
-        asked=asked,
-        ready=ready,
-        texts=texts,
-        sae=sae,
-        execution=Execution(max_tokens=spec.max_tokens, checkpoint=run, progress=progress),
-    )
-    search.run()
-    return search
 
 
 def _labelled(texts: Sequence[Text]) -> TextRows:

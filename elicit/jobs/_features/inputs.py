@@ -1,4 +1,4 @@
-"""From a specification to problems, prompts, words and files that are worth a run."""
+"""From a specification to problems, prompts, words and files, checked before a run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,53 +17,68 @@ from elicit.features import (
     token_groups,
 )
 from elicit.jobs._cued import behaviour_of, problems_of
-from elicit.jobs._features.files import Given, read_groups, read_texts
-from elicit.jobs._features.spec import FeaturesSpec, Which
+from elicit.jobs._features.files import FileText, read_groups, read_texts
+from elicit.jobs._features.spec import FeaturesSpec
+from elicit.jobs._frame import Work
 from elicit.jobs._spec import SpecError
 from elicit.organisms import REASONING_WORDS
-from elicit.pair import ModelPair
+from elicit.pair import ModelPair, SideName
 from elicit.rollouts import check_prompts
 from elicit.sites import Site, resolve_site
 from elicit.tasks import Behaviour, Split, Task
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class FeatureTask:
     """What is read and looked for, as far as it is known before a model runs."""
 
     behaviour: Behaviour
     marked: bool
-    """Whether the behaviour has a mark that a few tokens can show."""
+    """Whether the behaviour has a marker that a few tokens can show."""
     task: Task
-    choose: Task
-    test: Task
+    split: Split
+    """Selection problems and held-out problems."""
     kinds: tuple[str, ...]
-    """`own` and `task`, as far as they are read."""
-    texts: tuple[Given, ...] = ()
+    """`own` and `task`, if they are read."""
+    texts: tuple[FileText, ...] = ()
     """Texts of files."""
     words: Mapping[str, tuple[str, ...]] | None = None
     """Groups of words that the user gave."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Ready:
-    """The same held against the two models, with nothing left to refuse."""
+class FeatureInputs:
+    """What the job measures on, checked against the two models, with nothing left to refuse."""
 
+    source: FeatureTask
     cot: dict[str, list[int]]
-    """Prompt for a trace of each problem."""
+    """Reasoning prompt of each problem."""
     direct: dict[str, list[int]]
-    """Prompt for an answer of each problem."""
-    stops: tuple[int, ...]
+    """Direct-answer prompt of each problem."""
     sae: Sae | None
     """None where one is trained."""
-    on: Which
+    model: SideName
+    """Model whose features are searched."""
     groups: TokenGroups | None
     without_groups: str
     """Why there is no ReasonScore; empty where there is."""
 
+    def prompts(self, task: Task) -> PromptContrast:
+        """Both prompts of every problem.
 
-def refuse_early(spec: FeaturesSpec) -> Asked:
-    """Refuse problems and files that cannot serve, before a model is loaded for them.
+        Args:
+            task: Which problems.
+        """
+        ids = [p.id for p in task if p.id in self.cot and p.id in self.direct]
+        return PromptContrast(cot=[self.cot[i] for i in ids], direct=[self.direct[i] for i in ids])
+
+
+FeatureWork = Work[FeaturesSpec, FeatureInputs]
+"""The job under way."""
+
+
+def refuse_early(spec: FeaturesSpec) -> FeatureTask:
+    """Refuse unusable problems and files before a model is loaded.
 
     Args:
         spec: What to do.
@@ -72,86 +87,81 @@ def refuse_early(spec: FeaturesSpec) -> Asked:
         ElicitError: A file is missing or wrong, or its problems lack what is to be read.
     """
     task = problems_of(spec)
-    behaviour = behaviour_of(spec, task)
-    split = Split.of(task, spec.choose_share, seed=spec.seed)
     missing = [problem.id for problem in task if problem.trace is None]
     if "task" in spec.traces and missing:
         raise SpecError(
-            f"the task’s own traces are to be read and {len(missing)} of {len(task)} problems of "
-            f"{spec.problems or spec.pair} have none (the first is {missing[0]!r}). Add 'trace' to "
-            "every line, or choose traces='own'."
+            f"traces has task, and {len(missing)} of {len(task)} problems of "
+            f"{spec.problems or spec.pair} have no trace (the first is {missing[0]!r}). Add "
+            "'trace' to every line, or choose traces='own'."
         )
     kinds = tuple(kind for kind in ("own", "task") if kind in spec.traces)
     files = [name for name in spec.traces if name not in ("own", "task")]
     if not spec.traces:
         kinds = ("own",) if missing or spec.templated else ("own", "task")
-    return Asked(
-        behaviour=behaviour,
+    return FeatureTask(
+        behaviour=behaviour_of(spec, task),
         marked=spec.reasoning_cue is None or spec.shown is not None,
         task=task,
-        choose=split.choose,
-        test=split.test,
+        split=Split.of(task, spec.choose_share, seed=spec.seed),
         kinds=kinds,
         texts=tuple(text for name in files for text in read_texts(Path(name))),
         words=None if spec.groups is None else read_groups(spec.groups),
     )
 
 
-def ready(spec: FeaturesSpec, pair: ModelPair, asked: Asked) -> Ready:
-    """Hold prompts, SAE and words against the models, before any of them runs.
+def prepare(spec: FeaturesSpec, pair: ModelPair, source: FeatureTask) -> FeatureInputs:
+    """Check prompts, SAE and words against the models, before any of them runs.
 
     Args:
         spec: What to do.
         pair: The two models.
-        asked: What is asked.
+        source: Problems, behaviour and files.
 
     Raises:
-        ElicitError: A prompt does not fit, the contrast is none, the SAE is of another model, or a
+        ElicitError: A prompt does not fit, there is no contrast, the SAE is of another model, or a
             group of words has no tokens.
     """
     encode = pair.alignment.templated if spec.templated else pair.alignment.plain
-    sides: list[dict[str, list[int]]] = []
-    for which, what in (
-        (asked.behaviour.positive, "positive"),
-        (asked.behaviour.negative, "negative"),
-    ):
-        asked_so = asked.behaviour.prompts(asked.task, which, what)
-        for name in ("base", "post"):
-            check_prompts(pair.side(name), asked_so, templated=spec.templated)
-        sides.append({problem.id: encode(problem.prompt) for problem in asked_so})
-    # What has no contrast is refused here.
-    PromptContrast(cot=list(sides[0].values()), direct=list(sides[1].values()))
+    behaviour = source.behaviour
+    prompts: list[dict[str, list[int]]] = []
+    for which, name in ((behaviour.positive, "positive"), (behaviour.negative, "negative")):
+        task = behaviour.prompts(source.task, which, name)
+        for side in ("base", "post"):
+            check_prompts(pair.side(side), task, templated=spec.templated)
+        prompts.append({problem.id: encode(problem.prompt) for problem in task})
     sae = None if spec.sae is None else load_sae(spec.sae, device=pair.device)
-    on = spec.on or owner(spec, pair, sae)
+    model = spec.model or owner(spec, pair, sae)
     if sae is None:
-        _refuse_training(spec, pair, on)
+        _refuse_training(spec, pair, model)
     else:
-        for which in ("base", "post"):
-            check_sae(pair, sae, which)
+        for side in ("base", "post"):
+            check_sae(pair, sae, side)
         sae.check_reconstructs()
         if spec.features:
             sae.check_features(spec.features)
-    words, why = asked.words, ""
+    words, why = source.words, ""
     if words is None:
         words = known_words(pair)
         if len(words) < 2:
             words = known_words(pair, REASONING_WORDS)
         if len(words) < 2:
-            why = (
-                "the tokenizer knows too few of the usual words of reasoning; name some with groups"
-            )
-    return Ready(
-        cot=sides[0],
-        direct=sides[1],
-        stops=pair.side("base").stop_ids,
+            why = "the tokenizer knows too few of the usual reasoning words; pass some as groups"
+    inputs = FeatureInputs(
+        source=source,
+        cot=prompts[0],
+        direct=prompts[1],
         sae=sae,
-        on=on,
+        model=model,
         groups=None if why else token_groups(pair, words),
         without_groups=why,
     )
+    # Prompts without a contrast, and models that never stop, are refused before texts are sampled.
+    inputs.prompts(source.task)
+    _ = pair.side("base").stop_ids
+    return inputs
 
 
-def owner(spec: FeaturesSpec, pair: ModelPair, sae: Sae | None) -> Which:
+def owner(spec: FeaturesSpec, pair: ModelPair, sae: Sae | None) -> SideName:
     """Which model an SAE belongs to; base where that is not known or it belongs to both.
 
     Args:
@@ -196,17 +206,17 @@ def training_of(spec: FeaturesSpec, pair: ModelPair) -> tuple[Site, TrainConfig]
     return site, TrainConfig(d_sae=d_sae, k=k, n_steps=spec.steps or 400, batch=512, lr=3e-3)
 
 
-def _refuse_training(spec: FeaturesSpec, pair: ModelPair, on: Which) -> None:
-    """Refuse an SAE that could not be trained, or would not have what is asked of it."""
+def _refuse_training(spec: FeaturesSpec, pair: ModelPair, model: SideName) -> None:
+    """Refuse an SAE that could not be trained, or would lack what is requested."""
     _, config = training_of(spec, pair)
     trained = spec.train_on or "base"
-    if trained not in ("both", on):
+    if trained not in ("both", model):
         raise SpecError(
-            f"on is {on!r} and the SAE is trained on {trained} alone, so its gates would be told "
-            f"of the other model’s drift. Pass train_on='{on}' or 'both', or leave on out."
+            f"model is {model!r} and the SAE is trained on {trained} alone, so its fidelity gates "
+            f"would measure drift. Pass train_on='{model}' or 'both', or leave model out."
         )
     if spec.features and max(spec.features) >= config.d_sae:
         raise SpecError(
-            f"feature {max(spec.features)} is asked for and the SAE will have {config.d_sae}, so "
+            f"feature {max(spec.features)} is requested and the SAE will have {config.d_sae}, so "
             f"there is none of that number. Pass features 0 to {config.d_sae - 1}."
         )

@@ -3,24 +3,26 @@
 import shlex
 from pathlib import Path
 
-from elicit.features import (
-    Conclusion,
-    Sae,
-    conclude,
-)
+from elicit.features import Conclusion, Sae, conclude
 from elicit.jobs._features.dictionary import SAE, sae_of
-from elicit.jobs._features.find import Search, find
-from elicit.jobs._features.inputs import Asked, Ready, ready, refuse_early
-from elicit.jobs._features.spec import FeaturesSpec, Which
+from elicit.jobs._features.find import Search
+from elicit.jobs._features.inputs import (
+    FeatureInputs,
+    FeatureTask,
+    FeatureWork,
+    prepare,
+    refuse_early,
+)
+from elicit.jobs._features.spec import FeaturesSpec
 from elicit.jobs._features.summary import features_summary
 from elicit.jobs._features.texts import Texts, write_texts
-from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
-from elicit.pair import ModelPair
+from elicit.jobs._frame import Job, Outcome, Prepared, Run, execute
+from elicit.pair import ModelPair, SideName
 from elicit.results import Result, digest_json, sha256_file
 from elicit.runs import Progress
 
 USEFUL = 30
-"""Problems to test on below which intervals say little."""
+"""Held-out problems below which intervals say little."""
 
 
 def features(spec: FeaturesSpec, *, progress: Progress | None = None) -> Run:
@@ -40,55 +42,47 @@ def features(spec: FeaturesSpec, *, progress: Progress | None = None) -> Run:
     return execute(_JOB, spec, progress)
 
 
-def _prepare(spec: FeaturesSpec, pair: ModelPair, checked: Asked) -> Prepared[tuple[Asked, Ready]]:
-    prepared = ready(spec, pair, checked)
-    return Prepared((checked, prepared), _identity(spec, checked, prepared))
+def _prepare(spec: FeaturesSpec, pair: ModelPair, checked: FeatureTask) -> Prepared[FeatureInputs]:
+    inputs = prepare(spec, pair, checked)
+    identity = {
+        "tasks": {checked.task.name: checked.task.digest},
+        "sae": None if inputs.sae is None else inputs.sae.digest,
+        "groups": None if spec.groups is None else sha256_file(spec.groups),
+        "texts": digest_json([[t.text, t.problem, t.source] for t in checked.texts]),
+    }
+    return Prepared(inputs, identity)
 
 
-def _measure(work: Work[FeaturesSpec, tuple[Asked, Ready]]) -> Outcome:
-    spec, pair, run, progress = work.spec, work.pair, work.run, work.progress
-    asked, prepared = work.inputs
-    texts = write_texts(spec, pair, asked, prepared, run=run, progress=progress)
-    sae = sae_of(spec, pair, prepared, texts, run=run, progress=progress)
-    found = find(spec, pair, asked, prepared, texts, sae, run=run, progress=progress)
-    conclusion = _concluded(pair, asked, prepared, found)
-    results: dict[str, Result] = {"conclusion": conclusion, **found.results}
+def _measure(work: FeatureWork) -> Outcome:
+    model, split = work.inputs.model, work.inputs.source.split
+    texts = write_texts(work)
+    sae = sae_of(work, texts)
+    search = Search(work=work, texts=texts, sae=sae)
+    search.run()
+    conclusion = conclude(
+        work.pair,
+        sae,
+        list(search.results.values()),
+        model=model,
+        failed=list(search.failed.values()),
+        n_choose=len(split.choose),
+        n_test=len(split.test),
+    )
+    results: dict[str, Result] = {"conclusion": conclusion, **search.results}
     return Outcome(
         results=results,
-        summary=features_summary(sae, results, on=prepared.on),
-        notes=[*found.notes, *_remarks(spec, asked, texts, sae)],
-        next=_next(spec, prepared.on, run.path, conclusion),
+        summary=features_summary(sae, results, model=model),
+        notes=[*search.notes, *_remarks(work, texts, sae)],
+        next=_next(work.spec, model, work.run.path, conclusion),
     )
 
 
 _JOB = Job(check=refuse_early, prepare=_prepare, measure=_measure)
 
 
-def _identity(spec: FeaturesSpec, asked: Asked, prepared: Ready) -> dict[str, object]:
-    """Digests of everything that the values depend on besides models and arguments."""
-    return {
-        "tasks": {asked.task.name: asked.task.digest},
-        "sae": None if prepared.sae is None else prepared.sae.digest,
-        "groups": None if spec.groups is None else sha256_file(spec.groups),
-        "texts": digest_json([[t.text, t.problem, t.source] for t in asked.texts]),
-    }
-
-
-def _concluded(pair: ModelPair, asked: Asked, prepared: Ready, found: Search) -> Conclusion:
-    return conclude(
-        pair,
-        found.sae,
-        list(found.results.values()),
-        model=prepared.on,
-        failed=list(found.failed.values()),
-        n_choose=len(asked.choose),
-        n_test=len(asked.test),
-    )
-
-
-def _next(spec: FeaturesSpec, on: Which, folder: Path, found: Conclusion) -> str:
+def _next(spec: FeaturesSpec, model: SideName, folder: Path, conclusion: Conclusion) -> str:
     """The command that steers with the clearest survivor; empty where there is none."""
-    if not found.survivors:
+    if not conclusion.survivors:
         return ""
     words = ["elicit", "steer"]
     words += ["--pair", spec.pair] if spec.pair else ["--base", f"{spec.base}"]
@@ -97,29 +91,27 @@ def _next(spec: FeaturesSpec, on: Which, folder: Path, found: Conclusion) -> str
         value = getattr(spec, name)
         words += [] if value is None else [f"--{name.replace('_', '-')}", str(value)]
     words += ["--templated"] if spec.templated else []
-    words += ["--on", "post"] if on == "post" else []
-    words += ["--sae", spec.sae or str(folder / SAE), "--feature", str(found.survivors[0])]
+    words += ["--on", "post"] if model == "post" else []
+    words += ["--sae", spec.sae or str(folder / SAE), "--feature", str(conclusion.survivors[0])]
     return shlex.join([*words, "--out", f"{folder}-steer"])
 
 
-def _remarks(spec: FeaturesSpec, asked: Asked, texts: Texts, sae: Sae) -> list[str]:
+def _remarks(work: FeatureWork, texts: Texts, sae: Sae) -> list[str]:
     """What a reader should know of the run."""
-    told = []
-    if len(asked.test) < USEFUL:
-        told.append(
-            f"There are {len(asked.test)} problems to test on: below {USEFUL}, intervals say "
-            "little."
-        )
+    source, notes = work.inputs.source, []
+    n_test = len(source.split.test)
+    if n_test < USEFUL:
+        notes.append(f"There are {n_test} held-out problems: below {USEFUL}, intervals say little.")
     for who, n in texts.left_out.items():
-        told.append(
-            f"{n} of {len(asked.task)} texts ({who}) did not do what their prompt calls for and "
+        notes.append(
+            f"{n} of {len(source.task)} texts ({who}) did not do what their prompt calls for and "
             "are not read."
         )
-    if spec.sae is None:
-        told.append(
+    if work.inputs.sae is None:
+        notes.append(
             f"The SAE was trained in this run on {len(texts.part(test=False))} texts of the "
-            f"problems to choose on. It is in the folder {SAE} of the run, and --sae loads it."
+            f"selection problems. It is in the folder {SAE} of the run, and --sae loads it."
         )
     elif sae.published.fvu is None:
-        told.append("The makers of the SAE publish no FVU, so its gate is the convention’s alone.")
-    return told
+        notes.append("The makers of the SAE publish no FVU, so its gate is only the convention.")
+    return notes

@@ -1,4 +1,4 @@
-"""What `elicit features` was asked to do, checked before any work."""
+"""Options of `elicit features`, checked before any work."""
 
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -8,7 +8,6 @@ from pydantic import Field, field_validator, model_validator
 from elicit.jobs._cued_spec import CuedSpec
 from elicit.jobs._option import TASKS, Option
 
-Which = Literal["base", "post"]
 DICTIONARY = "The SAE"
 """Heading of the help for the SAE."""
 TRAINING = ("train_on", "site", "d_sae", "k", "steps")
@@ -69,16 +68,16 @@ class FeaturesSpec(CuedSpec):
             default="400, enough for an embedded pair",
         ),
     ] = Field(default=None, ge=1)
-    on: Annotated[
+    model: Annotated[
         Literal["base", "post"] | None,
         Option("Model whose features are searched.", default="the one that the SAE belongs to"),
     ] = None
     groups: Annotated[
         Path | None,
         Option(
-            "Words of reasoning as JSON, a list of spellings per group.",
+            "Reasoning words as JSON, a list of spellings per group.",
             metavar="FILE",
-            default="ten usual ones",
+            default="ten common ones",
         ),
     ] = None
     features: Annotated[
@@ -110,7 +109,7 @@ class FeaturesSpec(CuedSpec):
             default="none",
         ),
     ] = Field(default=None, gt=1, allow_inf_nan=False)
-    n_places: Annotated[
+    n_positions: Annotated[
         int, Option("Problems whose texts are resampled for each candidate.", metavar="N")
     ] = Field(default=16, ge=2)
     n_samples: Annotated[int, Option("Continuations of each cut.", metavar="N")] = Field(
@@ -152,12 +151,12 @@ class FeaturesSpec(CuedSpec):
         given = [name for name in TRAINING if getattr(self, name) is not None]
         if self.sae is not None and given:
             raise ValueError(
-                f"sae is {self.sae!r} and {', '.join(given)} are of one that would be trained, so "
-                "they would be ignored. Leave them out, or leave sae out"
+                f"sae is {self.sae!r}, and {', '.join(given)} apply only to one that is trained in "
+                "the run, so they would be ignored. Leave them out, or leave sae out"
             )
         if self.templated and "task" in self.traces:
             raise ValueError(
-                "templated is given and traces of the task are asked for, which stand in the plain "
-                "text of their problems. Leave templated out, or choose traces own"
+                "templated is given and traces has task, whose traces continue the plain text of "
+                "their problems. Leave templated out, or choose traces own"
             )
         return self

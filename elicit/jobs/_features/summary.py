@@ -21,13 +21,13 @@ from elicit.results import Result
 R = TypeVar("R", bound=Result)
 
 
-def features_summary(sae: Sae, results: Mapping[str, Result], *, on: str) -> dict[str, object]:
+def features_summary(sae: Sae, results: Mapping[str, Result], *, model: str) -> dict[str, object]:
     """What a script needs of a run.
 
     Args:
-        sae: The dictionary.
+        sae: The SAE.
         results: Everything that was measured.
-        on: Side of the pair whose features were searched.
+        model: Model whose features were searched.
     """
     conclusion = results["conclusion"]
     assert isinstance(conclusion, Conclusion)
@@ -45,7 +45,7 @@ def features_summary(sae: Sae, results: Mapping[str, Result], *, on: str) -> dic
                 "dead_fraction": sae.published.dead_fraction,
             },
         },
-        "on": on,
+        "model": model,
         "n_choose": conclusion.n_choose,
         "n_test": conclusion.n_test,
         "faithful": not conclusion.failed,

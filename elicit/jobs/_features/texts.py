@@ -1,16 +1,15 @@
-"""The texts of a run: what the models write and what was given, halved by problem."""
+"""The texts of a run: sampled from the models, of the task and of files, split by problem."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from elicit.jobs._features.inputs import Asked, Ready
+from elicit.jobs._features.inputs import FeatureTask, FeatureWork
 from elicit.jobs._features.spec import FeaturesSpec
 from elicit.jobs._spec import SpecError
 from elicit.pair import ModelPair
 from elicit.rollouts import Generation, rollouts
-from elicit.runs import Execution, Progress, RunDirectory, ScopedCheckpoint
 from elicit.tasks import LEAST, Task
 
 _BATCH = 64
@@ -23,13 +22,13 @@ class Text:
     ids: tuple[int, ...]
     problem: str
     begin: int
-    """Tokens that were given before it."""
+    """Tokens of the prompt before it."""
     source: str
     """`base`, `post`, `task`, or the name of a file."""
     reasons: bool
     """Whether it reasons; else it answers at once."""
     test: bool
-    """Whether it is of a problem on which nothing is chosen."""
+    """Whether its problem is held out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +45,7 @@ class Texts:
         """Some of them.
 
         Args:
-            test: Whether those of the problems to test on, or to choose on.
+            test: Whether those of held-out problems, or of selection problems.
             reasons: Only those that reason, or only those that answer at once; None is both.
             source: Only those of that source; None is all.
         """
@@ -68,85 +67,69 @@ def rows(texts: Sequence[Text]) -> list[list[int]]:
     return [list(text.ids) for text in texts]
 
 
-def write_texts(
-    spec: FeaturesSpec,
-    pair: ModelPair,
-    asked: Asked,
-    ready: Ready,
-    *,
-    run: RunDirectory,
-    progress: Progress,
-) -> Texts:
-    """Let both models write, and put what is given beside it.
+def write_texts(work: FeatureWork) -> Texts:
+    """Sample texts from both models, and add those of the task and of files.
 
     Args:
-        spec: What to do.
-        pair: The two models.
-        asked: What is asked.
-        ready: Prompts.
-        run: Keeps finished batches.
-        progress: Told how far it is.
+        work: The job; its run keeps finished batches.
 
     Raises:
         SpecError: Too few texts reason, or too few do not.
     """
-    tested = {problem.id for problem in asked.test}
-    found: list[Text] = []
+    spec, pair, source = work.spec, work.pair, work.inputs.source
+    behaviour, held_out = source.behaviour, {problem.id for problem in source.split.test}
+    generation = Generation(
+        temperature=spec.temperature,
+        max_new_tokens=spec.max_new_tokens,
+        batch_size=_BATCH,
+        templated=spec.templated,
+    )
+    texts: list[Text] = []
     left_out: dict[str, int] = {}
-    behaviour = asked.behaviour
     for which, reasons in (("positive", True), ("negative", False)):
-        if reasons and "own" not in asked.kinds:
+        if reasons and "own" not in source.kinds:
             continue
-        task = behaviour.prompts(
-            asked.task, behaviour.positive if reasons else behaviour.negative, which
-        )
+        cues = behaviour.positive if reasons else behaviour.negative
+        task = behaviour.prompts(source.task, cues, which)
         for name in ("base", "post"):
             written = rollouts(
                 pair.side(name),
                 task,
-                generation=Generation(
-                    stop_ids=ready.stops,
-                    temperature=spec.temperature,
-                    max_new_tokens=spec.max_new_tokens,
-                    batch_size=_BATCH,
-                    templated=spec.templated,
-                ),
+                generation=generation,
                 seed=spec.seed,
-                execution=Execution(
-                    checkpoint=ScopedCheckpoint(run, f"texts/{name}/{which}"), progress=progress
-                ),
+                execution=work.execution.scoped(f"texts/{name}/{which}"),
             )
             for row, text in enumerate(written.text):
                 if bool(behaviour.shown(text)) is not reasons:
-                    key = f"{name}, prompt for {'reasoning' if reasons else 'an answer'}"
+                    key = f"{name}, {'reasoning' if reasons else 'direct-answer'} prompt"
                     left_out[key] = left_out.get(key, 0) + 1
                     continue
                 problem = written.problem[int(written.place[row])]
                 prompt = written.prompt_ids(row)
-                found.append(
+                texts.append(
                     Text(
                         ids=(*prompt, *written.ids(row)),
                         problem=problem,
                         begin=len(prompt),
                         source=name,
                         reasons=reasons,
-                        test=problem in tested,
+                        test=problem in held_out,
                     )
                 )
-    if "task" in asked.kinds:
-        found += _traces(pair, asked, tested)
-    found += _given(spec, pair, asked, tested)
-    texts = Texts(every=tuple(found), left_out=left_out)
+    if "task" in source.kinds:
+        texts += _traces(pair, source, held_out)
+    texts += _of_files(spec, pair, source, held_out)
+    result = Texts(every=tuple(texts), left_out=left_out)
     for test in (False, True):
         for reasons in (False, True):
-            _refuse_few(texts, test=test, reasons=reasons)
-    return texts
+            _refuse_few(result, test=test, reasons=reasons)
+    return result
 
 
-def _traces(pair: ModelPair, asked: Asked, tested: set[str]) -> list[Text]:
+def _traces(pair: ModelPair, source: FeatureTask, held_out: set[str]) -> list[Text]:
     """The problems' own traces after the prompts that call for them."""
     found: list[Text] = []
-    task: Task = asked.behaviour.prompts(asked.task, asked.behaviour.positive, "positive")
+    task: Task = source.behaviour.prompts(source.task, source.behaviour.positive, "positive")
     for problem in task:
         prompt = pair.alignment.plain(problem.prompt)
         whole = pair.alignment.plain(f"{problem.prompt} {problem.trace}")
@@ -163,16 +146,18 @@ def _traces(pair: ModelPair, asked: Asked, tested: set[str]) -> list[Text]:
                 begin=len(prompt),
                 source="task",
                 reasons=True,
-                test=problem.id in tested,
+                test=problem.id in held_out,
             )
         )
     return found
 
 
-def _given(spec: FeaturesSpec, pair: ModelPair, asked: Asked, tested: set[str]) -> list[Text]:
-    """Texts of files; those of other problems are halved by a draw of their own."""
-    known = {problem.id for problem in asked.task}
-    others = sorted({text.problem for text in asked.texts} - known)
+def _of_files(
+    spec: FeaturesSpec, pair: ModelPair, source: FeatureTask, held_out: set[str]
+) -> list[Text]:
+    """Texts of files; those of other problems are split at random too."""
+    known = {problem.id for problem in source.task}
+    others = sorted({text.problem for text in source.texts} - known)
     rng = np.random.default_rng([spec.seed, 5])
     n_choose = round(spec.choose_share * len(others))
     strangers = {others[int(i)] for i in rng.permutation(len(others))[n_choose:]}
@@ -183,9 +168,9 @@ def _given(spec: FeaturesSpec, pair: ModelPair, asked: Asked, tested: set[str]) 
             begin=1,
             source=text.source,
             reasons=True,
-            test=text.problem in tested | strangers,
+            test=text.problem in held_out | strangers,
         )
-        for text in asked.texts
+        for text in source.texts
         if len(ids := pair.alignment.plain(text.text)) > 1
     ]
 
@@ -198,8 +183,8 @@ def _refuse_few(texts: Texts, *, test: bool, reasons: bool) -> None:
     missed = ", ".join(f"{n} of {who}" for who, n in texts.left_out.items())
     what = "reason" if reasons else "answer at once"
     raise SpecError(
-        f"texts of {len({text.problem for text in here})} problems to "
-        f"{'test' if test else 'choose'} on {what}, and {LEAST} are needed (texts that did not do "
-        f"what their prompt calls for: {missed or 'none'}). Change the cues or what counts as "
-        "shown, give texts as traces, or add problems."
+        f"texts of {len({text.problem for text in here})} "
+        f"{'held-out' if test else 'selection'} problems {what}, and {LEAST} are needed (texts "
+        f"that did not do what their prompt calls for: {missed or 'none'}). Change the cues or "
+        "what counts as shown, give texts as traces, or add problems."
     )

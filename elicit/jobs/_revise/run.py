@@ -21,6 +21,8 @@ from elicit.page.revision import NAMES, percent
 from elicit.pair import ModelPair
 from elicit.results import Result
 from elicit.revision import (
+    RHOS,
+    THRESHOLDS,
     DepthConvention,
     Settling,
     TokenRows,
@@ -30,7 +32,6 @@ from elicit.revision import (
     sensitivity,
     settling,
 )
-from elicit.revision.sensitivity import RHOS, THRESHOLDS
 from elicit.runs import Execution, Progress
 from elicit.texts import LN2
 

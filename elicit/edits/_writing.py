@@ -5,9 +5,9 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from elicit.edits._placing import Placed
+from elicit.edits._run import Call
 from elicit.edits.errors import EditError
-from elicit.edits.placing import Placed
-from elicit.edits.run import Call
 from elicit.edits.values import Ablate, Clamp, Patch, ProjectOut, Shift, Steer
 from elicit.sites import Shape
 

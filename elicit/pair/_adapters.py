@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
+from elicit.pair._guards import explained
+from elicit.pair._parity import plain_logits
 from elicit.pair.errors import PairError, reason
-from elicit.pair.guards import explained
 from elicit.pair.handles import HuggingFaceModel
-from elicit.pair.parity import plain_logits
 
 if TYPE_CHECKING:
     from peft import PeftModel as Adapted

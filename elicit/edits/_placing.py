@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from elicit.edits._run import Call
 from elicit.edits.errors import EditError
-from elicit.edits.run import Call
 from elicit.sites import Shape, Site
 
 

@@ -10,11 +10,11 @@ from torch import nn
 
 from elicit import organisms
 from elicit.organisms import OrganismModel
+from elicit.pair._adapters import find_adapter, merge_adapter, open_adapter
 from elicit.pair._checkpoint import checkpoint, tokenizer_of
+from elicit.pair._guards import explained
 from elicit.pair._settings import Settings, Source
-from elicit.pair.adapters import find_adapter, merge_adapter, open_adapter
 from elicit.pair.errors import PairError, reason
-from elicit.pair.guards import explained
 from elicit.pair.handles import Bridge, HuggingFaceModel, Tokenizer
 
 # The tokenizer of each bridge that was wrapped here, as it was: the bridge keeps a copy that the
