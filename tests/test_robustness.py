@@ -1,6 +1,7 @@
 """The main job survives being killed, and damaged files are named and made anew."""
 
 import json
+import os
 import subprocess
 import sys
 import warnings
@@ -9,26 +10,11 @@ from pathlib import Path
 import pytest
 
 from elicit.jobs import ReportSpec, report
+from elicit.pair import load_pair
 from elicit.results import ResultError, load_result
 from elicit.runs import DamagedFileWarning, RunError
 
 pytestmark = pytest.mark.slow  # each test goes through whole runs
-
-
-def test_a_job_killed_at_twenty_random_moments_ends_with_the_same_bytes(tmp_path):
-    script = Path(__file__).parent / "killed_report.py"
-    done = subprocess.run(
-        [sys.executable, script, tmp_path, "20"],
-        capture_output=True,
-        text=True,
-        cwd=script.parents[1],
-        env={**__import__("os").environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found["kills"] == 20
-    assert found["equal"] == found["runs"]
-    assert found["files"] > 20
 
 
 def spec(out: Path, **options) -> ReportSpec:
@@ -61,6 +47,63 @@ DAMAGE = {
     "flipped": flip,
     "foreign": lambda _: b"{}",
 }
+
+
+class Killed(BaseException):
+    """Stands in for SIGKILL: nothing catches it, and nothing is written after it."""
+
+
+def test_a_job_that_dies_at_each_of_its_files_goes_on_to_the_same_bytes(
+    finished, tmp_path, monkeypatch
+):
+    """By turns just before a file is there and just after; nothing more is written from then on."""
+    pair, out = load_pair("organism:shuffled-l3"), tmp_path / "out"
+    monkeypatch.setattr("elicit.jobs._frame.load_pair", lambda *_, **__: pair)
+    met: list[str] = []
+    dead, replace = False, Path.replace
+
+    def dies(source: Path, target: Path) -> Path:
+        nonlocal dead
+        new = not dead and str(target) not in met
+        if new:
+            met.append(str(target))
+        if not dead and (not new or len(met) % 2 == 0):
+            replace(source, target)
+        dead = dead or new
+        if dead:
+            raise Killed
+        return target
+
+    monkeypatch.setattr(Path, "replace", dies)
+    for _ in range(200):
+        dead = False
+        try:
+            report(spec(out))
+            break
+        except Killed:
+            pass
+    assert not dead
+    assert files(out) == files(finished)
+    # Every file of the run, its record and its configuration.
+    written = {*files(out), "run.json", "run.yaml"}
+    assert {str(out / name) for name in written} <= set(met)
+
+
+def test_a_job_killed_at_random_moments_ends_with_the_same_bytes(tmp_path):
+    """Four kills of a real process, wherever it is: what was not yet on disk is lost with it."""
+    script = Path(__file__).parent / "killed_report.py"
+    done = subprocess.run(
+        [sys.executable, script, tmp_path, "4"],
+        capture_output=True,
+        text=True,
+        cwd=script.parents[1],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["kills"] == 4
+    assert found["equal"] == found["runs"]
+    assert found["files"] > 20
 
 
 def test_damaged_cells_are_named_and_computed_again(finished):

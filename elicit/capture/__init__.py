@@ -1,5 +1,6 @@
 """Read activations; continue a forward from any layer; run many changed forwards at once."""
 
+from elicit.capture._stream import Chunk, check_rows, plan_chunks, stream
 from elicit.capture.engine.active import ActiveLanes, active_lanes, changed
 from elicit.capture.engine.block import Heads, Layer
 from elicit.capture.engine.decompose import Decomposed, decompose
@@ -22,7 +23,6 @@ from elicit.capture.plain import modifications_of
 from elicit.capture.read import Captured, Reader, capture
 from elicit.capture.reduce import check_vectors, cross_moments, moments, vectors
 from elicit.capture.store import ActivationStore, StoreError
-from elicit.capture.stream import Chunk, check_rows, plan_chunks, stream
 from elicit.capture.sums import CrossMoments, Moments
 from elicit.capture.unembed import Unembed, logits_at, unembed_of
 

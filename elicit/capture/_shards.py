@@ -13,8 +13,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from elicit.results import ElicitError, ResultError, digest_tensors, write_atomic
-from elicit.results.store import TEMPORARY, disk_errors
+from elicit.results import (
+    TEMPORARY,
+    ElicitError,
+    ResultError,
+    digest_tensors,
+    disk_errors,
+    write_atomic,
+)
 from elicit.runs import DamagedFileWarning, lock
 from elicit.runs.pack import cell_file, pack_cell
 from elicit.runs.record import FORMAT, first_difference, read_record, record_bytes

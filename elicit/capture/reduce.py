@@ -9,8 +9,8 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from elicit.capture._stream import Chunk, stream
 from elicit.capture.errors import CaptureError
-from elicit.capture.stream import Chunk, stream
 from elicit.capture.sums import CrossMoments, Moments
 from elicit.pair import Side
 from elicit.runs import Execution

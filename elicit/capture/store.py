@@ -25,13 +25,12 @@ from elicit.capture._shards import (
     shard_key,
     write_shard,
 )
+from elicit.capture._stream import check_rows, stream
 from elicit.capture.plain import modifications_of
 from elicit.capture.read import check_max_tokens
 from elicit.capture.reduce import check_vectors, vectors
-from elicit.capture.stream import check_rows, stream
 from elicit.pair import weights_digest
-from elicit.results import ResultError, digest_json, digest_tensors
-from elicit.results.store import disk_errors
+from elicit.results import ResultError, digest_json, digest_tensors, disk_errors
 from elicit.runs import Execution, NoProgress, Progress
 from elicit.sites import Site
 

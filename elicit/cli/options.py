@@ -10,11 +10,9 @@ import typer
 from pydantic.fields import FieldInfo
 
 from elicit.cli.progress import Shown
-from elicit.jobs import Option, PairSpec
-from elicit.jobs._option import MACHINE, MODELS, OUTPUT, RUN, STATISTICS, TASKS
+from elicit.jobs import PANELS, Option, PairSpec
 
-_PANELS = (MODELS, TASKS, "", RUN, STATISTICS, MACHINE, OUTPUT)
-"""Order of the help; a command's own panels stand in the place of the empty one."""
+_OUTPUT = PANELS[-1]
 
 
 def flag(name: str) -> str:
@@ -72,7 +70,7 @@ def _option(name: str, field: FieldInfo) -> Option:
 
 
 def _place(panel: str) -> int:
-    return _PANELS.index(panel if panel in _PANELS else "")
+    return PANELS.index(panel if panel in PANELS else "")
 
 
 def _parameter(name: str, field: FieldInfo, option: Option) -> inspect.Parameter:
@@ -137,17 +135,17 @@ def _every_job(
         typer.Option(
             metavar="FILE",
             help="Read options from YAML, such as a run's run.yaml; flags override it.",
-            rich_help_panel=OUTPUT,
+            rich_help_panel=_OUTPUT,
         ),
     ] = None,
     save_config: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Also write all options there.", rich_help_panel=OUTPUT),
+        typer.Option(metavar="FILE", help="Also write all options there.", rich_help_panel=_OUTPUT),
     ] = None,
     as_json: Annotated[
         bool,
         typer.Option(
-            "--json", help="Print the summary as JSON and nothing else.", rich_help_panel=OUTPUT
+            "--json", help="Print the summary as JSON and nothing else.", rich_help_panel=_OUTPUT
         ),
     ] = False,
     progress: Annotated[
@@ -155,15 +153,15 @@ def _every_job(
         typer.Option(
             "--progress",
             help="How progress is shown; auto: a bar on a terminal.",
-            rich_help_panel=OUTPUT,
+            rich_help_panel=_OUTPUT,
         ),
     ] = Shown.auto,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Show no progress.", rich_help_panel=OUTPUT)
+        bool, typer.Option("--quiet", "-q", help="Show no progress.", rich_help_panel=_OUTPUT)
     ] = False,
     debug: Annotated[
         bool,
-        typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=OUTPUT),
+        typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=_OUTPUT),
     ] = False,
 ) -> None:
     """What every job has besides its specification."""

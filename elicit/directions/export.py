@@ -10,7 +10,7 @@ from elicit.directions.errors import DirectionError
 from elicit.directions.values import Direction
 from elicit.edits import shape_of
 from elicit.pair import hugging_face_model
-from elicit.results.store import disk_errors, write_atomic
+from elicit.results import disk_errors, write_atomic
 
 
 def export_lm_eval(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from elicit.jobs._frame import Run
     from elicit.jobs._graft.run import GraftSweep, graft
     from elicit.jobs._graft.spec import GraftSpec
-    from elicit.jobs._option import Option
+    from elicit.jobs._option import PANELS, Option
     from elicit.jobs._patch.run import patch
     from elicit.jobs._patch.spec import PatchSpec
     from elicit.jobs._report.run import report
@@ -35,6 +35,7 @@ _HOMES = {
     "GraftSpec": "_graft.spec",
     "GraftSweep": "_graft.run",
     "Option": "_option",
+    "PANELS": "_option",
     "PairSpec": "_spec",
     "PatchSpec": "_patch.spec",
     "ReportSpec": "_report.spec",
@@ -60,6 +61,7 @@ __all__ = [
     "GraftSpec",
     "GraftSweep",
     "Option",
+    "PANELS",
     "PairSpec",
     "PatchSpec",
     "ReportSpec",

@@ -10,6 +10,8 @@ MODELS, TASKS, RUN, STATISTICS, MACHINE, OUTPUT = (
     "Machine",
     "Output",
 )
+PANELS = (MODELS, TASKS, "", RUN, STATISTICS, MACHINE, OUTPUT)
+"""Order of the help; a command's own panels stand in the place of the empty one."""
 
 
 @dataclass(frozen=True)

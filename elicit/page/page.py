@@ -9,9 +9,8 @@ from elicit.page.plots import Plot
 from elicit.page.registry import PageError, Part, present, unknown
 from elicit.page.section import Section, generic_section
 from elicit.page.tables import Table
-from elicit.results import Provenance, Result, write_atomic
+from elicit.results import Provenance, Result, disk_errors, write_atomic
 from elicit.results.drawing import visible
-from elicit.results.store import disk_errors
 
 _MODELS = "Base model against its post-trained sibling"
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from elicit.results.store import clean_text
+from elicit.results import clean_text
 
 # What our own builders write; anything else that looks like a tag came from somewhere else.
 _FOREIGN = re.compile(r"<(?!/?(?:b|br|i|extra)>)")

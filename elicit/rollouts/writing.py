@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from elicit.edits import Edit, Edited, EditError, Shift, Where, active
 from elicit.pair import Side, hugging_face_model, weights_digest
-from elicit.results import ResultError, digest_json, digest_tensors
-from elicit.results.codec import encode
+from elicit.results import ResultError, digest_json, digest_tensors, encode
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.loop import continue_ids
 from elicit.rollouts.streams import stream_key

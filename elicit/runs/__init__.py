@@ -7,7 +7,7 @@ loads when it is first used.
 import importlib
 from typing import TYPE_CHECKING
 
-from elicit.results.errors import DamagedFileWarning, RunError
+from elicit.results import DamagedFileWarning, RunError
 from elicit.runs.progress import NoProgress, Progress
 
 if TYPE_CHECKING:

@@ -11,16 +11,19 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from elicit.results.base import Result
-from elicit.results.errors import DamagedFileWarning, ResultError, RunError
-from elicit.results.folder import MANIFEST, read_folder
-from elicit.results.provenance import installed_versions
-from elicit.results.store import (
+from elicit.results import (
+    MANIFEST,
     TEMPORARY,
+    DamagedFileWarning,
+    Result,
+    ResultError,
+    RunError,
     clean_text,
     digest_json,
     disk_errors,
+    installed_versions,
     plain,
+    read_folder,
     read_tensor_bytes,
     write_atomic,
 )

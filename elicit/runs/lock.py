@@ -5,7 +5,7 @@ import os
 import warnings
 from pathlib import Path
 
-from elicit.results.errors import RunError
+from elicit.results import RunError
 
 LOCK = ".lock"
 

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from torch import Tensor
 
-from elicit.results.errors import ResultError
-from elicit.results.store import as_tensor, digest_tensors, read_tensor_bytes, tensor_bytes
+from elicit.results import ResultError, as_tensor, digest_tensors, read_tensor_bytes, tensor_bytes
 
 
 def cell_file(key: str) -> str:

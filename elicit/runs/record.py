@@ -6,9 +6,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from elicit.results.errors import ResultError, RunError
-from elicit.results.folder import MANIFEST, TABLE, VALUES
-from elicit.results.store import TEMPORARY, canonical_json, digest_json
+from elicit.results import (
+    MANIFEST,
+    TABLE,
+    TEMPORARY,
+    VALUES,
+    ResultError,
+    RunError,
+    canonical_json,
+    digest_json,
+)
 from elicit.runs.lock import LOCK
 
 RECORD = "run.json"

@@ -69,7 +69,7 @@ def save_task(task: Task, path: str | Path) -> None:
     Raises:
         TaskError: The file cannot be written.
     """
-    from elicit.results.store import disk_errors, write_atomic
+    from elicit.results import disk_errors, write_atomic
 
     path = Path(path)
     lines = [json.dumps(problem.to_dict(), ensure_ascii=False) for problem in task.problems]

@@ -96,7 +96,11 @@ def test_a_skill_that_post_only_learned_to_use_is_sufficient_in_the_base(organis
 @pytest.mark.slow
 def test_a_decision_planted_in_one_layer_is_causal_and_sufficient_in_the_base(organism):
     found = climbed(organism, "when-l3", hardest=6, sites=LATE, **LAXER)
-    assert found.highest_rung == "E4", found.reason
+    status = dict(zip(found.rung, found.status, strict=True))
+    assert found.highest_passed == "E4", found.reason
+    assert [rung for rung in status if status[rung] == "passed"] == ["E0", "E1", "E3", "E4"]
+    # Subtracted from post it takes the trace away only by breaking the text, which is no E2.
+    assert found.value.value[2] <= found.control.value[2] + 0.05
     assert (found.control.value[3:] <= 0.1).all()
     assert found.place[1] == "resid_post.5", "below the changed layer the two cannot but agree"
     assert ANEW not in found.curve
