@@ -24,8 +24,6 @@ ENDS: set[str] = {
 }
 DEEP: set[str] = {
     "elicit.capture._shards -> elicit.runs.lock",
-    "elicit.capture._shards -> elicit.runs.pack",
-    "elicit.capture._shards -> elicit.runs.record",
     "elicit.elicitation.figures -> elicit.directions.figures",
     "elicit.grafting.figures.effects -> elicit.weights.figures",
     "elicit.verdicts.existence -> elicit.representations.places",

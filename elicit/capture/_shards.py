@@ -21,9 +21,16 @@ from elicit.results import (
     disk_errors,
     write_atomic,
 )
-from elicit.runs import DamagedFileWarning, lock
-from elicit.runs.pack import cell_file, pack_cell
-from elicit.runs.record import FORMAT, first_difference, read_record, record_bytes
+from elicit.runs import (
+    FORMAT,
+    DamagedFileWarning,
+    cell_file,
+    first_difference,
+    lock,
+    pack_cell,
+    read_record,
+    record_bytes,
+)
 from elicit.sites import Site
 
 MANIFEST, SHARDS = "activations.json", "shards"
