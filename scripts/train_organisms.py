@@ -40,7 +40,7 @@ from elicit.organisms.language import (  # noqa: E402
     draw_chain,
     fact_question,
 )
-from elicit.rollouts import continue_ids
+from elicit.rollouts import TokenDraws, continue_ids
 
 BUILD = ROOT / "build" / "organisms"
 WORLDS = {"a": World(name="a", seed=11), "b": World(name="b", seed=29)}
@@ -476,8 +476,9 @@ def complete(
     model.eval()
     out = continue_ids(
         model, ids, mask, max_new_tokens=min(max_new, 192 - width), stop_ids=[2], pad_id=0,
-        temperature=0.0 if seed is None else 1.0,
-        seeds=() if seed is None else [seed * 100_003 + i for i in range(len(rows))],
+        draws=TokenDraws() if seed is None else TokenDraws(
+            temperature=1.0, seeds=[seed * 100_003 + i for i in range(len(rows))]
+        ),
     )  # fmt: skip
     finished = []
     for row in out.tolist():

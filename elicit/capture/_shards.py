@@ -23,13 +23,15 @@ from elicit.results import (
 )
 from elicit.runs import (
     FORMAT,
+    LOCK,
     DamagedFileWarning,
     cell_file,
     first_difference,
-    lock,
     pack_cell,
     read_record,
     record_bytes,
+    release_lock,
+    take_lock,
 )
 from elicit.sites import Site
 
@@ -174,7 +176,7 @@ def recognise(folder: Path, identity: Mapping[str, object]) -> None:
         return
     own = {MANIFEST, SHARDS}
     names = {entry.name for entry in folder.iterdir() if not entry.name.endswith(TEMPORARY)}
-    foreign = sorted(names - own - {lock.LOCK})
+    foreign = sorted(names - own - {LOCK})
     if foreign and not own <= names:
         raise StoreError(
             f"{folder} holds {foreign[0]!r} and no activations, so a store there could lie among "
@@ -200,7 +202,7 @@ def locked(folder: Path, identity: Mapping[str, object], sites: Sequence[str]) -
     path = folder / MANIFEST
     with disk_errors(folder, StoreError):
         (folder / SHARDS).mkdir(parents=True, exist_ok=True)
-        handle = lock.take(folder)
+        handle = take_lock(folder)
     try:
         with disk_errors(folder, StoreError):
             for leftover in folder.rglob(f".*{TEMPORARY}"):
@@ -216,7 +218,7 @@ def locked(folder: Path, identity: Mapping[str, object], sites: Sequence[str]) -
                 write_atomic(path, data)
         yield
     finally:
-        lock.release(handle)
+        release_lock(handle)
 
 
 def _sites(folder: Path, identity: Mapping[str, object]) -> list[str] | None:

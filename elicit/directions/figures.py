@@ -7,6 +7,7 @@ from elicit.results.drawing import (
     BLUE,
     FAINT,
     VERMILION,
+    bars,
     figure,
     heading,
     interval,
@@ -55,23 +56,3 @@ def set_figure(found: DirectionSet) -> Any:
     figure.add_hline(y=0.5, line={"color": FAINT, "width": 1, "dash": "dot"})
     heading(figure, f"<b>{label(found.how)}</b> on {label(found.model)}", 1)
     return figure
-
-
-def bars(value: list[float], low: list[float], high: list[float], color: str) -> dict[str, Any]:
-    """Error bars from the ends of intervals.
-
-    Args:
-        value: Estimates.
-        low: Lower ends.
-        high: Upper ends.
-        color: Of the bars.
-    """
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": plain_numbers([b - v for b, v in zip(high, value, strict=True)]),
-        "arrayminus": plain_numbers([v - a for v, a in zip(value, low, strict=True)]),
-        "color": color,
-        "thickness": 1.5,
-        "width": 3,
-    }

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from elicit.directions.figures import bars
 from elicit.elicitation.dose_result import DoseCurve
 from elicit.elicitation.goal import TARGET, UNSTEERED
 from elicit.results import Estimate, drawing
@@ -12,6 +11,7 @@ from elicit.results.drawing import (
     INK,
     MUTED,
     VERMILION,
+    bars,
     heading,
     interval,
     label,

@@ -176,7 +176,7 @@ def _control(table: ValueTable, direction: Direction, inference: Inference) -> E
             n_resamples=inference.n_resamples,
             seed=inference.seed,
         )
-        for end, values in enumerate((alone.value, alone.single_low, alone.single_high)):
+        for end, values in enumerate((alone.value, *alone.alone)):
             ends[end, ran] = torch.from_numpy(values)
     return Estimate.of(ends)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from elicit.jobs._features.run import features
     from elicit.jobs._features.spec import FeaturesSpec
     from elicit.jobs._frame import Run
-    from elicit.jobs._graft.run import GraftSweep, graft
+    from elicit.jobs._graft.run import graft
     from elicit.jobs._graft.spec import GraftSpec
     from elicit.jobs._option import PANELS, Option
     from elicit.jobs._patch.run import patch
@@ -33,7 +33,6 @@ _HOMES = {
     "ExistsSpec": "_exists.spec",
     "FeaturesSpec": "_features.spec",
     "GraftSpec": "_graft.spec",
-    "GraftSweep": "_graft.run",
     "Option": "_option",
     "PANELS": "_option",
     "PairSpec": "_spec",
@@ -59,7 +58,6 @@ __all__ = [
     "ExistsSpec",
     "FeaturesSpec",
     "GraftSpec",
-    "GraftSweep",
     "Option",
     "PANELS",
     "PairSpec",

@@ -201,7 +201,7 @@ def conclude_factorial(
         n_resamples=inference.n_resamples,
         seed=inference.seed,
     )
-    cell = np.stack([alone.value, alone.single_low, alone.single_high])
+    cell = np.stack([alone.value, *alone.alone])
     gap = joint(values[:, :, 1, 1, 1] - values[:, :, 0, 0, 0])
     unknown = torch.full((n_boundaries, n_pos), torch.nan, dtype=torch.float64)
     return Factorial(

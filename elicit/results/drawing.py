@@ -209,3 +209,23 @@ def heading(figure: Any, text: str, row: int, col: int = 1) -> None:
         align="left",
         font={"size": 13, "color": INK},
     )
+
+
+def bars(value: list[float], low: list[float], high: list[float], color: str) -> dict[str, Any]:
+    """Error bars from the ends of intervals.
+
+    Args:
+        value: Estimates.
+        low: Lower ends.
+        high: Upper ends.
+        color: Of the bars.
+    """
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": plain_numbers([b - v for b, v in zip(high, value, strict=True)]),
+        "arrayminus": plain_numbers([v - a for v, a in zip(value, low, strict=True)]),
+        "color": color,
+        "thickness": 1.5,
+        "width": 3,
+    }

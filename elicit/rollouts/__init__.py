@@ -10,7 +10,7 @@ from elicit.rollouts.answers import Answers, answer_task
 from elicit.rollouts.dosing import check_strengths, dose_rollouts
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.generation import Generation
-from elicit.rollouts.loop import continue_ids
+from elicit.rollouts.loop import TokenDraws, continue_ids
 from elicit.rollouts.prompts import check_prompts
 from elicit.rollouts.resume import resample, resume
 from elicit.rollouts.sampling import rollouts
@@ -19,6 +19,7 @@ from elicit.rollouts.values import Rollouts, Sampling
 from elicit.rollouts.writing import EditsAt, edits_digest
 
 __all__ = [
+    "TokenDraws",
     "Answers",
     "EditsAt",
     "Generation",

@@ -1,6 +1,7 @@
 """The token loop: batched, with a cache of keys and values."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Int
@@ -9,6 +10,22 @@ from torch import Tensor, nn
 from elicit.edits import active
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.streams import draw, uniforms
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenDraws:
+    """How the next token of each row is drawn."""
+
+    temperature: float = 0.0
+    """0 takes the most probable token."""
+    top_p: float = 1.0
+    """Mass of the most probable tokens among which a token is drawn, in (0, 1]."""
+    seeds: Sequence[int] = ()
+    """One per row when sampling, in [0, 2^128). A row's draws depend on its own seed only, not on
+    its batch."""
+    n_written: Sequence[int] = ()
+    """Tokens at the end of each row that are text already and no prompt; none by default. The row's
+    stream goes on after as many numbers, and edits of generated tokens hold for them."""
 
 
 @torch.no_grad()
@@ -20,10 +37,7 @@ def continue_ids(
     max_new_tokens: int | Sequence[int],
     stop_ids: Sequence[int],
     pad_id: int,
-    temperature: float = 0.0,
-    top_p: float = 1.0,
-    seeds: Sequence[int] = (),
-    n_written: Sequence[int] = (),
+    draws: TokenDraws = TokenDraws(),
     on_step: Callable[[int], None] | None = None,
 ) -> Int[Tensor, "batch new"]:
     """Continuations of left-padded prompts, greedy or sampled with one random stream a row.
@@ -35,13 +49,7 @@ def continue_ids(
         max_new_tokens: Longest continuation, >= 1, of all rows or of each.
         stop_ids: A row ends with the first of these; it is kept in the output.
         pad_id: Fills a row after its end.
-        temperature: 0 takes the most probable token.
-        top_p: Mass of the most probable tokens among which a token is drawn, in (0, 1].
-        seeds: One per row when sampling, in [0, 2^128). A row's draws depend on its own seed only,
-            not on its batch.
-        n_written: Tokens at the end of each row that are text already and no prompt; none by
-            default. The row's stream goes on after as many numbers, and edits of generated tokens
-            hold for them.
+        draws: How a token is drawn, and each row's random stream; greedy by default.
         on_step: Called with the number of rows that are still running after each token.
 
     Returns:
@@ -53,16 +61,16 @@ def continue_ids(
     """
     from transformers import DynamicCache
 
-    n_rows = ids.shape[0]
-    if temperature > 0 and len(seeds) != n_rows:
+    n_rows, temperature = ids.shape[0], draws.temperature
+    if temperature > 0 and len(draws.seeds) != n_rows:
         raise ValueError(
-            f"{n_rows} rows are sampled at temperature {temperature} but {len(seeds)} seeds were "
-            "given, so their text could not be repeated. Give one seed per row."
+            f"{n_rows} rows are sampled at temperature {temperature} but {len(draws.seeds)} seeds "
+            "were given, so their text could not be repeated. Give one seed per row."
         )
-    written = list(n_written) or [0] * n_rows
+    written = list(draws.n_written) or [0] * n_rows
     room = torch.as_tensor(max_new_tokens, device=ids.device).expand(n_rows)
     longest = int(room.max())
-    draws = uniforms(seeds, written, longest).to(ids.device) if temperature > 0 else None
+    numbers = uniforms(draws.seeds, written, longest).to(ids.device) if temperature > 0 else None
     stops = torch.tensor(list(stop_ids), dtype=ids.dtype, device=ids.device)
     out = torch.full((n_rows, longest), pad_id, dtype=ids.dtype, device=ids.device)
     rows = torch.arange(n_rows, device=ids.device)  # rows still in the batch
@@ -82,10 +90,15 @@ def continue_ids(
             logits_to_keep=1,
         ).logits[:, -1]
         broken = running & ~torch.isfinite(logits.amax(-1))
-        if draws is None:
+        if numbers is None:
             token = logits.argmax(-1)
         else:
-            token = draw(logits, temperature=temperature, top_p=top_p, uniform=draws[rows, step])
+            token = draw(
+                logits,
+                temperature=temperature,
+                top_p=draws.top_p,
+                uniform=numbers[rows, step],
+            )
         out[rows, step] = torch.where(running, token, pad_id)
         running = running & ~torch.isin(token, stops) & (room[rows] > step + 1)
         n_running, n_broken = torch.stack([running.sum(), broken.sum()]).tolist()

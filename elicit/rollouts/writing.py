@@ -12,7 +12,7 @@ from elicit.edits import Edit, Edited, EditError, Shift, Where, active
 from elicit.pair import Side, hugging_face_model, weights_digest
 from elicit.results import ResultError, digest_json, digest_tensors, encode
 from elicit.rollouts.errors import RolloutError
-from elicit.rollouts.loop import continue_ids
+from elicit.rollouts.loop import TokenDraws, continue_ids
 from elicit.rollouts.streams import stream_key
 from elicit.rollouts.values import Sampling
 from elicit.runs import Execution, NoCheckpoint
@@ -170,10 +170,12 @@ class Writer:
                 max_new_tokens=rooms,
                 stop_ids=sampling.stop_ids,
                 pad_id=self.side.alignment.pad_id,
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                seeds=[stream_key(sampling.seed, row.problem, row.sample) for row in batch],
-                n_written=[len(row.text) for row in batch],
+                draws=TokenDraws(
+                    temperature=sampling.temperature,
+                    top_p=sampling.top_p,
+                    seeds=[stream_key(sampling.seed, row.problem, row.sample) for row in batch],
+                    n_written=[len(row.text) for row in batch],
+                ),
             ).tolist()
             made = self._swap(before)
             self._record(made)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from elicit.runs.checkpoint import Checkpoint, NoCheckpoint, ScopedCheckpoint
     from elicit.runs.directory import RunDirectory
     from elicit.runs.execution import Execution
+    from elicit.runs.lock import LOCK, release_lock, take_lock
     from elicit.runs.pack import cell_file, pack_cell
     from elicit.runs.record import (
         FORMAT,
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "LOCK",
+    "release_lock",
+    "take_lock",
     "FORMAT",
     "Checkpoint",
     "DamagedFileWarning",
@@ -43,6 +47,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "LOCK": "lock",
+    "release_lock": "lock",
+    "take_lock": "lock",
     "FORMAT": "record",
     "Checkpoint": "checkpoint",
     "Execution": "execution",

@@ -27,7 +27,7 @@ from elicit.results import (
     read_tensor_bytes,
     write_atomic,
 )
-from elicit.runs import lock
+from elicit.runs.lock import release_lock, take_lock
 from elicit.runs.pack import cell_file, pack_cell, unpack_cell
 from elicit.runs.record import (
     CELLS,
@@ -115,12 +115,12 @@ class RunDirectory:
         with disk_errors(path, RunError):
             refuse_foreign(path)
             path.mkdir(parents=True, exist_ok=True)
-            handle = lock.take(path)
+            handle = take_lock(path)
         try:
             run = cls(path, record, lock_handle=handle)
             run._begin(fresh=fresh)
         except BaseException:
-            lock.release(handle)
+            release_lock(handle)
             raise
         return run
 
@@ -288,7 +288,7 @@ class RunDirectory:
             self._write_record()
         finally:
             if self._lock is not None:
-                lock.release(self._lock)
+                release_lock(self._lock)
             self._lock = None
 
     def _write_record(self) -> None:

@@ -12,14 +12,14 @@ LOCK = ".lock"
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
 
 
-def take(folder: Path) -> int:
-    """Lock a run directory until `release` or the end of this process, however it ends.
+def take_lock(folder: Path) -> int:
+    """Lock a run directory until `release_lock` or the end of this process, however it ends.
 
     Args:
         folder: The run directory; it exists.
 
     Returns:
-        Handle for `release`.
+        Handle for `release_lock`.
 
     Raises:
         RunError: Another process, or another part of this one, writes there.
@@ -53,7 +53,7 @@ def take(folder: Path) -> int:
     return handle
 
 
-def release(handle: int) -> None:
+def release_lock(handle: int) -> None:
     """Give the lock back; the empty lock file stays, as removing it would let two take it."""
     os.ftruncate(handle, 0)
     os.close(handle)

@@ -28,10 +28,9 @@ class SimultaneousIntervals:
     """Lower end, jointly over parts."""
     high: Float[np.ndarray, " part"]
     """Upper end, jointly over parts."""
-    single_low: Float[np.ndarray, " part"]
-    """Lower end for this part alone: for a part that was chosen beforehand, never for the best."""
-    single_high: Float[np.ndarray, " part"]
-    """Upper end for this part alone."""
+    alone: Float[np.ndarray, "end part"]
+    """Lower and upper end for each part alone: for a part that was chosen beforehand, never for the
+    best."""
     critical: float
     """Half width of the joint intervals in standard errors; 0 when no part varies."""
     level: float
@@ -104,8 +103,7 @@ def simultaneous_intervals(
         value=value,
         low=value - joint * error,
         high=value + joint * error,
-        single_low=value - single * error,
-        single_high=value + single * error,
+        alone=np.stack([value - single * error, value + single * error]),
         critical=joint,
         level=level,
         n=len(rows),

@@ -8,7 +8,7 @@ import numpy as np
 from elicit.directions import between_states
 from elicit.elicitation import Goal, Outcomes, unsteered
 from elicit.pair import ModelPair
-from elicit.representations.places import sites_of
+from elicit.representations import sites_of
 from elicit.rollouts import Generation, check_prompts, rollouts
 from elicit.runs import Execution
 from elicit.sites import Site
@@ -18,7 +18,7 @@ from elicit.verdicts import rungs
 from elicit.verdicts.causal import CORRECT, SHOWN, Turned, as_steered, coherent, correct, turn
 from elicit.verdicts.design import LadderDesign
 from elicit.verdicts.errors import VerdictError
-from elicit.verdicts.ladder import Ladder, ladder_of
+from elicit.verdicts.ladder import Ladder, Tried, ladder_of
 from elicit.verdicts.probing import decoded, read_anew
 from elicit.verdicts.states import best_decoded, fit_probes, label_prompts, read_states
 from elicit.verdicts.tests import Evidence, Options, judge, refused
@@ -165,23 +165,25 @@ def assess(
     return ladder_of(
         judged,
         behaviour=behaviour.name,
-        places=(
-            str(named[site]),
-            str(named[shared]),
-            "" if post is None else post.place,
-            base.place,
-            base.place,
+        tried=Tried(
+            places=(
+                str(named[site]),
+                str(named[shared]),
+                "" if post is None else post.place,
+                base.place,
+                base.place,
+            ),
+            sites=tuple(map(str, named)),
+            strengths=design.strengths,
+            sweeps=[one.tried().mean(axis=-1) for one in (base, post) if one is not None],
+            p_site=np.stack(
+                [
+                    p if one.status != "not run" else nowhere
+                    for p, one in zip(p_site, judged, strict=True)
+                ]
+            ),
         ),
-        sites=tuple(map(str, named)),
-        strengths=design.strengths,
-        sweeps=[one.tried().mean(axis=-1) for one in (base, post) if one is not None],
-        told=told,
-        p_site=np.stack(
-            [
-                p if one.status != "not run" else nowhere
-                for p, one in zip(p_site, judged, strict=True)
-            ]
-        ),
+        decoded=told,
         n=(len(split.choose), len(split.test)),
         options=options,
         provenance=pair.provenance(

@@ -145,16 +145,28 @@ def _smallest(p: Float[Tensor, " site"]) -> float | None:
     return known.min().item() if len(known) else None
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Tried:
+    """Sites and strengths of the search, and where each rung is tested."""
+
+    places: tuple[str, ...]
+    """Site and strength of each rung."""
+    sites: tuple[str, ...]
+    """Sites that were tried."""
+    strengths: Sequence[float]
+    """Strengths that were tried."""
+    sweeps: Sequence[np.ndarray]
+    """What was tried in base, and in post unless it is the same."""
+    p_site: Float[np.ndarray, "rung site"]
+    """P-value of every rung at every site."""
+
+
 def ladder_of(
     judged: Sequence[Judged],
     *,
     behaviour: str,
-    places: Sequence[str],
-    sites: tuple[str, ...],
-    strengths: Sequence[float],
-    sweeps: Sequence[np.ndarray],
-    told: Decoded,
-    p_site: Float[np.ndarray, "rung site"],
+    tried: Tried,
+    decoded: Decoded,
     n: tuple[int, int],
     options: Options,
     provenance: Provenance,
@@ -164,12 +176,8 @@ def ladder_of(
     Args:
         judged: Verdict on every rung.
         behaviour: What was looked for.
-        places: Site and strength of each rung.
-        sites: Sites that were tried.
-        strengths: Strengths that were tried.
-        sweeps: What was tried in base, and in post unless it is the same.
-        told: What probes tell at every site.
-        p_site: P-value of every rung at every site.
+        tried: Sites and strengths of the search, and where each rung is tested.
+        decoded: What probes decode at every site.
         n: Problems to choose on, and to test on.
         options: How it was decided.
         provenance: Origin of the numbers.
@@ -202,17 +210,17 @@ def ladder_of(
         ),
         place=tuple(
             place if one.status != "not run" else ""
-            for place, one in zip(places, judged, strict=True)
+            for place, one in zip(tried.places, judged, strict=True)
         ),
         arm=tuple(arms),
         arm_value=beside,
-        model=("base", "post")[: len(sweeps)],
-        site=sites,
-        strength=torch.tensor(strengths, dtype=torch.float64),
-        sweep=torch.from_numpy(np.stack(sweeps)),
-        p_site=torch.from_numpy(p_site),
-        curve=told.curve,
-        auroc=told.auroc(options),
+        model=("base", "post")[: len(tried.sweeps)],
+        site=tried.sites,
+        strength=torch.tensor(tried.strengths, dtype=torch.float64),
+        sweep=torch.from_numpy(np.stack(tried.sweeps)),
+        p_site=torch.from_numpy(tried.p_site),
+        curve=decoded.curve,
+        auroc=decoded.auroc(options),
         n_choose=n[0],
         n_test=n[1],
         level=options.inference.level,

@@ -11,10 +11,18 @@ from torch import Tensor, nn
 
 from elicit.metrics import correct
 from elicit.pair import ModelPair
-from elicit.representations import Probe, fit_probe, read_labelled
-from elicit.representations.controls import SURFACES, control_targets, shuffled_targets, surface
-from elicit.representations.logistic import Design
-from elicit.representations.probes import choose_l2, fit_tasks
+from elicit.representations import (
+    SURFACES,
+    Design,
+    Probe,
+    choose_l2,
+    control_targets,
+    fit_probe,
+    fit_tasks,
+    read_labelled,
+    shuffled_targets,
+    surface,
+)
 from elicit.results import Estimate
 from elicit.runs import Execution
 from elicit.stats import Interval, joint_estimate, linearised_auroc

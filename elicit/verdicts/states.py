@@ -9,8 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from elicit.pair import ModelPair
-from elicit.representations import Labelled, Probe, fit_probe
-from elicit.representations.labels import numbered, read_labelled
+from elicit.representations import Labelled, Probe, fit_probe, numbered, read_labelled
 from elicit.runs import Execution
 from elicit.sites import Site
 from elicit.tasks import Behaviour, Task

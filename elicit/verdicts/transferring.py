@@ -10,9 +10,7 @@ from torch import Tensor
 
 from elicit.metrics import correct
 from elicit.pair import ModelPair
-from elicit.representations import Probe
-from elicit.representations.geometry import rotation
-from elicit.representations.paired_activations import PairedTokens
+from elicit.representations import PairedTokens, Probe, rotation
 from elicit.runs import Execution
 from elicit.verdicts.states import WITH, States
 from elicit.verdicts.tests import Options, best_part, high_draw

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from elicit.edits import Steer, edited
 from elicit.pair import ModelPair, load_pair
-from elicit.rollouts import Generation, continue_ids, dose_rollouts, rollouts
+from elicit.rollouts import Generation, TokenDraws, continue_ids, dose_rollouts, rollouts
 from elicit.sites import resid_post
 from elicit.tasks import Problem, Task
 
@@ -103,8 +103,10 @@ def generation(pair: ModelPair, repeats: int) -> Iterator[Row]:
 
         def ours(drawn: bool = drawn, top_p: float = top_p) -> Tensor:
             return continue_ids(
-                model, ids, mask, max_new_tokens=N_NEW, stop_ids=[], pad_id=0, top_p=top_p,
-                temperature=float(drawn), seeds=range(N_ROWS) if drawn else (),
+                model, ids, mask, max_new_tokens=N_NEW, stop_ids=[], pad_id=0,
+                draws=TokenDraws(
+                    top_p=top_p, temperature=float(drawn), seeds=range(N_ROWS) if drawn else ()
+                ),
             )  # fmt: skip
 
         def theirs(drawn: bool = drawn, top_p: float = top_p) -> Tensor:

@@ -11,7 +11,7 @@ from elicit.capture import store as store_room
 from elicit.capture._shards import plan_shards
 from elicit.edits import Steer, edited
 from elicit.pair import weights_digest
-from elicit.runs import DamagedFileWarning, RunError, lock
+from elicit.runs import LOCK, DamagedFileWarning, RunError, release_lock, take_lock
 from elicit.sites import SiteError, pattern, resid_post, resid_pre, z
 from tests import checkpoints
 
@@ -42,7 +42,7 @@ def opened(
 
 
 def contents(folder):
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name != lock.LOCK]
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != LOCK]
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
@@ -329,12 +329,12 @@ def test_values_that_the_dtype_cannot_hold_are_refused_and_not_written(tmp_path,
 
 
 def test_two_fills_at_once_are_refused_and_the_lock_is_given_back(tmp_path, model, filled):
-    handle = lock.take(filled.folder)
+    handle = take_lock(filled.folder)
     try:
         with pytest.raises(RunError, match="Process"):
             opened(filled.folder, model).fill(model, pad_id=0)
     finally:
-        lock.release(handle)
+        release_lock(handle)
     filled.fill(model, pad_id=0)
 
 

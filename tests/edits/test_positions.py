@@ -18,7 +18,7 @@ from elicit.edits import (
     prompt,
     window,
 )
-from elicit.rollouts import continue_ids
+from elicit.rollouts import TokenDraws, continue_ids
 from elicit.sites import Site, attn_out, pattern, resid_mid, resid_post, resid_pre, v, z
 from tests.checkpoints import ARCHITECTURES
 from tests.edits.plain import ROWS, changed_plain, logits_of, padded, plain_model, read
@@ -186,7 +186,7 @@ def test_own_sampler_gives_each_row_its_own_edits_after_others_left_the_batch(pa
         expected = generate(model, ids, mask, n_new=8)[0]
     assert torch.equal(free, expected)
     # Sampled with a stream a row; tokens that end some rows early shrink the batch under others.
-    options |= {"temperature": 1.5, "seeds": list(range(len(rows)))}
+    options |= {"draws": TokenDraws(temperature=1.5, seeds=list(range(len(rows))))}
     with edited(model, [edit]):
         free = continue_ids(model.original_model, ids, mask, stop_ids=[], **options)
     stops = sorted({int(row[1]) for row in free[:3]})

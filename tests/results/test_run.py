@@ -192,9 +192,9 @@ def test_an_argument_that_json_cannot_hold_is_refused_by_name(tmp_path):
 def test_two_at_once_are_refused_and_a_dead_one_frees_the_folder(tmp_path):
     code = (
         "import sys, time\n"
-        "from elicit.runs.lock import take\n"
+        "from elicit.runs import take_lock\n"
         "from pathlib import Path\n"
-        "take(Path(sys.argv[1]))\n"
+        "take_lock(Path(sys.argv[1]))\n"
         "print('held', flush=True)\n"
         "time.sleep(60)\n"
     )

@@ -1,10 +1,12 @@
 """Generated text does not depend on its batch, its padding or its cache."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from elicit.edits import Steer, edited
-from elicit.rollouts import Generation, RolloutError, answer_task, continue_ids
+from elicit.rollouts import Generation, RolloutError, TokenDraws, answer_task, continue_ids
 from elicit.sites import resid_post
 from elicit.tasks import Problem, Task, TaskError
 
@@ -22,11 +24,14 @@ ROWS = [[5, 6, 7, 8, 9], [10, 11], [12, 13, 14], [7, 7, 7, 7, 8, 9, 30]]
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_a_row_is_the_same_alone_and_in_a_batch(paired, architecture, temperature):
     model = paired(architecture).base.original_model
-    options = {"max_new_tokens": 12, "stop_ids": [2], "pad_id": 0, "temperature": temperature}
+    options = {"max_new_tokens": 12, "stop_ids": [2], "pad_id": 0}
     seeds = [100 + i for i in range(len(ROWS))] if temperature else ()
-    together = continue_ids(model, *padded(ROWS), seeds=seeds, **options)
+    together = continue_ids(
+        model, *padded(ROWS), draws=TokenDraws(temperature=temperature, seeds=seeds), **options
+    )
     for i, row in enumerate(ROWS):
-        own = continue_ids(model, *padded([row]), seeds=seeds[i : i + 1], **options)[0]
+        draws = TokenDraws(temperature=temperature, seeds=seeds[i : i + 1])
+        own = continue_ids(model, *padded([row]), draws=draws, **options)[0]
         assert together[i, : len(own)].tolist() == own.tolist()
         assert not together[i, len(own) :].any()
 
@@ -59,11 +64,12 @@ def test_greedy_text_is_that_without_a_cache(paired):
 def test_other_seeds_give_other_text_and_the_same_seeds_the_same(paired):
     model = paired("llama").base.original_model
     ids, mask = padded([[5, 6, 7]] * 3)
-    options = {"max_new_tokens": 15, "stop_ids": [], "pad_id": 0, "temperature": 1.5}
-    first = continue_ids(model, ids, mask, seeds=[1, 2, 1], **options)
+    draws = TokenDraws(temperature=1.5, seeds=[1, 2, 1])
+    options = {"max_new_tokens": 15, "stop_ids": [], "pad_id": 0, "draws": draws}
+    first = continue_ids(model, ids, mask, **options)
     assert torch.equal(first[0], first[2])
     assert not torch.equal(first[0], first[1])
-    assert torch.equal(first, continue_ids(model, ids, mask, seeds=[1, 2, 1], **options))
+    assert torch.equal(first, continue_ids(model, ids, mask, **options))
 
 
 def test_sampling_follows_the_model_distribution(paired):
@@ -72,7 +78,7 @@ def test_sampling_follows_the_model_distribution(paired):
     ids, mask = padded([[5, 6, 7]])
     drawn = continue_ids(
         model, ids.expand(n, -1), mask.expand(n, -1), max_new_tokens=1, stop_ids=[], pad_id=0,
-        temperature=0.7, seeds=list(range(n)),
+        draws=TokenDraws(temperature=0.7, seeds=list(range(n))),
     )[:, 0]  # fmt: skip
     with torch.no_grad():
         probs = (model(input_ids=ids).logits[0, -1].double() / 0.7).softmax(-1)
@@ -84,7 +90,7 @@ def test_sampling_follows_the_model_distribution(paired):
 def test_sampling_without_a_seed_a_row_is_refused(paired):
     with pytest.raises(ValueError, match="4 rows .* 0 seeds"):
         continue_ids(paired("llama").base.original_model, *padded(ROWS), max_new_tokens=1,
-                     stop_ids=[], pad_id=0, temperature=1.0)  # fmt: skip
+                     stop_ids=[], pad_id=0, draws=TokenDraws(temperature=1.0))  # fmt: skip
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])
@@ -102,12 +108,12 @@ def test_each_row_has_its_own_length_up_to_the_last_position(paired, architectur
 @pytest.mark.parametrize("at", [1, 4, 11])
 def test_text_that_is_given_back_goes_on_as_in_one_go(paired, at):
     model = paired("llama").base.original_model
-    options = {"stop_ids": [], "pad_id": 0, "temperature": 1.3, "top_p": 0.9, "seeds": [7, 8, 9, 3]}
-    whole = continue_ids(model, *padded(ROWS), max_new_tokens=12, **options)
+    options = {"stop_ids": [], "pad_id": 0}
+    draws = TokenDraws(temperature=1.3, top_p=0.9, seeds=[7, 8, 9, 3])
+    whole = continue_ids(model, *padded(ROWS), max_new_tokens=12, draws=draws, **options)
     begun = [row + new[:at] for row, new in zip(ROWS, whole.tolist(), strict=True)]
-    rest = continue_ids(
-        model, *padded(begun), max_new_tokens=12 - at, n_written=[at] * 4, **options
-    )
+    draws = replace(draws, n_written=[at] * 4)
+    rest = continue_ids(model, *padded(begun), max_new_tokens=12 - at, draws=draws, **options)
     assert torch.equal(rest, whole[:, at:])
 
 

@@ -64,7 +64,7 @@ def test_large_and_small_effects_on_answers_are_all_covered_in_93_to_97_percent(
         effects = answer_differences(rng, n, np.full(12, 0.05), HEALED)
         i = simultaneous_intervals(effects, n_resamples=500, seed=seed)
         jointly.append(np.all((i.low <= truth) & (truth <= i.high)))
-        singly.append((i.single_low <= truth) & (truth <= i.single_high))
+        singly.append((i.alone[0] <= truth) & (truth <= i.alone[1]))
     assert 0.93 <= np.mean(jointly) <= 0.97
     assert np.all(np.mean(singly, axis=0) >= 0.93)
     assert np.all(np.mean(singly, axis=0) <= 0.97)
@@ -76,12 +76,12 @@ def test_one_part_alone_has_the_interval_of_the_mean():
     joint = simultaneous_intervals(effects, seed=5)
     for part in range(3):
         single = bootstrap_mean(effects[:, part], n_resamples=2000, seed=5)
-        assert (joint.single_low[part], joint.single_high[part]) == pytest.approx(
+        assert (joint.alone[0][part], joint.alone[1][part]) == pytest.approx(
             (single.low, single.high)
         )
     alone = simultaneous_intervals(effects[:, :1], seed=5)
-    np.testing.assert_array_equal(alone.low, alone.single_low)
-    np.testing.assert_array_equal(alone.high, alone.single_high)
+    np.testing.assert_array_equal(alone.low, alone.alone[0])
+    np.testing.assert_array_equal(alone.high, alone.alone[1])
 
 
 def test_copies_of_a_part_cost_nothing():
@@ -107,7 +107,7 @@ def test_parts_that_never_vary_are_points_and_change_no_other_part():
     )
     padded = simultaneous_intervals(wide, seed=0)
     kept = [2, 3, 5, 6]
-    for field in ("value", "low", "high", "single_low", "single_high"):
+    for field in ("value", "low", "high", "alone"):
         values = getattr(padded, field)
         np.testing.assert_array_equal(values[kept], getattr(alone, field))
         np.testing.assert_array_equal(values[[0, 1, 4]], [0.0, 0.0, 0.1])
@@ -118,7 +118,7 @@ def test_parts_that_never_vary_are_points_and_change_no_other_part():
 
 def test_a_sweep_without_any_effect_is_all_zeros_and_never_nan():
     i = simultaneous_intervals(np.zeros((10, 5)), seed=0)
-    for field in (i.value, i.low, i.high, i.single_low, i.single_high):
+    for field in (i.value, i.low, i.high, *i.alone):
         np.testing.assert_array_equal(field, np.zeros(5))
     assert i.critical == 0.0
 
@@ -143,10 +143,10 @@ def test_a_unit_per_part_changes_only_that_unit():
 def test_every_joint_interval_holds_its_single_interval_and_its_value():
     effects = np.random.default_rng(8).exponential(size=(50, 20))
     i = simultaneous_intervals(effects, seed=0)
-    assert np.all(i.low <= i.single_low)
-    assert np.all(i.single_low < i.value)
-    assert np.all(i.value < i.single_high)
-    assert np.all(i.single_high <= i.high)
+    assert np.all(i.low <= i.alone[0])
+    assert np.all(i.alone[0] < i.value)
+    assert np.all(i.value < i.alone[1])
+    assert np.all(i.alone[1] <= i.high)
     one = i.interval(3)
     assert one.to_json() == {"value": i.value[3], "low": i.low[3], "high": i.high[3]}
     assert (one.n, one.level) == (50, 0.95)
@@ -206,7 +206,7 @@ def test_many_parts_are_drawn_in_blocks_and_have_the_intervals_of_one(monkeypatc
         monkeypatch.setattr(module, "PARTS", 10)
     blocks = simultaneous_intervals(rows, n_resamples=200, seed=3)
     joint = joint_intervals(rows, n_resamples=200, seed=3)
-    for name in ("value", "low", "high", "single_low", "single_high"):
+    for name in ("value", "low", "high", "alone"):
         assert np.allclose(getattr(blocks, name), getattr(whole, name), rtol=1e-12)
     assert np.allclose(joint, [whole.value, whole.low, whole.high], rtol=1e-12)
     assert joint[:, 5].tolist() == [0, 0, 0]
