@@ -1,6 +1,5 @@
 """A model and its target left unsteered on some problems: where every effect begins."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -129,7 +128,10 @@ def unsteered(
         seed: Of all random streams.
         execution: Checkpoint and progress.
     """
-    how: Mapping = {"generation": generation, "seed": seed, "execution": execution}
-    texts = rollouts(side, task, **how)
-    theirs = None if goal.target is None else rollouts(goal.target, task, **how)
+
+    def write(model: Side) -> Rollouts:
+        return rollouts(model, task, generation=generation, seed=seed, execution=execution)
+
+    texts = write(side)
+    theirs = None if goal.target is None else write(goal.target)
     return Unsteered.of(side, task, goal, texts, theirs)
