@@ -1,4 +1,4 @@
-"""What each layer knows, and whether both models know it alike."""
+"""What each layer represents, and whether both models represent it alike."""
 
 from elicit.representations.controls import SURFACES, control_targets, shuffled_targets, surface
 from elicit.representations.errors import RepresentationError

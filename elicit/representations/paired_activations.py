@@ -1,4 +1,4 @@
-"""The same tokens read in both models, chunk by chunk, without those that would drown the rest."""
+"""Activations of both models on the same tokens, chunk by chunk, without outliers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from elicit.runs import Execution
 from elicit.sites import Site
 
 OUTLIER = 10.0
-"""A token is left out where its norm exceeds this many times the median at a site."""
+"""A token whose norm exceeds this multiple of the median at a site is left out."""
 _HOLD = 2**30
-"""Bytes of activations held between passes; where there are more, models run again."""
+"""Bytes of activations kept between passes; beyond that the models run again."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -33,7 +33,7 @@ class Tokens:
 
 
 class PairedTokens:
-    """All tokens of some rows but first ones and outliers, as often as they are asked for."""
+    """Re-iterable tokens of rows, without first tokens and outliers."""
 
     def __init__(
         self,
@@ -43,13 +43,13 @@ class PairedTokens:
         sites: Sequence[Site],
         execution: Execution = Execution(),
     ) -> None:
-        """Read norms once, and find the tokens that are left out.
+        """Read norms once to find outliers.
 
         Raises:
             SiteError: A model does not have a site.
             CaptureError: A model cannot read a row.
-            RepresentationError: Sites have several widths, an activation is not finite, or no token
-                is left.
+            RepresentationError: Sites differ in width, an activation is not finite, or no token is
+                left.
         """
         check_vectors(sites)
         self.pair, self.rows, self.sites = pair, rows, tuple(sites)
@@ -71,7 +71,7 @@ class PairedTokens:
                 "compare. Pass longer rows."
             )
         usual = every.median(dim=1, keepdim=True).values
-        # An outlier anywhere is left out everywhere: all sites are compared on the same tokens.
+        # An outlier at any site is left out at all: sites are compared on the same tokens.
         keep = ~(every > OUTLIER * usual).any(dim=0)
         self.n_outliers = int((~keep).sum())
         self.n = int(keep.sum())

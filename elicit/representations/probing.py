@@ -1,4 +1,4 @@
-"""What each layer knows: probes of both models, with their controls."""
+"""Linear probes of both models, with controls."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -29,7 +29,7 @@ from elicit.stats import Inference, joint_estimate, linearised_auroc, linearised
 
 @dataclass(frozen=True, eq=False)
 class _Read:
-    """Scores of the test examples for every task, and the penalty of each site."""
+    """Test scores of every task, and the penalty of each site."""
 
     scores: Float[Tensor, "site task test label"]
     l2: Float[Tensor, " site"]
@@ -45,17 +45,17 @@ def probe(
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> ProbeReport:
-    """How well a linear probe of each layer tells the labels of problems it has not seen.
+    """Held-out accuracy of linear probes at each layer of both models, with controls.
 
-    Both models read the same tokens; each has its own probes, fitted on the same problems and
-    tested on the same others.
+    Both models read the same tokens; each has its own probes, with the same fit and test
+    problems.
 
     Args:
         pair: The two models.
-        labelled: Labelled places; each label in four problems or more.
-        sites: Sites, or short names of several; the embedding and the end of every layer if None.
-        options: How probes are fitted and which share of the problems tests them.
-        n_controls: Draws of the control task and of shuffled labels, at least 1.
+        labelled: Labelled positions; each label in four problems or more.
+        sites: Sites or short names; None: the embedding and the output of every layer.
+        options: Probe, penalty, folds and test share.
+        n_controls: Draws of control and shuffled labels, at least 1.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
@@ -66,7 +66,7 @@ def probe(
     """
     if n_controls < 1:
         raise RepresentationError(
-            f"n_controls is {n_controls}, and no number of a probe is told without its controls. "
+            f"n_controls is {n_controls}, but probes are only reported beside their controls. "
             "Pass 1 or more."
         )
     found = prepare(
@@ -100,7 +100,7 @@ def probe(
     on_types = right[:, :, 1 + n_controls :]
     drawn = torch.full_like(own, torch.nan) if control is None else on_types.mean(dim=2)
     plain, names = _surface_answers(found, options, inference.seed)
-    # The best on the test problems themselves: a choice in the baselines' favour.
+    # Best on the test problems themselves, which favours the baselines.
     best = int(plain.mean(dim=-1).argmax())
     accuracy, surfaces = share(own, shares=True), share(plain, shares=True)
     auroc = joint_estimate(
@@ -160,7 +160,7 @@ def _scores(
 ) -> _Read:
     """Scores for every task.
 
-    Controls have the penalty that was chosen for the real labels: the same probe, other labels.
+    Controls use the penalty chosen for the real labels: the same probe, other labels.
     """
     fit = ~found.held
     design = Design.of(x[:, fit])
@@ -176,7 +176,7 @@ def _scores(
 def _surface_answers(
     found: Prepared, options: ProbeOptions, seed: int
 ) -> tuple[Float[Tensor, "way test"], tuple[str, ...]]:
-    """Which test examples are told right without any model, and the name of each way."""
+    """Which test examples each baseline classifies correctly, and the names of baselines."""
     fit = ~found.held
     target = found.labelled.target
     read = _scores(

@@ -1,4 +1,4 @@
-"""Run one model's upper layers on the other's lower ones, through maps."""
+"""Forward passes of stitched models: lower layers, a map, the other's upper layers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from elicit.sites import Site
 
 @dataclass(frozen=True, eq=False)
 class Errors:
-    """Sums over the tokens of each row."""
+    """Sums of squared errors over the tokens of each row."""
 
     missed: Float[Tensor, "direction row map site"]
     """Squared error of every map."""
     variance: Float[Tensor, "direction row 1 site"]
-    """Squared deviation of what it aims at."""
+    """Squared deviation of its target."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +30,9 @@ class Losses:
     """Cross-entropy in nats, summed over the predicted tokens of each row."""
 
     stitched: Float[Tensor, "row map site"]
-    """Of every stitched model."""
+    """Loss of every stitched model."""
     own: Float[Tensor, "row 1 1"]
-    """Of the model whose upper layers are used, alone."""
+    """Loss of the unstitched upper model."""
 
 
 def errors_of(
@@ -41,14 +41,7 @@ def errors_of(
     maps: list[list[dict[str, Affine]]],
     n_rows: int,
 ) -> Errors:
-    """Squared error of every map and squared deviation of what it aims at, summed by row.
-
-    Args:
-        test: Tokens of both models.
-        moments: Of the same tokens.
-        maps: By direction and site.
-        n_rows: Rows that the tokens are of.
-    """
+    """Squared error of every map and squared deviation of its target, summed by row."""
     shape = (len(maps), n_rows, len(MAPS), len(moments))
     errors = torch.zeros(shape, dtype=torch.float64)
     variance = torch.zeros(shape[0], n_rows, 1, shape[3], dtype=torch.float64)
@@ -75,14 +68,14 @@ def run_stitched(
     pad_id: int,
     execution: Execution = Execution(),
 ) -> Losses:
-    """Cross-entropy summed over each row: of every stitched model, and of the upper one alone.
+    """Cross-entropy of every stitched model and of the unstitched upper one, summed by row.
 
     Args:
-        lower: Its layers run up to the site.
-        upper: Its layers run from there.
+        lower: Model whose layers run up to the site.
+        upper: Model whose layers run from there.
         rows: Token ids.
-        sites: Where the maps stand.
-        maps: By site and name, from lower's activations to upper's.
+        sites: Sites of the maps.
+        maps: Maps from lower's activations to upper's, by site and name.
         pad_id: Id put where a row has no token.
         execution: Tokens per forward pass, memory, checkpoint and progress.
     """
@@ -94,7 +87,7 @@ def run_stitched(
         batch = pad([rows[i] for i in places], pad_id=pad_id, padding="right").to(device)
         inputs = (batch.ids, batch.mask, batch.position_ids)
         below, above = record(lower, *inputs), record(upper, *inputs)
-        # Predicted are all tokens from the third on: the second follows from the first alone.
+        # Tokens from the third on are predicted: the second depends on the first alone.
         line, pos = batch.real[:, 2:].nonzero(as_tuple=True)
         pos = pos + 1
         which = torch.tensor(places, device=device)[line].cpu()
