@@ -1,4 +1,4 @@
-"""A run about features as `summary.json` holds it."""
+"""The `summary.json` of a features run."""
 
 import math
 from collections.abc import Mapping
@@ -22,13 +22,7 @@ R = TypeVar("R", bound=Result)
 
 
 def features_summary(sae: Sae, results: Mapping[str, Result], *, model: str) -> dict[str, object]:
-    """What a script needs of a run.
-
-    Args:
-        sae: The SAE.
-        results: Everything that was measured.
-        model: Model whose features were searched.
-    """
+    """Summary of a run, for scripts."""
     conclusion = results["conclusion"]
     assert isinstance(conclusion, Conclusion)
     return {
@@ -150,9 +144,5 @@ def _transfer(found: Transfer | None) -> dict[str, object] | None:
 
 
 def plain(value: float) -> float | None:
-    """A number as JSON carries it; None for what is no number, or is infinite.
-
-    Args:
-        value: Any float.
-    """
+    """A number for JSON; None if it is NaN or infinite."""
     return value if math.isfinite(value) else None
