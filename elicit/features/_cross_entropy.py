@@ -31,9 +31,9 @@ def entropy_by_row(
         assert logits is not None
         real = encoded.real[:, 1:].to(logits.device)
         goal = encoded.ids[:, 1:].to(logits.device)
-        found = log_probs(logits[:, :-1]).gather(-1, goal[..., None])[..., 0]
+        result = log_probs(logits[:, :-1]).gather(-1, goal[..., None])[..., 0]
         # Not a product with the mask: padding may hold NaN.
-        total[index] = -torch.where(real, found.double(), 0.0).sum(1).cpu()
+        total[index] = -torch.where(real, result.double(), 0.0).sum(1).cpu()
     return total, n
 
 

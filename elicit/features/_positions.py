@@ -112,7 +112,7 @@ def find_positions(
     n, quiet = resampling.n_positions, Execution(max_tokens=execution.max_tokens)
     rates = n_active_of(side, sae, tokens, execution=quiet)
     matched = features_of_like_rate(rates, candidates, resampling.n_matched)
-    features = tuple(dict.fromkeys([*candidates, *(f for some in matched for f in some)]))
+    features = tuple(dict.fromkeys([*candidates, *(f for subset in matched for f in subset)]))
     n_searched = min(_SEARCHED * n, int(tokens.counted.sum()))
     top = top_activations(side, sae, tokens, features, n=n_searched, execution=execution)
     chosen = [

@@ -57,7 +57,7 @@ class Deviations:
         """Start empty.
 
         Args:
-            rows: What is read.
+            rows: Texts.
         """
         self._row_of, n_rows = rows.row, len(rows.rows)
         self.n, self.error, self.active, self._squares = torch.zeros(
@@ -107,5 +107,5 @@ def with_ends(
         values: One value per problem, see `linearised_ratio`.
         inference: Coverage and resamples of the intervals, and the seed.
     """
-    found = problem_mean(values, inference=inference)
-    return Estimate.of(torch.tensor([value, found.low, found.high], dtype=torch.float64))
+    result = problem_mean(values, inference=inference)
+    return Estimate.of(torch.tensor([value, result.low, result.high], dtype=torch.float64))

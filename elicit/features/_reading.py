@@ -100,13 +100,13 @@ def blocks(
     Args:
         side: The model.
         sae: What encodes.
-        rows: What is read.
+        rows: Texts.
         reconstruct: Whether to compute reconstructions too.
         counted: Which tokens; None: all that count.
         execution: Tokens per forward pass, memory, checkpoint and progress.
     """
-    wanted = rows.counted if counted is None else counted
-    here = sorted(set(rows.row[wanted].tolist()))
+    requested = rows.counted if counted is None else counted
+    here = sorted(set(rows.row[requested].tolist()))
     chunks = stream(
         side.bridge,
         [rows.rows[i] for i in here],
@@ -121,9 +121,9 @@ def blocks(
         real = chunk.encoded.real.cpu()
         index = rows.at(chunk, real)
         kept = real.clone()
-        kept[real] = wanted[index]
+        kept[real] = requested[index]
         x = rearrange(chunk.captured.at[sae.site], "batch pos ... -> batch pos (...)")
-        yield from _encoded_blocks(sae, x, kept, index[wanted[index]], reconstruct)
+        yield from _encoded_blocks(sae, x, kept, index[requested[index]], reconstruct)
 
 
 def _encoded_blocks(

@@ -32,7 +32,7 @@ class Conclusion(Result):
     model: str
     """Model whose features were searched."""
     failed: tuple[str, ...]
-    """Fidelity gates that the SAE fails, in words; empty where it passes all."""
+    """Descriptions of the fidelity gates that the SAE fails; empty if it passes all."""
     n_choose: int
     """Problems on which candidates were selected."""
     n_test: int
@@ -74,7 +74,7 @@ def conclude(
         evidence: The first `HeldOut`, `TokenInjection` and `ResamplingStability` among these count;
             without a `HeldOut` there are no candidates, without one of the others none survives.
         model: Which model was searched, `base` or `post`.
-        failed: Fidelity gates that the SAE fails, in words.
+        failed: Descriptions of the fidelity gates that the SAE fails.
         n_choose: Problems on which candidates were selected.
         n_test: Held-out problems.
     """

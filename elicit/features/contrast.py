@@ -218,17 +218,17 @@ def values_at(
         subset: Which tokens.
         execution: Tokens per forward pass, memory, checkpoint and progress.
     """
-    found: dict[int, Tensor] = {}
+    result: dict[int, Tensor] = {}
     for block in blocks(side, sae, tokens, counted=subset, execution=execution):
-        found.update(zip(block.index.tolist(), block.acts.float().cpu(), strict=True))
-    return found
+        result.update(zip(block.index.tolist(), block.acts.float().cpu(), strict=True))
+    return result
 
 
 def _numbers(
     tokens: Rows, name: str, given: Sequence[Position], unit: str
 ) -> Bool[Tensor, " token"]:
     """Token indices of a set of positions."""
-    found = torch.zeros(len(tokens), dtype=torch.bool)
+    result = torch.zeros(len(tokens), dtype=torch.bool)
     for row, place in given:
         if not 0 <= row < len(tokens.rows):
             raise FeatureError(
@@ -241,15 +241,15 @@ def _numbers(
                 f"{name} names position {place} of row {row}, which has {length} tokens. "
                 f"Pass {-length} to {length - 1}."
             )
-        found[int(tokens.first[row]) + place % length] = True
-    n = len(set(tokens.row[found].tolist())) if unit == "row" else int(found.sum())
+        result[int(tokens.first[row]) + place % length] = True
+    n = len(set(tokens.row[result].tolist())) if unit == "row" else int(result.sum())
     if n < 2:
         raise FeatureError(
             f"the {name} positions are {n} independent value{'s' * (n != 1)} (unit: {unit}), so "
             "there is no spread to compare a difference with. Label positions of at least two "
             "rows."
         )
-    return found
+    return result
 
 
 def _units(
@@ -260,7 +260,7 @@ def _units(
     values = torch.stack([acts[i] for i in numbers])
     if unit == "position":
         return values
-    rows, place = tokens.row[wanted].unique(return_inverse=True)
+    rows, index = tokens.row[wanted].unique(return_inverse=True)
     sums = torch.zeros(len(rows), values.shape[1], dtype=torch.float64)
-    sums.index_add_(0, place, values.double())
-    return sums / place.bincount()[:, None]
+    sums.index_add_(0, index, values.double())
+    return sums / index.bincount()[:, None]

@@ -125,7 +125,7 @@ def load_crosscoder(folder: Path | str) -> Crosscoder:
         cfg = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
         tensors = load_file(folder / _WEIGHTS)
         base, post = cfg["trained_on"]
-        found = Crosscoder(
+        result = Crosscoder(
             site=parse_site(cfg["site"]),
             threshold=float(cfg["threshold"]),
             trained_on=(base, post),
@@ -136,12 +136,12 @@ def load_crosscoder(folder: Path | str) -> Crosscoder:
             f"{folder} has no readable crosscoder ({type(error).__name__}: {error}). "
             "Pass a folder that Crosscoder.save wrote."
         ) from error
-    if found.digest != cfg.get("digest"):
+    if result.digest != cfg.get("digest"):
         raise FeatureError(
             f"the weights in {folder} do not match their saved digest, so measurements on them "
             "would be invalid. Train it again."
         )
-    return found
+    return result
 
 
 def crosscoder_scaling(
@@ -172,7 +172,7 @@ def crosscoder_scaling(
     sides = [pair.side("base"), pair.side("post")]
     feed = Feed(sides, tokens, crosscoder.site, buffer=n, max_tokens=n)
     directions = crosscoder.W_dec[1]
-    found = Scaling(directions)
+    result = Scaling(directions)
     overlap = (crosscoder.W_dec * directions).sum(2) / directions.square().sum(1)
     for start in range(0, len(tokens.rows), 64):
         which = [
@@ -193,9 +193,9 @@ def crosscoder_scaling(
                 f"{name} error": x[:, m] - made[:, m],
             }
         own = {f"{name} own": acts * overlap[m] for m, name in enumerate(("base", "post"))}
-        found.update(acts, targets, own)
+        result.update(acts, targets, own)
     return from_sums(
-        found,
+        result,
         pair,
         dictionary=repr(crosscoder),
         site=str(crosscoder.site),

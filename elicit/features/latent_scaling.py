@@ -192,11 +192,11 @@ def latent_scaling(
         ),
         strict=True,
     )
-    found = Scaling(sae.directions)
+    result = Scaling(sae.directions)
     for base, post in both:
         acts = base.acts if model == "base" else post.acts
         assert base.made is not None and post.made is not None
-        found.update(
+        result.update(
             acts,
             {
                 "base activation": base.x,
@@ -209,7 +209,7 @@ def latent_scaling(
             {"base own": base.acts, "post own": post.acts},
         )
     return from_sums(
-        found,
+        result,
         pair,
         dictionary=sae.name,
         site=str(sae.site),
@@ -232,7 +232,7 @@ def from_sums(
     Args:
         found: Sums with the targets `activation`, `reconstruction`, `error` and `own` of each
             model.
-        pair: What was read.
+        pair: Base and post.
         dictionary: Name of the SAE or crosscoder.
         site: Where it was read.
         n_tokens: Tokens read.

@@ -93,7 +93,7 @@ def reason_scores(
             occurs nowhere, or every token is near a word.
 
     Source: Galichin et al. 2025, arXiv:2503.18878, and its `compute_score.py`, which runs the model
-        once for every few features; the first token of a row is left out here too.
+        once per few features; as there, the first token of a row is left out.
     """
     side, tokens = check_sae(pair, sae, model), rows_of(pair, rows)
     left, right = around
@@ -111,12 +111,12 @@ def reason_scores(
             "every token that counts is near a word of some group, so there is nothing to "
             "compare with. Pass a smaller window, fewer groups or other texts."
         )
-    wanted = member.double()
+    requested = member.double()
     sums = torch.zeros(len(member), sae.d_sae, dtype=torch.float64)
     for block in blocks(side, sae, tokens, execution=execution):
         # All groups in one product, at a cost independent of the number of active features.
         acts = wide(block.acts)
-        sums = sums.to(acts.device).addmm_(wanted[:, block.index].to(acts.device), acts)
+        sums = sums.to(acts.device).addmm_(requested[:, block.index].to(acts.device), acts)
     sums = sums.cpu()
     mean = sums / counts[:, None]
     of_groups = mean[:-2].T.contiguous()

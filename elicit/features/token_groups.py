@@ -82,7 +82,7 @@ class TokenGroups:
                 "negative. Pass 0 or more."
             )
         n = len(rows)
-        found = torch.zeros(len(self.group), n, dtype=torch.bool)
+        result = torch.zeros(len(self.group), n, dtype=torch.bool)
         for g, sequences in enumerate(self.sequences):
             for sequence in sequences:
                 for start in _starts(rows, sequence).tolist():
@@ -90,15 +90,15 @@ class TokenGroups:
                     first = int(rows.first[row])
                     end = first + len(rows.rows[row])
                     low, high = start - left, start + len(sequence) + right
-                    found[g, max(low, first) : min(high, end)] = True
-        found &= rows.counted
-        nowhere = [self.group[g] for g in range(len(found)) if not bool(found[g].any())]
+                    result[g, max(low, first) : min(high, end)] = True
+        result &= rows.counted
+        nowhere = [self.group[g] for g in range(len(result)) if not bool(result[g].any())]
         if nowhere:
             raise FeatureError(
                 f"{len(rows.rows)} rows have no token of {', '.join(map(repr, nowhere))}. Pass "
                 "more rows, or leave these groups out."
             )
-        return found
+        return result
 
 
 def token_groups(
@@ -107,7 +107,7 @@ def token_groups(
     """Words as token sequences of the pair, each with and without a leading space.
 
     Args:
-        pair: Whose tokenizer.
+        pair: Base and post.
         words: Spellings of each group, without surrounding white space.
 
     Raises:
@@ -115,21 +115,21 @@ def token_groups(
     """
     tokenizer = pair.tokenizer
     unknown = getattr(tokenizer, "unk_token_id", None)
-    found: dict[str, list[tuple[int, ...]]] = {}
+    result: dict[str, list[tuple[int, ...]]] = {}
     owner: dict[tuple[int, ...], str] = {}
     for name, spellings in words.items():
-        found[name] = []
+        result[name] = []
         for text in (spelt for word in spellings for spelt in (word, f" {word}")):
             ids = tuple(int(i) for i in tokenizer.encode(text, add_special_tokens=False))
-            if not ids or unknown in ids or ids in found[name]:
+            if not ids or unknown in ids or ids in result[name]:
                 continue
             if owner.setdefault(ids, name) != name:
                 raise FeatureError(
                     f"{text!r} is in both {name!r} and {owner[ids]!r}, so it would count twice. "
                     "Put it in one group."
                 )
-            found[name].append(ids)
-    return TokenGroups(tuple(found), tuple(tuple(ids) for ids in found.values()))
+            result[name].append(ids)
+    return TokenGroups(tuple(result), tuple(tuple(ids) for ids in result.values()))
 
 
 def known_words(
@@ -155,6 +155,6 @@ def _starts(rows: Rows, sequence: tuple[int, ...]) -> Tensor:
     if n < 1:
         return torch.zeros(0, dtype=torch.long)
     same = rows.row[:n] == rows.row[len(sequence) - 1 :]
-    for i, wanted in enumerate(sequence):
-        same &= rows.ids[i : n + i] == wanted
+    for i, requested in enumerate(sequence):
+        same &= rows.ids[i : n + i] == requested
     return same.nonzero()[:, 0]

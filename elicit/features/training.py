@@ -182,8 +182,8 @@ class Feed:
         Args:
             which: Indices of the rows.
         """
-        found: list[list[Tensor]] = [[] for _ in self.sides]
-        for side, parts in zip(self.sides, found, strict=True):
+        result: list[list[Tensor]] = [[] for _ in self.sides]
+        for side, parts in zip(self.sides, result, strict=True):
             chunks = stream(
                 side.bridge,
                 [self.rows.rows[i] for i in which],
@@ -198,7 +198,7 @@ class Feed:
                 x = rearrange(chunk.captured.at[self.site], "batch pos ... -> batch pos (...)")
                 x = x[real.to(chunk.encoded.ids.device)]
                 parts.append(x[self.rows.counted[index].to(x.device)].float())
-        return torch.stack([torch.cat(parts) for parts in found], dim=1)
+        return torch.stack([torch.cat(parts) for parts in result], dim=1)
 
 
 def _fit(

@@ -56,8 +56,8 @@ def features_summary(sae: Sae, results: Mapping[str, Result], *, model: str) -> 
 
 
 def _of(results: Mapping[str, Result], name: str, kind: type[R]) -> R | None:
-    found = results.get(name)
-    return found if isinstance(found, kind) else None
+    result = results.get(name)
+    return result if isinstance(result, kind) else None
 
 
 def _gate(gate: Fidelity) -> dict[str, object]:
@@ -80,14 +80,14 @@ def _candidates(
     resampling = _of(results, "resampling", ResamplingStability)
     table = _of(results, "table", FeatureTable)
     scaling = _of(results, "scaling", LatentScaling)
-    found: dict[str, dict[str, object]] = {}
-    for place, feature in enumerate(conclusion.feature.tolist()):
+    result: dict[str, dict[str, object]] = {}
+    for index, feature in enumerate(conclusion.feature.tolist()):
         one: dict[str, object] = {
-            "found_by": conclusion.found_by[place],
-            "kept": bool(conclusion.kept[place]),
-            "holds": bool(conclusion.holds[place]),
-            "injection_verdict": conclusion.injection[place] or None,
-            "resampling_verdict": conclusion.resampling[place] or None,
+            "found_by": conclusion.found_by[index],
+            "kept": bool(conclusion.kept[index]),
+            "holds": bool(conclusion.holds[index]),
+            "injection_verdict": conclusion.injection[index] or None,
+            "resampling_verdict": conclusion.resampling[index] or None,
         }
         if held is not None:
             i = held.feature.tolist().index(feature)
@@ -124,8 +124,8 @@ def _candidates(
                 target: plain(scaling.ratio[feature, j].item())
                 for j, target in enumerate(scaling.target)
             }
-        found[str(feature)] = one
-    return found
+        result[str(feature)] = one
+    return result
 
 
 def _transfer(found: Transfer | None) -> dict[str, object] | None:

@@ -124,7 +124,7 @@ def write_texts(work: FeatureWork) -> Texts:
 
 def _traces(pair: ModelPair, source: FeatureTask, held_out: set[str]) -> list[Text]:
     """Traces of the problems after their prompts."""
-    found: list[Text] = []
+    result: list[Text] = []
     task: Task = source.behaviour.prompts(source.task, source.behaviour.positive, "positive")
     for problem in task:
         prompt = pair.alignment.plain(problem.prompt)
@@ -135,7 +135,7 @@ def _traces(pair: ModelPair, source: FeatureTask, held_out: set[str]) -> list[Te
                 "so the start of the trace is ambiguous. End the prompt at the end of a word, or "
                 "choose traces='own'."
             )
-        found.append(
+        result.append(
             Text(
                 ids=tuple(whole),
                 problem=problem.id,
@@ -145,7 +145,7 @@ def _traces(pair: ModelPair, source: FeatureTask, held_out: set[str]) -> list[Te
                 test=problem.id in held_out,
             )
         )
-    return found
+    return result
 
 
 def _of_files(
