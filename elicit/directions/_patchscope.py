@@ -102,17 +102,17 @@ def patchscope(
     """
     prompt, scales = inspection.prompt, inspection.scales
     top = shift.token.shape[-1] if inspection.top is None else inspection.top
-    row, places = _checked(pair, shift, prompt, sites, scales, model, top, n_random)
+    row, indices = _checked(pair, shift, prompt, sites, scales, model, top, n_random)
     host: nn.Module = pair.base if model == "base" else pair.post
     with torch.no_grad():
         alone = _next(host, torch.tensor([row]), pair.d_vocab)[0]
     told = {"token": [], "prob": [], "control": [], "control_high": [], "plain": []}
     watch = execution.progress
     n_pos, wide = len(shift.pos), torch.tensor(scales, dtype=torch.float64)
-    watch.start(len(places) * n_pos * len(scales) * (1 + n_random), "reading shifts")
-    for place in places:
-        vectors = _vectors(shift, place, wide, n_random=n_random, seed=seed)
-        site = parse_site(shift.site[place])
+    watch.start(len(indices) * n_pos * len(scales) * (1 + n_random), "reading shifts")
+    for index in indices:
+        vectors = _vectors(shift, index, wide, n_random=n_random, seed=seed)
+        site = parse_site(shift.site[index])
         probs = _read(
             host,
             row,
@@ -130,7 +130,7 @@ def patchscope(
         told["control_high"].append(others.amax(dim=2))
         told["plain"].append(alone[best.indices])
     watch.stop()
-    found = {name: torch.stack(values) for name, values in told.items()}
+    result = {name: torch.stack(values) for name, values in told.items()}
     decode = pair.alignment.decode
     return Patchscope(
         provenance=pair.provenance(
@@ -138,7 +138,7 @@ def patchscope(
             {
                 "question": "patchscope",
                 "prompt": prompt,
-                "sites": [shift.site[place] for place in places],
+                "sites": [shift.site[index] for index in indices],
                 "scales": list(scales),
                 "model": model,
                 "top": top,
@@ -147,16 +147,16 @@ def patchscope(
         ),
         model=pair.base_name if model == "base" else pair.post_name,
         prompt=prompt,
-        site=tuple(shift.site[place] for place in places),
+        site=tuple(shift.site[index] for index in indices),
         pos=shift.pos,
         scale=wide,
         word=tuple(
             tuple(tuple(tuple(decode([i]) for i in ids) for ids in line) for line in site)
-            for site in found["token"].tolist()
+            for site in result["token"].tolist()
         ),
-        lens_word=tuple(tuple(ids[:top] for ids in shift.word[place]) for place in places),
+        lens_word=tuple(tuple(ids[:top] for ids in shift.word[index]) for index in indices),
         n_random=n_random,
-        **found,  # pyright: ignore[reportArgumentType]
+        **result,  # pyright: ignore[reportArgumentType]
     )
 
 
@@ -199,7 +199,7 @@ def _checked(
         )
     names = None if sites is None else [str(site) for site in sites]
     still = (shift.norm == 0).any(dim=1).tolist()
-    places = [i for i, name in enumerate(shift.site) if (not still[i] if sites is None else True)]
+    indices = [i for i, name in enumerate(shift.site) if (not still[i] if sites is None else True)]
     if names is not None:
         wrong = [n for n in names if n not in shift.site or still[shift.site.index(n)]]
         if wrong or not names:
@@ -207,8 +207,8 @@ def _checked(
                 f"sites names {wrong[0] if wrong else 'nothing'}, which was not read or has no "
                 f"shift; the shift covers {', '.join(shift.site)}. Pass sites where models differ."
             )
-        places = [shift.site.index(name) for name in names]
-    return row, places
+        indices = [shift.site.index(name) for name in names]
+    return row, indices
 
 
 def _vectors(
@@ -234,13 +234,13 @@ def _read(
     execution: Execution,
 ) -> Float[Tensor, "vector d_vocab"]:
     """Next-token probabilities with each vector in place of the prompt's last token."""
-    found = []
-    for some in vectors.split(max(1, execution.max_tokens // len(row))):
-        tokens = torch.tensor([row]).expand(len(some), -1)
-        with torch.no_grad(), edited(model, [Patch(site, donor=some.float(), where=last())]):
-            found.append(_next(model, tokens, d_vocab))
-        execution.progress.advance(len(some))
-    return torch.cat(found)
+    result = []
+    for subset in vectors.split(max(1, execution.max_tokens // len(row))):
+        tokens = torch.tensor([row]).expand(len(subset), -1)
+        with torch.no_grad(), edited(model, [Patch(site, donor=subset.float(), where=last())]):
+            result.append(_next(model, tokens, d_vocab))
+        execution.progress.advance(len(subset))
+    return torch.cat(result)
 
 
 def _next(

@@ -227,14 +227,14 @@ def read_at(
     Raises:
         DirectionError: An activation is not finite.
     """
-    found: list[Tensor] = [torch.empty(0)] * len(rows)
+    result: list[Tensor] = [torch.empty(0)] * len(rows)
     for chunk in stream(model, rows, sites=sites, pad_id=pad_id, execution=execution):
-        places = [position % len(rows[row]) for row in chunk.rows]
-        lines = torch.arange(len(places))
-        values = [chunk.captured.at[site][lines, places].double().cpu() for site in sites]
+        indices = [position % len(rows[row]) for row in chunk.rows]
+        lines = torch.arange(len(indices))
+        values = [chunk.captured.at[site][lines, indices].double().cpu() for site in sites]
         for line, row in enumerate(chunk.rows):
-            found[row] = torch.stack([value[line] for value in values])
-    states = torch.stack(found, dim=1)
+            result[row] = torch.stack([value[line] for value in values])
+    states = torch.stack(result, dim=1)
     bad = (~states.isfinite()).flatten(1).any(1).nonzero()
     if len(bad):
         raise DirectionError(

@@ -173,7 +173,7 @@ def _split(
         )
     out = set(np.random.default_rng(seed).permutation(len(names))[:n_out].tolist())
     order = torch.tensor([names.index(name) for name in sides.problem])
-    return order, torch.tensor([place not in out for place in order.tolist()])
+    return order, torch.tensor([index not in out for index in order.tolist()])
 
 
 def _check_norms(
@@ -202,13 +202,13 @@ def _half_cosines(
     """Cosine between the directions of two random halves of the problems."""
     problems = order.unique()
     rng = np.random.default_rng([seed, 1])
-    found = []
+    result = []
     for _ in range(_SPLITS):
         half = problems[rng.permutation(len(problems))[: len(problems) // 2]]
         first = torch.isin(order, half)
         ends = [torch.stack([estimate(d[w]) for d in differences]) for w in (first, ~first)]
-        found.append(torch.cosine_similarity(*ends, dim=-1))
-    return torch.stack(found)
+        result.append(torch.cosine_similarity(*ends, dim=-1))
+    return torch.stack(result)
 
 
 def _auroc(

@@ -230,12 +230,12 @@ def _read(
     execution: Execution,
 ) -> Float[Tensor, "text site pos width"]:
     """Activations of one model at all positions of all texts, in float64 on the CPU."""
-    found: list[Tensor] = [torch.empty(0)] * len(rows)
+    result: list[Tensor] = [torch.empty(0)] * len(rows)
     for chunk in stream(model, rows, sites=sites, pad_id=pad_id, execution=execution):
         values = torch.stack([chunk.captured.at[site].double().cpu() for site in sites], dim=1)
         for line, row in enumerate(chunk.rows):
-            found[row] = values[line]
-    return torch.stack(found)
+            result[row] = values[line]
+    return torch.stack(result)
 
 
 def _half_cosines(
@@ -243,9 +243,9 @@ def _half_cosines(
 ) -> Float[Tensor, "site pos"]:
     """Cosine between the mean differences of two random halves of the texts, mean over splits."""
     rng = np.random.default_rng(seed)
-    found = []
+    result = []
     for _ in range(_SPLITS):
         order = torch.from_numpy(rng.permutation(len(each)))
         first, second = order.tensor_split(2)
-        found.append(torch.cosine_similarity(each[first].mean(0), each[second].mean(0), dim=-1))
-    return torch.stack(found).mean(0)
+        result.append(torch.cosine_similarity(each[first].mean(0), each[second].mean(0), dim=-1))
+    return torch.stack(result).mean(0)

@@ -141,16 +141,16 @@ class DirectionSet(Result):
                 f"no direction was estimated at {site}, only at {', '.join(self.site)}. Pass one "
                 "of these."
             )
-        place = self.site.index(str(site))
+        index = self.site.index(str(site))
         return Direction(
             provenance=self.provenance,
-            vector=self.vector[place],
-            site=parse_site(self.site[place]),
+            vector=self.vector[index],
+            site=parse_site(self.site[index]),
             model=self.model,
             model_digest=self.model_digest,
             how=self.how,
             position=self.position,
-            norm=self.norm[place].item(),
-            resid_norm=self.resid_norm[place].item(),
+            norm=self.norm[index].item(),
+            resid_norm=self.resid_norm[index].item(),
             n=self.n_pairs,
         )

@@ -58,14 +58,14 @@ def surface(
         labelled: The examples.
         fit: Those that the probe will be fitted on.
     """
-    tokens = [row[place] for row, place in zip(labelled.rows, labelled.position, strict=True)]
+    tokens = [row[index] for row, index in zip(labelled.rows, labelled.position, strict=True)]
     parts = [_one_hot(tokens, fit), _one_hot(list(labelled.position), fit)]
     width = sum(part.shape[1] for part in parts)
-    found = torch.zeros(len(SURFACES), len(labelled), width, dtype=torch.float64)
-    found[0, :, : parts[0].shape[1]] = parts[0]
-    found[1, :, : parts[1].shape[1]] = parts[1]
-    found[2] = torch.cat(parts, dim=1)
-    return found
+    result = torch.zeros(len(SURFACES), len(labelled), width, dtype=torch.float64)
+    result[0, :, : parts[0].shape[1]] = parts[0]
+    result[1, :, : parts[1].shape[1]] = parts[1]
+    result[2] = torch.cat(parts, dim=1)
+    return result
 
 
 def _one_hot(values: list[int], fit: Bool[Tensor, " example"]) -> Float[Tensor, "example feature"]:

@@ -108,12 +108,12 @@ def similarity_figure(found: Similarity) -> Any:
         ("procrustes", 2, BLUE, "solid"),
     )
     for name, row, color, dash in drawn:
-        place = found.measure.index(name)
-        values = found.value[place]
+        index = found.measure.index(name)
+        values = found.value[index]
         told = name.replace("_", ", ")
         _line(figure, found.site, values, told, color, dash=dash, row=row)
         if name in ("cka_debiased", "procrustes"):
-            null = found.null[:, place].mean(dim=0)
+            null = found.null[:, index].mean(dim=0)
             _line(figure, found.site, null, f"{told}, random pairing", MUTED, dash="dot", row=row)
     return figure
 
@@ -127,8 +127,8 @@ def stitching_figure(stitching: Stitching) -> Any:
     for way in range(len(names)):
         for offset, field in enumerate(("fvu", "excess")):
             row = 2 * way + offset + 1
-            for place, name in enumerate(stitching.map):
-                values = getattr(stitching, field)[way, place]
+            for index, name in enumerate(stitching.map):
+                values = getattr(stitching, field)[way, index]
                 color, dash = _MAPS[name]
                 _line(figure, stitching.site, values, name, color, dash=dash, row=row)
             unit = "share" if field == "fvu" else "nats a token"

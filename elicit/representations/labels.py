@@ -59,8 +59,8 @@ class Labelled:
                     f"position {place} is requested in row {index}, which has {len(row)} tokens. "
                     f"Pass {-len(row)} to {len(row) - 1}."
                 )
-        places = zip(self.rows, self.position, strict=True)
-        object.__setattr__(self, "position", tuple(p % len(row) for row, p in places))
+        indices = zip(self.rows, self.position, strict=True)
+        object.__setattr__(self, "position", tuple(p % len(row) for row, p in indices))
         if not self.type:
             tokens = zip(self.rows, self.position, strict=True)
             object.__setattr__(self, "type", tuple(str(row[p]) for row, p in tokens))
@@ -76,7 +76,7 @@ class Labelled:
         """
         return cls(
             rows=tuple(tuple(map(int, row)) for row, _, _, _ in examples),
-            position=tuple(int(place) for _, place, _, _ in examples),
+            position=tuple(int(index) for _, index, _, _ in examples),
             label=tuple(str(label) for _, _, label, _ in examples),
             problem=tuple(str(problem) for _, _, _, problem in examples),
         )
@@ -148,8 +148,8 @@ class Labelled:
 
 def numbered(names: Sequence[str]) -> Int[Tensor, " example"]:
     """Index of each name among the sorted distinct names."""
-    place = {name: i for i, name in enumerate(sorted(set(names)))}
-    return torch.tensor([place[name] for name in names])
+    index = {name: i for i, name in enumerate(sorted(set(names)))}
+    return torch.tensor([index[name] for name in names])
 
 
 def read_labelled(
@@ -181,7 +181,7 @@ def read_labelled(
     for index, row in enumerate(labelled.rows):
         examples.setdefault(place[row], []).append(index)
     position = torch.tensor(labelled.position)
-    found: Tensor | None = None
+    result: Tensor | None = None
     for chunk in stream(model, texts, sites=sites, pad_id=pad_id, execution=execution):
         which = torch.tensor([i for text in chunk.rows for i in examples[text]])
         line = torch.tensor([k for k, text in enumerate(chunk.rows) for _ in examples[text]])
@@ -192,12 +192,12 @@ def read_labelled(
             values.append(picked.flatten(1).double().cpu())
         check_widths(sites, [value.shape[1] for value in values])
         stacked = torch.stack(values)
-        if found is None:
-            found = stacked.new_empty(len(sites), len(labelled), stacked.shape[2])
-        found[:, which] = stacked
-    assert found is not None
-    check_finite(found, [str(site) for site in sites])
-    return found
+        if result is None:
+            result = stacked.new_empty(len(sites), len(labelled), stacked.shape[2])
+        result[:, which] = stacked
+    assert result is not None
+    check_finite(result, [str(site) for site in sites])
+    return result
 
 
 def check_widths(sites: Sequence[Site], widths: Sequence[int]) -> None:

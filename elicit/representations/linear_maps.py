@@ -28,9 +28,9 @@ class Affine:
 
 def swapped(moments: CrossMoments) -> CrossMoments:
     """Moments with x and y swapped."""
-    found = CrossMoments(len(moments.y.mean), len(moments.x.mean))
-    found.x, found.y, found.scatter = moments.y, moments.x, moments.scatter.mT
-    return found
+    result = CrossMoments(len(moments.y.mean), len(moments.x.mean))
+    result.x, result.y, result.scatter = moments.y, moments.x, moments.scatter.mT
+    return result
 
 
 def ridge_map(moments: CrossMoments, l2: float) -> Affine:

@@ -60,11 +60,11 @@ class Design:
             basis = torch.linalg.eigh(centred.mT @ centred / n).eigenvectors
         else:
             # Weights lie in the span of the examples, so n axes suffice.
-            found = torch.linalg.eigh(centred @ centred.mT)
-            length = found.eigenvalues.clamp(min=0).sqrt()
+            result = torch.linalg.eigh(centred @ centred.mT)
+            length = result.eigenvalues.clamp(min=0).sqrt()
             real = length > 1e-7 * length.amax(dim=1, keepdim=True)
             inverse = torch.where(real, 1 / torch.where(real, length, 1.0), 0.0)
-            basis = centred.mT @ (found.eigenvectors * inverse[:, None])
+            basis = centred.mT @ (result.eigenvectors * inverse[:, None])
         features = centred @ basis
         return cls(
             mean=mean,
@@ -143,10 +143,10 @@ def fit_logistic(
         kept = start.weight if n_labels > 2 else start.weight[..., 1:]
         first = start.bias if n_labels > 2 else start.bias[..., 1:]
         begin = torch.cat([kept.transpose(1, 2), first[:, None]], dim=1)
-    found = problem.solve(begin, tolerance)
+    result = problem.solve(begin, tolerance)
     if n_labels == 2:
-        found = functional.pad(found, (1, 0))
-    return Fit(found[:, :-1].transpose(1, 2), found[:, -1])
+        result = functional.pad(result, (1, 0))
+    return Fit(result[:, :-1].transpose(1, 2), result[:, -1])
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -246,13 +246,13 @@ class _Problem:
         logits = (self.features @ w.reshape(n_sites, rank, -1)).reshape(n_sites, -1, n_tasks, 1)
         probs = torch.sigmoid(logits)
         spread = probs * (1 - probs)
-        found = torch.empty_like(gradient)
+        result = torch.empty_like(gradient)
         for task in range(n_tasks):
             scaled = self.features * spread[:, :, task] * self.weight[:, task, None]
             curvature = self.features.mT @ scaled
             curvature.diagonal(dim1=1, dim2=2).add_(self.penalty[:, :, task, 0])
-            found[:, :, task] = torch.linalg.solve(curvature, gradient[:, :, task])
-        return found
+            result[:, :, task] = torch.linalg.solve(curvature, gradient[:, :, task])
+        return result
 
     def _curved(
         self, gradient: Tensor, steps: list[tuple[Tensor, Tensor, Tensor]], gamma: Tensor

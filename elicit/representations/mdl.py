@@ -93,7 +93,7 @@ def online_code(
     control = control_targets(sent, n_draws=1, seed=seed)
     shuffled = shuffled_targets(target, n_draws=1, seed=seed)
     tasks = torch.cat([target[None], target[None] if control is None else control, shuffled])
-    found = []
+    result = []
     for name in MODELS:
         x = read_labelled(
             getattr(pair, name),
@@ -102,9 +102,9 @@ def online_code(
             pad_id=pair.alignment.pad_id,
             execution=execution,
         )
-        found.append(_lengths(Design.of(x), tasks, ends, n_labels))
+        result.append(_lengths(Design.of(x), tasks, ends, n_labels))
     # By model, precision, site, task and block.
-    lengths = torch.stack(found)
+    lengths = torch.stack(result)
     total = lengths.sum(dim=-1)
     mixed = math.log(len(PRIORS)) - torch.logsumexp(-total, dim=1)
     best = total.argmin(dim=1)[:, None, ..., None].expand(-1, 1, -1, -1, lengths.shape[-1])
@@ -141,8 +141,8 @@ def _blocks(labelled: Labelled, seed: int) -> tuple[Int[Tensor, " example"], lis
     order = torch.argsort(rank[group], stable=True)
     done = torch.bincount(rank[group]).cumsum(0)
     # First end of a problem at or after each fraction; coinciding fractions are merged.
-    wanted = [max(share * len(group), 1.0) for share in FRACTIONS]
-    ends = sorted({int(done[int((done < share - 1e-9).sum())]) for share in wanted})
+    requested = [max(share * len(group), 1.0) for share in FRACTIONS]
+    ends = sorted({int(done[int((done < share - 1e-9).sum())]) for share in requested})
     return order, ends
 
 
@@ -152,10 +152,10 @@ def _lengths(
     """Codelength of every block under each weight precision, nats."""
     n_sites, n_tasks = len(design.features), len(tasks)
     shape = (len(PRIORS), n_sites, n_tasks, len(ends))
-    found = torch.full(shape, ends[0] * math.log(n_labels), dtype=torch.float64)
-    place = torch.arange(tasks.shape[1])
+    result = torch.full(shape, ends[0] * math.log(n_labels), dtype=torch.float64)
+    i = torch.arange(tasks.shape[1])
     for block, (seen, until) in enumerate(zip(ends, ends[1:], strict=False), 1):
-        weight = (place < seen).double().expand(n_tasks, -1)
+        weight = (i < seen).double().expand(n_tasks, -1)
         fit = None
         for index in reversed(range(len(PRIORS))):
             penalty = torch.full((n_sites, n_tasks), PRIORS[index] / seen, dtype=torch.float64)
@@ -170,6 +170,6 @@ def _lengths(
                 start=fit,
             )
             log_probs = torch.log_softmax(fit.scores(design.features[:, seen:until]), dim=-1)
-            wanted = tasks[None, :, seen:until, None].expand(n_sites, -1, -1, 1)
-            found[index, ..., block] = -log_probs.gather(-1, wanted)[..., 0].sum(-1)
-    return found
+            requested = tasks[None, :, seen:until, None].expand(n_sites, -1, -1, 1)
+            result[index, ..., block] = -log_probs.gather(-1, requested)[..., 0].sum(-1)
+    return result

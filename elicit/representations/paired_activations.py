@@ -56,13 +56,13 @@ class PairedTokens:
         self.execution = execution
         self._held: list[Tokens] | None = []
         norms, held = [], 0
-        for found in self._read():
+        for result in self._read():
             norms.append(
-                torch.stack([value.double().norm(dim=1) for value in (*found.x, *found.y)])
+                torch.stack([value.double().norm(dim=1) for value in (*result.x, *result.y)])
             )
-            held += sum(value.numel() * value.element_size() for value in (*found.x, *found.y))
+            held += sum(value.numel() * value.element_size() for value in (*result.x, *result.y))
             if self._held is not None:
-                self._held.append(found)
+                self._held.append(result)
                 self._held = self._held if held <= _HOLD else None
         every = torch.cat(norms, dim=1)
         if not every.shape[1]:
@@ -80,24 +80,24 @@ class PairedTokens:
     def __iter__(self) -> Iterator[Tokens]:
         """The chunks, each with the tokens that count."""
         chunks = self._read() if self._held is None else iter(self._held)
-        for found, keep in zip(chunks, self._keep, strict=True):
+        for result, keep in zip(chunks, self._keep, strict=True):
             yield Tokens(
-                row=found.row[keep],
-                x=tuple(value[keep] for value in found.x),
-                y=tuple(value[keep] for value in found.y),
+                row=result.row[keep],
+                x=tuple(value[keep] for value in result.x),
+                y=tuple(value[keep] for value in result.y),
             )
 
     def moments(self) -> tuple[CrossMoments, ...]:
         """Moments of both models at every site."""
-        found: list[CrossMoments] = []
+        result: list[CrossMoments] = []
         for tokens in self:
-            found = found or [
+            result = result or [
                 CrossMoments(x.shape[1], y.shape[1])
                 for x, y in zip(tokens.x, tokens.y, strict=True)
             ]
-            for moments, x, y in zip(found, tokens.x, tokens.y, strict=True):
+            for moments, x, y in zip(result, tokens.x, tokens.y, strict=True):
                 moments.update(x, y)
-        return tuple(found)
+        return tuple(result)
 
     def _read(self) -> Iterator[Tokens]:
         """Every token but the first of each row."""
@@ -127,8 +127,8 @@ class PairedTokens:
     def _vectors(
         self, chunk: Chunk, kept: Bool[Tensor, "batch pos"]
     ) -> tuple[Float[Tensor, "token d_model"], ...]:
-        found = tuple(vectors(chunk, site, kept).cpu() for site in self.sites)
-        check_widths(self.sites, [value.shape[1] for value in found])
-        for site, value in zip(self.sites, found, strict=True):
+        result = tuple(vectors(chunk, site, kept).cpu() for site in self.sites)
+        check_widths(self.sites, [value.shape[1] for value in result])
+        for site, value in zip(self.sites, result, strict=True):
             check_finite(value[None], [str(site)])
-        return found
+        return result

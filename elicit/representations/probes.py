@@ -249,7 +249,7 @@ def choose_l2(
         fold = folds(group, target, n_folds=n_folds, seed=seed)
         inside = (fold[None] != torch.arange(n_folds)[:, None]).double()
         every = target.expand(n_folds, -1)
-        found, fit = [], None
+        result, fit = [], None
         # From the strongest penalty on, each solve is warm-started from the last.
         for penalty in tried.flip(0):
             wide = penalty.expand(n_sites, n_folds)
@@ -259,8 +259,8 @@ def choose_l2(
             log_probs = torch.log_softmax(fit.scores(design.features), dim=-1)
             picked = every[None, ..., None].expand(n_sites, -1, -1, 1)
             losses = -log_probs.gather(-1, picked)[..., 0]
-            found.append((losses * (1 - inside)).sum(dim=(1, 2)) / len(target))
-        loss = torch.stack(found[::-1], dim=1)
+            result.append((losses * (1 - inside)).sum(dim=(1, 2)) / len(target))
+        loss = torch.stack(result[::-1], dim=1)
     # Ties go to the strongest: first in the reversed order.
     best = loss.shape[1] - 1 - loss.flip(1).argmin(dim=1)
     return Chosen(tried[best], loss)

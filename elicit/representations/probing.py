@@ -69,7 +69,7 @@ def probe(
             f"n_controls is {n_controls}, but probes are only reported beside their controls. "
             "Pass 1 or more."
         )
-    found = prepare(
+    result = prepare(
         pair,
         labelled,
         sites=sites,
@@ -82,13 +82,13 @@ def probe(
     shuffled = shuffled_targets(target, n_draws=n_controls, seed=inference.seed)
     tasks = torch.cat([target[None], shuffled, *([] if control is None else [control])])
     answers, scores, chosen = [], [], []
-    for x in found.x:
-        told = _scores(found, x, tasks, options, inference.seed)
-        answers.append(correct(told.scores, tasks[:, found.held]))
+    for x in result.x:
+        told = _scores(result, x, tasks, options, inference.seed)
+        answers.append(correct(told.scores, tasks[:, result.held]))
         scores.append(told.scores[:, 0])
         chosen.append(told.l2)
     right = torch.stack(answers)
-    group = found.group
+    group = result.group
 
     def share(values: Float[Tensor, "*part example"], *, shares: bool = False) -> Estimate:
         return joint_estimate(
@@ -99,12 +99,12 @@ def probe(
     strays = right[:, :, 1 : 1 + n_controls].mean(dim=2)
     on_types = right[:, :, 1 + n_controls :]
     drawn = torch.full_like(own, torch.nan) if control is None else on_types.mean(dim=2)
-    plain, names = _surface_answers(found, options, inference.seed)
+    plain, names = _surface_answers(result, options, inference.seed)
     # Best on the test problems themselves, which favours the baselines.
     best = int(plain.mean(dim=-1).argmax())
     accuracy, surfaces = share(own, shares=True), share(plain, shares=True)
     auroc = joint_estimate(
-        linearised_auroc(torch.stack(scores), found.target, group), inference=inference
+        linearised_auroc(torch.stack(scores), result.target, group), inference=inference
     )
     gain, selectivity = share(own - plain[best]), share(own - drawn)
     controls, chance, differ = share(drawn), share(strays), share(own[1] - own[0])
@@ -112,7 +112,7 @@ def probe(
     return ProbeReport(
         kind=options.kind,
         model=MODELS,
-        site=found.names,
+        site=result.names,
         label=labelled.labels,
         accuracy=accuracy,
         auroc=auroc,
@@ -130,8 +130,8 @@ def probe(
         ).reshape(own.shape[:2]),
         difference=differ,
         l2=torch.stack(chosen),
-        n_fit=int((~found.held).sum()),
-        n_test=int(found.held.sum()),
+        n_fit=int((~result.held).sum()),
+        n_test=int(result.held.sum()),
         n_problems=len(group.unique()),
         n_types=len(set(labelled.type)),
         level=inference.level,
@@ -141,7 +141,7 @@ def probe(
                 "question": "representations.probe",
                 **asdict(options),
                 "seed": inference.seed,
-                "sites": list(found.names),
+                "sites": list(result.names),
                 "n_controls": n_controls,
                 "level": inference.level,
                 "n_resamples": inference.n_resamples,

@@ -56,7 +56,7 @@ def left_out(
     real = features.new_zeros(len(size), int(size.max()))
     real[problem, slot] = 1.0
     hot = functional.one_hot(target, n_labels).double()
-    found = []
+    result = []
     for one in l2:
         penalty = one.expand(len(features), 1)
         fitted = fit_ridge(design, target[None], penalty, n_labels=n_labels)
@@ -69,5 +69,5 @@ def left_out(
         error = torch.linalg.solve(eye - smoother, own)
         back = torch.empty_like(residual)
         back[:, order] = error[:, problem, slot]
-        found.append(back)
-    return torch.stack(found)
+        result.append(back)
+    return torch.stack(result)

@@ -70,8 +70,8 @@ def prepare(
     labelled.check(least=LEAST)
     named = sites_of(pair, sites)
     held = split_problems(labelled.group, labelled.target, share=test_share, seed=seed)
-    for some, what in ((held, "test"), (~held, "fit")):
-        missing = set(range(len(labelled.labels))) - set(labelled.target[some].tolist())
+    for subset, what in ((held, "test"), (~held, "fit")):
+        missing = set(range(len(labelled.labels))) - set(labelled.target[subset].tolist())
         if missing:
             raise RepresentationError(
                 f"the {what} problems have no example labelled {labelled.labels[min(missing)]!r}, "

@@ -109,14 +109,14 @@ def similarity(
     alike, null = _second_pass(tokens, moments, n_draws=n_draws, seed=inference.seed)
     values = torch.stack([one.values for one in alike], dim=1)
     parts = torch.zeros(len(rows), len(NAMES), len(named), dtype=torch.float64)
-    for found in tokens:
-        for site, (one, x, y) in enumerate(zip(alike, found.x, found.y, strict=True)):
-            parts[:, :, site] += summed(one.parts(x, y), found.row, len(rows))
+    for result in tokens:
+        for site, (one, x, y) in enumerate(zip(alike, result.x, result.y, strict=True)):
+            parts[:, :, site] += summed(one.parts(x, y), result.row, len(rows))
     group = numbered(problem)
     n = int(group.max()) + 1
     by_group = torch.zeros(n, *parts.shape[1:], dtype=torch.float64).index_add_(0, group, parts)
     told = values + n * (by_group - by_group.mean(dim=0))
-    ends = [joint_estimate(told[:, place], inference=inference) for place in range(len(NAMES))]
+    ends = [joint_estimate(told[:, index], inference=inference) for index in range(len(NAMES))]
     return Similarity(
         measure=NAMES,
         site=tuple(map(str, named)),
@@ -187,16 +187,16 @@ def _second_pass(
     width = len(moments[0].x.mean)
     drawn = [[CrossMoments(width, width) for _ in range(n_sites)] for _ in range(n_draws)]
     generator = torch.Generator().manual_seed(seed)
-    for found in tokens:
-        orders = [torch.randperm(len(found.row), generator=generator) for _ in range(n_draws)]
-        for site, (x, y) in enumerate(zip(found.x, found.y, strict=True)):
+    for result in tokens:
+        orders = [torch.randperm(len(result.row), generator=generator) for _ in range(n_draws)]
+        for site, (x, y) in enumerate(zip(result.x, result.y, strict=True)):
             sums[0, site] += squared_norms(x, y, moments[site])
             for draw, order in enumerate(orders):
                 drawn[draw][site].update(x, y[order])
                 sums[draw + 1, site] += squared_norms(x, y[order], moments[site])
     every = [
-        [Alike(one, Fourth(xx=s[0], yy=s[1], xy=s[2])) for one, s in zip(some, part, strict=True)]
-        for some, part in zip([list(moments), *drawn], sums, strict=True)
+        [Alike(one, Fourth(xx=s[0], yy=s[1], xy=s[2])) for one, s in zip(subset, part, strict=True)]
+        for subset, part in zip([list(moments), *drawn], sums, strict=True)
     ]
-    null = [torch.stack([one.values for one in some], dim=1) for some in every[1:]]
+    null = [torch.stack([one.values for one in subset], dim=1) for subset in every[1:]]
     return every[0], torch.stack(null)

@@ -16,9 +16,9 @@ def split_problems(
     """Which examples are held out: about `share` of the problems of each label."""
     order, start = _by_label(group, target, seed)
     held = torch.zeros(int(group.max()) + 1, dtype=torch.bool)
-    for some in np.split(order, start):
-        n = min(max(round(share * len(some)), 1), len(some) - 1)
-        held[torch.from_numpy(some[:n])] = True
+    for subset in np.split(order, start):
+        n = min(max(round(share * len(subset)), 1), len(subset) - 1)
+        held[torch.from_numpy(subset[:n])] = True
     return held[group]
 
 

@@ -94,7 +94,7 @@ def transfer(
             f"n_random is {n_random}, but transfer is only reported beside that of random "
             "directions. Pass 1 or more."
         )
-    found = prepare(
+    result = prepare(
         pair,
         labelled,
         sites=sites,
@@ -102,35 +102,37 @@ def transfer(
         seed=inference.seed,
         execution=execution,
     )
-    fit = ~found.held
-    rows = tuple(dict.fromkeys(found.fit.rows))
-    tokens = PairedTokens(pair, rows, sites=found.sites, execution=execution)
+    fit = ~result.held
+    rows = tuple(dict.fromkeys(result.fit.rows))
+    tokens = PairedTokens(pair, rows, sites=result.sites, execution=execution)
     # x Q is near y where x is base's vector and y post's.
     turns = torch.stack([rotation(moments) for moments in tokens.moments()])
     probes = [
         fit_probe(
             x[:, fit],
-            found.fit,
-            sites=found.names,
+            result.fit,
+            sites=result.names,
             kind=options.kind,
             l2=options.l2,
             n_folds=options.n_folds,
             seed=inference.seed,
         )
-        for x in found.x
+        for x in result.x
     ]
     right = torch.stack(
         [
             _answers(
-                found, probes[0], probes[1], 1, turns.mT, n_random=n_random, seed=inference.seed
+                result, probes[0], probes[1], 1, turns.mT, n_random=n_random, seed=inference.seed
             ),
-            _answers(found, probes[1], probes[0], 0, turns, n_random=n_random, seed=inference.seed),
+            _answers(
+                result, probes[1], probes[0], 0, turns, n_random=n_random, seed=inference.seed
+            ),
         ]
     )
     estimates = [
         [
             joint_estimate(
-                linearised_mean(values, found.group), proportion=shares, inference=inference
+                linearised_mean(values, result.group), proportion=shares, inference=inference
             )
             for values, shares in (
                 (right[way], True),
@@ -146,21 +148,21 @@ def transfer(
         kind=options.kind,
         direction=DIRECTIONS,
         way=WAYS,
-        site=found.names,
+        site=result.names,
         accuracy=accuracy,
         loss=loss,
         above_random=above,
-        majority=float((found.target == usual).double().mean()),
+        majority=float((result.target == usual).double().mean()),
         n_aligned=tokens.n,
         n_random=n_random,
-        n_test=int(found.held.sum()),
-        n_problems=len(found.group.unique()),
+        n_test=int(result.held.sum()),
+        n_problems=len(result.group.unique()),
         level=inference.level,
         provenance=pair.provenance(
             inference.seed,
             {
                 "question": "representations.transfer",
-                "sites": list(found.names),
+                "sites": list(result.names),
                 **asdict(options),
                 "n_random": n_random,
                 "level": inference.level,
