@@ -211,18 +211,18 @@ def _check_texts(rows: TokenRows, held_out: TokenRows, d_model: int, variant: Va
             else f"{len(same)} rows, under other names,"
         )
         raise RevisionError(
-            f"{what} are both in the text to learn from and in the text held out, so the "
-            "divergence would be of text that the lens knows. Split one TokenRows by problem with "
-            "part(), or pass problem= to name the texts apart."
+            f"{what} are both in the training and in the held-out text, so the divergence would be "
+            "biased low. Split one TokenRows by problem with part(), or pass problem= with "
+            "distinct names."
         )
     if len(set(held_out.problem)) < 2:
         raise RevisionError(
-            f"the text held out is of {len(set(held_out.problem))} problem, and intervals are over "
-            "problems, so nothing could be said about others. Hold out at least 2."
+            f"the held-out text has {len(set(held_out.problem))} problem, and intervals are over "
+            "problems. Hold out at least 2."
         )
     if variant == "affine" and rows.n_tokens < d_model:
         raise RevisionError(
-            f"there are {rows.n_tokens} tokens to learn from and the stream is {d_model} wide, "
-            "so an affine map could send each of these states where it likes and its fit would "
-            "show nothing. Pass many times as many tokens, or variant='bias'."
+            f"there are {rows.n_tokens} training tokens and d_model is {d_model}, so an affine map "
+            "could fit any target and its fit would be meaningless. Pass many times as many "
+            "tokens, or variant='bias'."
         )
