@@ -1,5 +1,6 @@
 """Can the base do it untrained? Steered by a direction or a feature, beside controls."""
 
+from elicit.elicitation._unsteered import Unsteered, unsteered
 from elicit.elicitation.arms import Arm, direction_arms
 from elicit.elicitation.choice import Choice, best_cell, choose, to_raise
 from elicit.elicitation.choose_arms import choose_arms
@@ -13,7 +14,6 @@ from elicit.elicitation.outcomes import Outcomes
 from elicit.elicitation.steering import Steered, steer
 from elicit.elicitation.sweep import Sweep, steer_many, sweep_arms
 from elicit.elicitation.texts import SteeredTexts, steered_texts
-from elicit.elicitation.unsteered import Unsteered, unsteered
 
 __all__ = [
     "best_cell",

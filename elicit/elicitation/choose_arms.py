@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
+from elicit.elicitation._unsteered import unsteered
 from elicit.elicitation.arms import Arm
 from elicit.elicitation.checks import check_request
 from elicit.elicitation.choice import default_metric, to_raise
 from elicit.elicitation.errors import ElicitationError
 from elicit.elicitation.goal import Goal
 from elicit.elicitation.sweep import sweep_arms
-from elicit.elicitation.unsteered import unsteered
 from elicit.pair import Side
 from elicit.rollouts import Generation
 from elicit.runs import Execution

@@ -6,13 +6,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from elicit.elicitation._unsteered import unsteered
 from elicit.elicitation.arms import Arm
 from elicit.elicitation.checks import check_request
 from elicit.elicitation.dose_result import DoseCurve
 from elicit.elicitation.estimates import effects_of, means_of, rates_of, shares_of
 from elicit.elicitation.goal import TARGET, UNSTEERED, Goal
 from elicit.elicitation.outcomes import scores
-from elicit.elicitation.unsteered import unsteered
 from elicit.pair import Side, hugging_face_model, weights_digest
 from elicit.results import Provenance
 from elicit.rollouts import Generation, Rollouts, dose_rollouts, edits_digest, rollouts

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from elicit.directions import Direction, batched_directions
 from elicit.edits import Where
+from elicit.elicitation._unsteered import Unsteered
 from elicit.elicitation.arms import Arm
 from elicit.elicitation.choice import best_cell, coherent_cells
 from elicit.elicitation.outcomes import Outcomes
-from elicit.elicitation.unsteered import Unsteered
 from elicit.rollouts import Generation, dose_rollouts
 from elicit.runs import Execution
 

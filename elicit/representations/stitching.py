@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
@@ -97,15 +97,12 @@ def stitch(
     named = sites_of(pair, sites)
     problem = tuple(map(str, range(len(test_rows)))) if problems is None else tuple(problems)
     _check(named, fit_rows, test_rows, problem, l2)
-    options: dict[str, Any] = {"sites": named, "max_tokens": execution.max_tokens}
-    progress = execution.progress
     every = range(len(fit_rows))
     halves = [
         [fit_rows[i] for i in every if (i % 5 == 4) == left_out] for left_out in (False, True)
     ]
     parts = [
-        PairedTokens(pair, half, execution=Execution(progress=progress), **options).moments()
-        for half in halves
+        PairedTokens(pair, half, sites=named, execution=execution).moments() for half in halves
     ]
     maps: list[list[dict[str, Affine]]] = []
     chosen = torch.zeros(len(DIRECTIONS), len(named), dtype=torch.float64)
@@ -116,7 +113,7 @@ def stitch(
             best = choose_penalty(fit, left_out, PENALTIES) if l2 is None else l2
             chosen[way, site] = best
             maps[way].append(maps_of(fit.merge(left_out), l2=best, seed=inference.seed))
-    test = PairedTokens(pair, test_rows, execution=Execution(progress=progress), **options)
+    test = PairedTokens(pair, test_rows, sites=named, execution=execution)
     errors = errors_of(test, test.moments(), maps, len(test_rows))
     models = (pair.base, pair.post)
     run = [
@@ -127,7 +124,7 @@ def stitch(
             named,
             maps[way],
             pad_id=pair.alignment.pad_id,
-            execution=Execution(max_tokens=execution.max_tokens, progress=progress),
+            execution=execution,
         )
         for way in range(2)
     ]

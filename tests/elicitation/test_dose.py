@@ -223,7 +223,7 @@ def test_what_would_say_nothing_is_refused_before_a_text_is_written(
     def never(*_args, **_options):
         raise AssertionError("a text was written")
 
-    monkeypatch.setattr("elicit.elicitation.unsteered.rollouts", never)
+    monkeypatch.setattr("elicit.elicitation._unsteered.rollouts", never)
     monkeypatch.setattr("elicit.elicitation.dose.dose_rollouts", never)
     with pytest.raises(error, match=says):
         goal = Goal(**options.pop("goal", {}))

@@ -138,7 +138,7 @@ def test_a_planted_bias_is_a_mean_shift_from_its_layer_on(organism):
 
 
 def test_outliers_and_first_tokens_are_left_out_and_counted(organism, monkeypatch):
-    from elicit.representations import paired
+    from elicit.representations import paired_activations as paired
 
     pair = organism("when-l3")
     rows = traces(pair, n=6)
@@ -152,7 +152,7 @@ def test_outliers_and_first_tokens_are_left_out_and_counted(organism, monkeypatc
 
 
 def test_chunks_and_second_runs_change_rounding_alone(organism, monkeypatch):
-    from elicit.representations import paired
+    from elicit.representations import paired_activations as paired
 
     pair = organism("when-l3")
     rows = traces(pair, n=8)

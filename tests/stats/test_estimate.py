@@ -70,7 +70,8 @@ def test_joint_ends_are_those_of_all_parts_together_and_nan_parts_stay_out():
     found = joint_estimate(values, inference=HOW)
     known = torch.cat([values[:, 0], values[:, 1, :2]], dim=1).numpy()
     ends = joint_intervals(known, n_resamples=200, seed=3)
-    assert np.array_equal(found.low[0].numpy(), ends[1, :3])
+    # Parts are resampled one by one, so that none depends on the parts beside it.
+    np.testing.assert_allclose(found.low[0].numpy(), ends[1, :3], rtol=1e-12)
     assert found.value[1, 2].isnan() and found.high[1, 2].isnan()
     assert joint_estimate(values[:1], inference=HOW).low.isnan().all()
 
