@@ -3,9 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-ENDS = {"value": "", "low": "_low", "high": "_high"}
-"""Keys of a number with its interval, and what they append to the name of a field."""
-
 
 @dataclass(frozen=True)
 class TerminalTable:

@@ -125,7 +125,7 @@ def test_a_patch_that_changes_nothing_is_said_to_change_nothing():
     ("other", "noisy", "words"),
     [
         (0.0, 0.0, "the effect exceeds that of the controls"),
-        (3.0, 0.2, "may be common to these prompts"),
+        (3.0, 0.2, "information common to these prompts"),
         (3.0, 3.0, "not distinguishable from that of noise"),
         (None, 0.0, "the effect exceeds that of the controls (noise of equal norm"),
         (None, None, "No control was run"),
@@ -155,7 +155,7 @@ def test_within_a_model_the_prompts_are_named_and_not_the_models():
     assert finding(found).startswith(words)
     text = own(render([found]))
     assert "Patching base: clean prompt into corrupted prompt" in text
-    assert "One model, and activations patched between its runs on two prompts" in text
+    assert "One model, with activations patched between its runs on two prompts" in text
 
 
 # --- the page

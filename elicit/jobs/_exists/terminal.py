@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from elicit.jobs._terminal import ENDS, TerminalTable, interval
+from elicit.jobs._terminal import TerminalTable, interval
 
 
 def tables(summary: Mapping[str, Any]) -> list[TerminalTable]:
@@ -18,8 +18,8 @@ def tables(summary: Mapping[str, Any]) -> list[TerminalTable]:
             name,
             rung["claim"],
             rung["status"],
-            interval({end: rung[end] for end in ENDS}),
-            interval({end: rung[f"control{key}"] for end, key in ENDS.items()}),
+            interval({end: rung[end] for end in ("value", "low", "high")}),
+            interval(rung["control"]),
             rung["control_name"],
             rung["place"],
         )
