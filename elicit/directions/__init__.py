@@ -1,4 +1,4 @@
-"""Which direction carries it? One vector at a site, found and judged; `elicitation` adds it."""
+"""Directions: one vector at one site, estimated and validated; `elicitation` steers with them."""
 
 from elicit.directions._patchscope import Inspection, Patchscope, patchscope
 from elicit.directions.batched import batched_directions

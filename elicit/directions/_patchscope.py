@@ -1,4 +1,4 @@
-"""Patchscope: what a model says of a vector that stands where it expects a word."""
+"""Patchscope: next tokens when a vector replaces the last token of an identity prompt."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ from elicit.sites import Site, parse_site
 
 Which = Literal["base", "post"]
 IDENTITY = "cat -> cat\n1135 -> 1135\nhello -> hello\n?"
-"""A prompt that repeats what it is given; the vector stands in place of its last token."""
+"""Few-shot identity prompt; the vector replaces the activation at its last token."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Patchscope(Result):
-    """What comes after an identity prompt whose last token is replaced by a shift.
+    """Next-token probabilities after an identity prompt with a shift in place of its last token.
 
-    Large scales make any vector speak, so a word counts where random vectors as long do not call
-    for it, and the prompt alone does not.
+    At large scales any vector promotes some token, so a token counts only where neither random
+    vectors of equal norm nor the prompt alone make it probable.
     """
 
     model: str
@@ -34,39 +34,39 @@ class Patchscope(Result):
     prompt: str
     """The identity prompt."""
     site: tuple[str, ...]
-    """Where the shift was taken, and where it is put."""
+    """Where the shift was measured and is patched in."""
     pos: Int[Tensor, " pos"]
-    """Position of the texts that the shift is the mean of."""
+    """Text position whose mean shift is patched in."""
     scale: Float[Tensor, " scale"]
-    """Length of what is put in, in units of the base's mean activation there."""
+    """Norm of the patched vector, in units of the base's mean activation norm there."""
     token: Int[Tensor, "site pos scale rank"]
-    """Ids most probable next, the first one first."""
+    """Most probable next token ids, most probable first."""
     word: tuple[tuple[tuple[tuple[str, ...], ...], ...], ...]
     """Their texts, by site, position, scale and rank."""
     prob: Float[Tensor, "site pos scale rank"]
     """Probability of each."""
     control: Float[Tensor, "site pos scale rank"]
-    """Control: that of the same token under random vectors as long, mean over draws."""
+    """Control: probability of the same token under random vectors of equal norm, mean of draws."""
     control_high: Float[Tensor, "site pos scale rank"]
-    """The highest among the draws."""
+    """Largest among the draws."""
     plain: Float[Tensor, "site pos scale rank"]
-    """Control: that of the same token with the prompt left alone."""
+    """Control: probability of the same token after the unpatched prompt."""
     lens_word: tuple[tuple[tuple[str, ...], ...], ...]
-    """What the logit lens reads from the same shift, by site, position and rank."""
+    """Top logit-lens tokens of the same shift, by site, position and rank."""
     n_random: int
-    """Random vectors for each site, position and scale."""
+    """Random vectors per site, position and scale."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """How a vector is put into words."""
+    """How vectors are patched into the prompt and read out."""
 
     prompt: str = IDENTITY
-    """Repeats what it is given, and ends in the token that is replaced."""
+    """Identity prompt, ending in the token that is replaced."""
     scales: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
-    """Lengths of what is put in, in units of the base's mean activation, above 0."""
+    """Norms of the patched vector, in units of the base's mean activation norm, above 0."""
     top: int | None = None
-    """Ids kept; None takes as many as the lens read, which is the most."""
+    """Token ids kept; None: as many as the logit lens read, the maximum."""
 
 
 def patchscope(
@@ -85,34 +85,34 @@ def patchscope(
     Args:
         pair: The two models.
         shift: Mean shifts between them.
-        inspection: The prompt, the lengths at which the shift is put in, and the ids kept.
-        sites: Sites of the shift; None takes all at which something moves.
-        model: Which one reads.
-        n_random: Random vectors as long, at least 1.
+        inspection: The prompt, the norms of the patched shift, and the ids kept.
+        sites: Sites of the shift; None: all with a nonzero shift.
+        model: Which model reads the prompt, `base` or `post`.
+        n_random: Random vectors of equal norm, at least 1.
         seed: Of the random vectors.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
-        DirectionError: The shift is of another base, the prompt is not made of words that the
-            model knows, a site was not read or nothing moves there, or an option is out of range.
+        DirectionError: The shift is of another base, the prompt has unknown words, a site was
+            not read or has no shift, or an option is out of range.
 
     Source: Ghandeharioun et al. 2024, arXiv:2401.06102 (Patchscopes); Minder et al. 2025,
-        arXiv:2510.13900, for shifts brought to the length of activations and read at several
-        scales. The random vectors are ours; scales are not searched but all told.
+        arXiv:2510.13900, for shifts rescaled to the activation norm and read at several
+        scales. The random vectors are ours; scales are not searched but all reported.
     """
     prompt, scales = inspection.prompt, inspection.scales
     top = shift.token.shape[-1] if inspection.top is None else inspection.top
-    row, places = _checked(pair, shift, prompt, sites, scales, model, top, n_random)
+    row, indices = _checked(pair, shift, prompt, sites, scales, model, top, n_random)
     host: nn.Module = pair.base if model == "base" else pair.post
     with torch.no_grad():
         alone = _next(host, torch.tensor([row]), pair.d_vocab)[0]
     told = {"token": [], "prob": [], "control": [], "control_high": [], "plain": []}
     watch = execution.progress
     n_pos, wide = len(shift.pos), torch.tensor(scales, dtype=torch.float64)
-    watch.start(len(places) * n_pos * len(scales) * (1 + n_random), "reading shifts")
-    for place in places:
-        vectors = _vectors(shift, place, wide, n_random=n_random, seed=seed)
-        site = parse_site(shift.site[place])
+    watch.start(len(indices) * n_pos * len(scales) * (1 + n_random), "reading shifts")
+    for index in indices:
+        vectors = _vectors(shift, index, wide, n_random=n_random, seed=seed)
+        site = parse_site(shift.site[index])
         probs = _read(
             host,
             row,
@@ -130,7 +130,7 @@ def patchscope(
         told["control_high"].append(others.amax(dim=2))
         told["plain"].append(alone[best.indices])
     watch.stop()
-    found = {name: torch.stack(values) for name, values in told.items()}
+    result = {name: torch.stack(values) for name, values in told.items()}
     decode = pair.alignment.decode
     return Patchscope(
         provenance=pair.provenance(
@@ -138,7 +138,7 @@ def patchscope(
             {
                 "question": "patchscope",
                 "prompt": prompt,
-                "sites": [shift.site[place] for place in places],
+                "sites": [shift.site[index] for index in indices],
                 "scales": list(scales),
                 "model": model,
                 "top": top,
@@ -147,16 +147,16 @@ def patchscope(
         ),
         model=pair.base_name if model == "base" else pair.post_name,
         prompt=prompt,
-        site=tuple(shift.site[place] for place in places),
+        site=tuple(shift.site[index] for index in indices),
         pos=shift.pos,
         scale=wide,
         word=tuple(
             tuple(tuple(tuple(decode([i]) for i in ids) for ids in line) for line in site)
-            for site in found["token"].tolist()
+            for site in result["token"].tolist()
         ),
-        lens_word=tuple(tuple(ids[:top] for ids in shift.word[place]) for place in places),
+        lens_word=tuple(tuple(ids[:top] for ids in shift.word[index]) for index in indices),
         n_random=n_random,
-        **found,  # pyright: ignore[reportArgumentType]
+        **result,  # pyright: ignore[reportArgumentType]
     )
 
 
@@ -170,51 +170,51 @@ def _checked(
     top: int,
     n_random: int,
 ) -> tuple[tuple[int, ...], list[int]]:
-    """Ids of the prompt, and places of the sites, refused where nothing could be read."""
+    """Token ids of the prompt and indices of the sites, after validation."""
     if shift.base_digest != pair.base_digest:
         raise DirectionError(
             f"the shift is of {shift.base} and the pair's base is {pair.base_name} with other "
-            "weights, so it means nothing there. Measure the shift of this pair."
+            "weights, so the shift does not apply to it. Measure the shift of this pair."
         )
     if model not in get_args(Which):
         raise DirectionError(f"model is {model!r}, and it is 'base' or 'post'.")
     most = shift.token.shape[-1]
     if n_random < 1 or not 1 <= top <= most:
         raise DirectionError(
-            f"top is {top} and n_random {n_random}, and 1 to {most} ids were read by the lens, and "
-            "no word is told without random vectors beside. Pass 1 to that many, and 1 or more."
+            f"top is {top} and n_random {n_random}, but the logit lens read {most} ids and a token "
+            f"is only reported beside random vectors. Pass 1 to {most}, and 1 or more."
         )
     if not scales or not all(0 < scale < float("inf") for scale in scales):
         raise DirectionError(
-            f"scales are {list(scales)}, and each is a length in units of the model's own "
-            "activations, finite and above 0. Pass for example (0.5, 1, 2, 4)."
+            f"scales are {list(scales)}, but a scale is a norm in units of the model's mean "
+            "activation norm, finite and above 0. Pass for example (0.5, 1, 2, 4)."
         )
     row = tuple(pair.alignment.plain(prompt))
     unknown = pair.alignment.tokenizer.unk_token_id
     if len(row) < 2 or (unknown is not None and unknown in row):
         raise DirectionError(
-            f"the prompt {prompt!r} is {len(row)} tokens, or holds a word that the tokenizer does "
-            "not know, so it would not repeat what it is given. Pass prompt= of known words, "
-            "which repeats some and ends before the next."
+            f"the prompt {prompt!r} has {len(row)} tokens or contains an unknown word, so it "
+            "cannot be an identity prompt. Pass a prompt= of known words that repeats its inputs "
+            "and ends before the next repetition."
         )
     names = None if sites is None else [str(site) for site in sites]
     still = (shift.norm == 0).any(dim=1).tolist()
-    places = [i for i, name in enumerate(shift.site) if (not still[i] if sites is None else True)]
+    indices = [i for i, name in enumerate(shift.site) if (not still[i] if sites is None else True)]
     if names is not None:
         wrong = [n for n in names if n not in shift.site or still[shift.site.index(n)]]
         if wrong or not names:
             raise DirectionError(
-                f"sites names {wrong[0] if wrong else 'nothing'}, which was not read or where "
-                f"nothing moves; there are {', '.join(shift.site)}. Pass sites where models differ."
+                f"sites names {wrong[0] if wrong else 'nothing'}, which was not read or has no "
+                f"shift; the shift covers {', '.join(shift.site)}. Pass sites where models differ."
             )
-        places = [shift.site.index(name) for name in names]
-    return row, places
+        indices = [shift.site.index(name) for name in names]
+    return row, indices
 
 
 def _vectors(
     shift: ActivationShift, place: int, scales: Float[Tensor, " scale"], *, n_random: int, seed: int
 ) -> Float[Tensor, "pos scale arm width"]:
-    """The shift and random vectors, all of the length that each scale asks for."""
+    """The shift and random vectors, rescaled to the norm of each scale."""
     generator = torch.Generator().manual_seed(seed)
     real = shift.shift[place].double()
     shape = (len(real), n_random, real.shape[-1])
@@ -234,13 +234,13 @@ def _read(
     execution: Execution,
 ) -> Float[Tensor, "vector d_vocab"]:
     """Next-token probabilities with each vector in place of the prompt's last token."""
-    found = []
-    for some in vectors.split(max(1, execution.max_tokens // len(row))):
-        tokens = torch.tensor([row]).expand(len(some), -1)
-        with torch.no_grad(), edited(model, [Patch(site, donor=some.float(), where=last())]):
-            found.append(_next(model, tokens, d_vocab))
-        execution.progress.advance(len(some))
-    return torch.cat(found)
+    result = []
+    for subset in vectors.split(max(1, execution.max_tokens // len(row))):
+        tokens = torch.tensor([row]).expand(len(subset), -1)
+        with torch.no_grad(), edited(model, [Patch(site, donor=subset.float(), where=last())]):
+            result.append(_next(model, tokens, d_vocab))
+        execution.progress.advance(len(subset))
+    return torch.cat(result)
 
 
 def _next(

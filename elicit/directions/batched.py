@@ -1,4 +1,4 @@
-"""Many directions in one go: rows of every direction side by side in a batch."""
+"""Steer with many directions at once: rows of different directions share a batch."""
 
 from collections.abc import Sequence
 
@@ -13,27 +13,27 @@ from elicit.rollouts import EditsAt
 
 
 def batched_directions(directions: Sequence[Direction], *, scale: float, where: Where) -> EditsAt:
-    """Edits that add to each row the direction whose number it has, all at one strength.
+    """Edits that add to each row the direction of its index, all at one strength.
 
-    A direction's number, from 0 on, stands where `dose_rollouts` has a strength, so that a hundred
+    The index, from 0, takes the place of the strength in `dose_rollouts`, so that a hundred
     directions share their batches.
 
     Args:
-        directions: Of one site and width; at least two, for one needs no number.
-        scale: How many times each is added, not 0.
-        where: For which tokens.
+        directions: At least two, of one site and width.
+        scale: Multiple of each direction that is added, not 0.
+        where: Tokens that are steered.
 
     Raises:
-        DirectionError: There are fewer than two, they are of several sites or widths, or the scale
-            is 0.
+        DirectionError: There are fewer than two directions, their sites or widths differ, or the
+            scale is 0.
     """
     sites = dict.fromkeys((direction.site, len(direction.vector)) for direction in directions)
     if len(directions) < 2 or len(sites) != 1 or not scale:
-        told = ", ".join(f"{site} with {width} entries" for site, width in sites) or "no site"
+        listed = ", ".join(f"{site} with {width} entries" for site, width in sites) or "no site"
         raise DirectionError(
-            f"{len(directions)} directions are of {told}, and the scale is {scale}: rows of one "
-            "batch are steered at one site, by more than nothing, and differ in what is added. "
-            "Pass two directions or more of one site, and a scale other than 0."
+            f"{len(directions)} directions are at {listed} and scale is {scale}, but rows of one "
+            "batch are steered at one site, each by its direction. Pass two or more directions of "
+            "one site, and a scale other than 0."
         )
     site = directions[0].site
     vectors = torch.stack([direction.vector for direction in directions])

@@ -1,4 +1,4 @@
-"""Two sides of a contrast, laid beside each other row by row, and what is read at one token."""
+"""Contrast of positive and negative prompts, paired by row and read at one token."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ Rows = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Sides:
-    """Positive and negative prompts, paired row by row, with the token at which they are read."""
+    """Token ids of paired positive and negative prompts, and the position that is read."""
 
     positive: Rows
-    """Token ids of each prompt with what the direction stands for."""
+    """Token ids of each positive prompt, which has the feature of interest."""
     negative: Rows
-    """Token ids of each prompt without it."""
+    """Token ids of each negative prompt, which lacks it."""
     problem: tuple[str, ...]
     """Problem of each pair, the unit of every interval."""
     position: int
-    """Token that is read, from 0, or below 0 from the end."""
+    """Position that is read, from 0; negative counts from the end."""
 
     @property
     def digest(self) -> str:
@@ -39,7 +39,7 @@ class Sides:
 
     @property
     def n_shifted(self) -> int:
-        """Pairs whose token stands at another distance from the start on either side."""
+        """Pairs whose read position, counted from the start, differs between the two prompts."""
         if self.position >= 0:
             return 0
         both = zip(self.positive, self.negative, strict=True)
@@ -48,22 +48,20 @@ class Sides:
 
 @dataclass(frozen=True, kw_only=True)
 class PromptPairs:
-    """Prompts with and without what a direction stands for, paired row by row.
+    """Positive and negative prompts of a contrast, paired by row.
 
-    The token that is read must be the same on both sides of a pair: between tokens of other
-    classes, or at other places, the mean difference is mostly that of the tokens, and steering by
-    it does harm.
+    Both prompts of a pair must have the same token at the read position: between different tokens
+    or positions the mean difference is mostly that of the tokens, and steering with it does harm.
     """
 
     positive: Task | Sequence[Text]
-    """Prompts with what the direction stands for."""
+    """Prompts with the feature of interest."""
     negative: Task | Sequence[Text]
-    """The same ones without it, row by row; tasks must hold the same problems."""
+    """Prompts without it, row by row; two tasks must have the same problems."""
     problem: Sequence[str] | None = None
-    """Problem of each pair, where several pairs are about one; None takes the ids of tasks, else
-    each pair is its own."""
+    """Problem of each pair; None: the ids of the tasks, otherwise every pair is its own problem."""
     position: int = -1
-    """Token that is read, from 0, or below 0 from the end."""
+    """Position that is read, from 0; negative counts from the end."""
     match_tokens: bool = True
     """Whether both prompts of a pair must have the same token there."""
     templated: bool = False
@@ -73,12 +71,11 @@ class PromptPairs:
         """Both sides as token ids.
 
         Args:
-            alignment: How prompts become ids.
+            alignment: How prompts are tokenised.
 
         Raises:
-            DirectionError: A side is empty or not paired with the other, a row is too short, or
-                the tokens at the position differ: a difference of means would be of something
-                else.
+            DirectionError: A side is empty or not paired with the other, a row is too short, or the
+                tokens at the position differ.
         """
         return _encoded(self, alignment)
 
@@ -93,8 +90,8 @@ def _encoded(pairs: PromptPairs, alignment: Alignment) -> Sides:
         )
     if len(positive) != len(negative):
         raise DirectionError(
-            f"there are {len(positive)} positive and {len(negative)} negative prompts, and row i "
-            "of each is about the same problem, so they cannot be paired. Pass as many of each."
+            f"there are {len(positive)} positive and {len(negative)} negative prompts, so they "
+            "cannot be paired row by row. Pass as many of each."
         )
     names = _problems(positive, negative, pairs.problem)
     encode = alignment.templated if pairs.templated else alignment.plain
@@ -124,33 +121,33 @@ def _problems(
         at = next(i for i, (a, b) in enumerate(zip(*ids, strict=True)) if a != b)
         raise DirectionError(
             f"row {at} is problem {shown(ids[0][at])} on the positive side and "
-            f"{shown(ids[1][at])} on the negative one, so the problem would be part of the "
-            "difference. Pass the same problems in the same order."
+            f"{shown(ids[1][at])} on the negative one, so their difference would include "
+            "that of the problems. Pass the same problems in the same order."
         )
     if problem is None:
         return tuple(ids[0]) if ids else tuple(map(str, range(len(positive))))
     if len(problem) != len(positive):
         raise DirectionError(
-            f"problem names {len(problem)} and there are {len(positive)} pairs, so some have none. "
-            "Pass the id of its problem for each pair."
+            f"problem has {len(problem)} ids and there are {len(positive)} pairs. Pass one problem "
+            "id per pair."
         )
     return tuple(problem)
 
 
 def _check_rows(alignment: Alignment, sides: Sides, match_tokens: bool) -> None:
-    """Refuse rows without the position, or with another token there than the other side's."""
+    """Refuse rows that lack the position, or whose tokens there differ within a pair."""
     faults: list[Fault] = []
     at, unknown = sides.position, alignment.tokenizer.unk_token_id
     for name, rows in (("positive", sides.positive), ("negative", sides.negative)):
         for place, row in enumerate(rows):
             where = f"{name} prompt {place} ({shown(sides.problem[place])})"
             if not -len(row) <= at < len(row):
-                what = f"position {at} is outside of its {len(row)} tokens"
+                what = f"position {at} is outside its {len(row)} tokens"
                 fix = f"Pass a position from {-len(row)} to {len(row) - 1}"
                 faults.append(Fault(where=where, what=what, fix=fix))
             elif unknown is not None and unknown in row:
-                what = "it holds a word that the tokenizer does not know"
-                faults.append(Fault(where=where, what=what, fix="Write it with other words"))
+                what = "it contains a word that the tokenizer does not know"
+                faults.append(Fault(where=where, what=what, fix="Reword it"))
     if not faults and match_tokens:
         for place, (one, other) in enumerate(zip(sides.positive, sides.negative, strict=True)):
             if one[at] != other[at]:
@@ -163,17 +160,19 @@ def _check_rows(alignment: Alignment, sides: Sides, match_tokens: bool) -> None:
                 faults.append(Fault(where=where, what=what, fix=fix))
         if faults:
             told = TaskError(
-                "the two sides are read at different tokens, so their difference would be that of "
-                "the tokens and of their place, and not what the direction stands for:",
+                "the two sides are read at different tokens, so their difference would reflect the "
+                "tokens and their positions, not the contrast:",
                 faults,
             )
             raise DirectionError(str(told))
     if faults:
-        raise DirectionError(str(TaskError("prompts cannot be read where it was asked:", faults)))
+        raise DirectionError(
+            str(TaskError("prompts cannot be read at the requested position:", faults))
+        )
 
 
 def check_sites(model: nn.Module, sites: Sequence[Site]) -> None:
-    """Refuse sites that hold no one vector a token, of one width.
+    """Refuse sites without a single vector per token, or of different widths.
 
     Args:
         model: A bridge in raw mode.
@@ -181,12 +180,12 @@ def check_sites(model: nn.Module, sites: Sequence[Site]) -> None:
 
     Raises:
         SiteError: The model does not have a site.
-        DirectionError: There is no site, one is there twice, is a pattern or has several heads, or
-            their widths differ.
+        DirectionError: There is no site, one is repeated, is a pattern or has several heads, or
+            widths differ.
     """
     if not sites:
         raise DirectionError(
-            "sites is empty, so there is nowhere to look for a direction. Pass at least one site, "
+            "sites is empty, so no direction can be estimated. Pass at least one site, "
             "for example sites=[resid_post(3)]."
         )
     shape = shape_of(model)
@@ -196,13 +195,13 @@ def check_sites(model: nn.Module, sites: Sequence[Site]) -> None:
             raise DirectionError(f"sites names {site} twice. Name each site once.")
         if site.kind == "pattern" or (site.has_heads and site.head is None):
             raise DirectionError(
-                f"{site} holds no single vector at a token, so no direction lives there. Pass one "
+                f"{site} has no single vector per token, so it has no direction. Pass one "
                 "head of z, q, k or v, or a site of the residual stream."
             )
     if len({site.has_heads for site in sites}) > 1:
         raise DirectionError(
             f"sites names heads and whole layers ({', '.join(map(str, sites))}), whose widths "
-            "differ, so their directions make no one table. Ask for each kind by itself."
+            "differ, so their directions do not fit into one result. Request each kind separately."
         )
 
 
@@ -215,31 +214,31 @@ def read_at(
     pad_id: int,
     execution: Execution = Execution(),
 ) -> Float[Tensor, "site row width"]:
-    """Activations of each row at one token, in double precision on the CPU.
+    """Activations of each row at one position, in float64 on the CPU.
 
     Args:
         model: A bridge in raw mode.
         rows: Token ids of each row.
         sites: Sites of one width.
-        position: Token that is read, from 0, or below 0 from the end.
+        position: Position that is read, from 0; negative counts from the end.
         pad_id: Id put where a row has no token.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         DirectionError: An activation is not finite.
     """
-    found: list[Tensor] = [torch.empty(0)] * len(rows)
+    result: list[Tensor] = [torch.empty(0)] * len(rows)
     for chunk in stream(model, rows, sites=sites, pad_id=pad_id, execution=execution):
-        places = [position % len(rows[row]) for row in chunk.rows]
-        lines = torch.arange(len(places))
-        values = [chunk.captured.at[site][lines, places].double().cpu() for site in sites]
+        indices = [position % len(rows[row]) for row in chunk.rows]
+        lines = torch.arange(len(indices))
+        values = [chunk.captured.at[site][lines, indices].double().cpu() for site in sites]
         for line, row in enumerate(chunk.rows):
-            found[row] = torch.stack([value[line] for value in values])
-    states = torch.stack(found, dim=1)
+            result[row] = torch.stack([value[line] for value in values])
+    states = torch.stack(result, dim=1)
     bad = (~states.isfinite()).flatten(1).any(1).nonzero()
     if len(bad):
         raise DirectionError(
-            f"activations at {sites[int(bad[0])]} are not finite, so no mean can be taken of them. "
+            f"activations at {sites[int(bad[0])]} are not finite, so they have no mean. "
             "Look for NaN in the weights, or run the model in a wider dtype."
         )
     return states

@@ -1,4 +1,4 @@
-"""Directions that must do nothing: of the same length as a real one, at the same site."""
+"""Control directions, with the norm and site of a real one."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,29 +20,29 @@ def matched_controls(
     others: Sequence[Direction] = (),
     seed: int = 0,
 ) -> tuple[Direction, ...]:
-    """Controls of a direction's own norm at its own site.
+    """Control directions with the norm and site of the direction under test.
 
-    Random ones ask whether any push of that size would do, a shuffled one whether the sizes of the
-    entries alone would, others whether this layer's own direction is needed.
+    Random directions test whether any vector of that norm suffices, the shuffled one whether the
+    magnitudes of its entries suffice, others whether the direction of this layer is needed.
 
     Args:
-        direction: The one under test.
-        n_random: Directions uniform on the sphere.
-        shuffled: Whether the direction's own entries in another order are one of them.
-        others: Directions found elsewhere, at other layers or by other contrasts, scaled to the
-            norm. Layers near its own mostly share its direction and are no fair control.
-        seed: Of drawing and shuffling.
+        direction: Direction under test.
+        n_random: Number of directions drawn uniformly on the sphere.
+        shuffled: Whether to include the direction with its entries permuted.
+        others: Directions of other layers or contrasts, rescaled to the norm. Neighbouring layers
+            mostly share the direction and are no fair control.
+        seed: Seed of drawing and permuting.
 
     Raises:
-        DirectionError: There would be no control, or another direction has another width.
+        DirectionError: No control is requested, or widths differ.
 
-    Source: Random directions of matched norm as in Arditi et al. 2024, arXiv:2406.11717; the
-        shuffled one is ours.
+    Source: Norm-matched random directions as in Arditi et al. 2024, arXiv:2406.11717; the shuffled
+        one is ours.
     """
     if n_random < 0 or not (n_random or shuffled or others):
         raise DirectionError(
             f"n_random is {n_random}, shuffled {shuffled} and there are {len(others)} others, so "
-            "there would be no control. Ask for at least one; 4 random ones are usual."
+            "there would be no control. Request at least one; 4 random ones are usual."
         )
     width, generator = len(direction.vector), np.random.default_rng(seed)
     made: list[tuple[str, Tensor]] = []
@@ -64,5 +64,5 @@ def matched_controls(
 
 
 def _scaled(vector: Float[Tensor, " width"], like: Direction) -> Float[Tensor, " width"]:
-    """A vector at a direction's norm and in its dtype."""
+    """A vector rescaled to a direction's norm, in its dtype."""
     return (vector * (like.vector.double().norm() / vector.norm())).to(like.vector.dtype)

@@ -4,4 +4,4 @@ from elicit.results import ElicitError
 
 
 class DirectionError(ElicitError):
-    """Prompts, activations or options that give no direction, or none that could be believed."""
+    """Prompts, activations or options that yield no direction, or no reliable one."""

@@ -1,4 +1,4 @@
-"""A direction as the file that lm-evaluation-harness steers by."""
+"""Export of directions for steering with lm-evaluation-harness."""
 
 import io
 from pathlib import Path
@@ -19,32 +19,32 @@ def export_lm_eval(
     """Write a direction for `lm_eval --model steered --model_args steer_path=...`.
 
     The harness adds it at every token of prompt and text, which is `everywhere()` here: a direction
-    that was found and judged at one token may do other things there, so judge it so first.
-    The harness reads its `.csv` form from SAEs alone, so this is its `.pt` form: tensors, numbers
-    and strings, which it reads without running any code. Nothing here reads the file back.
+    validated at one token may act differently there, so validate it so first. The harness reads its
+    `.csv` form from SAEs only, so this is its `.pt` form: tensors, numbers and strings, loaded
+    without running code. `elicit` never reads the file back.
 
     Args:
-        direction: Of a residual stream after some layer.
-        model: A bridge of the architecture that will be steered, for the name of its layer.
+        direction: Direction of the residual stream after some layer.
+        model: A bridge of the steered architecture, for the name of its layer.
         path: File to write, ending in `.pt`; its folder exists.
-        scale: How many times the vector is added.
+        scale: Multiple of the vector that is added.
 
     Returns:
         The file.
 
     Raises:
-        DirectionError: The harness cannot add at that site or with that file name, the model has
-            no such layer or width, or the file cannot be written.
+        DirectionError: The harness does not support that site or file name, the model lacks the
+            layer or width, or the file cannot be written.
 
-    Source: EleutherAI/lm-evaluation-harness, `lm_eval/models/hf_steered.py`: one entry a hook
-        point, keyed by its name (its docstring shows a list; its code reads a mapping). One
-        direction a file: of several added ones its closures keep only the last.
+    Source: EleutherAI/lm-evaluation-harness, `lm_eval/models/hf_steered.py`: one entry per
+        hook point, keyed by its name (its docstring shows a list; its code reads a mapping). One
+        direction per file: of several its closures keep only the last.
     """
     path = Path(path)
     if path.suffix != ".pt":
         raise DirectionError(
-            f"the file is called {path.name!r}, and the harness tells its forms apart by the name: "
-            "vectors are read from .pt. Give it that ending."
+            f"the file is called {path.name!r}, but the harness decides the format by the ending "
+            "and reads vectors from .pt. Use that ending."
         )
     data = lm_eval_bytes(direction, model, scale=scale)
     with disk_errors(path, DirectionError):
@@ -53,24 +53,24 @@ def export_lm_eval(
 
 
 def lm_eval_bytes(direction: Direction, model: nn.Module, *, scale: float) -> bytes:
-    """Content of the file that `export_lm_eval` writes, for those who write it themselves.
+    """Bytes of the file that `export_lm_eval` writes.
 
     Args:
-        direction: Of a residual stream after some layer.
-        model: A bridge of the architecture that will be steered, for the name of its layer.
-        scale: How many times the vector is added.
+        direction: Direction of the residual stream after some layer.
+        model: A bridge of the steered architecture, for the name of its layer.
+        scale: Multiple of the vector that is added.
 
     Raises:
-        DirectionError: The harness cannot add at that site, or the model has no such layer or
+        DirectionError: The harness does not support that site, or the model lacks the layer or
             width.
     """
     site = direction.site
-    # The stream that enters a layer is what the layer before hands on.
+    # resid_pre of a layer is resid_post of the one before.
     layer = site.layer - 1 if site.kind == "resid_pre" else site.layer
     if site.kind not in ("resid_pre", "resid_post") or layer < 0:
         raise DirectionError(
-            f"the direction is at {site}, and the harness adds to the output of a layer alone, so "
-            "it would steer elsewhere. Export a direction of resid_post."
+            f"the direction is at {site}, but the harness adds to layer outputs only, so it would "
+            "steer elsewhere. Export a direction of resid_post."
         )
     blocks = list(model.blocks)  # pyright: ignore[reportArgumentType]
     inner: nn.Module = getattr(hugging_face_model(model), "base_model", model)
@@ -83,8 +83,8 @@ def lm_eval_bytes(direction: Direction, model: nn.Module, *, scale: float) -> by
     if not names or width != len(direction.vector):
         raise DirectionError(
             f"the direction is at layer {layer} and {len(direction.vector)} wide, and the model "
-            f"has {len(blocks)} layers of width {width}, so it cannot be added there. Pass a model "
-            "of the architecture that it was found on."
+            f"has {len(blocks)} layers of width {width}, so it does not fit. Pass a model of the "
+            "architecture it was estimated on."
         )
     held = io.BytesIO()
     entry = {

@@ -1,4 +1,4 @@
-"""Picture of directions: how far each can be trusted."""
+"""Figure of the reliability of directions."""
 
 from typing import Any
 

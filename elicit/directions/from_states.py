@@ -1,4 +1,4 @@
-"""Directions between states that were read already, whether their prompts are paired or not."""
+"""Mean-difference directions from activations already read, paired or not."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from elicit.directions.values import Direction
 from elicit.sites import Site
 
 _ROUNDING = 1e-12
-"""Share of the activations' length below which a difference of their means is none."""
+"""Share of the activation norm below which a mean difference counts as zero."""
 
 
 def between_states(
@@ -22,40 +22,40 @@ def between_states(
     model_digest: str,
     position: str,
 ) -> tuple[Direction, ...]:
-    """Mean of the positive rows minus that of the others, at every site.
+    """Mean activation of positive rows minus that of the others, at every site.
 
-    For states that a question has read for other reasons as well; `diff_mean` reads pairs itself
-    and tells how far its directions can be trusted.
+    For activations that are needed elsewhere too; `diff_mean` reads pairs itself and reports the
+    reliability of its directions.
 
     Args:
-        states: Activations of one token a row.
-        positive: Rows with what the direction stands for.
-        sites: Where each site's activations were read.
-        model: Model that they are of.
+        states: Activations at one token per row.
+        positive: Which rows are positive.
+        sites: Sites of the activations.
+        model: Name of the model that was read.
         model_digest: Digest of its weights.
-        position: Tokens that were read, in words.
+        position: Description of the tokens read.
 
     Raises:
-        DirectionError: A side has no row, there are not as many sites as activations, or both
-            sides have the same mean somewhere.
+        DirectionError: A side has no rows, counts do not match, or both sides have the same mean
+            at a site.
 
     Source: Rimsky et al. 2023, arXiv:2312.06681 (CAA).
     """
     n = int(positive.sum())
     if not 0 < n < len(positive) or len(positive) != states.shape[1] or len(sites) != len(states):
         raise DirectionError(
-            f"activations are of {len(states)} sites and {states.shape[1]} rows, and {len(sites)} "
-            f"sites and {len(positive)} rows are named, {n} of them positive, so there is no "
-            "contrast. Name each site and each row, with rows of both sides."
+            f"activations are of {len(states)} sites and {states.shape[1]} rows, but there are "
+            f"{len(sites)} sites and {len(positive)} row labels, {n} of them positive, so there is "
+            "no contrast. Pass one site and one label for each, with rows of both sides."
         )
     difference = states[:, positive].mean(dim=1) - states[:, ~positive].mean(dim=1)
     size = states.norm(dim=-1).mean(dim=1)
     flat = (difference.norm(dim=-1) <= _ROUNDING * size).nonzero()[:, 0].tolist()
     if flat:
         raise DirectionError(
-            f"positive and negative prompts leave the same mean state at {sites[flat[0]]}, so "
-            "there is no direction between them. Take that site out, or let the prompts differ "
-            "before the token that is read."
+            f"positive and negative prompts have the same mean activation at {sites[flat[0]]}, so "
+            "there is no direction between them. Leave that site out, or pass prompts that differ "
+            "before the token read."
         )
     return tuple(
         Direction(

@@ -1,4 +1,4 @@
-"""Difference of means: what two sides of a contrast differ by on average, site by site."""
+"""Difference of means between the two sides of a contrast, site by site."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,17 +18,17 @@ from elicit.sites import Site
 from elicit.stats import Inference, joint_estimate, linearised_mean
 
 _SPLITS = 20
-"""Random halves for the reliability."""
+"""Random splits for the split-half reliability."""
 
 
 @dataclass(frozen=True)
 class Estimator:
-    """How a direction is made of the differences of pairs."""
+    """How a direction is estimated from paired differences."""
 
     name: str
     """In words."""
     of: Callable[[Float[Tensor, "pair width"]], Float[Tensor, " width"]]
-    """The direction; zeros where there is none."""
+    """The direction; zeros if there is none."""
 
 
 def diff_mean(
@@ -40,19 +40,19 @@ def diff_mean(
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> DirectionSet:
-    """Mean activation on positive minus negative prompts at one token, at each of several sites.
+    """Mean activation on positive minus negative prompts at one token, for each site.
 
     Args:
         side: The model that is read.
-        pairs: Prompts with and without what the direction stands for.
-        sites: Sites of one width: residual streams and what is added to them, or single heads.
-        held_out: Share of the problems that no direction is found on, for the AUROC, in (0, 1).
+        pairs: Positive and negative prompts.
+        sites: Sites of one width: residual streams and layer outputs, or single heads.
+        held_out: Share of problems held out for the AUROC, in (0, 1).
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
-        DirectionError: The sides are no contrast, a position is outside of a row or has another
-            token on either side, there are too few problems, or a difference has norm 0.
+        DirectionError: The sides do not pair up, a position is outside a row or has different
+            tokens in a pair, there are too few problems, or a difference has norm 0.
         SiteError: The model does not have a site.
 
     Source: Rimsky et al. 2023, arXiv:2312.06681 (CAA); Marks & Tegmark 2023, arXiv:2310.06824. The
@@ -70,11 +70,7 @@ def diff_mean(
 
 
 def mean_difference(differences: Float[Tensor, "pair width"]) -> Float[Tensor, " width"]:
-    """Mean of the pairs' differences, which is the difference of the sides' means.
-
-    Args:
-        differences: Positive minus negative activation of each pair.
-    """
+    """Mean of the paired differences."""
     return differences.mean(0)
 
 
@@ -91,11 +87,11 @@ def directions_by(
     """Directions by one estimator, with their reliability and held-out AUROC; see `diff_mean`.
 
     Args:
-        estimator: Makes a direction of the pairs' differences.
+        estimator: Estimates a direction from paired differences.
         side: The model that is read.
-        pairs: Prompts with and without what the direction stands for.
+        pairs: Positive and negative prompts.
         sites: Sites of one width.
-        held_out: Share of the problems for the AUROC.
+        held_out: Share of problems held out for the AUROC.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
     """
@@ -163,22 +159,21 @@ def directions_by(
 def _split(
     sides: Sides, held_out: float, seed: int
 ) -> tuple[Int[Tensor, " pair"], Bool[Tensor, " pair"]]:
-    """Number of each pair's problem, and which pairs directions are found on."""
+    """Index of each pair's problem, and which pairs the directions are fitted on."""
     names = list(dict.fromkeys(sides.problem))
     if not 0 < held_out < 1:
         raise DirectionError(
-            f"held_out is {held_out}, and it is the share of problems that the directions are "
-            "judged on, so it must lie above 0 and below 1. Pass for example 0.3."
+            f"held_out is {held_out}, but the share of problems that directions are evaluated on "
+            "must lie between 0 and 1. Pass for example 0.3."
         )
     if (n_out := round(held_out * len(names))) < 2 or len(names) - n_out < 2:
         raise DirectionError(
-            f"there are {len(names)} problems, of which {n_out} would be held out, and both to "
-            "find a direction and to judge it at least 2 are needed. Pass more problems, or "
-            "another held_out."
+            f"{n_out} of {len(names)} problems would be held out, but fitting and evaluating a "
+            "direction need at least 2 problems each. Pass more problems, or another held_out."
         )
     out = set(np.random.default_rng(seed).permutation(len(names))[:n_out].tolist())
     order = torch.tensor([names.index(name) for name in sides.problem])
-    return order, torch.tensor([place not in out for place in order.tolist()])
+    return order, torch.tensor([index not in out for index in order.tolist()])
 
 
 def _check_norms(
@@ -187,14 +182,14 @@ def _check_norms(
     sites: Sequence[Site],
     eps: float,
 ) -> None:
-    """Refuse a difference that is none."""
+    """Refuse a difference of norm 0."""
     for site, length, size in zip(sites, vector.norm(dim=-1), resid_norm, strict=True):
         if length <= eps * size:
             raise DirectionError(
                 f"the difference at {site} has norm {length:.3g} where activations have "
-                f"{size:.3g}, which is norm 0 to rounding: the model does not tell the two sides "
-                "apart there, and steering by it would look like a null result. Leave the site "
-                "out, or pass prompts that differ before the token that is read."
+                f"{size:.3g}, which is norm 0 to rounding: the model does not separate the two "
+                "sides there, and steering with it would look like a null result. Leave the site "
+                "out, or pass prompts that differ before the token read."
             )
 
 
@@ -207,13 +202,13 @@ def _half_cosines(
     """Cosine between the directions of two random halves of the problems."""
     problems = order.unique()
     rng = np.random.default_rng([seed, 1])
-    found = []
+    result = []
     for _ in range(_SPLITS):
         half = problems[rng.permutation(len(problems))[: len(problems) // 2]]
         first = torch.isin(order, half)
         ends = [torch.stack([estimate(d[w]) for d in differences]) for w in (first, ~first)]
-        found.append(torch.cosine_similarity(*ends, dim=-1))
-    return torch.stack(found)
+        result.append(torch.cosine_similarity(*ends, dim=-1))
+    return torch.stack(result)
 
 
 def _auroc(
@@ -222,12 +217,12 @@ def _auroc(
     order: Int[Tensor, " pair"],
     inference: Inference,
 ) -> Estimate:
-    """AUROC of held-out projections, with intervals that hold jointly over sites."""
+    """AUROC of held-out projections, with simultaneous intervals over sites."""
     projected = torch.einsum("sgpw,sw->sgp", states, vector)
     above = projected[:, 0, :, None] - projected[:, 1, None, :]
     wins = (above > 0).double() + 0.5 * (above == 0).double()
     value = wins.mean((1, 2))
-    # DeLong's components: what each pair's two prompts add to the area, around its value.
+    # DeLong's components: contribution of each pair's two prompts to the area, centred.
     parts = wins.mean(2) + wins.mean(1) - value[:, None]
-    # Without a single error there is no spread to resample, and a point would be too sure.
+    # Without any error there is no spread to resample, and a point would be overconfident.
     return joint_estimate(linearised_mean(parts, order), inference=inference, proportion=True)

@@ -1,4 +1,4 @@
-"""Principal component of paired differences: the line along which pairs differ most."""
+"""First principal component of paired differences."""
 
 from collections.abc import Sequence
 
@@ -24,16 +24,16 @@ def paired_pca(
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> DirectionSet:
-    """First principal component of positive minus negative activations, at each of several sites.
+    """First principal component of positive minus negative activations, for each site.
 
-    It points to the positive side and is as long as the pairs' mean difference along it, so that
-    scale 1 means the same as for `diff_mean`.
+    It points to the positive side, with the norm of the mean difference along it, so that scale 1
+    means the same as for `diff_mean`.
 
     Args:
         side: The model that is read.
-        pairs: Prompts with and without what the direction stands for.
-        sites: Sites of one width: residual streams and what is added to them, or single heads.
-        held_out: Share of the problems that no direction is found on, for the AUROC, in (0, 1).
+        pairs: Positive and negative prompts.
+        sites: Sites of one width: residual streams and layer outputs, or single heads.
+        held_out: Share of problems held out for the AUROC, in (0, 1).
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
@@ -42,7 +42,7 @@ def paired_pca(
         SiteError: The model does not have a site.
 
     Source: Zou et al. 2023, arXiv:2310.01405 (RepE). Theirs centres the differences and takes the
-        sign from labels; ours is about 0, because the mean is what is looked for.
+        sign from labels; ours does not centre, because the mean is the quantity of interest.
     """
     return directions_by(
         Estimator("first component of paired differences", first_component),
@@ -56,10 +56,6 @@ def paired_pca(
 
 
 def first_component(differences: Float[Tensor, "pair width"]) -> Float[Tensor, " width"]:
-    """Mean of the pairs' differences, projected on the line that holds most of their squares.
-
-    Args:
-        differences: Positive minus negative activation of each pair.
-    """
+    """Mean paired difference, projected on the first uncentred principal component."""
     line = torch.linalg.svd(differences, full_matrices=False).Vh[0]
     return (differences.mean(0) @ line) * line

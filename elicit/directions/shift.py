@@ -1,4 +1,4 @@
-"""Activation-difference lens: how post-training moved activations on text about nothing at all."""
+"""Activation-difference lens: how post-training shifted activations on unrelated text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,21 +18,21 @@ from elicit.runs import Execution
 from elicit.sites import RESIDUAL_KINDS, Site, parse_site, resid_post
 
 _SPLITS = 20
-"""Random halves for the reliability."""
+"""Random splits for the split-half reliability."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ActivationShift(Result):
-    """Mean of post minus base at the first tokens of unrelated text, and what it says.
+    """Mean activation of post minus base at the first tokens of unrelated text, with logit lens.
 
-    Narrow fine-tuning leaves a constant shift that tells its subject; mixed with other data it may
-    not. A shift says what changed, never that it does something: add it (`elicitation.dose_curve`).
+    Narrow fine-tuning leaves a constant shift that reveals its subject; mixed with other data it
+    may not. A shift is no evidence of a causal effect: steer with it (`elicitation.dose_curve`).
     """
 
     base: str
-    """Model that the shift is measured from."""
+    """Name of the base model."""
     post: str
-    """Model that it leads to."""
+    """Name of the post-trained model."""
     base_digest: str
     """Digest of the base's weights."""
     site: tuple[str, ...]
@@ -40,21 +40,21 @@ class ActivationShift(Result):
     layer: Int[Tensor, " site"]
     """Layer of each site."""
     pos: Int[Tensor, " pos"]
-    """Position from the start of the text, a bos token counted."""
+    """Position from the start of the text, BOS included."""
     shift: Float[Tensor, "site pos width"]
-    """Mean over texts of post's activation minus the base's."""
+    """Mean over texts of post's activation minus base's."""
     norm: Float[Tensor, "site pos"]
-    """Length of the shift; exactly 0 where the models are the same up to there."""
+    """Norm of the shift; exactly 0 where the models are identical up to there."""
     resid_norm: Float[Tensor, "site pos"]
-    """Mean length of the base's activations."""
+    """Mean norm of base's activations."""
     constant: Float[Tensor, "site pos"]
-    """Share of the texts' squared differences that is the shift's, in [0, 1]: 1 where every text
-    is moved alike. NaN where nothing moves."""
+    """Share of the squared differences explained by the mean shift, in [0, 1]: 1 if all texts
+    shift alike. NaN where the shift is 0."""
     reliability: Float[Tensor, "site pos"]
     """Cosine between the shifts of two halves of the texts, mean over random splits. NaN where
-    nothing moves."""
+    the shift is 0."""
     token: Int[Tensor, "site pos rank"]
-    """Ids that the logit lens reads from the shift, the most raised one first."""
+    """Token ids that the logit lens reads from the shift, the most promoted first."""
     word: tuple[tuple[tuple[str, ...], ...], ...]
     """Their texts, by site, position and rank."""
     n_texts: int
@@ -62,24 +62,24 @@ class ActivationShift(Result):
 
     @property
     def first_layer(self) -> int:
-        """First layer whose output moves: nothing before it differs between the models."""
+        """First layer with a nonzero shift; before it the models are identical."""
         moved = self.norm.amax(-1) > 0
         return int(self.layer[moved].min())
 
     def direction(self, site: Site, pos: int | None = None) -> Direction:
-        """The shift at one site as a direction of the base, to be added there.
+        """The shift at one site as a steering direction for base.
 
         Args:
             site: One of those that were read.
-            pos: At one position; None takes the mean over all that were read but the first, whose
-                activations are often unlike all others.
+            pos: One position; None: the mean over all positions read but the first, whose
+                activations are often atypical.
 
         Raises:
-            DirectionError: Site or position were not read, or nothing moves there.
+            DirectionError: Site or position were not read, or the shift there is 0.
         """
         if str(site) not in self.site or (pos is not None and pos not in self.pos.tolist()):
             raise DirectionError(
-                f"there is no shift at {site}, position {pos}: read were {', '.join(self.site)} at "
+                f"there is no shift at {site}, position {pos}; {', '.join(self.site)} were read at "
                 f"positions {self.pos.tolist()}. Pass one of these."
             )
         row = self.site.index(str(site))
@@ -116,15 +116,15 @@ def activation_shift(
         pair: The two models.
         texts: Unrelated to what post was trained on, each of at least `n_positions` tokens.
         sites: Sites of the residual stream; None takes the output of every layer.
-        n_positions: First tokens read, a bos token counted.
-        top: Ids read from each shift.
+        n_positions: Number of first tokens read, BOS included.
+        top: Logit-lens tokens kept per shift.
         templated: Whether texts go through the chat template.
-        seed: Of the splits.
+        seed: Seed of the splits.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         DirectionError: There are fewer than 4 texts, one is too short, a site is not of the
-            residual stream, `top` is out of range, or nothing moves anywhere.
+            residual stream, `top` is out of range, or the shift is 0 everywhere.
         SiteError: The models do not have a site.
 
     Source: Minder et al. 2025, arXiv:2510.13900 (Activation Difference Lens). Their patchscope and
@@ -142,7 +142,7 @@ def activation_shift(
     norm = shift.norm(dim=-1)
     if not bool(norm.any()):
         raise DirectionError(
-            f"the shift has norm 0 at every site: post does not differ from base on these "
+            f"the shift has norm 0 at every site: post equals base on these "
             f"{len(rows)} texts, so there is no direction between them. Pass two models that "
             "differ, or sites after the first layer that does."
         )
@@ -192,12 +192,12 @@ def _checked(
     top: int,
     templated: bool,
 ) -> tuple[tuple[int, ...], ...]:
-    """First ids of each text, refused where they could not be read in both models."""
+    """First token ids of each text, after validation for both models."""
     check_sites(pair.base, sites)
     strange = [str(site) for site in sites if site.kind not in RESIDUAL_KINDS]
     if strange:
         raise DirectionError(
-            f"{strange[0]} is no residual stream, so the unembedding does not read it. Pass sites "
+            f"{strange[0]} is no residual stream, so the logit lens does not apply. Pass sites "
             "such as resid_post(3)."
         )
     if n_positions < 1 or not 1 <= top <= pair.d_vocab:
@@ -207,16 +207,16 @@ def _checked(
         )
     if len(texts) < 4:
         raise DirectionError(
-            f"there are {len(texts)} texts, and two halves of at least 2 are compared. Pass more; "
-            "hundreds are usual."
+            f"there are {len(texts)} texts, but the split-half reliability needs at least 4. Pass "
+            "more; hundreds are usual."
         )
     encode = pair.alignment.templated if templated else pair.alignment.plain
     rows = [tuple(encode(text)) for text in texts]  # pyright: ignore[reportArgumentType]
     short = next((i for i, row in enumerate(rows) if len(row) < n_positions), None)
     if short is not None:
         raise DirectionError(
-            f"text {short} has {len(rows[short])} tokens and {n_positions} positions are read, so "
-            "means would be over other texts at each. Leave it out, or lower n_positions."
+            f"text {short} has {len(rows[short])} tokens but {n_positions} positions are read, so "
+            "the means would be over different texts at each. Leave it out, or lower n_positions."
         )
     # Later tokens cannot change earlier ones, so they need not be run.
     return tuple(row[:n_positions] for row in rows)
@@ -229,13 +229,13 @@ def _read(
     sites: Sequence[Site],
     execution: Execution,
 ) -> Float[Tensor, "text site pos width"]:
-    """Activations of one model at all positions of all texts, in double precision on the CPU."""
-    found: list[Tensor] = [torch.empty(0)] * len(rows)
+    """Activations of one model at all positions of all texts, in float64 on the CPU."""
+    result: list[Tensor] = [torch.empty(0)] * len(rows)
     for chunk in stream(model, rows, sites=sites, pad_id=pad_id, execution=execution):
         values = torch.stack([chunk.captured.at[site].double().cpu() for site in sites], dim=1)
         for line, row in enumerate(chunk.rows):
-            found[row] = values[line]
-    return torch.stack(found)
+            result[row] = values[line]
+    return torch.stack(result)
 
 
 def _half_cosines(
@@ -243,9 +243,9 @@ def _half_cosines(
 ) -> Float[Tensor, "site pos"]:
     """Cosine between the mean differences of two random halves of the texts, mean over splits."""
     rng = np.random.default_rng(seed)
-    found = []
+    result = []
     for _ in range(_SPLITS):
         order = torch.from_numpy(rng.permutation(len(each)))
         first, second = order.tensor_split(2)
-        found.append(torch.cosine_similarity(each[first].mean(0), each[second].mean(0), dim=-1))
-    return torch.stack(found).mean(0)
+        result.append(torch.cosine_similarity(each[first].mean(0), each[second].mean(0), dim=-1))
+    return torch.stack(result).mean(0)

@@ -1,4 +1,4 @@
-"""A vector trained so that a model, under it, finds given continuations probable."""
+"""Steering vectors trained to maximise the likelihood of given continuations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ from elicit.sites import Site
 from elicit.tasks import ForcedBatch, ForcedRows, Task, encode_forced, read_scores
 
 _START = 1e-3
-"""Length of the vector at the start, as a share of the activations': a vector of 0 is no edit."""
+"""Initial norm of the vector, as a share of the activation norm: a zero vector is no edit."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TrainedVector(Result):
-    """A vector at one site that raises the log-probability of continuations, and how it got there.
+    """Steering vector trained to raise the log-probability of continuations, and its curve.
 
-    It is an upper bound on what one vector can bring out there by likelihood, and holds whatever
-    of the continuations' content fits into it: only other problems tell how much is a skill.
+    An upper bound on what one vector can elicit there by likelihood. It may store content of the
+    continuations: only held-out problems show how much generalises.
     """
 
     vector: Float[Tensor, " width"]
@@ -39,15 +39,15 @@ class TrainedVector(Result):
     where: str
     """For which tokens."""
     model: str
-    """Model it was trained on, whose weights stay as they are."""
+    """Model it was trained on, with frozen weights."""
     model_digest: str
     """Digest of that model's weights."""
     resid_norm: float
-    """Mean length of the site's activations at the prompts' last token."""
+    """Mean norm of the site's activations at the prompts' last token."""
     norm: Float[Tensor, " step"]
-    """Length of the vector before each step."""
+    """Norm of the vector before each step."""
     log_prob: Float[Tensor, " step"]
-    """Mean log-probability of a token of the step's batch, before the step, nats."""
+    """Mean log-probability per token of the step's batch, before the step, nats."""
     log_prob_before: float
     """The same over all continuations, without the vector."""
     log_prob_after: float
@@ -57,7 +57,7 @@ class TrainedVector(Result):
 
     @property
     def direction(self) -> Direction:
-        """The vector as a direction, to be added and held against controls."""
+        """The vector as a direction, for steering beside controls."""
         return Direction(
             provenance=self.provenance,
             vector=self.vector,
@@ -83,30 +83,29 @@ def train_vector(
     execution: Execution = Execution(),
     seed: int = 0,
 ) -> TrainedVector:
-    """Train one vector at a site, by Adam, to make each problem's answer as probable as it can.
+    """Train one vector at a site with Adam to maximise the likelihood of each problem's answer.
 
     Args:
-        side: The model; no weight of it changes.
-        continuations: Prompts, each with the text that is to follow as its answer; `traced` makes
-            them of an organism's problems.
+        side: The model; its weights are frozen.
+        continuations: Prompts with their target text as answer; `traced` makes them from an
+            organism's problems.
         site: Where the vector is added.
         where: For which tokens.
-        steps: Batches seen, at least 1.
-        learning_rate: About how far a step goes, as a share of the mean length of the site's
-            activations: one absolute rate would be far too small at one layer, and too large at
-            another.
+        steps: Optimisation steps, one batch each, at least 1.
+        learning_rate: Approximate step length, as a share of the site's mean activation norm,
+            because norms differ widely between layers.
         execution: Tokens per forward pass, memory, checkpoint and progress.
-        seed: Of the start and of the order of batches.
+        seed: Seed of the initial vector and of the order of batches.
 
     Raises:
-        DirectionError: There is no step, the rate is not above 0, or the training left the finite.
+        DirectionError: There is no step, the rate is not above 0, or the training diverges.
         SiteError: The model does not have the site.
         EditError: `where` does not fit the prompts.
-        TaskError: A continuation does not fit into the model.
+        TaskError: A continuation exceeds the model's context.
 
     Source: Subramani et al. 2022, arXiv:2205.05124 (steering vectors by likelihood); Sinii et al.
-        2025 train one a layer by reinforcement, arXiv:2505.18706. Start, scaled rate and order are
-        ours.
+        2025 train one per layer by reinforcement learning, arXiv:2505.18706. Initialisation,
+        scaled rate and order are ours.
     """
     if steps < 1 or not 0 < learning_rate < torch.inf:
         raise DirectionError(
@@ -124,7 +123,7 @@ def train_vector(
     )
     if bool(rows.has_candidates.any()):
         raise DirectionError(
-            "some problem has candidates, and a vector is trained on one continuation a problem. "
+            "some problem has candidates, but a vector is trained on one continuation per problem. "
             "Leave candidates out; `traced` does."
         )
     _check_where(where, prompts)
@@ -158,13 +157,13 @@ def train_vector(
         if not bool(gradient.isfinite().all()):
             raise DirectionError(
                 f"the gradient of step {number + 1} is not finite, with the vector at norm "
-                f"{norm.item():.3g}, so training cannot go on. Lower learning_rate."
+                f"{norm.item():.3g}, so training diverged. Lower learning_rate."
             )
         assert vector.grad is not None
         vector.grad += gradient
         return torch.stack([norm.float(), log_prob.detach().float()])
 
-    # Adam moves every entry by about its rate, so the vector by that times the root of the width.
+    # Adam moves every entry by about its rate, so the vector by that times √width.
     rate = learning_rate * resid_norm / width**0.5
     measured = fitting.fit(
         torch.optim.Adam([vector], lr=rate),
@@ -209,7 +208,7 @@ def train_vector(
 
 
 def _check_where(where: Where, prompts: Sequence[Sequence[int]]) -> None:
-    """Refuse positions that a prompt does not have."""
+    """Refuse positions outside a prompt."""
     if where.form in ("at", "last"):
         for ids in prompts:
             where.check(torch.arange(len(ids))[None], torch.tensor([len(ids)]), (0,))
@@ -218,12 +217,12 @@ def _check_where(where: Where, prompts: Sequence[Sequence[int]]) -> None:
 def _under(
     model: nn.Module, rows: ForcedRows, batch: ForcedBatch, edit: Steer | None
 ) -> Float[Tensor, " read"]:
-    """Log-probability of every token that a batch reads, under an edit or without."""
+    """Log-probability of every target token of a batch, with or without an edit."""
     there = batch.to(next(hugging_face_model(model).parameters()).device)
     if edit is None:
         logits = full_logits(model, there.ids, there.mask, there.position_ids)
     else:
-        # Without candidates there is one item a problem, in the problems' order.
+        # Without candidates there is one item per problem, in order.
         lengths = rows.item_start[rows.problem[batch.row]]
         with edited(model, [edit], prompt_lengths=lengths):
             logits = full_logits(model, there.ids, there.mask, there.position_ids)
@@ -234,6 +233,6 @@ def _under(
 def _mean(
     model: nn.Module, rows: ForcedRows, batches: Sequence[ForcedBatch], edit: Steer | None
 ) -> float:
-    """Mean log-probability of a token of all continuations."""
+    """Mean log-probability per token over all continuations."""
     every = torch.cat([_under(model, rows, batch, edit) for batch in batches])
     return every.double().mean().item()

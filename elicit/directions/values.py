@@ -1,4 +1,4 @@
-"""Directions: one vector at one site, and those of many sites with how far they can be trusted."""
+"""Direction values: one vector at one site, and a set over sites with its reliability."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -15,49 +15,49 @@ from elicit.sites import Site, parse_site
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Direction(Result):
-    """One vector at one site of a model, ready to be added there."""
+    """One steering vector at one site of a model."""
 
     vector: Float[Tensor, " width"]
-    """The vector as it was found, not normed: scale 1 adds what the two sides differ by."""
+    """Unnormalised vector: scale 1 adds the difference between the two sides."""
     site: Site
-    """Where it was found, and where it is added."""
+    """Where it was estimated and is added."""
     model: str
-    """Model it was found on."""
+    """Model it was estimated on."""
     model_digest: str
     """Digest of that model's weights."""
     how: str
-    """How it was found."""
+    """Estimator."""
     position: str
-    """Tokens it was found at."""
+    """Tokens it was estimated at."""
     norm: float
-    """Length of the vector."""
+    """Norm of the vector."""
     resid_norm: float
-    """Mean length of the activations that it was found in, by which the norm is to be judged; NaN
-    where none were read."""
+    """Mean norm of the activations it was estimated from, the scale for `norm`; NaN if none were
+    read."""
     n: int
-    """Examples that it was found on."""
+    """Number of examples it was estimated on."""
 
     def __post_init__(self) -> None:
-        """Refuse a vector that points nowhere."""
+        """Refuse a vector that is zero or not finite."""
         super().__post_init__()
         if not bool(self.vector.isfinite().all()):
             raise DirectionError(
-                f"the vector at {self.site} has entries that are not finite, so nothing could be "
-                "steered by it. Find where they come from."
+                f"the vector at {self.site} has entries that are not finite, so it cannot steer. "
+                "Find where they come from."
             )
         if not bool(self.vector.any()):
             raise DirectionError(
-                f"the vector at {self.site} has norm 0, so it points nowhere and steering by it "
-                "would look like a null result. Pass another one."
+                f"the vector at {self.site} has norm 0, so steering with it would look like a null "
+                "result. Pass a nonzero vector."
             )
 
     def to_edit(self, scale: float | Float[Tensor, " row"], where: Where) -> Steer:
-        """The edit that adds the vector at its site.
+        """Edit that adds the vector at its site.
 
         Args:
-            scale: How many times; one number for each row of a batch makes a dose curve.
-            where: For which tokens. A direction read at the prompt's last token says little about
-                others: `last()` adds it where it was found.
+            scale: Multiple of the vector; one number per row of a batch makes a dose curve.
+            where: Tokens that are steered. A direction read at the prompt's last token says little
+                about others: `last()` adds it where it was read.
         """
         return Steer(self.site, self.vector, scale=scale, where=where)
 
@@ -74,54 +74,54 @@ class Direction(Result):
             raise DirectionError(
                 f"the vector at {self.site} has {len(self.vector)} entries and that at "
                 f"{other.site} {len(other.vector)}, so there is no angle between them. Compare "
-                "directions of one width."
+                "directions of equal width."
             )
         return torch.cosine_similarity(self.vector.double(), other.vector.double(), dim=0).item()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class DirectionSet(Result):
-    """One direction a site from the same contrast, with what tells a found one from noise.
+    """Directions of one contrast at several sites, with their reliability.
 
-    A high `auroc` says that the two sides can be told apart along the direction, not that it does
-    anything: only steering (`elicitation.dose_curve`) says that.
+    A high `auroc` shows that the direction separates the two sides, not that it has an effect: only
+    steering (`elicitation.dose_curve`) shows that.
     """
 
     how: str
-    """How the directions were found."""
+    """Estimator of the directions."""
     model: str
-    """Model they were found on."""
+    """Model they were estimated on."""
     model_digest: str
     """Digest of that model's weights."""
     position: str
-    """Token of each prompt that was read."""
+    """Token read in each prompt."""
     site: tuple[str, ...]
     """Name of each site."""
     layer: Int[Tensor, " site"]
     """Layer of each site."""
     vector: Float[Tensor, "site width"]
-    """Direction at each site, as it was found."""
+    """Unnormalised direction at each site."""
     norm: Float[Tensor, " site"]
-    """Length of the direction."""
+    """Norm of the direction."""
     resid_norm: Float[Tensor, " site"]
-    """Mean length of the activations that it was found in."""
+    """Mean norm of the activations it was estimated from."""
     explained: Float[Tensor, " site"]
-    """Share of the pairs' squared differences that lies along the direction, in [0, 1]."""
+    """Share of the squared paired differences along the direction, in [0, 1]."""
     reliability: Float[Tensor, " site"]
     """Cosine between the directions of two halves of the problems, mean over random splits; near 0
-    for noise, 1 where any half would do. With few problems noise reaches far from 0."""
+    for noise, 1 if both halves agree. With few problems noise reaches far from 0."""
     reliability_range: Float[Tensor, "end site"]
-    """Least and largest cosine among the splits; a range, no interval."""
+    """Smallest and largest cosine among the splits: a range, not an interval."""
     auroc: Annotated[Estimate, " site"]
-    """Chance that a held-out positive prompt projects further along the direction than a held-out
-    negative one; 0.5 is chance. Intervals hold jointly over sites and are never clipped at 1."""
+    """Probability that a held-out positive prompt projects further along the direction than a
+    negative one; 0.5 is chance. Intervals are simultaneous over sites and not clipped at 1."""
     n_pairs: int
-    """Pairs that the directions were found on."""
+    """Pairs that the directions were estimated on."""
     n_held_out: int
-    """Problems that the AUROC rests on."""
+    """Held-out problems of the AUROC."""
     n_shifted: int
-    """Pairs whose token stands at another distance from the start on either side, so that its
-    position is part of the difference."""
+    """Pairs in which the read position differs between the two prompts, so that the difference
+    includes it."""
 
     def __len__(self) -> int:
         """Number of sites."""
@@ -131,26 +131,26 @@ class DirectionSet(Result):
         """The direction at one site.
 
         Args:
-            site: One of those it was asked for.
+            site: One of the sites of this set.
 
         Raises:
-            DirectionError: No direction was looked for there.
+            DirectionError: The site is not in this set.
         """
         if str(site) not in self.site:
             raise DirectionError(
-                f"no direction was looked for at {site}; there are {', '.join(self.site)}. Pass "
-                "one of these."
+                f"no direction was estimated at {site}, only at {', '.join(self.site)}. Pass one "
+                "of these."
             )
-        place = self.site.index(str(site))
+        index = self.site.index(str(site))
         return Direction(
             provenance=self.provenance,
-            vector=self.vector[place],
-            site=parse_site(self.site[place]),
+            vector=self.vector[index],
+            site=parse_site(self.site[index]),
             model=self.model,
             model_digest=self.model_digest,
             how=self.how,
             position=self.position,
-            norm=self.norm[place].item(),
-            resid_norm=self.resid_norm[place].item(),
+            norm=self.norm[index].item(),
+            resid_norm=self.resid_norm[index].item(),
             n=self.n_pairs,
         )

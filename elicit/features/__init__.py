@@ -1,4 +1,4 @@
-"""Which SAE features carry it, and do they transfer?"""
+"""SAE features: selection, falsification, and transfer between the models."""
 
 from elicit.features._inject import Injection
 from elicit.features._positions import Resampling

@@ -18,17 +18,10 @@ from elicit.runs import Execution
 def entropy_by_row(
     side: Side, tokens: Rows, edits: Sequence[Edit], *, execution: Execution = Execution()
 ) -> tuple[Float[Tensor, " row"], Int[Tensor, " row"]]:
-    """Sum over each row's tokens but its first of -log p, nats, and how many they are.
-
-    Args:
-        side: The model.
-        tokens: Texts.
-        edits: Edits of the model; none leaves it as it is.
-        execution: Tokens per forward pass.
-    """
+    """Summed cross-entropy of each row without its first token, nats, and number of tokens."""
     total = torch.zeros(len(tokens.rows), dtype=torch.float64)
     n = torch.tensor([len(row) - 1 for row in tokens.rows])
-    # A row of one token has none to predict, and edits that spare the first find nothing in it.
+    # A row of one token predicts none, and edits may not apply to its first token.
     scored = [i for i, row in enumerate(tokens.rows) if len(row) > 1]
     for chosen in plan_chunks([len(tokens.rows[i]) for i in scored], execution.max_tokens):
         index = [scored[i] for i in chosen]
@@ -38,21 +31,15 @@ def entropy_by_row(
         assert logits is not None
         real = encoded.real[:, 1:].to(logits.device)
         goal = encoded.ids[:, 1:].to(logits.device)
-        found = log_probs(logits[:, :-1]).gather(-1, goal[..., None])[..., 0]
+        result = log_probs(logits[:, :-1]).gather(-1, goal[..., None])[..., 0]
         # Not a product with the mask: padding may hold NaN.
-        total[index] = -torch.where(real, found.double(), 0.0).sum(1).cpu()
+        total[index] = -torch.where(real, result.double(), 0.0).sum(1).cpu()
     return total, n
 
 
 def recovered(
     clean: Float[Tensor, " row"], spliced: Float[Tensor, " row"], zero: Float[Tensor, " row"]
 ) -> float:
-    """Share of the zero-ablation loss that the reconstruction recovers; NaN where there is no loss.
-
-    Args:
-        clean: Cross-entropy of each row, without edits.
-        spliced: With the reconstruction in place of the activation.
-        zero: With the activation set to zero.
-    """
+    """Share of the zero-ablation loss that the reconstruction recovers; NaN if there is no loss."""
     cost = float((zero - clean).sum())
     return float((zero - spliced).sum()) / cost if cost > 0 else float("nan")

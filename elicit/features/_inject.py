@@ -1,4 +1,4 @@
-"""Inject tokens into texts: how, which of a feature, and which for the control."""
+"""Token injection into texts: forms, a feature's top tokens, and control tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ _GRAM = {"bigram": 2, "trigram": 3}
 
 @dataclass(frozen=True, kw_only=True)
 class Injection:
-    """How tokens are injected.
+    """Options of token injection.
 
     Raises:
         FeatureError: No token would be injected.
     """
 
     n_tokens: int = 3
-    """Tokens injected into each text; one fewer of the bigrams and trigrams, at least one."""
+    """Tokens injected into each text; of bigrams and trigrams one fewer, at least one."""
     seed: int = 0
     """Seed of the positions and of the control's tokens."""
 
@@ -37,11 +37,7 @@ class Injection:
             )
 
     def n_grams(self, form: Form) -> int:
-        """Tokens, bigrams or trigrams injected by a form.
-
-        Args:
-            form: Which.
-        """
+        """Number of tokens, bigrams or trigrams that a form injects."""
         return max(self.n_tokens - 1, 1) if form in _GRAM else self.n_tokens
 
 
@@ -53,7 +49,7 @@ def inject(
     special: frozenset[int],
     rng: np.random.Generator,
 ) -> list[int]:
-    """A text with tokens injected; a special token at its start stays there.
+    """Text with tokens injected; a special token at its start stays there.
 
     Args:
         row: Token ids of the text.
@@ -79,7 +75,7 @@ def inject(
         gaps = [round((i + 1) * len(body) / (len(tokens) + 1)) for i in range(len(tokens))]
     else:
         gaps = sorted(int(i) for i in rng.integers(0, len(body) + 1, len(tokens)))
-    # From the end on: earlier insertions would move later gaps.
+    # From the end: earlier insertions would shift later gaps.
     for gap, gram in sorted(zip(gaps, tokens, strict=True), key=lambda at: at[0], reverse=True):
         body[gap:gap] = gram
     return head + body
@@ -88,14 +84,7 @@ def inject(
 def top_grams(
     top: TopActivations, texts: Rows, i: int, injection: Injection
 ) -> dict[Form, list[Gram]]:
-    """What is injected for one feature, by form.
-
-    Args:
-        top: Where features are most active.
-        texts: The texts in which they are.
-        i: Place of the feature in `top`.
-        injection: How many tokens.
-    """
+    """Tokens and n-grams injected for one feature, by form."""
     single: list[Gram] = [(int(t),) for t in top.token[i].tolist() if t >= 0]
     pools: dict[Form, list[Gram]] = {form: single[: injection.n_tokens] for form in FORMS}
     for form in FORMS:
@@ -112,12 +101,7 @@ def top_grams(
 
 
 def drawn_grams(without: Rows, injection: Injection) -> dict[Form, list[Gram]]:
-    """As many tokens and runs for the control, drawn from the texts without reasoning.
-
-    Args:
-        without: These texts.
-        injection: How many tokens, and the seed.
-    """
+    """Control tokens and n-grams, drawn from the texts without reasoning."""
     rng = np.random.default_rng([injection.seed, 1])
     counted = without.counted.nonzero()[:, 0].numpy()
     ids = without.ids.tolist()

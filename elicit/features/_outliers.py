@@ -1,4 +1,4 @@
-"""Tokens of outlying norm: a few of them can dominate the variance an SAE has to explain."""
+"""Tokens of outlying norm, a few of which can dominate the variance to explain."""
 
 from dataclasses import dataclass
 
@@ -19,11 +19,11 @@ from elicit.sites import Site
 def without_outliers(
     side: Side, site: Site, rows: Rows, *, times: float, execution: Execution = Execution()
 ) -> tuple[Bool[Tensor, " token"], float]:
-    """Tokens that count and are no outliers, and the norm above which a token is one.
+    """Counted tokens that are not outliers, and the norm above which a token is one.
 
     Args:
         side: The model.
-        site: Where norms are taken.
+        site: Site of the norms.
         rows: Texts.
         times: Tokens above this multiple of the median norm are outliers.
         execution: Tokens per forward pass.
@@ -54,13 +54,13 @@ def without_outliers(
 
 @dataclass(frozen=True, eq=False)
 class SplicedUpTo:
-    """The reconstruction in place of the activation, except at outliers."""
+    """Splices in the reconstruction, except at outliers."""
 
     sae: Sae
     limit: float
 
     def __call__(self, x: Float[Tensor, "token width"]) -> Float[Tensor, "token width"]:
-        """The reconstruction's error with its sign turned, 0 at outliers."""
+        """Reconstruction minus activation, 0 at outliers."""
         made = self.sae.reconstruct(x)
         error = made - x.to(made.device)
         return torch.where(x.norm(dim=-1, keepdim=True).to(error) <= self.limit, error, 0.0)

@@ -1,4 +1,4 @@
-"""Positions at which features are resampled: their own, random ones, and features of like rate."""
+"""Positions at which texts are resampled, and rate-matched control features."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,35 +17,35 @@ from elicit.rollouts import Generation
 from elicit.runs import Execution
 
 Cut = tuple[int, int]
-"""A row, and the position in it of the first token that is resampled."""
+"""A row, and the position of its first resampled token."""
 _SEARCHED = 64
-"""Largest activations searched for one of each problem, per position wanted."""
+"""Largest activations searched per requested position, to get one per problem."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resampling:
-    """How texts are cut, resampled and read.
+    """Options of resampling.
 
     Raises:
-        FeatureError: Nothing could be counted, or all continuations would be equal.
+        FeatureError: Nothing would be counted, or all continuations would be equal.
     """
 
     n_positions: int = 16
-    """Problems a candidate, at most: those with its largest activations."""
+    """Largest number of problems per candidate: those with its largest activations."""
     share: float = 0.5
-    """A feature counts as active from this share of its mean activation at its own positions on,
-    and positions have at least this share of its largest."""
+    """A feature counts as active above this share of its mean activation at its positions, and
+    positions have at least this share of its largest activation."""
     least: float = 0.5
-    """Rate that a stable feature must clearly exceed, and an unstable one clearly miss."""
+    """Rate that a stable feature clearly exceeds and an unstable one clearly misses."""
     n_matched: int = 8
-    """Other features of about the same rate, whose mean is a control."""
+    """Number of rate-matched features, whose mean is a control."""
     shown: Callable[[str], bool] | None = None
-    """Whether a continuation shows the behaviour, if that is counted too."""
+    """Test of whether a continuation shows the behaviour, if that is counted too."""
     generation: Generation = Generation(n_samples=8, max_new_tokens=8, temperature=1.0)
-    """Continuations of each position, and their length."""
+    """Number, length and sampling of the continuations."""
 
     def __post_init__(self) -> None:
-        """Refuse options from which nothing would follow."""
+        """Refuse options that allow no conclusion."""
         for name in ("n_positions", "n_matched"):
             if getattr(self, name) < 1:
                 raise FeatureError(
@@ -54,35 +54,35 @@ class Resampling:
         if not self.generation.temperature > 0:
             raise FeatureError(
                 f"temperature is {self.generation.temperature}, at which all continuations of a "
-                "position are equal, so they would be counted as many and be one. Pass a "
-                "temperature above 0."
+                "position are equal, so they would count as many but be one. Pass a temperature "
+                "above 0."
             )
         for name in ("share", "least"):
             if not 0 < getattr(self, name) < 1:
                 raise FeatureError(
-                    f"{name} is {getattr(self, name)}, which is a share to exceed or to miss. Pass "
-                    "a number between 0 and 1."
+                    f"{name} is {getattr(self, name)}, but must be a share. Pass a number between "
+                    "0 and 1."
                 )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Positions:
-    """Cuts of each candidate, and what counts as active."""
+    """Cuts of each candidate, and activation thresholds."""
 
     peaks: tuple[tuple[Cut, ...], ...]
-    """Of each candidate, its largest activation in each of some problems."""
+    """Each candidate's cuts before its largest activation in a problem."""
     random: tuple[tuple[Cut, ...], ...]
-    """For each of these, another position of the same text; one fewer where there is none."""
+    """For each of these a random position of the same text, omitted where there is none."""
     matched: tuple[tuple[int, ...], ...]
-    """Of each candidate, other features that are active on about as many tokens."""
+    """Each candidate's rate-matched features, active on about as many tokens."""
     features: tuple[int, ...]
     """Candidates, then all matched features."""
     threshold: Float[Tensor, " every"]
-    """Of each of `features`, the activation above which it counts as active."""
+    """Activation above which each of `features` counts as active."""
 
     @property
     def cuts(self) -> list[Cut]:
-        """All different cuts, in order."""
+        """All distinct cuts, sorted."""
         return sorted({cut for arm in (self.peaks, self.random) for cuts in arm for cut in cuts})
 
 
@@ -97,22 +97,22 @@ def find_positions(
     seed: int,
     execution: Execution = Execution(),
 ) -> Positions:
-    """Positions at which features are most active, one a problem, with their controls.
+    """Positions at which features are most active, one per problem, with controls.
 
     Args:
         side: The model.
-        sae: Whose features.
-        tokens: Texts; the tokens that count are those that may be resampled.
+        sae: SAE of the features.
+        tokens: Texts, whose counted tokens may be resampled.
         candidates: Features that are tested.
-        problem: Number of each row's problem.
-        resampling: How many positions and matched features, and what counts as active.
-        seed: Of the random positions.
+        problem: Index of each row's problem.
+        resampling: Numbers of positions and matched features, and the activation threshold.
+        seed: Seed of the random positions.
         execution: Tokens per forward pass, memory, checkpoint and progress.
     """
     n, quiet = resampling.n_positions, Execution(max_tokens=execution.max_tokens)
     rates = n_active_of(side, sae, tokens, execution=quiet)
     matched = features_of_like_rate(rates, candidates, resampling.n_matched)
-    features = tuple(dict.fromkeys([*candidates, *(f for some in matched for f in some)]))
+    features = tuple(dict.fromkeys([*candidates, *(f for subset in matched for f in subset)]))
     n_searched = min(_SEARCHED * n, int(tokens.counted.sum()))
     top = top_activations(side, sae, tokens, features, n=n_searched, execution=execution)
     chosen = [
@@ -146,14 +146,7 @@ def find_positions(
 def n_active_of(
     side: Side, sae: Sae, tokens: Rows, *, execution: Execution = Execution()
 ) -> Int[Tensor, " feature"]:
-    """Tokens at which each feature is active.
-
-    Args:
-        side: The model.
-        sae: Whose features.
-        tokens: Texts.
-        execution: Tokens per forward pass, memory, checkpoint and progress.
-    """
+    """Number of tokens at which each feature is active."""
     total = torch.zeros(sae.d_sae, dtype=torch.long)
     for block in blocks(side, sae, tokens, execution=execution):
         total += (block.acts != 0).sum(0).cpu()
@@ -163,12 +156,12 @@ def n_active_of(
 def features_of_like_rate(
     n_active: Int[Tensor, " feature"], candidates: Sequence[int], n: int
 ) -> tuple[tuple[int, ...], ...]:
-    """For each candidate the live features of the nearest rates that are no candidates themselves.
+    """For each candidate the non-candidate live features of nearest activation rate.
 
     Args:
-        n_active: Tokens at which each feature is active.
+        n_active: Number of tokens at which each feature is active.
         candidates: Features that are tested.
-        n: How many of each; fewer where fewer are live.
+        n: Number per candidate; fewer if fewer are live.
     """
     others = [int(i) for i in n_active.nonzero()[:, 0] if int(i) not in set(candidates)]
     rate = n_active.double().clamp(min=0.5).log()
@@ -181,8 +174,8 @@ def features_of_like_rate(
 def _one_a_problem(
     top: TopActivations, tokens: Rows, problem: Tensor, i: int, n: int, share: float
 ) -> tuple[list[float], tuple[Cut, ...]]:
-    """The largest activation in each problem, where it is not small beside the largest of all."""
-    # A position at which the feature is hardly active could not fail to lose it.
+    """Largest activation in each problem, if not small relative to the largest overall."""
+    # A position at which the feature is hardly active would lose it in any case.
     least = share * float(top.value[i, 0])
     values: list[float] = []
     cuts: list[Cut] = []

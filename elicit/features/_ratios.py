@@ -1,4 +1,4 @@
-"""Ratios of sums over tokens, with the problem as the unit of their intervals."""
+"""Ratios of sums over tokens, with intervals over problems."""
 
 import torch
 from jaxtyping import Float, Int
@@ -10,7 +10,7 @@ from elicit.stats import Inference, problem_mean
 
 
 class Spread:
-    """Sum of squared deviations from the mean, added to a batch at a time in float64.
+    """Sum of squared deviations from the mean, accumulated over batches in float64.
 
     Attributes:
         n: Vectors seen.
@@ -19,7 +19,7 @@ class Spread:
     """
 
     def __init__(self, width: int) -> None:
-        """Begin with no vector."""
+        """Start empty."""
         self.n = 0
         self.mean: Float[Tensor, " width"] = torch.zeros(width, dtype=torch.float64)
         self.total = 0.0
@@ -43,9 +43,9 @@ class Spread:
 
 
 class Deviations:
-    """Squared deviations of each row's tokens from the mean of all, and squared errors.
+    """Squared deviations of each row's tokens from the overall mean, and squared errors.
 
-    Sums are kept about the first batch's mean, so that a large mean costs no digits.
+    Sums are taken about the first batch's mean, so that a large mean costs no precision.
 
     Attributes:
         n: Tokens of each row.
@@ -54,10 +54,10 @@ class Deviations:
     """
 
     def __init__(self, rows: Rows) -> None:
-        """Begin with no token.
+        """Start empty.
 
         Args:
-            rows: What is read.
+            rows: Texts.
         """
         self._row_of, n_rows = rows.row, len(rows.rows)
         self.n, self.error, self.active, self._squares = torch.zeros(
@@ -76,7 +76,7 @@ class Deviations:
         """Add tokens.
 
         Args:
-            index: Number of each token over all rows.
+            index: Index of each token over all rows.
             x: Activations, in float64.
             made: Reconstructions, in float64.
             active: Active features of each token.
@@ -100,12 +100,12 @@ class Deviations:
 def with_ends(
     value: float, values: Float[Tensor, " problem"], inference: Inference = Inference()
 ) -> Estimate:
-    """A statistic with the interval of the mean of its linearised values.
+    """Estimate whose interval is that of the mean of its linearised values.
 
     Args:
         value: The statistic over all rows.
-        values: One value a problem, see `linearised_ratio`.
+        values: One value per problem, see `linearised_ratio`.
         inference: Coverage and resamples of the intervals, and the seed.
     """
-    found = problem_mean(values, inference=inference)
-    return Estimate.of(torch.tensor([value, found.low, found.high], dtype=torch.float64))
+    result = problem_mean(values, inference=inference)
+    return Estimate.of(torch.tensor([value, result.low, result.high], dtype=torch.float64))

@@ -1,4 +1,4 @@
-"""Features of many rows, a block of tokens at a time; every token has one number over all rows."""
+"""Feature activations of many rows, in blocks of tokens indexed over all rows."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,26 +15,26 @@ from elicit.pair import ModelPair, Side
 from elicit.runs import Execution
 
 TRAINED_ON = "elicit_trained_on"
-"""Where `train` records the digests of the models whose activations it saw."""
+"""Metadata key under which `train` records the digests of its models."""
 _CELLS, _CELLS_ON_CPU = 2**25, 2**22
-"""Feature activations held at once, at least one token's: on a CPU as many as its cache keeps
-between the product, the non-linearity and whoever reads them."""
+"""Feature activations per block, at least one token's: about a CPU cache, so that they stay in it
+from the product through the non-linearity to the reader."""
 
 
 class Rows:
-    """Rows of token ids in which each token has a number, row after row.
+    """Rows of token ids, with tokens indexed consecutively over all rows.
 
     Attributes:
         rows: Token ids of each row.
-        ids: Token ids of all rows, one after the other.
+        ids: Token ids of all rows, concatenated.
         row: Row of each token.
-        pos: Place of each token in its row.
-        counted: Whether a token counts: not the first of its row, which every later one may
-            attend to as a sink, and not special.
+        pos: Position of each token in its row.
+        counted: Whether a token counts: neither special nor the first of its row, which may be
+            an attention sink.
     """
 
     def __init__(self, rows: Sequence[Sequence[int]], special: Sequence[int]) -> None:
-        """Number the tokens.
+        """Index the tokens.
 
         Args:
             rows: Token ids of each row.
@@ -45,7 +45,9 @@ class Rows:
         """
         empty = next((i for i, row in enumerate(rows) if not len(row)), None)
         if empty is not None:
-            raise FeatureError(f"row {empty} has no token, so nothing is read there. Leave it out.")
+            raise FeatureError(
+                f"row {empty} has no token, so there is nothing to read. Leave it out."
+            )
         self.rows = [list(map(int, row)) for row in rows]
         lengths = torch.tensor([len(row) for row in self.rows], dtype=torch.long)
         self.ids = torch.tensor([i for row in self.rows for i in row], dtype=torch.long)
@@ -56,8 +58,8 @@ class Rows:
         self.counted = (self.pos > 0) & ~torch.isin(self.ids, unwanted)
         if not bool(self.counted.any()):
             raise FeatureError(
-                f"{len(self.rows)} rows hold no token that counts: the first of each row and "
-                "special ones do not. Pass longer rows."
+                f"{len(self.rows)} rows have no token that counts: first and special "
+                "tokens do not. Pass longer rows."
             )
 
     def __len__(self) -> int:
@@ -65,22 +67,17 @@ class Rows:
         return len(self.ids)
 
     def at(self, chunk: Chunk, kept: Bool[Tensor, "batch pos"]) -> Int[Tensor, " token"]:
-        """Numbers of the kept tokens of a chunk, in its own order.
-
-        Args:
-            chunk: What was read of these rows.
-            kept: Which positions.
-        """
+        """Indices of the kept tokens of a chunk, in the chunk's order."""
         first = self.first[list(chunk.rows)][:, None]
         return (first + chunk.encoded.position_ids.cpu())[kept.cpu()]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Block:
-    """Some tokens, their activations and their features."""
+    """A block of tokens, with activations and feature activations."""
 
     index: Int[Tensor, " token"]
-    """Number of each token over all rows."""
+    """Index of each token over all rows."""
     x: Float[Tensor, "token d_in"]
     """Activation that the SAE reads."""
     acts: Float[Tensor, "token d_sae"]
@@ -98,18 +95,18 @@ def blocks(
     counted: Bool[Tensor, " token"] | None = None,
     execution: Execution = Execution(),
 ) -> Iterator[Block]:
-    """Features of all tokens that count, in one pass over the model.
+    """Feature activations of all tokens that count, in one pass over the model.
 
     Args:
         side: The model.
         sae: What encodes.
-        rows: What is read.
+        rows: Texts.
         reconstruct: Whether to compute reconstructions too.
-        counted: Which tokens; None is all that count.
+        counted: Which tokens; None: all that count.
         execution: Tokens per forward pass, memory, checkpoint and progress.
     """
-    wanted = rows.counted if counted is None else counted
-    here = sorted(set(rows.row[wanted].tolist()))
+    requested = rows.counted if counted is None else counted
+    here = sorted(set(rows.row[requested].tolist()))
     chunks = stream(
         side.bridge,
         [rows.rows[i] for i in here],
@@ -124,18 +121,18 @@ def blocks(
         real = chunk.encoded.real.cpu()
         index = rows.at(chunk, real)
         kept = real.clone()
-        kept[real] = wanted[index]
+        kept[real] = requested[index]
         x = rearrange(chunk.captured.at[sae.site], "batch pos ... -> batch pos (...)")
-        yield from _encoded_blocks(sae, x, kept, index[wanted[index]], reconstruct)
+        yield from _encoded_blocks(sae, x, kept, index[requested[index]], reconstruct)
 
 
 def _encoded_blocks(
     sae: Sae, x: Tensor, kept: Tensor, index: Tensor, reconstruct: bool
 ) -> Iterator[Block]:
-    """The kept tokens of a chunk, encoded a block at a time."""
+    """Kept tokens of a chunk, encoded block by block."""
     here = kept.to(x.device)
     if sae.reads_context:
-        # Each token's features depend on its row, so rows are encoded whole.
+        # Features depend on the whole row, so rows are encoded whole.
         acts, made = _encoded(sae, x, reconstruct)
         made = None if made is None else made[here]
         yield Block(index=index, x=x[here], acts=acts[here], made=made)
@@ -149,10 +146,10 @@ def _encoded_blocks(
         yield Block(index=index[start : start + step], x=part, acts=acts, made=made)
 
 
-# Not around the yields: the caller's own code keeps its own mode.
+# Not around the yields: the caller's code keeps its own grad mode.
 @torch.no_grad()
 def _encoded(sae: Sae, x: Tensor, reconstruct: bool) -> tuple[Tensor, Tensor | None]:
-    """Features of activations, and the reconstruction if it is requested."""
+    """Feature activations, and the reconstruction if requested."""
     acts = sae.encode(x)
     if not reconstruct:
         return acts, None
@@ -161,17 +158,13 @@ def _encoded(sae: Sae, x: Tensor, reconstruct: bool) -> tuple[Tensor, Tensor | N
 
 
 def wide(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Values in float64 where they are; on the CPU where the device, Apple's, has none.
-
-    Args:
-        x: Any floats.
-    """
+    """Values in float64 on their device; on the CPU if the device (MPS) lacks float64."""
     x = x.detach()
     return (x.cpu() if x.device.type == "mps" else x).double()
 
 
 def check_sae(pair: ModelPair, sae: Sae, model: str) -> Side:
-    """The model that is read, after checking that the SAE belongs to this pair.
+    """Requested side of the pair, after checking that the SAE belongs to the pair.
 
     Args:
         pair: Base and post.
@@ -179,8 +172,8 @@ def check_sae(pair: ModelPair, sae: Sae, model: str) -> Side:
         model: Which model is read, `base` or `post`.
 
     Raises:
-        PairError: `model` is something else.
-        FeatureError: The SAE has another width or site, or was trained on another model.
+        PairError: `model` is neither.
+        FeatureError: The SAE does not fit by width or site, or was trained on another model.
     """
     side = pair.side(model)
     sae.check(side.bridge)
@@ -196,21 +189,12 @@ def check_sae(pair: ModelPair, sae: Sae, model: str) -> Side:
 
 
 def name_of(pair: ModelPair, model: str) -> str:
-    """What one of the two models is called.
-
-    Args:
-        pair: Base and post.
-        model: Which of them.
-    """
+    """Name of base or post."""
     return pair.base_name if model == "base" else pair.post_name
 
 
 def rows_of(pair: ModelPair, rows: Sequence[Sequence[int]]) -> Rows:
-    """Rows of token ids, numbered, with the pair's special tokens left out.
-
-    Args:
-        pair: Whose tokens.
-        rows: Token ids of each row.
+    """Indexed rows of token ids, with the pair's special tokens not counted.
 
     Raises:
         FeatureError: There is nothing to read.
@@ -219,18 +203,10 @@ def rows_of(pair: ModelPair, rows: Sequence[Sequence[int]]) -> Rows:
 
 
 def special_ids(pair: ModelPair) -> frozenset[int]:
-    """Tokens of the pair that are not text.
-
-    Args:
-        pair: Whose tokens.
-    """
+    """Special tokens of the pair."""
     return frozenset(int(i) for i in getattr(pair.tokenizer, "all_special_ids", []))
 
 
 def sae_arguments(sae: Sae) -> dict[str, object]:
-    """An SAE as the arguments of a result record it.
-
-    Args:
-        sae: Which.
-    """
+    """SAE as recorded in the arguments of a result."""
     return {"sae": sae.name, "sae_digest": sae.digest, "site": str(sae.site)}

@@ -1,4 +1,4 @@
-"""How often a feature recurs when its text is resampled, with intervals over problems."""
+"""Recurrence rates of features in resampled texts, with intervals over problems."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,25 +21,21 @@ from elicit.stats import Inference, Interval, paired_difference, problem_mean
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Recurrence:
-    """Shares of the continuations of every cut in which something recurs."""
+    """Recurrence rates of every cut."""
 
     positions: Positions
-    """Where texts were cut."""
+    """Cuts of the texts."""
     cuts: tuple[Cut, ...]
     """Every cut once."""
     active: Float[Tensor, "cut feature"]
-    """Share in which a feature is active above its threshold."""
+    """Share of continuations in which a feature exceeds its threshold."""
     token: Float[Tensor, " cut"]
-    """Share that contains the token that was cut off."""
+    """Share of continuations that contain the cut token."""
     shown: Float[Tensor, " cut"]
-    """Share that shows the behaviour; NaN if not counted."""
+    """Share of continuations that show the behaviour; NaN if not counted."""
 
     def at(self, cuts: Sequence[Cut]) -> list[int]:
-        """Indices of some cuts.
-
-        Args:
-            cuts: Which.
-        """
+        """Indices of the given cuts."""
         return [self.cuts.index(cut) for cut in cuts]
 
 
@@ -54,16 +50,16 @@ def recurrence(
     seed: int,
     execution: Execution = Execution(),
 ) -> Recurrence:
-    """Resample every text from its cuts, and count what recurs.
+    """Resample every text from its cuts, and measure recurrence.
 
     Args:
         pair: Base and post.
         side: The model that continues and is read.
-        sae: Whose features.
+        sae: SAE of the features.
         tokens: Texts.
-        positions: Where they are cut.
-        resampling: Continuations, what counts as active, and whether the behaviour is counted.
-        seed: Of the continuations.
+        positions: Cuts and thresholds.
+        resampling: Continuations, and the test of the behaviour.
+        seed: Seed of the continuations.
         execution: Tokens per forward pass, memory, checkpoint and progress.
     """
     cuts, shown = positions.cuts, resampling.shown
@@ -117,7 +113,7 @@ def _largest(
     features: Sequence[int],
     execution: Execution,
 ) -> Float[Tensor, "text feature"]:
-    """Largest activation of features from a position of each text on; 0 where no token counts."""
+    """Largest activation of features from a position of each text on; 0 if no token counts."""
     largest = torch.zeros(len(texts), len(features))
     if not texts:
         return largest
@@ -133,41 +129,41 @@ def _largest(
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Candidate:
-    """What recurs of one candidate, arm by arm."""
+    """Recurrence of one candidate in each arm."""
 
     verdict: str
     rate: Estimate
-    """Rate of each arm."""
+    """Rate in each arm."""
     excess: Estimate
-    """Rate at its own positions minus that of each arm."""
+    """Rate at its positions minus that of each arm."""
     token: Float[Tensor, " arm"]
     shown: Float[Tensor, " arm"]
     rates: list[float]
-    """At each of its own positions."""
+    """Rate at each of its positions."""
 
 
 def candidate(
     counted: Recurrence, i: int, *, least: float, inference: Inference = Inference()
 ) -> Candidate:
-    """Rates of one candidate with their intervals, and the verdict.
+    """Rates of one candidate with intervals, and the verdict.
 
     Args:
-        counted: What recurs.
-        i: Place of the candidate among all.
-        least: Rate that a stable one must clearly exceed.
+        counted: Recurrence rates.
+        i: Index of the candidate.
+        least: Rate that a stable feature clearly exceeds.
         inference: Coverage and resamples of the intervals, and the seed.
     """
     positions = counted.positions
     peaks, random = counted.at(positions.peaks[i]), counted.at(positions.random[i])
     rows = [row for row, _ in positions.peaks[i]]
-    # A text without another position has no random one; the pairs are those that have both.
+    # A text with a single position has no random one; pairs need both.
     paired = [rows.index(row) for row, _ in positions.random[i]]
     matched = [positions.features.index(f) for f in positions.matched[i]]
     at_peaks = counted.active[peaks, i].numpy()
     at_random = counted.active[random, i].numpy()
     of_matched = counted.active[peaks][:, matched].mean(1).numpy() if matched else np.zeros(0)
     rates = [
-        # BCa: the ends of a share stay shares.
+        # BCa keeps the ends within [0, 1].
         problem_mean(values, inference=inference, method="bca", proportion=True)
         for values in (at_peaks, at_random, of_matched)
     ]
@@ -190,12 +186,12 @@ def candidate(
 
 
 def verdict(rate: Interval, excess: Sequence[Interval], *, least: float) -> str:
-    """What the rate at a feature's own positions says, beside both controls.
+    """Verdict of stability from the rate at a feature's positions and both controls.
 
     Args:
-        rate: Rate at its own positions.
-        excess: How much that is above each control.
-        least: Rate that a stable feature must clearly exceed, and an unstable one clearly miss.
+        rate: Rate at its positions.
+        excess: That rate minus that of each control.
+        least: Rate that a stable feature clearly exceeds and an unstable one clearly misses.
     """
     if rate.value != rate.value:
         return "never active"

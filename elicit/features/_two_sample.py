@@ -1,4 +1,4 @@
-"""Two samples of many features at once: AUROC, Cohen's d, Mann-Whitney."""
+"""Two-sample statistics of many features: AUROC, Cohen's d, Mann-Whitney."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,10 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TwoSample:
-    """How two sets of values differ, feature by feature."""
+    """Two-sample statistics of each feature."""
 
     auroc: Float[Tensor, " feature"]
-    """Chance that a value of the first set is larger than one of the second, ties counting half."""
+    """Probability that a value of the first set exceeds one of the second, ties counting half."""
     d: Float[Tensor, " feature"]
     """Cohen's d with the pooled standard deviation; infinite where neither set varies."""
     p: Float[Tensor, " feature"]
@@ -26,10 +26,10 @@ def two_sample(
 
     Args:
         first: At least two values of each feature.
-        second: Values to compare with.
+        second: Values compared with.
 
     Source: Mann & Whitney 1947, with the tie correction and continuity of scipy's `asymptotic`;
-        a feature of one value everywhere has p = 1.
+        a constant feature has p = 1.
     """
     from scipy.special import ndtr
 
@@ -56,12 +56,7 @@ def two_sample(
 def cohens_d(
     first: Float[Tensor, "row feature"], second: Float[Tensor, "sample feature"]
 ) -> Float[Tensor, " feature"]:
-    """Difference of means in pooled standard deviations; infinite where neither set varies.
-
-    Args:
-        first: At least two values of each feature.
-        second: Values to compare with.
-    """
+    """Difference of means in pooled standard deviations; infinite where neither set varies."""
     a, b = first.double(), second.double()
     freedom = len(a) + len(b) - 2
     pooled = ((len(a) - 1) * a.var(0) + (len(b) - 1) * b.var(0)) / freedom

@@ -1,4 +1,4 @@
-"""Tokens as text to read."""
+"""Tokens as readable text."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,5 @@ from elicit.results.drawing import visible
 
 
 def words_of(alignment: Alignment, ids: Sequence[int]) -> tuple[str, ...]:
-    """Each token by itself, with white space and control characters made visible.
-
-    Args:
-        alignment: Whose tokens.
-        ids: Token ids.
-    """
+    """Each token by itself, with white space and control characters made visible."""
     return tuple(visible(alignment.decode([i])).replace("\n", "⏎").replace("\t", "⇥") for i in ids)

@@ -1,4 +1,4 @@
-"""Where features are most active: examples, tokens and rates, in one pass."""
+"""Top activations of features: examples, tokens and rates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,18 +19,18 @@ from elicit.runs import Execution
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FeatureTable(Result):
-    """Where features are most active: tokens, contexts, rates."""
+    """Where features are most active: tokens, contexts and activation rates."""
 
     sae: str
     """Name of the SAE."""
     site: str
-    """Where it was read."""
+    """Site that was read."""
     model: str
     """Model that was read."""
     n_tokens: int
     """Tokens read; first and special tokens do not count."""
     example: tuple[str, ...]
-    """Text around a large activation, its token between ⟦ and ⟧."""
+    """Context of a large activation, with its token between ⟦ and ⟧."""
     of: Int[Tensor, " example"]
     """Feature of each example."""
     rank: Int[Tensor, " example"]
@@ -48,12 +48,12 @@ class FeatureTable(Result):
     max_act: Float[Tensor, " feature"]
     """Its largest activation."""
     tokens: tuple[str, ...]
-    """Of each feature, the tokens with the largest mean activation."""
+    """Tokens with the largest mean activation of each feature."""
     link: tuple[str, ...]
-    """Of each feature, its page on Neuronpedia; empty where the SAE names none."""
+    """Neuronpedia page of each feature; empty if the SAE names none."""
 
     def examples(self, feature: int) -> tuple[str, ...]:
-        """A feature's examples, the largest activation first.
+        """A feature's examples, largest activation first.
 
         Args:
             feature: Its index.
@@ -86,11 +86,11 @@ def feature_table(
 
     Args:
         pair: Base and post.
-        sae: Whose features.
+        sae: SAE of the features.
         features: Indices of features.
         rows: Token ids of each row.
         model: Which model is read, `base` or `post`.
-        n_examples: Examples of each, at most one a row.
+        n_examples: Examples per feature, at most one per row.
         around: Tokens shown before and after.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
@@ -106,7 +106,7 @@ def feature_table(
             f"n_examples is {n_examples} and around is {around}, so nothing would be shown. Pass "
             "n_examples of 1 or more, and around of 0 or more."
         )
-    # More than are shown, because several may lie in one row.
+    # More than are shown, because several may be in one row.
     top = top_activations(side, sae, tokens, subset, n=8 * n_examples, execution=execution)
     examples: list[tuple[int, int, float, int]] = []
     for i, feature in enumerate(subset):
@@ -152,7 +152,7 @@ def feature_table(
 
 
 def _context(alignment: Alignment, tokens: Rows, index: int, around: int) -> str:
-    """A token among its neighbours."""
+    """A token in context."""
     row, pos = tokens.rows[int(tokens.row[index])], int(tokens.pos[index])
     low, high = max(pos - around, 0), pos + around + 1
     words = list(words_of(alignment, row[low:high]))
@@ -162,12 +162,12 @@ def _context(alignment: Alignment, tokens: Rows, index: int, around: int) -> str
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TopActivations:
-    """Where some features are most active."""
+    """Top activations of the requested features."""
 
     value: Float[Tensor, "feature rank"]
     """Largest activations, largest first; 0 where a feature is active less often."""
     index: Int[Tensor, "feature rank"]
-    """Number of the token of each."""
+    """Token index of each."""
     token: Int[Tensor, "feature rank"]
     """Token ids with the largest mean activation, -1 where a feature is active on fewer."""
     token_mean: Float[Tensor, "feature rank"]
@@ -191,10 +191,10 @@ def top_activations(
 
     Args:
         side: The model.
-        sae: Whose features.
+        sae: SAE of the features.
         tokens: Texts.
         features: Which features.
-        n: Positions and token ids kept of each.
+        n: Positions and token ids kept per feature.
         execution: Tokens per forward pass, memory, checkpoint and progress.
     """
     subset = list(features)

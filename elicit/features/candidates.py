@@ -1,4 +1,4 @@
-"""Candidates evaluated on held-out problems, beside features of like rate."""
+"""Candidates evaluated on held-out problems, beside rate-matched features."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ from elicit.stats import Inference, holm, problem_mean
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class HeldOut(Result):
-    """How well selected features separate reasoning from direct-answer prompts, held out."""
+    """Separation of reasoning and direct-answer prompts by candidates on held-out problems."""
 
     sae: str
     """Name of the SAE."""
     site: str
-    """Where it was read, at the last token of every prompt."""
+    """Site that was read, at the last token of every prompt."""
     model: str
     """Model that was read."""
     n_problems: int
@@ -47,31 +47,31 @@ class HeldOut(Result):
     p: Float[Tensor, " feature"]
     """Two-sided Mann-Whitney p-value, Holm-adjusted over candidates."""
     matched: tuple[str, ...]
-    """Of each, the control's features: others that are active on about as many tokens."""
+    """Each candidate's control: features active on about as many tokens."""
     control_difference: Annotated[Estimate, " feature"]
     """Control: mean difference of the matched features."""
     control_auroc: Float[Tensor, " feature"]
     """Control: mean AUROC of the matched features."""
 
     def holds(self, feature: int) -> bool:
-        """Whether a candidate is clearly more active before reasoning, and more than its control.
+        """Whether a candidate is clearly more active before reasoning, more so than its control.
 
         Args:
             feature: Its index.
 
         Raises:
-            FeatureError: It is no candidate.
+            FeatureError: It is not a candidate.
         """
         known = self.feature.tolist()
         if feature not in known:
             raise FeatureError(
-                f"feature {feature} was not evaluated, and {known} were. Evaluate it with them."
+                f"feature {feature} was not evaluated, only {known} were. Evaluate it with them."
             )
         i = known.index(feature)
         return bool(
             self.difference.low[i] > 0
             and self.p[i] < 1 - self.level
-            # A control that is not available does not stand in the way.
+            # An unavailable control does not reject.
             and not self.auroc[i] <= self.control_auroc[i]
         )
 
@@ -87,15 +87,15 @@ def held_out(
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> HeldOut:
-    """Evaluate candidates on other problems than those they were selected on.
+    """Evaluate candidates on problems other than those they were selected on.
 
     Args:
         pair: Base and post.
-        sae: Whose features.
-        features: Candidates; a mapping says which scores selected each.
+        sae: SAE of the features.
+        features: Candidates; a mapping gives the scores that selected each.
         prompts: Prompts of the held-out problems, read at their last token.
         model: Which model is read, `base` or `post`.
-        n_matched: Other features of about the same rate, whose mean is the control.
+        n_matched: Number of rate-matched features, whose mean is the control.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
@@ -134,7 +134,7 @@ def held_out(
             problem_mean(v, inference=inference) for v in controls
         ),
         control_auroc=torch.tensor(
-            # The mean over no feature is NaN: there is no control.
+            # The mean over no feature is NaN: no control.
             [float(tested.auroc[list(some)].double().mean()) for some in matched],
             dtype=torch.float64,
         ),

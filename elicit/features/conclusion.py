@@ -1,4 +1,4 @@
-"""Which candidates survive everything that could have rejected them."""
+"""Candidates that survive every test."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ R = TypeVar("R", bound=Result)
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Conclusion(Result):
-    """Which candidate features survive everything that could have rejected them."""
+    """Candidate features that survive every test that could reject them."""
 
     sae: str
     """Name of the SAE."""
     site: str
-    """Where it was read."""
+    """Site that was read."""
     model: str
     """Model whose features were searched."""
     failed: tuple[str, ...]
-    """Fidelity gates that the SAE fails, in words; empty where it passes all."""
+    """Descriptions of the fidelity gates that the SAE fails; empty if it passes all."""
     n_choose: int
     """Problems on which candidates were selected."""
     n_test: int
@@ -48,11 +48,11 @@ class Conclusion(Result):
     resampling: tuple[str, ...]
     """Whether it recurs when its texts are resampled: `stable`, …; empty where not tested."""
     kept: Bool[Tensor, " feature"]
-    """Whether it survives: it holds, tokens alone do not drive it, and it is stable."""
+    """Whether it survives: it holds, is not driven by tokens alone, and is stable."""
 
     @property
     def survivors(self) -> tuple[int, ...]:
-        """Candidates that nothing rejected, the largest held-out difference first."""
+        """Candidates that no test rejected, largest held-out difference first."""
         return tuple(self.feature[self.kept].tolist())
 
 
@@ -66,15 +66,15 @@ def conclude(
     n_choose: int,
     n_test: int,
 ) -> Conclusion:
-    """Combine what was measured of each candidate.
+    """Combine the evidence on each candidate.
 
     Args:
         pair: Base and post.
-        sae: Whose features.
+        sae: SAE of the features.
         evidence: The first `HeldOut`, `TokenInjection` and `ResamplingStability` among these count;
             without a `HeldOut` there are no candidates, without one of the others none survives.
         model: Which model was searched, `base` or `post`.
-        failed: Fidelity gates that the SAE fails, in words.
+        failed: Descriptions of the fidelity gates that the SAE fails.
         n_choose: Problems on which candidates were selected.
         n_test: Held-out problems.
     """

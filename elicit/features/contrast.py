@@ -19,9 +19,9 @@ from elicit.runs import Execution
 from elicit.stats import benjamini_hochberg, holm
 
 Position = tuple[int, int]
-"""A row and a place in it, below 0 from its end."""
+"""A row and a position in it; negative counts from its end."""
 _FEATURES = 4096
-"""Features that are ranked at once."""
+"""Features ranked at once."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -31,17 +31,17 @@ class ContrastScores(Result):
     sae: str
     """Name of the SAE."""
     site: str
-    """Where it was read."""
+    """Site that was read."""
     model: str
     """Model that was read."""
     unit: str
-    """What counts as one independent value: `row`, the mean over its positions, or `position`."""
+    """Independent unit: `row`, the mean over its positions, or `position`."""
     what: str = "labelled positions"
-    """What is compared with what, in words."""
+    """Description of the comparison."""
     n_positive: int
-    """Independent values of the first set."""
+    """Number of independent values of the first set."""
     n_negative: int
-    """Independent values of the second set."""
+    """Number of independent values of the second set."""
     feature: Int[Tensor, " feature"]
     """Index of each feature."""
     mean_positive: Float[Tensor, " feature"]
@@ -51,29 +51,29 @@ class ContrastScores(Result):
     difference: Float[Tensor, " feature"]
     """First minus second."""
     auroc: Float[Tensor, " feature"]
-    """Chance that the feature is more active on the first set, ties counting half."""
+    """Probability that the feature is more active on the first set, ties counting half."""
     d: Float[Tensor, " feature"]
     """Cohen's d with the pooled standard deviation; infinite where neither set varies."""
     p: Float[Tensor, " feature"]
     """Two-sided Mann-Whitney p-value."""
     p_holm: Float[Tensor, " feature"]
-    """Adjusted over all features so that any false one has at most this chance (Holm)."""
+    """Holm-adjusted p-value over all features (family-wise error)."""
     p_bh: Float[Tensor, " feature"]
-    """Adjusted over all features so that at most this share of them is false (BH)."""
+    """Benjamini-Hochberg-adjusted p-value over all features (false discovery rate)."""
 
     def top(self, n: int, *, by: Literal["auroc", "d", "difference"] = "auroc") -> tuple[int, ...]:
-        """Features that are most active on the first set, best first.
+        """Features most specific to the first set, best first.
 
         Args:
             n: How many.
-            by: What they are ranked by; ties by the difference of means.
+            by: Ranking criterion; ties by the difference of means.
 
         Raises:
-            FeatureError: `by` is something else.
+            FeatureError: `by` is unknown.
         """
         if by not in ("auroc", "d", "difference"):
             raise FeatureError(
-                f"by is {by!r}, so nothing can be ranked. Pass 'auroc', 'd' or 'difference'."
+                f"by is {by!r}, which is not a ranking. Pass 'auroc', 'd' or 'difference'."
             )
         value = getattr(self, by)
         ranked = sorted(
@@ -97,12 +97,13 @@ def contrast_scores(
 
     Args:
         pair: Base and post.
-        sae: Whose features.
+        sae: SAE of the features.
         rows: Token ids of each row; rows without a labelled position are not run.
-        positive: Row and place of each position of the first set; places may count from the end.
+        positive: Row and position of each token of the first set; negative positions count from
+            the end.
         negative: The same for the second set.
         model: Which model is read, `base` or `post`.
-        unit: What is independent. Positions of one row are not, unless each row has one.
+        unit: Independent unit; positions of one row are not independent.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
@@ -112,7 +113,7 @@ def contrast_scores(
     side, tokens = check_sae(pair, sae, model), rows_of(pair, rows)
     if unit not in ("row", "position"):
         raise FeatureError(
-            f"unit is {unit!r}, which does not say what is independent. Pass 'row' or 'position'."
+            f"unit is {unit!r}, which is not an independent unit. Pass 'row' or 'position'."
         )
     sets = {
         name: _numbers(tokens, name, given, unit)
@@ -171,13 +172,13 @@ def cot_minus_direct(
     model: str,
     execution: Execution = Execution(),
 ) -> ContrastScores:
-    """Which features are more active where reasoning is about to begin than a direct answer.
+    """Features more active at the end of reasoning prompts than of direct-answer prompts.
 
     Rank with `top(n, by="difference")`.
 
     Args:
         pair: Base and post.
-        sae: Whose features.
+        sae: SAE of the features.
         prompts: Prompts of both kinds for every problem.
         model: Which model is read, `base` or `post`.
         execution: Tokens per forward pass, memory, checkpoint and progress.
@@ -208,7 +209,7 @@ def values_at(
     *,
     execution: Execution = Execution(),
 ) -> dict[int, Float[Tensor, " feature"]]:
-    """Feature activations of some tokens, by the token's number.
+    """Feature activations of the requested tokens, by token index.
 
     Args:
         side: The model.
@@ -217,49 +218,49 @@ def values_at(
         subset: Which tokens.
         execution: Tokens per forward pass, memory, checkpoint and progress.
     """
-    found: dict[int, Tensor] = {}
+    result: dict[int, Tensor] = {}
     for block in blocks(side, sae, tokens, counted=subset, execution=execution):
-        found.update(zip(block.index.tolist(), block.acts.float().cpu(), strict=True))
-    return found
+        result.update(zip(block.index.tolist(), block.acts.float().cpu(), strict=True))
+    return result
 
 
 def _numbers(
     tokens: Rows, name: str, given: Sequence[Position], unit: str
 ) -> Bool[Tensor, " token"]:
-    """Which tokens a set of positions names."""
-    found = torch.zeros(len(tokens), dtype=torch.bool)
+    """Token indices of a set of positions."""
+    result = torch.zeros(len(tokens), dtype=torch.bool)
     for row, place in given:
         if not 0 <= row < len(tokens.rows):
             raise FeatureError(
                 f"{name} names row {row}, and there are rows 0 to {len(tokens.rows) - 1}, so "
-                "nothing is read there. Pass one of these."
+                "it does not exist. Pass one of these."
             )
         length = len(tokens.rows[row])
         if not -length <= place < length:
             raise FeatureError(
-                f"{name} names position {place} of row {row}, which has {length} tokens, so "
-                f"nothing is read there. Pass {-length} to {length - 1}."
+                f"{name} names position {place} of row {row}, which has {length} tokens. "
+                f"Pass {-length} to {length - 1}."
             )
-        found[int(tokens.first[row]) + place % length] = True
-    n = len(set(tokens.row[found].tolist())) if unit == "row" else int(found.sum())
+        result[int(tokens.first[row]) + place % length] = True
+    n = len(set(tokens.row[result].tolist())) if unit == "row" else int(result.sum())
     if n < 2:
         raise FeatureError(
             f"the {name} positions are {n} independent value{'s' * (n != 1)} (unit: {unit}), so "
             "there is no spread to compare a difference with. Label positions of at least two "
             "rows."
         )
-    return found
+    return result
 
 
 def _units(
     acts: dict[int, Tensor], tokens: Rows, wanted: Tensor, unit: str
 ) -> Float[Tensor, "unit feature"]:
-    """Independent values of a set: one a position, or the mean of each row's."""
+    """Independent values of a set: one per position, or the mean of each row."""
     numbers = wanted.nonzero()[:, 0].tolist()
     values = torch.stack([acts[i] for i in numbers])
     if unit == "position":
         return values
-    rows, place = tokens.row[wanted].unique(return_inverse=True)
+    rows, index = tokens.row[wanted].unique(return_inverse=True)
     sums = torch.zeros(len(rows), values.shape[1], dtype=torch.float64)
-    sums.index_add_(0, place, values.double())
-    return sums / place.bincount()[:, None]
+    sums.index_add_(0, index, values.double())
+    return sums / index.bincount()[:, None]

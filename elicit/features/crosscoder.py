@@ -1,4 +1,4 @@
-"""One dictionary for both models at once, and which of its features only post has."""
+"""Crosscoders: one dictionary for both models, and its post-only features."""
 
 import json
 from collections.abc import Sequence
@@ -23,24 +23,24 @@ _WEIGHTS, _CONFIG = "crosscoder.safetensors", "cfg.json"
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Crosscoder:
-    """A dictionary whose features read both models and write each in its own direction.
+    """Crosscoder: shared feature activations, with a decoder direction in each model.
 
     Weights are for raw activations; a feature's two decoder norms, each in units of its model's
-    size, add up to 1.
+    scale, sum to 1.
     """
 
     site: Site
-    """Where both models are read."""
+    """Site read in both models."""
     W_enc: Float[Tensor, "model d_in d_sae"]
-    """Readers of base and of post."""
+    """Encoder of base and of post."""
     W_dec: Float[Tensor, "model d_sae d_in"]
-    """Directions in base and in post."""
+    """Decoder directions in base and in post."""
     b_enc: Float[Tensor, " d_sae"]
-    """Added before the threshold."""
+    """Encoder bias, added before the threshold."""
     b_dec: Float[Tensor, "model d_in"]
-    """Reconstruction where nothing is active."""
+    """Decoder bias of each model."""
     threshold: float
-    """Activations up to this are 0."""
+    """Activations up to this threshold are 0."""
     size: Float[Tensor, " model"]
     """Mean norm of each model's activations over √d_in."""
     trained_on: tuple[str, str]
@@ -58,9 +58,9 @@ class Crosscoder:
 
     @property
     def relative_norm(self) -> Float[Tensor, " d_sae"]:
-        """How much more of a feature's direction is in post: 0 base alone, 0.5 alike, 1 post alone.
+        """Relative decoder norm of each feature: 0 base only, 0.5 shared, 1 post only.
 
-        A high one alone is no finding: shrinkage and decoupling look the same.
+        A high value alone is no finding: shrinkage and decoupling look the same.
 
         Source: Lindsey et al. 2024: ½(1 + (‖D_post‖ - ‖D_base‖) / max).
         """
@@ -88,7 +88,7 @@ class Crosscoder:
         """Write weights and configuration into a folder; the configuration comes last.
 
         Args:
-            folder: Made if it is not there.
+            folder: Created if it does not exist.
         """
         from safetensors.torch import save
 
@@ -105,7 +105,7 @@ class Crosscoder:
         return folder
 
     def __repr__(self) -> str:
-        """What it is, in one line."""
+        """One-line summary."""
         return f"Crosscoder({self.site}, d_in={self.W_enc.shape[1]}, d_sae={self.d_sae})"
 
 
@@ -116,7 +116,7 @@ def load_crosscoder(folder: Path | str) -> Crosscoder:
         folder: Where it is.
 
     Raises:
-        FeatureError: It cannot be read, or its weights are not those that were written.
+        FeatureError: It cannot be read, or its weights do not match their digest.
     """
     from safetensors.torch import load_file
 
@@ -125,7 +125,7 @@ def load_crosscoder(folder: Path | str) -> Crosscoder:
         cfg = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
         tensors = load_file(folder / _WEIGHTS)
         base, post = cfg["trained_on"]
-        found = Crosscoder(
+        result = Crosscoder(
             site=parse_site(cfg["site"]),
             threshold=float(cfg["threshold"]),
             trained_on=(base, post),
@@ -133,15 +133,15 @@ def load_crosscoder(folder: Path | str) -> Crosscoder:
         )
     except Exception as error:  # files hold whatever they like
         raise FeatureError(
-            f"{folder} holds no crosscoder that can be read ({type(error).__name__}: {error}). "
+            f"{folder} has no readable crosscoder ({type(error).__name__}: {error}). "
             "Pass a folder that Crosscoder.save wrote."
         ) from error
-    if found.digest != cfg.get("digest"):
+    if result.digest != cfg.get("digest"):
         raise FeatureError(
-            f"the weights in {folder} are not those that were saved there, so nothing measured on "
-            "them holds. Train it again."
+            f"the weights in {folder} do not match their saved digest, so measurements on them "
+            "would be invalid. Train it again."
         )
-    return found
+    return result
 
 
 def crosscoder_scaling(
@@ -151,7 +151,7 @@ def crosscoder_scaling(
     *,
     execution: Execution = Execution(),
 ) -> LatentScaling:
-    """How strongly each feature's direction in post is present in both models.
+    """Latent scaling of each feature's post direction in both models.
 
     Args:
         pair: Base and post.
@@ -166,13 +166,13 @@ def crosscoder_scaling(
         raise FeatureError(
             f"the crosscoder was trained on {crosscoder.trained_on[0][:12]} and "
             f"{crosscoder.trained_on[1][:12]}, and this pair is {pair.base_digest[:12]} and "
-            f"{pair.post_digest[:12]}, so its features would mean nothing. Pass that pair."
+            f"{pair.post_digest[:12]}, so its features do not apply. Pass that pair."
         )
     tokens, n = rows_of(pair, rows), execution.max_tokens
     sides = [pair.side("base"), pair.side("post")]
     feed = Feed(sides, tokens, crosscoder.site, buffer=n, max_tokens=n)
     directions = crosscoder.W_dec[1]
-    found = Scaling(directions)
+    result = Scaling(directions)
     overlap = (crosscoder.W_dec * directions).sum(2) / directions.square().sum(1)
     for start in range(0, len(tokens.rows), 64):
         which = [
@@ -193,9 +193,9 @@ def crosscoder_scaling(
                 f"{name} error": x[:, m] - made[:, m],
             }
         own = {f"{name} own": acts * overlap[m] for m, name in enumerate(("base", "post"))}
-        found.update(acts, targets, own)
+        result.update(acts, targets, own)
     return from_sums(
-        found,
+        result,
         pair,
         dictionary=repr(crosscoder),
         site=str(crosscoder.site),
@@ -212,14 +212,15 @@ def post_only_features(
     max_error: float = 0.2,
     max_reconstruction: float = 0.5,
 ) -> tuple[int, ...]:
-    """Features whose direction is in post alone, checked for shrinkage and decoupling.
+    """Post-only features, checked for shrinkage and decoupling.
 
     Args:
-        crosscoder: Whose features.
-        scaling: What `crosscoder_scaling` found of it.
+        crosscoder: Crosscoder of the features.
+        scaling: Result of `crosscoder_scaling`.
         min_norm: Smallest relative norm that is a candidate.
-        max_error: Largest ratio in the error: above it the base has it too, only shrunk.
-        max_reconstruction: Largest ratio in the reconstruction: above it others represent it.
+        max_error: Largest ratio in the error; above it base has the feature too, shrunk.
+        max_reconstruction: Largest ratio in the reconstruction; above it other features
+            represent it.
 
     Raises:
         FeatureError: The scaling is of another dictionary.
@@ -228,7 +229,7 @@ def post_only_features(
     if digest != crosscoder.digest:
         raise FeatureError(
             f"the scaling is of {str(digest)[:12]} and the crosscoder is {crosscoder.digest[:12]}, "
-            "so they are not of one dictionary. Pass what crosscoder_scaling found of this one."
+            "so they are of different dictionaries. Pass the scaling of this crosscoder."
         )
     candidates = crosscoder.relative_norm.cpu() >= min_norm
     genuine = scaling.post_only(max_error=max_error, max_reconstruction=max_reconstruction)

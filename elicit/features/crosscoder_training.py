@@ -1,4 +1,4 @@
-"""Train one dictionary on both models' activations at once."""
+"""Train a crosscoder on both models' activations."""
 
 from collections.abc import Iterator, Sequence
 
@@ -15,7 +15,7 @@ from elicit.runs import Execution
 from elicit.sites import Site
 
 _AUX = 1 / 32
-"""Weight of the auxiliary loss, with which dead features reconstruct the error."""
+"""Weight of the auxiliary loss, in which dead features reconstruct the error."""
 
 
 def train_crosscoder(
@@ -29,27 +29,27 @@ def train_crosscoder(
 ) -> Crosscoder:
     """Train a BatchTopK crosscoder on both models' streamed activations.
 
-    Both decoders begin equal, and activations of both models are scaled to the same norm. Without a
-    penalty on decoder norms only the reconstruction pushes a feature out of one model.
+    Both decoders start equal, and activations of both models are scaled to the same norm. Without
+    a penalty on decoder norms only the reconstruction removes a feature from one model.
 
     Args:
         pair: Base and post.
         rows: Token ids of each row, fed to both.
-        site: Where both are read.
+        site: Site read in both models.
         config: Size and schedule, `batchtopk`.
         seed: Seed of the weights and of the order.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
-        FeatureError: The architecture is another one, or there is nothing to read.
+        FeatureError: The architecture is not `batchtopk`, or there is nothing to read.
         SiteError: The models do not have the site.
 
     Source: Minder et al. 2025, arXiv:2504.02922, without annealing of k.
     """
     if config.architecture != "batchtopk":
         raise FeatureError(
-            f"config asks for {config.architecture!r}, and a crosscoder is trained with batchtopk "
-            "alone. Pass architecture='batchtopk'."
+            f"config has {config.architecture!r}, but crosscoders are trained with batchtopk only. "
+            "Pass architecture='batchtopk'."
         )
     shape = shape_of(pair.base)
     shape.check([site])
@@ -74,12 +74,12 @@ def train_crosscoder(
 
 
 class _Learner:
-    """Weights in training, on activations of size √d."""
+    """Weights in training, on activations of norm √d."""
 
     def __init__(
         self, batches: Iterator[Tensor], d_in: int, config: TrainConfig, seed: int, device: str
     ) -> None:
-        """Draw weights, and take each model's size from the first batch."""
+        """Initialise weights, and estimate each model's scale from the first batch."""
         self.config, self.steps, self.batches = config, 0, batches
         self.first: Tensor | None = next(batches)
         self.size = self.first.norm(dim=2).mean(0) / d_in**0.5
@@ -122,7 +122,7 @@ class _Learner:
         with torch.no_grad():
             active = best.values[best.values > 0]
             if len(active):
-                # Of the last steps alone: the first ones' scale is not that of the end.
+                # From the last steps only: early activations differ in scale.
                 self.threshold += max(0.1, 1 / (self.steps + 1)) * (
                     float(active.min()) - self.threshold
                 )
@@ -131,7 +131,7 @@ class _Learner:
         self.steps += 1
 
     def _of_the_dead(self, scaled: Tensor, error: Tensor, norms: Tensor) -> Tensor:
-        """What the dead features would leave of the error if they were active."""
+        """Auxiliary loss: error left if dead features were active."""
         dead = (self.silent > max(self.config.n_steps // 10, 20)).nonzero()[:, 0]
         if not len(dead):
             return error.new_zeros(())
@@ -143,7 +143,7 @@ class _Learner:
 
     @torch.no_grad()
     def finished(self, site: Site, trained_on: tuple[str, str]) -> Crosscoder:
-        """The weights for raw activations, decoder norms folded into the encoder."""
+        """Crosscoder for raw activations, with decoder norms folded into the encoder."""
         norms = self.W_dec.norm(dim=2).sum(0).clamp(min=1e-8)
         return Crosscoder(
             site=site,

@@ -1,7 +1,7 @@
-"""Edits of single features: values for `edited`, with everything else about x left as it is.
+"""Edits of feature activations for `edited`, with the rest of x unchanged.
 
-x̂(f') + (x - x̂(f)) = x + (f' - f) @ directions, so nothing is ever decoded and the SAE's error stays
-where it was, to the bit.
+x̂(f') + (x - x̂(f)) = x + (f' - f) @ directions, so nothing is decoded and the SAE's error is kept
+bit for bit.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Codes = Float[Tensor, "token d_sae"]
 
 
 class _Digested:
-    """A function of activations with a digest of everything it depends on."""
+    """Function of activations with a digest of everything it depends on."""
 
     @property
     def digest(self) -> str:
@@ -32,7 +32,7 @@ class _Digested:
 
 @dataclass(frozen=True, eq=False)
 class _Added(_Digested):
-    """An amount of a feature, whatever its activation was."""
+    """Adds a fixed amount of a feature."""
 
     sae: Sae
     feature: int
@@ -45,14 +45,14 @@ class _Added(_Digested):
 
 @dataclass(frozen=True, eq=False)
 class _Clamped(_Digested):
-    """A feature at one value."""
+    """Clamps a feature to a value."""
 
     sae: Sae
     feature: int
     value: float
 
     def __call__(self, x: Float[Tensor, "token width"]) -> Float[Tensor, "token width"]:
-        """The feature's direction, times what its activation lacks of the value."""
+        """The feature's direction times (value - activation)."""
         missing = self.value - self.sae.encode_one(x, self.feature)
         return missing * self.sae.unit(x) * self.sae.directions[self.feature]
 
@@ -65,19 +65,19 @@ class _Rewritten:
     change: Callable[[Codes], Codes]
 
     def __call__(self, x: Float[Tensor, "token width"]) -> Float[Tensor, "token width"]:
-        """What the change of the features adds."""
+        """Change of the features, mapped to x."""
         codes = self.sae.encode(x)
         return self.sae.unit(x) * ((self.change(codes) - codes) @ self.sae.directions)
 
 
 @dataclass(frozen=True, eq=False)
 class _Spliced(_Digested):
-    """The reconstruction in place of the activation."""
+    """Splices in the reconstruction."""
 
     sae: Sae
 
     def __call__(self, x: Float[Tensor, "token width"]) -> Float[Tensor, "token width"]:
-        """The reconstruction's error, with its sign turned."""
+        """Reconstruction minus activation."""
         made = self.sae.reconstruct(x)
         return made - x.to(made.device)
 
@@ -91,18 +91,18 @@ def add(
     rows: tuple[int, ...] | None = None,
     scale: float | Float[Tensor, " row"] = 1.0,
 ) -> Shift:
-    """A feature added to: x + scale * amount * d_i, whether it was active or not.
+    """Add a feature: x + scale * amount * d_i, whether it is active or not.
 
     Args:
-        sae: Whose feature.
+        sae: SAE of the feature.
         feature: Its index.
-        amount: In units of the feature's activation; multiples of its largest are usual.
-        where: For which tokens; None is all.
-        rows: For which rows of the batch; None is all.
-        scale: How far to go; one number a row makes a sweep in one forward.
+        amount: In units of the feature's activation; multiples of its maximum are usual.
+        where: Tokens that are edited; None: all.
+        rows: Rows of the batch that are edited; None: all.
+        scale: Strength of the edit; one number per row makes a sweep in one forward pass.
 
     Raises:
-        FeatureError: The SAE has no such feature, or it cannot be written with.
+        FeatureError: The SAE has no such feature, or does not support edits.
         EditError: The amount is 0 or not finite.
     """
     _check(sae, feature)
@@ -124,22 +124,22 @@ def clamp(
     rows: tuple[int, ...] | None = None,
     scale: float | Float[Tensor, " row"] = 1.0,
 ) -> Shift:
-    """A feature set to a value: x + scale * (value - f_i(x)) * d_i; at 0 it is switched off.
+    """Clamp a feature: x + scale * (value - f_i(x)) * d_i; value 0 ablates it.
 
     Args:
-        sae: Whose feature.
+        sae: SAE of the feature.
         feature: Its index.
-        value: What its activation becomes at scale 1, in its own units.
-        where: For which tokens; None is all.
-        rows: For which rows of the batch; None is all.
-        scale: How far to go; one number a row makes a sweep in one forward.
+        value: Its activation at scale 1.
+        where: Tokens that are edited; None: all.
+        rows: Rows of the batch that are edited; None: all.
+        scale: Strength of the edit; one number per row makes a sweep in one forward pass.
 
     Raises:
-        FeatureError: The SAE has no such feature, or it cannot be written with.
+        FeatureError: The SAE has no such feature, or does not support edits.
         EditError: The value is not finite.
 
     Source: encode, edit, decode and add the error, in closed form; Galichin et al. 2025,
-        arXiv:2503.18878, set 2 times the largest activation at every position.
+        arXiv:2503.18878, use 2 times the largest activation at every position.
     """
     _check(sae, feature)
     _check_amount("value", value)
@@ -154,24 +154,24 @@ def project_out(
     rows: tuple[int, ...] | None = None,
     scale: float | Float[Tensor, " row"] = 1.0,
 ) -> ProjectOut:
-    """Everything along a feature's direction removed, even where the feature is not active.
+    """Project out a feature's direction, even where the feature is not active.
 
     Args:
-        sae: Whose feature.
+        sae: SAE of the feature.
         feature: Its index.
-        where: For which tokens; None is all.
-        rows: For which rows of the batch; None is all.
-        scale: How far to go; one number a row makes a sweep in one forward.
+        where: Tokens that are edited; None: all.
+        rows: Rows of the batch that are edited; None: all.
+        scale: Strength of the edit; one number per row makes a sweep in one forward pass.
 
     Raises:
-        FeatureError: The SAE has no such feature, or it cannot be written with.
+        FeatureError: The SAE has no such feature, or does not support edits.
     """
     _check(sae, feature)
     direction = sae.directions[feature]
     if sae.site.has_heads and sae.site.head is None:
         raise FeatureError(
-            f"{sae.name} reads all heads of {sae.site} as one vector, and projections are taken "
-            "there head by head. Use clamp with value 0."
+            f"{sae.name} reads all heads of {sae.site} as one vector, but projections there are "
+            "per head. Use clamp with value 0."
         )
     return ProjectOut(sae.site, direction, where=where or everywhere(), rows=rows, scale=scale)
 
@@ -184,17 +184,17 @@ def rewrite(
     rows: tuple[int, ...] | None = None,
     scale: float | Float[Tensor, " row"] = 1.0,
 ) -> Shift:
-    """All features changed at once: x + scale * (change(f) - f) @ directions.
+    """Change all features at once: x + scale * (change(f) - f) @ directions.
 
     Args:
-        sae: Whose features.
-        change: New feature activations of each token from the old ones.
-        where: For which tokens; None is all.
-        rows: For which rows of the batch; None is all.
-        scale: How far to go; one number a row makes a sweep in one forward.
+        sae: SAE of the features.
+        change: Maps feature activations to new ones, token by token.
+        where: Tokens that are edited; None: all.
+        rows: Rows of the batch that are edited; None: all.
+        scale: Strength of the edit; one number per row makes a sweep in one forward pass.
 
     Raises:
-        FeatureError: The SAE cannot be written with.
+        FeatureError: The SAE does not support edits.
     """
     _check(sae, 0)
     return _shift(sae, _Rewritten(sae, change), where, rows, scale)
@@ -203,15 +203,15 @@ def rewrite(
 def splice(
     sae: Sae, *, where: Where | None = None, scale: float | Float[Tensor, " row"] = 1.0
 ) -> Shift:
-    """The reconstruction in place of the activation: what the features miss is lost.
+    """Replace the activation by its reconstruction, which drops the SAE's error.
 
     Args:
-        sae: Which SAE.
-        where: For which tokens; None is all.
-        scale: How far to go; one number a row makes a sweep in one forward.
+        sae: SAE that reconstructs.
+        where: Tokens that are edited; None: all.
+        scale: Strength of the edit; one number per row makes a sweep in one forward pass.
 
     Raises:
-        FeatureError: The SAE cannot be written with.
+        FeatureError: The SAE does not support edits.
     """
     _check(sae, 0)
     return _shift(sae, _Spliced(sae), where, None, scale)
@@ -224,7 +224,7 @@ def _shift(
     rows: tuple[int, ...] | None,
     scale: float | Tensor,
 ) -> Shift:
-    """The edit at the SAE's own site."""
+    """Edit at the SAE's site."""
     return Shift(
         sae.site,
         shift,
@@ -236,17 +236,17 @@ def _shift(
 
 
 def _check(sae: Sae, feature: int) -> None:
-    """Refuse what cannot be written."""
+    """Refuse features that cannot be edited."""
     sae.check_reconstructs()
     sae.check_features((feature,))
     if sae.reads_context:
         raise FeatureError(
             f"{sae.name} reads previous tokens, which an edit does not see, so its features cannot "
-            "be computed there. Use an SAE that reads each token alone."
+            "be computed. Use an SAE that reads each token independently."
         )
 
 
 def _check_amount(name: str, value: float) -> None:
-    """Refuse what is not finite."""
+    """Refuse values that are not finite."""
     if value != value or abs(value) == float("inf"):
-        raise EditError(f"{name} is {value}, which no activation can be. Pass a finite number.")
+        raise EditError(f"{name} is {value}, which no activation can take. Pass a finite number.")

@@ -1,4 +1,4 @@
-"""Fidelity gates: does an SAE reconstruct a model's activations, before anything rests on it?"""
+"""Fidelity gates: does an SAE reconstruct a model's activations well enough to be used?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,18 +32,18 @@ from elicit.stats import Inference, linearised_ratio
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Fidelity(Result):
-    """How well an SAE reconstructs a model's activations, beside what its makers published."""
+    """Fidelity of an SAE on a model's activations, beside its published values."""
 
     sae: str
     """Name of the SAE."""
     site: str
-    """Where it was read."""
+    """Site that was read."""
     model: str
     """Model that was read."""
     n_tokens: int
     """Tokens read; first and special tokens do not count."""
     n_outliers: int
-    """Tokens excluded besides, for their norm."""
+    """Further tokens excluded as outliers of norm."""
     n_problems: int
     """Problems, the unit of every interval."""
     level: float
@@ -52,9 +52,9 @@ class Fidelity(Result):
     """Fraction of variance unexplained, Σ‖x - x̂‖² / Σ‖x - x̄‖² with this model's own mean: 0
     perfect, 1 no better than the mean."""
     l0: Annotated[Estimate, ""]
-    """Mean active features a token."""
+    """Mean number of active features per token."""
     ce: float
-    """Cross-entropy of the texts, nats a token; NaN where splicing was not measured, as below."""
+    """Cross-entropy of the texts, nats per token; NaN, as below, if splicing was not measured."""
     ce_spliced: float
     """The same with the reconstruction in place of the activation, except at first tokens."""
     ce_zero: float
@@ -64,47 +64,47 @@ class Fidelity(Result):
     dead_fraction: float
     """Share of features active on none of these tokens."""
     published_fvu: float
-    """As published; NaN where it is not."""
+    """Published value; NaN if unknown."""
     published_l0: float
-    """As published; NaN where it is not."""
+    """Published value; NaN if unknown."""
     published_dead_fraction: float
-    """As published; NaN where it is not."""
+    """Published value; NaN if unknown."""
     feature: Int[Tensor, " feature"]
     """Index of each feature."""
     density: Float[Tensor, " feature"]
     """Share of tokens at which each feature was active."""
     max_act: Float[Tensor, " feature"]
-    """Largest activation of each feature; the unit of steering strengths."""
+    """Largest activation of each feature, the unit of steering strengths."""
 
     def failures(
         self, *, max_fvu: float = 0.5, l0_factor: float = 2.0, least_recovered: float = 0.5
     ) -> dict[str, str]:
-        """Gates that the SAE fails: what disagrees and why it matters, by the limit it exceeds.
+        """Failed gates, by the option that sets the limit, with the reason.
 
         Args:
             max_fvu: Largest FVU that passes.
-            l0_factor: How many times more or fewer features than published may be active.
-            least_recovered: Smallest share of cross-entropy recovered, where it was measured.
+            l0_factor: Largest ratio between L0 and the published L0, either way.
+            least_recovered: Smallest share of cross-entropy recovered, if measured.
         """
         fvu, l0, saved = (each.value.item() for each in (self.fvu, self.l0, self.ce_recovered))
         failed: dict[str, str] = {}
         if not fvu <= max_fvu:
             failed["max_fvu"] = (
                 f"{self.sae} leaves a fraction {fvu:.3g} of the variance at {self.site} of "
-                f"{self.model} unexplained, and the limit is {max_fvu:g}, so its features stand "
-                "for little of what the model does."
+                f"{self.model} unexplained, above the limit of {max_fvu:g}, so its features "
+                "account for little of the activation."
             )
         ratio = l0 / self.published_l0 if self.published_l0 else float("nan")
         if ratio == ratio and not 1 / l0_factor <= ratio <= l0_factor:
             failed["l0_factor"] = (
-                f"{self.sae} has {l0:.4g} active features a token on {self.model} and "
-                f"{self.published_l0:.4g} were published, so it does not read what it was trained "
-                "on."
+                f"{self.sae} has {l0:.4g} active features per token on {self.model}, but "
+                f"{self.published_l0:.4g} are published, so these are not the activations it was "
+                "trained on."
             )
         if saved < least_recovered:
             failed["least_recovered"] = (
                 f"{self.sae} in place of {self.site} of {self.model} recovers {saved:.3g} of the "
-                f"zero-ablation loss, and the limit is {least_recovered:g}, so its features miss "
+                f"zero-ablation loss, below the limit of {least_recovered:g}, so its features miss "
                 "what the model uses."
             )
         return failed
@@ -112,15 +112,15 @@ class Fidelity(Result):
     def require(
         self, *, max_fvu: float = 0.5, l0_factor: float = 2.0, least_recovered: float = 0.5
     ) -> None:
-        """Refuse to go on with an SAE that does not reconstruct this model's activations.
+        """Raise if the SAE does not reconstruct this model's activations.
 
         Args:
             max_fvu: Largest FVU that passes.
-            l0_factor: How many times more or fewer features than published may be active.
-            least_recovered: Smallest share of cross-entropy recovered, where it was measured.
+            l0_factor: Largest ratio between L0 and the published L0, either way.
+            least_recovered: Smallest share of cross-entropy recovered, if measured.
 
         Raises:
-            FeatureError: The SAE fails one of the three.
+            FeatureError: The SAE fails a gate.
         """
         failed = self.failures(
             max_fvu=max_fvu, l0_factor=l0_factor, least_recovered=least_recovered
@@ -144,17 +144,17 @@ def fidelity(
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> Fidelity:
-    """How well an SAE reconstructs one model: FVU, L0, dead features, cross-entropy recovered.
+    """Fidelity of an SAE on one model: FVU, L0, dead features, cross-entropy recovered.
 
     Args:
         pair: Base and post.
-        sae: What is tested.
+        sae: SAE that is tested.
         texts: Token ids of each row, and their problems if rows share some.
         model: Which model is read, `base` or `post`.
         outliers: Tokens above this multiple of the median norm are excluded, and keep their
-            activation where reconstructions are spliced in; None keeps all.
-        spliced: Whether to measure cross-entropies too, with three more passes; not for an SAE that
-            reads context, which cannot be spliced in.
+            activation where reconstructions are spliced in; None: all are kept.
+        spliced: Whether to measure cross-entropies, in three more passes; not possible for an SAE
+            that reads context.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
@@ -240,7 +240,7 @@ def _entropies(
     side: Side, sae: Sae, tokens: Rows, limit: float, execution: Execution
 ) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
     """Cross-entropy of each row without edits, spliced and zero-ablated; tokens of each row."""
-    # The first token of a row is a sink that no SAE of text is trained on.
+    # The first token of a row is an attention sink, on which SAEs are not trained.
     where = window(1)
     splice = Shift(sae.site, SplicedUpTo(sae, limit), where=where, width=sae.d_in)
     clean, n = entropy_by_row(side, tokens, [], execution=execution)

@@ -1,4 +1,4 @@
-"""Map one model's activations into the other's frame: by their means, or by a rotation too."""
+"""Maps of one model's activations into the other's frame: mean shift, or rotation too."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,32 +17,24 @@ from elicit.sites import Site
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Frame:
-    """A shift, and a rotation about a mean where there is one; it keeps all distances."""
+    """Distance-preserving map: a shift, optionally with a rotation about the mean."""
 
     start: Float[Tensor, " d_model"]
-    """Mean that is taken off."""
+    """Mean that is subtracted."""
     end: Float[Tensor, " d_model"]
-    """Mean that is put in its place."""
+    """Mean that is added."""
     rotation: Float[Tensor, "d_model d_model"] | None = None
-    """Orthogonal; None leaves directions as they are."""
+    """Orthogonal; None: shift only."""
 
     def into(self, x: Float[Tensor, "token d_model"]) -> Float[Tensor, "token d_model"]:
-        """Activations in the other frame.
-
-        Args:
-            x: Activations in their own.
-        """
+        """Map activations into the other frame."""
         if self.rotation is None:
-            # One addition: equal means leave every bit as it is.
+            # One addition, so that equal means leave activations bitwise unchanged.
             return x + (self.end - self.start).to(x)
         return (x - self.start.to(x)) @ self.rotation.to(x) + self.end.to(x)
 
     def back(self, x: Float[Tensor, "token d_model"]) -> Float[Tensor, "token d_model"]:
-        """Activations of the other frame in their own.
-
-        Args:
-            x: Activations in the other.
-        """
+        """Map activations back from the other frame."""
         if self.rotation is None:
             return x - (self.end - self.start).to(x)
         return (x - self.end.to(x)) @ self.rotation.T.to(x) + self.start.to(x)
@@ -57,7 +49,7 @@ class Frames:
     rotated: Frame
     """The mean shifted and the rest rotated (orthogonal Procrustes)."""
     n_tokens: int
-    """Tokens that were fitted to."""
+    """Number of tokens fitted on."""
 
 
 def fit_frames(
@@ -68,17 +60,17 @@ def fit_frames(
     model: str,
     execution: Execution = Execution(),
 ) -> Frames:
-    """Fit what maps the other model's activations into the frame of `model`, on the same tokens.
+    """Fit maps of the other model's activations into the frame of `model`, on the same tokens.
 
     Args:
         pair: Base and post.
-        rows: Token ids to fit to; others than those that are read afterwards.
-        site: Where both are read.
-        model: Whose frame is kept, `base` or `post`.
+        rows: Token ids to fit on; not those that are evaluated.
+        site: Site read in both models.
+        model: Model whose frame is the target, `base` or `post`.
         execution: Tokens per forward pass.
 
     Raises:
-        FeatureError: There are fewer tokens than dimensions, so that a rotation would fit noise.
+        FeatureError: There are fewer tokens than dimensions.
 
     Source: Schönemann 1966, without scaling.
     """
@@ -99,7 +91,7 @@ def fit_frames(
     )[site]
     if moments.n <= len(moments.x.mean):
         raise FeatureError(
-            f"{moments.n} tokens are fitted to and activations have {len(moments.x.mean)} "
+            f"there are {moments.n} tokens and activations have {len(moments.x.mean)} "
             "dimensions, so a rotation would fit noise. Pass more rows."
         )
     start, end = moments.y.mean, moments.x.mean
@@ -111,7 +103,7 @@ def fit_frames(
 
 
 def _rotation(moments: CrossMoments) -> Tensor | None:
-    """The orthogonal matrix that turns y's deviations onto x's; none where they are the same."""
+    """Procrustes rotation of y's deviations onto x's; None if they are equal."""
     if torch.equal(moments.scatter, moments.x.scatter) and torch.equal(
         moments.x.scatter, moments.y.scatter
     ):

@@ -1,4 +1,4 @@
-"""Latent scaling: how strongly each feature is present in each model, in closed form."""
+"""Latent scaling: strength of each feature in each model, in closed form."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,23 +16,23 @@ from elicit.runs import Execution
 
 TARGETS = ("activation", "reconstruction", "error")
 _SPARSE = 16
-"""Where fewer than one activation in so many is not 0, the others are left out."""
+"""Sums are sparse where fewer than one activation in this many is nonzero."""
 _TOKENS, _TOKENS_ON_CPU = 64, 1
-"""Tokens whose directions are then taken at once: on a CPU those of one fill its cache."""
+"""Tokens per sparse step: on a CPU the directions of one token fill the cache."""
 
 
 class Scaling:
     """Least-squares scale of each feature's contribution to a target, accumulated over batches.
 
-    β_j = ⟨d_j, Σ_n f_j(n) y_n⟩ / (‖d_j‖² Σ_n f_j(n)²): what minimises Σ_n ‖y_n - β_j f_j(n) d_j‖².
+    β_j = ⟨d_j, Σ_n f_j(n) y_n⟩ / (‖d_j‖² Σ_n f_j(n)²) minimises Σ_n ‖y_n - β_j f_j(n) d_j‖².
 
     Attributes:
         power: Σ f_j² of each feature.
-        n_active: Tokens at which each feature is active.
+        n_active: Number of tokens at which each feature is active.
     """
 
     def __init__(self, directions: Float[Tensor, "feature d_model"]) -> None:
-        """Begin with no token.
+        """Start empty.
 
         Args:
             directions: Direction of each feature.
@@ -54,9 +54,9 @@ class Scaling:
 
         Args:
             acts: Feature activations.
-            targets: What is explained, by name.
-            own: How much of each feature's direction the feature itself put into a reconstruction,
-                by name; `beta` of these names is its own part.
+            targets: Explained vectors, by name.
+            own: Each feature's own contribution to a reconstruction, in units of its direction, by
+                name; `beta` of these names is that contribution.
         """
         acts, home = acts.to(self._norms.device), self._norms.device
         goals = {name: wide(y).to(home) for name, y in targets.items()}
@@ -67,7 +67,7 @@ class Scaling:
         f = wide(acts)
         self.power += f.square().sum(0)
         self.n_active += (acts != 0).sum(0)
-        # Projected first, so that only one number a feature is kept.
+        # Projected first, so that only one number per feature is kept.
         along = {name: y @ self._directions.T for name, y in goals.items()}
         along |= {name: wide(part) * self._norms for name, part in parts.items()}
         for name, value in along.items():
@@ -76,7 +76,7 @@ class Scaling:
     def _add_sparse(
         self, acts: Tensor, goals: Mapping[str, Tensor], parts: Mapping[str, Tensor]
     ) -> None:
-        """The same sums where few features are active: no product with all directions is made."""
+        """The same sums for sparse features, without a product with all directions."""
         token, feature = acts.nonzero(as_tuple=True)
         value = wide(acts[token, feature])
         self.power.index_add_(0, feature, value.square())
@@ -86,7 +86,7 @@ class Scaling:
             self._along.setdefault(name, torch.zeros_like(self.power)).index_add_(0, feature, added)
         count = token.bincount(minlength=len(acts))
         slot = torch.arange(len(token), device=token.device) - (count.cumsum(0) - count)[token]
-        # The features that are active at each token, side by side, padded with weight 0.
+        # Active features of each token, padded with weight 0.
         index = feature.new_zeros(len(acts), int(count.max()))
         weight = value.new_zeros(index.shape)
         index[token, slot], weight[token, slot] = feature, value
@@ -97,7 +97,7 @@ class Scaling:
             width = int(count[part].max())
             which = index[part, :width]
             directions, weights = self._directions[which], weight[part, :width]
-            # One target after another, so that equal targets give equal bits.
+            # One target at a time, so that equal targets give equal bits.
             for name, y in goals.items():
                 along = torch.bmm(directions, y[part, :, None])[..., 0] * weights
                 sums[name].index_add_(0, which.flatten(), along.flatten())
@@ -105,7 +105,7 @@ class Scaling:
             self._along[name] = self._along.get(name, 0) + column
 
     def beta(self, name: str) -> Float[Tensor, " feature"]:
-        """Scale of each feature in a target; NaN where it was never active.
+        """Scale of each feature in a target; NaN if it was never active.
 
         Args:
             name: Which target.
@@ -118,42 +118,42 @@ class Scaling:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LatentScaling(Result):
-    """How strongly each feature is present in base, relative to post."""
+    """Strength of each feature in base, relative to post."""
 
     dictionary: str
     """Name of the SAE or crosscoder."""
     site: str
-    """Where both models were read."""
+    """Site read in both models."""
     n_tokens: int
     """Tokens read in both; first and special ones do not count."""
     feature: Int[Tensor, " feature"]
     """Index of each feature."""
     n_active: Int[Tensor, " feature"]
-    """Tokens at which each feature was active."""
+    """Number of tokens at which each feature was active."""
     target: tuple[str, ...]
-    """What is explained: the `activation`, its `reconstruction`, and the `error` left without the
-    feature itself."""
+    """Explained target: the `activation`, its `reconstruction`, and the `error` without the
+    feature's own contribution."""
     base: Float[Tensor, "feature target"]
-    """Scale of the feature in the base's target; NaN: never active."""
+    """Scale of the feature in base's target; NaN: never active."""
     post: Float[Tensor, "feature target"]
     """Scale of the feature in post's target; NaN: never active."""
     ratio: Float[Tensor, "feature target"]
-    """base / post: 1 alike, 0 in post alone. A high ratio in the error indicates shrinkage, in the
-    reconstruction decoupling: the base has the feature after all."""
+    """base / post: 1 shared, 0 post only. A high ratio in the error indicates shrinkage, in the
+    reconstruction decoupling: base has the feature after all."""
 
     def post_only(
         self, *, max_error: float = 0.2, max_reconstruction: float = 0.5
     ) -> Bool[Tensor, " feature"]:
-        """Features that are in base neither in the error nor spread over other features.
+        """Features absent from base's error and from its reconstruction by other features.
 
         Args:
-            max_error: Largest ratio in the error that passes.
-            max_reconstruction: Largest ratio in the reconstruction.
+            max_error: Largest passing ratio in the error.
+            max_reconstruction: Largest passing ratio in the reconstruction.
 
         Source: the two cut-offs are conventions; report the ratios with them.
         """
         error, made = (self.ratio[:, self.target.index(t)] for t in ("error", "reconstruction"))
-        # NaN compares false: what was never active is in neither model.
+        # NaN compares false: a feature that was never active is in neither model.
         return (error.abs() < max_error) & (made.abs() < max_reconstruction)
 
 
@@ -165,13 +165,13 @@ def latent_scaling(
     model: str,
     execution: Execution = Execution(),
 ) -> LatentScaling:
-    """How strongly features, as active on one model, are present in both models' activations.
+    """Strength of one model's features in both models' activations.
 
     Args:
         pair: Base and post.
-        sae: Whose features.
+        sae: SAE of the features.
         rows: Token ids of each row, fed to both.
-        model: On which model features are read, `base` or `post`; usually the SAE's own.
+        model: Model on which features are read, `base` or `post`; usually the SAE's own.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
@@ -192,11 +192,11 @@ def latent_scaling(
         ),
         strict=True,
     )
-    found = Scaling(sae.directions)
+    result = Scaling(sae.directions)
     for base, post in both:
         acts = base.acts if model == "base" else post.acts
         assert base.made is not None and post.made is not None
-        found.update(
+        result.update(
             acts,
             {
                 "base activation": base.x,
@@ -209,7 +209,7 @@ def latent_scaling(
             {"base own": base.acts, "post own": post.acts},
         )
     return from_sums(
-        found,
+        result,
         pair,
         dictionary=sae.name,
         site=str(sae.site),
@@ -227,16 +227,16 @@ def from_sums(
     n_tokens: int,
     arguments: dict[str, object],
 ) -> LatentScaling:
-    """The result of sums over all tokens.
+    """Result from accumulated sums.
 
     Args:
         found: Sums with the targets `activation`, `reconstruction`, `error` and `own` of each
             model.
-        pair: What was read.
+        pair: Base and post.
         dictionary: Name of the SAE or crosscoder.
         site: Where it was read.
         n_tokens: Tokens read.
-        arguments: What was requested.
+        arguments: Arguments recorded in the result.
     """
     beta: dict[str, Tensor] = {}
     for model in ("base", "post"):

@@ -1,4 +1,4 @@
-"""Load SAEs: local folders, SAELens's releases, and SAEs that are in memory already."""
+"""Load SAEs from local folders, SAELens releases, and memory."""
 
 import difflib
 import json
@@ -28,18 +28,18 @@ def load_sae(
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Sae:
-    """An SAE from a folder of SAELens or from one of its releases, with its weights frozen.
+    """Load an SAE from a SAELens folder or release, with frozen weights.
 
     Args:
         source: A folder with `cfg.json` and `sae_weights.safetensors`, or `sae:<release>/<id>` of
-            SAELens's directory, which is fetched from the hub.
-        site: Where it reads, if its hook name is no known site; otherwise the two must agree.
-        device: Where its weights are.
+            SAELens's directory, fetched from the hub.
+        site: Site that it reads, if its hook name is unknown; otherwise the two must agree.
+        device: Device of its weights.
         dtype: Precision of its weights.
 
     Raises:
-        FeatureError: There is no such SAE, it cannot be read or fetched, its hook point is no site
-            or another one than `site`, or its normalisation was never folded into its weights.
+        FeatureError: There is no such SAE, it cannot be read or fetched, its hook point is unknown
+            or not `site`, or its normalisation was not folded into its weights.
     """
     name = str(source)
     if name.startswith(PREFIX):
@@ -48,7 +48,7 @@ def load_sae(
     for file in ("cfg.json", "sae_weights.safetensors"):
         if not (folder / file).is_file():
             raise FeatureError(
-                f"{folder} has no {file}, so it is not a folder of SAELens. Pass one written by "
+                f"{folder} has no {file}, so it is not a SAELens folder. Pass one written by "
                 "save_inference_model, or sae:<release>/<id>."
             )
     from sae_lens import SAE
@@ -65,33 +65,33 @@ def from_sae_lens(
     site: Site | None = None,
     published: Published | None = None,
 ) -> Sae:
-    """A SAELens SAE that is in memory already, as a function.
+    """Wrap a SAELens SAE that is in memory.
 
     Args:
-        module: An inference SAE; it is put into evaluation mode and its weights are frozen.
-        name: What to call it.
-        site: Where it reads, if its hook name is no known site; otherwise the two must agree.
-        published: What is known of it; None takes what its metadata says.
+        module: Inference SAE; it is set to evaluation mode and its weights are frozen.
+        name: Name of the SAE.
+        site: Site that it reads, if its hook name is unknown; otherwise the two must agree.
+        published: Published fidelity; None: from its metadata.
 
     Raises:
-        FeatureError: It is one for training, its hook point is no site or another one than `site`,
-            or its normalisation was never folded into its weights.
+        FeatureError: It is a training SAE, its hook point is unknown or not `site`, or its
+            normalisation was not folded into its weights.
     """
     from sae_lens import SAE, TrainingSAE
 
     if not isinstance(module, SAE) or isinstance(module, TrainingSAE):
         raise FeatureError(
-            f"{name} is a {type(module).__name__} and not an inference SAE of SAELens, so its "
+            f"{name} is a {type(module).__name__} and not a SAELens inference SAE, so its "
             "features would be those of training. Save it with save_inference_model and load that."
         )
     cfg: Any = module.cfg
     if cfg.normalize_activations in _UNFOLDED:
         raise FeatureError(
-            f"{name} has normalize_activations={cfg.normalize_activations!r}, whose factor belongs "
-            "into the weights and is not there, so every feature would be off. Take the final SAE "
-            "instead of a checkpoint of its training."
+            f"{name} has normalize_activations={cfg.normalize_activations!r}, whose factor is "
+            "not folded into the weights, so every feature would be wrong. Load the final SAE "
+            "instead of a training checkpoint."
         )
-    # Heads come as one vector; SAELens's reshaping would keep the last shape it saw.
+    # Heads are one vector here; SAELens's reshaping would keep the last shape it saw.
     module.turn_off_forward_pass_hook_z_reshaping()
     module.eval().requires_grad_(False)
     metadata = {key: value for key, value in cfg.metadata.items() if _is_plain(value)}
@@ -120,18 +120,18 @@ def _from_release(name: str, site: Site | None, device: str, dtype: torch.dtype)
     directory = get_pretrained_saes_directory()
     if release not in directory:
         raise FeatureError(
-            f"{name} names the release {release!r}, and SAELens lists {len(directory)} others, so "
-            f"nothing can be fetched. {_close(release, directory)}Write sae:<release>/<id>."
+            f"{name} names the release {release!r}, which is not among the {len(directory)} that "
+            f"SAELens lists. {_close(release, directory)}Write sae:<release>/<id>."
         )
     found = directory[release]
     if sae_id not in found.saes_map:
         raise FeatureError(
-            f"{name} names the SAE {sae_id!r}, and {release} has {len(found.saes_map)} others, "
-            f"so nothing can be fetched. {_close(sae_id, found.saes_map)}Write sae:{release}/<id>."
+            f"{name} names the SAE {sae_id!r}, which is not among the {len(found.saes_map)} of "
+            f"{release}. {_close(sae_id, found.saes_map)}Write sae:{release}/<id>."
         )
     with _as_feature_error(name), _quiet():
         module = SAE.from_pretrained(release, sae_id, device=device, dtype=_word(dtype))
-    # SAELens writes 1 and 0 where its directory does not say.
+    # SAELens writes 1 and 0 for unknown values.
     explained = found.expected_var_explained.get(sae_id, 1.0)
     l0 = found.expected_l0.get(sae_id, 0.0)
     published = Published(fvu=None if explained == 1.0 else 1 - explained, l0=l0 or None)
@@ -139,7 +139,7 @@ def _from_release(name: str, site: Site | None, device: str, dtype: torch.dtype)
 
 
 def _directions(module: Any) -> Tensor:
-    """What one unit of each feature adds; topk may be trained with activations times the norm."""
+    """Decoder directions; topk may be trained with activations times the decoder norm."""
     directions = module.W_dec.detach()
     if getattr(module.cfg, "rescale_acts_by_decoder_norm", False):
         return directions / directions.norm(dim=-1, keepdim=True)
@@ -147,14 +147,14 @@ def _directions(module: Any) -> Tensor:
 
 
 def _site(name: str, metadata: Mapping[str, object], site: Site | None) -> Site:
-    """Where the SAE reads, by its own word or by the user's."""
+    """Site of the SAE, from its metadata or from the user."""
     hook = metadata.get("hook_name")
     try:
         own = site_of_hook(str(hook)) if hook else None
     except SiteError as error:
         if site is None:
             raise FeatureError(
-                f"{name} reads {hook!r}, and {error} Pass site= if you know which one it is."
+                f"{name} reads {hook!r}, and {error} Pass site= if you know it."
             ) from error
         return site
     head = metadata.get("hook_head_index")
@@ -162,20 +162,19 @@ def _site(name: str, metadata: Mapping[str, object], site: Site | None) -> Site:
         own = Site(own.kind, own.layer, head)
     if own is None and site is None:
         raise FeatureError(
-            f"{name} does not say which hook point it reads, so nothing can be fed to it. Pass "
-            "site=."
+            f"{name} does not record its hook point, so its input is unknown. Pass site=."
         )
     if own is not None and site is not None and own != site:
         raise FeatureError(
-            f"{name} was trained at {own} and site is {site}, so its features would be read off "
-            "other activations. Leave site out, or load the SAE of that site."
+            f"{name} was trained at {own} and site is {site}, so its features would be computed "
+            "from other activations. Leave site out, or load the SAE of that site."
         )
     assert own or site
     return own or site  # pyright: ignore[reportReturnType]
 
 
 def _published(metadata: Mapping[str, object], d_sae: int) -> Published:
-    """What SAELens's own training leaves in the metadata."""
+    """Fidelity that SAELens training leaves in the metadata."""
     fvu, l0, dead = (metadata.get(key) for key in ("fvu", "l0", "num_dead_features"))
     return Published(
         fvu=float(fvu) if isinstance(fvu, int | float) else None,
@@ -185,7 +184,7 @@ def _published(metadata: Mapping[str, object], d_sae: int) -> Published:
 
 
 def _is_plain(value: object) -> bool:
-    """Whether a value is JSON's."""
+    """Whether a value is representable in JSON."""
     try:
         json.dumps(value)
     except (TypeError, ValueError):
@@ -194,31 +193,31 @@ def _is_plain(value: object) -> bool:
 
 
 def _close(name: str, known: Mapping[str, object]) -> str:
-    """A question with the names that may have been meant."""
+    """Suggestion of close names."""
     found = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4)
     return f"Did you mean {' or '.join(found)}? " if found else ""
 
 
 def _word(dtype: torch.dtype) -> str:
-    """A dtype as SAELens spells it."""
+    """Name of a dtype in SAELens."""
     return str(dtype).removeprefix("torch.")
 
 
 @contextmanager
 def _as_feature_error(name: str) -> Iterator[None]:
-    """Name the SAE that cannot be loaded, with the library's own reason."""
+    """Re-raise loading errors with the name of the SAE."""
     try:
         yield
     except Exception as error:  # hub, files and configurations raise whatever they like
         raise FeatureError(
             f"{name} cannot be loaded ({type(error).__name__}: {reason(error)}), so there is no "
-            "SAE. Check that its files are whole, or that the hub can be reached."
+            "SAE. Check that its files are complete, or that the hub is reachable."
         ) from error
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without SAELens's advice on the model, which `Sae.centred` stands in for."""
+    """Suppress SAELens's warning about model options, which `Sae.centred` handles."""
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", message=r"\s*This SAE has non-empty model_from_pretrained"

@@ -1,4 +1,4 @@
-"""ReasonScore: which features are active around reasoning words, all of them in one pass."""
+"""ReasonScore: specificity of features to reasoning words."""
 
 import math
 from collections.abc import Sequence
@@ -19,30 +19,30 @@ from elicit.runs import Execution
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ReasonScores(Result):
-    """How specific each feature is to reasoning words. Lexical by construction: falsify it."""
+    """Specificity of each feature to reasoning words; lexical by construction, so falsify it."""
 
     sae: str
     """Name of the SAE."""
     site: str
-    """Where it was read."""
+    """Site that was read."""
     model: str
     """Model that was read."""
     alpha: float
-    """Power of the entropy."""
+    """Exponent of the entropy."""
     left: int
-    """Tokens before a word that belong to it."""
+    """Tokens before a word that count as near it."""
     right: int
     """Tokens after it."""
     n_inside: int
-    """Tokens near some word."""
+    """Number of tokens near some word."""
     n_outside: int
-    """All others that count."""
+    """Number of other counted tokens."""
     feature: Int[Tensor, " feature"]
     """Index of each feature."""
     score: Float[Tensor, " feature"]
     """inside share × entropy^α - outside share, the paper's ReasonScore."""
     entropy: Float[Tensor, " feature"]
-    """How evenly the feature is spread over groups: 0 one alone, 1 all alike."""
+    """Normalised entropy over groups: 0 one group only, 1 uniform."""
     inside: Float[Tensor, " feature"]
     """Mean activation near some word, μ⁺."""
     outside: Float[Tensor, " feature"]
@@ -50,7 +50,7 @@ class ReasonScores(Result):
     group: tuple[str, ...]
     """Name of each group."""
     n_group: Int[Tensor, " group"]
-    """Tokens near a word of each group."""
+    """Number of tokens near a word of each group."""
     mean: Float[Tensor, "feature group"]
     """Mean activation near the words of each group."""
 
@@ -80,27 +80,27 @@ def reason_scores(
 
     Args:
         pair: Base and post.
-        sae: Whose features.
+        sae: SAE of the features.
         rows: Token ids of texts with reasoning in them.
         groups: Reasoning words, see `token_groups`.
         model: Which model is read, `base` or `post`.
-        alpha: Power of the entropy.
-        around: Tokens before and after a word that belong to it.
+        alpha: Exponent of the entropy.
+        around: Tokens before and after a word that count as near it.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
-        FeatureError: The SAE has another width, site or model or its activations have signs, a
-            group occurs nowhere, or every token is near a word.
+        FeatureError: The SAE has another width, site or model or signed activations, a group
+            occurs nowhere, or every token is near a word.
 
     Source: Galichin et al. 2025, arXiv:2503.18878, and its `compute_score.py`, which runs the model
-        once for every few features; the first token of a row is left out here too.
+        once per few features; as there, the first token of a row is left out.
     """
     side, tokens = check_sae(pair, sae, model), rows_of(pair, rows)
     left, right = around
     if sae.architecture == "abstopk":
         raise FeatureError(
-            f"{sae.name} has activations of both signs, so shares of a sum of them mean nothing. "
-            "Pass an SAE whose features are active or not."
+            f"{sae.name} has activations of both signs, so shares of their sum are meaningless. "
+            "Pass an SAE with non-negative activations."
         )
     near = groups.windows(tokens, left=left, right=right)
     inside = near.any(0)
@@ -109,14 +109,14 @@ def reason_scores(
     if not int(counts[-1]):
         raise FeatureError(
             "every token that counts is near a word of some group, so there is nothing to "
-            "compare them with. Pass a smaller window, fewer groups or other texts."
+            "compare with. Pass a smaller window, fewer groups or other texts."
         )
-    wanted = member.double()
+    requested = member.double()
     sums = torch.zeros(len(member), sae.d_sae, dtype=torch.float64)
     for block in blocks(side, sae, tokens, execution=execution):
-        # All groups in one product: what it costs does not depend on how many features are active.
+        # All groups in one product, at a cost independent of the number of active features.
         acts = wide(block.acts)
-        sums = sums.to(acts.device).addmm_(wanted[:, block.index].to(acts.device), acts)
+        sums = sums.to(acts.device).addmm_(requested[:, block.index].to(acts.device), acts)
     sums = sums.cpu()
     mean = sums / counts[:, None]
     of_groups = mean[:-2].T.contiguous()
@@ -152,13 +152,13 @@ def reason_scores(
 
 
 def spread_over_groups(mean: Float[Tensor, "feature group"]) -> Float[Tensor, " feature"]:
-    """Entropy of each feature's mean activations over groups, as a share of the largest possible.
+    """Normalised entropy of each feature's mean activations over groups, in [0, 1].
 
     Args:
         mean: Near the words of each group, not negative.
 
     Returns:
-        0 for one group alone and for a feature that is active near no word, 1 for all alike.
+        0 for a single group and for a feature active near no word, 1 for uniform.
     """
     total = mean.sum(1, keepdim=True)
     share = torch.where(total > 0, mean / total, 0.0)
@@ -178,7 +178,7 @@ def reason_score(
         mean: Near the words of each group, not negative.
         inside: Near some word.
         outside: Elsewhere.
-        alpha: Power of the entropy.
+        alpha: Exponent of the entropy.
 
     Source: Galichin et al. 2025, arXiv:2503.18878: s = μ⁺/Σμ⁺ · H^α - μ⁻/Σμ⁻.
     """

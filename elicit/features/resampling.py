@@ -1,4 +1,4 @@
-"""Does a feature recur when its text is resampled, or was it bound to the tokens sampled?"""
+"""Does a feature recur when its text is resampled, or did it depend on the sampled tokens?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,54 +24,54 @@ ARMS = ("own positions", "random positions", "matched features")
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ResamplingStability(Result):
-    """How often features are active again when their texts are cut before them and resampled."""
+    """Recurrence rates of features when texts are cut before them and resampled."""
 
     sae: str
     """Name of the SAE."""
     site: str
-    """Where it was read."""
+    """Site that was read."""
     model: str
     """Model that continues the texts and is read."""
     n_samples: int
-    """Continuations of each position."""
+    """Continuations per position."""
     window: int
-    """Tokens of each continuation, at most."""
+    """Largest length of a continuation, tokens."""
     temperature: float
     """Sampling temperature."""
     least: float
-    """Rate that a stable feature must clearly exceed."""
+    """Rate that a stable feature clearly exceeds."""
     level: float
     """Coverage of every interval, each alone, over problems."""
     feature: Int[Tensor, " feature"]
     """Index of each candidate."""
     verdict: tuple[str, ...]
-    """Of each: `stable`, `unstable`, `unclear`, or `never active`."""
+    """Verdict: `stable`, `unstable`, `unclear`, or `never active`."""
     threshold: Float[Tensor, " feature"]
-    """Activation from which it counts as active."""
+    """Activation above which it counts as active."""
     n_problems: Int[Tensor, " feature"]
-    """Problems in whose texts it was active; each gives one position, its largest activation."""
+    """Problems in whose texts it was active, each with one position: its largest activation."""
     matched: tuple[str, ...]
-    """Of each, the control's features: others that are active on about as many tokens."""
+    """Each candidate's control: features active on about as many tokens."""
     arm: tuple[str, ...]
-    """What is counted: the feature after a cut at its own positions; the same after as many cuts
-    at random positions of the same texts; features of like rate after cuts at its own positions."""
+    """Arms: the feature after a cut at its positions; the same after as many cuts at random
+    positions of the same texts; rate-matched features after cuts at its positions."""
     rate: Annotated[Estimate, "feature arm"]
     """Share of continuations with an activation above the threshold."""
     excess: Annotated[Estimate, "feature arm"]
-    """Rate at its own positions minus that of this arm, paired by problem."""
+    """Rate at its positions minus that of this arm, paired by problem."""
     token_rate: Float[Tensor, "feature arm"]
-    """Share of continuations that contain the token which was cut off; NaN of matched features."""
+    """Share of continuations that contain the cut token; NaN for matched features."""
     shown_rate: Float[Tensor, "feature arm"]
-    """Share of continuations that show the behaviour; NaN of matched features, or if not
+    """Share of continuations that show the behaviour; NaN for matched features, or if not
     counted."""
     of: Int[Tensor, " position"]
     """Candidate of each position."""
     row: Int[Tensor, " position"]
     """Row of the text."""
     pos: Int[Tensor, " position"]
-    """Token before which it was cut."""
+    """Position of the cut."""
     position_rate: Float[Tensor, " position"]
-    """Share of its continuations in which the feature was active."""
+    """Share of continuations in which the feature was active."""
 
     @property
     def stable(self) -> tuple[int, ...]:
@@ -90,19 +90,19 @@ def resampling_stability(
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> ResamplingStability:
-    """Filter candidates by whether the model gets there again: cut before them, and resample.
+    """Filter candidates by recurrence: cut texts before their activations, and resample.
 
-    A feature that stands for a state recurs, because what came before fixes it; one that stands for
-    a token that happened to be sampled does not.
+    A feature of a state recurs, because the preceding text determines it; a feature of a token that
+    happened to be sampled does not.
 
     Args:
         pair: Base and post.
-        sae: Whose features.
+        sae: SAE of the features.
         features: Candidates.
-        texts: Token ids of texts, ideally sampled from the model itself; where they begin and
-            which problem they answer, if that is known.
+        texts: Token ids of texts, ideally sampled from the model itself, with their beginnings
+            and problems if known.
         model: Which model continues them and is read, `base` or `post`.
-        resampling: Positions, continuations, and what counts as active.
+        resampling: Positions, continuations and activation threshold.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
@@ -191,12 +191,12 @@ def resampling_stability(
 
 
 def _restrict(tokens: Rows, begins: Sequence[int] | None) -> None:
-    """Let only those tokens count that may be cut off and resampled."""
+    """Count only tokens that may be resampled."""
     if begins is None:
         return
     tokens.counted &= tokens.pos >= torch.tensor([int(i) for i in begins])[tokens.row]
     if not bool(tokens.counted.any()):
         raise FeatureError(
-            "no token of any row stands at or after the position where it begins, so there is "
-            "nothing to resample. Pass rows that include text after what the model was given."
+            "no row has a token at or after its position in begins, so there is nothing to "
+            "resample. Pass rows that include text after the prompt."
         )

@@ -1,4 +1,4 @@
-"""An SAE as a function: activations in, features out, and never attached to a model."""
+"""SAEs as functions of activations, never attached to a model."""
 
 from collections.abc import Mapping
 from copy import copy
@@ -15,68 +15,68 @@ from elicit.results import digest_json
 from elicit.sites import Site, SiteError
 
 _ALONE = ("standard", "gated", "jumprelu")
-"""Architectures in which a feature is active or not whatever the others are."""
+"""Architectures in which features are active independently of each other."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """What the makers of an SAE published about it; None where they did not."""
+    """Published fidelity of an SAE; None if unknown."""
 
     fvu: float | None = None
     """1 - explained variance."""
     l0: float | None = None
-    """Mean active features a token."""
+    """Mean number of active features per token."""
     dead_fraction: float | None = None
-    """Share of features that no longer fired."""
+    """Share of dead features."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Sae:
-    """A sparse autoencoder that reads one site; made by `load_sae` and `from_sae_lens`."""
+    """Sparse autoencoder of one site; made by `load_sae` and `from_sae_lens`."""
 
     name: str
-    """As the user named it."""
+    """Name given by the user."""
     site: Site
-    """Where it was trained to read."""
+    """Site it was trained on."""
     architecture: str
     """SAELens's name of the architecture at inference: `topk`, `jumprelu`, …"""
     d_in: int
-    """Width of what it reads; all heads of a site are one long vector."""
+    """Input width; all heads of a site are concatenated."""
     d_sae: int
     """Number of features."""
     directions: Float[Tensor, "d_sae d_out"]
-    """What one unit of each feature adds to the reconstruction."""
+    """Decoder direction of each feature."""
     published: Published
-    """What its makers published about it."""
+    """Published fidelity."""
     metadata: Mapping[str, object]
     """The rest of its metadata: model, hook, data set, and so on."""
     digest: str
     """SHA-256 of its weights."""
     centred: bool
-    """Whether it was trained on activations without their mean over dimensions, as
-    `center_writing_weights` leaves them. The mean is subtracted before encoding and added back."""
+    """Whether it was trained on activations centred over dimensions, as by
+    `center_writing_weights`. The mean is subtracted before encoding and added back."""
     module: nn.Module
-    """SAELens's own object, without gradients of its weights."""
+    """SAELens module, with frozen weights."""
 
     @property
     def is_transcoder(self) -> bool:
-        """Whether it predicts another activation than the one it reads."""
+        """Whether it predicts an activation other than its input."""
         return "transcoder" in self.architecture
 
     @property
     def reads_context(self) -> bool:
-        """Whether a feature at a token depends on the tokens before it."""
+        """Whether features depend on previous tokens."""
         return self.architecture == "temporal"
 
     @property
     def bias(self) -> Float[Tensor, " d_out"]:
-        """The reconstruction where no feature is active, if no token is scaled by itself."""
+        """Reconstruction with no active feature, if tokens are not normalised."""
         module: Any = self.module
         return module.b_dec.detach()
 
     @property
     def normalises(self) -> str:
-        """How it scales each token by itself, `none` if it does not."""
+        """Normalisation of each token, or `none`."""
         cfg: Any = self.module.cfg
         return str(cfg.normalize_activations)
 
@@ -89,19 +89,19 @@ class Sae:
         return digest_json([self.digest, self.centred, kept])
 
     def encode(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_sae"]:
-        """Feature activations, exactly SAELens's.
+        """Feature activations, identical to SAELens's.
 
         Args:
             x: Raw activations; [batch pos d_in] where `reads_context`.
 
         Raises:
-            FeatureError: The width is another one, or context is read and there is no axis for it.
+            FeatureError: The width differs, or `reads_context` and there is no position axis.
         """
         self._check_width(x)
         if self.reads_context and x.ndim != 3:
             raise FeatureError(
-                f"x has the shape {tuple(x.shape)}, and features of {self.name} depend on previous "
-                "tokens, so vectors alone do not determine them. Pass [batch pos d_in]."
+                f"x has the shape {tuple(x.shape)}, but features of {self.name} depend on previous "
+                "tokens. Pass [batch pos d_in]."
             )
         module: Any = self.module
         return module.encode(self._seen(x))
@@ -109,7 +109,7 @@ class Sae:
     def encode_one(
         self, x: Float[Tensor, "*batch d_in"], feature: int
     ) -> Float[Tensor, "*batch 1"]:
-        """Activation of one feature, without computing the others where they do not affect it.
+        """Activation of one feature, computed alone if the architecture allows.
 
         Args:
             x: Raw activations; [batch pos d_in] where `reads_context`.
@@ -121,7 +121,7 @@ class Sae:
         if self.architecture not in _ALONE:
             return self.encode(x)[..., [feature]]
         self._check_width(x)
-        # SAELens's own arithmetic on this feature's slice of the weights.
+        # SAELens's arithmetic on this feature's slice of the weights.
         alone: Any = copy(self.module)
         alone._parameters = {
             name: value if value is None or name == "b_dec" else _slice(name, value, feature)
@@ -152,13 +152,13 @@ class Sae:
         return module.decode(feature_acts)
 
     def reconstruct(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
-        """Activations as the features reconstruct them; for a transcoder, its prediction.
+        """Reconstruction of activations; for a transcoder, its prediction.
 
         Args:
             x: Raw activations; [batch pos d_in] where `reads_context`.
 
         Raises:
-            FeatureError: The width is another one.
+            FeatureError: The width differs.
         """
         self._check_width(x)
         module: Any = self.module
@@ -167,7 +167,7 @@ class Sae:
         return made + (x.to(seen) - seen).to(made.dtype) if self.centred else made
 
     def unit(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch 1"]:
-        """How many `directions` one unit of a feature adds at each token.
+        """Multiple of `directions` that one unit of a feature adds at each token.
 
         1 for all SAEs except those that normalise each token.
 
@@ -182,13 +182,13 @@ class Sae:
         return torch.ones_like(seen[..., :1])
 
     def check(self, model: nn.Module) -> None:
-        """Refuse a model that this SAE cannot read.
+        """Refuse a model that the SAE does not fit.
 
         Args:
             model: A bridge in raw mode.
 
         Raises:
-            FeatureError: The model does not have the site, or it is of another width.
+            FeatureError: The model does not have the site, or its width differs.
         """
         shape = shape_of(model)
         try:
@@ -206,16 +206,15 @@ class Sae:
             )
 
     def check_reconstructs(self) -> None:
-        """Refuse a transcoder where a reconstruction is compared with what was read.
+        """Refuse a transcoder where a reconstruction is compared with the input.
 
         Raises:
-            FeatureError: It predicts another activation.
+            FeatureError: It is a transcoder.
         """
         if self.is_transcoder:
             raise FeatureError(
-                f"{self.name} is a {self.architecture}: it predicts another activation than the "
-                f"one it reads at {self.site}, so its output cannot be compared with "
-                "it. Pass an SAE."
+                f"{self.name} is a {self.architecture}, which predicts an activation other than "
+                f"its input at {self.site}, so the two cannot be compared. Pass an SAE."
             )
 
     def check_features(self, features: tuple[int, ...]) -> None:
@@ -225,10 +224,10 @@ class Sae:
             features: Indices of features.
 
         Raises:
-            FeatureError: One is out of range, one is named twice, or there is none.
+            FeatureError: One is out of range or repeated, or there is none.
         """
         if not features:
-            raise FeatureError("no feature is given, so nothing would be done. Pass at least one.")
+            raise FeatureError("no feature is given. Pass at least one.")
         for feature in features:
             if not 0 <= feature < self.d_sae:
                 raise FeatureError(
@@ -236,28 +235,24 @@ class Sae:
                     f"{self.d_sae - 1}. Pass one of these."
                 )
         if len(set(features)) != len(features):
-            raise FeatureError(
-                f"the features {list(features)} contain one twice, so it would count twice. Pass "
-                "each once."
-            )
+            raise FeatureError(f"the features {list(features)} contain one twice. Pass each once.")
 
     def _seen(self, x: Tensor) -> Tensor:
-        """Activations as the SAE saw them in training."""
-        # In the SAE's own precision and device: a mean in half precision would be off.
+        """Activations preprocessed as in training."""
+        # In the SAE's precision and device: a mean in half precision would be inaccurate.
         x = x.to(self.directions.device, torch.promote_types(x.dtype, self.directions.dtype))
         return x - x.mean(-1, keepdim=True) if self.centred else x
 
     def _check_width(self, x: Tensor) -> None:
-        """Refuse activations of another width."""
+        """Refuse activations of the wrong width."""
         if not x.ndim or x.shape[-1] != self.d_in:
             raise FeatureError(
-                f"x has the shape {tuple(x.shape)} and {self.name} reads vectors of width "
-                f"{self.d_in} at {self.site}, so these are other activations. Read that site, all "
-                "heads as one vector."
+                f"x has the shape {tuple(x.shape)} but {self.name} reads vectors of width "
+                f"{self.d_in} at {self.site}. Read that site, with all heads concatenated."
             )
 
     def __repr__(self) -> str:
-        """What it is, in one line."""
+        """One-line summary."""
         return (
             f"Sae({self.name!r}, {self.site}, {self.architecture}, d_in={self.d_in}, "
             f"d_sae={self.d_sae})"
@@ -265,6 +260,6 @@ class Sae:
 
 
 def _slice(name: str, value: Tensor, feature: int) -> nn.Parameter:
-    """The part of a parameter that belongs to one feature."""
+    """Slice of a parameter for one feature."""
     part = value[:, [feature]] if name == "W_enc" else value[[feature]]
     return nn.Parameter(part, requires_grad=value.requires_grad)

@@ -1,4 +1,4 @@
-"""Reasoning words as the tokens of one tokenizer, and where they occur in a text."""
+"""Reasoning words as token sequences, and where they occur in texts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ REASONING_WORDS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class TokenGroups:
-    """Groups of token sequences that stand for the same word."""
+    """Groups of token sequences that spell the same word."""
 
     group: tuple[str, ...]
     """Name of each group."""
@@ -36,7 +36,7 @@ class TokenGroups:
     """Token ids of each spelling in each group."""
 
     def __post_init__(self) -> None:
-        """Refuse groups that hold nothing.
+        """Refuse empty groups.
 
         Raises:
             FeatureError: There are fewer than two groups, or a group has no tokens.
@@ -44,22 +44,17 @@ class TokenGroups:
         if len(self.group) < 2 or len(self.group) != len(self.sequences):
             raise FeatureError(
                 f"there are {len(self.group)} groups and {len(self.sequences)} lists of tokens, "
-                "and an entropy over groups needs at least two. Pass more groups."
+                "but an entropy over groups needs at least two. Pass more groups."
             )
         for name, sequences in zip(self.group, self.sequences, strict=True):
             if not sequences or not all(sequences):
                 raise FeatureError(
-                    f"the group {name!r} has no tokens, so its mean would be of nothing. Spell it "
-                    "in words that the tokenizer knows, or leave it out."
+                    f"the group {name!r} has no tokens, so it has no mean. Use spellings that "
+                    "the tokenizer knows, or leave it out."
                 )
 
     def present_in(self, pair: ModelPair, rows: Sequence[Sequence[int]]) -> "TokenGroups | None":
-        """Those groups that occur in texts; None if fewer than two do.
-
-        Args:
-            pair: Whose tokens.
-            rows: Token ids of the texts.
-        """
+        """Groups that occur in texts; None if fewer than two do."""
         tokens = rows_of(pair, rows)
         there = [
             (name, sequences)
@@ -75,7 +70,7 @@ class TokenGroups:
 
         Args:
             rows: Texts.
-            left: Tokens before a word that belong to it.
+            left: Tokens before a word that count as near it.
             right: Tokens after it.
 
         Raises:
@@ -83,11 +78,11 @@ class TokenGroups:
         """
         if left < 0 or right < 0:
             raise FeatureError(
-                f"the window is {left} to the left and {right} to the right, and neither may be "
+                f"the window is {left} to the left and {right} to the right, but neither may be "
                 "negative. Pass 0 or more."
             )
         n = len(rows)
-        found = torch.zeros(len(self.group), n, dtype=torch.bool)
+        result = torch.zeros(len(self.group), n, dtype=torch.bool)
         for g, sequences in enumerate(self.sequences):
             for sequence in sequences:
                 for start in _starts(rows, sequence).tolist():
@@ -95,57 +90,52 @@ class TokenGroups:
                     first = int(rows.first[row])
                     end = first + len(rows.rows[row])
                     low, high = start - left, start + len(sequence) + right
-                    found[g, max(low, first) : min(high, end)] = True
-        found &= rows.counted
-        nowhere = [self.group[g] for g in range(len(found)) if not bool(found[g].any())]
+                    result[g, max(low, first) : min(high, end)] = True
+        result &= rows.counted
+        nowhere = [self.group[g] for g in range(len(result)) if not bool(result[g].any())]
         if nowhere:
             raise FeatureError(
-                f"{len(rows.rows)} rows hold no token of {', '.join(map(repr, nowhere))}, so what "
-                "is active there is unknown. Pass more rows, or leave these groups out."
+                f"{len(rows.rows)} rows have no token of {', '.join(map(repr, nowhere))}. Pass "
+                "more rows, or leave these groups out."
             )
-        return found
+        return result
 
 
 def token_groups(
     pair: ModelPair, words: Mapping[str, Sequence[str]] = REASONING_WORDS
 ) -> TokenGroups:
-    """Words as this pair's tokenizer spells them, each with and without a space before it.
+    """Words as token sequences of the pair, each with and without a leading space.
 
     Args:
-        pair: Whose tokenizer.
-        words: Spellings of each group, without white space around them.
+        pair: Base and post.
+        words: Spellings of each group, without surrounding white space.
 
     Raises:
         FeatureError: A group has no spelling that the tokenizer knows, or two groups share one.
     """
     tokenizer = pair.tokenizer
     unknown = getattr(tokenizer, "unk_token_id", None)
-    found: dict[str, list[tuple[int, ...]]] = {}
+    result: dict[str, list[tuple[int, ...]]] = {}
     owner: dict[tuple[int, ...], str] = {}
     for name, spellings in words.items():
-        found[name] = []
+        result[name] = []
         for text in (spelt for word in spellings for spelt in (word, f" {word}")):
             ids = tuple(int(i) for i in tokenizer.encode(text, add_special_tokens=False))
-            if not ids or unknown in ids or ids in found[name]:
+            if not ids or unknown in ids or ids in result[name]:
                 continue
             if owner.setdefault(ids, name) != name:
                 raise FeatureError(
-                    f"{text!r} is of the group {name!r} and of {owner[ids]!r}, so it would count "
-                    "twice. Name it in one."
+                    f"{text!r} is in both {name!r} and {owner[ids]!r}, so it would count twice. "
+                    "Put it in one group."
                 )
-            found[name].append(ids)
-    return TokenGroups(tuple(found), tuple(tuple(ids) for ids in found.values()))
+            result[name].append(ids)
+    return TokenGroups(tuple(result), tuple(tuple(ids) for ids in result.values()))
 
 
 def known_words(
     pair: ModelPair, words: Mapping[str, Sequence[str]] = REASONING_WORDS
 ) -> dict[str, tuple[str, ...]]:
-    """Those groups of words of which this pair's tokenizer knows a spelling.
-
-    Args:
-        pair: Whose tokenizer.
-        words: Spellings of each group.
-    """
+    """Groups of words of which the pair's tokenizer knows a spelling."""
     unknown = getattr(pair.tokenizer, "unk_token_id", None)
 
     def knows(text: str) -> bool:
@@ -160,11 +150,11 @@ def known_words(
 
 
 def _starts(rows: Rows, sequence: tuple[int, ...]) -> Tensor:
-    """Numbers of the tokens at which a sequence begins, inside one row."""
+    """Indices of the tokens at which a sequence begins, within one row."""
     n = len(rows) - len(sequence) + 1
     if n < 1:
         return torch.zeros(0, dtype=torch.long)
     same = rows.row[:n] == rows.row[len(sequence) - 1 :]
-    for i, wanted in enumerate(sequence):
-        same &= rows.ids[i : n + i] == wanted
+    for i, requested in enumerate(sequence):
+        same &= rows.ids[i : n + i] == requested
     return same.nonzero()[:, 0]

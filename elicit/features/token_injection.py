@@ -1,4 +1,4 @@
-"""Is a feature about reasoning, or about a few tokens? Inject its tokens into direct answers."""
+"""Is a feature about reasoning, or about tokens? Inject its top tokens into direct answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,12 +31,12 @@ from elicit.stats import holm
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TokenInjection(Result):
-    """Effect of a feature's top tokens in texts without reasoning: a rise rejects the feature."""
+    """Effect of a feature's top tokens in texts without reasoning; a rise rejects it."""
 
     sae: str
     """Name of the SAE."""
     site: str
-    """Where it was read."""
+    """Site that was read."""
     model: str
     """Model that was read."""
     n_texts: int
@@ -44,22 +44,21 @@ class TokenInjection(Result):
     feature: Int[Tensor, " feature"]
     """Index of each candidate."""
     verdict: tuple[str, ...]
-    """Of each candidate: `token-driven`, `partial`, `weak` or `context-dependent`."""
+    """Verdict: `token-driven`, `partial`, `weak` or `context-dependent`."""
     tokens: tuple[str, ...]
-    """The tokens each candidate is most active on, as injected."""
+    """Top tokens of each candidate, as injected."""
     reasoning: Float[Tensor, " feature"]
-    """Mean over texts with reasoning of the largest activation in each."""
+    """Largest activation per text, mean over texts with reasoning."""
     plain: Float[Tensor, " feature"]
-    """The same over texts without."""
+    """The same over texts without reasoning."""
     form: tuple[str, ...]
-    """How tokens were injected."""
+    """Form of injection."""
     injected: Float[Tensor, "feature form"]
-    """Mean over texts without reasoning, tokens injected, of the largest activation in each."""
+    """Largest activation per text, mean over texts without reasoning with tokens injected."""
     transfer: Float[Tensor, "feature form"]
-    """Rise by the tokens as a share of the rise by reasoning; NaN where reasoning raises
-    nothing."""
+    """Rise by the tokens as a share of the rise by reasoning; NaN if reasoning causes none."""
     d: Float[Tensor, "feature form"]
-    """Cohen's d of texts with tokens injected against the same texts without."""
+    """Cohen's d of texts with tokens injected against the same texts unchanged."""
     p: Float[Tensor, "feature form"]
     """Two-sided Mann-Whitney p-value, Holm-adjusted over the forms of a candidate."""
     control_d: Float[Tensor, "feature form"]
@@ -67,7 +66,7 @@ class TokenInjection(Result):
 
     @property
     def rejected(self) -> tuple[int, ...]:
-        """Candidates that tokens alone drive."""
+        """Candidates driven by tokens alone."""
         return tuple(self.feature[[v == "token-driven" for v in self.verdict]].tolist())
 
 
@@ -82,7 +81,7 @@ def token_injection(
     injection: Injection = Injection(),
     execution: Execution = Execution(),
 ) -> TokenInjection:
-    """Falsify candidates: does a feature rise where its top tokens stand without reasoning?
+    """Falsify candidates: do a feature's top tokens activate it without reasoning?
 
     The tokens are the ids with the largest mean activation in the reasoning texts; bigrams and
     trigrams are those around its largest activations. `context-dependent` leaves open whether other
@@ -90,12 +89,12 @@ def token_injection(
 
     Args:
         pair: Base and post.
-        sae: Whose features.
+        sae: SAE of the features.
         features: Candidates.
         reasoning: Token ids of texts with reasoning, from which the tokens are taken.
-        plain: Token ids of texts without; 20 or more, or the test has little power.
+        plain: Token ids of texts without reasoning; below 20 the test has little power.
         model: Which model is read, `base` or `post`.
-        injection: How many tokens, and the seed.
+        injection: Number of tokens, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
@@ -109,7 +108,7 @@ def token_injection(
     sae.check_features(subset)
     if len(plain) < 8:
         raise FeatureError(
-            f"there are {len(plain)} texts without reasoning, and a test needs at least 8. Pass "
+            f"there are {len(plain)} texts without reasoning, but a test needs at least 8. Pass "
             "more texts."
         )
     texts, without = rows_of(pair, reasoning), rows_of(pair, plain)
@@ -118,7 +117,7 @@ def token_injection(
     silent = [f for f, count in zip(subset, top.n_active.tolist(), strict=True) if not count]
     if silent:
         raise FeatureError(
-            f"features {silent} are active nowhere in {len(texts.rows)} texts with reasoning, so "
+            f"features {silent} are active in none of {len(texts.rows)} texts with reasoning, so "
             "they have no top tokens. Pass more texts, or leave these features out."
         )
 
@@ -191,17 +190,17 @@ def injection_verdict(
     p: Float[Tensor, " form"],
     share: Float[Tensor, " form"] | None = None,
 ) -> str:
-    """What the strongest form says of a candidate.
+    """Verdict of token injection, from the strongest form.
 
-    A feature that is almost never active without reasoning has hardly any spread there, so d is
-    huge however little it rises. The share separates a detector of tokens from a state that garbled
-    texts occasionally bring on.
+    A feature almost never active without reasoning has hardly any spread there, so d is huge for
+    any rise. The share separates token detectors from states that garbled texts occasionally
+    cause.
 
     Args:
         d: Cohen's d of each form.
         p: Its p-value.
         share: Rise by tokens as a share of the rise by reasoning: a half makes a feature
-            token-driven, a third partial; NaN, where reasoning raises nothing, counts as all. None
+            token-driven, a third partial; NaN, if reasoning causes no rise, counts as 1. None
             uses d alone, as the source does.
 
     Source: Cohen 1988: large 0.8, medium 0.5, small 0.2. The shares are ours.

@@ -1,4 +1,4 @@
-"""Train an SAE on streamed activations of one model of a pair, or of both, with SAELens."""
+"""Train SAEs with SAELens on streamed activations of one or both models."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,25 +26,25 @@ Architecture = Literal["topk", "batchtopk"]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How an SAE is trained."""
+    """Size and schedule of SAE training."""
 
     d_sae: int
     """Number of features."""
     k: int
-    """Active features a token; of `batchtopk` on average."""
+    """Active features per token; for `batchtopk` on average."""
     architecture: Architecture = "topk"
     """`topk`, or `batchtopk`, which SAELens saves as `jumprelu` with one threshold."""
     n_steps: int = 2000
-    """Steps of the optimizer."""
+    """Optimisation steps."""
     batch: int = 2048
     """Tokens a step."""
     lr: float = 1e-3
     """Learning rate of Adam; it falls to a tenth over the last fifth of the steps."""
     buffer: int = 2**16
-    """Activations that are mixed before they are learned from."""
+    """Size of the shuffle buffer, activations."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be trained.
+        """Refuse sizes that cannot be trained.
 
         Raises:
             FeatureError: A number is below 1, or more features are active than there are.
@@ -72,32 +72,32 @@ def train(
     seed: int,
     execution: Execution = Execution(),
 ) -> Sae:
-    """Train an SAE on streamed activations, and save it as a folder of SAELens.
+    """Train an SAE on streamed activations, and save it as a SAELens folder.
 
-    Rows are read repeatedly in random order. With both models, each contributes the same tokens in
-    equal shares, so that one dictionary serves both. First and special tokens are left out.
+    Rows are read repeatedly in random order. With both models, each contributes the same tokens,
+    so that one dictionary serves both. First and special tokens are left out.
 
     Args:
         pair: Base and post.
         rows: Token ids of each row.
-        folder: Where the SAE is saved; must not exist.
-        site: Where activations are read.
-        model: Whose activations: those of `base`, of `post`, or of `both`.
+        folder: Folder of the saved SAE; must not exist.
+        site: Site of the activations.
+        model: Model of the activations: `base`, `post`, or `both`.
         config: Size and schedule.
         seed: Seed of the weights and of the order.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Returns:
-        The SAE as saved; `published` holds FVU, L0 and dead features of its last steps.
+        The SAE as saved; `published` has the FVU, L0 and dead share of the last steps.
 
     Raises:
-        FeatureError: The folder is taken, the site is a pattern, or there is nothing to read.
+        FeatureError: The folder exists, the site is a pattern, or there is nothing to read.
         SiteError: The models do not have the site.
     """
     folder = Path(folder)
     if folder.exists():
         raise FeatureError(
-            f"{folder} exists already, and an SAE is never overwritten. Choose another folder."
+            f"{folder} exists, and SAEs are never overwritten. Choose another folder."
         )
     if site.kind == "pattern":
         raise FeatureError(
@@ -127,7 +127,7 @@ def train(
 
 
 class Feed:
-    """Endless batches of activations, mixed over many rows, in a seeded order."""
+    """Endless batches of shuffled activations, in a seeded order."""
 
     def __init__(
         self,
@@ -138,19 +138,19 @@ class Feed:
         buffer: int,
         max_tokens: int,
     ) -> None:
-        """Nothing is read before the first batch is requested."""
+        """Set up the feed; reading starts with the first batch."""
         self.sides, self.rows, self.site = tuple(sides), rows, site
         self.buffer, self.max_tokens = buffer, max_tokens
 
     def batches(
         self, size: int, *, seed: int, joint: bool = False
     ) -> Iterator[Float[Tensor, "..."]]:
-        """Activations, a batch at a time; of several models in turn, or joined.
+        """Batches of activations, of several models interleaved or joined.
 
         Args:
-            size: Tokens a batch.
-            seed: Of the order of rows and tokens.
-            joint: Whether a batch is [token model width], each model at the same tokens.
+            size: Tokens per batch.
+            seed: Seed of the order of rows and tokens.
+            joint: Whether batches are [token model width], all models at the same tokens.
         """
         generator = torch.Generator().manual_seed(seed)
         kept = torch.zeros(0)
@@ -163,10 +163,10 @@ class Feed:
             kept = x[whole:]
 
     def _buffers(self, generator: torch.Generator) -> Iterator[Float[Tensor, "token model width"]]:
-        """Activations of some rows at a time, about as many as the buffer holds."""
+        """Activations of a few rows at a time, about a buffer's size."""
         length = torch.tensor([len(row) for row in self.rows.rows])
         if int(length.sum()) <= self.buffer:
-            # Every draw mixes all of them, so reading them again would change nothing.
+            # Every draw mixes all rows, so reading them again would change nothing.
             everything = self.read(list(range(len(length))))
             while True:
                 yield everything
@@ -177,13 +177,13 @@ class Feed:
                 yield self.read(order[part == number].tolist())
 
     def read(self, which: list[int]) -> Float[Tensor, "token model width"]:
-        """Activations of all models at the tokens of some rows that count.
+        """Activations of all models at the counted tokens of rows.
 
         Args:
-            which: Numbers of the rows.
+            which: Indices of the rows.
         """
-        found: list[list[Tensor]] = [[] for _ in self.sides]
-        for side, parts in zip(self.sides, found, strict=True):
+        result: list[list[Tensor]] = [[] for _ in self.sides]
+        for side, parts in zip(self.sides, result, strict=True):
             chunks = stream(
                 side.bridge,
                 [self.rows.rows[i] for i in which],
@@ -198,7 +198,7 @@ class Feed:
                 x = rearrange(chunk.captured.at[self.site], "batch pos ... -> batch pos (...)")
                 x = x[real.to(chunk.encoded.ids.device)]
                 parts.append(x[self.rows.counted[index].to(x.device)].float())
-        return torch.stack([torch.cat(parts) for parts in found], dim=1)
+        return torch.stack([torch.cat(parts) for parts in result], dim=1)
 
 
 def _fit(
@@ -210,7 +210,7 @@ def _fit(
     device: str,
     progress: Progress,
 ) -> Any:
-    """A trained SAE of SAELens; the loop runs here, because SAELens's draws its own bar."""
+    """Train a SAELens SAE; the loop is ours, because SAELens's prints its own bar."""
     from sae_lens import (
         BatchTopKTrainingSAE,
         BatchTopKTrainingSAEConfig,
@@ -225,7 +225,7 @@ def _fit(
         "batchtopk": (BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig),
     }[config.architecture]
     devices = [torch.device(device)] if torch.device(device).type == "cuda" else []
-    # SAELens draws first weights from the global generator.
+    # SAELens initialises weights from the global generator.
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
         sae = cls(
@@ -250,7 +250,7 @@ def _fit(
             lr_decay_steps=config.n_steps // 5,
             device=device,
             dead_feature_window=max(config.n_steps // 10, 20),
-            # Never reset: its log is wandb's, and dead features are counted from the start.
+            # Never reset: it only serves wandb, and dead features are counted from the start.
             feature_sampling_window=config.n_steps + 1,
             logger=LoggingConfig(log_to_wandb=False),
         ),
@@ -263,7 +263,7 @@ def _fit(
         for step in range(config.n_steps):
             batch = next(batches)
             if step == 0:
-                # Activations come at a norm of √d_in, so that one learning rate suits all sites.
+                # Activations are scaled to norm √d_in, so that one learning rate suits all sites.
                 trainer.activation_scaler.scaling_factor = float(
                     d_in**0.5 / batch.norm(dim=1).mean()
                 )

@@ -34,38 +34,38 @@ READINGS = ("own", "other", "other, mean-shifted", "other, rotated")
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Transfer(Result):
-    """How well an SAE of one model reconstructs the other: raw, mean-shifted, and rotated."""
+    """Fidelity of one model's SAE on the other: raw, mean-shifted, and rotated."""
 
     sae: str
     """Name of the SAE."""
     site: str
-    """Where both models were read."""
+    """Site read in both models."""
     own: str
     """Model that the SAE belongs to."""
     other: str
-    """Model that it is applied to."""
+    """Model that the SAE is applied to."""
     n_tokens: int
     """Tokens read in both; first and special tokens do not count."""
     n_fit_tokens: int
-    """Tokens of other texts that mean and rotation were fitted to."""
+    """Tokens of other texts that mean and rotation were fitted on."""
     n_problems: int
     """Problems, the unit of every interval."""
     level: float
     """Coverage of every interval, each alone."""
     reading: tuple[str, ...]
-    """Whose activations, and what was done to them before encoding."""
+    """Model and map of the activations before encoding."""
     fvu: Annotated[Estimate, " reading"]
     """Fraction of variance unexplained, about the mean of the activations read."""
     delta_fvu: Annotated[Estimate, " reading"]
-    """FVU minus that of the SAE's own model, paired by problem."""
+    """FVU minus that on the SAE's own model, paired by problem."""
     l0: Float[Tensor, " reading"]
-    """Mean active features a token."""
+    """Mean number of active features per token."""
     l0_ratio: Float[Tensor, " reading"]
-    """L0 over that of the SAE's own model."""
+    """L0 divided by that on the SAE's own model."""
     dead_fraction: Float[Tensor, " reading"]
     """Share of features active on none of these tokens."""
     ce: Float[Tensor, " reading"]
-    """Cross-entropy of the model that is read, nats a token."""
+    """Cross-entropy of the model that is read, nats per token."""
     ce_spliced: Float[Tensor, " reading"]
     """The same with the reconstruction, mapped back, in place of the activation."""
     ce_zero: Float[Tensor, " reading"]
@@ -76,7 +76,7 @@ class Transfer(Result):
     """Index of each feature."""
     correlation: Float[Tensor, "feature reading"]
     """Correlation of a feature's activations with those on the SAE's own model, at the same tokens.
-    NaN: it does not vary on one of the two."""
+    NaN: constant on one of the two."""
 
 
 def transfer(
@@ -89,28 +89,28 @@ def transfer(
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> Transfer:
-    """Apply an SAE to the other model: what it loses, and what a shift or a rotation restores.
+    """Apply an SAE to the other model: fidelity raw, after a shift, and after a rotation.
 
-    What shifting the mean or rotating restores was never lost, only moved.
+    Fidelity that a shift or rotation restores was never lost, only moved.
 
     Args:
         pair: Base and post.
         sae: SAE of `model`.
         texts: Token ids that are read, and their problems if rows share some.
         model: Which model the SAE belongs to, `base` or `post`.
-        fit: Token ids of other texts, which mean and rotation are fitted to.
+        fit: Token ids of other texts, on which mean and rotation are fitted.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         FeatureError: The SAE has another width, site or models, reads context or is a transcoder,
-            or there is too little to read or to fit to.
+            or there are too few tokens to read or fit.
     """
     sae.check_reconstructs()
     if sae.reads_context:
         raise FeatureError(
-            f"{sae.name} reads previous tokens, so it cannot be applied to activations that were "
-            "shifted one by one. Pass an SAE that reads each token alone."
+            f"{sae.name} reads previous tokens, so it cannot be applied to activations mapped "
+            "token by token. Pass an SAE that reads each token independently."
         )
     name = "post" if model == "base" else "base"
     own, other = check_sae(pair, sae, model), check_sae(pair, sae, name)
@@ -140,7 +140,7 @@ def transfer(
     ]
     saved = [recovered(*rows) for rows in zip(clean, spliced, zero, strict=True)]
     kept = [
-        # A share of no loss has no interval either.
+        # A share of zero loss has no interval either.
         torch.where(
             torch.tensor(share == share), linearised_ratio(z - m, z - c, problem), torch.nan
         )
@@ -188,10 +188,10 @@ def transfer(
 
 
 class _Sums:
-    """Running sums of one reading."""
+    """Running sums of one readout."""
 
     def __init__(self, sae: Sae, tokens: Rows) -> None:
-        """Begin with no token."""
+        """Start empty."""
         self.spread, self.error, self.rows = Spread(sae.d_in), 0.0, Deviations(tokens)
         self.active = torch.zeros(sae.d_sae, dtype=torch.long)
         self.products = torch.zeros(5, sae.d_sae, dtype=torch.float64)
@@ -212,7 +212,7 @@ class _Sums:
         a, b, aa, bb, ab = self.products
         n = self.spread.n
         own, other, joint = aa - a * a / n, bb - b * b / n, ab - a * b / n
-        # Of a feature that never varies only rounding is left.
+        # A constant feature leaves only rounding.
         varies = (own > 1e-9 * aa) & (other > 1e-9 * bb)
         return torch.where(varies, joint / (own * other).sqrt(), torch.nan)
 
@@ -230,7 +230,7 @@ def _entropies(
     def of(side: Side, edits: Sequence[Edit]) -> Tensor:
         return entropy_by_row(side, tokens, edits, execution=execution)[0]
 
-    # The first token of a row is a sink that no SAE of text is trained on.
+    # The first token of a row is an attention sink, on which SAEs are not trained.
     where = window(1)
     spliced = [
         of(side, [Shift(sae.site, _Framed(sae, frame), where=where, width=sae.d_in)])
@@ -249,13 +249,13 @@ def _entropies(
 
 @dataclass(frozen=True, eq=False)
 class _Framed:
-    """The reconstruction, made in another frame and mapped back, in place of the activation."""
+    """Splices in the reconstruction made in another frame and mapped back."""
 
     sae: Sae
     frame: Frame | None
 
     def __call__(self, x: Float[Tensor, "token width"]) -> Float[Tensor, "token width"]:
-        """The reconstruction's error, with its sign turned."""
+        """Reconstruction minus activation."""
         if self.frame is None:
             return self.sae.reconstruct(x) - x
         return self.frame.back(self.sae.reconstruct(self.frame.into(x))) - x

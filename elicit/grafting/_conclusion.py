@@ -1,4 +1,4 @@
-"""From values to verdicts: roles of tasks, intervals of effects, and what may be said of a part."""
+"""Inference from values: roles of tasks, intervals of effects, verdicts of parts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,20 +23,20 @@ from elicit.weights import Part, is_changed, slots_of
 
 DIRECTIONS: tuple[Direction, ...] = ("revert", "graft")
 LEAST_PROBLEMS = 5
-"""Problems below which a task gets no role: so few cannot carry a verdict."""
+"""Minimum number of problems for a task to have a role."""
 SHARES = (("damage", True, False), ("damage", True, True), ("skill", False, True),
           ("skill", True, True))  # fmt: skip
-"""Role of the task, whether base and whether post solves the problem, of each share."""
+"""For each share: role of the task, whether base solves the problem, whether post does."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Margins:
-    """How large a difference must be to count."""
+    """Minimum gap and effect sizes."""
 
     gap: float = 0.05
-    """Smallest gap that gives a task a role, in the task's unit."""
+    """Minimum gap that gives a task a role, in the task's unit."""
     share: float = 0.05
-    """Smallest effect that names a part, as a share of the task's gap."""
+    """Minimum effect for a verdict, as a share of the task's gap."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +48,12 @@ class ValueTable:
     hosts: dict[str, Float[Tensor, " problem"]]
     """`base` and `post`."""
     moved: dict[str, Float[Tensor, "part problem"]]
-    """By direction."""
+    """Values with each part moved, by direction."""
     control: dict[str, Float[Tensor, "part problem"]]
-    """By direction; NaN where no control was run."""
+    """Values of the controls, by direction; NaN: not run."""
 
     def effects(self, direction: Direction, *, control: bool) -> Float[Tensor, "problem part"]:
-        """Values of the host with each part moved minus its values with nothing moved."""
+        """Values of the host with each part moved minus those of the unmodified host."""
         host = self.hosts["post" if direction == "revert" else "base"]
         return ((self.control if control else self.moved)[direction] - host).T
 
@@ -70,9 +70,9 @@ def conclude(
 
     Args:
         pair: The two models.
-        parts: What was moved.
-        tables: Values, one table a task.
-        margins: How large a gap and an effect must be to count.
+        parts: Moved parts.
+        tables: Values, one table per task.
+        margins: Minimum gap and effect.
         inference: Coverage and resamples of the intervals, and the seed.
     """
     slots = slots_of(pair)
@@ -132,7 +132,7 @@ def conclude(
 
 
 def _gap(table: ValueTable, inference: Inference, *, identical: bool) -> Estimate:
-    """Post minus base, also unsure where all problems went the same way."""
+    """Post minus base, with a nonzero interval width even if all problems agree."""
     differences = table.hosts["post"] - table.hosts["base"]
     gap = Estimate.of_intervals([problem_mean(differences, inference=inference)])
     if table.score.metric == "correct" and not identical:
@@ -165,7 +165,7 @@ def _effects(
 
 
 def _control(table: ValueTable, direction: Direction, inference: Inference) -> Estimate:
-    """Effect of every control on one task, each interval for its part alone."""
+    """Effect of every control on one task, with pointwise intervals."""
     effects = table.effects(direction, control=True)
     ends = effects.new_full((3, effects.shape[1]), torch.nan)
     ran = ~effects.isnan().any(dim=0)
@@ -184,10 +184,10 @@ def _control(table: ValueTable, direction: Direction, inference: Inference) -> E
 def _widened(
     estimate: Estimate, differences: Float[Tensor, "problem part"], inference: Inference
 ) -> Estimate:
-    """Means of right-or-wrong differences, also unsure where all differences are the same.
+    """Means of 0/1 differences, with intervals widened where all differences are equal.
 
-    Equal differences have no spread to resample, and yet n problems do not rule out others: with
-    Wilson's bound on how many there may be, the mean could be as far off as those reach.
+    Equal differences have no spread to resample, but n problems do not exclude others: the
+    interval is widened by Wilson's bound on their share.
     """
     n = len(differences)
     sure = wilson(n, n, level=inference.level).low
@@ -201,7 +201,7 @@ def _widened(
 
 
 def _role(gap: Estimate, margin: float) -> str:
-    """A task's role: its gap must exclude 0 and be large enough to matter."""
+    """A task's role; its gap must exclude 0 and reach the margin."""
     if abs(gap.value.item()) < margin or not bool(gap.clear):
         return "none"
     return "damage" if gap.value < 0 else "skill"
@@ -215,7 +215,7 @@ def _named(
     graft: Estimate,
     share: float,
 ) -> Bool[Tensor, " part"]:
-    """Parts with clear, large effects of the right sign both ways, on a task of the role."""
+    """Parts with clear effects of the right sign in both directions, on a task of the role."""
     tasks = torch.tensor([own == role for own in roles])
     if role == "damage":
         right = (revert.low > 0) & (graft.high < 0)
@@ -227,7 +227,7 @@ def _named(
 
 
 def _solved(tables: Sequence[ValueTable], roles: Sequence[str], n_parts: int) -> Estimate:
-    """The four shares of problems for post with each part reverted, with Wilson intervals."""
+    """Four shares of problems that post solves with each part reverted; Wilson intervals."""
     out = torch.full((3, len(SHARES), n_parts), torch.nan, dtype=torch.float64)
     for row, (role, by_base, by_post) in enumerate(SHARES):
         solved = [

@@ -1,16 +1,16 @@
-"""What a sweep costs, in layer calls."""
+"""Cost of a sweep in layer calls."""
 
 from dataclasses import dataclass
 
 
 @dataclass
 class Cost:
-    """Layer calls spent, beside those of a sweep that runs every forward whole."""
+    """Layer calls of a sweep and of a naive sweep with whole forward passes."""
 
     spent: int = 0
     naive: int = 0
     trunk: int = 0
-    """Layer calls of the two unmoved models, which either sweep needs."""
+    """Layer calls of the two unmodified models, needed by both sweeps."""
 
     @property
     def ratio(self) -> float:

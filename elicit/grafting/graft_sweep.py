@@ -28,7 +28,7 @@ class GraftSweep(Result):
     unit: tuple[str, ...]
     """Unit of each task's values."""
     n_problems: Int[Tensor, " task"]
-    """Problems in each task, the unit of every interval."""
+    """Number of problems of each task, the unit of every interval."""
     base_score: Annotated[Estimate, " task"]
     """Mean value of base."""
     post_score: Annotated[Estimate, " task"]
@@ -38,15 +38,14 @@ class GraftSweep(Result):
     changed: Bool[Tensor, " part"]
     """Whether any weight of the part differs."""
     score: Annotated[Estimate, "task part"]
-    """Mean value of the host with the part moved; each interval for this part alone."""
+    """Mean value of the host with the part moved; intervals are pointwise."""
     effect: Annotated[Estimate, "task part"]
-    """The score minus that of the host with nothing moved, paired by problem; simultaneous over
-    the parts."""
+    """Score minus that of the unmodified host, paired by problem; simultaneous over parts."""
     level: float
     """Nominal coverage of the intervals."""
 
     def summary(self) -> dict[str, object]:
-        """The numbers by name, as `summary.json` holds them."""
+        """Content of `summary.json`."""
         return {
             "direction": self.direction,
             "tasks": [
@@ -90,15 +89,15 @@ def sweep_parts(
     Args:
         pair: The two models.
         scores: Tasks and how they are scored, each of at least two problems.
-        parts: What is moved, one at a time.
+        parts: Parts to move, one at a time.
         direction: `revert` moves parts from base into post, `graft` from post into base.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, checkpoint and progress.
 
     Raises:
-        TaskError: A problem does not fit into the models.
+        TaskError: A problem does not fit the models.
     """
-    # Every task is encoded before any is scored: one that does not fit must not show after an hour.
+    # Every task is encoded before any is scored, so that one that does not fit fails at once.
     sweeps = [PartSweep(pair=pair, score=score, execution=execution) for score in scores]
     execution.progress.start(len(sweeps) * (2 + len(parts)), "scoring both models")
     base, post, score, effect = [], [], [], []

@@ -1,9 +1,9 @@
-"""Weight integrated gradients: the gap of a task, split among parts to the last digit.
+"""Weight integrated gradients: complete attribution of a task's gap to parts.
 
 With theta(a) = base + a (post - base), the attribution of a part is its difference times the
 gradient of the task's mean value with respect to it, averaged along the line. By the fundamental
-theorem the attributions add up to the gap; how far they miss it measures the quadrature, and is
-shown.
+theorem the attributions sum to the gap; the completeness error, which measures the quadrature, is
+reported.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ NODES = 16
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class WeightIG(Result):
-    """Share of each part in a task's gap, by integrated gradients over the weights."""
+    """Attribution of a task's gap to parts, by integrated gradients over the weights."""
 
     task: tuple[str, ...]
     """Name of each task."""
@@ -37,13 +37,13 @@ class WeightIG(Result):
     layer: Int[Tensor, " part"]
     """Layer of each part, -1 outside the layers."""
     attribution: Float[Tensor, "task part"]
-    """Part of the gap that falls to each part, in the task's unit; they add up to the gap."""
+    """Attribution of each part, in the task's unit; they sum to the gap."""
     gap: Float[Tensor, " task"]
     """Post minus base, in the same unit."""
     completeness_error: Float[Tensor, " task"]
     """|sum of attributions - gap| over |gap|; NaN without a gap."""
     nodes: Int[Tensor, " task"]
-    """Quadrature nodes used; more than asked for when the error was above the tolerance."""
+    """Quadrature nodes used; more than requested if the error exceeded the tolerance."""
 
 
 def integrate(
@@ -55,18 +55,18 @@ def integrate(
     max_nodes: int = 128,
     execution: Execution = Execution(),
 ) -> WeightIG:
-    """Split each task's gap among the parts by integrated gradients from base to post.
+    """Attribute each task's gap to parts by integrated gradients from base to post.
 
     Args:
         pair: The two models.
         scores: Teacher-forced tasks with a smooth metric (`probability` or `log_prob`).
         nodes: Gauss-Legendre nodes on the line.
-        tolerance: Completeness error above which the line is cut in halves with as many nodes each.
-        max_nodes: Most nodes in all.
+        tolerance: Completeness error above which the line is halved, with as many nodes per half.
+        max_nodes: Maximum number of nodes in total.
         execution: Tokens per forward pass, checkpoint and progress.
 
     Raises:
-        GraftError: A task has no gradient: generated text, or right and wrong.
+        GraftError: A task has no gradient: generated, or metric `correct`.
 
     Source: Sundararajan et al. 2017 (arXiv:1703.01365), applied to weights instead of inputs.
     """
@@ -139,7 +139,7 @@ def _task(
 
 
 def _quadrature(nodes: int, panels: int) -> list[tuple[float, float]]:
-    """Gauss-Legendre nodes and weights on [0, 1], cut into equal panels."""
+    """Gauss-Legendre nodes and weights on [0, 1], split into equal panels."""
     points, weights = np.polynomial.legendre.leggauss(nodes)
     return [
         ((panel + (x + 1) / 2) / panels, w / 2 / panels)
@@ -189,10 +189,10 @@ def _gradient(
 
 
 def _backward(pair: ModelPair, score: Score, rows: ForcedRows, max_tokens: int) -> None:
-    """Gradient of the task's mean value at base's present weights, left in the parameters.
+    """Gradient of the task's mean value at base's current weights, stored in the parameters.
 
-    The candidates of one problem may lie in several batches, so the value's slope in every read is
-    found first, without a graph, and each batch is then pulled back by its own slopes.
+    The candidates of one problem may be in several batches, so the value's derivative by every
+    score is computed first, without a graph; each batch is then back-propagated from these.
     """
     batches = [batch.to(pair.device) for batch in rows.batches(max_tokens)]
 

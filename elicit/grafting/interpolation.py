@@ -1,4 +1,4 @@
-"""Base on the straight line to post: scores along it, for the whole model and for each layer."""
+"""Linear weight interpolation from base to post: scores of the whole model and of each layer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,18 +21,18 @@ ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Interpolation(Result):
-    """Scores of base moved part of the way to post."""
+    """Scores at weights base + α (post - base)."""
 
     task: tuple[str, ...]
     """Name of each task."""
     alpha: Float[Tensor, " alpha"]
-    """Share of the way: 0 base, 1 post."""
+    """α: 0 base, 1 post."""
     score: Annotated[Estimate, "task alpha"]
-    """Mean value with the whole model moved, each interval alone."""
+    """Mean value with the whole model interpolated; intervals are pointwise."""
     layer: Int[Tensor, " layer"]
     """Layer of each row of `layer_score`."""
     layer_score: Float[Tensor, "task layer alpha"]
-    """Mean value with only this layer moved; NaN for generated tasks."""
+    """Mean value with only this layer interpolated; NaN for generated tasks."""
 
 
 def interpolate(
@@ -43,12 +43,12 @@ def interpolate(
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> Interpolation:
-    """Score base at several points of the straight line to post.
+    """Score models at several points of the line from base to post.
 
     Args:
         pair: The two models.
         scores: Tasks and how they are scored.
-        alphas: Shares of the way.
+        alphas: Values of α in [0, 1].
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, checkpoint and progress.
     """

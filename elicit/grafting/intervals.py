@@ -1,4 +1,4 @@
-"""Every contiguous interval of layers, moved at once."""
+"""Joint move of every contiguous interval of layers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ from elicit.stats import Inference, joint_estimate
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class IntervalSweep(Result):
-    """Effect of moving every contiguous interval of layers; prefixes and suffixes are its edges."""
+    """Effect of moving every contiguous interval of layers, prefixes and suffixes included."""
 
     task: tuple[str, ...]
     """Name of each task."""
     first: Int[Tensor, " first"]
     """First layer of the interval."""
     last: Int[Tensor, " last"]
-    """Last layer of the interval, included; entries with `last` before `first` are NaN."""
+    """Last layer of the interval, inclusive; entries with `last` before `first` are NaN."""
     revert: Annotated[Estimate, "task first last"]
     """Post with the interval from base, minus post; simultaneous over all intervals."""
     graft: Annotated[Estimate, "task first last"]
@@ -40,10 +40,10 @@ def sweep_intervals(
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> IntervalSweep:
-    """Move every contiguous interval of layers both ways.
+    """Move every contiguous interval of layers in both directions.
 
-    Teacher-forced tasks share the layers below an interval and the donor's chain inside it;
-    generated ones run every interval whole, which is slow.
+    Teacher-forced tasks share the layers below an interval and the donor's layers inside it;
+    generated tasks run every interval separately, which is slow.
 
     Args:
         pair: The two models.
@@ -64,7 +64,7 @@ def sweep_intervals(
             def compute(
                 sweep: PartSweep = sweep, direction: Direction = direction, host: Tensor = host
             ) -> Tensor:
-                # In the order of their first and last layers.
+                # Ordered by first, then last layer.
                 return torch.stack(list(sweep.intervals(direction, host).values()))
 
             values = sweep.once(f"{direction}/intervals", compute)

@@ -1,4 +1,4 @@
-"""Move every part both ways, and say which layers changed, are corrupted, or carry the skill."""
+"""Localisation: which layers changed, are corrupted, or carry the skill."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -29,36 +29,36 @@ def localise(
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> LayerRoles:
-    """Move every part both ways and say which layers changed, are corrupted, or carry the skill.
+    """Which layers changed, are corrupted, or carry the skill, by moving every part both ways.
 
     A part is corrupted if, on a task where post lost, reverting it heals and grafting it harms,
     both simultaneous intervals exclude 0 and both effects reach the margin's share of the gap; it
-    carries the skill if the mirror holds on a task where post gained. Which task plays which part
-    is measured: the arguments only say where to look.
+    carries the skill if the opposite holds on a task where post gained. Roles of tasks are
+    measured, whichever argument they are passed as.
 
     Args:
         pair: The two models.
-        damage: Where post may have lost (knowledge).
-        skill: Where post may have gained (problems).
-        kinds: Sizes of part to move, of `layer`, `attn`, `mlp`, `norms`, `matrix`, `outside`.
+        damage: Task on which post may have lost (knowledge).
+        skill: Task on which post may have gained (problems).
+        kinds: Kinds of part to move, of `layer`, `attn`, `mlp`, `norms`, `matrix`, `outside`.
         controls: Shuffled differences of the same norm averaged per layer and direction; generated
-            tasks use one at most, because each is a whole generation; 0 runs none.
-        margins: How large a gap and an effect must be to count.
+            tasks use at most one, since each is a full generation; 0 runs none.
+        margins: Minimum gap and effect.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, checkpoint and progress.
 
     Raises:
-        GraftError: No task, or two of one name.
+        GraftError: No task, or two with the same name.
     """
     scores = [score for score in (damage, skill) if score is not None]
     if not scores:
         raise GraftError(
-            "no task was given, so nothing could be lost or gained. Pass damage=, skill=, or both."
+            "no task was given, so there is nothing to score. Pass damage=, skill=, or both."
         )
     if len({score.task.name for score in scores}) < len(scores):
         raise GraftError(
-            f"both tasks are called {scores[0].task.name!r}, so their results could not be told "
-            f"apart. Rename one."
+            f"both tasks are called {scores[0].task.name!r}, so their results could not be "
+            f"distinguished. Rename one."
         )
     sweeps = [PartSweep(pair=pair, score=score, execution=execution) for score in scores]
     parts = [part for kind in dict.fromkeys(kinds) for part in parts_of(pair, kind)]
@@ -76,7 +76,7 @@ def localise(
 
 
 def _draws(sweep: PartSweep, controls: int) -> int:
-    # A generated control is a whole generation, so one draw must do there.
+    # A generated control is a full generation, so one draw is used.
     return controls if sweep.rows is not None else min(controls, 1)
 
 
@@ -109,7 +109,7 @@ def _value_table(sweep: PartSweep, parts: Sequence[Part], draws: int, seed: int)
 def _shuffled_move(
     pair: ModelPair, direction: Direction, seed: int
 ) -> Callable[[Part], AbstractContextManager[nn.Module]]:
-    """Writes the host's weights plus the difference with its entries shuffled."""
+    """Move that adds the weight difference with its entries shuffled."""
 
     def move(part: Part) -> AbstractContextManager[nn.Module]:
         generator = torch.Generator().manual_seed(seed * 1009 + max(part.layers, default=-1) + 1)

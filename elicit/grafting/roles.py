@@ -1,4 +1,4 @@
-"""Which layers carry a skill, which are corrupted, and which merely changed: the result."""
+"""Layer roles: which layers carry a skill, are corrupted, or merely changed."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -17,12 +17,11 @@ class LayerRoles(Result):
     task: tuple[str, ...]
     """Name of each task."""
     role: tuple[str, ...]
-    """Role of each task: `damage` where post lost, `skill` where post gained, `none` where neither
-    shows."""
+    """Role of each task: `damage` if post lost, `skill` if post gained, else `none`."""
     unit: tuple[str, ...]
     """Unit of each task's values."""
     n_problems: Int[Tensor, " task"]
-    """Problems in each task, the unit of every interval."""
+    """Number of problems of each task, the unit of every interval."""
     base_score: Float[Tensor, " task"]
     """Mean value of base."""
     post_score: Float[Tensor, " task"]
@@ -49,28 +48,28 @@ class LayerRoles(Result):
     """Base with the part from post, minus base. Below 0: grafting harms. Simultaneous over parts of
     the kind."""
     control_revert: Annotated[Estimate, "task part"]
-    """Post moved from this part by base's difference with its entries shuffled (same norm), minus
-    post; each interval for its part alone. NaN: not run."""
+    """Control: post plus the part's base - post difference with its entries shuffled (same norm),
+    minus post; intervals are pointwise. NaN: not run."""
     control_graft: Annotated[Estimate, "task part"]
-    """Base moved by post's difference with its entries shuffled, minus base; each interval for its
-    part alone. NaN: not run."""
+    """Control: base plus the part's post - base difference with its entries shuffled, minus base;
+    intervals are pointwise. NaN: not run."""
     share: tuple[str, ...] = ("healing", "preservation", "target retention", "non-damage")
     """Shares of problems that post solves with the part reverted, those of DG-Hard
     (arXiv:2605.20296) as we count them. `healing`: of the damage problems that only base solves.
     `preservation`: of the damage problems that both solve. `target retention`: of the skill
     problems that only post solves. `non-damage`: of the skill problems that both solve."""
     solved: Annotated[Estimate, "share part"]
-    """Each share, with Wilson's interval for the part alone. NaN: there is no such problem."""
+    """Each share, with pointwise Wilson intervals. NaN: no such problem."""
     level: float
     """Nominal simultaneous coverage of the intervals."""
     margin: float
-    """Smallest gap that gives a task a role, in the task's unit."""
+    """Minimum gap that gives a task a role, in the task's unit."""
     share_margin: float
-    """Smallest effect that names a part, as a share of the task's gap."""
+    """Minimum effect for a verdict, as a share of the task's gap."""
 
     @property
     def verdict(self) -> tuple[tuple[Verdict, ...], ...]:
-        """What may be said of each part; two verdicts where it is corrupted and carries a skill."""
+        """Verdicts of each part; two if it is corrupted and carries a skill."""
         flags = zip(
             self.changed.tolist(),
             self.corrupted.tolist(),
@@ -80,7 +79,7 @@ class LayerRoles(Result):
         return tuple(_verdicts(*each) for each in flags)
 
     def layers(self, flag: Bool[Tensor, " part"]) -> tuple[int, ...]:
-        """Layers whose entry in a field over the parts is true.
+        """Layers flagged in a field over the parts.
 
         Args:
             flag: `changed`, `corrupted`, `carries_skill`, or a combination of them.

@@ -1,4 +1,4 @@
-"""What both models write to the same problems, side by side."""
+"""Greedy texts of both models on the same problems."""
 
 from dataclasses import dataclass
 
@@ -21,13 +21,13 @@ class Samples(Result):
     sample: tuple[str, ...]
     """Id of each problem."""
     prompt: tuple[str, ...]
-    """What both models read."""
+    """Prompts."""
     answer: tuple[str, ...]
-    """The right answer of each."""
+    """Right answers."""
     base_text: tuple[str, ...]
-    """What base wrote. Text of a model: never trusted, always escaped."""
+    """Texts of base. Untrusted: always escape."""
     post_text: tuple[str, ...]
-    """What post wrote."""
+    """Texts of post. Untrusted: always escape."""
     base_correct: Bool[Tensor, " sample"]
     """Whether base's answer is right."""
     post_correct: Bool[Tensor, " sample"]
@@ -35,13 +35,13 @@ class Samples(Result):
 
 
 def sample_texts(pair: ModelPair, score: Score, *, n: int = 8, seed: int = 0) -> Samples:
-    """Let both models write to a few problems, every difficulty represented.
+    """Generate with both models on a few problems that cover every difficulty.
 
     Args:
         pair: The two models.
-        score: A task; its way of generating is used.
-        n: Problems, at most those of the task.
-        seed: Chooses them.
+        score: A task and its generation settings.
+        n: Number of problems, at most those of the task.
+        seed: Seed of the selection.
     """
     task: Task = score.task.subset(min(n, len(score.task)), seed)
     texts = [

@@ -1,4 +1,4 @@
-"""A task and how it is scored, and the values that a model reaches on its problems."""
+"""Scoring of a task, and a model's values on its problems."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -18,15 +18,15 @@ Metric = Literal["probability", "correct", "log_prob"]
 
 
 class GraftError(ElicitError):
-    """A sweep that could show nothing."""
+    """An invalid sweep."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
     """A task and how it is scored.
 
-    `forced` reads the probability of each candidate answer after the prompt; `generated` lets the
-    model generate and grades the text.
+    `forced` scores each candidate answer after the prompt by teacher forcing; `generated` generates
+    a text and grades it.
     """
 
     task: Task
@@ -34,15 +34,15 @@ class Score:
     metric: Metric = "probability"
     """`probability` of the answer among the candidates, `correct` (0 or 1), or `log_prob`, nats."""
     extractor: str = "default"
-    """Finds the answer in generated text."""
+    """Extracts the answer from generated text."""
     max_new_tokens: int = 128
     templated: bool = False
     """Whether prompts use the chat template (generated only)."""
     end: str = ""
-    """Closes an answer and is scored with it (forced only): tells `1` from the start of `10`."""
+    """Scored after the answer (forced only); separates `1` from a prefix of `10`."""
 
     def __post_init__(self) -> None:
-        """Refuse a metric that this way of scoring does not give."""
+        """Refuse a metric that this scoring method does not support."""
         if self.how == "generated" and self.metric != "correct":
             raise GraftError(
                 f"task {self.task.name!r} is scored by generation with the metric {self.metric!r}, "
@@ -78,10 +78,10 @@ class Score:
     def mean(
         self, values: Float[Tensor, "row problem"], *, inference: Inference = Inference()
     ) -> Estimate:
-        """Mean of each row of values, each interval alone and within the range of scores.
+        """Mean of each row, with pointwise intervals within the range of scores.
 
         Args:
-            values: One value a problem in each row.
+            values: One value per problem in each row.
             inference: Coverage and resamples of the intervals, and the seed.
         """
         proportion = self.metric == "correct"
@@ -91,7 +91,7 @@ class Score:
         )
 
     def to_json(self) -> dict[str, object]:
-        """What identifies the same measurement in a run directory."""
+        """Fields that identify the measurement in a run directory."""
         return {
             "task": self.task.name,
             "digest": self.task.digest,
@@ -105,7 +105,7 @@ class Score:
 
 
 def facts(task: Task, *, end: str = "") -> Score:
-    """The default for knowledge: teacher-forced, candidates compared where there are any."""
+    """Default score for knowledge: teacher-forced, among the candidates if given."""
     metric: Metric = "probability" if task.kind == "choice" else "correct"
     return Score(task=task, how="forced", metric=metric, end=end)
 
@@ -113,7 +113,7 @@ def facts(task: Task, *, end: str = "") -> Score:
 def skills(
     task: Task, *, max_new_tokens: int = 128, extractor: str = "default", templated: bool = False
 ) -> Score:
-    """The default for problems: the model generates, its last answer counts."""
+    """Default score for problems: generation, graded by the last answer."""
     return Score(
         task=task,
         how="generated",
@@ -137,7 +137,7 @@ def encode(pair: ModelPair, score: Score) -> ForcedRows:
 
 
 def forced_values(score: Score, rows: ForcedRows, reads: ReadScores) -> Float[Tensor, " problem"]:
-    """Value of each problem from the reads of all its rows."""
+    """Value of each problem from the scores of its rows."""
     reduced = reduce_scores(rows, reads)
     if score.metric == "probability":
         return reduced.probability
@@ -145,7 +145,7 @@ def forced_values(score: Score, rows: ForcedRows, reads: ReadScores) -> Float[Te
 
 
 def generated_values(pair: ModelPair, model: nn.Module, score: Score) -> Float[Tensor, " problem"]:
-    """1 for every problem whose generated text holds the right answer, else 0."""
+    """1 for every problem whose generated text has the right answer, else 0."""
     answers = answer_task(
         pair.side("base" if model is pair.base else "post"),
         score.task,

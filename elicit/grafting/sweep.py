@@ -1,9 +1,9 @@
-"""Every part moved between the models once, without copies, from the first layer that differs.
+"""Sweep over parts moved between the models, without copies, from the first changed layer.
 
 `revert` is post with a part from base, `graft` is base with a part from post. Teacher-forced sweeps
-keep one trunk a batch for each model and run only the layers from the first moved one; generation
-runs under the swapped pointers as it is. A part that is equal in both models is not run: its effect
-is exactly 0.
+keep one trunk per batch and model and run only the layers from the first moved one; generation
+runs the whole model with swapped pointers. A part that is equal in both models is not run: its
+effect is exactly 0.
 """
 
 import warnings
@@ -29,28 +29,27 @@ Values = Float[Tensor, " problem"]
 Move = Callable[[Part], AbstractContextManager[nn.Module]]
 
 AGREEMENT = 1e-4
-"""Largest difference in a logit between a resumed and a plain forward before resuming is given
-up."""
+"""Maximum logit difference between a resumed and a plain forward pass for resuming to be used."""
 
 
 class ResumeWarning(UserWarning):
-    """Layers of this architecture cannot be run one by one; every forward is run whole."""
+    """Layers of this architecture cannot be run one by one; every forward pass is run whole."""
 
 
 @dataclass
 class PartSweep:
-    """One task on one pair, ready to score either model with any part moved."""
+    """Scores one task with either model and any part moved."""
 
     pair: ModelPair
     score: Score
     resume: bool = True
-    """False runs every forward whole: the oracle of the resumed sweep."""
+    """False runs every forward pass whole, as a reference for the resumed sweep."""
     execution: Execution = Execution()
-    """Its tokens per forward pass bound the memory of the kept residuals."""
+    """Tokens per forward pass, which bound the kept residuals; checkpoint and progress."""
     cost: Cost = field(default_factory=Cost)
 
     def __post_init__(self) -> None:
-        """Encode once; a task that does not fit the model fails here."""
+        """Encode the task, which fails here if it does not fit the models."""
         self.slots = slots_of(self.pair)
         self.rows = encode(self.pair, self.score) if self.score.how == "forced" else None
 
@@ -62,18 +61,18 @@ class PartSweep:
         return lambda part: (reverted if direction == "revert" else grafted)(self.pair, part)
 
     def once(self, key: str, compute: Callable[[], Tensor]) -> Tensor:
-        """Values of this task from the checkpoint, or computed and kept there.
+        """Values of this task from the checkpoint, or computed and stored there.
 
         Args:
-            key: What they are, unique for the task.
-            compute: Makes them.
+            key: Key, unique for the task.
+            compute: Computes the values.
         """
         name = f"{self.score.task.name}/{key}"
         kept = self.execution.checkpoint.get_or_compute(name, lambda: {"values": compute()})
         return kept["values"]
 
     def host_values(self, name: str) -> Values:
-        """Values of a model with nothing moved, computed once.
+        """Values of an unmodified model, computed once.
 
         Args:
             name: `base` or `post`.
@@ -91,19 +90,19 @@ class PartSweep:
         move: Move | None = None,
         name: str = "",
     ) -> Float[Tensor, "part problem"]:
-        """Values of the host with each part moved in turn, each piece of work done once.
+        """Values of the host with each part moved in turn, through the checkpoint.
 
-        Progress advances by one a part, whether it is computed or read from the checkpoint.
+        Progress advances by one per part, whether computed or read from the checkpoint.
 
         Args:
-            parts: What is moved, one at a time.
+            parts: Parts to move, one at a time.
             direction: `revert` or `graft`.
-            host_values: Values of the host with nothing moved.
-            move: Another way of changing the host, for controls.
-            name: What that way is called in the checkpoint.
+            host_values: Values of the unmodified host.
+            move: Alternative modification of the host, for controls.
+            name: Its name in the checkpoint.
         """
         key, progress = f"{direction}/{name}" if name else direction, self.execution.progress
-        # Resumed forwards share their trunk over all parts; a generated part is a run of its own.
+        # Resumed forward passes share a trunk over parts; each generated part is a separate run.
         groups = [list(parts)] if self.rows is not None else [[part] for part in parts]
         rows = [host_values.new_zeros(0, len(host_values))]
         for group in groups:
@@ -122,7 +121,7 @@ class PartSweep:
         return torch.cat(rows)
 
     def evaluate(self, model: nn.Module) -> Values:
-        """Values of a model as it is now."""
+        """Values of a model in its current state."""
         if self.rows is None:
             return generated_values(self.pair, model, self.score)
         reads = [
@@ -141,10 +140,10 @@ class PartSweep:
         """Values of the host with each part moved in turn.
 
         Args:
-            parts: What is moved, one at a time.
+            parts: Parts to move, one at a time.
             direction: `revert` or `graft`.
-            host_values: Values of the host with nothing moved; they hold for parts without change.
-            move: Another way of changing the host, for controls and interpolation.
+            host_values: Values of the unmodified host, used for unchanged parts.
+            move: Alternative modification of the host, for controls and interpolation.
         """
         move = move or self._move(direction)
         out = host_values.repeat(len(parts), 1)
@@ -184,18 +183,18 @@ class PartSweep:
     def intervals(self, direction: Direction, host_values: Values) -> dict[tuple[int, int], Values]:
         """Values of the host with every contiguous interval of layers moved.
 
-        Layers below an interval come from the host's trunk; the donor's layers are run as one chain
-        from each start, from which every end branches off.
+        Layers below an interval come from the host's trunk; from each first layer the donor's
+        layers are run as one chain, from which every last layer branches off.
 
         Args:
             direction: `revert` or `graft`.
-            host_values: Values of the host with nothing moved.
+            host_values: Values of the unmodified host.
         """
         n_layers = self.pair.n_layers
         spans = [(first, last) for first in range(n_layers) for last in range(first, n_layers)]
         layers = [all_parts(self.pair)[f"L{layer}"] for layer in range(n_layers)]
         changed = [is_changed(self.slots, part) for part in layers]
-        # Unchanged layers at either end add nothing: the value is that of the interval within.
+        # Unchanged layers at either end add nothing: the value is that of the inner interval.
         core = {span: _core(span, changed) for span in spans}
         needed = sorted({inner for inner in core.values() if inner is not None})
         if self.rows is None:
@@ -246,7 +245,7 @@ class PartSweep:
         return read_scores(logits[batch.slot_row, batch.slot_pos][:, : self.pair.d_vocab], batch)
 
     def _trunk(self, model: nn.Module, batch: ForcedBatch) -> Trunk | None:
-        """The trunk of a batch; None, with one warning, where resuming is not exact."""
+        """Trunk of a batch; None, with one warning, if resuming is not exact."""
         if not self.resume:
             return None
         self.cost.trunk += self.pair.n_layers
@@ -271,7 +270,7 @@ class PartSweep:
         except (CaptureError, TypeError, AttributeError, KeyError) as error:
             why = str(error)
         warnings.warn(
-            f"layers are not run one by one ({why}); every forward is run whole.",
+            f"layers are not run one by one ({why}); every forward pass is run whole.",
             ResumeWarning,
             stacklevel=3,
         )
@@ -282,7 +281,7 @@ class PartSweep:
 
 
 def _is_read_first(part: Part) -> bool:
-    """Whether a part acts before the first layer."""
+    """Whether a part is applied before the first layer."""
     return any(name in part.name.split("+") for name in ("embed", "pos_embed", "all"))
 
 

@@ -1,10 +1,10 @@
-"""What may be said of a part: one vocabulary for results, figures, pages and the command line."""
+"""Verdicts of parts, shared by results, figures, pages and the command line."""
 
 from enum import Enum
 
 
 class Verdict(Enum):
-    """What may be said of a part; a part can be both corrupted and a carrier of the skill."""
+    """Verdict of a part; a part can be both corrupted and a carrier of the skill."""
 
     CORRUPTED = ("corrupted", "corrupted", "is corrupted", "✕")
     SKILL = ("skill", "carries the skill", "carries the skill", "★")
@@ -12,12 +12,12 @@ class Verdict(Enum):
     UNCHANGED = ("unchanged", "unchanged", "did not change", "−")
 
     def __init__(self, word: str, label: str, predicate: str, mark: str) -> None:
-        """The four ways of writing it.
+        """Store the four spellings.
 
         Args:
-            word: In tables and JSON.
-            label: In legends.
-            predicate: In a sentence, after the name of the part.
+            word: For tables and JSON.
+            label: For legends.
+            predicate: For sentences, after the name of the part.
             mark: One character.
         """
         self.word, self.label, self.predicate, self.mark = word, label, predicate, mark

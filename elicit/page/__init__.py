@@ -1,4 +1,4 @@
-"""One page for a pair of models: which layers matter, how sure that is, and what cannot be said."""
+"""HTML page for a pair of models: which layers matter, with uncertainty and limitations."""
 
 import importlib
 from typing import TYPE_CHECKING
@@ -68,7 +68,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Load the module that holds `name` when it is first asked for."""
+    """Import the module that defines `name` on first access."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

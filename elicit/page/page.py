@@ -1,4 +1,4 @@
-"""The page: results in, one HTML file out that needs nothing else."""
+"""The page: renders results as one self-contained HTML file."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -24,18 +24,18 @@ def write(
     config: Mapping[str, object] | None = None,
     command: str = "report",
 ) -> Path:
-    """Write one self-contained page about some results: the same results give the same bytes.
+    """Write one self-contained HTML page; identical results give identical bytes.
 
     Args:
-        results: Whatever was measured; what is missing leaves its section out.
-        path: HTML file; its folder is made if it is not there.
+        results: Results to show; sections without a result are omitted.
+        path: HTML file; missing parent folders are created.
         title: Heading; the names of the models if None.
         notes: Remarks about this run, shown under the summary.
-        config: Arguments that repeat the run, shown as the YAML that `--config` reads.
-        command: Command of `elicit` that reads them.
+        config: Arguments that reproduce the run, shown as YAML for `--config`.
+        command: `elicit` command that reads them.
 
     Returns:
-        The file.
+        Path of the file.
 
     Raises:
         PageError: There is no result, or the file cannot be written.
@@ -56,14 +56,14 @@ def render(
     config: Mapping[str, object] | None = None,
     command: str = "report",
 ) -> str:
-    """The page as text, for those who write it themselves.
+    """HTML of the page as text.
 
     Args:
-        results: Whatever was measured.
+        results: Results to show.
         title: Heading; the names of the models if None.
         notes: Remarks about this run.
-        config: Arguments that repeat the run.
-        command: Command of `elicit` that reads them.
+        config: Arguments that reproduce the run.
+        command: `elicit` command that reads them.
 
     Raises:
         PageError: There is no result.
@@ -72,8 +72,8 @@ def render(
 
     if not results:
         raise PageError(
-            "a page was asked for without any result, so it would say nothing. Pass what a "
-            "question returned, for example the LayerRoles of grafting.localise."
+            "results is empty, so the page would have no content. Pass at least one result, "
+            "for example the LayerRoles returned by grafting.localise."
         )
     environment = _environment()
     shown, others = present(results), unknown(results)
@@ -101,7 +101,7 @@ Shown = Sequence[tuple[Part, Sequence[Result]]]
 
 
 def _environment() -> Any:
-    """Templates in which whatever comes from a result is escaped and visible."""
+    """Jinja environment that escapes every value and makes invisible characters visible."""
     import jinja2
     from markupsafe import Markup
 
@@ -126,7 +126,7 @@ def _environment() -> Any:
 
 
 def _partial(environment: Any, template: Path, values: Mapping[str, object]) -> Any:
-    """A template that lies beside its renderer, filled in."""
+    """Rendered template stored beside its renderer."""
     from markupsafe import Markup
 
     text = template.read_text(encoding="utf-8")
@@ -134,7 +134,7 @@ def _partial(environment: Any, template: Path, values: Mapping[str, object]) -> 
 
 
 def _partials(environment: Any, shown: Shown, name: str) -> list[Any]:
-    """What every part says about its methods, or about what it cannot show."""
+    """Methods or limitations of every part of the page."""
     return [
         _partial(
             environment,
@@ -154,7 +154,7 @@ def _sections(shown: Shown, others: Sequence[Result]) -> list[Section]:
 
 
 def _sentences(shown: Shown, results: Sequence[Result]) -> list[str]:
-    """What was found; where no part has a sentence, what the page holds instead."""
+    """Summary of the results; a list of the page's sections where no part has a summary."""
     said = [sentence for part, own in shown for sentence in part.sentences(own)]
     if said:
         return said
@@ -164,7 +164,7 @@ def _sentences(shown: Shown, results: Sequence[Result]) -> list[str]:
 
 
 def _eyebrow(shown: Shown, others: Sequence[Result]) -> str:
-    """What the page is about, in small print above its title."""
+    """Subject of the page, in small print above its title."""
     if len(shown) == 1 and not others and (alone := shown[0][0].eyebrow(shown[0][1])):
         return alone
     moved = [part.moved for part, _ in shown if part.moved]
@@ -174,19 +174,19 @@ def _eyebrow(shown: Shown, others: Sequence[Result]) -> str:
 
 
 def _title(origin: Provenance | None) -> str:
-    """Names of the models."""
+    """Title made of the models' names."""
     if origin is None or origin.base is None or origin.post is None:
         return "Base and post-trained model compared"
     return f"{_short(origin.base.name)} → {_short(origin.post.name)}"
 
 
 def _short(name: str) -> str:
-    """A model's name without the folders before it."""
+    """The last 59 characters of a long model name."""
     return name if len(name) <= 60 else f"…{name[-59:]}"
 
 
 def _arguments(results: Sequence[Result]) -> list[tuple[str, str]]:
-    """Arguments of every result that has some, as indented JSON."""
+    """Arguments recorded by each result, as indented JSON."""
     return [
         (
             type(result).__name__,
@@ -198,7 +198,7 @@ def _arguments(results: Sequence[Result]) -> list[tuple[str, str]]:
 
 
 def _yaml(config: Mapping[str, object]) -> str:
-    """A flat mapping as YAML, of which every JSON value is a part."""
+    """A flat mapping as YAML; every JSON value is valid YAML."""
     return "\n".join(
         f"{key}: {json.dumps(value, ensure_ascii=False, default=str)}"
         for key, value in config.items()

@@ -1,4 +1,4 @@
-"""Figures as the page holds them: data that no text in it can turn into markup."""
+"""Figures embedded as data whose text cannot become markup."""
 
 import json
 import math
@@ -8,14 +8,14 @@ from typing import Any
 
 from elicit.results import clean_text
 
-# What our own builders write; anything else that looks like a tag came from somewhere else.
+# Tags that our builders write; any other tag comes from user data.
 _FOREIGN = re.compile(r"<(?!/?(?:b|br|i|extra)>)")
 _ENDS_SCRIPT = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 
 
 @dataclass(frozen=True)
 class Key:
-    """One entry of a figure's legend: an SVG shape, and what it stands for."""
+    """One entry of a figure's legend: an SVG symbol and its meaning."""
 
     shape: str
     text: str
@@ -30,11 +30,11 @@ class Plot:
     """Traces and layout as JSON that is safe inside a script element."""
     height: int
     min_width: int
-    """Narrower screens scroll the figure sideways."""
+    """Minimum width; narrower screens scroll the figure horizontally."""
     caption: str
     keys: tuple[Key, ...] = ()
     folded: str = ""
-    """Where it is not empty the figure is closed behind these words."""
+    """Label of the collapsed block; empty shows the figure directly."""
 
 
 def plot(
@@ -46,15 +46,15 @@ def plot(
     keys: tuple[Key, ...] = (),
     folded: str = "",
 ) -> Plot:
-    """A plotly figure made fit for the page.
+    """A plotly figure prepared for embedding in the page.
 
     Args:
-        id: Fixed id of its element.
+        id: Id of its HTML element.
         figure: Plotly figure.
         caption: How to read it.
-        columns: Places along the x axis, which need room.
-        keys: Legend, drawn by the page so that it wraps on narrow screens.
-        folded: Words of the fold, if it is to be closed at first.
+        columns: Positions along the x axis, which set the minimum width.
+        keys: Legend entries, drawn in HTML so that they wrap on narrow screens.
+        folded: Label of the collapsed block; empty shows the figure directly.
     """
     if keys:
         figure.update_layout(showlegend=False)
@@ -71,7 +71,7 @@ def plot(
 
 
 def _neutral(value: Any) -> Any:
-    """The same figure with every tag escaped that our builders do not write."""
+    """A copy of the figure with every tag escaped that our builders do not write."""
     if isinstance(value, str):
         return _FOREIGN.sub("&lt;", clean_text(value))
     if isinstance(value, dict):
@@ -80,5 +80,5 @@ def _neutral(value: Any) -> Any:
         return [_neutral(item) for item in value]
     if hasattr(value, "tolist"):
         return _neutral(value.tolist())
-    # JSON has no other numbers than finite ones; plotly leaves the place empty.
+    # JSON has no NaN or infinity; plotly draws nothing for null.
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""What the page knows of each kind of result, registered by whoever shows it."""
+"""Registry of page parts: how each class of result is shown."""
 
 import importlib
 import pkgutil
@@ -13,7 +13,7 @@ from elicit.results import ElicitError, Result
 
 
 class PageError(ElicitError):
-    """A page that cannot be made or written."""
+    """A page that cannot be rendered or written."""
 
 
 @dataclass(frozen=True)
@@ -21,24 +21,24 @@ class Mark:
     """One entry in the row of marks under the summary."""
 
     name: str
-    """What stands below the mark, for instance the number of a layer."""
+    """Label below the mark, for instance a layer index."""
     mark: str
     """One or two characters."""
     word: str
-    """The same in words, for readers who hear the page."""
+    """Text alternative for screen readers."""
     ground: str = ""
-    """Colour behind it: `warm`, `cool`, `both`, or none."""
+    """Background: `warm`, `cool`, `both`, or empty."""
 
 
 @dataclass(frozen=True)
 class Glance:
-    """A row of marks that is read at one glance."""
+    """A row of marks under the summary."""
 
     label: str
-    """What the marks are about."""
+    """Title of the row."""
     marks: tuple[Mark, ...]
     legend: str
-    """What each mark stands for."""
+    """Meaning of each mark."""
 
 
 def _nothing(results: Sequence[Result]) -> tuple[()]:
@@ -51,36 +51,36 @@ def _no_values(results: Sequence[Result]) -> Mapping[str, object]:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """How some kinds of result are shown. Every function is given the results of these kinds."""
+    """How some classes of result are shown; every function receives only those results."""
 
     name: str
-    """Unique; a part of the same name is replaced."""
+    """Unique name; registering it again replaces the part."""
     kinds: tuple[type[Result], ...]
-    """Classes of result that are shown."""
+    """Classes of result shown."""
     order: int = 100
-    """Parts of lower order stand earlier on the page."""
+    """Position on the page: lower comes first."""
     sections: Callable[[Sequence[Result]], Sequence[Section]]
-    """Sections of the page, in their order."""
+    """Sections, in page order."""
     sentences: Callable[[Sequence[Result]], Sequence[str]] = _nothing
-    """What was found, for the top of the page and the summary of a job."""
+    """Findings, for the top of the page and the job's summary."""
     silent: str = ""
-    """What to say on a page on which no part has a sentence."""
+    """Shown at the top when no part has a finding."""
     eyebrow: Callable[[Sequence[Result]], str] = lambda results: ""
-    """Small print above the title of a page that holds nothing else; empty for the usual one."""
+    """Small print above the title of a page with only this part; empty for the default."""
     moved: str = ""
-    """What these results move between the models, for instance `weights`."""
+    """What is moved between the models, for instance `weights`."""
     glance: Callable[[Sequence[Result]], Glance | None] = lambda results: None
     """Row of marks under the summary."""
     tables: Callable[[Sequence[Result]], Sequence[Table]] = _nothing
-    """Tables that stand with the summary, before every section."""
+    """Tables beside the summary, before every section."""
     folder: Path | None = None
-    """Where `methods.html` and `limits.html` are, Jinja partials of which either may be missing.
-    They read `kinds` (names of the classes that are there) and `values`."""
+    """Folder of the optional Jinja partials `methods.html` and `limits.html`, which read `kinds`
+    (names of the classes present) and `values`."""
     values: Callable[[Sequence[Result]], Mapping[str, object]] = _no_values
-    """What the partials read besides `kinds`."""
+    """Values passed to the partials besides `kinds`."""
 
     def of(self, results: Sequence[Result]) -> list[Result]:
-        """Results of its kinds.
+        """Results of the classes that this part shows.
 
         Args:
             results: Results of any kind.
@@ -93,27 +93,27 @@ R = TypeVar("R", bound=Result)
 
 
 def register(part: Part) -> Part:
-    """Show some kinds of result in a way of their own, on every page from now on.
+    """Register a part, shown on every later page.
 
     Args:
-        part: How they are shown.
+        part: The part to register.
 
     Raises:
-        PageError: A kind is shown by another part already.
+        PageError: Another part already shows one of its classes.
     """
     for other in _PARTS.values():
         both = sorted(kind.__name__ for kind in {*part.kinds} & {*other.kinds})
         if both and other.name != part.name:
             raise PageError(
-                f"{both[0]} is shown by the part {other.name!r} already, and {part.name!r} would "
-                "show it a second time. Name the new part the same to replace it."
+                f"{both[0]} is already shown by the part {other.name!r}, and {part.name!r} would "
+                f"show it again. Use the same name to replace that part."
             )
     _PARTS[part.name] = part
     return part
 
 
 def parts() -> list[Part]:
-    """Every part in the order of the page; the package's own are loaded first."""
+    """Every part in page order, including those of this package."""
     for room in pkgutil.iter_modules([str(Path(__file__).parent)], f"{__package__}."):
         if room.ispkg:
             importlib.import_module(room.name)
@@ -121,7 +121,7 @@ def parts() -> list[Part]:
 
 
 def present(results: Sequence[Result]) -> list[tuple[Part, list[Result]]]:
-    """Parts that have something to show, each with its results.
+    """Parts that have results to show, each with those results.
 
     Args:
         results: Results of any kind.
@@ -141,7 +141,7 @@ def unknown(results: Sequence[Result]) -> list[Result]:
 
 
 def sentences(results: Sequence[Result]) -> list[str]:
-    """What was found, in the order of the page; empty where no part says anything.
+    """Findings of every part in page order; may be empty.
 
     Args:
         results: Results of any kind.
@@ -150,7 +150,7 @@ def sentences(results: Sequence[Result]) -> list[str]:
 
 
 def first(results: Sequence[Result], kind: type[R]) -> R | None:
-    """First result of a class; None where there is none.
+    """First result of a class, or None.
 
     Args:
         results: Results of any kind.

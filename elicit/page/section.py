@@ -1,4 +1,4 @@
-"""Sections of the page, and the one of a result that nobody registered anything for."""
+"""Sections of the page, and the generic section of a result class without a registered part."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     import pandas
 
 _ROWS = 200
-"""Most rows of a table that is shown as it is."""
+"""Maximum number of rows of a generic table."""
 
 
 @dataclass(frozen=True)
 class Fragment:
-    """A piece of the page with HTML of its own."""
+    """A piece of the page rendered by its own template."""
 
     template: Path
-    """Jinja template, beside its renderer; what it shows of a result is escaped."""
+    """Jinja template beside its renderer; values are escaped."""
     values: Mapping[str, object]
-    """Names that the template reads."""
+    """Variables of the template."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Section:
 
 
 def generic_section(result: Result, n: int) -> Section:
-    """What any result can be shown by: its title, its figure if it has one, its tables.
+    """Generic section of a result: title, figure if available, and tables.
 
     Args:
-        result: A result of whatever class.
-        n: Its number among those of this kind, for the ids of the page.
+        result: A result of any class.
+        n: Index among the generic sections, used in element ids.
     """
     items: list[Plot | Table | Fragment] = []
     try:
@@ -62,7 +62,7 @@ def generic_section(result: Result, n: int) -> Section:
 
 
 def _table(frame: "pandas.DataFrame", folded: str) -> Table:
-    """First rows of one of a result's long tables."""
+    """First rows of one long-format table of a result."""
     rows = [
         [number(value) if isinstance(value, float) else str(value) for value in row]
         for row in frame.head(_ROWS).itertuples(index=False)

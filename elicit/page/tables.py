@@ -1,4 +1,4 @@
-"""Tables of the page: every number of every figure, for eyes and for readers without scripts."""
+"""Tables of the page, which give every number of every figure without JavaScript."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,35 +19,35 @@ class Cell:
     strong: bool = False
     """Whether its interval excludes 0."""
     href: str = ""
-    """Page about it, if there is one."""
+    """URL that the cell links to, if any."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table with its caption; the first column names the row."""
+    """A table with its caption; the first column labels the row."""
 
     caption: str
     head: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     words: int = 1
-    """Leading columns that hold words; the others hold numbers."""
+    """Number of leading text columns; the others are numeric."""
     folded: str = ""
-    """Where it is not empty the table is closed behind these words."""
+    """Label of the collapsed block; empty shows the table directly."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One column of a result's table: its heading, and the field that fills it."""
+    """One column of a result's table: heading and field."""
 
     head: str
     of: str | Callable[..., str | Cell]
-    """Name of a field on axes of the rows or of `at`; or a function of the row's indices."""
+    """Field whose axes are those of the rows or of `at`, or a function of the row's indices."""
     at: Mapping[str, int] = field(default_factory=dict)
-    """Index on axes of the field that the rows do not have, by name of the axis."""
+    """Index on the field's remaining axes, by axis name."""
     digits: int = 3
     """Decimals of a number near 1."""
     effect: bool = False
-    """Whether numbers carry their sign, and are bold where the interval excludes 0."""
+    """Whether to print the sign, and bold where the interval excludes 0."""
 
 
 def table_of(
@@ -60,11 +60,11 @@ def table_of(
     """A table whose cells are given as text.
 
     Args:
-        caption: What it holds.
-        head: Name of each column.
-        rows: Text of each cell, or a cell.
-        words: Leading columns that hold words.
-        folded: Label of the closed fold, if the table starts closed.
+        caption: Caption.
+        head: Column headings.
+        rows: Text or `Cell` of each cell.
+        words: Number of leading text columns.
+        folded: Label of the collapsed block; empty shows the table directly.
     """
     cells = tuple(tuple(c if isinstance(c, Cell) else Cell(c) for c in row) for row in rows)
     return Table(caption, tuple(head), cells, words, folded)
@@ -80,16 +80,16 @@ def result_table(
     words: int = 1,
     folded: str = "",
 ) -> Table:
-    """A table whose cells are fields of a result; an estimate is printed with its interval.
+    """A table of a result's fields; an estimate is printed with its interval.
 
     Args:
-        result: What was measured.
-        caption: What the table holds.
+        result: Result to tabulate.
+        caption: Caption.
         columns: Heading and field of each column.
-        over: Axes whose every combination is a row, `"source layer"`; the last one runs fastest.
-        rows: Indices on the first of them, in the order shown; None shows all.
-        words: Leading columns that hold words.
-        folded: Label of the closed fold, if the table starts closed.
+        over: Axes of the rows, for instance `"source layer"`; the last varies fastest.
+        rows: Indices on the first axis, in display order; None shows all.
+        words: Number of leading text columns.
+        folded: Label of the collapsed block; empty shows the table directly.
     """
     axes, sizes = over.split(), axis_sizes(result)
     spans = [range(sizes[axis]) for axis in axes]
@@ -112,7 +112,7 @@ def _cell(
     value: Any = getattr(result, column.of)
     at = {**dict(zip(over, place, strict=True)), **column.at}
     if isinstance(value, tuple):
-        # Labels lie on the axis that they name, other words on the only axis of the rows.
+        # Labels lie on the axis that they name, other text on the only axis of the rows.
         return str(value[at[column.of if column.of in at else over[0]]])
     axes = known.get(column.of, known.get(f"{column.of}.value", ()))
     value = value[tuple(at[axis] for axis in axes)]
@@ -130,7 +130,7 @@ def estimate_cell(estimate: Estimate, *, digits: int = 3, effect: bool = False) 
     Args:
         estimate: The number.
         digits: Decimals of a number near 1.
-        effect: Whether it carries its sign, and is bold where the interval excludes 0.
+        effect: Whether to print the sign, and bold where the interval excludes 0.
     """
     text = interval(*estimate.ends, digits=digits)
     return Cell(text, bool(estimate.clear.item())) if effect else Cell(text.removeprefix("+"))

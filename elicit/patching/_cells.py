@@ -1,4 +1,4 @@
-"""Patch one cell at a time from a donor into a host, over a grid of sites and positions."""
+"""Patching of one cell at a time from donor into host, over sites and positions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,10 +35,10 @@ def sweep(plan: Plan) -> SweepValues:
     """Every metric of every problem, unpatched and with each cell patched.
 
     Args:
-        plan: What to do.
+        plan: Plan of the sweep.
 
     Raises:
-        PatchError: Host and donor are the same run, or a donor is not finite.
+        PatchError: Host and donor are the same run, or a donor value is not finite.
     """
     batches = batches_of(plan)
     decomposed = _decomposed(plan)
@@ -48,8 +48,8 @@ def sweep(plan: Plan) -> SweepValues:
     missing = [name for name in plan.control if name not in controls]
     if missing:
         warn(
-            "the control of another prompt is not run: some problem has no other one with as many "
-            "tokens in prompt and answer. Give prompts of equal length, at least two of each.",
+            "the other_prompt control is not run: some problem has no other one with equal numbers "
+            "of prompt and answer tokens. Pass at least two prompts of each length.",
             MissingControlWarning,
         )
     for model in (plan.host, plan.donor):
@@ -91,7 +91,7 @@ def sweep(plan: Plan) -> SweepValues:
 
 
 def _decomposed(plan: Plan) -> tuple[Decomposed, Decomposed] | None:
-    """Both models taken apart; None where cells must be run one by one."""
+    """Both models decomposed; None if cells must be run one by one."""
     if plan.engine == "loop":
         return None
     try:
@@ -103,7 +103,7 @@ def _decomposed(plan: Plan) -> tuple[Decomposed, Decomposed] | None:
 
 @dataclass(frozen=True, eq=False)
 class _Ends:
-    """Both unpatched runs of a batch, and what reads them."""
+    """Both unpatched runs of a batch, and their reader."""
 
     reader: Reader
     host: Float[Tensor, "metric row"]
@@ -142,7 +142,7 @@ def _run(
 
 
 def _ends(plan: Plan, batch: Batch, host: LaneTrunk, donor: LaneTrunk) -> _Ends:
-    """Metrics of both runs as they are."""
+    """Metrics of both unpatched runs."""
     rows = torch.arange(host.n_rows, device=batch.reads.device)
     log_probs = None
     if "kl" in plan.metric:
@@ -174,7 +174,7 @@ def _fly(
     groups: tuple[tuple[Site, ...], ...],
     ends: _Ends,
 ) -> Float[Tensor, "width metric site pos row"]:
-    """Metrics of every cell; a cell that cannot change anything has its host's own bits."""
+    """Metrics of every cell; a cell that cannot change anything equals the host exactly."""
     n_rows, n_pos = batch.span.shape[:2]
     group = torch.arange(len(groups), device=batch.span.device)
     # group × pos × row, flattened: the order of the grid.
@@ -209,15 +209,15 @@ def _fly(
 def noise_like(
     plan: Plan, batch: Batch, trunk: LaneTrunk | PlainRun, sources: Mapping[Site, Tensor]
 ) -> dict[Site, Tensor]:
-    """The host's own values plus noise as long as the donor's difference is there.
+    """Host values plus noise with the norm of the donor-host difference.
 
-    Of each problem's own stream, so that no batch or order of sites changes it.
+    Each problem has a separate random stream, so batches and site order do not matter.
 
     Args:
-        plan: Gives the seed.
-        batch: Problems of the run.
-        trunk: The host's run.
-        sources: The donor's values at each whole site.
+        plan: Plan of the sweep, for the seed.
+        batch: Problems.
+        trunk: Host run.
+        sources: Donor values at each whole site.
     """
     found = {}
     for site, theirs in sources.items():
@@ -251,7 +251,7 @@ def _run_loop(
     groups: tuple[tuple[Site, ...], ...],
     controls: Sequence[Control],
 ) -> dict[str, Tensor]:
-    """The same by one whole forward pass per cell."""
+    """As `_run`, by one whole forward pass per cell."""
     wanted = sorted({site.whole for sites in groups for site in sites})
     donor_run = plain_run(plan.donor, batch.donor, wanted, batch.reads)
     own = plain_run(plan.host, batch.host, wanted, batch.reads)

@@ -1,4 +1,4 @@
-"""A plan from what a user requests, with everything refused before a model runs."""
+"""Validation of a sweep's arguments into a plan, before a model runs."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ from elicit.sites import Shape, Site, resolve_sites
 from elicit.stats import Inference
 
 _STREAM = {"across": ("resid_post",), "within": ("resid_pre",)}
-"""Sites that are patched when none are named."""
+"""Default sites."""
 
 
 def prepare(
@@ -30,20 +30,20 @@ def prepare(
     execution: Execution = Execution(),
     engine: Engine = "lanes",
 ) -> Plan:
-    """The plan of a sweep, of which nothing is left to refuse; arguments as `patch`.
+    """Validated plan of a sweep; arguments as for `patch`.
 
     Args:
         pair: The two models.
         contrast: Prompts and answers.
         swap: What is patched into what.
         widths: Layers patched together.
-        controls: Controls that are swept too.
+        controls: Controls to run.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
         engine: `lanes` or `loop`.
 
     Raises:
-        PatchError: The swap, the contrast or an option makes no sweep.
+        PatchError: The swap, the contrast or an option is invalid.
         SiteError: The models do not have a site.
     """
     _check_swap(pair, contrast, swap)
@@ -80,7 +80,7 @@ def prepare(
 
 
 def _check_swap(pair: ModelPair, contrast: Contrast, swap: Swap) -> None:
-    """Refuse runs between which there can be no difference."""
+    """Refuse host and donor runs that cannot differ."""
     if swap.question == "across" and pair.identical:
         raise PatchError(
             f"{pair.base_name} and {pair.post_name} have the same weights, so every effect would "
@@ -94,25 +94,22 @@ def _check_swap(pair: ModelPair, contrast: Contrast, swap: Swap) -> None:
 
 
 def check_seed(inference: Inference) -> None:
-    """Refuse a seed that no generator takes.
-
-    Args:
-        inference: Has the seed.
+    """Refuse a negative seed.
 
     Raises:
-        PatchError: It is below 0.
+        PatchError: The seed is below 0.
     """
     if inference.seed < 0:
-        raise PatchError(f"seed is {inference.seed}, and a seed is at least 0. Pass 0.")
+        raise PatchError(f"seed is {inference.seed} and must be at least 0. Pass 0.")
 
 
 def check_contrast(pair: ModelPair, contrast: Contrast, metrics: Sequence[str]) -> None:
-    """Refuse metrics that a contrast cannot give, and contrasts that the models cannot run.
+    """Refuse metrics that a contrast does not support, and contrasts that the models cannot run.
 
     Args:
         pair: The models.
         contrast: Prompts and answers.
-        metrics: What is to be read.
+        metrics: Requested metrics.
 
     Raises:
         PatchError: Names the metric or the problem.
@@ -132,8 +129,7 @@ def check_contrast(pair: ModelPair, contrast: Contrast, metrics: Sequence[str]) 
         if limit is not None and len(row) + len(answer) - 1 > limit:
             raise PatchError(
                 f"problem {name!r} needs {len(row) + len(answer) - 1} positions and the models "
-                f"have {limit}, so they were never trained on the last ones. Shorten it, or leave "
-                "it out."
+                f"have {limit}, so the last ones are untrained. Shorten it, or leave it out."
             )
 
 

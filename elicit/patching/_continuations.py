@@ -1,4 +1,4 @@
-"""Prompts and continuations as token ids, and everything that keeps them from being a contrast."""
+"""Tokenisation and validation of a contrast's prompts and continuations."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,26 +20,26 @@ from elicit.tasks import (
 )
 
 Rows = tuple[tuple[int, ...], ...]
-"""Token ids, one row a problem."""
+"""Token ids, one row per problem."""
 _PROBLEM_KEYS = ("id", "prompt", "answer", "candidates", "difficulty", "trace")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Texts:
-    """Prompts with their continuations, before they are tokens; one entry a problem."""
+    """Untokenised prompts and continuations, one entry per problem."""
 
     where: Sequence[str]
-    """Place of each problem as a person would look for it: `line 3`."""
+    """Location of each problem in messages: `line 3`."""
     id: tuple[str, ...]
     """Name of each problem."""
     clean: Sequence[Text]
     """Prompts."""
     corrupted: Sequence[Text] | None
-    """Prompts with something replaced."""
+    """Corrupted prompts."""
     answer: Sequence[str]
     """Right continuations."""
     wrong: Sequence[str] | None
-    """Continuations that they are held against."""
+    """Wrong continuations."""
 
 
 def read_lines(path: Path) -> Texts:
@@ -49,7 +49,7 @@ def read_lines(path: Path) -> Texts:
         path: See `load_contrast`.
 
     Raises:
-        PatchError: The file cannot be read, holds no problem, or has bad lines; all are named.
+        PatchError: The file cannot be read, has no problem, or has invalid lines; all are named.
     """
     try:
         data = read_file(path)
@@ -74,7 +74,7 @@ def read_lines(path: Path) -> Texts:
                 wrong.append(Fault(where=where, what=what, fix="Give it to all lines or to none"))
     if not lines:
         raise PatchError(
-            f"{path} is empty, so there is no prompt to run. Write one problem a line, as JSON "
+            f"{path} is empty, so there is no prompt to run. Write one problem per line, as JSON "
             "with prompt and answer."
         )
     if wrong:
@@ -96,10 +96,10 @@ def read_lines(path: Path) -> Texts:
 
 
 def _line(values: dict[str, object]) -> tuple[dict[str, str], list[tuple[str, str]]]:
-    """The texts of one line's object, and what is wrong with it."""
+    """Texts of one line's object, and its faults."""
     faults = []
     if "clean" in values and "prompt" in values:
-        faults.append(("it has 'prompt' and 'clean', two names of one thing", "Keep one"))
+        faults.append(("it has both 'prompt' and 'clean', which are synonyms", "Keep one"))
     values = {"prompt" if key == "clean" else key: value for key, value in values.items()}
     known = (*_PROBLEM_KEYS, "corrupted", "wrong")
     faults += [unknown_key(key) for key in values if key not in known]
@@ -126,15 +126,15 @@ def first_other(candidates: Sequence[str], answer: str) -> str:
 
 
 def encode(alignment: Alignment, texts: Texts, *, templated: bool) -> dict[str, Rows]:
-    """Token rows of prompts and continuations by name; what was not given is left out.
+    """Token rows of the given prompts and continuations, by name.
 
     Args:
-        alignment: How the pair reads text.
+        alignment: Tokenisation of the pair.
         texts: Prompts and continuations.
         templated: Whether prompts go through the chat template.
 
     Raises:
-        PatchError: Some problem cannot be read, or makes no contrast; all are named.
+        PatchError: Some problem cannot be encoded or is no contrast; all are named.
     """
     faults: list[Fault] = []
     rows: dict[str, list[tuple[int, ...]]] = {}
@@ -159,7 +159,7 @@ def encode(alignment: Alignment, texts: Texts, *, templated: bool) -> dict[str, 
 def _problem(
     alignment: Alignment, prompts: Mapping[str, Text], texts: Mapping[str, str], templated: bool
 ) -> tuple[dict[str, tuple[int, ...]], list[tuple[str, str]]]:
-    """Token rows of one problem by name, and what is wrong with it."""
+    """Token rows of one problem by name, and its faults."""
     rows: dict[str, tuple[int, ...]] = {}
     faults: list[tuple[str, str]] = []
     for name, prompt in prompts.items():
@@ -170,7 +170,7 @@ def _problem(
     if faults:
         return rows, faults
     tokenizer = alignment.template_tokenizer if templated else alignment.tokenizer
-    # Where a tokenizer has no token of its own for the unknown, bos stands in and means nothing.
+    # Some tokenizers use bos as the unknown token; it then signals nothing.
     unknown = {str(tokenizer.unk_token_id)} - {"None", str(alignment.bos_id)}
     for name, prompt in prompts.items():
         try:
@@ -188,7 +188,7 @@ def _problem(
             if whole[: len(head)] != head or not row:
                 faults.append(
                     (
-                        f"with {other} {shown(words)} behind it {name} is read as other tokens than"
+                        f"followed by {other} {shown(words)}, {name} is tokenised differently than"
                         " alone, so no position of the prompt predicts the continuation",
                         "End the prompt where a word ends, without white space",
                     )
@@ -197,8 +197,8 @@ def _problem(
                 faults.append(
                     (
                         f"{other} {shown(words)} is {list(rows[other])} after clean and {list(row)}"
-                        f" after {name}, so other tokens would be read",
-                        "Corrupt a word that leaves the end of the prompt as it is",
+                        f" after {name}, so different tokens would be scored",
+                        "Corrupt a word that does not change the end of the prompt",
                     )
                 )
     faults += [
@@ -207,7 +207,7 @@ def _problem(
         if unknown & {str(i) for i in row}
     ]
     faults += [
-        (f"{name} holds an id of {alignment.d_vocab} or more, which one model has no row for",
+        (f"{name} has an id of {alignment.d_vocab} or more, which one model does not embed",
          "Rephrase it without that token")
         for name, row in rows.items()
         if max(row) >= alignment.d_vocab
@@ -228,12 +228,12 @@ def _written(alignment: Alignment, prompt: Text) -> str:
 
 
 def refuse(where: Sequence[str], names: Sequence[str], columns: Mapping[str, Rows]) -> None:
-    """Refuse problems that make no contrast.
+    """Refuse problems that are no contrast.
 
     Args:
-        where: Place of each problem, for the message.
+        where: Location of each problem, for the message.
         names: Id of each problem.
-        columns: Token rows by name, one row a problem in each.
+        columns: Token rows by name, one row per problem.
 
     Raises:
         PatchError: Names every such problem.
@@ -251,7 +251,7 @@ def refuse(where: Sequence[str], names: Sequence[str], columns: Mapping[str, Row
     for name, column in columns.items():
         for place, row in enumerate(column):
             if not row or min(row) < 0:
-                fault(place, f"{name} is {list(row)}, no row of tokens", "Pass ids from 0 on")
+                fault(place, f"{name} is {list(row)}, not a row of token ids", "Pass ids from 0 on")
     times = Counter(names)
     for place, name in enumerate(names):
         if times[name] > 1:
@@ -265,7 +265,7 @@ def refuse(where: Sequence[str], names: Sequence[str], columns: Mapping[str, Row
                 "Replace words by words of as many tokens (symmetric token replacement)",
             )
         elif one == other:
-            fault(place, "clean and corrupted are the same tokens", "Replace something in one")
+            fault(place, "clean and corrupted are the same tokens", "Replace a word in one")
     for place, (one, other) in enumerate(
         zip(columns["answer"], columns.get("wrong", ()), strict=False)
     ):
@@ -273,7 +273,7 @@ def refuse(where: Sequence[str], names: Sequence[str], columns: Mapping[str, Row
             fault(
                 place,
                 f"answer and wrong are the same tokens ({list(one)}), so their difference is 0 "
-                "whatever is patched",
+                "under every patch",
                 "Give another wrong continuation",
             )
     if faults:
@@ -286,10 +286,10 @@ def _told(faults: Sequence[Fault], n: int) -> str:
 
 
 def listing(message: str, faults: Sequence[Fault]) -> PatchError:
-    """The error with its faults below it, as task files list theirs.
+    """An error that lists its faults, in the format of task files.
 
     Args:
-        message: What is wrong as a whole.
-        faults: Each place with what is wrong there.
+        message: Summary of the error.
+        faults: Location and description of each fault.
     """
     return PatchError(str(TaskError(message, faults)))

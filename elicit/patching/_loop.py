@@ -1,7 +1,7 @@
-"""The slow truth: one whole forward for every cell, through hooks.
+"""Reference engine: one whole forward pass per cell, through hooks.
 
-Every architecture that TransformerLens wraps can be swept like this, and the lanes are held against
-it in the tests.
+It works for every architecture that TransformerLens wraps, and the tests verify the lanes against
+it.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from elicit.sites import Site
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PlainRun:
-    """A whole forward: activations at some sites, and logits at the columns read."""
+    """A whole forward pass: activations at some sites, and logits at the columns read."""
 
     at: Mapping[Site, Tensor]
     """Activations, whole."""
@@ -39,13 +39,13 @@ def plain_run(
     sites: list[Site],
     reads: Int[Tensor, "row read"],
 ) -> PlainRun:
-    """Run a batch as the model itself does.
+    """Run a batch through the whole model.
 
     Args:
         model: A bridge.
         batch: Token ids, without padding.
         sites: Whole sites to keep.
-        reads: Columns whose logits are wanted.
+        reads: Columns whose logits are returned.
     """
     found = capture(model, batch, sites=sites, logits=True)
     assert found.logits is not None
@@ -67,13 +67,13 @@ def loop_sweep(
 
     Args:
         model: The host.
-        batch: Its token ids, without padding.
-        sources: What is put at each whole site.
-        groups: Sites that are patched together.
+        batch: Token ids, without padding.
+        sources: Donor values of each whole site.
+        groups: Sites patched together.
         span: First position of each column and the one after its last.
-        reads: Columns that are read.
-        reader: Turns logits into metrics.
-        progress: Told of every cell.
+        reads: Output columns.
+        reader: Computes metrics from logits.
+        progress: Advanced by every cell.
     """
     n_rows, n_pos = span.shape[:2]
     rows = torch.arange(n_rows, device=reads.device)

@@ -1,4 +1,4 @@
-"""What a sweep reads off the end of a run: few positions, and few tokens of the vocabulary."""
+"""Metrics of a sweep, from few positions and few vocabulary rows of the output."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from elicit.capture import Unembed
 from elicit.patching.errors import PatchError
 
 _CHUNK_VALUES = 1 << 24
-"""Logits held at a time: neither cells nor positions times the vocabulary are ever stored."""
+"""Maximum number of logits in memory; no array over cells × positions × vocabulary is made."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Reader:
-    """Metrics of some rows, from the residual stream after the last layer or from logits.
+    """Metrics of some rows, from the final residual stream or from logits.
 
-    The columns read are the last of the prompt and those of the answer but its last token: the
-    first gives `logit_diff` and `kl`, all of them together `log_prob` and `probability`.
+    Reads the prompt's last column and the answer's columns except its last: the first gives
+    `logit_diff` and `kl`, all together `log_prob` and `probability`.
     """
 
     unembed: Unembed | None
-    """Reads the stream; None where only logits are read."""
+    """Unembedding of the host; None if only logits are read."""
     metric: tuple[str, ...]
     """`logit_diff`, `log_prob`, `probability` or `kl`, each once."""
     answer: Int[Tensor, "row read"]
@@ -32,7 +32,7 @@ class Reader:
     wrong: Int[Tensor, " row"] | None
     """Id of the first token of the wrong answer."""
     d_vocab: int
-    """Ids below this count; those above are padding of the vocabulary, or one model's own."""
+    """Number of shared ids; ids above are padding or specific to one model."""
     donor: Float[Tensor, "row d_vocab"] | None = None
     """Log-probabilities of the donor at the end of the prompt, for `kl`."""
 
@@ -44,17 +44,17 @@ class Reader:
     def from_resid(
         self, resid: Float[Tensor, "lane read d_model"], row: Int[Tensor, " lane"]
     ) -> Float[Tensor, "metric lane"]:
-        """Metrics from the residual stream after the last layer; gradients flow.
+        """Differentiable metrics from the final residual stream.
 
         Args:
-            resid: At the columns read.
+            resid: Final residual stream at the columns read.
             row: Row of each lane.
 
         Raises:
-            PatchError: The reader has no model.
+            PatchError: The reader has no unembedding.
         """
         if self.unembed is None:
-            raise PatchError("a residual stream was to be read without a model. Pass logits.")
+            raise PatchError("the reader has no unembedding for a residual stream. Pass logits.")
         if not self.all_logits:
             normed = self.unembed.norm(resid[:, 0])
             return self._two_logits(normed, row)[None].double()
@@ -68,7 +68,7 @@ class Reader:
     def _two_logits(
         self, normed: Float[Tensor, "lane d_model"], row: Int[Tensor, " lane"]
     ) -> Float[Tensor, " lane"]:
-        """Difference of two logits, from their two rows of the unembedding alone."""
+        """Logit difference from the two tokens' rows of the unembedding."""
         assert self.unembed is not None and self.wrong is not None
         pair = torch.stack([self.answer[row, 0], self.wrong[row]], dim=1)
         logits = self.unembed.logits_of(normed, pair)
@@ -107,9 +107,9 @@ def end_log_probs(
     """Log-probabilities of the next token.
 
     Args:
-        unembed: Reads the stream.
-        resid: Residual stream after the last layer, at the last token of each prompt.
-        d_vocab: Ids below this count.
+        unembed: Unembedding of the model.
+        resid: Final residual stream at the last token of each prompt.
+        d_vocab: Number of ids.
     """
     return m.log_probs(unembed.logits(resid)[..., :d_vocab])
 
@@ -117,19 +117,12 @@ def end_log_probs(
 def read_columns(
     n_prompt: int, n_answer: int, n_rows: int, device: torch.device
 ) -> Int[Tensor, "row read"]:
-    """Columns read: the last of the prompt and all of the answer but its last.
-
-    Args:
-        n_prompt: Tokens of every prompt.
-        n_answer: Tokens of every answer.
-        n_rows: Rows of the batch.
-        device: Where the columns are needed.
-    """
+    """Columns read: the prompt's last and all of the answer's but its last."""
     return torch.arange(n_prompt - 1, n_prompt - 1 + n_answer, device=device).repeat(n_rows, 1)
 
 
 def check_readable(metric: Sequence[str], *, has_wrong: bool) -> None:
-    """Refuse a logit difference without anything to subtract.
+    """Refuse `logit_diff` without wrong answers.
 
     Raises:
         PatchError: No wrong answers are given.

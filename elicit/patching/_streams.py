@@ -1,4 +1,4 @@
-"""Where the residual stream of one model ends when it goes on in the other."""
+"""Final residual streams when one model's stream continues in the other."""
 
 import torch
 from jaxtyping import Float, Int
@@ -10,7 +10,7 @@ from elicit.patching.plan import Batch
 from elicit.sites import Site, resid_post
 
 Mixed = tuple[Float[Tensor, "boundary pos row read d_model"], Tensor]
-"""Streams after the last layer, and whether each can differ from the host's own."""
+"""Final streams, and whether each can differ from the host's."""
 
 
 def ends_by_lanes(
@@ -20,13 +20,13 @@ def ends_by_lanes(
     sites: tuple[Site, ...],
     max_tokens: int,
 ) -> tuple[list[Tensor], list[Mixed]]:
-    """Both models' own ends, and each host's with the other's stream put in.
+    """Final streams of both models, and of each host with the other's stream patched in.
 
     Args:
         decomposed: Base and post.
-        batch: Problems of the run.
+        batch: Problems.
         span: First position of each column and the one after its last.
-        sites: The stream at each boundary.
+        sites: Residual stream site of each boundary.
         max_tokens: Tokens per batch of lanes.
     """
     trunks = [run_trunk(model, batch.host) for model in decomposed]
@@ -76,14 +76,7 @@ def ends_by_loop(
     span: Int[Tensor, "row pos two"],
     sites: tuple[Site, ...],
 ) -> tuple[list[Tensor], list[Mixed]]:
-    """The same by one whole forward a cell.
-
-    Args:
-        models: Base and post, as bridges.
-        batch: Problems of the run.
-        span: First position of each column and the one after its last.
-        sites: The stream at each boundary.
-    """
+    """As `ends_by_lanes`, by one whole forward pass per cell; `models` are bridges."""
     end = resid_post(shape_of(models[0]).n_layers - 1)
     n_rows, n_pos = span.shape[:2]
     rows = torch.arange(n_rows, device=span.device)[:, None]

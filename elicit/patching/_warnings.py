@@ -1,4 +1,4 @@
-"""Warnings of a sweep, which point at the line that asked for it."""
+"""Warnings of a sweep, attributed to the caller's line."""
 
 import sys
 import warnings
@@ -16,8 +16,8 @@ def warn(message: str, category: type[UserWarning]) -> None:
     """Warn at the nearest caller outside this package, however deep the call.
 
     Args:
-        message: What is the matter.
-        category: Kind of warning.
+        message: Text of the warning.
+        category: Class of the warning.
     """
     level, frame = 1, sys._getframe()
     while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == "elicit":

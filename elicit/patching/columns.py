@@ -1,4 +1,4 @@
-"""Which positions a sweep patches: the columns of its grid, resolved for every problem."""
+"""Columns of a grid: the patched positions, resolved for every problem."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from elicit.patching.errors import PatchError
 
 Spans = Mapping[str, Sequence[tuple[int, int]]]
 Positions = Literal["each", "all", "last"] | Sequence[int] | Spans
-"""`each` position alone, `all` at once, the `last` one, some positions (below 0 from the prompt's
-end), or named spans: for every problem the first position and the one after the last."""
+"""`each` position alone, `all` at once, the `last` one, indices (negative: from the end), or named
+spans: for every problem the first position and the one after the last."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -22,26 +22,25 @@ class Columns:
     """Columns of a grid."""
 
     label: tuple[str, ...]
-    """`all`, the name of a span, or a position and the token there if all prompts share it."""
+    """`all`, the name of a span, or a position, with its token if all prompts share it."""
     span: Int[Tensor, "problem pos two"]
-    """First position of each column and the one after its last, in each problem's own prompt."""
+    """First position of each column and the one after its last, in each problem's prompt."""
     whole: bool = False
-    """Whether the one column is every position, those of the answer that is read after it too: then
-    the whole stream is the donor's."""
+    """Whether the only column is every position, the answer's included."""
 
 
 def resolve(positions: Positions, contrast: Contrast) -> Columns:
-    """The columns that some positions stand for.
+    """Columns for the requested positions.
 
-    Where prompts differ in length, `each` counts from their ends, as far as the shortest one goes:
-    from there positions of different prompts correspond.
+    If prompts differ in length, `each` counts from the end, up to the shortest prompt's length, so
+    that positions of different prompts correspond.
 
     Args:
-        positions: What to patch.
+        positions: Requested positions.
         contrast: The prompts.
 
     Raises:
-        PatchError: A prompt does not have a position, or none is requested.
+        PatchError: A prompt lacks a position, or none is requested.
     """
     lengths = [len(row) for row in contrast.clean]
     if isinstance(positions, Mapping):
@@ -55,15 +54,14 @@ def resolve(positions: Positions, contrast: Contrast) -> Columns:
     elif isinstance(positions, str):
         if positions != "last":
             raise PatchError(
-                f"positions is {positions!r}, which names none. Pass 'each', 'all', 'last', "
-                "numbers, or named spans."
+                f"positions is {positions!r}. Pass 'each', 'all', 'last', indices, or named spans."
             )
         places = [-1]
     else:
         places = list(positions)
     if not places or len(set(places)) < len(places):
         raise PatchError(
-            f"positions are {places}, so the grid would have no column, or one twice. Name each "
+            f"positions are {places}, so the grid would have no column, or a duplicate. Name each "
             "position once."
         )
     for place in places:
@@ -83,8 +81,8 @@ def resolve(positions: Positions, contrast: Contrast) -> Columns:
     ]
     if twins:
         raise PatchError(
-            f"positions {twins[0][1]} and {twins[0][0]} are the same place in every prompt, so the "
-            "grid would hold it twice. Name each position once."
+            f"positions {twins[0][1]} and {twins[0][0]} are the same in every prompt, so the grid "
+            "would have it twice. Name each position once."
         )
     labels = tuple(_label(place, contrast) for place in places)
     return Columns(label=labels, span=torch.stack([starts, starts + 1], dim=-1))
@@ -103,7 +101,7 @@ def _named(spans: Spans, contrast: Contrast, lengths: list[int]) -> Columns:
         if len(given) != len(lengths):
             raise PatchError(
                 f"the span {name!r} is given for {len(given)} problems and the contrast has "
-                f"{len(lengths)}, so they cannot be matched. Give one span a problem."
+                f"{len(lengths)}, so they cannot be matched. Give one span per problem."
             )
         for row, (low, high), n, problem in zip(rows, given, lengths, contrast.id, strict=True):
             if not 0 <= low < high <= n:

@@ -1,4 +1,4 @@
-"""From the values of a sweep to its result: effects, shares, controls and their intervals."""
+"""Inference on a sweep's values: effects, shares, controls and their intervals."""
 
 import numpy as np
 import torch
@@ -29,22 +29,21 @@ def conclude_grid(
     inference: Inference = Inference(),
     provenance: Provenance | None = None,
 ) -> PatchGrid:
-    """Effects, intervals, shares, p-values and controls of a sweep, always paired by problem.
+    """Effects, intervals, shares, p-values and controls of a sweep, paired by problem.
 
     Args:
         values: Metrics of every problem under every patch.
-        contrast: What the sweep ran on.
-        swap: What was patched into what. Across models the embedding reads the same tokens, so that
-            what stands before the first layer counts as the host's; within a model it does not, so
-            the first step is not known.
-        embeds_alike: Whether host and donor embed the prompts alike, so that nothing comes in
-            before layer 0. If not, the first layer's step is known only beside `resid_pre.0`.
+        contrast: Contrast of the sweep.
+        swap: Swap of the sweep. Across models both embed the same tokens, so the stream before the
+            first layer counts as the host's; within a model the first step is unknown.
+        embeds_alike: Whether host and donor have equal embeddings of the prompts. If not, the first
+            layer's step is known only if `resid_pre.0` was swept.
         inference: Coverage and resamples of the intervals, and the seed.
         provenance: Origin of the values.
 
     Raises:
         PatchError: There are fewer than two problems, not those of the contrast, or a value is NaN
-            or infinite; names the cell.
+            or infinite; the cell is named.
         ValueError: `level` or `n_resamples` is out of range.
 
     Source: joint intervals as `stats.simultaneous_intervals`, p as `stats.max_t`, shares as
@@ -110,11 +109,11 @@ def conclude_grid(
             beyond &= ~ran | above[name][m]
             ran_any |= ran
         above["control"][m] = beyond & ran_any
-        # Beside a control that goes the other way, an effect of 0 would look large.
+        # Against a control of the opposite sign, an effect of 0 would look large.
         sure = (cells["effect"][1, 0, m] > 0) | (cells["effect"][2, 0, m] < 0)
         for name in above:
             above[name][m] &= sure
-    # A gap may be clear by the bootstrap and not by Fieller's own condition: one word for both.
+    # A gap may be clear by the bootstrap but not by Fieller's condition; both are required.
     gap_clear = np.isfinite(cells["share"][0, 0]).all(axis=-1)
     grid = (len(values.sites), n_pos)
     estimates = {name: Estimate.of(array) for name, array in ends.items()}
@@ -156,10 +155,10 @@ def conclude_grid(
 def _steps(
     sites: tuple[Site, ...], question: str, embeds_alike: bool
 ) -> tuple[list[int | None], Int[Tensor, " site"]]:
-    """Row that stands before each site (-1: the unpatched host, None: unknown), and whose step.
+    """Row preceding each site (-1: the unpatched host, None: unknown), and the step's layer.
 
-    Twice the number of a boundary between layers: `resid_pre.l` 2l, `resid_mid.l` 2l+1,
-    `resid_post.l` 2l+2, which is `resid_pre` of the next layer.
+    Streams are ordered by 2l for `resid_pre.l`, 2l+1 for `resid_mid.l`, and 2l+2 for
+    `resid_post.l`, which is `resid_pre` of the next layer.
     """
     shift = {"resid_pre": 0, "resid_mid": 1, "resid_post": 2}
     place = {row: 2 * s.layer + shift[s.kind] for row, s in enumerate(sites) if s.kind in shift}
@@ -170,7 +169,7 @@ def _steps(
             before.append(-1)
             layer.append(site.layer)
             continue
-        # Whole layers are steps between their ends; a resid_mid would cut one in two.
+        # Steps span whole layers; a resid_mid would split one.
         earlier = {
             at: other
             for other, at in place.items()
@@ -186,7 +185,7 @@ def _steps(
 def _step_table(
     effects: Float[np.ndarray, "problem cell"], before: list[int | None], n_pos: int
 ) -> Float[np.ndarray, "problem cell"]:
-    """Effects less those of the site before, position by position."""
+    """Effects minus those of the preceding site, by position."""
     by_site = effects.reshape(len(effects), len(before), n_pos)
     steps = by_site.copy()
     for row, earlier in enumerate(before):
@@ -200,25 +199,25 @@ def _table(
     host: Float[np.ndarray, " problem"],
     resolution: float,
 ) -> Float[np.ndarray, "problem cell"]:
-    """Effects as the statistics read them: a row a problem, a column a cell.
+    """Effects, one row per problem and one column per cell.
 
-    What rounding alone may do counts as 0: rounding of one sign is no effect.
+    Effects within rounding count as 0: rounding of one sign is not an effect.
     """
     table = np.ascontiguousarray((scores.numpy() - host).reshape(-1, len(host)).T)
     return np.where(np.abs(table) <= resolution, 0.0, table)
 
 
 def _refuse(values: SweepValues, contrast: Contrast) -> None:
-    """Refuse values without a meaning, before anything is resampled."""
+    """Validate values before resampling."""
     n = values.n_problems
     if n != len(contrast):
         raise PatchError(
             f"the sweep has values of {n} problems and the contrast has {len(contrast)}, so "
-            "effects would be named after other prompts. Pass the contrast that was swept."
+            "effects would be assigned to other prompts. Pass the contrast that was swept."
         )
     if n < 2:
         raise PatchError(
-            f"the sweep has {n} problem, and one has no spread, so its effects "
+            f"the sweep has {n} problem, which has no spread, so its effects "
             "would have no interval. Pass at least 2 problems, better 50."
         )
     for name in ("host", "donor", "patched", "other_prompt", "noise"):
@@ -238,6 +237,6 @@ def _refuse(values: SweepValues, contrast: Contrast) -> None:
             raise PatchError(
                 f"{name} of problem {contrast.id[problem]!r} at ({where}) is "
                 f"{scores[(*cell, problem)].item()}, in {int(bad.sum())} of {scores.numel()} "
-                "values, and one such value makes every mean meaningless. Find out why it is not "
-                "finite, or leave that problem out."
+                "values, and one such value makes every mean meaningless. Check the model's "
+                "precision, or leave that problem out."
             )

@@ -1,4 +1,4 @@
-"""Contrasts: prompts that differ in one respect, with the answer that tells the difference."""
+"""Contrasts: prompts that differ in one respect, with the answers that reveal the difference."""
 
 import html
 from collections.abc import Sequence
@@ -20,28 +20,28 @@ _HTML_ROWS = 4
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Contrast:
-    """What a sweep runs on: prompts, their corrupted siblings, and what is read after them.
+    """Clean and corrupted prompts with right and wrong continuations: the input of a sweep.
 
     Raises:
-        PatchError: Prompts of a problem cannot be laid over each other position by position, are
-            the same, or have the same answer; all such problems are named.
+        PatchError: Prompts of a problem differ in length, are equal, or have equal answers; names
+            all such problems.
     """
 
     clean: Rows
     """Token ids of each problem's prompt."""
     corrupted: Rows | None
-    """Token ids of the prompt with something replaced; None where two models read the same one."""
+    """Token ids of the corrupted prompt; None for sweeps across two models."""
     answer: Rows
     """Token ids of the right continuation of the clean prompt."""
     wrong: Rows | None
-    """Token ids of the continuation it is held against."""
+    """Token ids of the wrong continuation."""
     id: tuple[str, ...]
     """Name of each problem."""
     words: tuple[tuple[str, ...], ...]
     """Text of each token of each clean prompt, for labels."""
 
     def __post_init__(self) -> None:
-        """Refuse what could not be contrasted."""
+        """Validate prompts and continuations."""
         for name in ("corrupted", "answer", "wrong", "id", "words"):
             rows = getattr(self, name)
             if rows is not None and len(rows) != len(self.clean):
@@ -68,21 +68,21 @@ class Contrast:
         id: Sequence[str] | None = None,
         templated: bool = False,
     ) -> "Contrast":
-        """Contrast of texts. A continuation is read as prompt, space and answer, tokenised whole.
+        """Contrast of texts. Prompt, space and answer are tokenised together.
 
         Args:
-            alignment: How the pair reads text.
+            alignment: Tokenisation of the pair.
             clean: Prompt of each problem; a conversation is allowed where `templated`.
-            answer: Right continuation of each clean prompt, without white space around it.
-            corrupted: Prompt of each problem with something replaced, of as many tokens.
-            wrong: Continuation that the answer is held against.
+            answer: Right continuation of each clean prompt, without surrounding white space.
+            corrupted: Corrupted prompt of each problem, with the same number of tokens.
+            wrong: Wrong continuation.
             id: Name of each problem; None numbers them from 0.
             templated: Whether prompts go through the chat template; the continuation then begins
                 the assistant's turn.
 
         Raises:
-            PatchError: A prompt cannot be read or laid over its sibling, or a continuation changes
-                the tokens of its prompt.
+            PatchError: A prompt cannot be encoded or differs in length from its counterpart, or a
+                continuation changes the tokens of its prompt.
         """
         names = tuple(str(n) for n in range(len(clean))) if id is None else tuple(id)
         columns = {"corrupted": corrupted, "answer": answer, "wrong": wrong, "id": names}
@@ -100,10 +100,10 @@ class Contrast:
 
     @classmethod
     def encoded(cls, alignment: Alignment, texts: Texts, *, templated: bool = False) -> "Contrast":
-        """Contrast of texts as `read_lines` gives them.
+        """Contrast of texts from `read_lines`.
 
         Args:
-            alignment: How the pair reads text.
+            alignment: Tokenisation of the pair.
             texts: Prompts and continuations.
             templated: Whether prompts go through the chat template.
 
@@ -125,7 +125,7 @@ class Contrast:
         """Contrast of texts in the language of the organisms; see `elicit.organisms`.
 
         Args:
-            alignment: How the pair reads text.
+            alignment: Tokenisation of the pair.
             pairs: The texts.
 
         Raises:
@@ -151,13 +151,12 @@ class Contrast:
     ) -> "Contrast":
         """Contrast of a task's problems; the wrong continuation is the first other candidate.
 
-        Without candidates in every problem there is no wrong continuation, so no logit difference.
+        Unless every problem has candidates, there are no wrong continuations and no `logit_diff`.
 
         Args:
-            alignment: How the pair reads text.
+            alignment: Tokenisation of the pair.
             task: Prompts and answers.
-            corrupted: Prompt of each problem with something replaced; None for sweeps across two
-                models.
+            corrupted: Corrupted prompt of each problem; None for sweeps across two models.
             templated: Whether prompts go through the chat template.
 
         Raises:
@@ -176,7 +175,7 @@ class Contrast:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of ids and tokens in their order; the words for labels do not count."""
+        """SHA-256 of ids and tokens in order, excluding label texts."""
         names = [item.name for item in fields(self) if item.name != "words"]
         return digest_json({name: getattr(self, name) for name in names})
 
@@ -185,10 +184,10 @@ class Contrast:
         return len(self.clean)
 
     def check(self, d_vocab: int) -> None:
-        """Refuse token ids that a model has no row for.
+        """Refuse token ids outside the vocabulary.
 
         Args:
-            d_vocab: Ids the model knows are smaller than this.
+            d_vocab: Number of shared token ids.
 
         Raises:
             PatchError: An id is out of range; names the problem.
@@ -203,19 +202,19 @@ class Contrast:
                     )
 
     def subset(self, n: int, seed: int) -> "Contrast":
-        """A sample of problems in their old order; a larger one holds every smaller one.
+        """Random subset of problems in their original order, nested in larger subsets.
 
         Args:
             n: Problems to draw, 1 to len(contrast).
-            seed: Any integer; with the ids it alone decides which are drawn.
+            seed: Any integer; the draw depends only on it and the ids.
 
         Raises:
             PatchError: `n` is out of range.
         """
         if not 1 <= n <= len(self):
             raise PatchError(
-                f"a subset of {n} was requested of a contrast with {len(self)} problems, so it "
-                f"cannot be drawn. Ask for 1 to {len(self)}."
+                f"a subset of {n} was requested of a contrast with {len(self)} problems. "
+                f"Pass 1 to {len(self)}."
             )
         lots = [digest_json([seed, name]) for name in self.id]
         kept = sorted(sorted(range(len(self)), key=lots.__getitem__)[:n])
@@ -225,14 +224,14 @@ class Contrast:
         )
 
     def __repr__(self) -> str:
-        """Size and kind in one line; never the tokens."""
+        """Size and kind in one line, without tokens."""
         lengths = {len(row) for row in self.clean}
         span = f"{min(lengths)}" if len(lengths) == 1 else f"{min(lengths)} to {max(lengths)}"
         kind = "clean prompts only" if self.corrupted is None else "clean and corrupted prompts"
         return f"<Contrast {len(self)} problems, {kind} of {span} tokens, {self.digest[:12]}>"
 
     def _repr_html_(self) -> str:
-        """The first problems with what was replaced in bold; text is escaped."""
+        """The first problems with replaced tokens in bold; text is escaped."""
         rows = []
         for place in range(min(_HTML_ROWS, len(self))):
             clean = self.clean[place]
@@ -246,18 +245,18 @@ class Contrast:
 
 
 def load_contrast(path: str | Path, alignment: Alignment, *, templated: bool = False) -> "Contrast":
-    """Read a contrast file, or say what is wrong in every bad line.
+    """Read a contrast file; errors list every invalid line.
 
-    Each line is a JSON object with `id`, `prompt` (or `clean`), `answer`, and in all lines or in
-    none `corrupted` and `wrong`. A task file is one too: `candidates` give the wrong continuation.
+    Each line is a JSON object with `id`, `prompt` (or `clean`), `answer`, and, in all lines or
+    none, `corrupted` and `wrong`. Task files work too: `candidates` give the wrong continuation.
 
     Args:
         path: JSONL file in UTF-8.
-        alignment: How the pair reads text.
+        alignment: Tokenisation of the pair.
         templated: Whether prompts go through the chat template.
 
     Raises:
-        PatchError: The file cannot be read, holds no problem, or has bad lines; all are named.
+        PatchError: The file cannot be read, has no problem, or has invalid lines; all are named.
     """
     return Contrast.encoded(alignment, read_lines(Path(path)), templated=templated)
 
@@ -266,11 +265,11 @@ def single_token(contrast: Contrast, metric: str) -> None:
     """Refuse a logit difference between continuations that are not one token each.
 
     Args:
-        contrast: What the sweep runs on.
+        contrast: The contrast.
         metric: Name of a metric; all but `logit_diff` read whole continuations.
 
     Raises:
-        PatchError: The metric is unknown, or asks for one token where there are more or none.
+        PatchError: The metric is unknown, or `logit_diff` and continuations not of one token.
     """
     check_metrics([metric])
     if metric != "logit_diff":
@@ -278,15 +277,15 @@ def single_token(contrast: Contrast, metric: str) -> None:
     if contrast.wrong is None:
         raise PatchError(
             "logit_diff is the answer's logit minus that of a wrong token, and the contrast has "
-            "no wrong continuations. Give it some, or use log_prob."
+            "no wrong continuations. Add them, or use log_prob."
         )
     for name, rows in (("answer", contrast.answer), ("wrong", contrast.wrong)):
         for problem, row in zip(contrast.id, rows, strict=True):
             if len(row) != 1:
                 raise PatchError(
                     f"logit_diff reads one token, and {name} of problem {shown(problem)} has "
-                    f"{len(row)} (ids {list(row)}), so the difference would be that of their "
-                    "beginnings. Use log_prob, which reads the whole span, or shorter answers."
+                    f"{len(row)} (ids {list(row)}), so the difference would compare only "
+                    "their first tokens. Use log_prob, which reads all tokens, or shorter answers."
                 )
 
 

@@ -1,7 +1,7 @@
-"""What can be wrong with a patch before it runs."""
+"""Errors of patching."""
 
 from elicit.results import ElicitError
 
 
 class PatchError(ElicitError):
-    """A contrast, a sweep or its values that cannot be patched or concluded from as they are."""
+    """An invalid contrast, sweep or set of sweep values."""

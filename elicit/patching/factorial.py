@@ -42,17 +42,17 @@ def factorial(
 ) -> Factorial:
     """Did post-training write a new signal, install a reader, or change the unembedding?
 
-    At each boundary the residual stream of one model goes on in the other: eight models in all,
-    with the unembedding of either. Streams that meet in the middle are off both models' manifolds;
-    how far is reported beside the effects.
+    At each boundary the residual stream of one model continues in the other, with the unembedding
+    of either: eight models. The mixed ones are off both models' manifolds; the off-manifold KL is
+    reported with the effects.
 
     Args:
         pair: The two models; their weights must differ.
-        contrast: Prompts and answers; corrupted prompts are not read.
-        metric: What is read at the end.
-        positions: Where the stream of the other model is put: at `all` positions (the model is then
-            one with the other's layers below the boundary), or at some only.
-        boundaries: Layers below each boundary, from 0 to n_layers; all of them if None.
+        contrast: Prompts and answers; corrupted prompts are not used.
+        metric: Metric of the output.
+        positions: Positions that receive the other model's stream: `all` (equivalent to using the
+            other's layers below the boundary), or a subset.
+        boundaries: Number of layers below each boundary, 0 to n_layers; None takes all.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
         engine: `lanes`, or `loop` for one whole forward pass per cell.
@@ -123,15 +123,15 @@ def factorial(
 
 
 def _check(pair: ModelPair, contrast: Contrast, metric: str) -> None:
-    """Refuse models and metrics with which a factorial could not differ from nothing."""
+    """Refuse models and metrics for which a factorial is undefined or exactly 0."""
     if pair.identical:
         raise PatchError(
             f"{pair.base_name} and {pair.post_name} have the same weights, so all eight models are "
-            "one and every effect is exactly 0. Pass a model and its post-trained sibling."
+            "identical and every effect is exactly 0. Pass a model and its post-trained sibling."
         )
     if metric == "kl":
         raise PatchError(
-            "metric is kl, and a factorial has no donor to be far from. Pass logit_diff, log_prob "
+            "metric is kl, and a factorial has no donor to compare with. Pass logit_diff, log_prob "
             "or probability."
         )
     check_contrast(pair, contrast, (metric,))
@@ -149,7 +149,7 @@ def _boundaries(boundaries: Sequence[int] | None, n_layers: int) -> tuple[int, .
 
 
 def _site(boundary: int, n_layers: int) -> Site:
-    """The stream at a boundary: what enters the layer there, or what leaves the last one."""
+    """Residual stream at a boundary: entering its layer, or leaving the last one."""
     return resid_pre(boundary) if boundary < n_layers else resid_post(n_layers - 1)
 
 
@@ -170,7 +170,7 @@ def _cube(
     boundaries: tuple[int, ...],
     decomposed: tuple[Decomposed, Decomposed] | None,
 ) -> dict[str, Tensor]:
-    """Metric under all eight models, and how far the six mixed ones are off, for one batch."""
+    """Metric under all eight models, and off-manifold KL of the six mixed ones, for one batch."""
     models: tuple[nn.Module, nn.Module] = (pair.base, pair.post)
     span = batch.span
     n_pos, n_rows = span.shape[1], span.shape[0]
@@ -195,7 +195,7 @@ def _cube(
                     resid, moved = mixed[d]
                     moves = moved[b, p]
                     here = _ended(models, resid[b, p], rows, h, plan, batch)
-                    # A stream that is the host's own bits leaves the host's own outcome.
+                    # A stream identical to the host's gives the host's outcome exactly.
                     values[b, p, 1 - d, d, h] = torch.where(moves, here.value, end.value).cpu()
                     kl = _nearest(here.log_probs, pure)
                     if d == h:
@@ -205,7 +205,7 @@ def _cube(
 
 
 class _Ended:
-    """A metric and the next token's distribution at the end of the prompt."""
+    """Metric and next-token distribution at the end of the prompt."""
 
     def __init__(self, value: Float[Tensor, " row"], log_probs: Float[Tensor, "row v"]) -> None:
         self.value = value
@@ -220,7 +220,7 @@ def _ended(
     plan: Plan,
     batch: Batch,
 ) -> _Ended:
-    """What one model's unembedding says of a stream that has left the last layer."""
+    """Outcome of one model's unembedding for a final residual stream."""
     n_rows, n_read = resid.shape[:2]
     lane = rows.repeat_interleave(n_read)
     read = torch.arange(n_read, device=rows.device).repeat(n_rows)
@@ -239,5 +239,5 @@ def _ended(
 def _nearest(
     outcome: Float[Tensor, "row v"], pure: tuple[Float[Tensor, "row v"], Float[Tensor, "row v"]]
 ) -> Float[Tensor, " row"]:
-    """KL of an outcome to the nearer of base's and post's, nats."""
+    """KL of an outcome to the nearer of base and post, nats."""
     return torch.minimum(m.kl(outcome, pure[0]), m.kl(outcome, pure[1])).double()

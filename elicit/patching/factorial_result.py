@@ -1,4 +1,4 @@
-"""Who wrote the signal and who reads it: upstream × downstream × unembedding, at every boundary."""
+"""Factorial of upstream × downstream × unembedding at every boundary: the result."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -26,50 +26,49 @@ TERMS = (
 )
 """Main effects of upstream, downstream and unembedding, then their interactions."""
 _ROUNDING = 1e-13
-"""Share of a problem's largest cell below which a contrast of cells is rounding in float64."""
+"""Contrasts below this share of a problem's largest cell are float64 rounding."""
 _FACTORS = {"wrote": 0, "reader": 1, "head": 2}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Factorial(Result):
-    """What each stretch of layers and the unembedding add to the difference, alone and together.
+    """Main effects and interactions of upstream layers, downstream layers and unembedding.
 
-    At boundary b the layers below b and the embedding are upstream, the layers from b on downstream
-    (b = 0: only the embedding is upstream; b = n_layers: nothing is downstream but the final norm
-    and unembedding, which are the head). Each of the three is base's or post's: eight models. With
-    y[u, d, h] the metric of one of them, an effect is
+    At boundary b the embedding and the layers below b are upstream, the layers from b on downstream
+    (b = 0: only the embedding is upstream; b = n_layers: no layer is downstream); final norm and
+    unembedding are the head. Each of the three is base's or post's: eight models. With y[u, d, h]
+    the metric of one of them, an effect is
 
     - of one factor: its post minus its base, averaged over the four settings of the other two;
     - of two: the effect of one with the other post minus with the other base, averaged over the
-      two settings of the third: y[1,1] - y[1,0] - y[0,1] + y[0,0]. Above 0 the two do more
-      together than one by one;
-    - of three: that difference of differences with the third post minus with it base.
+      two settings of the third: y[1,1] - y[1,0] - y[0,1] + y[0,0]. Above 0: super-additive;
+    - of three: that two-way interaction with the third post minus with it base.
 
-    Post minus base is the sum of the three single effects plus a quarter of the threefold one.
+    Post minus base is the sum of the main effects plus a quarter of the three-way interaction.
     """
 
     metric: str
-    """What was read."""
+    """Metric."""
     unit: str
     """Unit of all effects and cells."""
     n_problems: int
-    """Problems, the unit of every interval."""
+    """Number of problems, the unit of every interval."""
     level: float
     """Nominal coverage of the intervals."""
     boundary: Int[Tensor, " boundary"]
-    """Layers below it, with the embedding, are upstream."""
+    """Boundaries; layers below and the embedding are upstream."""
     pos: tuple[str, ...]
-    """Position at which the two streams meet; `all` is every position."""
+    """Patched position; `all`: every position."""
     upstream: tuple[str, ...] = ("base", "post")
-    """Whose embedding and layers stand below the boundary."""
+    """Model of the embedding and the layers below the boundary."""
     downstream: tuple[str, ...] = ("base", "post")
-    """Whose layers stand above it."""
+    """Model of the layers above it."""
     head: tuple[str, ...] = ("base", "post")
-    """Whose final norm and unembedding."""
+    """Model of the final norm and unembedding."""
     cell: Annotated[Estimate, "boundary pos upstream downstream head"]
-    """Mean metric of each of the eight models; intervals are those of each cell alone."""
+    """Mean metric of each of the eight models; intervals are pointwise."""
     gap: Annotated[Estimate, "boundary pos"]
-    """All three post minus all three base: the same at every boundary where `pos` is `all`.
+    """All three post minus all three base; equal at every boundary where `pos` is `all`.
     Intervals are simultaneous over boundaries and positions."""
     term: tuple[str, ...] = TERMS
     """`wrote` (upstream), `reader` (downstream), `head` (unembedding) and their interactions."""
@@ -79,17 +78,17 @@ class Factorial(Result):
     p: Float[Tensor, "term boundary pos"]
     """Two-sided p-value, adjusted over boundaries and positions of a term (max-T)."""
     off_manifold: Float[Tensor, "boundary pos"]
-    """Mean KL of the mixed models' outputs to the nearer of base and post, nats: large where mixing
-    gives what neither model would. NaN: not measured."""
+    """Mean KL of the mixed models' outputs to the nearer of base and post, nats; large where mixing
+    is off both models' distributions. NaN: not measured."""
 
     @property
     def wrote(self) -> Float[Tensor, "boundary pos"]:
-        """Effect of the layers below: above 0, they write a signal that raises the metric."""
+        """Effect of the upstream layers: above 0, they write a signal that raises the metric."""
         return self._effect("wrote")
 
     @property
     def reader(self) -> Float[Tensor, "boundary pos"]:
-        """Effect of the layers above: above 0, they read more out of what stands there."""
+        """Effect of the downstream layers: above 0, they extract more from the stream."""
         return self._effect("reader")
 
     @property
@@ -99,14 +98,14 @@ class Factorial(Result):
 
     @property
     def interaction(self) -> Float[Tensor, "boundary pos"]:
-        """What a new signal and its new reader do only together."""
+        """Interaction of upstream and downstream: a new signal that needs a new reader."""
         return self._effect("wrote:reader")
 
     def reading(self, pos: str | None = None) -> tuple[str, ...]:
-        """The terms at each boundary that are distinguishable from 0, in words.
+        """Terms distinguishable from 0 at each boundary, in words.
 
-        Intervals are simultaneous over boundaries and positions, term by term. There are seven
-        terms, so a term is named only if its p-value is below a seventh of 1 minus the level.
+        Intervals are simultaneous over boundaries and positions, term by term. A term
+        is named only if its p-value is below (1 - level) / 7, for seven terms.
 
         Args:
             pos: Label of a position; None takes the first.
@@ -116,8 +115,7 @@ class Factorial(Result):
         """
         if pos is not None and pos not in self.pos:
             raise PatchError(
-                f"there is no position {pos!r} in this result, which has {', '.join(self.pos)}, so "
-                "nothing can be read there. Pass one of these."
+                f"there is no position {pos!r} in this result. Pass one of {', '.join(self.pos)}."
             )
         column = 0 if pos is None else self.pos.index(pos)
         sure = self.p < (1 - self.level) / len(self.term)
@@ -128,7 +126,7 @@ class Factorial(Result):
         )
 
     def summary(self) -> dict[str, object]:
-        """Effects with their intervals, readings and cells as JSON has them; NaN is null."""
+        """Effects with intervals, readings and cells for JSON; NaN becomes null."""
         return {
             "metric": self.metric,
             "unit": self.unit,
@@ -157,17 +155,17 @@ def conclude_factorial(
     resolution: float = 0.0,
     inference: Inference = Inference(),
 ) -> Factorial:
-    """Cells, effects and interactions of a factorial, always paired by problem.
+    """Cells, effects and interactions of a factorial, paired by problem.
 
     Args:
         values: Metric of each problem under each of the eight models; index 0 is base, 1 post.
-        contrast: What was run.
-        metric: What was read.
+        contrast: Problems of the values.
+        metric: Name of the metric.
         pos: Label of each position.
         boundary: Layers below each boundary; None counts from 0.
         off_manifold: KL of the mixed models' outputs to the nearer of base and post, mean over the
             mixed cells, nats.
-        resolution: Effects of a problem up to this are rounding of the runs and count as 0.
+        resolution: Per-problem effects up to this are rounding and count as 0.
         inference: Coverage and resamples of the intervals, and the seed.
 
     Raises:
@@ -230,8 +228,8 @@ def _contrast(
     for factor in (2, 1, 0):
         base, post = values.select(2 + factor, 0), values.select(2 + factor, 1)
         values = post - base if factor in named else (post + base) / 2
-    # Rounding of the sums has a sign, too, and the same one in every problem would look like an
-    # effect that is surely there.
+    # Rounding of the sums has a sign too; the same sign in every problem would look like a certain
+    # effect.
     rounding = torch.clamp(_ROUNDING * scale, min=resolution)
     return torch.where(values.abs() <= rounding, 0.0, values)
 
@@ -244,7 +242,7 @@ def _refuse(
     boundary: tuple[int, ...],
     off_manifold: Tensor | None,
 ) -> None:
-    """Refuse values that say nothing, before anything is resampled."""
+    """Validate values before resampling."""
     check_metrics([metric])
     expected = (len(boundary), len(pos), 2, 2, 2, len(contrast))
     if tuple(values.shape) != expected:
@@ -255,13 +253,13 @@ def _refuse(
         )
     if len(contrast) < 2:
         raise PatchError(
-            "there is 1 problem, and one has no spread, so nothing would say how sure an effect "
-            "is. Pass at least 2 problems, better 50."
+            "there is 1 problem, which has no spread, so effects would have no interval. "
+            "Pass at least 2 problems, better 50."
         )
     if off_manifold is not None and tuple(off_manifold.shape) != (*expected[:2], expected[-1]):
         raise PatchError(
             f"off_manifold has shape {tuple(off_manifold.shape)} and boundaries, positions and "
-            f"problems have sizes {(*expected[:2], expected[-1])}, so it cannot be laid beside the "
+            f"problems have sizes {(*expected[:2], expected[-1])}, so it does not match the "
             "effects. Pass one value for each."
         )
     for name, held in (("the metric", values), ("off_manifold", off_manifold)):
@@ -274,6 +272,6 @@ def _refuse(
                 told += f", upstream {who[at[2]]}, downstream {who[at[3]]}, head {who[at[4]]}"
             raise PatchError(
                 f"{name} of problem {contrast.id[at[-1]]!r} at {told} is {held[tuple(at)].item()}, "
-                "and one such value makes every mean meaningless. Find out why it is not finite, "
-                "or leave that problem out."
+                "and one such value makes every mean meaningless. Check the model's precision, or "
+                "leave that problem out."
             )

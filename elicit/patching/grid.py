@@ -18,7 +18,7 @@ class Peak:
     """The cell at which most of an effect enters."""
 
     metric: str
-    """Metric that was read."""
+    """Metric."""
     kind: str
     """Kind of site."""
     site: str
@@ -26,13 +26,13 @@ class Peak:
     pos: str
     """Position of the cell."""
     layer: int
-    """Layer that the step belongs to; -1: the embedding."""
+    """Layer of the step; -1: the embedding."""
     head: int
-    """Head of the site; -1 where it has none."""
+    """Head of the site; -1: none."""
     effect: Estimate
     """Effect of patching the cell, in the metric's unit; interval simultaneous over cells."""
     step: Estimate
-    """What the layer or component adds to it, see `PatchGrid.step`; simultaneous over cells."""
+    """Contribution of the layer or component, see `PatchGrid.step`; simultaneous over cells."""
 
     @property
     def clear(self) -> bool:
@@ -40,7 +40,7 @@ class Peak:
         return bool(self.step.clear)
 
     def to_json(self) -> dict[str, Any]:
-        """Names, numbers and whether the step is clear of 0."""
+        """Names, numbers and whether the step's interval excludes 0."""
         values = {**vars(self), "effect": self.effect.to_json(), "step": self.step.to_json()}
         return {**values, "clear": self.clear}
 
@@ -51,17 +51,17 @@ class PatchGrid(Result):
 
     metric: tuple[str, ...]
     """`logit_diff` (answer minus wrong), `log_prob` of the whole answer, its `probability`, or
-    `kl`, that of KL(donor‖patched run)."""
+    `kl`, KL(donor‖patched run)."""
     unit: tuple[str, ...]
     """Unit of each metric."""
     question: str
     """`within` one model, from another prompt, or `across` two models on the same prompt."""
     direction: str
-    """What is patched into what, in words."""
+    """Direction of patching, in words."""
     host: str
-    """Run that is patched."""
+    """Host run."""
     donor: str
-    """Run that the activations come from."""
+    """Donor run."""
     site: tuple[str, ...]
     """Name of each site."""
     kind: tuple[str, ...]
@@ -69,18 +69,17 @@ class PatchGrid(Result):
     layer: Int[Tensor, " site"]
     """Layer of each site."""
     head: Int[Tensor, " site"]
-    """Head of each site; -1 for all of them, or where there are none."""
+    """Head of each site; -1: all heads, or none."""
     pos: tuple[str, ...]
-    """Label of each position; `all` is every position at once."""
+    """Label of each position; `all`: every position at once."""
     width: Int[Tensor, " width"]
     """Layers patched together from the site's own on. Wide windows inflate peaks: read 1 first."""
     n_problems: int
-    """Problems, the unit of every interval."""
+    """Number of problems, the unit of every interval."""
     level: float
     """Nominal coverage of the intervals."""
     resolution: Float[Tensor, " metric"]
-    """Effects of a problem up to this are rounding of the runs and count as 0, in the unit of each
-    metric."""
+    """Per-problem effects up to this are rounding and count as 0, in the unit of each metric."""
     host_score: Annotated[Estimate, " metric"]
     """Mean of the unpatched host."""
     donor_score: Annotated[Estimate, " metric"]
@@ -96,16 +95,16 @@ class PatchGrid(Result):
     cells of a metric and width."""
     share: Annotated[Estimate, "width metric site pos"]
     """Effect as a share of the gap: 0 none, 1 all, never clipped; NaN where the gap is not clear.
-    Intervals (Fieller) are those of each cell alone."""
+    Intervals (Fieller) are pointwise."""
     p: Float[Tensor, "width metric site pos"]
     """Two-sided p-value of the effect, adjusted over the cells of a metric and width (max-T)."""
     step: Annotated[Estimate, "metric site pos"]
-    """What enters here, width 1: of a component its effect, of the residual stream its effect
-    minus that of the stream one layer earlier at the same position; NaN where
-    nothing earlier was patched. Intervals are simultaneous over the cells of a metric."""
+    """Contribution of a site, width 1: for a component its effect, for the residual stream its
+    effect minus that one layer earlier at the same position; NaN where nothing earlier was
+    patched. Intervals are simultaneous over the cells of a metric."""
     step_layer: Int[Tensor, " site"]
-    """Layer that wrote a site's step: the one before `resid_pre`, else its own; -1: the
-    embedding. Where layers between were left out, the last of them."""
+    """Layer that wrote a site's step: the one before `resid_pre`, else the site's layer; -1: the
+    embedding. If layers were skipped, the last of them."""
     other_prompt: Annotated[Estimate, "metric site pos"]
     """Control, width 1: effect of the donor's activation from another problem; NaN where not run.
     Intervals are simultaneous over the cells of a metric."""
@@ -113,20 +112,20 @@ class PatchGrid(Result):
     """Control, width 1: effect of noise with the norm of the patched difference; NaN where not run.
     Intervals are simultaneous over the cells of a metric."""
     above_other_prompt: Bool[Tensor, "metric site pos"]
-    """Whether the effect, width 1, goes beyond that of another problem's activation, in its own
-    direction and by a simultaneous interval that excludes 0. Where all problems have the
-    same answer, another one carries it as well, and the effect is not about the single problem."""
+    """Whether the effect, width 1, exceeds that of another problem's activation, in the effect's
+    direction and with a simultaneous interval that excludes 0. If all problems have the same
+    answer, the control carries it too, and the effect is not specific to a problem."""
     above_noise: Bool[Tensor, "metric site pos"]
-    """Whether the effect goes beyond that of noise, in the same sense."""
+    """Whether the effect exceeds that of noise, in the same sense."""
     above_control: Bool[Tensor, "metric site pos"]
-    """Whether it goes beyond every control that was run; never where none was."""
+    """Whether the effect exceeds every control that was run; False if none was."""
 
     def peaks(self, metric: str | None = None) -> dict[str, Peak]:
-        """Of each kind of site, the cell where most of the effect enters, width 1.
+        """Cell where most of the effect enters, width 1, for each kind of site.
 
-        In the residual stream, which holds all that was written before, that is the largest step
-        from one layer to the next towards the donor; among components it is the largest effect of
-        either sign. A kind is left out where all steps are 0 or none is known.
+        For the residual stream, which accumulates, this is the largest step from one layer to the
+        next towards the donor; for components, the largest effect of either sign. Kinds whose steps
+        are all 0 or unknown are left out.
 
         Args:
             metric: Name of a metric; None takes the first.
@@ -150,10 +149,10 @@ class PatchGrid(Result):
         return found
 
     def peak(self, metric: str | None = None) -> Peak | None:
-        """The cell where most of the effect enters; None if it is nowhere.
+        """Cell where most of the effect enters; None if there is none.
 
-        Of the residual stream where it was swept, else of all kinds: what one component does may be
-        undone by the next, the stream holds what is left of all.
+        Uses the residual stream if it was swept, else all kinds: components may cancel each other,
+        and the stream holds their sum.
 
         Args:
             metric: Name of a metric; None takes the first.
@@ -169,32 +168,31 @@ class PatchGrid(Result):
     def peak_layer(self) -> int | None:
         """Layer at which most of the effect on the first metric enters; -1: the embedding.
 
-        None where nothing has an effect, and where host and donor do not clearly differ: then there
-        is nothing that could have entered.
+        None without an effect, or if host and donor do not clearly differ.
         """
         peak = self.peak()
         return None if peak is None or not self.gap_clear[0] else peak.layer
 
     def metric_row(self, metric: str | None = None) -> int:
-        """Place of a metric among those read.
+        """Index of a metric.
 
         Args:
-            metric: Its name; None takes the first.
+            metric: Name of the metric; None takes the first.
 
         Raises:
-            PatchError: It was not read.
+            PatchError: The metric was not measured.
         """
         if metric is None:
             return 0
         if metric not in self.metric:
             raise PatchError(
-                f"{metric!r} was not read in this sweep, which has {', '.join(self.metric)}, so "
-                "there are no values of it. Pass one of these, or run the sweep with it."
+                f"{metric!r} was not measured in this sweep, which has {', '.join(self.metric)}. "
+                "Pass one of these, or run the sweep with it."
             )
         return self.metric.index(metric)
 
     def summary(self) -> dict[str, object]:
-        """Axes, values, intervals and peaks as JSON has them; what is not known is null."""
+        """Axes, values, intervals and peaks for JSON; unknown values are null."""
         axes = {name: list(getattr(self, name)) for name in ("metric", "unit", "site", "kind")}
         plain = ("question", "direction", "host", "donor", "n_problems", "level")
         peaks = {metric: self.peaks(metric) for metric in self.metric}
@@ -234,8 +232,8 @@ def values_json(result: Result, *, without: Sequence[str]) -> dict[str, object]:
     """Every array and estimate of a result, and its axes, for a summary.
 
     Args:
-        result: What is summarised.
-        without: Fields that a summary has elsewhere.
+        result: Result to summarise.
+        without: Fields to leave out.
     """
     axes = {name.removesuffix(".value"): list(on) for name, on in result.axes().items()}
     names = [name for name in axes if hasattr(result, name) and name not in without]
@@ -246,7 +244,7 @@ def values_json(result: Result, *, without: Sequence[str]) -> dict[str, object]:
 
 
 def to_json(values: Tensor | Estimate) -> Any:
-    """Nested lists, one each for value, low and high of an estimate; NaN becomes None.
+    """Nested lists, for an estimate one each for value, low and high; NaN becomes None.
 
     Args:
         values: Any numbers.

@@ -1,4 +1,4 @@
-"""What a sweep is to do, laid out in batches before any model runs."""
+"""Plan of a sweep, laid out in batches before any model runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,14 +27,14 @@ CONTROLS: tuple[Control, ...] = ("other_prompt", "noise")
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Plan:
-    """A sweep: what is patched, where, and what is read."""
+    """Validated definition of a sweep."""
 
     pair: ModelPair
     """The two models."""
     contrast: Contrast
     """Prompts and answers."""
     swap: Swap
-    """What is patched into what."""
+    """Direction, sites, positions and metrics."""
     sites: tuple[Site, ...]
     """Rows of the grid."""
     columns: Columns
@@ -42,7 +42,7 @@ class Plan:
     width: tuple[int, ...] = (1,)
     """Layers patched together, from the site's own on."""
     control: tuple[Control, ...] = CONTROLS
-    """Controls that are swept too, at width 1."""
+    """Controls, run at width 1."""
     engine: Engine = "lanes"
     """`loop` runs one whole forward pass per cell."""
     inference: Inference = Inference()
@@ -54,38 +54,38 @@ class Plan:
 
     @property
     def host(self) -> nn.Module:
-        """Bridge that is patched; its own layers run downstream."""
+        """Host bridge, whose layers run downstream of the patch."""
         return self.pair.base if self.swap.models[0] == "base" else self.pair.post
 
     @property
     def donor(self) -> nn.Module:
-        """Bridge that the activations come from."""
+        """Donor bridge."""
         return self.pair.base if self.swap.models[1] == "base" else self.pair.post
 
     @property
     def host_rows(self) -> Rows:
-        """Prompt that the host reads, by problem."""
+        """Host prompt of each problem."""
         return getattr(self.contrast, self.swap.prompts[0])
 
     @property
     def donor_rows(self) -> Rows:
-        """Prompt that the donor reads, of the same length."""
+        """Donor prompt of each problem, of the same length."""
         return getattr(self.contrast, self.swap.prompts[1])
 
     @property
     def metric(self) -> tuple[str, ...]:
-        """What is read."""
+        """Names of the metrics."""
         return tuple(self.swap.metrics)
 
     @property
     def n_problems(self) -> int:
-        """Problems, the unit of every interval."""
+        """Number of problems, the unit of every interval."""
         return len(self.contrast)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Batch:
-    """Problems whose prompts have one length and whose answers have one length."""
+    """Problems with equal prompt lengths and equal answer lengths."""
 
     problem: tuple[int, ...]
     host: Encoded
@@ -95,36 +95,23 @@ class Batch:
     span: Int[Tensor, "row pos two"]
     reads: Int[Tensor, "row read"]
     other: Encoded | None
-    """What the donor reads for another problem of the same lengths; None where some has none."""
+    """Donor prompts of other problems of the same lengths; None if some problem has none."""
 
 
 def n_lanes(plan: Plan) -> int:
-    """Patched forwards in a sweep, controls included: what its progress counts.
-
-    Args:
-        plan: What to do.
-    """
+    """Number of patched forward passes in a sweep, controls included."""
     each = len(plan.sites) * len(plan.columns.label)
     return each * len(plan.host_rows) * (len(plan.width) + len(controls_of(plan, batches_of(plan))))
 
 
 def controls_of(plan: Plan, batches: Sequence[Batch]) -> tuple[Control, ...]:
-    """Controls that can be run: another prompt must have the same length.
-
-    Args:
-        plan: What to do.
-        batches: Its batches.
-    """
+    """Controls that can be run; `other_prompt` needs another prompt of the same length."""
     alone = any(batch.other is None for batch in batches)
     return tuple(name for name in plan.control if name == "noise" or not alone)
 
 
 def batches_of(plan: Plan) -> list[Batch]:
-    """Problems of equal lengths together, within the budget of tokens.
-
-    Args:
-        plan: What to do.
-    """
+    """Batches of problems of equal lengths, within the token budget."""
     alike: dict[tuple[int, int], list[int]] = {}
     for place, (row, answer) in enumerate(zip(plan.host_rows, plan.contrast.answer, strict=True)):
         alike.setdefault((len(row), len(answer)), []).append(place)
@@ -167,7 +154,7 @@ def _batch(
 
 
 def _span(plan: Plan, places: list[int], n_pos: int) -> Int[Tensor, "row pos two"]:
-    """Columns of the batch that are overwritten; `all` reaches over the answer that is read."""
+    """Patched token columns of the batch; `all` includes the answer."""
     span = plan.columns.span[places].clone()
     if plan.columns.whole:
         span[..., 1] = n_pos
@@ -175,9 +162,9 @@ def _span(plan: Plan, places: list[int], n_pos: int) -> Int[Tensor, "row pos two
 
 
 def _partners(plan: Plan, places: list[int]) -> dict[int, int]:
-    """For each problem the next one of the same lengths whose donor reads another prompt.
+    """For each problem, the next one of the same lengths with a different donor prompt.
 
-    Chosen among all problems, so that no size of batch changes it; problems without one are left
+    Chosen among all problems, so that batch size does not matter; problems without one are left
     out.
     """
     n, rows, found = len(places), plan.donor_rows, {}
@@ -190,11 +177,7 @@ def _partners(plan: Plan, places: list[int]) -> dict[int, int]:
 
 
 def groups_of(plan: Plan) -> tuple[tuple[Site, ...], ...]:
-    """Sites patched together: every site at width 1, then at each wider one.
-
-    Args:
-        plan: What to do.
-    """
+    """Groups of sites patched together: every site at width 1, then at each larger width."""
     n_layers = len(plan.host.blocks)  # pyright: ignore[reportArgumentType]
     return tuple(
         tuple(

@@ -1,4 +1,4 @@
-"""What is put where, and what is read: the value that every question about activations takes."""
+"""Swaps: what is patched into what, where, and with which metrics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ class Swap:
     question: Literal["across", "within"]
     """`within` one model, from another prompt, or `across` two models on the same prompt."""
     direction: Within | Across
-    """What is patched into what."""
+    """Direction of patching."""
     model: SideName | None
-    """The one model of a swap within; None across."""
+    """Model of a swap within; None across."""
     sites: Sequence[Site | str] | None
-    """Sites that are patched; None leaves the choice to the question."""
+    """Patched sites; None: the question's default."""
     positions: Positions | None
-    """Positions that are patched; None leaves the choice to the question."""
+    """Patched positions; None: the question's default."""
     metrics: Sequence[str]
-    """What is read at the end."""
+    """Metrics of the output."""
 
     @property
     def models(self) -> tuple[SideName, SideName]:
@@ -67,8 +67,8 @@ def across(
     Args:
         direction: `post_to_base` puts activations of post into base, `base_to_post` the reverse.
         sites: Sites, or names such as `resid_pre` (every layer), `z.heads` (every head of every
-            layer), `z.3.1`; None takes the default of the question that is asked.
-        positions: Positions within the prompt; None takes the default of the question.
+            layer), `z.3.1`; None takes the question's default.
+        positions: Positions within the prompt; None takes the question's default.
         metrics: Of `logit_diff`, `log_prob` (whole answer), `probability` and `kl` (to the donor).
 
     Raises:
@@ -79,8 +79,8 @@ def across(
     """
     if direction not in ("post_to_base", "base_to_post"):
         raise PatchError(
-            f"direction is {direction!r}, and activations go across the pair one of two ways. Pass "
-            "'post_to_base' or 'base_to_post', or patch one model with within."
+            f"direction is {direction!r}. Pass 'post_to_base' or 'base_to_post', or patch one "
+            "model with within."
         )
     return Swap(
         question="across",
@@ -103,9 +103,9 @@ def within(
     """Activations of one model on the clean prompts in its run on the corrupted ones, or back.
 
     Args:
-        direction: `denoise` puts clean activations into the corrupted run (are they enough?),
-            `noise` corrupted ones into the clean run (are they needed?).
-        model: Which of the two models.
+        direction: `denoise` puts clean activations into the corrupted run (sufficiency), `noise`
+            corrupted ones into the clean run (necessity).
+        model: `base` or `post`.
         sites: See `across`.
         positions: See `across`.
         metrics: See `across`.
@@ -115,11 +115,11 @@ def within(
     """
     if direction not in ("denoise", "noise"):
         raise PatchError(
-            f"direction is {direction!r}, and within a model one either denoises or noises. Pass "
-            "'denoise' or 'noise', or patch two models with across."
+            f"direction is {direction!r}. Pass 'denoise' or 'noise', or patch two models with "
+            "across."
         )
     if model not in ("base", "post"):
-        raise PatchError(f"model is {model!r}, and a pair has base and post. Pass one of the two.")
+        raise PatchError(f"model is {model!r}. Pass 'base' or 'post'.")
     return Swap(
         question="within",
         direction=direction,

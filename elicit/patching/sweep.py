@@ -1,4 +1,4 @@
-"""Patch within one model, or across the two, one cell at a time."""
+"""Activation patching within one model or across the pair, one cell at a time."""
 
 from collections.abc import Sequence
 
@@ -30,21 +30,21 @@ def patch(
 ) -> PatchGrid:
     """Which activations carry a difference: between two models, or two prompts of one model.
 
-    Every cell of the grid is one experiment: the activation at one site and position of the host's
-    run is replaced by the donor's, and the rest of the host runs on.
+    Every cell is one experiment: the host's activation at one site and position is replaced by the
+    donor's, and the rest of the host runs on.
 
     Args:
         pair: The two models.
         contrast: Prompts and answers. Within a model it needs corrupted prompts; across the pair,
             both models read the clean ones.
-        swap: `across(...)` or `within(...)`. Without sites, the residual stream of every layer is
-            patched (`resid_post` across, `resid_pre` within); without positions, each one.
+        swap: `across(...)` or `within(...)`. Default sites: the residual stream of every layer
+            (`resid_post` across, `resid_pre` within); default positions: each one.
         widths: Layers patched together from each site's own on; 1 is always included.
         controls: Of `other_prompt` (the donor's activation from another problem whose prompt has
             the same length) and `noise` (of the norm of the donor's difference).
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
-        engine: `lanes`, or `loop` for one whole forward pass per cell: slow, to check the lanes.
+        engine: `lanes`, or `loop`: one whole forward pass per cell, slow, to verify the lanes.
 
     Raises:
         PatchError: Host and donor cannot differ, or an option or the contrast does not fit.
@@ -68,10 +68,10 @@ def run(plan: Plan) -> PatchGrid:
     """Sweep a prepared plan; `patch` is `run(prepare(...))`.
 
     Args:
-        plan: What to do.
+        plan: Plan of the sweep.
 
     Raises:
-        PatchError: A model is edited or a donor's activation is not finite.
+        PatchError: A model is edited or a donor activation is not finite.
     """
     plan.execution.progress.start(n_lanes(plan), "patching")
     values = sweep(plan)
@@ -104,7 +104,7 @@ def run(plan: Plan) -> PatchGrid:
 
 
 def _embeds_alike(pair: ModelPair) -> bool:
-    """Whether both models put the same vectors at every token, so that layer 0 is the first."""
+    """Whether both models have the same embeddings, so that layer 0 is the first to differ."""
     slots = slots_of(pair)
     outside = parts_of(pair, "outside")
     return not any(is_changed(slots, part) for part in outside if part.name in _EMBEDS)

@@ -1,4 +1,4 @@
-"""What a sweep measured: one number for each problem, cell and metric."""
+"""Raw values of a sweep: one number per problem, cell and metric."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -24,20 +24,19 @@ UNITS: dict[str, str] = {
 
 
 def check_metrics(metrics: Sequence[str]) -> None:
-    """Refuse metrics that no sweep reads, and lists with one twice or with none.
+    """Refuse unknown, duplicate or missing metrics.
 
     Args:
         metrics: Names, in the order in which they are reported.
 
     Raises:
-        PatchError: A name is unknown, given twice, or there is none.
+        PatchError: A name is unknown or duplicate, or the list is empty.
     """
     unknown = [name for name in metrics if name not in METRICS]
     if unknown or not metrics or len(set(metrics)) != len(metrics):
-        fault = f"{unknown[0]!r} is not known" if unknown else "each is read once, at least one"
+        fault = f"{unknown[0]!r} is not known" if unknown else "at least one is needed, each once"
         raise PatchError(
-            f"the metrics are {list(metrics)}, and {fault}, so there would be nothing to report. "
-            f"Pass some of {', '.join(METRICS)}."
+            f"the metrics are {list(metrics)}, and {fault}. Pass a subset of {', '.join(METRICS)}."
         )
 
 
@@ -45,36 +44,36 @@ def check_metrics(metrics: Sequence[str]) -> None:
 class SweepValues:
     """Metrics of every problem, unpatched and with each cell patched; float64 on the CPU.
 
-    `kl` is KL(donor‖patched run): 0 for the donor, and for the host how far it is off.
+    `kl` is KL(donor‖patched run): 0 for the donor, and the distance to it for the host.
 
     Raises:
-        PatchError: Two fields disagree on an axis, or an axis names something twice.
+        PatchError: Two fields disagree on an axis, or an axis has duplicates.
     """
 
     sites: tuple[Site, ...]
-    """Place of each row of the grid."""
+    """Site of each row of the grid."""
     pos: tuple[str, ...]
-    """Label of each column: `all`, or a position and the token there, `-1 A`."""
+    """Label of each column: `all`, or a position and its token, `-1 A`."""
     metric: tuple[str, ...]
     """`logit_diff`, `log_prob`, `probability` or `kl`."""
     width: tuple[int, ...]
     """Layers patched together from the site's own on; 1 first."""
     host: Float[Tensor, "metric problem"]
-    """The host as it is."""
+    """Unpatched host."""
     donor: Float[Tensor, "metric problem"]
-    """The run that the activations come from."""
+    """Donor run."""
     patched: Float[Tensor, "width metric site pos problem"]
-    """The host with one cell taken from the donor."""
+    """Host with one cell patched from the donor."""
     other_prompt: Float[Tensor, "metric site pos problem"] | None = None
-    """Control: the cell taken from the donor's run of another problem, width 1. NaN for all
-    problems of a cell: not run there."""
+    """Control: the cell patched from the donor's run on another problem, width 1. NaN for all
+    problems of a cell: not run."""
     noise: Float[Tensor, "metric site pos problem"] | None = None
-    """Control: noise with the norm of the donor's difference in place of it, width 1."""
+    """Control: noise with the norm of the donor-host difference, width 1."""
     resolution: Float[Tensor, " metric"] | None = None
-    """Effects of a problem up to this are rounding of the runs; None: there is none."""
+    """Per-problem effects up to this are rounding; None: no rounding."""
 
     def __post_init__(self) -> None:
-        """Refuse axes that disagree."""
+        """Validate the axes."""
         check_metrics(self.metric)
         sizes = {"width": len(self.width), "metric": len(self.metric), "site": len(self.sites)}
         sizes |= {"pos": len(self.pos), "problem": self.host.shape[-1]}
@@ -103,12 +102,12 @@ class SweepValues:
             if twice or not names:
                 what = f"names {twice[0]!r} twice" if twice else "is empty"
                 raise PatchError(
-                    f"{axis} {what}, so cells could not be told apart. Name each one once."
+                    f"{axis} {what}, so cells would not be identifiable. Name each one once."
                 )
         if self.width[0] != 1 or min(self.width) < 1:
             raise PatchError(
-                f"width is {self.width}, and wide windows inflate peaks, so width 1 stands first "
-                "beside them. Pass 1 and then the wider ones."
+                f"width is {self.width}, and wide windows inflate peaks, so width 1 must come "
+                "first. Pass 1, then the wider ones."
             )
 
     @property
@@ -122,21 +121,20 @@ def resolution_of(
     metric: Sequence[str],
     scores: Float[Tensor, "metric some_problem"],
 ) -> Float[Tensor, " metric"]:
-    """How far two runs of one computation may be apart, in the unit of each metric.
+    """Numerical difference between two runs of one computation, in the unit of each metric.
 
-    A patched run takes other shapes through the same matrix products than the unpatched one, and
-    rounding has a sign: the same one in every problem would look like an effect that is surely
-    there. Seen on ten architectures: up to 20 units of the last place in float32, 1 in bfloat16,
-    of the largest score.
+    A patched run goes through matrix products of other shapes than the unpatched one, and rounding
+    of one sign in every problem would look like a certain effect. Measured on ten architectures:
+    up to 20 units of the last place in float32, 1 in bfloat16, of the largest score.
 
     Args:
-        dtype: Of the models' weights.
-        metric: What was read.
+        dtype: Dtype of the models' weights.
+        metric: Names of the metrics.
         scores: Unpatched scores, for their scale.
     """
     eps = torch.finfo(dtype).eps
     units = 64 if eps < 1e-6 else 2
     scale = scores.abs().amax(dim=1)
-    # A small probability is as exact, in its own size, as the logits that it is made of.
+    # A small probability is as precise, relatively, as the logits it is computed from.
     floor = torch.tensor([name != "probability" for name in metric], dtype=scale.dtype)
     return units * eps * torch.maximum(scale, floor)

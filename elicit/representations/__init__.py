@@ -1,4 +1,4 @@
-"""What each layer knows, and whether both models know it alike."""
+"""Representations of each layer: probes, codelengths, similarity, transfer and stitching."""
 
 from elicit.representations.controls import SURFACES, control_targets, shuffled_targets, surface
 from elicit.representations.errors import RepresentationError

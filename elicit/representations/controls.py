@@ -1,4 +1,4 @@
-"""What a probe could know without the model: labels that mean nothing, and the text's surface."""
+"""Controls of a probe: random labels, and surface features of the text."""
 
 import numpy as np
 import torch
@@ -8,21 +8,16 @@ from torch import Tensor
 from elicit.representations.labels import Labelled, numbered
 
 SURFACES = ("token", "position", "both")
-"""What the probes of the surface read: the token, its place in the row, or both."""
+"""Inputs of the surface baselines: the token, its position, or both."""
 
 
 def control_targets(
     labelled: Labelled, *, n_draws: int, seed: int
 ) -> Int[Tensor, "draw example"] | None:
-    """Labels of the control task: drawn once for each type, from the labels as often as they occur.
+    """Labels of the control task: drawn once per type, from the label frequencies.
 
-    A probe can learn them only by remembering types. None where there are fewer than two types:
-    then all labels would be equal.
-
-    Args:
-        labelled: The examples.
-        n_draws: Draws of all labels.
-        seed: Of the drawing.
+    A probe can learn them only by memorising types. None with fewer than two types, where all
+    labels would be equal.
 
     Source: Hewitt & Liang 2019, arXiv:1909.03368.
     """
@@ -45,13 +40,7 @@ def control_targets(
 def shuffled_targets(
     target: Int[Tensor, " example"], *, n_draws: int, seed: int
 ) -> Int[Tensor, "draw example"]:
-    """The labels dealt out to the examples anew.
-
-    Args:
-        target: The labels.
-        n_draws: Draws.
-        seed: Of the drawing.
-    """
+    """Labels randomly permuted over the examples."""
     rng = np.random.default_rng([seed, 2])
     return torch.stack(
         [target[torch.from_numpy(rng.permutation(len(target)))] for _ in range(n_draws)]
@@ -61,22 +50,22 @@ def shuffled_targets(
 def surface(
     labelled: Labelled, fit: Bool[Tensor, " example"]
 ) -> Float[Tensor, "surface example feature"]:
-    """One-hot token, one-hot position, and both, of every example; filled up with zeros.
+    """One-hot token, one-hot position, and both, of every example, padded with zeros.
 
-    A token or position that no fitted example has is all zeros.
+    A token or position unseen in the fit examples is all zeros.
 
     Args:
         labelled: The examples.
         fit: Those that the probe will be fitted on.
     """
-    tokens = [row[place] for row, place in zip(labelled.rows, labelled.position, strict=True)]
+    tokens = [row[index] for row, index in zip(labelled.rows, labelled.position, strict=True)]
     parts = [_one_hot(tokens, fit), _one_hot(list(labelled.position), fit)]
     width = sum(part.shape[1] for part in parts)
-    found = torch.zeros(len(SURFACES), len(labelled), width, dtype=torch.float64)
-    found[0, :, : parts[0].shape[1]] = parts[0]
-    found[1, :, : parts[1].shape[1]] = parts[1]
-    found[2] = torch.cat(parts, dim=1)
-    return found
+    result = torch.zeros(len(SURFACES), len(labelled), width, dtype=torch.float64)
+    result[0, :, : parts[0].shape[1]] = parts[0]
+    result[1, :, : parts[1].shape[1]] = parts[1]
+    result[2] = torch.cat(parts, dim=1)
+    return result
 
 
 def _one_hot(values: list[int], fit: Bool[Tensor, " example"]) -> Float[Tensor, "example feature"]:

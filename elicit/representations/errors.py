@@ -1,7 +1,7 @@
-"""What can be wrong with a question about representations before it is answered."""
+"""Errors of questions about representations."""
 
 from elicit.results import ElicitError
 
 
 class RepresentationError(ElicitError):
-    """Labels, activations or tokens from which nothing could be concluded as they are."""
+    """Labels, activations or tokens from which nothing could be concluded."""

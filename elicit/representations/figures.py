@@ -1,4 +1,4 @@
-"""Pictures of representations: one value a layer, with its interval and its controls."""
+"""Figures of representations: one value per layer, with its interval and controls."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -47,12 +47,8 @@ _MAPS = {
 
 @figure.register
 def probe_figure(report: ProbeReport) -> Any:
-    """Accuracy and gain of each layer in both models, controls dotted.
-
-    Args:
-        report: Probes of both models.
-    """
-    figure = _panels(report.site, ["Accuracy on problems not seen", "Gain over the baseline"])
+    """Accuracy and gain of each layer in both models, controls dotted."""
+    figure = _panels(report.site, ["Accuracy on held-out problems", "Gain over the baseline"])
     for index, model in enumerate(report.model):
         color = _COLORS[model]
         for row, name in ((1, "accuracy"), (2, "gain")):
@@ -73,11 +69,7 @@ def probe_figure(report: ProbeReport) -> Any:
 
 @figure.register
 def transfer_figure(transferred: ProbeTransfer) -> Any:
-    """Accuracy of each way of reading by layer, one panel a direction.
-
-    Args:
-        transferred: Probes of each model on the other.
-    """
+    """Accuracy of each readout by layer, one panel per direction of transfer."""
     titles = [f"Probes {name.replace('_', ' ')}" for name in transferred.direction]
     figure = _panels(transferred.site, titles)
     for row in range(len(titles)):
@@ -92,12 +84,8 @@ def transfer_figure(transferred: ProbeTransfer) -> Any:
 
 @figure.register
 def code_figure(code: OnlineCode) -> Any:
-    """Compression of each layer in both models; 1 is the uniform code.
-
-    Args:
-        code: Codelengths.
-    """
-    figure = _panels(code.site, ["Compression against the uniform code"])
+    """Compression of each layer in both models; 1 is the uniform code."""
+    figure = _panels(code.site, ["Compression relative to the uniform code"])
     for index, model in enumerate(code.model):
         for task, dash in zip(code.task, ("solid", "dash", "dot"), strict=True):
             values = code.compression[index, code.task.index(task)]
@@ -110,12 +98,8 @@ def code_figure(code: OnlineCode) -> Any:
 
 @figure.register
 def similarity_figure(found: Similarity) -> Any:
-    """CKA and distances of each layer, with those of tokens paired at random.
-
-    Args:
-        found: Measures of both models.
-    """
-    figure = _panels(found.site, ["CKA", "Squared distance, in units of the variance"])
+    """CKA and distances of each layer, with those of randomly paired tokens."""
+    figure = _panels(found.site, ["CKA", "Squared distance (share of the variance)"])
     drawn = (
         ("cka", 1, FAINT, "solid"),
         ("cka_debiased", 1, BLUE, "solid"),
@@ -124,31 +108,27 @@ def similarity_figure(found: Similarity) -> Any:
         ("procrustes", 2, BLUE, "solid"),
     )
     for name, row, color, dash in drawn:
-        place = found.measure.index(name)
-        values = found.value[place]
+        index = found.measure.index(name)
+        values = found.value[index]
         told = name.replace("_", ", ")
         _line(figure, found.site, values, told, color, dash=dash, row=row)
         if name in ("cka_debiased", "procrustes"):
-            null = found.null[:, place].mean(dim=0)
-            _line(figure, found.site, null, f"{told}, other tokens", MUTED, dash="dot", row=row)
+            null = found.null[:, index].mean(dim=0)
+            _line(figure, found.site, null, f"{told}, random pairing", MUTED, dash="dot", row=row)
     return figure
 
 
 @figure.register
 def stitching_figure(stitching: Stitching) -> Any:
-    """Unexplained variance and excess cross-entropy of each map by layer, a column of panels.
-
-    Args:
-        stitching: Maps in both directions.
-    """
+    """Unexplained variance and excess cross-entropy of each map by layer."""
     names = [name.replace("_", " ") for name in stitching.direction]
     titles = [f"{what}, {name}" for name in names for what in ("Unexplained variance", "Excess")]
     figure = _panels(stitching.site, titles)
     for way in range(len(names)):
         for offset, field in enumerate(("fvu", "excess")):
             row = 2 * way + offset + 1
-            for place, name in enumerate(stitching.map):
-                values = getattr(stitching, field)[way, place]
+            for index, name in enumerate(stitching.map):
+                values = getattr(stitching, field)[way, index]
                 color, dash = _MAPS[name]
                 _line(figure, stitching.site, values, name, color, dash=dash, row=row)
             unit = "share" if field == "fvu" else "nats a token"
@@ -157,7 +137,7 @@ def stitching_figure(stitching: Stitching) -> Any:
 
 
 def _panels(site: Sequence[str], titles: Sequence[str]) -> Any:
-    """One panel above the other, on the same sites."""
+    """Panels stacked over the same sites."""
     from plotly.subplots import make_subplots
 
     n = len(titles)
@@ -190,7 +170,7 @@ def _line(
     thin: bool = False,
     row: int = 1,
 ) -> None:
-    """One value a site, with its interval if it is an estimate; nothing if none is known."""
+    """One value per site, with its interval if it is an estimate; nothing if all are NaN."""
     if isinstance(values, Estimate):
         value, low, high = values.value, values.low, values.high
     else:
@@ -232,5 +212,5 @@ def _line(
 
 
 def _level(figure: Any, y: float, row: int) -> None:
-    """A level that says nothing was learned."""
+    """Reference line of no information."""
     figure.add_hline(y=y, line={"color": INK, "width": 1, "dash": "dot"}, row=row, col=1)

@@ -1,7 +1,7 @@
-"""How alike two sets of vectors of the same tokens are, from sums over tokens alone.
+"""Similarity of two sets of vectors of the same tokens, computed from sums over tokens.
 
-Everything here is a function of a few sums, so that no matrix of tokens × tokens is ever made, and
-each token's part in a function is that function's derivative by the token's weight.
+Every measure is a function of a few sums, so no tokens × tokens matrix is ever formed, and a
+token's influence on a measure is its derivative with respect to the token's weight.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ NAMES = ("cka", "cka_debiased", "procrustes", "distance", "distance_centred", "m
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Fourth:
-    """Sums over tokens of products of squared norms, about the means."""
+    """Sums over tokens of products of squared norms of centred vectors."""
 
     xx: Tensor
     yy: Tensor
@@ -27,7 +27,7 @@ class Fourth:
 
 @dataclass(frozen=True, eq=False)
 class Alike:
-    """The measures of one site, and how each depends on every token."""
+    """Similarity measures of one site, and the influence of every token on each."""
 
     moments: CrossMoments
     fourth: Fourth
@@ -44,7 +44,7 @@ class Alike:
 
     @cached_property
     def rotation(self) -> Float[Tensor, "d_model d_model"]:
-        """Orthogonal Q with the least ‖x Q - y‖, both centred."""
+        """Orthogonal Q that minimises ‖x Q - y‖, both centred (Procrustes)."""
         return rotation(self.moments)
 
     @cached_property
@@ -79,8 +79,8 @@ class Alike:
     def _hsic(self, pair: str) -> Tensor:
         """N (n - 3) times the unbiased HSIC of two linear kernels.
 
-        Source: Song et al. 2012, eq. 5. It does not change when all vectors are shifted, so that
-            with centred ones each of its three terms is a sum over tokens.
+        Source: Song et al. 2012, eq. 5. It is invariant to shifts, so with centred vectors each
+            of its three terms is a sum over tokens.
         """
         n = self.moments.n
         scatter, a, b, fourth = self._sides(pair)
@@ -90,11 +90,11 @@ class Alike:
     def parts(
         self, x: Float[Tensor, "token d_model"], y: Float[Tensor, "token d_model"]
     ) -> Float[Tensor, "token measure"]:
-        """Derivative of every measure by the weight of each token, the number of tokens held fixed.
+        """Derivative of every measure by each token's weight, at a fixed number of tokens.
 
         Args:
-            x: Vectors of some tokens.
-            y: The other model's, of the same tokens.
+            x: Vectors of a batch of tokens.
+            y: The other model's vectors of the same tokens.
 
         Source: The infinitesimal jackknife (Jaeckel 1972).
         """
@@ -137,11 +137,7 @@ class Alike:
 
 
 def rotation(moments: CrossMoments) -> Float[Tensor, "d_x d_y"]:
-    """Orthogonal Q with the least ‖x Q - y‖, both centred.
-
-    Args:
-        moments: Of pairs of vectors of one width.
-    """
+    """Orthogonal Q that minimises ‖x Q - y‖, both centred (Procrustes)."""
     u, _, vh = torch.linalg.svd(moments.scatter)
     return u @ vh
 
@@ -149,13 +145,7 @@ def rotation(moments: CrossMoments) -> Float[Tensor, "d_x d_y"]:
 def squared_norms(
     x: Float[Tensor, "token d_model"], y: Float[Tensor, "token d_model"], moments: CrossMoments
 ) -> Float[Tensor, " sum"]:
-    """What some tokens add to the sums of `Fourth`: xx, yy, xy.
-
-    Args:
-        x: Vectors of some tokens.
-        y: The other model's.
-        moments: Whose means are taken off.
-    """
+    """Contribution of a batch of tokens to the sums of `Fourth`: xx, yy, xy."""
     own = (x.double() - moments.x.mean).square().sum(1)
     other = (y.double() - moments.y.mean).square().sum(1)
     return torch.stack([own @ own, other @ other, own @ other])
@@ -164,11 +154,5 @@ def squared_norms(
 def summed(
     table: Float[Tensor, "token measure"], row: Int[Tensor, " token"], n_rows: int
 ) -> Float[Tensor, "row measure"]:
-    """Sum over the tokens of each row.
-
-    Args:
-        table: Values of tokens.
-        row: Row of each.
-        n_rows: Rows.
-    """
+    """Sum over the tokens of each row."""
     return table.new_zeros(n_rows, table.shape[1]).index_add_(0, row, table)

@@ -1,4 +1,4 @@
-"""Labelled places in texts: what a probe is fitted and tested on."""
+"""Labelled token positions: the examples of a probe."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,50 +17,50 @@ from elicit.sites import Site
 
 @dataclass(frozen=True, kw_only=True)
 class Labelled:
-    """Examples, one entry of each field: a place in a text, what is so there, and whose it is.
+    """Labelled examples: a token position in a text, its label and its problem.
 
     Raises:
-        RepresentationError: The fields cannot be matched one by one, a row is empty, or a position
-            is outside its row.
+        RepresentationError: Fields differ in length, a row is empty, or a position is outside its
+            row.
     """
 
     rows: tuple[tuple[int, ...], ...]
-    """Token ids of the text that each example is in; a text may come again for another place."""
+    """Token ids of each example's text; a text may occur at several positions."""
     position: tuple[int, ...]
-    """Token that is read, from 0; given as -1 for a row's last token, and so on."""
+    """Position that is read, from 0; negative arguments count from the row's end."""
     label: tuple[str, ...]
-    """What a probe is to tell."""
+    """Label that a probe predicts."""
     problem: tuple[str, ...]
-    """Problem that each example belongs to, never split between fit and test."""
+    """Problem of each example, never split between fit and test."""
     type: tuple[str, ...] = ()
-    """Type that the labels of the control task are fixed by; if not given, the token read."""
+    """Type that fixes the control task's label; default: the token read."""
 
     def __post_init__(self) -> None:
-        """Refuse examples that could not be read, and count positions from 0."""
+        """Refuse unreadable examples, and count positions from 0."""
         n = len(self.rows)
         if not n:
             raise RepresentationError(
-                "there is no example, so there is nothing to fit. Pass labelled places."
+                "there are no examples, so there is nothing to fit. Pass labelled positions."
             )
         for name in ("position", "label", "problem", *(("type",) if self.type else ())):
             if len(getattr(self, name)) != n:
                 raise RepresentationError(
                     f"rows has {n} entries and {name} has {len(getattr(self, name))}, so they "
-                    "cannot be matched one by one. Pass one entry an example in each."
+                    "cannot be matched. Pass one entry per example in each."
                 )
         for index, (row, place) in enumerate(zip(self.rows, self.position, strict=True)):
             if not row:
                 raise RepresentationError(
-                    f"row {index} has no token, so a model has nothing to read there. Leave that "
+                    f"row {index} has no token, so there is nothing to read. Leave that "
                     "example out."
                 )
             if not -len(row) <= place < len(row):
                 raise RepresentationError(
-                    f"position {place} is asked for in row {index}, which has {len(row)} tokens, "
-                    f"so nothing is there. Pass {-len(row)} to {len(row) - 1}."
+                    f"position {place} is requested in row {index}, which has {len(row)} tokens. "
+                    f"Pass {-len(row)} to {len(row) - 1}."
                 )
-        places = zip(self.rows, self.position, strict=True)
-        object.__setattr__(self, "position", tuple(p % len(row) for row, p in places))
+        indices = zip(self.rows, self.position, strict=True)
+        object.__setattr__(self, "position", tuple(p % len(row) for row, p in indices))
         if not self.type:
             tokens = zip(self.rows, self.position, strict=True)
             object.__setattr__(self, "type", tuple(str(row[p]) for row, p in tokens))
@@ -69,17 +69,14 @@ class Labelled:
     def from_examples(
         cls, examples: Sequence[tuple[Sequence[int], int, object, object]]
     ) -> "Labelled":
-        """Examples given one by one.
-
-        Args:
-            examples: Token ids, position, label and problem of each.
+        """Examples from tuples of token ids, position, label and problem.
 
         Raises:
             RepresentationError: See the class.
         """
         return cls(
             rows=tuple(tuple(map(int, row)) for row, _, _, _ in examples),
-            position=tuple(int(place) for _, place, _, _ in examples),
+            position=tuple(int(index) for _, index, _, _ in examples),
             label=tuple(str(label) for _, _, label, _ in examples),
             problem=tuple(str(problem) for _, _, _, problem in examples),
         )
@@ -89,11 +86,7 @@ class Labelled:
         return len(self.rows)
 
     def take(self, which: Sequence[int]) -> "Labelled":
-        """Some of the examples.
-
-        Args:
-            which: Their numbers.
-        """
+        """Subset of the examples."""
         return Labelled(
             rows=tuple(self.rows[i] for i in which),
             position=tuple(self.position[i] for i in which),
@@ -104,38 +97,38 @@ class Labelled:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The different labels, in order."""
+        """Distinct labels, sorted."""
         return tuple(sorted(set(self.label)))
 
     @property
     def target(self) -> Int[Tensor, " example"]:
-        """Place of each example's label among `labels`."""
+        """Index of each example's label in `labels`."""
         return numbered(self.label)
 
     @property
     def group(self) -> Int[Tensor, " example"]:
-        """Number of each example's problem, in order of their names."""
+        """Index of each example's problem, by sorted name."""
         return numbered(self.problem)
 
     @property
     def digest(self) -> str:
-        """SHA-256 of everything that was given."""
+        """SHA-256 of all fields."""
         return digest_json([self.rows, self.position, self.label, self.problem, self.type])
 
     def check(self, *, least: int) -> None:
-        """Refuse labels that no probe could be fitted and tested on.
+        """Refuse labels on which no probe can be fitted and tested.
 
         Args:
-            least: Problems that must hold each label.
+            least: Smallest number of problems per label.
 
         Raises:
-            RepresentationError: All labels are equal, or too few problems hold one.
+            RepresentationError: All labels are equal, or one occurs in too few problems.
         """
         labels = self.labels
         if len(labels) < 2:
             raise RepresentationError(
                 f"all {len(self)} examples have the label {next(iter(labels))!r}, so there is "
-                "nothing to tell apart. Pass examples of two labels at least."
+                "nothing to classify. Pass examples of at least two labels."
             )
         pairs = sorted(set(zip(self.label, self.problem, strict=True)))
         held = Counter(label for label, _ in pairs)
@@ -143,26 +136,20 @@ class Labelled:
         if n == 1:
             own = next(problem for name, problem in pairs if name == label)
             raise RepresentationError(
-                f"every example labelled {label!r} is of the one problem {own!r}, so it cannot be "
-                "both fitted and tested: a problem is never split. Pass that label in "
-                f"{least} problems or more."
+                f"all examples labelled {label!r} are of the one problem {own!r}, so it cannot be "
+                f"fitted and tested: a problem is never split. Pass it in {least} problems or more."
             )
         if n < least:
             raise RepresentationError(
-                f"the label {label!r} occurs in {n} problems and {least} are needed, so that it "
-                "can be fitted, chosen by and tested on different ones. Pass more problems, or "
-                "join rare labels."
+                f"the label {label!r} occurs in {n} problems and {least} are needed to fit, "
+                "validate and test on different ones. Pass more problems, or merge rare labels."
             )
 
 
 def numbered(names: Sequence[str]) -> Int[Tensor, " example"]:
-    """Place of each name among the different ones in order.
-
-    Args:
-        names: Any names, repeated or not.
-    """
-    place = {name: i for i, name in enumerate(sorted(set(names)))}
-    return torch.tensor([place[name] for name in names])
+    """Index of each name among the sorted distinct names."""
+    index = {name: i for i, name in enumerate(sorted(set(names)))}
+    return torch.tensor([index[name] for name in names])
 
 
 def read_labelled(
@@ -173,19 +160,19 @@ def read_labelled(
     pad_id: int,
     execution: Execution = Execution(),
 ) -> Float[Tensor, "site example d_model"]:
-    """Activations of a model at every labelled place, in float64.
+    """Activations of a model at every labelled position, in float64.
 
     Args:
         model: A bridge in raw mode.
-        labelled: The places.
-        sites: Where to read, all of one width; all heads of a site are one long vector.
+        labelled: The positions.
+        sites: Sites of one width; all heads of a site are concatenated.
         pad_id: Id put where a row has no token.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         SiteError: The model does not have a site.
         CaptureError: The model cannot read a row.
-        RepresentationError: Sites have several widths, or an activation is not finite.
+        RepresentationError: Sites differ in width, or an activation is not finite.
     """
     check_vectors(sites)
     texts = tuple(dict.fromkeys(labelled.rows))
@@ -194,7 +181,7 @@ def read_labelled(
     for index, row in enumerate(labelled.rows):
         examples.setdefault(place[row], []).append(index)
     position = torch.tensor(labelled.position)
-    found: Tensor | None = None
+    result: Tensor | None = None
     for chunk in stream(model, texts, sites=sites, pad_id=pad_id, execution=execution):
         which = torch.tensor([i for text in chunk.rows for i in examples[text]])
         line = torch.tensor([k for k, text in enumerate(chunk.rows) for _ in examples[text]])
@@ -205,20 +192,16 @@ def read_labelled(
             values.append(picked.flatten(1).double().cpu())
         check_widths(sites, [value.shape[1] for value in values])
         stacked = torch.stack(values)
-        if found is None:
-            found = stacked.new_empty(len(sites), len(labelled), stacked.shape[2])
-        found[:, which] = stacked
-    assert found is not None
-    check_finite(found, [str(site) for site in sites])
-    return found
+        if result is None:
+            result = stacked.new_empty(len(sites), len(labelled), stacked.shape[2])
+        result[:, which] = stacked
+    assert result is not None
+    check_finite(result, [str(site) for site in sites])
+    return result
 
 
 def check_widths(sites: Sequence[Site], widths: Sequence[int]) -> None:
-    """Refuse sites of several widths.
-
-    Args:
-        sites: Where was read.
-        widths: Width of each.
+    """Refuse sites of different widths.
 
     Raises:
         RepresentationError: Names two sites that differ.
@@ -227,16 +210,12 @@ def check_widths(sites: Sequence[Site], widths: Sequence[int]) -> None:
         if width != widths[0]:
             raise RepresentationError(
                 f"{sites[0]} is {widths[0]} wide and {site} is {width}, so they do not fit into "
-                "one batch of probes. Ask for them in two calls."
+                "one batch of probes. Pass them in two calls."
             )
 
 
 def check_finite(x: Float[Tensor, "site example d_model"], sites: Sequence[str]) -> None:
-    """Refuse activations that are no numbers.
-
-    Args:
-        x: Activations.
-        sites: Name of each site.
+    """Refuse activations that are not finite.
 
     Raises:
         RepresentationError: Names the site and how many examples.

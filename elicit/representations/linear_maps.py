@@ -1,4 +1,4 @@
-"""Maps from one model's activations to another's, from sums over tokens alone."""
+"""Linear maps between two models' activations, fitted from sums over tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from elicit.capture import CrossMoments
 from elicit.representations.geometry import rotation
 
 MAPS = ("identity", "shift", "orthogonal", "affine", "mean", "random")
-"""From the least free to the freest; the last two are controls."""
+"""In order of growing freedom; the last two are controls."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,30 +22,22 @@ class Affine:
     bias: Float[Tensor, " d_y"]
 
     def __call__(self, x: Float[Tensor, "*token d_x"]) -> Float[Tensor, "*token d_y"]:
-        """The other model's activations, as this map has them; in the dtype of `x`.
-
-        Args:
-            x: Activations.
-        """
+        """Mapped activations, in the dtype of `x`."""
         return x @ self.weight.to(x) + self.bias.to(x)
 
 
 def swapped(moments: CrossMoments) -> CrossMoments:
-    """The same pairs with their sides changed.
-
-    Args:
-        moments: Of pairs.
-    """
-    found = CrossMoments(len(moments.y.mean), len(moments.x.mean))
-    found.x, found.y, found.scatter = moments.y, moments.x, moments.scatter.mT
-    return found
+    """Moments with x and y swapped."""
+    result = CrossMoments(len(moments.y.mean), len(moments.x.mean))
+    result.x, result.y, result.scatter = moments.y, moments.x, moments.scatter.mT
+    return result
 
 
 def ridge_map(moments: CrossMoments, l2: float) -> Affine:
-    """Affine map with the least squared error plus a penalty on its weights.
+    """Ridge regression from x to y.
 
     Args:
-        moments: Of the pairs it is fitted on.
+        moments: Moments of the fit pairs.
         l2: Penalty, as a share of the mean variance of a dimension of x.
     """
     scatter = moments.x.scatter
@@ -56,12 +48,7 @@ def ridge_map(moments: CrossMoments, l2: float) -> Affine:
 
 
 def error_of(moments: CrossMoments, affine: Affine) -> Tensor:
-    """Sum of squared errors of a map over the pairs of some moments.
-
-    Args:
-        moments: Of the pairs, not necessarily those it was fitted on.
-        affine: The map.
-    """
+    """Sum of squared errors of a map over any pairs."""
     weight = affine.weight
     inner = moments.y.scatter.trace() - 2 * (weight * moments.scatter).sum()
     inner = inner + ((moments.x.scatter @ weight) * weight).sum()
@@ -70,13 +57,7 @@ def error_of(moments: CrossMoments, affine: Affine) -> Tensor:
 
 
 def choose_penalty(fit: CrossMoments, left_out: CrossMoments, tried: Sequence[float]) -> float:
-    """Penalty of the ridge map that has the least error on pairs it was not fitted on.
-
-    Args:
-        fit: Pairs to fit on.
-        left_out: Other pairs.
-        tried: Penalties; the largest of equally good ones is taken.
-    """
+    """Ridge penalty with the smallest validation error; ties go to the largest."""
     return min(
         sorted(tried, reverse=True), key=lambda l2: float(error_of(left_out, ridge_map(fit, l2)))
     )

@@ -1,4 +1,4 @@
-"""Logistic regression of many layers, folds and label sets in one batched solve."""
+"""Batched logistic regression over layers, folds and label sets."""
 
 from dataclasses import dataclass
 
@@ -10,48 +10,48 @@ from torch.nn import functional
 from elicit.representations.errors import RepresentationError
 
 _MEMORY = 10
-"""Steps that the estimate of the curvature remembers."""
+"""L-BFGS history size."""
 _MOST = 2000
-"""Steps after which the solve gives up; 20 to 200 are usual."""
+"""Largest number of steps; 20 to 200 are usual."""
 _HALVINGS = 40
 _SMALL = 400
-"""Most weights of a probe of two labels up to which its second derivatives are solved with: 20
-steps of Newton's are then cheaper than hundreds that only estimate the curvature."""
+"""Largest number of weights of a two-label probe solved by Newton's method: 20 such steps are then
+cheaper than hundreds of L-BFGS steps."""
 _SLACK = 1e-15
-"""Rise of the loss, in nats, that is rounding and no failure of a step."""
+"""Increase of the loss, nats, that counts as rounding."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Design:
-    """Inputs of every site, normalised and turned to the axes of their own covariance.
+    """Inputs of every site, normalised and rotated to their principal axes.
 
     One scale serves all dimensions of a site, so that a fit with an l2 penalty does not depend on
-    the basis that the activations happen to be written in.
+    the basis of the activations.
     """
 
     mean: Float[Tensor, "site d_model"]
-    """Taken off the inputs."""
+    """Mean subtracted from the inputs."""
     scale: Float[Tensor, " site"]
-    """Inputs are divided by it: their root mean variance; 1 where nothing varies."""
+    """Root mean variance that inputs are divided by; 1 where nothing varies."""
     basis: Float[Tensor, "site d_model rank"]
-    """Axes of the covariance; all directions in which the inputs vary."""
+    """Principal axes with nonzero variance."""
     features: Float[Tensor, "site example rank"]
-    """The inputs that the statistics are from, in these axes."""
+    """Inputs in these axes."""
     curvature: Float[Tensor, "site rank"]
     """Mean square of each feature."""
 
     @classmethod
     def of(cls, x: Float[Tensor, "site example d_model"]) -> "Design":
-        """Statistics and features of some inputs, in float64.
+        """Design of the given inputs, in float64.
 
         Args:
-            x: Inputs of the fit split and of no other.
+            x: Inputs of the fit split only.
         """
         x = x.double()
         mean = x.mean(dim=1)
         centred = x - mean[:, None]
         scale = centred.square().mean(dim=(1, 2)).sqrt()
-        # What does not vary beyond the rounding of its mean is constant, not a tiny signal.
+        # Variation within the rounding of the mean is constant, not a tiny signal.
         flat = scale <= 1e-12 * (mean.square().mean(dim=1).sqrt() + 1e-300)
         scale = torch.where(flat, torch.ones_like(scale), scale)
         centred = torch.where(flat[:, None, None], 0.0, centred) / scale[:, None, None]
@@ -59,12 +59,12 @@ class Design:
         if d <= n:
             basis = torch.linalg.eigh(centred.mT @ centred / n).eigenvectors
         else:
-            # Weights lie in the span of the examples, so that n axes hold all of them.
-            found = torch.linalg.eigh(centred @ centred.mT)
-            length = found.eigenvalues.clamp(min=0).sqrt()
+            # Weights lie in the span of the examples, so n axes suffice.
+            result = torch.linalg.eigh(centred @ centred.mT)
+            length = result.eigenvalues.clamp(min=0).sqrt()
             real = length > 1e-7 * length.amax(dim=1, keepdim=True)
             inverse = torch.where(real, 1 / torch.where(real, length, 1.0), 0.0)
-            basis = centred.mT @ (found.eigenvectors * inverse[:, None])
+            basis = centred.mT @ (result.eigenvectors * inverse[:, None])
         features = centred @ basis
         return cls(
             mean=mean,
@@ -77,7 +77,7 @@ class Design:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """Weights of every site and task, on the features of a design."""
+    """Weights of every site and task, for the features of a design."""
 
     weight: Float[Tensor, "site task rank label"]
     bias: Float[Tensor, "site task label"]
@@ -85,11 +85,7 @@ class Fit:
     def scores(
         self, features: Float[Tensor, "site example rank"]
     ) -> Float[Tensor, "site task example label"]:
-        """Logits of examples.
-
-        Args:
-            features: In the axes of the design.
-        """
+        """Logits of examples."""
         return features[:, None] @ self.weight + self.bias[:, :, None]
 
 
@@ -104,27 +100,27 @@ def fit_logistic(
     tolerance: float = 1e-8,
     start: Fit | None = None,
 ) -> Fit:
-    """Weights with the least mean loss plus l2 / 2 * ‖weights‖², of all sites and tasks at once.
+    """Weights that minimise mean loss + l2 / 2 * ‖weights‖², for all sites and tasks at once.
 
-    Two labels have one vector of weights, that of the second label; more have one each. With n
-    examples this is scikit-learn's `LogisticRegression` with C = 1 / (n * l2).
+    Two labels share one weight vector, that of the second; more have one each. With n examples this
+    is scikit-learn's `LogisticRegression` with C = 1 / (n * l2).
 
     Args:
         design: Features of all examples.
         target: Label of each example in each task.
-        weight: How much each example counts in each task, 0 for not at all.
+        weight: Weight of each example in each task; 0 leaves it out.
         l2: Penalty on the weights, above 0.
         n_labels: Labels, at least 2.
-        bias_l2: Penalty on the bias; none if None.
-        tolerance: Root of the loss, in nats, that a step would still gain.
-        start: Where to start; 0 if None.
+        bias_l2: Penalty on the bias; None: no penalty.
+        tolerance: Square root of the remaining gain in loss, nats, at convergence.
+        start: Initial weights; None: 0.
 
     Raises:
-        RepresentationError: The solve did not settle.
+        RepresentationError: The solve did not converge.
 
     Source: Newton's method for two labels and few weights, else L-BFGS (Liu & Nocedal 1989),
-        begun from the diagonal that Böhning's bound of the curvature (1992) has in the axes of the
-        covariance; one line search for the whole batch.
+        preconditioned by the diagonal of Böhning's curvature bound (1992) in the principal axes;
+        one line search for the whole batch.
     """
     features = functional.pad(design.features, (0, 1), value=1.0)
     n_outputs = 1 if n_labels == 2 else n_labels
@@ -147,15 +143,15 @@ def fit_logistic(
         kept = start.weight if n_labels > 2 else start.weight[..., 1:]
         first = start.bias if n_labels > 2 else start.bias[..., 1:]
         begin = torch.cat([kept.transpose(1, 2), first[:, None]], dim=1)
-    found = problem.solve(begin, tolerance)
+    result = problem.solve(begin, tolerance)
     if n_labels == 2:
-        found = functional.pad(found, (1, 0))
-    return Fit(found[:, :-1].transpose(1, 2), found[:, -1])
+        result = functional.pad(result, (1, 0))
+    return Fit(result[:, :-1].transpose(1, 2), result[:, -1])
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Problem:
-    """Losses of all sites and tasks, as a function of `[site rank task output]`."""
+    """Losses of all sites and tasks as a function of weights `[site rank task output]`."""
 
     features: Tensor
     target: Tensor
@@ -187,7 +183,7 @@ class _Problem:
         return value, gradient
 
     def solve(self, w: Tensor, tolerance: float) -> Tensor:
-        """Minimum of every loss; those that have settled wait for the others."""
+        """Minimum of every loss; converged ones wait for the others."""
         value, gradient = self.loss(w)
         settled = torch.zeros_like(value, dtype=torch.bool)
         steps: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -199,7 +195,7 @@ class _Problem:
             else:
                 direction = -self._curved(gradient, steps, gamma)
             slope = _dot(direction, gradient)
-            # A curvature spoilt by rounding can point uphill; the bound never does.
+            # With rounding, the estimated curvature can point uphill; the bound never does.
             direction = torch.where(_wide(slope < 0), direction, bound)
             slope = _dot(direction, gradient)
             gain = -slope if self.newton else torch.maximum(-slope, -_dot(bound, gradient))
@@ -208,7 +204,7 @@ class _Problem:
                 return w
             length = (~settled).to(value)
             moved, after, turned, low = self._searched(w, value, direction, slope, length)
-            # Where no step of any length lowers the loss, it is as deep as float64 sees.
+            # Where no step lowers the loss, it is minimal to float64 precision.
             settled |= ~low
             step, change = moved - w, turned - gradient
             curve = _dot(step, change)
@@ -219,15 +215,15 @@ class _Problem:
             steps = [*steps[-_MEMORY + 1 :], (step, change, rho)]
             w, value, gradient = moved, after, turned
         raise RepresentationError(
-            f"{int((~settled).sum())} of {settled.numel()} probes had not settled after {_MOST} "
-            "steps, so their weights would depend on where the solve stopped. Pass larger "
-            "penalties, or drop examples that occur many times."
+            f"{int((~settled).sum())} of {settled.numel()} probes had not converged after "
+            f"{_MOST} steps, so their weights are not optimal. Pass larger penalties, or drop "
+            "examples that occur many times."
         )
 
     def _searched(
         self, w: Tensor, value: Tensor, direction: Tensor, slope: Tensor, length: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Weights after a step that lowers each loss enough, its loss and slope, and where."""
+        """Backtracking line search: weights, loss, gradient, and which losses decreased enough."""
         low = torch.zeros_like(length, dtype=torch.bool)
         for _ in range(_HALVINGS):
             moved = w + _wide(length) * direction
@@ -241,27 +237,27 @@ class _Problem:
 
     @property
     def newton(self) -> bool:
-        """Whether second derivatives are few enough to be solved with."""
+        """Whether the Hessian is small enough for Newton's method."""
         return self.shape[3] == 1 and self.shape[1] <= _SMALL
 
     def turned(self, w: Tensor, gradient: Tensor) -> Tensor:
-        """The gradient through the inverse of the second derivatives."""
+        """Newton step: inverse Hessian times gradient."""
         n_sites, rank, n_tasks, _ = self.shape
         logits = (self.features @ w.reshape(n_sites, rank, -1)).reshape(n_sites, -1, n_tasks, 1)
         probs = torch.sigmoid(logits)
         spread = probs * (1 - probs)
-        found = torch.empty_like(gradient)
+        result = torch.empty_like(gradient)
         for task in range(n_tasks):
             scaled = self.features * spread[:, :, task] * self.weight[:, task, None]
             curvature = self.features.mT @ scaled
             curvature.diagonal(dim1=1, dim2=2).add_(self.penalty[:, :, task, 0])
-            found[:, :, task] = torch.linalg.solve(curvature, gradient[:, :, task])
-        return found
+            result[:, :, task] = torch.linalg.solve(curvature, gradient[:, :, task])
+        return result
 
     def _curved(
         self, gradient: Tensor, steps: list[tuple[Tensor, Tensor, Tensor]], gamma: Tensor
     ) -> Tensor:
-        """The gradient through the inverse of the curvature seen so far (two-loop recursion)."""
+        """L-BFGS step: inverse curvature estimate times gradient (two-loop recursion)."""
         rest, shares = gradient, []
         for step, change, rho in reversed(steps):
             share = rho * _dot(step, rest)
@@ -279,5 +275,5 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _wide(x: Tensor) -> Tensor:
-    """A number of each site and task, in the shape of weights."""
+    """One number per site and task, broadcastable to weights."""
     return x[:, None, :, None]

@@ -1,4 +1,4 @@
-"""How many nats do the labels cost, given the activations: minimum description length, online."""
+"""Minimum description length of labels given activations, by the online code."""
 
 import math
 from collections.abc import Sequence
@@ -21,40 +21,39 @@ from elicit.sites import Site
 
 FRACTIONS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.0625, 0.125, 0.25, 0.5, 1.0)
 PRIORS = (0.1, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
-"""Precisions of the weights between which the code is mixed; inputs have variance 1."""
+"""Weight precisions that the mixture code averages over; inputs have variance 1."""
 TASKS = ("real", "control", "shuffled")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class OnlineCode(Result):
-    """Length of the labels, sent block after block, each coded by a probe of those before."""
+    """Online codelength of labels, each block coded by a probe fitted on the blocks before."""
 
     model: tuple[str, ...]
     """`base` and `post`."""
     task: tuple[str, ...]
-    """`real` labels; controls: `control` labels fixed at random for each type, and `shuffled`
-    ones."""
+    """`real` labels; controls: `control` labels drawn at random per type, and `shuffled` labels."""
     site: tuple[str, ...]
     """Site that the probes read."""
     codelength: Float[Tensor, "model task site"]
-    """Nats for all labels. NaN: there is only one type, so no control task."""
+    """Codelength of all labels, nats. NaN: only one type, so no control task."""
     compression: Float[Tensor, "model task site"]
-    """The uniform code's length divided by it. Labels of unequal frequency save something by that
-    alone: what the shuffled ones save."""
+    """Uniform codelength divided by codelength. Unequal label frequencies alone compress too, by
+    as much as the shuffled labels."""
     saved: Float[Tensor, "model site"]
     """Codelength of the control task minus that of the real labels, nats; NaN without one."""
     uniform: float
-    """Nats for all labels with every label equally likely."""
+    """Codelength with all labels equally likely, nats."""
     block: Int[Tensor, " block"]
     """Examples sent at the end of each block."""
     block_length: Float[Tensor, "model task site block"]
-    """Nats of each block, under the weight precision that is best over all."""
+    """Codelength of each block under the best weight precision, nats."""
     n_examples: int
     """Examples sent."""
     n_problems: int
-    """Problems they are of; a block holds whole problems."""
+    """Number of problems; a block holds whole problems."""
     n_types: int
-    """Types that the labels of the control task are fixed by."""
+    """Number of types in the control task."""
 
 
 def online_code(
@@ -65,23 +64,23 @@ def online_code(
     seed: int = 0,
     execution: Execution = Execution(),
 ) -> OnlineCode:
-    """Length of the labels in nats when each block is coded by a probe fitted on those before it.
+    """Codelength of labels, nats, with each block coded by a probe fitted on the blocks before.
 
     Problems are shuffled once and cut into blocks at 0.1 % to 100 % of the examples; the first is
-    coded uniformly. Weights have a normal prior, the bias one of precision 1; the precision of the
-    weights costs at most log 7 nats, because the code is a mixture over seven. Activations, which
-    sender and receiver share, are normalised over all examples.
+    coded uniformly. Weights have a normal prior, the bias one of precision 1; the weight precision
+    costs at most log 7 nats, because the code is a mixture over seven. Activations, shared by
+    sender and receiver, are normalised over all examples.
 
     Args:
         pair: The two models.
-        labelled: Labelled places; each label in four problems or more.
-        sites: Sites, or short names of several; the embedding and the end of every layer if None.
-        seed: Of the order, and of the control labels.
+        labelled: Labelled positions; each label in four problems or more.
+        sites: Sites or short names; None: the embedding and the output of every layer.
+        seed: Seed of the order and of the control labels.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         SiteError: A model does not have a site.
-        RepresentationError: The labels cannot be told apart, or an activation is not finite.
+        RepresentationError: The labels cannot be classified, or an activation is not finite.
 
     Source: Voita & Titov 2020, arXiv:2003.12298, online code; with a mixture over penalties in
         place of their development set, and whole problems in each block.
@@ -94,7 +93,7 @@ def online_code(
     control = control_targets(sent, n_draws=1, seed=seed)
     shuffled = shuffled_targets(target, n_draws=1, seed=seed)
     tasks = torch.cat([target[None], target[None] if control is None else control, shuffled])
-    found = []
+    result = []
     for name in MODELS:
         x = read_labelled(
             getattr(pair, name),
@@ -103,9 +102,9 @@ def online_code(
             pad_id=pair.alignment.pad_id,
             execution=execution,
         )
-        found.append(_lengths(Design.of(x), tasks, ends, n_labels))
+        result.append(_lengths(Design.of(x), tasks, ends, n_labels))
     # By model, precision, site, task and block.
-    lengths = torch.stack(found)
+    lengths = torch.stack(result)
     total = lengths.sum(dim=-1)
     mixed = math.log(len(PRIORS)) - torch.logsumexp(-total, dim=1)
     best = total.argmin(dim=1)[:, None, ..., None].expand(-1, 1, -1, -1, lengths.shape[-1])
@@ -141,22 +140,22 @@ def _blocks(labelled: Labelled, seed: int) -> tuple[Int[Tensor, " example"], lis
     rank = torch.from_numpy(np.random.default_rng([seed, 3]).permutation(int(group.max()) + 1))
     order = torch.argsort(rank[group], stable=True)
     done = torch.bincount(rank[group]).cumsum(0)
-    # The first end of a problem at or after each fraction; fractions too small to differ are one.
-    wanted = [max(share * len(group), 1.0) for share in FRACTIONS]
-    ends = sorted({int(done[int((done < share - 1e-9).sum())]) for share in wanted})
+    # First end of a problem at or after each fraction; coinciding fractions are merged.
+    requested = [max(share * len(group), 1.0) for share in FRACTIONS]
+    ends = sorted({int(done[int((done < share - 1e-9).sum())]) for share in requested})
     return order, ends
 
 
 def _lengths(
     design: Design, tasks: Int[Tensor, "task example"], ends: Sequence[int], n_labels: int
 ) -> Float[Tensor, "prior site task block"]:
-    """Nats of every block under each precision of the weights."""
+    """Codelength of every block under each weight precision, nats."""
     n_sites, n_tasks = len(design.features), len(tasks)
     shape = (len(PRIORS), n_sites, n_tasks, len(ends))
-    found = torch.full(shape, ends[0] * math.log(n_labels), dtype=torch.float64)
-    place = torch.arange(tasks.shape[1])
+    result = torch.full(shape, ends[0] * math.log(n_labels), dtype=torch.float64)
+    i = torch.arange(tasks.shape[1])
     for block, (seen, until) in enumerate(zip(ends, ends[1:], strict=False), 1):
-        weight = (place < seen).double().expand(n_tasks, -1)
+        weight = (i < seen).double().expand(n_tasks, -1)
         fit = None
         for index in reversed(range(len(PRIORS))):
             penalty = torch.full((n_sites, n_tasks), PRIORS[index] / seen, dtype=torch.float64)
@@ -171,6 +170,6 @@ def _lengths(
                 start=fit,
             )
             log_probs = torch.log_softmax(fit.scores(design.features[:, seen:until]), dim=-1)
-            wanted = tasks[None, :, seen:until, None].expand(n_sites, -1, -1, 1)
-            found[index, ..., block] = -log_probs.gather(-1, wanted)[..., 0].sum(-1)
-    return found
+            requested = tasks[None, :, seen:until, None].expand(n_sites, -1, -1, 1)
+            result[index, ..., block] = -log_probs.gather(-1, requested)[..., 0].sum(-1)
+    return result

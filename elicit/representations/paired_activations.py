@@ -1,4 +1,4 @@
-"""The same tokens read in both models, chunk by chunk, without those that would drown the rest."""
+"""Activations of both models on the same tokens, chunk by chunk, without outliers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from elicit.runs import Execution
 from elicit.sites import Site
 
 OUTLIER = 10.0
-"""A token is left out where its norm exceeds this many times the median at a site."""
+"""A token whose norm exceeds this multiple of the median at a site is left out."""
 _HOLD = 2**30
-"""Bytes of activations held between passes; where there are more, models run again."""
+"""Bytes of activations kept between passes; beyond that the models run again."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -33,7 +33,7 @@ class Tokens:
 
 
 class PairedTokens:
-    """All tokens of some rows but first ones and outliers, as often as they are asked for."""
+    """Re-iterable tokens of rows, without first tokens and outliers."""
 
     def __init__(
         self,
@@ -43,26 +43,26 @@ class PairedTokens:
         sites: Sequence[Site],
         execution: Execution = Execution(),
     ) -> None:
-        """Read norms once, and find the tokens that are left out.
+        """Read norms once to find outliers.
 
         Raises:
             SiteError: A model does not have a site.
             CaptureError: A model cannot read a row.
-            RepresentationError: Sites have several widths, an activation is not finite, or no token
-                is left.
+            RepresentationError: Sites differ in width, an activation is not finite, or no token is
+                left.
         """
         check_vectors(sites)
         self.pair, self.rows, self.sites = pair, rows, tuple(sites)
         self.execution = execution
         self._held: list[Tokens] | None = []
         norms, held = [], 0
-        for found in self._read():
+        for result in self._read():
             norms.append(
-                torch.stack([value.double().norm(dim=1) for value in (*found.x, *found.y)])
+                torch.stack([value.double().norm(dim=1) for value in (*result.x, *result.y)])
             )
-            held += sum(value.numel() * value.element_size() for value in (*found.x, *found.y))
+            held += sum(value.numel() * value.element_size() for value in (*result.x, *result.y))
             if self._held is not None:
-                self._held.append(found)
+                self._held.append(result)
                 self._held = self._held if held <= _HOLD else None
         every = torch.cat(norms, dim=1)
         if not every.shape[1]:
@@ -71,7 +71,7 @@ class PairedTokens:
                 "compare. Pass longer rows."
             )
         usual = every.median(dim=1, keepdim=True).values
-        # An outlier anywhere is left out everywhere: all sites are compared on the same tokens.
+        # An outlier at any site is left out at all: sites are compared on the same tokens.
         keep = ~(every > OUTLIER * usual).any(dim=0)
         self.n_outliers = int((~keep).sum())
         self.n = int(keep.sum())
@@ -80,24 +80,24 @@ class PairedTokens:
     def __iter__(self) -> Iterator[Tokens]:
         """The chunks, each with the tokens that count."""
         chunks = self._read() if self._held is None else iter(self._held)
-        for found, keep in zip(chunks, self._keep, strict=True):
+        for result, keep in zip(chunks, self._keep, strict=True):
             yield Tokens(
-                row=found.row[keep],
-                x=tuple(value[keep] for value in found.x),
-                y=tuple(value[keep] for value in found.y),
+                row=result.row[keep],
+                x=tuple(value[keep] for value in result.x),
+                y=tuple(value[keep] for value in result.y),
             )
 
     def moments(self) -> tuple[CrossMoments, ...]:
         """Moments of both models at every site."""
-        found: list[CrossMoments] = []
+        result: list[CrossMoments] = []
         for tokens in self:
-            found = found or [
+            result = result or [
                 CrossMoments(x.shape[1], y.shape[1])
                 for x, y in zip(tokens.x, tokens.y, strict=True)
             ]
-            for moments, x, y in zip(found, tokens.x, tokens.y, strict=True):
+            for moments, x, y in zip(result, tokens.x, tokens.y, strict=True):
                 moments.update(x, y)
-        return tuple(found)
+        return tuple(result)
 
     def _read(self) -> Iterator[Tokens]:
         """Every token but the first of each row."""
@@ -127,8 +127,8 @@ class PairedTokens:
     def _vectors(
         self, chunk: Chunk, kept: Bool[Tensor, "batch pos"]
     ) -> tuple[Float[Tensor, "token d_model"], ...]:
-        found = tuple(vectors(chunk, site, kept).cpu() for site in self.sites)
-        check_widths(self.sites, [value.shape[1] for value in found])
-        for site, value in zip(self.sites, found, strict=True):
+        result = tuple(vectors(chunk, site, kept).cpu() for site in self.sites)
+        check_widths(self.sites, [value.shape[1] for value in result])
+        for site, value in zip(self.sites, result, strict=True):
             check_finite(value[None], [str(site)])
-        return found
+        return result

@@ -1,4 +1,4 @@
-"""Which sites are read where none are named."""
+"""Default sites of questions about representations."""
 
 from collections.abc import Sequence
 
@@ -8,14 +8,10 @@ from elicit.sites import Shape, Site, resid_pre, resolve_sites
 
 
 def sites_of(pair: ModelPair, sites: Sequence[Site | str] | None) -> tuple[Site, ...]:
-    """Sites that are asked for, each once; the embedding and the end of every layer if None.
-
-    Args:
-        pair: The two models.
-        sites: Sites, or short names of several.
+    """Requested sites, each once; None: the embedding and the output of every layer.
 
     Raises:
-        SiteError: A model does not have a site, or none is given.
+        SiteError: A model does not have a site, or `sites` is empty.
     """
     shape: Shape = shape_of(pair.base)
     if sites is None:

@@ -1,4 +1,4 @@
-"""Linear probes of all layers at once: fitted in one call, frozen, then applied to anything."""
+"""Linear probes of all layers at once: fitted, frozen, then applied to any activations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,37 +19,37 @@ from elicit.sites import parse_site
 
 Kind = Literal["logistic", "ridge"]
 PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-"""Penalties tried where none is given; inputs have a mean variance of 1 in each dimension."""
+"""Candidate penalties; inputs have a mean variance of 1 per dimension."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Probe(Result):
-    """Linear probes of some sites, as fitted."""
+    """Fitted linear probes, one per site."""
 
     kind: str
-    """`logistic`: scores are logits, `ridge`: scores are estimates of 0 or 1."""
+    """`logistic`: scores are logits; `ridge`: scores are estimates of 0 or 1."""
     site: tuple[str, ...]
     """Site that each probe reads."""
     label: tuple[str, ...]
-    """Labels that it tells apart."""
+    """Labels, in the order of scores."""
     weight: Float[Tensor, "site d_model label"]
-    """Weights on normalised activations; of two labels of a logistic probe the first has none."""
+    """Weights on normalised activations; a two-label logistic probe has zeros for the first."""
     bias: Float[Tensor, "site label"]
-    """Added to the scores."""
+    """Bias of each score."""
     mean: Float[Tensor, "site d_model"]
-    """Mean of the activations it was fitted on, taken off first."""
+    """Mean activation of the fit examples, subtracted first."""
     scale: Float[Tensor, " site"]
-    """Root of their mean variance, divided by then."""
+    """Root of their mean variance, divided by next."""
     l2: Float[Tensor, " site"]
-    """Penalty on the weights, beside the mean loss of an example."""
+    """Penalty on the weights, added to the mean loss per example."""
     tried: Float[Tensor, " tried"]
-    """Penalties that were tried; one where it was given."""
+    """Candidate penalties; a single one if it was given."""
     tried_loss: Float[Tensor, "site tried"]
-    """Mean loss on problems left out, nats or squared error; NaN where the penalty was given."""
+    """Mean loss on left-out problems, nats or squared error; NaN if the penalty was given."""
     n_examples: int
-    """Examples it was fitted on."""
+    """Number of fit examples."""
     n_problems: int
-    """Problems they are of."""
+    """Number of fit problems."""
 
     def scores(
         self, x: Float[Tensor, "site example d_model"]
@@ -66,17 +66,14 @@ class Probe(Result):
             raise RepresentationError(
                 f"the probe reads {len(self.site)} sites of width {self.mean.shape[1]} and the "
                 f"activations are of {x.shape[0]} sites and width {x.shape[2]}, so its weights do "
-                "not belong to them. Read the same sites in a model of the same width."
+                "not apply. Read the same sites in a model of the same width."
             )
         check_finite(x, self.site)
         normed = (x.double() - self.mean[:, None]) / self.scale[:, None, None]
         return normed @ self.weight + self.bias[:, None]
 
     def predict(self, x: Float[Tensor, "site example d_model"]) -> Int[Tensor, "site example"]:
-        """Place of the label with the highest score; the first of equal ones.
-
-        Args:
-            x: Activations at the probe's sites.
+        """Index of the label with the highest score; ties go to the first.
 
         Raises:
             RepresentationError: Sites or widths differ, or a value is not finite.
@@ -86,13 +83,13 @@ class Probe(Result):
     def read(
         self, model: nn.Module, labelled: Labelled, *, pad_id: int, max_tokens: int = 8192
     ) -> Float[Tensor, "site example d_model"]:
-        """Activations of any model at the probe's sites.
+        """Activations of a model at the probe's sites.
 
         Args:
             model: A bridge in raw mode, not necessarily the one it was fitted on.
-            labelled: The places.
+            labelled: The positions.
             pad_id: Id put where a row has no token.
-            max_tokens: Most positions in a chunk, padding counted.
+            max_tokens: Largest number of positions per chunk, padding included.
 
         Raises:
             SiteError: The model does not have a site.
@@ -115,28 +112,28 @@ def fit_probe(
     seed: int = 0,
     provenance: Provenance | None = None,
 ) -> Probe:
-    """Linear probes of all sites, the penalty of each chosen on problems left out of its fit.
+    """Linear probes of all sites, each penalty chosen by cross-validation over problems.
 
     Args:
-        x: Activations of the examples, all of which are used: hold out test problems before.
+        x: Activations of the examples; all are used, so hold out test problems first.
         labelled: The examples.
         sites: Name of each site.
         kind: `logistic` or `ridge`.
-        l2: Penalty beside the mean loss; None chooses among `PENALTIES`, per site.
-        n_folds: Folds of the choice, split by problem; ridge leaves out each problem by itself.
+        l2: Penalty added to the mean loss; None: chosen from `PENALTIES`, per site.
+        n_folds: Cross-validation folds, split by problem; ridge leaves out one problem at a time.
         seed: Of the folds.
-        provenance: Where the activations come from.
+        provenance: Provenance of the activations.
 
     Raises:
-        RepresentationError: The labels cannot be fitted, the activations do not belong to the
-            examples, a value is not finite, or an option is out of range.
+        RepresentationError: The labels cannot be fitted, activations and examples do not match, a
+            value is not finite, or an option is out of range.
     """
     check_options(kind, l2, n_folds)
     labelled.check(least=2)
     if x.shape[:2] != (len(sites), len(labelled)):
         raise RepresentationError(
-            f"the activations are of {x.shape[0]} sites and {x.shape[1]} examples and there are "
-            f"{len(sites)} sites and {len(labelled)} examples, so they do not belong together. "
+            f"the activations are of {x.shape[0]} sites and {x.shape[1]} examples, but there are "
+            f"{len(sites)} sites and {len(labelled)} examples. "
             "Read the activations of these examples with read_labelled."
         )
     check_finite(x, sites)
@@ -162,33 +159,33 @@ def fit_probe(
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeOptions:
-    """How a probe is fitted, and which problems test it.
+    """Options of fitting and testing a probe.
 
     Raises:
-        RepresentationError: An option makes no fit.
+        RepresentationError: An option is out of range.
     """
 
     kind: Kind = "logistic"
     """`logistic` or `ridge`."""
     l2: float | None = None
-    """Penalty beside the mean loss; None chooses it per site within the fit problems."""
+    """Penalty added to the mean loss; None: chosen per site within the fit problems."""
     n_folds: int = 5
-    """Folds of that choice."""
+    """Cross-validation folds of that choice."""
     test_share: float = 0.3
-    """Share of the problems that is held out, in (0, 1)."""
+    """Share of problems held out, in (0, 1)."""
 
     def __post_init__(self) -> None:
-        """Refuse options that make no fit."""
+        """Refuse options out of range."""
         check_options(self.kind, self.l2, self.n_folds)
         if not 0 < self.test_share < 1:
             raise RepresentationError(
-                f"test_share is {self.test_share}, and problems are needed to fit on and to test "
-                "on. Pass for example 0.3."
+                f"test_share is {self.test_share}, but both fitting and testing need problems. "
+                "Pass for example 0.3."
             )
 
 
 def check_options(kind: Kind, l2: float | None, n_folds: int) -> None:
-    """Refuse options that make no fit.
+    """Refuse options out of range.
 
     Raises:
         RepresentationError: Names the option.
@@ -197,12 +194,12 @@ def check_options(kind: Kind, l2: float | None, n_folds: int) -> None:
         raise RepresentationError(f"there is no probe {kind!r}. Pass 'logistic' or 'ridge'.")
     if l2 is not None and not 0 < l2 < float("inf"):
         raise RepresentationError(
-            f"l2 is {l2}, and without a finite penalty above 0 a probe that separates its examples "
-            "has no end. Pass for example 0.01, or None to choose."
+            f"l2 is {l2}, but without a finite penalty above 0 weights diverge on separable "
+            "examples. Pass for example 0.01, or None to choose."
         )
     if n_folds < 2:
         raise RepresentationError(
-            f"n_folds is {n_folds}, so nothing is left out to choose a penalty by. Pass 2 or more."
+            f"n_folds is {n_folds}, so no penalty can be cross-validated. Pass 2 or more."
         )
 
 
@@ -213,15 +210,7 @@ def fit_tasks(
     kind: Kind,
     n_labels: int,
 ) -> Fit:
-    """Weights of every site for several sets of labels on the same inputs.
-
-    Args:
-        design: Features of all examples.
-        target: Label of each example in each task.
-        l2: Penalties.
-        kind: `logistic` or `ridge`.
-        n_labels: Labels.
-    """
+    """Weights of every site for several sets of labels on the same inputs."""
     if kind == "ridge":
         return fit_ridge(design, target, l2, n_labels=n_labels)
     weight = torch.ones(target.shape, dtype=torch.float64)
@@ -230,11 +219,11 @@ def fit_tasks(
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """Penalty of each site, and how all that were tried did on problems left out."""
+    """Penalty of each site, and the cross-validation loss of every candidate."""
 
     l2: Float[Tensor, " site"]
     loss: Float[Tensor, "site tried"]
-    """NaN where the penalty was given."""
+    """NaN if the penalty was given."""
 
 
 def choose_l2(
@@ -246,16 +235,7 @@ def choose_l2(
     n_folds: int,
     seed: int,
 ) -> Chosen:
-    """Penalty of each site that does best on problems left out; the strongest of equal ones.
-
-    Args:
-        design: Features of all examples.
-        labelled: The examples.
-        kind: `logistic` or `ridge`.
-        l2: The penalty, if it is not to be chosen.
-        n_folds: Folds.
-        seed: Of the folds.
-    """
+    """Penalty of each site with the best cross-validation loss; ties go to the strongest."""
     n_sites, n_labels = len(design.features), len(labelled.labels)
     if l2 is not None:
         given = torch.full((n_sites,), l2, dtype=torch.float64)
@@ -269,8 +249,8 @@ def choose_l2(
         fold = folds(group, target, n_folds=n_folds, seed=seed)
         inside = (fold[None] != torch.arange(n_folds)[:, None]).double()
         every = target.expand(n_folds, -1)
-        found, fit = [], None
-        # From the strongest on, each solve starts where the last one ended.
+        result, fit = [], None
+        # From the strongest penalty on, each solve is warm-started from the last.
         for penalty in tried.flip(0):
             wide = penalty.expand(n_sites, n_folds)
             fit = fit_logistic(
@@ -279,8 +259,8 @@ def choose_l2(
             log_probs = torch.log_softmax(fit.scores(design.features), dim=-1)
             picked = every[None, ..., None].expand(n_sites, -1, -1, 1)
             losses = -log_probs.gather(-1, picked)[..., 0]
-            found.append((losses * (1 - inside)).sum(dim=(1, 2)) / len(target))
-        loss = torch.stack(found[::-1], dim=1)
-    # The strongest of equally good ones: first in the reversed order.
+            result.append((losses * (1 - inside)).sum(dim=(1, 2)) / len(target))
+        loss = torch.stack(result[::-1], dim=1)
+    # Ties go to the strongest: first in the reversed order.
     best = loss.shape[1] - 1 - loss.flip(1).argmin(dim=1)
     return Chosen(tried[best], loss)

@@ -1,4 +1,4 @@
-"""What each layer knows: probes of both models, with their controls."""
+"""Linear probes of both models, with controls."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -29,7 +29,7 @@ from elicit.stats import Inference, joint_estimate, linearised_auroc, linearised
 
 @dataclass(frozen=True, eq=False)
 class _Read:
-    """Scores of the test examples for every task, and the penalty of each site."""
+    """Test scores of every task, and the penalty of each site."""
 
     scores: Float[Tensor, "site task test label"]
     l2: Float[Tensor, " site"]
@@ -45,17 +45,17 @@ def probe(
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> ProbeReport:
-    """How well a linear probe of each layer tells the labels of problems it has not seen.
+    """Held-out accuracy of linear probes at each layer of both models, with controls.
 
-    Both models read the same tokens; each has its own probes, fitted on the same problems and
-    tested on the same others.
+    Both models read the same tokens; each has its own probes, with the same fit and test
+    problems.
 
     Args:
         pair: The two models.
-        labelled: Labelled places; each label in four problems or more.
-        sites: Sites, or short names of several; the embedding and the end of every layer if None.
-        options: How probes are fitted and which share of the problems tests them.
-        n_controls: Draws of the control task and of shuffled labels, at least 1.
+        labelled: Labelled positions; each label in four problems or more.
+        sites: Sites or short names; None: the embedding and the output of every layer.
+        options: Probe, penalty, folds and test share.
+        n_controls: Draws of control and shuffled labels, at least 1.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
@@ -66,10 +66,10 @@ def probe(
     """
     if n_controls < 1:
         raise RepresentationError(
-            f"n_controls is {n_controls}, and no number of a probe is told without its controls. "
+            f"n_controls is {n_controls}, but probes are only reported beside their controls. "
             "Pass 1 or more."
         )
-    found = prepare(
+    result = prepare(
         pair,
         labelled,
         sites=sites,
@@ -82,13 +82,13 @@ def probe(
     shuffled = shuffled_targets(target, n_draws=n_controls, seed=inference.seed)
     tasks = torch.cat([target[None], shuffled, *([] if control is None else [control])])
     answers, scores, chosen = [], [], []
-    for x in found.x:
-        told = _scores(found, x, tasks, options, inference.seed)
-        answers.append(correct(told.scores, tasks[:, found.held]))
+    for x in result.x:
+        told = _scores(result, x, tasks, options, inference.seed)
+        answers.append(correct(told.scores, tasks[:, result.held]))
         scores.append(told.scores[:, 0])
         chosen.append(told.l2)
     right = torch.stack(answers)
-    group = found.group
+    group = result.group
 
     def share(values: Float[Tensor, "*part example"], *, shares: bool = False) -> Estimate:
         return joint_estimate(
@@ -99,12 +99,12 @@ def probe(
     strays = right[:, :, 1 : 1 + n_controls].mean(dim=2)
     on_types = right[:, :, 1 + n_controls :]
     drawn = torch.full_like(own, torch.nan) if control is None else on_types.mean(dim=2)
-    plain, names = _surface_answers(found, options, inference.seed)
-    # The best on the test problems themselves: a choice in the baselines' favour.
+    plain, names = _surface_answers(result, options, inference.seed)
+    # Best on the test problems themselves, which favours the baselines.
     best = int(plain.mean(dim=-1).argmax())
     accuracy, surfaces = share(own, shares=True), share(plain, shares=True)
     auroc = joint_estimate(
-        linearised_auroc(torch.stack(scores), found.target, group), inference=inference
+        linearised_auroc(torch.stack(scores), result.target, group), inference=inference
     )
     gain, selectivity = share(own - plain[best]), share(own - drawn)
     controls, chance, differ = share(drawn), share(strays), share(own[1] - own[0])
@@ -112,7 +112,7 @@ def probe(
     return ProbeReport(
         kind=options.kind,
         model=MODELS,
-        site=found.names,
+        site=result.names,
         label=labelled.labels,
         accuracy=accuracy,
         auroc=auroc,
@@ -130,8 +130,8 @@ def probe(
         ).reshape(own.shape[:2]),
         difference=differ,
         l2=torch.stack(chosen),
-        n_fit=int((~found.held).sum()),
-        n_test=int(found.held.sum()),
+        n_fit=int((~result.held).sum()),
+        n_test=int(result.held.sum()),
         n_problems=len(group.unique()),
         n_types=len(set(labelled.type)),
         level=inference.level,
@@ -141,7 +141,7 @@ def probe(
                 "question": "representations.probe",
                 **asdict(options),
                 "seed": inference.seed,
-                "sites": list(found.names),
+                "sites": list(result.names),
                 "n_controls": n_controls,
                 "level": inference.level,
                 "n_resamples": inference.n_resamples,
@@ -160,7 +160,7 @@ def _scores(
 ) -> _Read:
     """Scores for every task.
 
-    Controls have the penalty that was chosen for the real labels: the same probe, other labels.
+    Controls use the penalty chosen for the real labels: the same probe, other labels.
     """
     fit = ~found.held
     design = Design.of(x[:, fit])
@@ -176,7 +176,7 @@ def _scores(
 def _surface_answers(
     found: Prepared, options: ProbeOptions, seed: int
 ) -> tuple[Float[Tensor, "way test"], tuple[str, ...]]:
-    """Which test examples are told right without any model, and the name of each way."""
+    """Which test examples each baseline classifies correctly, and the names of baselines."""
     fit = ~found.held
     target = found.labelled.target
     read = _scores(

@@ -1,4 +1,4 @@
-"""Ridge regression on one-hot labels, with exact errors of problems left out."""
+"""Ridge regression on one-hot labels, with exact leave-one-problem-out errors."""
 
 import torch
 from jaxtyping import Float, Int
@@ -15,14 +15,7 @@ def fit_ridge(
     *,
     n_labels: int,
 ) -> Fit:
-    """Weights with the least mean squared error on one-hot labels plus l2 * ‖weights‖².
-
-    Args:
-        design: Features of all examples.
-        target: Label of each example in each task.
-        l2: Penalty on the weights, above 0.
-        n_labels: Labels.
-    """
+    """Weights that minimise mean squared error on one-hot labels + l2 * ‖weights‖²."""
     hot = functional.one_hot(target, n_labels).double()
     mean = hot.mean(dim=1)
     moment = design.features.mT[:, None] @ (hot - mean[:, None])[None] / target.shape[1]
@@ -38,22 +31,22 @@ def left_out(
     *,
     n_labels: int,
 ) -> Float[Tensor, "l2 site example label"]:
-    """Error on each example of the fit without any example of its problem, exactly, from one fit.
+    """Exact leave-one-problem-out error of each example, from a single fit.
 
     Args:
         design: Features of all examples.
         target: Label of each example.
-        group: Problem of each example; all different gives leave-one-out.
+        group: Problem of each example; all distinct gives leave-one-out.
         l2: Penalties.
         n_labels: Labels.
 
     Source: Residuals of a linear smoother H with a block p left out are (I - H_pp)⁻¹ r_p; with
-        blocks of one it is Allen's PRESS (1974).
+        blocks of one, Allen's PRESS (1974).
     """
     n = len(target)
     order = torch.argsort(group, stable=True)
     _, size = group.unique(return_counts=True)
-    # Problems side by side, filled up to the largest with places that hold nothing.
+    # Problems as a batch, padded to the largest.
     slot = torch.cat([torch.arange(int(k)) for k in size])
     problem = torch.repeat_interleave(torch.arange(len(size)), size)
     features = design.features.new_zeros(
@@ -63,7 +56,7 @@ def left_out(
     real = features.new_zeros(len(size), int(size.max()))
     real[problem, slot] = 1.0
     hot = functional.one_hot(target, n_labels).double()
-    found = []
+    result = []
     for one in l2:
         penalty = one.expand(len(features), 1)
         fitted = fit_ridge(design, target[None], penalty, n_labels=n_labels)
@@ -76,5 +69,5 @@ def left_out(
         error = torch.linalg.solve(eye - smoother, own)
         back = torch.empty_like(residual)
         back[:, order] = error[:, problem, slot]
-        found.append(back)
-    return torch.stack(found)
+        result.append(back)
+    return torch.stack(result)

@@ -1,4 +1,4 @@
-"""Both models read at the same labelled places, and problems held out, once for every question."""
+"""Activations of both models at labelled positions, with problems held out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from elicit.sites import Site
 
 MODELS = ("base", "post")
 LEAST = 4
-"""Problems that must hold each label: fitted, chosen by and tested on different ones."""
+"""Smallest number of problems per label: fit, validation and test need different ones."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -38,7 +38,7 @@ class Prepared:
 
     @property
     def fit(self) -> Labelled:
-        """Examples to fit on."""
+        """Fit examples."""
         return self.labelled.take((~self.held).nonzero()[:, 0].tolist())
 
     @property
@@ -61,7 +61,7 @@ def prepare(
     seed: int,
     execution: Execution = Execution(),
 ) -> Prepared:
-    """Check everything, split by problem, and read both models.
+    """Validate inputs, split by problem, and read both models.
 
     Raises:
         SiteError: A model does not have a site.
@@ -70,13 +70,13 @@ def prepare(
     labelled.check(least=LEAST)
     named = sites_of(pair, sites)
     held = split_problems(labelled.group, labelled.target, share=test_share, seed=seed)
-    for some, what in ((held, "test"), (~held, "fit")):
-        missing = set(range(len(labelled.labels))) - set(labelled.target[some].tolist())
+    for subset, what in ((held, "test"), (~held, "fit")):
+        missing = set(range(len(labelled.labels))) - set(labelled.target[subset].tolist())
         if missing:
             raise RepresentationError(
-                f"the {what} problems hold no example labelled {labelled.labels[min(missing)]!r}, "
-                "because problems with that label hold rarer ones too, so nothing could be said of "
-                "it. Pass more problems, or another seed."
+                f"the {what} problems have no example labelled {labelled.labels[min(missing)]!r}, "
+                "because problems with that label have rarer ones too. Pass more problems, or "
+                "another seed."
             )
     x = torch.stack(
         [

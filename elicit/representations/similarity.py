@@ -1,4 +1,4 @@
-"""Do both models represent the same tokens alike: CKA, Procrustes and plain distance, by layer."""
+"""Representational similarity of both models by layer: CKA, Procrustes and distance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,26 +23,26 @@ from elicit.stats import Inference, joint_estimate
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Similarity(Result):
-    """How alike base and post represent the same tokens at each site."""
+    """Representational similarity of base and post on the same tokens at each site."""
 
     measure: tuple[str, ...]
-    """`cka` and `cka_debiased` (unbiased HSIC): 1 the same up to rotation and scale, 0 unrelated.
-    Squared distances as shares of the mean variance of the two, 0 the same and 2 unrelated:
-    `procrustes` after the best rotation and without means, `distance` as they are,
-    `distance_centred` without means; `mean_shift`: the distance of the means, not squared, in units
-    of the root of that variance. `distance` is `distance_centred` plus `mean_shift` squared."""
+    """`cka` and `cka_debiased` (unbiased HSIC): 1 equal up to rotation and scale, 0 unrelated.
+    Squared distances in units of the mean variance of the two, 0 equal and 2 unrelated:
+    `procrustes` centred and optimally rotated, `distance` raw, `distance_centred` centred.
+    `mean_shift`: distance of the means, not squared, in units of the root of that variance.
+    `distance` = `distance_centred` + `mean_shift`²."""
     site: tuple[str, ...]
     """Site compared."""
     value: Annotated[Estimate, "measure site"]
-    """The measure, with intervals that hold jointly over the sites of a measure."""
+    """Value of the measure, with intervals simultaneous over its sites."""
     null: Float[Tensor, "draw measure site"]
-    """Control: the same with base's tokens paired with other tokens of post, drawn at random."""
+    """Control: the same with base's tokens randomly paired with tokens of post."""
     n_tokens: int
     """Tokens compared."""
     n_first: int
-    """First tokens of rows, left out."""
+    """First tokens of rows, excluded."""
     n_outliers: int
-    """Other tokens left out, because their norm exceeds ten times the median at some site."""
+    """Other tokens excluded because their norm exceeds ten times the median at some site."""
     n_problems: int
     """Problems, the unit of every interval."""
     level: float
@@ -55,7 +55,7 @@ class Similarity(Result):
             measure: Its name.
 
         Raises:
-            RepresentationError: It is none of those measured.
+            RepresentationError: The measure is unknown.
         """
         if measure not in self.measure:
             raise RepresentationError(
@@ -74,19 +74,19 @@ def similarity(
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> Similarity:
-    """How alike both models represent the same tokens at each site, each site with its like.
+    """Representational similarity of both models on the same tokens, site by site.
 
-    Two passes over the tokens: the first gives means and scatters, the second the part that each
-    token has in every measure, summed by problem, and the fourth-order sum that the unbiased
-    estimate of HSIC needs. Memory is that of d_model × d_model matrices. Activations of up to 1 GiB
-    are kept between passes; of more, both models run once more for each.
+    Two passes over the tokens: the first gives means and scatters, the second the influence of each
+    token on every measure, summed by problem, and the fourth-order sum of the unbiased HSIC.
+    Memory is that of d_model × d_model matrices. Up to 1 GiB of activations is kept between passes;
+    beyond that both models run again for each pass.
 
     Args:
         pair: The two models.
         rows: Token ids of each text, fed to both.
-        problems: Problem of each row; every row is its own if None.
-        sites: Sites, or short names of several; the embedding and the end of every layer if None.
-        n_draws: Random pairings of tokens for the control, at least 1.
+        problems: Problem of each row; None: every row is its own.
+        sites: Sites or short names; None: the embedding and the output of every layer.
+        n_draws: Random pairings for the control, at least 1.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
@@ -97,8 +97,7 @@ def similarity(
             does not vary, or an option is out of range.
 
     Source: Kornblith et al. 2019 (CKA); Song et al. 2012 (unbiased HSIC); Schönemann 1966
-        (Procrustes). Intervals resample the linear part of each measure (infinitesimal jackknife)
-        by problem.
+        (Procrustes). Intervals resample influence values (infinitesimal jackknife) by problem.
     """
     check_rows(rows)
     named = sites_of(pair, sites)
@@ -110,14 +109,14 @@ def similarity(
     alike, null = _second_pass(tokens, moments, n_draws=n_draws, seed=inference.seed)
     values = torch.stack([one.values for one in alike], dim=1)
     parts = torch.zeros(len(rows), len(NAMES), len(named), dtype=torch.float64)
-    for found in tokens:
-        for site, (one, x, y) in enumerate(zip(alike, found.x, found.y, strict=True)):
-            parts[:, :, site] += summed(one.parts(x, y), found.row, len(rows))
+    for result in tokens:
+        for site, (one, x, y) in enumerate(zip(alike, result.x, result.y, strict=True)):
+            parts[:, :, site] += summed(one.parts(x, y), result.row, len(rows))
     group = numbered(problem)
     n = int(group.max()) + 1
     by_group = torch.zeros(n, *parts.shape[1:], dtype=torch.float64).index_add_(0, group, parts)
     told = values + n * (by_group - by_group.mean(dim=0))
-    ends = [joint_estimate(told[:, place], inference=inference) for place in range(len(NAMES))]
+    ends = [joint_estimate(told[:, index], inference=inference) for index in range(len(NAMES))]
     return Similarity(
         measure=NAMES,
         site=tuple(map(str, named)),
@@ -149,26 +148,26 @@ def similarity(
 
 
 def _check(problem: Sequence[str], n_rows: int, n_draws: int) -> None:
-    """Refuse what could not be compared, before any model runs."""
+    """Refuse invalid inputs before any model runs."""
     if len(problem) != n_rows:
         raise RepresentationError(
-            f"there are {n_rows} rows and {len(problem)} problems, so they cannot be matched one "
-            "by one. Pass the problem of each row, or leave problems out."
+            f"there are {n_rows} rows and {len(problem)} problems, which cannot be matched. "
+            "Pass the problem of each row, or leave problems out."
         )
     if len(set(problem)) < 2:
         raise RepresentationError(
-            f"all {n_rows} rows are of one problem, so nothing says how sure a number is. Pass "
-            "rows of two problems at least."
+            f"all {n_rows} rows are of one problem, so there is no interval. Pass rows of at least "
+            "two problems."
         )
     if n_draws < 1:
         raise RepresentationError(
-            f"n_draws is {n_draws}, and similarity is not told without that of unrelated tokens. "
-            "Pass 1 or more."
+            f"n_draws is {n_draws}, but similarity is only reported beside that of randomly paired "
+            "tokens. Pass 1 or more."
         )
 
 
 def _check_varies(moments: Sequence[CrossMoments], sites: Sequence[Site]) -> None:
-    """Refuse sites at which a model gives every token the same vector."""
+    """Refuse sites without variance."""
     for one, site in zip(moments, sites, strict=True):
         for name, side in (("base", one.x), ("post", one.y)):
             if one.n < 4 or not float(side.scatter.trace()) > 0:
@@ -182,22 +181,22 @@ def _check_varies(moments: Sequence[CrossMoments], sites: Sequence[Site]) -> Non
 def _second_pass(
     tokens: PairedTokens, moments: Sequence[CrossMoments], *, n_draws: int, seed: int
 ) -> tuple[list[Alike], Float[Tensor, "draw measure site"]]:
-    """The fourth-order sums, of the tokens as they are and of random pairings."""
+    """Fourth-order sums of the tokens and of random pairings."""
     n_sites = len(moments)
     sums = torch.zeros(n_draws + 1, n_sites, 3, dtype=torch.float64)
     width = len(moments[0].x.mean)
     drawn = [[CrossMoments(width, width) for _ in range(n_sites)] for _ in range(n_draws)]
     generator = torch.Generator().manual_seed(seed)
-    for found in tokens:
-        orders = [torch.randperm(len(found.row), generator=generator) for _ in range(n_draws)]
-        for site, (x, y) in enumerate(zip(found.x, found.y, strict=True)):
+    for result in tokens:
+        orders = [torch.randperm(len(result.row), generator=generator) for _ in range(n_draws)]
+        for site, (x, y) in enumerate(zip(result.x, result.y, strict=True)):
             sums[0, site] += squared_norms(x, y, moments[site])
             for draw, order in enumerate(orders):
                 drawn[draw][site].update(x, y[order])
                 sums[draw + 1, site] += squared_norms(x, y[order], moments[site])
     every = [
-        [Alike(one, Fourth(xx=s[0], yy=s[1], xy=s[2])) for one, s in zip(some, part, strict=True)]
-        for some, part in zip([list(moments), *drawn], sums, strict=True)
+        [Alike(one, Fourth(xx=s[0], yy=s[1], xy=s[2])) for one, s in zip(subset, part, strict=True)]
+        for subset, part in zip([list(moments), *drawn], sums, strict=True)
     ]
-    null = [torch.stack([one.values for one in some], dim=1) for some in every[1:]]
+    null = [torch.stack([one.values for one in subset], dim=1) for subset in every[1:]]
     return every[0], torch.stack(null)

@@ -1,4 +1,4 @@
-"""Splits by problem: no problem is ever on both sides."""
+"""Splits by problem, stratified by label."""
 
 import numpy as np
 import torch
@@ -13,19 +13,12 @@ def split_problems(
     share: float,
     seed: int,
 ) -> Bool[Tensor, " example"]:
-    """Which examples are held out: about a share of the problems of each label.
-
-    Args:
-        group: Problem of each example.
-        target: Label of each example.
-        share: Share of the problems that is held out, in (0, 1).
-        seed: Of the drawing.
-    """
+    """Which examples are held out: about `share` of the problems of each label."""
     order, start = _by_label(group, target, seed)
     held = torch.zeros(int(group.max()) + 1, dtype=torch.bool)
-    for some in np.split(order, start):
-        n = min(max(round(share * len(some)), 1), len(some) - 1)
-        held[torch.from_numpy(some[:n])] = True
+    for subset in np.split(order, start):
+        n = min(max(round(share * len(subset)), 1), len(subset) - 1)
+        held[torch.from_numpy(subset[:n])] = True
     return held[group]
 
 
@@ -36,14 +29,7 @@ def folds(
     n_folds: int,
     seed: int,
 ) -> Int[Tensor, " example"]:
-    """Fold of each example; problems of one label are dealt out to the folds in turn.
-
-    Args:
-        group: Problem of each example.
-        target: Label of each example.
-        n_folds: Folds.
-        seed: Of the drawing.
-    """
+    """Fold of each example, with problems of a label spread evenly over folds."""
     order, _ = _by_label(group, target, seed)
     fold = torch.zeros(int(group.max()) + 1, dtype=torch.long)
     fold[torch.from_numpy(order)] = torch.arange(len(order)) % n_folds
@@ -53,10 +39,9 @@ def folds(
 def _by_label(
     group: Int[Tensor, " example"], target: Int[Tensor, " example"], seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Problems in random order, those with the same rarest label together; where each label begins.
+    """Problems in random order, grouped by their rarest label; start of each group.
 
-    A problem that holds several labels stands with the rarest of them, which is the hardest to have
-    on both sides.
+    A problem with several labels is grouped by the rarest, the hardest to have on both sides.
     """
     problems = group.unique().numpy()
     shuffled = np.random.default_rng(seed).permutation(problems)

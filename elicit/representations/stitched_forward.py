@@ -1,4 +1,4 @@
-"""Run one model's upper layers on the other's lower ones, through maps."""
+"""Forward passes of stitched models: lower layers, a map, the other's upper layers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from elicit.sites import Site
 
 @dataclass(frozen=True, eq=False)
 class Errors:
-    """Sums over the tokens of each row."""
+    """Sums of squared errors over the tokens of each row."""
 
     missed: Float[Tensor, "direction row map site"]
     """Squared error of every map."""
     variance: Float[Tensor, "direction row 1 site"]
-    """Squared deviation of what it aims at."""
+    """Squared deviation of its target."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +30,9 @@ class Losses:
     """Cross-entropy in nats, summed over the predicted tokens of each row."""
 
     stitched: Float[Tensor, "row map site"]
-    """Of every stitched model."""
+    """Loss of every stitched model."""
     own: Float[Tensor, "row 1 1"]
-    """Of the model whose upper layers are used, alone."""
+    """Loss of the unstitched upper model."""
 
 
 def errors_of(
@@ -41,26 +41,19 @@ def errors_of(
     maps: list[list[dict[str, Affine]]],
     n_rows: int,
 ) -> Errors:
-    """Squared error of every map and squared deviation of what it aims at, summed by row.
-
-    Args:
-        test: Tokens of both models.
-        moments: Of the same tokens.
-        maps: By direction and site.
-        n_rows: Rows that the tokens are of.
-    """
+    """Squared error of every map and squared deviation of its target, summed by row."""
     shape = (len(maps), n_rows, len(MAPS), len(moments))
     errors = torch.zeros(shape, dtype=torch.float64)
     variance = torch.zeros(shape[0], n_rows, 1, shape[3], dtype=torch.float64)
-    for found in test:
-        for site, (x, y) in enumerate(zip(found.x, found.y, strict=True)):
+    for result in test:
+        for site, (x, y) in enumerate(zip(result.x, result.y, strict=True)):
             sides = (x.double(), y.double(), moments[site].y.mean)
             other = (y.double(), x.double(), moments[site].x.mean)
             for way, (have, want, mean) in enumerate((sides, other)):
-                variance[way, :, 0, site].index_add_(0, found.row, (want - mean).square().sum(1))
-                for place, name in enumerate(MAPS):
+                variance[way, :, 0, site].index_add_(0, result.row, (want - mean).square().sum(1))
+                for index, name in enumerate(MAPS):
                     missed = (want - maps[way][site][name](have)).square().sum(1)
-                    errors[way, :, place, site].index_add_(0, found.row, missed)
+                    errors[way, :, index, site].index_add_(0, result.row, missed)
     return Errors(errors, variance)
 
 
@@ -75,29 +68,29 @@ def run_stitched(
     pad_id: int,
     execution: Execution = Execution(),
 ) -> Losses:
-    """Cross-entropy summed over each row: of every stitched model, and of the upper one alone.
+    """Cross-entropy of every stitched model and of the unstitched upper one, summed by row.
 
     Args:
-        lower: Its layers run up to the site.
-        upper: Its layers run from there.
+        lower: Model whose layers run up to the site.
+        upper: Model whose layers run from there.
         rows: Token ids.
-        sites: Where the maps stand.
-        maps: By site and name, from lower's activations to upper's.
+        sites: Sites of the maps.
+        maps: Maps from lower's activations to upper's, by site and name.
         pad_id: Id put where a row has no token.
         execution: Tokens per forward pass, memory, checkpoint and progress.
     """
-    found = torch.zeros(len(rows), len(MAPS), len(sites), dtype=torch.float64)
+    result = torch.zeros(len(rows), len(MAPS), len(sites), dtype=torch.float64)
     own = torch.zeros(len(rows), 1, 1, dtype=torch.float64)
     device = next(upper.parameters()).device
     execution.progress.start(len(rows), "running stitched layers")
-    for places in plan_chunks([len(row) for row in rows], execution.max_tokens):
-        batch = pad([rows[i] for i in places], pad_id=pad_id, padding="right").to(device)
+    for indices in plan_chunks([len(row) for row in rows], execution.max_tokens):
+        batch = pad([rows[i] for i in indices], pad_id=pad_id, padding="right").to(device)
         inputs = (batch.ids, batch.mask, batch.position_ids)
         below, above = record(lower, *inputs), record(upper, *inputs)
-        # Predicted are all tokens from the third on: the second follows from the first alone.
+        # Tokens from the third on are predicted: the second depends on the first alone.
         line, pos = batch.real[:, 2:].nonzero(as_tuple=True)
         pos = pos + 1
-        which = torch.tensor(places, device=device)[line].cpu()
+        which = torch.tensor(indices, device=device)[line].cpu()
 
         def losses(
             resid: Tensor,
@@ -112,11 +105,11 @@ def run_stitched(
         own[:, 0, 0].index_add_(0, which, losses(above.resid[-1]))
         for site, here in enumerate(sites):
             first = here.layer + (here.kind == "resid_post")
-            for place, name in enumerate(MAPS):
+            for index, name in enumerate(MAPS):
                 resid = maps[site][name](below.resid[first].double()).to(above.resid[first])
                 resid[:, 0] = above.resid[first][:, 0]
                 value = losses(run_layers(upper, above, resid, first=first))
-                found[:, place, site].index_add_(0, which, value)
-        execution.progress.advance(len(places))
+                result[:, index, site].index_add_(0, which, value)
+        execution.progress.advance(len(indices))
     execution.progress.stop()
-    return Losses(found, own)
+    return Losses(result, own)

@@ -1,4 +1,4 @@
-"""Can one model's upper layers go on from the other's lower ones, through a simple map?"""
+"""Model stitching: one model's upper layers on the other's lower ones, through simple maps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,33 +27,33 @@ PENALTIES = (1e-8, 1e-6, 1e-4, 1e-2, 1.0)
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Stitching(Result):
-    """How well one model's layers go on from the other's, through maps of growing freedom."""
+    """Loss of stitched models, through maps of growing freedom."""
 
     direction: tuple[str, ...]
     """`base_to_post`: base's layers up to the site, a map, then post's layers."""
     map: tuple[str, ...]
     """`identity`, `shift` of the mean, `orthogonal` with shift, `affine` (ridge); controls: the
-    `mean` alone, which carries nothing, and a `random` rotation."""
+    `mean` alone, which carries no information, and a `random` rotation."""
     site: tuple[str, ...]
-    """Where the map stands."""
+    """Site of the map."""
     fvu: Annotated[Estimate, "direction map site"]
-    """Squared error of the map on test tokens, as a share of their variance there."""
+    """Fraction of variance unexplained by the map on test tokens."""
     ce: Float[Tensor, "direction map site"]
-    """Cross-entropy of the stitched model on the next token, nats."""
+    """Next-token cross-entropy of the stitched model, nats."""
     excess: Annotated[Estimate, "direction map site"]
-    """That minus the cross-entropy of the model whose upper layers are used, on the same tokens."""
+    """Cross-entropy above that of the model whose upper layers are used, nats."""
     own_ce: Annotated[Estimate, " direction"]
     """Cross-entropy of the model whose upper layers are used, nats."""
     lower_ce: Float[Tensor, " direction"]
     """Cross-entropy of the model whose lower layers are used, nats."""
     l2: Float[Tensor, "direction site"]
-    """Penalty of the affine map, as a share of the mean variance of a dimension."""
+    """Penalty of the affine map, as a share of the mean variance per dimension."""
     n_fit: int
     """Tokens fitted on."""
     n_test: int
     """Tokens tested on."""
     n_problems: int
-    """Problems tested on, the unit of every interval."""
+    """Number of test problems, the unit of every interval."""
     level: float
     """Nominal coverage of the intervals."""
 
@@ -69,28 +69,28 @@ def stitch(
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> Stitching:
-    """Cross-entropy and unexplained variance of a model whose lower layers are the other's.
+    """Cross-entropy of stitched models, and unexplained variance of their maps.
 
-    Maps are fitted from d_model × d_model sums in float64. The first token of each row, which
-    depends on nothing and often has a norm that no other has, keeps the value of the model that
-    reads on; it is neither fitted nor counted.
+    Maps are fitted from d_model × d_model sums in float64. The first token of each row, which has
+    no context and often an outlying norm, keeps the upper model's activation; it is neither fitted
+    nor counted.
 
     Args:
         pair: The two models.
-        fit_rows: Token ids of the texts that maps are fitted on; a fifth of them chooses the
-            penalty, and all are fitted on then.
-        test_rows: Other texts.
-        problems: Problem of each test row; every row is its own if None.
-        sites: Residual streams, or short names; the embedding and the end of every layer if None.
-        l2: Penalty of the affine map, as a share of the mean variance of a dimension; None chooses.
+        fit_rows: Token ids of the texts that maps are fitted on; a fifth first validates the
+            penalty.
+        test_rows: Token ids of other texts.
+        problems: Problem of each test row; None: every row is its own.
+        sites: Residual streams or short names; None: the embedding and the output of every layer.
+        l2: Penalty of the affine map, as a share of the mean variance per dimension; None: chosen.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         SiteError: A model does not have a site.
         CaptureError: There are no rows, or a model cannot read one.
-        RepresentationError: A row is in both splits, a site is no residual stream between layers,
-            rows are too few, or an activation is not finite.
+        RepresentationError: A row is in both splits, a site is not in the residual stream, rows are
+            too few, or an activation is not finite.
 
     Source: Bansal et al. 2021, arXiv:2106.07682, with closed-form maps in place of trained ones.
     """
@@ -180,34 +180,34 @@ def _check(
     problem: Sequence[str],
     l2: float | None,
 ) -> None:
-    """Refuse what could not be stitched, before any model runs."""
+    """Refuse invalid inputs before any model runs."""
     check_rows(fit_rows)
     check_rows(test_rows)
     for site in sites:
         if site.kind not in ("resid_pre", "resid_post"):
             raise RepresentationError(
-                f"{site} is asked for, and layers go on from the residual stream between them, so "
-                "nothing could be put in there. Pass resid_pre or resid_post."
+                f"{site} is not the residual stream between layers, so models cannot be stitched "
+                "there. Pass resid_pre or resid_post."
             )
     common = set(map(tuple, fit_rows)) & set(map(tuple, test_rows))
     if common:
         raise RepresentationError(
-            f"{len(common)} rows are in fit_rows and in test_rows, so maps would be tested on what "
-            "they were fitted on. Pass different texts."
+            f"{len(common)} rows are in both fit_rows and test_rows, so maps would be tested on "
+            "their fit data. Pass different texts."
         )
     if len(problem) != len(test_rows) or len(set(problem)) < 2 or len(fit_rows) < 5:
         raise RepresentationError(
             f"there are {len(fit_rows)} rows to fit on, and {len(test_rows)} rows of "
-            f"{len(set(problem))} problems ({len(problem)} given) to test on; 5 rows, and 2 "
-            "problems with one entry a row, are needed. Pass more texts."
+            f"{len(set(problem))} problems ({len(problem)} given) to test on; at least 5 fit "
+            "rows and 2 test problems, with one entry per row, are needed. Pass more texts."
         )
     short = next((len(row) for row in test_rows if len(row) < 3), None)
     if short is not None:
         raise RepresentationError(
-            f"a test row has {short} tokens, so there is none to predict after one that was "
-            "mapped. Pass rows of three tokens or more."
+            f"a test row has {short} tokens, so no token follows a mapped one. Pass rows of "
+            "three tokens or more."
         )
     if l2 is not None and not 0 < l2 < float("inf"):
         raise RepresentationError(
-            f"l2 is {l2}, and it is a finite share above 0. Pass for example 1e-4, or None."
+            f"l2 is {l2}, but must be finite and above 0. Pass for example 1e-4, or None."
         )

@@ -1,4 +1,4 @@
-"""Is it the same code: probes fitted on one model, tested on the other without a new fit."""
+"""Probe transfer: probes fitted on one model, tested on the other without refitting."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -27,34 +27,34 @@ WAYS = ("own", "raw", "shifted", "aligned", "random")
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ProbeTransfer(Result):
-    """How well probes of one model read the other, without being fitted on it."""
+    """Accuracy of one model's probes on the other model, without refitting."""
 
     kind: str
     """`logistic` or `ridge`."""
     direction: tuple[str, ...]
     """`base_to_post`: fitted on base, tested on post."""
     way: tuple[str, ...]
-    """`own`: the tested model's own probe; `raw`: the other's as it is; `shifted`: after taking off
-    the difference of the means; `aligned`: after the best rotation and the shift; control `random`:
-    weights of the same length in random directions."""
+    """`own`: the tested model's own probe; `raw`: the other's probe unchanged; `shifted`: after
+    mean-shifting; `aligned`: after the Procrustes rotation and the shift; control `random`: weights
+    of equal norm in random directions."""
     site: tuple[str, ...]
     """Site of each probe."""
     accuracy: Annotated[Estimate, "direction way site"]
-    """Share of test examples told right."""
+    """Test accuracy."""
     loss: Annotated[Estimate, "direction way site"]
-    """Accuracy of the own probe minus that of this one: what the transfer costs."""
+    """Accuracy of the model's own probe minus that of this one: the cost of transfer."""
     above_random: Annotated[Estimate, "direction way site"]
     """Accuracy minus that of random directions."""
     majority: float
-    """Accuracy of always naming the label most frequent among the fitted examples."""
+    """Accuracy of the label most frequent among the fit examples."""
     n_aligned: int
-    """Tokens that the rotation was fitted on, all of fit problems."""
+    """Tokens of fit problems that the rotation was fitted on."""
     n_random: int
-    """Draws of random directions, averaged."""
+    """Random directions averaged over."""
     n_test: int
     """Examples tested on."""
     n_problems: int
-    """Problems tested on, the unit of every interval."""
+    """Number of test problems, the unit of every interval."""
     level: float
     """Nominal coverage of the intervals."""
 
@@ -69,18 +69,18 @@ def transfer(
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> ProbeTransfer:
-    """Accuracy of each model's probes on the other model's activations, both directions.
+    """Accuracy of each model's probes on the other model's activations, in both directions.
 
-    What is moved into place is the tested model's activation, with means and a rotation of fit
-    problems only: means of their labelled places, the rotation of all their tokens but first ones
-    and outliers, without labels.
+    The tested model's activations are mapped with means and a rotation from fit problems: means of
+    their labelled positions, the rotation, without labels, of all their tokens except first ones
+    and outliers.
 
     Args:
         pair: The two models.
-        labelled: Labelled places; each label in four problems or more.
-        sites: Sites, or short names of several; the embedding and the end of every layer if None.
-        options: How probes are fitted and which share of the problems tests them.
-        n_random: Draws of random directions, at least 1.
+        labelled: Labelled positions; each label in four problems or more.
+        sites: Sites or short names; None: the embedding and the output of every layer.
+        options: Probe, penalty, folds and test share.
+        n_random: Random directions averaged over, at least 1.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
@@ -91,10 +91,10 @@ def transfer(
     """
     if n_random < 1:
         raise RepresentationError(
-            f"n_random is {n_random}, and a transfer is not told without that of random "
+            f"n_random is {n_random}, but transfer is only reported beside that of random "
             "directions. Pass 1 or more."
         )
-    found = prepare(
+    result = prepare(
         pair,
         labelled,
         sites=sites,
@@ -102,35 +102,37 @@ def transfer(
         seed=inference.seed,
         execution=execution,
     )
-    fit = ~found.held
-    rows = tuple(dict.fromkeys(found.fit.rows))
-    tokens = PairedTokens(pair, rows, sites=found.sites, execution=execution)
+    fit = ~result.held
+    rows = tuple(dict.fromkeys(result.fit.rows))
+    tokens = PairedTokens(pair, rows, sites=result.sites, execution=execution)
     # x Q is near y where x is base's vector and y post's.
     turns = torch.stack([rotation(moments) for moments in tokens.moments()])
     probes = [
         fit_probe(
             x[:, fit],
-            found.fit,
-            sites=found.names,
+            result.fit,
+            sites=result.names,
             kind=options.kind,
             l2=options.l2,
             n_folds=options.n_folds,
             seed=inference.seed,
         )
-        for x in found.x
+        for x in result.x
     ]
     right = torch.stack(
         [
             _answers(
-                found, probes[0], probes[1], 1, turns.mT, n_random=n_random, seed=inference.seed
+                result, probes[0], probes[1], 1, turns.mT, n_random=n_random, seed=inference.seed
             ),
-            _answers(found, probes[1], probes[0], 0, turns, n_random=n_random, seed=inference.seed),
+            _answers(
+                result, probes[1], probes[0], 0, turns, n_random=n_random, seed=inference.seed
+            ),
         ]
     )
     estimates = [
         [
             joint_estimate(
-                linearised_mean(values, found.group), proportion=shares, inference=inference
+                linearised_mean(values, result.group), proportion=shares, inference=inference
             )
             for values, shares in (
                 (right[way], True),
@@ -146,21 +148,21 @@ def transfer(
         kind=options.kind,
         direction=DIRECTIONS,
         way=WAYS,
-        site=found.names,
+        site=result.names,
         accuracy=accuracy,
         loss=loss,
         above_random=above,
-        majority=float((found.target == usual).double().mean()),
+        majority=float((result.target == usual).double().mean()),
         n_aligned=tokens.n,
         n_random=n_random,
-        n_test=int(found.held.sum()),
-        n_problems=len(found.group.unique()),
+        n_test=int(result.held.sum()),
+        n_problems=len(result.group.unique()),
         level=inference.level,
         provenance=pair.provenance(
             inference.seed,
             {
                 "question": "representations.transfer",
-                "sites": list(found.names),
+                "sites": list(result.names),
                 **asdict(options),
                 "n_random": n_random,
                 "level": inference.level,
@@ -181,17 +183,7 @@ def _answers(
     n_random: int,
     seed: int,
 ) -> Float[Tensor, "way site example"]:
-    """Which test examples of a model are told right, in every way of reading it.
-
-    Args:
-        found: Both models' activations.
-        probe: Fitted on the other model.
-        own: Fitted on this one.
-        model: Which of `MODELS` is tested.
-        turn: From this model's basis to the other's.
-        n_random: Draws of random directions.
-        seed: Of these.
-    """
+    """Which test examples of a model each readout classifies correctly."""
     assert len(MODELS) == 2
     x = found.x[model][:, found.held]
     centred = x - own.mean[:, None]

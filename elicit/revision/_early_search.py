@@ -1,8 +1,7 @@
-"""Tokens read layer by layer in the order of a search, each until its answer is known.
+"""Layer-by-layer search that stops for each token once its answer is known.
 
-Most tokens are done after one layer, and the few that are not would make matrix products too thin
-to be efficient. So they are parked, with their final predictions, until those of several blocks
-fill one.
+Most tokens are done after one layer; the remaining few would make inefficiently thin matrix
+products. They are parked, with their final predictions, until those of several blocks fill one.
 """
 
 from dataclasses import dataclass
@@ -18,32 +17,32 @@ from elicit.revision.lens import normed
 from elicit.texts import Final, LogitBuffers, TokenRows
 
 FEW = 4
-"""Tokens are parked when fewer than one in this many of a full block are left."""
+"""Tokens are parked when fewer than 1 / this of a full block are left."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """An order of layers, and at which the answer for a token is known."""
+    """Order of layers, and stopping rule."""
 
     layers: range
-    """Layers in the order in which they are tried."""
+    """Layers in search order."""
     on_hit: bool
-    """Whether a token leaves where it is settled, or where it is not."""
+    """Whether a token stops at a settled or at an unsettled layer."""
     answer: dict[int, int]
-    """Answer of a token that leaves at a layer."""
+    """Answer of a token that stops at each layer."""
     otherwise: int
-    """Answer of a token that never leaves."""
+    """Answer of a token that never stops."""
     bounds_from: int = 1
-    """Step from which bounds are tried: where nearly all are settled they cost more than they
+    """First step that uses bounds; where nearly all tokens are settled, bounds cost more than they
     save."""
 
 
 def search_of(convention: DepthConvention, n_layers: int, *, depths: bool) -> Search:
-    """The order of layers that answers a convention with the fewest readings.
+    """Search order that answers a convention with the fewest readings.
 
     Args:
-        convention: What settled and deep mean.
-        n_layers: Blocks of the model.
+        convention: Definitions of settled and deep.
+        n_layers: Number of layers.
         depths: Whether depths are needed, or only whether a token is deep.
     """
     first, late = convention.first_layer, convention.deep_from(n_layers)
@@ -61,19 +60,19 @@ def search_of(convention: DepthConvention, n_layers: int, *, depths: bool) -> Se
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Open:
-    """Tokens whose answers are not known yet, one column each."""
+    """Tokens without an answer yet, one column each."""
 
     tokens: Int[Tensor, " some"]
-    """Number of each in the chunk."""
+    """Index of each token in the chunk."""
     step: Int[Tensor, " some"]
-    """Steps of the search that each has behind it."""
+    """Completed search steps of each token."""
     guess: Int[Tensor, " some"]
-    """Id that the next layer may predict: what the last one did, or the id just read."""
+    """Likely prediction of the next layer: the last layer's, or the id just read."""
     final: Final
-    """Their final predictions."""
+    """Final predictions of the tokens."""
 
     def only(self, columns: Int[Tensor, " few"], step: int, probs: Tensor) -> "_Open":
-        """Some of them, after some steps; their probabilities are handed in."""
+        """A subset of the tokens after some steps, with their probabilities."""
         final = self.final
         return _Open(
             tokens=self.tokens[columns],
@@ -90,7 +89,7 @@ class _Open:
 
 
 class EarlyReader:
-    """Reads chunks of rows at as few layers as the answers need."""
+    """Reads chunks of rows at the fewest layers that determine the answers."""
 
     def __init__(
         self,
@@ -105,14 +104,14 @@ class EarlyReader:
 
         Args:
             reader: The model.
-            convention: What settled and deep mean.
+            convention: Definitions of settled and deep.
             depths: Whether depths are needed, or only whether a token is deep.
-            certify: Whether bounds may save readings.
-            memory: Bytes that blocks of logits may take.
+            certify: Whether to use bounds to save readings.
+            memory: Memory for blocks of logits, bytes.
         """
         self.reader, self.convention = reader, convention
         self.search = search_of(convention, reader.n_layers, depths=depths)
-        # Logits of one layer, final probabilities of a block, and those of the parked.
+        # Logits of one layer, final probabilities of a block, and of the parked tokens.
         self.buffers = LogitBuffers([reader.unembed], n_finals=2, memory=memory)
         self.n_tokens, (self.readout,) = self.buffers.n_tokens, self.buffers.readouts
         self.parked_probs = self.buffers.probs(self.n_tokens, i=1)
@@ -121,11 +120,7 @@ class EarlyReader:
 
     @torch.no_grad()
     def read(self, rows: TokenRows) -> dict[str, Tensor]:
-        """Answers for one chunk, with each token's readings made and readings saved.
-
-        Args:
-            rows: Rows that are run as one batch.
-        """
+        """Answers for one chunk of rows, with each token's readings made and saved."""
         self.states = self.reader.states(rows)
         n, device = self.states.shape[1], self.states.device
         ids = [
@@ -151,7 +146,7 @@ class EarlyReader:
         return {"value": self.value, "counts": self.counts}
 
     def _begun(self, tokens: Int[Tensor, " token"], guess: Int[Tensor, " token"]) -> _Open:
-        """A block of tokens with their final predictions, before any layer was tried."""
+        """A block of tokens with final predictions, before the first step."""
         final = self.readout.final(
             normed(self.reader.own, self.states[-1, tokens], norm=self.convention.norm),
             self.buffers.probs(len(tokens)),
@@ -160,10 +155,10 @@ class EarlyReader:
         return _Open(tokens=tokens, step=torch.zeros_like(tokens), guess=guess, final=final)
 
     def _tried(self, block: _Open, *, few: int) -> tuple[Int[Tensor, " left"], int]:
-        """Try layer after layer until the answers of all but a few tokens are known.
+        """Search layers until all but a few tokens have answers.
 
         Returns:
-            Columns that are still open, and the steps that they have behind them.
+            Open columns, and the number of completed steps.
         """
         left = torch.arange(len(block.tokens), device=block.tokens.device)
         begun = False
@@ -181,7 +176,7 @@ class EarlyReader:
             leaves = now[settled == self.search.on_hit]
             self.value[block.tokens[leaves]] = self.search.answer[layer]
             left = left[~torch.isin(left, leaves)]
-        # What has tried every layer has the answer of those that never leave.
+        # Tokens that tried every layer have the answer of those that never stop.
         return left[:0], len(self.search.layers)
 
     def _settled(
@@ -210,7 +205,7 @@ class EarlyReader:
         return settled
 
     def _state(self, tokens: Int[Tensor, " some"], layer: int) -> Float[Tensor, "some d_model"]:
-        """What the unembedding reads of some tokens at a layer."""
+        """Input of the unembedding for some tokens at a layer."""
         state = self.reader.lens.state(self.states[layer, tokens], layer=layer)
         norm = "none" if self.convention.norm == "none" else "once"
         return normed(self.reader.unembed, state, norm=norm)
@@ -218,10 +213,10 @@ class EarlyReader:
     def _parked(
         self, block: _Open, left: Int[Tensor, " left"], step: int, parked: list[_Open]
     ) -> _Open:
-        """The tokens that are left of a block, their probabilities moved out of its buffer."""
+        """Remaining tokens of a block, with their probabilities moved out of its buffer."""
         start = sum(len(each.tokens) for each in parked)
         place = self.parked_probs[:, start : start + len(left)]
-        # Between two readings the buffer for logits is free.
+        # The logits buffer is free between two readings.
         moved = self.readout.flat[: place.numel()].view(place.shape)
         place.copy_(torch.index_select(block.final.probs, 1, left, out=moved))
         return block.only(left, step, place)

@@ -1,4 +1,4 @@
-"""The models that are read, each with its unembedding and lens."""
+"""Readers: models with their unembedding and lens."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ MODELS = ("base", "post")
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Reader:
-    """One model, and what its layers are read through."""
+    """One model, with the lens and unembedding that read its layers."""
 
     side: Side
     """The model."""

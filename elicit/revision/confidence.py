@@ -1,4 +1,4 @@
-"""How confident a model is of its next tokens, from its final predictions."""
+"""Confidence of a model's next-token predictions."""
 
 import math
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from elicit.texts import LogitBuffers, TokenRows, read_chunks
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Confidence:
-    """How confident a model is at the positions of each row, on average."""
+    """Mean confidence of a model over the positions of each row."""
 
     certainty: Float[Tensor, " row"]
-    """Self-certainty: mean KL(uniform‖prediction), nats; NaN where nothing is read."""
+    """Self-certainty: mean KL(uniform‖prediction), nats; NaN: no position."""
     entropy: Float[Tensor, " row"]
-    """Mean entropy of the predictions, nats; NaN where nothing is read."""
+    """Mean entropy of the predictions, nats; NaN: no position."""
 
 
 def confidence(
@@ -31,7 +31,7 @@ def confidence(
 ) -> Confidence:
     """Self-certainty and entropy of a model's final predictions, averaged over each row.
 
-    Both are of the distribution at temperature 1, whatever the text was sampled at.
+    Both use the distribution at temperature 1, whatever the sampling temperature.
 
     Args:
         reader: The model.
@@ -69,7 +69,7 @@ def _read_block(
     (readout,) = buffers.readouts
     state = readout.unembed.norm(resid)
     z = readout.project(state)
-    # The logits are overwritten once they are exponentiated, so their mean is taken before.
+    # Exponentiation overwrites the logits, so their mean is taken first.
     mean = readout.mean_logit(z)
     final = readout.final(state, buffers.probs(z.shape[1]), z=z)
     certainty = final.log_norm.double() - mean - math.log(len(z))

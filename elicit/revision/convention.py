@@ -1,4 +1,4 @@
-"""What "settled" and "deep" mean, as one typed value that is stored with every number.
+"""Definitions of "settled" and "deep", stored with every result.
 
 The deep-thinking ratio is computed in several ways that do not agree: bits or nats, which states
 get the final norm, the first hit or staying settled. Each choice is stated here.
@@ -20,14 +20,14 @@ Reading = Literal["first_hit", "last_exit"]
 class DepthConvention:
     """When a prediction counts as settled, and how late is deep.
 
-    The defaults are those of Chen et al. 2026 (arXiv:2602.13517) as they must be read: g = 0.5 is
+    The defaults are those of Chen et al. 2026 (arXiv:2602.13517), corrected: g = 0.5 is
     in bits, because their sweep goes to 0.75 and no divergence exceeds ln 2 = 0.693 nats; the final
-    norm is applied to every state, without which nothing settles before the end; deep begins at
-    layer ⌈ρL⌉, as Eq. 5 has it and not Algorithm 1; and their running minimum changes nothing, it
-    is the first hit.
+    norm is applied to every state, without which nothing settles before the last layer; deep begins
+    at layer ⌈ρL⌉ (Eq. 5, not Algorithm 1); and their running minimum is equivalent to the first
+    hit.
 
     Raises:
-        RevisionError: The threshold lies outside what its unit can reach, or ρ is no share.
+        RevisionError: The threshold is out of the range of its unit, or ρ of (0, 1].
     """
 
     threshold: float = 0.5
@@ -37,18 +37,18 @@ class DepthConvention:
     rho: float = 0.85
     """The paper's ρ: share of the layers after which settling is deep."""
     reading: Reading = "first_hit"
-    """`first_hit`: the first layer that comes as near as the threshold (the paper's). `last_exit`:
-    the first layer from which on all stay as near."""
+    """`first_hit`: the first layer within the threshold (the paper's). `last_exit`: the first layer
+    from which on all are within it."""
     norm: Norm = "once"
-    """Whether states get the final norm: `once` each, as the model's own last one does; `none`,
-    not even the last; `twice`, once but the last state twice, as a reader does who takes Hugging
-    Face's last hidden state, which is normed already, for the raw stream."""
+    """Final norm of the states: `once` each, as in the model; `none`, not even the last; `twice`,
+    once but the last state twice, as when Hugging Face's last hidden state, already normed, is
+    taken for the raw stream."""
     layers: Literal["blocks", "embedding_and_blocks"] = "blocks"
     """Whether the embedding counts as a layer that a prediction can settle at. The last layer's
     divergence from itself is 0, so that counting it or not changes no depth."""
 
     def __post_init__(self) -> None:
-        """Refuse what no divergence can reach."""
+        """Validate threshold and rho."""
         for name, allowed in (
             ("unit", ("bits", "nats")),
             ("reading", ("first_hit", "last_exit")),
@@ -93,7 +93,7 @@ class DepthConvention:
         Raises:
             RevisionError: No layer lies below it, so that every token would be deep.
         """
-        # What rounding adds to a product that is a whole number must not count as a layer.
+        # Rounding above a whole number must not count as a layer.
         late = math.ceil(self.rho * n_layers - 1e-9)
         if late <= self.first_layer:
             raise RevisionError(
@@ -121,5 +121,5 @@ CONVENTIONS: dict[str, DepthConvention] = {
     "maxzuo/deep-think-tokens": DepthConvention(unit="nats", norm="none"),
     "mostafaelaraby/deep-thinking-tokens": DepthConvention(unit="nats", norm="twice"),
 }
-"""The paper's and those of its public implementations, as read in their code in November 2026. The
-second computes divergences only; its depths are here by the paper's rule."""
+"""Conventions of the paper and of its public implementations, from their code in November 2026. The
+second computes divergences only; its depths follow the paper's rule here."""

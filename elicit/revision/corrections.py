@@ -1,4 +1,4 @@
-"""Lenses in training: the corrections of all layers, learnt at once on one forward a step."""
+"""Training of lenses: corrections of all layers, fitted together on one forward per step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,10 +25,10 @@ _MAX_NORM = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class LensTraining:
-    """How lenses are fitted.
+    """Training settings of lenses.
 
     Raises:
-        RevisionError: Nothing would be learnt by it.
+        RevisionError: A setting is out of range.
     """
 
     variant: Variant = "affine"
@@ -41,15 +41,15 @@ class LensTraining:
     """Largest learning rate; it falls linearly to 0, for Adam after a linear warm-up. None takes
     1e-3 for Adam and 0.1 for SGD."""
     weight_decay: float = 1e-3
-    """Pull towards the logit lens, for what is decayed is the difference from it."""
+    """Decay towards the logit lens, since the difference from it is decayed."""
     tokens_per_step: int = 8192
-    """About how many tokens an update sees; rows are never cut."""
+    """Approximate tokens per update; rows are never cut."""
     stream_memory: int = 2**30
     """Bytes that the residual streams of the text may take; where they do not fit, the model is run
     again for every update."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot learn."""
+        """Validate the settings."""
         for name, known in (("variant", ("affine", "bias")), ("optimizer", ("adam", "sgd"))):
             if getattr(self, name) not in known:
                 raise RevisionError(
@@ -98,7 +98,7 @@ class LensTraining:
         n = min(len(read), max(1, round(rows.n_tokens / self.tokens_per_step)))
 
         def shuffled() -> Sequence[Tensor]:
-            # Parts of like size: a small last one would step as far on less evidence.
+            # Parts of similar size: a small last one would take as large a step on less data.
             order = read[torch.randperm(len(read), generator=generator)]
             return order.tensor_split(n)[::-1]
 

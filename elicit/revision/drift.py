@@ -1,4 +1,4 @@
-"""Whether what a layer says changed its language: one model's lens on the other's states."""
+"""Representational drift: one model's lens on the other model's states."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -21,32 +21,31 @@ from elicit.texts import LogitBuffers, TokenRows
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LensDrift(Result):
-    """How much worse each layer is read by the other model's lens and head than by its own.
+    """Excess divergence when a layer is read by the other model's lens and head.
 
-    A drift near 0 says that a layer can be read as before; a large one says that it cannot, but not
-    whether the layers or the unembedding changed: the `logit` rows with the last layer show the
-    unembedding's part. What is compared is always KL(final‖lens), where the final prediction is
-    that of the model whose states are read.
+    Drift near 0: the layer can be read as before. Large drift does not show whether the layers or
+    the unembedding changed; the last layer of the `logit` rows gives the unembedding's part. The
+    divergence is KL(final‖lens), with the final prediction of the model whose states are read.
     """
 
     kind: tuple[str, ...]
-    """`logit`: the stream as it is; `tuned`: through the given lenses."""
+    """`logit`: logit lens; `tuned`: the given lenses."""
     states: tuple[str, ...]
-    """Model whose layers are read, and whose final prediction they are compared with."""
+    """Model whose layers are read and compared with its final prediction."""
     reader: tuple[str, ...]
     """Model whose lens, final norm and unembedding read them."""
     reference: tuple[str, ...]
-    """`own`: the same states read by their own model; `home`: the other model's states, read by the
-    same lens and head at home."""
+    """`own`: the same states read by their model's lens and head; `home`: the same lens and head
+    on the states of their model."""
     layer: Int[Tensor, " layer"]
-    """Blocks run before the state that is read. After the last no lens is applied: there a head
-    reads the other model's last layer as it is."""
+    """Number of layers before the state. After the last layer no lens is applied: a head reads the
+    other model's final stream."""
     kl: Annotated[Estimate, "kind states reader layer"]
-    """KL(final‖lens), nats: mean over problems of the mean over tokens; ends jointly over layers.
+    """KL(final‖lens), nats: mean over problems of the mean over tokens; simultaneous over layers.
     NaN: no such lens given."""
     drift: Annotated[Estimate, "kind states reference layer"]
-    """KL of `states` read by the other model's lens and head, minus that of the reference, problem
-    by problem; nats. Ends jointly over layers."""
+    """KL of `states` read by the other model's lens and head, minus that of the reference, paired
+    by problem; nats. Simultaneous over layers."""
     n_tokens: int
     """Tokens read."""
     n_problems: int
@@ -62,23 +61,23 @@ def lens_drift(
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> LensDrift:
-    """Read both models' layers with both models' lenses, each lens through its own model's head.
+    """Read both models' layers with both models' lenses, each through its model's head.
 
     Args:
         pair: The two models.
         rows: Text that no lens was fitted on.
-        lens_base: Fitted on base through base's head.
-        lens_post: Fitted on post through post's head, on the same text by the same recipe; None
-            leaves out what would need it.
+        lens_base: Lens fitted on base through base's head.
+        lens_post: Lens fitted on post through post's head, on the same text with the same
+            settings; None leaves out the readings that need it.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
-        RevisionError: A lens belongs to another model or head or knows this text, or there are
-            fewer than 2 problems.
+        RevisionError: A lens belongs to another model or head or was fitted on this text, or there
+            are fewer than 2 problems.
 
-    Source: Belrose et al. 2023, arXiv:2303.08112, who read a fine-tuned model by the lens of the
-        model it comes from. The excess over a reference is ours.
+    Source: Belrose et al. 2023, arXiv:2303.08112, who read a fine-tuned model with its base
+        model's lens. The excess over a reference is ours.
     """
     given = {"base": lens_base, "post": lens_post}
     readers = readers_of(
@@ -89,8 +88,8 @@ def lens_drift(
     problems = {name for name, read in zip(rows.problem, rows.positions, strict=True) if read}
     if len(problems) < 2:
         raise RevisionError(
-            f"the text is of {len(problems)} problem, and intervals are over problems, so nothing "
-            "could be said about others. Pass at least 2."
+            f"the text has {len(problems)} problem, and intervals are over problems. "
+            "Pass at least 2."
         )
     buffers = LogitBuffers(
         [reader.own for reader in readers], n_tokens=rows.n_tokens, memory=execution.memory
@@ -140,14 +139,14 @@ def lens_drift(
 def _drift(
     kl: Float[Tensor, "problem kind states reader layer"],
 ) -> Float[Tensor, "problem kind states reference layer"]:
-    """Excess of the other model's reading over the states' own and over the reader's at home."""
+    """Excess of a cross reading over both references, `own` and `home`."""
     own = torch.stack([kl[:, :, 0, 0], kl[:, :, 1, 1]], dim=2)
     crossed = torch.stack([kl[:, :, 0, 1], kl[:, :, 1, 0]], dim=2)
     return torch.stack([crossed - own, crossed - own.flip(2)], dim=3)
 
 
 def _check_role(pair: ModelPair, name: str, lens: Lens | None, rows: TokenRows) -> None:
-    """Refuse a lens that a digest of the head cannot tell from the right one."""
+    """Refuse a wrong lens that the digest of the head does not reveal."""
     if not isinstance(lens, TunedLens):
         return
     mine, other = pair.base_name, pair.post_name
@@ -162,13 +161,13 @@ def _check_role(pair: ModelPair, name: str, lens: Lens | None, rows: TokenRows) 
     fitted = lens.provenance.task_digests.get("fit") if lens.provenance else None
     if fitted == rows.digest:
         raise RevisionError(
-            f"lens_{name} was fitted on this very text, so it would read its own model better "
-            "than it reads text it has not seen. Pass text that was held out."
+            f"lens_{name} was fitted on this very text, so its divergence would be biased low. "
+            "Pass held-out text."
         )
 
 
 def _origin(lens: Lens | None) -> dict[str, object] | None:
-    """What a lens is, for the provenance of a number."""
+    """Origin of a lens, for the provenance."""
     if lens is None:
         return None
     if not isinstance(lens, TunedLens):

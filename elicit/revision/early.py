@@ -1,4 +1,4 @@
-"""Deep or not, without reading every layer: the answers of the full pass, and what they cost."""
+"""Deep-thinking tokens without reading every layer, with the same answers as the full pass."""
 
 from dataclasses import dataclass
 
@@ -18,14 +18,14 @@ from elicit.texts import TokenRows, read_chunks
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class DeepThinking(Result):
-    """Which tokens of one model settle deep, and how many readings it took."""
+    """Which tokens of one model settle deep, and the number of readings used."""
 
     convention: DepthConvention
-    """What settled and deep mean."""
+    """Definitions of settled and deep."""
     model: str
     """Model that was read."""
     lens: str
-    """How its layers were read."""
+    """Name of the lens."""
     n_layers: int
     """Blocks of the model."""
     deep_from: int
@@ -33,21 +33,21 @@ class DeepThinking(Result):
     row: Int[Tensor, " token"]
     """Row of each position read."""
     pos: Int[Tensor, " token"]
-    """Its place in the row."""
+    """Position in the row."""
     deep: Bool[Tensor, " token"]
-    """Whether its prediction settles deep."""
+    """Whether the prediction settles deep."""
     depth: Int[Tensor, " token"] | None = None
-    """Layer at which it settles; None unless depths were requested."""
+    """Settling depth; None unless depths were requested."""
     problem: tuple[str, ...]
     """Problem of each trace."""
     dtr: Float[Tensor, " trace"]
-    """Share of each trace's tokens that settle deep; NaN where none is read."""
+    """Share of each trace's tokens that settle deep; NaN: no token read."""
     n_projected: int
-    """Readings of one token at one layer below the last that went over the whole vocabulary."""
+    """Full-vocabulary readings of one token at one layer below the last."""
     n_certified: int
     """Readings saved because a few logits proved the token not settled."""
     n_full: int
-    """Readings that the full pass makes."""
+    """Readings of the full pass."""
 
     @property
     def saved(self) -> float:
@@ -68,18 +68,18 @@ def deep_thinking(
 ) -> DeepThinking:
     """Which tokens settle deep, reading layers only until the answer is known.
 
-    By the first hit a token is not deep as soon as one layer below the deep ones has settled: these
-    are tried from the deepest down, and the order cannot change the answer. Before a layer is read
-    over the whole vocabulary, a few logits may prove that the token is not settled there.
+    With `first_hit`, a token is not deep once one layer below the deep ones has settled; these are
+    tried from the deepest down, and the order does not change the answer. Before a full-vocabulary
+    reading, a bound from a few logits may prove that the token is not settled.
 
     Args:
         pair: The two models.
         rows: Token rows, and where they are read.
         model: Which model, base or post.
-        convention: What settled and deep mean; the paper's as corrected if None.
-        lens: How layers are read; the logit lens if None.
-        depths: Whether the settling depth is read too; layers are then tried from the first up.
-        certify: Whether bounds may save readings; without them more is read, with the same answer.
+        convention: Definitions of settled and deep; None takes the paper's, corrected.
+        lens: Lens; None takes the logit lens.
+        depths: Whether to return settling depths; layers are then tried from the first up.
+        certify: Whether to use bounds to save readings; the answer is the same.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:

@@ -1,7 +1,7 @@
-"""What can be wrong with a reading of layers before it starts."""
+"""Errors of reading layers."""
 
 from elicit.results import ElicitError
 
 
 class RevisionError(ElicitError):
-    """A lens, a convention or a text by which no revision of a prediction can be read."""
+    """An invalid lens, convention or text."""

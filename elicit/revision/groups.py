@@ -21,26 +21,25 @@ class DepthByGroup(Result):
     """Settling depth of groups of tokens, in both models."""
 
     convention: DepthConvention
-    """What settled means."""
+    """Definition of settled."""
     level: float
     """Nominal coverage of all intervals of a kind together (Bonferroni)."""
     model: tuple[str, ...]
     """The models: base, post."""
     group: tuple[str, ...]
-    """Groups, in the order in which they were named."""
+    """Groups, in the given order."""
     n_tokens: Int[Tensor, " group"]
-    """Tokens of each group."""
+    """Number of tokens of each group."""
     n_problems: Int[Tensor, " group"]
-    """Problems that have such tokens, the unit of the intervals."""
+    """Number of problems with such tokens, the unit of the intervals."""
     depth: Annotated[Estimate, "model group"]
-    """Mean settling depth, layers; problems count alike. NaN ends where one problem has such
-    tokens."""
+    """Mean settling depth, layers, over equally weighted problems. NaN interval if only one problem
+    has such tokens."""
     diff: Annotated[Estimate, " group"]
-    """Depth in post minus that in base on the same tokens, layers."""
+    """Depth, post minus base on the same tokens, layers."""
     step: Annotated[Estimate, "model group"]
-    """Depth minus that of the first group, within the problems that have both, layers; where no
-    problem has both (difficulties, say), between different problems. NaN ends for the first
-    group."""
+    """Depth minus that of the first group, layers: within problems that have both or, if none has
+    both (for instance difficulties), between problems. NaN interval for the first group."""
 
 
 def depth_by_group(
@@ -53,10 +52,10 @@ def depth_by_group(
     """Settling depth of groups of tokens, each compared with the first group.
 
     Args:
-        settling: Depths as read.
-        groups: Group of each token read (a difficulty, a kind of step), in their order; None leaves
-            a token out.
-        order: Names of the groups, the reference first; sorted by number or alphabet if None.
+        settling: Settling depths.
+        groups: Group of each token (a difficulty, a kind of step), in token order; None leaves a
+            token out.
+        order: Names of the groups, the reference first; None sorts by number or alphabet.
         inference: Coverage and resamples of the intervals, and the seed.
 
     Raises:
@@ -65,7 +64,7 @@ def depth_by_group(
     if len(groups) != len(settling.token):
         raise RevisionError(
             f"there are {len(groups)} groups and {len(settling.token)} tokens were read, so they "
-            "cannot be matched. Give one for every token, in the order of the rows."
+            "cannot be matched. Pass one per token, in the order of the rows."
         )
     given = {group for group in groups if group is not None}
     numbers = all(isinstance(group, int | float) for group in given)
@@ -76,12 +75,12 @@ def depth_by_group(
         raise RevisionError(
             f"the groups are {names}"
             + (f" and no token belongs to {', '.join(missing)}" if missing else "")
-            + ", so nothing could be compared. Name at least two groups that tokens have."
+            + ". Name at least two groups that have tokens."
         )
     number = {name: i for i, name in enumerate(names)}
     of = torch.tensor([-1 if g is None else number.get(str(g), -1) for g in groups])
     n = len(settling.problem)
-    # [model group problem], NaN where a problem has no such token.
+    # [model group problem], NaN: the problem has no such token.
     each = torch.stack(
         [
             mean_by_problem(settling.depth[:, of == i], settling.problem_of[of == i], n)

@@ -1,8 +1,8 @@
-"""Lenses: what a layer would say if it were the last.
+"""Lenses: predictions of a layer read as if it were the last.
 
-A lens gives, for a residual stream in the middle of a model, the state that the final norm and the
-unembedding are to read; an `Unembed` reads it. So a lens and the unembedding it is read through are
-chosen apart: base's states through post's unembedding is a cross reading, not another lens.
+A lens maps an intermediate residual stream to the state that the final norm and unembedding (an
+`Unembed`) read. Lens and unembedding are chosen independently: base's states through post's
+unembedding are a cross reading, not another lens.
 """
 
 from dataclasses import dataclass
@@ -17,8 +17,7 @@ from elicit.results import Result
 from elicit.revision.errors import RevisionError
 
 Norm = Literal["once", "none", "twice"]
-"""Whether the final norm is applied to a state before it is unembedded; `twice` is what a reader
-gets who norms the stream after the last layer and takes it for the raw one."""
+"""Final norm before unembedding; `twice` results from norming an already normed final stream."""
 
 
 @runtime_checkable
@@ -58,20 +57,20 @@ class LogitLens:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TunedLens(Result):
-    """One affine map a layer, from its residual stream to the one that leaves the last layer."""
+    """One affine map per layer, from its residual stream to the final one."""
 
     weight: Float[Tensor, "layer d_model d_in"]
     """What is added to the identity: state = resid + weight @ resid + bias."""
     bias: Float[Tensor, "layer d_model"]
     """Shift of each layer; layer 0 reads the embedding."""
     variant: Literal["affine", "bias"]
-    """What was fitted; a bias alone cannot compute anything that the layer has not."""
+    """Fitted variant; a bias alone cannot compute anything that the layer has not."""
     model: str
     """Model whose states it was fitted on."""
     head: str
     """Model whose final norm and unembedding read it."""
     head_digest: str
-    """SHA-256 of that final norm and unembedding; no other may read this lens."""
+    """SHA-256 of that final norm and unembedding, the only ones that may read this lens."""
 
     @property
     def n_layers(self) -> int:
@@ -81,7 +80,7 @@ class TunedLens(Result):
     def state(
         self, resid: Float[Tensor, "*token d_model"], *, layer: int
     ) -> Float[Tensor, "*token d_model"]:
-        """The residual stream, mapped to what the last layer would have made of it.
+        """The residual stream, mapped to the predicted final stream.
 
         Args:
             resid: Residual stream after `layer` blocks.
@@ -96,7 +95,7 @@ class TunedLens(Result):
                 f"layer {layer} of width {resid.shape[-1]} was to be read, so it belongs to "
                 "another model. Fit a lens on this one with fit_tuned_lens."
             )
-        # Not in half precision, which would round a small correction away.
+        # Half precision would round a small correction away.
         wide = resid.to(torch.promote_types(resid.dtype, self.weight.dtype))
         weight, bias = self.weight[layer].to(wide), self.bias[layer].to(wide)
         return (wide + wide @ weight.T + bias).to(resid.dtype)

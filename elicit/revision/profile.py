@@ -1,4 +1,4 @@
-"""What every layer would predict at every token, and its divergence from the final prediction."""
+"""Lens predictions of every layer at every token, and their divergence from the final one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,49 +24,49 @@ class Profile(Result):
     model: tuple[str, ...]
     """Models that were read."""
     layer: Int[Tensor, " layer"]
-    """Blocks run before the reading: 0 reads the embedding, the last is the model's own."""
+    """Number of layers before the reading: 0 is the embedding, the last is the final prediction."""
     token: tuple[str, ...]
-    """Token that follows each position read; the prediction is of it."""
+    """Token after each position, the target of the prediction."""
     row: Int[Tensor, " token"]
     """Row of each position."""
     pos: Int[Tensor, " token"]
-    """Place of each position in its row."""
+    """Position in the row."""
     problem: tuple[str, ...]
     """Problem of each row."""
     source: str
-    """Who wrote the rows."""
+    """Writer of the rows."""
     lens: tuple[str, ...]
     """Lens of each model."""
     head: Head
-    """Whose final norm and unembedding read the layers."""
+    """Model whose final norm and unembedding read the layers."""
     norm: Norm
-    """Whether states got the final norm."""
+    """Final norm of the states."""
     jsd: Float[Tensor, "model layer token"]
-    """Jensen-Shannon divergence from the model's own final prediction, nats in [0, ln 2]."""
+    """Jensen-Shannon divergence from the model's final prediction, nats in [0, ln 2]."""
     kl: Float[Tensor, "model layer token"]
-    """KL(final‖layer), nats; infinite where the layer rules out what is final."""
+    """KL(final‖layer), nats; infinite if the layer gives a final token probability 0."""
     entropy: Float[Tensor, "model layer token"]
     """Entropy of the layer's prediction, nats."""
     rank: Int[Tensor, "model layer token"]
-    """Ids that the layer ranks above the final prediction's first; 0: it agrees."""
+    """Rank of the final prediction's top token at the layer; 0: they agree."""
     prob: Float[Tensor, "model layer token"]
-    """Probability that the layer gives the final prediction's first."""
+    """Layer's probability of the final prediction's top token."""
     top: Int[Tensor, "model token"]
     """Most probable id of the final prediction."""
     top_prob: Float[Tensor, "model token"]
-    """Its probability."""
+    """Probability of that id."""
     top_id: Int[Tensor, "model layer token k"] | None = None
     """Most probable ids of each layer, in order; None if not requested."""
     top_log_prob: Float[Tensor, "model layer token k"] | None = None
     """Their log-probabilities, nats."""
     kl_base_post: Float[Tensor, "layer token"] | None = None
-    """KL(base‖post) of the two models' readings at a layer, nats; None if one was read."""
+    """KL(base‖post) of the two models' readings at a layer, nats; None with one model."""
     kl_post_base: Float[Tensor, "layer token"] | None = None
     """KL(post‖base), nats."""
     jsd_base_post: Float[Tensor, "layer token"] | None = None
     """Jensen-Shannon divergence of the two readings, nats."""
     word: tuple[str, ...] = ()
-    """Text of every id that is most probable somewhere."""
+    """Text of every top id."""
     word_id: Int[Tensor, " word"] | None = None
     """Its id."""
 
@@ -92,20 +92,20 @@ def profile(
     top_k: int = 1,
     execution: Execution = Execution(),
 ) -> Profile:
-    """What every layer would predict at every token, in one pass over the text.
+    """Lens predictions of every layer at every token, in one pass over the text.
 
-    Where both models are read, their readings of a layer are also compared with each other.
+    With both models, their readings of a layer are also compared with each other.
 
     Args:
         pair: The two models.
         rows: Token rows, and where they are read; plain texts are read at every token but the
             first.
-        models: Which models are read.
-        lens: How layers are read: one lens, or one for each model by name; the logit lens if None.
-        head: Whose final norm and unembedding read the layers. The final prediction stays the
-            model's own.
-        norm: Whether states get the final norm; `none` and `twice` reproduce a reader's mistake.
-        top_k: Most probable ids that are kept of each layer; 0 keeps none.
+        models: Models to read.
+        lens: One lens, or one per model by name; None takes the logit lens.
+        head: Model whose final norm and unembedding read the layers; the final prediction is always
+            the model's own.
+        norm: Final norm of the states; `none` and `twice` reproduce published mistakes.
+        top_k: Number of most probable ids kept per layer; 0 keeps none.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:

@@ -1,4 +1,4 @@
-"""How much a deep-thinking ratio depends on the cut-offs of its convention."""
+"""Sensitivity of the deep-thinking ratio to the convention's cut-offs."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class Sensitivity(Result):
     """Deep-thinking ratios over a band of conventions, on the same divergences."""
 
     convention: DepthConvention
-    """The convention that all others share but for threshold and rho."""
+    """Convention shared by all settings except threshold and rho."""
     unit: Unit
     """Unit of the thresholds."""
     model: tuple[str, ...]
@@ -35,13 +35,14 @@ class Sensitivity(Result):
     rho: Float[Tensor, " rho"]
     """Share of the layers after which settling is deep."""
     dtr: Annotated[Estimate, "threshold rho model"]
-    """Share of tokens that settle deep; problems count alike. Ends jointly over the whole band."""
+    """Share of tokens that settle deep, over equally weighted problems;
+    simultaneous over the band."""
     dtr_diff: Annotated[Estimate, "threshold rho"]
-    """Ratio in post minus that in base, on the same tokens; ends jointly over the band."""
+    """Ratio, post minus base on the same tokens; simultaneous over the band."""
 
     @property
     def sign(self) -> int:
-        """1 or -1 if every difference in the band is clear of 0 on that side, else 0."""
+        """1 or -1 if every interval in the band excludes 0 on that side, else 0."""
         if bool((self.dtr_diff.low > 0).all()):
             return 1
         return -1 if bool((self.dtr_diff.high < 0).all()) else 0
@@ -58,10 +59,10 @@ def sensitivity(
     """Deep-thinking ratios over a band of thresholds and rhos; no model is run.
 
     Args:
-        settling: Divergences as read; unit, reading and norm are those of its convention.
+        settling: Settling depths; unit, reading and norm are those of its convention.
         thresholds: The paper's g, in the unit of the convention.
         rhos: The paper's ρ.
-        source: Which source of texts; all together if None.
+        source: Source of texts; None takes all together.
         inference: Coverage and resamples of the intervals, and the seed.
 
     Raises:
@@ -74,7 +75,7 @@ def sensitivity(
     if source is not None:
         if source not in settling.source:
             raise RevisionError(
-                f"there are no texts of {source!r}, so there is no ratio of them. Pass one of "
+                f"there are no texts of {source!r}. Pass one of "
                 f"{', '.join(settling.source)}, or None."
             )
         kept = settling.source_of == settling.source.index(source)

@@ -1,4 +1,4 @@
-"""When the predictions of both models settle, token by token and layer by layer."""
+"""Settling depth of both models' predictions, by token and layer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,56 +24,56 @@ from elicit.texts import TokenRows, token_texts
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Settling(Result):
-    """When base and post settle on what they predict, on the very same tokens."""
+    """Settling depths of base and post on the same tokens."""
 
     convention: DepthConvention
-    """What settled and deep mean."""
+    """Definitions of settled and deep."""
     source: tuple[str, ...]
-    """Who wrote the tokens: each source is scored by both models and has intervals of its own."""
+    """Writers of the tokens; each source is scored by both models and has separate intervals."""
     model: tuple[str, ...]
-    """The models that read them: base, post."""
+    """Models that read the tokens: base, post."""
     lens: tuple[str, ...]
     """Lens of each model."""
     layer: Int[Tensor, " layer"]
-    """Blocks run before the reading: 0 reads the embedding, the last is the model's own."""
+    """Number of layers before the reading: 0 is the embedding, the last is the final prediction."""
     deep_from: int
     """First layer at which settling is deep."""
     n_problems: Int[Tensor, " source"]
-    """Problems of each source, the unit of every interval."""
+    """Number of problems of each source, the unit of every interval."""
     level: float
     """Nominal coverage of the intervals."""
     token: tuple[str, ...]
-    """Token that follows each position read; the prediction is of it."""
+    """Token after each position, the target of the prediction."""
     source_of: Int[Tensor, " token"]
-    """Source of each token, as a number."""
+    """Index of each token's source."""
     row: Int[Tensor, " token"]
     """Row of each token within its source."""
     pos: Int[Tensor, " token"]
-    """Place of the position read in its row."""
+    """Position of each token's prediction in its row."""
     problem: tuple[str, ...]
-    """Names of all problems."""
+    """Names of the problems."""
     problem_of: Int[Tensor, " token"]
-    """Problem of each token, as a number."""
+    """Index of each token's problem."""
     jsd: Float[Tensor, "model layer token"]
-    """Divergence of each layer's prediction from the model's own final one, nats."""
+    """Divergence of each layer's prediction from the model's final one, nats."""
     depth: Int[Tensor, "model token"]
-    """Layer at which the prediction settles; the number of layers: not before the end."""
+    """Layer at which the prediction settles; n_layers: not before the last layer."""
     deep: Bool[Tensor, "model token"]
-    """Whether that is deep."""
+    """Whether the token settles deep."""
     profile: Annotated[Estimate, "source model layer"]
-    """Mean divergence of each layer, nats; problems count alike. Ends jointly over models and
-    layers."""
+    """Mean divergence of each layer, nats, over equally weighted problems. Intervals are
+    simultaneous over models and layers."""
     profile_diff: Annotated[Estimate, "source layer"]
-    """Divergence in post minus that in base on the same tokens, nats; ends jointly over layers."""
+    """Divergence, post minus base on the same tokens, nats; simultaneous over layers."""
     mean_depth: Annotated[Estimate, "source model"]
-    """Mean settling depth, layers; ends jointly over models."""
+    """Mean settling depth, layers; simultaneous over models."""
     depth_diff: Annotated[Estimate, " source"]
-    """Depth in post minus that in base on the same tokens, layers."""
+    """Depth, post minus base on the same tokens, layers."""
     dtr: Annotated[Estimate, "source model"]
-    """Deep-thinking ratio: share of tokens that settle deep; ends jointly over models. Between
-    models, read `dtr_diff`: a ratio alone confounds style and skill as much as length does."""
+    """Deep-thinking ratio: share of tokens that settle deep; simultaneous over models. To compare
+    models use `dtr_diff`: a ratio alone confounds style and skill, as length does."""
     dtr_diff: Annotated[Estimate, " source"]
-    """Ratio in post minus that in base on the same tokens."""
+    """Ratio, post minus base on the same tokens."""
 
     @property
     def n_layers(self) -> int:
@@ -90,23 +90,23 @@ def settling(
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> Settling:
-    """When both models settle on what they predict, on the very same tokens.
+    """Layers at which both models' predictions settle, on the same tokens.
 
-    Given rows of several sources (say, base's own and post's own rollouts), each is read by both
-    models: source × scorer separates a change of the texts from a change of the reader.
+    Rows of several sources (for instance rollouts of base and of post) are each read by both
+    models, which separates a change of the texts from a change of the reader.
 
     Args:
         pair: The two models.
         rows: Token rows, and where they are read; plain texts are read at every token but the
             first.
-        convention: What settled and deep mean; the paper's as corrected if None.
-        lens: How layers are read: one lens, or one for each model by name; the logit lens if None.
+        convention: Definitions of settled and deep; None takes the paper's, corrected.
+        lens: One lens, or one per model by name; None takes the logit lens.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
-        RevisionError: The model has too few layers for the convention, two sources have one name,
-            or a lens is another model's.
+        RevisionError: The model has too few layers for the convention, two sources have the same
+            name, or a lens belongs to another model.
         TextError: There is nothing to read, or some logits are not a prediction.
         CaptureError: A model cannot read a row, or its logits are not its unembedding's.
 
@@ -180,7 +180,7 @@ def settling(
 def _sources(
     pair: ModelPair, rows: TokenRows | Sequence[TokenRows] | Sequence[str]
 ) -> tuple[TokenRows, ...]:
-    """The rows of each source, all of one kind and with names of their own."""
+    """Rows of each source; all of one kind, with unique names."""
     if isinstance(rows, TokenRows) or not all(isinstance(part, TokenRows) for part in rows):
         return (as_rows(pair, rows),)  # pyright: ignore[reportArgumentType]
     parts: tuple[TokenRows, ...] = tuple(rows)  # pyright: ignore[reportAssignmentType]
@@ -202,7 +202,7 @@ def _estimates(
 ) -> dict[str, Estimate]:
     """Means and intervals of one source."""
     present, group = problem_of.unique(return_inverse=True)
-    # Problems first: they are what is resampled.
+    # Problems come first: they are resampled.
     profile, depth, dtr = (
         mean_by_problem(values, group, len(present)).movedim(-1, 0) for values in (jsd, depth, deep)
     )

@@ -1,8 +1,7 @@
-"""Fitting a lens: an affine map a layer, learnt so that its reading comes near the final one.
+"""Tuned lens: one affine map per layer, fitted to match the model's final prediction.
 
-A lens that learns can learn what the model has not computed. So the affine map never stands alone:
-the logit lens it starts from and a bias alone are fitted and read on the same text beside it, and
-every number is of problems that the fit has not seen.
+A fitted lens can compute what the model has not. So the logit lens and a bias-only lens are
+evaluated on the same text as the affine map, and every number is for held-out problems.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -31,34 +30,34 @@ from elicit.texts import LogitBuffers, TokenRows
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TunedLensFit(Result):
-    """How close each layer's lens comes to the final prediction, on held-out problems.
+    """Divergence of each layer's lens from the final prediction, on held-out problems.
 
-    A gain of the affine map over the bias alone is what the lens may have computed by itself; only
-    what the bias reaches is surely the layer's own.
+    The gain of the affine map over the bias alone may be computed by the lens; only what the bias
+    reaches is certainly computed by the layer.
     """
 
     lens: TunedLens
     """The fitted lens of the requested variant."""
     kind: tuple[str, ...]
-    """`identity` (the logit lens), `bias`, and `affine` where it was fitted."""
+    """`identity` (the logit lens), `bias`, and `affine` if fitted."""
     layer: Int[Tensor, " layer"]
-    """Blocks run before the state that is read; 0 is the embedding."""
+    """Number of layers before the state; 0 is the embedding."""
     kl: Annotated[Estimate, "kind layer"]
-    """KL(final‖lens) on held-out problems, nats: mean over problems of the mean over tokens. Ends
-    jointly over the layers of a kind."""
+    """KL(final‖lens) on held-out problems, nats: mean over problems of the mean over tokens;
+    simultaneous over the layers of a kind."""
     gain: Annotated[Estimate, "kind layer"]
-    """Nats saved over the kind before it, problem by problem; 0 for the first. Ends jointly over
-    the layers of a kind."""
+    """Reduction of KL over the preceding kind, paired by problem, nats; 0 for the first.
+    Simultaneous over the layers of a kind."""
     fitted: tuple[str, ...]
     """Kinds that were fitted."""
     loss: Float[Tensor, "fitted step layer"]
     """KL(final‖lens) on the text of each update, before it, nats."""
     n_tokens: int
-    """Tokens there were to learn from."""
+    """Number of training tokens."""
     n_held_out: int
-    """Tokens held out."""
+    """Number of held-out tokens."""
     n_problems: int
-    """Problems held out, the unit of every interval."""
+    """Number of held-out problems, the unit of every interval."""
 
     def _widest(self) -> tuple[str, ...]:
         """Axes of the main table; the curve of the fit and the lens have their own."""
@@ -78,22 +77,22 @@ def fit_tuned_lens(
 ) -> TunedLensFit:
     """Fit a lens for every layer of one model, and evaluate it on held-out text.
 
-    All layers and kinds learn from the same forwards. The model is never in a graph, and no more
-    logits are held than one block of the memory budget.
+    All layers and kinds are fitted on the same forward passes, without a graph of the model and
+    with at most one block of logits in memory.
 
     Args:
         pair: The two models.
-        rows: Text to learn from.
-        held_out: Text to evaluate the lenses on: other problems than those learnt from.
-        model: Whose states are read; the target is always this model's own final prediction.
-        head: Whose final norm and unembedding read them; another model's is a cross reading.
+        rows: Training text.
+        held_out: Evaluation text, of other problems.
+        model: Model whose states are read; the target is its final prediction.
+        head: Model whose final norm and unembedding read them; another model's is a cross reading.
         training: Variant, optimizer and schedule.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
-        RevisionError: Held-out text was learnt from, there is too little of it, or the fit leaves
-            the finite numbers.
+        RevisionError: Held-out and training text overlap, there is too little text, or the fit
+            diverges.
 
     Source: Belrose et al. 2023, arXiv:2303.08112, and its repository: residual form, loss, Nesterov
         SGD, Adam with AMSGrad. We depart in three places: gradients are clipped layer by layer and
@@ -109,7 +108,7 @@ def fit_tuned_lens(
     training = replace(training, learning_rate=training.rate)
     _check_texts(rows, held_out, pair.d_model, training.variant)
     (reader,) = readers_of(pair, models=(model,), head=head)
-    # The target's buffer first, the lens's last; a head that is the model's own needs one.
+    # The target's buffer comes first, the lens's last; the model's own head needs only one.
     buffers = LogitBuffers(
         [reader.own, reader.unembed] if reader.crossed else [reader.own],
         n_tokens=max(rows.n_tokens, held_out.n_tokens),
@@ -183,10 +182,10 @@ def fit_tuned_lens(
 def layerwise_estimate(
     values: Float[Tensor, "problem *part layer"], inference: Inference
 ) -> Estimate:
-    """Mean over problems, with intervals that cover all layers of a part at once.
+    """Mean over problems, with intervals simultaneous over the layers of a part.
 
     Args:
-        values: Values of each problem; a part with NaN is not measured.
+        values: Values of each problem; NaN: part not measured.
         inference: Coverage and resamples of the intervals, and the seed.
     """
     parts = values.reshape(len(values), -1, values.shape[-1])
@@ -195,14 +194,14 @@ def layerwise_estimate(
 
 
 def _full_weight(correction: Correction) -> Float[Tensor, "layer d_model d_in"]:
-    """The map of a correction; 0 where only a bias was learnt."""
+    """Weight of a correction; 0 for a bias alone."""
     n_layers, d_model = correction.bias.shape
     zero = correction.bias.new_zeros(n_layers, d_model, d_model)
     return zero if correction.weight is None else correction.weight
 
 
 def _check_texts(rows: TokenRows, held_out: TokenRows, d_model: int, variant: Variant) -> None:
-    """Refuse text that could not show what a lens is worth, before anything is run."""
+    """Refuse text that cannot evaluate a lens, before any run."""
     shared = sorted(set(rows.problem) & set(held_out.problem))
     same = set(rows.rows) & set(held_out.rows)
     if shared or same:
@@ -212,18 +211,18 @@ def _check_texts(rows: TokenRows, held_out: TokenRows, d_model: int, variant: Va
             else f"{len(same)} rows, under other names,"
         )
         raise RevisionError(
-            f"{what} are both in the text to learn from and in the text held out, so the "
-            "divergence would be of text that the lens knows. Split one TokenRows by problem with "
-            "part(), or pass problem= to name the texts apart."
+            f"{what} are both in the training and in the held-out text, so the divergence would be "
+            "biased low. Split one TokenRows by problem with part(), or pass problem= with "
+            "distinct names."
         )
     if len(set(held_out.problem)) < 2:
         raise RevisionError(
-            f"the text held out is of {len(set(held_out.problem))} problem, and intervals are over "
-            "problems, so nothing could be said about others. Hold out at least 2."
+            f"the held-out text has {len(set(held_out.problem))} problem, and intervals are over "
+            "problems. Hold out at least 2."
         )
     if variant == "affine" and rows.n_tokens < d_model:
         raise RevisionError(
-            f"there are {rows.n_tokens} tokens to learn from and the stream is {d_model} wide, "
-            "so an affine map could send each of these states where it likes and its fit would "
-            "show nothing. Pass many times as many tokens, or variant='bias'."
+            f"there are {rows.n_tokens} training tokens and d_model is {d_model}, so an affine map "
+            "could fit any target and its fit would be meaningless. Pass many times as many "
+            "tokens, or variant='bias'."
         )

@@ -10,7 +10,7 @@ from elicit.texts.predictions import FLOOR, Final
 
 @dataclass(frozen=True, eq=False)
 class LayerSums:
-    """What is read of a layer's logits against the final predictions, before they are gone."""
+    """Statistics of a layer's logits against the final predictions, before overwriting."""
 
     final: Tensor
     watched: Tensor

@@ -1,4 +1,4 @@
-"""What can be wrong with token rows and with predictions read from them."""
+"""Errors of token rows and predictions."""
 
 from elicit.results import ElicitError
 

@@ -1,4 +1,4 @@
-"""How far a lens's prediction is from the final one, and how that changes with the state it gives.
+"""KL divergence of a lens's prediction from the final one, and its gradient by the lens's state.
 
 Written out by hand, because it is short: the derivative of KL(final‖lens) by a logit is the lens's
 probability minus the final one. So no graph ever reaches into a block of logits; only the final

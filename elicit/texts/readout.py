@@ -1,6 +1,6 @@
-"""Statistics of a block of predictions, without more than one block of logits ever there.
+"""Statistics of a block of predictions, with at most one block of logits in memory.
 
-A block is `[d_vocab token]`, the vocabulary first: so the matrix product runs at its best rate, and
+A block is `[d_vocab token]`, the vocabulary first: the matrix product is then fastest, and
 sums over the vocabulary are sums of whole rows. Everything elementwise goes through it in tiles
 that stay in a core's cache. Sums are float32 within a tile and float64 across tiles.
 """
@@ -114,7 +114,7 @@ class Readout:
         """A layer's predictions, compared with the final ones.
 
         Args:
-            states: What the unembedding reads at this layer.
+            states: Input of the unembedding at this layer.
             final: The same tokens' final predictions.
             capped: Whether the model's softcap is applied.
 
@@ -135,7 +135,7 @@ class Readout:
 
         Args:
             z: What `project` returned for these states.
-            states: What the unembedding reads at this layer.
+            states: Input of the unembedding at this layer.
             final: The same tokens' final predictions.
             capped: Whether the model's softcap is applied.
 

@@ -34,10 +34,10 @@ class TokenRows:
     difficulty: tuple[float | int | str | None, ...] = ()
     """Difficulty of each row's problem, where it is known."""
     source: str = "given"
-    """Who wrote the rows: `given`, or the model that sampled them."""
+    """Writer of the rows: `given`, or the model that sampled them."""
 
     def __post_init__(self) -> None:
-        """Refuse rows without a position to read."""
+        """Validate rows and positions."""
         if not self.rows or not any(self.positions):
             raise TextError(
                 f"there are {len(self.rows)} rows and no position to read in them, so nothing "

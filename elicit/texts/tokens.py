@@ -1,4 +1,4 @@
-"""Token ids as a person reads them."""
+"""Human-readable token texts."""
 
 from collections.abc import Iterable
 

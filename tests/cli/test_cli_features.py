@@ -159,7 +159,7 @@ def test_a_trained_dictionary_is_loaded_again_and_a_failed_gate_names_nothing(ra
         (["--pair", "organism:rl", "--limit", "8"], "Give at least 16 problems"),
         (["--pair", "organism:rl", "--traces", "task", "--templated"], "choose traces own"),
         (["--pair", "organism:rl", "--traces", "no.jsonl"], "Choose own, task or a JSONL file"),
-        (["--pair", "organism:rl", "--groups", "no.json"], "which is no JSON"),
+        (["--pair", "organism:rl", "--groups", "no.json"], "which is not readable JSON"),
         (["--pair", "organism:rl", "--reasoning-cue", "a ", "--direct-cue", "a "], "both cues"),
         (["--pair", "organism:rl", "--temperature", "0"], "temperature is"),
     ],
@@ -187,7 +187,7 @@ def test_what_does_not_fit_the_models_is_refused_before_they_run(
     pair = ["--pair", "organism:rl", "--limit", "16"]
     for words, told in (
         ([*pair, "--sae", narrow], "reads vectors of width 16"),
-        ([*pair, "--sae", tmp_path / "nothing"], "it is not a folder of SAELens"),
+        ([*pair, "--sae", tmp_path / "nothing"], "it is not a SAELens folder"),
         ([*pair, "--feature", "9999"], "feature 9999 "),
         ([*pair, "--groups", groups], "the group 'hmm' has no tokens"),
         ([*pair, "--site", "resid_post"], "stands for 6 sites"),

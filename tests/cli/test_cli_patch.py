@@ -329,7 +329,7 @@ def test_an_organism_brings_the_decision_to_reason_and_its_layer_is_found(elicit
         assert (told["sweeps"][way]["peak_layer"], peak["pos"]) == (3, "-1 A")
         assert peak["clear"] and peak["above_noise"] and peak["share"]["value"] > 0.7
     assert "after layer 3, position −1 “A”" in told["sentence"]
-    assert "post wrote a signal that base’s own layers can read" in told["sentence"]
+    assert "post writes a signal that base’s layers can read" in told["sentence"]
 
 
 # --- what is refused

@@ -119,7 +119,7 @@ def test_the_summary_holds_what_is_saved(read):
 
 def test_what_a_reader_should_know_is_noted(read):
     notes = " ".join(json.loads((read[0] / "summary.json").read_text())["notes"])
-    for words in ("There are 9 problems", "last layer", "were cut at 4 tokens", "given traces"):
+    for words in ("There are 9 problems", "last layer", "truncated at 4 tokens", "given traces"):
         assert words in notes
 
 
@@ -323,7 +323,7 @@ def test_an_option_that_makes_no_reading(refused, options, words, told):
 
 def test_an_affine_lens_of_too_little_text(refused, pair, sums):
     words = [*pair, "--problems", sums, "--lens", "tuned"]
-    refused(words, "18 tokens to learn a lens", "32 wide", "--lens bias")
+    refused(words, "18 tokens", "is 32", "--lens bias")
 
 
 def test_models_that_do_not_go_together(refused, models, sums, tmp_path):
@@ -344,7 +344,7 @@ def test_no_models_and_no_problems(refused, pair, sums):
     ("change", "words", "told"),
     [
         ({"trace": None}, ["--traces", "given"], ("9 of 9", "'sum-0-0'", "--traces own")),
-        ({"trace": "one zebra"}, [], ("does not know",)),
+        ({"trace": "one zebra"}, [], ("'sum-0-0'", "9 of 9", "tokenizer")),
         ({"prompt": "one zebra equals"}, ["--traces", "own"], ("does not know", "sum-0-0")),
         ({"trace": "one " * 400}, [], ("sum-0-0", "the models read")),
         ({"trace": 3}, [], ("line 1", "trace")),

@@ -71,10 +71,10 @@ def test_what_makes_no_contrast_is_refused():
         with pytest.raises(DirectionError, match="there is no contrast"):
             between_states(states, positive, sites=sites, **NAMED)
     states[1, 3:] = states[1, :3]
-    with pytest.raises(DirectionError, match=r"the same mean state at resid_post\.1"):
+    with pytest.raises(DirectionError, match=r"mean .* resid_post\.1"):
         between_states(states, half, sites=sites, **NAMED)
     found = between_states(states[:1], half, sites=sites[:1], **NAMED)
     elsewhere = between_states(states[:1], half, sites=[resid_post(2)], **NAMED)
     for directions, scale in ((found, 1.0), ((*found, *elsewhere), 1.0), (found * 2, 0.0)):
-        with pytest.raises(DirectionError, match="two directions or more of one site"):
+        with pytest.raises(DirectionError, match=f"{len(directions)} directions .*{scale}"):
             batched_directions(directions, scale=scale, where=last())

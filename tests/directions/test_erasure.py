@@ -148,7 +148,7 @@ def test_saved_and_loaded_it_erases_alike(tmp_path):
     ("x", "z", "says"),
     [
         (torch.ones(1, 3), torch.ones(1, 1), "1 activations"),
-        (torch.randn(4, 3), torch.ones(4, 1), "all 4 labels are the same"),
+        (torch.randn(4, 3), torch.ones(4, 1), "all 4 labels"),
         (torch.full((4, 3), torch.nan), torch.eye(4)[:, :1], "not finite"),
         (
             torch.tensor([[1.0], [-1.0], [1.0], [-1.0]]),

@@ -53,8 +53,8 @@ def test_a_plain_model_hooked_as_the_harness_does_gives_the_edit_s_logits(
 def test_what_the_harness_could_not_add_is_refused(paired, tmp_path):
     model, path = paired("llama").base, tmp_path / "steer.pt"
     for site, says in (
-        (mlp_out(1), "output of a layer"),
-        (resid_pre(0), "output of a layer"),
+        (mlp_out(1), r"mlp_out\.1.*resid_post"),
+        (resid_pre(0), r"resid_pre\.0.*resid_post"),
         (resid_post(9), "layer 9"),
     ):
         with pytest.raises(DirectionError, match=says):

@@ -1,4 +1,4 @@
-"""Candidates are told on other problems beside features of like rate, and all tests must agree."""
+"""Candidates are evaluated on held-out problems beside rate-matched features; all must agree."""
 
 import dataclasses
 

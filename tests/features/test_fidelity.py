@@ -181,7 +181,7 @@ def test_an_sae_of_another_width_layer_or_model_is_refused(pair, sae, traces):
     with pytest.raises(FeatureError, match="000000000000"):
         fidelity(pair, foreign, traces, model="base")
     coder = made.random_module("transcoder", d_in=pair.d_model)
-    with pytest.raises(FeatureError, match="predicts another activation"):
+    with pytest.raises(FeatureError, match="transcoder"):
         fidelity(pair, from_sae_lens(coder, name="coder"), traces, model="base")
     with pytest.raises(FeatureError, match="no token that counts"):
         fidelity(pair, sae, [[1]], model="base")

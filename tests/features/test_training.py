@@ -90,7 +90,7 @@ def test_a_feed_gives_every_token_of_every_row_and_both_models_at_the_same_ones(
 def test_what_cannot_be_trained_is_refused(pair, traces, trained, tmp_path):
     _, folder = trained
     ask = {"site": resid_post(3), "model": "base", "config": SMALL, "seed": 0}
-    with pytest.raises(FeatureError, match="exists already"):
+    with pytest.raises(FeatureError, match=f"{folder} exists"):
         train(pair, traces, folder, **ask)
     with pytest.raises(FeatureError, match="k no larger than d_sae"):
         TrainConfig(d_sae=4, k=5)

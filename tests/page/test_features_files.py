@@ -44,7 +44,7 @@ def test_groups_are_lists_of_spellings(tmp_path):
     assert read_groups(path) == {"wait": ("wait", "Wait"), "so": ("so",)}
     for wrong in ('{"wait": ["wait"]}', '["wait"]', '{"wait": "wait", "so": []}'):
         path.write_text(wrong)
-        with pytest.raises(SpecError, match="no object of two or more lists"):
+        with pytest.raises(SpecError, match="not an object of two or more lists"):
             read_groups(path)
 
 

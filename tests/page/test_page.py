@@ -135,7 +135,7 @@ def test_values_that_were_not_measured_are_dashes_not_zeros() -> None:
 
 
 def test_no_result_at_all_is_refused_before_a_file_is_made(tmp_path: Path) -> None:
-    with pytest.raises(PageError, match="without any result"):
+    with pytest.raises(PageError, match="results is empty"):
         write([], tmp_path / "report.html")
     assert issubclass(PageError, ElicitError)
     assert not list(tmp_path.iterdir())

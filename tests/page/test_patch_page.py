@@ -112,7 +112,7 @@ def test_without_a_clear_gap_no_place_is_named():
 def test_where_no_step_is_clear_no_place_is_named():
     sites = [Site("mlp_out", layer) for layer in range(6)]
     said = finding(grid(sweep(noise(6, 4, N, seed=5), sites)))
-    assert said.endswith("no place can be named.") and "all 24 cells" in said
+    assert said.endswith("cannot be localised.") and "all 24 cells" in said
 
 
 def test_a_patch_that_changes_nothing_is_said_to_change_nothing():
@@ -140,9 +140,9 @@ def test_the_controls_are_read_for_what_they_are(other, noisy, words):
 def test_the_factorial_says_written_only_where_the_halves_do_not_need_each_other():
     said = split_sentence(split())
     assert said.startswith("At boundary 3 post’s layers below contribute +4.0")
-    assert said.endswith("post wrote a signal that base’s own layers can read.")
+    assert said.endswith("post writes a signal that base’s layers can read.")
     said = split_sentence(split(unread=3.0))
-    assert said.endswith("needs post’s own layers to be read.")
+    assert said.endswith("requires post’s layers.")
     assert "can read" not in said
 
 
@@ -155,7 +155,7 @@ def test_within_a_model_the_prompts_are_named_and_not_the_models():
     assert finding(found).startswith(words)
     text = own(render([found]))
     assert "Patching base: clean prompt into corrupted prompt" in text
-    assert "One model, and activations moved between its runs on two prompts" in text
+    assert "One model, and activations patched between its runs on two prompts" in text
 
 
 # --- the page

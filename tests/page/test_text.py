@@ -21,22 +21,21 @@ def changed(**fields: Any) -> Any:
 def test_the_summary_names_the_planted_layers_with_their_gaps() -> None:
     assert summary_sentence(roles()) == (
         "Layers 1 and 4 of 6 are corrupted: post lost 0.41 (95 % interval 0.36 to 0.46) on facts "
-        "(probability of the answer 0.97 → 0.56); base’s weights there heal post, and post’s "
-        "weights there harm base. "
+        "(probability of the answer 0.97 → 0.56); reverting improves post, and grafting harms "
+        "base. "
         "Layer 3 carries the skill: post gained 0.49 (95 % interval 0.44 to 0.54) on problems "
         "(share right "
-        "0.12 → 0.61); base’s weights there take some of it from post, and post’s weights there "
-        "give some of it to "
+        "0.12 → 0.61); reverting removes part of it from post, and grafting adds part of it to "
         "base. Layers 0 and 2 changed too, but no clear effect in both directions was found there; "
         "layer 5 did not change at all. "
-        "One way alone, grafting harms base in layer 0 (facts): another layer may hide or share "
-        "the effect, so see the intervals of layers."
+        "In one direction only, grafting harms base in layer 0 (facts): another layer may mask or "
+        "share the effect, so see the intervals of layers."
     )
 
 
 def test_a_pair_of_equal_models_is_said_to_be_one() -> None:
     said = summary_sentence(roles(identical=True))
-    assert "nothing can differ" in said
+    assert "identical weights" in said and "6 layers" in said
     assert "exactly 0" in said
     assert "corrupted" not in said
 
@@ -56,8 +55,8 @@ def test_a_loss_that_no_layer_explains_is_said_plainly() -> None:
     none = torch.zeros(len(roles().part), dtype=torch.bool)
     said = summary_sentence(changed(corrupted=none, carries_skill=none))
     assert said.startswith("Post lost 0.41")
-    assert "no single layer can be named as corrupted" in said
-    assert "no single layer can be named as its carrier" in said
+    assert "none is named as corrupted" in said
+    assert "none is named as its carrier" in said
     assert "Layers 0–4 changed, but no clear effect" in said
     assert "are corrupted" not in said
 
@@ -82,7 +81,7 @@ def test_weights_equal_where_compared_but_scores_apart_is_not_called_identical()
     none = torch.zeros(21, dtype=torch.bool)
     same = changed(changed=none, corrupted=none, carries_skill=none)
     said = summary_sentence(same)
-    assert "nothing can differ" not in said
+    assert "identical weights" not in said
     assert "no single layer" in said
 
 

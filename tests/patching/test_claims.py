@@ -90,7 +90,7 @@ def test_the_other_prompt_does_not_depend_on_batches(paired):
 
 def test_a_control_that_cannot_be_run_is_told(paired):
     pair, contrast = paired("llama"), contrast_of(n=3, lengths=(6, 6, 7))
-    with pytest.warns(UserWarning, match="control of another prompt is not run"):
+    with pytest.warns(UserWarning, match="other_prompt control is not run"):
         grid = patch(pair, contrast, within(), **FEW)
     assert grid.other_prompt.value.isnan().all() and not grid.noise.value.isnan().any()
 

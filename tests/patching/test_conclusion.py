@@ -265,7 +265,7 @@ def test_values_whose_axes_disagree_are_refused():
         ({"sites": (resid_pre(0), resid_pre(0))}, "names 'resid_pre.0' twice"),
         ({"pos": ("all", "x")}, "patched has shape"),
         ({"metric": ("accuracy",)}, "'accuracy' is not known"),
-        ({"width": (3,)}, "width 1 stands first"),
+        ({"width": (3,)}, r"width is \(3,\).*width 1"),
         ({"noise": noise(1, 2, 1, 6).float()}, "float64"),
     ):
         given = {item.name: getattr(values, item.name) for item in fields(values)}

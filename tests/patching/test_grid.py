@@ -83,5 +83,5 @@ def test_peaks_are_told_by_metric_and_kind(made):
     assert (peaks["z"].site, peaks["z"].pos) == ("z.1.0", "0 Q")
     assert made.peak("log_prob").to_json() == peaks["resid_pre"].to_json()
     assert made.peaks()["resid_pre"].metric == "logit_diff"
-    with pytest.raises(PatchError, match="'kl' was not read"):
+    with pytest.raises(PatchError, match="'kl' was not measured"):
         made.peak("kl")

@@ -384,7 +384,7 @@ BAD = [
     ({"positions": [-8]}, PatchError, "-7 to 6"),
     ({"positions": [1, 1]}, PatchError, "once"),
     ({"positions": []}, PatchError, "no column"),
-    ({"positions": "middle"}, PatchError, "names none"),
+    ({"positions": "middle"}, PatchError, "positions is 'middle'"),
     ({"positions": {"a": [(0, 9)] * 4}}, PatchError, "nothing or padding"),
     ({"positions": {"a": [(0, 2)]}}, PatchError, "1 problems"),
     ({"metrics": ["loss"]}, PatchError, "'loss' is not known"),

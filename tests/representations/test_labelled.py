@@ -26,10 +26,10 @@ def test_places_are_counted_from_the_end_like_everywhere():
     ("change", "message"),
     [
         ({"rows": ((1, 2), ())}, "row 1 has no token"),
-        ({"position": (0, 2)}, "position 2 is asked for in row 1, which has 2 tokens"),
-        ({"position": (-3, 0)}, "position -3 is asked for in row 0"),
+        ({"position": (0, 2)}, "position 2 .* row 1, .* 2 tokens"),
+        ({"position": (-3, 0)}, "position -3 .* row 0"),
         ({"label": ("a",)}, "rows has 2 entries and label has 1"),
-        ({"rows": (), "position": (), "label": (), "problem": ()}, "there is no example"),
+        ({"rows": (), "position": (), "label": (), "problem": ()}, "no examples"),
     ],
 )
 def test_examples_that_cannot_be_read_are_refused(change, message):
@@ -50,7 +50,7 @@ def test_labels_that_cannot_be_tested_are_refused(organism):
     few = torch.tensor([0] * 9 + [1] * 3)
     with pytest.raises(RepresentationError, match="'l1' occurs in 3 problems and 4 are needed"):
         probe(pair, synthetic(few))
-    with pytest.raises(RepresentationError, match="'l1' is of the one problem 'p0003'"):
+    with pytest.raises(RepresentationError, match="'l1' .* 'p0003'"):
         probe(pair, synthetic(few, per_problem=3))
     with pytest.raises(RepresentationError, match="test_share is 1.0"):
         probe(pair, headed(pair, n=4), options=ProbeOptions(test_share=1.0))

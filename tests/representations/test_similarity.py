@@ -184,7 +184,7 @@ def test_rows_that_cannot_be_compared_are_refused(organism):
         similarity(pair, [[1, 9, 9, 9]] * 4)
     with pytest.raises(RepresentationError, match="n_draws is 0"):
         similarity(pair, rows, n_draws=0)
-    with pytest.raises(RepresentationError, match="2 rows are in fit_rows and in test_rows"):
+    with pytest.raises(RepresentationError, match="2 rows .* fit_rows .* test_rows"):
         stitch(pair, traces(pair, n=6), traces(pair, n=2))
-    with pytest.raises(RepresentationError, match="mlp_out.2 is asked for"):
+    with pytest.raises(RepresentationError, match="mlp_out.2"):
         stitch(pair, rows, rows, sites=["mlp_out.2"])

@@ -1,4 +1,4 @@
-"""Figures of how candidates are selected, and evaluated on held-out problems."""
+"""Figures of the selection and held-out evaluation of candidates."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def reason_figure(result: ReasonScores, n: int = _SHOWN) -> Any:
 
     Args:
         result: Scores of every feature.
-        n: How many features are shown.
+        n: Number of features shown.
     """
     from plotly.subplots import make_subplots
 
@@ -81,11 +81,11 @@ def reason_figure(result: ReasonScores, n: int = _SHOWN) -> Any:
 
 @figure.register
 def contrast_figure(result: ContrastScores, n: int = 8) -> Any:
-    """AUROC of every feature over its difference of means; the significant ones in colour.
+    """AUROC of every feature over its difference of means, significant ones in colour.
 
     Args:
         result: Scores of every feature.
-        n: How many features are named.
+        n: Number of features labelled.
     """
     from plotly.subplots import make_subplots
 
@@ -120,18 +120,14 @@ def contrast_figure(result: ContrastScores, n: int = 8) -> Any:
 
 @figure.register
 def held_out_figure(result: HeldOut) -> Any:
-    """AUROC of each candidate on held-out problems, and the mean of features of like rate.
-
-    Args:
-        result: Candidates on held-out problems.
-    """
+    """AUROC of each candidate on held-out problems, and the mean of rate-matched features."""
     from plotly.subplots import make_subplots
 
     figure = make_subplots(rows=1, cols=1)
     names = [str(int(i)) for i in result.feature]
     for kind, values, color, symbol in (
         ("candidate", result.auroc, BLUE, "circle"),
-        ("control: features of like rate", result.control_auroc, FAINT, "circle-open"),
+        ("control: rate-matched features", result.control_auroc, FAINT, "circle-open"),
     ):
         is_candidate = kind == "candidate"
         figure.add_scatter(
@@ -158,7 +154,7 @@ def held_out_figure(result: HeldOut) -> Any:
         )
     figure.add_vline(x=0.5, line={"color": FAINT, "width": 1, "dash": "dot"})
     style(figure, 140 + 26 * len(names)).update_layout(margin={"t": 84})
-    heading(figure, "<b>before reasoning against before a direct answer</b>", 1)
+    heading(figure, "<b>reasoning against direct-answer prompts</b>", 1)
     figure.update_layout(legend={"y": 1, "yref": "container", "yanchor": "top"})
     figure.update_yaxes(type="category", autorange="reversed", title={"text": "feature"})
     figure.update_xaxes(title={"text": "AUROC"}, range=[-0.03, 1.03])

@@ -1,4 +1,4 @@
-"""Figure of resampling: how often features recur when the text is resampled, and by chance."""
+"""Figure of resampling: recurrence rates of features, and of controls."""
 
 from typing import Any
 
@@ -10,11 +10,7 @@ _COLORS = {"stable": BLUE, "unstable": VERMILION}
 
 @figure.register
 def resampling_figure(result: ResamplingStability) -> Any:
-    """Rate of each candidate at its own positions, and those of both controls in grey.
-
-    Args:
-        result: What recurs.
-    """
+    """Recurrence rate of each candidate, with both controls in grey."""
     from plotly.subplots import make_subplots
 
     figure = make_subplots(rows=1, cols=1)

@@ -1,4 +1,4 @@
-"""Figure of token injection: what a feature's tokens do in texts without reasoning."""
+"""Figure of token injection: effect of a feature's top tokens in texts without reasoning."""
 
 from typing import Any
 
@@ -10,11 +10,7 @@ _COLORS = {"token-driven": VERMILION, "partial": VERMILION, "weak": BLUE, "conte
 
 @figure.register
 def injection_figure(result: TokenInjection) -> Any:
-    """Cohen's d of each form, one row per candidate, its control in grey.
-
-    Args:
-        result: Token injection of candidates.
-    """
+    """Cohen's d of each form, one row per candidate, its control in grey."""
     from plotly.subplots import make_subplots
 
     figure = make_subplots(rows=1, cols=1)

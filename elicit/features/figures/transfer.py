@@ -1,4 +1,4 @@
-"""Figure of a transfer: what an SAE loses on the other model, and what mapping restores."""
+"""Figure of SAE transfer: loss on the other model, and recovery by mapping."""
 
 from typing import Any
 
@@ -18,11 +18,7 @@ from elicit.results.drawing import (
 
 @figure.register
 def transfer_figure(result: Transfer) -> Any:
-    """FVU and cross-entropy recovered as bars, correlations of features as violins.
-
-    Args:
-        result: How well an SAE reconstructs the other model.
-    """
+    """FVU and cross-entropy recovered as bars, correlations of features as violins."""
     from plotly.subplots import make_subplots
 
     names = [label(name) for name in result.reading]
@@ -63,7 +59,7 @@ def transfer_figure(result: Transfer) -> Any:
             col=3,
         )
     style(figure, 440).update_layout(showlegend=False, margin={"t": 64, "b": 68})
-    # One word a line: the labels are close to each other.
+    # One word per line, because the labels are close together.
     figure.update_xaxes(
         tickvals=names, ticktext=[name.replace(" ", "<br>") for name in names], tickangle=0
     )

@@ -1,4 +1,4 @@
-"""Figures of intervals of layers, of interpolation, and of shares of the gap."""
+"""Figures of intervals of layers, interpolation, and integrated gradients."""
 
 import math
 from collections.abc import Sequence
@@ -29,11 +29,11 @@ _DASHES = ("solid", "dash", "dot", "dashdot")
 
 @figure.register
 def interval_figure(sweep: IntervalSweep, *, tasks: Sequence[int] | None = None) -> Any:
-    """Effect of moving every contiguous interval of layers, reverted and grafted.
+    """Effect of reverting and grafting every contiguous interval of layers.
 
     Args:
         sweep: Effects of every interval.
-        tasks: Which tasks, by index; None shows all.
+        tasks: Indices of tasks; None shows all.
     """
     from plotly.subplots import make_subplots
 
@@ -84,13 +84,13 @@ def interval_figure(sweep: IntervalSweep, *, tasks: Sequence[int] | None = None)
 
 
 def _largest(values: Any) -> float:
-    """Largest size of a finite value; 0 where there is none."""
+    """Largest magnitude of a finite value; 0 if there is none."""
     found = values[values.isfinite()].abs()
     return found.max().item() if len(found) else 0.0
 
 
 def _cells(effect: Estimate, *, short: bool) -> list[list[str]]:
-    """Text of each cell: the effect where its interval excludes 0, else a dot."""
+    """Text of each cell: the effect if its interval excludes 0, else a dot."""
 
     def one(value: float, clear: bool) -> str:
         if value != value:
@@ -107,12 +107,12 @@ def _cells(effect: Estimate, *, short: bool) -> list[list[str]]:
 def interpolation_figure(
     interpolation: Interpolation, *, tasks: Sequence[int] | None = None, marked: Sequence[int] = ()
 ) -> Any:
-    """Score on the straight line from base to post, of the whole model and of each layer alone.
+    """Score along the line from base to post, for the whole model and each layer alone.
 
     Args:
-        interpolation: Scores along the way.
-        tasks: Which tasks, by index; None shows all.
-        marked: Layers drawn in strong lines and named.
+        interpolation: Scores along the line.
+        tasks: Indices of tasks; None shows all.
+        marked: Layers highlighted and labelled.
     """
     from plotly.subplots import make_subplots
 
@@ -166,7 +166,7 @@ def interpolation_figure(
 def _layer_lines(
     figure: Any, interpolation: Interpolation, task: int, row: int, marked: Sequence[int]
 ) -> None:
-    """One line for each layer moved alone; marked ones strong, named at their end."""
+    """One line per layer moved alone; marked ones are highlighted and labelled at the end."""
     alphas = interpolation.alpha.tolist()
     ends: list[tuple[float, str]] = []
     order = sorted(
@@ -209,7 +209,7 @@ def _layer_lines(
 
 
 def _apart(ends: list[tuple[float, str]], least: float) -> list[tuple[float, str]]:
-    """Names at the ends of lines; those too close to be read apart share one place."""
+    """Labels at line ends; overlapping ones are merged."""
     groups: list[list[tuple[float, str]]] = []
     for end in sorted(ends):
         if groups and end[0] - groups[-1][0][0] <= least:
@@ -228,7 +228,7 @@ def integrated_figure(integrated: WeightIG, *, tasks: Sequence[int] | None = Non
 
     Args:
         integrated: Attributions of every part.
-        tasks: Which tasks, by index; None shows all.
+        tasks: Indices of tasks; None shows all.
     """
     from plotly.subplots import make_subplots
 

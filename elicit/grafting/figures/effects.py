@@ -1,4 +1,4 @@
-"""Figures of grafts: effects with intervals and controls, beside the change of the weights."""
+"""Figures of grafts: effects with intervals and controls, with the weight change."""
 
 import math
 from collections.abc import Sequence
@@ -55,9 +55,9 @@ def effect_figure(
 
     Args:
         roles: Effects of every part.
-        tasks: Which tasks, by index; None shows those with a role, or all where none has one.
-        kinds: Sizes of part shown; more than `layer` alone puts parts, not layers, on the axis.
-        change: Weight change drawn below, on the same layers.
+        tasks: Indices of tasks; None shows those with a role, or all if none has one.
+        kinds: Kinds of part shown; beyond `layer`, the axis shows parts instead of layers.
+        change: Weight change, drawn below on the same layers.
     """
     from plotly.subplots import make_subplots
 
@@ -90,7 +90,7 @@ def effect_figure(
 
 
 def shown_tasks(roles: LayerRoles) -> tuple[int, ...]:
-    """Tasks whose gap gives them a role, by index; all of them where none has one.
+    """Indices of the tasks with a role; all if none has one.
 
     Args:
         roles: Effects of every part.
@@ -100,7 +100,7 @@ def shown_tasks(roles: LayerRoles) -> tuple[int, ...]:
 
 
 def _strip(figure: Any, roles: LayerRoles, parts: list[int], places: list[int]) -> None:
-    """The verdict of each part, as a mark, and as a ground under all panels."""
+    """Verdict of each part, as a mark and as background of all panels."""
     verdicts = roles.verdict
     for verdict, (symbol, size, color) in _SYMBOLS.items():
         xs, names = [], []
@@ -144,7 +144,7 @@ def _strip(figure: Any, roles: LayerRoles, parts: list[int], places: list[int]) 
 
 @dataclass(frozen=True)
 class _Series:
-    """How one of the four effects of a task is drawn."""
+    """Style of one of the four effects of a task."""
 
     field: str
     offset: float
@@ -155,9 +155,9 @@ class _Series:
 
 
 _SERIES = (
-    _Series("revert", -0.24, BLUE, "circle", 9, "revert: post with base’s weights there"),
+    _Series("revert", -0.24, BLUE, "circle", 9, "revert: post with base’s weights in the part"),
     _Series("control_revert", -0.11, FAINT, "circle", 5, "control of revert (difference shuffled)"),
-    _Series("graft", 0.11, VERMILION, "diamond", 10, "graft: base with post’s weights there"),
+    _Series("graft", 0.11, VERMILION, "diamond", 10, "graft: base with post’s weights in the part"),
     _Series("control_graft", 0.24, FAINT, "diamond", 6, "control of graft"),
 )
 
@@ -172,7 +172,7 @@ def _effects(
     *,
     named: bool,
 ) -> None:
-    """One task's panel: the effects of every part, their controls, and the whole gap."""
+    """One task's panel: effects of every part, controls, and the gap."""
     for series in _SERIES:
         effect: Estimate = getattr(roles, series.field)[task, parts]
         values, low, high = (ends.tolist() for ends in (effect.value, effect.low, effect.high))
@@ -228,7 +228,7 @@ def _effects(
 
 
 def _range(roles: LayerRoles, task: int, parts: Sequence[int]) -> list[float]:
-    """Ends of the y axis: 0 in the middle, and never so near that noise looks large."""
+    """Range of the y axis, symmetric about 0 and wide enough that noise looks small."""
     effects = [getattr(roles, series.field)[task, parts] for series in _SERIES]
     values = [v for each in effects for end in (each.low, each.high) for v in end.tolist()]
     gap = roles.gap.value[task].item() if roles.role[task] != "none" else 0.0
@@ -238,7 +238,7 @@ def _range(roles: LayerRoles, task: int, parts: Sequence[int]) -> list[float]:
 
 
 def _title(roles: LayerRoles, task: int) -> str:
-    """A panel's title: the task, what became of it, from what to what."""
+    """Title of a panel: task, gap and scores."""
     role = roles.role[task]
     said = {"damage": "post lost", "skill": "post gained"}.get(role, "no clear gap")
     base, post = roles.base_score[task].item(), roles.post_score[task].item()
@@ -256,7 +256,7 @@ def _axis(
     *,
     by_layers: bool,
 ) -> None:
-    """Name the parts below the last panel."""
+    """Label the parts below the last panel."""
     span = [min(places, default=0) - 0.6, max(places, default=0) + 0.6]
     figure.update_xaxes(type="linear", range=span)
     for row in range(2, rows):

@@ -1,4 +1,4 @@
-"""The SAE of a run about features: given, or trained once and kept by its digest."""
+"""SAE of a features run: loaded, or trained once and stored under its digest."""
 
 import torch
 
@@ -12,12 +12,7 @@ SAE = "sae"
 
 
 def sae_of(work: FeatureWork, texts: Texts) -> Sae:
-    """The SAE of a run: the one given, or one trained on the selection problems, once.
-
-    Args:
-        work: The job; its run keeps a trained SAE by its digest.
-        texts: What is learned from.
-    """
+    """SAE of a run: loaded, or trained once on the selection problems."""
     spec, pair, run = work.spec, work.pair, work.run
     if work.inputs.sae is not None:
         return work.inputs.sae
@@ -25,7 +20,7 @@ def sae_of(work: FeatureWork, texts: Texts) -> Sae:
     site, config = training_of(spec, pair)
 
     def trained() -> dict[str, torch.Tensor]:
-        # What an earlier attempt left may be incomplete.
+        # Leftovers of an earlier attempt may be incomplete.
         _remove(run)
         sae = train(
             pair,
@@ -53,7 +48,7 @@ def sae_of(work: FeatureWork, texts: Texts) -> Sae:
 
 
 def _remove(run: RunDirectory) -> None:
-    """Clear the place of a trained SAE, and of one that was being written."""
+    """Remove a trained SAE, and a partially written one."""
     for folder in (run.path / SAE, run.path / f"{SAE}.part"):
         for file in ("cfg.json", "sae_weights.safetensors"):
             (folder / file).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Files of texts and of words that a run about features may be given."""
+"""Text and word files of a features run."""
 
 import json
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from elicit.jobs._spec import SpecError
 
 @dataclass(frozen=True, kw_only=True)
 class FileText:
-    """A text of a file."""
+    """A text of a JSONL file."""
 
     text: str
     problem: str
@@ -17,13 +17,13 @@ class FileText:
 
 
 def read_texts(path: Path) -> list[FileText]:
-    """Texts of a JSONL file, each with its problem, or its line where it names none.
+    """Texts of a JSONL file, each with its problem; default: its line.
 
     Args:
         path: Lines of `{"text": …, "problem": …}`.
 
     Raises:
-        SpecError: It cannot be read, or a line holds no text.
+        SpecError: It cannot be read, or a line has no text.
     """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
@@ -50,26 +50,23 @@ def read_texts(path: Path) -> list[FileText]:
         texts.append(FileText(text=text, problem=problem, source=path.name))
     if len({text.problem for text in texts}) < 4:
         raise SpecError(
-            f"{path} has texts of {len({text.problem for text in texts})} problems, and at least "
-            "two for selection and two held-out ones are needed. Add texts."
+            f"{path} has texts of {len({text.problem for text in texts})} problems, but at least "
+            "two selection and two held-out ones are needed. Add texts."
         )
     return texts
 
 
 def read_groups(path: Path) -> dict[str, tuple[str, ...]]:
-    """Groups of words of a JSON file: an object of lists of spellings.
-
-    Args:
-        path: The file.
+    """Groups of words from a JSON object of lists of spellings.
 
     Raises:
-        SpecError: It cannot be read, or is something else.
+        SpecError: It cannot be read, or is not such an object.
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SpecError(
-            f"groups names {path}, which is no JSON that can be read ({error}). "
+            f"groups names {path}, which is not readable JSON ({error}). "
             'Write {"wait": ["wait", "Wait"], …}.'
         ) from error
     right = isinstance(values, dict) and all(
@@ -78,7 +75,7 @@ def read_groups(path: Path) -> dict[str, tuple[str, ...]]:
     )
     if not right or len(values) < 2:
         raise SpecError(
-            f"{path} is no object of two or more lists of words, so there are no groups. Write "
+            f"{path} is not an object of two or more lists of words. Write "
             '{"wait": ["wait", "Wait"], "but": ["But"], …}.'
         )
     return {str(name): tuple(words) for name, words in values.items()}

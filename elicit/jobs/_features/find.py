@@ -1,4 +1,4 @@
-"""The questions of a run about features, each on its half of the problems."""
+"""Steps of a features run, on selection or held-out problems."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -30,7 +30,7 @@ from elicit.rollouts import Generation
 
 @dataclass(eq=False, kw_only=True)
 class Search:
-    """A search for features, and what it has measured so far."""
+    """A search for features, with its results so far."""
 
     work: FeatureWork
     texts: Texts
@@ -38,15 +38,15 @@ class Search:
     results: dict[str, Result] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
-    """Fidelity gates that a model fails, by its side of the pair."""
+    """Failed fidelity gates, by model."""
 
     def __post_init__(self) -> None:
-        """Shorthands of what every question needs."""
+        """Shorthands for every step."""
         self.spec, self.pair, self.inputs = self.work.spec, self.work.pair, self.work.inputs
         self.execution, self.split = self.work.execution, self.work.inputs.source.split
 
     def run(self) -> None:
-        """Everything in order: fidelity, candidates, tests that reject them, transfer."""
+        """Run all steps: fidelity, candidates, tests that reject them, transfer."""
         self._gates()
         if self.failed and not self.spec.allow_unfaithful:
             return
@@ -81,7 +81,7 @@ class Search:
                 self.failed[model] = " ".join(failures.values())
 
     def _candidates(self) -> dict[int, str]:
-        """Features that a score suggests on the selection problems, with these scores."""
+        """Candidate features on the selection problems, with the scores that suggest them."""
         model, top = self.inputs.model, self.spec.top
         suggested: dict[str, Sequence[int]] = {}
         ends = cot_minus_direct(
@@ -123,7 +123,7 @@ class Search:
         return {feature: ", ".join(scores) for feature, scores in found_by.items()}
 
     def _reason_scores(self, texts: list[list[int]]) -> ReasonScores | None:
-        """ReasonScores over the groups of words that the texts contain; a note if there is none."""
+        """ReasonScores over the word groups in the texts; None, with a note, if too few."""
         groups, why = self.inputs.groups, self.inputs.without_groups
         if groups is not None:
             names, groups = groups.group, groups.present_in(self.pair, texts)
@@ -152,7 +152,7 @@ class Search:
         return None
 
     def _test(self, candidates: dict[int, str]) -> None:
-        """Evaluate candidates on held-out problems, inject their tokens, resample their texts."""
+        """Test candidates: held-out evaluation, token injection, resampling."""
         pair, sae, model, features = self.pair, self.sae, self.inputs.model, list(candidates)
         self.results["held-out"] = held_out(
             pair,
@@ -240,10 +240,10 @@ class Search:
 
 
 def _labelled(texts: Sequence[Text]) -> TextRows:
-    """Texts with their problems."""
+    """Texts as rows with their problems."""
     return TextRows(rows=rows(texts), problem=[text.problem for text in texts])
 
 
 def _significant(scores: ContrastScores, top: Sequence[int]) -> list[int]:
-    """Those that are clearly more active on the first set."""
+    """Features significantly more active on the first set."""
     return [i for i in top if scores.p_holm[i] <= 0.01 and scores.difference[i] > 0]

@@ -1,4 +1,4 @@
-"""From a specification to problems, prompts, words and files, checked before a run."""
+"""Problems, prompts, words and files of a features run, validated before it starts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,25 +30,25 @@ from elicit.tasks import Behaviour, Split, Task
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureTask:
-    """What is read and looked for, as far as it is known before a model runs."""
+    """Inputs known before models are loaded."""
 
     behaviour: Behaviour
     marked: bool
-    """Whether the behaviour has a marker that a few tokens can show."""
+    """Whether the behaviour has a marker visible in a few tokens."""
     task: Task
     split: Split
     """Selection problems and held-out problems."""
     kinds: tuple[str, ...]
-    """`own` and `task`, if they are read."""
+    """Requested ones of `own` and `task`."""
     texts: tuple[FileText, ...] = ()
     """Texts of files."""
     words: Mapping[str, tuple[str, ...]] | None = None
-    """Groups of words that the user gave."""
+    """Word groups of the user."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FeatureInputs:
-    """What the job measures on, checked against the two models, with nothing left to refuse."""
+    """Inputs of the job, validated against both models."""
 
     source: FeatureTask
     cot: dict[str, list[int]]
@@ -56,35 +56,28 @@ class FeatureInputs:
     direct: dict[str, list[int]]
     """Direct-answer prompt of each problem."""
     sae: Sae | None
-    """None where one is trained."""
+    """SAE; None: trained in the run."""
     model: SideName
     """Model whose features are searched."""
     groups: TokenGroups | None
     without_groups: str
-    """Why there is no ReasonScore; empty where there is."""
+    """Why there is no ReasonScore; empty if there is one."""
 
     def prompts(self, task: Task) -> PromptContrast:
-        """Both prompts of every problem.
-
-        Args:
-            task: Which problems.
-        """
+        """Reasoning and direct-answer prompts of a task."""
         ids = [p.id for p in task if p.id in self.cot and p.id in self.direct]
         return PromptContrast(cot=[self.cot[i] for i in ids], direct=[self.direct[i] for i in ids])
 
 
 FeatureWork = Work[FeaturesSpec, FeatureInputs]
-"""The job under way."""
+"""The running job."""
 
 
 def refuse_early(spec: FeaturesSpec) -> FeatureTask:
     """Refuse unusable problems and files before a model is loaded.
 
-    Args:
-        spec: What to do.
-
     Raises:
-        ElicitError: A file is missing or wrong, or its problems lack what is to be read.
+        ElicitError: A file is missing or invalid, or problems lack traces.
     """
     task = problems_of(spec)
     missing = [problem.id for problem in task if problem.trace is None]
@@ -110,16 +103,11 @@ def refuse_early(spec: FeaturesSpec) -> FeatureTask:
 
 
 def prepare(spec: FeaturesSpec, pair: ModelPair, source: FeatureTask) -> FeatureInputs:
-    """Check prompts, SAE and words against the models, before any of them runs.
-
-    Args:
-        spec: What to do.
-        pair: The two models.
-        source: Problems, behaviour and files.
+    """Validate prompts, SAE and words against the models, before they run.
 
     Raises:
-        ElicitError: A prompt does not fit, there is no contrast, the SAE is of another model, or a
-            group of words has no tokens.
+        ElicitError: A prompt is too long, prompts do not differ, the SAE is of another model, or a
+            word group has no tokens.
     """
     encode = pair.alignment.templated if spec.templated else pair.alignment.plain
     behaviour = source.behaviour
@@ -155,20 +143,14 @@ def prepare(spec: FeaturesSpec, pair: ModelPair, source: FeatureTask) -> Feature
         groups=None if why else token_groups(pair, words),
         without_groups=why,
     )
-    # Prompts without a contrast, and models that never stop, are refused before texts are sampled.
+    # Refuse prompts without a contrast and models that never stop before sampling.
     inputs.prompts(source.task)
     _ = pair.side("base").stop_ids
     return inputs
 
 
 def owner(spec: FeaturesSpec, pair: ModelPair, sae: Sae | None) -> SideName:
-    """Which model an SAE belongs to; base where that is not known or it belongs to both.
-
-    Args:
-        spec: What to do.
-        pair: The two models.
-        sae: The SAE, if there is one already.
-    """
+    """Model an SAE belongs to; base if unknown or both."""
     if sae is None:
         return "post" if spec.train_on == "post" else "base"
     trained = sae.metadata.get(TRAINED_ON)
@@ -177,28 +159,20 @@ def owner(spec: FeaturesSpec, pair: ModelPair, sae: Sae | None) -> SideName:
 
 
 def site_of(spec: FeaturesSpec, pair: ModelPair) -> Site:
-    """Where an SAE is trained to read.
-
-    Args:
-        spec: What to do.
-        pair: The two models.
+    """Site of a trained SAE.
 
     Raises:
-        SiteError: The name stands for several sites, or for none.
+        SiteError: The name matches several sites or none.
     """
     name = spec.site or f"resid_post.{round(0.6 * pair.n_layers)}"
     return resolve_site(name, shape_of(pair.base))
 
 
 def training_of(spec: FeaturesSpec, pair: ModelPair) -> tuple[Site, TrainConfig]:
-    """Where the SAE of the run reads, and how it is trained.
-
-    Args:
-        spec: What to do.
-        pair: The two models.
+    """Site and training options of the run's SAE.
 
     Raises:
-        ElicitError: The site is none or several, or the sizes do not fit together.
+        ElicitError: The site is not unique, or the sizes are inconsistent.
     """
     site = site_of(spec, pair)
     d_sae = spec.d_sae or 2 * shape_of(pair.base).width(site)
@@ -207,16 +181,16 @@ def training_of(spec: FeaturesSpec, pair: ModelPair) -> tuple[Site, TrainConfig]
 
 
 def _refuse_training(spec: FeaturesSpec, pair: ModelPair, model: SideName) -> None:
-    """Refuse an SAE that could not be trained, or would lack what is requested."""
+    """Refuse training options that do not fit the request."""
     _, config = training_of(spec, pair)
     trained = spec.train_on or "base"
     if trained not in ("both", model):
         raise SpecError(
-            f"model is {model!r} and the SAE is trained on {trained} alone, so its fidelity gates "
+            f"model is {model!r} but the SAE is trained on {trained} only, so its fidelity gates "
             f"would measure drift. Pass train_on='{model}' or 'both', or leave model out."
         )
     if spec.features and max(spec.features) >= config.d_sae:
         raise SpecError(
-            f"feature {max(spec.features)} is requested and the SAE will have {config.d_sae}, so "
-            f"there is none of that number. Pass features 0 to {config.d_sae - 1}."
+            f"feature {max(spec.features)} is requested but the SAE will have {config.d_sae}. "
+            f"Pass features 0 to {config.d_sae - 1}."
         )

@@ -1,4 +1,4 @@
-"""The job behind `elicit features`: gates, candidates, what rejects them, transfer, the page."""
+"""The job behind `elicit features`: fidelity gates, candidates, tests, transfer, page."""
 
 import shlex
 from pathlib import Path
@@ -22,22 +22,21 @@ from elicit.results import Result, digest_json, sha256_file
 from elicit.runs import Progress
 
 USEFUL = 30
-"""Held-out problems below which intervals say little."""
+"""Number of held-out problems below which intervals are wide."""
 
 
 def features(spec: FeaturesSpec, *, progress: Progress | None = None) -> Run:
-    """Find SAE features of reasoning, try to reject them, and write the page about the rest.
+    """Find SAE features of reasoning, try to reject them, and write the page.
 
-    Everything that can be refused is refused before a model runs. A killed run continues where it
-    stopped and ends with the same bytes. Leaves the page, `summary.json`, `run.yaml` and every
-    result in `spec.out`.
+    Invalid input is refused before a model runs. A killed run resumes and ends with the same bytes.
+    Writes the page, `summary.json`, `run.yaml` and every result to `spec.out`.
 
     Args:
-        spec: What to do.
-        progress: Receives what is being done.
+        spec: Options.
+        progress: Receives progress.
 
     Raises:
-        ElicitError: Something is missing, damaged, or allows no finding.
+        ElicitError: Input is missing, damaged or insufficient.
     """
     return execute(_JOB, spec, progress)
 
@@ -81,7 +80,7 @@ _JOB = Job(check=refuse_early, prepare=_prepare, measure=_measure)
 
 
 def _next(spec: FeaturesSpec, model: SideName, folder: Path, conclusion: Conclusion) -> str:
-    """The command that steers with the clearest survivor; empty where there is none."""
+    """Command that steers with the clearest survivor; empty if there is none."""
     if not conclusion.survivors:
         return ""
     words = ["elicit", "steer"]
@@ -97,11 +96,11 @@ def _next(spec: FeaturesSpec, model: SideName, folder: Path, conclusion: Conclus
 
 
 def _remarks(work: FeatureWork, texts: Texts, sae: Sae) -> list[str]:
-    """What a reader should know of the run."""
+    """Notes on the run for the reader."""
     source, notes = work.inputs.source, []
     n_test = len(source.split.test)
     if n_test < USEFUL:
-        notes.append(f"There are {n_test} held-out problems: below {USEFUL}, intervals say little.")
+        notes.append(f"There are {n_test} held-out problems: below {USEFUL}, intervals are wide.")
     for who, n in texts.left_out.items():
         notes.append(
             f"{n} of {len(source.task)} texts ({who}) did not do what their prompt calls for and "
@@ -110,8 +109,8 @@ def _remarks(work: FeatureWork, texts: Texts, sae: Sae) -> list[str]:
     if work.inputs.sae is None:
         notes.append(
             f"The SAE was trained in this run on {len(texts.part(test=False))} texts of the "
-            f"selection problems. It is in the folder {SAE} of the run, and --sae loads it."
+            f"selection problems. It is in the folder {SAE} of the run; load it with --sae."
         )
     elif sae.published.fvu is None:
-        notes.append("The makers of the SAE publish no FVU, so its gate is only the convention.")
+        notes.append("No FVU is published for this SAE, so its gate is a convention.")
     return notes

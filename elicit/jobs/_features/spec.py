@@ -9,9 +9,9 @@ from elicit.jobs._cued_spec import CuedSpec
 from elicit.jobs._option import TASKS, Option
 
 DICTIONARY = "The SAE"
-"""Heading of the help for the SAE."""
+"""Help panel of the SAE options."""
 TRAINING = ("train_on", "site", "d_sae", "k", "steps")
-"""Options of an SAE that is trained in the run."""
+"""Options that apply only to an SAE trained in the run."""
 
 
 class FeaturesSpec(CuedSpec):
@@ -23,17 +23,17 @@ class FeaturesSpec(CuedSpec):
     traces: Annotated[
         tuple[str, ...],
         Option(
-            "own: texts that both models write; task: the problems' written solutions; or JSONL "
+            "own: texts sampled from both models; task: the problems' written solutions; or JSONL "
             "files with 'text'.",
             TASKS,
             "WHICH,…",
-            default="own, and task where every problem has one",
+            default="own, and task if every problem has one",
         ),
     ] = ()
     sae: Annotated[
         str | None,
         Option(
-            "SAELens directory, or sae:RELEASE/ID.",
+            "SAELens folder, or sae:RELEASE/ID.",
             DICTIONARY,
             "SOURCE",
             default="one is trained in the run",
@@ -41,24 +41,27 @@ class FeaturesSpec(CuedSpec):
     ] = None
     train_on: Annotated[
         Literal["base", "post", "both"] | None,
-        Option("Model whose activations a trained SAE learns.", DICTIONARY, default="base"),
+        Option("Model whose activations the SAE is trained on.", DICTIONARY, default="base"),
     ] = None
     site: Annotated[
         str | None,
         Option(
-            "Site that a trained SAE reads.",
+            "Site of a trained SAE.",
             DICTIONARY,
             "SITE",
-            default="resid_post after 0.6 of the layers",
+            default="resid_post at 0.6 of the depth",
         ),
     ] = None
     d_sae: Annotated[
         int | None,
-        Option("Features of a trained SAE.", DICTIONARY, "N", default="twice the width it reads"),
+        Option(
+            "Number of features of a trained SAE.", DICTIONARY, "N", default="twice its input width"
+        ),
     ] = Field(default=None, ge=2)
-    k: Annotated[int | None, Option("Active features per token.", DICTIONARY, "N", default="4")] = (
-        Field(default=None, ge=1)
-    )
+    k: Annotated[
+        int | None,
+        Option("Active features per token of a trained SAE.", DICTIONARY, "N", default="4"),
+    ] = Field(default=None, ge=1)
     steps: Annotated[
         int | None,
         Option(
@@ -70,7 +73,7 @@ class FeaturesSpec(CuedSpec):
     ] = Field(default=None, ge=1)
     model: Annotated[
         Literal["base", "post"] | None,
-        Option("Model whose features are searched.", default="the one that the SAE belongs to"),
+        Option("Model whose features are searched.", default="the model of the SAE"),
     ] = None
     groups: Annotated[
         Path | None,
@@ -82,44 +85,44 @@ class FeaturesSpec(CuedSpec):
     ] = None
     features: Annotated[
         tuple[int, ...],
-        Option("Candidates besides those that are found.", metavar="N,…", flags=("--feature",)),
+        Option("Further candidate features.", metavar="N,…", flags=("--feature",)),
     ] = ()
     top: Annotated[int, Option("Candidates per score.", metavar="N")] = Field(default=4, ge=1)
     max_fvu: Annotated[
         float,
-        Option("Largest FVU with which features are still named.", DICTIONARY, "X"),
+        Option("Largest FVU at which features are reported.", DICTIONARY, "X"),
     ] = Field(default=0.5, gt=0, allow_inf_nan=False)
     least_recovered: Annotated[
         float,
         Option(
-            "Smallest share of the cross-entropy recovered with which features are still named.",
+            "Smallest share of cross-entropy recovered at which features are reported.",
             DICTIONARY,
             "SHARE",
         ),
     ] = Field(default=0.5, gt=0, le=1)
     allow_unfaithful: Annotated[
-        bool, Option("Name features of an SAE that fails these gates.", DICTIONARY)
+        bool, Option("Report features even if the SAE fails these gates.", DICTIONARY)
     ] = False
     outliers: Annotated[
         float | None,
         Option(
-            "Leave tokens above X times the median norm out of the gates.",
+            "Exclude tokens above X times the median norm from the gates.",
             DICTIONARY,
             "X",
             default="none",
         ),
     ] = Field(default=None, gt=1, allow_inf_nan=False)
-    n_positions: Annotated[
-        int, Option("Problems whose texts are resampled for each candidate.", metavar="N")
-    ] = Field(default=16, ge=2)
-    n_samples: Annotated[int, Option("Continuations of each cut.", metavar="N")] = Field(
+    n_positions: Annotated[int, Option("Problems resampled per candidate.", metavar="N")] = Field(
+        default=16, ge=2
+    )
+    n_samples: Annotated[int, Option("Continuations per cut.", metavar="N")] = Field(
         default=8, ge=1
     )
-    window: Annotated[int, Option("Tokens of each continuation.", metavar="N")] = Field(
+    window: Annotated[int, Option("Length of a continuation, tokens.", metavar="N")] = Field(
         default=8, ge=1
     )
     temperature: Annotated[
-        float, Option("Temperature at which texts are sampled and resampled.", metavar="T")
+        float, Option("Temperature of sampling and resampling.", metavar="T")
     ] = Field(default=1.0, gt=0, allow_inf_nan=False)
     max_new_tokens: Annotated[
         int, Option("Maximum length of a generated text, tokens.", TASKS, "N")
@@ -128,7 +131,7 @@ class FeaturesSpec(CuedSpec):
     @field_validator("traces")
     @classmethod
     def _whole_paths(cls, listed: tuple[str, ...]) -> tuple[str, ...]:
-        """A run must find its files again from every folder."""
+        """Make paths absolute, so that a run finds its files from any folder."""
         return tuple(
             name if name in ("own", "task") else str(Path(name).expanduser().absolute())
             for name in listed
@@ -151,12 +154,12 @@ class FeaturesSpec(CuedSpec):
         given = [name for name in TRAINING if getattr(self, name) is not None]
         if self.sae is not None and given:
             raise ValueError(
-                f"sae is {self.sae!r}, and {', '.join(given)} apply only to one that is trained in "
-                "the run, so they would be ignored. Leave them out, or leave sae out"
+                f"sae is {self.sae!r}, but {', '.join(given)} apply only to an SAE trained in "
+                "the run and would be ignored. Leave them out, or leave sae out"
             )
         if self.templated and "task" in self.traces:
             raise ValueError(
-                "templated is given and traces has task, whose traces continue the plain text of "
+                "templated is set, but traces has task, whose traces continue the plain text of "
                 "their problems. Leave templated out, or choose traces own"
             )
         return self

@@ -1,4 +1,4 @@
-"""A run about features as `summary.json` holds it."""
+"""The `summary.json` of a features run."""
 
 import math
 from collections.abc import Mapping
@@ -22,13 +22,7 @@ R = TypeVar("R", bound=Result)
 
 
 def features_summary(sae: Sae, results: Mapping[str, Result], *, model: str) -> dict[str, object]:
-    """What a script needs of a run.
-
-    Args:
-        sae: The SAE.
-        results: Everything that was measured.
-        model: Model whose features were searched.
-    """
+    """Summary of a run, for scripts."""
     conclusion = results["conclusion"]
     assert isinstance(conclusion, Conclusion)
     return {
@@ -62,8 +56,8 @@ def features_summary(sae: Sae, results: Mapping[str, Result], *, model: str) -> 
 
 
 def _of(results: Mapping[str, Result], name: str, kind: type[R]) -> R | None:
-    found = results.get(name)
-    return found if isinstance(found, kind) else None
+    result = results.get(name)
+    return result if isinstance(result, kind) else None
 
 
 def _gate(gate: Fidelity) -> dict[str, object]:
@@ -86,14 +80,14 @@ def _candidates(
     resampling = _of(results, "resampling", ResamplingStability)
     table = _of(results, "table", FeatureTable)
     scaling = _of(results, "scaling", LatentScaling)
-    found: dict[str, dict[str, object]] = {}
-    for place, feature in enumerate(conclusion.feature.tolist()):
+    result: dict[str, dict[str, object]] = {}
+    for index, feature in enumerate(conclusion.feature.tolist()):
         one: dict[str, object] = {
-            "found_by": conclusion.found_by[place],
-            "kept": bool(conclusion.kept[place]),
-            "holds": bool(conclusion.holds[place]),
-            "injection_verdict": conclusion.injection[place] or None,
-            "resampling_verdict": conclusion.resampling[place] or None,
+            "found_by": conclusion.found_by[index],
+            "kept": bool(conclusion.kept[index]),
+            "holds": bool(conclusion.holds[index]),
+            "injection_verdict": conclusion.injection[index] or None,
+            "resampling_verdict": conclusion.resampling[index] or None,
         }
         if held is not None:
             i = held.feature.tolist().index(feature)
@@ -130,8 +124,8 @@ def _candidates(
                 target: plain(scaling.ratio[feature, j].item())
                 for j, target in enumerate(scaling.target)
             }
-        found[str(feature)] = one
-    return found
+        result[str(feature)] = one
+    return result
 
 
 def _transfer(found: Transfer | None) -> dict[str, object] | None:
@@ -150,9 +144,5 @@ def _transfer(found: Transfer | None) -> dict[str, object] | None:
 
 
 def plain(value: float) -> float | None:
-    """A number as JSON carries it; None for what is no number, or is infinite.
-
-    Args:
-        value: Any float.
-    """
+    """A number for JSON; None if it is NaN or infinite."""
     return value if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""The summary of a search for features on a terminal."""
+"""Terminal tables of a features run."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,11 +7,7 @@ from elicit.jobs._terminal import TerminalTable, interval
 
 
 def tables(summary: Mapping[str, Any]) -> list[TerminalTable]:
-    """Fidelity of the SAE on both models, then every candidate.
-
-    Args:
-        summary: Content of the run's summary.json.
-    """
+    """Fidelity of the SAE on both models, then every candidate."""
     gates = tuple(
         (
             side,

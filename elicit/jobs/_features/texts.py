@@ -1,4 +1,4 @@
-"""The texts of a run: sampled from the models, of the task and of files, split by problem."""
+"""Texts of a run: sampled, from the task and from files, split by problem."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ _BATCH = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Text:
-    """One text as the models read it."""
+    """One tokenised text."""
 
     ids: tuple[int, ...]
     problem: str
     begin: int
-    """Tokens of the prompt before it."""
+    """Number of prompt tokens."""
     source: str
     """`base`, `post`, `task`, or the name of a file."""
     reasons: bool
-    """Whether it reasons; else it answers at once."""
+    """Whether it reasons; otherwise a direct answer."""
     test: bool
     """Whether its problem is held out."""
 
@@ -37,17 +37,17 @@ class Texts:
 
     every: tuple[Text, ...]
     left_out: dict[str, int]
-    """Texts that did not do what their prompt calls for, by writer and prompt."""
+    """Number of texts that did not follow their prompt, by model and prompt."""
 
     def part(
         self, *, test: bool, reasons: bool | None = None, source: str | None = None
     ) -> tuple[Text, ...]:
-        """Some of them.
+        """Subset of the texts.
 
         Args:
-            test: Whether those of held-out problems, or of selection problems.
-            reasons: Only those that reason, or only those that answer at once; None is both.
-            source: Only those of that source; None is all.
+            test: Texts of held-out problems, or of selection problems.
+            reasons: Reasoning texts, or direct answers; None: both.
+            source: Source of the texts; None: all.
         """
         return tuple(
             text
@@ -59,22 +59,18 @@ class Texts:
 
 
 def rows(texts: Sequence[Text]) -> list[list[int]]:
-    """Token ids of texts.
-
-    Args:
-        texts: Which.
-    """
+    """Token ids of texts."""
     return [list(text.ids) for text in texts]
 
 
 def write_texts(work: FeatureWork) -> Texts:
-    """Sample texts from both models, and add those of the task and of files.
+    """Sample texts from both models, and add those of the task and files.
 
     Args:
-        work: The job; its run keeps finished batches.
+        work: The job; finished batches are checkpointed.
 
     Raises:
-        SpecError: Too few texts reason, or too few do not.
+        SpecError: Too few reasoning texts or direct answers.
     """
     spec, pair, source = work.spec, work.pair, work.inputs.source
     behaviour, held_out = source.behaviour, {problem.id for problem in source.split.test}
@@ -127,8 +123,8 @@ def write_texts(work: FeatureWork) -> Texts:
 
 
 def _traces(pair: ModelPair, source: FeatureTask, held_out: set[str]) -> list[Text]:
-    """The problems' own traces after the prompts that call for them."""
-    found: list[Text] = []
+    """Traces of the problems after their prompts."""
+    result: list[Text] = []
     task: Task = source.behaviour.prompts(source.task, source.behaviour.positive, "positive")
     for problem in task:
         prompt = pair.alignment.plain(problem.prompt)
@@ -136,10 +132,10 @@ def _traces(pair: ModelPair, source: FeatureTask, held_out: set[str]) -> list[Te
         if whole[: len(prompt)] != prompt:
             raise SpecError(
                 f"problem {problem.id!r}: the tokens of its prompt change when the trace follows, "
-                "so where the trace begins is not sure. End the prompt where a word ends, or "
+                "so the start of the trace is ambiguous. End the prompt at the end of a word, or "
                 "choose traces='own'."
             )
-        found.append(
+        result.append(
             Text(
                 ids=tuple(whole),
                 problem=problem.id,
@@ -149,13 +145,13 @@ def _traces(pair: ModelPair, source: FeatureTask, held_out: set[str]) -> list[Te
                 test=problem.id in held_out,
             )
         )
-    return found
+    return result
 
 
 def _of_files(
     spec: FeaturesSpec, pair: ModelPair, source: FeatureTask, held_out: set[str]
 ) -> list[Text]:
-    """Texts of files; those of other problems are split at random too."""
+    """Texts of files; other problems are split at random too."""
     known = {problem.id for problem in source.task}
     others = sorted({text.problem for text in source.texts} - known)
     rng = np.random.default_rng([spec.seed, 5])
@@ -176,7 +172,7 @@ def _of_files(
 
 
 def _refuse_few(texts: Texts, *, test: bool, reasons: bool) -> None:
-    """Refuse a half in which too few texts do one of the two things."""
+    """Refuse a half with too few reasoning texts or direct answers."""
     here = texts.part(test=test, reasons=reasons)
     if len({text.problem for text in here}) >= LEAST:
         return
@@ -184,7 +180,7 @@ def _refuse_few(texts: Texts, *, test: bool, reasons: bool) -> None:
     what = "reason" if reasons else "answer at once"
     raise SpecError(
         f"texts of {len({text.problem for text in here})} "
-        f"{'held-out' if test else 'selection'} problems {what}, and {LEAST} are needed (texts "
-        f"that did not do what their prompt calls for: {missed or 'none'}). Change the cues or "
-        "what counts as shown, give texts as traces, or add problems."
+        f"{'held-out' if test else 'selection'} problems {what}, but {LEAST} are needed (texts "
+        f"that did not follow their prompt: {missed or 'none'}). Change the cues or the marker of "
+        "the behaviour, pass texts as traces, or add problems."
     )

@@ -1,4 +1,4 @@
-"""The job behind `elicit graft`: one model with parts of the other, scored and written down."""
+"""The job behind `elicit graft`: scores of one model with parts of the other."""
 
 from elicit.grafting import sweep_parts
 from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
@@ -12,16 +12,15 @@ from elicit.weights import Part, part, parts_of
 def graft(spec: GraftSpec, *, progress: Progress | None = None) -> Run:
     """Score both models, and one of them with parts of the other.
 
-    Everything that can be refused is refused before a model runs. A killed run continues where it
-    stopped and ends with the same bytes. Leaves the page, `summary.json`, `run.yaml` and every
-    result in `spec.out`.
+    Inputs are validated before a model runs. A killed run resumes and ends with the same bytes.
+    Writes the page, `summary.json`, `run.yaml` and every result to `spec.out`.
 
     Args:
-        spec: What to do.
-        progress: Receives what is being done.
+        spec: Specification of the job.
+        progress: Receives progress reports.
 
     Raises:
-        ElicitError: Something is missing, damaged, or cannot be compared.
+        ElicitError: An input is missing, damaged, or cannot be compared.
     """
     return execute(_JOB, spec, progress)
 

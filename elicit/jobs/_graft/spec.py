@@ -1,4 +1,4 @@
-"""What `elicit graft` was asked to do."""
+"""Specification of `elicit graft`."""
 
 from typing import Annotated, ClassVar, Literal
 

@@ -1,4 +1,4 @@
-"""The summary of a graft on a terminal."""
+"""Terminal summary of a graft."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from elicit.jobs._terminal import TerminalTable, interval
 
 
 def tables(summary: Mapping[str, Any]) -> list[TerminalTable]:
-    """Both models' scores, and the host's with each part moved, task by task.
+    """Scores of both models and of the host with each part moved, by task.
 
     Args:
         summary: Content of the run's summary.json.

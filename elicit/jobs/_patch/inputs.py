@@ -1,4 +1,4 @@
-"""From a specification and its models to a sweep that is worth running."""
+"""Inputs of a patching job: problems, sweeps and metric, validated."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,37 +23,37 @@ from elicit.tasks import load_task
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PatchInputs:
-    """What a job runs, and what is to be said of it."""
+    """Inputs of a patching job."""
 
     contrast: Contrast
     """Prompts and answers."""
     plans: Mapping[str, Plan]
-    """Every sweep by its direction."""
+    """Sweeps by direction."""
     factorial: FactorialMetric | None
-    """Metric of the factorial; None runs none."""
+    """Metric of the factorial; None skips it."""
     notes: tuple[str, ...]
-    """What a reader should know of them."""
+    """Remarks for the page."""
 
 
 def problems_of(spec: PatchSpec) -> Texts | None:
-    """Problems of a file, refused before a model is loaded where they cannot serve.
+    """Problems of a file, validated before a model is loaded.
 
     Args:
-        spec: What to do.
+        spec: Specification of the job.
 
     Returns:
         None: The embedded pair's own problems are used.
 
     Raises:
-        ElicitError: The file is missing or wrong, or lacks what the sweep needs.
+        ElicitError: The file is missing or invalid, or lacks a field that the sweep needs.
     """
     if spec.problems is None:
         organisms.resolve(str(spec.pair))
         return None
     if not spec.problems.is_file():
         raise SpecError(
-            f"problems are to be read from {spec.problems}, which is not a file, so there is "
-            "nothing to patch on. Check the path."
+            f"problems is {spec.problems}, which is not a file, so there are no prompts to patch. "
+            "Check the path."
         )
     texts = read_lines(spec.problems)
     if len(texts.id) < 2:
@@ -77,15 +77,15 @@ def problems_of(spec: PatchSpec) -> Texts | None:
 
 
 def patch_inputs(spec: PatchSpec, pair: ModelPair, texts: Texts | None) -> PatchInputs:
-    """Everything that a run needs to know, of which nothing is left to refuse.
+    """Validated inputs of a run.
 
     Args:
-        spec: What to do.
+        spec: Specification of the job.
         pair: The two models.
         texts: Problems of the file; None where the pair's own are used.
 
     Raises:
-        ElicitError: The models, the problems and the options make no sweep.
+        ElicitError: Models, problems and options do not fit together.
     """
     if spec.question == "across" and pair.identical:
         raise SpecError(
@@ -120,8 +120,8 @@ def patch_inputs(spec: PatchSpec, pair: ModelPair, texts: Texts | None) -> Patch
     divided = spec.question == "across" if spec.factorial is None else spec.factorial
     if len({len(row) for row in contrast.clean}) > 1 and spec.positions == "each":
         notes.append(
-            "Prompts differ in length, so positions are counted from their ends, as far as the "
-            "shortest one goes."
+            "Prompts differ in length, so positions are counted from the end, up to the length of "
+            "the shortest prompt."
         )
     return PatchInputs(
         contrast=contrast,
@@ -132,7 +132,7 @@ def patch_inputs(spec: PatchSpec, pair: ModelPair, texts: Texts | None) -> Patch
 
 
 def _contrast(spec: PatchSpec, pair: ModelPair, texts: Texts | None, notes: list[str]) -> Contrast:
-    """The problems of a file, or an embedded pair's decision to reason."""
+    """Contrast of a file's problems, or an embedded pair's decision to reason."""
     if texts is not None:
         contrast = Contrast.encoded(pair.alignment, texts, templated=spec.templated)
         if spec.limit is not None and len(contrast) > spec.limit:
@@ -150,7 +150,7 @@ def _contrast(spec: PatchSpec, pair: ModelPair, texts: Texts | None, notes: list
 
 
 def _metric(contrast: Contrast, notes: list[str]) -> tuple[str]:
-    """What is read when no metric is named."""
+    """Default metric: logit_diff where possible, else log_prob."""
     if contrast.wrong is None:
         why = "not every problem has a wrong answer"
     elif any(len(row) != 1 for row in (*contrast.answer, *contrast.wrong)):

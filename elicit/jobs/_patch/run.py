@@ -1,4 +1,4 @@
-"""The job behind `elicit patch`: sweeps and the factorial, written down with their page."""
+"""The job behind `elicit patch`: sweeps and the factorial, with their page."""
 
 from dataclasses import replace
 
@@ -14,16 +14,15 @@ from elicit.runs import Execution, Progress
 def patch(spec: PatchSpec, *, progress: Progress | None = None) -> Run:
     """Patch activations across the two models, or within one, and write the page about it.
 
-    Everything that can be refused is refused before a model runs. A killed run continues where it
-    stopped and ends with the same bytes. Leaves the page, `summary.json`, `run.yaml` and every
-    result in `spec.out`.
+    Inputs are validated before a model runs. A killed run resumes and ends with the same bytes.
+    Writes the page, `summary.json`, `run.yaml` and every result to `spec.out`.
 
     Args:
-        spec: What to do.
-        progress: Receives what is being done.
+        spec: Specification of the job.
+        progress: Receives progress reports.
 
     Raises:
-        ElicitError: Something is missing, damaged, or makes no sweep.
+        ElicitError: An input is missing, damaged, or does not define a sweep.
     """
     return execute(_JOB, spec, progress)
 
@@ -47,7 +46,7 @@ _JOB = Job(check=problems_of, prepare=_prepare, measure=_measure)
 
 
 class _Titled:
-    """Progress whose jobs say which sweep they belong to."""
+    """Progress that names the sweep of each job."""
 
     def __init__(self, progress: Progress, name: str) -> None:
         self._progress, self._name = progress, name.replace("_", " ")
@@ -65,7 +64,7 @@ class _Titled:
 def _results(
     spec: PatchSpec, pair: ModelPair, inputs: PatchInputs, execution: Execution
 ) -> dict[str, Result]:
-    """Every sweep by its direction, and the factorial."""
+    """Sweeps by direction, and the factorial."""
 
     def scoped(name: str) -> Execution:
         return replace(execution.scoped(name), progress=_Titled(execution.progress, name))
@@ -87,15 +86,15 @@ def _results(
 
 
 def _remarks(spec: PatchSpec, inputs: PatchInputs, results: dict[str, Result]) -> list[str]:
-    """What a reader should know of the run."""
+    """Remarks for the page."""
     told = []
     n = len(inputs.contrast)
     if n < FEW_PROBLEMS:
-        told.append(f"There are {n} problems: below {FEW_PROBLEMS}, intervals say little.")
+        told.append(f"There are {n} problems: below {FEW_PROBLEMS}, intervals are unreliable.")
     grids = [result for result in results.values() if isinstance(result, PatchGrid)]
     if "other_prompt" in spec.controls and grids[0].other_prompt.value.isnan().all():
         told.append(
-            "The control with another prompt was not run: some prompt has no other one of its "
+            "The other-prompt control was not run: some prompt has no other prompt of the same "
             "length."
         )
     if inputs.factorial is None and spec.question == "across" and spec.factorial is None:
@@ -104,7 +103,7 @@ def _remarks(spec: PatchSpec, inputs: PatchInputs, results: dict[str, Result]) -
 
 
 def _summary(spec: PatchSpec, inputs: PatchInputs, results: dict[str, Result]) -> dict[str, object]:
-    """Content of `summary.json`: the finding first, then every number behind it."""
+    """Content of `summary.json`: the finding, then the numbers behind it."""
     split = results.get("factorial")
     return {
         "question": spec.question,
@@ -124,7 +123,7 @@ def _summary(spec: PatchSpec, inputs: PatchInputs, results: dict[str, Result]) -
 
 
 def _peak(grid: PatchGrid) -> dict[str, object] | None:
-    """The cell that the sweep is told by, with its share, its controls and their verdicts."""
+    """The peak cell with its share, controls and their verdicts."""
     peak = grid.peak()
     if peak is None:
         return None

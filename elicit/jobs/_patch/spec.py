@@ -1,4 +1,4 @@
-"""What `elicit patch` was asked to do, checked before any work."""
+"""Specification of `elicit patch`, validated before any work."""
 
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -12,9 +12,9 @@ SITES = {
     "across": ("resid_post", "attn_out", "mlp_out"),
     "within": ("resid_pre", "attn_out", "mlp_out"),
 }
-"""Sites that are swept when none are named."""
+"""Default sites."""
 OWN_PROBLEMS = 60
-"""Problems of an embedded pair that are used when no number is given."""
+"""Default number of problems of an embedded pair."""
 _ACROSS = ("post_to_base", "base_to_post")
 
 
@@ -27,7 +27,7 @@ class PatchSpec(PairSpec):
         Path | None,
         Option(
             "Problems as JSONL: prompt, answer, and optionally wrong (or candidates) and "
-            "corrupted. An embedded pair brings its own: the decision to reason.",
+            "corrupted. Default for an embedded pair: its decision to reason.",
             TASKS,
             "FILE",
         ),
@@ -44,8 +44,8 @@ class PatchSpec(PairSpec):
     direction: Annotated[
         Literal["both", "post_to_base", "base_to_post", "denoise", "noise"],
         Option(
-            "Across the models: post-to-base, base-to-post, both. Within one model, between clean "
-            "and corrupted prompts: denoise, noise.",
+            "Across models: post-to-base, base-to-post, both. Within one model, between clean and "
+            "corrupted prompts: denoise, noise.",
             metavar="WAY",
         ),
     ] = "both"
@@ -64,7 +64,7 @@ class PatchSpec(PairSpec):
     ] = ()
     positions: Annotated[
         Literal["each", "all", "last"] | tuple[int, ...],
-        Option("Columns: each, all (at once), last, or numbers such as -2,-1.", metavar="WHICH"),
+        Option("Columns: each, all (at once), last, or indices such as -2,-1.", metavar="WHICH"),
     ] = "each"
     metrics: Annotated[
         tuple[Literal["logit_diff", "log_prob", "probability", "kl"], ...],
@@ -76,19 +76,21 @@ class PatchSpec(PairSpec):
         ),
     ] = ()
     widths: Annotated[
-        tuple[int, ...], Option("Layers patched together, besides 1.", metavar="N,…")
+        tuple[int, ...], Option("Layers patched together, in addition to 1.", metavar="N,…")
     ] = (1,)
     controls: Annotated[
         tuple[Literal["other_prompt", "noise"], ...],
-        Option("other_prompt, noise, or none.", metavar="NAME,…"),
+        Option("Controls: other_prompt, noise, or none.", metavar="NAME,…"),
     ] = ("other_prompt", "noise")
     factorial: Annotated[
         bool | None,
-        Option("Upstream × downstream × unembedding at every boundary.", default="across models"),
+        Option(
+            "Run upstream × downstream × unembedding at every boundary.", default="across models"
+        ),
     ] = None
     engine: Annotated[
         Literal["lanes", "loop"],
-        Option("loop runs one full forward pass per cell: slow, a check of lanes.", MACHINE),
+        Option("loop: one full forward pass per cell, slow, to verify lanes.", MACHINE),
     ] = "lanes"
 
     @field_validator("direction", mode="before")
@@ -99,7 +101,7 @@ class PatchSpec(PairSpec):
     @field_validator("positions", mode="before")
     @classmethod
     def _listed(cls, positions: object) -> object:
-        """Numbers as the command line has them: `-2,-1`."""
+        """Parse command-line indices: `-2,-1`."""
         words = [*map(str, positions)] if isinstance(positions, list | tuple) else [str(positions)]
         pieces = [piece.strip() for word in words for piece in word.split(",") if piece.strip()]
         if pieces and all(piece.lstrip("+-").isdigit() for piece in pieces):
@@ -122,7 +124,7 @@ class PatchSpec(PairSpec):
         for site in sites:
             if site.strip().split(".")[0] not in kinds:
                 raise ValueError(
-                    f"{site!r} begins with no kind of site that has positions; kinds are "
+                    f"{site!r} does not start with a kind of site that has positions; kinds are "
                     f"{', '.join(kinds)}"
                 )
         return tuple(dict.fromkeys(sites))
@@ -136,25 +138,25 @@ class PatchSpec(PairSpec):
     @classmethod
     def _positive(cls, widths: tuple[int, ...]) -> tuple[int, ...]:
         if min(widths, default=1) < 1:
-            raise ValueError("a window holds at least 1 layer")
+            raise ValueError("a window has at least 1 layer")
         return widths
 
     @model_validator(mode="after")
     def _fits(self) -> "PatchSpec":
         if self.problems is None and self.pair is None:
             raise ValueError(
-                "problems are not given, so there is nothing to patch on. Give a JSONL file"
+                "problems are not given, so there are no prompts to patch. Pass a JSONL file"
             )
         if self.question == "within" and self.problems is None:
             raise ValueError(
-                f"direction is {self.direction}, which goes from clean to corrupted prompts or "
-                "back, and no problems are given to take them from. Give a JSONL file whose lines "
-                "have prompt, corrupted, answer and wrong"
+                f"direction is {self.direction}, which patches between clean and corrupted "
+                "prompts, and no problems are given. Pass a JSONL file whose lines have prompt, "
+                "corrupted, answer and wrong"
             )
         if self.question == "within" and self.factorial:
             raise ValueError(
-                f"direction is {self.direction}, which stays within one model, and a factorial is "
-                "asked for, which mixes two. Leave factorial out, or choose another direction"
+                f"direction is {self.direction}, which stays within one model, and a factorial "
+                "mixes two. Leave factorial out, or choose another direction"
             )
         if self.question == "across" and self.model == "post":
             raise ValueError(
@@ -163,14 +165,14 @@ class PatchSpec(PairSpec):
             )
         if self.factorial and self.metrics and set(self.metrics) == {"kl"}:
             raise ValueError(
-                "a factorial is asked for and the only metric is kl, which needs a donor that a "
-                "factorial does not have. Add logit_diff, log_prob or probability"
+                "a factorial has no donor, which the only metric, kl, needs. Add logit_diff, "
+                "log_prob or probability"
             )
         return self
 
     @property
     def loads_identical(self) -> bool:
-        """Across, two identical models are refused later, in words that do not advise it."""
+        """Across models, identical ones are refused later with a more specific message."""
         return self.allow_identical or self.question == "across"
 
     @property
@@ -180,5 +182,5 @@ class PatchSpec(PairSpec):
 
     @property
     def directions(self) -> tuple[str, ...]:
-        """Every sweep, by its name."""
+        """Names of the sweeps."""
         return _ACROSS if self.direction == "both" else (self.direction,)

@@ -1,4 +1,4 @@
-"""The summary of patching on a terminal."""
+"""Terminal summary of patching."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from elicit.jobs._terminal import TerminalTable, interval
 
 
 def tables(summary: Mapping[str, Any]) -> list[TerminalTable]:
-    """Where each sweep's effects come in.
+    """Peak of each sweep.
 
     Args:
         summary: Content of the run's summary.json.

@@ -1,4 +1,4 @@
-"""The main job: from a specification to a run directory with every result and the page."""
+"""The job behind `elicit report`: every result and the page in a run directory."""
 
 from dataclasses import dataclass
 
@@ -27,50 +27,49 @@ from elicit.tasks import Task, extractor, load_task, ungradable
 from elicit.weights import WeightChange, weight_change
 
 SPECTRA_WIDTH = 1024
-"""Widest model whose singular values are computed without being asked for."""
+"""Maximum width for which singular values are computed by default."""
 N_SAMPLES = 8
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a job scores: where post may have lost, and where it may have gained."""
+    """Scored tasks: where post may have lost, and where it may have gained."""
 
     damage: Score | None
     skill: Score | None
 
     @property
     def all(self) -> tuple[Score, ...]:
-        """Those that were given."""
+        """The scores that were given."""
         return tuple(score for score in (self.damage, self.skill) if score is not None)
 
     @property
     def identity(self) -> dict[str, object]:
-        """What the values of a run depend on."""
+        """Inputs that determine the values of a run."""
         return {"tasks": {score.task.name: score.task.digest for score in self.all}}
 
 
 def report(spec: ReportSpec, *, progress: Progress | None = None) -> Run:
     """Find the layers that were changed, corrupted or carry a skill, and write the page.
 
-    Everything that can be refused is refused before a model runs. A killed run continues where it
-    stopped and ends with the same bytes. Leaves the page, `summary.json`, `run.yaml` and every
-    result in `spec.out`.
+    Inputs are validated before a model runs. A killed run resumes and ends with the same bytes.
+    Writes the page, `summary.json`, `run.yaml` and every result to `spec.out`.
 
     Args:
-        spec: What to do.
-        progress: Receives what is being done.
+        spec: Specification of the job.
+        progress: Receives progress reports.
 
     Raises:
-        ElicitError: Something is missing, damaged, or cannot be compared.
+        ElicitError: An input is missing, damaged, or cannot be compared.
     """
     return execute(_JOB, spec, progress)
 
 
 def prepare_scores(spec: ScoredSpec, pair: ModelPair, checked: Scores) -> Prepared[Scores]:
-    """Tasks that fit the models.
+    """Tasks checked against the models.
 
     Args:
-        spec: What to do.
+        spec: Specification of the job.
         pair: The two models.
         checked: The tasks.
 
@@ -114,11 +113,11 @@ def _measure_all(work: Work[ReportSpec, Scores]) -> Outcome:
 
 
 def load_scores(spec: ScoredSpec) -> Scores:
-    """The tasks of a specification, read and checked, and how each is scored.
+    """The validated tasks of a specification, and how each is scored.
 
     Raises:
-        ElicitError: A file is missing or wrong, the extractor is unknown, or no answer could be
-        found.
+        ElicitError: A file is missing or invalid, the extractor is unknown, or it cannot extract
+            the right answers.
     """
     extract = extractor(spec.extractor)
     organism = organisms.resolve(spec.pair) if spec.pair is not None else None
@@ -127,8 +126,8 @@ def load_scores(spec: ScoredSpec) -> Scores:
     for path, what in ((facts, "facts"), (problems, "problems")):
         if path is not None and not path.is_file():
             raise SpecError(
-                f"{what} are to be read from {path}, which is not a file, so there is nothing "
-                f"to score. Check the path."
+                f"{what} is {path}, which is not a file, so there is nothing to score. "
+                f"Check the path."
             )
     loaded: list[Score | None] = []
     for path, name, how in (
@@ -147,11 +146,10 @@ def load_scores(spec: ScoredSpec) -> Scores:
             lost = ungradable(score.task, extract)
             if lost:
                 raise SpecError(
-                    f"the extractor {spec.extractor!r} would not find the right answer of "
-                    f"{len(lost)} of "
-                    f"{len(score.task)} {score.task.name} ({lost[0]} first) even if a model "
-                    f"wrote just that, so they "
-                    "would all count as wrong. Give candidates, or choose another extractor."
+                    f"the extractor {spec.extractor!r} does not extract the right answer of "
+                    f"{len(lost)} of {len(score.task)} {score.task.name} (first: {lost[0]}) "
+                    f"even from that answer alone, so they would always be graded wrong. "
+                    "Give candidates, or choose another extractor."
                 )
     return Scores(damage=loaded[0], skill=loaded[1])
 
@@ -175,7 +173,7 @@ def _score(spec: ScoredSpec, task: Task, how: str) -> Score:
 
 
 def check_scores(pair: ModelPair, scores: Scores) -> None:
-    """Refuse a task that does not fit the models, before any is scored.
+    """Refuse a task that does not fit the models, before scoring starts.
 
     Raises:
         ElicitError: A problem is too long, or needs a token that a model lacks.
@@ -199,16 +197,16 @@ def _weights(spec: ReportSpec, pair: ModelPair, scores: Scores, progress: Progre
 
 
 def _remarks(scores: Scores) -> list[str]:
-    """What a reader should know of the tasks."""
+    """Remarks on the tasks for the page."""
     few = [m.task for m in scores.all if len(m.task) < FEW_PROBLEMS]
     remarks = [
-        f"{task.name} hold {len(task)} problems: below {FEW_PROBLEMS}, intervals say little."
-        + (f" Below {LEAST_PROBLEMS} nothing is named." if len(task) < LEAST_PROBLEMS else "")
+        f"{task.name} hold {len(task)} problems: below {FEW_PROBLEMS}, intervals are unreliable."
+        + (f" Below {LEAST_PROBLEMS} no verdict is given." if len(task) < LEAST_PROBLEMS else "")
         for task in few
     ]
     if len({m.task.digest for m in scores.all}) < len(scores.all):
         remarks.append(
-            "facts and problems hold the same problems: their gaps are one finding, not two."
+            "facts and problems are the same problems: their gaps are one finding, not two."
         )
     return remarks
 

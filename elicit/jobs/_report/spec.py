@@ -1,4 +1,4 @@
-"""What `elicit report` was asked to do, and what every job that scores tasks needs."""
+"""Specification of `elicit report`, and fields shared by jobs that score tasks."""
 
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -12,24 +12,26 @@ Scoring = Literal["generated", "forced"]
 
 
 class ScoredSpec(PairSpec):
-    """What a job needs that scores both models on tasks."""
+    """Fields of jobs that score both models on tasks."""
 
     facts: Annotated[
-        Path | None, Option("Facts as JSONL, which post may have lost.", TASKS, "FILE")
+        Path | None, Option("Facts as JSONL: knowledge that post may have lost.", TASKS, "FILE")
     ] = None
     problems_how: Annotated[
         Scoring,
-        Option("Score problems by generated answers or by the forced answer's probability.", TASKS),
+        Option(
+            "Score problems by generation or by the teacher-forced answer's probability.", TASKS
+        ),
     ] = "generated"
-    facts_how: Annotated[Scoring, Option("The same for facts.", TASKS)] = "forced"
+    facts_how: Annotated[Scoring, Option("Scoring method for facts.", TASKS)] = "forced"
     max_new_tokens: Annotated[
         int, Option("Maximum length of a generated answer, tokens.", TASKS, "N")
     ] = Field(default=128, ge=1)
     extractor: Annotated[
         str,
         Option(
-            "Finds the answer in a text: last-candidate, last-number, boxed, marker:WORD, "
-            "math-verify, or default: the last candidate, else the last number.",
+            "Answer extractor: last-candidate, last-number, boxed, marker:WORD, math-verify, or "
+            "default: the last candidate, else the last number.",
             TASKS,
             "NAME",
         ),
@@ -37,7 +39,7 @@ class ScoredSpec(PairSpec):
     end: Annotated[
         str,
         Option(
-            r"Closes a teacher-forced answer, so that 1 differs from the start of 10; \n is a "
+            r"End of a teacher-forced answer, which separates 1 from the prefix of 10; \n is a "
             "newline.",
             TASKS,
             "TEXT",
@@ -48,8 +50,8 @@ class ScoredSpec(PairSpec):
     def _has_a_task(self) -> "ScoredSpec":
         if self.pair is None and self.problems is None and self.facts is None:
             raise ValueError(
-                "neither problems nor facts are given, so nothing could be lost or gained. "
-                "Give a JSONL file of at least one"
+                "neither problems nor facts are given, so there is nothing to score. Pass a JSONL "
+                "file of at least one"
             )
         return self
 
@@ -61,28 +63,28 @@ class ReportSpec(ScoredSpec):
 
     kinds: Annotated[
         tuple[Literal["layer", "attn", "mlp", "norms", "matrix", "outside"], ...],
-        Option("Sizes of part: layer, attn, mlp, norms, matrix, outside.", metavar="KIND,…"),
+        Option("Kinds of part: layer, attn, mlp, norms, matrix, outside.", metavar="KIND,…"),
     ] = Field(default=("layer", "attn", "mlp", "outside"), min_length=1)
     controls: Annotated[
         int,
         Option(
-            "Shuffled differences of the same norm per layer and direction; 0 for none, and at "
-            "most one for generated tasks.",
+            "Shuffled-difference controls per layer and direction, same norm; 0 for none, at most "
+            "one for generated tasks.",
             metavar="N",
         ),
     ] = Field(default=2, ge=0)
-    intervals: Annotated[bool, Option("Move intervals of layers.")] = True
-    integrated: Annotated[bool, Option("Integrate gradients over the weights.")] = True
+    intervals: Annotated[bool, Option("Move all intervals of layers.")] = True
+    integrated: Annotated[bool, Option("Weight integrated gradients.")] = True
     spectra: Annotated[
         bool | None,
-        Option("Singular values of each weight difference.", default="where the models are small"),
+        Option("Singular values of each weight difference.", default="small models only"),
     ] = None
-    margin: Annotated[float, Option("Smallest gap that counts.", STATISTICS, "X")] = Field(
-        default=0.05, ge=0, allow_inf_nan=False
+    margin: Annotated[float, Option("Minimum gap that gives a task a role.", STATISTICS, "X")] = (
+        Field(default=0.05, ge=0, allow_inf_nan=False)
     )
     share_margin: Annotated[
         float,
-        Option("Smallest effect that names a part, as a share of the gap.", STATISTICS, "X"),
+        Option("Minimum effect for a verdict, as a share of the gap.", STATISTICS, "X"),
     ] = Field(default=0.05, ge=0, lt=1)
 
     @field_validator("kinds")

@@ -1,4 +1,4 @@
-"""Content of `summary.json`: verdicts first, then every number behind them."""
+"""Content of `summary.json`: verdicts, then the numbers behind them."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from elicit.weights import WeightChange, by_layer
 
 
 def summarise(results: dict[str, Result]) -> dict[str, object]:
-    """Content of `summary.json`: verdicts first, then every number behind them."""
+    """Content of `summary.json`: verdicts, then the numbers behind them."""
     roles, change = results["roles"], results["weights"]
     assert isinstance(roles, LayerRoles)
     assert isinstance(change, WeightChange)
@@ -34,7 +34,7 @@ def summarise(results: dict[str, Result]) -> dict[str, object]:
 
 
 def _of_role(tasks: Sequence[dict[str, object]], role: str) -> dict[str, object] | None:
-    """The task of a role with the widest gap, if there is one."""
+    """The task of a role with the largest gap, if any."""
     own = [task for task in tasks if task["role"] == role]
     return max(own, key=lambda task: abs(task["gap"]["value"]), default=None)  # pyright: ignore[reportIndexIssue, reportArgumentType]
 
@@ -85,7 +85,7 @@ def _part(
 
 
 def _finite(value: object) -> object:
-    """The same with null where nothing was measured: JSON has no NaN."""
+    """The value with NaN replaced by null, since JSON has no NaN."""
     if isinstance(value, dict):
         return {name: _finite(inner) for name, inner in value.items()}
     if isinstance(value, list):

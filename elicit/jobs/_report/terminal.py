@@ -1,4 +1,4 @@
-"""The summary of a report on a terminal."""
+"""Terminal summary of a report."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ def tables(summary: Mapping[str, Any]) -> list[TerminalTable]:
     for layer in summary["layers"]:
         verdict = tuple(layer["verdict"])
         first = (f"L{layer['layer']}", " and ".join(verdict))
-        # Where nothing differs nothing was run, and every effect is 0 without an interval.
+        # Unchanged layers are not run: every effect is 0 without an interval.
         effects = layer["effects"] if layer["changed"] else {"every task": None}
         for task, both in effects.items():
             moved = (

@@ -1,4 +1,4 @@
-"""From a specification and its models to texts that are worth reading."""
+"""Inputs of a settling job: texts to read, validated."""
 
 from dataclasses import dataclass
 
@@ -12,56 +12,55 @@ from elicit.runs import Execution
 from elicit.tasks import Task, load_task
 
 OWN_PROBLEMS = 60
-"""Problems of an embedded pair that are used when no number is given."""
+"""Default number of problems of an embedded pair."""
 _BATCH = 32
 WRITERS = ("base", "post")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReviseInputs:
-    """What is read, as far as it is known before a model has written anything."""
+    """Inputs known before any text is generated."""
 
     task: Task
     """The problems."""
     kinds: tuple[str, ...]
-    """Kinds of texts, in their order."""
+    """Kinds of text, in order."""
     prompts: tuple[tuple[int, ...], ...] = ()
     """Token ids of the prompts that the models continue."""
     stop_ids: tuple[int, ...] = ()
-    """Tokens that end a text."""
+    """Stop tokens."""
     max_new_tokens: int = 0
-    """Longest text, tokens."""
+    """Maximum length of a text, tokens."""
     given: tuple[TokenRows, ...] = ()
-    """Texts that no model has to write first."""
+    """Texts that need no generation."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelTexts:
-    """What a model wrote to every problem."""
+    """Texts that a model generated, one per problem."""
 
     rows: TokenRows | None
-    """Its texts; None where it wrote nothing to any problem."""
+    """The texts; None if all are empty."""
     truncated: float
-    """Share of texts that were cut before the model ended them."""
+    """Share of texts truncated at the maximum length."""
     empty: int
-    """Problems to which it wrote nothing but the end."""
+    """Number of problems with an empty text."""
 
 
 def load_inputs(spec: ReviseSpec) -> ReviseInputs:
-    """The problems, refused before a model is loaded if nothing can be read of them.
+    """The problems, validated before a model is loaded.
 
     Args:
-        spec: What to do.
+        spec: Specification of the job.
 
     Raises:
-        ElicitError: The file is missing or wrong, or its problems lack what is to be read.
+        ElicitError: The file is missing or invalid, or its problems lack the requested texts.
     """
     embedded = spec.problems is None
     path = organisms.resolve(str(spec.pair)).problems if embedded else spec.problems
     if path is None or not path.is_file():
         raise SpecError(
-            f"problems are to be read from {path}, which is not a file, so there is nothing to "
-            "read. Check the path."
+            f"problems is {path}, which is not a file, so there is nothing to read. Check the path."
         )
     task = load_task(path, name="problems")
     n = spec.limit or (OWN_PROBLEMS if embedded else len(task))
@@ -74,15 +73,15 @@ def load_inputs(spec: ReviseSpec) -> ReviseInputs:
         )
     if spec.lens != "logit" and len(task) < 4:
         raise SpecError(
-            f"{path} holds {len(task)} problems; a lens is fitted on half of them and read on the "
-            "others, and an interval needs 2. Add problems, or choose lens='logit'."
+            f"{path} holds {len(task)} problems; a lens is fitted on half of them and evaluated on "
+            "the others, and an interval needs 2. Add problems, or choose lens='logit'."
         )
     missing = [problem.id for problem in task if problem.trace is None]
     if "given" in spec.traces and missing:
         raise SpecError(
-            f"given traces are to be read and {len(missing)} of {len(task)} problems of {path} "
-            f"have none (the first is {missing[0]!r}), so there is nothing to read of them. Add "
-            "'trace' to every line, or choose traces='own' or traces='decision'."
+            f"traces is 'given' and {len(missing)} of {len(task)} problems of {path} have no "
+            f"'trace' (the first is {missing[0]!r}), so there is nothing to read. Add 'trace' to "
+            "every line, or choose traces='own' or traces='decision'."
         )
     if spec.traces:
         return ReviseInputs(task=task, kinds=spec.traces)
@@ -92,10 +91,10 @@ def load_inputs(spec: ReviseSpec) -> ReviseInputs:
 
 
 def encode_inputs(spec: ReviseSpec, pair: ModelPair, inputs: ReviseInputs) -> ReviseInputs:
-    """The same with every text in token ids; whatever can be refused is refused here.
+    """The inputs with every text tokenised and validated.
 
     Args:
-        spec: What to do.
+        spec: Specification of the job.
         pair: The two models.
         inputs: The problems.
 
@@ -126,7 +125,7 @@ def encode_inputs(spec: ReviseSpec, pair: ModelPair, inputs: ReviseInputs) -> Re
             )
         )
     _refuse_thin(spec, pair, inputs, given)
-    # As much as the longest prompt leaves, for every problem: length must not go with difficulty.
+    # The longest prompt sets the room for every problem: length must not vary with difficulty.
     left = min(limits, default=spec.max_new_tokens + 1) - max(map(len, prompts))
     return ReviseInputs(
         task=task,
@@ -139,19 +138,19 @@ def encode_inputs(spec: ReviseSpec, pair: ModelPair, inputs: ReviseInputs) -> Re
 
 
 def _refuse_unreadable(rows: TokenRows, task: Task, *, limit: int | None, unknown: object) -> None:
-    """Refuse traces of words that are unknown, or that run past the last position of a model."""
+    """Refuse traces with unknown words, or longer than a model's context."""
     unread = [i for i, row in enumerate(rows.rows) if unknown is not None and unknown in row]
     if unread:
         raise SpecError(
             f"the trace of problem {task.problems[unread[0]].id!r} has a word that the tokenizer "
-            f"does not know, so another text would be read ({len(unread)} of {len(task)} problems "
-            "have one). Write it with words of the tokenizer."
+            f"cannot encode, so the text read would differ ({len(unread)} of {len(task)} problems "
+            "are affected). Use words of the tokenizer's vocabulary."
         )
     long = [i for i, row in enumerate(rows.rows) if limit is not None and len(row) > limit]
     if long:
         raise SpecError(
             f"problem {task.problems[long[0]].id!r} has {len(rows.rows[long[0]])} tokens with "
-            f"its trace and the models read {limit}, so its end could not be read ({len(long)} of "
+            f"its trace and the models read {limit}, so it would be truncated ({len(long)} of "
             f"{len(task)} problems are too long). Shorten them, or choose traces='own'."
         )
 
@@ -159,16 +158,16 @@ def _refuse_unreadable(rows: TokenRows, task: Task, *, limit: int | None, unknow
 def _refuse_thin(
     spec: ReviseSpec, pair: ModelPair, inputs: ReviseInputs, given: list[TokenRows]
 ) -> None:
-    """Refuse an affine lens on fewer tokens than it could send anywhere it likes.
+    """Refuse an affine lens on so few tokens that it could fit any target.
 
-    Texts that the models still have to write are not known yet; what they allow is checked later.
+    Texts still to be generated are checked later.
     """
     n = sum(rows.n_tokens for rows in given) // 2
     if spec.lens == "tuned" and "own" not in inputs.kinds and n < pair.d_model:
         raise SpecError(
-            f"half of the problems have about {n} tokens to learn a lens from and the stream is "
-            f"{pair.d_model} wide, so an affine map could send each state where it likes and its "
-            "fit would show nothing. Give many times as many tokens, or choose lens='bias'."
+            f"half of the problems have about {n} tokens to fit a lens and d_model is "
+            f"{pair.d_model}, so an affine map could fit any target and its fit would be "
+            "meaningless. Give many times as many tokens, or choose lens='bias'."
         )
 
 
@@ -180,7 +179,7 @@ def write_texts(
     *,
     execution: Execution = Execution(),
 ) -> ModelTexts:
-    """What one of the models writes after every prompt, as token rows.
+    """Generate one model's texts after every prompt, as token rows.
 
     Args:
         spec: Temperature and seed.

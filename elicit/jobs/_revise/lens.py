@@ -1,4 +1,4 @@
-"""Lenses of both models, fitted on one half of the problems, so that the other half is read."""
+"""Lenses of both models, fitted on one half of the problems and applied to the other."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,14 +14,14 @@ MODELS = ("base", "post")
 
 
 def halved(texts: Sequence[TokenRows], seed: int) -> tuple[list[TokenRows], list[TokenRows]]:
-    """The texts of one half of the problems, and those of the other.
+    """Split the texts by problem into two random halves.
 
     Args:
-        texts: Of every source.
-        seed: Of the random half.
+        texts: Texts of every source.
+        seed: Seed of the split.
 
     Raises:
-        SpecError: A source has fewer than two problems in the half that is read.
+        SpecError: A source has fewer than two problems in the evaluation half.
     """
     names = sorted({name for part in texts for name in part.problem})
     order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed)).tolist()
@@ -32,9 +32,9 @@ def halved(texts: Sequence[TokenRows], seed: int) -> tuple[list[TokenRows], list
         others = [i for i, name in enumerate(part.problem) if name not in learnt]
         if len({part.problem[i] for i in others}) < 2:
             raise SpecError(
-                f"of the {len(part)} texts of {part.source!r} fewer than two problems are left "
-                "once half of all problems has gone into the lens, so there would be no interval. "
-                "Add problems, or choose lens='logit'."
+                f"of the {len(part)} texts of {part.source!r}, fewer than two problems are held "
+                "out from fitting the lens, so there would be no interval. Add problems, or choose "
+                "lens='logit'."
             )
         fit += [part.part(fitted)] if fitted else []
         read.append(part.part(others))
@@ -54,12 +54,12 @@ def fit_lenses(
     Args:
         spec: Kind of lens, steps and seed.
         pair: The two models.
-        fit: Text to learn from.
-        read: Text that is read later.
+        fit: Text to fit on.
+        read: Held-out text.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
-        RevisionError: There is too little text, or the fit leaves the finite numbers.
+        RevisionError: There is too little text, or the fit diverges.
     """
     training = LensTraining(
         variant="bias" if spec.lens == "bias" else "affine",
@@ -80,10 +80,10 @@ def fit_lenses(
 
 
 def lens_summary(fits: Mapping[str, TunedLensFit]) -> dict[str, object] | None:
-    """What each lens gains on text that it was not fitted on, for `summary.json`.
+    """Gain of each lens on held-out text, for `summary.json`.
 
     Args:
-        fits: The lens of each model; none where the logit lens reads.
+        fits: The lens of each model; empty for the logit lens.
     """
     return {
         name: {
@@ -96,9 +96,9 @@ def lens_summary(fits: Mapping[str, TunedLensFit]) -> dict[str, object] | None:
 
 
 def _joined(texts: Sequence[TokenRows]) -> TokenRows:
-    """Texts of several sources as one, each text once.
+    """Texts of several sources joined, each text once.
 
-    Where decisions after the prompt are read beside whole texts, their tokens are in the texts.
+    Decisions after the prompt are dropped where whole texts contain their tokens.
     """
     parts = [part for part in texts if part.source != "prompt"] or list(texts)
     rows = {

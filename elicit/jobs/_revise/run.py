@@ -1,4 +1,4 @@
-"""The job behind `elicit revise`: when both models settle, written down with its page."""
+"""The job behind `elicit revise`: settling depths of both models, with their page."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -36,24 +36,23 @@ from elicit.runs import Execution, Progress
 from elicit.texts import LN2
 
 ROWS = 4
-"""Rows whose every layer is kept."""
+"""Number of rows whose full profile is kept."""
 MOST_GROUPS = 12
-"""Difficulties that are still compared."""
+"""Maximum number of difficulties compared."""
 
 
 def revise(spec: ReviseSpec, *, progress: Progress | None = None) -> Run:
-    """Read when both models settle on what they predict, and write the page about it.
+    """Measure at which layer both models' predictions settle, and write the page.
 
-    Everything that can be refused is refused before a model runs. A killed run continues where it
-    stopped and ends with the same bytes. Leaves the page, `summary.json`, `run.yaml` and every
-    result in `spec.out`.
+    Inputs are validated before a model runs. A killed run resumes and ends with the same bytes.
+    Writes the page, `summary.json`, `run.yaml` and every result to `spec.out`.
 
     Args:
-        spec: What to do.
-        progress: Receives what is being done.
+        spec: Specification of the job.
+        progress: Receives progress reports.
 
     Raises:
-        ElicitError: Something is missing, damaged, or cannot be read.
+        ElicitError: An input is missing, damaged, or cannot be read.
     """
     return execute(_JOB, spec, progress)
 
@@ -90,18 +89,18 @@ _JOB = Job(check=load_inputs, prepare=_prepare, measure=_measure)
 
 
 def _texts(inputs: ReviseInputs, written: dict[str, ModelTexts]) -> list[TokenRows]:
-    """Everything that is read, given traces first, the decision last.
+    """All texts to read: given traces first, the decision last.
 
     Raises:
-        SpecError: No model wrote anything, and nothing else is read.
+        SpecError: All generated texts are empty, and nothing else is read.
     """
     own = [text.rows for text in written.values() if text.rows is not None]
     given = [part for part in inputs.given if part.source != "prompt"]
     texts = [*given, *own, *(part for part in inputs.given if part.source == "prompt")]
     if not texts:
         raise SpecError(
-            f"neither model wrote anything after the {len(inputs.task)} prompts but the end of a "
-            "text, so there is nothing to read. Check the prompts, or choose traces='given' or "
+            f"both models ended every text immediately after the {len(inputs.task)} prompts, so "
+            "there is nothing to read. Check the prompts, or choose traces='given' or "
             "traces='decision'."
         )
     return texts
@@ -114,7 +113,7 @@ def _results(
     fits: Mapping[str, TunedLensFit],
     execution: Execution,
 ) -> dict[str, Result]:
-    """Every result by the name of its folder."""
+    """Results by folder name."""
     convention = spec.depth_convention()
     lens = {name: fit.lens for name, fit in fits.items()}
     settled = settling(
@@ -150,14 +149,14 @@ def _results(
 
 
 def _rhos(convention: DepthConvention, n_layers: int) -> list[float]:
-    """The paper's values of rho and the one chosen, one for each layer that deep can begin at."""
+    """The paper's values of rho and the chosen one, one per first deep layer."""
     starts = {math.ceil(rho * n_layers - 1e-9): rho for rho in reversed(RHOS)}
     starts[convention.deep_from(n_layers)] = convention.rho
     return sorted(rho for start, rho in starts.items() if start > convention.first_layer)
 
 
 def _spread(rows: TokenRows, n: int) -> list[int]:
-    """Rows from the shorter to the longer ones, in the order of the text."""
+    """Rows spread over lengths, in text order."""
     order = sorted(range(len(rows)), key=lambda i: (len(rows.positions[i]), i))
     n = min(n, len(order))
     return sorted(order[(2 * k + 1) * len(order) // (2 * n)] for k in range(n))
@@ -181,50 +180,47 @@ def _notes(
     texts: Sequence[TokenRows],
     results: dict[str, Result],
 ) -> list[str]:
-    """What a reader should know of the run."""
+    """Remarks for the page."""
     notes = []
     settled = results["settling"]
     assert isinstance(settled, Settling)
     n = len(inputs.task)
     if spec.lens != "logit":
         notes.append(
-            "Each model is read through its own lens, fitted on half of the problems; every depth "
-            "is of the others. A lens can know what its layer has not computed: compare it "
-            "with the bias alone, and with a run by the logit lens."
+            "Each model is read through its own lens, fitted on half of the problems; depths are "
+            "measured on the others. A lens can compute what its layer has not: compare it with "
+            "the bias alone, and with a logit-lens run."
         )
     if spec.problems is None:
-        notes.append(f"No problems were given: {n} of the pair’s own are read.")
+        notes.append(f"No problems were given: {n} of the pair’s own are used.")
     if n < FEW_PROBLEMS:
-        notes.append(f"There are {n} problems: below {FEW_PROBLEMS}, intervals say little.")
+        notes.append(f"There are {n} problems: below {FEW_PROBLEMS}, intervals are unreliable.")
     if settled.deep_from == settled.n_layers:
         notes.append(
             f"⌈{spec.depth_convention().rho:g} · {settled.n_layers}⌉ is the last layer, so “deep” "
-            "only means: not settled before the end. Of so few layers, read the settling depth "
-            "rather than the ratio."
+            "only means: not settled before the last layer. With so few layers, use the settling "
+            "depth rather than the ratio."
         )
     for name, text in written.items():
         if text.truncated:
             notes.append(
-                f"{percent(text.truncated)} of {name}’s texts were cut at "
-                f"{inputs.max_new_tokens} tokens before they ended, so they are incomplete."
+                f"{percent(text.truncated)} of {name}’s texts were truncated at "
+                f"{inputs.max_new_tokens} tokens."
             )
         if text.empty:
             notes.append(
-                f"{name} wrote nothing but the end to {text.empty} of {n} problems, of which "
-                "nothing is read."
+                f"{name} wrote an empty text for {text.empty} of {n} problems; these are not read."
             )
     if len(texts) > 1:
         notes.append(
-            f"The band of conventions, the heat map and the difficulties are those of the "
+            f"The sensitivity to conventions, the heat map and the difficulties are for the "
             f"{NAMES.get(texts[0].source, texts[0].source)}."
         )
     if len(_rhos(settled.convention, settled.n_layers)) < len({settled.convention.rho, *RHOS}):
-        notes.append(
-            "Of the values of ρ at which deep begins at the same layer, the band holds one."
-        )
+        notes.append("Of several values of ρ at which deep begins at the same layer, one is shown.")
     groups = {group for group in texts[0].difficulty if group is not None}
     if len(groups) > MOST_GROUPS:
-        notes.append(f"There are {len(groups)} difficulties, too many to tell apart in a table.")
+        notes.append(f"There are {len(groups)} difficulties, too many to compare.")
     if bool(settled.depth_diff.low.isnan().any()):
-        notes.append("Some texts are of one problem only, so there is no interval for them.")
+        notes.append("Some texts cover only one problem, so they have no interval.")
     return notes

@@ -1,4 +1,4 @@
-"""Content of `summary.json` of a reading of depths: the finding first, then every number."""
+"""Content of `summary.json` for settling depths: the finding, then every number."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ def revise_summary(
     """Content of `summary.json`.
 
     Args:
-        results: By name; one of them is the settling.
-        fits: The lens of each model; none where the logit lens reads.
-        texts: Share that was cut, and numbers of empty texts, of every source.
+        results: Results by name, including the settling.
+        fits: The lens of each model; empty for the logit lens.
+        texts: Share of truncated and number of empty texts by source.
     """
     settled = results["settling"]
     assert isinstance(settled, Settling)
@@ -44,7 +44,7 @@ def revise_summary(
 
 
 def _source(settled: Settling, i: int) -> dict[str, object]:
-    """Every number of the texts of one source."""
+    """Numbers of one source."""
 
     def models(estimate: Estimate) -> dict[str, object]:
         return {model: estimate[i, m].to_json() for m, model in enumerate(settled.model)}

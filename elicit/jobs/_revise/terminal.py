@@ -1,4 +1,4 @@
-"""The summary of prediction depths on a terminal."""
+"""Terminal summary of settling depths."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from elicit.jobs._terminal import TerminalTable, interval
 
 
 def tables(summary: Mapping[str, Any]) -> list[TerminalTable]:
-    """Both models and their paired difference on every text.
+    """Depth and ratio of both models and their paired difference, by text.
 
     Args:
         summary: Content of the run's summary.json.

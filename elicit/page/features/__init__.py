@@ -1,4 +1,4 @@
-"""The page about SAE features."""
+"""Page on SAE features."""
 
 from pathlib import Path
 

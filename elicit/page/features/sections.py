@@ -1,4 +1,4 @@
-"""Sections about features: fidelity, survivors, tests that reject, transfer, the search."""
+"""Sections on features: fidelity, survivors, tests, transfer, search."""
 
 from collections.abc import Sequence
 
@@ -19,15 +19,11 @@ from elicit.page.features import tables as t
 from elicit.results import Result
 
 SHOWN = 3
-"""Features whose contexts are shown at once."""
+"""Number of features whose contexts are shown unfolded."""
 
 
 def features_sections(results: Sequence[Result]) -> list[Section]:
-    """Sections of everything that a run about features measures, in the order of its questions.
-
-    Args:
-        results: Results of any kind.
-    """
+    """Sections of a features run, in order of its questions."""
     conclusion, held = first(results, Conclusion), first(results, HeldOut)
     order = [] if conclusion is None else conclusion.feature.tolist()
     sections: list[Section] = []
@@ -62,7 +58,7 @@ def _survivors(result: Conclusion, held: HeldOut | None, results: Sequence[Resul
         "Which features survive?",
         f"Features of {result.site} of {result.model}, selected on {result.n_choose} problems and "
         f"evaluated on {result.n_test} held-out problems. A candidate survives if it holds there, "
-        "tokens alone do not drive it, and it recurs when the text is resampled.",
+        "is not driven by tokens alone, and recurs when the text is resampled.",
         tuple(items),
     )
 
@@ -81,7 +77,7 @@ def _held_plot(result: HeldOut) -> Plot:
     caption = (
         "How well each feature separates reasoning prompts from direct-answer prompts at their "
         "last token (AUROC), on held-out problems: 0.5 is chance. Blue: holds; dark grey: does "
-        "not. Open: the mean of features that are active as often."
+        "not. Open: mean of rate-matched features."
     )
     return plot("plot-features", result.figure(), caption, columns=18)
 
@@ -90,8 +86,8 @@ def _gates(gates: Sequence[Fidelity]) -> Section:
     return Section(
         "gates",
         "Does the SAE reconstruct both models?",
-        "What an SAE does not reconstruct, none of its features can stand for: if it fails these "
-        "gates, nothing is concluded from it.",
+        "No feature can represent what the SAE does not reconstruct: if it fails these gates, "
+        "nothing is concluded from it.",
         (t.gate_table(gates),),
     )
 
@@ -103,9 +99,9 @@ def _contexts(result: FeatureTable, features: Sequence[int]) -> Section:
         items.append(t.context_table(result, rest, folded="Contexts of the other candidates"))
     return Section(
         "contexts",
-        "Where are they active?",
-        "A label given after reading contexts is a guess; the tests below are about the feature, "
-        "not about its label.",
+        "Where are the features active?",
+        "A label read off contexts is a guess; the tests below are about the feature, not its "
+        "label.",
         tuple(items),
     )
 
@@ -113,15 +109,15 @@ def _contexts(result: FeatureTable, features: Sequence[int]) -> Section:
 def _injection(result: TokenInjection) -> Section:
     caption = (
         "Filled: the tokens on which a feature is most active, injected into direct answers in one "
-        "of six ways; how far its largest activation rises there, in standard deviations. Open: as "
-        "many tokens drawn from the texts themselves. Orange: tokens drive it, at least in part: "
+        "of six ways: rise of its largest activation, in standard deviations. Open: as many "
+        "tokens drawn from the texts themselves. Orange: tokens drive it, at least in part: "
         "the rise is large and a third or more of the rise by reasoning. A feature that is hardly "
-        "ever active without reasoning rises by many standard deviations at once. Dotted: 0.2, 0.5 "
+        "ever active without reasoning easily rises by many standard deviations. Dotted: 0.2, 0.5 "
         "and 0.8, Cohen’s small, medium and large."
     )
     return Section(
         "injection",
-        "Are tokens alone enough?",
+        "Do tokens alone activate the feature?",
         f"Injected into {result.n_texts} texts without reasoning, a feature’s top tokens should do "
         "nothing if it is about reasoning. A large rise, a third or more of the rise by reasoning, "
         "rejects it.",
@@ -137,15 +133,15 @@ def _resampling(result: ResamplingStability) -> Section:
         "Each text is cut before the token at which the feature is most active, and "
         f"{result.model} continues it {result.n_samples} times, {result.window} tokens each. "
         "Filled: share in which the feature is active (blue: stable, orange: unstable). Open "
-        "circle: the same after cuts at random positions of the same texts; open diamond: features "
-        f"that are active as often, after the same cuts. Dotted: {result.least:g}. Bars are "
+        "circle: the same after cuts at random positions of the same texts; open diamond: "
+        f"rate-matched features after the same cuts. Dotted: {result.least:g}. Bars are "
         f"{100 * result.level:g} % intervals over problems."
     )
     return Section(
         "resampling",
         "Do features recur when the text is resampled?",
-        "A feature that stands for a state recurs when its text is resampled from before it; one "
-        "that stands for words that happened to be sampled does not.",
+        "A feature of a state recurs when its text is resampled from before it; a feature of words "
+        "that happened to be sampled does not.",
         (plot("plot-resampling", result.figure(), caption, columns=22), t.resampling_table(result)),
     )
 
@@ -172,14 +168,14 @@ def _transfer(result: Transfer, scaling: LatentScaling | None, features: Sequenc
 
 
 def _search(results: Sequence[Result]) -> list[Section]:
-    """How candidates were found, closed at first, because it was on the selection problems."""
+    """Selection of candidates, folded, because it used the selection problems."""
     items: list[Plot | Table] = []
     reason = first(results, ReasonScores)
     if reason is not None:
         caption = (
             "Left: ReasonScore, high for features that are active near reasoning words, evenly "
             "over the words, and little elsewhere. Right: mean activation near each word, each "
-            "feature on its own scale. Lexical by construction: what it finds has to be falsified."
+            "feature on its own scale. Lexical by construction, so its candidates must be tested."
         )
         items.append(
             plot(

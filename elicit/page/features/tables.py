@@ -1,4 +1,4 @@
-"""Tables of the page about features: fidelity, candidates, contexts, tests, transfer."""
+"""Tables of the features page: fidelity, candidates, contexts, tests, transfer."""
 
 from collections.abc import Sequence
 
@@ -23,11 +23,7 @@ _NONE = "–"
 
 
 def gate_table(gates: Sequence[Fidelity]) -> Table:
-    """How well the SAE reconstructs each model, beside what its makers published.
-
-    Args:
-        gates: Of base and post.
-    """
+    """Fidelity of the SAE on each model, beside published values."""
     rows: list[list[str | Cell]] = [
         [
             gate.model,
@@ -52,19 +48,14 @@ def gate_table(gates: Sequence[Fidelity]) -> Table:
     caption = (
         f"Each value with its {100 * one.level:g} % interval over {one.n_problems} problems. FVU: "
         "fraction of variance unexplained, about this model’s own mean; 0 is perfect. Dead: share "
-        "of features active nowhere here. Cross-entropy recovered: share of the zero-ablation loss "
+        "of features never active here. Cross-entropy recovered: share of the zero-ablation loss "
         "that the reconstruction recovers; 1 is all."
     )
     return table_of(caption, head, rows)
 
 
 def candidate_table(result: Conclusion, evidence: Sequence[Result]) -> Table:
-    """Every candidate with what it was compared with; survivors first.
-
-    Args:
-        result: What became of each.
-        evidence: What was measured of them.
-    """
+    """Every candidate with its controls, survivors first."""
     features = result.feature.tolist()
     held, table = first(evidence, HeldOut), first(evidence, FeatureTable)
     resampling = first(evidence, ResamplingStability)
@@ -120,7 +111,7 @@ def candidate_table(result: Conclusion, evidence: Sequence[Result]) -> Table:
         Column(head="token injection", of=lambda i: result.injection[i] or "not tested"),
         Column(head="resampling", of=lambda i: result.resampling[i] or "not tested"),
         Column(head="reasoning minus answer", of=difference),
-        Column(head="features of like rate", of=control),
+        Column(head="rate-matched features", of=control),
         Column(head="AUROC", of=auroc),
         Column(head="recurs", of=rate),
         Column(head="by chance", of=by_chance),
@@ -136,34 +127,24 @@ def candidate_table(result: Conclusion, evidence: Sequence[Result]) -> Table:
 
 
 def context_table(result: FeatureTable, features: Sequence[int], *, folded: str = "") -> Table:
-    """Where features are most active, in words.
-
-    Args:
-        result: Contexts.
-        features: Whose.
-        folded: Label of the closed fold, if the table starts closed.
-    """
+    """Contexts in which features are most active."""
     of = result.of.tolist()
     columns = [
-        # Named once, at its first context.
+        # Shown once, at its first context.
         Column(head="feature", of=lambda i: "" if int(result.rank[i]) else str(of[i])),
         Column(head="context", of="example"),
         Column(head="activation", of="activation", digits=2),
     ]
     caption = (
         "The largest activations in texts of held-out problems, one per text; the token is between "
-        "⟦ and ⟧. Text of models and files, shown as it was read."
+        "⟦ and ⟧. Text of models and files, unedited."
     )
     rows = [i for feature in features for i in range(len(of)) if of[i] == feature]
     return result_table(result, caption, columns, over="example", rows=rows, words=2, folded=folded)
 
 
 def injection_table(result: TokenInjection) -> Table:
-    """Effect of each form, with its control.
-
-    Args:
-        result: Token injection of candidates.
-    """
+    """Effect of each injection form, with its control."""
 
     def effect(i: int, j: int) -> str:
         d, control = result.d[i, j].item(), result.control_d[i, j].item()
@@ -189,11 +170,7 @@ def injection_table(result: TokenInjection) -> Table:
 
 
 def resampling_table(result: ResamplingStability) -> Table:
-    """What recurs, arm by arm.
-
-    Args:
-        result: Resampling of candidates.
-    """
+    """Recurrence rates in each arm."""
     arms = list(enumerate(result.arm))
     columns = [
         Column(head="feature", of="feature"),
@@ -211,7 +188,7 @@ def resampling_table(result: ResamplingStability) -> Table:
         ]
     caption = (
         "Share of continuations in which the feature is active, with intervals over problems; in "
-        "which the token that was cut off is sampled again; and in which the behaviour is shown."
+        "which the cut token is sampled again; and in which the behaviour is shown."
     )
     return result_table(
         result,
@@ -224,11 +201,7 @@ def resampling_table(result: ResamplingStability) -> Table:
 
 
 def transfer_table(result: Transfer) -> Table:
-    """Every reading of the other model.
-
-    Args:
-        result: Transfer of the SAE.
-    """
+    """Fidelity on the other model under each map."""
 
     def reading(i: int) -> str:
         name = result.reading[i]
@@ -241,7 +214,7 @@ def transfer_table(result: Transfer) -> Table:
         Column(head="model", of=reading),
         Column(head="FVU", of="fvu"),
         Column(
-            head="increase over own model",
+            head="increase over the SAE’s model",
             of=lambda i: estimate_cell(result.delta_fvu[i], effect=True) if i else _NONE,
         ),
         Column(head="cross-entropy recovered", of="ce_recovered"),
@@ -250,7 +223,7 @@ def transfer_table(result: Transfer) -> Table:
         Column(head="median correlation", of=median),
     ]
     caption = (
-        f"Mean and rotation were fitted to {result.n_fit_tokens} tokens of other problems. Median "
+        f"Mean and rotation were fitted on {result.n_fit_tokens} tokens of other problems. Median "
         "correlation: of each feature’s activations with those on the SAE’s own model, at the same "
         "tokens."
     )
@@ -258,12 +231,7 @@ def transfer_table(result: Transfer) -> Table:
 
 
 def scaling_table(result: LatentScaling, features: Sequence[int]) -> Table:
-    """How strongly candidates are present in base, relative to post.
-
-    Args:
-        result: Latent scaling.
-        features: Candidates.
-    """
+    """Latent scaling of candidates: strength in base relative to post."""
     columns = [
         Column(head="feature", of="feature"),
         *(
@@ -272,8 +240,8 @@ def scaling_table(result: LatentScaling, features: Sequence[int]) -> Table:
         ),
     ]
     caption = (
-        "Strength of each candidate in base relative to post (latent scaling): 1 alike, 0 in post "
-        "alone; in the activation, in its reconstruction, and in the reconstruction error."
+        "Strength of each candidate in base relative to post (latent scaling): 1 equal, 0 post "
+        "only; in the activation, in its reconstruction, and in the reconstruction error."
     )
     return result_table(
         result,

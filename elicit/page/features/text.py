@@ -1,4 +1,4 @@
-"""What a run about features found, in sentences."""
+"""Findings of a features run, in sentences."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,7 @@ from elicit.results.drawing import interval, visible
 
 
 def features_sentences(results: Sequence[Result]) -> list[str]:
-    """Which features survive, then how well the SAE reconstructs both models.
-
-    Args:
-        results: Results of any kind.
-    """
+    """Surviving features, then the SAE's fidelity on both models."""
     sentences = [_concluded(result) for result in results if isinstance(result, Conclusion)]
     gates = [result for result in results if isinstance(result, Fidelity)]
     moved = [result for result in results if isinstance(result, Transfer)]
@@ -78,10 +74,10 @@ def _reconstructs(gates: Sequence[Fidelity], moved: Transfer | None) -> str:
     if min(shifted, rotated) >= raw:
         return (
             f"{text}. Neither shifting the mean of {other} (FVU {shifted:.3f}) nor rotating it "
-            f"({rotated:.3f}) lowers the raw FVU of {raw:.3f}, so this is not a drift of all "
-            "features alike."
+            f"({rotated:.3f}) lowers the raw FVU of {raw:.3f}, so this is not a common drift of "
+            "all features."
         )
     return (
         f"{text}. Of the raw FVU of {raw:.3f} on {other}, {shifted:.3f} remains after shifting the "
-        f"mean and {rotated:.3f} after rotating too: what these restore was only moved."
+        f"mean and {rotated:.3f} after rotating too: what these restore only moved."
     )

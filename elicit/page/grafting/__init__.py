@@ -1,4 +1,4 @@
-"""The page about weights."""
+"""Page part for weight grafting."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,7 +42,7 @@ def _values(results: Sequence[Result]) -> Mapping[str, object]:
 
 
 def _glance(results: Sequence[Result]) -> Glance | None:
-    """Every layer's verdict as one mark."""
+    """Row of marks with every layer's verdict."""
     roles = first(results, LayerRoles)
     if roles is None:
         return None
@@ -70,8 +70,7 @@ register(
         order=40,
         sections=sections,
         sentences=_sentences,
-        silent="No layers were moved between base and post in this run, so this page cannot say "
-        "which are corrupted or carry a skill.",
+        silent="No layers were moved between the models in this run, so no layer has a verdict.",
         moved="weights",
         glance=_glance,
         tables=_tables,

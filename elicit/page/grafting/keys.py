@@ -1,4 +1,4 @@
-"""Legends of the figures about moved weights."""
+"""Legends of the weight-grafting figures."""
 
 from elicit.grafting import Verdict
 from elicit.page import Key
@@ -18,10 +18,12 @@ _STAR = (
 )
 
 EFFECTS = (
-    Key(_shape((_BAR + _DISC).format(BLUE, 4, BLUE)), "revert: post with base’s weights there"),
+    Key(
+        _shape((_BAR + _DISC).format(BLUE, 4, BLUE)), "revert: post with base’s weights in the part"
+    ),
     Key(
         _shape(_BAR.format(VERMILION) + _DIAMOND.format(VERMILION, 2, 12, VERMILION)),
-        "graft: base with post’s weights there",
+        "graft: base with post’s weights in the part",
     ),
     Key(_shape(_BAR.format(MUTED) + _DISC.format(MUTED, 4, "white")), "open: interval includes 0"),
 )
@@ -48,6 +50,6 @@ WEIGHTS = (
     ),
     Key(
         _shape(f'<line x1="3" y1="7" x2="19" y2="7" stroke="{INK}" stroke-width="2.5"/>'),
-        "the same, weighted by what the layer reads",
+        "activation-weighted change",
     ),
 )

@@ -1,4 +1,4 @@
-"""Sections about moved weights: which figures and tables stand where, and how each is read."""
+"""Weight-grafting sections of the page: figures and tables, with reading guides."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,10 +20,10 @@ from elicit.weights.figures import change_figure
 
 
 def sections(results: Sequence[Result]) -> list[Section]:
-    """Every section about moved weights that the results fill, in the order of the page.
+    """Weight-grafting sections for the available results, in page order.
 
     Args:
-        results: Results of this room.
+        results: Results of grafting.
     """
     roles, change = first(results, LayerRoles), first(results, WeightChange)
     sweep, interpolation = first(results, IntervalSweep), first(results, Interpolation)
@@ -50,7 +50,7 @@ def sections(results: Sequence[Result]) -> list[Section]:
 
 
 def _keys(roles: LayerRoles, kinds: Sequence[str], tasks: Sequence[int]) -> tuple[Key, ...]:
-    """Legend of what a figure of effects really holds."""
+    """Legend entries for the marks present in a figure of effects."""
     parts = [i for i, kind in enumerate(roles.kind) if kind in kinds]
     verdicts = {verdict for i in parts for verdict in roles.verdict[i]}
     keys = [*f.EFFECTS]
@@ -62,9 +62,9 @@ def _keys(roles: LayerRoles, kinds: Sequence[str], tasks: Sequence[int]) -> tupl
 
 
 _READ = (
-    "Above 0 a move helps the task, below 0 it hurts. A corrupted layer heals when reverted (blue "
-    "above 0) and harms "
-    "when grafted (orange below 0); a layer that carries the skill is the mirror image. "
+    "Effects above 0 improve the task score. A corrupted layer improves it when reverted (blue "
+    "above 0) and lowers it when grafted (orange below 0); a layer that carries the skill does the "
+    "opposite. "
 )
 
 
@@ -74,16 +74,15 @@ def _layers(roles: LayerRoles, change: WeightChange | None) -> Section:
     n = sum(kind == "layer" for kind in roles.kind)
     caption = (
         _READ + f"Bars are {100 * roles.level:g} % intervals simultaneous over all {n} layers; "
-        "a filled mark’s interval excludes 0. Grey marks are controls: the same amount of "
-        "change, in shuffled places. Marks in the top row give the verdict. "
+        "filled marks exclude 0. Grey marks are controls: the weight difference with its entries "
+        "shuffled, same norm. Marks in the top row give the verdict. "
     )
     items: list[Plot | Table] = []
     keys = _keys(roles, ("layer",), tasks)
     if change is not None:
         caption += (
-            "The bottom panel shows how much each layer’s weights changed: compare it with the "
-            "effects above, for a "
-            "large change need not matter and a small one may."
+            "The bottom panel shows how much each layer’s weights changed; a large change need not "
+            "have a large effect."
         )
         weighted = not change.activation_norm.isnan().all()
         keys = (*keys, *(f.WEIGHTS if weighted else f.WEIGHTS[:1]))
@@ -95,7 +94,7 @@ def _layers(roles: LayerRoles, change: WeightChange | None) -> Section:
             plot(
                 "plot-layers-none",
                 effect_figure(roles, tasks=hidden),
-                "Tasks without a clear gap: effects are shown, but they can name no layer.",
+                "Tasks without a clear gap: effects are shown, but give no verdicts.",
                 columns=n,
                 keys=_keys(roles, ("layer",), hidden),
                 folded="Tasks without a clear gap",
@@ -107,8 +106,8 @@ def _layers(roles: LayerRoles, change: WeightChange | None) -> Section:
     return Section(
         "layers",
         "Which layers matter",
-        "Each layer is moved alone between the two models, in both directions, and every problem "
-        "is scored again.",
+        "Each layer is swapped alone, in both directions (revert and graft), and every problem is "
+        "rescored.",
         tuple(items),
     )
 
@@ -120,15 +119,14 @@ def _parts(roles: LayerRoles) -> Section:
     figure = effect_figure(roles, tasks=tasks, kinds=kinds)
     caption = (
         _READ
-        + "Intervals are simultaneous over the parts of one kind. Parts outside the layers stand "
-        "at the right."
+        + "Intervals are simultaneous over the parts of one kind. Parts outside the layers are on "
+        "the right."
     )
     return Section(
         "parts",
-        "Finer parts",
-        "The same for attention and MLP of each layer alone, and for what lies outside the layers "
-        "(embedding, "
-        "unembedding, final norm). The gain of a norm belongs to the part that reads it.",
+        "Submodules",
+        "The same for each layer’s attention and MLP, and for the embedding, unembedding and final "
+        "norm. A norm’s gain belongs to the part that reads its output.",
         (
             plot("plot-parts", figure, caption, columns=count, keys=_keys(roles, kinds, tasks)),
             t.part_table(roles),
@@ -137,7 +135,7 @@ def _parts(roles: LayerRoles) -> Section:
 
 
 def _with_role(names: Sequence[str], roles: LayerRoles | None) -> list[int]:
-    """Tasks of a result that have a role, by index; all where that is not known or none has."""
+    """Indices of the tasks with a role; all tasks if roles are unknown or no task has one."""
     known = dict(zip(roles.task, roles.role, strict=True)) if roles else {}
     found = [i for i, name in enumerate(names) if known.get(name, "none") != "none"]
     return found or list(range(len(names)))
@@ -146,16 +144,14 @@ def _with_role(names: Sequence[str], roles: LayerRoles | None) -> list[int]:
 def _intervals(sweep: IntervalSweep, roles: LayerRoles | None) -> Section:
     n, tasks = len(sweep.first), _with_role(sweep.task, roles)
     caption = (
-        "Each cell moves all layers from its row (first) to its column (last) at once; the "
-        "diagonal holds single "
-        "layers, the top row prefixes, the right column suffixes. Blue: the score rises, orange: "
-        "it falls. A dot marks "
-        "cells whose simultaneous interval includes 0."
+        "Each cell moves all layers from its row (first) to its column (last) together; the "
+        "diagonal holds single layers, the top row prefixes, the right column suffixes. Blue: the "
+        "score rises, orange: it falls. A dot: the simultaneous interval includes 0."
     )
     return Section(
         "intervals",
         "Intervals of layers",
-        "Layers may work together: damage that sits in two layers heals fully only when both are "
+        "Layers may interact: damage spread over two layers is fully repaired only when both are "
         "reverted.",
         (
             plot("plot-intervals", interval_figure(sweep, tasks=tasks), caption, columns=2 * n),
@@ -172,16 +168,14 @@ def _interpolation(interpolation: Interpolation, roles: LayerRoles | None) -> Se
         interpolation, tasks=_with_role(interpolation.task, roles), marked=marked
     )
     caption = (
-        "Base moved a share α of the way to post. Left: the whole model, with the interval of each "
-        "point alone. Right: "
-        "one layer at a time (teacher-forced tasks only); layers with a verdict are strong and "
-        "named, the others grey."
+        "Weights base + α (post − base). Left: the whole model, with pointwise intervals. Right: "
+        "one layer at a time (teacher-forced tasks only); layers with a verdict are highlighted "
+        "and labelled, the others grey."
     )
     return Section(
         "interpolation",
         "From base to post",
-        "How the score changes on the straight line between the weights: a gradual slope or a "
-        "sudden step.",
+        "How the score changes under linear interpolation of the weights: gradually or in a step.",
         (
             plot("plot-interpolation", figure, caption, columns=16),
             t.interpolation_table(interpolation),
@@ -192,16 +186,15 @@ def _interpolation(interpolation: Interpolation, roles: LayerRoles | None) -> Se
 def _integrated(integrated: WeightIG) -> Section:
     figure = integrated_figure(integrated)
     caption = (
-        "Blue bars raise the task’s score from base to post, orange bars lower it; together they "
-        "add up to the gap, up "
-        "to the completeness error written above each panel."
+        "Blue bars raise the task’s score from base to post, orange bars lower it; they sum to the "
+        "gap up to the completeness error given above each panel."
     )
     return Section(
         "integrated",
-        "The gap split among parts",
-        "Weight integrated gradients divide each task’s gap among the layers. They need a smooth "
-        "score, so tasks "
-        "graded by generation are left out. They have no intervals: read them as a second opinion.",
+        "Attribution of the gap to parts",
+        "Weight integrated gradients attribute each task’s gap to the layers. They need a "
+        "differentiable score, so generated tasks are left out. They have no intervals: use them "
+        "as a cross-check.",
         (
             plot("plot-integrated", figure, caption, columns=len(integrated.part)),
             t.integrated_table(integrated),
@@ -212,14 +205,12 @@ def _integrated(integrated: WeightIG) -> Section:
 def _repair(roles: LayerRoles) -> Section:
     return Section(
         "partition",
-        "What a repair would cost",
-        "Reverting a part should heal what was lost without costing what was gained. "
-        "Healing: problems that base "
-        "solves and post does not. Preservation: damage-task problems that both solve. Target "
-        "retention: problems that "
-        "only post solves. Non-damage: skill-task problems that both solve. Each is the share that "
-        "post solves once "
-        "the part is reverted. A dash: no such problem.",
+        "Cost of a repair",
+        "Reverting a part should restore the lost ability and keep the gained one. Healing: "
+        "problems that base solves and post does not. Preservation: damage-task problems that both "
+        "solve. Target retention: problems that only post solves. Non-damage: skill-task problems "
+        "that both solve. Each is the share that post solves with the part reverted. A dash: no "
+        "such problem.",
         (t.repair_table(roles),),
     )
 
@@ -229,19 +220,16 @@ def _weights(change: WeightChange) -> Section:
     items: list[Plot | Table] = []
     if n:
         caption = (
-            "Darker: the tensor changed more, relative to its size in base. Activation-weighted: "
-            "the change of its "
-            "output relative to the output, on what base really reads. Norms of weights say what "
-            "changed, never what "
-            "it does."
+            "Darker: larger change relative to the tensor’s norm in base. Activation-weighted: "
+            "relative change of its output on base’s activations. Norms show where weights "
+            "changed, not the effect on behaviour."
         )
         items.append(plot("plot-weights", change_figure(change), caption, columns=n))
     return Section(
         "weights",
         "What changed in the weights",
-        "Size and shape of the difference of every parameter tensor. Stable and entropy rank count "
-        "the directions of "
-        "the change; intruders are leading directions of post that base does not have.",
+        "Norm and rank of every parameter tensor’s difference. Stable and entropy rank estimate "
+        "its effective rank; intruders are leading singular directions of post that base lacks.",
         (*items, t.weight_table(change)),
     )
 
@@ -250,7 +238,7 @@ def _samples(samples: Sequence[Samples]) -> Section:
     return Section(
         "samples",
         "Samples",
-        "What both models write to the same problems, greedily. Text is shown as written; "
-        "characters that cannot be seen appear as their escapes.",
+        "Greedy outputs of both models on the same problems, verbatim; invisible characters are "
+        "shown as escapes.",
         (Fragment(Path(__file__).parent / "samples.html", {"samples": samples}),),
     )

@@ -1,4 +1,4 @@
-"""Tables about moved weights: every number of every figure."""
+"""Tables of the weight-grafting sections: every number of every figure."""
 
 from collections.abc import Sequence
 
@@ -33,7 +33,7 @@ def task_table(roles: LayerRoles) -> Table:
 
 
 def layer_table(roles: LayerRoles, change: WeightChange | None) -> Table:
-    """Each layer in one row: verdict, weight change, effects on each task.
+    """One row per layer: verdict, weight change, effects on each task.
 
     Args:
         roles: Effects of every part.
@@ -68,7 +68,7 @@ def _verdict(roles: LayerRoles) -> Column:
 
 
 def verdict_text(verdicts: Sequence[Verdict]) -> str:
-    """Verdicts of a part in a table: their marks and words.
+    """Verdicts of a part: marks and labels.
 
     Args:
         verdicts: What `LayerRoles.verdict` has for the part.
@@ -78,7 +78,7 @@ def verdict_text(verdicts: Sequence[Verdict]) -> str:
 
 
 def _effects(roles: LayerRoles, prefix: str = "") -> list[Column]:
-    """Effects of moving a part, or of its controls, on every task."""
+    """Columns of the effects of moving a part, or of its controls, on every task."""
     return [
         Column(head=f"{task}: {way}", of=f"{prefix}{way}", at={"task": t}, effect=True)
         for t, task in enumerate(roles.task)
@@ -87,7 +87,7 @@ def _effects(roles: LayerRoles, prefix: str = "") -> list[Column]:
 
 
 def control_table(roles: LayerRoles) -> Table | None:
-    """Effects of every control; None where none was run.
+    """Effects of every control; None if none was run.
 
     Args:
         roles: Effects of every part.
@@ -98,7 +98,7 @@ def control_table(roles: LayerRoles) -> Table | None:
         return None
     return result_table(
         roles,
-        "Controls: the difference with its entries shuffled, same norm; each interval alone.",
+        "Controls: the difference with its entries shuffled, same norm; pointwise intervals.",
         [Column(head="part", of="part"), *_effects(roles, "control_")],
         over="part",
         rows=rows,
@@ -116,7 +116,7 @@ def part_table(roles: LayerRoles) -> Table:
     finer = (i for i, kind in enumerate(roles.kind) if kind != "layer")
     return result_table(
         roles,
-        "Effects of finer parts; intervals are simultaneous over the parts of one kind.",
+        "Effects of submodules; intervals are simultaneous over the parts of one kind.",
         [Column(head="part", of="part"), _verdict(roles), *_effects(roles)],
         over="part",
         rows=sorted(finer, key=lambda i: (layer[i] < 0, layer[i], i)),
@@ -125,7 +125,7 @@ def part_table(roles: LayerRoles) -> Table:
 
 
 def repair_table(roles: LayerRoles) -> Table:
-    """Of four groups of problems, the share that post solves with each part reverted.
+    """Share of four groups of problems that post solves with each part reverted.
 
     Args:
         roles: Effects of every part.
@@ -137,8 +137,8 @@ def repair_table(roles: LayerRoles) -> Table:
     ]
     return result_table(
         roles,
-        "Post with one part reverted to base: share of problems solved, with Wilson intervals of "
-        "each part alone. Changed layers, and finer parts that have a verdict.",
+        "Post with one part reverted to base: share of problems solved, with pointwise Wilson "
+        "intervals. Rows: changed layers, and submodules with a verdict.",
         [Column(head="part", of="part"), _verdict(roles), *shares],
         over="part",
         rows=[
@@ -202,7 +202,7 @@ def interval_table(sweep: IntervalSweep, task: int) -> Table:
         if last >= first
     ]
     name = sweep.task[task]
-    caption = f"Effect of moving every interval of layers on {name}, simultaneous over all rows."
+    caption = f"Effect of each interval of layers on {name}; intervals are simultaneous over rows."
     return table_of(caption, ("layers", "revert", "graft"), rows, 1, f"Numbers: {name}")
 
 
@@ -221,11 +221,11 @@ def interpolation_table(interpolation: Interpolation) -> Table:
                 scores: list[str | Cell] = [number(v) for v in p.layer_score[t, i].tolist()]
                 rows.append([task, f"layer {layer}", *scores])
     head = ("task", "moved", *(f"α = {alpha:g}" for alpha in p.alpha.tolist()))
-    return table_of("Score of base moved a share α of the way to post.", head, rows, 2, "Numbers")
+    return table_of("Score at weights base + α (post − base).", head, rows, 2, "Numbers")
 
 
 def integrated_table(integrated: WeightIG) -> Table:
-    """Integrated gradients of every part, their sum, the gap and what is missed.
+    """Integrated gradients of every part, their sum, the gap and the completeness error.
 
     Args:
         integrated: Attributions of every part.
@@ -241,7 +241,7 @@ def integrated_table(integrated: WeightIG) -> Table:
     rows.append(["completeness error", *("–" if v != v else f"{100 * v:.2g} %" for v in missed)])
     rows.append(["nodes", *(str(n) for n in w.nodes.tolist())])
     return table_of(
-        "Weight integrated gradients: the gap split among parts.",
+        "Weight integrated gradients: attribution of the gap to parts.",
         ("part", *w.task),
         rows,
         1,

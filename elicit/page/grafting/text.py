@@ -1,4 +1,4 @@
-"""What the page says in words: the summary, and how each figure is read."""
+"""Grafting findings in sentences."""
 
 import re
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ ROLES = {"damage": "lost (damage)", "skill": "gained (skill)", "none": "no clear
 
 
 def summary_sentence(roles: LayerRoles) -> str:
-    """What was found, in plain words: gaps, layers, and what cannot be told apart.
+    """Summary of gaps, verdicts and layers that cannot be distinguished.
 
     Args:
         roles: Effects of every part.
@@ -19,9 +19,8 @@ def summary_sentence(roles: LayerRoles) -> str:
     changed = [i for i in range(len(roles.part)) if bool(roles.changed[i])]
     if not changed and not roles.gap.value.any():
         return (
-            f"Base and post have the same weights in every part that was compared ({len(layers)} "
-            "layers), "
-            "so nothing can differ between them: every gap and every effect is exactly 0."
+            f"Base and post have identical weights in every compared part ({len(layers)} layers), "
+            "so every gap and every effect is exactly 0."
         )
     sentences = [_corrupted(roles), _skilled(roles), _without_gap(roles)]
     sentences += [_rest(roles, layers), _one_way(roles, layers)]
@@ -30,7 +29,7 @@ def summary_sentence(roles: LayerRoles) -> str:
 
 
 def _corrupted(roles: LayerRoles) -> str:
-    """What was lost, and where."""
+    """What post lost, and the corrupted layers."""
     tasks = _with_role(roles, "damage")
     if not tasks:
         return ""
@@ -38,19 +37,17 @@ def _corrupted(roles: LayerRoles) -> str:
     layers = roles.corrupted_layers
     if not layers:
         return _capital(
-            f"{lost}, but no single layer can be named as corrupted: in none do base’s weights "
-            "clearly heal post and "
-            "post’s weights clearly harm base."
+            f"{lost}, but no single layer has clear effects in both directions, so none is named "
+            "as corrupted."
         )
     return _capital(
         f"{layers_text(layers)} of {_n_layers(roles)} {'is' if len(layers) == 1 else 'are'} "
-        f"corrupted: {lost}; base’s "
-        "weights there heal post, and post’s weights there harm base."
+        f"corrupted: {lost}; reverting improves post, and grafting harms base."
     )
 
 
 def _skilled(roles: LayerRoles) -> str:
-    """What was gained, and where."""
+    """What post gained, and the layers that carry it."""
     tasks = _with_role(roles, "skill")
     if not tasks:
         return ""
@@ -58,14 +55,12 @@ def _skilled(roles: LayerRoles) -> str:
     layers = roles.skill_layers
     if not layers:
         return _capital(
-            f"{gained}, but no single layer can be named as its carrier: in none do base’s weights "
-            "clearly take it from "
-            "post and post’s weights clearly give it to base."
+            f"{gained}, but no single layer has clear effects in both directions, so none is named "
+            "as its carrier."
         )
     return _capital(
         f"{layers_text(layers)} {'carries' if len(layers) == 1 else 'carry'} the skill: {gained}; "
-        "base’s weights there take some of it from post, and post’s weights there give some of it "
-        "to base."
+        "reverting removes part of it from post, and grafting adds part of it to base."
     )
 
 
@@ -87,14 +82,14 @@ def _without_gap(roles: LayerRoles) -> str:
 
 
 def _too_small(roles: LayerRoles, task: int) -> str:
-    """Why a gap whose interval excludes 0 counts as none."""
+    """Note on a gap whose interval excludes 0 but which is below the margin."""
     if not bool(roles.gap[task].clear):
         return ""
     return f", which excludes 0, but the gap is below the margin of {roles.margin:g}"
 
 
 def _one_way(roles: LayerRoles, layers: Sequence[int]) -> str:
-    """Layers without a verdict that one of the two moves alone changes clearly."""
+    """Layers without a verdict but with a clear effect in one direction."""
     found, verdicts = [], roles.verdict
     for t, role in enumerate(roles.role):
         if role == "none":
@@ -117,8 +112,8 @@ def _one_way(roles: LayerRoles, layers: Sequence[int]) -> str:
     if not found:
         return ""
     return (
-        f"One way alone, {', and '.join(found)}: another layer may hide or share the effect, so "
-        "see the intervals of layers."
+        f"In one direction only, {', and '.join(found)}: another layer may mask or share the "
+        "effect, so see the intervals of layers."
     )
 
 
@@ -148,7 +143,7 @@ def _rest(roles: LayerRoles, layers: Sequence[int]) -> str:
 
 
 def _outside(roles: LayerRoles) -> str:
-    """What was found outside the layers."""
+    """Verdicts of parts outside the layers."""
     named = (roles.corrupted | roles.carries_skill).tolist()
     verdicts = roles.verdict
     parts = [
@@ -165,7 +160,7 @@ def _with_role(roles: LayerRoles, role: str) -> list[int]:
 
 
 def _gaps(roles: LayerRoles, tasks: Sequence[int]) -> str:
-    """Sizes of some tasks' gaps with their intervals and scores."""
+    """Gaps of some tasks with intervals and scores."""
     return " and ".join(
         f"{_with_interval(roles, t)} on {task_text(roles.task[t])} "
         f"({visible(roles.unit[t])} {_two(roles.base_score[t].item())} → "
@@ -175,7 +170,7 @@ def _gaps(roles: LayerRoles, tasks: Sequence[int]) -> str:
 
 
 def _with_interval(roles: LayerRoles, task: int, *, sign: bool = False) -> str:
-    """A gap with its interval; its size where the words around it say the direction."""
+    """A gap with its interval; unsigned where the sentence gives the direction."""
     value, low, high = roles.gap[task].ends
     if not sign and value < 0:
         value, low, high = -value, -high, -low
@@ -202,10 +197,10 @@ def _capital(text: str) -> str:
 
 
 def task_text(name: str) -> str:
-    """A task's name inside a sentence: quoted unless it is one plain word.
+    """Phrase for a task's name: quoted unless it is one plain word.
 
     Args:
-        name: Name as the user gave it.
+        name: Name given by the user.
 
     >>> task_text("facts"), task_text("a b")
     ('facts', '“a b”')
@@ -214,7 +209,7 @@ def task_text(name: str) -> str:
 
 
 def layers_text(layers: Sequence[int]) -> str:
-    """Layers in words, neighbours joined.
+    """Phrase for layers, consecutive ones joined.
 
     Args:
         layers: Indices.

@@ -1,4 +1,4 @@
-"""The page about activations."""
+"""Page part for activation patching."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ __all__ = ["patch_sentences"]
 
 def _eyebrow(results: Sequence[Result]) -> str:
     if all(isinstance(result, PatchGrid) and result.question == "within" for result in results):
-        return "One model, and activations moved between its runs on two prompts"
+        return "One model, with activations patched between its runs on two prompts"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Runs, metrics, sites and positions as they stand inside a sentence."""
+"""Runs, metrics, sites and positions as phrases inside a sentence."""
 
 from elicit.results.drawing import number
 
@@ -23,7 +23,7 @@ _KINDS = {
 
 
 def run_text(name: str) -> str:
-    """A run inside a sentence.
+    """Phrase for a run.
 
     Args:
         name: As `PatchGrid.host` and `PatchGrid.donor` have it.
@@ -36,16 +36,16 @@ def run_text(name: str) -> str:
 
 
 def metric_text(metric: str) -> str:
-    """A metric inside a sentence.
+    """Phrase for a metric.
 
     Args:
-        metric: As results name it.
+        metric: Name of the metric.
     """
     return METRICS.get(metric, metric)
 
 
 def site_text(site: str, kind: str) -> str:
-    """A site inside a sentence.
+    """Phrase for a site.
 
     Args:
         site: Its name.
@@ -61,24 +61,24 @@ def site_text(site: str, kind: str) -> str:
 
 
 def pos_text(pos: str) -> str:
-    """A position's label inside a sentence.
+    """Phrase for a position.
 
     Args:
-        pos: As a grid labels it.
+        pos: Label in a grid.
 
     >>> pos_text("-1 A"), pos_text("all"), pos_text("4")
     ('position −1 “A”', 'all positions at once', 'position 4')
     """
     if pos == "all":
         return "all positions at once"
-    place, space, word = pos.partition(" ")
-    if not place.lstrip("-").isdigit():
+    index, space, word = pos.partition(" ")
+    if not index.lstrip("-").isdigit():
         return f"“{pos}”"
-    return f"position {place.replace('-', '−')}" + (f" “{word}”" if space else "")
+    return f"position {index.replace('-', '−')}" + (f" “{word}”" if space else "")
 
 
 def percent_text(share: float) -> str:
-    """A share of the gap in percent; small ones are not rounded to nothing.
+    """A share of the gap in percent; values below 9.5 % keep a decimal.
 
     Args:
         share: 1 is all of it.

@@ -1,4 +1,4 @@
-"""Sections of the page about patching: heat maps, controls, tables, and how each is read."""
+"""Patching sections of the page: heat maps, controls and tables, with reading guides."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,13 +12,13 @@ from elicit.patching.figures import grid_figure
 from elicit.results import Result
 
 _PIXELS, _PANEL, _PLACE = 11, 260, 22
-"""Width of a cell whose label can be read; least width of a panel; of a place in `plot`."""
+"""Widths: a cell with a legible label, the narrowest panel, one column of `plot`."""
 _MANY = {"x": 18, "y": 24}
-"""Places along an axis above which labels are set small."""
+"""Number of axis labels above which they are set small."""
 
 
 def patch_sections(results: Sequence[Result]) -> list[Section]:
-    """A section for every sweep, then one for every factorial.
+    """One section per sweep, then one per factorial.
 
     Args:
         results: Results of any kind.
@@ -59,7 +59,7 @@ def _title(grid: PatchGrid) -> str:
 
 
 def _done(grid: PatchGrid) -> str:
-    """What was done, in one sentence."""
+    """Description of the sweep in one sentence."""
     n_cells = len(grid.site) * len(grid.pos)
     return (
         f"Activations of {run_text(grid.donor)} replace those of {run_text(grid.host)}, one at a "
@@ -68,7 +68,7 @@ def _done(grid: PatchGrid) -> str:
 
 
 def _fitted(figure: Any, grid: PatchGrid) -> Any:
-    """A heat map with its scale on top, where it is seen however wide the figure is."""
+    """A heat map with its colour scale on top, visible at every figure width."""
     room = 52
     figure.update_layout(
         title={"y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 12}},
@@ -100,7 +100,7 @@ def _fitted(figure: Any, grid: PatchGrid) -> Any:
 
 
 def _caption(grid: PatchGrid, row: int) -> str:
-    """How a heat map is read."""
+    """Caption of a heat map."""
     ran = [name for name in t.CONTROLS if getattr(grid, name).value[row].isfinite().any()]
     controls = {
         "other_prompt": "an activation of another prompt",
@@ -109,13 +109,13 @@ def _caption(grid: PatchGrid, row: int) -> str:
     return (
         "Each cell is one experiment: the activation at that layer (row) and position or head "
         f"(column) of {run_text(grid.host)} is replaced by that of {run_text(grid.donor)}, and the "
-        "layers after it run on unchanged. Colour: change of "
+        "later layers run unchanged. Colour: change of "
         f"{metric_text(grid.metric[row])}, blue up, orange down. A dot: the simultaneous "
-        f"{100 * grid.level:g} % interval includes 0. What has entered the residual stream stays "
-        "there, so look for the layer where a column begins to be coloured; a component shows only "
-        "what it adds itself. "
+        f"{100 * grid.level:g} % interval includes 0. The residual stream accumulates, so look for "
+        "the layer where a column starts to be coloured; a component shows only its own "
+        "contribution. "
         + (
-            "Beside it, on the same scale, the controls: "
+            "Right, on the same scale, the controls: "
             f"{' and '.join(controls[name] for name in ran)}."
             if ran
             else "No control was run."
@@ -124,7 +124,7 @@ def _caption(grid: PatchGrid, row: int) -> str:
 
 
 def _columns(grid: PatchGrid, row: int) -> int:
-    """Room for all panels side by side, in places of `plot`."""
+    """Width of all panels side by side, in columns of `plot`."""
     controls = sum(bool(getattr(grid, name).value[row].isfinite().any()) for name in t.CONTROLS)
     heads = len({int(head) for head in grid.head.tolist() if head >= 0})
     across = max(len(grid.pos) if (grid.head < 0).any() else 0, heads)
@@ -134,19 +134,19 @@ def _columns(grid: PatchGrid, row: int) -> int:
 
 def _factorial(factorial: Factorial, n: int) -> Section:
     caption = (
-        "At a boundary, the embedding and the layers below it are upstream and write; the layers "
-        "above it are downstream and read; the unembedding (with the final norm) is the head. Each "
-        "line is the effect of taking that one from post instead of base, averaged over the "
+        "At each boundary, the embedding and the layers below are upstream (they write), the "
+        "layers above are downstream (they read), the final norm and unembedding the head. Each "
+        "line is the effect of taking that factor from post instead of base, averaged over the "
         "settings of the others; upstream × downstream is their interaction. "
         f"Bars: simultaneous {100 * factorial.level:g} % intervals; filled marks exclude 0. Where "
-        "post wrote a signal that base can read, the line of upstream rises to the gap and the "
+        "post writes a signal that base can read, the upstream line rises to the gap and the "
         "interaction stays at 0."
     )
     return Section(
         f"factorial-{n}",
-        "Who wrote it, who reads it",
-        "The residual stream of one model goes on in the other, at every boundary between layers, "
-        "with the unembedding of either: eight models in all.",
+        "Which model writes the signal, which reads it",
+        "At every boundary between layers, the residual stream of one model continues in the "
+        "other, with the unembedding of either: eight combinations.",
         (
             plot(
                 f"plot-factorial-{n}",

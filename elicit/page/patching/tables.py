@@ -6,7 +6,7 @@ from elicit.patching import Factorial, PatchGrid
 from elicit.results.drawing import interval, number
 
 TOP = 12
-"""Cells in the table of the largest effects."""
+"""Number of cells in the table of the largest effects."""
 
 
 def score_table(grid: PatchGrid) -> Table:
@@ -30,14 +30,14 @@ def score_table(grid: PatchGrid) -> Table:
     ]
     head = ("metric", "unit", f"host: {grid.host}", f"donor: {grid.donor}", "gap", "problems")
     caption = (
-        f"Both runs as they are, with {100 * grid.level:g} % intervals. Gap: donor minus host, "
-        "paired by problem."
+        f"Unpatched scores of both runs, with {100 * grid.level:g} % intervals. Gap: donor minus "
+        "host, paired by problem."
     )
     return table_of(caption, head, rows, 2)
 
 
 def peak_table(grid: PatchGrid) -> Table | None:
-    """Where most of the effect enters, for each metric and kind of site; None where nowhere.
+    """Largest step or effect for each metric and kind of site; None if there is no peak.
 
     Args:
         grid: A sweep.
@@ -58,8 +58,8 @@ def peak_table(grid: PatchGrid) -> Table | None:
         return None
     head = ("metric", "kind of site", "layer", "position", "step", "effect of the patch")
     caption = (
-        "Where most of the effect enters: in the residual stream the largest step from one layer "
-        "to the next, among components the largest effect. Intervals are simultaneous over all "
+        "Where most of the effect enters: for the residual stream, the largest step from one layer "
+        "to the next; for components, the largest effect. Intervals are simultaneous over all "
         "cells; bold: excludes 0."
     )
     return table_of(caption, head, rows, 4)
@@ -70,7 +70,7 @@ def top_table(grid: PatchGrid, row: int) -> Table:
 
     Args:
         grid: A sweep.
-        row: Place of the metric.
+        row: Index of the metric.
     """
     effects = grid.effect.value[0, row]
     order = effects.abs().flatten().argsort(descending=True, stable=True)[:TOP].tolist()
@@ -98,17 +98,17 @@ def top_table(grid: PatchGrid, row: int) -> Table:
     caption = (
         f"The {len(rows)} largest of {n_cells} effects on {metric_text(grid.metric[row])}. Their "
         "intervals and p-values are simultaneous over all cells (bold: excludes 0); intervals of "
-        "shares are those of each cell alone."
+        "shares are pointwise."
     )
     return table_of(caption, head, rows, 2)
 
 
 def cell_tables(grid: PatchGrid, row: int) -> list[Table]:
-    """Every effect on one metric: layers and heads down, positions across, one a kind of site.
+    """Every effect on one metric, one table per kind of site: layers and heads × positions.
 
     Args:
         grid: A sweep.
-        row: Place of the metric.
+        row: Index of the metric.
     """
     found = []
     for kind in dict.fromkeys(grid.kind):
@@ -130,7 +130,7 @@ def cell_tables(grid: PatchGrid, row: int) -> list[Table]:
 
 
 def width_table(grid: PatchGrid) -> Table | None:
-    """The largest effect of every window of layers; None where only single layers were patched.
+    """Largest effect for each window width; None if only single layers were patched.
 
     Args:
         grid: A sweep.
@@ -156,13 +156,13 @@ def width_table(grid: PatchGrid) -> Table | None:
                 )
     head = ("metric", "kind of site", "layers at once", "first site", "position", "largest effect")
     caption = (
-        "Windows of layers patched together. Wide windows inflate peaks: read single layers first."
+        "Windows of layers patched together. Wide windows inflate peaks: check single layers first."
     )
     return table_of(caption, head, rows, 5)
 
 
 def factorial_table(factorial: Factorial) -> Table:
-    """Effects at every boundary, and how far the mixed models are from both.
+    """Effects at every boundary, and the KL of the mixed models to the nearer pure model.
 
     Args:
         factorial: Effects at every boundary.
@@ -184,8 +184,8 @@ def factorial_table(factorial: Factorial) -> Table:
             )
     head = (
         *("boundary", "position", "excludes 0"),
-        *("below: wrote", "above: reader", "unembedding: head", "wrote × reader"),
-        "off both models, nats",
+        *("upstream: wrote", "downstream: reader", "unembedding: head", "wrote × reader"),
+        "off-manifold KL, nats",
     )
     caption = (
         f"Effects on {metric_text(f.metric)} ({f.unit}) at every boundary; intervals are "

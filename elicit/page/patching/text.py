@@ -1,4 +1,4 @@
-"""Findings of patching in sentences: where a difference enters, and what the controls do."""
+"""Patching findings in sentences: where a difference enters, and how controls compare."""
 
 from collections.abc import Sequence
 
@@ -18,12 +18,12 @@ from elicit.results.drawing import interval
 from elicit.sites import RESIDUAL_KINDS
 
 _MORE, _HALF, _LITTLE = 1.5, 0.5, 0.1
-"""Shares of the gap: above the first, steps cancel; from half on, most of it enters at one layer;
-below a tenth it is little."""
+"""Shares of the gap: above the first, steps cancel; from half on, most enters at one layer; below a
+tenth the effect is small."""
 
 
 def patch_sentences(results: Sequence[Result]) -> list[str]:
-    """A sentence for every sweep, then one for every factorial.
+    """One sentence per sweep, then one per factorial.
 
     Args:
         results: Results of any kind.
@@ -59,7 +59,7 @@ def finding(grid: PatchGrid, metric: str | None = None) -> str:
         n_cells = len(grid.site) * len(grid.pos)
         return (
             f"{putting(grid)} changes {name} by no step whose interval, simultaneous over all "
-            f"{n_cells} cells, excludes 0 (gap {gap}), so no place can be named."
+            f"{n_cells} cells, excludes 0 (gap {gap}), so the effect cannot be localised."
         )
     effect = interval(*peak.effect.ends, digits=2)
     share = percent_text(grid.share.value[0, *cell].item())
@@ -71,17 +71,17 @@ def finding(grid: PatchGrid, metric: str | None = None) -> str:
 
 
 def _broken(grid: PatchGrid, row: int) -> str:
-    """What it means if patches have effects between runs that agree."""
+    """Explanation of patch effects between runs with equal output."""
     if not grid.effect[0, row].clear.any():
         return ""
     return (
-        " Patches still change it: the two runs agree in their output but not in their "
-        "activations, as when one model computes in another basis, so mixing them breaks both."
+        " Patches still change it: the runs agree in output but not in activations (for instance, "
+        "the models use different bases), so mixing them is off-distribution."
     )
 
 
 def _layer_clause(grid: PatchGrid, row: int, peak: Peak) -> str:
-    """Whether most of it enters at one layer; empty for a component."""
+    """Whether most of the effect enters at one layer; empty for a component."""
     if peak.kind not in RESIDUAL_KINDS:
         return ""
     share = peak.step.ends[0] / grid.gap.value[row].item()
@@ -120,12 +120,12 @@ def _elsewhere(grid: PatchGrid, cell: tuple[int, int, int]) -> str:
 
 
 def _positions(grid: PatchGrid) -> str:
-    """The positions that were swept, which need not be all of every prompt."""
+    """Number of positions swept, which need not cover the prompt."""
     return f"the {len(grid.pos)} positions swept"
 
 
 def control_sentence(grid: PatchGrid, metric: str | None = None) -> str:
-    """How the effect at the peak compares with the controls; empty where there is no peak.
+    """Comparison of the peak effect with the controls; empty if there is no peak.
 
     Args:
         grid: A sweep.
@@ -144,7 +144,7 @@ def control_sentence(grid: PatchGrid, metric: str | None = None) -> str:
         if (ends := getattr(grid, name)[cell].ends)[0] == ends[0]
     }
     if not ran:
-        return "No control was run, so the effect of an arbitrary activation is not known."
+        return "No control was run, so the effect of an arbitrary perturbation is not known."
     where = f"At {site_text(peak.site, peak.kind)}, {pos_text(peak.pos)},"
     if grid.above_control[cell]:
         each = "; ".join(f"{CONTROLS[name]}: {effect}" for name, effect in ran.items())
@@ -152,14 +152,15 @@ def control_sentence(grid: PatchGrid, metric: str | None = None) -> str:
     if "noise" in ran and not grid.above_noise[cell]:
         return (
             f"{where} the effect is not distinguishable from that of noise of equal norm "
-            f"({ran['noise']}), so nothing specific is shown to be carried."
+            f"({ran['noise']}), so there is no evidence that the activation carries specific "
+            "information."
         )
     said = []
     if "other_prompt" in ran:
         said.append(
             f"{where} another prompt’s activation has no clearly smaller effect "
-            f"({ran['other_prompt']}): what is carried may be common to these prompts rather than "
-            "specific to one."
+            f"({ran['other_prompt']}): the activation may carry information common to these "
+            "prompts rather than specific to one."
         )
     if "noise" in ran:
         said.append(f"Noise of equal norm has a clearly smaller effect ({ran['noise']}).")
@@ -167,7 +168,7 @@ def control_sentence(grid: PatchGrid, metric: str | None = None) -> str:
 
 
 def component_sentence(grid: PatchGrid, metric: str | None = None) -> str:
-    """Which single component has the largest effect, where the stream was swept as well.
+    """The single component with the largest effect, if the residual stream was swept too.
 
     Args:
         grid: A sweep.
@@ -191,7 +192,7 @@ def component_sentence(grid: PatchGrid, metric: str | None = None) -> str:
 
 
 def split_sentence(factorial: Factorial) -> str:
-    """How a factorial divides the gap between writing, reading and the unembedding.
+    """Decomposition of the gap into upstream, downstream and unembedding effects.
 
     Args:
         factorial: Effects at every boundary.
@@ -206,7 +207,7 @@ def split_sentence(factorial: Factorial) -> str:
             "so there is nothing to attribute."
         )
     wrote, head = f.wrote[:, pos] / gap, f.unembedding[:, pos] / gap
-    # With no layers below, or none above, there is nothing to write, or nobody to read.
+    # At the outermost boundaries one of upstream and downstream has no layers.
     inner = range(1, int(f.boundary.max()))
     enough = [i for i, at in enumerate(f.boundary.tolist()) if at in inner and wrote[i] >= _HALF]
     if not enough:
@@ -217,7 +218,7 @@ def split_sentence(factorial: Factorial) -> str:
             else ""
         )
         return (
-            f"At no boundary inside the model do post’s layers below it account for half of the "
+            f"At no interior boundary do post’s layers below it account for half of the "
             f"gap in {name} ({gap_text}) by themselves.{unembedding}"
         )
     at = enough[0]
@@ -231,9 +232,9 @@ def split_sentence(factorial: Factorial) -> str:
     # Post with post minus either alone: an interaction as large as the gap is a signal unread.
     joint = f.interaction[at, pos].item() / gap
     if clear["wrote"] and (not clear["wrote:reader"] or abs(joint) <= _LITTLE):
-        return f"{said}: post wrote a signal that base’s own layers can read."
+        return f"{said}: post writes a signal that base’s layers can read."
     if clear["wrote"] and clear["wrote:reader"] and joint >= _HALF:
-        return f"{said}: much of the signal needs post’s own layers to be read."
+        return f"{said}: reading the signal largely requires post’s layers."
     return f"{said}."
 
 
@@ -242,7 +243,7 @@ def _term(f: Factorial, name: str, at: int, pos: int) -> str:
 
 
 def putting(grid: PatchGrid) -> str:
-    """A sweep as the subject of a sentence.
+    """Subject phrase for a sweep.
 
     Args:
         grid: A sweep.

@@ -1,4 +1,4 @@
-"""The page about when predictions settle."""
+"""Page part for settling depths."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ register(
         order=60,
         sections=revise_sections,
         sentences=revise_sentences,
-        silent="Nothing was compared between base and post in this run; the figures show one text.",
+        silent="Base and post were not compared in this run; the figures show one text.",
         eyebrow=lambda results: (
             "Base model against its post-trained sibling: when do their predictions settle?"
         ),

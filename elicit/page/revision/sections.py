@@ -1,4 +1,4 @@
-"""Sections of the page about settling: profiles, texts, the band of conventions, difficulty."""
+"""Settling sections of the page: profiles, texts, sensitivity to the convention, difficulty."""
 
 from collections.abc import Sequence
 
@@ -11,11 +11,11 @@ from elicit.revision.figures import profile_figure, strip_figure
 from elicit.revision.figures.lines import LINE
 
 _STRIPS = 2
-"""Rows whose text is shown."""
+"""Maximum number of rows whose text is shown."""
 
 
 def revise_sections(results: Sequence[Result]) -> list[Section]:
-    """Sections of every reading of depths, then of profiles, bands and groups.
+    """Sections of settling depths, then of profiles, sensitivity and groups.
 
     Args:
         results: Results of any kind.
@@ -30,7 +30,7 @@ def revise_sections(results: Sequence[Result]) -> list[Section]:
                 Section(
                     f"texts-{n}",
                     "On the text",
-                    "Where in a text both models settle early and where late.",
+                    "Settling depth of every token of a text, in both models.",
                     strips,
                 )
             )
@@ -47,9 +47,9 @@ def revise_sections(results: Sequence[Result]) -> list[Section]:
 
 def _settling(result: Settling, n: int) -> Section:
     caption = (
-        "Above: how far the prediction read from each layer is from the model’s own final one, "
-        "averaged over tokens and then over problems; dashed: the threshold g. Below: post minus "
-        "base on the same tokens, filled marks exclude 0. Bands are "
+        "Above: divergence of each layer’s prediction from the model’s final one, averaged over "
+        "tokens, then over problems; dashed: the threshold g. Below: post minus base on the same "
+        "tokens, filled marks exclude 0. Bands are "
         f"simultaneous {100 * result.level:g} % intervals over layers"
         f"{' and models' if len(result.model) > 1 else ''}. Grey: layers at which settling is deep."
     )
@@ -71,7 +71,7 @@ def _settling(result: Settling, n: int) -> Section:
 
 
 def _strips(result: Settling, profiles: Sequence[Profile], n: int) -> tuple[Plot, ...]:
-    """The text of some rows; those of the profile, where there is one on the same texts."""
+    """Texts of some rows; those of the profile if it covers the same texts."""
     source = next((p.source for p in profiles if p.source in result.source), result.source[0])
     here = result.source_of == result.source.index(source)
     lengths = result.row[here].bincount().tolist()
@@ -83,9 +83,8 @@ def _strips(result: Settling, profiles: Sequence[Profile], n: int) -> tuple[Plot
     }
     rows = [row for row in rows if names[row] in wanted] or rows
     caption = (
-        "The text of one problem as it was written, and under each token the layer at which the "
-        "prediction of it settles, in base and in post. Orange and bold: deep. Hovering a cell "
-        "shows its divergences."
+        "The text of one problem; under each token, the layer at which its prediction settles, in "
+        "base and in post. Orange and bold: deep. Hover over a cell for its divergences."
     )
     return tuple(
         plot(
@@ -102,15 +101,15 @@ def _profile(result: Profile, n: int) -> Section:
     lengths = result.row.bincount().tolist()
     row = next((i for i, length in enumerate(lengths) if length > 1), 0)
     caption = (
-        "Each cell: the token that this layer (up) would predict at this place, if it were the "
-        "last; along the bottom the token that follows. Near white: the layer predicts what the "
-        "model predicts in the end; dark: something else. Hovering a cell shows probabilities, "
+        "Each cell: the top token of this layer (y axis) at this position, read as if it were the "
+        "last layer; along the bottom, the token that follows. Near white: the layer agrees with "
+        "the model’s final prediction; dark: it does not. Hover over a cell for probabilities, "
         "rank, entropy and divergences."
     )
     return Section(
         f"profile-{n}",
-        "What every layer would predict",
-        f"One row in full, from {NAMES.get(result.source, result.source)}. The saved result holds "
+        "Prediction of every layer",
+        f"One complete row, from {NAMES.get(result.source, result.source)}. The saved result holds "
         f"{len(result.problem)} rows.",
         tuple(
             plot(
@@ -127,15 +126,14 @@ def _profile(result: Profile, n: int) -> Section:
 
 def _band(result: Sensitivity, n: int) -> Section:
     caption = (
-        "Difference of the share of tokens that settle deep, post minus base on the same tokens, "
-        "for every threshold g and every ρ; hollow: the interval, simultaneous over the band, "
-        "includes 0. A claim about deep thinking that changes its sign here is a claim about a "
-        "convention."
+        "Difference in the share of tokens that settle deep, post minus base on the same tokens, "
+        "for every threshold g and every ρ; hollow: the interval, simultaneous over all settings, "
+        "includes 0. A difference that changes sign here depends on the convention."
     )
     return Section(
         f"band-{n}",
-        "How much depends on the convention",
-        "The deep-thinking ratio counts tokens beyond two cut-offs, both of them chosen.",
+        "Sensitivity to the convention",
+        "The deep-thinking ratio depends on two chosen cut-offs, g and ρ.",
         (
             plot(
                 f"plot-band-{n}",
@@ -150,15 +148,14 @@ def _band(result: Sensitivity, n: int) -> Section:
 
 def _groups(result: DepthByGroup, n: int) -> Section:
     caption = (
-        "Mean settling depth of the tokens of each difficulty, with intervals over problems; "
-        "below, post minus base on the same tokens (hollow: the interval includes 0). Harder "
-        "problems have longer texts of another make-up, so depth may fall with difficulty "
-        "although no token became easier."
+        "Mean settling depth by difficulty, with intervals over problems; below, post minus base "
+        "on the same tokens (hollow: the interval includes 0). Harder problems have longer texts "
+        "with another mix of tokens, so depth may fall with difficulty although no token is easier."
     )
     return Section(
         f"groups-{n}",
         "Harder problems",
-        "Whether predictions settle later where problems are harder.",
+        "Settling depth as a function of problem difficulty.",
         (
             plot(
                 f"plot-groups-{n}", result.figure(), caption, columns=max(20, 3 * len(result.group))
@@ -172,15 +169,14 @@ def _lenses(fits: Sequence[TunedLensFit]) -> list[Section]:
     if not fits:
         return []
     caption = (
-        "How far the prediction read from each layer is from the model’s own final one, on "
-        "problems that the lens was not fitted on. What the affine map gains over a bias alone "
-        "may have been computed by the lens itself."
+        "Divergence of each layer’s prediction from the model’s final one, on held-out problems. "
+        "The gain of the affine map over a bias alone may be computed by the lens itself."
     )
     return [
         Section(
             "lenses",
             "The lenses",
-            "Fitted on half of the problems, one lens a layer and model.",
+            "Fitted on half of the problems, one lens per layer and model.",
             tuple(
                 plot(f"plot-lens-{n}", fit.figure(), caption, columns=max(16, len(fit.layer)))
                 for n, fit in enumerate(fits)

@@ -1,4 +1,4 @@
-"""Tables of settling: depths and ratios of every source, profiles, the band, groups."""
+"""Settling tables: depths and ratios by source, profiles, sensitivity, groups."""
 
 from elicit.page import Cell, Table, effect_cell, table_of
 from elicit.page.revision.text import NAMES
@@ -8,7 +8,7 @@ from elicit.revision import DepthByGroup, Sensitivity, Settling
 
 
 def source_table(result: Settling) -> Table:
-    """Depth and ratio of both models on every source, always with the paired difference.
+    """Depth and ratio of both models on every source, with the paired difference.
 
     Args:
         result: Settling depths.
@@ -32,9 +32,9 @@ def source_table(result: Settling) -> Table:
             )
     head = ("text", "measured", "post minus base", *result.model, "problems", "tokens")
     caption = (
-        f"Both models read the same tokens; {100 * result.level:g} % intervals over problems, "
-        "which count alike. Read across a row: the difference is paired. Texts of base and of "
-        "post are different texts, so their rows also differ in what was written."
+        f"Both models read the same tokens; {100 * result.level:g} % intervals over equally "
+        "weighted problems. Differences within a row are paired. Base and post wrote different "
+        "texts, so their rows also differ in content."
     )
     return table_of(caption, head, rows, 2)
 
@@ -58,14 +58,14 @@ def profile_table(result: Settling) -> Table:
             )
     head = ("text", "layer", "post minus base", *result.model)
     caption = (
-        "Mean divergence of each layer’s prediction from the model’s own final one, nats; "
+        "Mean divergence of each layer’s prediction from the model’s final one, nats; "
         "intervals are simultaneous over layers (and models). Bold: the interval excludes 0."
     )
-    return table_of(caption, head, rows, 2, "Numbers of every layer")
+    return table_of(caption, head, rows, 2, "Values by layer")
 
 
 def band_table(result: Sensitivity) -> Table:
-    """Difference of the ratios and both ratios under every convention of the band.
+    """Ratios of both models and their difference under every convention.
 
     Args:
         result: Ratios over a band of conventions.
@@ -83,14 +83,14 @@ def band_table(result: Sensitivity) -> Table:
             )
     head = ("g", "ρ", "post minus base", *result.model)
     caption = (
-        "Share of tokens that settle deep, under every convention of the band; intervals "
-        "are simultaneous over the whole band. Bold: the interval excludes 0."
+        "Share of tokens that settle deep under every convention; intervals are simultaneous "
+        "over all conventions. Bold: the interval excludes 0."
     )
-    return table_of(caption, head, rows, 2, "Numbers of the band")
+    return table_of(caption, head, rows, 2, "Values by convention")
 
 
 def group_table(result: DepthByGroup) -> Table:
-    """Depth of every group in both models, their difference, and that from the first group.
+    """Depth of every group in both models, post minus base, and group minus first group.
 
     Args:
         result: Depths of groups of tokens.

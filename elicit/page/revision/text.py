@@ -1,4 +1,4 @@
-"""Settling depths in words: which model settles later, and how much depends on the convention."""
+"""Settling findings in sentences: which model settles later, and sensitivity to the convention."""
 
 from collections.abc import Sequence
 
@@ -10,8 +10,8 @@ from elicit.revision import DepthByGroup, DepthConvention, Sensitivity, Settling
 
 _WHERE = {
     "given": "On the same tokens of the given traces",
-    "base": "On the same tokens of what base wrote",
-    "post": "On the same tokens of what post wrote",
+    "base": "On the same tokens of base’s texts",
+    "post": "On the same tokens of post’s texts",
     "prompt": "At the decision after the prompt",
 }
 NAMES = {
@@ -20,11 +20,11 @@ NAMES = {
     "post": "texts of post",
     "prompt": "decision after the prompt",
 }
-"""Sources of traces in tables."""
+"""Names of the sources of texts in tables."""
 
 
 def revise_sentences(results: Sequence[Result]) -> list[str]:
-    """What the settling depths among some results show: depths, ratio and its band, difficulty.
+    """Findings on depths, deep-thinking ratio, sensitivity and difficulty.
 
     Args:
         results: Results of any kind.
@@ -45,17 +45,17 @@ def revise_sentences(results: Sequence[Result]) -> list[str]:
 
 
 def depth_sentence(result: Settling, source: str) -> str:
-    """Which model settles later on the texts of one source, if the interval decides.
+    """Which model settles later on one source's texts, if the interval excludes 0.
 
     Args:
         result: Settling depths.
-        source: Which texts.
+        source: Name of the source.
     """
     i = result.source.index(source)
     where = _WHERE.get(source, f"On the same tokens of “{visible(source)}”")
     if same_everywhere(result, source):
         return (
-            f"{where}, every layer of post predicts exactly what that of base does: every "
+            f"{where}, every layer of post makes exactly the prediction of base’s layer: every "
             "difference is exactly 0."
         )
     value, low, high = result.depth_diff[i].ends
@@ -75,22 +75,22 @@ def depth_sentence(result: Settling, source: str) -> str:
 
 
 def same_everywhere(result: Settling, source: str) -> bool:
-    """Whether both models have the very same divergences on the texts of a source.
+    """Whether both models have identical divergences on the texts of a source.
 
     Args:
         result: Settling depths.
-        source: Which texts.
+        source: Name of the source.
     """
     own = result.jsd[:, :, result.source_of == result.source.index(source)]
     return torch.equal(own[0], own[1])
 
 
 def ratio_sentence(result: Settling, source: str) -> str:
-    """How much more or less of the tokens settles deep in post; empty where nothing differs.
+    """Difference in the share of tokens that settle deep; empty if the models are identical.
 
     Args:
         result: Settling depths.
-        source: Which texts.
+        source: Name of the source.
     """
     i = result.source.index(source)
     if same_everywhere(result, source):
@@ -109,7 +109,7 @@ def ratio_sentence(result: Settling, source: str) -> str:
 
 
 def deep_text(result: Settling) -> str:
-    """Where deep begins, in words.
+    """Phrase for the layer at which deep begins.
 
     Args:
         result: Settling depths.
@@ -120,7 +120,7 @@ def deep_text(result: Settling) -> str:
 
 
 def band_sentence(result: Sensitivity) -> str:
-    """Whether the difference of the ratios keeps its sign over the band of conventions.
+    """Whether the difference in ratios keeps its sign over all conventions.
 
     Args:
         result: Ratios over a band of conventions.
@@ -138,18 +138,18 @@ def band_sentence(result: Sensitivity) -> str:
     if up and down:
         return (
             f"Whether post settles deep more often depends on the convention: more often under "
-            f"{up} of {n} tried, less often under {down} ({reach})."
+            f"{up} of {n}, less often under {down} ({reach})."
         )
     way = f" ({'more' if up else 'less'} in post)" if up or down else ""
     return (
-        "How much more often tokens settle deep in post depends on the convention: over those "
-        f"tried it ranges {reach}, and its interval excludes 0{way} under {up + down or 'none'} of "
-        f"{n}."
+        "The difference in the share of tokens that settle deep, post minus base, depends on the "
+        f"convention: it ranges {reach}, and its interval excludes 0{way} under "
+        f"{up + down or 'none'} of {n} conventions."
     )
 
 
 def group_sentence(result: DepthByGroup) -> str:
-    """How depth goes from the first group to the last in both models.
+    """Change of depth from the first group to the last in both models.
 
     Args:
         result: Depths of groups of tokens.
@@ -166,17 +166,17 @@ def group_sentence(result: DepthByGroup) -> str:
 
 
 def convention_text(convention: DepthConvention, n_layers: int) -> str:
-    """A convention spelled out.
+    """A convention in words.
 
     Args:
-        convention: What settled and deep mean.
-        n_layers: Blocks of the models.
+        convention: Definitions of settled and deep.
+        n_layers: Number of layers of the models.
     """
     c = convention
     norms = {
         "once": "The final norm is applied once to the residual stream of every layer",
-        "none": "No state gets the final norm, not even the last",
-        "twice": "Every state gets the final norm once, the last one twice",
+        "none": "The final norm is not applied to any state, not even the last",
+        "twice": "The final norm is applied once to every state, twice to the last",
     }
     reading = {
         "first_hit": "the first layer whose prediction comes",
@@ -185,14 +185,14 @@ def convention_text(convention: DepthConvention, n_layers: int) -> str:
     return (
         f"{norms[c.norm]}, then the model’s own unembedding. A prediction settles at "
         f"{reading[c.reading]} within g = {c.threshold:g} {c.unit} ({number(c.nats)} nats) of the "
-        "model’s own final one, in Jensen–Shannon divergence. Settling is deep from layer "
+        "model’s final one, in Jensen–Shannon divergence. Settling is deep from layer "
         f"⌈ρL⌉ = ⌈{c.rho:g} · {n_layers}⌉ = {c.deep_from(n_layers)} on. "
         + ("The embedding counts as layer 0." if c.first_layer == 0 else "Layers count from 1.")
     )
 
 
 def sized(value: float, low: float, high: float, *, digits: int = 2) -> str:
-    """The size of a difference whose direction the words around it say.
+    """Magnitude of a difference with its interval; the sentence gives the direction.
 
     Args:
         value: Difference.

@@ -1,4 +1,4 @@
-"""Attribution: what patching would do, predicted by gradients; and patching of single paths."""
+"""Attribution patching by gradients, and exact path patching."""
 
 from elicit.patching.attribution._node_scores import METHODS, Method
 from elicit.patching.attribution.agreement import Agreement, agreement

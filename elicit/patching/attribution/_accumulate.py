@@ -1,4 +1,4 @@
-"""Values of all problems as batches bring them in, and what every result says besides."""
+"""Accumulation of per-problem values over batches, and fields common to all attributions."""
 
 from typing import Any
 
@@ -15,10 +15,10 @@ from elicit.stats import bootstrap_mean
 
 
 class Gathered:
-    """Values of all problems, as batches bring them in."""
+    """Per-problem values accumulated over batches."""
 
     def __init__(self) -> None:
-        """Nothing yet."""
+        """Start empty."""
         self._parts: list[tuple[tuple[int, ...], Tensor, Tensor, Tensor]] = []
 
     def add(
@@ -28,11 +28,11 @@ class Gathered:
         host: Float[Tensor, " row"],
         donor: Float[Tensor, " row"],
     ) -> None:
-        """Take in a batch.
+        """Add a batch.
 
         Args:
-            problem: Place of each row among the problems.
-            cells: Its values.
+            problem: Problem index of each row.
+            cells: Values of each cell.
             host: Metric of the host.
             donor: Metric of the donor.
         """
@@ -44,10 +44,10 @@ class Gathered:
         return np.ascontiguousarray(joined.double().numpy().T)
 
     def table(self, plan: Plan) -> Float[np.ndarray, "problem cell"]:
-        """Values as the statistics read them, in the order of the problems.
+        """Values in problem order.
 
         Args:
-            plan: Names the problems.
+            plan: Plan, for problem names.
 
         Raises:
             PatchError: A value is NaN or infinite.
@@ -57,8 +57,8 @@ class Gathered:
         if len(bad):
             name = plan.contrast.id[int(bad[0, 0])]
             raise PatchError(
-                f"{len(bad)} of {found.size} scores are NaN or infinite, the first of problem "
-                f"{name!r}, and one such value makes every mean meaningless. Load the models in "
+                f"{len(bad)} of {found.size} scores are NaN or infinite (first problem: "
+                f"{name!r}), and one such value makes every mean meaningless. Load the models in "
                 "float32, or leave that problem out."
             )
         return found
@@ -75,12 +75,12 @@ class Gathered:
 
 
 def common_fields(plan: Plan, gathered: Gathered, arguments: dict[str, object]) -> dict[str, Any]:
-    """The fields that every attribution has.
+    """Fields common to all attributions.
 
     Args:
-        plan: What was attributed.
+        plan: Plan of the attribution.
         gathered: Values of all problems.
-        arguments: What else the provenance holds.
+        arguments: Further arguments for the provenance.
     """
     host, donor = gathered.host, gathered.donor
     swap, inference, (metric,) = plan.swap, plan.inference, plan.metric

@@ -1,4 +1,4 @@
-"""Scores of edges: what a sender writes, times how the metric moves with what a receiver reads."""
+"""Edge scores: a sender's output difference times the gradient at a receiver's input."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ _READ: tuple[Kind, ...] = ("q", "k", "v")
 
 @dataclass(frozen=True)
 class Ends:
-    """Names of all senders and receivers of a model, and between which of them there is an edge."""
+    """Senders, receivers and edges of a model."""
 
     shape: Shape
-    """What the model has."""
+    """Architecture of the model."""
 
     @property
     def sender(self) -> tuple[str, ...]:
@@ -34,7 +34,7 @@ class Ends:
 
     @property
     def receiver(self) -> tuple[str, ...]:
-        """Every layer's queries, keys and values by head, its MLP, and at last the logits."""
+        """Every layer's queries, keys and values by head, its MLP, and finally the logits."""
         names = []
         for layer in range(self.shape.n_layers):
             for kind in _READ:
@@ -44,7 +44,7 @@ class Ends:
 
     @property
     def exists(self) -> Bool[Tensor, "sender receiver"]:
-        """Between which of them there is an edge."""
+        """Whether each sender-receiver pair is an edge."""
         shape = self.shape
         counts = []
         for layer in range(shape.n_layers):
@@ -55,12 +55,12 @@ class Ends:
         return torch.arange(len(self.sender))[:, None] < torch.tensor(counts)
 
     def senders_of(self, layer: int, *, mlp: bool) -> int:
-        """How many senders, in their order, a layer's attention or MLP hears.
+        """Number of leading senders that a layer's attention or MLP reads.
 
         Args:
-            layer: The receiver's; `n_layers` stands for the logits.
-            mlp: Whether the receiver is the layer's MLP, which hears the layer's heads too unless
-                it reads beside them.
+            layer: Layer of the receiver; `n_layers` for the logits.
+            mlp: Whether the receiver is the layer's MLP, which also reads the layer's heads unless
+                attention and MLP are parallel.
         """
         own_heads = mlp and not self.shape.parallel
         return 1 + layer * (self.shape.n_heads + 1) + own_heads * self.shape.n_heads
@@ -69,12 +69,12 @@ class Ends:
 def edge_scores(
     case: Case, steps: int, budget: int
 ) -> tuple[Float[Tensor, "sender receiver row"], Float[Tensor, " row"]]:
-    """Score of every edge, and the host's own metric.
+    """Score of every edge, and the host's metric.
 
     Args:
         case: Problems; the donor's z, mlp_out and first resid_pre must be given.
         steps: Points between host and donor inputs; 1 takes gradients at the host.
-        budget: Most numbers in one tensor of messages or of slopes.
+        budget: Maximum number of entries in one tensor of messages or gradients.
     """
     host = case.host
     ends = Ends(host.shape)
@@ -90,7 +90,7 @@ def edge_scores(
         host_score = case.score(leaving)
         moved = {site: case.given[site].to(value.dtype) - value for site, value in own.items()}
         for difference in moved.values():
-            # The answer's own tokens are not patched.
+            # The answer's tokens are not patched.
             difference[:, case.n_prompt :] = 0
     total = torch.zeros(
         len(ends.sender), len(ends.receiver), len(host_score), dtype=torch.float64,
@@ -106,14 +106,14 @@ def edge_scores(
 
 @dataclass(frozen=True, eq=False)
 class _Run:
-    """One forward and backward: activations, and the metric's gradient there."""
+    """Activations and metric gradients of one forward and backward pass."""
 
     at: Mapping[Site, Tensor]
     slope: Mapping[Site, Tensor]
 
 
 def _slopes(case: Case, resid: Tensor) -> _Run:
-    """Activations and gradients at everything that is read or written."""
+    """Activations and gradients at every sender and receiver."""
     at: dict[Site, Tensor] = {}
 
     def keep(kind: Kind, layer: int, value: Tensor) -> Tensor:
@@ -141,7 +141,7 @@ def _add_scores(
     moved: Mapping[Site, Tensor],
     budget: int,
 ) -> None:
-    """Add one run's scores, some receivers and some senders at a time."""
+    """Add one run's scores in blocks of receivers and senders."""
     place = {name: at for at, name in enumerate(ends.receiver)}
     for first, n_senders, slope in _receivers(host, ends, run, budget, place):
         for begin, message in _messages(host, ends, run, moved, n_senders, budget):
@@ -150,16 +150,16 @@ def _add_scores(
 
 
 def _room(budget: int, one: Tensor) -> int:
-    """How many vectors a position fit the budget; at least one."""
+    """Number of vectors per position within the budget; at least 1."""
     return max(1, budget // one.numel())
 
 
 def _receivers(
     host: Decomposed, ends: Ends, run: _Run, budget: int, place: Mapping[str, int]
 ) -> Iterator[tuple[int, int, Float[Tensor, "row pos receiver d_model"]]]:
-    """Of each receiver, how the metric moves with the stream as it alone reads it.
+    """Metric gradient at the residual stream as each receiver alone reads it.
 
-    Yields the first receiver's place, how many senders these receivers hear, and the slopes.
+    Yields the first receiver's index, the number of senders it reads, and the gradients.
     """
     n_layers = host.shape.n_layers
     for index, layer in enumerate(host.layers):
@@ -182,7 +182,7 @@ def _receivers(
 
 
 def _through_norm(norm: nn.Module | None, resid: Tensor, grad: Tensor) -> Tensor:
-    """Gradients behind a norm, pulled back to the stream before it, one for each receiver."""
+    """Gradients after a norm, back-propagated to its input, one per receiver."""
     if norm is None:
         return grad
     with only_activations(norm):
@@ -191,7 +191,7 @@ def _through_norm(norm: nn.Module | None, resid: Tensor, grad: Tensor) -> Tensor
 
 
 def _through_mlp(layer: Layer, read: Tensor, grad: Tensor) -> Tensor:
-    """The gradient at what an MLP writes, pulled back to what it reads."""
+    """Gradient at an MLP's output, back-propagated to its input."""
     parts = (layer.pre_mlp, layer.gate, layer.up, layer.down, layer.post_mlp)
     with only_activations(*(part for part in parts if part is not None)):
         leaf = read.detach().requires_grad_()
@@ -207,7 +207,7 @@ def _messages(
     n_senders: int,
     budget: int,
 ) -> Iterator[tuple[int, Float[Tensor, "row pos sender d_model"]]]:
-    """Of the first senders, how what they write to the stream differs in the donor."""
+    """Donor-host difference in what the first senders write to the stream."""
     first = moved[Site("resid_pre", 0)]
     room = _room(budget, first)
     yield 0, first[:, :, None]
@@ -230,26 +230,22 @@ def _messages(
 
 
 def _along_norm(layer: Layer, z: Tensor, written: Tensor) -> Tensor:
-    """Messages of single heads through the norm that all heads of a layer share, to first order."""
+    """Messages of single heads through the layer's shared norm, to first order."""
     assert layer.post_attn is not None
     whole = layer.o(z.flatten(-2))[:, :, None].expand_as(written)
     return torch.func.jvp(layer.post_attn, (whole.contiguous(),), (written,))[1]
 
 
 def matrix_of(linear: nn.Module) -> Float[Tensor, "d_in d_out"]:
-    """Matrix of a projection, its input along the first axis.
+    """Weight matrix of a projection, input along the first axis.
 
     Args:
-        linear: A linear layer, of torch or in GPT-2's transposed form.
+        linear: A torch linear layer, or GPT-2's transposed form.
     """
     weight = linear.get_parameter("weight").detach()
     return weight.T if isinstance(linear, nn.Linear) else weight
 
 
 def edge_sites(shape: Shape) -> Sequence[Site]:
-    """Where the donor is read so that edges can be scored.
-
-    Args:
-        shape: What the model has.
-    """
+    """Donor sites needed to score edges."""
     return (*shape.every("z"), *shape.every("mlp_out"))

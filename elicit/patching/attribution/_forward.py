@@ -1,4 +1,4 @@
-"""Run a host from any layer on, with or without a graph of its activations."""
+"""Run a host from any layer on, with or without an autograd graph."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,11 +24,11 @@ def run_from(
         decomposed: The model.
         inputs: Masks and angles.
         resid: Residual stream entering layer `first`.
-        tap: Sees every site in order and says what goes on.
+        tap: Receives every site in order and returns the value to use.
         first: First layer to run.
 
     Returns:
-        Residual stream after the last layer; turned queries and keys, and values, by layer.
+        Residual stream after the last layer; rotated queries and keys, and values, by layer.
     """
     heads: dict[int, Heads] = {}
     for index in range(first, len(decomposed.layers)):
@@ -38,10 +38,10 @@ def run_from(
 
 @contextmanager
 def only_activations(*models: nn.Module) -> Iterator[None]:
-    """Build graphs of activations alone for one block: parameters want no gradient meanwhile.
+    """Disable parameter gradients inside the block, so that graphs hold activations only.
 
     Args:
-        models: Whose parameters; each has its own flag back afterwards, also after an exception.
+        models: Models whose `requires_grad` flags are cleared, and restored on exit.
     """
     flags = {p: p.requires_grad for model in models for p in model.parameters()}
     try:

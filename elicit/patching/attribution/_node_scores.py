@@ -1,4 +1,4 @@
-"""Scores of nodes from gradients: AtP, its two repairs, and integrated gradients."""
+"""Node scores from gradients: AtP, QK fix, GradDrop and integrated gradients."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, get_args
@@ -18,7 +18,7 @@ METHODS: tuple[Method, ...] = get_args(Method)
 INTEGRATED: tuple[Method, ...] = ("ig_inputs", "ig_activations")
 """Methods that average gradients over steps."""
 UNSIGNED: tuple[Method, ...] = ("grad_drop", "atp_star")
-"""Methods whose scores are sizes and have no sign."""
+"""Methods whose scores are unsigned magnitudes."""
 
 Scores = Float[Tensor, "site column row"]
 
@@ -27,8 +27,8 @@ def needed_sites(sites: Sequence[Site], method: Method) -> set[Site]:
     """Whole sites whose gradients or values a method needs.
 
     Args:
-        sites: What is scored.
-        method: How.
+        sites: Sites to score.
+        method: Attribution method.
     """
     found = {site.whole for site in sites}
     if method in ("qk_fix", "atp_star"):
@@ -39,12 +39,12 @@ def needed_sites(sites: Sequence[Site], method: Method) -> set[Site]:
 def node_scores(
     case: Case, sites: Sequence[Site], method: Method, steps: int
 ) -> tuple[Scores, Float[Tensor, " row"]]:
-    """Score of every cell, and the host's own metric.
+    """Score of every cell, and the host's metric.
 
     Args:
         case: Problems.
-        sites: What is scored.
-        method: How.
+        sites: Sites to score.
+        method: Attribution method.
         steps: Points between host and donor, for integrated gradients.
     """
     with only_activations(case.host.model):
@@ -56,16 +56,16 @@ def node_scores(
 
 
 class _Graph:
-    """One forward of the host with its graph kept."""
+    """One forward pass of the host with its autograd graph."""
 
     def __init__(self, case: Case, resid: Tensor, wanted: set[Site], *, gated: bool) -> None:
-        """Run it.
+        """Run the host.
 
         Args:
             case: Problems.
             resid: Residual stream entering the first layer.
-            wanted: Whole sites whose gradients will be asked for.
-            gated: Whether gradients of a layer's own writes can be dropped.
+            wanted: Whole sites whose gradients are needed.
+            gated: Whether gradients through a layer's output can be dropped.
         """
         self.case = case
         self.at: dict[Site, Tensor] = {}
@@ -85,12 +85,12 @@ class _Graph:
         return lambda grad: torch.zeros_like(grad) if self.dropped == layer else None
 
     def gradients(self, *, keep: bool = False) -> dict[Site, Tensor]:
-        """Gradient of each row's metric at every wanted site: one backward for all of them.
+        """Gradient of each row's metric at every requested site, by one backward pass.
 
         Args:
-            keep: Whether another backward follows.
+            keep: Whether to retain the graph.
         """
-        # A row's metric depends on that row alone, so the gradient of the sum is each row's own.
+        # A row's metric depends on that row alone, so the gradient of the sum separates by row.
         sites = list(self.at)
         found = torch.autograd.grad(
             self.score.sum(), [self.at[site] for site in sites], retain_graph=keep,
@@ -102,7 +102,7 @@ class _Graph:
 def _at_host(
     case: Case, sites: Sequence[Site], method: Method
 ) -> tuple[Scores, Float[Tensor, " row"]]:
-    """Difference times gradient at the host, with either repair."""
+    """Difference times gradient at the host, with QK fix or GradDrop."""
     wanted = needed_sites(sites, method)
     gated = method in UNSIGNED
     graph = _Graph(case, case.inputs.resid.detach().clone(), wanted, gated=gated)
@@ -123,7 +123,7 @@ def _at_host(
     for layer in range(n_layers):
         graph.dropped = layer
         total = total + scored(graph.gradients(keep=layer < n_layers - 1)).abs()
-    # A component's own layer gives 0 when dropped: the mean is over the others, AtP*'s 1/(L - 1).
+    # Dropping a component's layer gives 0: the mean is over the others, AtP*'s 1/(L - 1).
     counts = [n_layers - (site.kind not in RESIDUAL_KINDS) for site in sites]
     return total / torch.tensor(counts, device=total.device)[:, None, None], host_score
 
@@ -173,7 +173,7 @@ def _along_activations(
         host_score = case.score(leaving)
     means: dict[Site, Tensor] = {}
     for site, value in own.items():
-        # The answer's own tokens go along only where they are patched, as under `all`.
+        # The answer's tokens are interpolated only where they are patched, as under `all`.
         reach = max(case.n_prompt, int(case.inside.sum(dim=(0, 1)).nonzero().max()) + 1)
         goal = value.clone()
         goal[:, :reach] = case.given[site][:, :reach]
@@ -196,7 +196,7 @@ def midpoints(steps: int) -> list[float]:
     """Points of the midpoint rule between 0 and 1, whose error falls with the square of steps.
 
     Args:
-        steps: How many, at least 1.
+        steps: Number of points, at least 1.
 
     >>> midpoints(2)
     [0.25, 0.75]
@@ -211,7 +211,7 @@ def _cells(
     grads: Mapping[Site, Tensor],
     heads: Mapping[int, Heads],
 ) -> Scores:
-    """Scores of all cells from gradients; by patterns of queries and keys where heads are given."""
+    """Scores of all cells from gradients; queries and keys by patterns if heads are given."""
     whole: dict[Site, Tensor] = {}
     for site in dict.fromkeys(site.whole for site in sites):
         if heads and site.kind in ("q", "k"):

@@ -1,4 +1,4 @@
-"""Path patching: what one sender says to some receivers and to nobody else, exactly."""
+"""Path patching: exact direct effect of one sender on some receivers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from elicit.patching.errors import PatchError
 from elicit.sites import RESIDUAL_KINDS, Kind, Shape, Site
 
 LOGITS = "logits"
-"""Name of the receiver at the end of the run."""
+"""Name of the output as a receiver."""
 _ORDER: dict[Kind, int] = {
     "resid_pre": 0,
     "q": 1,
@@ -26,12 +26,12 @@ _ORDER: dict[Kind, int] = {
     "mlp_out": 3,
     "resid_post": 4,
 }
-"""Where in its layer each kind stands."""
+"""Order of each kind within its layer."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class HostRun:
-    """The host's own run, kept whole: what stays frozen."""
+    """Activations of the unpatched host, to which other components are frozen."""
 
     at: Mapping[Site, Tensor]
     """Activations at every whole site."""
@@ -42,11 +42,7 @@ class HostRun:
 
 
 def host_run(case: Case) -> HostRun:
-    """Run the host and keep everything.
-
-    Args:
-        case: Problems.
-    """
+    """Run the host and keep every activation."""
     at: dict[Site, Tensor] = {}
 
     def keep(kind: Kind, layer: int, value: Tensor) -> Tensor:
@@ -62,18 +58,16 @@ def refuse_path(sender: Site, receivers: Sequence[Site], shape: Shape, *, logits
     """Refuse a path that does not exist.
 
     Args:
-        sender: Who speaks.
-        receivers: Who hears, beside the logits.
-        shape: What the model has.
-        logits: Whether the logits hear too.
+        sender: Sending site.
+        receivers: Receiving sites other than the logits.
+        shape: Architecture of the model.
+        logits: Whether the logits are a receiver.
 
     Raises:
         PatchError: There is no receiver, or one is not downstream of the sender.
     """
     if not receivers and not logits:
-        raise PatchError(
-            "no receiver is given, so the sender would speak to nobody. Pass sites or 'logits'."
-        )
+        raise PatchError("receivers is empty, so there is no path. Pass sites or 'logits'.")
     for site in receivers:
         if not _hears(site, sender, shape):
             raise PatchError(
@@ -87,7 +81,7 @@ def _hears(receiver: Site, sender: Site, shape: Shape) -> bool:
         return receiver.layer > sender.layer
     low, high = _ORDER[sender.kind], _ORDER[receiver.kind]
     if shape.parallel and receiver.kind == "mlp_out":
-        # It reads beside attention, the stream that enters the layer.
+        # Parallel to attention: it reads the stream entering the layer.
         return low == 0
     return high > low
 
@@ -95,13 +89,13 @@ def _hears(receiver: Site, sender: Site, shape: Shape) -> bool:
 def message(
     case: Case, host: HostRun, sender: Site, inside: Float[Tensor, "row pos"]
 ) -> Float[Tensor, "row pos d_model"]:
-    """How the residual stream right behind a sender changes when its value is the donor's.
+    """Change of the residual stream directly after a sender when it takes the donor's value.
 
     Args:
-        case: Problems; the donor's value at the sender must be given.
-        host: The host's own run.
-        sender: Who speaks.
-        inside: 1 at the positions that come from the donor.
+        case: Problems, with the donor's value at the sender.
+        host: Unpatched host run.
+        sender: Sending site.
+        inside: 1 at the positions taken from the donor.
     """
     put = _replaced(host.at[sender.whole], case.given[sender.whole], sender.head, inside)
     if sender.kind in (*RESIDUAL_KINDS, "attn_out", "mlp_out"):
@@ -121,7 +115,7 @@ def message(
 
 
 def _replaced(own: Tensor, theirs: Tensor, head: int | None, inside: Tensor) -> Tensor:
-    """The host's value with the donor's at some positions, of one head or all."""
+    """The host's value with the donor's at some positions, for one head or all."""
     where = (inside > 0).reshape(*inside.shape, *[1] * (own.ndim - 2))
     if head is not None:
         only = torch.arange(own.shape[2], device=own.device) == head
@@ -132,13 +126,13 @@ def _replaced(own: Tensor, theirs: Tensor, head: int | None, inside: Tensor) -> 
 def heard(
     case: Case, host: HostRun, receiver: Site, said: Float[Tensor, "row pos d_model"]
 ) -> Tensor:
-    """A receiver's whole value when the message reaches it and all else is as in the host.
+    """A receiver's value when the message is added to its input and all else is the host's.
 
     Args:
         case: Problems.
-        host: The host's own run.
-        receiver: Who hears.
-        said: Change of the stream that it reads.
+        host: Unpatched host run.
+        receiver: Receiving site.
+        said: Change of its input stream.
     """
     layer, kind = case.host.layers[receiver.layer], receiver.kind
     if kind in RESIDUAL_KINDS:
@@ -166,15 +160,15 @@ def path_scores(
     *,
     logits: bool,
 ) -> Float[Tensor, " row"]:
-    """The metric when the sender's donor value reaches the receivers directly, and only them.
+    """Metric when the sender's donor value reaches only the receivers, directly.
 
     Args:
         case: Problems.
-        host: The host's own run.
-        sender: Who speaks.
-        receivers: Who hears.
-        inside: 1 at the sender's positions that come from the donor.
-        logits: Whether the end of the run hears too.
+        host: Unpatched host run.
+        sender: Sending site.
+        receivers: Receiving sites.
+        inside: 1 at the sender's positions taken from the donor.
+        logits: Whether the logits are a receiver.
 
     Source: Wang et al. 2022 (IOI, arXiv:2211.00593), path patching, with the MLPs between frozen
         like the heads: only the residual stream carries the message. Nothing between is run, since
@@ -190,7 +184,7 @@ def path_scores(
         def tap(kind: Kind, layer: int, value: Tensor) -> Tensor:
             for site, new in put:
                 if site.whole == Site(kind, layer):
-                    # Other heads of the site go on as the receivers below have changed them.
+                    # Other heads of the site keep the values that earlier receivers gave them.
                     value = _replaced(value, new, site.head, everywhere)
             return value
 

@@ -1,4 +1,4 @@
-"""Before attribution: a checked plan, and its problems in batches with the donor's values."""
+"""Setup of attribution: a validated plan, and batches with the donor's values."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,29 +24,29 @@ from elicit.stats import Inference
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Case:
-    """Problems of equal lengths: both runs' inputs, the donor's values, and what is read."""
+    """A batch of problems of equal lengths, with the donor's values and the metric's reader."""
 
     host: Decomposed
     """The model that is attributed."""
     problem: tuple[int, ...]
-    """Place of each row among the problems."""
+    """Problem index of each row."""
     inputs: Inputs
-    """What the host's layers share."""
+    """Masks and rotary angles of the host."""
     reader: Reader
-    """Reads the metric off the end of the host's run."""
+    """Computes the metric from the host's output."""
     reads: Int[Tensor, "row read"]
     """Columns read."""
     inside: Float[Tensor, "row column pos"]
-    """1 at the positions that belong to a column of the result, float64."""
+    """1 at the positions of each column of the result, float64."""
     n_prompt: int
-    """Positions of the prompt; what follows it is the answer."""
+    """Prompt length; the answer follows."""
     given: Mapping[Site, Tensor]
     """The donor's values at whole sites."""
     donor_score: Float[Tensor, " row"]
-    """The metric of the donor's own run."""
+    """Metric of the donor."""
 
     def score(self, resid: Float[Tensor, "row pos d_model"]) -> Float[Tensor, " row"]:
-        """The metric of each row; gradients flow.
+        """Differentiable metric of each row.
 
         Args:
             resid: Residual stream after the last layer.
@@ -65,14 +65,14 @@ def attribution_plan(
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> Plan:
-    """The plan of a sweep over the same cells: refuses whatever a sweep would.
+    """Plan of a sweep over the same cells, with the same validation.
 
     Args:
         pair: The two models.
         contrast: Prompts and answers.
-        swap: What is put where, and the one metric that is read.
-        sites: Sites where the swap names none.
-        positions: Positions where the swap names none.
+        swap: What is patched into what, with one metric.
+        sites: Default sites.
+        positions: Default positions.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
@@ -82,7 +82,7 @@ def attribution_plan(
     """
     if len(swap.metrics) != 1:
         raise PatchError(
-            f"metrics are {list(swap.metrics)}, and attribution takes gradients of one. Pass one."
+            f"metrics are {list(swap.metrics)}, and attribution differentiates one. Pass one."
         )
     swap = replace(
         swap,
@@ -102,11 +102,11 @@ def attribution_plan(
 
 
 def cases(plan: Plan, sites: Iterable[Site]) -> Iterator[Case]:
-    """The problems in batches, with the donor's values at some sites.
+    """Batches of problems, with the donor's values at some sites.
 
     Args:
-        plan: What is attributed.
-        sites: Where the donor is read; the residual stream entering the first layer always is.
+        plan: Plan of the attribution.
+        sites: Donor sites to keep; the input of the first layer is always kept.
 
     Raises:
         PatchError: A donor's value is NaN or infinite.

@@ -1,10 +1,10 @@
 """Scores of queries and keys with the attention pattern recomputed, not linearised.
 
-A softmax that has all its weight on one place is flat: its gradient says that no query or key
-matters, whatever the patch. Here the pattern with the donor's query or key is computed exactly, and
-only what follows the pattern is linearised.
+A saturated softmax has zero gradient, so queries and keys would get no score whatever the patch.
+Here the pattern with the donor's query or key is computed exactly, and only what follows the
+pattern is linearised.
 
-Source: Kramár et al. 2024 (AtP*, arXiv:2403.00745), the Q/K fix. Theirs recomputes one pattern a
+Source: Kramár et al. 2024 (AtP*, arXiv:2403.00745), the Q/K fix. It recomputes one pattern per
 key; the softmax with one score replaced has a closed form, so all keys cost as much as one pattern.
 """
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from elicit.capture import Heads, Layer
 
 _ROOM = 1 << 24
-"""Attention probabilities held at a time."""
+"""Maximum number of attention probabilities in memory."""
 
 
 def query_scores(
@@ -26,14 +26,14 @@ def query_scores(
     allowed: Bool[Tensor, "mask_row dest src"],
     inside: Float[Tensor, "row column pos"],
 ) -> Float[Tensor, "row column head"]:
-    """First-order effect of the pattern that the donor's queries would give.
+    """First-order effect of the pattern given by the donor's queries.
 
     Args:
         layer: The block.
-        heads: The host's turned queries and keys, and values.
-        q_donor: The donor's queries, turned.
-        grad_z: Gradient of the metric at the host's mixed values.
-        allowed: Who may attend to whom.
+        heads: Rotated queries and keys, and values, of the host.
+        q_donor: Rotated queries of the donor.
+        grad_z: Gradient of the metric at the host's z.
+        allowed: Attention mask.
         inside: 1 at the positions of each column.
     """
     found = []
@@ -53,14 +53,14 @@ def key_scores(
     allowed: Bool[Tensor, "mask_row dest src"],
     inside: Float[Tensor, "row column pos"],
 ) -> Float[Tensor, "row column kv_head"]:
-    """First-order effect of the pattern that the donor's keys would give, column by column.
+    """First-order effect of the pattern given by the donor's keys, by column.
 
     Args:
         layer: The block.
-        heads: The host's turned queries and keys, and values.
-        k_donor: The donor's keys, turned.
-        grad_z: Gradient of the metric at the host's mixed values.
-        allowed: Who may attend to whom.
+        heads: Rotated queries and keys, and values, of the host.
+        k_donor: Rotated keys of the donor.
+        grad_z: Gradient of the metric at the host's z.
+        allowed: Attention mask.
         inside: 1 at the positions of each column; all keys of a column are replaced together.
     """
     alone = bool((inside.sum(-1) <= 1).all())
@@ -92,19 +92,19 @@ def one_key_scores(
 ) -> Float[Tensor, "row head src"]:
     """Change of the pattern when one key alone is replaced, times the pattern's gradient.
 
-    With probability A and score s of a place, and s' its score after the patch, its probability
-    becomes A' = sigmoid(s' - logsumexp of the others), and all others keep their proportions. So
-    the change is (A' - A) · (slope there - the others' mean slope).
+    With probability A and score s of a position, and s' its score after the patch, its probability
+    becomes A' = sigmoid(s' - logsumexp of the others), and the others keep their proportions. So
+    the change is (A' - A) · (slope of the position - the others' mean slope).
 
     Args:
-        scores: Attention scores; -inf where attention may not go.
-        changed: Scores that each place would have with its key replaced.
+        scores: Attention scores; -inf where masked.
+        changed: Scores of each position with its key replaced.
         slope: Gradient of the metric at the pattern.
     """
     scores, changed, slope = scores.double(), changed.double(), slope.double()
     whole = scores.logsumexp(-1, keepdim=True)
     probs = (scores - whole).exp()
-    # Others of a place with nearly all the weight are lost in 1 - A: theirs are summed alone.
+    # If one position has nearly all the weight, 1 - A cancels: the others are summed directly.
     top = scores.argmax(-1, keepdim=True)
     without = scores.scatter(-1, top, -torch.inf)
     rest = without.logsumexp(-1, keepdim=True)
@@ -124,13 +124,13 @@ def scores_of(
     k: Float[Tensor, "row src kv_head d_head"],
     allowed: Bool[Tensor, "mask_row dest src"],
 ) -> Float[Tensor, "row head dest src"]:
-    """Attention scores before the softmax; -inf where attention may not go.
+    """Attention scores before the softmax; -inf where masked.
 
     Args:
         layer: The block.
-        q: Queries, turned.
-        k: Keys, turned.
-        allowed: Who may attend to whom.
+        q: Rotated queries.
+        k: Rotated keys.
+        allowed: Attention mask.
     """
     k = k.transpose(1, 2).repeat_interleave(q.shape[2] // k.shape[2], dim=1)
     found = (q.transpose(1, 2) @ k.transpose(-1, -2)) * layer.scaling
@@ -140,13 +140,13 @@ def scores_of(
 
 
 def _pattern_slope(grad_z: Tensor, v: Tensor) -> Float[Tensor, "row head dest src"]:
-    """Gradient of the metric at the pattern: z is the pattern times the values."""
+    """Gradient of the metric at the pattern, where z = pattern @ v."""
     v = v.transpose(1, 2).repeat_interleave(grad_z.shape[2] // v.shape[2], dim=1)
     return grad_z.transpose(1, 2) @ v.transpose(-1, -2)
 
 
 def _row_parts(q: Tensor) -> list[slice]:
-    """Rows that are worked on together, within the room for patterns."""
+    """Slices of rows whose patterns fit in memory."""
     n_rows, n_pos, n_heads = q.shape[:3]
     step = max(1, _ROOM // (n_heads * n_pos * n_pos))
     return [slice(start, start + step) for start in range(0, n_rows, step)]

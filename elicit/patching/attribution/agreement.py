@@ -1,4 +1,4 @@
-"""How well gradients predict what patching does."""
+"""Agreement of gradient-based scores with exact patching effects."""
 
 from dataclasses import dataclass
 
@@ -11,19 +11,19 @@ from elicit.patching.errors import PatchError
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """Approximate scores held against exact effects of the same cells."""
+    """Agreement of approximate scores with exact effects on the same cells."""
 
     spearman: float
-    """Rank correlation over cells; NaN where either side is the same in all cells."""
+    """Rank correlation over cells; NaN if either side is constant."""
     recall: float
-    """Of the cells with the largest exact effects, the share among as many with the largest
-    scores; NaN where no exact effect differs from 0."""
+    """Top-k recall: share of the cells with the largest exact effects that have the largest scores;
+    NaN if every exact effect is 0."""
     top: int
-    """Cells that `recall` counts: fewer than requested where fewer have an effect."""
+    """k of `recall`; below the requested number if fewer cells have an effect."""
     n_cells: int
     """Cells compared."""
     signed: bool
-    """Whether values were compared with their signs; else by size. `recall` always goes by size."""
+    """Whether signed values were ranked, else magnitudes. `recall` always uses magnitudes."""
 
 
 def agreement(
@@ -38,8 +38,8 @@ def agreement(
     Args:
         score: Approximate score of each cell.
         exact: Effect of patching it. Cells that are NaN in either are left out.
-        top: Cells that recall looks at, at least 1.
-        signed: Whether the score has a sign.
+        top: k of recall, at least 1.
+        signed: Whether the score is signed.
 
     Raises:
         PatchError: `top` is below 1, or fewer than two cells can be compared.
@@ -47,7 +47,7 @@ def agreement(
     from scipy.stats import rankdata
 
     if top < 1:
-        raise PatchError(f"top is {top}, and recall needs at least the first cell. Pass 1 or more.")
+        raise PatchError(f"top is {top}, and recall needs at least 1 cell. Pass 1 or more.")
     known = (score.isfinite() & exact.isfinite()).cpu()
     guess = score.detach().cpu()[known].double().numpy()
     truth = exact.detach().cpu()[known].double().numpy()

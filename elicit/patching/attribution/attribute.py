@@ -1,4 +1,4 @@
-"""Attribution patching: what a sweep would find, predicted from one backward pass."""
+"""Attribution patching: effects of a sweep predicted from one backward pass."""
 
 import torch
 
@@ -28,7 +28,7 @@ _SITES = {
     "across": ("resid_post", "attn_out", "mlp_out"),
 }
 _KEPT = 1 << 20
-"""Scores of single problems that a result keeps, at most."""
+"""Maximum number of per-problem scores kept in a result."""
 
 
 def attribute(
@@ -45,35 +45,35 @@ def attribute(
     """Which activations carry a difference, predicted by gradients.
 
     Two forward passes and one backward pass give every cell at once (`atp`): the donor's value
-    minus the host's, times the gradient of the metric there. The other methods correct what that
-    misses:
+    minus the host's, times the gradient of the metric at the site. The other methods correct its
+    failures:
 
-    - `qk_fix`: queries and keys by their recomputed attention pattern. A saturated softmax is flat
-      although another query would turn it.
-    - `grad_drop`: one backward pass per layer with the gradient through what that layer writes
-      dropped, and the mean size of the scores: direct and indirect effects that cancel each other
-      show. The mean is over the other layers for a component (the 1 / (n_layers - 1) of AtP*), and
-      over all layers for the residual stream.
+    - `qk_fix`: queries and keys by their recomputed attention pattern, since a saturated softmax
+      has no gradient although another query would change it.
+    - `grad_drop`: one backward pass per layer with the gradient through that layer's output
+      dropped, and the mean magnitude of the scores, which reveals direct and indirect effects that
+      cancel. The mean is over the other layers for a component (the 1 / (n_layers - 1) of AtP*),
+      and over all layers for the residual stream.
     - `atp_star`: both.
     - `ig_inputs`: the gradient's mean over `steps` inputs between host and donor (EAP-IG). Scores
-      of `resid_pre.0` over all positions sum to the gap as steps grow. Only within a model: between
-      the embeddings of two models there is no such path.
-    - `ig_activations`: the mean while one site's whole value goes from host to donor. Scores of
-      each site over all its positions sum to its effect as steps grow; costs `steps` partial
+      of `resid_pre.0` over all positions sum to the gap as steps grow. Only within a model: two
+      models' embeddings have no such path.
+    - `ig_activations`: the gradient's mean as one site's value goes from host to donor. Scores of
+      each site over all positions sum to its effect as steps grow; costs `steps` partial
       forward and backward passes per layer and kind.
 
-    Across the pair the difference is donor model minus host model, the gradient the host's.
+    Across the pair, the difference is donor model minus host model, with the host's gradient.
 
     Args:
         pair: The two models.
         contrast: Prompts and answers; within a model also corrupted prompts.
-        swap: `across(...)` or `within(...)`, with one metric. Without sites, the residual stream,
-            attention and MLP of every layer; without positions, each one.
+        swap: `across(...)` or `within(...)`, with one metric. Default sites: the residual stream,
+            attention and MLP of every layer; default positions: each one.
         method: See above.
-        steps: Gradients along the path, at the midpoints of equal parts, at least 1; used by the
-            `ig` methods alone.
-        exact: Also sweep the same cells exactly, and report how well scores agree: rank
-            correlation, and recall among this many of the largest effects. 0: no exact sweep.
+        steps: Gradients along the path, at the midpoints of equal parts, at least 1; `ig` methods
+            only.
+        exact: If above 0, also sweep the cells exactly and report rank correlation and recall
+            of this many largest effects.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
@@ -89,8 +89,8 @@ def attribute(
         raise PatchError(f"method is {method!r}. Pass one of {', '.join(METHODS)}.")
     if swap.question == "across" and method == "ig_inputs":
         raise PatchError(
-            "method is 'ig_inputs', which goes from one prompt to another, and across the pair "
-            "these are two models on the same prompt. Pass another method, for instance "
+            "method is 'ig_inputs', which interpolates between two prompts, and across the pair "
+            "both models read the same prompt. Pass another method, for instance "
             "'ig_activations'."
         )
     check_counts(steps=steps, exact=exact)
@@ -121,16 +121,18 @@ def check_counts(*, steps: int, exact: int) -> None:
 
     Args:
         steps: Gradients along a path.
-        exact: Largest effects that recall looks at.
+        exact: k of recall.
 
     Raises:
         PatchError: `steps` is below 1 or `exact` below 0.
     """
     if steps < 1:
-        raise PatchError(f"steps is {steps}, and a mean of gradients needs at least 1. Pass more.")
+        raise PatchError(
+            f"steps is {steps}, and a mean of gradients needs at least 1. Pass 1 or more."
+        )
     if exact < 0:
         raise PatchError(
-            f"exact is {exact}, and recall looks at 1 cell or more. Pass 10, or 0 for no sweep."
+            f"exact is {exact}, and recall needs at least 1 cell. Pass 10, or 0 for no sweep."
         )
 
 

@@ -1,4 +1,4 @@
-"""Which component speaks to which: edges of the computation, predicted by gradients."""
+"""Edge attribution: which component affects which, predicted by gradients."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -33,12 +33,12 @@ def attribute_edges(
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> EdgeScores:
-    """Through which connections between components a difference goes.
+    """Which edges between components carry a difference.
 
-    The score of an edge is what its sender writes differently in the donor, times the gradient of
-    the metric at the residual stream as its receiver alone reads it, summed over positions (EAP).
-    More than one step averages gradients over inputs between host and donor (EAP-IG). The scores of
-    all edges out of a sender sum to its node's score.
+    The score of an edge is the donor-host difference of its sender's output times the gradient of
+    the metric at its receiver's input, summed over positions (EAP). More than one step averages
+    gradients over inputs between host and donor (EAP-IG). The scores of all edges out of a sender
+    sum to its node's score.
 
     Where a norm stands between a layer's heads and the stream (Gemma, OLMo-2), a head's message
     goes through that norm's derivative. Across the pair a head's message is the donor's mixed
@@ -47,16 +47,15 @@ def attribute_edges(
     Args:
         pair: The two models.
         contrast: Prompts and answers; within a model also corrupted prompts.
-        swap: `across(...)` or `within(...)`, with one metric. Every edge at all positions is
-            scored, so it names neither sites nor positions.
+        swap: `across(...)` or `within(...)`, with one metric and without sites or positions: every
+            edge is scored at all positions.
         steps: Points between host and donor inputs, at least 1; 1 takes gradients at the host. More
             than 1 only within a model.
-        exact: Also patch every edge exactly, which costs a partial forward pass per edge, and
-            report how well scores agree: rank correlation, and recall among this many of the
-            largest effects. 0: no exact effects.
+        exact: If above 0, also patch every edge exactly (one partial forward pass per edge), and
+            report rank correlation and recall of this many largest effects.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress. One message and one
-            gradient of a batch are always held, however small the memory.
+            gradient of a batch are always held, whatever the memory.
 
     Raises:
         PatchError: The swap, the contrast or an option does not fit.
@@ -67,8 +66,8 @@ def attribute_edges(
     check_counts(steps=steps, exact=exact)
     if swap.question == "across" and steps > 1:
         raise PatchError(
-            f"steps is {steps}, which goes from one prompt to another, and across the pair these "
-            "are two models on the same prompt. Pass 1."
+            f"steps is {steps}, which interpolates between two prompts, and across the pair both "
+            "models read the same prompt. Pass 1."
         )
     if swap.sites is not None or swap.positions not in (None, "all"):
         raise PatchError(
@@ -128,7 +127,7 @@ def _scored(plan: Plan, steps: int, exact: int) -> EdgeScores:
 def _exact(
     case: Case, ends: Ends, known: Bool[Tensor, "sender receiver"]
 ) -> Float[Tensor, "edge row"]:
-    """Effect of every edge, each patched alone by `path_scores`, at all positions of the prompt."""
+    """Exact effect of every edge, patched alone at all positions of the prompt."""
     host = host_run(case)
     everywhere = torch.zeros_like(host.leaving[..., 0])
     everywhere[:, : case.n_prompt] = 1

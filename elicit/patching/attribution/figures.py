@@ -1,4 +1,4 @@
-"""Pictures of attribution: heat maps of nodes, the largest edges with their intervals."""
+"""Figures of attribution: heat maps of nodes, the largest edges with their intervals."""
 
 from typing import Any
 
@@ -18,18 +18,18 @@ from elicit.results.drawing import (
 )
 
 _EDGES = 30
-"""Edges that a picture shows."""
+"""Number of edges shown."""
 
 
 @figure.register
 def node_figure(scores: NodeScores) -> Any:
-    """Score of each cell, layers against positions or heads; a dot: not clear of 0.
+    """Score of each cell, layers × positions or heads; a dot: the interval includes 0.
 
-    One panel a kind of site, all on one scale centred at 0. Sites with heads stand at the position
-    with the largest score.
+    One panel per kind of site, on one scale centred at 0. Sites with heads are shown at the
+    position with the largest score.
 
     Args:
-        scores: What is drawn.
+        scores: Scores to draw.
     """
     from plotly.subplots import make_subplots
 
@@ -130,7 +130,7 @@ def _panel(figure: Any, scores: NodeScores, kind: str, sites: list[int], r: int)
 
 
 def _told(scores: NodeScores, at: tuple[int, int]) -> str:
-    """A cell in words."""
+    """Hover text of a cell."""
     lines = [
         f"{label(scores.site[at[0]])}, {label(scores.pos[at[1]])}",
         f"{label(scores.method)} {interval(*scores.score[at].ends)} {label(scores.unit)}",
@@ -145,7 +145,7 @@ def edge_figure(scores: EdgeScores) -> Any:
     """The edges with the largest scores, largest first, with their intervals.
 
     Args:
-        scores: What is drawn.
+        scores: Scores to draw.
     """
     from plotly.graph_objects import Figure
 
@@ -187,7 +187,9 @@ def edge_figure(scores: EdgeScores) -> Any:
     style(figure, 120 + 22 * len(names)).update_layout(showlegend=False)
     figure.update_yaxes(autorange="reversed", automargin=True)
     figure.update_xaxes(
-        title={"text": f"score, {label(scores.unit)}; hollow: the joint interval holds 0"},
+        title={
+            "text": f"score, {label(scores.unit)}; hollow: the simultaneous interval includes 0"
+        },
         zeroline=True,
         zerolinecolor=FAINT,
     )

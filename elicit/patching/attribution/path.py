@@ -1,4 +1,4 @@
-"""One path: what a sender says to some receivers, patched exactly."""
+"""Path patching: direct effect of a sender on receivers, exact."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,35 +30,34 @@ def path_patch(
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> PathEffect:
-    """How much of a difference goes from one sender straight to some receivers.
+    """Direct effect of one sender on some receivers.
 
-    The sender's value is the donor's. It reaches the receivers through the residual stream alone:
-    every head and MLP between stays as in the host. The receivers' new values are then patched into
-    the host, which runs on from there with its own weights.
+    The sender takes the donor's value, which reaches the receivers through the residual stream
+    only: heads and MLPs in between are frozen at the host's values. The receivers' new values are
+    then patched into the host.
 
     Args:
         pair: The two models.
         contrast: Prompts and answers; within a model also corrupted prompts.
         swap: `across(...)` or `within(...)`, with one metric and without sites. Its positions are
-            those of the sender, one effect each; without them, all at once.
-        sender: One site. A residual stream speaks for all that was written before it.
-        receivers: Sites downstream, or short names, and `logits` for the end of the run. `mlp_out`
-            hears by what the MLP reads, `q`, `k` and `v` by their projections, `z` and `attn_out`
-            by all three.
+            those of the sender, one effect each; default: all at once.
+        sender: One site. A residual stream includes everything written before it.
+        receivers: Downstream sites or short names, and `logits` for the output. `mlp_out` receives
+            through the MLP's input, `q`, `k` and `v` through their projections, `z` and `attn_out`
+            through all three.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
-        PatchError: A receiver is not downstream of the sender, or the swap or the contrast does not
-            fit.
+        PatchError: A receiver is not downstream of the sender, or the swap or contrast is invalid.
         SiteError: The models do not have a site.
 
     Source: Wang et al. 2022, arXiv:2211.00593 (IOI), with MLPs frozen like heads.
     """
     if swap.sites is not None:
         raise PatchError(
-            f"the swap has sites {swap.sites}, and a path has a sender and receivers. Leave sites "
-            "out."
+            f"the swap has sites {swap.sites}, and a path is defined by sender and receivers. "
+            "Leave sites out."
         )
     shape = shape_of(pair.base)
     start, ends, logits = _sites(shape, sender, receivers)
@@ -108,11 +107,11 @@ def path_patch(
 def _sites(
     shape: Shape, sender: Site | str, receivers: Sequence[Site | str]
 ) -> tuple[Site, tuple[Site, ...], bool]:
-    """The sender, the receivers, and whether the logits hear too."""
+    """The sender, the receivers, and whether the logits are a receiver."""
     if isinstance(receivers, str):
         raise PatchError(
-            f"receivers is the text {receivers!r}, and its letters would be read as sites. Pass a "
-            f"list: [{receivers!r}]."
+            f"receivers is the string {receivers!r}, and its characters would be read as sites. "
+            f"Pass a list: [{receivers!r}]."
         )
     start = resolve_site(sender, shape)
     names = [name for name in receivers if name != LOGITS]

@@ -34,11 +34,11 @@ _TERMS = {
 def factorial_figure(
     factorial: Factorial, *, terms: Sequence[str] = ("wrote", "reader", "head", "wrote:reader")
 ) -> Any:
-    """Effect of each stretch of layers and of the unembedding, over boundaries, with intervals.
+    """Effects of upstream, downstream and unembedding over boundaries, with intervals.
 
     Args:
         factorial: Effects at every boundary.
-        terms: Which effects are drawn.
+        terms: Effects to draw.
     """
     from plotly.subplots import make_subplots
 
@@ -56,7 +56,7 @@ def factorial_figure(
                 for b, *ends in zip(x, value, low, high, strict=True)
             ]
             figure.add_scatter(
-                # Beside one another, or the intervals of one boundary would hide each other.
+                # Dodged, or the intervals of one boundary would overlap.
                 x=[b + 0.07 * (place - (len(terms) - 1) / 2) for b in x],
                 y=plain_numbers(value),
                 error_y={

@@ -1,4 +1,4 @@
-"""Heat maps of a sweep: layers against positions or heads, with the controls beside them."""
+"""Heat maps of a sweep: layers × positions or heads, with controls."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,30 +20,30 @@ from elicit.results.drawing import (
 
 _CONTROLS = {"other_prompt": "control: another prompt", "noise": "control: noise of equal norm"}
 _ROOM = 12
-"""Cells in a row that still have room for their value in figures; a dot always has."""
+"""Maximum number of cells per row that show their value as text."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Panel:
-    """One heat map: which cells of the grid stand where."""
+    """Layout of one heat map."""
 
     title: str
-    """Fit for plotly."""
+    """Title, escaped for plotly."""
     x: tuple[str, ...]
-    """Names along the positions or heads, fit for plotly."""
+    """Labels of the positions or heads, escaped for plotly."""
     x_title: str
     layers: tuple[int, ...]
     """Layer of each row."""
     cells: tuple[tuple[tuple[int, int] | None, ...], ...]
-    """(site, position) of each row and column; None where there is none."""
+    """(site, position) of each row and column; None: empty cell."""
 
 
 @figure.register
 def grid_figure(grid: PatchGrid, metric: str | None = None) -> Any:
-    """Effect of patching each cell, width 1, with the controls beside it; a dot: not clear of 0.
+    """Effect of patching each cell, width 1, with controls; a dot: the interval includes 0.
 
-    One row of panels a kind of site: layers against positions, or against heads where sites have
-    heads, then at the position with the largest effect. All panels share one scale, centred at 0.
+    One row of panels per kind of site: layers × positions, or layers × heads at the position with
+    the largest effect. All panels share one scale, centred at 0.
 
     Args:
         grid: Effects of every cell.
@@ -59,7 +59,7 @@ def grid_figure(grid: PatchGrid, metric: str | None = None) -> Any:
     controls = [n for n in _CONTROLS if getattr(grid, n).value[row_of].isfinite().any()]
     names = ["effect", *controls]
     heights = [min(max(22 * len(panel.layers) + 20, 120), 640) for panel in panels]
-    # Room under each row for its labels, turned on end where there are many, and the next heading.
+    # Room under each row for its labels, rotated where there are many, and the next heading.
     longest = max((len(name) for panel in panels if _turned(panel) for name in panel.x), default=2)
     gap = 62 + 7 * longest
     total = sum(heights) + gap * (len(panels) - 1)
@@ -115,12 +115,12 @@ def grid_figure(grid: PatchGrid, metric: str | None = None) -> Any:
 
 
 def _turned(panel: _Panel) -> bool:
-    """Whether the names along a panel stand on end."""
+    """Whether the labels of a panel are rotated."""
     return len(panel.x) > 8
 
 
 def _title(grid: PatchGrid, row: int) -> str:
-    """What was done, and the gap against which effects are to be read."""
+    """Title: metric, direction, scores and gap."""
     gap = interval(*grid.gap[row].ends, digits=2)
     return (
         f"<b>{label(grid.metric[row])}</b>, {label(grid.direction)}: "
@@ -131,7 +131,7 @@ def _title(grid: PatchGrid, row: int) -> str:
 
 
 def _panels(grid: PatchGrid, row: int) -> list[_Panel]:
-    """The heat maps of a grid, one a kind of site."""
+    """Panels of a grid, one per kind of site."""
     panels = []
     for kind in dict.fromkeys(grid.kind):
         sites = [i for i, one in enumerate(grid.kind) if one == kind]
@@ -182,7 +182,7 @@ def _heat(
     r: int,
     c: int,
 ) -> None:
-    """One heat map with what its cells say when pointed at."""
+    """One heat map with hover texts."""
     estimate = grid.effect[0, row] if name == "effect" else getattr(grid, name)[row]
     values, clear = estimate.value, estimate.clear
     width = max(len(panel.x), 1)
@@ -212,14 +212,14 @@ def _heat(
 
 
 def _word(value: float, clear: bool, limit: float, width: int) -> str:
-    """A dot where the interval holds 0; else the value, where there is room and it matters."""
+    """A dot if the interval includes 0; else the value, if it fits and is not negligible."""
     if not clear:
         return "·"
     return number(value, sign=True, digits=1) if width <= _ROOM and abs(value) > limit / 20 else ""
 
 
 def _told(grid: PatchGrid, row: int, at: tuple[int, int] | None) -> str:
-    """Value, interval, share and controls of a cell, as plotly shows them."""
+    """Hover text: value, interval, share and controls of a cell."""
     if at is None:
         return ""
     lines = [f"{label(grid.site[at[0]])}, {label(grid.pos[at[1]])}"]
@@ -237,6 +237,6 @@ def _told(grid: PatchGrid, row: int, at: tuple[int, int] | None) -> str:
 
 
 def _largest(values: Float[Tensor, "..."]) -> float:
-    """Largest size of a finite value; 0 where there is none."""
+    """Largest magnitude of a finite value; 0 if there is none."""
     found = values[values.isfinite()].abs()
     return found.max().item() if len(found) else 0.0

@@ -1,6 +1,6 @@
-"""Think@n: is it worth finishing only the samples that begin with deep thought?
+"""Think@n: finish only the samples whose prefixes think deepest, then vote.
 
-`think_at_n` measures that beside every control; `think` just does it.
+`think_at_n` evaluates this against controls; `think` applies it.
 """
 
 from elicit.revision.thinking._prefixes import PrefixSelection

@@ -1,4 +1,4 @@
-"""Think@n and its controls, all on the same samples, each charged what it would have written."""
+"""Think@n and its controls on the same samples, each charged the tokens it would generate."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from elicit.revision.thinking._voting import elected, ranks, tie_breaks, tied_sh
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Samples:
-    """What is known of all samples of all problems once every one of them is finished."""
+    """All samples of all problems, all finished."""
 
     answer: Int[Tensor, "problem sample"]
     """Number of its answer among those to its problem, -1 where none was found."""
@@ -26,14 +26,14 @@ class Samples:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Arms:
-    """Outcome and price of each way to vote, problem by problem."""
+    """Accuracy and token cost of each arm, by problem."""
 
     arm: tuple[str, ...]
-    """Ways to vote."""
+    """Arms: ways to vote."""
     right: Float[Tensor, "arm problem"]
-    """Chance that the vote is right."""
+    """Probability that the vote is right."""
     tokens: Float[Tensor, "arm problem"]
-    """Tokens that had to be written for it."""
+    """Tokens generated for the vote."""
     tied: Float[Tensor, "arm problem"]
     """Share of samples kept or rejected at random, because their scores were equal; NaN where no
     score decides."""
@@ -42,7 +42,7 @@ class Arms:
 
 
 CONTROLS = ("cons", "random", "matched", "short")
-"""Ways to vote that look at no score of the prefix."""
+"""Arms that use no score of the prefix."""
 
 
 def run_arms(
@@ -54,7 +54,7 @@ def run_arms(
     n_draws: int,
     seed: int,
 ) -> Arms:
-    """Every way to vote on the same samples.
+    """Every arm on the same samples.
 
     Each score keeps its highest samples, equal ones at random; the others are charged up to the end
     of their prefix. The controls vote alike: `cons` with all samples; `random` with as many random

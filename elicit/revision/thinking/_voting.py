@@ -1,4 +1,4 @@
-"""Majority votes: who votes, what they elect, and which tokens had to be written for it."""
+"""Majority votes: voters, elected answers, ranks and ties."""
 
 from collections.abc import Collection, Sequence
 
@@ -37,7 +37,7 @@ def numbered(
 def counted(
     answer: Int[Tensor, " sample"], voters: Bool[Tensor, "draw sample"]
 ) -> Int[Tensor, "draw answer"]:
-    """Votes for each answer; a sample without one votes for nothing.
+    """Votes for each answer; samples without an answer do not vote.
 
     Args:
         answer: Number of each sample's answer, -1 where there is none.
@@ -53,7 +53,7 @@ def elected(
     correct: Bool[Tensor, " sample"],
     voters: Bool[Tensor, "draw sample"],
 ) -> Float[Tensor, " draw"]:
-    """Chance that a majority vote is right: of answers with equally many votes, each has its share.
+    """Probability that a majority vote is right, with tied answers equally likely.
 
     Args:
         answer: Number of each sample's answer, -1 where there is none.

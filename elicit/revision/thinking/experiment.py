@@ -1,4 +1,4 @@
-"""Think@n: sample, read the depth of each beginning, finish only the deepest, vote."""
+"""Think@n: sample, measure the depth of each prefix, finish only the deepest, vote."""
 
 import torch
 
@@ -30,7 +30,7 @@ def think_at_n(
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> ThinkAtN:
-    """What voting among the deepest-thinking samples is worth, beside every control.
+    """Accuracy and cost of voting among the deepest-thinking samples, against controls.
 
     Each sample's deep-thinking ratio is read on its first tokens; the share with the highest ratios
     votes. For the controls every sample is finished here, but a way to vote is charged only what it

@@ -1,4 +1,4 @@
-"""Figure of Think@n: what each way to vote costs, and its accuracy."""
+"""Figure of Think@n: accuracy and token cost of each arm."""
 
 from typing import Any
 
@@ -100,7 +100,7 @@ def _title(result: ThinkAtN) -> str:
 
 
 def _hover(result: ThinkAtN, at: int, name: str, share: float) -> str:
-    """Outcome, price and comparisons of one arm, as plotly shows them."""
+    """Hover text: accuracy, cost and comparisons of one arm."""
     accuracy, low, high = result.accuracy[at].ends
     lines = [
         label(name),

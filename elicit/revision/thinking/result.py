@@ -1,4 +1,4 @@
-"""What Think@n is worth, beside its controls; and what it answers."""
+"""Results of Think@n: evaluation against controls, and voted answers."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -15,23 +15,23 @@ from elicit.rollouts import Sampling
 class ThinkAtN(Result):
     """Voting among the samples whose prefixes think deepest, against other ways to vote.
 
-    All ways vote on the same samples, of which every one was finished so that all can be told; each
-    is charged only the tokens that it would have written by itself. Reading the depths costs
-    `n_projected` rows of the unembedding beside, which are not counted as tokens.
+    All arms vote on the same samples, all of which were finished; each arm is charged only the
+    tokens that it would generate alone. Reading depths costs another `n_projected` full-vocabulary
+    readings, which are not counted as tokens.
     """
 
     convention: DepthConvention
-    """What settled and deep mean."""
+    """Definitions of settled and deep."""
     model: str
-    """Model that wrote and was read."""
+    """Model that generated and was read."""
     lens: str
-    """How its layers were read."""
+    """Name of the lens."""
     sampling: Sampling
-    """How texts were drawn."""
+    """Sampling settings."""
     n: int
     """Samples of each problem."""
     prefix: int
-    """Tokens of each after which it was kept or rejected."""
+    """Prefix length, tokens, after which a sample is kept or rejected."""
     n_kept: int
     """Samples of each problem that vote, where not all do."""
     n_draws: int
@@ -47,18 +47,17 @@ class ThinkAtN(Result):
     shortest texts, for which all must be written. `certain`: the highest self-certainty in the
     prefix. `low_entropy`: the lowest entropy in it. `shallow`: the least deep prefixes."""
     accuracy: Annotated[Estimate, " arm"]
-    """Share of problems that the vote solves; of tied answers each has its share.
-    Ends jointly over arms."""
+    """Share of problems that the vote solves, ties split equally; simultaneous over arms."""
     tokens: Annotated[Estimate, " arm"]
-    """Tokens written for a problem, on average; stop tokens count, prompts do not.
-    Ends jointly over arms."""
+    """Mean generated tokens per problem, with stop tokens, without prompts; simultaneous over
+    arms."""
     tied: Float[Tensor, " arm"]
     """Share of samples kept or rejected at random, because kept and rejected ones had their score;
     mean over problems. Where it is 1 the arm is `random`. NaN where no score decides."""
     rival: tuple[str, ...]
     """Arms that all are compared with, on the same problems."""
     gain: Annotated[Estimate, "rival arm"]
-    """Accuracy less that of the rival; ends jointly over arms."""
+    """Accuracy minus that of the rival; simultaneous over arms."""
     score: tuple[str, ...]
     """What is known of a sample: `dtr`, `certainty` and `entropy` (nats) of its prefix, and its
     whole `length`. Lower is better for entropy and length, higher for the others."""
@@ -119,17 +118,17 @@ class Thought(Result):
     """Answers voted by the samples whose prefixes think deepest; the others were never finished."""
 
     convention: DepthConvention
-    """What settled and deep mean."""
+    """Definitions of settled and deep."""
     model: str
-    """Model that wrote and was read."""
+    """Model that generated and was read."""
     lens: str
-    """How its layers were read."""
+    """Name of the lens."""
     sampling: Sampling
-    """How texts were drawn."""
+    """Sampling settings."""
     n: int
     """Samples of each problem."""
     prefix: int
-    """Tokens of each after which it was kept or rejected."""
+    """Prefix length, tokens, after which a sample is kept or rejected."""
     n_kept: int
     """Samples of each problem that were finished and vote."""
     n_projected: int

@@ -1,4 +1,4 @@
-"""Think@n in use: only the samples that are kept are finished."""
+"""Think@n applied: only kept samples are finished."""
 
 import torch
 from jaxtyping import Bool, Int

@@ -181,7 +181,7 @@ def test_a_path_is_saved_and_leaves_the_model_alone(paired, contrast, tmp_path):
         ("z.1.0", ["q.1.0"], "does not read"),
         ("mlp_out.1", ["mlp_out.1"], "does not read"),
         ("mlp_out.2", ["q.1.0"], "does not read"),
-        ("z.0.0", [], "speak to nobody"),
+        ("z.0.0", [], "receivers is empty"),
         ("z.0.0", "logits", "list"),
         ("pattern.0.0", ["logits"], "pattern"),
     ],

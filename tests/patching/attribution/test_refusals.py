@@ -53,7 +53,7 @@ def test_a_logit_difference_of_long_answers_is_refused(paired, contrast):
 
 def test_across_there_is_no_way_between_inputs_and_no_other_direction(paired, contrast, unchecked):
     pair = paired("llama")
-    with pytest.raises(PatchError, match="two models on the same prompt"):
+    with pytest.raises(PatchError, match="both models read the same prompt"):
         attribute(pair, contrast(pair), across(), method="ig_inputs")
     with pytest.raises(PatchError, match="denoise"):
         attribute(pair, contrast(pair), across("denoise"))
