@@ -164,7 +164,7 @@ def _table(found: DoseCurve) -> Table:
     told = (
         "Share: of the gap between the model and its target, 0 none, 1 all, never clipped "
         "(Fieller’s interval); a dash: the gap is not clear. Coherent: texts that do not loop and "
-        "that the unsteered model finds about as probable as its own. Log-prob: per token of the "
+        "that an unsteered model finds about as probable as its own. Log-prob: per token of the "
         "text under the unsteered model, nats. Cut: texts that reached the length limit."
     )
     return table_of(told, ("arm", "part", *heads, "coherent", "log-prob", "cut", "tokens"), rows, 2)
