@@ -1,4 +1,4 @@
-"""The command line: its commands, and what they have in common."""
+"""The command line: its commands and their common behaviour."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -41,9 +41,9 @@ def elicit(
 ) -> None:
     """Compare a base language model with its post-trained sibling.
 
-    Which layers did post-training change, which carry what it brought, and which did it corrupt?
-    Which activations carry the difference? When do predictions settle? Did the base have it
-    already, in which features, and what brings it out?
+    Which layers did post-training change, which carry its gains, and which did it corrupt?
+    Which activations carry the difference? When do predictions settle? Did the base already have
+    the behaviour, in which features, and what elicits it?
 
     Five examples:
 
@@ -60,7 +60,7 @@ def elicit(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and leave with its exit code.
+    """Run the command line and exit with its code.
 
     0 is success, 1 an error, 2 wrong usage, 130 an interruption.
 

@@ -1,4 +1,4 @@
-"""A command made from a registered job: its options, the run, and what is printed."""
+"""A command from a registered job: its options, its run, and its output."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -15,11 +15,7 @@ from elicit.jobs import Command, PairSpec, SpecError, read_yaml
 
 
 def command_of(entry: Command) -> Callable[..., None]:
-    """The function that Typer makes a command of.
-
-    Args:
-        entry: A registered job.
-    """
+    """The Typer command function of a registered job."""
     spec_class = entry.spec
 
     def command(**given: Any) -> None:
@@ -48,20 +44,20 @@ def command_of(entry: Command) -> Callable[..., None]:
 
 
 def specified(spec: type[PairSpec], config: Path | None, given: Mapping[str, object]) -> PairSpec:
-    """A specification that fits together, from a file and the command line over it.
+    """A validated specification from a file and overriding command-line options.
 
     Args:
         spec: Class of the specification.
         config: YAML file with options, or None.
-        given: Options of the command line by name.
+        given: Command-line options by name.
 
     Raises:
-        SpecError: An option is unknown or wrong, or options do not fit together.
+        SpecError: An option is unknown or invalid, or options contradict each other.
     """
     if config is None:
         return spec.from_options(given)
     read = read_yaml(config)
-    # Models of the command line replace those of the file, however either names them.
+    # Models on the command line replace those of the file, in either form.
     dropped = {"pair": ("base", "post"), "base": ("pair",), "post": ("pair",)}
     drop = {other for name in dropped if name in given for other in dropped[name]}
     try:
@@ -73,9 +69,9 @@ def specified(spec: type[PairSpec], config: Path | None, given: Mapping[str, obj
 
 
 def _save(spec: PairSpec, path: Path) -> None:
-    """Write a specification where the user wants it."""
+    """Write a specification to the requested file."""
     try:
-        # Whoever repeats a run from its file must not discard it by that.
+        # Repeating a run from its file must not discard it.
         spec.model_copy(update={"fresh": False}).to_yaml(path)
     except OSError as error:
         raise SpecError(
@@ -85,7 +81,7 @@ def _save(spec: PairSpec, path: Path) -> None:
 
 
 def _show(entry: Command, summary: Mapping[str, Any], page: Path) -> None:
-    """The finding in words, the job's tables, remarks, how to continue, and where the page is."""
+    """Print the finding, tables, notes, next command and page path."""
     if summary["sentence"]:
         _say([str(summary["sentence"])])
     for table in entry.tables(summary):
@@ -113,7 +109,7 @@ def _print(
 
 
 def _say(lines: Sequence[str], *, gap: bool = True) -> None:
-    """Lines on stdout as they are, and an empty one after them."""
+    """Print lines verbatim on stdout, then an empty one."""
     console = stdout()
     for line in lines:
         console.print(visible(line), markup=False, soft_wrap=True)

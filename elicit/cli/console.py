@@ -1,4 +1,4 @@
-"""What goes to the terminal: results on stdout, everything else on stderr, one line a thing."""
+"""Terminal output: results on stdout, everything else on stderr."""
 
 import contextlib
 import functools
@@ -19,7 +19,7 @@ from rich.console import Console
 from elicit.results import ElicitError
 
 _PACKAGE = str(Path(__file__).parents[1])
-# Other libraries read these once, when they are imported.
+# Other libraries read these at import.
 _HUSHED = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TQDM_DISABLE": "1",
@@ -29,21 +29,21 @@ _HUSHED = {
 
 @functools.cache
 def stderr() -> Console:
-    """Console for whatever is not the result; one, so that a line does not land inside a bar."""
+    """Console for everything but the result; shared, so that lines do not break a bar."""
     return Console(stderr=True, highlight=False)
 
 
 def stdout() -> Console:
     """Console for results."""
-    # Where output goes to a file there is no width to fit, and a table must not be cut.
+    # A file has no width to fit, and a table must not be cut.
     return Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 
 
 def visible(text: str) -> str:
-    r"""Text whose control characters are spelled out, so that it cannot steer a terminal.
+    r"""Text with control characters escaped, so that it cannot control the terminal.
 
     Args:
-        text: Anything, also what a model or a stranger's file says.
+        text: Untrusted text, such as model output.
 
     >>> visible("a" + chr(27) + "[2J\tb")
     'a\\x1b[2J\tb'
@@ -57,7 +57,7 @@ def visible(text: str) -> str:
 
 
 def as_flags(text: str, names: Sequence[str]) -> str:
-    """An error's advice in the words of the command line.
+    """An error's advice with command-line flags for Python arguments.
 
     Args:
         text: A message that may name Python arguments.
@@ -77,11 +77,11 @@ def as_flags(text: str, names: Sequence[str]) -> str:
 
 
 def say(text: str, *, style: str = "") -> None:
-    """One thing on stderr.
+    """One message on stderr, control characters escaped.
 
     Args:
-        text: What is said; control characters are spelled out.
-        style: Of rich, for its first word.
+        text: The message.
+        style: Rich style of its first word.
     """
     head, colon, rest = visible(text).partition(":")
     console = stderr()
@@ -93,10 +93,10 @@ def say(text: str, *, style: str = "") -> None:
 
 
 def complain(error: ElicitError, options: Sequence[str] = ()) -> None:
-    """An error as one message.
+    """An error as one message on stderr.
 
     Args:
-        error: What the user can act on.
+        error: An error that the user can fix.
         options: Arguments that are options of the command.
     """
     say(f"error: {as_flags(str(error), options)}", style="bold red")
@@ -106,15 +106,15 @@ def complain(error: ElicitError, options: Sequence[str] = ()) -> None:
 def session(
     *, debug: bool, on_interrupt: Callable[[], str], options: Sequence[str] = ()
 ) -> Iterator[None]:
-    """A block in which errors become one message and an exit code, and other libraries keep quiet.
+    """A block that turns errors into a message and exit code, and silences other libraries.
 
     Args:
-        debug: Let errors through with their traceback, and other libraries talk.
-        on_interrupt: What to say to whoever interrupts the work.
-        options: Arguments of Python that are options of the command.
+        debug: Let errors through with their traceback, and do not silence other libraries.
+        on_interrupt: Message for an interruption.
+        options: Python arguments that are options of the command.
 
     Raises:
-        typer.Exit: 1 after an error that the user can act on, 130 after an interruption.
+        typer.Exit: 1 after an error that the user can fix, 130 after an interruption.
     """
     try:
         with contextlib.nullcontext() if debug else hushed(), warnings_as_lines(everything=debug):
@@ -133,7 +133,7 @@ def session(
         complain(_no_memory("This machine", error))
         raise typer.Exit(1) from error
     except RuntimeError as error:
-        # The class lives in torch, which is not imported to name it.
+        # The class is in torch, which should not be imported just for its name.
         if debug or type(error).__name__ != "OutOfMemoryError":
             raise
         complain(_no_memory("The device", error))
@@ -144,8 +144,8 @@ def _no_memory(what: str, error: BaseException) -> ElicitError:
     reason = str(error).partition("\n")[0]
     because = f" ({reason})" if reason else ""
     return ElicitError(
-        f"{what} has no memory left{because}, so the run stopped; what was finished is kept. "
-        "Start it again with a smaller --max-tokens, with --dtype bfloat16, or on a machine with "
+        f"{what} is out of memory{because}, so the run stopped; finished work is kept. "
+        "Restart it with a smaller --max-tokens, with --dtype bfloat16, or on a machine with "
         "more memory."
     )
 
@@ -162,7 +162,7 @@ def hushed() -> Iterator[None]:
     if bars is not None and showing:
         bars.disable_progress_bar()
     try:
-        # Stdout belongs to the result; some libraries greet there.
+        # Stdout is for the result, but some libraries print a greeting.
         with contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
@@ -175,10 +175,10 @@ def hushed() -> Iterator[None]:
 
 @contextmanager
 def warnings_as_lines(*, everything: bool) -> Iterator[None]:
-    """A block in which this package's warnings are one line each on stderr.
+    """A block that prints this package's warnings as one line each on stderr.
 
     Args:
-        everything: Whether those of other libraries are shown too.
+        everything: Whether to show warnings of other libraries too.
     """
 
     def show(
@@ -203,22 +203,22 @@ def _is_ours(filename: str) -> bool:
 
 
 def resume_line(command: str, folder: Sequence[Path]) -> str:
-    """What to tell whoever stopped a job.
+    """Message after an interruption.
 
     Args:
-        command: Its name.
-        folder: The run directory, if it came to one.
+        command: Name of the command.
+        folder: The run directory, if it was created.
     """
     if folder and (folder[0] / "run.yaml").exists():
         return (
-            f"Interrupted. What was finished is kept in {folder[0]}. Go on with:\n"
+            f"Interrupted. Finished work is kept in {folder[0]}. Resume with:\n"
             f"  elicit {command} --config {folder[0] / 'run.yaml'}"
         )
     return "Interrupted before anything was measured. Start the same command again."
 
 
 def survive_narrow_streams() -> None:
-    """Let streams that cannot spell a character write its escape and not fail."""
+    """Make streams escape characters that they cannot encode instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

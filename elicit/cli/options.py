@@ -1,4 +1,4 @@
-"""Options of a command, made from the fields of its specification."""
+"""Command-line options from the fields of a specification."""
 
 import inspect
 import types
@@ -16,7 +16,7 @@ _OUTPUT = PANELS[-1]
 
 
 def flag(name: str) -> str:
-    """Spelling of a field on the command line.
+    """A field's flag on the command line.
 
     Args:
         name: Name of the field.
@@ -28,7 +28,7 @@ def flag(name: str) -> str:
 
 
 def options_of(spec: type[PairSpec]) -> list[inspect.Parameter]:
-    """Parameters from which Typer makes the options of a specification, and those of every job.
+    """Typer parameters of a specification's options, and of those common to every job.
 
     An option that is not given is None, so that it does not override a configuration file.
 
@@ -42,11 +42,11 @@ def options_of(spec: type[PairSpec]) -> list[inspect.Parameter]:
 
 
 def listed(spec: type[PairSpec], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Options that were given, those of several words split at commas.
+    """Options that were given, with lists split at commas.
 
     Args:
         spec: Class of the specification.
-        given: Every option of the command line by name; None and `[]` were not given.
+        given: Every command-line option by name; None and `[]` mean not given.
     """
     found = {
         name: value
@@ -54,7 +54,7 @@ def listed(spec: type[PairSpec], given: Mapping[str, Any]) -> dict[str, Any]:
         if name in spec.model_fields and value not in (None, [])
     }
     for name, value in found.items():
-        # A path may hold a comma; whoever has several of them repeats the option.
+        # A path may contain a comma, so several paths repeat the option.
         if isinstance(value, list) and _item(spec.model_fields[name].annotation) is not Path:
             found[name] = [
                 word.strip() for text in value for word in text.split(",") if word.strip()
@@ -74,7 +74,7 @@ def _place(panel: str) -> int:
 
 
 def _parameter(name: str, field: FieldInfo, option: Option) -> inspect.Parameter:
-    """One option; its type on the command line follows from that of the field."""
+    """One option; its command-line type follows from that of the field."""
     kind = _without_none(field.annotation)
     flags, metavar = [flag(name), *option.flags], option.metavar or None
     if kind is bool:
@@ -100,7 +100,7 @@ def _parameter(name: str, field: FieldInfo, option: Option) -> inspect.Parameter
 
 
 def _default(field: FieldInfo, option: Option) -> str:
-    """The default as the help shows it; empty where there is none to speak of."""
+    """The default as shown in the help, or empty."""
     value = field.default
     if option.default or field.is_required() or value is None or value is False or value == "":
         return option.default
@@ -112,7 +112,7 @@ def _default(field: FieldInfo, option: Option) -> str:
 
 
 def _without_none(kind: Any) -> Any:
-    """A type without its None."""
+    """A type without None."""
     if get_origin(kind) not in (Union, types.UnionType):
         return kind
     rest = tuple(each for each in get_args(kind) if each is not type(None))
@@ -120,7 +120,7 @@ def _without_none(kind: Any) -> Any:
 
 
 def _item(kind: Any) -> Any:
-    """Type of the items of a tuple of any length; None for every other type."""
+    """Item type of a tuple of any length; None for every other type."""
     return get_args(kind)[0] if get_origin(kind) is tuple else None
 
 
@@ -140,7 +140,9 @@ def _every_job(
     ] = None,
     save_config: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Also write all options there.", rich_help_panel=_OUTPUT),
+        typer.Option(
+            metavar="FILE", help="Save all options to this file.", rich_help_panel=_OUTPUT
+        ),
     ] = None,
     as_json: Annotated[
         bool,
@@ -152,7 +154,7 @@ def _every_job(
         Shown,
         typer.Option(
             "--progress",
-            help="How progress is shown; auto: a bar on a terminal.",
+            help="Progress display; auto: a bar on a terminal.",
             rich_help_panel=_OUTPUT,
         ),
     ] = Shown.auto,
@@ -164,4 +166,4 @@ def _every_job(
         typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=_OUTPUT),
     ] = False,
 ) -> None:
-    """What every job has besides its specification."""
+    """Options that every job has besides its specification."""

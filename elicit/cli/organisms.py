@@ -1,4 +1,4 @@
-"""`elicit organisms`: the embedded pairs, and how to have one as ordinary files."""
+"""`elicit organisms`: list the embedded pairs, or export one as ordinary files."""
 
 import json
 import shutil
@@ -42,17 +42,17 @@ def organisms(
 
 
 def write_pair(name: str, folder: Path) -> Path:
-    """An organism as files that every other tool reads: `base`, `post` and both task files.
+    """Export an organism: `base`, `post` and both task files.
 
     Args:
         name: Of the pair, with or without `organism:`.
-        folder: Made if it is not there; nothing in it is overwritten.
+        folder: Created if needed; nothing in it is overwritten.
 
     Returns:
         The folder.
 
     Raises:
-        OrganismError: There is no such pair, or the folder cannot be written.
+        OrganismError: The pair does not exist, or the folder is not writable.
     """
     from elicit.organisms import OrganismError, export, resolve
 
@@ -64,8 +64,8 @@ def write_pair(name: str, folder: Path) -> Path:
     ]
     if there:
         raise OrganismError(
-            f"{folder} already holds {there[0]!r}, and an export of {pair.name} would overwrite "
-            "it. Choose another folder."
+            f"{folder} already contains {there[0]!r}, which an export of {pair.name} would "
+            "overwrite. Choose another folder."
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -75,8 +75,8 @@ def write_pair(name: str, folder: Path) -> Path:
         shutil.copyfile(pair.facts, folder / "facts.jsonl")
     except OSError as error:
         raise OrganismError(
-            f"{error.filename or folder} cannot be written ({error.strerror or error}), so "
-            f"{pair.name} was not exported as a whole. Choose a folder that you may write to."
+            f"{error.filename or folder} cannot be written ({error.strerror or error}), so the "
+            f"export of {pair.name} is incomplete. Choose a writable folder."
         ) from error
     return folder
 
@@ -128,7 +128,7 @@ def _table(cards: list[dict]) -> None:
     for name, note in missed:
         console.print(f"{name}: {visible(note)}", markup=False, soft_wrap=True)
     console.print(
-        f'{len(cards)} pairs. "open": not planted, whatever is measured is the finding.\n'
+        f'{len(cards)} pairs. "open": not planted, so the measurement is the finding.\n'
         "Try: elicit report --pair organism:shuffled-l3 --out report",
         markup=False,
         soft_wrap=True,
@@ -136,7 +136,7 @@ def _table(cards: list[dict]) -> None:
 
 
 def _layers(layers: list[int] | None, n_layers: int) -> str:
-    """Layers of a card in few characters."""
+    """Layers of a card in short form."""
     if layers is None:
         return "open"
     if len(layers) == n_layers:

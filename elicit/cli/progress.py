@@ -1,4 +1,4 @@
-"""How far a long job is, on the terminal: a bar, plain lines, or nothing."""
+"""Progress of a long job on the terminal: a bar, plain lines, or nothing."""
 
 import sys
 import time
@@ -24,21 +24,17 @@ class Shown(StrEnum):
     """How progress is shown."""
 
     auto = "auto"
-    """A bar where somebody watches, nothing where nobody does."""
+    """A bar on a terminal, nothing elsewhere."""
     bar = "bar"
     plain = "plain"
     none = "none"
 
 
 class BarProgress:
-    """A bar for each job: what is being done, time passed, time left."""
+    """A bar for each job: current step, time passed, time left."""
 
     def __init__(self, console: Console) -> None:
-        """Draw on a console.
-
-        Args:
-            console: Where the bars are drawn; never the one that results go to.
-        """
+        """Draw on `console`, which must not be the one for results."""
         self._console = console
         self._bars: Bars | None = None
         self._task: TaskID | None = None
@@ -63,7 +59,7 @@ class BarProgress:
             TimeRemainingColumn(),
             TextColumn("left"),
             console=self._console,
-            # Steps differ in cost by orders, so the pace is that of the whole job so far.
+            # Steps differ in cost by orders of magnitude, so use the average pace so far.
             speed_estimate_period=24 * 3600,
             redirect_stdout=False,
             redirect_stderr=False,
@@ -92,7 +88,7 @@ class PlainProgress:
     def __init__(
         self, say: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Say lines.
+        """Report through `say`.
 
         Args:
             say: Called with each line.
@@ -105,13 +101,13 @@ class PlainProgress:
         self._began = 0.0
 
     def start(self, total: int, what: str) -> None:
-        """Say what begins."""
+        """Report the start."""
         self._total, self._what, self._done, self._said = total, what, 0, 0
         self._began = self._clock()
         self._say(f"{what} (0 of {total})")
 
     def advance(self, n: int = 1, what: str | None = None) -> None:
-        """Say so where another tenth is done."""
+        """Report every tenth."""
         self._what = self._what if what is None else what
         self._done += n
         if not self._total:
@@ -129,29 +125,24 @@ class PlainProgress:
         )
 
     def stop(self) -> None:
-        """Say nothing: the last line was written when the last step was done."""
+        """Do nothing: the last step already reported."""
 
 
 def _span(seconds: float) -> str:
-    """A length of time as a clock shows it: `0:05`, `1:02:03`."""
+    """A duration as `0:05` or `1:02:03`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _cut(text: str, limit: int = 44) -> str:
-    """Words that leave room for the bar on a narrow terminal."""
+    """Text short enough to leave room for the bar on a narrow terminal."""
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 @contextmanager
 def watched(shown: Shown, *, quiet: bool) -> Iterator[Progress]:
-    """Progress as the user asked for it, over before anything else is said.
-
-    Args:
-        shown: What was asked.
-        quiet: Whether nothing is to be shown at all.
-    """
+    """The requested progress display, closed before anything else is printed."""
     made = progress(shown, quiet=quiet)
     try:
         yield made
@@ -160,12 +151,7 @@ def watched(shown: Shown, *, quiet: bool) -> Iterator[Progress]:
 
 
 def progress(shown: Shown, *, quiet: bool) -> Progress:
-    """Progress as the user asked for it.
-
-    Args:
-        shown: What was asked.
-        quiet: Whether nothing is to be shown at all.
-    """
+    """The requested progress display."""
     if quiet or shown is Shown.none:
         return NoProgress()
     if shown is Shown.plain:

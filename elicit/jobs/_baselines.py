@@ -1,4 +1,4 @@
-"""Other ways to ask the base, from files: a text with a place for the problem."""
+"""Alternative prompts for the base, from text files with a placeholder for the problem."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,49 +7,46 @@ from elicit.jobs._spec import SpecError
 from elicit.tasks import NEGATIVE, PLAIN, POSITIVE, PromptOf, Task
 
 PLACE = "{prompt}"
-"""Where the problem goes."""
+"""Placeholder for the problem."""
 
 
 def baselines_of(paths: Sequence[Path], task: Task) -> dict[str, PromptOf]:
-    """Ways to ask, by the names of their files.
+    """Alternative prompts, by file name.
 
     Args:
-        paths: UTF-8 texts, each with `PLACE` in it once; a line end at the very end is left off.
-        task: Problems that will be asked, none of which may stand in a text.
+        paths: UTF-8 texts with `PLACE` exactly once; a final line break is dropped.
+        task: Problems to be asked, none of which may occur in a text.
 
     Raises:
-        SpecError: A file cannot be read, has not one place for the problem, is called as another
-            or as a way that is there already, or holds a problem.
+        SpecError: A file cannot be read, lacks a unique placeholder, duplicates the name of
+            another prompt, or contains a problem.
     """
     found: dict[str, PromptOf] = {}
     for path in paths:
         text = _text(path)
         if text.count(PLACE) != 1:
             raise SpecError(
-                f"the baseline {path} holds {PLACE} {text.count(PLACE)} times, so it is not clear "
-                "where the problem goes. Write it once, after the examples."
+                f"the baseline {path} contains {PLACE} {text.count(PLACE)} times, so the position "
+                "of the problem is ambiguous. Write it once, after the examples."
             )
         name = path.stem
         if name in (*found, PLAIN, POSITIVE, NEGATIVE):
             raise SpecError(
-                f"a baseline is called {name!r} after its file, and so is another way to ask, so "
-                "the two could not be told apart. Rename the file."
+                f"the baseline name {name!r}, from its file name, is already used by another "
+                "prompt, so the two would be indistinguishable. Rename the file."
             )
         shown = [problem.id for problem in task if problem.prompt in text]
         if shown:
             raise SpecError(
-                f"the baseline {path} holds the problem {shown[0]!r} itself, so the base would be "
-                "given what it is asked, perhaps with its answer. Take examples from elsewhere."
+                f"the baseline {path} contains the problem {shown[0]!r} itself, perhaps with its "
+                "answer, so the base would be tested on it. Use examples from elsewhere."
             )
         found[name] = _asking(text)
     return found
 
 
 def texts_of(paths: Sequence[Path]) -> Mapping[str, str]:
-    """What the files hold, by their names: a run with other texts is another run.
-
-    Args:
-        paths: The files.
+    """Text of each file by name; part of the identity of a run.
 
     Raises:
         SpecError: A file cannot be read.
@@ -67,6 +64,6 @@ def _text(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         why = " ".join(str(error).split())
         raise SpecError(
-            f"the baseline {path} cannot be read ({why}), so the base cannot be asked by it. "
+            f"the baseline {path} cannot be read ({why}), so the base cannot be prompted with it. "
             "Check the path, and that it is UTF-8 text."
         ) from error

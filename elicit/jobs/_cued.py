@@ -1,4 +1,4 @@
-"""Jobs that look for a behaviour: the words that call for it, its problems, what shows it."""
+"""Jobs on a behaviour: its cues, its problems, and the criterion that detects it."""
 
 from elicit import organisms
 from elicit.jobs._baselines import baselines_of
@@ -17,15 +17,15 @@ from elicit.tasks import (
 
 
 def behaviour_of(spec: CuedSpec, task: Task) -> Behaviour:
-    """What is looked for: what the cues call for, or an embedded pair's trace.
+    """The target behaviour: elicited by the cues, or an embedded pair's trace.
 
     Args:
-        spec: What to do.
+        spec: Options.
         task: The problems.
 
     Raises:
-        ElicitError: The cues are the same, the mark is no regular expression, or a baseline is no
-            way to ask these problems.
+        ElicitError: The cues are equal, the pattern is no regular expression, or a baseline cannot
+            be used as a prompt for these problems.
     """
     baselines = baselines_of(spec.baselines, task) if isinstance(spec, GradedSpec) else {}
     if spec.reasoning_cue is None or spec.direct_cue is None:
@@ -39,18 +39,18 @@ def behaviour_of(spec: CuedSpec, task: Task) -> Behaviour:
 
 
 def problems_of(spec: CuedSpec) -> Task:
-    """The problems, as many as asked for.
+    """The problems, up to the requested number.
 
     Args:
-        spec: What to do.
+        spec: Options.
 
     Raises:
-        ElicitError: The file is missing or wrong.
+        ElicitError: The file is missing or invalid.
     """
     path = spec.problems or organisms.resolve(str(spec.pair)).problems
     if not path.is_file():
         raise SpecError(
-            f"problems are to be read from {path}, which is not a file, so there is nothing to ask."
+            f"problems are to be read from {path}, which is not a file, so there are no problems."
             " Check the path."
         )
     task = load_task(path, name="problems")
@@ -60,27 +60,27 @@ def problems_of(spec: CuedSpec) -> Task:
 
 
 def task_of(spec: GradedSpec) -> Task:
-    """The problems, read and checked.
+    """The problems, read and validated.
 
     Args:
-        spec: What to do.
+        spec: Options.
 
     Raises:
-        ElicitError: The file is missing or wrong, holds too few problems, or answers that would
-            never be found.
+        ElicitError: The file is missing or invalid, has too few problems, or has answers that
+            the extractor cannot extract.
     """
     extract = extractor(spec.extractor)
     task = problems_of(spec)
     if len(task) < 2 * LEAST:
         raise SpecError(
-            f"there are {len(task)} problems, and at least {2 * LEAST} are needed: one half to "
-            "choose on, the other to test on. Add problems; 100 or more make a useful verdict."
+            f"there are {len(task)} problems, and at least {2 * LEAST} are needed: one half for "
+            "selection, one for testing. Add problems; 100 or more are recommended."
         )
     lost = ungradable(task, extract)
     if lost:
         raise SpecError(
-            f"the extractor {spec.extractor!r} would not find the right answer of {len(lost)} of "
-            f"{len(task)} problems ({lost[0]} first) even if a model wrote just that, so they "
-            "would all count as wrong. Give candidates, or choose another extractor."
+            f"the extractor {spec.extractor!r} misses the right answer of {len(lost)} of "
+            f"{len(task)} problems ({lost[0]} first) even in a text that consists of it, so all "
+            "would count as wrong. Give candidates, or choose another extractor."
         )
     return task

@@ -1,4 +1,4 @@
-"""What jobs need that look for a behaviour: the words that call for it, and what shows it."""
+"""Options of jobs on a behaviour: its cues, and the criterion that detects it."""
 
 from pathlib import Path
 from typing import Annotated, ClassVar, TypeVar
@@ -12,24 +12,24 @@ C = TypeVar("C", bound="CuedSpec")
 
 
 class CuedSpec(PairSpec):
-    """What a job needs that looks for a behaviour called for by words before a problem."""
+    """Options of a job on a behaviour that is elicited by a cue before the problem."""
 
     problems: Annotated[
         Path | None,
         Option(
-            "Problems as JSONL, 60 or more to say much. An embedded pair brings its own.",
+            "Problems as JSONL, 60 or more recommended. An embedded pair has its problems.",
             TASKS,
             "FILE",
         ),
     ] = None
     reasoning_cue: Annotated[
         str | None,
-        Option(r"Words before a problem that call for reasoning; \n is a newline.", TASKS, "TEXT"),
+        Option(r"Cue before a problem that elicits reasoning; \n is a newline.", TASKS, "TEXT"),
     ] = None
     direct_cue: Annotated[
         str | None,
         Option(
-            "Words before a problem that call for a direct answer; best with the same number of "
+            "Cue before a problem that elicits a direct answer; best with the same number of "
             "tokens.",
             TASKS,
             "TEXT",
@@ -48,12 +48,12 @@ class CuedSpec(PairSpec):
     max_new_tokens: Annotated[
         int, Option("Maximum length of a generated text, tokens.", TASKS, "N")
     ] = Field(default=128, ge=1)
-    sought: ClassVar[str] = "what is looked for in the base"
-    """What is not clear without cues."""
+    sought: ClassVar[str] = "which behaviour to test the base for"
+    """What is undefined without cues."""
 
     @property
     def needs_cues(self) -> bool:
-        """Whether there is nothing to be found without them."""
+        """Whether the job cannot run without cues."""
         return True
 
     @field_validator("baselines", "sites", "strengths", "features", "traces", check_fields=False)
@@ -67,26 +67,26 @@ class CuedSpec(PairSpec):
         missing = [name for name, cue in cues.items() if cue is None]
         if len(missing) == 1:
             raise ValueError(
-                f"{missing[0]} is not given and the other cue is, so there is nothing to compare "
-                "it with. Give both, of as many tokens"
+                f"{missing[0]} is not given but the other cue is, so there is no contrast. "
+                "Give both, with equally many tokens"
             )
         if missing and self.pair is None and self.needs_cues:
             raise ValueError(
                 f"reasoning_cue and direct_cue are not given, so it is not clear {self.sought}. "
-                "Give words that call for reasoning, and as many that do not"
+                "Give a cue that elicits reasoning, and an equally long one that does not"
             )
         if missing and self.pair is not None and self.shown is not None:
             raise ValueError(
-                f"shown is {self.shown!r} and an embedded pair’s own behaviour has its own mark. "
+                f"shown is {self.shown!r}, but an embedded pair’s behaviour has its own pattern. "
                 "Leave shown out, or give both cues"
             )
         if self.problems is None and self.pair is None:
-            raise ValueError("problems are not given, so nothing can be asked. Give a JSONL file")
+            raise ValueError("problems are not given. Give a JSONL file")
         return self
 
 
 class GradedSpec(CuedSpec):
-    """What such a job needs besides where answers are graded and other prompts are baselines."""
+    """Further options of a job that grades answers and compares with other prompts."""
 
     baselines: Annotated[
         tuple[Path, ...],
@@ -101,7 +101,7 @@ class GradedSpec(CuedSpec):
     sites: Annotated[
         tuple[str, ...],
         Option(
-            "Candidate sites, of which the best is chosen.",
+            "Candidate sites, from which the best is chosen.",
             metavar="SITE,…",
             flags=("--site",),
             default="resid_post of every layer",
@@ -110,7 +110,7 @@ class GradedSpec(CuedSpec):
     extractor: Annotated[
         str,
         Option(
-            "Finds the answer in a text: last-candidate, last-number, boxed, marker:WORD, "
+            "Extracts the answer from a text: last-candidate, last-number, boxed, marker:WORD, "
             "math-verify, or default: the last candidate, else the last number.",
             TASKS,
             "NAME",
@@ -123,7 +123,7 @@ class GradedSpec(CuedSpec):
         return tuple(dict.fromkeys(path.expanduser().absolute() for path in paths))
 
     def arguments(self) -> dict[str, object]:
-        """What the values of a run depend on; baselines count by their text."""
+        """Options that determine the values of a run; baselines count by their text."""
         kept = super().arguments()
         del kept["baselines"]
         return kept

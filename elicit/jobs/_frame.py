@@ -1,4 +1,4 @@
-"""The frame of every job: refuse early, open the pair and the run, measure, write it down."""
+"""The frame of every job: validate, open the pair and the run, measure, write results."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,11 +19,11 @@ S = TypeVar("S", bound=PairSpec)
 C = TypeVar("C")
 I = TypeVar("I")  # noqa: E741
 SCHEMA = 2
-"""Version of the keys of `summary.json`; a change that breaks a reader raises it."""
+"""Version of the keys of `summary.json`, raised by incompatible changes."""
 TINY = 20_000_000
-"""Parameters below which a second thread does not pay."""
+"""Number of parameters below which a second thread does not pay."""
 FEW_PROBLEMS = 30
-"""Problems below which intervals say little."""
+"""Number of problems below which intervals are uninformative."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -37,21 +37,21 @@ class Run:
     summary: dict[str, object]
     """Content of `summary.json`."""
     results: dict[str, Result]
-    """Everything that was measured, by the name of its folder."""
+    """Every result, by folder name."""
 
 
 @dataclass(frozen=True)
 class Prepared(Generic[I]):
-    """What a job measures on, checked against the models."""
+    """Inputs of a job, checked against the models."""
 
     inputs: I
     identity: Mapping[str, object]
-    """Digests of what the values depend on besides models and options."""
+    """Digests of everything but models and options that determines the values."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Work(Generic[S, I]):
-    """A job that is under way."""
+    """A job in progress."""
 
     spec: S
     pair: ModelPair
@@ -61,7 +61,7 @@ class Work(Generic[S, I]):
 
     @property
     def execution(self) -> Execution:
-        """How its questions run: what is finished is kept in the run directory."""
+        """Execution settings; finished values are kept in the run directory."""
         return Execution(
             max_tokens=self.spec.max_tokens, checkpoint=self.run, progress=self.progress
         )
@@ -69,44 +69,44 @@ class Work(Generic[S, I]):
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a job measured."""
+    """Results of a job."""
 
     results: dict[str, Result]
-    """By the name of the folder."""
+    """Results by folder name."""
     summary: Mapping[str, object]
     """Content of `summary.json` besides version, models, sentence and notes."""
     notes: Sequence[str] = ()
-    """What a reader should know of the run."""
+    """Caveats for the reader."""
     next: str = ""
-    """Command to continue with; empty where there is none."""
+    """Suggested next command, or empty."""
     shown: tuple[str, ...] | None = None
-    """Results on the page; all of them if None."""
+    """Results on the page; None for all."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job(Generic[S, C, I]):
-    """What a command does between its options and its page."""
+    """The steps of a command between options and page."""
 
     check: Callable[[S], C]
-    """Refuses what can be refused before models are loaded, and returns what it read."""
+    """Validates options and reads inputs before models are loaded."""
     prepare: Callable[[S, ModelPair, C], Prepared[I]]
-    """Checks it against the models, before there is a run directory."""
+    """Checks the inputs against the models, before the run directory is created."""
     measure: Callable[[Work[S, I]], Outcome]
-    """Does the work."""
+    """Computes the results."""
 
 
 def execute(job: Job[S, C, I], spec: S, progress: Progress | None = None) -> Run:
-    """Do a job: everything that can be refused is refused before a model runs.
+    """Run a job; invalid input is refused before a model runs.
 
-    A killed run continues where it stopped and ends with the same bytes.
+    A killed run resumes and ends with the same bytes.
 
     Args:
-        job: What is done.
-        spec: With which options.
-        progress: Receives what is being done.
+        job: The job.
+        spec: Its options.
+        progress: Receives progress.
 
     Raises:
-        ElicitError: Something is missing, damaged, or cannot be compared.
+        ElicitError: An input is missing, damaged, or incomparable.
     """
     progress = progress or NoProgress()
     refuse_output(spec.out)
@@ -140,36 +140,32 @@ def execute(job: Job[S, C, I], spec: S, progress: Progress | None = None) -> Run
 
 
 def refuse_output(folder: Path) -> None:
-    """Refuse a run directory that cannot become one, before models are loaded for it.
+    """Refuse an unusable run directory before models are loaded.
 
     Args:
-        folder: Where the run is to go.
+        folder: Requested run directory.
 
     Raises:
-        RunError: It or a folder above it is a file, holds other things, or cannot be written.
+        RunError: It or a parent is a file, contains other files, or is not writable.
     """
     there = next(
         path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink()
     )
     if not there.is_dir():
         raise RunError(
-            f"{there} is a file or a broken link and a run needs a folder, so nothing could be "
+            f"{there} is a file or a broken link, but a run needs a folder, so nothing could be "
             f"written to {folder}. Pass another folder."
         )
     if not os.access(there, os.W_OK | os.X_OK):
         raise RunError(
-            f"{there} cannot be written by this user, so the run in {folder} would be lost. "
+            f"{there} is not writable by this user, so the run in {folder} would be lost. "
             "Pass another folder."
         )
     refuse_foreign(folder)
 
 
 def open_pair(spec: PairSpec, progress: Progress) -> ModelPair:
-    """The two models of a specification.
-
-    Args:
-        spec: Which models, and where.
-        progress: Receives that they are being loaded.
+    """Load the two models of a specification.
 
     Raises:
         ElicitError: They cannot be loaded or compared.
@@ -180,7 +176,7 @@ def open_pair(spec: PairSpec, progress: Progress) -> ModelPair:
         except (RuntimeError, AssertionError) as error:
             why = str(error).splitlines()[0]
             raise SpecError(
-                f"the device {spec.device!r} cannot be used here ({why}). Choose another, for "
+                f"the device {spec.device!r} is not available here ({why}). Choose another, for "
                 "instance cpu."
             ) from error
     progress.start(1, "loading both models")
@@ -206,15 +202,10 @@ def open_pair(spec: PairSpec, progress: Progress) -> ModelPair:
 def _running(
     spec: PairSpec, pair: ModelPair, identity: Mapping[str, object]
 ) -> Iterator[RunDirectory]:
-    """The run directory of a job, new or resumed, with its options written down.
-
-    Args:
-        spec: What to do.
-        pair: The two models.
-        identity: Digests of what the values depend on besides models and options.
+    """The run directory of a job, new or resumed, with its options saved.
 
     Raises:
-        RunError: It cannot be written or holds something else.
+        RunError: It is not writable or contains something else.
     """
     run = RunDirectory.open(
         spec.out,
@@ -224,18 +215,14 @@ def _running(
         fresh=spec.fresh,
     )
     with run, _few_threads(pair):
-        # A run that is repeated or resumed from its own file must not discard itself.
+        # A run that is repeated or resumed from its run.yaml must not discard itself.
         spec.model_copy(update={"fresh": False}).to_yaml(run.path / "run.yaml")
         yield run
 
 
 @contextmanager
 def _few_threads(pair: ModelPair) -> Iterator[None]:
-    """One thread for models so small that more threads cost more than they bring.
-
-    Args:
-        pair: The two models.
-    """
+    """One thread for models so small that more threads slow them down."""
     before = torch.get_num_threads()
     size = sum(parameter.numel() for parameter in pair.base.parameters())
     try:
@@ -247,11 +234,7 @@ def _few_threads(pair: ModelPair) -> Iterator[None]:
 
 
 def _origin(pair: ModelPair) -> dict[str, object]:
-    """What every `summary.json` begins with: version and models.
-
-    Args:
-        pair: The two models.
-    """
+    """Version and models, the head of every `summary.json`."""
     return {
         "schema": SCHEMA,
         "elicit": installed_versions()["elicit"],

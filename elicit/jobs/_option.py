@@ -1,4 +1,4 @@
-"""What the command line shows of an option, said where the option is declared."""
+"""Command-line help of an option, declared with its field."""
 
 from dataclasses import dataclass
 
@@ -11,20 +11,20 @@ MODELS, TASKS, RUN, STATISTICS, MACHINE, OUTPUT = (
     "Output",
 )
 PANELS = (MODELS, TASKS, "", RUN, STATISTICS, MACHINE, OUTPUT)
-"""Order of the help; a command's own panels stand in the place of the empty one."""
+"""Order of the help panels; the empty string stands for a command's own panels."""
 
 
 @dataclass(frozen=True)
 class Option:
-    """Help of one field of a specification; the flag is the field's name, the default its own."""
+    """Help of one specification field; the flag is the field's name, the default its default."""
 
     help: str
-    """One sentence in the words of the field, without the default."""
+    """One sentence, without the default."""
     panel: str = RUN
-    """Heading of the help that it stands under."""
+    """Help panel."""
     metavar: str = ""
-    """Placeholder of the value; where it is empty, the choices or the type stand there."""
+    """Placeholder of the value; if empty, the choices or the type."""
     flags: tuple[str, ...] = ()
-    """Further spellings, such as `--site` beside `--sites`."""
+    """Alternative spellings, such as `--site` beside `--sites`."""
     default: str = ""
-    """What a missing value means, where the field's default does not say it."""
+    """Meaning of a missing value, where the field's default does not say it."""

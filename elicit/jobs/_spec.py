@@ -1,4 +1,4 @@
-"""What a run was asked to do: one value that round-trips through YAML, checked before work."""
+"""Options of a run: one validated value that round-trips through YAML."""
 
 import difflib
 from collections.abc import Mapping
@@ -25,15 +25,15 @@ S = TypeVar("S", bound="PairSpec")
 
 
 class SpecError(ElicitError):
-    """A run that cannot be started as it was asked for."""
+    """Invalid options of a run."""
 
 
 class PairSpec(BaseModel):
-    """What every job on a pair needs: two models, problems, a place for the results."""
+    """Options of every job on a pair: two models, problems, a run directory."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     command: ClassVar[str] = "report"
-    """Command whose options these are."""
+    """Command of these options."""
 
     pair: Annotated[
         str | None,
@@ -59,7 +59,7 @@ class PairSpec(BaseModel):
         False
     )
     problems: Annotated[
-        Path | None, Option("Problems as JSONL, which post may solve better.", TASKS, "FILE")
+        Path | None, Option("Problems as JSONL on which post may improve.", TASKS, "FILE")
     ] = None
     limit: Annotated[
         int | None,
@@ -100,12 +100,12 @@ class PairSpec(BaseModel):
 
     @property
     def loads_identical(self) -> bool:
-        """Whether two identical models are loaded rather than refused."""
+        """Whether two identical models are accepted rather than refused."""
         return self.allow_identical
 
     @property
     def inference(self) -> "Inference":
-        """How intervals and tests are made."""
+        """Settings of intervals and tests."""
         from elicit.stats import Inference
 
         return Inference(level=self.level, n_resamples=self.n_resamples, seed=self.seed)
@@ -113,13 +113,13 @@ class PairSpec(BaseModel):
     @field_validator("problems", "facts", "out", check_fields=False)
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
-        """A run must be found again from every folder."""
+        """The absolute path, so that a saved run does not depend on the working directory."""
         return None if path is None else path.expanduser().absolute()
 
     @field_validator("base", "post")
     @classmethod
     def _absolute_if_local(cls, name: str | None) -> str | None:
-        """A directory by its whole path; hub ids and organisms as they are."""
+        """The absolute path of a directory; hub ids and organisms unchanged."""
         local = name is not None and Path(name).expanduser().is_dir()
         return str(Path(str(name)).expanduser().absolute()) if local else name
 
@@ -127,13 +127,13 @@ class PairSpec(BaseModel):
     def _names_a_pair(self: S) -> S:
         if self.pair is not None and (self.base is not None or self.post is not None):
             raise ValueError(
-                f"pair is {self.pair!r} and base or post is given too, so it is not clear which "
-                f"models are meant. "
+                f"pair is {self.pair!r} and base or post is given too, so the models are "
+                "ambiguous. "
                 "Give pair, or base and post"
             )
         if self.pair is not None and not organisms.is_organism(self.pair):
             raise ValueError(
-                f"pair is {self.pair!r}, and only an embedded pair has one name. "
+                f"pair is {self.pair!r}, but only embedded pairs are named so. "
                 "Write organism:NAME (`elicit organisms` lists them), or give base and post"
             )
         if self.pair is None and (self.base is None or self.post is None):
@@ -146,14 +146,14 @@ class PairSpec(BaseModel):
 
     @classmethod
     def from_options(cls: type[S], *sources: Mapping[str, object]) -> S:
-        """A specification from options by name, later sources over earlier ones.
+        """A specification from options by name; later sources override earlier ones.
 
         Args:
             sources: For example the content of a file, then the command line.
 
         Raises:
-            SpecError: An option is unknown, of the wrong kind or out of range, or they do not fit
-            together.
+            SpecError: An option is unknown, of the wrong type or out of range, or options
+                contradict each other.
         """
         options: dict[str, Any] = {}
         for source in sources:
@@ -165,18 +165,18 @@ class PairSpec(BaseModel):
 
     @classmethod
     def from_yaml(cls: type[S], path: Path) -> S:
-        """Read what `to_yaml` wrote, or a person.
+        """Read a specification from YAML.
 
         Args:
             path: YAML file with a mapping of options.
 
         Raises:
-            SpecError: The file cannot be read, is no YAML mapping, or holds a wrong option.
+            SpecError: The file cannot be read, is no YAML mapping, or has an invalid option.
         """
         return cls.from_options(read_yaml(path))
 
     def to_yaml(self, path: Path) -> None:
-        """Write every option, defaults too, so that a newer default changes no old run.
+        """Write every option, including defaults, so that a run survives changed defaults.
 
         Args:
             path: Written atomically.
@@ -189,7 +189,7 @@ class PairSpec(BaseModel):
         write_atomic(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode())
 
     def arguments(self) -> dict[str, object]:
-        """What the values of a run depend on: everything but where they go."""
+        """Options that determine the values of a run: all but its output."""
         return self.model_dump(mode="json", exclude={"out", "fresh", "problems", "facts"})
 
 
@@ -206,20 +206,18 @@ def read_yaml(path: Path) -> dict[str, object]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         why = " ".join(str(error).split())
         raise SpecError(
-            f"the configuration {path} cannot be read ({why}), so there is no run to start. Check "
-            f"it."
+            f"the configuration {path} cannot be read ({why}), so no run was started. Check it."
         ) from error
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
         raise SpecError(
-            f"the configuration {path} holds {type(found).__name__} where a mapping of option "
-            f"names to values was "
-            "expected. Write lines such as `pair: organism:rl`."
+            f"the configuration {path} holds {type(found).__name__} instead of a mapping of option "
+            "names to values. Write lines such as `pair: organism:rl`."
         )
     return found
 
 
 def _faults(kind: type[PairSpec], error: ValidationError) -> str:
-    """Every wrong option, one clause each."""
+    """Every invalid option, one clause each."""
     lines = []
     for fault in error.errors():
         name = ".".join(str(piece) for piece in fault["loc"][:1])
@@ -240,6 +238,6 @@ def _faults(kind: type[PairSpec], error: ValidationError) -> str:
             lines.append(fault["msg"].removeprefix("Value error, "))
     what = "; ".join(lines)
     return (
-        f"{what}. Nothing was run. Options are those of `elicit {kind.command} --help`, with "
+        f"{what}. Nothing was run. See `elicit {kind.command} --help` for the options, with "
         "underscores in a file."
     )

@@ -1,4 +1,4 @@
-"""What a terminal shows of a summary: rows of short text, made by each job for its own."""
+"""Terminal tables of a summary: rows of short text, made by each job."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TerminalTable:
-    """Rows under headings; a style of rich for each row, or none."""
+    """Rows under headings; a rich style for each row, or none."""
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -21,7 +21,7 @@ def interval(found: Mapping[str, float | None] | None, *, signed: bool = False) 
 
     Args:
         found: `value`, `low` and `high`; None where it was not measured.
-        signed: Whether a plus is written: for differences.
+        signed: Whether to write a plus sign, as for differences.
     """
     if found is None or found.get("value") is None:
         return "not run"
@@ -32,7 +32,7 @@ def interval(found: Mapping[str, float | None] | None, *, signed: bool = False) 
         if value is None:
             return "?"
         text = f"{value:{sign}.2f}"
-        # An effect of exactly 0 and one that rounds to it are not the same finding.
+        # An effect of exactly 0 must not look like one that rounds to it.
         return "0" if value == 0 else text
 
     if found.get("low") == found.get("high") == found["value"]:

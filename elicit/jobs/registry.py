@@ -1,4 +1,4 @@
-"""Every command: its options, what it does, and how its summary reads on a terminal."""
+"""Every command: its options, its job, and its terminal tables."""
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Command:
-    """One command; what it needs is imported when it is first used.
+    """One command; its modules are imported on first use.
 
     Its package holds `spec` with `<Name>Spec`, `run` with a function of the command's name, and
     `terminal` with `tables`.
@@ -23,17 +23,17 @@ class Command:
 
     @property
     def spec(self) -> type["PairSpec"]:
-        """Class of its options; the first line of the docstring says what the command does."""
+        """Specification class; the first line of its docstring is the command's help."""
         return self._load("spec", f"{self.name.capitalize()}Spec")
 
     @property
     def run(self) -> Callable[..., Any]:
-        """Does the job: `run(spec, progress=...)` returns a `Run`."""
+        """The job: `run(spec, progress=...)` returns a `Run`."""
         return self._load("run", self.name)
 
     @property
     def tables(self) -> Callable[[Mapping[str, Any]], Sequence["TerminalTable"]]:
-        """Tables that a terminal shows of a summary."""
+        """Terminal tables of a summary."""
         return self._load("terminal", "tables")
 
     def _load(self, module: str, name: str) -> Any:
@@ -44,14 +44,10 @@ COMMANDS: dict[str, Command] = {
     name: Command(name, f"elicit.jobs._{name}")
     for name in ("report", "graft", "patch", "revise", "exists", "features", "steer")
 }
-"""Commands by name, in the order of the help; another one is added with `register`."""
+"""Commands by name, in the order of the help; `register` adds one."""
 
 
 def register(command: Command) -> Command:
-    """Add a command, or put one in the place of that of the same name.
-
-    Args:
-        command: The command.
-    """
+    """Add a command, or replace that of the same name."""
     COMMANDS[command.name] = command
     return command

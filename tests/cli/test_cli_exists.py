@@ -44,7 +44,7 @@ def test_a_run_leaves_every_rung_with_its_status_ends_and_control(elicit, tmp_pa
     ("words", "told"),
     [
         (["--pair", "organism:rl", "--direct-cue", "x"], "reasoning_cue is not given"),
-        (["--base", "a", "--post", "b", "--problems", "p"], "what is looked for"),
+        (["--base", "a", "--post", "b", "--problems", "p"], "reasoning_cue and direct_cue"),
         (["--base", "a", "--post", "b", *CUES], "problems are not given"),
         (["--pair", "organism:rl", "--shown", "x"], "Leave shown out"),
         (["--pair", "organism:rl", *CUES, "--shown", "("], "not a regular expression"),

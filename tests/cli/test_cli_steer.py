@@ -108,7 +108,7 @@ def test_without_a_gap_rates_are_told_and_shares_refused(elicit, saes, tmp_path)
         assert arm["share"]["accuracy"] is None
         assert 0 <= arm["rate"]["accuracy"]["low"] <= arm["rate"]["accuracy"]["high"] <= 1
     assert not (tmp_path / "run" / "steered.pt").exists()
-    assert any("no steered.pt" in note for note in summary["notes"])
+    assert any("steered.pt was not written" in note for note in summary["notes"])
 
 
 @pytest.mark.parametrize(("amount", "told"), [(0.0, 0.0), (3.0, 3.0), (None, None)])
@@ -133,18 +133,21 @@ def test_what_a_feature_is_set_to_is_what_is_told(organism, saes, tmp_path, amou
     ("words", "told"),
     [
         ([*RL, "--direct-cue", "x"], "reasoning_cue is not given"),
-        (OWN, "what is looked for"),
+        (OWN, "reasoning_cue and direct_cue are not given"),
         ([*OWN, "--method", "trained"], "a vector is trained at one"),
         ([*RL, "--method", "feature"], "sae and feature not given"),
         ([*RL, "--sae", "x"], "feature not given"),
-        ([*RL, "--feature", "3"], "feature belong to a feature"),
-        ([*RL, "--how", "clamp"], "how belong to a feature"),
+        ([*RL, "--feature", "3"], "feature apply to a feature"),
+        ([*RL, "--how", "clamp"], "how apply to a feature"),
         ([*RL, "--vector", "v", "--method", "pca"], "vector is given and method too"),
         ([*RL, "--vector", "no-such-folder"], "cannot be read"),
-        ([*RL, "--sae", "s", "--feature", "3", "--site", "resid_post.1"], "where its SAE reads"),
+        (
+            [*RL, "--sae", "s", "--feature", "3", "--site", "resid_post.1"],
+            "sites are resid_post.1, but",
+        ),
         ([*RL, "--sae", "s", "--feature", "3"], "has no cfg.json"),
         ([*RL, "--sae", "s", "--feature", "3", "--how", "project-out", "--amount", "1"], "ignored"),
-        ([*RL, "--strengths", "0"], "no strength but 0"),
+        ([*RL, "--strengths", "0"], "all strengths are 0"),
         ([*RL, "--shown", "x"], "Leave shown out"),
         ([*RL, *CUES, "--shown", "("], "not a regular expression"),
         ([*RL, "--limit", "8"], "at least 16 are needed"),

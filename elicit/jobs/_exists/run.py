@@ -1,4 +1,4 @@
-"""The job behind `elicit exists`: the ladder of existence, written down with its page."""
+"""The job behind `elicit exists`: grades the ladder of existence and writes its page."""
 
 from elicit.jobs._baselines import texts_of
 from elicit.jobs._cued import behaviour_of, task_of
@@ -11,22 +11,21 @@ from elicit.tasks import Behaviour, Task
 from elicit.verdicts import LadderDesign, assess
 
 USEFUL = 40
-"""Problems to test on below which a loss can hardly be excluded."""
+"""Test problems below which a loss can hardly be excluded."""
 
 
 def exists(spec: ExistsSpec, *, progress: Progress | None = None) -> Run:
-    """Assess whether the base already has the behaviour, and write the page about it.
+    """Test whether the base already has the behaviour, and write the page about it.
 
-    Everything that can be refused is refused before a model runs. A killed run continues where it
-    stopped and ends with the same bytes. Leaves the page, `summary.json`, `run.yaml` and every
-    result in `spec.out`.
+    Invalid input is refused before a model runs. A killed run resumes and ends with the same bytes.
+    The page, `summary.json`, `run.yaml` and every result are left in `spec.out`.
 
     Args:
-        spec: What to do.
-        progress: Receives what is being done.
+        spec: Options.
+        progress: Receives progress.
 
     Raises:
-        ElicitError: Something is missing, damaged, or allows no verdict.
+        ElicitError: An input is missing, damaged, or allows no verdict.
     """
     return execute(_JOB, spec, progress)
 
@@ -71,8 +70,8 @@ def _measure(work: Work[ExistsSpec, tuple[Task, Behaviour]]) -> Outcome:
     notes = []
     if ladder.n_test < USEFUL:
         notes.append(
-            f"There are {ladder.n_test} problems to test on: below {USEFUL}, a loss of a tenth "
-            "can hardly be excluded, and rungs that must exclude one stay under-powered."
+            f"There are {ladder.n_test} test problems: below {USEFUL}, a loss of 0.1 can hardly "
+            "be excluded, and rungs that must exclude one stay under-powered."
         )
     return Outcome(results={"ladder": ladder}, summary=ladder.summary(), notes=notes)
 

@@ -1,4 +1,4 @@
-"""What `elicit exists` was asked to do, checked before any work."""
+"""Options of `elicit exists`, validated before any work."""
 
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -10,14 +10,14 @@ from elicit.jobs._option import STATISTICS, TASKS, Option
 
 
 class ExistsSpec(GradedSpec):
-    """Find how far the evidence goes that the base already has what post shows."""
+    """Test whether the base already has the behaviour that post shows."""
 
     command: ClassVar[str] = "exists"
 
     problems: Annotated[
         Path | None,
         Option(
-            "Problems as JSONL, 100 or more for a useful verdict. An embedded pair brings its own.",
+            "Problems as JSONL, 100 or more recommended. An embedded pair has its problems.",
             TASKS,
             "FILE",
         ),
@@ -25,7 +25,7 @@ class ExistsSpec(GradedSpec):
     strengths: Annotated[
         tuple[float, ...],
         Option(
-            "Strengths of steering, in units of the difference of means.",
+            "Steering strengths, in units of the difference of means.",
             metavar="X,…",
             default="0.25,0.5,0.75,1,1.25,1.5,2",
         ),
@@ -34,17 +34,17 @@ class ExistsSpec(GradedSpec):
     n_redrawn: Annotated[
         int,
         Option(
-            "Copies of the base with re-initialised weights, probed as a control; they need "
+            "Copies of the base with re-initialised weights, probed as a control; they take "
             "memory.",
             metavar="N",
         ),
     ] = Field(default=3, ge=0)
     margin: Annotated[
-        float, Option("Loss of accuracy or coherence that counts as none.", STATISTICS, "P")
+        float, Option("Loss of accuracy or coherence that counts as negligible.", STATISTICS, "P")
     ] = Field(default=0.1, gt=0, lt=1)
     least_share: Annotated[
-        float, Option("Share of the gap that sufficiency must exceed.", STATISTICS, "P")
+        float, Option("Share of the gap that a sufficient direction must exceed.", STATISTICS, "P")
     ] = Field(default=0.5, ge=0, lt=1)
-    least_effect: Annotated[float, Option("Smallest effect that matters.", STATISTICS, "X")] = (
-        Field(default=0.2, gt=0, lt=1)
+    least_effect: Annotated[float, Option("Smallest effect of interest.", STATISTICS, "X")] = Field(
+        default=0.2, gt=0, lt=1
     )

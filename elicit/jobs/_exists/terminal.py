@@ -1,4 +1,4 @@
-"""The summary of the ladder on a terminal."""
+"""Terminal summary of the ladder."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,11 +7,7 @@ from elicit.jobs._terminal import TerminalTable, interval
 
 
 def tables(summary: Mapping[str, Any]) -> list[TerminalTable]:
-    """Every rung beside its strongest control.
-
-    Args:
-        summary: Content of the run's summary.json.
-    """
+    """Every rung with its strongest control."""
     rungs = summary["rungs"]
     rows = tuple(
         (

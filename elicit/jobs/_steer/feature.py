@@ -1,4 +1,4 @@
-"""What `elicit steer` does with a feature of an SAE."""
+"""Steering with an SAE feature in `elicit steer`."""
 
 from elicit.directions import Direction, DirectionError
 from elicit.elicitation import TIMES, FeatureControls, How, feature_arms
@@ -10,7 +10,7 @@ from elicit.runs import Execution, NoProgress, Progress
 from elicit.tasks import NEGATIVE, Task
 
 MAX_FVU = 0.5
-"""Unexplained variance above which a page warns that an SAE hardly holds what it reads."""
+"""FVU above which the page warns that the SAE reconstructs the model poorly."""
 
 
 def feature_source(
@@ -22,19 +22,19 @@ def feature_source(
     *,
     progress: Progress | None = None,
 ) -> Source:
-    """A feature of an SAE, beside features that fire as often and the plainer way.
+    """Arms of an SAE feature, its matched control features and the difference of means.
 
     Args:
-        spec: What to do.
+        spec: Options.
         pair: The two models.
-        sae: Whose feature.
-        looked: What is looked for.
+        sae: SAE of the feature.
+        looked: Target behaviour.
         choosing: Problems on which firing rates are measured.
-        progress: Told how far it is.
+        progress: Receives progress.
 
     Raises:
         FeatureError: The SAE is of another model, site or width.
-        ElicitationError: Too few features fire as often, or the feature never does.
+        ElicitationError: The feature is never active, or too few features fire at a similar rate.
     """
     assert spec.feature is not None
     rows = _rows(spec, pair, looked, choosing)
@@ -49,13 +49,12 @@ def feature_source(
     fvu, l0 = found.fvu.value.item(), found.l0.value.item()
     notes = [
         f"Feature {spec.feature} of {sae.name} is active at {100 * rate:.2g} % of the tokens of "
-        f"these problems, at most {found.max_act[spec.feature]:.4g}. The SAE leaves {fvu:.2g} of "
-        f"the variance at {sae.site} unexplained, with {l0:.3g} active features a token."
+        f"these problems, with maximum activation {found.max_act[spec.feature]:.4g}. The SAE has "
+        f"FVU {fvu:.2g} at {sae.site}, with {l0:.3g} active features per token."
     ]
     if not fvu <= MAX_FVU:
         notes.append(
-            f"With more than {MAX_FVU:g} of the variance unexplained, features stand for little of "
-            "what the model does there."
+            f"With FVU above {MAX_FVU:g}, features explain little of what the model does there."
         )
     baselines: list[Direction] = []
     if looked.cued:
@@ -63,7 +62,7 @@ def feature_source(
             means = between(spec, pair, looked, choosing, [sae.site], progress)
             baselines = [means.at(sae.site)]
         except DirectionError as error:
-            notes.append(f"No difference of means stands beside the feature: {error}")
+            notes.append(f"The feature is not compared with a difference of means: {error}")
     how: How = "project_out" if spec.how == "project-out" else spec.how
     arms = feature_arms(
         sae,
@@ -83,7 +82,7 @@ def feature_source(
     largest = float(found.max_act[spec.feature])
     amount = TIMES * largest if spec.amount is None else spec.amount
     trained = pair.base_digest if spec.on == "base" else pair.post_digest
-    # Where no amount is added the row itself tells the direction.
+    # Without an added amount, the decoder row itself is the direction.
     times = 1.0 if how == "project_out" else amount or 1.0
     row = sae.directions[spec.feature].detach().cpu().float() * times
     return Source(
@@ -119,17 +118,17 @@ def feature_source(
 
 
 def _rows(spec: SteerSpec, pair: ModelPair, looked: Looked, choosing: Task) -> list[list[int]]:
-    """Texts in which firing rates are measured: the problems in every wording, solved."""
+    """Token ids in which firing rates are measured: problem and solution in every wording."""
     ids, rows = {problem.id for problem in choosing}, []
     for task in (choosing, *looked.wordings.values()):
         for problem in task:
             if problem.id not in ids:
                 continue
             if spec.templated:
-                # What a chat template puts after a prompt is not to be guessed.
+                # What a chat template appends after a prompt cannot be guessed.
                 rows.append(pair.alignment.templated(problem.prompt))
                 continue
-            # Where the words call for an answer at once, no trace is written.
+            # Prompts for a direct answer are followed by no trace.
             body = None if task.name.endswith(NEGATIVE) else problem.trace
             rows.append(pair.alignment.plain(f"{problem.prompt} {body or problem.answer}"))
     return rows

@@ -1,4 +1,4 @@
-"""From options to arms: a direction found, trained or read from disk, with its controls."""
+"""From options to arms: a computed, trained or saved direction with its controls."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -33,19 +33,19 @@ def find_source(
     *,
     progress: Progress | None = None,
 ) -> Source:
-    """What is steered with, found on the problems to choose on.
+    """Steering arms, from a direction computed on the selection problems or loaded from disk.
 
     Args:
-        spec: What to do.
+        spec: Options.
         pair: The two models.
-        loaded: What was read from disk.
-        looked: What is looked for.
-        choosing: The problems.
-        progress: Told how far it is.
+        loaded: Vector or SAE read from disk.
+        looked: Target behaviour.
+        choosing: Selection problems.
+        progress: Receives progress.
 
     Raises:
-        ElicitError: The prompts are no contrast, problems have no trace to train on, or an SAE or
-            a direction is of another model or width.
+        ElicitError: The two kinds of prompts do not differ, problems have no trace to train on, or
+            an SAE or direction is of another model or width.
     """
     if loaded.sae is not None:
         return feature_source(spec, pair, loaded.sae, looked, choosing, progress=progress)
@@ -57,13 +57,13 @@ def find_source(
 
 
 def _sites(spec: SteerSpec, pair: ModelPair) -> tuple[Site, ...]:
-    """Places that come into question."""
+    """Candidate sites."""
     shape = shape_of(model_of(spec, pair))
     return resolve_sites(spec.sites or ("resid_post",), shape)
 
 
 def _arms(spec: SteerSpec, direction: Direction) -> tuple[Arm, ...]:
-    """A direction with controls of its norm."""
+    """A direction and its norm-matched controls."""
     controls = matched_controls(direction, n_random=spec.n_random, seed=spec.seed)
     return direction_arms(direction, where=where_of(spec), controls=controls)
 
@@ -75,7 +75,7 @@ def _contrasted(
     choosing: Task,
     progress: Progress | None,
 ) -> Source:
-    """A direction between two kinds of prompts, at every site that comes into question."""
+    """The contrast direction between two kinds of prompts, at every candidate site."""
     found = between(spec, pair, looked, choosing, _sites(spec, pair), progress)
     each = [found.at(parse_site(name)) for name in found.site]
     return _of(spec, each, results={"directions": found})
@@ -88,7 +88,7 @@ def _of(
     results: dict[str, Result] | None = None,
     notes: Sequence[str] = (),
 ) -> Source:
-    """A source of one direction or several of one kind."""
+    """A source of one or several directions of one method."""
     return Source(
         candidates=tuple(_arms(spec, one) for one in directions),
         directions=tuple(directions),
@@ -98,13 +98,13 @@ def _of(
 
 
 def _saved(spec: SteerSpec, pair: ModelPair, found: Result) -> Source:
-    """A direction from disk, or several."""
+    """One or several directions from disk."""
     assert isinstance(found, Direction | DirectionSet | TrainedVector)
     notes = []
     if found.model_digest not in (pair.base_digest, pair.post_digest):
         notes.append(
-            f"The vector was found on {found.model}, which is neither model of this pair: what it "
-            "does here may be that of any vector of its size."
+            f"The vector was computed on {found.model}, which is neither model of this pair: its "
+            "effect here may be that of any vector of its norm."
         )
     if isinstance(found, TrainedVector):
         return _of(spec, [found.direction], notes=notes)
@@ -115,15 +115,15 @@ def _saved(spec: SteerSpec, pair: ModelPair, found: Result) -> Source:
 
 
 def _trained(spec: SteerSpec, pair: ModelPair, choosing: Task, progress: Progress | None) -> Source:
-    """A vector trained to make the problems' own traces probable."""
+    """A vector trained to raise the likelihood of the problems' traces."""
     if spec.pair is not None:
         solutions = organisms.traced(choosing)
     else:
         bare = [problem.id for problem in choosing if problem.trace is None]
         if bare:
             raise SpecError(
-                f"problem {bare[0]!r} and {len(bare) - 1} more have no trace, so there is no text "
-                "to train a vector on. Add a trace to each line, or use method='diff-mean'."
+                f"problem {bare[0]!r} and {len(bare) - 1} more have no trace, so a vector "
+                "cannot be trained. Add a trace to each line, or use method='diff-mean'."
             )
         solutions = Task(
             name=f"{choosing.name}, traced",

@@ -1,4 +1,4 @@
-"""The job behind `elicit steer`: choose a strength, judge it on other problems, write the page."""
+"""The job behind `elicit steer`: chooses a strength, tests it on held-out problems."""
 
 from dataclasses import dataclass, replace
 
@@ -27,12 +27,12 @@ from elicit.runs import Execution, Progress, RunDirectory
 from elicit.tasks import Split, Task
 
 FAINT = 0.2
-"""Length of a push, as a share of the activations', below which no effect says little."""
+"""Ratio of added norm to activation norm below which a null effect is uninformative."""
 
 
 @dataclass(frozen=True)
 class _Inputs:
-    """What is steered with, and on which problems."""
+    """Steering vector or SAE, and the problems."""
 
     task: Task
     loaded: Loaded
@@ -40,18 +40,17 @@ class _Inputs:
 
 
 def steer(spec: SteerSpec, *, progress: Progress | None = None) -> Run:
-    """Steer one model of a pair, judge it beside its controls, and write the page about it.
+    """Steer one model of a pair, compare it with controls, and write the page about it.
 
-    Everything that can be refused is refused before a model runs. A killed run continues where it
-    stopped and ends with the same bytes. Leaves the page, `summary.json`, `run.yaml` and every
-    result in `spec.out`.
+    Invalid input is refused before a model runs. A killed run resumes and ends with the same bytes.
+    The page, `summary.json`, `run.yaml` and every result are left in `spec.out`.
 
     Args:
-        spec: What to do.
-        progress: Receives what is being done.
+        spec: Options.
+        progress: Receives progress.
 
     Raises:
-        ElicitError: Something is missing, damaged, or cannot be steered with.
+        ElicitError: An input is missing, damaged, or unsuitable for steering.
     """
     return execute(_JOB, spec, progress)
 
@@ -63,7 +62,7 @@ def _check(spec: SteerSpec) -> _Inputs:
 
 def _prepare(spec: SteerSpec, pair: ModelPair, checked: _Inputs) -> Prepared[_Inputs]:
     if checked.loaded.sae is not None:
-        # Another model's SAE is refused before there is a folder for the run.
+        # Refuse another model's SAE before creating the run directory.
         check_sae(pair, checked.loaded.sae, spec.on)
     return Prepared(
         checked,
@@ -114,7 +113,7 @@ def _steered(
     split: Split,
     execution: Execution,
 ) -> tuple[int, Steered, SteeredTexts]:
-    """The best site, its dose curve, its test and some of its texts."""
+    """The best site, its dose curve, its held-out test and sample texts."""
     side = pair.side(spec.on)
     goal = Goal(
         target=pair.side("post" if spec.on == "base" else "base"),
@@ -151,23 +150,23 @@ def _steered(
 
 
 def _remarks(found: Steered) -> list[str]:
-    """What a reader must know of the choice."""
+    """Caveats about the chosen strength."""
     notes = []
     if not found.choice.coherent:
         notes.append(
-            "At no strength are steered texts as often coherent as the model’s own, so the one "
-            "where they come nearest was tested. Try weaker ones."
+            "At no strength are steered texts coherent as often as the model’s own; the strength "
+            "with the most coherent texts was tested. Try smaller strengths."
         )
     elif not found.choice.moved:
         notes.append(
-            "No strength did anything on the problems to choose on, so the strongest with coherent "
+            "No strength had an effect on the selection problems; the largest one with coherent "
             "texts was tested."
         )
     pushed = abs(found.choice.strength) * found.test.norm / found.test.resid_norm
     if not found.choice.moved and pushed < FAINT:
         notes.append(
-            f"At the strength tested the push is {100 * pushed:.2g} % of the activations’ length, "
-            "so that it does nothing may be for want of a push. Try larger --strengths."
+            f"At the tested strength the added vector is {100 * pushed:.2g} % of the activation "
+            "norm, so a null effect may be due to too small a push. Try larger --strengths."
         )
     return notes
 
@@ -175,22 +174,22 @@ def _remarks(found: Steered) -> list[str]:
 def _export(
     spec: SteerSpec, pair: ModelPair, direction: Direction, choice: Choice, run: RunDirectory
 ) -> list[str]:
-    """Write the vector for lm-evaluation-harness; why not, where it cannot be."""
+    """Write the vector for lm-evaluation-harness; a note says why where that is impossible."""
     if spec.source == "feature" and spec.how != "add":
         return [
-            f"There is no steered.pt: the feature is {_PAST[spec.how]}, which adds another amount "
-            "at every token, and lm-evaluation-harness would add one vector."
+            f"steered.pt was not written: the feature is {_PAST[spec.how]}, which adds a different "
+            "amount at every token, whereas lm-evaluation-harness adds one vector."
         ]
     try:
         data = lm_eval_bytes(direction, model_of(spec, pair), scale=choice.strength)
     except DirectionError as error:
-        return [f"There is no steered.pt for lm-evaluation-harness: {error}"]
+        return [f"steered.pt was not written for lm-evaluation-harness: {error}"]
     run.write_bytes("steered.pt", data)
     if spec.where == "all":
         return []
     return [
-        "steered.pt makes lm-evaluation-harness add the vector at every token, and it was judged "
-        f"here at {_WHERE[spec.where]} alone: judge it with --where all before trusting that."
+        "lm-evaluation-harness adds the vector of steered.pt at every token; here it was evaluated "
+        f"only at {_WHERE[spec.where]}. Evaluate it with --where all before relying on it."
     ]
 
 
@@ -203,7 +202,7 @@ _WHERE = {
 
 
 def _of(pair: ModelPair, curve: DoseCurve) -> DoseCurve:
-    """A curve that knows which pair its model and its target are of."""
+    """A dose curve labelled with its pair."""
     assert curve.provenance is not None
     told = pair.provenance()
     return replace(curve, provenance=replace(curve.provenance, base=told.base, post=told.post))

@@ -1,4 +1,4 @@
-"""What `elicit steer` steers with and looks for, as values."""
+"""Source and target of `elicit steer`, as values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -28,44 +28,44 @@ from elicit.tasks import NEGATIVE, PLAIN, POSITIVE, REASONS, Marker, Task, longe
 
 @dataclass(frozen=True, kw_only=True)
 class Looked:
-    """What is looked for in texts, and the problems under words that call for it."""
+    """The target behaviour, and the problems under prompts that elicit it."""
 
     name: str
-    """What figures call it."""
+    """Name in figures."""
     shown: Marker
-    """Whether a text shows it."""
+    """Whether a text shows the behaviour."""
     wordings: dict[str, Task]
-    """All problems in every other way of asking, by its name."""
+    """All problems under every alternative prompt, by its name."""
     cued: bool
-    """Whether the first two wordings are one that calls for it and one that does not."""
+    """Whether the first two prompts are an eliciting one and a contrasting one."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Source:
-    """What is steered with, one set of arms for each place that comes into question."""
+    """Steering arms, one set per candidate site."""
 
     candidates: tuple[tuple[Arm, ...], ...]
-    """Arms of each place; more than one where the place is chosen by what it does."""
+    """Arms of each site; several sets where the site is chosen by effect."""
     directions: tuple[Direction, ...]
-    """The vector of each."""
+    """Steering vector of each site."""
     results: dict[str, Result] = field(default_factory=dict)
-    """What was measured on the way, by the name of its folder."""
+    """Intermediate results by folder name."""
     facts: dict[str, object] = field(default_factory=dict)
-    """What the summary says of it."""
+    """Entries of the summary."""
     notes: tuple[str, ...] = ()
     """Remarks."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Loaded:
-    """What was read from disk before any model was: a vector or an SAE, or neither."""
+    """A vector or SAE read from disk before models are loaded; may be neither."""
 
     vector: Result | None = None
     sae: Sae | None = None
 
     @property
     def digests(self) -> dict[str, str]:
-        """What tells a run with it from runs with others."""
+        """Digests that identify the loaded vector or SAE in a run's checkpoint."""
         found: dict[str, str] = {}
         if self.sae is not None:
             found["sae"] = self.sae.function_digest
@@ -75,15 +75,15 @@ class Loaded:
 
 
 def looked_for(spec: SteerSpec, task: Task) -> Looked:
-    """What is looked for, and other wordings of the problems.
+    """The target behaviour, and the problems under alternative prompts.
 
     Args:
-        spec: What to do.
+        spec: Options.
         task: All problems.
 
     Raises:
-        ElicitError: The cues are the same, the mark is no regular expression, or a baseline is no
-            way to ask these problems.
+        ElicitError: The cues are equal, the pattern is no regular expression, or a baseline cannot
+            be used as a prompt for these problems.
     """
     if spec.pair is None and spec.reasoning_cue is None:
         shown = longer_than(REASONS - 1) if spec.shown is None else matching(spec.shown)
@@ -102,15 +102,15 @@ def looked_for(spec: SteerSpec, task: Task) -> Looked:
 
 
 def load_source(spec: SteerSpec) -> Loaded:
-    """Read what the user named, before any model is loaded for it.
+    """Load the requested vector or SAE, before any model.
 
     Args:
-        spec: What to do.
+        spec: Options.
 
     Raises:
-        SpecError: The folder holds another result than a direction.
-        ResultError: It holds no whole result.
-        FeatureError: There is no such SAE, or it has no such feature.
+        SpecError: The folder holds a result other than a direction.
+        ResultError: The folder holds no complete result.
+        FeatureError: The SAE or the feature does not exist.
     """
     if spec.source == "feature":
         assert spec.sae is not None and spec.feature is not None
@@ -123,34 +123,25 @@ def load_source(spec: SteerSpec) -> Loaded:
     found = load_result(spec.vector)
     if not isinstance(found, Direction | DirectionSet | TrainedVector):
         raise SpecError(
-            f"vector names {spec.vector}, which holds a {type(found).__name__}, and nothing can be "
-            "steered by that. Name the folder of a Direction, a DirectionSet or a TrainedVector."
+            f"vector names {spec.vector}, which holds a {type(found).__name__} and not a steering "
+            "vector. Name the folder of a Direction, a DirectionSet or a TrainedVector."
         )
     if spec.sites and not isinstance(found, DirectionSet):
         raise SpecError(
-            f"sites are {', '.join(spec.sites)}, and the vector in {spec.vector} belongs to one "
+            f"sites are {', '.join(spec.sites)}, but the vector in {spec.vector} belongs to one "
             "site, so they would be ignored. Leave sites out."
         )
     return Loaded(vector=found)
 
 
 def where_of(spec: SteerSpec) -> Where:
-    """For which tokens.
-
-    Args:
-        spec: What to do.
-    """
+    """Positions that are steered."""
     made = {"last": last(), "first": generated(0, 0), "generated": generated(), "all": everywhere()}
     return made[spec.where]
 
 
 def model_of(spec: SteerSpec, pair: ModelPair) -> Bridge:
-    """The model that is steered.
-
-    Args:
-        spec: What to do.
-        pair: The two models.
-    """
+    """The model that is steered."""
     return pair.base if spec.on == "base" else pair.post
 
 
@@ -162,18 +153,18 @@ def between(
     sites: Sequence[Site],
     progress: Progress | None,
 ) -> DirectionSet:
-    """Directions between prompts that call for it and prompts that do not.
+    """Contrast directions between prompts that elicit the behaviour and prompts that do not.
 
     Args:
-        spec: What to do.
+        spec: Options.
         pair: The two models.
-        looked: What is looked for, with both kinds of prompts as its first two wordings.
-        choosing: Problems to find them on.
-        sites: Where.
-        progress: Told how far it is.
+        looked: Target behaviour, whose first two prompts are the contrast.
+        choosing: Problems to compute the directions on.
+        sites: Sites of the directions.
+        progress: Receives progress.
 
     Raises:
-        DirectionError: The prompts are no contrast.
+        DirectionError: The two kinds of prompts do not differ.
     """
     ids = {problem.id for problem in choosing}
     positive, negative = (

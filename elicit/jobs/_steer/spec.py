@@ -1,4 +1,4 @@
-"""What `elicit steer` was asked to do, checked before any work."""
+"""Options of `elicit steer`, validated before any work."""
 
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -9,18 +9,18 @@ from elicit.jobs._cued_spec import GradedSpec
 from elicit.jobs._option import STATISTICS, Option
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
-"""In units of what is found: the difference of means, or the amount of a feature."""
+"""Default strengths, in units of the difference of means or of the feature's amount."""
 Method = Literal["diff-mean", "pca", "trained", "feature", "vector"]
 
 
 class SteerSpec(GradedSpec):
-    """Steer one model by a direction or a feature, beside controls of the same norm."""
+    """Steer one model by a direction or a feature, with norm-matched controls."""
 
     command: ClassVar[str] = "steer"
 
     method: Annotated[
         Literal["diff-mean", "pca", "trained", "feature"] | None,
-        Option("How the direction is found.", default="feature with --sae, else diff-mean"),
+        Option("How the direction is computed.", default="feature with --sae, else diff-mean"),
     ] = None
     vector: Annotated[
         Path | None,
@@ -54,7 +54,9 @@ class SteerSpec(GradedSpec):
     ] = "last"
     on: Annotated[
         Literal["base", "post"],
-        Option("Model that is steered and in which directions are found; the other is the target."),
+        Option(
+            "Model that is steered and in which directions are computed; the other is the target."
+        ),
     ] = "base"
     strengths: Annotated[
         tuple[float, ...],
@@ -63,23 +65,26 @@ class SteerSpec(GradedSpec):
     choose_by: Annotated[
         Literal["accuracy", "shown"] | None,
         Option(
-            "What the strength is chosen by.",
+            "Criterion for the strength.",
             STATISTICS,
             default="accuracy if its gap is clear, else shown",
         ),
     ] = None
     n_random: Annotated[int, Option("Random directions.", metavar="N")] = Field(default=4, ge=1)
     n_live: Annotated[
-        int, Option("Random features that fire about as often as the steered one.", metavar="N")
+        int,
+        Option(
+            "Random control features with a firing rate similar to the steered one.", metavar="N"
+        ),
     ] = Field(default=4, ge=0)
     live_factor: Annotated[
         float,
-        Option("Largest ratio of their firing rate to the steered one's.", metavar="X"),
+        Option("Maximum ratio of their firing rate to the steered feature's.", metavar="X"),
     ] = Field(default=2.0, ge=1)
     max_loss: Annotated[
         float,
         Option(
-            "Nats per token by which steered texts may be less probable than the model's own.",
+            "Tolerated drop in the log-probability of steered texts, nats per token.",
             STATISTICS,
             "X",
         ),
@@ -87,14 +92,14 @@ class SteerSpec(GradedSpec):
 
     @property
     def source(self) -> Method:
-        """What is steered with."""
+        """Kind of steering vector."""
         if self.vector is not None:
             return "vector"
         return self.method or ("diff-mean" if self.sae is None else "feature")
 
     @property
     def needs_cues(self) -> bool:
-        """Whether what is steered with is found between two kinds of prompts."""
+        """Whether the direction is a contrast between two kinds of prompts."""
         return self.source in ("diff-mean", "pca")
 
     @field_validator("vector")
@@ -113,7 +118,7 @@ class SteerSpec(GradedSpec):
     @classmethod
     def _does_something(cls, strengths: tuple[float, ...]) -> tuple[float, ...]:
         if not any(strengths):
-            raise ValueError("no strength but 0, so nothing would be steered; give others")
+            raise ValueError("all strengths are 0, so nothing would be steered; give others")
         return strengths
 
     @model_validator(mode="after")
@@ -123,35 +128,35 @@ class SteerSpec(GradedSpec):
         if self.vector is not None and (self.method is not None or given):
             others = sorted(given | ({"method"} if self.method is not None else set()))
             raise ValueError(
-                f"vector is given and {' and '.join(others)} too, so it is not clear what is "
-                "steered with. Give a saved vector, or how one is found"
+                f"vector is given and {' and '.join(others)} too, so the steering vector is "
+                "ambiguous. Give a saved vector, or a method to compute one"
             )
         if self.source == "feature":
             missing = [name for name in ("sae", "feature") if getattr(self, name) is None]
             if missing:
                 raise ValueError(
-                    f"{' and '.join(missing)} not given, so there is no feature to steer with. "
-                    "Give a folder of an SAE or sae:<release>/<id>, and the feature's number"
+                    f"{' and '.join(missing)} not given, so the feature is undefined. "
+                    "Give an SAE directory or sae:<release>/<id>, and the feature index"
                 )
         elif given:
             raise ValueError(
-                f"{' and '.join(sorted(given))} belong to a feature, and what is steered with is "
-                f"{self.source}, so they would be ignored. Leave them out, or give an SAE and the "
-                "feature's number"
+                f"{' and '.join(sorted(given))} apply to a feature, but the steering method is "
+                f"{self.source}, so they would be ignored. Leave them out, or give an SAE and a "
+                "feature index"
             )
         if self.how == "project-out" and self.amount is not None:
             raise ValueError(
-                f"amount is {self.amount:g} and the feature is projected out, where all is taken "
-                "away, so it would be ignored. Leave it out, or clamp the feature to it"
+                f"amount is {self.amount:g}, but projecting out removes the whole component, "
+                "so it would be ignored. Leave it out, or clamp the feature to it"
             )
         if self.source in ("feature", "vector") and self.sites and self.sae is not None:
             raise ValueError(
-                f"sites are {', '.join(self.sites)}, and a feature is written where its SAE reads. "
+                f"sites are {', '.join(self.sites)}, but a feature is written at its SAE's site. "
                 "Leave sites out"
             )
         if self.source == "trained" and len(self.sites) != 1:
             raise ValueError(
-                f"{len(self.sites)} sites are named and a vector is trained at one. Give one, such "
-                "as resid_post.12"
+                f"{len(self.sites)} sites are given, but a vector is trained at one. Give one, "
+                "such as resid_post.12"
             )
         return self

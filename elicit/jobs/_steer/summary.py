@@ -1,4 +1,4 @@
-"""The numbers of a steering run for scripts."""
+"""The JSON summary of a steering run."""
 
 import math
 from typing import Any
@@ -13,14 +13,7 @@ from elicit.results import Estimate
 def steer_summary(
     spec: SteerSpec, source: Source, looked: Looked, found: Steered
 ) -> dict[str, object]:
-    """Content of `summary.json`: every arm with its ends, and why there is no share.
-
-    Args:
-        spec: What was asked for.
-        source: What was steered with.
-        looked: What was looked for.
-        found: The curve, the choice and the test.
-    """
+    """Content of `summary.json`: every arm with intervals, and why a gap share is missing."""
     test, choice = found.test, found.choice
     return {
         "steered": {
@@ -79,16 +72,16 @@ def steer_summary(
 
 
 def _by_metric(curve: DoseCurve, values: Estimate) -> dict[str, dict[str, Any] | None]:
-    """A value with its ends for every metric; None where it is refused."""
+    """Value and interval per metric; None where it is not reported."""
     ends = {name: values[row].to_json() for row, name in enumerate(curve.metric)}
     return {name: None if three["value"] is None else three for name, three in ends.items()}
 
 
 def _finite(value: float) -> float | None:
-    """A number that JSON has."""
+    """The number, or None where JSON cannot hold it."""
     return value if math.isfinite(value) else None
 
 
 def _plain(value: object) -> object:
-    """A fact as JSON has it."""
+    """The value as JSON-compatible data."""
     return _finite(value) if isinstance(value, float) else value

@@ -1,4 +1,4 @@
-"""The summary of steering on a terminal."""
+"""Terminal summary of steering."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,11 +10,7 @@ _STYLES = {"steered": "green", "control": "dim"}
 
 
 def tables(summary: Mapping[str, Any]) -> list[TerminalTable]:
-    """Every arm beside what is not steered.
-
-    Args:
-        summary: Content of the run's summary.json.
-    """
+    """Every arm with the unsteered references."""
     names = list(summary["gaps"])
     rows, styles = [], []
     for group in ("arms", "references"):

@@ -1,4 +1,4 @@
-"""The page about steering: what was judged, the curves it was chosen by, every control."""
+"""The page about steering: held-out results, dose curves, every control."""
 
 from collections.abc import Sequence
 
@@ -13,11 +13,7 @@ from elicit.results.drawing import number
 
 
 def steer_sections(results: Sequence[Result]) -> list[Section]:
-    """Sections on every curve: those evaluated on held-out problems first.
-
-    Args:
-        results: Results of any kind.
-    """
+    """Sections on every curve: those evaluated on held-out problems first."""
     curves = [result for result in results if isinstance(result, DoseCurve)]
     tested = [curve for curve in curves if curve.n_choose]
     swept = [curve for curve in curves if not curve.n_choose]
@@ -37,9 +33,9 @@ def _tested(found: DoseCurve, n: int) -> Section:
     for row in _rows(found):
         metric = found.metric[row]
         caption = (
-            f"Share of texts ({_what(metric)}) with its {100 * found.level:g} % interval, each "
-            "alone. Blue: what is under test. Open grey: controls, which push as far at every "
-            "token another way. Orange, if there is one: a plainer way to the same end, and no "
+            f"Share of texts ({_what(metric)}) with pointwise {100 * found.level:g} % intervals. "
+            "Blue: the tested arm. Open grey: controls, which change activations by the same norm "
+            "at every token. Orange, if present: a simpler intervention for comparison, not a "
             "control. Black: unsteered, or under another prompt. Dotted: unsteered, and the "
             "target."
         )
@@ -47,16 +43,14 @@ def _tested(found: DoseCurve, n: int) -> Section:
     items.append(_table(found))
     lead = (
         f"Strength {found.strength[0].item():g} was chosen on {found.n_choose} other problems; "
-        f"these are {found.n_problems} held-out problems. "
+        f"it is evaluated on {found.n_problems} held-out problems. "
     )
     refused = " ".join(text for row in range(len(found.metric)) if (text := gap_text(found, row)))
-    return Section(
-        f"steered-{n}", "What it does on held-out problems", lead + refused, tuple(items)
-    )
+    return Section(f"steered-{n}", "Effect on held-out problems", lead + refused, tuple(items))
 
 
 def _texts(found: SteeredTexts, n: int) -> Section:
-    """What was written, to be read."""
+    """Sample texts."""
     rows = [
         [
             found.prompt[i],
@@ -69,13 +63,13 @@ def _texts(found: SteeredTexts, n: int) -> Section:
         for i in range(len(found.problem))
     ]
     told = (
-        "The first of these problems, and what is written to them greedily: ✓ right, ✗ wrong. "
-        "Text is shown as written; characters that cannot be seen appear as their escapes."
+        "Greedy texts for the first held-out problems: ✓ right, ✗ wrong. Text is verbatim; "
+        "invisible characters appear as their escapes."
     )
     return Section(
         f"texts-{n}",
-        "What it writes",
-        f"Every arm at strength {found.strength:g}; the control is the strongest one.",
+        "Sample texts",
+        f"Every arm at strength {found.strength:g}, with its strongest control.",
         (table_of(told, ("prompt", "answer", *found.writer), rows, 2 + len(found.writer)),),
     )
 
@@ -84,14 +78,14 @@ _MARKS = {True: "✓", False: "✗"}
 
 
 def _swept(found: DoseCurve, n: int, tested: bool) -> Section:
-    """Rates and coherence over strengths."""
+    """Rates and coherence by strength."""
     items: list[Plot | Table] = []
     for row in _rows(found):
         caption = (
-            "Above: rate over strength, bars are intervals of each point alone; level lines are "
-            "what is not steered. Below: mean log-probability of a token of the steered text "
-            "under the unsteered model, where a steep fall says that texts fall apart; its bars "
-            "are simultaneous. A control that rises too says that any push of that size would do."
+            "Above: rate by strength with pointwise intervals; horizontal lines are unsteered "
+            "references. Below: mean log-probability per token of the steered text under the "
+            "unsteered model, with simultaneous intervals; a steep fall means that texts become "
+            "incoherent. Where a control rises too, any vector of that norm has the effect."
         )
         items.append(
             plot(
@@ -105,31 +99,31 @@ def _swept(found: DoseCurve, n: int, tested: bool) -> Section:
     items.append(_doses(found))
     lead = f"{found.n_problems} problems, {where_text(found.where)} at {found.site}. "
     lead += (
-        "The strength was chosen here, so nothing is claimed from these numbers."
+        "The strength was chosen on these problems, so these numbers support no claim."
         if tested
-        else "The best of several strengths is chosen by them: judge it on other problems."
+        else "The best of several strengths was chosen on these problems: evaluate it on others."
     )
     return Section(f"dose-{n}", "Dose curves", lead, tuple(items))
 
 
 def _found(found: DirectionSet, n: int) -> Section:
-    """How far directions can be trusted, place by place."""
+    """Reliability of the directions by site."""
     caption = (
-        "Blue: chance that a held-out prompt that calls for it lies further along the direction "
-        "than one that does not; 0.5 is chance. Orange: cosine between the directions of two "
-        "halves of the problems. Both may be 1 where the direction does nothing: only steering "
-        "says that."
+        "Blue: AUROC of the projection of held-out prompts on the direction, eliciting against "
+        "contrasting prompts; 0.5 is chance. Orange: cosine between the directions from two "
+        "halves of the problems. Both may be 1 where the direction has no effect: only steering "
+        "tests that."
     )
     return Section(
         f"directions-{n}",
-        "Where the direction was found",
-        f"One direction a place, from {found.n_pairs} pairs of prompts.",
+        "Reliability of the direction by site",
+        f"One direction per site, from {found.n_pairs} pairs of prompts.",
         (plot(f"plot-directions-{n}", set_figure(found), caption, columns=len(found)),),
     )
 
 
 def _rows(found: DoseCurve) -> list[int]:
-    """Metrics, the one that the strength was chosen by first."""
+    """Metric indices, the criterion for the strength first."""
     first = found.metric_row(found.chosen_by or None)
     return [first, *(row for row in range(len(found.metric)) if row != first)]
 
@@ -139,7 +133,7 @@ def _what(metric: str) -> str:
 
 
 def _table(found: DoseCurve) -> Table:
-    """Every arm and reference in one row."""
+    """Every arm and reference, one per row."""
     rows = []
     for i, name in enumerate(found.arm):
         rows.append(
@@ -170,14 +164,14 @@ def _table(found: DoseCurve) -> Table:
     told = (
         "Share: of the gap between the model and its target, 0 none, 1 all, never clipped "
         "(Fieller’s interval); a dash: the gap is not clear. Coherent: texts that do not loop and "
-        "that an unsteered model finds about as probable as its own. Log-prob: of a token of the "
-        "text under the unsteered model, nats. Cut: texts that had not ended."
+        "that an unsteered model finds about as probable as its own. Log-prob: per token of the "
+        "text under the unsteered model, nats. Cut: texts that reached the length limit."
     )
     return table_of(told, ("arm", "part", *heads, "coherent", "log-prob", "cut", "tokens"), rows, 2)
 
 
 def _cells(rate: Estimate, part: Estimate) -> list[str]:
-    """Rate and share of the gap by metric."""
+    """Rate and gap share per metric."""
     cells = []
     for row in range(len(rate.value)):
         ends = part[row].ends
@@ -210,5 +204,5 @@ def _doses(found: DoseCurve) -> Table:
 
 
 def _role(name: str) -> str:
-    """What a reference is."""
+    """Role of a reference."""
     return {"unsteered": "plain", "target": "plain"}.get(name, "prompt")

@@ -1,4 +1,4 @@
-"""What steering did, in sentences."""
+"""The effect of steering, in sentences."""
 
 from collections.abc import Sequence
 
@@ -15,11 +15,7 @@ _WHERE = {
 
 
 def steer_sentences(results: Sequence[Result]) -> list[str]:
-    """A sentence on every arm that was evaluated on held-out problems.
-
-    Args:
-        results: Results of any kind.
-    """
+    """A sentence on every arm that was evaluated on held-out problems."""
     return [
         steer_sentence(result)
         for result in results
@@ -28,10 +24,10 @@ def steer_sentences(results: Sequence[Result]) -> list[str]:
 
 
 def steer_sentence(found: DoseCurve) -> str:
-    """What an arm does at the strength that was chosen, beside its strongest control.
+    """Effect of an arm at the chosen strength, with its strongest control.
 
     Args:
-        found: Every arm at that strength, on problems it was not chosen on.
+        found: Every arm at that strength, on held-out problems.
     """
     row, control = found.metric_row(found.chosen_by or None), found.strongest_control
     what = f"{found.arm[0]} at {found.site}, {where_text(found.where)}, strength "
@@ -59,8 +55,8 @@ def gap_text(found: DoseCurve, row: int) -> str:
     """Why the gap share is not reported; empty where it is.
 
     Args:
-        found: A curve.
-        row: Place of the metric.
+        found: A dose curve.
+        row: Index of the metric.
     """
     if bool(found.gap.clear[row]):
         return ""
@@ -74,43 +70,27 @@ def gap_text(found: DoseCurve, row: int) -> str:
 
 
 def where_text(where: str) -> str:
-    """Positions in words.
-
-    Args:
-        where: As results name them.
-    """
+    """Steered positions in words."""
     return _WHERE.get(where, where)
 
 
 def percent(value: float, low: float | None = None, high: float | None = None) -> str:
-    """A rate in per cent, with its interval if it is given.
-
-    Args:
-        value: Rate in [0, 1].
-        low: Lower end.
-        high: Upper end.
-    """
+    """A rate in [0, 1] as per cent, with its interval if given."""
     told = f"{100 * value:.0f} %"
     return told if low is None or high is None else f"{told} [{100 * low:.0f}, {100 * high:.0f}]"
 
 
 def share(value: float, low: float, high: float) -> str:
-    """A share of a gap with its interval, never clipped.
-
-    Args:
-        value: Share.
-        low: Lower end.
-        high: Upper end.
-    """
+    """A share of a gap with its interval, never clipped."""
     ends = [number(end, digits=2) for end in (low, high)]
     return f"{number(value, digits=2)} [{ends[0]}, {ends[1]}]"
 
 
 def _shows(metric: str) -> str:
-    """A metric as something that texts do."""
+    """The metric as a clause."""
     return "the answer is right" if metric == "accuracy" else f"the model {metric}"
 
 
 def _noun(metric: str) -> str:
-    """A metric as something that there is a gap in."""
+    """The metric as a noun."""
     return "right answers" if metric == "accuracy" else f"“{metric}”"

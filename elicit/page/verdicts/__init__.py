@@ -15,7 +15,7 @@ register(
         order=10,
         sections=ladder_sections,
         sentences=ladder_sentences,
-        eyebrow=lambda results: "What the post-trained model shows, looked for in its base",
+        eyebrow=lambda results: "Does the base already have the post-trained model’s behaviour?",
         folder=Path(__file__).parent,
     )
 )

@@ -1,4 +1,4 @@
-"""The page about existence: the finding in words, the ladder, and every control behind it."""
+"""The page about existence: the verdict in words, the ladder, and every control."""
 
 from collections.abc import Sequence
 
@@ -12,20 +12,12 @@ _MARKS = {"passed": "✓", "not distinguishable": "○", "under-powered": "◇",
 
 
 def ladder_sentences(results: Sequence[Result]) -> list[str]:
-    """What every ladder says.
-
-    Args:
-        results: Results of any kind.
-    """
+    """One summary per ladder."""
     return [ladder_sentence(result) for result in results if isinstance(result, Ladder)]
 
 
 def ladder_sentence(ladder: Ladder) -> str:
-    """What the ladder says, in one or two sentences.
-
-    Args:
-        ladder: Verdicts.
-    """
+    """The verdict of a ladder, in one or two sentences."""
     what = f"the base already has what post shows (it {ladder.behaviour})"
     on = f"Evaluated on {ladder.n_test} held-out problems."
     high, top = ladder.highest_rung, ladder.highest_passed
@@ -43,29 +35,25 @@ def ladder_sentence(ladder: Ladder) -> str:
     failed = next(r for r, s in zip(ladder.rung, ladder.status, strict=True) if s != "passed")
     reached = "no rung" if high is None else _named(ladder, high)
     return (
-        f"The evidence that {what} reaches {reached} counted from below: "
+        f"The evidence that {what} reaches {reached} counted from the bottom: "
         f"{_named(ladder, failed)}, is {_status(ladder, failed)}. Above that, "
         f"{_named(ladder, top)}, is passed. {on}"
     )
 
 
 def _named(ladder: Ladder, rung: str) -> str:
-    """A rung and what it says."""
+    """A rung and its claim."""
     return f"{rung}, {ladder.claim[ladder.rung.index(rung)]}"
 
 
 def _status(ladder: Ladder, rung: str) -> str:
-    """A rung's verdict in the words of a sentence."""
+    """A rung's verdict as a predicate."""
     status = ladder.status[ladder.rung.index(rung)]
     return f"{status} from its controls" if status == "not distinguishable" else status
 
 
 def ladder_sections(results: Sequence[Result]) -> list[Section]:
-    """The sections of every ladder: its rungs, what can be read where, and what was tried.
-
-    Args:
-        results: Results of any kind.
-    """
+    """The sections of every ladder: its rungs, probe profile, sweep and controls."""
     found = [result for result in results if isinstance(result, Ladder)]
     made = (_section, _profile, _sweep)
     return [section(ladder, n) for n, ladder in enumerate(found) for section in made]
@@ -73,9 +61,9 @@ def ladder_sections(results: Sequence[Result]) -> list[Section]:
 
 def _section(ladder: Ladder, n: int) -> Section:
     caption = (
-        "Each rung asks for more than the one below it. Filled: passed; open: not distinguishable "
-        "from its strongest control, or under-powered. Grey, a little below: that control. Bars "
-        f"are {100 * ladder.level:g} % intervals, each alone."
+        "Each rung requires more than the one below it. Filled: passed; open: not distinguishable "
+        "from its strongest control, or under-powered. Grey, slightly below: that control. Bars "
+        f"are pointwise {100 * ladder.level:g} % intervals."
     )
     remarks = _remarks(ladder)
     return Section(
@@ -94,11 +82,11 @@ def _section(ladder: Ladder, n: int) -> Section:
 
 def _profile(ladder: Ladder, n: int) -> Section:
     caption = (
-        "Area under the ROC curve on held-out problems, of a probe at each site: 0.5 is chance, "
+        "AUROC of a probe at each site on held-out problems: 0.5 is chance, "
         f"1 separates all prompts. Bars are {100 * ladder.level:g} % intervals, simultaneous over "
-        "curves and sites. Shuffled labels must stay near 0.5; labels by type are learned only by "
-        "remembering types. A base with re-initialised weights still mixes the words of a prompt: "
-        "what can be read from it as well needs nothing learned."
+        "curves and sites. Shuffled labels must stay near 0.5; labels by type can only be "
+        "memorised. A base with re-initialised weights still mixes the words of a prompt: "
+        "what a probe reads there too requires no learned representation."
     )
     rows = [
         [
@@ -132,16 +120,15 @@ def _profile(ladder: Ladder, n: int) -> Section:
 
 def _sweep(ladder: Ladder, n: int) -> Section:
     caption = (
-        "Share of texts that are coherent and as the direction is to make them, of the problems to "
-        "choose on; strengths are in units of the difference of the means. Framed: the least "
-        "strength near the best, at which the rungs were then tested on other problems, beside "
-        "their controls."
+        "Share of coherent texts with the intended effect, on the selection problems; strengths "
+        "are in units of the difference of means. Framed: the smallest strength close to the best, "
+        "at which the rungs and their controls were evaluated on held-out problems."
     )
     figure, cells = sweep_figure(ladder), len(ladder.strength) * len(ladder.model)
     return Section(
         f"ladder-sweep-{n}",
         "Where does it act?",
-        "The base’s direction, at every site and strength that was tried.",
+        "The base’s direction, at every candidate site and strength.",
         (plot(f"plot-ladder-sweep-{n}", figure, caption, columns=2 * cells), _p_sites(ladder)),
     )
 
@@ -156,10 +143,10 @@ def _p_sites(ladder: Ladder) -> Table:
         for i in run
     ]
     told = (
-        "P-value of every site, adjusted for having looked at all of them and at all strengths "
-        "(max-T), so that it does not hang on how the problems were split. E0 and E1: on the "
-        "problems tested on, against the same controls. E2 to E4: the best strength, on the "
-        "problems to choose on, against the unsteered model. No verdict rests on it."
+        "P-value of every site, adjusted for the search over all sites and strengths "
+        "(max-T), so that it does not depend on the split of the problems. E0 and E1: on the "
+        "test problems, against the same controls. E2 to E4: the best strength, on the "
+        "selection problems, against the unsteered model. No verdict depends on it."
     )
     return table_of(told, ("rung", *ladder.site), rows, 1, "P-values of all sites")
 
@@ -186,16 +173,16 @@ def _rungs(ladder: Ladder) -> Table:
         "detectable",
     )  # fmt: skip
     told = (
-        "Every rung. p: the largest of all that the rung claims, adjusted over rungs (Holm). Any "
-        "site: of the best of all sites, adjusted for having looked at all, see below. Detectable: "
-        "the smallest effect that so many problems would likely show; below it, no finding is no "
-        "evidence of absence."
+        "Every rung. p: the largest over the claims of the rung, adjusted over rungs (Holm). Any "
+        "site: of the best site, adjusted for the search over all sites, see below. Detectable: "
+        "the smallest effect likely to be detected with this many problems; where an effect is "
+        "smaller, a null result is no evidence of absence."
     )
     return table_of(told, head, rows, 4)
 
 
 def _remarks(ladder: Ladder) -> Table | None:
-    """Why a rung stands as it does, where there is something to say."""
+    """Remarks on rungs, if there are any."""
     rows = [[r, why] for r, why in zip(ladder.rung, ladder.reason, strict=True) if why]
     return table_of("What a reader should know.", ("rung", "remark"), rows, 2) if rows else None
 
@@ -205,5 +192,5 @@ def _arms(ladder: Ladder) -> Table:
     for i, name in enumerate(ladder.arm):
         rung, _, arm = name.partition(": ")
         rows.append([rung, arm, interval(*ladder.arm_value[i].ends, digits=2).removeprefix("+")])
-    told = "Every control, and what else was measured beside. Intervals are of each alone."
+    told = "Every control and reference measurement, with pointwise intervals."
     return table_of(told, ("rung", "arm", "value"), rows, 2, "Every control")
