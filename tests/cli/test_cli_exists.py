@@ -65,7 +65,7 @@ def test_what_allows_no_verdict_is_one_line_and_nothing_is_run(elicit, tmp_path,
     [
         ("no place", "few.txt", "{prompt} 0 times"),
         ("{prompt} {prompt}", "few.txt", "{prompt} 2 times"),
-        ("{prompt}", "plain prompt.txt", "called 'plain prompt'"),
+        ("{prompt}", "plain prompt.txt", "'plain prompt'"),
         ("Q p = 3 ; r = p + 6 ; r ? A answer 9 {prompt}", "few.txt", "'chain-000' itself"),
         (None, "few.txt", "cannot be read"),
     ],
