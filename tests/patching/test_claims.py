@@ -131,7 +131,7 @@ def test_models_that_agree_at_the_end_and_not_on_the_way_are_told(organism):
     contrast = Contrast.from_pairs(pair.alignment, decision(task))
     grid = patch(pair, contrast, across(sites=["resid_post"]), **FEW)
     assert grid.peak_layer is None
-    assert "another basis" in finding(grid)
+    assert "different bases" in finding(grid)
 
 
 def test_a_stream_of_zeros_between_attention_and_mlp_is_zero(paired):

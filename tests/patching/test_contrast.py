@@ -232,7 +232,7 @@ def test_bad_lines_are_named_by_their_number(alignment, tmp_path):
         "{": "not JSON",
         '{"id": "2", "prompt": "Q", "answer": 3}': "not a string",
         '{"id": "2", "prompt": "Q", "anwser": "3"}': "Did you mean 'answer'",
-        '{"id": "2", "prompt": "Q", "clean": "Q", "answer": "3", "wrong": "1"}': "two names",
+        '{"id": "2", "prompt": "Q", "clean": "Q", "answer": "3", "wrong": "1"}': "'clean'",
         '{"id": "2", "prompt": "Q", "answer": "3"}': "no 'wrong', and line 1 has one",
         '{"id": "1", "prompt": "Q a = 1", "answer": "3", "wrong": "1"}': "have this id",
         '{"id": "2", "prompt": "Q", "answer": "3", "wrong": "1", "corrupted": "A"}': "line 1",

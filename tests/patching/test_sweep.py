@@ -437,7 +437,7 @@ def test_a_sweep_within_needs_corrupted_prompts(paired, unchecked):
         patch(paired("llama"), bare, within())
     with pytest.raises(PatchError, match="no wrong answers"):
         patch(paired("llama"), bare, across())
-    with pytest.raises(PatchError, match="base and post"):
+    with pytest.raises(PatchError, match="'both'.*'base'.*'post'"):
         patch(paired("llama"), contrast, within(model="both"))
 
 
