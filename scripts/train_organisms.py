@@ -31,8 +31,8 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from elicit.organisms import World  # noqa: E402
-from elicit.organisms.language import (  # noqa: E402
+from elicit.organisms import World
+from elicit.organisms.language import (
     ATTRIBUTES,
     HEADER_RATE,
     TRACE_RATE,

@@ -126,15 +126,15 @@ def test_a_spelling_is_found_whole_and_inside_one_row(pair):
 def test_groups_without_tokens_are_refused_before_anything_runs(pair, sae, traces):
     with pytest.raises(FeatureError, match="the group 'hmm' has no tokens"):
         token_groups(pair, {"so": ["so"], "hmm": ["hmm"]})
-    with pytest.raises(FeatureError, match="'b'.*'a'|'a'.*'b'"):
+    with pytest.raises(FeatureError, match="'so' is in both 'b' and 'a'"):
         token_groups(pair, {"a": ["so"], "b": ["so", "ok"]})
-    with pytest.raises(FeatureError, match="1"):
+    with pytest.raises(FeatureError, match="1 groups"):
         token_groups(pair, {"a": ["so"]})
     ran = []
     handle = pair.post.original_model.register_forward_pre_hook(lambda *_: ran.append(1))
     try:
         groups = token_groups(pair, {"so": ["so"], "paris": ["paris"]})
-        with pytest.raises(FeatureError, match="'paris'"):
+        with pytest.raises(FeatureError, match="no token of 'paris'"):
             reason_scores(pair, sae, traces, groups, model="post")
         near = token_groups(pair, {"so": ["so"], ";": [";"]})
         with pytest.raises(FeatureError, match="every token that counts is near a word"):
