@@ -83,13 +83,13 @@ def test_it_is_clear_where_its_interval_excludes_0_and_never_where_it_is_missing
     estimate = Estimate.of(
         torch.tensor(
             [
-                [1.0, 1.0, -1.0, torch.nan],
-                [0.5, 0.0, -2.0, torch.nan],
-                [2.0, 2.0, -0.5, torch.nan],
+                [1.0, 1.0, -1.0, torch.nan, -1.0],
+                [0.5, 0.0, -2.0, torch.nan, -2.0],
+                [2.0, 2.0, -0.5, torch.nan, 0.0],
             ]
         )
     )
-    assert estimate.clear.tolist() == [True, False, True, False]
+    assert estimate.clear.tolist() == [True, False, True, False, False]
     assert estimate[2].ends == (-1.0, -2.0, -0.5)
     assert estimate[3].to_json() == {"value": None, "low": None, "high": None}
 
