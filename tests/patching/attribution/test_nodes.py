@@ -241,6 +241,7 @@ def n_hooks(model) -> int:
 def test_parameters_and_hooks_are_left_as_they_were(paired, contrast, method):
     pair = paired("llama")
     flags = [p.requires_grad for p in pair.base.parameters()]
+    pair.base.zero_grad(set_to_none=True)  # the pair is shared: another test may have left some
     hooks = n_hooks(pair.base), n_hooks(hugging_face_model(pair.base))
     attribute(pair, contrast(pair), within(sites=["q", "mlp_out"]), method=method, steps=2, **FEW)
     assert [p.requires_grad for p in pair.base.parameters()] == flags
