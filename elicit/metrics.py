@@ -6,7 +6,11 @@ from torch import Tensor
 
 
 def log_probs(logits: Float[Tensor, "*batch d_vocab"]) -> Float[Tensor, "*batch d_vocab"]:
-    """Log-probabilities, computed in at least float32."""
+    """Log-probabilities, computed in at least float32.
+
+    Args:
+        logits: Raw scores of the model.
+    """
     wide = logits.dtype if logits.dtype == torch.float64 else torch.float32
     return torch.log_softmax(logits, dim=-1, dtype=wide)
 
@@ -33,6 +37,10 @@ def kl(
     """KL(p‖q) of two distributions given by their log-probabilities, nats.
 
     Exact where p gives a token no mass: such a token counts 0 whatever q says.
+
+    Args:
+        p: Log-probabilities of the first distribution.
+        q: Log-probabilities of the second.
     """
     return torch.where(p == -torch.inf, 0.0, p.exp() * (p - q)).sum(-1)
 
@@ -40,13 +48,22 @@ def kl(
 def jsd(
     p: Float[Tensor, "*batch d_vocab"], q: Float[Tensor, "*batch d_vocab"]
 ) -> Float[Tensor, "*batch"]:
-    """Jensen–Shannon divergence of two distributions given by their log-probabilities, nats ≤ ln 2."""
+    """Jensen–Shannon divergence of two distributions given by their log-probabilities, nats ≤ ln 2.
+
+    Args:
+        p: Log-probabilities of the first distribution.
+        q: Log-probabilities of the second.
+    """
     middle = torch.logaddexp(p, q) - torch.log(torch.tensor(2.0, dtype=p.dtype, device=p.device))
     return 0.5 * (kl(p, middle) + kl(q, middle))
 
 
 def entropy(p: Float[Tensor, "*batch d_vocab"]) -> Float[Tensor, "*batch"]:
-    """Entropy of a distribution given by its log-probabilities, nats."""
+    """Entropy of a distribution given by its log-probabilities, nats.
+
+    Args:
+        p: Log-probabilities.
+    """
     return -torch.where(p == -torch.inf, 0.0, p.exp() * p).sum(-1)
 
 
