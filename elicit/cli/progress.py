@@ -24,7 +24,7 @@ class Shown(StrEnum):
     """How progress is shown."""
 
     auto = "auto"
-    """A bar on a terminal, nothing elsewhere."""
+    """A bar on a terminal, lines elsewhere."""
     bar = "bar"
     plain = "plain"
     none = "none"
@@ -149,8 +149,6 @@ def progress(shown: Shown, *, quiet: bool) -> Progress:
     """The requested progress display."""
     if quiet or shown is Shown.none:
         return NoProgress()
-    if shown is Shown.plain:
+    if shown is Shown.plain or (shown is Shown.auto and not sys.stderr.isatty()):
         return PlainProgress(lambda line: typer.echo(line, err=True))
-    if shown is Shown.auto and not sys.stderr.isatty():
-        return NoProgress()
     return BarProgress(stderr())

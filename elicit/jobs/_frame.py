@@ -207,8 +207,7 @@ def _running(
         fresh=spec.fresh,
     )
     with run, _few_threads(pair):
-        # A run that is repeated or resumed from its run.yaml must not discard itself.
-        spec.model_copy(update={"fresh": False}).to_yaml(run.path / "run.yaml")
+        run.write_text("run.yaml", spec.yaml())
         yield run
 
 

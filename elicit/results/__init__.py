@@ -12,22 +12,35 @@ if TYPE_CHECKING:
     from elicit.results.axes import axis_sizes
     from elicit.results.base import Result, load_result
     from elicit.results.codec import encode
+    from elicit.results.disk import (
+        TEMPORARY,
+        disk_errors,
+        is_plain_name,
+        kind_of,
+        parse_json,
+        read_file,
+        sha256_file,
+        write_atomic,
+    )
     from elicit.results.estimate import Estimate
-    from elicit.results.folder import MANIFEST, TABLE, VALUES, read_folder
+    from elicit.results.folder import (
+        MANIFEST,
+        TABLE,
+        VALUES,
+        read_folder,
+        result_files,
+        write_files,
+    )
     from elicit.results.provenance import ModelId, Provenance, installed_versions
     from elicit.results.store import (
-        TEMPORARY,
         as_tensor,
         canonical_json,
         clean_text,
         digest_json,
         digest_tensors,
-        disk_errors,
         plain,
         read_tensor_bytes,
-        sha256_file,
         tensor_bytes,
-        write_atomic,
     )
 
 __all__ = [
@@ -52,13 +65,19 @@ __all__ = [
     "disk_errors",
     "encode",
     "installed_versions",
+    "is_plain_name",
+    "kind_of",
+    "parse_json",
+    "read_file",
     "load_result",
     "plain",
     "read_folder",
     "read_tensor_bytes",
+    "result_files",
     "sha256_file",
     "tensor_bytes",
     "write_atomic",
+    "write_files",
 ]
 
 _HOMES = {
@@ -68,7 +87,7 @@ _HOMES = {
     "Provenance": "provenance",
     "Result": "base",
     "TABLE": "folder",
-    "TEMPORARY": "store",
+    "TEMPORARY": "disk",
     "VALUES": "folder",
     "as_tensor": "store",
     "axis_sizes": "axes",
@@ -76,16 +95,22 @@ _HOMES = {
     "clean_text": "store",
     "digest_json": "store",
     "digest_tensors": "store",
-    "disk_errors": "store",
+    "disk_errors": "disk",
     "encode": "codec",
     "installed_versions": "provenance",
+    "is_plain_name": "disk",
+    "kind_of": "disk",
+    "parse_json": "disk",
+    "read_file": "disk",
     "load_result": "base",
     "plain": "store",
     "read_folder": "folder",
     "read_tensor_bytes": "store",
-    "sha256_file": "store",
+    "result_files": "folder",
+    "sha256_file": "disk",
     "tensor_bytes": "store",
-    "write_atomic": "store",
+    "write_atomic": "disk",
+    "write_files": "folder",
 }
 
 

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from elicit.runs.directory import RunDirectory
     from elicit.runs.execution import Execution
     from elicit.runs.lock import LOCK, release_lock, take_lock
+    from elicit.runs.owned import refuse_foreign, refuse_kind, remove_leftovers
     from elicit.runs.pack import cell_file, pack_cell
     from elicit.runs.record import (
         FORMAT,
         first_difference,
         read_record,
         record_bytes,
-        refuse_foreign,
     )
 
 __all__ = [
@@ -44,6 +44,8 @@ __all__ = [
     "read_record",
     "record_bytes",
     "refuse_foreign",
+    "refuse_kind",
+    "remove_leftovers",
 ]
 
 _HOMES = {
@@ -61,7 +63,9 @@ _HOMES = {
     "pack_cell": "pack",
     "read_record": "record",
     "record_bytes": "record",
-    "refuse_foreign": "record",
+    "refuse_foreign": "owned",
+    "refuse_kind": "owned",
+    "remove_leftovers": "owned",
 }
 
 
