@@ -119,9 +119,7 @@ def attribute(
 def check_counts(*, steps: int, exact: int) -> None:
     """Refuse counts out of range.
 
-    Args:
-        steps: Gradients along a path.
-        exact: k of recall.
+    `exact`: k of recall.
 
     Raises:
         PatchError: `steps` is below 1 or `exact` below 0.
