@@ -171,7 +171,7 @@ def best_part(
 def strongest(
     controls: Mapping[str, Float[np.ndarray, " problem"]],
 ) -> tuple[str, Float[np.ndarray, " problem"]]:
-    """The control with the highest mean on the tested problems: a choice in the controls' favour."""
+    """The control with the highest mean on the tested problems: chosen in the controls' favour."""
     name = max(controls, key=lambda one: float(controls[one].mean()))
     return name, controls[name]
 
