@@ -40,10 +40,7 @@ def coherent(outcomes: Outcomes) -> Float[np.ndarray, "cell problem"]:
 
 
 def as_steered(outcomes: Outcomes, *, raised: bool = True) -> Float[np.ndarray, "cell problem"]:
-    """1 where a text is coherent and shows the behaviour, or does not where that is the aim.
-
-    `raised`: whether it is to be shown.
-    """
+    """1 where a text is coherent and shows the behaviour, or does not where that is the aim."""
     shown = outcomes.score[:, SHOWN].T.numpy()
     return (shown if raised else 1 - shown) * coherent(outcomes)
 

@@ -119,8 +119,6 @@ def attribute(
 def check_counts(*, steps: int, exact: int) -> None:
     """Refuse counts out of range.
 
-    `exact`: k of recall.
-
     Raises:
         PatchError: `steps` is below 1 or `exact` below 0.
     """

@@ -139,7 +139,7 @@ class PrefixSampler:
         )
 
     def prefixes(self, begun: Rollouts) -> "Prefixes":
-        """What is read of the samples: each distinct prefix once, so equal ones tie exactly."""
+        """What is read: each distinct prefix once, so that equal ones tie exactly."""
         sampled = TokenRows.of_rollouts(begun, self.task, source=self.model)
         number: dict[tuple[int, ...], int] = {}
         once, of_row = [], []
