@@ -1,5 +1,6 @@
 """A base model and its post-trained child, made comparable."""
 
+from elicit.pair._guards import no_unpickling
 from elicit.pair._settings import Loading
 from elicit.pair.alignment import Alignment, Encoded, Text, pad
 from elicit.pair.digests import weights_digest
@@ -26,6 +27,7 @@ __all__ = [
     "Tokenizer",
     "hugging_face_model",
     "load_pair",
+    "no_unpickling",
     "pad",
     "parameter_groups",
     "reason",

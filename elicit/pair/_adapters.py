@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
-from elicit.pair._guards import explained
+from elicit.pair._guards import explained, refuse_pickled
 from elicit.pair._parity import plain_logits
 from elicit.pair.errors import PairError, reason
 from elicit.pair.handles import HuggingFaceModel
@@ -56,10 +56,21 @@ def open_adapter(base: HuggingFaceModel, source: str, *, revision: str | None) -
     """
     from peft import PeftConfig, PeftModel, get_peft_model_state_dict
     from peft.utils import load_peft_weights
+    from transformers.utils import cached_file
 
+    refuse_pickled(source, "adapter_model")
     with explained("adapter configuration", source):
         config = PeftConfig.from_pretrained(source, revision=revision)
+    if getattr(config, "megatron_config", None) is not None:
+        raise PairError(
+            f"The adapter {source} names a module to import ({config.megatron_core!r}), and a file "
+            "must not choose what is imported. Remove megatron_config from its configuration if "
+            "it was not trained with Megatron."
+        )
     with explained("adapter weights", source):
+        if not Path(source).is_dir():
+            # Asked for by name: PEFT would otherwise go on to a pickle of the same hub id.
+            cached_file(source, "adapter_model.safetensors", revision=revision)
         tensors = load_peft_weights(source, device="cpu", revision=revision)
     if config.is_prompt_learning:
         raise PairError(
@@ -71,7 +82,9 @@ def open_adapter(base: HuggingFaceModel, source: str, *, revision: str | None) -
     try:
         with _unwarned():
             adapted = PeftModel.from_pretrained(base, source, revision=revision).eval()
-    except (ValueError, RuntimeError, KeyError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # PEFT meets a foreign configuration with errors of many classes
         raise PairError(
             f"The adapter {source} does not fit this base: {reason(error)} It was trained on "
             f"{config.base_model_name_or_path!r}; pass that model as base."

@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import nn
 
-from elicit.pair._guards import explained
+from elicit.pair._guards import explained, refuse_pickled
 from elicit.pair._settings import Settings, Source
 from elicit.pair.errors import PairError
 from elicit.pair.handles import Config, HuggingFaceModel, Tokenizer
@@ -67,7 +67,8 @@ def tokenizer_of(
         )
     # For some families (Qwen2, Phi-3) AutoTokenizer builds the family's usual tokenizer whatever
     # the checkpoint says, which reads a checkpoint with another kind of vocabulary as nonsense.
-    stored = _stored_kind(folder / "tokenizer.json")
+    with explained("tokenizer", name):
+        stored = _stored_kind(folder / "tokenizer.json")
     backend = getattr(tokenizer, "backend_tokenizer", None)
     built = type(backend.model).__name__ if backend is not None else None
     if stored is None or built is None or stored == built:
@@ -92,6 +93,7 @@ def _weights(name: str, settings: Settings, *, revision: str | None) -> HuggingF
     """The plain model of a checkpoint, all of whose weights came from the checkpoint."""
     from transformers import AutoModelForCausalLM
 
+    refuse_pickled(name, "model")
     with explained("weights", name):
         loaded = AutoModelForCausalLM.from_pretrained(
             name,
@@ -101,6 +103,7 @@ def _weights(name: str, settings: Settings, *, revision: str | None) -> HuggingF
             output_loading_info=True,
             revision=revision,
             device_map=settings.loading.device_map,
+            use_safetensors=True,
         )
     # With `output_loading_info` there are two things, which the annotation does not say.
     model, info = cast(tuple[HuggingFaceModel, dict[str, Collection[str]]], loaded)
