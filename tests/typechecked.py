@@ -1,7 +1,7 @@
 """Shapes and types, checked at each call: jaxtyping and beartype in one pass.
 
 jaxtyping's own decorator checks the arguments, calls, and checks them again beside what comes back.
-Here one function does all of it, made at the first call: the same checks at a third of the time.
+Here one function does all of it, made at the first call: the same checks at a fraction of the time.
 `--full` uses jaxtyping's own, so that neither can go wrong alone.
 """
 
