@@ -25,20 +25,14 @@ _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
 
 @drawing.figure.register
 def curve_figure(found: DoseCurve) -> Any:
-    """Rate and coherence over strengths, controls in grey; of one strength, arm by arm.
-
-    Args:
-        found: Rates of every arm.
-    """
+    """Rate and coherence over strengths, controls in grey; of one strength, arm by arm."""
     return (arms_figure if len(found.strength) == 1 else dose_figure)(found)
 
 
 def dose_figure(found: DoseCurve, metric: str | None = None) -> Any:
     """Rate and coherence over strengths: what is under test in colour, its controls in grey.
 
-    Args:
-        found: Rates of every arm.
-        metric: Name of a metric; None takes the first.
+    `metric`: name of a metric; None takes the first.
 
     Raises:
         ElicitationError: The metric was not measured.
@@ -122,9 +116,7 @@ def _line(figure: Any, found: DoseCurve, arm: int, line: Estimate, *, panel: int
 def arms_figure(found: DoseCurve, metric: str | None = None) -> Any:
     """Rate of every arm at the first strength with its interval, and of what is not steered.
 
-    Args:
-        found: Rates of every arm.
-        metric: Name of a metric; None takes the first.
+    `metric`: name of a metric; None takes the first.
 
     Raises:
         ElicitationError: The metric was not measured.
