@@ -1,4 +1,4 @@
-"""The suite checks shapes and types at each call, as `pyproject.toml` asks; see `typechecked.py`."""
+"""The suite checks shapes and types at each call, as `pyproject.toml` asks: `typechecked.py`."""
 
 from dataclasses import dataclass
 
