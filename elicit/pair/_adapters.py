@@ -132,7 +132,7 @@ def brought_rows(folder: Path) -> int | None:
     if not path.exists():
         return None
     with explained("adapter weights", str(folder)), safe_open(path, framework="pt") as file:
-        for name in file.keys():
+        for name in list(file.keys()):
             module, _, kind = name.rpartition(".")
             if kind == "weight" and module.removesuffix(".base_layer").endswith(VOCABULARY):
                 return int(file.get_slice(name).get_shape()[0])
