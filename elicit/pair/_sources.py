@@ -111,9 +111,7 @@ def _adapter(
                 "the weights of the bridge in your hands. Pass base by its directory or hub id."
             )
         plain = cast(HuggingFaceModel, whole)
-        adapted, of_adapter = open_adapter(
-            plain, name, settings, revision=revision, rows=rows
-        )
+        adapted, of_adapter = open_adapter(plain, name, settings, revision=revision, rows=rows)
         return merge_adapter(adapted, name), (*of_base, *of_adapter)
 
     config, rows = base.config, brought_rows(file.parent)

@@ -121,4 +121,3 @@ def unread(name: str, tensors: Collection[str], settings: Settings, why: str) ->
         f"{name} holds {shown}, which {why}, so the model would be another one than was trained. "
         "Correct the configuration, or pass unused_tensors='ignore' to leave such tensors out."
     )
-
