@@ -30,6 +30,10 @@ class Shown(StrEnum):
     none = "none"
 
 
+ELSEWHERE = Shown.plain
+"""What `auto` is where there is no terminal, as in the log of a batch system."""
+
+
 class BarProgress:
     """A bar for each job: current step, time passed, time left."""
 
@@ -147,8 +151,12 @@ def watched(shown: Shown, *, quiet: bool) -> Iterator[Progress]:
 
 def progress(shown: Shown, *, quiet: bool) -> Progress:
     """The requested progress display."""
-    if quiet or shown is Shown.none:
+    if quiet:
         return NoProgress()
-    if shown is Shown.plain or (shown is Shown.auto and not sys.stderr.isatty()):
+    if shown is Shown.auto and not sys.stderr.isatty():
+        shown = ELSEWHERE
+    if shown is Shown.none:
+        return NoProgress()
+    if shown is Shown.plain:
         return PlainProgress(lambda line: typer.echo(line, err=True))
     return BarProgress(stderr())
