@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from elicit.results import axes as axes_
-from elicit.results.codec import class_name, decode, known_classes
+from elicit.results.codec import class_name, decode, known_classes, refuse_unlike
 from elicit.results.disk import disk_errors
 from elicit.results.errors import ResultError
 from elicit.results.folder import read_folder, result_files, write_files
@@ -271,8 +271,11 @@ def _build(cls: type[R], folder: Path, manifest: dict[str, Any], data: bytes) ->
         arrays, _ = read_tensor_bytes(data)
         known = known_classes(cls)
         built = {name: decode(value, arrays, known) for name, value in values.items()}
+        refuse_unlike(cls, built)
         origin = manifest["provenance"]
-        return cls(provenance=origin and Provenance.from_json(origin), **built)
+        if origin is not None:
+            origin = Provenance.from_json(origin)
+        return cls(provenance=origin, **built)
     except Exception as error:  # a file may hold anything that its digest allows
         raise ResultError(
             f"{folder} cannot be read as {class_name(cls)}: {error}. Load it with the version of "

@@ -114,7 +114,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             f"{path} is not a whole {MANIFEST} written by elicit, so what it says cannot be "
             "trusted. Restore the file or make the result anew."
         )
-    if manifest.get("format") != FORMAT:
+    if digest_json(manifest.get("format")) != digest_json(FORMAT):
         raise ResultError(
             f"{path} has format {str(manifest.get('format'))[:80]} and this version reads format "
             f"{FORMAT}, so its fields would be misread. Use the version of elicit that wrote it."

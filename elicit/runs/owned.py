@@ -40,6 +40,8 @@ def refuse_foreign(path: Path) -> None:
     # A kill before the first run.json leaves no more than the first two.
     foreign = [name for name in names if name not in (LOCK, CELLS, RECORD)]
     record = None
+    if foreign and (LOCK in kinds or CELLS in kinds):
+        refuse_kind(path / RECORD, kinds.get(RECORD), "file")
     if kinds.get(RECORD) == "file":
         record = read_run(path / RECORD)
         # A damaged run.json is taken for ours only beside the cells that every run has.
@@ -56,6 +58,8 @@ def refuse_foreign(path: Path) -> None:
         for cell in sorted((path / CELLS).iterdir()) if CELLS in kinds else ():
             refuse_kind(cell, kind_of(cell), "file")
     for name in record["digests"] if record else ():
+        output = name.partition("/")[0]
+        refuse_kind(path / output, kinds.get(output), "file" if output == name else "folder")
         refuse_kind(path / name, kind_of(path / name), "file")
 
 

@@ -100,7 +100,8 @@ def read_record(path: Path) -> dict[str, Any] | None:
             return None
     except (ValueError, KeyError, ResultError):
         return None
-    if record.get("format") != FORMAT:
+    # 1, 1.0 and True are equal to Python.
+    if digest_json(record.get("format")) != digest_json(FORMAT):
         raise RunError(
             f"{path} has format {_short(record.get('format'))} and this version writes format "
             f"{FORMAT}, so the run cannot go on. Use the version of elicit that began it, or pass "
