@@ -260,7 +260,7 @@ def _digested(edit: Shift, by_identity: bool) -> Shift | _DigestedShift:
         except ResultError as error:
             if not by_identity:
                 raise RolloutError(
-                    f"{edit} has a function without a digest, so its checkpointed batches could not "
+                    f"{edit} has a function without a digest, so its checkpoints could not "
                     "be told from those of another function. Give it an attribute `digest`, a "
                     "string that names all it depends on, or pass no checkpoint."
                 ) from error
