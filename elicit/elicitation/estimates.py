@@ -1,4 +1,4 @@
-"""From outcomes of problems to rates, effects and shares of a gap, with their intervals."""
+"""Rates, effects and shares of a gap from per-problem outcomes, with intervals."""
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ Scores = Float[Tensor, "problem metric arm strength"]
 
 
 def rates_of(scores: Scores, *, proportion: bool, inference: Inference) -> Estimate:
-    """Mean over problems, with the interval of each cell alone.
+    """Mean over problems, with pointwise intervals.
 
     Args:
         scores: Rate of each problem.
@@ -38,7 +38,7 @@ def means_of(values: Float[Tensor, "problem ..."], inference: Inference) -> Esti
     """Means over problems, with simultaneous intervals over all cells.
 
     Args:
-        values: One number of each problem and cell.
+        values: One value per problem and cell.
         inference: Coverage and resamples of the intervals, and the seed.
     """
     joint = simultaneous_intervals(
@@ -67,12 +67,12 @@ def shares_of(
     post: Float[Tensor, "problem metric"],
     inference: Inference,
 ) -> Estimate:
-    """Shares of the gap with the interval of each cell alone, where the gap is clear.
+    """Shares of the gap with pointwise intervals, where the gap excludes 0.
 
     Args:
         scores: Rate of each problem.
         base: Unsteered rate of each problem.
-        post: The target's; NaN where there is none.
+        post: Rate of the target; NaN without one.
         inference: Coverage of the intervals.
     """
     gains = (scores - base[:, :, None, None]).numpy()
@@ -91,11 +91,11 @@ def gaps_of(
     post: Float[Tensor, "problem metric"],
     inference: Inference,
 ) -> Estimate:
-    """The gap of each metric; there is a share of it where it is clear.
+    """The gap of each metric; shares are defined where it excludes 0.
 
     Args:
         base: Unsteered rate of each problem.
-        post: The target's; NaN where there is none.
+        post: Rate of the target; NaN without one.
         inference: Coverage of the intervals.
     """
     from scipy.special import stdtrit

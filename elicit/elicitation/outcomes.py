@@ -1,4 +1,4 @@
-"""What texts show, problem by problem: right answers, markers, coherence."""
+"""Per-problem outcomes of texts: accuracy, markers, coherence."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from elicit.tasks import Marker
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Outcomes:
-    """Texts of a model on one task, in one cell for each strength or direction.
+    """Outcomes of a model's texts on one task, by strength or direction.
 
-    Of several samples of a problem each number is the mean.
+    Each value is the mean over a problem's samples.
     """
 
     score: Float[Tensor, "problem metric cell"]
@@ -35,12 +35,12 @@ def outcomes(
     *,
     n_cells: int = 1,
 ) -> Outcomes:
-    """What texts show, problem by problem.
+    """Per-problem outcomes of texts.
 
     Args:
-        texts: Rows by cell, then problem, then sample.
-        references: The models left unsteered, the steered one first.
-        goal: What is looked for.
+        texts: Rows ordered by cell, problem, sample.
+        references: Unsteered models, the steered one first.
+        goal: Metrics.
         n_cells: Strengths or directions.
     """
     n = len(texts.problem)
@@ -55,11 +55,11 @@ def outcomes(
 def scores(
     texts: Rollouts, markers: Mapping[str, Marker], *, n_cells: int = 1
 ) -> Float[Tensor, "problem metric cell"]:
-    """Share of each problem's texts that are right, or show each marker.
+    """Share of each problem's texts that are correct, or show each marker.
 
     Args:
-        texts: Rows by cell, then problem, then sample.
-        markers: What is looked for.
+        texts: Rows ordered by cell, problem, sample.
+        markers: Metrics.
         n_cells: Strengths or directions.
     """
     shown = [torch.tensor([bool(sees(text)) for text in texts.text]) for sees in markers.values()]
