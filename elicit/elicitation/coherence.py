@@ -1,10 +1,10 @@
 """Coherence of steered text: the one definition used everywhere.
 
 A text is **coherent** if it does not loop and loses at most `MAX_LOSS` nats per token: under one
-of the unsteered models (the steered one, or the target) its mean log-probability is at most that much
-below the mean of that model's own texts. The loss detects text that falls apart; loops are probable,
-so they are detected separately. The target counts too because text with (or without) the behaviour
-is improbable under the model whose behaviour was changed.
+of the unsteered models (the steered one, or the target) its mean log-probability is at most that
+much below the mean of that model's own texts. The loss detects text that falls apart; loops are
+probable, so they are detected separately. The target counts too because text with (or without)
+the behaviour is improbable under the model whose behaviour was changed.
 
 A strength is coherent if its share of coherent texts is at most `NEAR` below the unsteered share.
 """
