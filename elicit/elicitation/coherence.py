@@ -50,10 +50,8 @@ def coherent(
 ) -> Float[Tensor, " row"]:
     """1 for each coherent text, else 0.
 
-    Args:
-        texts: Steered or not.
-        references: Unsteered models; the text must be probable under at least one.
-        max_loss: Largest loss, nats per token.
+    `references`: the models left unsteered, of which one must find a text probable. `max_loss`:
+    nats a token that it may lose.
     """
     loss = torch.stack([one.log_prob - log_probs(one.side, texts) for one in references]).amin(0)
     loop = torch.tensor([loops(texts.ids(row)) for row in range(len(texts))])
@@ -61,12 +59,7 @@ def coherent(
 
 
 def log_probs(side: Side, texts: Rollouts) -> Float[Tensor, " row"]:
-    """Mean log-probability per token of each text under an unsteered model, nats.
-
-    Args:
-        side: The model, without the edits of the texts.
-        texts: The texts.
-    """
+    """Mean log-probability per token of each text under an unsteered model, nats."""
     rows = [(tuple(texts.prompt_ids(row)), tuple(texts.ids(row))) for row in range(len(texts))]
     return text_log_probs(side.bridge, rows, pad_id=side.alignment.pad_id)
 
@@ -85,11 +78,8 @@ def text_log_probs(
 
     Each distinct text is run once; under controls many are equal.
 
-    Args:
-        model: A bridge in raw mode.
-        texts: Prompt and text of each; no text is empty.
-        pad_id: Padding id.
-        max_tokens: Maximum tokens per forward pass, padding included.
+    `texts`: prompt and text of each; no text is empty. `max_tokens`: most positions in a forward
+    pass, padding counted.
     """
     distinct = list(dict.fromkeys(texts))
     device = next(hugging_face_model(model).parameters()).device

@@ -37,11 +37,8 @@ def outcomes(
 ) -> Outcomes:
     """Per-problem outcomes of texts.
 
-    Args:
-        texts: Rows ordered by cell, problem, sample.
-        references: Unsteered models, the steered one first.
-        goal: Metrics.
-        n_cells: Strengths or directions.
+    `texts`: rows by cell, then problem, then sample. `references`: the models left unsteered, the
+    steered one first.
     """
     n = len(texts.problem)
     whole = coherent(texts, references, max_loss=goal.max_loss)
@@ -57,10 +54,7 @@ def scores(
 ) -> Float[Tensor, "problem metric cell"]:
     """Share of each problem's texts that are correct, or show each marker.
 
-    Args:
-        texts: Rows ordered by cell, problem, sample.
-        markers: Metrics.
-        n_cells: Strengths or directions.
+    `texts`: rows by cell, then problem, then sample.
     """
     shown = [torch.tensor([bool(sees(text)) for text in texts.text]) for sees in markers.values()]
     n = len(texts.problem)

@@ -26,9 +26,6 @@ UNITS: dict[str, str] = {
 def check_metrics(metrics: Sequence[str]) -> None:
     """Refuse unknown, duplicate or missing metrics.
 
-    Args:
-        metrics: Names, in the order in which they are reported.
-
     Raises:
         PatchError: A name is unknown or duplicate, or the list is empty.
     """

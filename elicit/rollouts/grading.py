@@ -23,15 +23,7 @@ def graded(
 ) -> Rollouts:
     """Rows with their decoded text, extracted answer and grade.
 
-    Args:
-        alignment: Decodes tokens.
-        task: Has the reference answers.
-        rows: The rows of the texts.
-        texts: Token ids of each row's text.
-        prompts: Token ids of each problem's prompt.
-        n_forced: Forced first tokens of each problem's texts.
-        sampling: How the texts were sampled.
-        extractor: Extracts the answer from a text.
+    `n_forced`: tokens given at the beginning of each problem's texts.
     """
     # The tokenizer of the template alone may know the tokens that a templated text is made of.
     reader = alignment.template_tokenizer if sampling.templated else alignment.tokenizer

@@ -20,12 +20,8 @@ def begin(
 ) -> Rollouts:
     """Start texts for every problem of a task.
 
-    Args:
-        writer: Writes them.
-        task: Problems with their reference answers.
-        strengths: Strengths of the edits; a single None without edits.
-        generation: Samples per problem and strength, and the answer extractor.
-        prefixes: Forced first token ids of each problem's texts, by problem id.
+    `strengths`: of the edits; None alone where there are none. `prefixes`: token ids with which
+    the texts of a problem must begin, by its id.
 
     Raises:
         TaskError: A prompt or prefix fills the context window or cannot be encoded.

@@ -26,10 +26,7 @@ def uniforms(
 ) -> Float[Tensor, "row length"]:
     """Uniform random numbers from each row's stream.
 
-    Args:
-        keys: Key of each row's stream.
-        starts: Random numbers already used by each row.
-        length: Random numbers per row.
+    `starts`: numbers of it that were used before.
     """
     streams = [
         np.random.Generator(np.random.Philox(key=key)).random(start + length)[start:]
@@ -47,12 +44,8 @@ def draw(
 ) -> Int[Tensor, " row"]:
     """Draw one token per row by inverse CDF, in double precision.
 
-    Args:
-        logits: Next-token logits.
-        temperature: Above 0.
-        top_p: Nucleus mass: only the smallest set of most probable tokens that reaches it can be
-            drawn; 1 means all tokens.
-        uniform: One number in [0, 1) per row.
+    `temperature`: above 0. `top_p`: mass of the nucleus: the fewest most probable tokens that
+    reach it can be drawn. 1 is all of them.
     """
     wide = logits.to(torch.float64, copy=True)
     # The peak is taken off first, so that no temperature is too small to divide by.

@@ -79,8 +79,7 @@ class Writer:
     def write(self, rows: Sequence[Row]) -> list[tuple[int, ...]]:
         """Continue every row to its end.
 
-        Args:
-            rows: Rows so far; those that have ended or have no room are unchanged.
+        `rows`: where each begins; one that has ended, or has no room, stays as it is.
         """
         texts = [row.text for row in rows]
         batches = self._batches(rows)

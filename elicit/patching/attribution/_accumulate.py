@@ -98,13 +98,7 @@ def _origin(plan: Plan) -> dict[str, object]:
 
 
 def common_fields(plan: Plan, gathered: Gathered, arguments: dict[str, object]) -> dict[str, Any]:
-    """Fields common to all attributions.
-
-    Args:
-        plan: Plan of the attribution.
-        gathered: Values of all problems.
-        arguments: Further arguments for the provenance.
-    """
+    """Fields common to all attributions."""
     host, donor = gathered.host, gathered.donor
     swap, inference, (metric,) = plan.swap, plan.inference, plan.metric
     gap = bootstrap_mean(
