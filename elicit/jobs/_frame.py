@@ -12,7 +12,7 @@ import torch
 from elicit.jobs._spec import PairSpec, SpecError
 from elicit.page import render, sentences
 from elicit.pair import Loading, ModelPair, load_pair
-from elicit.results import Result, canonical_json, installed_versions
+from elicit.results import ElicitError, Result, canonical_json, installed_versions
 from elicit.runs import Execution, NoProgress, Progress, RunDirectory, RunError, refuse_foreign
 
 S = TypeVar("S", bound=PairSpec)
@@ -209,7 +209,32 @@ def _running(
     )
     with run, _few_threads(pair):
         run.write_text("run.yaml", spec.yaml())
-        yield run
+        with _pieces_named(run):
+            yield run
+
+
+@contextmanager
+def _pieces_named(run: RunDirectory) -> Iterator[None]:
+    """Name finished pieces as a possible cause where a run that read some meets a foreign error.
+
+    A piece from someone else can be whole and yet hold other values than this run writes.
+
+    Raises:
+        RunError: The block raised what is no error of this package, after pieces were read.
+    """
+    try:
+        yield
+    except (ElicitError, MemoryError):
+        raise
+    except Exception as error:
+        if not run.n_read or type(error).__name__ == "OutOfMemoryError":
+            raise
+        raise RunError(
+            f"The run in {run.path} went on with {run.n_read} finished pieces and stopped with "
+            f"{type(error).__name__}: {str(error)[:200]}. Either a piece holds other values than "
+            "this version writes, or this is a fault of elicit. Pass fresh=True to compute every "
+            "piece anew; if the error stays, please report it."
+        ) from error
 
 
 @contextmanager
