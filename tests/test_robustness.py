@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from elicit.jobs import (
     ExistsSpec,
@@ -23,8 +24,8 @@ from elicit.jobs import (
     steer,
 )
 from elicit.pair import load_pair
-from elicit.results import ResultError, load_result
-from elicit.runs import DamagedFileWarning, RunError
+from elicit.results import ElicitError, ResultError, load_result, read_tensor_bytes
+from elicit.runs import DamagedFileWarning, RunError, pack_cell
 
 pytestmark = pytest.mark.slow  # each test goes through whole runs
 
@@ -173,6 +174,19 @@ def test_damaged_cells_are_named_and_computed_again(finished):
     told = " ".join(str(w.message) for w in caught if w.category is DamagedFileWarning)
     assert all(cell.name in told for cell in cells)
     assert files(finished) == before
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"values": torch.ones(1)}, {"values": torch.tensor(["x" == "y"])}]
+)
+def test_whole_pieces_of_other_values_end_in_one_error(finished, tmp_path, values):
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    for cell in (out / "cells").iterdir():
+        head = read_tensor_bytes(cell.read_bytes())[1]
+        cell.write_bytes(pack_cell(values, key=str(head["key"]), run=str(head["run"])))
+    with pytest.raises(ElicitError, match=str(out)):
+        report(spec(out))
 
 
 @pytest.mark.parametrize("how", ["truncated", "flipped"])
