@@ -106,14 +106,14 @@ def organism() -> Callable[[str], ModelPair]:
 
 
 @pytest.fixture(scope="session")
-def tasks_of() -> Callable[[str], tuple[Score, Score]]:
+def tasks_of() -> Callable[..., tuple[Score, Score]]:
     """An organism's facts and problems as they are measured by default, a sample of each."""
 
     @cache
-    def load(name: str) -> tuple[Score, Score]:
+    def load(name: str, n_facts: int = 150, n_problems: int = 60) -> tuple[Score, Score]:
         found = organisms.resolve(f"organism:{name}")
-        known = load_task(found.facts, name="facts").subset(150, seed=0)
-        asked = load_task(found.problems, name="problems").subset(60, seed=0)
+        known = load_task(found.facts, name="facts").subset(n_facts, seed=0)
+        asked = load_task(found.problems, name="problems").subset(n_problems, seed=0)
         return facts(known), skills(asked)
 
     return load

@@ -37,7 +37,7 @@ def test_the_planted_layers_are_found_and_no_others(organism, tasks_of, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OPEN)
 def test_an_open_pair_is_reported_with_intervals_around_every_effect(organism, tasks_of, name):
-    known, asked = tasks_of(name)
+    known, asked = tasks_of(name, 50, 20)
     found = localise(organism(name), damage=known, skill=asked, kinds=["layer"], controls=0)
     assert list(found.changed_layers) == organisms.resolve(name).truth["changed_layers"]
     for effect in ("revert", "graft"):
