@@ -43,11 +43,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Shapes and types are checked at each call, but in slow tests only with `--full`.
+    """Shapes and types are checked, but in slow tests only with `--full`.
 
-    The checks take two thirds of a sweep's time and more, and what slow tests call, quick ones call
-    as well.
+    What slow tests call, quick ones call as well.
     """
+    typechecked.next_test()
     slow = item.get_closest_marker("slow") is not None
     jaxtyping.config.update("jaxtyping_disable", slow and not item.config.getoption("full"))
 
