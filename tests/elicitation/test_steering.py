@@ -24,7 +24,7 @@ from elicit.tasks import Split, load_task
 SITE = resid_post(4)
 ASK = {
     "strengths": [0.5, 1.0],
-    "generation": Generation(max_new_tokens=90),
+    "generation": Generation(max_new_tokens=90, batch_size=1024),
 }
 
 
