@@ -90,7 +90,7 @@ def test_trained_to_write_traces_it_reasons_on_other_problems_and_no_control_doe
     curve = dose_curve(
         pair.side("base"), test, direction_arms(found.direction, where=last()),
         strengths=[1.0], goal=Goal(target=pair.side("post")),
-        generation=Generation(max_new_tokens=90),
+        generation=Generation(max_new_tokens=90, batch_size=1024),
     )  # fmt: skip
     assert curve.share.value[0, 0, 0] >= 0.9
     assert (curve.share.value[0, 1:].abs() <= 0.1).all()

@@ -30,7 +30,7 @@ QUICK = {
     "n_resamples": 500,
     # Thirty problems to test on are enough to exclude that so many are lost.
     "margin": 0.15,
-    "batch_size": 256,
+    "batch_size": 1024,
 }
 # Half as many random directions are enough at this level; what must not pass may pass more easily.
 LAXER = {"level": 0.9, "n_random": 9, "n_redrawn": 0}
