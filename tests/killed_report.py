@@ -33,13 +33,13 @@ def attempt(out: Path, after: float | None) -> int | None:
         try:
             report(
                 ReportSpec(
-                    pair="organism:shuffled-l1-l4",
+                    pair="organism:shuffled-l3",
                     out=out,
-                    limit=24,
+                    limit=10,
                     kinds=("layer",),
                     controls=1,
-                    n_resamples=200,
-                    max_new_tokens=24,
+                    n_resamples=100,
+                    max_new_tokens=8,
                 )
             )
             code = 0

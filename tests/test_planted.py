@@ -24,7 +24,7 @@ def test_every_family_is_there():
 @pytest.mark.parametrize("name", PLANTED)
 def test_the_planted_layers_are_found_and_no_others(organism, tasks_of, name):
     truth = organisms.resolve(name).truth
-    known, asked = tasks_of(name)
+    known, asked = tasks_of(name, hardest=4)
     found = localise(organism(name), damage=known, skill=asked, kinds=["layer"], controls=0)
     assert list(found.changed_layers) == truth["changed_layers"]
     assert list(found.corrupted_layers) == truth["corrupted_layers"]
@@ -37,7 +37,7 @@ def test_the_planted_layers_are_found_and_no_others(organism, tasks_of, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OPEN)
 def test_an_open_pair_is_reported_with_intervals_around_every_effect(organism, tasks_of, name):
-    known, asked = tasks_of(name)
+    known, asked = tasks_of(name, 50, 20, hardest=4)
     found = localise(organism(name), damage=known, skill=asked, kinds=["layer"], controls=0)
     assert list(found.changed_layers) == organisms.resolve(name).truth["changed_layers"]
     for effect in ("revert", "graft"):

@@ -96,7 +96,7 @@ def lexical(pair, texts, others):
 
 def resampled(pair, sae, features, texts, *, inference=Inference(), execution=None, **options):
     """Six continuations of four tokens each, unless it is said otherwise."""
-    drawn = {"n_samples": 6, "max_new_tokens": 4, "temperature": 1.0}
+    drawn = {"n_samples": 6, "max_new_tokens": 4, "temperature": 1.0, "batch_size": 512}
     generation = Generation(**drawn | options.pop("generation", {}))
     return resampling_stability(
         pair,
