@@ -189,7 +189,8 @@ def test_models_without_a_gap_have_no_share_of_it(organism, asked):
         dose_curve(
             pair.side("base"), asked.subset(6, seed=0),
             direction_arms(direction, where=last()), strengths=[1.0],
-            goal=Goal(target=pair.side("post")), generation=Generation(max_new_tokens=90, batch_size=1024),
+            goal=Goal(target=pair.side("post")),
+            generation=Generation(max_new_tokens=90, batch_size=1024),
         )  # fmt: skip
 
 
@@ -258,7 +259,8 @@ def test_a_direction_that_tells_the_sides_apart_perfectly_may_do_nothing(organis
         curve = dose_curve(
             pair.side("base"), test,
             direction_arms(direction, where=last(), controls=control), strengths=[1.0],
-            goal=Goal(target=pair.side("post")), generation=Generation(max_new_tokens=90, batch_size=1024),
+            goal=Goal(target=pair.side("post")),
+            generation=Generation(max_new_tokens=90, batch_size=1024),
         )  # fmt: skip
         share.append(curve.share.value[0, :, 0].tolist())
     assert share[0] == [0.0, 0.0]

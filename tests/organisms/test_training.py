@@ -13,7 +13,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "train_organisms.py"
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # a script of its own: what libraries warn of stops no training
+@pytest.mark.filterwarnings("ignore")  # warnings of libraries stop no training
 def test_a_few_steps_of_every_kind_of_job_train_what_they_should(tmp_path, monkeypatch):
     spec = importlib.util.spec_from_file_location("train_organisms", SCRIPT)
     script = importlib.util.module_from_spec(spec)

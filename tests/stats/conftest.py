@@ -1,7 +1,7 @@
 """How many data sets the simulations draw: all of them once, and fewer until something changes.
 
-`simulated.sha256` says what was last simulated in full. With other code, other tests or `--full` all
-data sets are drawn. After they passed: `python tests/stats/conftest.py` writes it anew.
+`simulated.sha256` says what was last simulated in full. With other code, other tests or `--full`
+all data sets are drawn. After they passed, `python tests/stats/conftest.py` writes it anew.
 """
 
 import hashlib

@@ -107,9 +107,7 @@ def test_max_t_does_not_depend_on_the_unit_of_a_part():
 @pytest.mark.slow
 @pytest.mark.parametrize("correlation", [0.0, 0.5, 0.95])
 @pytest.mark.parametrize("kind", ["normal", "answers"])
-def test_max_t_finds_anything_under_the_null_in_at_most_5_percent(
-    kind, correlation, simulation
-):
+def test_max_t_finds_anything_under_the_null_in_at_most_5_percent(kind, correlation, simulation):
     """1,500 families of 12: 5 % has a standard error of 0.56 %, three of which are granted."""
     rng, drawn = np.random.default_rng(8), simulation(1500)
     false = []
