@@ -26,6 +26,11 @@ from tests import checkpoints, typechecked
 torch.set_num_threads(1)
 
 Write = Callable[..., Path]
+LONGEST = (
+    "test_notebooks", "test_planted", "test_existence", "test_robustness", "test_training",
+    "test_cli_features", "test_steering",
+)  # fmt: skip
+"""Files that take longer than their number of slow tests says."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -57,13 +62,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with the most slow tests first: a long one begun last would leave one core alone.
+    """The longest files first: one begun last would leave one core alone.
 
     With `--dist loadscope --no-loadscope-reorder` each file then goes, whole, to the next worker
     that is free, so that what a file makes once is made once.
     """
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
+    items.sort(key=lambda item: (item.path.stem not in LONGEST, -slow[item.path]))
 
 
 @pytest.fixture(scope="session")

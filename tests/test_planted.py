@@ -47,6 +47,7 @@ def test_an_open_pair_is_reported_with_intervals_around_every_effect(organism, t
     assert any(role != "none" for role in found.role)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "layer"), [("shuffled-l3", 3), ("b-shuffled-l2-l5", 5)])
 def test_the_same_difference_in_shuffled_places_does_not_do_what_the_plant_does(
     organism, tasks_of, name, layer
@@ -59,6 +60,7 @@ def test_the_same_difference_in_shuffled_places_does_not_do_what_the_plant_does(
     assert not found.control_revert.value[0, untouched].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["shuffled-l1-l4", "b-shuffled-l2-l5"])
 def test_two_planted_layers_heal_fully_only_together(organism, tasks_of, name):
     known, _ = tasks_of(name)

@@ -19,6 +19,7 @@ from tests.cli.conftest import called
 QUICK = [
     *("--pair", "organism:rl", "--limit", "32", "--steps", "150", "--top", "2"),
     *("--n-positions", "8", "--n-samples", "2", "--n-resamples", "100", "--traces", "own"),
+    *("--max-new-tokens", "64"),
 ]
 CUES = ["--reasoning-cue", "notes ", "--direct-cue", "quiz "]
 
@@ -113,7 +114,7 @@ def test_a_killed_run_goes_on_with_the_same_bytes_and_trains_once(tmp_path, monk
     small = [
         *("--pair", "organism:rl", "--limit", "16", "--steps", "20", "--top", "1"),
         *("--n-positions", "2", "--n-samples", "2", "--n-resamples", "100", "--traces", "own"),
-        "--allow-unfaithful",
+        *("--max-new-tokens", "32", "--window", "2", "--d-sae", "64", "--allow-unfaithful"),
     ]
     out, again = tmp_path / "whole", tmp_path / "again"
     assert called("features", *small, "--out", out).code == 0

@@ -67,7 +67,8 @@ def steered(planted, layer, controls=None, strengths=(0.0, 1.0)):
     )
 
 
-@pytest.mark.parametrize("layer", [4, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", [4, 5])
 def test_where_the_decision_is_written_the_direction_closes_the_gap_and_no_control_does(
     planted, layer
 ):

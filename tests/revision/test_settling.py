@@ -136,6 +136,7 @@ def test_the_early_stop_path_gives_the_answers_of_the_full_pass(
         assert counts[True, False] == counts[False, False]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depths", [True, False])
 def test_tokens_parked_between_blocks_get_the_answers_of_one_block(depths, organism, given_of):
     """Blocks of two tokens, of some, and one for all: parking begins anew, fills up, never is."""

@@ -185,6 +185,7 @@ def test_a_fit_is_read_back_with_its_lens(quick, tmp_path):
     assert len(quick.to_frame()) == 3 * N_LAYERS
 
 
+@pytest.mark.slow
 def test_neither_keeping_the_streams_nor_the_size_of_blocks_changes_a_lens(paired):
     first = fitted(paired("llama"), steps=4)
     for options in (

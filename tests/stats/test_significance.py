@@ -135,6 +135,7 @@ def test_mcnemar_agrees_with_scipy_for_every_table():
             assert ours.value == pytest.approx(np.mean(a) - np.mean(b))
 
 
+@pytest.mark.slow
 def test_mcnemar_rejects_a_true_null_in_at_most_5_percent():
     """Exact: for each number of discordant problems, summed over how they may fall."""
     for n in range(1, 60):
