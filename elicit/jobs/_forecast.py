@@ -142,11 +142,12 @@ class Forecast:
         """
         written = sum(stage.written for stage in self.stages)
         read = sum(stage.tokens for stage in self.stages)
+        gflop = _rounded(self.flop / 1e9)
+        work = f"{gflop:,g} GFLOP" if gflop < 1e4 else f"{_rounded(gflop / 1e3):,g} TFLOP"
         texts = f" and at most {written:,.0f} written" if written else ""
         return (
             f"Forecast: {len(self.stages)} stages, {read:,.0f} tokens read{texts}, "
-            f"{self.flop / 1e9:,.3g} GFLOP, {self.gib:.2g} GiB, {duration(self.minutes(speed))} "
-            "on this device."
+            f"{work}, {self.gib:.2g} GiB, {duration(self.minutes(speed))} expected on this device."
         )
 
 

@@ -36,7 +36,7 @@ class StageProgress:
         """
         self._progress, self._stages = progress, tuple(stages)
         self._total = sum(stage.weight for stage in stages) or 1.0
-        self._shown = 0
+        self._shown, self._begun = 0, False
         self._stage = -1
         self._job, self._jobs, self._done, self._size = "", 0, 0, 1
 
@@ -49,7 +49,8 @@ class StageProgress:
         """
         self._stage = [stage.name for stage in self._stages].index(name)
         self._jobs, self._done, self._size = 0, 0, 1
-        if not self._shown:
+        if not self._begun:
+            self._begun = True
             self._progress.start(UNITS, self._title())
         self._move(0.0, self._title())
         yield

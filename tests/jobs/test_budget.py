@@ -97,9 +97,11 @@ def test_progress_over_stages_is_weighted_never_falls_and_ends_where_it_said():
 
 def test_a_stage_that_is_read_from_a_checkpoint_still_ends_where_it_said():
     watch = Watch()
-    shown = StageProgress(watch, [Weighted(name="only", weight=0.0)])
-    with shown.stage("only"):
-        pass
+    shown = StageProgress(watch, [Weighted(name=name, weight=0) for name in ("first", "second")])
+    for name in ("first", "second"):
+        with shown.stage(name):
+            pass
+    assert watch.done[0] == 0 and watch.done.count(0) == len(watch.done) - 1  # begun once
     assert watch.done[-1] == watch.total == UNITS
 
 

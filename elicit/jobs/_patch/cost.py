@@ -96,7 +96,8 @@ def _sweep(name: str, plan: Plan, first: int) -> Stage:
     return Stage(
         name=name,
         tokens=tokens + 3 * int(lengths.sum()),
-        unembedded=lanes,
+        # A difference of two logits needs two rows of the unembedding.
+        unembedded=0 if plan.metric == ("logit_diff",) else lanes,
         nbytes=4.0 * batch * (4 * n_layers + len(plan.sites)),
     )
 

@@ -237,7 +237,7 @@ def _weights(spec: ReportSpec, pair: ModelPair, sweeps: Sequence[PartSweep]) -> 
         name="comparing weights",
         tokens=tokens * (last + 1) / pair.n_layers,
         flop=8.0 * size * (tokens + 2) + 4 * decomposed,
-        nbytes=32.0 * most,
+        nbytes=24.0 * most if spec.spectra else 0.0,
     )
 
 

@@ -73,12 +73,13 @@ def _measure(work: Work[SteerSpec, SteerInputs]) -> Outcome:
     split = Split.of(work.inputs.task, spec.choose_share, seed=spec.seed)
     with work.stage("finding the direction"):
         source = find_source(spec, pair, loaded, looked, split.choose, progress=work.progress)
+    sets = tuple(name for name in source.results if name == "directions")
+    work.publish(Outcome(results={name: source.results[name] for name in sets}, summary={}))
     execution = work.execution.scoped("texts")
     with work.stage("texts"):
         place, found, texts = _steered(spec, pair, source, looked, split, execution)
     direction = source.directions[place]
     found = replace(found, curve=_of(pair, found.curve), test=_of(pair, found.test))
-    sets = tuple(name for name in source.results if name == "directions")
     return Outcome(
         results={
             **source.results,
