@@ -21,6 +21,7 @@ from elicit.grafting._cost import Cost
 from elicit.grafting.score import Score, encode, forced_values, generated_values
 from elicit.pair import ModelPair
 from elicit.runs import Execution
+from elicit.surroundings import guarded
 from elicit.tasks import ForcedBatch, ReadScores, read_scores
 from elicit.weights import Part, all_parts, grafted, is_changed, layer_interval, reverted, slots_of
 
@@ -71,6 +72,7 @@ class PartSweep:
         kept = self.execution.checkpoint.get_or_compute(name, lambda: {"values": compute()})
         return kept["values"]
 
+    @guarded
     def host_values(self, name: str) -> Values:
         """Values of an unmodified model, computed once.
 
@@ -81,6 +83,7 @@ class PartSweep:
         self.execution.progress.advance(0, f"{self.score.task.name}: scoring {name}")
         return self.once(name, lambda: self.evaluate(model))
 
+    @guarded
     def part_values(
         self,
         parts: Sequence[Part],
@@ -120,6 +123,7 @@ class PartSweep:
             progress.advance(len(group))
         return torch.cat(rows)
 
+    @guarded
     def evaluate(self, model: nn.Module) -> Values:
         """Values of a model in its current state."""
         if self.rows is None:
@@ -130,6 +134,7 @@ class PartSweep:
         ]
         return forced_values(self.score, self.rows, ReadScores.cat(reads))
 
+    @guarded
     def sweep(
         self,
         parts: Sequence[Part],

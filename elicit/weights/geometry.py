@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from elicit.pair import Encoded, ModelPair, hugging_face_model
 from elicit.results import Result
 from elicit.runs import NoProgress, Progress
+from elicit.surroundings import guarded
 from elicit.weights.slots import Slot, slots_of
 
 INTRUDER_TOP = 10
@@ -83,6 +84,7 @@ def by_layer(change: WeightChange) -> LayerChange:
     )
 
 
+@guarded
 def weight_change(
     pair: ModelPair,
     *,
