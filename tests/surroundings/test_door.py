@@ -86,6 +86,19 @@ def checkpointing(pair):
 
 
 @contextlib.contextmanager
+def frozen(pair):
+    for model in (pair.base, pair.post):
+        model.requires_grad_(False)
+        model.original_model.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for model in (pair.base, pair.post):
+            model.requires_grad_(True)
+            model.original_model.requires_grad_(True)
+
+
+@contextlib.contextmanager
 def backend(name, op, value):
     read, write = torch._C._get_fp32_precision_getter, torch._C._set_fp32_precision_setter
     before = read(name, op)
@@ -102,6 +115,7 @@ SURROUNDINGS = {
     "autocast cuda": lambda p: torch.autocast("cuda", dtype=torch.float16),
     "training": training,
     "gradient checkpointing": checkpointing,
+    "frozen weights": frozen,
     "no_grad": lambda p: torch.no_grad(),
     "inference_mode": lambda p: torch.inference_mode(),
     "float64 by default": lambda p: setting(
