@@ -9,8 +9,6 @@ from elicit import (
     capture,
     directions,
     elicitation,
-    features,
-    fitting,
     grafting,
     patching,
     representations,
@@ -75,8 +73,8 @@ def lens_training():
     return revision.LensTraining(steps=2, tokens_per_step=40)
 
 
-def arms():
-    made = directions.Direction(site=SITE, vector=VECTOR)
+def arms(pair: ModelPair):
+    made = directions.diff_mean(pair.side("post"), PAIRS, sites=[SITE], **FEW).at(SITE)
     return elicitation.direction_arms(made, where=generated())
 
 
@@ -115,7 +113,7 @@ CALLS: dict[str, Callable[[ModelPair], object]] = {
             grafting.encode(p, grafting.facts(FACTS)),
         ).item_log_prob
     ),
-    "weights.weight_change": lambda p: weights.weight_change(p, [encoded(p)]),
+    "weights.weight_change": lambda p: weights.weight_change(p, texts=[encoded(p)]),
     "grafting.sweep_parts": lambda p: grafting.sweep_parts(
         p, [grafting.facts(FACTS)], weights.parts_of(p, "layer"), direction="revert", **FEW
     ),
@@ -160,7 +158,7 @@ CALLS: dict[str, Callable[[ModelPair], object]] = {
         p, READ.part(range(4)), held_out=READ.part(range(4, 8)), training=lens_training(), **FEW
     ),
     "elicitation.dose_curve": lambda p: elicitation.dose_curve(
-        p.side("post"), task_of(), arms(), strengths=[1.0], generation=SHORT, **FEW
+        p.side("post"), task_of(), arms(p), strengths=[1.0], generation=SHORT, **FEW
     ),
 }
 """By room and name; what is not here goes through the very same door, which a test holds."""
@@ -188,6 +186,3 @@ def numbers(found: object) -> torch.Tensor:
     """The same as one vector."""
     with torch.device("cpu"):
         return torch.cat([each.cpu() for each in values(found)])
-
-
-__all__ = ["CALLS", "FACTS", "FEW", "READ", "SHORT", "features", "fitting", "numbers"]
