@@ -112,7 +112,11 @@ def backend(name, op, value):
 sdp = torch.backends.cuda
 SURROUNDINGS = {
     "autocast cpu": lambda p: torch.autocast("cpu", dtype=torch.bfloat16),
-    "autocast cuda": lambda p: torch.autocast("cuda", dtype=torch.float16),
+    "autocast cuda": lambda p: setting(
+        lambda: torch.is_autocast_enabled("cuda"),
+        lambda on: torch.set_autocast_enabled("cuda", on),
+        True,
+    ),
     "training": training,
     "gradient checkpointing": checkpointing,
     "frozen weights": frozen,
@@ -153,7 +157,6 @@ def same(found, expected):
 
 
 @pytest.mark.parametrize("around", SURROUNDINGS)
-@pytest.mark.filterwarnings("ignore:User provided device_type of 'cuda'")
 @pytest.mark.filterwarnings("ignore:Anomaly Detection")
 @pytest.mark.parametrize(
     "name", ["rollouts.rollouts", "patching.attribute", "grafting.sweep_parts"]
@@ -166,7 +169,6 @@ def test_no_surroundings_change_a_number(pair, plain, name, around):
 
 
 @pytest.mark.parametrize("name", CALLS)
-@pytest.mark.filterwarnings("ignore:User provided device_type of 'cuda'")
 @pytest.mark.filterwarnings("ignore:Anomaly Detection")
 def test_all_surroundings_together_change_no_number_of_any_entry(pair, plain, name):
     expected = plain(name)
