@@ -62,12 +62,15 @@ def plain(models: Iterable[nn.Module], *, hooks_allowed: bool = False) -> Iterat
             inference mode; and once a hook changes a value in the block.
     """
     training: list[nn.Module] = []
+    notes: list[str] = []
     with ExitStack() as stack:
         for module in _walk(*models):
             _refuse(models, module)
             if module.training:
                 training.append(module)
             held = vars(module)
+            if "forward" in held and not hasattr(module, "_hf_hook"):  # accelerate's own
+                notes.append(f"another forward of {_name(models, module)} (kept)")
             if not hooks_allowed and any(held[f"_{kind}"] for kind in _KINDS):
                 _watch(stack, vars(module), "", lambda module=module: _name(models, module))
         if not hooks_allowed:
@@ -75,7 +78,9 @@ def plain(models: Iterable[nn.Module], *, hooks_allowed: bool = False) -> Iterat
         for module in training:
             module.training = False
             stack.callback(setattr, module, "training", True)
-        yield ("training mode",) if training else ()
+        if training:
+            notes.insert(0, "training mode")
+        yield tuple(notes)
 
 
 def _walk(*models: nn.Module) -> Iterator[nn.Module]:
@@ -171,7 +176,8 @@ def _refuse(models: Iterable[nn.Module], module: nn.Module) -> None:
     """Refuse what cannot be switched off without guessing what it is for."""
     held = vars(module)
     inside = held["_modules"]
-    if "_orig_mod" in inside or held.get("_compiled_call_impl") is not None:
+    compiled = hasattr(held.get("forward"), "_torchdynamo_orig_callable")
+    if compiled or "_orig_mod" in inside or held.get("_compiled_call_impl") is not None:
         raise SurroundingsError(
             f"the model's module {_name(models, module)} is compiled by torch.compile, which "
             "rounds in another order and may keep old weights and miss hooks. Pass the model as it "
@@ -182,11 +188,6 @@ def _refuse(models: Iterable[nn.Module], module: nn.Module) -> None:
             f"the weights of the model's module {_name(models, module)} are parametrized, so what "
             "is stored is not what the forward reads. Make it permanent with "
             "torch.nn.utils.parametrize.remove_parametrizations first."
-        )
-    if "forward" in held and not hasattr(module, "_hf_hook"):
-        raise SurroundingsError(
-            f"the forward of the model's module {_name(models, module)} was put in place of its "
-            "class's own, so the number would not be the model's. Delete the attribute."
         )
     for name, parameter in held["_parameters"].items():
         if parameter is None:

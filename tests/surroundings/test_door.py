@@ -239,6 +239,16 @@ def test_a_result_names_what_was_switched_off_and_the_precision_of_products(pair
         assert matmul_precision() == "high"
 
 
+def test_a_forward_put_in_place_of_a_class_s_own_is_named(pair):
+    model = pair.post.original_model
+    model.__dict__["forward"] = lambda *a, **k: type(model).forward(model, *a, **k)
+    try:
+        told = CALLS["grafting.sweep_parts"](pair).provenance.surroundings
+    finally:
+        del model.__dict__["forward"]
+    assert len(told) == 1 and "forward" in told[0]
+
+
 def test_what_was_switched_off_is_on_again_also_after_an_error(pair):
     with torch.autocast("cpu"), torch.inference_mode(), training(pair), torch.device("meta"):
         torch.set_default_dtype(torch.float64)
@@ -317,9 +327,9 @@ def pruned(pair):
 
 
 @contextlib.contextmanager
-def other_forward(pair):
+def compiled_forward(pair):
     norm = pair.post.original_model.transformer.ln_f
-    norm.__dict__["forward"] = lambda x: x
+    norm.__dict__["forward"] = torch.compile(norm.forward, backend="eager")
     try:
         yield
     finally:
@@ -340,7 +350,7 @@ REFUSED = {
     "compiled": compiled,
     "parametrized": parametrized,
     "pruned": pruned,
-    "another forward": other_forward,
+    "compiled forward": compiled_forward,
     "function mode": lambda p: Louder(),
     "dispatch mode": lambda p: Deeper(),
     "saved tensors": lambda p: torch.autograd.graph.saved_tensors_hooks(lambda x: x, lambda x: x),
