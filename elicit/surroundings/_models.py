@@ -58,8 +58,8 @@ def plain(models: Iterable[nn.Module], *, hooks_allowed: bool = False) -> Iterat
         A clause for each thing that was switched off.
 
     Raises:
-        SurroundingsError: A compiled or parametrized module, another forward, or weights of
-            inference mode; and once a hook changes a value in the block.
+        SurroundingsError: A compiled or parametrized module, or weights of inference mode; and once
+            a hook changes a value in the block.
     """
     training: list[nn.Module] = []
     notes: list[str] = []
