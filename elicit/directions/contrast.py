@@ -174,10 +174,6 @@ def _check_rows(alignment: Alignment, sides: Sides, match_tokens: bool) -> None:
 def check_sites(model: nn.Module, sites: Sequence[Site]) -> None:
     """Refuse sites without a single vector per token, or of different widths.
 
-    Args:
-        model: A bridge in raw mode.
-        sites: Sites to read.
-
     Raises:
         SiteError: The model does not have a site.
         DirectionError: There is no site, one is repeated, is a pattern or has several heads, or
@@ -216,13 +212,7 @@ def read_at(
 ) -> Float[Tensor, "site row width"]:
     """Activations of each row at one position, in float64 on the CPU.
 
-    Args:
-        model: A bridge in raw mode.
-        rows: Token ids of each row.
-        sites: Sites of one width.
-        position: Position that is read, from 0; negative counts from the end.
-        pad_id: Id put where a row has no token.
-        execution: Tokens per forward pass, memory, checkpoint and progress.
+    `position`: position that is read, from 0; negative counts from the end.
 
     Raises:
         DirectionError: An activation is not finite.

@@ -15,13 +15,6 @@ class Placed:
     def __init__(self, edit: object, site: Site, tensor: Tensor, shape: Shape, name: str) -> None:
         """Read the axes off the number of dimensions.
 
-        Args:
-            edit: Whose it is, for messages.
-            site: Where it goes.
-            tensor: What the user gave.
-            shape: What the model has.
-            name: Of the field.
-
         Raises:
             EditError: The tensor does not have the site's width.
         """
@@ -91,13 +84,7 @@ class Placed:
     def ready(
         self, like: Tensor, dtype: torch.dtype, call: Call
     ) -> Float[Tensor, "rows columns *width"]:
-        """The tensor for the rows and columns of a call, on the activation's device.
-
-        Args:
-            like: The activation, as [batch pos ...width].
-            dtype: Of the result.
-            call: Which tokens these are.
-        """
+        """The tensor for the rows and columns of a call, on the activation's device."""
         found = self._moved(like.device, dtype)
         if self.has_batch and call.dropped:
             found = found[call.rows.to(found.device)]

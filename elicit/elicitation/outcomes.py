@@ -1,4 +1,4 @@
-"""What texts show, problem by problem: right answers, markers, coherence."""
+"""Per-problem outcomes of texts: accuracy, markers, coherence."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from elicit.tasks import Marker
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Outcomes:
-    """Texts of a model on one task, in one cell for each strength or direction.
+    """Outcomes of a model's texts on one task, by strength or direction.
 
-    Of several samples of a problem each number is the mean.
+    Each value is the mean over a problem's samples.
     """
 
     score: Float[Tensor, "problem metric cell"]
@@ -35,13 +35,10 @@ def outcomes(
     *,
     n_cells: int = 1,
 ) -> Outcomes:
-    """What texts show, problem by problem.
+    """Per-problem outcomes of texts.
 
-    Args:
-        texts: Rows by cell, then problem, then sample.
-        references: The models left unsteered, the steered one first.
-        goal: What is looked for.
-        n_cells: Strengths or directions.
+    `texts`: rows by cell, then problem, then sample. `references`: the models left unsteered, the
+    steered one first.
     """
     n = len(texts.problem)
     whole = coherent(texts, references, max_loss=goal.max_loss)
@@ -55,12 +52,9 @@ def outcomes(
 def scores(
     texts: Rollouts, markers: Mapping[str, Marker], *, n_cells: int = 1
 ) -> Float[Tensor, "problem metric cell"]:
-    """Share of each problem's texts that are right, or show each marker.
+    """Share of each problem's texts that are correct, or show each marker.
 
-    Args:
-        texts: Rows by cell, then problem, then sample.
-        markers: What is looked for.
-        n_cells: Strengths or directions.
+    `texts`: rows by cell, then problem, then sample.
     """
     shown = [torch.tensor([bool(sees(text)) for text in texts.text]) for sees in markers.values()]
     n = len(texts.problem)
@@ -69,11 +63,5 @@ def scores(
 
 
 def by_problem(values: Tensor, n_cells: int, n_problems: int) -> Float[Tensor, "problem cell"]:
-    """Mean over the samples of each problem; rows go by cell, then problem, then sample.
-
-    Args:
-        values: One a row.
-        n_cells: Strengths or directions.
-        n_problems: Problems of the task.
-    """
+    """Mean over the samples of each problem; rows go by cell, then problem, then sample."""
     return values.double().view(n_cells, n_problems, -1).mean(-1).T

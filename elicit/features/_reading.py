@@ -36,10 +36,6 @@ class Rows:
     def __init__(self, rows: Sequence[Sequence[int]], special: Sequence[int]) -> None:
         """Index the tokens.
 
-        Args:
-            rows: Token ids of each row.
-            special: Ids that never count.
-
         Raises:
             FeatureError: A row is empty, or no token counts.
         """
@@ -97,13 +93,7 @@ def blocks(
 ) -> Iterator[Block]:
     """Feature activations of all tokens that count, in one pass over the model.
 
-    Args:
-        side: The model.
-        sae: What encodes.
-        rows: Texts.
-        reconstruct: Whether to compute reconstructions too.
-        counted: Which tokens; None: all that count.
-        execution: Tokens per forward pass, memory, checkpoint and progress.
+    `counted`: which tokens; None: all that count.
     """
     requested = rows.counted if counted is None else counted
     here = sorted(set(rows.row[requested].tolist()))

@@ -32,11 +32,7 @@ class Scaling:
     """
 
     def __init__(self, directions: Float[Tensor, "feature d_model"]) -> None:
-        """Start empty.
-
-        Args:
-            directions: Direction of each feature.
-        """
+        """Start empty."""
         self._directions = wide(directions)
         self._norms = self._directions.square().sum(1)
         self.power: Float[Tensor, " feature"] = torch.zeros_like(self._norms)
@@ -52,11 +48,8 @@ class Scaling:
     ) -> None:
         """Add tokens.
 
-        Args:
-            acts: Feature activations.
-            targets: Explained vectors, by name.
-            own: Each feature's own contribution to a reconstruction, in units of its direction, by
-                name; `beta` of these names is that contribution.
+        `own`: each feature's own contribution to a reconstruction, in units of its direction, by
+        name; `beta` of these names is that contribution.
         """
         acts, home = acts.to(self._norms.device), self._norms.device
         goals = {name: wide(y).to(home) for name, y in targets.items()}
@@ -106,9 +99,6 @@ class Scaling:
 
     def beta(self, name: str) -> Float[Tensor, " feature"]:
         """Scale of each feature in a target; NaN if it was never active.
-
-        Args:
-            name: Which target.
 
         Source: Minder et al. 2025, arXiv:2504.02922, in closed form.
         """
@@ -229,14 +219,7 @@ def from_sums(
 ) -> LatentScaling:
     """Result from accumulated sums.
 
-    Args:
-        found: Sums with the targets `activation`, `reconstruction`, `error` and `own` of each
-            model.
-        pair: Base and post.
-        dictionary: Name of the SAE or crosscoder.
-        site: Where it was read.
-        n_tokens: Tokens read.
-        arguments: Arguments recorded in the result.
+    `found`: sums with the targets `activation`, `reconstruction`, `error` and `own` of each model.
     """
     beta: dict[str, Tensor] = {}
     for model in ("base", "post"):

@@ -147,10 +147,7 @@ class Feed:
     ) -> Iterator[Float[Tensor, "..."]]:
         """Batches of activations, of several models interleaved or joined.
 
-        Args:
-            size: Tokens per batch.
-            seed: Seed of the order of rows and tokens.
-            joint: Whether batches are [token model width], all models at the same tokens.
+        `joint`: whether batches are [token model width], all models at the same tokens.
         """
         generator = torch.Generator().manual_seed(seed)
         kept = torch.zeros(0)
@@ -177,11 +174,7 @@ class Feed:
                 yield self.read(order[part == number].tolist())
 
     def read(self, which: list[int]) -> Float[Tensor, "token model width"]:
-        """Activations of all models at the counted tokens of rows.
-
-        Args:
-            which: Indices of the rows.
-        """
+        """Activations of all models at the counted tokens of rows."""
         result: list[list[Tensor]] = [[] for _ in self.sides]
         for side, parts in zip(self.sides, result, strict=True):
             chunks = stream(

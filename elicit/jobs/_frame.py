@@ -108,11 +108,6 @@ def execute(job: Job[S, C, I], spec: S, progress: Progress | None = None) -> Run
 
     A killed run resumes and ends with the same bytes.
 
-    Args:
-        job: The job.
-        spec: Its options.
-        progress: Receives progress.
-
     Raises:
         ElicitError: An input is missing, damaged, or incomparable.
     """
@@ -149,9 +144,6 @@ def execute(job: Job[S, C, I], spec: S, progress: Progress | None = None) -> Run
 
 def refuse_output(folder: Path) -> None:
     """Refuse an unusable run directory before models are loaded.
-
-    Args:
-        folder: Requested run directory.
 
     Raises:
         RunError: It or a parent is a file, contains other files, or is not writable.
@@ -199,6 +191,7 @@ def open_pair(spec: PairSpec, progress: Progress) -> ModelPair:
             device_map=spec.device_map,
             trust_remote_code=spec.trust_remote_code,
             attn_implementation=spec.attn_implementation or "eager",
+            unused_tensors=spec.unused_tensors,
         ),
     )
     progress.advance()

@@ -63,10 +63,7 @@ def check_configs(
 ) -> tuple[int, list[str]]:
     """Refuse models of different make; count the ids that both have a row for.
 
-    Args:
-        base: The base's text configuration.
-        post: The post-trained model's text configuration.
-        vocab: `shared` compares the ids that both have, `exact` wants the same number.
+    `vocab`: `shared` compares the ids that both have, `exact` wants the same number.
 
     Returns:
         Ids both models know, and a sentence for each setting that differs and that weights do not
@@ -126,10 +123,6 @@ def _setting_notes(base: Config, post: Config) -> list[str]:
 def check_finite(name: str, parameters: dict[str, nn.Parameter]) -> None:
     """Refuse weights that are not numbers.
 
-    Args:
-        name: Which model, for the error.
-        parameters: Its parameters by checkpoint name.
-
     Raises:
         PairError: A parameter holds NaN or an infinity.
     """
@@ -150,10 +143,7 @@ def check_parameters(
 ) -> None:
     """Refuse two models whose parameters do not correspond one to one.
 
-    Args:
-        base: The base's parameters by checkpoint name, tied names repeated.
-        post: The post-trained model's, likewise.
-        vocab: With `shared`, embeddings may differ in their number of rows.
+    `vocab`: with `shared`, embeddings may differ in their number of rows.
 
     Raises:
         PairError: Tying, names, shapes, dtypes or devices differ.
@@ -178,7 +168,7 @@ def check_parameters(
         if ours.shape != theirs.shape and not (
             vocab == "shared"
             and ours.shape[1:] == theirs.shape[1:]
-            and name.rpartition(".")[0].endswith(_VOCABULARY)
+            and name.rpartition(".")[0].endswith(VOCABULARY)
         ):
             raise PairError(
                 f"{name} has shape {list(ours.shape)} in base and {list(theirs.shape)} in post, so "
@@ -193,7 +183,7 @@ def check_parameters(
                 )
 
 
-_VOCABULARY = ("wte", "embed_in", "embed_tokens", "lm_head", "embed_out")
+VOCABULARY = ("wte", "embed_in", "embed_tokens", "lm_head", "embed_out")
 """Modules with one row for each token id."""
 
 

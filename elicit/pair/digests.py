@@ -9,11 +9,7 @@ from elicit.surroundings import hold
 
 
 def checkpoint_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Every checkpoint name of a plain or a wrapped model with its parameter, tied names repeated.
-
-    Args:
-        model: A Hugging Face model, or a bridge around one.
-    """
+    """Every checkpoint name of a plain or wrapped model with its parameter, tied names repeated."""
     if hasattr(model, "original_model"):
         return dict(named_canonical(model))
     return dict(model.named_parameters(remove_duplicate=False))
@@ -41,11 +37,7 @@ def weights_digest(model: nn.Module) -> str:
 
 
 def first_nonfinite(parameters: dict[str, nn.Parameter]) -> tuple[str, int] | None:
-    """Name of the first parameter with a NaN or an infinity, and how many it has.
-
-    Args:
-        parameters: Parameters by name.
-    """
+    """Name of the first parameter with a NaN or an infinity, and how many it has."""
     for name, parameter in parameters.items():
         if not parameter.is_floating_point():
             continue

@@ -34,9 +34,6 @@ from elicit.sites import Site
 def sweep(plan: Plan) -> SweepValues:
     """Every metric of every problem, unpatched and with each cell patched.
 
-    Args:
-        plan: Plan of the sweep.
-
     Raises:
         PatchError: Host and donor are the same run, or a donor value is not finite.
     """
@@ -212,12 +209,6 @@ def noise_like(
     """Host values plus noise with the norm of the donor-host difference.
 
     Each problem has a separate random stream, so batches and site order do not matter.
-
-    Args:
-        plan: Plan of the sweep, for the seed.
-        batch: Problems.
-        trunk: Host run.
-        sources: Donor values at each whole site.
     """
     found = {}
     for site, theirs in sources.items():

@@ -26,9 +26,6 @@ UNITS: dict[str, str] = {
 def check_metrics(metrics: Sequence[str]) -> None:
     """Refuse unknown, duplicate or missing metrics.
 
-    Args:
-        metrics: Names, in the order in which they are reported.
-
     Raises:
         PatchError: A name is unknown or duplicate, or the list is empty.
     """
@@ -126,11 +123,6 @@ def resolution_of(
     A patched run goes through matrix products of other shapes than the unpatched one, and rounding
     of one sign in every problem would look like a certain effect. Measured on ten architectures:
     up to 20 units of the last place in float32, 1 in bfloat16, of the largest score.
-
-    Args:
-        dtype: Dtype of the models' weights.
-        metric: Names of the metrics.
-        scores: Unpatched scores, for their scale.
     """
     eps = torch.finfo(dtype).eps
     units = 64 if eps < 1e-6 else 2

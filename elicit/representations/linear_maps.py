@@ -36,9 +36,7 @@ def swapped(moments: CrossMoments) -> CrossMoments:
 def ridge_map(moments: CrossMoments, l2: float) -> Affine:
     """Ridge regression from x to y.
 
-    Args:
-        moments: Moments of the fit pairs.
-        l2: Penalty, as a share of the mean variance of a dimension of x.
+    `l2`: penalty, as a share of the mean variance of a dimension of x.
     """
     scatter = moments.x.scatter
     size = float(scatter.trace()) / len(scatter)
@@ -64,13 +62,7 @@ def choose_penalty(fit: CrossMoments, left_out: CrossMoments, tried: Sequence[fl
 
 
 def maps_of(moments: CrossMoments, *, l2: float, seed: int) -> dict[str, Affine]:
-    """All maps of one site, fitted on the same pairs.
-
-    Args:
-        moments: Of the pairs.
-        l2: Penalty of the affine one.
-        seed: Of the random rotation.
-    """
+    """All maps of one site, fitted on the same pairs."""
     x, y = moments.x.mean, moments.y.mean
     eye = torch.eye(len(x), dtype=torch.float64)
     generator = torch.Generator().manual_seed(seed)

@@ -108,12 +108,6 @@ class TunedLens(Result):
 def check_lens(lens: Lens, unembed: Unembed, *, n_layers: int, name: str) -> None:
     """Refuse a lens that was fitted for another model, before anything is run.
 
-    Args:
-        lens: What is to be used.
-        unembed: What it is to be read through.
-        n_layers: Blocks of the model whose states it is to read.
-        name: The model, for the error.
-
     Raises:
         RevisionError: It is not a lens, or its head, width or number of layers are another model's.
     """
@@ -143,13 +137,7 @@ def check_lens(lens: Lens, unembed: Unembed, *, n_layers: int, name: str) -> Non
 def normed(
     unembed: Unembed, state: Float[Tensor, "token d_model"], *, norm: Norm = "once"
 ) -> Float[Tensor, "token d_model"]:
-    """What the unembedding reads of a state.
-
-    Args:
-        unembed: Whose final norm is applied.
-        state: As a lens gives it.
-        norm: How often.
-    """
+    """What the unembedding reads of a state."""
     if norm == "none":
         return state
     once = unembed.norm(state)
@@ -180,11 +168,7 @@ def lens_logits(
 
 
 def lens_name(lens: Lens) -> str:
-    """Name of a lens in tables.
-
-    Args:
-        lens: Any lens.
-    """
+    """Name of a lens in tables."""
     variant = getattr(lens, "variant", None)
     name = type(lens).__name__
     return f"{name} ({variant}, fitted on {getattr(lens, 'model', '?')})" if variant else name

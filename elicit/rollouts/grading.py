@@ -1,4 +1,4 @@
-"""From rows of tokens to texts and whether they are right."""
+"""Decode rows of tokens and grade their answers."""
 
 from collections.abc import Sequence
 
@@ -21,17 +21,9 @@ def graded(
     sampling: Sampling,
     extractor: Extractor,
 ) -> Rollouts:
-    """Rows with what they wrote, read and graded.
+    """Rows with their decoded text, extracted answer and grade.
 
-    Args:
-        alignment: Turns tokens into text.
-        task: Has the right answers.
-        rows: Whose texts these are.
-        texts: Token ids of each row's text.
-        prompts: Token ids of each problem's prompt.
-        n_forced: Tokens given at the beginning of each problem's texts.
-        sampling: How the texts were drawn.
-        extractor: Finds the answer in a text.
+    `n_forced`: tokens given at the beginning of each problem's texts.
     """
     # The tokenizer of the template alone may know the tokens that a templated text is made of.
     reader = alignment.template_tokenizer if sampling.templated else alignment.tokenizer

@@ -30,30 +30,17 @@ CORRECT, SHOWN = 0, 1
 
 
 def correct(outcomes: Outcomes) -> Float[np.ndarray, "cell problem"]:
-    """1 where the answer is right.
-
-    Args:
-        outcomes: Of every problem and cell.
-    """
+    """1 where the answer is right."""
     return outcomes.score[:, CORRECT].T.numpy()
 
 
 def coherent(outcomes: Outcomes) -> Float[np.ndarray, "cell problem"]:
-    """1 where the text is coherent.
-
-    Args:
-        outcomes: Of every problem and cell.
-    """
+    """1 where the text is coherent."""
     return outcomes.coherent.T.numpy()
 
 
 def as_steered(outcomes: Outcomes, *, raised: bool = True) -> Float[np.ndarray, "cell problem"]:
-    """1 where a text is coherent and shows the behaviour, or does not where that is the aim.
-
-    Args:
-        outcomes: Of every problem and cell.
-        raised: Whether it is to be shown.
-    """
+    """1 where a text is coherent and shows the behaviour, or does not where that is the aim."""
     shown = outcomes.score[:, SHOWN].T.numpy()
     return (shown if raised else 1 - shown) * coherent(outcomes)
 
@@ -89,12 +76,7 @@ class Turned:
         return np.moveaxis(_wanted(self.swept, raised=self.raised).numpy(), 0, -1)
 
     def p_site(self, row: int, options: Options) -> Float[np.ndarray, " site"]:
-        """P-value of each site's best strength above no steering, adjusted for all cells.
-
-        Args:
-            row: `CORRECT` or `SHOWN`.
-            options: How many sign flips, and their seed.
-        """
+        """P-value of each site's best strength above no steering, adjusted for all cells."""
         own = self.swept.unsteered.own
         if row == SHOWN:
             gain = self.tried() - as_steered(own, raised=self.raised)[0]
@@ -120,15 +102,7 @@ def turn(
     In the base the behaviour is brought about; in post it is moved towards the base where the gap
     is clear, else away from what most texts do.
 
-    Args:
-        choose: Problems to choose on, without steering.
-        test: Held-out problems, without steering.
-        directions: The base's direction at every site.
-        strengths: In units of the difference of the means.
-        n_random: Random directions.
-        inference: Coverage of the gap, and the seed.
-        generation: How texts are generated.
-        execution: Checkpoint and progress.
+    `strengths`: in units of the difference of the means.
     """
     how = {"generation": generation, "seed": inference.seed, "execution": execution}
     gap = choose.gap(inference)[SHOWN]

@@ -58,20 +58,11 @@ class Decoded:
     """What each problem says of the area under the ROC curve."""
 
     def at(self, site: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """The base's column at one site, and that of each control.
-
-        Args:
-            site: Place of the site.
-        """
+        """The base's column at one site, and that of each control."""
         return self.right[site], {name: values[site] for name, values in self.controls.items()}
 
     def told(self, site: int, options: Options) -> Interval:
-        """The base's AUROC at one site, its interval of that alone.
-
-        Args:
-            site: Place of the site.
-            options: Level, resamples and seed.
-        """
+        """The base's AUROC at one site, its interval of that alone."""
         ends = _ends(self.area[:, 0, site], options)
         return Interval(
             value=ends.value.item(),
@@ -83,19 +74,11 @@ class Decoded:
         )
 
     def auroc(self, options: Options) -> Estimate:
-        """Every AUROC, with simultaneous intervals over curves and sites.
-
-        Args:
-            options: Level, resamples and seed.
-        """
+        """Every AUROC, with simultaneous intervals over curves and sites."""
         return _ends(self.area, options)
 
     def p_site(self, options: Options) -> Float[np.ndarray, " site"]:
-        """P-value of every site's being above its strongest control, adjusted for all sites.
-
-        Args:
-            options: How many sign flips, and their seed.
-        """
+        """P-value of every site's being above its strongest control, adjusted for all sites."""
         controls = np.stack([strongest(self.at(site)[1])[1] for site in range(len(self.right))])
         return best_part((self.right - controls).T, options)
 
@@ -111,13 +94,9 @@ def decoded(
 ) -> Decoded:
     """Accuracy and AUROC of the base's probes on the test problems, and of their controls.
 
-    Args:
-        states: States of both models.
-        probes: Of base and of post.
-        anew: Of the base with re-initialised weights; None leaves it out.
-        n_controls: Draws of the control task and of shuffled labels, averaged.
-        n_folds: Folds by which the surface's probes are chosen.
-        options: Level, resamples and seed.
+    `anew`: of the base with re-initialised weights; None leaves it out. `n_controls`: draws of the
+    control task and of shuffled labels, averaged. `n_folds`: folds by which the surface's probes
+    are chosen.
     """
     seed = options.inference.seed
     labelled, target, fit = states.labelled, states.target, states.choosing
@@ -173,13 +152,7 @@ def read_anew(
 
     Its weights are put back afterwards. There must be room for them once more.
 
-    Args:
-        pair: The two models.
-        states: Of the prompts.
-        n_draws: Draws of all weights; 0 gives None.
-        n_folds: Folds by which penalties are chosen.
-        seed: Of the draws and the folds.
-        execution: Tokens per forward pass, memory, checkpoint and progress.
+    `n_draws`: draws of all weights; 0 gives None.
     """
     labelled, used = states.labelled, states.choosing
     target, group = states.target, states.group(~used)
@@ -209,10 +182,6 @@ def drawn_anew(model: nn.Module, *, seed: int) -> Iterator[None]:
     """A model whose parameters are noise of their own mean and spread, for one block.
 
     What is left is the architecture: tokens still mix, but by nothing that was learned.
-
-    Args:
-        model: Any module.
-        seed: Of the noise.
     """
     generator = torch.Generator().manual_seed(seed)
     changes = {}

@@ -82,22 +82,12 @@ class Judged:
 
 
 def refused(reason: str, *, value: Interval | None = None) -> Evidence:
-    """A rung that says nothing, and why.
-
-    Args:
-        reason: Why.
-        value: Its number, where it was measured all the same.
-    """
+    """A rung that says nothing, and why."""
     return Evidence(value=value, reason=reason)
 
 
 def rate(values: Float[np.ndarray, " problem"], options: Options) -> Interval:
-    """A mean over problems; of values that are all 0 or 1 a proportion (Wilson).
-
-    Args:
-        values: One a problem.
-        options: Level, resamples and seed.
-    """
+    """A mean over problems; of values that are all 0 or 1 a proportion (Wilson)."""
     if np.isin(values, (0.0, 1.0)).all():
         return wilson(int(values.sum()), len(values), level=options.inference.level)
     return _mean(values, options)
@@ -109,14 +99,7 @@ def above(
     reference: Float[np.ndarray, " problem"],
     options: Options,
 ) -> Claim:
-    """That the values are above a reference on the same problems.
-
-    Args:
-        what: The claim in words.
-        values: One a problem.
-        reference: What they are compared with.
-        options: How.
-    """
+    """That the values are above a reference on the same problems."""
     found = paired_permutation(
         values, reference, n_resamples=options.inference.n_resamples, seed=options.inference.seed
     )
@@ -147,12 +130,7 @@ def kept(
     A problem counts as lost if its value fell at all, and none is set against those that rose: too
     strict rather than too lenient, and exact where losses are few, as they are if this is true.
 
-    Args:
-        what: The claim in words.
-        values: One a problem, in [0, 1].
-        reference: What they are compared with.
-        options: How.
-        margin: Share of problems that would be too much to lose.
+    `values`: one a problem, in [0, 1]. `margin`: share of problems that would be too much to lose.
 
     Source: one-sided binomial test of the share lost.
     """
@@ -183,10 +161,6 @@ def best_part(
 ) -> Float[np.ndarray, "..."]:
     """P-value of every part's being above 0, adjusted for having looked at all parts.
 
-    Args:
-        effects: What must be above 0, for each problem and part.
-        options: How many sign flips, and their seed.
-
     Source: Westfall & Young 1993, single-step max-T.
     """
     flat = effects.reshape(len(effects), -1)
@@ -197,11 +171,7 @@ def best_part(
 def strongest(
     controls: Mapping[str, Float[np.ndarray, " problem"]],
 ) -> tuple[str, Float[np.ndarray, " problem"]]:
-    """The control with the highest mean on the tested problems: a choice in the controls' favour.
-
-    Args:
-        controls: Values by name, on the same problems; at least one.
-    """
+    """The control with the highest mean on the tested problems: chosen in the controls' favour."""
     name = max(controls, key=lambda one: float(controls[one].mean()))
     return name, controls[name]
 
@@ -209,12 +179,7 @@ def strongest(
 def high_draw(
     draws: Float[np.ndarray, "draw problem"], inference: Inference
 ) -> Float[np.ndarray, " problem"]:
-    """The random draw that a further one would exceed with chance at most one minus the level.
-
-    Args:
-        draws: Values of each draw.
-        inference: Coverage and resamples of the intervals, and the seed.
-    """
+    """The random draw that a further one would exceed with chance at most one minus the level."""
     order = np.argsort(draws.mean(axis=1), kind="stable")
     rank = ceil(round(inference.level * (len(draws) + 1), 9))
     return draws[order[min(rank, len(draws)) - 1]]
@@ -229,10 +194,6 @@ def judge(found: Sequence[Evidence], options: Options) -> tuple[Judged, ...]:
     """The verdict on every rung, p-values adjusted over all that were run.
 
     A rung stands only if all its claims do, so its p-value is the largest of theirs.
-
-    Args:
-        found: Evidence of each rung.
-        options: Level and smallest effect that matters.
 
     Source: Berger 1982 for the largest p-value (intersection-union); Holm 1979 over rungs.
     """

@@ -50,9 +50,6 @@ class ModelTexts:
 def load_inputs(spec: ReviseSpec) -> ReviseInputs:
     """The problems, validated before a model is loaded.
 
-    Args:
-        spec: Specification of the job.
-
     Raises:
         ElicitError: The file is missing or invalid, or its problems lack the requested texts.
     """
@@ -92,11 +89,6 @@ def load_inputs(spec: ReviseSpec) -> ReviseInputs:
 
 def encode_inputs(spec: ReviseSpec, pair: ModelPair, inputs: ReviseInputs) -> ReviseInputs:
     """The inputs with every text tokenised and validated.
-
-    Args:
-        spec: Specification of the job.
-        pair: The two models.
-        inputs: The problems.
 
     Raises:
         ElicitError: A text does not fit the models, or the convention has no layer below deep.
@@ -179,15 +171,7 @@ def write_texts(
     *,
     execution: Execution = Execution(),
 ) -> ModelTexts:
-    """Generate one model's texts after every prompt, as token rows.
-
-    Args:
-        spec: Temperature and seed.
-        pair: The two models.
-        inputs: Prompts, stop ids and the longest text.
-        name: `base` or `post`.
-        execution: Checkpoint and progress.
-    """
+    """Generate one model's texts after every prompt, as token rows."""
     texts = rollouts(
         pair.side(name),
         inputs.task,

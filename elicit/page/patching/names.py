@@ -25,9 +25,6 @@ _KINDS = {
 def run_text(name: str) -> str:
     """Phrase for a run.
 
-    Args:
-        name: As `PatchGrid.host` and `PatchGrid.donor` have it.
-
     >>> run_text("base"), run_text("base, clean prompt")
     ('base', 'base on the clean prompt')
     """
@@ -36,20 +33,12 @@ def run_text(name: str) -> str:
 
 
 def metric_text(metric: str) -> str:
-    """Phrase for a metric.
-
-    Args:
-        metric: Name of the metric.
-    """
+    """Phrase for a metric."""
     return METRICS.get(metric, metric)
 
 
 def site_text(site: str, kind: str) -> str:
     """Phrase for a site.
-
-    Args:
-        site: Its name.
-        kind: Its kind.
 
     >>> site_text("resid_post.3", "resid_post"), site_text("z.3.1", "z")
     ('the residual stream after layer 3', 'head 1 of layer 3 (z)')
@@ -63,9 +52,6 @@ def site_text(site: str, kind: str) -> str:
 def pos_text(pos: str) -> str:
     """Phrase for a position.
 
-    Args:
-        pos: Label in a grid.
-
     >>> pos_text("-1 A"), pos_text("all"), pos_text("4")
     ('position −1 “A”', 'all positions at once', 'position 4')
     """
@@ -78,10 +64,6 @@ def pos_text(pos: str) -> str:
 
 
 def percent_text(share: float) -> str:
-    """A share of the gap in percent; values below 9.5 % keep a decimal.
-
-    Args:
-        share: 1 is all of it.
-    """
+    """A share of the gap in percent; values below 9.5 % keep a decimal."""
     value = 100 * share
     return f"{number(value, digits=0 if abs(value) >= 9.5 else 1)} %"

@@ -35,10 +35,6 @@ def patch_sentences(results: Sequence[Result]) -> list[str]:
 def finding(grid: PatchGrid, metric: str | None = None) -> str:
     """Where the difference enters, in one or two sentences.
 
-    Args:
-        grid: A sweep.
-        metric: Name of a metric; None takes the first.
-
     Raises:
         PatchError: The metric was not read.
     """
@@ -127,10 +123,6 @@ def _positions(grid: PatchGrid) -> str:
 def control_sentence(grid: PatchGrid, metric: str | None = None) -> str:
     """Comparison of the peak effect with the controls; empty if there is no peak.
 
-    Args:
-        grid: A sweep.
-        metric: Name of a metric; None takes the first.
-
     Raises:
         PatchError: The metric was not read.
     """
@@ -170,10 +162,6 @@ def control_sentence(grid: PatchGrid, metric: str | None = None) -> str:
 def component_sentence(grid: PatchGrid, metric: str | None = None) -> str:
     """The single component with the largest effect, if the residual stream was swept too.
 
-    Args:
-        grid: A sweep.
-        metric: Name of a metric; None takes the first.
-
     Raises:
         PatchError: The metric was not read.
     """
@@ -192,11 +180,7 @@ def component_sentence(grid: PatchGrid, metric: str | None = None) -> str:
 
 
 def split_sentence(factorial: Factorial) -> str:
-    """Decomposition of the gap into upstream, downstream and unembedding effects.
-
-    Args:
-        factorial: Effects at every boundary.
-    """
+    """Decomposition of the gap into upstream, downstream and unembedding effects."""
     f, pos = factorial, 0
     name = metric_text(f.metric)
     gap = f.gap.value[0, pos].item()
@@ -243,11 +227,7 @@ def _term(f: Factorial, name: str, at: int, pos: int) -> str:
 
 
 def putting(grid: PatchGrid) -> str:
-    """Subject phrase for a sweep.
-
-    Args:
-        grid: A sweep.
-    """
+    """Subject phrase for a sweep."""
     if grid.question == "across":
         return f"Patching {grid.donor}’s activations into {grid.host}"
     (model, _, host), (_, _, donor) = grid.host.partition(", "), grid.donor.partition(", ")

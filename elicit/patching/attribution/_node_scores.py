@@ -24,12 +24,7 @@ Scores = Float[Tensor, "site column row"]
 
 
 def needed_sites(sites: Sequence[Site], method: Method) -> set[Site]:
-    """Whole sites whose gradients or values a method needs.
-
-    Args:
-        sites: Sites to score.
-        method: Attribution method.
-    """
+    """Whole sites whose gradients or values a method needs."""
     found = {site.whole for site in sites}
     if method in ("qk_fix", "atp_star"):
         found |= {Site("z", site.layer) for site in sites if site.kind in ("q", "k")}
@@ -41,11 +36,7 @@ def node_scores(
 ) -> tuple[Scores, Float[Tensor, " row"]]:
     """Score of every cell, and the host's metric.
 
-    Args:
-        case: Problems.
-        sites: Sites to score.
-        method: Attribution method.
-        steps: Points between host and donor, for integrated gradients.
+    `steps`: points between host and donor, for integrated gradients.
     """
     with only_activations(case.host.model):
         if method == "ig_inputs":
@@ -61,11 +52,7 @@ class _Graph:
     def __init__(self, case: Case, resid: Tensor, wanted: set[Site], *, gated: bool) -> None:
         """Run the host.
 
-        Args:
-            case: Problems.
-            resid: Residual stream entering the first layer.
-            wanted: Whole sites whose gradients are needed.
-            gated: Whether gradients through a layer's output can be dropped.
+        `gated`: whether gradients through a layer's output can be dropped.
         """
         self.case = case
         self.at: dict[Site, Tensor] = {}
@@ -85,11 +72,7 @@ class _Graph:
         return lambda grad: torch.zeros_like(grad) if self.dropped == layer else None
 
     def gradients(self, *, keep: bool = False) -> dict[Site, Tensor]:
-        """Gradient of each row's metric at every requested site, by one backward pass.
-
-        Args:
-            keep: Whether to retain the graph.
-        """
+        """Gradient of each row's metric at every requested site, by one backward pass."""
         # A row's metric depends on that row alone, so the gradient of the sum separates by row.
         sites = list(self.at)
         found = torch.autograd.grad(
@@ -194,9 +177,6 @@ def _along_activations(
 
 def midpoints(steps: int) -> list[float]:
     """Points of the midpoint rule between 0 and 1, whose error falls with the square of steps.
-
-    Args:
-        steps: Number of points, at least 1.
 
     >>> midpoints(2)
     [0.25, 0.75]

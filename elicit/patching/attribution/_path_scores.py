@@ -57,12 +57,6 @@ def host_run(case: Case) -> HostRun:
 def refuse_path(sender: Site, receivers: Sequence[Site], shape: Shape, *, logits: bool) -> None:
     """Refuse a path that does not exist.
 
-    Args:
-        sender: Sending site.
-        receivers: Receiving sites other than the logits.
-        shape: Architecture of the model.
-        logits: Whether the logits are a receiver.
-
     Raises:
         PatchError: There is no receiver, or one is not downstream of the sender.
     """
@@ -91,11 +85,7 @@ def message(
 ) -> Float[Tensor, "row pos d_model"]:
     """Change of the residual stream directly after a sender when it takes the donor's value.
 
-    Args:
-        case: Problems, with the donor's value at the sender.
-        host: Unpatched host run.
-        sender: Sending site.
-        inside: 1 at the positions taken from the donor.
+    `inside`: 1 at the positions taken from the donor.
     """
     put = _replaced(host.at[sender.whole], case.given[sender.whole], sender.head, inside)
     if sender.kind in (*RESIDUAL_KINDS, "attn_out", "mlp_out"):
@@ -126,14 +116,7 @@ def _replaced(own: Tensor, theirs: Tensor, head: int | None, inside: Tensor) -> 
 def heard(
     case: Case, host: HostRun, receiver: Site, said: Float[Tensor, "row pos d_model"]
 ) -> Tensor:
-    """A receiver's value when the message is added to its input and all else is the host's.
-
-    Args:
-        case: Problems.
-        host: Unpatched host run.
-        receiver: Receiving site.
-        said: Change of its input stream.
-    """
+    """A receiver's value when the message is added to its input and all else is the host's."""
     layer, kind = case.host.layers[receiver.layer], receiver.kind
     if kind in RESIDUAL_KINDS:
         return host.at[receiver.whole] + said
@@ -162,13 +145,7 @@ def path_scores(
 ) -> Float[Tensor, " row"]:
     """Metric when the sender's donor value reaches only the receivers, directly.
 
-    Args:
-        case: Problems.
-        host: Unpatched host run.
-        sender: Sending site.
-        receivers: Receiving sites.
-        inside: 1 at the sender's positions taken from the donor.
-        logits: Whether the logits are a receiver.
+    `inside`: 1 at the sender's positions taken from the donor.
 
     Source: Wang et al. 2022 (IOI, arXiv:2211.00593), path patching, with the MLPs between frozen
         like the heads: only the residual stream carries the message. Nothing between is run, since
