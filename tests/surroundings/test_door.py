@@ -29,7 +29,8 @@ QUIET = {
     "pair.reason", "pair.unwrapped", "pair.weights_digest", "rollouts.check_prompts",
     "rollouts.check_strengths", "rollouts.edits_digest", "rollouts.stream_key",
     "texts.chunked", "texts.concatenate", "texts.token_texts", "texts.tokens_per_block",
-    "weights.all_parts", "weights.by_layer", "weights.changed_layers", "weights.grafted",
+    "weights.all_parts", "weights.by_layer", "weights.changed_layers", "weights.changed_slots",
+    "weights.grafted", "weights.slot_table", "weights.spectra_flop",
     "weights.interpolated", "weights.is_changed", "weights.layer_interval", "weights.moved",
     "weights.part", "weights.parts_of", "weights.replaced", "weights.reverted", "weights.slots_of",
 }  # fmt: skip
