@@ -16,6 +16,7 @@ from elicit.capture.read import Captured, Reader, check_max_tokens
 from elicit.pair import Encoded, pad
 from elicit.runs import Execution
 from elicit.sites import Site
+from elicit.surroundings import guarded
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -103,6 +104,7 @@ def plan_chunks(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
     return chunks
 
 
+@guarded
 def _chunks(
     reader: Reader,
     rows: Sequence[Sequence[int]],

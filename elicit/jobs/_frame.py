@@ -12,8 +12,15 @@ import torch
 from elicit.jobs._spec import PairSpec, SpecError
 from elicit.page import render, sentences
 from elicit.pair import Loading, ModelPair, load_pair
-from elicit.results import Result, canonical_json, installed_versions
+from elicit.results import (
+    Result,
+    canonical_json,
+    installed_versions,
+    matmul_precision,
+    surroundings,
+)
 from elicit.runs import Execution, NoProgress, Progress, RunDirectory, RunError, refuse_foreign
+from elicit.surroundings import guarded
 
 S = TypeVar("S", bound=PairSpec)
 C = TypeVar("C")
@@ -95,6 +102,7 @@ class Job(Generic[S, C, I]):
     """Computes the results."""
 
 
+@guarded
 def execute(job: Job[S, C, I], spec: S, progress: Progress | None = None) -> Run:
     """Run a job; invalid input is refused before a model runs.
 
@@ -231,6 +239,8 @@ def _origin(pair: ModelPair) -> dict[str, object]:
     return {
         "schema": SCHEMA,
         "elicit": installed_versions()["elicit"],
+        "matmul_precision": matmul_precision(),
+        "surroundings": surroundings(),
         "pair": {
             "base": pair.base_name,
             "post": pair.post_name,

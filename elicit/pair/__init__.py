@@ -8,7 +8,8 @@ from elicit.pair.handles import Bridge, Config, HuggingFaceModel, Tokenizer
 from elicit.pair.load import load_pair
 from elicit.pair.model import ModelPair
 from elicit.pair.parameters import ParameterGroup, hugging_face_model, parameter_groups, unwrapped
-from elicit.pair.side import Side, SideName
+from elicit.pair.side import Side, SideName, position_limit
+from elicit.surroundings import guard_room
 
 __all__ = [
     "Alignment",
@@ -28,7 +29,21 @@ __all__ = [
     "load_pair",
     "pad",
     "parameter_groups",
+    "position_limit",
     "reason",
     "unwrapped",
     "weights_digest",
 ]
+
+guard_room(
+    __name__,
+    runs_nothing={
+        "hugging_face_model",
+        "parameter_groups",
+        "position_limit",
+        "unwrapped",
+        "reason",
+        "pad",
+        "weights_digest",
+    },
+)

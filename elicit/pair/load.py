@@ -12,6 +12,7 @@ from elicit.organisms import OrganismModel
 from elicit.pair._checks import check_configs, check_finite, check_parameters, text_config
 from elicit.pair._guards import guarded
 from elicit.pair._parity import check_parity, plain_logits
+from elicit.pair._rotary import lengths_by_row
 from elicit.pair._settings import Loading, Settings, Source
 from elicit.pair._sources import locate, remember_tokenizer
 from elicit.pair._tokenizers import align, check_tokenizers
@@ -203,6 +204,7 @@ def _wrapped(
     parity: bool,
 ) -> tuple[Bridge, float | None]:
     """The model in a bridge, and how far its logits are from the plain model's."""
+    lengths_by_row(getattr(model, "original_model", model))
     if hasattr(model, "original_model"):
         return model, None  # pyright: ignore[reportReturnType]
     # Wrapping is in place: afterwards there is no plain model left to compare with.

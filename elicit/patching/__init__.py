@@ -21,6 +21,7 @@ from elicit.patching.grid import PatchGrid, Peak
 from elicit.patching.plan import Plan
 from elicit.patching.swap import Swap, across, within
 from elicit.patching.sweep import patch, run
+from elicit.surroundings import guard_room
 
 __all__ = [
     "Agreement",
@@ -51,3 +52,5 @@ __all__ = [
     "run",
     "within",
 ]
+
+guard_room(__name__)

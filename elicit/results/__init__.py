@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from elicit.results.codec import encode
     from elicit.results.estimate import Estimate
     from elicit.results.folder import MANIFEST, TABLE, VALUES, read_folder
-    from elicit.results.provenance import ModelId, Provenance, installed_versions
+    from elicit.results.provenance import (
+        ModelId,
+        Provenance,
+        installed_versions,
+        matmul_precision,
+        surrounded,
+        surroundings,
+    )
     from elicit.results.store import (
         TEMPORARY,
         as_tensor,
@@ -53,10 +60,13 @@ __all__ = [
     "encode",
     "installed_versions",
     "load_result",
+    "matmul_precision",
     "plain",
     "read_folder",
     "read_tensor_bytes",
     "sha256_file",
+    "surrounded",
+    "surroundings",
     "tensor_bytes",
     "write_atomic",
 ]
@@ -80,10 +90,13 @@ _HOMES = {
     "encode": "codec",
     "installed_versions": "provenance",
     "load_result": "base",
+    "matmul_precision": "provenance",
     "plain": "store",
     "read_folder": "folder",
     "read_tensor_bytes": "store",
     "sha256_file": "store",
+    "surrounded": "provenance",
+    "surroundings": "provenance",
     "tensor_bytes": "store",
     "write_atomic": "store",
 }

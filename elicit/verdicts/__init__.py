@@ -1,5 +1,6 @@
 """What may be concluded, and how surely: verdicts that rest on several questions at once."""
 
+from elicit.surroundings import guard_room
 from elicit.verdicts import existence
 from elicit.verdicts.design import LadderDesign
 from elicit.verdicts.errors import VerdictError
@@ -7,3 +8,5 @@ from elicit.verdicts.existence import assess
 from elicit.verdicts.ladder import Ladder
 
 __all__ = ["Ladder", "LadderDesign", "VerdictError", "assess", "existence"]
+
+guard_room(__name__)

@@ -10,6 +10,7 @@ from torch import Tensor
 from elicit.pair import Encoded, ModelPair
 from elicit.results import Result
 from elicit.runs import Execution
+from elicit.surroundings import guarded
 from elicit.weights._outputs import output_change
 from elicit.weights._spectra import spectrum
 from elicit.weights.parts import changed_slots
@@ -82,6 +83,7 @@ def by_layer(change: WeightChange) -> LayerChange:
     )
 
 
+@guarded
 def weight_change(
     pair: ModelPair,
     *,
