@@ -22,7 +22,7 @@ from elicit.stats import (
     wilson,
 )
 
-Status = Literal["passed", "not distinguishable", "under-powered", "not run"]
+Status = Literal["passed", "trivial", "not distinguishable", "under-powered", "not run"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +68,8 @@ class Evidence:
     """Why it was not run, or what a reader should know."""
     arms: Mapping[str, Interval] | None = None
     """The number under everything else that was tried."""
+    trivial: bool = False
+    """Whether re-initialised weights pass the rung as well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,7 +251,8 @@ def _judged(found: Evidence, p: float, options: Options) -> Judged:
         return Judged(evidence=found, status="not run", p=p, reason=found.reason)
     alpha = 1 - options.inference.level
     if p < alpha:
-        return Judged(evidence=found, status="passed", p=p, reason=found.reason)
+        status = "trivial" if found.trivial else "passed"
+        return Judged(evidence=found, status=status, p=p, reason=found.reason)
     failing = max(found.claims, key=lambda claim: (claim.p, not claim.weak))
     n_problems = failing.effect.n
     told = (
