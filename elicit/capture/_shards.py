@@ -147,12 +147,7 @@ def map_shard(path: Path, *, key: str, identity: str, verify: bool) -> Float[Ten
 def row_and_pos(
     rows: Sequence[int], lengths: Sequence[int]
 ) -> tuple[Int[Tensor, " token"], Int[Tensor, " token"]]:
-    """Row of each token of a shard, and its place in that row.
-
-    Args:
-        rows: Row numbers.
-        lengths: Tokens of each.
-    """
+    """Row of each token of a shard, and its place in that row."""
     row = torch.tensor(rows).repeat_interleave(torch.tensor(lengths))
     return row, torch.cat([torch.arange(length) for length in lengths])
 

@@ -42,9 +42,6 @@ def stdout() -> Console:
 def visible(text: str) -> str:
     r"""Text with control characters escaped, so that it cannot control the terminal.
 
-    Args:
-        text: Untrusted text, such as model output.
-
     >>> visible("a" + chr(27) + "[2J\tb")
     'a\\x1b[2J\tb'
     """
@@ -77,12 +74,7 @@ def as_flags(text: str, names: Sequence[str]) -> str:
 
 
 def say(text: str, *, style: str = "") -> None:
-    """One message on stderr, control characters escaped.
-
-    Args:
-        text: The message.
-        style: Rich style of its first word.
-    """
+    """One message on stderr, control characters escaped."""
     head, colon, rest = visible(text).partition(":")
     console = stderr()
     if style and colon:

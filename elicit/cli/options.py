@@ -18,9 +18,6 @@ _OUTPUT = PANELS[-1]
 def flag(name: str) -> str:
     """A field's flag on the command line.
 
-    Args:
-        name: Name of the field.
-
     >>> flag("max_tokens")
     '--max-tokens'
     """
@@ -31,9 +28,6 @@ def options_of(spec: type[PairSpec]) -> list[inspect.Parameter]:
     """Typer parameters of a specification's options, and of those common to every job.
 
     An option that is not given is None, so that it does not override a configuration file.
-
-    Args:
-        spec: Class of the specification.
     """
     declared = [(name, field, _option(name, field)) for name, field in spec.model_fields.items()]
     declared.sort(key=lambda each: _place(each[2].panel))

@@ -88,12 +88,7 @@ class PlainProgress:
     def __init__(
         self, say: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Report through `say`.
-
-        Args:
-            say: Called with each line.
-            clock: Seconds, from any origin.
-        """
+        """Report through `say`."""
         self._say = say
         self._clock = clock
         self._total = self._done = self._said = 0

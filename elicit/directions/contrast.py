@@ -174,10 +174,6 @@ def _check_rows(alignment: Alignment, sides: Sides, match_tokens: bool) -> None:
 def check_sites(model: nn.Module, sites: Sequence[Site]) -> None:
     """Refuse sites without a single vector per token, or of different widths.
 
-    Args:
-        model: A bridge in raw mode.
-        sites: Sites to read.
-
     Raises:
         SiteError: The model does not have a site.
         DirectionError: There is no site, one is repeated, is a pattern or has several heads, or

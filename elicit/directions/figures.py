@@ -19,11 +19,7 @@ from elicit.results.drawing import (
 
 @figure.register
 def set_figure(found: DirectionSet) -> Any:
-    """Held-out AUROC and split-half cosine of each site's direction.
-
-    Args:
-        found: Directions of several sites.
-    """
+    """Held-out AUROC and split-half cosine of each site's direction."""
     from plotly.subplots import make_subplots
 
     figure = make_subplots(rows=1, cols=1)

@@ -21,11 +21,6 @@ def scores(layer: int) -> str:
 def check_site(edit: Edit, shape: Shape, points: Mapping[str, Any]) -> None:
     """Refuse an edit at a place that the model does not have.
 
-    Args:
-        edit: What shall be made.
-        shape: What the model has.
-        points: The model's hook points by name.
-
     Raises:
         SiteError: A layer or head is out of range.
         EditError: The model has no hook point of the name.

@@ -91,13 +91,7 @@ class Placed:
     def ready(
         self, like: Tensor, dtype: torch.dtype, call: Call
     ) -> Float[Tensor, "rows columns *width"]:
-        """The tensor for the rows and columns of a call, on the activation's device.
-
-        Args:
-            like: The activation, as [batch pos ...width].
-            dtype: Of the result.
-            call: Which tokens these are.
-        """
+        """The tensor for the rows and columns of a call, on the activation's device."""
         found = self._moved(like.device, dtype)
         if self.has_batch and call.dropped:
             found = found[call.rows.to(found.device)]

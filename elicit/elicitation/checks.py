@@ -21,13 +21,6 @@ def check_request(
 ) -> None:
     """Refuse what would fail, or show nothing, only after long work.
 
-    Args:
-        side: The model that is steered.
-        task: Problems.
-        arms: What is done to it.
-        strengths: How strongly.
-        generation: How texts are generated.
-
     Raises:
         ElicitationError: There are fewer than 2 problems, or arms are not comparable.
         RolloutError: Strengths are missing, not finite or repeated, or an edit's function has no

@@ -42,12 +42,7 @@ class Reference:
 
     @classmethod
     def of(cls, side: Side, own: Rollouts) -> "Reference":
-        """Reference from the model's own texts.
-
-        Args:
-            side: The model.
-            own: What it writes unsteered.
-        """
+        """Reference from the model's own texts."""
         return cls(side=side, log_prob=log_probs(side, own).mean().item())
 
 
@@ -78,11 +73,7 @@ def log_probs(side: Side, texts: Rollouts) -> Float[Tensor, " row"]:
 
 
 def loops(ids: Sequence[int]) -> bool:
-    """Whether a text repeats itself over and over.
-
-    Args:
-        ids: Its token ids.
-    """
+    """Whether a text repeats itself over and over."""
     grams = [tuple(ids[i : i + _GRAM]) for i in range(len(ids) - _GRAM + 1)]
     return bool(grams) and len(set(grams)) < _DISTINCT * len(grams)
 

@@ -25,11 +25,7 @@ _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
 
 @drawing.figure.register
 def curve_figure(found: DoseCurve) -> Any:
-    """Rate and coherence over strengths, controls in grey; of one strength, arm by arm.
-
-    Args:
-        found: Rates of every arm.
-    """
+    """Rate and coherence over strengths, controls in grey; of one strength, arm by arm."""
     return (arms_figure if len(found.strength) == 1 else dose_figure)(found)
 
 

@@ -69,11 +69,5 @@ def scores(
 
 
 def by_problem(values: Tensor, n_cells: int, n_problems: int) -> Float[Tensor, "problem cell"]:
-    """Mean over the samples of each problem; rows go by cell, then problem, then sample.
-
-    Args:
-        values: One a row.
-        n_cells: Strengths or directions.
-        n_problems: Problems of the task.
-    """
+    """Mean over the samples of each problem; rows go by cell, then problem, then sample."""
     return values.double().view(n_cells, n_problems, -1).mean(-1).T

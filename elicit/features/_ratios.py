@@ -27,9 +27,6 @@ class Spread:
     def update(self, x: Float[Tensor, "token width"]) -> None:
         """Add vectors.
 
-        Args:
-            x: Activations.
-
         Source: Chan, Golub and LeVeque 1979.
         """
         own = wide(x)
@@ -54,11 +51,7 @@ class Deviations:
     """
 
     def __init__(self, rows: Rows) -> None:
-        """Start empty.
-
-        Args:
-            rows: Texts.
-        """
+        """Start empty."""
         self._row_of, n_rows = rows.row, len(rows.rows)
         self.n, self.error, self.active, self._squares = torch.zeros(
             4, n_rows, dtype=torch.float64

@@ -36,10 +36,6 @@ class Rows:
     def __init__(self, rows: Sequence[Sequence[int]], special: Sequence[int]) -> None:
         """Index the tokens.
 
-        Args:
-            rows: Token ids of each row.
-            special: Ids that never count.
-
         Raises:
             FeatureError: A row is empty, or no token counts.
         """

@@ -32,11 +32,7 @@ class Scaling:
     """
 
     def __init__(self, directions: Float[Tensor, "feature d_model"]) -> None:
-        """Start empty.
-
-        Args:
-            directions: Direction of each feature.
-        """
+        """Start empty."""
         self._directions = wide(directions)
         self._norms = self._directions.square().sum(1)
         self.power: Float[Tensor, " feature"] = torch.zeros_like(self._norms)
@@ -106,9 +102,6 @@ class Scaling:
 
     def beta(self, name: str) -> Float[Tensor, " feature"]:
         """Scale of each feature in a target; NaN if it was never active.
-
-        Args:
-            name: Which target.
 
         Source: Minder et al. 2025, arXiv:2504.02922, in closed form.
         """

@@ -177,11 +177,7 @@ class Feed:
                 yield self.read(order[part == number].tolist())
 
     def read(self, which: list[int]) -> Float[Tensor, "token model width"]:
-        """Activations of all models at the counted tokens of rows.
-
-        Args:
-            which: Indices of the rows.
-        """
+        """Activations of all models at the counted tokens of rows."""
         result: list[list[Tensor]] = [[] for _ in self.sides]
         for side, parts in zip(self.sides, result, strict=True):
             chunks = stream(

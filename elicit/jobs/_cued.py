@@ -19,10 +19,6 @@ from elicit.tasks import (
 def behaviour_of(spec: CuedSpec, task: Task) -> Behaviour:
     """The target behaviour: elicited by the cues, or an embedded pair's trace.
 
-    Args:
-        spec: Options.
-        task: The problems.
-
     Raises:
         ElicitError: The cues are equal, the pattern is no regular expression, or a baseline cannot
             be used as a prompt for these problems.
@@ -41,9 +37,6 @@ def behaviour_of(spec: CuedSpec, task: Task) -> Behaviour:
 def problems_of(spec: CuedSpec) -> Task:
     """The problems, up to the requested number.
 
-    Args:
-        spec: Options.
-
     Raises:
         ElicitError: The file is missing or invalid.
     """
@@ -61,9 +54,6 @@ def problems_of(spec: CuedSpec) -> Task:
 
 def task_of(spec: GradedSpec) -> Task:
     """The problems, read and validated.
-
-    Args:
-        spec: Options.
 
     Raises:
         ElicitError: The file is missing or invalid, has too few problems, or has answers that

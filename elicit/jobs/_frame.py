@@ -100,11 +100,6 @@ def execute(job: Job[S, C, I], spec: S, progress: Progress | None = None) -> Run
 
     A killed run resumes and ends with the same bytes.
 
-    Args:
-        job: The job.
-        spec: Its options.
-        progress: Receives progress.
-
     Raises:
         ElicitError: An input is missing, damaged, or incomparable.
     """
@@ -141,9 +136,6 @@ def execute(job: Job[S, C, I], spec: S, progress: Progress | None = None) -> Run
 
 def refuse_output(folder: Path) -> None:
     """Refuse an unusable run directory before models are loaded.
-
-    Args:
-        folder: Requested run directory.
 
     Raises:
         RunError: It or a parent is a file, contains other files, or is not writable.

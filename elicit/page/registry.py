@@ -121,21 +121,13 @@ def parts() -> list[Part]:
 
 
 def present(results: Sequence[Result]) -> list[tuple[Part, list[Result]]]:
-    """Parts that have results to show, each with those results.
-
-    Args:
-        results: Results of any kind.
-    """
+    """Parts that have results to show, each with those results."""
     found = ((part, part.of(results)) for part in parts())
     return [(part, own) for part, own in found if own]
 
 
 def unknown(results: Sequence[Result]) -> list[Result]:
-    """Results that no part shows.
-
-    Args:
-        results: Results of any kind.
-    """
+    """Results that no part shows."""
     kinds = tuple(kind for part in parts() for kind in part.kinds)
     return [result for result in results if not isinstance(result, kinds)]
 

@@ -129,9 +129,6 @@ def text_only(model: HuggingFaceModel) -> HuggingFaceModel:
 
     Wrapped whole it would need an image processor, for which TransformerLens tries to install
     packages.
-
-    Args:
-        model: A plain model in eval mode.
     """
     if type(model).__name__ != "Gemma3ForConditionalGeneration":
         return model

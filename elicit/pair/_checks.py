@@ -126,10 +126,6 @@ def _setting_notes(base: Config, post: Config) -> list[str]:
 def check_finite(name: str, parameters: dict[str, nn.Parameter]) -> None:
     """Refuse weights that are not numbers.
 
-    Args:
-        name: Which model, for the error.
-        parameters: Its parameters by checkpoint name.
-
     Raises:
         PairError: A parameter holds NaN or an infinity.
     """

@@ -32,11 +32,7 @@ class Reference:
 
 
 def probe_rows(d_vocab: int) -> Encoded:
-    """Two short rows of random ids, the second left-padded; the same ones every time.
-
-    Args:
-        d_vocab: Ids are drawn below this.
-    """
+    """Two short rows of random ids, the second left-padded; the same ones every time."""
     generator = torch.Generator().manual_seed(0)
     draws = torch.randint(d_vocab, (10,), generator=generator).tolist()
     return pad([draws[:6], draws[6:]], pad_id=0, padding="left")
@@ -44,9 +40,6 @@ def probe_rows(d_vocab: int) -> Encoded:
 
 def plain_logits(model: HuggingFaceModel) -> Reference:
     """Logits of a plain Hugging Face model, to be taken before a bridge wraps it in place.
-
-    Args:
-        model: The model, in eval mode.
 
     Raises:
         PairError: In float64 the plain model's own logits are NaN, as transformers' eager attention
@@ -77,10 +70,6 @@ def largest_difference(
 
     float32: `FP32_TOLERANCE`, scaled up where logits pass 32. Half precision: 2 % of the largest
     logit, because the two forwards may round in another order.
-
-    Args:
-        ours: Logits on the reference's rows.
-        reference: What they are compared with.
     """
     real = reference.rows.real
     there = reference.logits[real].float()

@@ -11,20 +11,12 @@ _PROBE = "It is 12 + 345 = 357.\n\n  Wait — não: check 'ok'?\t<b>Ünïcode</b
 
 
 def token_strings(tokenizer: Tokenizer) -> dict[int, str]:
-    """The string of every id that the tokenizer knows.
-
-    Args:
-        tokenizer: Any Hugging Face tokenizer.
-    """
+    """The string of every id that the tokenizer knows."""
     return {i: string for string, i in tokenizer.get_vocab().items()}
 
 
 def adds_bos(tokenizer: Tokenizer) -> bool:
-    """Whether encoding a text puts the bos token before it.
-
-    Args:
-        tokenizer: Any Hugging Face tokenizer.
-    """
+    """Whether encoding a text puts the bos token before it."""
     if tokenizer.bos_token_id is None:
         return False
     # Called on itself, never through the bridge, whose copy adds bos to every text.
@@ -34,10 +26,6 @@ def adds_bos(tokenizer: Tokenizer) -> bool:
 
 def check_tokenizers(base: Tokenizer, post: Tokenizer) -> list[str]:
     """Refuse two tokenizers under which one id has two meanings; note what else differs.
-
-    Args:
-        base: The base's own tokenizer.
-        post: The post-trained model's own tokenizer.
 
     Returns:
         Differences that leave the comparison sound, a sentence each.

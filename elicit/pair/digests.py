@@ -39,11 +39,7 @@ def weights_digest(model: nn.Module) -> str:
 
 
 def first_nonfinite(parameters: dict[str, nn.Parameter]) -> tuple[str, int] | None:
-    """Name of the first parameter with a NaN or an infinity, and how many it has.
-
-    Args:
-        parameters: Parameters by name.
-    """
+    """Name of the first parameter with a NaN or an infinity, and how many it has."""
     for name, parameter in parameters.items():
         if not parameter.is_floating_point():
             continue

@@ -47,11 +47,7 @@ class Side:
 
 
 def end_tokens(*models: tuple[nn.Module, Tokenizer]) -> tuple[int, ...]:
-    """Tokens that end a text according to any of several models and tokenizers.
-
-    Args:
-        models: Each with its tokenizer.
-    """
+    """Tokens that end a text according to any of several models and tokenizers."""
     ends: set[int] = set()
     for model, tokenizer in models:
         configured = getattr(hugging_face_model(model).generation_config, "eos_token_id", None)
@@ -62,9 +58,5 @@ def end_tokens(*models: tuple[nn.Module, Tokenizer]) -> tuple[int, ...]:
 
 
 def position_limit(model: nn.Module) -> int | None:
-    """Number of positions of a model; None if it has no limit.
-
-    Args:
-        model: A bridge in raw mode.
-    """
+    """Number of positions of a model; None if it has no limit."""
     return getattr(hugging_face_model(model).config, "max_position_embeddings", None)

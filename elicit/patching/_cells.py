@@ -34,9 +34,6 @@ from elicit.sites import Site
 def sweep(plan: Plan) -> SweepValues:
     """Every metric of every problem, unpatched and with each cell patched.
 
-    Args:
-        plan: Plan of the sweep.
-
     Raises:
         PatchError: Host and donor are the same run, or a donor value is not finite.
     """

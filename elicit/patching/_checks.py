@@ -106,11 +106,6 @@ def check_seed(inference: Inference) -> None:
 def check_contrast(pair: ModelPair, contrast: Contrast, metrics: Sequence[str]) -> None:
     """Refuse metrics that a contrast does not support, and contrasts that the models cannot run.
 
-    Args:
-        pair: The models.
-        contrast: Prompts and answers.
-        metrics: Requested metrics.
-
     Raises:
         PatchError: Names the metric or the problem.
     """

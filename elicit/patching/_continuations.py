@@ -286,10 +286,5 @@ def _told(faults: Sequence[Fault], n: int) -> str:
 
 
 def listing(message: str, faults: Sequence[Fault]) -> PatchError:
-    """An error that lists its faults, in the format of task files.
-
-    Args:
-        message: Summary of the error.
-        faults: Location and description of each fault.
-    """
+    """An error that lists its faults, in the format of task files."""
     return PatchError(str(TaskError(message, faults)))

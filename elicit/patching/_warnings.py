@@ -13,12 +13,7 @@ class MissingControlWarning(UserWarning):
 
 
 def warn(message: str, category: type[UserWarning]) -> None:
-    """Warn at the nearest caller outside this package, however deep the call.
-
-    Args:
-        message: Text of the warning.
-        category: Class of the warning.
-    """
+    """Warn at the nearest caller outside this package, however deep the call."""
     level, frame = 1, sys._getframe()
     while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == "elicit":
         level, frame = level + 1, frame.f_back

@@ -229,12 +229,7 @@ class PatchGrid(Result):
 
 
 def values_json(result: Result, *, without: Sequence[str]) -> dict[str, object]:
-    """Every array and estimate of a result, and its axes, for a summary.
-
-    Args:
-        result: Result to summarise.
-        without: Fields to leave out.
-    """
+    """Every array and estimate of a result, and its axes, for a summary."""
     axes = {name.removesuffix(".value"): list(on) for name, on in result.axes().items()}
     names = [name for name in axes if hasattr(result, name) and name not in without]
     return {
@@ -244,11 +239,7 @@ def values_json(result: Result, *, without: Sequence[str]) -> dict[str, object]:
 
 
 def to_json(values: Tensor | Estimate) -> Any:
-    """Nested lists, for an estimate one each for value, low and high; NaN becomes None.
-
-    Args:
-        values: Any numbers.
-    """
+    """Nested lists, for an estimate one each for value, low and high; NaN becomes None."""
     if isinstance(values, Estimate):
         return values.to_json()
     if values.ndim:

@@ -126,11 +126,6 @@ def resolution_of(
     A patched run goes through matrix products of other shapes than the unpatched one, and rounding
     of one sign in every problem would look like a certain effect. Measured on ten architectures:
     up to 20 units of the last place in float32, 1 in bfloat16, of the largest score.
-
-    Args:
-        dtype: Dtype of the models' weights.
-        metric: Names of the metrics.
-        scores: Unpatched scores, for their scale.
     """
     eps = torch.finfo(dtype).eps
     units = 64 if eps < 1e-6 else 2

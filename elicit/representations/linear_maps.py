@@ -64,13 +64,7 @@ def choose_penalty(fit: CrossMoments, left_out: CrossMoments, tried: Sequence[fl
 
 
 def maps_of(moments: CrossMoments, *, l2: float, seed: int) -> dict[str, Affine]:
-    """All maps of one site, fitted on the same pairs.
-
-    Args:
-        moments: Of the pairs.
-        l2: Penalty of the affine one.
-        seed: Of the random rotation.
-    """
+    """All maps of one site, fitted on the same pairs."""
     x, y = moments.x.mean, moments.y.mean
     eye = torch.eye(len(x), dtype=torch.float64)
     generator = torch.Generator().manual_seed(seed)

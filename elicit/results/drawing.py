@@ -39,9 +39,6 @@ def figure(result: object) -> Any:
     Functions that draw live in `<package>.figures` of the class, which nobody imports but
     `drawer`: figures know results, never the reverse.
 
-    Args:
-        result: What is drawn.
-
     Raises:
         ResultError: Its class has no figure.
     """
@@ -49,11 +46,7 @@ def figure(result: object) -> Any:
 
 
 def drawer(cls: type) -> Callable[[Any], Any] | None:
-    """What draws results of a class, after the figures of its packages are loaded; None if nothing.
-
-    Args:
-        cls: Class of a result.
-    """
+    """What draws results of a class once its packages' figures are loaded; None if nothing."""
     for each in cls.__mro__:
         _load_figures(each.__module__.rpartition(".")[0])
     found = figure.dispatch(cls)
@@ -71,9 +64,6 @@ def _load_figures(package: str) -> None:
 
 def visible(text: str) -> str:
     r"""Text in which nothing acts unseen: control and direction characters become their escapes.
-
-    Args:
-        text: Any text, also with lone surrogates.
 
     >>> visible("a\x00b")
     'a\\x00b'
@@ -142,21 +132,12 @@ def _fixed(value: float, sign: str, digits: int) -> str:
 
 
 def plain_numbers(values: Sequence[float]) -> list[float | None]:
-    """Numbers as a figure stores them; what is no number is left out of the drawing.
-
-    Args:
-        values: Any floats.
-    """
+    """Numbers as a figure stores them; what is no number is left out of the drawing."""
     return [value if math.isfinite(value) else None for value in values]
 
 
 def style(figure: Any, height: int) -> Any:
-    """Give a plotly figure the common look and return it.
-
-    Args:
-        figure: Plotly figure.
-        height: Pixels.
-    """
+    """Give a plotly figure the common look and return it."""
     figure.update_layout(
         template="none",
         height=height,
@@ -212,14 +193,7 @@ def heading(figure: Any, text: str, row: int, col: int = 1) -> None:
 
 
 def bars(value: list[float], low: list[float], high: list[float], color: str) -> dict[str, Any]:
-    """Error bars from the ends of intervals.
-
-    Args:
-        value: Estimates.
-        low: Lower ends.
-        high: Upper ends.
-        color: Of the bars.
-    """
+    """Error bars from the ends of intervals."""
     return {
         "type": "data",
         "symmetric": False,

@@ -41,11 +41,7 @@ class EarlyBounds:
         self._place = torch.empty(0)
 
     def begin(self, final: Final) -> None:
-        """Take the final predictions of a block.
-
-        Args:
-            final: The predictions.
-        """
+        """Take the final predictions of a block."""
         unembed, device = self.unembed, final.probs.device
         often = final.top.unique(return_counts=True)
         frequent = often[0][often[1].argsort(descending=True, stable=True)[:N_FREQUENT]]

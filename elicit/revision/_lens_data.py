@@ -37,11 +37,7 @@ class Streams:
     """Residual stream after 0, 1, ... n_layers blocks."""
 
     def of_rows(self, rows: Sequence[int]) -> "Streams":
-        """The tokens of some rows.
-
-        Args:
-            rows: Their indices.
-        """
+        """The tokens of some rows."""
         kept = torch.isin(self.row, torch.tensor(list(rows), device=self.row.device))
         return Streams(self.row[kept], self.resid[:, kept])
 

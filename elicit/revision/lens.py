@@ -143,13 +143,7 @@ def check_lens(lens: Lens, unembed: Unembed, *, n_layers: int, name: str) -> Non
 def normed(
     unembed: Unembed, state: Float[Tensor, "token d_model"], *, norm: Norm = "once"
 ) -> Float[Tensor, "token d_model"]:
-    """What the unembedding reads of a state.
-
-    Args:
-        unembed: Whose final norm is applied.
-        state: As a lens gives it.
-        norm: How often.
-    """
+    """What the unembedding reads of a state."""
     if norm == "none":
         return state
     once = unembed.norm(state)
@@ -180,11 +174,7 @@ def lens_logits(
 
 
 def lens_name(lens: Lens) -> str:
-    """Name of a lens in tables.
-
-    Args:
-        lens: Any lens.
-    """
+    """Name of a lens in tables."""
     variant = getattr(lens, "variant", None)
     name = type(lens).__name__
     return f"{name} ({variant}, fitted on {getattr(lens, 'model', '?')})" if variant else name

@@ -160,10 +160,6 @@ def profile(
 def as_rows(pair: ModelPair, rows: TokenRows | Sequence[str]) -> TokenRows:
     """Token rows as they are, or plain texts as token rows.
 
-    Args:
-        pair: Whose alignment reads texts.
-        rows: Either.
-
     Raises:
         TextError: It is one string, or a text is too short.
     """

@@ -23,12 +23,7 @@ class Readout:
     """A buffer for one block of logits, and the statistics computed in it."""
 
     def __init__(self, unembed: Unembed, n_tokens: int) -> None:
-        """Allocate the buffer.
-
-        Args:
-            unembed: What turns states into logits.
-            n_tokens: Most tokens in a block.
-        """
+        """Allocate the buffer."""
         weight = unembed.weight
         self.unembed = unembed
         self.n_tokens = n_tokens

@@ -30,30 +30,17 @@ CORRECT, SHOWN = 0, 1
 
 
 def correct(outcomes: Outcomes) -> Float[np.ndarray, "cell problem"]:
-    """1 where the answer is right.
-
-    Args:
-        outcomes: Of every problem and cell.
-    """
+    """1 where the answer is right."""
     return outcomes.score[:, CORRECT].T.numpy()
 
 
 def coherent(outcomes: Outcomes) -> Float[np.ndarray, "cell problem"]:
-    """1 where the text is coherent.
-
-    Args:
-        outcomes: Of every problem and cell.
-    """
+    """1 where the text is coherent."""
     return outcomes.coherent.T.numpy()
 
 
 def as_steered(outcomes: Outcomes, *, raised: bool = True) -> Float[np.ndarray, "cell problem"]:
-    """1 where a text is coherent and shows the behaviour, or does not where that is the aim.
-
-    Args:
-        outcomes: Of every problem and cell.
-        raised: Whether it is to be shown.
-    """
+    """1 where a text is coherent and shows the behaviour, or does not where that is the aim."""
     shown = outcomes.score[:, SHOWN].T.numpy()
     return (shown if raised else 1 - shown) * coherent(outcomes)
 

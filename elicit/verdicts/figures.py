@@ -41,11 +41,7 @@ _CELLS = 84
 
 @figure.register
 def ladder_figure(ladder: Ladder) -> Any:
-    """Every rung from below up, its number filled where it passed, its strongest control grey.
-
-    Args:
-        ladder: Verdicts.
-    """
+    """Every rung from below up, its number filled where it passed, its strongest control grey."""
     import plotly.graph_objects as go
 
     figure = go.Figure()
@@ -141,11 +137,7 @@ def profile_figure(ladder: Ladder) -> Any:
 
 
 def sweep_figure(ladder: Ladder) -> Any:
-    """Share of texts turned at every site and strength that was tried, one panel a model.
-
-    Args:
-        ladder: Verdicts.
-    """
+    """Share of texts turned at every site and strength that was tried, one panel a model."""
     from plotly.subplots import make_subplots
 
     n = len(ladder.model)

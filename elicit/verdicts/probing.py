@@ -66,12 +66,7 @@ class Decoded:
         return self.right[site], {name: values[site] for name, values in self.controls.items()}
 
     def told(self, site: int, options: Options) -> Interval:
-        """The base's AUROC at one site, its interval of that alone.
-
-        Args:
-            site: Place of the site.
-            options: Level, resamples and seed.
-        """
+        """The base's AUROC at one site, its interval of that alone."""
         ends = _ends(self.area[:, 0, site], options)
         return Interval(
             value=ends.value.item(),
@@ -83,11 +78,7 @@ class Decoded:
         )
 
     def auroc(self, options: Options) -> Estimate:
-        """Every AUROC, with simultaneous intervals over curves and sites.
-
-        Args:
-            options: Level, resamples and seed.
-        """
+        """Every AUROC, with simultaneous intervals over curves and sites."""
         return _ends(self.area, options)
 
     def p_site(self, options: Options) -> Float[np.ndarray, " site"]:
@@ -209,10 +200,6 @@ def drawn_anew(model: nn.Module, *, seed: int) -> Iterator[None]:
     """A model whose parameters are noise of their own mean and spread, for one block.
 
     What is left is the architecture: tokens still mix, but by nothing that was learned.
-
-    Args:
-        model: Any module.
-        seed: Of the noise.
     """
     generator = torch.Generator().manual_seed(seed)
     changes = {}

@@ -51,11 +51,7 @@ class States:
         return (self.x[0] != self.x[1]).flatten(1).any(dim=1)
 
     def group(self, which: Bool[Tensor, " example"]) -> Int[Tensor, " some"]:
-        """Problem of each of some prompts, from 0.
-
-        Args:
-            which: The prompts.
-        """
+        """Problem of each of some prompts, from 0."""
         return numbered(self.labelled.take(which.nonzero()[:, 0].tolist()).problem)
 
     def by_problem(
@@ -141,14 +137,7 @@ def read_states(
 def fit_probes(
     states: States, used: Bool[Tensor, " example"], *, n_folds: int, seed: int
 ) -> tuple[Probe, Probe]:
-    """Probes of base and of post at every site.
-
-    Args:
-        states: States of both models.
-        used: Which prompts they are fitted on.
-        n_folds: Folds by which penalties are chosen.
-        seed: Of the folds.
-    """
+    """Probes of base and of post at every site."""
     names = [str(site) for site in states.sites]
     labelled = states.labelled.take(used.nonzero()[:, 0].tolist())
     base, post = (

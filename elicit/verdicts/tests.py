@@ -94,12 +94,7 @@ def refused(reason: str, *, value: Interval | None = None) -> Evidence:
 
 
 def rate(values: Float[np.ndarray, " problem"], options: Options) -> Interval:
-    """A mean over problems; of values that are all 0 or 1 a proportion (Wilson).
-
-    Args:
-        values: One a problem.
-        options: Level, resamples and seed.
-    """
+    """A mean over problems; of values that are all 0 or 1 a proportion (Wilson)."""
     if np.isin(values, (0.0, 1.0)).all():
         return wilson(int(values.sum()), len(values), level=options.inference.level)
     return _mean(values, options)
@@ -111,14 +106,7 @@ def above(
     reference: Float[np.ndarray, " problem"],
     options: Options,
 ) -> Claim:
-    """That the values are above a reference on the same problems.
-
-    Args:
-        what: The claim in words.
-        values: One a problem.
-        reference: What they are compared with.
-        options: How.
-    """
+    """That the values are above a reference on the same problems."""
     found = paired_permutation(
         values, reference, n_resamples=options.inference.n_resamples, seed=options.inference.seed
     )
@@ -231,10 +219,6 @@ def judge(found: Sequence[Evidence], options: Options) -> tuple[Judged, ...]:
     """The verdict on every rung, p-values adjusted over all that were run.
 
     A rung stands only if all its claims do, so its p-value is the largest of theirs.
-
-    Args:
-        found: Evidence of each rung.
-        options: Level and smallest effect that matters.
 
     Source: Berger 1982 for the largest p-value (intersection-union); Holm 1979 over rungs.
     """

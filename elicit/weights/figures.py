@@ -13,11 +13,7 @@ _GREYS = [[0, "#ffffff"], [1, "#1f3b57"]]
 
 @figure.register
 def change_figure(change: WeightChange) -> Any:
-    """Relative size of the change of each kind of tensor in each layer.
-
-    Args:
-        change: Change of every tensor.
-    """
+    """Relative size of the change of each kind of tensor in each layer."""
     from plotly.subplots import make_subplots
 
     measures = [

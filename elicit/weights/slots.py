@@ -79,9 +79,6 @@ def slot_table(pair: ModelPair) -> tuple[dict[str, Slot], dict[str, Slot]]:
 
     A sweep needs every part, and walking both models' modules takes as long as a small forward.
 
-    Args:
-        pair: The two models.
-
     Raises:
         PartError: See `slots_of`.
     """

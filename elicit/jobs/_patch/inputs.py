@@ -38,9 +38,6 @@ class PatchInputs:
 def problems_of(spec: PatchSpec) -> Texts | None:
     """Problems of a file, validated before a model is loaded.
 
-    Args:
-        spec: Specification of the job.
-
     Returns:
         None: The embedded pair's own problems are used.
 

@@ -68,11 +68,6 @@ def report(spec: ReportSpec, *, progress: Progress | None = None) -> Run:
 def prepare_scores(spec: ScoredSpec, pair: ModelPair, checked: Scores) -> Prepared[Scores]:
     """Tasks checked against the models.
 
-    Args:
-        spec: Specification of the job.
-        pair: The two models.
-        checked: The tasks.
-
     Raises:
         ElicitError: A problem is too long, or needs a token that a model lacks.
     """

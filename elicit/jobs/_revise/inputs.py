@@ -50,9 +50,6 @@ class ModelTexts:
 def load_inputs(spec: ReviseSpec) -> ReviseInputs:
     """The problems, validated before a model is loaded.
 
-    Args:
-        spec: Specification of the job.
-
     Raises:
         ElicitError: The file is missing or invalid, or its problems lack the requested texts.
     """
@@ -92,11 +89,6 @@ def load_inputs(spec: ReviseSpec) -> ReviseInputs:
 
 def encode_inputs(spec: ReviseSpec, pair: ModelPair, inputs: ReviseInputs) -> ReviseInputs:
     """The inputs with every text tokenised and validated.
-
-    Args:
-        spec: Specification of the job.
-        pair: The two models.
-        inputs: The problems.
 
     Raises:
         ElicitError: A text does not fit the models, or the convention has no layer below deep.

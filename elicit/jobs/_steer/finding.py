@@ -35,14 +35,6 @@ def find_source(
 ) -> Source:
     """Steering arms, from a direction computed on the selection problems or loaded from disk.
 
-    Args:
-        spec: Options.
-        pair: The two models.
-        loaded: Vector or SAE read from disk.
-        looked: Target behaviour.
-        choosing: Selection problems.
-        progress: Receives progress.
-
     Raises:
         ElicitError: The two kinds of prompts do not differ, problems have no trace to train on, or
             an SAE or direction is of another model or width.

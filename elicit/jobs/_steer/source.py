@@ -77,10 +77,6 @@ class Loaded:
 def looked_for(spec: SteerSpec, task: Task) -> Looked:
     """The target behaviour, and the problems under alternative prompts.
 
-    Args:
-        spec: Options.
-        task: All problems.
-
     Raises:
         ElicitError: The cues are equal, the pattern is no regular expression, or a baseline cannot
             be used as a prompt for these problems.
@@ -103,9 +99,6 @@ def looked_for(spec: SteerSpec, task: Task) -> Looked:
 
 def load_source(spec: SteerSpec) -> Loaded:
     """Load the requested vector or SAE, before any model.
-
-    Args:
-        spec: Options.
 
     Raises:
         SpecError: The folder holds a result other than a direction.

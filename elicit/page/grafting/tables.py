@@ -87,11 +87,7 @@ def _effects(roles: LayerRoles, prefix: str = "") -> list[Column]:
 
 
 def control_table(roles: LayerRoles) -> Table | None:
-    """Effects of every control; None if none was run.
-
-    Args:
-        roles: Effects of every part.
-    """
+    """Effects of every control; None if none was run."""
     missing = roles.control_revert.value.isnan() & roles.control_graft.value.isnan()
     rows = [i for i, none in enumerate(missing.all(0).tolist()) if not none]
     if not rows:
@@ -107,11 +103,7 @@ def control_table(roles: LayerRoles) -> Table | None:
 
 
 def part_table(roles: LayerRoles) -> Table:
-    """Effects of every part finer than a layer or outside the layers.
-
-    Args:
-        roles: Effects of every part.
-    """
+    """Effects of every part finer than a layer or outside the layers."""
     layer = roles.layer.tolist()
     finer = (i for i, kind in enumerate(roles.kind) if kind != "layer")
     return result_table(
@@ -125,11 +117,7 @@ def part_table(roles: LayerRoles) -> Table:
 
 
 def repair_table(roles: LayerRoles) -> Table:
-    """Share of four groups of problems that post solves with each part reverted.
-
-    Args:
-        roles: Effects of every part.
-    """
+    """Share of four groups of problems that post solves with each part reverted."""
     named = (roles.corrupted | roles.carries_skill).tolist()
     shares = [
         Column(head=name, of="solved", at={"share": k}, digits=2)
@@ -151,11 +139,7 @@ def repair_table(roles: LayerRoles) -> Table:
 
 
 def weight_table(change: WeightChange) -> Table:
-    """Geometry of every tensor's change.
-
-    Args:
-        change: Change of every tensor.
-    """
+    """Geometry of every tensor's change."""
     columns = (
         ("relative norm", "relative_norm", 4),
         ("activation-weighted", "activation_norm", 4),
@@ -207,11 +191,7 @@ def interval_table(sweep: IntervalSweep, task: int) -> Table:
 
 
 def interpolation_table(interpolation: Interpolation) -> Table:
-    """Scores of the interpolation from base to post.
-
-    Args:
-        interpolation: Scores along the line.
-    """
+    """Scores of the interpolation from base to post."""
     p = interpolation
     points, rows = range(len(p.alpha)), []
     for t, task in enumerate(p.task):
@@ -225,11 +205,7 @@ def interpolation_table(interpolation: Interpolation) -> Table:
 
 
 def integrated_table(integrated: WeightIG) -> Table:
-    """Integrated gradients of every part, their sum, the gap and the completeness error.
-
-    Args:
-        integrated: Attributions of every part.
-    """
+    """Integrated gradients of every part, their sum, the gap and the completeness error."""
     w = integrated
 
     def line(name: str, values: list[float]) -> list[str]:

@@ -199,9 +199,6 @@ def _capital(text: str) -> str:
 def task_text(name: str) -> str:
     """Phrase for a task's name: quoted unless it is one plain word.
 
-    Args:
-        name: Name given by the user.
-
     >>> task_text("facts"), task_text("a b")
     ('facts', '“a b”')
     """
@@ -210,9 +207,6 @@ def task_text(name: str) -> str:
 
 def layers_text(layers: Sequence[int]) -> str:
     """Phrase for layers, consecutive ones joined.
-
-    Args:
-        layers: Indices.
 
     >>> layers_text([3]), layers_text([1, 4]), layers_text([0, 1, 2, 5])
     ('layer 3', 'layers 1 and 4', 'layers 0–2 and 5')

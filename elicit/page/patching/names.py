@@ -36,20 +36,12 @@ def run_text(name: str) -> str:
 
 
 def metric_text(metric: str) -> str:
-    """Phrase for a metric.
-
-    Args:
-        metric: Name of the metric.
-    """
+    """Phrase for a metric."""
     return METRICS.get(metric, metric)
 
 
 def site_text(site: str, kind: str) -> str:
     """Phrase for a site.
-
-    Args:
-        site: Its name.
-        kind: Its kind.
 
     >>> site_text("resid_post.3", "resid_post"), site_text("z.3.1", "z")
     ('the residual stream after layer 3', 'head 1 of layer 3 (z)')
@@ -62,9 +54,6 @@ def site_text(site: str, kind: str) -> str:
 
 def pos_text(pos: str) -> str:
     """Phrase for a position.
-
-    Args:
-        pos: Label in a grid.
 
     >>> pos_text("-1 A"), pos_text("all"), pos_text("4")
     ('position −1 “A”', 'all positions at once', 'position 4')

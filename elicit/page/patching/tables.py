@@ -10,11 +10,7 @@ TOP = 12
 
 
 def score_table(grid: PatchGrid) -> Table:
-    """Scores of host and donor on every metric, and the gap between them.
-
-    Args:
-        grid: A sweep.
-    """
+    """Scores of host and donor on every metric, and the gap between them."""
     rows = [
         [
             metric,
@@ -37,11 +33,7 @@ def score_table(grid: PatchGrid) -> Table:
 
 
 def peak_table(grid: PatchGrid) -> Table | None:
-    """Largest step or effect for each metric and kind of site; None if there is no peak.
-
-    Args:
-        grid: A sweep.
-    """
+    """Largest step or effect for each metric and kind of site; None if there is no peak."""
     rows = [
         [
             metric,
@@ -130,11 +122,7 @@ def cell_tables(grid: PatchGrid, row: int) -> list[Table]:
 
 
 def width_table(grid: PatchGrid) -> Table | None:
-    """Largest effect for each window width; None if only single layers were patched.
-
-    Args:
-        grid: A sweep.
-    """
+    """Largest effect for each window width; None if only single layers were patched."""
     if len(grid.width) == 1:
         return None
     rows = []
@@ -162,11 +150,7 @@ def width_table(grid: PatchGrid) -> Table | None:
 
 
 def factorial_table(factorial: Factorial) -> Table:
-    """Effects at every boundary, and the KL of the mixed models to the nearer pure model.
-
-    Args:
-        factorial: Effects at every boundary.
-    """
+    """Effects at every boundary, and the KL of the mixed models to the nearer pure model."""
     f = factorial
     terms = ("wrote", "reader", "head", "wrote:reader")
     rows = []
@@ -195,11 +179,7 @@ def factorial_table(factorial: Factorial) -> Table:
 
 
 def cube_table(factorial: Factorial) -> Table:
-    """The mean metric of all eight models at every boundary.
-
-    Args:
-        factorial: Effects at every boundary.
-    """
+    """The mean metric of all eight models at every boundary."""
     f = factorial
     who = ("base", "post")
     corners = [(u, d, h) for u in (0, 1) for d in (0, 1) for h in (0, 1)]

@@ -192,11 +192,7 @@ def component_sentence(grid: PatchGrid, metric: str | None = None) -> str:
 
 
 def split_sentence(factorial: Factorial) -> str:
-    """Decomposition of the gap into upstream, downstream and unembedding effects.
-
-    Args:
-        factorial: Effects at every boundary.
-    """
+    """Decomposition of the gap into upstream, downstream and unembedding effects."""
     f, pos = factorial, 0
     name = metric_text(f.metric)
     gap = f.gap.value[0, pos].item()
@@ -243,11 +239,7 @@ def _term(f: Factorial, name: str, at: int, pos: int) -> str:
 
 
 def putting(grid: PatchGrid) -> str:
-    """Subject phrase for a sweep.
-
-    Args:
-        grid: A sweep.
-    """
+    """Subject phrase for a sweep."""
     if grid.question == "across":
         return f"Patching {grid.donor}’s activations into {grid.host}"
     (model, _, host), (_, _, donor) = grid.host.partition(", "), grid.donor.partition(", ")

@@ -8,11 +8,7 @@ from elicit.revision import DepthByGroup, Sensitivity, Settling
 
 
 def source_table(result: Settling) -> Table:
-    """Depth and ratio of both models on every source, with the paired difference.
-
-    Args:
-        result: Settling depths.
-    """
+    """Depth and ratio of both models on every source, with the paired difference."""
     rows = []
     for i, source in enumerate(result.source):
         n_tokens = int((result.source_of == i).sum())
@@ -40,11 +36,7 @@ def source_table(result: Settling) -> Table:
 
 
 def profile_table(result: Settling) -> Table:
-    """Divergence of every layer in both models, and its difference.
-
-    Args:
-        result: Settling depths.
-    """
+    """Divergence of every layer in both models, and its difference."""
     rows = []
     for i, source in enumerate(result.source):
         for n, layer in enumerate(result.layer.tolist()):
@@ -65,11 +57,7 @@ def profile_table(result: Settling) -> Table:
 
 
 def band_table(result: Sensitivity) -> Table:
-    """Ratios of both models and their difference under every convention.
-
-    Args:
-        result: Ratios over a band of conventions.
-    """
+    """Ratios of both models and their difference under every convention."""
     rows = []
     for g, threshold in enumerate(result.threshold.tolist()):
         for r, rho in enumerate(result.rho.tolist()):
@@ -90,11 +78,7 @@ def band_table(result: Sensitivity) -> Table:
 
 
 def group_table(result: DepthByGroup) -> Table:
-    """Depth of every group in both models, post minus base, and group minus first group.
-
-    Args:
-        result: Depths of groups of tokens.
-    """
+    """Depth of every group in both models, post minus base, and group minus first group."""
     rows = []
     for i, group in enumerate(result.group):
         steps: list[str | Cell] = [

@@ -45,12 +45,7 @@ def revise_sentences(results: Sequence[Result]) -> list[str]:
 
 
 def depth_sentence(result: Settling, source: str) -> str:
-    """Which model settles later on one source's texts, if the interval excludes 0.
-
-    Args:
-        result: Settling depths.
-        source: Name of the source.
-    """
+    """Which model settles later on one source's texts, if the interval excludes 0."""
     i = result.source.index(source)
     where = _WHERE.get(source, f"On the same tokens of “{visible(source)}”")
     if same_everywhere(result, source):
@@ -75,23 +70,13 @@ def depth_sentence(result: Settling, source: str) -> str:
 
 
 def same_everywhere(result: Settling, source: str) -> bool:
-    """Whether both models have identical divergences on the texts of a source.
-
-    Args:
-        result: Settling depths.
-        source: Name of the source.
-    """
+    """Whether both models have identical divergences on the texts of a source."""
     own = result.jsd[:, :, result.source_of == result.source.index(source)]
     return torch.equal(own[0], own[1])
 
 
 def ratio_sentence(result: Settling, source: str) -> str:
-    """Difference in the share of tokens that settle deep; empty if the models are identical.
-
-    Args:
-        result: Settling depths.
-        source: Name of the source.
-    """
+    """Difference in the share of tokens that settle deep; empty if the models are identical."""
     i = result.source.index(source)
     if same_everywhere(result, source):
         return ""
@@ -109,22 +94,14 @@ def ratio_sentence(result: Settling, source: str) -> str:
 
 
 def deep_text(result: Settling) -> str:
-    """Phrase for the layer at which deep begins.
-
-    Args:
-        result: Settling depths.
-    """
+    """Phrase for the layer at which deep begins."""
     if result.deep_from == result.n_layers:
         return f"that is, not before the last of {result.n_layers} layers"
     return f"at layer {result.deep_from} of {result.n_layers} or later"
 
 
 def band_sentence(result: Sensitivity) -> str:
-    """Whether the difference in ratios keeps its sign over all conventions.
-
-    Args:
-        result: Ratios over a band of conventions.
-    """
+    """Whether the difference in ratios keeps its sign over all conventions."""
     n = result.dtr_diff.value.numel()
     if result.dtr_diff.low.isnan().any() or not result.dtr_diff.value.any():
         return ""
@@ -149,11 +126,7 @@ def band_sentence(result: Sensitivity) -> str:
 
 
 def group_sentence(result: DepthByGroup) -> str:
-    """Change of depth from the first group to the last in both models.
-
-    Args:
-        result: Depths of groups of tokens.
-    """
+    """Change of depth from the first group to the last in both models."""
     changes = []
     for m, model in enumerate(result.model):
         value, low, high = result.step[m, -1].ends
@@ -193,12 +166,6 @@ def convention_text(convention: DepthConvention, n_layers: int) -> str:
 
 def sized(value: float, low: float, high: float, *, digits: int = 2) -> str:
     """Magnitude of a difference with its interval; the sentence gives the direction.
-
-    Args:
-        value: Difference.
-        low: Lower end.
-        high: Upper end.
-        digits: Decimals.
 
     >>> sized(-0.3, -0.4, -0.2)
     '0.30 [0.20, 0.40]'

@@ -84,10 +84,11 @@ def ladder_sections(results: Sequence[Result]) -> list[Section]:
 
 def _section(ladder: Ladder, n: int) -> Section:
     caption = (
-        "Whether the base has it rests on E3 and E4; E1 and E2 ask whether post uses the same code; "
-        "E0, that it can be read, shows no use of it. No rung entails another. Filled: passed; "
-        "dotted diamond: trivial, re-initialised weights pass it too; open: not distinguishable from its "
-        "strongest control, or under-powered. Grey, slightly below: that control. Bars are "
+        "That the base has it rests on E3 and E4. E1 and E2 ask whether post uses the same code, "
+        "E0 shows that it can be read, not that it is used. No rung entails another. Filled: "
+        "passed; dotted diamond: trivial, re-initialised weights pass it too; open: not "
+        "distinguishable from its strongest control, or under-powered. Grey, slightly below: that "
+        "control. Bars are "
         f"pointwise {100 * ladder.level:g} % intervals."
     )
     remarks = _remarks(ladder)

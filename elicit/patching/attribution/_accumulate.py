@@ -46,9 +46,6 @@ class Gathered:
     def table(self, plan: Plan) -> Float[np.ndarray, "problem cell"]:
         """Values in problem order.
 
-        Args:
-            plan: Plan, for problem names.
-
         Raises:
             PatchError: A value is NaN or infinite.
         """

@@ -24,12 +24,7 @@ Scores = Float[Tensor, "site column row"]
 
 
 def needed_sites(sites: Sequence[Site], method: Method) -> set[Site]:
-    """Whole sites whose gradients or values a method needs.
-
-    Args:
-        sites: Sites to score.
-        method: Attribution method.
-    """
+    """Whole sites whose gradients or values a method needs."""
     found = {site.whole for site in sites}
     if method in ("qk_fix", "atp_star"):
         found |= {Site("z", site.layer) for site in sites if site.kind in ("q", "k")}
@@ -85,11 +80,7 @@ class _Graph:
         return lambda grad: torch.zeros_like(grad) if self.dropped == layer else None
 
     def gradients(self, *, keep: bool = False) -> dict[Site, Tensor]:
-        """Gradient of each row's metric at every requested site, by one backward pass.
-
-        Args:
-            keep: Whether to retain the graph.
-        """
+        """Gradient of each row's metric at every requested site, by one backward pass."""
         # A row's metric depends on that row alone, so the gradient of the sum separates by row.
         sites = list(self.at)
         found = torch.autograd.grad(

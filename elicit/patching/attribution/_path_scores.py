@@ -57,12 +57,6 @@ def host_run(case: Case) -> HostRun:
 def refuse_path(sender: Site, receivers: Sequence[Site], shape: Shape, *, logits: bool) -> None:
     """Refuse a path that does not exist.
 
-    Args:
-        sender: Sending site.
-        receivers: Receiving sites other than the logits.
-        shape: Architecture of the model.
-        logits: Whether the logits are a receiver.
-
     Raises:
         PatchError: There is no receiver, or one is not downstream of the sender.
     """
@@ -126,14 +120,7 @@ def _replaced(own: Tensor, theirs: Tensor, head: int | None, inside: Tensor) -> 
 def heard(
     case: Case, host: HostRun, receiver: Site, said: Float[Tensor, "row pos d_model"]
 ) -> Tensor:
-    """A receiver's value when the message is added to its input and all else is the host's.
-
-    Args:
-        case: Problems.
-        host: Unpatched host run.
-        receiver: Receiving site.
-        said: Change of its input stream.
-    """
+    """A receiver's value when the message is added to its input and all else is the host's."""
     layer, kind = case.host.layers[receiver.layer], receiver.kind
     if kind in RESIDUAL_KINDS:
         return host.at[receiver.whole] + said

@@ -119,10 +119,6 @@ def attribute(
 def check_counts(*, steps: int, exact: int) -> None:
     """Refuse counts out of range.
 
-    Args:
-        steps: Gradients along a path.
-        exact: k of recall.
-
     Raises:
         PatchError: `steps` is below 1 or `exact` below 0.
     """

@@ -27,9 +27,6 @@ def node_figure(scores: NodeScores) -> Any:
 
     One panel per kind of site, on one scale centred at 0. Sites with heads are shown at the
     position with the largest score.
-
-    Args:
-        scores: Scores to draw.
     """
     from plotly.subplots import make_subplots
 
@@ -142,11 +139,7 @@ def _told(scores: NodeScores, at: tuple[int, int]) -> str:
 
 @figure.register
 def edge_figure(scores: EdgeScores) -> Any:
-    """The edges with the largest scores, largest first, with their intervals.
-
-    Args:
-        scores: Scores to draw.
-    """
+    """The edges with the largest scores, largest first, with their intervals."""
     from plotly.graph_objects import Figure
 
     sender = {name: at for at, name in enumerate(scores.sender)}

@@ -58,11 +58,7 @@ class Lines:
 
 
 def lines_of(tokens: Sequence[str]) -> Lines:
-    """Break a row into lines.
-
-    Args:
-        tokens: Its tokens.
-    """
+    """Break a row into lines."""
     n = min(len(tokens), MOST)
     width = LINE if all(len(token.strip()) <= SHORT for token in tokens[:n]) else WIDE
     return Lines(

@@ -11,23 +11,14 @@ Ends = Sequence[tuple[float, float, float]]
 
 
 def ends_of(estimate: Estimate) -> Ends:
-    """Value, low and high of each number of an estimate over one axis.
-
-    Args:
-        estimate: Over one axis.
-    """
+    """Value, low and high of each number of an estimate over one axis."""
     return list(
         zip(estimate.value.tolist(), estimate.low.tolist(), estimate.high.tolist(), strict=True)
     )
 
 
 def error_bars(estimate: Estimate, color: str) -> dict[str, Any]:
-    """Plotly's `error_y` of an estimate over one axis.
-
-    Args:
-        estimate: Over one axis.
-        color: Of the bars.
-    """
+    """Plotly's `error_y` of an estimate over one axis."""
     return {
         "type": "data",
         "symmetric": False,

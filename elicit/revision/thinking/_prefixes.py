@@ -127,12 +127,7 @@ class PrefixSampler:
         )
 
     def finish(self, begun: Rollouts, rows: Sequence[int]) -> Rollouts:
-        """Some samples resumed to their end, the same tokens as if sampled in one go.
-
-        Args:
-            begun: All samples.
-            rows: Which are finished.
-        """
+        """Some samples resumed to their end, the same tokens as if sampled in one go."""
         return resume(
             self.reader.side,
             self.task,
@@ -144,11 +139,7 @@ class PrefixSampler:
         )
 
     def prefixes(self, begun: Rollouts) -> "Prefixes":
-        """What is read of the samples: each distinct prefix once, so that equal ones tie exactly.
-
-        Args:
-            begun: All samples.
-        """
+        """What is read: each distinct prefix once, so that equal ones tie exactly."""
         sampled = TokenRows.of_rollouts(begun, self.task, source=self.model)
         number: dict[tuple[int, ...], int] = {}
         once, of_row = [], []
@@ -160,11 +151,7 @@ class PrefixSampler:
         return Prefixes(rows=sampled.part(once), of_row=torch.tensor(of_row), n=self.n)
 
     def depths(self, prefixes: "Prefixes") -> DeepThinking:
-        """Which tokens of the prefixes settle deep.
-
-        Args:
-            prefixes: What is read.
-        """
+        """Which tokens of the prefixes settle deep."""
         return deep_thinking(
             self.pair,
             prefixes.rows,
@@ -175,11 +162,7 @@ class PrefixSampler:
         )
 
     def confidence(self, prefixes: "Prefixes") -> Confidence:
-        """How confident the model is in the prefixes.
-
-        Args:
-            prefixes: What is read.
-        """
+        """How confident the model is in the prefixes."""
         return confidence(
             self.reader,
             prefixes.rows,
@@ -234,9 +217,5 @@ class Prefixes:
     """Samples of a problem."""
 
     def each(self, values: Float[Tensor, " prefix"]) -> Float[Tensor, "problem sample"]:
-        """A number of every prefix, for the samples that begin with it.
-
-        Args:
-            values: One a prefix.
-        """
+        """A number of every prefix, for the samples that begin with it."""
         return values[self.of_row].view(-1, self.n)

@@ -35,11 +35,7 @@ _APART = 0.012
 
 @figure.register
 def think_figure(result: ThinkAtN) -> Any:
-    """Accuracy of every way to vote over the tokens it costs a problem, with joint intervals.
-
-    Args:
-        result: What was measured.
-    """
+    """Accuracy of every way to vote over the tokens it costs a problem, with joint intervals."""
     import plotly.graph_objects as go
 
     figure = go.Figure()
