@@ -21,8 +21,10 @@ from elicit.patching.grid import PatchGrid, Peak
 from elicit.patching.plan import Plan
 from elicit.patching.swap import Swap, across, within
 from elicit.patching.sweep import patch, run
+from elicit.patching.values import MARGINS
 
 __all__ = [
+    "MARGINS",
     "Agreement",
     "Contrast",
     "EdgeScores",

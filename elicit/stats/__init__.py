@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from elicit.stats.adjust import benjamini_hochberg, holm
 from elicit.stats.bootstrap import bootstrap_difference, bootstrap_mean
 from elicit.stats.equivalence import Equivalence, minimum_detectable_effect, tost
-from elicit.stats.gap import NoGapError, gap_share, gap_shares
+from elicit.stats.gap import NoGapError, gap_share, gap_shares, joint_gap_shares
 from elicit.stats.inference import Inference
 from elicit.stats.interval import Interval, wilson
 from elicit.stats.significance import Significance, max_t, mcnemar, paired_permutation
@@ -48,6 +48,7 @@ __all__ = [
     "gap_shares",
     "holm",
     "joint_estimate",
+    "joint_gap_shares",
     "joint_intervals",
     "linearised_auroc",
     "linearised_mean",
