@@ -59,9 +59,7 @@ class Shard:
 def plan_shards(lengths: Sequence[int], shard_tokens: int) -> tuple[tuple[int, ...], ...]:
     """Row numbers of each shard, in order; a row is never cut.
 
-    Args:
-        lengths: Tokens of each row.
-        shard_tokens: Most tokens in a shard; a longer row has its own.
+    `shard_tokens`: most tokens in a shard; a longer row has its own.
     """
     shards: list[list[int]] = []
     held = 0
@@ -75,11 +73,7 @@ def plan_shards(lengths: Sequence[int], shard_tokens: int) -> tuple[tuple[int, .
 
 
 def places(lengths: Sequence[int]) -> tuple[slice, ...]:
-    """Where each row's tokens are in its shard.
-
-    Args:
-        lengths: Tokens of each row of the shard.
-    """
+    """Where each row's tokens are in its shard."""
     ends = list(accumulate(lengths))
     return tuple(slice(end - n, end) for n, end in zip(lengths, ends, strict=True))
 
@@ -99,11 +93,7 @@ def write_shard(
 ) -> None:
     """Write a shard whole or not at all, with its key, its origin and a digest of its values.
 
-    Args:
-        path: File to write; its folder exists.
-        values: Activations.
-        key: Name of the shard within its store.
-        identity: Digest of what the values depend on.
+    `identity`: digest of what the values depend on.
 
     Raises:
         OSError: The file cannot be written.
@@ -114,11 +104,7 @@ def write_shard(
 def map_shard(path: Path, *, key: str, identity: str, verify: bool) -> Float[Tensor, "token width"]:
     """Values of a shard mapped from disk, if it is this shard.
 
-    Args:
-        path: File to read.
-        key: Name it should have.
-        identity: Digest of what its values should depend on.
-        verify: Whether to hold all values against their digest, which reads the whole file.
+    `verify`: whether to hold all values against their digest, which reads the whole file.
 
     Raises:
         ResultError: It is truncated, altered or foreign.
@@ -155,9 +141,7 @@ def row_and_pos(
 def recognise(folder: Path, identity: Mapping[str, object]) -> None:
     """Refuse a folder that is not a store's, or another store's; a missing one is accepted.
 
-    Args:
-        folder: What a store is to be in.
-        identity: What makes two stores the same: digests of weights and rows, settings.
+    `identity`: what makes two stores the same: digests of weights and rows, settings.
 
     Raises:
         StoreError: The folder is a file, or holds other files or other activations.
@@ -184,11 +168,6 @@ def recognise(folder: Path, identity: Mapping[str, object]) -> None:
 @contextmanager
 def locked(folder: Path, identity: Mapping[str, object], sites: Sequence[str]) -> Iterator[None]:
     """A store's folder, ours alone for a block, with a manifest of all sites in it.
-
-    Args:
-        folder: Made if it is not there.
-        identity: What makes two stores the same.
-        sites: Names of the sites that are being filled.
 
     Raises:
         StoreError: The folder holds other activations, or cannot be written.

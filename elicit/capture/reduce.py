@@ -141,9 +141,7 @@ def _both(
 def kept_tokens(chunk: Chunk, keep: Keep) -> Bool[Tensor, "batch pos"]:
     """Which positions of a chunk count; never padding.
 
-    Args:
-        chunk: What was read.
-        keep: All tokens, all but the first of each row, or a function that gives a mask.
+    `keep`: all tokens, all but the first of each row, or a function that gives a mask.
 
     Raises:
         CaptureError: `keep` is something else, or its mask has another shape.

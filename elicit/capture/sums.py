@@ -27,9 +27,7 @@ class Moments:
     def __init__(self, d_model: int, *, device: str | torch.device = "cpu") -> None:
         """Begin with no vector.
 
-        Args:
-            d_model: Width of the vectors.
-            device: Where the sums are kept; it must know float64.
+        `device`: where the sums are kept; it must know float64.
         """
         self.n = 0
         self.mean: Float[Tensor, " d_model"] = torch.zeros(
@@ -147,10 +145,7 @@ class CrossMoments:
     def __init__(self, d_x: int, d_y: int, *, device: str | torch.device = "cpu") -> None:
         """Begin with no pair.
 
-        Args:
-            d_x: Width of the first vectors.
-            d_y: Width of the second vectors.
-            device: Where the sums are kept; it must know float64.
+        `device`: where the sums are kept; it must know float64.
         """
         self.x = Moments(d_x, device=device)
         self.y = Moments(d_y, device=device)

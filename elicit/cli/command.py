@@ -46,11 +46,6 @@ def command_of(entry: Command) -> Callable[..., None]:
 def specified(spec: type[PairSpec], config: Path | None, given: Mapping[str, object]) -> PairSpec:
     """A validated specification from a file and overriding command-line options.
 
-    Args:
-        spec: Class of the specification.
-        config: YAML file with options, or None.
-        given: Command-line options by name.
-
     Raises:
         SpecError: An option is unknown or invalid, or options contradict each other.
     """

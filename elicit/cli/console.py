@@ -56,10 +56,6 @@ def visible(text: str) -> str:
 def as_flags(text: str, names: Sequence[str]) -> str:
     """An error's advice with command-line flags for Python arguments.
 
-    Args:
-        text: A message that may name Python arguments.
-        names: Arguments that are options here.
-
     >>> as_flags("or pass fresh=True, dtype=torch.float32 or vocab='shared'", ["fresh", "dtype"])
     "or pass --fresh, --dtype float32 or vocab='shared'"
     """
@@ -85,12 +81,7 @@ def say(text: str, *, style: str = "") -> None:
 
 
 def complain(error: ElicitError, options: Sequence[str] = ()) -> None:
-    """An error as one message on stderr.
-
-    Args:
-        error: An error that the user can fix.
-        options: Arguments that are options of the command.
-    """
+    """An error as one message on stderr."""
     say(f"error: {as_flags(str(error), options)}", style="bold red")
 
 
@@ -100,10 +91,7 @@ def session(
 ) -> Iterator[None]:
     """A block that turns errors into a message and exit code, and silences other libraries.
 
-    Args:
-        debug: Let errors through with their traceback, and do not silence other libraries.
-        on_interrupt: Message for an interruption.
-        options: Python arguments that are options of the command.
+    `debug`: let errors through with their traceback, and do not silence other libraries.
 
     Raises:
         typer.Exit: 1 after an error that the user can fix, 130 after an interruption.
@@ -167,11 +155,7 @@ def hushed() -> Iterator[None]:
 
 @contextmanager
 def warnings_as_lines(*, everything: bool) -> Iterator[None]:
-    """A block that prints this package's warnings as one line each on stderr.
-
-    Args:
-        everything: Whether to show warnings of other libraries too.
-    """
+    """A block that prints this package's warnings as one line each on stderr."""
 
     def show(
         message: Warning | str,
@@ -195,12 +179,7 @@ def _is_ours(filename: str) -> bool:
 
 
 def resume_line(command: str, folder: Sequence[Path]) -> str:
-    """Message after an interruption.
-
-    Args:
-        command: Name of the command.
-        folder: The run directory, if it was created.
-    """
+    """Message after an interruption."""
     if folder and (folder[0] / "run.yaml").exists():
         return (
             f"Interrupted. Finished work is kept in {folder[0]}. Resume with:\n"

@@ -38,9 +38,7 @@ def options_of(spec: type[PairSpec]) -> list[inspect.Parameter]:
 def listed(spec: type[PairSpec], given: Mapping[str, Any]) -> dict[str, Any]:
     """Options that were given, with lists split at commas.
 
-    Args:
-        spec: Class of the specification.
-        given: Every command-line option by name; None and `[]` mean not given.
+    `given`: every command-line option by name; None and `[]` mean not given.
     """
     found = {
         name: value

@@ -44,9 +44,7 @@ def organisms(
 def write_pair(name: str, folder: Path) -> Path:
     """Export an organism: `base`, `post` and both task files.
 
-    Args:
-        name: Of the pair, with or without `organism:`.
-        folder: Created if needed; nothing in it is overwritten.
+    `folder`: created if needed; nothing in it is overwritten.
 
     Returns:
         The folder.

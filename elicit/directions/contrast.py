@@ -212,13 +212,7 @@ def read_at(
 ) -> Float[Tensor, "site row width"]:
     """Activations of each row at one position, in float64 on the CPU.
 
-    Args:
-        model: A bridge in raw mode.
-        rows: Token ids of each row.
-        sites: Sites of one width.
-        position: Position that is read, from 0; negative counts from the end.
-        pad_id: Id put where a row has no token.
-        execution: Tokens per forward pass, memory, checkpoint and progress.
+    `position`: position that is read, from 0; negative counts from the end.
 
     Raises:
         DirectionError: An activation is not finite.

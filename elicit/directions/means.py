@@ -84,17 +84,7 @@ def directions_by(
     inference: Inference,
     execution: Execution,
 ) -> DirectionSet:
-    """Directions by one estimator, with their reliability and held-out AUROC; see `diff_mean`.
-
-    Args:
-        estimator: Estimates a direction from paired differences.
-        side: The model that is read.
-        pairs: Positive and negative prompts.
-        sites: Sites of one width.
-        held_out: Share of problems held out for the AUROC.
-        inference: Coverage and resamples of the intervals, and the seed.
-        execution: Tokens per forward pass, memory, checkpoint and progress.
-    """
+    """Directions by one estimator, with their reliability and held-out AUROC; see `diff_mean`."""
     model, position = side.bridge, pairs.position
     check_sites(model, sites)
     sides = pairs.encode(side.alignment)

@@ -41,13 +41,7 @@ def check_site(edit: Edit, shape: Shape, points: Mapping[str, Any]) -> None:
 
 
 def add_hook(hooks: ExitStack, point: Any, made: Hook) -> None:
-    """Put one hook on, so that a reset of the user's own hooks leaves it.
-
-    Args:
-        hooks: Takes it off.
-        point: TransformerLens hook point.
-        made: Gives the new activation, or None for the old one.
-    """
+    """Put one hook on, so that a reset of the user's own hooks leaves it."""
     point.add_hook(made, is_permanent=True)
     handle = point.fwd_hooks[-1]
 
@@ -64,12 +58,6 @@ def add_resid_mid_hook(hooks: ExitStack, model: nn.Module, layer: int, made: Hoo
     The bridge's own hook there feeds the MLP alone, and the skip connection keeps the old stream.
     Both read one tensor, fresh from an addition that nothing else needs, so the new values are
     written into it: exact, whatever the old ones were.
-
-    Args:
-        hooks: Takes the hook off.
-        model: A bridge in raw mode.
-        layer: Whose residual stream.
-        made: Gives the new residual stream, or None for the old one.
     """
 
     def enter(_module: nn.Module, args: tuple, kwargs: dict) -> None:

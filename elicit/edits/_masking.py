@@ -17,12 +17,7 @@ def masked_scores(
 ) -> Float[Tensor, "batch head dest src"] | None:
     """Scores without those from `dest` to `src`; None if there is no attention to remove.
 
-    Args:
-        scores: Before the softmax, masked by causality and padding already.
-        dest: Tokens of this call that shall not look.
-        src: Tokens of the run that shall not be seen.
-        edit: Whose heads are meant, and for messages.
-        layer: For messages.
+    `scores`: before the softmax, masked by causality and padding already.
 
     Raises:
         EditError: A token would be left without anything to attend to.

@@ -15,13 +15,6 @@ class Placed:
     def __init__(self, edit: object, site: Site, tensor: Tensor, shape: Shape, name: str) -> None:
         """Read the axes off the number of dimensions.
 
-        Args:
-            edit: Whose it is, for messages.
-            site: Where it goes.
-            tensor: What the user gave.
-            shape: What the model has.
-            name: Of the field.
-
         Raises:
             EditError: The tensor does not have the site's width.
         """

@@ -37,8 +37,7 @@ class Run:
     def __init__(self, prompt_lengths: Int[Tensor, " batch"] | None) -> None:
         """A run that has not begun.
 
-        Args:
-            prompt_lengths: Tokens of each row's prompt; None is all of the first call's.
+        `prompt_lengths`: tokens of each row's prompt; None is all of the first call's.
         """
         if prompt_lengths is not None and int(prompt_lengths.min()) < 1:
             raise EditError(

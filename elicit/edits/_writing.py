@@ -94,10 +94,7 @@ class Writer:
     ) -> Float[Tensor, "*axes"]:
         """The activation after the edit.
 
-        Args:
-            x: [batch pos ...], a pattern [batch head dest src].
-            selected: Tokens that are edited.
-            call: Which tokens these are.
+        `x`: [batch pos ...], a pattern [batch head dest src].
         """
         is_pattern = self.edit.site.kind == "pattern"
         whole = rearrange(x, _PATTERN) if is_pattern else x

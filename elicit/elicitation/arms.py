@@ -82,9 +82,6 @@ def direction_arms(
 def check_arms(arms: Sequence[Arm]) -> None:
     """Refuse arms that could not be held against each other.
 
-    Args:
-        arms: The one under test and its controls.
-
     Raises:
         ElicitationError: None or several are under test, it is not the first, two have one name,
             or a control pushes by another length.

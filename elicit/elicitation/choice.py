@@ -75,12 +75,7 @@ def choose(curve: DoseCurve, *, metric: str | None = None) -> Choice:
 
 
 def coherent_cells(share: Float[Tensor, "*cell"], unsteered: float) -> Bool[Tensor, "*cell"]:
-    """Where texts are as often coherent as without steering.
-
-    Args:
-        share: Share of coherent texts in each cell.
-        unsteered: The same of the model's own texts.
-    """
+    """Where texts are as often coherent as without steering."""
     return share >= unsteered - NEAR - _ROUNDING
 
 
@@ -124,12 +119,7 @@ def best_cell(
 
 
 def default_metric(names: Sequence[str], clear: bool) -> str:
-    """Right answers where there is a gap to close, else the first marker.
-
-    Args:
-        names: What is measured, right answers first.
-        clear: Whether the gap in right answers is clear.
-    """
+    """Right answers where there is a gap to close, else the first marker."""
     return names[0] if clear or len(names) == 1 else names[1]
 
 

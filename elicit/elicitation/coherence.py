@@ -51,10 +51,8 @@ def coherent(
 ) -> Float[Tensor, " row"]:
     """1 for every coherent text, else 0.
 
-    Args:
-        texts: Steered or not.
-        references: The models left unsteered, of which one must find a text probable.
-        max_loss: Nats a token that it may lose.
+    `references`: the models left unsteered, of which one must find a text probable. `max_loss`:
+    nats a token that it may lose.
     """
     loss = torch.stack([one.log_prob - log_probs(one.side, texts) for one in references]).amin(0)
     loop = torch.tensor([loops(texts.ids(row)) for row in range(len(texts))])
@@ -62,12 +60,7 @@ def coherent(
 
 
 def log_probs(side: Side, texts: Rollouts) -> Float[Tensor, " row"]:
-    """Mean log-probability of a token of each text under a model as it is, nats.
-
-    Args:
-        side: The model, without the edits of the texts.
-        texts: What is read.
-    """
+    """Mean log-probability of a token of each text under a model as it is, nats."""
     rows = [(tuple(texts.prompt_ids(row)), tuple(texts.ids(row))) for row in range(len(texts))]
     return text_log_probs(side.bridge, rows, pad_id=side.alignment.pad_id)
 
@@ -86,11 +79,8 @@ def text_log_probs(
 
     The same text is run once, however often it occurs: under controls many are equal.
 
-    Args:
-        model: A bridge in raw mode, as it stands.
-        texts: Prompt and text of each; no text is empty.
-        pad_id: Id put where a row has no token.
-        max_tokens: Most positions in a forward pass, padding counted.
+    `texts`: prompt and text of each; no text is empty. `max_tokens`: most positions in a forward
+    pass, padding counted.
     """
     distinct = list(dict.fromkeys(texts))
     device = next(hugging_face_model(model).parameters()).device

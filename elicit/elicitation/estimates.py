@@ -14,10 +14,7 @@ Scores = Float[Tensor, "problem metric arm strength"]
 def rates_of(scores: Scores, *, proportion: bool, inference: Inference) -> Estimate:
     """Mean over problems, with the interval of each cell alone.
 
-    Args:
-        scores: Rate of each problem.
-        proportion: Whether each problem has one text, so that the rate is a proportion.
-        inference: Coverage and resamples of the intervals, and the seed.
+    `proportion`: whether each problem has one text, so that the rate is a proportion.
     """
     intervals = []
     for values in scores.flatten(1).T.numpy():
@@ -35,12 +32,7 @@ def rates_of(scores: Scores, *, proportion: bool, inference: Inference) -> Estim
 
 
 def means_of(values: Float[Tensor, "problem ..."], inference: Inference) -> Estimate:
-    """Means over problems, with simultaneous intervals over all cells.
-
-    Args:
-        values: One number of each problem and cell.
-        inference: Coverage and resamples of the intervals, and the seed.
-    """
+    """Means over problems, with simultaneous intervals over all cells."""
     joint = simultaneous_intervals(
         values.flatten(1).numpy(),
         level=inference.level,
@@ -52,12 +44,7 @@ def means_of(values: Float[Tensor, "problem ..."], inference: Inference) -> Esti
 
 
 def effects_of(effects: Scores, inference: Inference) -> Estimate:
-    """Mean effects, with simultaneous intervals over all cells of a metric.
-
-    Args:
-        effects: Steered minus unsteered rate of each problem.
-        inference: Coverage and resamples of the intervals, and the seed.
-    """
+    """Mean effects, with simultaneous intervals over all cells of a metric."""
     return Estimate.stack([means_of(one, inference) for one in effects.unbind(1)])
 
 
@@ -69,11 +56,7 @@ def shares_of(
 ) -> Estimate:
     """Shares of the gap with the interval of each cell alone, where the gap is clear.
 
-    Args:
-        scores: Rate of each problem.
-        base: Unsteered rate of each problem.
-        post: The target's; NaN where there is none.
-        inference: Coverage of the intervals.
+    `post`: the target's; NaN where there is none.
     """
     gains = (scores - base[:, :, None, None]).numpy()
     ends = np.full((3, *scores.shape[1:]), np.nan)
@@ -93,10 +76,7 @@ def gaps_of(
 ) -> Estimate:
     """The gap of each metric; there is a share of it where it is clear.
 
-    Args:
-        base: Unsteered rate of each problem.
-        post: The target's; NaN where there is none.
-        inference: Coverage of the intervals.
+    `post`: the target's; NaN where there is none.
     """
     from scipy.special import stdtrit
 

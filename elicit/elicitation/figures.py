@@ -32,9 +32,7 @@ def curve_figure(found: DoseCurve) -> Any:
 def dose_figure(found: DoseCurve, metric: str | None = None) -> Any:
     """Rate and coherence over strengths: what is under test in colour, its controls in grey.
 
-    Args:
-        found: Rates of every arm.
-        metric: Name of a metric; None takes the first.
+    `metric`: name of a metric; None takes the first.
 
     Raises:
         ElicitationError: The metric was not measured.
@@ -118,9 +116,7 @@ def _line(figure: Any, found: DoseCurve, arm: int, line: Estimate, *, panel: int
 def arms_figure(found: DoseCurve, metric: str | None = None) -> Any:
     """Rate of every arm at the first strength with its interval, and of what is not steered.
 
-    Args:
-        found: Rates of every arm.
-        metric: Name of a metric; None takes the first.
+    `metric`: name of a metric; None takes the first.
 
     Raises:
         ElicitationError: The metric was not measured.

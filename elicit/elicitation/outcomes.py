@@ -37,11 +37,8 @@ def outcomes(
 ) -> Outcomes:
     """What texts show, problem by problem.
 
-    Args:
-        texts: Rows by cell, then problem, then sample.
-        references: The models left unsteered, the steered one first.
-        goal: What is looked for.
-        n_cells: Strengths or directions.
+    `texts`: rows by cell, then problem, then sample. `references`: the models left unsteered, the
+    steered one first.
     """
     n = len(texts.problem)
     whole = coherent(texts, references, max_loss=goal.max_loss)
@@ -57,10 +54,7 @@ def scores(
 ) -> Float[Tensor, "problem metric cell"]:
     """Share of each problem's texts that are right, or show each marker.
 
-    Args:
-        texts: Rows by cell, then problem, then sample.
-        markers: What is looked for.
-        n_cells: Strengths or directions.
+    `texts`: rows by cell, then problem, then sample.
     """
     shown = [torch.tensor([bool(sees(text)) for text in texts.text]) for sees in markers.values()]
     n = len(texts.problem)

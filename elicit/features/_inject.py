@@ -51,13 +51,9 @@ def inject(
 ) -> list[int]:
     """Text with tokens injected; a special token at its start stays there.
 
-    Args:
-        row: Token ids of the text.
-        tokens: Tokens, or runs of tokens, each injected once, in this order.
-        form: `prepend` and `append` put all at one end, `intersperse` spreads them evenly,
-            `replace` overwrites others, `bigram` and `trigram` insert runs at random positions.
-        special: Ids that are not text.
-        rng: Draws the positions.
+    `tokens`: tokens, or runs of tokens, each injected once, in this order. `form`: `prepend` and
+    `append` put all at one end, `intersperse` spreads them evenly, `replace` overwrites others,
+    `bigram` and `trigram` insert runs at random positions.
     """
     lead = 1 if row and row[0] in special else 0
     head, body = list(row[:lead]), list(row[lead:])

@@ -21,12 +21,7 @@ def without_outliers(
 ) -> tuple[Bool[Tensor, " token"], float]:
     """Counted tokens that are not outliers, and the norm above which a token is one.
 
-    Args:
-        side: The model.
-        site: Site of the norms.
-        rows: Texts.
-        times: Tokens above this multiple of the median norm are outliers.
-        execution: Tokens per forward pass.
+    `times`: tokens above this multiple of the median norm are outliers.
 
     Raises:
         FeatureError: `times` is not above 1, so half of all tokens would be outliers.

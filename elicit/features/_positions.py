@@ -97,18 +97,7 @@ def find_positions(
     seed: int,
     execution: Execution = Execution(),
 ) -> Positions:
-    """Positions at which features are most active, one per problem, with controls.
-
-    Args:
-        side: The model.
-        sae: SAE of the features.
-        tokens: Texts, whose counted tokens may be resampled.
-        candidates: Features that are tested.
-        problem: Index of each row's problem.
-        resampling: Numbers of positions and matched features, and the activation threshold.
-        seed: Seed of the random positions.
-        execution: Tokens per forward pass, memory, checkpoint and progress.
-    """
+    """Positions at which features are most active, one per problem, with controls."""
     n, quiet = resampling.n_positions, Execution(max_tokens=execution.max_tokens)
     rates = n_active_of(side, sae, tokens, execution=quiet)
     matched = features_of_like_rate(rates, candidates, resampling.n_matched)
@@ -158,10 +147,7 @@ def features_of_like_rate(
 ) -> tuple[tuple[int, ...], ...]:
     """For each candidate the non-candidate live features of nearest activation rate.
 
-    Args:
-        n_active: Number of tokens at which each feature is active.
-        candidates: Features that are tested.
-        n: Number per candidate; fewer if fewer are live.
+    `n`: number per candidate; fewer if fewer are live.
     """
     others = [int(i) for i in n_active.nonzero()[:, 0] if int(i) not in set(candidates)]
     rate = n_active.double().clamp(min=0.5).log()

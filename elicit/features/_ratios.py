@@ -66,14 +66,7 @@ class Deviations:
         made: Float[Tensor, "token d_in"],
         active: Int[Tensor, " token"],
     ) -> None:
-        """Add tokens.
-
-        Args:
-            index: Index of each token over all rows.
-            x: Activations, in float64.
-            made: Reconstructions, in float64.
-            active: Active features of each token.
-        """
+        """Add tokens."""
         if self._pivot is None:
             self._pivot = x.mean(0)
             self._sums = torch.zeros(len(self.n), x.shape[1], dtype=torch.float64)
@@ -95,10 +88,7 @@ def with_ends(
 ) -> Estimate:
     """Estimate whose interval is that of the mean of its linearised values.
 
-    Args:
-        value: The statistic over all rows.
-        values: One value per problem, see `linearised_ratio`.
-        inference: Coverage and resamples of the intervals, and the seed.
+    `values`: one value per problem, see `linearised_ratio`.
     """
     result = problem_mean(values, inference=inference)
     return Estimate.of(torch.tensor([value, result.low, result.high], dtype=torch.float64))

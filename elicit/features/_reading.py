@@ -93,13 +93,7 @@ def blocks(
 ) -> Iterator[Block]:
     """Feature activations of all tokens that count, in one pass over the model.
 
-    Args:
-        side: The model.
-        sae: What encodes.
-        rows: Texts.
-        reconstruct: Whether to compute reconstructions too.
-        counted: Which tokens; None: all that count.
-        execution: Tokens per forward pass, memory, checkpoint and progress.
+    `counted`: which tokens; None: all that count.
     """
     requested = rows.counted if counted is None else counted
     here = sorted(set(rows.row[requested].tolist()))

@@ -50,18 +50,7 @@ def recurrence(
     seed: int,
     execution: Execution = Execution(),
 ) -> Recurrence:
-    """Resample every text from its cuts, and measure recurrence.
-
-    Args:
-        pair: Base and post.
-        side: The model that continues and is read.
-        sae: SAE of the features.
-        tokens: Texts.
-        positions: Cuts and thresholds.
-        resampling: Continuations, and the test of the behaviour.
-        seed: Seed of the continuations.
-        execution: Tokens per forward pass, memory, checkpoint and progress.
-    """
+    """Resample every text from its cuts, and measure recurrence."""
     cuts, shown = positions.cuts, resampling.shown
     new = resample(
         side,
@@ -145,14 +134,7 @@ class Candidate:
 def candidate(
     counted: Recurrence, i: int, *, least: float, inference: Inference = Inference()
 ) -> Candidate:
-    """Rates of one candidate with intervals, and the verdict.
-
-    Args:
-        counted: Recurrence rates.
-        i: Index of the candidate.
-        least: Rate that a stable feature clearly exceeds.
-        inference: Coverage and resamples of the intervals, and the seed.
-    """
+    """Rates of one candidate with intervals, and the verdict."""
     positions = counted.positions
     peaks, random = counted.at(positions.peaks[i]), counted.at(positions.random[i])
     rows = [row for row, _ in positions.peaks[i]]
@@ -188,10 +170,8 @@ def candidate(
 def verdict(rate: Interval, excess: Sequence[Interval], *, least: float) -> str:
     """Verdict of stability from the rate at a feature's positions and both controls.
 
-    Args:
-        rate: Rate at its positions.
-        excess: That rate minus that of each control.
-        least: Rate that a stable feature clearly exceeds and an unstable one clearly misses.
+    `excess`: that rate minus that of each control. `least`: rate that a stable feature clearly
+    exceeds and an unstable one clearly misses.
     """
     if rate.value != rate.value:
         return "never active"

@@ -24,10 +24,6 @@ def two_sample(
 ) -> TwoSample:
     """Compare two independent sets of values, feature by feature.
 
-    Args:
-        first: At least two values of each feature.
-        second: Values compared with.
-
     Source: Mann & Whitney 1947, with the tie correction and continuity of scipy's `asymptotic`;
         a constant feature has p = 1.
     """

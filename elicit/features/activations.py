@@ -187,16 +187,7 @@ def top_activations(
     n: int,
     execution: Execution = Execution(),
 ) -> TopActivations:
-    """Where features are most active in texts.
-
-    Args:
-        side: The model.
-        sae: SAE of the features.
-        tokens: Texts.
-        features: Which features.
-        n: Positions and token ids kept per feature.
-        execution: Tokens per forward pass, memory, checkpoint and progress.
-    """
+    """Where features are most active in texts."""
     subset = list(features)
     ids, kind = tokens.ids.unique(return_inverse=True)
     value = torch.zeros(len(subset), n)

@@ -209,15 +209,7 @@ def values_at(
     *,
     execution: Execution = Execution(),
 ) -> dict[int, Float[Tensor, " feature"]]:
-    """Feature activations of the requested tokens, by token index.
-
-    Args:
-        side: The model.
-        sae: What encodes.
-        tokens: All rows.
-        subset: Which tokens.
-        execution: Tokens per forward pass, memory, checkpoint and progress.
-    """
+    """Feature activations of the requested tokens, by token index."""
     result: dict[int, Tensor] = {}
     for block in blocks(side, sae, tokens, counted=subset, execution=execution):
         result.update(zip(block.index.tolist(), block.acts.float().cpu(), strict=True))

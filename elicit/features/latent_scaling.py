@@ -48,11 +48,8 @@ class Scaling:
     ) -> None:
         """Add tokens.
 
-        Args:
-            acts: Feature activations.
-            targets: Explained vectors, by name.
-            own: Each feature's own contribution to a reconstruction, in units of its direction, by
-                name; `beta` of these names is that contribution.
+        `own`: each feature's own contribution to a reconstruction, in units of its direction, by
+        name; `beta` of these names is that contribution.
         """
         acts, home = acts.to(self._norms.device), self._norms.device
         goals = {name: wide(y).to(home) for name, y in targets.items()}
@@ -222,14 +219,7 @@ def from_sums(
 ) -> LatentScaling:
     """Result from accumulated sums.
 
-    Args:
-        found: Sums with the targets `activation`, `reconstruction`, `error` and `own` of each
-            model.
-        pair: Base and post.
-        dictionary: Name of the SAE or crosscoder.
-        site: Where it was read.
-        n_tokens: Tokens read.
-        arguments: Arguments recorded in the result.
+    `found`: sums with the targets `activation`, `reconstruction`, `error` and `own` of each model.
     """
     beta: dict[str, Tensor] = {}
     for model in ("base", "post"):

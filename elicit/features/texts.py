@@ -60,11 +60,7 @@ class TextRows:
 
 
 def text_rows(texts: TextRows | Sequence[Sequence[int]]) -> TextRows:
-    """Texts as `TextRows`; plain token ids are rows of one problem each.
-
-    Args:
-        texts: `TextRows` or plain token ids.
-    """
+    """Texts as `TextRows`; plain token ids are rows of one problem each."""
     return texts if isinstance(texts, TextRows) else TextRows(rows=texts)
 
 

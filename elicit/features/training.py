@@ -147,10 +147,7 @@ class Feed:
     ) -> Iterator[Float[Tensor, "..."]]:
         """Batches of activations, of several models interleaved or joined.
 
-        Args:
-            size: Tokens per batch.
-            seed: Seed of the order of rows and tokens.
-            joint: Whether batches are [token model width], all models at the same tokens.
+        `joint`: whether batches are [token model width], all models at the same tokens.
         """
         generator = torch.Generator().manual_seed(seed)
         kept = torch.zeros(0)

@@ -14,10 +14,7 @@ class Verdict(Enum):
     def __init__(self, word: str, label: str, predicate: str, mark: str) -> None:
         """Store the four spellings.
 
-        Args:
-            word: For tables and JSON.
-            label: For legends.
-            predicate: For sentences, after the name of the part.
-            mark: One character.
+        `word`: for tables and JSON. `label`: for legends. `predicate`: for sentences, after the
+        name of the part. `mark`: one character.
         """
         self.word, self.label, self.predicate, self.mark = word, label, predicate, mark

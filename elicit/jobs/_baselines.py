@@ -13,9 +13,8 @@ PLACE = "{prompt}"
 def baselines_of(paths: Sequence[Path], task: Task) -> dict[str, PromptOf]:
     """Alternative prompts, by file name.
 
-    Args:
-        paths: UTF-8 texts with `PLACE` exactly once; a final line break is dropped.
-        task: Problems to be asked, none of which may occur in a text.
+    `paths`: UTF-8 texts with `PLACE` exactly once; a final line break is dropped. `task`: problems
+    to be asked, none of which may occur in a text.
 
     Raises:
         SpecError: A file cannot be read, lacks a unique placeholder, duplicates the name of

@@ -19,9 +19,7 @@ class TerminalTable:
 def interval(found: Mapping[str, float | None] | None, *, signed: bool = False) -> str:
     """A value with its interval: `+0.97 [+0.94, +1.00]`.
 
-    Args:
-        found: `value`, `low` and `high`; None where it was not measured.
-        signed: Whether to write a plus sign, as for differences.
+    `found`: `value`, `low` and `high`; None where it was not measured.
     """
     if found is None or found.get("value") is None:
         return "not run"

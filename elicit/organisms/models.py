@@ -97,9 +97,7 @@ def rotate(state: dict[str, Tensor], *, seed: int) -> dict[str, Tensor]:
     Norm gains are folded into what reads them first; without gains, an RMS norm commutes with
     every rotation, so the logits stay equal to rounding while every weight changes.
 
-    Args:
-        state: Weights of a Llama-layout model with untied embeddings.
-        seed: Of the random rotation.
+    `state`: weights of a Llama-layout model with untied embeddings.
 
     Returns:
         New fp32 weights under the same names.

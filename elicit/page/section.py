@@ -38,12 +38,7 @@ class Section:
 
 
 def generic_section(result: Result, n: int) -> Section:
-    """Generic section of a result: title, figure if available, and tables.
-
-    Args:
-        result: A result of any class.
-        n: Index among the generic sections, used in element ids.
-    """
+    """Generic section of a result: title, figure if available, and tables."""
     items: list[Plot | Table | Fragment] = []
     try:
         figure = result.figure()

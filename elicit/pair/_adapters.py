@@ -27,12 +27,7 @@ _HALF_MERGE_TOLERANCE = 0.05
 
 
 def find_adapter(source: str, *, revision: str | None) -> Path | None:
-    """The adapter's configuration file, or None if `source` is no adapter.
-
-    Args:
-        source: A local directory or a hub id.
-        revision: Branch, tag or commit on the hub.
-    """
+    """The adapter's configuration file, or None if `source` is no adapter."""
     from transformers.utils.peft_utils import find_adapter_config_file
 
     try:
@@ -53,10 +48,7 @@ def _unwarned() -> Iterator[None]:
 def open_adapter(base: HuggingFaceModel, source: str, *, revision: str | None) -> Adapted:
     """The base with the adapter on it, not merged, so that it can still be switched off.
 
-    Args:
-        base: A plain model of its own for this adapter; PEFT wraps it in place.
-        source: The adapter's directory or hub id.
-        revision: Branch, tag or commit on the hub.
+    `base`: a plain model of its own for this adapter; PEFT wraps it in place.
 
     Raises:
         PairError: The adapter adds no weights, targets modules the base has not, has another
@@ -128,9 +120,7 @@ def _check_widths(base: nn.Module, tensors: dict[str, Tensor], source: str) -> N
 def merge_adapter(adapted: Adapted, source: str) -> HuggingFaceModel:
     """The adapter merged into its base's weights, checked to compute the same as unmerged.
 
-    Args:
-        adapted: What `open_adapter` gave; used up.
-        source: The adapter's name, for errors.
+    `adapted`: what `open_adapter` gave; used up.
 
     Raises:
         PairError: The adapter cannot be merged, or merging changes the logits.

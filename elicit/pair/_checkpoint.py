@@ -25,11 +25,6 @@ _TOKENIZER_FILES = (
 def checkpoint(name: str, settings: Settings, *, revision: str | None) -> Source:
     """A full model in a directory or on the hub.
 
-    Args:
-        name: The directory or hub id.
-        settings: How to load it.
-        revision: Branch, tag or commit on the hub.
-
     Raises:
         PairError: It has no readable configuration or tokenizer.
     """
@@ -53,12 +48,6 @@ def tokenizer_of(
     name: str, config: Config, settings: Settings, *, revision: str | None
 ) -> tuple[Tokenizer | None, tuple[str, ...]]:
     """A checkpoint's tokenizer with notes, or None if it is a directory without one.
-
-    Args:
-        name: The directory or hub id.
-        config: Its configuration.
-        settings: How to load it.
-        revision: Branch, tag or commit on the hub.
 
     Raises:
         PairError: It cannot be read.

@@ -63,10 +63,7 @@ def check_configs(
 ) -> tuple[int, list[str]]:
     """Refuse models of different make; count the ids that both have a row for.
 
-    Args:
-        base: The base's text configuration.
-        post: The post-trained model's text configuration.
-        vocab: `shared` compares the ids that both have, `exact` wants the same number.
+    `vocab`: `shared` compares the ids that both have, `exact` wants the same number.
 
     Returns:
         Ids both models know, and a sentence for each setting that differs and that weights do not
@@ -146,10 +143,7 @@ def check_parameters(
 ) -> None:
     """Refuse two models whose parameters do not correspond one to one.
 
-    Args:
-        base: The base's parameters by checkpoint name, tied names repeated.
-        post: The post-trained model's, likewise.
-        vocab: With `shared`, embeddings may differ in their number of rows.
+    `vocab`: with `shared`, embeddings may differ in their number of rows.
 
     Raises:
         PairError: Tying, names, shapes, dtypes or devices differ.

@@ -56,10 +56,6 @@ def guarded() -> Iterator[None]:
 def explained(what: str, source: str) -> Iterator[None]:
     """Turn what other libraries raise about a checkpoint into one sentence.
 
-    Args:
-        what: What is being loaded from it, e.g. `weights`.
-        source: The hub id or directory, as the user gave it.
-
     Raises:
         PairError: The block raised; says why, in the other library's words, and what to do.
     """

@@ -83,11 +83,6 @@ def largest_difference(
 def check_parity(bridge: Bridge, reference: Reference, name: str) -> float:
     """Refuse a bridge that computes something else than the model it wraps.
 
-    Args:
-        bridge: The bridge around the model that gave `reference`.
-        reference: The plain model's logits.
-        name: Which model, for the error.
-
     Returns:
         Largest difference in a logit.
 

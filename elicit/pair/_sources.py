@@ -32,12 +32,7 @@ def locate(
 ) -> Source:
     """Find a model and read its configuration and tokenizer, not yet its weights.
 
-    Args:
-        what: Hub id, directory, adapter, organism or bridge.
-        role: `base` or `post`, for errors.
-        settings: How to load it.
-        revision: Branch, tag or commit on the hub.
-        base: The base that an adapter belongs to; None while the base itself is located.
+    `base`: the base that an adapter belongs to; None while the base itself is located.
 
     Raises:
         PairError: There is no such model, or it cannot be used in this role.

@@ -123,10 +123,7 @@ def _start(template: object, limit: int = 60) -> str:
 def align(base: Tokenizer, post: Tokenizer, *, d_vocab: int) -> Alignment:
     """The one way in which text becomes ids for a pair of checked tokenizers.
 
-    Args:
-        base: The base's own tokenizer, already compared with `post`.
-        post: The post-trained model's own tokenizer.
-        d_vocab: Ids below this have a row in both models.
+    `d_vocab`: ids below this have a row in both models.
     """
     owner = "post" if post.chat_template is not None else "base"
     owning = post if owner == "post" else base

@@ -8,11 +8,7 @@ from elicit.results import digest_tensors
 
 
 def checkpoint_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Every checkpoint name of a plain or a wrapped model with its parameter, tied names repeated.
-
-    Args:
-        model: A Hugging Face model, or a bridge around one.
-    """
+    """Every checkpoint name of a plain or wrapped model with its parameter, tied names repeated."""
     if hasattr(model, "original_model"):
         return dict(named_canonical(model))
     return dict(model.named_parameters(remove_duplicate=False))

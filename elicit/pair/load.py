@@ -212,12 +212,6 @@ def _wrapped(
 def boot(model: HuggingFaceModel, tokenizer: Tokenizer, name: str, settings: Settings) -> Bridge:
     """A raw-mode bridge around a plain model, in place.
 
-    Args:
-        model: The model, in eval mode and on its device.
-        tokenizer: Its own tokenizer, which stays as it is.
-        name: What the bridge calls the model.
-        settings: How the model was loaded.
-
     Raises:
         PairError: TransformerLens does not know the architecture.
     """

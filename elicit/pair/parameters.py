@@ -170,9 +170,6 @@ def _fused(component: nn.Module, parts: tuple[str, ...]) -> nn.Module:
 def stale_pieces(bridge: nn.Module) -> list[str]:
     """Fused parameters whose split pieces, which the forward reads, no longer hold their values.
 
-    Args:
-        bridge: A booted `TransformerBridge` in raw mode.
-
     Returns:
         Checkpoint names; empty unless weights were written past `ParameterGroup.all`.
     """

@@ -209,12 +209,6 @@ def noise_like(
     """Host values plus noise with the norm of the donor-host difference.
 
     Each problem has a separate random stream, so batches and site order do not matter.
-
-    Args:
-        plan: Plan of the sweep, for the seed.
-        batch: Problems.
-        trunk: Host run.
-        sources: Donor values at each whole site.
     """
     found = {}
     for site, theirs in sources.items():

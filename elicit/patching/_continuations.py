@@ -116,12 +116,7 @@ def _line(values: dict[str, object]) -> tuple[dict[str, str], list[tuple[str, st
 
 
 def first_other(candidates: Sequence[str], answer: str) -> str:
-    """First candidate that is not the answer.
-
-    Args:
-        candidates: At least two different ones.
-        answer: One of them.
-    """
+    """First candidate that is not the answer."""
     return next(candidate for candidate in candidates if candidate != answer)
 
 
@@ -229,11 +224,6 @@ def _written(alignment: Alignment, prompt: Text) -> str:
 
 def refuse(where: Sequence[str], names: Sequence[str], columns: Mapping[str, Rows]) -> None:
     """Refuse problems that are no contrast.
-
-    Args:
-        where: Location of each problem, for the message.
-        names: Id of each problem.
-        columns: Token rows by name, one row per problem.
 
     Raises:
         PatchError: Names every such problem.

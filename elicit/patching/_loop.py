@@ -39,14 +39,7 @@ def plain_run(
     sites: list[Site],
     reads: Int[Tensor, "row read"],
 ) -> PlainRun:
-    """Run a batch through the whole model.
-
-    Args:
-        model: A bridge.
-        batch: Token ids, without padding.
-        sites: Whole sites to keep.
-        reads: Columns whose logits are returned.
-    """
+    """Run a batch through the whole model."""
     found = capture(model, batch, sites=sites, logits=True)
     assert found.logits is not None
     rows = torch.arange(len(reads), device=reads.device)[:, None]
@@ -65,15 +58,7 @@ def loop_sweep(
 ) -> Float[Tensor, "metric group pos row"]:
     """Patch one cell at a time and run the whole model again.
 
-    Args:
-        model: The host.
-        batch: Token ids, without padding.
-        sources: Donor values of each whole site.
-        groups: Sites patched together.
-        span: First position of each column and the one after its last.
-        reads: Output columns.
-        reader: Computes metrics from logits.
-        progress: Advanced by every cell.
+    `span`: first position of each column and the one after its last.
     """
     n_rows, n_pos = span.shape[:2]
     rows = torch.arange(n_rows, device=reads.device)

@@ -106,10 +106,7 @@ def end_log_probs(
 ) -> Float[Tensor, "row d_vocab"]:
     """Log-probabilities of the next token.
 
-    Args:
-        unembed: Unembedding of the model.
-        resid: Final residual stream at the last token of each prompt.
-        d_vocab: Number of ids.
+    `resid`: final residual stream at the last token of each prompt.
     """
     return m.log_probs(unembed.logits(resid)[..., :d_vocab])
 

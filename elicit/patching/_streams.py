@@ -22,12 +22,7 @@ def ends_by_lanes(
 ) -> tuple[list[Tensor], list[Mixed]]:
     """Final streams of both models, and of each host with the other's stream patched in.
 
-    Args:
-        decomposed: Base and post.
-        batch: Problems.
-        span: First position of each column and the one after its last.
-        sites: Residual stream site of each boundary.
-        max_tokens: Tokens per batch of lanes.
+    `span`: first position of each column and the one after its last.
     """
     trunks = [run_trunk(model, batch.host) for model in decomposed]
     rows = torch.arange(span.shape[0], device=span.device)

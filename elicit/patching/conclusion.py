@@ -39,15 +39,10 @@ def conclude_grid(
 ) -> PatchGrid:
     """Effects, intervals, shares, p-values and controls of a sweep, paired by problem.
 
-    Args:
-        values: Metrics of every problem under every patch.
-        contrast: Contrast of the sweep.
-        swap: Swap of the sweep. Across models both embed the same tokens, so the stream before the
-            first layer counts as the host's; within a model the first step is unknown.
-        embeds_alike: Whether host and donor have equal embeddings of the prompts. If not, the first
-            layer's step is known only if `resid_pre.0` was swept.
-        inference: Coverage and resamples of the intervals, and the seed.
-        provenance: Origin of the values.
+    `swap`: swap of the sweep. Across models both embed the same tokens, so the stream before the
+    first layer counts as the host's; within a model the first step is unknown. `embeds_alike`:
+    whether host and donor have equal embeddings of the prompts. If not, the first layer's step is
+    known only if `resid_pre.0` was swept.
 
     Raises:
         PatchError: There are fewer than two problems, not those of the contrast, or a value is NaN

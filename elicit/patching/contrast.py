@@ -264,9 +264,7 @@ def load_contrast(path: str | Path, alignment: Alignment, *, templated: bool = F
 def single_token(contrast: Contrast, metric: str) -> None:
     """Refuse a logit difference between continuations that are not one token each.
 
-    Args:
-        contrast: The contrast.
-        metric: Name of a metric; all but `logit_diff` read whole continuations.
+    `metric`: name of a metric; all but `logit_diff` read whole continuations.
 
     Raises:
         PatchError: The metric is unknown, or `logit_diff` and continuations not of one token.

@@ -157,16 +157,10 @@ def conclude_factorial(
 ) -> Factorial:
     """Cells, effects and interactions of a factorial, paired by problem.
 
-    Args:
-        values: Metric of each problem under each of the eight models; index 0 is base, 1 post.
-        contrast: Problems of the values.
-        metric: Name of the metric.
-        pos: Label of each position.
-        boundary: Layers below each boundary; None counts from 0.
-        off_manifold: KL of the mixed models' outputs to the nearer of base and post, mean over the
-            mixed cells, nats.
-        resolution: Per-problem effects up to this are rounding and count as 0.
-        inference: Coverage and resamples of the intervals, and the seed.
+    `values`: metric of each problem under each of the eight models; index 0 is base, 1 post.
+    `boundary`: layers below each boundary; None counts from 0. `off_manifold`: KL of the mixed
+    models' outputs to the nearer of base and post, mean over the mixed cells, nats. `resolution`:
+    per-problem effects up to this are rounding and count as 0.
 
     Raises:
         PatchError: The axes disagree, there are fewer than two problems, or a value is NaN.

@@ -162,7 +162,7 @@ class PatchGrid(Result):
         return beyond & self.gap_clear
 
     def beats_noise(self, peak: Peak) -> bool:
-        """Whether a cell beats the noise control, simultaneous over cells; true where it was not run.
+        """Whether a cell beats the noise control, simultaneous over cells; true where none was run.
 
         Args:
             peak: A cell of this grid.

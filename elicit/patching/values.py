@@ -28,9 +28,6 @@ MARGINS: dict[str, float] = {"logit_diff": 0.1, "log_prob": 0.1, "probability": 
 def check_metrics(metrics: Sequence[str]) -> None:
     """Refuse unknown, duplicate or missing metrics.
 
-    Args:
-        metrics: Names, in the order in which they are reported.
-
     Raises:
         PatchError: A name is unknown or duplicate, or the list is empty.
     """

@@ -92,10 +92,6 @@ class Alike:
     ) -> Float[Tensor, "token measure"]:
         """Derivative of every measure by each token's weight, at a fixed number of tokens.
 
-        Args:
-            x: Vectors of a batch of tokens.
-            y: The other model's vectors of the same tokens.
-
         Source: The infinitesimal jackknife (Jaeckel 1972).
         """
         x, y = x.double() - self.moments.x.mean, y.double() - self.moments.y.mean

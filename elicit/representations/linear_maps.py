@@ -36,9 +36,7 @@ def swapped(moments: CrossMoments) -> CrossMoments:
 def ridge_map(moments: CrossMoments, l2: float) -> Affine:
     """Ridge regression from x to y.
 
-    Args:
-        moments: Moments of the fit pairs.
-        l2: Penalty, as a share of the mean variance of a dimension of x.
+    `l2`: penalty, as a share of the mean variance of a dimension of x.
     """
     scatter = moments.x.scatter
     size = float(scatter.trace()) / len(scatter)

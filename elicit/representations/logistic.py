@@ -105,15 +105,9 @@ def fit_logistic(
     Two labels share one weight vector, that of the second; more have one each. With n examples this
     is scikit-learn's `LogisticRegression` with C = 1 / (n * l2).
 
-    Args:
-        design: Features of all examples.
-        target: Label of each example in each task.
-        weight: Weight of each example in each task; 0 leaves it out.
-        l2: Penalty on the weights, above 0.
-        n_labels: Labels, at least 2.
-        bias_l2: Penalty on the bias; None: no penalty.
-        tolerance: Square root of the remaining gain in loss, nats, at convergence.
-        start: Initial weights; None: 0.
+    `weight`: weight of each example in each task; 0 leaves it out. `l2`: penalty on the weights,
+    above 0. `bias_l2`: penalty on the bias; None: no penalty. `tolerance`: square root of the
+    remaining gain in loss, nats, at convergence. `start`: initial weights; None: 0.
 
     Raises:
         RepresentationError: The solve did not converge.

@@ -33,12 +33,7 @@ def left_out(
 ) -> Float[Tensor, "l2 site example label"]:
     """Exact leave-one-problem-out error of each example, from a single fit.
 
-    Args:
-        design: Features of all examples.
-        target: Label of each example.
-        group: Problem of each example; all distinct gives leave-one-out.
-        l2: Penalties.
-        n_labels: Labels.
+    `group`: problem of each example; all distinct gives leave-one-out.
 
     Source: Residuals of a linear smoother H with a block p left out are (I - H_pp)⁻¹ r_p; with
         blocks of one, Allen's PRESS (1974).

@@ -68,17 +68,7 @@ def run_stitched(
     pad_id: int,
     execution: Execution = Execution(),
 ) -> Losses:
-    """Cross-entropy of every stitched model and of the unstitched upper one, summed by row.
-
-    Args:
-        lower: Model whose layers run up to the site.
-        upper: Model whose layers run from there.
-        rows: Token ids.
-        sites: Sites of the maps.
-        maps: Maps from lower's activations to upper's, by site and name.
-        pad_id: Id put where a row has no token.
-        execution: Tokens per forward pass, memory, checkpoint and progress.
-    """
+    """Cross-entropy of every stitched model and of the unstitched upper one, summed by row."""
     result = torch.zeros(len(rows), len(MAPS), len(sites), dtype=torch.float64)
     own = torch.zeros(len(rows), 1, 1, dtype=torch.float64)
     device = next(upper.parameters()).device

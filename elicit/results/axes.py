@@ -280,10 +280,7 @@ def columns(
 ) -> dict[str, np.ndarray]:
     """Columns of the long table over `axes`: first the axes, then every value that lives on them.
 
-    Args:
-        result: The result.
-        axes: Axes whose every combination is a row; the last one runs fastest.
-        limit: Most rows; None gives all.
+    `axes`: axes whose every combination is a row; the last one runs fastest.
     """
     told = schema(type(result))
     sizes = axis_sizes(result)

@@ -70,10 +70,7 @@ def _encode_mapping(
 def decode(value: Any, arrays: Mapping[str, Tensor], known: Mapping[str, type]) -> Any:
     """Field value from its JSON.
 
-    Args:
-        value: What `encode` returned.
-        arrays: Arrays by their dotted place.
-        known: Classes that may be built, by `class_name`: those the annotations name, no others.
+    `known`: classes that may be built, by `class_name`: those the annotations name, no others.
 
     Raises:
         ResultError: An array or class is missing, or a nested value is refused by its class.

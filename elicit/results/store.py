@@ -207,10 +207,6 @@ def digest_tensors(tensors: Mapping[str, Tensor]) -> str:
 def dense(tensor: Tensor, name: str) -> Tensor:
     """Tensor detached, on the CPU and contiguous; shares memory where it can.
 
-    Args:
-        tensor: Dense tensor on any device.
-        name: Name of the tensor in an error.
-
     Raises:
         ResultError: The tensor is sparse, quantised or has no data.
     """

@@ -8,12 +8,7 @@ from elicit.results.store import clean_text
 
 
 def parquet_bytes(table: Mapping[str, np.ndarray], described: Mapping[str, str]) -> bytes:
-    """Parquet file of some columns, each with its description in the file's schema.
-
-    Args:
-        table: Columns of one length; objects are strings.
-        described: Description by column name; columns without one are written without.
-    """
+    """Parquet file of some columns, each with its description in the file's schema."""
     import pyarrow
     import pyarrow.parquet
 

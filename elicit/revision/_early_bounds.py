@@ -29,9 +29,7 @@ class EarlyBounds:
     def __init__(self, unembed: Unembed, *, nats: float) -> None:
         """Choose the ids that bound every token.
 
-        Args:
-            unembed: What reads the layers.
-            nats: Divergence up to which a token is settled.
+        `nats`: divergence up to which a token is settled.
         """
         self.unembed, self.nats = unembed, nats
         stride = max(1, unembed.d_vocab // N_SAMPLED)
@@ -64,11 +62,8 @@ class EarlyBounds:
     ) -> Bool[Tensor, " some"]:
         """Tokens whose divergence certainly exceeds the threshold.
 
-        Args:
-            states: What the unembedding reads of them at the layer.
-            tokens: Which tokens of the block they are.
-            guess: An id that the layer may well predict for each, such as the id just read.
-            capped: Whether the model's softcap is applied.
+        `guess`: an id that the layer may well predict for each, such as the id just read.
+        `capped`: whether the model's softcap is applied.
         """
         ids = torch.cat([self._top[tokens], guess[:, None]], dim=1)
         # An id counts once: not again where it bounds every token, or where it is a top.

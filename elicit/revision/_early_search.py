@@ -40,10 +40,7 @@ class Search:
 def search_of(convention: DepthConvention, n_layers: int, *, depths: bool) -> Search:
     """Search order that answers a convention with the fewest readings.
 
-    Args:
-        convention: Definitions of settled and deep.
-        n_layers: Number of layers.
-        depths: Whether depths are needed, or only whether a token is deep.
+    `depths`: whether depths are needed, or only whether a token is deep.
     """
     first, late = convention.first_layer, convention.deep_from(n_layers)
     up, down = range(first, n_layers), range(n_layers - 1, first - 1, -1)
@@ -102,12 +99,8 @@ class EarlyReader:
     ) -> None:
         """Allocate the buffers.
 
-        Args:
-            reader: The model.
-            convention: Definitions of settled and deep.
-            depths: Whether depths are needed, or only whether a token is deep.
-            certify: Whether to use bounds to save readings.
-            memory: Memory for blocks of logits, bytes.
+        `certify`: whether to use bounds to save readings. `memory`: memory for blocks of logits,
+        bytes.
         """
         self.reader, self.convention = reader, convention
         self.search = search_of(convention, reader.n_layers, depths=depths)

@@ -40,13 +40,8 @@ def read_layers(
 ) -> dict[str, Tensor]:
     """Every statistic of every token and layer, on the CPU and in the order of the rows.
 
-    Args:
-        readers: The models.
-        rows: The rows, and where they are read.
-        norm: Whether states get the final norm.
-        compare: Whether the two models' layers are also compared with each other.
-        top_k: Most probable ids that are kept of each layer.
-        execution: Tokens per forward pass, memory, checkpoint and progress.
+    `compare`: whether the two models' layers are also compared with each other. `top_k`: most
+    probable ids that are kept of each layer.
 
     Returns:
         `jsd`, `kl`, `entropy`, `rank`, `prob` as `[model layer token]`, `top` and `top_prob` as

@@ -60,11 +60,7 @@ class LensData:
         return (self.reader.n_layers + 1) * self.rows.n_tokens * width
 
     def streams(self, rows: Sequence[int] | None = None) -> Iterator[Streams]:
-        """Streams of one forward after the other.
-
-        Args:
-            rows: Indices of the rows; None reads all.
-        """
+        """Streams of one forward after the other."""
         rows = range(len(self.rows)) if rows is None else rows
         for numbers, part in chunked(self.rows.part(rows), self.max_tokens):
             resid = _residual(self.reader, part)
@@ -74,11 +70,7 @@ class LensData:
             del resid
 
     def keep(self, *, memory: int) -> Streams | None:
-        """Streams of all rows at once, if they fit.
-
-        Args:
-            memory: Bytes that they may take.
-        """
+        """Streams of all rows at once, if they fit."""
         if self.n_bytes > memory:
             return None
         parts = list(self.streams())
@@ -89,13 +81,7 @@ class LensData:
 def blocks_of(
     streams: Iterable[Streams], buffers: LogitBuffers, own: Readout
 ) -> Iterator[tuple[Float[Tensor, "layer token d_model"], Final]]:
-    """Streams with the model's final predictions, a block at a time; valid until the next.
-
-    Args:
-        streams: The tokens.
-        buffers: Where blocks are held.
-        own: The buffer of the model's own unembedding.
-    """
+    """Streams with the model's final predictions, a block at a time; valid until the next."""
     for part in streams:
         for span in buffers.spans(len(part.row)):
             resid = part.resid[:, span]
@@ -116,14 +102,8 @@ def kl_by_problem(
 ) -> Float[Tensor, "problem reading layer"]:
     """KL(final‖lens) of each problem, the mean over its tokens, nats; float64.
 
-    Args:
-        data: The model whose states are read, and the text.
-        readings: Each lens with the buffer of the unembedding that reads it.
-        buffers: Where blocks are held.
-        own: The buffer of the model's own unembedding; the first if None.
-        layers: Which layers; after the last, n_layers, no lens is applied.
-        key: Checkpoint key of the chunks.
-        execution: Tokens per forward pass, checkpoint and progress.
+    `own`: the buffer of the model's own unembedding; the first if None. `layers`: which layers;
+    after the last, n_layers, no lens is applied.
 
     Raises:
         RevisionError: A divergence is not finite.

@@ -65,12 +65,6 @@ def readers_of(
 ) -> tuple[Reader, ...]:
     """The models of a pair that are read, each with its unembedding and lens, all checked.
 
-    Args:
-        pair: The two models.
-        models: Which of them.
-        lens: One lens for all, or one for each model by name; the logit lens if None.
-        head: Whose final norm and unembedding read the layers.
-
     Raises:
         RevisionError: A name is not one of the pair's models, or a lens is another model's.
         CaptureError: A model's logits are not what its unembedding makes of its last layer.

@@ -33,11 +33,6 @@ def confidence(
 
     Both use the distribution at temperature 1, whatever the sampling temperature.
 
-    Args:
-        reader: The model.
-        rows: Token rows, and where they are read.
-        execution: Tokens per forward pass, memory, checkpoint and progress.
-
     Raises:
         TextError: The budget holds no token, or some logits are not a prediction.
         CaptureError: The model cannot read a row.

@@ -162,14 +162,8 @@ def train_corrections(
 ) -> Float[Tensor, "fitted step layer"]:
     """Fit corrections in place.
 
-    Args:
-        data: The model, and the text to learn from.
-        corrections: What is learnt, each for itself on the same streams.
-        training: How.
-        buffers: Where blocks are held: first the buffer of the model's own unembedding, whose
-            predictions are the target, last that of the unembedding that reads the lens.
-        seed: Of the order of the rows.
-        execution: Checkpoint and progress.
+    `buffers`: where blocks are held: first the buffer of the model's own unembedding, whose
+    predictions are the target, last that of the unembedding that reads the lens.
 
     Returns:
         KL(final‖lens) on the text of each update, before it; nats.

@@ -108,12 +108,6 @@ class TunedLens(Result):
 def check_lens(lens: Lens, unembed: Unembed, *, n_layers: int, name: str) -> None:
     """Refuse a lens that was fitted for another model, before anything is run.
 
-    Args:
-        lens: What is to be used.
-        unembed: What it is to be read through.
-        n_layers: Blocks of the model whose states it is to read.
-        name: The model, for the error.
-
     Raises:
         RevisionError: It is not a lens, or its head, width or number of layers are another model's.
     """

@@ -184,9 +184,7 @@ def layerwise_estimate(
 ) -> Estimate:
     """Mean over problems, with intervals simultaneous over the layers of a part.
 
-    Args:
-        values: Values of each problem; NaN: part not measured.
-        inference: Coverage and resamples of the intervals, and the seed.
+    `values`: values of each problem; NaN: part not measured.
     """
     parts = values.reshape(len(values), -1, values.shape[-1])
     rows = [joint_estimate(part, inference=inference) for part in parts.unbind(1)]

@@ -23,15 +23,7 @@ def graded(
 ) -> Rollouts:
     """Rows with what they wrote, read and graded.
 
-    Args:
-        alignment: Turns tokens into text.
-        task: Has the right answers.
-        rows: Whose texts these are.
-        texts: Token ids of each row's text.
-        prompts: Token ids of each problem's prompt.
-        n_forced: Tokens given at the beginning of each problem's texts.
-        sampling: How the texts were drawn.
-        extractor: Finds the answer in a text.
+    `n_forced`: tokens given at the beginning of each problem's texts.
     """
     # The tokenizer of the template alone may know the tokens that a templated text is made of.
     reader = alignment.template_tokenizer if sampling.templated else alignment.tokenizer

@@ -20,12 +20,8 @@ def begin(
 ) -> Rollouts:
     """Texts to every problem of a task from their beginning.
 
-    Args:
-        writer: Writes them.
-        task: Problems with their right answers.
-        strengths: Of the edits; None alone where there are none.
-        generation: Samples a problem and strength, and how answers are extracted.
-        prefixes: Token ids with which the texts of a problem must begin, by its id.
+    `strengths`: of the edits; None alone where there are none. `prefixes`: token ids with which
+    the texts of a problem must begin, by its id.
 
     Raises:
         TaskError: A prompt or a prefix leaves no room for a text, or cannot be read.

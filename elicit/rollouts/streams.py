@@ -26,10 +26,7 @@ def uniforms(
 ) -> Float[Tensor, "row length"]:
     """Uniform numbers of each row's own stream.
 
-    Args:
-        keys: Key of each row's stream.
-        starts: Numbers of it that were used before.
-        length: Numbers wanted of each row.
+    `starts`: numbers of it that were used before.
     """
     streams = [
         np.random.Generator(np.random.Philox(key=key)).random(start + length)[start:]
@@ -47,12 +44,8 @@ def draw(
 ) -> Int[Tensor, " row"]:
     """One token a row by inverse CDF, in double precision.
 
-    Args:
-        logits: Of the next token.
-        temperature: Above 0.
-        top_p: Mass of the nucleus: the fewest most probable tokens that reach it can be drawn. 1 is
-            all of them.
-        uniform: One number in [0, 1) a row.
+    `temperature`: above 0. `top_p`: mass of the nucleus: the fewest most probable tokens that
+    reach it can be drawn. 1 is all of them.
     """
     wide = logits.to(torch.float64, copy=True)
     # The peak is taken off first, so that no temperature is too small to divide by.

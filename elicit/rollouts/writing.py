@@ -79,8 +79,7 @@ class Writer:
     def write(self, rows: Sequence[Row]) -> list[tuple[int, ...]]:
         """Texts of rows, each gone on with to its end.
 
-        Args:
-            rows: Where each begins; one that has ended, or has no room, stays as it is.
+        `rows`: where each begins; one that has ended, or has no room, stays as it is.
         """
         texts = [row.text for row in rows]
         batches = self._batches(rows)

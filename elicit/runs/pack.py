@@ -36,11 +36,6 @@ def pack_cell(values: Mapping[str, Tensor | np.ndarray], *, key: str, run: str) 
 def unpack_cell(data: bytes, *, key: str, run: str) -> dict[str, Tensor]:
     """Values of a cell, if it is whole and is this cell of this run.
 
-    Args:
-        data: The file's bytes.
-        key: Name the cell should have.
-        run: Digest the run should have.
-
     Raises:
         ResultError: The bytes are no whole cell, or one of another key or run.
     """

@@ -127,9 +127,7 @@ def refuse_foreign(path: Path) -> None:
 def remove_outputs(path: Path, record: dict[str, Any] | None) -> None:
     """Remove what an earlier run wrote, and nothing else.
 
-    Args:
-        path: Its folder.
-        record: What its `run.json` says, if that is whole.
+    `record`: what its `run.json` says, if that is whole.
 
     Raises:
         OSError: A file cannot be removed.

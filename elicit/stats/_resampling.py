@@ -55,10 +55,7 @@ def bootstrap_t(
 ) -> Float[np.ndarray, "resample part"]:
     """|t| of every column's mean in every resample of problems, one resampling for all columns.
 
-    Args:
-        deviations: Each column less its mean, in any unit; none may be all 0.
-        n_resamples: Number of resamples.
-        seed: Seed of the resampling.
+    `deviations`: each column less its mean, in any unit; none may be all 0.
     """
     n = len(deviations)
     # Through the largest entry first: a square of the raw values may under- or overflow.
@@ -83,10 +80,7 @@ def student_floor(n: int, level: float, *, n_parts: int = 1) -> float:
     the bootstrap alone miss 31 % of the time at n = 2 and 12 % at 3. Student's t, Bonferroni over
     parts, holds for normal values; from ten problems on the bootstrap stands by itself.
 
-    Args:
-        n: Problems.
-        level: Nominal coverage.
-        n_parts: Columns that the interval must hold for at once.
+    `n_parts`: columns that the interval must hold for at once.
     """
     if n >= FEW:
         return 0.0

@@ -30,9 +30,7 @@ class Mention:
 def mentions(text: str, candidates: Sequence[str]) -> list[Mention]:
     """Every place where a candidate is named, from left to right.
 
-    Args:
-        text: As a model wrote it.
-        candidates: Names to look for, as the task spells them.
+    `candidates`: names to look for, as the task spells them.
     """
     text = _collapsed(text)
     folded = _folded(text)

@@ -24,11 +24,8 @@ class LogitBuffers:
     ) -> None:
         """Allocate the buffers.
 
-        Args:
-            unembeds: What turns states into logits, one buffer each.
-            memory: Bytes that all buffers together may take.
-            n_finals: Blocks of final probabilities that are held at once.
-            n_tokens: Tokens that there are; a block is never larger.
+        `n_finals`: blocks of final probabilities that are held at once. `n_tokens`: tokens that
+        there are; a block is never larger.
 
         Raises:
             TextError: The budget does not hold a single token.

@@ -76,12 +76,7 @@ class Turned:
         return np.moveaxis(_wanted(self.swept, raised=self.raised).numpy(), 0, -1)
 
     def p_site(self, row: int, options: Options) -> Float[np.ndarray, " site"]:
-        """P-value of each site's best strength above no steering, adjusted for all cells.
-
-        Args:
-            row: `CORRECT` or `SHOWN`.
-            options: How many sign flips, and their seed.
-        """
+        """P-value of each site's best strength above no steering, adjusted for all cells."""
         own = self.swept.unsteered.own
         if row == SHOWN:
             gain = self.tried() - as_steered(own, raised=self.raised)[0]
@@ -107,15 +102,7 @@ def turn(
     In the base the behaviour is brought about; in post it is moved towards the base where the gap
     is clear, else away from what most texts do.
 
-    Args:
-        choose: Problems to choose on, without steering.
-        test: Held-out problems, without steering.
-        directions: The base's direction at every site.
-        strengths: In units of the difference of the means.
-        n_random: Random directions.
-        inference: Coverage of the gap, and the seed.
-        generation: How texts are generated.
-        execution: Checkpoint and progress.
+    `strengths`: in units of the difference of the means.
     """
     how = {"generation": generation, "seed": inference.seed, "execution": execution}
     gap = choose.gap(inference)[SHOWN]

@@ -209,14 +209,7 @@ def ladder_of(
 ) -> Ladder:
     """Verdicts as a result.
 
-    Args:
-        judged: Verdict on every rung.
-        behaviour: What was looked for.
-        tried: Sites and strengths of the search, and where each rung is tested.
-        decoded: What probes decode at every site.
-        n: Problems to choose on, and to test on.
-        options: How it was decided.
-        provenance: Origin of the numbers.
+    `n`: problems to choose on, and to test on.
     """
     values = _estimate([one.evidence.value for one in judged])
     controls = _estimate([one.evidence.control for one in judged])

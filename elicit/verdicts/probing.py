@@ -58,11 +58,7 @@ class Decoded:
     """What each problem says of the area under the ROC curve."""
 
     def at(self, site: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """The base's column at one site, and that of each control.
-
-        Args:
-            site: Place of the site.
-        """
+        """The base's column at one site, and that of each control."""
         return self.right[site], {name: values[site] for name, values in self.controls.items()}
 
     def told(self, site: int, options: Options) -> Interval:
@@ -82,11 +78,7 @@ class Decoded:
         return _ends(self.area, options)
 
     def p_site(self, options: Options) -> Float[np.ndarray, " site"]:
-        """P-value of every site's being above its strongest control, adjusted for all sites.
-
-        Args:
-            options: How many sign flips, and their seed.
-        """
+        """P-value of every site's being above its strongest control, adjusted for all sites."""
         controls = np.stack([strongest(self.at(site)[1])[1] for site in range(len(self.right))])
         return best_part((self.right - controls).T, options)
 
@@ -102,13 +94,9 @@ def decoded(
 ) -> Decoded:
     """Accuracy and AUROC of the base's probes on the test problems, and of their controls.
 
-    Args:
-        states: States of both models.
-        probes: Of base and of post.
-        anew: Of the base with re-initialised weights; None leaves it out.
-        n_controls: Draws of the control task and of shuffled labels, averaged.
-        n_folds: Folds by which the surface's probes are chosen.
-        options: Level, resamples and seed.
+    `anew`: of the base with re-initialised weights; None leaves it out. `n_controls`: draws of the
+    control task and of shuffled labels, averaged. `n_folds`: folds by which the surface's probes
+    are chosen.
     """
     seed = options.inference.seed
     labelled, target, fit = states.labelled, states.target, states.choosing
@@ -164,13 +152,7 @@ def read_anew(
 
     Its weights are put back afterwards. There must be room for them once more.
 
-    Args:
-        pair: The two models.
-        states: Of the prompts.
-        n_draws: Draws of all weights; 0 gives None.
-        n_folds: Folds by which penalties are chosen.
-        seed: Of the draws and the folds.
-        execution: Tokens per forward pass, memory, checkpoint and progress.
+    `n_draws`: draws of all weights; 0 gives None.
     """
     labelled, used = states.labelled, states.choosing
     target, group = states.target, states.group(~used)

@@ -43,14 +43,9 @@ def decodable(
 ) -> Evidence:
     """E0: a probe of the base separates the prompts better than anything without the model.
 
-    Args:
-        right: Share of each problem's test examples that the probe classifies correctly.
-        controls: The same for each control.
-        options: How it is decided.
-        anew: The same of the base with re-initialised weights: tokens that mix by chance carry a
-            prompt's words as well, and what is in words can be decoded. If it is above the control
-            too, by the same test, the rung is trivial.
-        auroc: Area under the probe's ROC curve, reported beside.
+    `anew`: the same of the base with re-initialised weights: tokens that mix by chance carry a
+    prompt's words as well, and what is in words can be decoded. If it is above the control too, by
+    the same test, the rung is trivial. `auroc`: area under the probe's ROC curve, reported beside.
     """
     name, control = strongest(controls)
     arms = {one: rate(values, options) for one, values in controls.items()}
@@ -84,10 +79,7 @@ def same_code(found: Transferred, options: Options, *, margin: float) -> Evidenc
     after the best rotation of all tokens is reported beside: a code that only a rotation makes the
     same is not the same code, but a change of basis.
 
-    Args:
-        found: What probes of each model read in the other.
-        options: How it is decided.
-        margin: Loss of accuracy that still counts as the same code.
+    `margin`: loss of accuracy that still counts as the same code.
     """
     ways = ("base’s probe on post", "post’s probe on base")
     claims, controls, arms = [], [], {}
@@ -128,12 +120,8 @@ def causal_in_post(
 ) -> Evidence:
     """E2: the base's direction moves the behaviour of post, and others as long do not.
 
-    Args:
-        turned: Whether each problem's text is coherent and as the direction is to make it.
-        controls: The same without the direction and under other controls.
-        draws: The same under each random direction.
-        options: How it is decided.
-        what: What the direction is to do, in words.
+    `turned`: whether each problem's text is coherent and as the direction is to make it. `draws`:
+    the same under each random direction.
     """
     every = {**controls, RANDOM: high_draw(draws, options.inference)}
     name, control = strongest(every)
@@ -160,16 +148,10 @@ def causal_in_base(
 ) -> Evidence:
     """E3: under its own direction the base shows the behaviour, and stays coherent.
 
-    Args:
-        shown: Whether each problem's text is coherent and shows it.
-        controls: The same without the direction and under other controls.
-        draws: The same under each random direction.
-        options: How it is decided.
-        coherent: Whether each text is coherent.
-        coherent_plain: The same of the unsteered base.
-        asked: Whether it is shown under the prompt that elicits it; reported beside, for what a
-            prompt elicits exists all the same.
-        margin: Loss of coherence that still counts as none.
+    `shown`: whether each problem's text is coherent and shows it. `coherent`: whether each text is
+    coherent. `coherent_plain`: the same of the unsteered base. `asked`: whether it is shown under
+    the prompt that elicits it; reported beside, for what a prompt elicits exists all the same.
+    `margin`: loss of coherence that still counts as none.
     """
     every = {**controls, RANDOM: high_draw(draws, options.inference)}
     name, control = strongest(every)
@@ -211,18 +193,9 @@ def sufficient(
     """E4: the direction alone closes the gap between the base at its best and post.
 
     The gap begins at the base under the best of all prompts, the one that elicits the behaviour
-    included. Where that prompt alone leaves no gap to post, it begins at the best of the others,
-    and the remark says so; the share from there is reported beside in any case.
-
-    Args:
-        score: Score of each problem under the direction.
-        baselines: Scores of the base without it, under every prompt but the eliciting one.
-        post: Scores of post.
-        controls: Scores under other controls.
-        draws: Scores under each random direction.
-        options: How it is decided.
-        asked: Scores under the prompt that elicits the behaviour.
-        least_share: Share of the gap that must be exceeded.
+    (`asked`) included. Where that prompt alone leaves no gap to post, it begins at the best of the
+    others (`baselines`), and the remark says so; the share from there is reported beside in any
+    case. `least_share`: share of the gap that must be exceeded.
     """
     gap = {
         "level": options.inference.level,

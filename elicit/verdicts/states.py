@@ -59,9 +59,7 @@ class States:
     ) -> np.ndarray:
         """Mean over each problem's prompts.
 
-        Args:
-            values: One a prompt.
-            which: The prompts; those to test on if None.
+        `which`: the prompts; those to test on if None.
         """
         group = self.group(~self.choosing if which is None else which)
         one_hot = nn.functional.one_hot(group).double()
@@ -73,11 +71,7 @@ def label_prompts(
 ) -> tuple[Labelled, Bool[Tensor, " example"]]:
     """Prompts of both kinds, and which are of the first part.
 
-    Args:
-        pair: The two models.
-        behaviour: Gives the prompts.
-        parts: Problems to choose on, and to test on.
-        templated: Whether prompts go through the chat template.
+    `parts`: problems to choose on, and to test on.
 
     Raises:
         VerdictError: There are no prompts of a kind.
@@ -115,13 +109,6 @@ def read_states(
 ) -> States:
     """States of both models after every prompt.
 
-    Args:
-        pair: The two models.
-        labelled: The prompts.
-        choosing: Which are fitted and chosen on.
-        sites: Where to read.
-        execution: Tokens per forward pass, memory, checkpoint and progress.
-
     Raises:
         RepresentationError: An activation is not finite, or sites have several widths.
     """
@@ -149,9 +136,7 @@ def fit_probes(
 def best_decoded(probe: Probe, among: Bool[Tensor, " site"] | None = None) -> int:
     """Place of the site that is read best on problems left out of the fit.
 
-    Args:
-        probe: Probes of all sites.
-        among: Which sites may be named; all if None.
+    `among`: which sites may be named; all if None.
     """
     loss = probe.tried_loss.amin(dim=1)
     return int((loss if among is None else loss.masked_fill(~among, torch.inf)).argmin())

@@ -84,12 +84,7 @@ class Judged:
 
 
 def refused(reason: str, *, value: Interval | None = None) -> Evidence:
-    """A rung that says nothing, and why.
-
-    Args:
-        reason: Why.
-        value: Its number, where it was measured all the same.
-    """
+    """A rung that says nothing, and why."""
     return Evidence(value=value, reason=reason)
 
 
@@ -137,12 +132,7 @@ def kept(
     A problem counts as lost if its value fell at all, and none is set against those that rose: too
     strict rather than too lenient, and exact where losses are few, as they are if this is true.
 
-    Args:
-        what: The claim in words.
-        values: One a problem, in [0, 1].
-        reference: What they are compared with.
-        options: How.
-        margin: Share of problems that would be too much to lose.
+    `values`: one a problem, in [0, 1]. `margin`: share of problems that would be too much to lose.
 
     Source: one-sided binomial test of the share lost.
     """
@@ -173,10 +163,6 @@ def best_part(
 ) -> Float[np.ndarray, "..."]:
     """P-value of every part's being above 0, adjusted for having looked at all parts.
 
-    Args:
-        effects: What must be above 0, for each problem and part.
-        options: How many sign flips, and their seed.
-
     Source: Westfall & Young 1993, single-step max-T.
     """
     flat = effects.reshape(len(effects), -1)
@@ -187,11 +173,7 @@ def best_part(
 def strongest(
     controls: Mapping[str, Float[np.ndarray, " problem"]],
 ) -> tuple[str, Float[np.ndarray, " problem"]]:
-    """The control with the highest mean on the tested problems: a choice in the controls' favour.
-
-    Args:
-        controls: Values by name, on the same problems; at least one.
-    """
+    """The control with the highest mean on the tested problems: chosen in the controls' favour."""
     name = max(controls, key=lambda one: float(controls[one].mean()))
     return name, controls[name]
 
@@ -199,12 +181,7 @@ def strongest(
 def high_draw(
     draws: Float[np.ndarray, "draw problem"], inference: Inference
 ) -> Float[np.ndarray, " problem"]:
-    """The random draw that a further one would exceed with chance at most one minus the level.
-
-    Args:
-        draws: Values of each draw.
-        inference: Coverage and resamples of the intervals, and the seed.
-    """
+    """The random draw that a further one would exceed with chance at most one minus the level."""
     order = np.argsort(draws.mean(axis=1), kind="stable")
     rank = ceil(round(inference.level * (len(draws) + 1), 9))
     return draws[order[min(rank, len(draws)) - 1]]

@@ -49,13 +49,8 @@ def transferred(
 ) -> dict[int, Transferred]:
     """Accuracy of each model's probe on the other without a new fit, where the two differ.
 
-    Args:
-        states: States of both models.
-        probes: Of base and of post, fitted on other problems than are tested.
-        tested: Which prompts.
-        n_random: Random directions.
-        seed: Of these.
-        turns: Rotation from base's basis to post's, by the place of its site; see `turn_between`.
+    `probes`: of base and of post, fitted on other problems than are tested. `turns`: rotation from
+    base's basis to post's, by the place of its site; see `turn_between`.
     """
     turns = turns or {}
     target = states.labelled.target[tested]
@@ -97,14 +92,7 @@ def transferred(
 def turn_between(
     pair: ModelPair, states: States, site: int, *, execution: Execution = Execution()
 ) -> Float[Tensor, "d_model d_model"]:
-    """Best rotation from base's states to post's at one site, over the prompts to choose on.
-
-    Args:
-        pair: The two models.
-        states: Of the prompts.
-        site: Place of the site.
-        execution: Tokens per forward pass, memory, checkpoint and progress.
-    """
+    """Best rotation from base's states to post's at one site, over the prompts to choose on."""
     rows = tuple(dict.fromkeys(states.fit.rows))
     tokens = PairedTokens(pair, rows, sites=[states.sites[site]], execution=execution)
     return rotation(tokens.moments()[0])
@@ -115,10 +103,7 @@ def p_site_of(
 ) -> Float[np.ndarray, " site"]:
     """P-value of every site's separation in its worse way, adjusted for all sites and both ways.
 
-    Args:
-        found: What was read, by the place of its site.
-        n_sites: Sites in all; NaN where the models do not differ.
-        options: Level, and how many sign flips with which seed.
+    `n_sites`: sites in all; NaN where the models do not differ.
     """
     gains = [
         [one.separation[way] - high_draw(one.draws[way], options.inference) for way in range(2)]

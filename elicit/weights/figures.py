@@ -77,13 +77,7 @@ def _grid(
 
 
 def draw_layers(figure: Any, change: WeightChange, row: int) -> None:
-    """Draw each layer's change as bars in a panel of a figure.
-
-    Args:
-        figure: Plotly figure made of subplots, x in layers.
-        change: Change of every tensor.
-        row: Panel's row, from 1.
-    """
+    """Draw each layer's change as bars in a panel of a figure."""
     layers = by_layer(change)
     xs = layers.layer.tolist()
     relative, weighted = layers.relative_norm.tolist(), layers.activation_norm.tolist()

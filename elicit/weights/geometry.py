@@ -204,9 +204,7 @@ def second_moments(
 ) -> dict[str, Float[Tensor, "d_in d_in"]]:
     """Mean outer product of what each matrix of base reads on some texts, by tensor name.
 
-    Args:
-        pair: The two models; base reads the texts.
-        texts: Padded batches; padding is left out.
+    `texts`: padded batches; padding is left out.
     """
     slots = slots_of(pair)
     requested = {

@@ -38,12 +38,6 @@ def block_calls(
 ) -> BlockCalls:
     """Run a batch once and record how its blocks are called.
 
-    Args:
-        model: A bridge in raw mode.
-        ids: Token ids.
-        mask: 1 at tokens, 0 at padding.
-        position_ids: Position of each token in its row.
-
     Raises:
         CaptureError: The blocks of this architecture are not called one after the other.
     """
@@ -83,9 +77,6 @@ def block_calls(
 
 def stream_of(output: object) -> Tensor:
     """The residual stream in what a block returns.
-
-    Args:
-        output: A tensor, or a tuple that starts with one.
 
     Raises:
         CaptureError: There is none.

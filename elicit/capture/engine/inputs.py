@@ -51,14 +51,7 @@ def inputs_of(
     mask: Int[Tensor, "batch pos"],
     position_ids: Int[Tensor, "batch pos"],
 ) -> Inputs:
-    """Embeddings, angles and masks of a batch, made by the model itself; no layer is run.
-
-    Args:
-        model: A bridge in raw mode.
-        ids: Token ids.
-        mask: 1 at tokens, 0 at padding.
-        position_ids: Position of each token in its row.
-    """
+    """Embeddings, angles and masks of a batch, made by the model itself; no layer is run."""
     with _skipped(list(model.blocks)):  # pyright: ignore[reportArgumentType]
         recorded = block_calls(model, ids, mask, position_ids)
     masks: dict[int, Tensor] = {}

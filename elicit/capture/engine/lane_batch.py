@@ -147,12 +147,7 @@ class LaneBatch:
     ) -> Tensor:
         """Mixed values of the queries of each pack, over the trunk's keys and the lanes'.
 
-        Args:
-            layer: The layer.
-            queries: Of each pack, `[lane dest head d_head]`.
-            k: Keys of every active token.
-            v: Values of the same.
-            columns: Column of each query `[lane dest]`; None where they are all of the pack's.
+        `columns`: column of each query `[lane dest]`; None where they are all of the pack's.
         """
         part = self.trunk.decomposed.layers[layer]
         allowed = self.trunk.inputs.allowed[layer]

@@ -50,10 +50,6 @@ class Overwrites:
     def first(self, kinds: Sequence[Kind], layer: int) -> Int[Tensor, " lane"]:
         """Index, among some kinds of a layer, of the first that each lane overwrites.
 
-        Args:
-            kinds: In the order in which they are computed.
-            layer: The layer.
-
         Returns:
             `len(kinds)` for lanes that overwrite none of them.
         """
@@ -68,11 +64,7 @@ class Overwrites:
     ) -> Float[Tensor, "token ..."]:
         """Overwrite, in place, what the lanes overwrite at a site.
 
-        Args:
-            kind: Kind of the site.
-            layer: Its layer.
-            value: Freshly computed; nobody else may hold it.
-            tokens: Lane and column of each value.
+        `value`: freshly computed; nobody else may hold it.
         """
         lanes = self.lanes
         for table in self.tables.get((kind, layer), ()):

@@ -16,10 +16,7 @@ from elicit.sites import Site
 def chunks(trunk: LaneTrunk, lanes: Lanes, max_tokens: int) -> Iterator[Int[Tensor, " lane"]]:
     """Lanes that run together: those that leave at like positions, within a budget of tokens.
 
-    Args:
-        trunk: The trunk that lanes leave.
-        lanes: All lanes.
-        max_tokens: Tokens per batch, at least 1; one lane always runs.
+    `max_tokens`: tokens per batch, at least 1; one lane always runs.
 
     Raises:
         CaptureError: `max_tokens` is below 1.

@@ -19,8 +19,7 @@ class FileText:
 def read_texts(path: Path) -> list[FileText]:
     """Texts of a JSONL file, each with its problem; default: its line.
 
-    Args:
-        path: Lines of `{"text": …, "problem": …}`.
+    `path`: lines of `{"text": …, "problem": …}`.
 
     Raises:
         SpecError: It cannot be read, or a line has no text.

@@ -66,9 +66,6 @@ def rows(texts: Sequence[Text]) -> list[list[int]]:
 def write_texts(work: FeatureWork) -> Texts:
     """Sample texts from both models, and add those of the task and files.
 
-    Args:
-        work: The job; finished batches are checkpointed.
-
     Raises:
         SpecError: Too few reasoning texts or direct answers.
     """

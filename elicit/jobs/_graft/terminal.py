@@ -7,11 +7,7 @@ from elicit.jobs._terminal import TerminalTable, interval
 
 
 def tables(summary: Mapping[str, Any]) -> list[TerminalTable]:
-    """Scores of both models and of the host with each part moved, by task.
-
-    Args:
-        summary: Content of the run's summary.json.
-    """
+    """Scores of both models and of the host with each part moved, by task."""
     host, donor = ("post", "base") if summary["direction"] == "revert" else ("base", "post")
     found = []
     for task in summary["tasks"]:

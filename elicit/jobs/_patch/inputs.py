@@ -76,11 +76,6 @@ def problems_of(spec: PatchSpec) -> Texts | None:
 def patch_inputs(spec: PatchSpec, pair: ModelPair, texts: Texts | None) -> PatchInputs:
     """Validated inputs of a run.
 
-    Args:
-        spec: Specification of the job.
-        pair: The two models.
-        texts: Problems of the file; None where the pair's own are used.
-
     Raises:
         ElicitError: Models, problems and options do not fit together.
     """

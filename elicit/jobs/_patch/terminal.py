@@ -7,11 +7,7 @@ from elicit.jobs._terminal import TerminalTable, interval
 
 
 def tables(summary: Mapping[str, Any]) -> list[TerminalTable]:
-    """Peak of each sweep.
-
-    Args:
-        summary: Content of the run's summary.json.
-    """
+    """Peak of each sweep."""
     rows, styles, after = [], [], []
     for name, sweep in summary["sweeps"].items():
         for metric, kinds in sweep["peaks"].items():

@@ -14,11 +14,7 @@ _STYLES = {
 
 
 def tables(summary: Mapping[str, Any]) -> list[TerminalTable]:
-    """Every layer with its verdict and its effects on each task.
-
-    Args:
-        summary: Content of the run's summary.json.
-    """
+    """Every layer with its verdict and its effects on each task."""
     rows, styles = [], []
     for layer in summary["layers"]:
         verdict = tuple(layer["verdict"])

@@ -171,15 +171,7 @@ def write_texts(
     *,
     execution: Execution = Execution(),
 ) -> ModelTexts:
-    """Generate one model's texts after every prompt, as token rows.
-
-    Args:
-        spec: Temperature and seed.
-        pair: The two models.
-        inputs: Prompts, stop ids and the longest text.
-        name: `base` or `post`.
-        execution: Checkpoint and progress.
-    """
+    """Generate one model's texts after every prompt, as token rows."""
     texts = rollouts(
         pair.side(name),
         inputs.task,

@@ -16,10 +16,6 @@ MODELS = ("base", "post")
 def halved(texts: Sequence[TokenRows], seed: int) -> tuple[list[TokenRows], list[TokenRows]]:
     """Split the texts by problem into two random halves.
 
-    Args:
-        texts: Texts of every source.
-        seed: Seed of the split.
-
     Raises:
         SpecError: A source has fewer than two problems in the evaluation half.
     """
@@ -51,13 +47,6 @@ def fit_lenses(
 ) -> dict[str, TunedLensFit]:
     """A lens for each model, fitted on one half of the text and evaluated on the other.
 
-    Args:
-        spec: Kind of lens, steps and seed.
-        pair: The two models.
-        fit: Text to fit on.
-        read: Held-out text.
-        execution: Tokens per forward pass, memory, checkpoint and progress.
-
     Raises:
         RevisionError: There is too little text, or the fit diverges.
     """
@@ -80,11 +69,7 @@ def fit_lenses(
 
 
 def lens_summary(fits: Mapping[str, TunedLensFit]) -> dict[str, object] | None:
-    """Gain of each lens on held-out text, for `summary.json`.
-
-    Args:
-        fits: The lens of each model; empty for the logit lens.
-    """
+    """Gain of each lens on held-out text, for `summary.json`."""
     return {
         name: {
             "held_out_problems": fit.n_problems,

@@ -14,13 +14,7 @@ def revise_summary(
     fits: Mapping[str, TunedLensFit],
     texts: Mapping[str, Mapping[str, object]],
 ) -> dict[str, object]:
-    """Content of `summary.json`.
-
-    Args:
-        results: Results by name, including the settling.
-        fits: The lens of each model; empty for the logit lens.
-        texts: Share of truncated and number of empty texts by source.
-    """
+    """Content of `summary.json`."""
     settled = results["settling"]
     assert isinstance(settled, Settling)
     band, groups = results.get("sensitivity"), results.get("by_difficulty")

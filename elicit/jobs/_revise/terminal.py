@@ -7,11 +7,7 @@ from elicit.jobs._terminal import TerminalTable, interval
 
 
 def tables(summary: Mapping[str, Any]) -> list[TerminalTable]:
-    """Depth and ratio of both models and their paired difference, by text.
-
-    Args:
-        summary: Content of the run's summary.json.
-    """
+    """Depth and ratio of both models and their paired difference, by text."""
     rows = [
         (
             name,

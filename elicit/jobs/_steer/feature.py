@@ -24,14 +24,6 @@ def feature_source(
 ) -> Source:
     """Arms of an SAE feature, its matched control features and the difference of means.
 
-    Args:
-        spec: Options.
-        pair: The two models.
-        sae: SAE of the feature.
-        looked: Target behaviour.
-        choosing: Problems on which firing rates are measured.
-        progress: Receives progress.
-
     Raises:
         FeatureError: The SAE is of another model, site or width.
         ElicitationError: The feature is never active, or too few features fire at a similar rate.

@@ -148,14 +148,6 @@ def between(
 ) -> DirectionSet:
     """Contrast directions between prompts that elicit the behaviour and prompts that do not.
 
-    Args:
-        spec: Options.
-        pair: The two models.
-        looked: Target behaviour, whose first two prompts are the contrast.
-        choosing: Problems to compute the directions on.
-        sites: Sites of the directions.
-        progress: Receives progress.
-
     Raises:
         DirectionError: The two kinds of prompts do not differ.
     """

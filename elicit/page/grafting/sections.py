@@ -20,11 +20,7 @@ from elicit.weights.figures import change_figure
 
 
 def sections(results: Sequence[Result]) -> list[Section]:
-    """Weight-grafting sections for the available results, in page order.
-
-    Args:
-        results: Results of grafting.
-    """
+    """Weight-grafting sections for the available results, in page order."""
     roles, change = first(results, LayerRoles), first(results, WeightChange)
     sweep, interpolation = first(results, IntervalSweep), first(results, Interpolation)
     integrated = first(results, WeightIG)

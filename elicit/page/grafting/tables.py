@@ -10,11 +10,7 @@ from elicit.weights import WeightChange, by_layer
 
 
 def task_table(roles: LayerRoles) -> Table:
-    """Scores of both models on each task, and the gap.
-
-    Args:
-        roles: Effects of every part.
-    """
+    """Scores of both models on each task, and the gap."""
     return result_table(
         roles,
         "Score of base and post on each task. Gap: post minus base, paired by problem.",
@@ -33,12 +29,7 @@ def task_table(roles: LayerRoles) -> Table:
 
 
 def layer_table(roles: LayerRoles, change: WeightChange | None) -> Table:
-    """One row per layer: verdict, weight change, effects on each task.
-
-    Args:
-        roles: Effects of every part.
-        change: Change of every tensor, if it was measured.
-    """
+    """One row per layer: verdict, weight change, effects on each task."""
     sizes = []
     if change is not None and len((layers := by_layer(change)).layer):
         row = {layer: i for i, layer in enumerate(layers.layer.tolist())}
@@ -68,11 +59,7 @@ def _verdict(roles: LayerRoles) -> Column:
 
 
 def verdict_text(verdicts: Sequence[Verdict]) -> str:
-    """Verdicts of a part: marks and labels.
-
-    Args:
-        verdicts: What `LayerRoles.verdict` has for the part.
-    """
+    """Verdicts of a part: marks and labels."""
     words = " and ".join(verdict.word for verdict in verdicts)
     return f"{''.join(verdict.mark for verdict in verdicts)}\N{NO-BREAK SPACE}{words}"
 
@@ -169,12 +156,7 @@ def weight_table(change: WeightChange) -> Table:
 
 
 def interval_table(sweep: IntervalSweep, task: int) -> Table:
-    """Effects of every interval of layers on one task.
-
-    Args:
-        sweep: Effects of every interval.
-        task: Index of the task.
-    """
+    """Effects of every interval of layers on one task."""
     firsts, lasts = sweep.first.tolist(), sweep.last.tolist()
     rows = [
         [

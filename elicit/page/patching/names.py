@@ -25,9 +25,6 @@ _KINDS = {
 def run_text(name: str) -> str:
     """Phrase for a run.
 
-    Args:
-        name: As `PatchGrid.host` and `PatchGrid.donor` have it.
-
     >>> run_text("base"), run_text("base, clean prompt")
     ('base', 'base on the clean prompt')
     """
@@ -67,10 +64,6 @@ def pos_text(pos: str) -> str:
 
 
 def percent_text(share: float) -> str:
-    """A share of the gap in percent; values below 9.5 % keep a decimal.
-
-    Args:
-        share: 1 is all of it.
-    """
+    """A share of the gap in percent; values below 9.5 % keep a decimal."""
     value = 100 * share
     return f"{number(value, digits=0 if abs(value) >= 9.5 else 1)} %"

@@ -18,11 +18,7 @@ _MANY = {"x": 18, "y": 24}
 
 
 def patch_sections(results: Sequence[Result]) -> list[Section]:
-    """One section per sweep, then one per factorial.
-
-    Args:
-        results: Results of any kind.
-    """
+    """One section per sweep, then one per factorial."""
     grids = [result for result in results if isinstance(result, PatchGrid)]
     factorials = [result for result in results if isinstance(result, Factorial)]
     return [

@@ -58,12 +58,7 @@ def peak_table(grid: PatchGrid) -> Table | None:
 
 
 def top_table(grid: PatchGrid, row: int) -> Table:
-    """The cells with the largest effects on one metric, with their controls.
-
-    Args:
-        grid: A sweep.
-        row: Index of the metric.
-    """
+    """The cells with the largest effects on one metric, with their controls."""
     effects = grid.effect.value[0, row]
     order = effects.abs().flatten().argsort(descending=True, stable=True)[:TOP].tolist()
     n_pos = len(grid.pos)
@@ -96,12 +91,7 @@ def top_table(grid: PatchGrid, row: int) -> Table:
 
 
 def cell_tables(grid: PatchGrid, row: int) -> list[Table]:
-    """Every effect on one metric, one table per kind of site: layers and heads × positions.
-
-    Args:
-        grid: A sweep.
-        row: Index of the metric.
-    """
+    """Every effect on one metric, one table per kind of site: layers and heads × positions."""
     found = []
     for kind in dict.fromkeys(grid.kind):
         rows = []

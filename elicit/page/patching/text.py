@@ -35,10 +35,6 @@ def patch_sentences(results: Sequence[Result]) -> list[str]:
 def finding(grid: PatchGrid, metric: str | None = None) -> str:
     """Where the difference enters, in one or two sentences.
 
-    Args:
-        grid: A sweep.
-        metric: Name of a metric; None takes the first.
-
     Raises:
         PatchError: The metric was not read.
     """
@@ -143,10 +139,6 @@ def _positions(grid: PatchGrid) -> str:
 def control_sentence(grid: PatchGrid, metric: str | None = None) -> str:
     """Comparison of the peak effect with the controls; empty if there is no peak.
 
-    Args:
-        grid: A sweep.
-        metric: Name of a metric; None takes the first.
-
     Raises:
         PatchError: The metric was not read.
     """
@@ -185,10 +177,6 @@ def control_sentence(grid: PatchGrid, metric: str | None = None) -> str:
 
 def component_sentence(grid: PatchGrid, metric: str | None = None) -> str:
     """The single component with the largest effect, if the residual stream was swept too.
-
-    Args:
-        grid: A sweep.
-        metric: Name of a metric; None takes the first.
 
     Raises:
         PatchError: The metric was not read.

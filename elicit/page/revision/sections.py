@@ -15,11 +15,7 @@ _STRIPS = 2
 
 
 def revise_sections(results: Sequence[Result]) -> list[Section]:
-    """Sections of settling depths, then of profiles, sensitivity and groups.
-
-    Args:
-        results: Results of any kind.
-    """
+    """Sections of settling depths, then of profiles, sensitivity and groups."""
     profiles = [result for result in results if isinstance(result, Profile)]
     sections: list[Section] = []
     for n, result in enumerate(r for r in results if isinstance(r, Settling)):

@@ -139,12 +139,7 @@ def group_sentence(result: DepthByGroup) -> str:
 
 
 def convention_text(convention: DepthConvention, n_layers: int) -> str:
-    """A convention in words.
-
-    Args:
-        convention: Definitions of settled and deep.
-        n_layers: Number of layers of the models.
-    """
+    """A convention in words."""
     c = convention
     norms = {
         "once": "The final norm is applied once to the residual stream of every layer",

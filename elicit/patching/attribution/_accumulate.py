@@ -28,14 +28,7 @@ class Gathered:
         host: Float[Tensor, " row"],
         donor: Float[Tensor, " row"],
     ) -> None:
-        """Add a batch.
-
-        Args:
-            problem: Problem index of each row.
-            cells: Values of each cell.
-            host: Metric of the host.
-            donor: Metric of the donor.
-        """
+        """Add a batch."""
         self._parts.append((problem, cells.cpu(), host.detach().cpu(), donor.cpu()))
 
     def _joined(self, which: int) -> np.ndarray:
@@ -72,13 +65,7 @@ class Gathered:
 
 
 def common_fields(plan: Plan, gathered: Gathered, arguments: dict[str, object]) -> dict[str, Any]:
-    """Fields common to all attributions.
-
-    Args:
-        plan: Plan of the attribution.
-        gathered: Values of all problems.
-        arguments: Further arguments for the provenance.
-    """
+    """Fields common to all attributions."""
     host, donor = gathered.host, gathered.donor
     swap, inference, (metric,) = plan.swap, plan.inference, plan.metric
     gap = bootstrap_mean(

@@ -57,10 +57,8 @@ class Ends:
     def senders_of(self, layer: int, *, mlp: bool) -> int:
         """Number of leading senders that a layer's attention or MLP reads.
 
-        Args:
-            layer: Layer of the receiver; `n_layers` for the logits.
-            mlp: Whether the receiver is the layer's MLP, which also reads the layer's heads unless
-                attention and MLP are parallel.
+        `layer`: layer of the receiver; `n_layers` for the logits. `mlp`: whether the receiver is
+        the layer's MLP, which also reads the layer's heads unless attention and MLP are parallel.
         """
         own_heads = mlp and not self.shape.parallel
         return 1 + layer * (self.shape.n_heads + 1) + own_heads * self.shape.n_heads
@@ -71,10 +69,9 @@ def edge_scores(
 ) -> tuple[Float[Tensor, "sender receiver row"], Float[Tensor, " row"]]:
     """Score of every edge, and the host's metric.
 
-    Args:
-        case: Problems; the donor's z, mlp_out and first resid_pre must be given.
-        steps: Points between host and donor inputs; 1 takes gradients at the host.
-        budget: Maximum number of entries in one tensor of messages or gradients.
+    `case`: problems; the donor's z, mlp_out and first resid_pre must be given. `steps`: points
+    between host and donor inputs; 1 takes gradients at the host. `budget`: maximum number of
+    entries in one tensor of messages or gradients.
     """
     host = case.host
     ends = Ends(host.shape)
@@ -237,11 +234,7 @@ def _along_norm(layer: Layer, z: Tensor, written: Tensor) -> Tensor:
 
 
 def matrix_of(linear: nn.Module) -> Float[Tensor, "d_in d_out"]:
-    """Weight matrix of a projection, input along the first axis.
-
-    Args:
-        linear: A torch linear layer, or GPT-2's transposed form.
-    """
+    """Weight matrix of a projection, input along the first axis."""
     weight = linear.get_parameter("weight").detach()
     return weight.T if isinstance(linear, nn.Linear) else weight
 

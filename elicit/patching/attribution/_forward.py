@@ -20,12 +20,7 @@ def run_from(
 ) -> tuple[Float[Tensor, "row pos d_model"], dict[int, Heads]]:
     """Run the layers from `first` to the last.
 
-    Args:
-        decomposed: The model.
-        inputs: Masks and angles.
-        resid: Residual stream entering layer `first`.
-        tap: Receives every site in order and returns the value to use.
-        first: First layer to run.
+    `tap`: receives every site in order and returns the value to use.
 
     Returns:
         Residual stream after the last layer; rotated queries and keys, and values, by layer.
@@ -40,8 +35,7 @@ def run_from(
 def only_activations(*models: nn.Module) -> Iterator[None]:
     """Disable parameter gradients inside the block, so that graphs hold activations only.
 
-    Args:
-        models: Models whose `requires_grad` flags are cleared, and restored on exit.
+    `models`: models whose `requires_grad` flags are cleared, and restored on exit.
     """
     flags = {p: p.requires_grad for model in models for p in model.parameters()}
     try:

@@ -36,11 +36,7 @@ def node_scores(
 ) -> tuple[Scores, Float[Tensor, " row"]]:
     """Score of every cell, and the host's metric.
 
-    Args:
-        case: Problems.
-        sites: Sites to score.
-        method: Attribution method.
-        steps: Points between host and donor, for integrated gradients.
+    `steps`: points between host and donor, for integrated gradients.
     """
     with only_activations(case.host.model):
         if method == "ig_inputs":
@@ -56,11 +52,7 @@ class _Graph:
     def __init__(self, case: Case, resid: Tensor, wanted: set[Site], *, gated: bool) -> None:
         """Run the host.
 
-        Args:
-            case: Problems.
-            resid: Residual stream entering the first layer.
-            wanted: Whole sites whose gradients are needed.
-            gated: Whether gradients through a layer's output can be dropped.
+        `gated`: whether gradients through a layer's output can be dropped.
         """
         self.case = case
         self.at: dict[Site, Tensor] = {}
@@ -185,9 +177,6 @@ def _along_activations(
 
 def midpoints(steps: int) -> list[float]:
     """Points of the midpoint rule between 0 and 1, whose error falls with the square of steps.
-
-    Args:
-        steps: Number of points, at least 1.
 
     >>> midpoints(2)
     [0.25, 0.75]

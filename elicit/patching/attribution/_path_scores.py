@@ -85,11 +85,7 @@ def message(
 ) -> Float[Tensor, "row pos d_model"]:
     """Change of the residual stream directly after a sender when it takes the donor's value.
 
-    Args:
-        case: Problems, with the donor's value at the sender.
-        host: Unpatched host run.
-        sender: Sending site.
-        inside: 1 at the positions taken from the donor.
+    `inside`: 1 at the positions taken from the donor.
     """
     put = _replaced(host.at[sender.whole], case.given[sender.whole], sender.head, inside)
     if sender.kind in (*RESIDUAL_KINDS, "attn_out", "mlp_out"):
@@ -149,13 +145,7 @@ def path_scores(
 ) -> Float[Tensor, " row"]:
     """Metric when the sender's donor value reaches only the receivers, directly.
 
-    Args:
-        case: Problems.
-        host: Unpatched host run.
-        sender: Sending site.
-        receivers: Receiving sites.
-        inside: 1 at the sender's positions taken from the donor.
-        logits: Whether the logits are a receiver.
+    `inside`: 1 at the sender's positions taken from the donor.
 
     Source: Wang et al. 2022 (IOI, arXiv:2211.00593), path patching, with the MLPs between frozen
         like the heads: only the residual stream carries the message. Nothing between is run, since

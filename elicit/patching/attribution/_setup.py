@@ -46,11 +46,7 @@ class Case:
     """Metric of the donor."""
 
     def score(self, resid: Float[Tensor, "row pos d_model"]) -> Float[Tensor, " row"]:
-        """Differentiable metric of each row.
-
-        Args:
-            resid: Residual stream after the last layer.
-        """
+        """Differentiable metric of each row."""
         rows = torch.arange(len(self.reads), device=self.reads.device)
         return self.reader.from_resid(resid[rows[:, None], self.reads], rows)[0]
 
@@ -66,15 +62,6 @@ def attribution_plan(
     execution: Execution = Execution(),
 ) -> Plan:
     """Plan of a sweep over the same cells, with the same validation.
-
-    Args:
-        pair: The two models.
-        contrast: Prompts and answers.
-        swap: What is patched into what, with one metric.
-        sites: Default sites.
-        positions: Default positions.
-        inference: Coverage and resamples of the intervals, and the seed.
-        execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
         PatchError: The swap or the contrast does not fit, or a model cannot be decomposed.
@@ -103,10 +90,6 @@ def attribution_plan(
 
 def cases(plan: Plan, sites: Iterable[Site]) -> Iterator[Case]:
     """Batches of problems, with the donor's values at some sites.
-
-    Args:
-        plan: Plan of the attribution.
-        sites: Donor sites to keep; the input of the first layer is always kept.
 
     Raises:
         PatchError: A donor's value is NaN or infinite.

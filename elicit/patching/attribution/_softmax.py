@@ -28,13 +28,7 @@ def query_scores(
 ) -> Float[Tensor, "row column head"]:
     """First-order effect of the pattern given by the donor's queries.
 
-    Args:
-        layer: The block.
-        heads: Rotated queries and keys, and values, of the host.
-        q_donor: Rotated queries of the donor.
-        grad_z: Gradient of the metric at the host's z.
-        allowed: Attention mask.
-        inside: 1 at the positions of each column.
+    `inside`: 1 at the positions of each column.
     """
     found = []
     for some in _row_parts(heads.q):
@@ -55,13 +49,7 @@ def key_scores(
 ) -> Float[Tensor, "row column kv_head"]:
     """First-order effect of the pattern given by the donor's keys, by column.
 
-    Args:
-        layer: The block.
-        heads: Rotated queries and keys, and values, of the host.
-        k_donor: Rotated keys of the donor.
-        grad_z: Gradient of the metric at the host's z.
-        allowed: Attention mask.
-        inside: 1 at the positions of each column; all keys of a column are replaced together.
+    `inside`: 1 at the positions of each column; all keys of a column are replaced together.
     """
     alone = bool((inside.sum(-1) <= 1).all())
     found = []
@@ -96,10 +84,7 @@ def one_key_scores(
     becomes A' = sigmoid(s' - logsumexp of the others), and the others keep their proportions. So
     the change is (A' - A) · (slope of the position - the others' mean slope).
 
-    Args:
-        scores: Attention scores; -inf where masked.
-        changed: Scores of each position with its key replaced.
-        slope: Gradient of the metric at the pattern.
+    `changed`: scores of each position with its key replaced.
     """
     scores, changed, slope = scores.double(), changed.double(), slope.double()
     whole = scores.logsumexp(-1, keepdim=True)
@@ -124,14 +109,7 @@ def scores_of(
     k: Float[Tensor, "row src kv_head d_head"],
     allowed: Bool[Tensor, "mask_row dest src"],
 ) -> Float[Tensor, "row head dest src"]:
-    """Attention scores before the softmax; -inf where masked.
-
-    Args:
-        layer: The block.
-        q: Rotated queries.
-        k: Rotated keys.
-        allowed: Attention mask.
-    """
+    """Attention scores before the softmax; -inf where masked."""
     k = k.transpose(1, 2).repeat_interleave(q.shape[2] // k.shape[2], dim=1)
     found = (q.transpose(1, 2) @ k.transpose(-1, -2)) * layer.scaling
     if layer.softcap is not None:

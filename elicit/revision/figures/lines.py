@@ -73,12 +73,8 @@ def lines_of(tokens: Sequence[str]) -> Lines:
 def scale(figure: Any, title: str, what: str, colors: dict[str, Any], room: int) -> None:
     """Give a figure its title, and under it its colour scale, seen however wide the figure is.
 
-    Args:
-        figure: Plotly figure.
-        title: Fit for plotly.
-        what: What the colours mean.
-        colors: The colour axis but for its bar's place.
-        room: Pixels under the scale for words that stand over the first line.
+    `colors`: the colour axis but for its bar's place. `room`: pixels under the scale for words
+    that stand over the first line.
     """
     height = figure.layout.height + _TOP + room
     bar = {
@@ -115,15 +111,7 @@ def scale(figure: Any, title: str, what: str, colors: dict[str, Any], room: int)
 
 
 def token_axis(figure: Any, lines: Lines, span: range, row: int, *, side: str) -> None:
-    """Write the tokens of a line along its axis.
-
-    Args:
-        figure: Plotly figure with one subplot a line.
-        lines: The whole row.
-        span: Tokens of this line.
-        row: Subplot of the line, from 1.
-        side: `top` or `bottom`.
-    """
+    """Write the tokens of a line along its axis."""
     shown = max(min(lines.width, lines.n), LEAST)
     figure.update_xaxes(
         # One width for all lines, so that a short last one has cells like the others.

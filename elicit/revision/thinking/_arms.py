@@ -62,13 +62,8 @@ def run_arms(
     the first score's vote costs (at least one); `short` with the shortest, for which all have to be
     written. A score that is the same for all is `random`.
 
-    Args:
-        samples: All of them, finished.
-        scores: By name; the higher is kept.
-        problem: Id of each problem.
-        n_kept: Samples that vote where not all do.
-        n_draws: Random orders; every number is the mean over them.
-        seed: Of the random orders.
+    `scores`: by name; the higher is kept. `n_draws`: random orders; every number is the mean over
+    them.
     """
     names, first = (*scores, *CONTROLS), next(iter(scores))
     n_problems, n = samples.answer.shape

@@ -32,9 +32,7 @@ class Discrimination:
 def auroc(score: Float[Tensor, " sample"], correct: Bool[Tensor, " sample"]) -> float:
     """Chance that a right sample has the higher score than a wrong one, equal ones counted half.
 
-    Args:
-        score: Of each sample; those without one (NaN) are left out.
-        correct: Whether it is right.
+    `score`: of each sample; those without one (NaN) are left out.
 
     Returns:
         In [0, 1]; NaN where all samples are right, or all wrong.
@@ -55,10 +53,7 @@ def discrimination(
 ) -> Discrimination:
     """AUROC within problems and pooled correlation of a score with correctness.
 
-    Args:
-        score: Of each sample; those without one (NaN) are left out.
-        correct: Whether it is right.
-        inference: Coverage and resamples of the intervals, and the seed.
+    `score`: of each sample; those without one (NaN) are left out.
     """
     areas = torch.tensor(
         [auroc(s, c) for s, c in zip(score.double(), correct, strict=True)], dtype=torch.float64

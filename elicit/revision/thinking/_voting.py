@@ -39,9 +39,7 @@ def counted(
 ) -> Int[Tensor, "draw answer"]:
     """Votes for each answer; samples without an answer do not vote.
 
-    Args:
-        answer: Number of each sample's answer, -1 where there is none.
-        voters: Samples that vote, in each draw.
+    `answer`: number of each sample's answer, -1 where there is none.
     """
     n_answers = int(answer.max()) + 1
     ballots = answer[:, None] == torch.arange(n_answers)
@@ -55,10 +53,7 @@ def elected(
 ) -> Float[Tensor, " draw"]:
     """Probability that a majority vote is right, with tied answers equally likely.
 
-    Args:
-        answer: Number of each sample's answer, -1 where there is none.
-        correct: Whether it is right.
-        voters: Samples that vote, in each draw.
+    `answer`: number of each sample's answer, -1 where there is none.
 
     Returns:
         In [0, 1]; 0 where no voter has an answer.
@@ -76,11 +71,7 @@ def elected(
 def tie_breaks(seed: int, problem: str, *, n: int, n_draws: int) -> Float[Tensor, "draw sample"]:
     """Random tie breaks for the samples of a problem, in [0, 1); more draws extend fewer.
 
-    Args:
-        seed: Of the whole question.
-        problem: Its id; nothing else about the task changes what is drawn.
-        n: Samples.
-        n_draws: Random orders.
+    `problem`: its id; nothing else about the task changes what is drawn. `n_draws`: random orders.
     """
     # A key of its own: the stream of the samples' tokens must not decide which of them are kept.
     rng = np.random.Generator(np.random.Philox(key=stream_key(seed, f"order of {problem}", -1)))
@@ -92,9 +83,8 @@ def ranks(
 ) -> Int[Tensor, "draw sample"]:
     """Rank of each sample by its score, 0 the highest; one without a score comes last.
 
-    Args:
-        score: Of each sample; NaN where it has none.
-        breaks: Decide between equal scores, in each draw; the lower comes first.
+    `score`: of each sample; NaN where it has none. `breaks`: decide between equal scores, in each
+    draw; the lower comes first.
     """
     # A tie break is less than 1, so it cannot make up for a lower score.
     order = (_levels(score) + breaks).argsort(1)
@@ -104,9 +94,7 @@ def ranks(
 def tied_share(score: Float[Tensor, " sample"], n_kept: int) -> float:
     """Share of the samples kept or rejected at random: both sides have their score.
 
-    Args:
-        score: Of each sample; NaN where it has none.
-        n_kept: Samples kept, fewer than all.
+    `score`: of each sample; NaN where it has none.
     """
     levels = _levels(score)
     last, beyond = levels.sort().values[n_kept - 1 : n_kept + 1]
