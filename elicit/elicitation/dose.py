@@ -66,8 +66,12 @@ def dose_curve(
     rows = {UNSTEERED: base} if goal.target is None else {UNSTEERED: base, TARGET: post}
     for name, other in reworded.items():
         rows[name] = scores(rollouts(side, other, **how), goal.markers)[:, :, 0]
-    texts = [dose_rollouts(side, task, arm.edit, strengths=strengths, **how) for arm in arms]
     n = len(strengths)
+    doses = [strengths if arm.dose is None else [arm.dose] for arm in arms]
+    texts = [
+        dose_rollouts(side, task, arm.edit, strengths=dose, **how)
+        for arm, dose in zip(arms, doses, strict=True)
+    ]
     each = [alone.outcomes(one, n_cells=n) for one in texts]
     score = torch.stack([one.score for one in each], dim=2)
     coherent = torch.stack([one.coherent for one in each], dim=1)[:, None]
@@ -79,6 +83,7 @@ def dose_curve(
         arm=tuple(arm.name for arm in arms),
         kind=tuple(arm.kind for arm in arms),
         strength=torch.tensor([float(strength) for strength in strengths], dtype=torch.float64),
+        doses=tuple(float(dose[0]) for dose in doses) if n == 1 else (),
         reference=tuple(rows),
         site=arms[0].site,
         where=arms[0].where,
@@ -144,6 +149,7 @@ def _provenance(
             "site": arms[0].site,
             "where": arms[0].where,
             "strengths": [float(strength) for strength in strengths],
+            "doses": {arm.name: arm.dose for arm in arms if arm.dose is not None},
             "max_loss": goal.max_loss,
             "stop_ids": list(generation.stops(side)),
             "n_samples": generation.n_samples,

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from elicit.patching._json import values_json
 from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
-from elicit.patching.grid import values_json
 from elicit.patching.values import UNITS, check_metrics
 from elicit.results import Estimate, Result
 from elicit.stats import Inference, max_t, simultaneous_intervals

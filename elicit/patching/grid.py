@@ -1,50 +1,17 @@
 """Which activations carry the difference: the result of a patching sweep."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from elicit.patching._json import values_json
 from elicit.patching.errors import PatchError
+from elicit.patching.peak import Peak
 from elicit.results import Estimate, Result
 from elicit.sites import RESIDUAL_KINDS
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Peak:
-    """The cell at which most of an effect enters."""
-
-    metric: str
-    """Metric."""
-    kind: str
-    """Kind of site."""
-    site: str
-    """Site of the cell."""
-    pos: str
-    """Position of the cell."""
-    layer: int
-    """Layer of the step; -1: the embedding."""
-    head: int
-    """Head of the site; -1: none."""
-    effect: Estimate
-    """Effect of patching the cell, in the metric's unit; interval simultaneous over cells."""
-    step: Estimate
-    """Contribution of the layer or component, see `PatchGrid.step`; simultaneous over cells."""
-    share: Estimate
-    """Effect as a share of the gap, see `PatchGrid.joint_share`; simultaneous over cells."""
-
-    @property
-    def clear(self) -> bool:
-        """Whether the step's interval excludes 0."""
-        return bool(self.step.clear)
-
-    def to_json(self) -> dict[str, Any]:
-        """Names, numbers and whether the step's interval excludes 0."""
-        numbers = {name: getattr(self, name).to_json() for name in ("effect", "step", "share")}
-        return {**vars(self), **numbers, "clear": self.clear}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -322,23 +289,3 @@ class PatchGrid(Result):
             step=self.step[cell],
             share=self.joint_share[cell],
         )
-
-
-def values_json(result: Result, *, without: Sequence[str]) -> dict[str, object]:
-    """Every array and estimate of a result, and its axes, for a summary."""
-    axes = {name.removesuffix(".value"): list(on) for name, on in result.axes().items()}
-    names = [name for name in axes if hasattr(result, name) and name not in without]
-    return {
-        "values": {name: to_json(getattr(result, name)) for name in names},
-        "value_axes": {name: axes[name] for name in names},
-    }
-
-
-def to_json(values: Tensor | Estimate) -> Any:
-    """Nested lists, for an estimate one each for value, low and high; NaN becomes None."""
-    if isinstance(values, Estimate):
-        return values.to_json()
-    if values.ndim:
-        return [to_json(value) for value in values]
-    value = values.item()
-    return None if value != value else value
