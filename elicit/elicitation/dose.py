@@ -10,14 +10,14 @@ from elicit.elicitation._unsteered import unsteered
 from elicit.elicitation.arms import Arm
 from elicit.elicitation.checks import check_request
 from elicit.elicitation.dose_result import DoseCurve
-from elicit.elicitation.estimates import effects_of, means_of, rates_of, shares_of
+from elicit.elicitation.estimates import effects_of, rates_of, shares_of
 from elicit.elicitation.goal import TARGET, UNSTEERED, Goal
 from elicit.elicitation.outcomes import scores
 from elicit.pair import Side, hugging_face_model, weights_digest
 from elicit.results import Provenance
 from elicit.rollouts import Generation, Rollouts, dose_rollouts, edits_digest, rollouts
 from elicit.runs import Execution
-from elicit.stats import Inference, gap_share
+from elicit.stats import Inference, gap_share, joint_estimate
 from elicit.tasks import Task
 
 
@@ -66,7 +66,7 @@ def dose_curve(
     rows = {UNSTEERED: base} if goal.target is None else {UNSTEERED: base, TARGET: post}
     for name, other in reworded.items():
         rows[name] = scores(rollouts(side, other, **how), goal.markers)[:, :, 0]
-    n = len(strengths)
+    n, levels = len(strengths), torch.tensor([float(one) for one in strengths]).double()
     doses = [strengths if arm.dose is None else [arm.dose] for arm in arms]
     texts = [
         dose_rollouts(side, task, arm.edit, strengths=dose, **how)
@@ -82,7 +82,7 @@ def dose_curve(
         metric=goal.metrics,
         arm=tuple(arm.name for arm in arms),
         kind=tuple(arm.kind for arm in arms),
-        strength=torch.tensor([float(strength) for strength in strengths], dtype=torch.float64),
+        strength=levels,
         doses=tuple(float(dose[0]) for dose in doses) if n == 1 else (),
         reference=tuple(rows),
         site=arms[0].site,
@@ -98,9 +98,11 @@ def dose_curve(
         reference_rate=rates_of(others, **rates)[..., 0],
         reference_share=shares_of(others, base, post, inference)[..., 0],
         rate=rates_of(score, **rates),
-        effect=effects_of(score - base[:, :, None, None], inference),
+        effect=effects_of(score - base[:, :, None, None], levels, inference),
         share=shares_of(score, base, post, inference),
-        log_prob=means_of(torch.stack([one.log_prob for one in each], dim=1), inference),
+        log_prob=joint_estimate(
+            torch.stack([one.log_prob for one in each], dim=1), inference=inference
+        ),
         unsteered_log_prob=alone.own.log_prob.mean().item(),
         coherent=rates_of(coherent, **rates)[0],
         unsteered_coherent=alone.own.coherent.mean().item(),

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from elicit.results import Estimate
-from elicit.stats import Inference, bootstrap_mean, gap_shares, simultaneous_intervals, wilson
+from elicit.stats import Inference, bootstrap_mean, gap_shares, joint_estimate, wilson
 
 Scores = Float[Tensor, "problem metric arm strength"]
 
@@ -31,21 +31,25 @@ def rates_of(scores: Scores, *, proportion: bool, inference: Inference) -> Estim
     return Estimate.of_intervals(intervals).map(lambda ends: ends.unflatten(0, scores.shape[1:]))
 
 
-def means_of(values: Float[Tensor, "problem ..."], inference: Inference) -> Estimate:
-    """Means over problems, with simultaneous intervals over all cells."""
-    joint = simultaneous_intervals(
-        values.flatten(1).numpy(),
-        level=inference.level,
-        n_resamples=inference.n_resamples,
-        seed=inference.seed,
-    )
-    ends = torch.from_numpy(np.stack([joint.value, joint.low, joint.high]))
-    return Estimate.of(ends.view(3, *values.shape[1:]))
+def effects_of(
+    effects: Scores, strengths: Float[Tensor, " strength"], inference: Inference
+) -> Estimate:
+    """Mean effects, with simultaneous intervals over all cells of a metric.
 
+    What is steered at strength 0 is the same model; elsewhere problems that are all alike leave
+    room for unseen others.
+    """
 
-def effects_of(effects: Scores, inference: Inference) -> Estimate:
-    """Mean effects, with simultaneous intervals over all cells of a metric."""
-    return Estimate.stack([means_of(one, inference) for one in effects.unbind(1)])
+    def joint(one: Float[Tensor, "problem arm strength"]) -> Estimate:
+        loose = joint_estimate(one, inference=inference, span=1.0)
+        exact = joint_estimate(one, inference=inference)
+        moved = strengths != 0
+        low, high = (
+            torch.where(moved, getattr(loose, end), getattr(exact, end)) for end in ("low", "high")
+        )
+        return Estimate(value=loose.value, low=low, high=high)
+
+    return Estimate.stack([joint(one) for one in effects.unbind(1)])
 
 
 def shares_of(

@@ -18,7 +18,7 @@ from elicit.stats import (
     gap_shares,
     joint_gap_shares,
     joint_intervals,
-    max_t,
+    joint_tests,
     minimum_detectable_effect,
 )
 
@@ -49,8 +49,8 @@ def conclude_grid(
             or infinite; the cell is named.
         ValueError: `level` or `n_resamples` is out of range.
 
-    Source: joint intervals as `stats.simultaneous_intervals`, p as `stats.max_t`, shares as
-        `stats.gap_share` (Fieller).
+    Source: joint intervals and p as `stats.simultaneous_intervals`, shares as `stats.gap_share`
+        (Fieller).
     """
     _refuse(values, contrast)
 
@@ -89,8 +89,9 @@ def conclude_grid(
         clear = not ends["gap"][1, m] <= 0 <= ends["gap"][2, m]
         for w in range(n_widths):
             table = _table(values.patched[w, m], host[m], resolution[m])
-            cells["effect"][:, w, m] = joint(table)
-            p[w, m] = max_t(table, n_resamples=inference.n_resamples, seed=inference.seed)
+            *cells["effect"][:, w, m], p[w, m] = joint_tests(
+                table, level=inference.level, n_resamples=inference.n_resamples, seed=inference.seed
+            )
             if clear:
                 cells["share"][:, w, m] = gap_shares(table, scores["gap"], level=inference.level)
         effects = _table(values.patched[0, m], host[m], resolution[m])

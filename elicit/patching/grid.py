@@ -74,7 +74,8 @@ class PatchGrid(Result):
     """The same share, width 1, with intervals simultaneous over the cells of a metric: for a cell
     that was chosen as the largest. NaN where the gap is not clear enough for that."""
     p: Float[Tensor, "width metric site pos"]
-    """Two-sided p-value of the effect, adjusted over the cells of a metric and width (max-T)."""
+    """Two-sided p-value of the effect, adjusted over the cells of a metric and width: below
+    1 - level exactly where the interval excludes 0."""
     step: Annotated[Estimate, "metric site pos"]
     """Contribution of a site, width 1: for a component its effect, for the residual stream its
     effect minus that one layer earlier at the same position; NaN where nothing earlier was

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from elicit.stats.adjust import benjamini_hochberg, holm
 from elicit.stats.bootstrap import bootstrap_difference, bootstrap_mean
 from elicit.stats.equivalence import Equivalence, minimum_detectable_effect, tost
+from elicit.stats.few import problems_needed
 from elicit.stats.gap import NoGapError, gap_share, gap_shares, joint_gap_shares
 from elicit.stats.inference import Inference
 from elicit.stats.interval import Interval, wilson
@@ -18,6 +19,7 @@ from elicit.stats.significance import Significance, max_t, mcnemar, paired_permu
 from elicit.stats.simultaneous import (
     SimultaneousIntervals,
     joint_intervals,
+    joint_tests,
     simultaneous_intervals,
 )
 
@@ -50,6 +52,7 @@ __all__ = [
     "joint_estimate",
     "joint_gap_shares",
     "joint_intervals",
+    "joint_tests",
     "linearised_auroc",
     "linearised_mean",
     "linearised_ratio",
@@ -61,6 +64,7 @@ __all__ = [
     "paired_permutation",
     "problem_mean",
     "problem_numbers",
+    "problems_needed",
     "simultaneous_intervals",
     "tost",
     "unpaired_difference",

@@ -13,8 +13,8 @@ from elicit.stats._resampling import (
     bootstrap_t,
     mid_quantile,
     standard_error,
-    student_floor,
 )
+from elicit.stats.few import Tails
 from elicit.stats.interval import Interval
 
 
@@ -163,8 +163,10 @@ def joint_gap_shares(
         t = bootstrap_t(columns[:, start : start + PARTS], n_resamples, seed=seed)
         np.maximum(largest, t.max(axis=1), out=largest)
     critical = float(mid_quantile(largest[:, None], level)[0])
-    floor = student_floor(len(gap), level, n_parts=columns.shape[1])
-    return _shares(gains, gap, max(critical, floor))
+    tails = Tails.of(columns, n_parts=columns.shape[1])
+    c = np.maximum(critical, tails.least(level))
+    c *= 1 + np.maximum(tails.below, tails.above) * c
+    return _shares(gains, gap, float(c.max(initial=0.0)))
 
 
 def _shares(

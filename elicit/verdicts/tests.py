@@ -14,11 +14,11 @@ from jaxtyping import Float
 from elicit.stats import (
     Inference,
     Interval,
-    bootstrap_mean,
     holm,
     max_t,
     minimum_detectable_effect,
     paired_permutation,
+    problem_mean,
     wilson,
 )
 
@@ -150,12 +150,8 @@ def kept(
 
 
 def _mean(values: Float[np.ndarray, " problem"], options: Options) -> Interval:
-    return bootstrap_mean(
-        values,
-        level=options.inference.level,
-        n_resamples=options.inference.n_resamples,
-        seed=options.inference.seed,
-    )
+    """A mean of shares or their differences; where all are alike, with room for unseen others."""
+    return problem_mean(values, inference=options.inference, span=1.0)
 
 
 def best_part(

@@ -12,7 +12,7 @@ from elicit.patching.errors import PatchError
 from elicit.patching.swap import across, within
 from elicit.patching.values import SweepValues
 from elicit.sites import Site, attn_out, mlp_out, resid_mid, resid_post, resid_pre, z
-from elicit.stats import Inference, bootstrap_mean, gap_share, max_t, simultaneous_intervals
+from elicit.stats import Inference, bootstrap_mean, gap_share, simultaneous_intervals
 from tests.patching.made import contrast, grid, noise, sweep
 
 ENDS = ("value", "low", "high")
@@ -42,8 +42,8 @@ def test_two_problems_worked_out_by_hand():
     assert g.share.low.flatten()[0].item() == g.share.high.flatten()[0].item() == 0.25
     # The rest of the second share is (1, 3) - 0.5 (4, 4): the standard error 1 over the gap 4.
     assert g.share.high.flatten()[1].item() == pytest.approx(0.5 + reach / 4)
-    # Signs of two problems can be flipped in four ways, of which two reach any |mean|.
-    assert g.p.flatten().tolist() == [0.5, 0.5]
+    # The p-value inverts the interval: a point away from 0, and Student's t of 2.
+    assert g.p.flatten().tolist() == pytest.approx([1 / 401, 2 * student.sf(2, 1)])
     assert g.step.value.flatten().tolist() == [1, 1]
 
 
@@ -60,8 +60,7 @@ def test_shares_intervals_and_p_values_are_those_of_the_statistics():
             for end in ENDS:
                 found = getattr(g.effect, end)[w, m].flatten()
                 assert np.allclose(found, getattr(joint, end), rtol=1e-12)
-            adjusted = max_t(table, n_resamples=300, seed=4)
-            assert g.p[w, m].flatten().tolist() == adjusted.tolist()
+            assert g.p[w, m].flatten().tolist() == joint.p.tolist()
             for cell in range(6):
                 share = gap_share(
                     values.patched[w, m].reshape(-1, n)[cell],
