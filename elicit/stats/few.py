@@ -17,6 +17,8 @@ _SKEW = 0.5
 """Share of `FEW` that a squared skewness of 1 adds to the problems needed."""
 _LOST = 0.5
 """Share of the degrees of freedom that a squared skewness of 1 costs with 10 problems."""
+_MOST = 2.0
+"""Largest share by which the longer half of an interval is stretched."""
 _STRETCH = 2 / 3
 """Stretch of the longer tail for a skewness of 1 and one problem; twice Johnson's (1978) term."""
 
@@ -60,7 +62,7 @@ class Tails:
     A resample of few problems says too little of the tails: nominal 95 % intervals from the
     bootstrap alone miss 31 % of the time at n = 2 and 12 % at 3. Student's t holds for normal
     values. Skewness costs degrees of freedom, and the tail of which little was seen is longer:
-    there a half width of c standard errors becomes c + stretch c².
+    there a half width of c standard errors becomes c + stretch c², three times as long at most.
     """
 
     freedom: Float[np.ndarray, " part"]
@@ -79,13 +81,19 @@ class Tails:
         *,
         n_parts: int = 1,
         few: Bool[np.ndarray, " part"] | None = None,
+        apart: Int[np.ndarray, " sparse"] | None = None,
     ) -> "Tails":
-        """From each column less its mean; `few`: parts to widen, None takes those that need it."""
+        """From each column less its mean.
+
+        `few`: parts to widen, None takes those that need it; `apart`: parts left as they are.
+        """
         n, skew = len(deviations), skewness(deviations)
         if few is None:
             few = n < FEW * (1 + _SKEW * skew**2)
+            few[[] if apart is None else apart] = False
         stretch = np.where(few, _STRETCH * skew / np.sqrt(n), 0.0)
-        freedom = np.maximum((n - 1) / (1 + _LOST * FEW / n * skew**2), 1.0)
+        lost = np.minimum(1 + _LOST * FEW / n * skew**2, 2.0)
+        freedom = np.maximum((n - 1) / lost, 1.0)
         return cls(
             np.where(few, freedom, inf),
             np.maximum(-stretch, 0.0),
@@ -102,7 +110,10 @@ class Tails:
     ) -> tuple[Float[np.ndarray, " part"], Float[np.ndarray, " part"]]:
         """Ends of the intervals from a critical value that holds where problems are enough."""
         c = np.maximum(critical, self.least(level))
-        return value - c * (1 + self.below * c) * error, value + c * (1 + self.above * c) * error
+        below, above = (
+            c * (1 + np.minimum(stretch * c, _MOST)) * error for stretch in (self.below, self.above)
+        )
+        return value - below, value + above
 
     def least(self, level: float) -> Float[np.ndarray, " part"]:
         """Least half width, in standard errors; 0 where problems are enough."""
@@ -118,9 +129,11 @@ class Tails:
         """Critical value at which the interval just reaches 0; infinite without spread."""
         t = np.divide(np.abs(value), error, out=np.full(len(error), inf), where=error > 0)
         stretch = np.where(value > 0, self.below, self.above)
-        some = stretch > 0
-        root = (np.sqrt(1 + 4 * stretch * t) - 1) / np.where(some, 2 * stretch, 1.0)
-        return np.where(some & np.isfinite(t), root, t)
+        some = (stretch > 0) & np.isfinite(t)
+        root = np.sqrt(1 + 4 * stretch * np.where(some, t, 0.0)) - 1
+        root /= np.where(some, 2 * stretch, 1.0)
+        root = np.where(stretch * root > _MOST, t / (1 + _MOST), root)
+        return np.where(some, root, np.where(stretch > 0, t / (1 + _MOST), t))
 
     def p(self, critical: Float[np.ndarray, " part"]) -> Float[np.ndarray, " part"]:
         """P-value of a critical value by Student's t; 0 where problems are enough."""
@@ -138,7 +151,7 @@ def unseen(n: int, level: float) -> float:
 
 def sparse_parts(
     rows: Float[np.ndarray, "problem part"],
-) -> tuple[Int[np.ndarray, " part"], Int[np.ndarray, " part"]]:
+) -> tuple[Int[np.ndarray, " sparse"], Int[np.ndarray, " silent"]]:
     """Parts with too few events for a bootstrap, and parts without any beside such.
 
     An event is an effect other than 0, of a part that is 0 for at least half of the problems. Where

@@ -175,13 +175,13 @@ def _joint(
     largest = _largest(deviations, moving, n_resamples, seed, see)
     joint = float(mid_quantile(largest[:, None], level)[0]) if len(moving) else 0.0
     error, n_parts = standard_error(deviations), len(moving)
-    tails = Tails.of(deviations, n_parts=n_parts)
+    sparse, silent = sparse_parts(rows)
+    tails = Tails.of(deviations, n_parts=n_parts, apart=sparse)
     low, high = tails.ends(value, error, joint, level)
     # What does not vary is certain: 0, or not.
     p = np.where(value == 0, 1.0, 1 / (n_resamples + 1))
     c = tails.reached(value, error)
     p[moving] = np.maximum(mid_tail(largest, c), tails.p(c))[moving]
-    sparse, silent = sparse_parts(rows)
     n_parts += len(silent)
     size = float(np.abs(rows[:, sparse]).max(initial=0.0))
     for part in (*sparse, *silent):
