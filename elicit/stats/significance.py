@@ -105,8 +105,8 @@ def _skewed_p(rows: np.ndarray) -> np.ndarray:
     """Least p-value of parts too skewed for sign flips, Bonferroni over parts; 0 of all others."""
     value = rows.mean(axis=0)
     deviations, moving = rows - value, np.ptp(rows, axis=0) > 0
-    # Beyond two standard errors of the skewness of normal values.
-    skewed = moving & (skewness(deviations) ** 2 > 4 * 6 / len(rows))
+    # Beyond one standard error of the skewness of normal values.
+    skewed = moving & (skewness(deviations) ** 2 > 6 / len(rows))
     tails = Tails.of(deviations, n_parts=int(moving.sum()), few=skewed)
     return tails.p(tails.reached(value, standard_error(deviations)))
 
