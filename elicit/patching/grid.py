@@ -135,6 +135,8 @@ class PatchGrid(Result):
         Args:
             peak: A cell of this grid.
         """
+        from scipy.special import stdtrit
+
         cell = (
             self.metric.index(peak.metric),
             self.site.index(peak.site),
@@ -143,8 +145,9 @@ class PatchGrid(Result):
         size = self.noise_size[cell].item()
         if size != size:
             return True
-        n_cells = int(self.noise_size[cell[0]].isfinite().sum())
-        reach = -float(torch.special.ndtri(torch.tensor((1 - self.level) / (2 * n_cells)).double()))
+        n_cells = int((self.noise_size[cell[0]] > 0).sum())
+        probability = 1 - (1 - self.level) / (2 * max(n_cells, 1))
+        reach = float(stdtrit(self.n_problems, probability))
         return bool(self.above_noise[cell]) and abs(peak.step.ends[0]) > reach * size
 
     def lacking(self, metric: str | None = None) -> str | None:

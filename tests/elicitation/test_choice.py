@@ -122,7 +122,8 @@ def test_each_control_is_tested_at_the_strength_that_is_best_for_it(monkeypatch,
 
     monkeypatch.setattr(importlib.import_module("elicit.elicitation.steering"), "dose_curve", curve)
     choose_on, test_on = task_of(4), task_of(6)
-    arms = direction_arms(direction(), where=last(), controls=[replace(direction(), how="other")])
+    made = direction(torch.ones(4))
+    arms = direction_arms(made, where=last(), controls=[replace(made, how="other")])
     found = steer(None, Split(choose=choose_on, test=test_on), arms, strengths=DOSES)
     assert found.choice.strength == 1.0
     assert asked == [(choose_on, [None, None], DOSES), (test_on, [None, dose], [1.0])]

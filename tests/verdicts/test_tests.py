@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from elicit.page.verdicts import ladder_sentence
+from elicit.results import Provenance
 from elicit.stats import Inference, max_t
 from elicit.verdicts import rungs
 from elicit.verdicts.ladder import Tried, ladder_of
@@ -288,7 +289,7 @@ def test_the_verdict_rests_on_the_rungs_that_steer_the_base_and_alignment_on_its
         decoded=Decoded(right=np.ones((1, N)), controls={}, curve=("base",), area=area),
         n=(N, N),
         options=OPTIONS,
-        provenance=None,
+        provenance=Provenance(seed=0),
     )
     assert (ladder.verdict, ladder.alignment) == (verdict, alignment)
     assert ladder.summary()["verdict"] == verdict
