@@ -14,7 +14,7 @@ from elicit.stats._resampling import (
     mid_quantile,
     standard_error,
 )
-from elicit.stats.few import Tails
+from elicit.stats.few import Tails, unseen
 from elicit.stats.interval import Interval
 
 
@@ -31,6 +31,7 @@ def gap_share(
     method: Literal["fieller", "bootstrap"] = "fieller",
     n_resamples: int = 2000,
     seed: int = 0,
+    span: float | None = None,
 ) -> Interval:
     """Share of the gap from base to post that a score recovers: 0 none, 1 all, never clipped.
 
@@ -47,6 +48,8 @@ def gap_share(
             bootstrap over problems ("bootstrap").
         n_resamples: Resamples of the bootstrap, at least 100.
         seed: Seed of the bootstrap; the "fieller" interval does not depend on it.
+        span: How far one problem may lie off where the share is the same in all that were seen by
+            chance and not by construction, in units of the scores; see `problem_mean`.
 
     Raises:
         NoGapError: The interval of the gap itself holds 0.
@@ -89,6 +92,8 @@ def gap_share(
     room = mean_gap**2 - half**2
     middle = -(critical**2) * product / room
     reach = np.sqrt(middle**2 + (critical * rest_error) ** 2 / room)
+    if span is not None and not rest.any():
+        reach = span * unseen(n, level) / abs(mean_gap)
     return Interval(
         value=share,
         low=share + middle - reach,

@@ -201,6 +201,7 @@ def sufficient(
         "level": options.inference.level,
         "n_resamples": options.inference.n_resamples,
         "seed": options.inference.seed,
+        "span": 1.0,
     }
     usual, plain = strongest(baselines)
     start, base = strongest({**baselines, POSITIVE: asked})
