@@ -99,7 +99,7 @@ def dose_curve(
         reference_share=shares_of(others, base, post, inference)[..., 0],
         rate=rates_of(score, **rates),
         effect=effects_of(score - base[:, :, None, None], levels, inference),
-        share=shares_of(score, base, post, inference),
+        share=shares_of(score, base, post, inference, strengths=levels),
         log_prob=joint_estimate(
             torch.stack([one.log_prob for one in each], dim=1), inference=inference
         ),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from elicit.stats.adjust import benjamini_hochberg, holm
 from elicit.stats.bootstrap import bootstrap_difference, bootstrap_mean
 from elicit.stats.equivalence import Equivalence, minimum_detectable_effect, tost
-from elicit.stats.few import problems_needed
+from elicit.stats.few import problems_needed, unseen
 from elicit.stats.gap import NoGapError, gap_share, gap_shares, joint_gap_shares
 from elicit.stats.inference import Inference
 from elicit.stats.interval import Interval, wilson
@@ -68,6 +68,7 @@ __all__ = [
     "simultaneous_intervals",
     "tost",
     "unpaired_difference",
+    "unseen",
     "wilson",
 ]
 

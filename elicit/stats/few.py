@@ -145,7 +145,12 @@ class Tails:
 
 
 def unseen(n: int, level: float) -> float:
-    """Largest rate of an event that none of `n` problems showed (Clopper-Pearson)."""
+    """Largest rate of an event that none of so many problems showed (Clopper-Pearson).
+
+    Args:
+        n: Problems, at least 1.
+        level: Coverage of the two-sided interval, in (0, 1).
+    """
     return 1 - ((1 - level) / 2) ** (1 / n)
 
 
