@@ -97,7 +97,9 @@ class Unsteered:
         Args:
             inference: Coverage of the intervals.
         """
-        return gaps_of(self.base, self.post, inference)
+        target = self.goal.target
+        identical = target is not None and target.digest == self.side.digest
+        return gaps_of(self.base, self.post, inference, identical=identical)
 
     def outcomes(self, texts: Rollouts, *, n_cells: int = 1) -> Outcomes:
         """What texts of the same problems show, coherence against these texts.

@@ -35,8 +35,8 @@ class Behaviour:
     shown: Marker
     """Whether a text shows it."""
     baselines: Mapping[str, PromptOf] = field(default_factory=dict)
-    """Other prompts for the base, by name. The best of them, of the plain and of the negative
-    prompt is where the gap to post begins."""
+    """Other prompts for the base, by name. The best of them and of the three that every behaviour
+    has is where the gap to post begins."""
 
     def __post_init__(self) -> None:
         """Refuse names that are taken."""

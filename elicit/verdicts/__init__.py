@@ -5,8 +5,8 @@ from elicit.verdicts import existence
 from elicit.verdicts.design import LadderDesign
 from elicit.verdicts.errors import VerdictError
 from elicit.verdicts.existence import assess
-from elicit.verdicts.ladder import Ladder
+from elicit.verdicts.ladder import EXISTENCE, Ladder
 
-__all__ = ["Ladder", "LadderDesign", "VerdictError", "assess", "existence"]
+__all__ = ["EXISTENCE", "Ladder", "LadderDesign", "VerdictError", "assess", "existence"]
 
 guard_room(__name__)

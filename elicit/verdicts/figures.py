@@ -23,6 +23,7 @@ from elicit.verdicts.rungs import ANEW
 _RUNG = 66
 _MARKS = {
     "passed": ("passed", BLUE, "circle"),
+    "trivial": ("trivial", BLUE, "diamond-open-dot"),
     "not distinguishable": ("not distinguishable", INK, "circle-open"),
     "under-powered": ("under-powered", INK, "diamond-open"),
 }

@@ -101,29 +101,33 @@ def shown_tasks(roles: LayerRoles) -> tuple[int, ...]:
 
 def _strip(figure: Any, roles: LayerRoles, parts: list[int], places: list[int]) -> None:
     """Verdict of each part, as a mark and as background of all panels."""
-    verdicts = roles.verdict
-    for verdict, (symbol, size, color) in _SYMBOLS.items():
-        xs, names = [], []
+    verdicts, reasons = roles.verdict, roles.reason
+    marked: dict[tuple[Verdict, str], tuple[list[float], list[str]]] = {}
+    for verdict in _SYMBOLS:
         for i, x in zip(parts, places, strict=True):
             both = verdicts[i]
             if verdict in both:
                 # Two verdicts stand side by side.
-                xs.append(x + (0.16 * (both.index(verdict) * 2 - 1) if len(both) > 1 else 0))
+                aside = 0.16 * (both.index(verdict) * 2 - 1) if len(both) > 1 else 0
+                xs, names = marked.setdefault((verdict, reasons[i]), ([], []))
+                xs.append(x + aside)
                 names.append(label(roles.part[i]))
-        if xs:
-            figure.add_scatter(
-                x=xs,
-                y=[0] * len(xs),
-                text=names,
-                mode="markers",
-                name=verdict.label,
-                marker={"symbol": symbol, "size": size, "color": color, "line": {"color": color}},
-                hovertemplate=f"%{{text}}<br>{verdict.label}<extra></extra>",
-                cliponaxis=False,
-                legendrank=20,
-                row=1,
-                col=1,
-            )
+    for (verdict, reason), (xs, names) in marked.items():
+        symbol, size, color = _SYMBOLS[verdict]
+        word = f"{verdict.label}, {reason}" if reason else verdict.label
+        figure.add_scatter(
+            x=xs,
+            y=[0] * len(xs),
+            text=names,
+            mode="markers",
+            name=word,
+            marker={"symbol": symbol, "size": size, "color": color, "line": {"color": color}},
+            hovertemplate=f"%{{text}}<br>{word}<extra></extra>",
+            cliponaxis=False,
+            legendrank=20,
+            row=1,
+            col=1,
+        )
     for i, x in zip(parts, places, strict=True):
         if verdicts[i] in _GROUND:
             figure.add_shape(

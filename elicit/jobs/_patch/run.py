@@ -130,7 +130,6 @@ def _peak(grid: PatchGrid) -> dict[str, object] | None:
     cell = (0, grid.site.index(peak.site), grid.pos.index(peak.pos))
     return {
         **peak.to_json(),
-        "share": grid.share[0, *cell].to_json(),
         **{name: getattr(grid, name)[cell].to_json() for name in ("other_prompt", "noise")},
         **{
             name: bool(getattr(grid, name)[cell])

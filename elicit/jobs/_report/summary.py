@@ -72,6 +72,7 @@ def _part(
         "kind": a.kind[p],
         "verdict": [verdict.word for verdict in a.verdict[p]],
         "changed": bool(a.changed[p]),
+        "reason": a.reason[p] or None,
     }
     if a.kind[p] == "layer":
         norms = by_layer(change)

@@ -18,7 +18,8 @@ def tables(summary: Mapping[str, Any]) -> list[TerminalTable]:
     rows, styles = [], []
     for layer in summary["layers"]:
         verdict = tuple(layer["verdict"])
-        first = (f"L{layer['layer']}", " and ".join(verdict))
+        words = " and ".join(verdict) + (f", {layer['reason']}" if layer["reason"] else "")
+        first = (f"L{layer['layer']}", words)
         # Unchanged layers are not run: every effect is 0 without an interval.
         effects = layer["effects"] if layer["changed"] else {"every task": None}
         for task, both in effects.items():

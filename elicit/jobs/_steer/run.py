@@ -136,10 +136,11 @@ def _steered(
     place = choose_arms(side, split.choose, source.candidates, **how)
     arms = source.candidates[place]
     found = elicitation.steer(side, split, arms, **how)
+    control = found.test.strongest_control
     texts = steered_texts(
         side,
         split.test,
-        [arms[0], arms[found.test.strongest_control]],
+        [arms[0], replace(arms[control], dose=found.test.dose(control))],
         strength=found.choice.strength,
         target=goal.target,
         generation=generation,

@@ -49,6 +49,7 @@ def steer_summary(
         "arms": {
             name: {
                 "kind": test.kind[i],
+                "strength": test.dose(i),
                 "rate": _by_metric(test, test.rate[:, i, 0]),
                 "effect": _by_metric(test, test.effect[:, i, 0]),
                 "share": _by_metric(test, test.share[:, i, 0]),

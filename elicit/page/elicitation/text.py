@@ -37,14 +37,14 @@ def steer_sentence(found: DoseCurve) -> str:
     told += f", against {percent(found.unsteered[row].item())} unsteered"
     goal = found.goal[row].item()
     told += f" and {percent(goal)} of the target" if goal == goal else ""
+    named = found.arm[control]
+    if found.doses:
+        named += f", at its own best strength, {found.dose(control):g}"
     if bool(found.gap.clear[row]):
         shares = [share(*found.share[row, arm, 0].ends) for arm in (0, control)]
-        told += (
-            f". It closes {shares[0]} of the gap; the strongest control ({found.arm[control]}) "
-            f"{shares[1]}."
-        )
+        told += f". It closes {shares[0]} of the gap; the strongest control ({named}) {shares[1]}."
     else:
-        told += f"; the strongest control ({found.arm[control]}) {rates[1]}. {gap_text(found, row)}"
+        told += f"; the strongest control ({named}) {rates[1]}. {gap_text(found, row)}"
     return (
         f"{told[0].upper()}{told[1:]} Chosen on {found.n_choose} problems, evaluated on "
         f"{found.n_problems} held-out problems."

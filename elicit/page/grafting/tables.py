@@ -55,12 +55,12 @@ def layer_table(roles: LayerRoles, change: WeightChange | None) -> Table:
 
 
 def _verdict(roles: LayerRoles) -> Column:
-    return Column(head="verdict", of=lambda i: verdict_text(roles.verdict[i]))
+    return Column(head="verdict", of=lambda i: verdict_text(roles.verdict[i], roles.reason[i]))
 
 
-def verdict_text(verdicts: Sequence[Verdict]) -> str:
-    """Verdicts of a part: marks and labels."""
-    words = " and ".join(verdict.word for verdict in verdicts)
+def verdict_text(verdicts: Sequence[Verdict], reason: str = "") -> str:
+    """Verdicts of a part: marks and labels, and why there is none."""
+    words = " and ".join(verdict.word for verdict in verdicts) + (f", {reason}" if reason else "")
     return f"{''.join(verdict.mark for verdict in verdicts)}\N{NO-BREAK SPACE}{words}"
 
 
