@@ -17,6 +17,7 @@ from elicit.capture.engine.trunk import (
     run_block,
     run_layers,
     run_trunk,
+    slot_logits,
 )
 from elicit.capture.errors import CaptureError, UnknownArchitectureError
 from elicit.capture.plain import modifications_of
@@ -57,6 +58,7 @@ __all__ = [
     "cross_moments",
     "decompose",
     "full_logits",
+    "slot_logits",
     "kept_sites",
     "logits_at",
     "modifications_of",

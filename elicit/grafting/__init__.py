@@ -3,8 +3,8 @@
 from elicit.grafting._conclusion import LEAST_PROBLEMS, Margins
 from elicit.grafting._cost import Cost, interval_calls
 from elicit.grafting.graft_sweep import GraftSweep, sweep_parts
-from elicit.grafting.integrated import WeightIG, integrate
-from elicit.grafting.interpolation import Interpolation, interpolate
+from elicit.grafting.integrated import NODES, WeightIG, integrate
+from elicit.grafting.interpolation import ALPHAS, Interpolation, interpolate
 from elicit.grafting.intervals import IntervalSweep, sweep_intervals
 from elicit.grafting.localise import localise
 from elicit.grafting.roles import LayerRoles
@@ -15,7 +15,9 @@ from elicit.grafting.verdict import Verdict
 from elicit.surroundings import guard_room
 
 __all__ = [
+    "ALPHAS",
     "LEAST_PROBLEMS",
+    "NODES",
     "Cost",
     "Direction",
     "GraftError",

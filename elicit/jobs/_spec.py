@@ -99,6 +99,16 @@ class PairSpec(BaseModel):
     max_tokens: Annotated[
         int, Option("Tokens per forward pass, which bounds memory.", MACHINE, "N")
     ] = Field(default=8192, ge=1)
+    budget: Annotated[
+        float | None,
+        Option(
+            "Minutes that the run may take on this device: what does not fit is left out, and said "
+            "so.",
+            MACHINE,
+            "MINUTES",
+            default="no limit",
+        ),
+    ] = Field(default=None, gt=0, allow_inf_nan=False)
     out: Annotated[Path, Option("Run directory, created if needed.", OUTPUT, "DIR")]
     fresh: Annotated[bool, Option("Discard an earlier run in that directory.", OUTPUT)] = False
 

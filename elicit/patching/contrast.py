@@ -12,7 +12,7 @@ from elicit.patching._continuations import Rows, Texts, encode, first_other, rea
 from elicit.patching.errors import PatchError
 from elicit.patching.values import check_metrics
 from elicit.results import digest_json
-from elicit.results.drawing import visible
+from elicit.results.drawing import visible, visible_token
 from elicit.tasks import Task, shown
 
 _HTML_ROWS = 4
@@ -117,7 +117,9 @@ class Contrast:
             answer=columns["answer"],
             wrong=columns.get("wrong"),
             id=texts.id,
-            words=tuple(tuple(alignment.decode([i]) for i in row) for row in columns["clean"]),
+            words=tuple(
+                tuple(visible_token(alignment.decode([i])) for i in row) for row in columns["clean"]
+            ),
         )
 
     @classmethod

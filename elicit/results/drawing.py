@@ -71,6 +71,16 @@ def visible(text: str) -> str:
     return clean_text(text).translate(_SHOWN)
 
 
+def visible_token(text: str) -> str:
+    r"""Text of one token in which white space shows.
+
+    >>> visible_token(".\n"), visible_token("  "), visible_token(" so")
+    ('.⏎', '␣␣', ' so')
+    """
+    shown = visible(text).replace("\n", "⏎").replace("\t", "⇥")
+    return shown if text.strip(" ") else shown.replace(" ", "␣")
+
+
 def label(text: object, limit: int = 60) -> str:
     """Text as plotly shows it literally, on one line: plotly reads tags and entities in labels.
 

@@ -124,6 +124,7 @@ def settling(
                 part,
                 norm=convention.norm,
                 compare=False,
+                only_jsd=True,
                 execution=execution.scoped(part.source),
             )["jsd"]
             for part in parts

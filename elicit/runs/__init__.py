@@ -8,7 +8,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from elicit.results import DamagedFileWarning, RunError
-from elicit.runs.progress import NoProgress, Progress
+from elicit.runs.progress import Announcing, NoProgress, Progress
 
 if TYPE_CHECKING:
     from elicit.runs.checkpoint import Checkpoint, NoCheckpoint, ScopedCheckpoint
@@ -29,6 +29,7 @@ __all__ = [
     "release_lock",
     "take_lock",
     "FORMAT",
+    "Announcing",
     "Checkpoint",
     "DamagedFileWarning",
     "Execution",

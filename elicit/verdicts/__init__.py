@@ -6,7 +6,16 @@ from elicit.verdicts.design import LadderDesign
 from elicit.verdicts.errors import VerdictError
 from elicit.verdicts.existence import assess
 from elicit.verdicts.ladder import EXISTENCE, Ladder
+from elicit.verdicts.tests import fewest_draws
 
-__all__ = ["EXISTENCE", "Ladder", "LadderDesign", "VerdictError", "assess", "existence"]
+__all__ = [
+    "EXISTENCE",
+    "Ladder",
+    "LadderDesign",
+    "VerdictError",
+    "assess",
+    "existence",
+    "fewest_draws",
+]
 
 guard_room(__name__)

@@ -133,6 +133,13 @@ def changed_slots(pair: ModelPair) -> frozenset[str]:
     return frozenset(name for name, slot in slots if not torch.equal(slot.base, slot.post))
 
 
+def one_embedding(pair: ModelPair) -> bool:
+    """Whether both models enter the first layer, and leave the last one, in the same way."""
+    slots = slots_of(pair)
+    changed = changed_slots(pair)
+    return not slot_table(pair)[1] and all(slots[name].place.layer >= 0 for name in changed)
+
+
 def changed_layers(pair: ModelPair) -> tuple[int, ...]:
     """Layers in which any weight differs."""
     slots = slots_of(pair)

@@ -3,7 +3,8 @@
 from elicit.grafting import sweep_parts
 from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
 from elicit.jobs._graft.spec import GraftSpec
-from elicit.jobs._report.run import Scores, load_scores, prepare_scores
+from elicit.jobs._report.cost import GRAFT_COSTING
+from elicit.jobs._report.scores import Scores, load_scores, prepare_scores
 from elicit.pair import ModelPair
 from elicit.runs import Progress
 from elicit.weights import Part, part, parts_of
@@ -35,15 +36,16 @@ def _prepare(
 
 def _sweep(work: Work[GraftSpec, tuple[Scores, list[Part]]]) -> Outcome:
     scores, parts = work.inputs
-    sweep = sweep_parts(
-        work.pair,
-        scores.all,
-        parts,
-        work.spec.direction,
-        inference=work.spec.inference,
-        execution=work.execution,
-    )
+    with work.stage("moving parts"):
+        sweep = sweep_parts(
+            work.pair,
+            scores.all,
+            parts,
+            work.spec.direction,
+            inference=work.spec.inference,
+            execution=work.execution,
+        )
     return Outcome(results={"graft": sweep}, summary={"level": sweep.level, **sweep.summary()})
 
 
-_JOB = Job(check=load_scores, prepare=_prepare, measure=_sweep)
+_JOB = Job(check=load_scores, prepare=_prepare, measure=_sweep, costing=GRAFT_COSTING)

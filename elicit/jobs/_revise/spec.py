@@ -113,7 +113,7 @@ class ReviseSpec(PairSpec):
     temperature: Annotated[
         float, Option("Sampling temperature of generated texts; 0 is greedy.", metavar="T")
     ] = Field(default=0.0, ge=0, allow_inf_nan=False)
-    budget: Annotated[int, Option("Memory for blocks of logits.", MACHINE, "MIB")] = Field(
+    memory: Annotated[int, Option("Memory for blocks of logits.", MACHINE, "MIB")] = Field(
         default=256, ge=1
     )
     max_tokens: Annotated[

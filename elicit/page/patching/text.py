@@ -171,7 +171,7 @@ def control_sentence(grid: PatchGrid, metric: str | None = None) -> str:
             "prompts rather than specific to one."
         )
     if "noise" in ran:
-        said.append(f"Noise of equal norm has a clearly smaller effect ({ran['noise']}).")
+        said.append(f"Noise of equal norm has a smaller effect ({ran['noise']}).")
     return " ".join(said)
 
 
