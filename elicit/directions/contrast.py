@@ -70,9 +70,6 @@ class PromptPairs:
     def encode(self, alignment: Alignment) -> Sides:
         """Both sides as token ids.
 
-        Args:
-            alignment: How prompts are tokenised.
-
         Raises:
             DirectionError: A side is empty or not paired with the other, a row is too short, or the
                 tokens at the position differ.

@@ -66,9 +66,6 @@ class Goal:
     def reworded(self, task: Task) -> dict[str, Task]:
         """The problems of a task under every other prompt.
 
-        Args:
-            task: The problems.
-
         Raises:
             ElicitationError: A wording lacks a problem or gives it another answer.
         """

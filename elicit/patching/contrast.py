@@ -186,9 +186,6 @@ class Contrast:
     def check(self, d_vocab: int) -> None:
         """Refuse token ids outside the vocabulary.
 
-        Args:
-            d_vocab: Number of shared token ids.
-
         Raises:
             PatchError: An id is out of range; names the problem.
         """

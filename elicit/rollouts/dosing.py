@@ -75,9 +75,6 @@ def dose_rollouts(
 def check_strengths(strengths: Sequence[float]) -> None:
     """Refuse a dose curve without points, or with one of them twice.
 
-    Args:
-        strengths: Of the edits.
-
     Raises:
         RolloutError: There is none, one is not finite, or one is there twice.
     """

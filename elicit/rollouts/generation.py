@@ -77,21 +77,13 @@ class Generation:
     def stops(self, side: Side) -> tuple[int, ...]:
         """Tokens that end a text of a model.
 
-        Args:
-            side: The model.
-
         Raises:
             PairError: `stop_ids` is None and neither model of the pair names one.
         """
         return side.stop_ids if self.stop_ids is None else self.stop_ids
 
     def sampling(self, side: Side, seed: int) -> Sampling:
-        """What a result keeps of it: all that the tokens depend on.
-
-        Args:
-            side: The model.
-            seed: Of all random streams.
-        """
+        """What a result keeps of it: all that the tokens depend on."""
         return Sampling(
             stop_ids=self.stops(side),
             max_new_tokens=self.max_new_tokens,

@@ -88,19 +88,11 @@ class Rollouts(Result):
         return len(self.place)
 
     def ids(self, row: int) -> list[int]:
-        """Token ids of one text, forced beginning and stop token included.
-
-        Args:
-            row: Its number.
-        """
+        """Token ids of one text, forced beginning and stop token included."""
         return _piece(self.written, self.n_tokens, row)
 
     def prompt_ids(self, row: int) -> list[int]:
-        """Token ids that the model read before it wrote a row.
-
-        Args:
-            row: Its number.
-        """
+        """Token ids that the model read before it wrote a row."""
         return _piece(self.prompted, self.n_prompt, int(self.place[row]))
 
     def rows_of(self, problem: str, *, strength: float | None = None) -> tuple[int, ...]:
@@ -156,10 +148,6 @@ class Rollouts(Result):
 
 def check_rows(rows: Sequence[int], n_rows: int) -> None:
     """Refuse numbers of rows that are not there, or there twice.
-
-    Args:
-        rows: What was asked for.
-        n_rows: What there is.
 
     Raises:
         RolloutError: A number is out of range or there twice, or there is none.

@@ -56,9 +56,5 @@ class LogitBuffers:
         return self._probs[i][: self.d_vocab * n].view(self.d_vocab, n)
 
     def spans(self, n: int) -> Iterator[slice]:
-        """Blocks that `n` tokens are read in.
-
-        Args:
-            n: Tokens.
-        """
+        """Blocks that `n` tokens are read in."""
         return (slice(start, start + self.n_tokens) for start in range(0, n, self.n_tokens))

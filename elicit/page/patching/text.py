@@ -23,11 +23,7 @@ tenth the effect is small."""
 
 
 def patch_sentences(results: Sequence[Result]) -> list[str]:
-    """One sentence per sweep, then one per factorial.
-
-    Args:
-        results: Results of any kind.
-    """
+    """One sentence per sweep, then one per factorial."""
     said = [finding(result) for result in results if isinstance(result, PatchGrid)]
     return said + [split_sentence(result) for result in results if isinstance(result, Factorial)]
 
