@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import jaxtyping
 import pytest
@@ -20,7 +19,7 @@ from elicit import organisms
 from elicit.grafting import Score, facts, skills
 from elicit.pair import ModelPair, load_pair
 from elicit.tasks import load_task
-from tests import checkpoints
+from tests import checkpoints, typechecked
 
 # Tiny models: a second thread costs more than it brings.
 torch.set_num_threads(1)
@@ -36,23 +35,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Leave functions inside functions out of the checks, unless everything is to be checked.
-
-    They are made anew at each call, and compiling their checks took most of the checks' time.
-    """
-    if config.getoption("full"):
-        return
-    checked = jaxtyping.jaxtyped
-
-    def outermost(*, typechecker: object) -> Callable[[Any], Any]:
-        def decorate(made: Any) -> Any:
-            inner = "<locals>" in made.__qualname__
-            return made if inner else checked(typechecker=typechecker)(made)
-
-        return decorate
-
-    # The import hook looks it up by this name whenever a function or class is made.
-    jaxtyping.jaxtyped = outermost
+    """The checks of `typechecked`, unless everything is to be checked as jaxtyping does."""
+    if not config.getoption("full"):
+        # The import hook looks it up by this name whenever a function or class is made.
+        jaxtyping.jaxtyped = typechecked.jaxtyped
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -183,6 +183,7 @@ def open_pair(spec: PairSpec, progress: Progress) -> ModelPair:
             device_map=spec.device_map,
             trust_remote_code=spec.trust_remote_code,
             attn_implementation=spec.attn_implementation or "eager",
+            unused_tensors=spec.unused_tensors,
         ),
     )
     progress.advance()

@@ -58,6 +58,10 @@ class PairSpec(BaseModel):
     trust_remote_code: Annotated[bool, Option("Run code that comes with a checkpoint.", MODELS)] = (
         False
     )
+    unused_tensors: Annotated[
+        Literal["refuse", "ignore"],
+        Option("Tensors in the files that the model does not read: refuse or ignore.", MODELS),
+    ] = "refuse"
     problems: Annotated[
         Path | None, Option("Problems as JSONL on which post may improve.", TASKS, "FILE")
     ] = None

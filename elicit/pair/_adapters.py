@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
+from elicit.pair._checks import VOCABULARY
 from elicit.pair._guards import explained
 from elicit.pair._parity import plain_logits
+from elicit.pair._settings import Settings
+from elicit.pair._tensors import refuse_pickle, unread
 from elicit.pair.errors import PairError, reason
 from elicit.pair.handles import HuggingFaceModel
 
@@ -45,20 +48,30 @@ def _unwarned() -> Iterator[None]:
         yield
 
 
-def open_adapter(base: HuggingFaceModel, source: str, *, revision: str | None) -> Adapted:
+def open_adapter(
+    base: HuggingFaceModel,
+    source: str,
+    settings: Settings,
+    *,
+    revision: str | None,
+    rows: int | None = None,
+) -> tuple[Adapted, tuple[str, ...]]:
     """The base with the adapter on it, not merged, so that it can still be switched off.
 
-    `base`: a plain model of its own for this adapter; PEFT wraps it in place.
+    `base`: a plain model of its own for this adapter, which PEFT wraps in place; `rows`: of the
+    vocabulary that the adapter brings. Gives the adapted model and notes on tensors left out.
 
     Raises:
         PairError: The adapter adds no weights, targets modules the base has not, has another
-            width, or holds tensors that find no place.
+            width, lacks tensors that its configuration names, or holds tensors that find no place.
     """
-    from peft import PeftConfig, PeftModel, get_peft_model_state_dict
+    from peft import PeftConfig, PeftModel
     from peft.utils import load_peft_weights
 
+    refuse_pickle(source, safe=["adapter_model.safetensors"], pickled=["adapter_model.bin"])
     with explained("adapter configuration", source):
         config = PeftConfig.from_pretrained(source, revision=revision)
+        config.inference_mode = True
     with explained("adapter weights", source):
         tensors = load_peft_weights(source, device="cpu", revision=revision)
     if config.is_prompt_learning:
@@ -70,22 +83,48 @@ def open_adapter(base: HuggingFaceModel, source: str, *, revision: str | None) -
     _check_widths(base, tensors, source)
     try:
         with _unwarned():
-            adapted = PeftModel.from_pretrained(base, source, revision=revision).eval()
+            if rows is not None and rows != base.config.get_text_config().vocab_size:
+                base.resize_token_embeddings(rows, mean_resizing=False)
+            adapted = PeftModel(base, config).eval()
+            landed = adapted.load_adapter(source, "default", torch_device="cpu", revision=revision)
     except (ValueError, RuntimeError, KeyError) as error:
         raise PairError(
             f"The adapter {source} does not fit this base: {reason(error)} It was trained on "
             f"{config.base_model_name_or_path!r}; pass that model as base."
         ) from error
-    known = get_peft_model_state_dict(adapted, save_embedding_layers=False)
-    lost = sorted(name for name in tensors if "lora_" in name and name not in known)
-    if lost:
-        targets = getattr(config, "target_modules", None)
+    lacking = [n for n in landed.missing_keys if not any(part in n for part in _SHARED)]
+    if lacking:
         raise PairError(
-            f"The adapter {source} holds {lost[0]} ({len(lost)} such tensors), and its own target "
-            f"modules {targets} put nothing there, so part of it would silently be "
-            "left out. Save the adapter again with the model it was trained on."
+            f"The adapter {source} lacks {lacking[0]} ({len(lacking)} such tensors), which its "
+            "configuration names, so that part would stay untrained. Save the adapter again with "
+            "the model it was trained on."
         )
-    return adapted
+    targets = getattr(config, "target_modules", None)
+    why = f"its target modules {targets} put nowhere in this base"
+    return adapted, unread(source, landed.unexpected_keys, settings, why)
+
+
+_SHARED = ("vblora_vector_bank", "tinylora_v", "unilora_theta_d")
+"""Parameters that PEFT keeps once and lists as missing where layers refer to them."""
+
+
+def brought_rows(folder: Path) -> int | None:
+    """Rows of the embedding or unembedding that an adapter brings whole; None if it brings none.
+
+    Args:
+        folder: Where its files are.
+    """
+    from safetensors import safe_open
+
+    path = folder / "adapter_model.safetensors"
+    if not path.exists():
+        return None
+    with explained("adapter weights", str(folder)), safe_open(path, framework="pt") as file:
+        for name in list(file.keys()):
+            module, _, kind = name.rpartition(".")
+            if kind == "weight" and module.removesuffix(".base_layer").endswith(VOCABULARY):
+                return int(file.get_slice(name).get_shape()[0])
+    return None
 
 
 def _check_widths(base: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
@@ -95,13 +134,16 @@ def _check_widths(base: nn.Module, tensors: dict[str, Tensor], source: str) -> N
         path, factor, _ = name.removeprefix("base_model.model.").partition(".lora_")
         if not factor or tensor.ndim != 2 or "lora_embedding" in name:
             continue
-        weight = getattr(modules.get(path), "weight", None)
+        module = modules.get(path.removesuffix(".base_layer"))
+        weight = getattr(module, "weight", None)
+        if module is not None and weight is None and module._parameters:
+            continue  # experts in one tensor: PEFT compares their shapes
         if not isinstance(weight, Tensor):
             raise PairError(
                 f"The adapter {source} changes {path}, and base has no such weight, so the adapter "
                 "was trained on another model. Pass that model as base."
             )
-        transposed = type(modules[path]).__name__ == "Conv1D"
+        transposed = type(module).__name__ == "Conv1D"
         outputs, inputs = reversed(weight.shape) if transposed else weight.shape
         if ".lora_A" in name and tensor.shape[1] != inputs:
             raise PairError(

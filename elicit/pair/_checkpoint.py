@@ -1,16 +1,15 @@
 """A checkpoint in a directory or on the hub: configuration, tokenizer, weights."""
 
 import json
-from collections.abc import Collection
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from elicit.pair._guards import explained
 from elicit.pair._settings import Settings, Source
-from elicit.pair.errors import PairError
+from elicit.pair._tensors import check_filled, left_in_folder, refuse_pickle, unread
 from elicit.pair.handles import Config, HuggingFaceModel, Tokenizer
 
 _TOKENIZER_FILES = (
@@ -88,10 +87,13 @@ def _stored_kind(file: Path) -> str | None:
     return model.get("type")
 
 
-def _weights(name: str, settings: Settings, *, revision: str | None) -> HuggingFaceModel:
-    """The plain model of a checkpoint, all of whose weights came from the checkpoint."""
+def _weights(
+    name: str, settings: Settings, *, revision: str | None
+) -> tuple[HuggingFaceModel, tuple[str, ...]]:
+    """The plain model of a checkpoint, filled from it whole, and a note on what it leaves over."""
     from transformers import AutoModelForCausalLM
 
+    refuse_pickle(name, safe=["*.safetensors"], pickled=["pytorch_model*.bin", "*.pt", "*.pth"])
     with explained("weights", name):
         loaded = AutoModelForCausalLM.from_pretrained(
             name,
@@ -101,16 +103,29 @@ def _weights(name: str, settings: Settings, *, revision: str | None) -> HuggingF
             output_loading_info=True,
             revision=revision,
             device_map=settings.loading.device_map,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # refused below, by name
         )
     # With `output_loading_info` there are two things, which the annotation does not say.
-    model, info = cast(tuple[HuggingFaceModel, dict[str, Collection[str]]], loaded)
-    missing = sorted(info["missing_keys"])
-    if missing:
-        raise PairError(
-            f"The weights of {name} lack {missing[0]} ({len(missing)} parameter(s)), which would "
-            "be random numbers instead. Pass a complete checkpoint of a causal language model."
-        )
-    return text_only(model.eval())
+    model, info = cast(tuple[HuggingFaceModel, dict[str, Any]], loaded)
+    check_filled(name, info["missing_keys"], info["mismatched_keys"])
+    unused = {*info["unexpected_keys"], *left_in_folder(name)}
+    notes = unread(name, unused, settings, "the model of its config.json does not read")
+    return text_only(model.eval()), (*notes, *_untied(model, name))
+
+
+def _untied(model: HuggingFaceModel, name: str) -> tuple[str, ...]:
+    """A note where the files untie what the configuration ties, which is then corrected."""
+    config, head = model.config.get_text_config(), model.get_output_embeddings()
+    if head is None or not config.tie_word_embeddings:
+        return ()
+    if head.weight is model.get_input_embeddings().weight:
+        return ()
+    model.config.tie_word_embeddings = config.tie_word_embeddings = False
+    return (
+        f"The config.json of {name} ties the unembedding to the embedding, and its files hold two "
+        "different tensors; both are read.",
+    )
 
 
 def text_only(model: HuggingFaceModel) -> HuggingFaceModel:

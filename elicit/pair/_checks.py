@@ -168,7 +168,7 @@ def check_parameters(
         if ours.shape != theirs.shape and not (
             vocab == "shared"
             and ours.shape[1:] == theirs.shape[1:]
-            and name.rpartition(".")[0].endswith(_VOCABULARY)
+            and name.rpartition(".")[0].endswith(VOCABULARY)
         ):
             raise PairError(
                 f"{name} has shape {list(ours.shape)} in base and {list(theirs.shape)} in post, so "
@@ -183,7 +183,7 @@ def check_parameters(
                 )
 
 
-_VOCABULARY = ("wte", "embed_in", "embed_tokens", "lm_head", "embed_out")
+VOCABULARY = ("wte", "embed_in", "embed_tokens", "lm_head", "embed_out")
 """Modules with one row for each token id."""
 
 

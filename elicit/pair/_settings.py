@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 
@@ -18,6 +19,8 @@ class Loading:
     """Whether code that comes with a checkpoint may run."""
     attn_implementation: str = "eager"
     """`eager` (attention patterns can be read) or `sdpa`."""
+    unused_tensors: Literal["refuse", "ignore"] = "refuse"
+    """Tensors in the files that the model does not read: refused, or left out with a note."""
     revision_base: str | None = None
     """Branch, tag or commit of the base on the hub."""
     revision_post: str | None = None
@@ -43,8 +46,8 @@ class Source:
     """Its full configuration."""
     tokenizer: Tokenizer | None
     """Its own tokenizer; None if it brings none."""
-    open: Callable[[], HuggingFaceModel | Bridge]
-    """Reads the weights: a plain model, or the bridge that the user holds."""
+    open: Callable[[], tuple[HuggingFaceModel | Bridge, tuple[str, ...]]]
+    """Reads the weights: a plain model, or the bridge that the user holds; and notes on them."""
     notes: tuple[str, ...] = ()
     """What was unusual about it, a sentence each."""
     adapter: bool = False

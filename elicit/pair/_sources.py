@@ -1,5 +1,6 @@
 """Where a model comes from: a directory, the hub, an adapter, an organism, or a loaded bridge."""
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,9 @@ from torch import nn
 
 from elicit import organisms
 from elicit.organisms import OrganismModel
-from elicit.pair._adapters import find_adapter, merge_adapter, open_adapter
+from elicit.pair._adapters import brought_rows, find_adapter, merge_adapter, open_adapter
 from elicit.pair._checkpoint import checkpoint, tokenizer_of
+from elicit.pair._checks import text_config
 from elicit.pair._guards import explained
 from elicit.pair._settings import Settings, Source
 from elicit.pair.errors import PairError, reason
@@ -96,16 +98,21 @@ def _adapter(
             f"({trained_on!r}) as base and the adapter as post."
         )
 
-    def merged() -> HuggingFaceModel:
-        whole = base.open()
+    def merged() -> tuple[HuggingFaceModel, tuple[str, ...]]:
+        whole, of_base = base.open()
         if hasattr(whole, "original_model"):
             raise PairError(
                 f"base is a TransformerBridge and post the adapter {name!r}; merging would change "
                 "the weights of the bridge in your hands. Pass base by its directory or hub id."
             )
         plain = cast(HuggingFaceModel, whole)
-        return merge_adapter(open_adapter(plain, name, revision=revision), name)
+        adapted, of_adapter = open_adapter(plain, name, settings, revision=revision, rows=rows)
+        return merge_adapter(adapted, name), (*of_base, *of_adapter)
 
+    config, rows = base.config, brought_rows(file.parent)
+    if rows is not None and rows != text_config(config).vocab_size:
+        config = copy.deepcopy(config)
+        text_config(config).vocab_size = rows
     tokenizer, notes = None, ()
     folder = Path(name)
     if folder.is_dir() and (folder / "tokenizer.json").exists():
@@ -115,6 +122,7 @@ def _adapter(
     return replace(
         base,
         name=name,
+        config=config,
         tokenizer=tokenizer if tokenizer is not None else base.tokenizer,
         open=merged,
         notes=notes,
@@ -127,11 +135,11 @@ def _organism(organism: OrganismModel, settings: Settings) -> Source:
     model, tokenizer = organisms.open_model(organism)
     fresh = [model]
 
-    def opened() -> HuggingFaceModel:
+    def opened() -> tuple[HuggingFaceModel, tuple[str, ...]]:
         # Wrapping is in place, so a model is returned once; a second request (an adapter, which
         # changes its base) gets a copy of its own.
         whole = fresh.pop() if fresh else organisms.open_model(organism)[0]
-        return whole.to(settings.dtype).eval()  # pyright: ignore[reportArgumentType]
+        return whole.to(settings.dtype).eval(), ()  # pyright: ignore[reportArgumentType]
 
     return Source(name=organism.name, config=model.config, tokenizer=tokenizer, open=opened)
 
@@ -157,7 +165,7 @@ def _held(bridge: nn.Module, role: str) -> Source:
         name=name,
         config=bridge.original_model.config,  # pyright: ignore[reportArgumentType]
         tokenizer=_held_tokenizer(bridge, name, role),
-        open=lambda: bridge,
+        open=lambda: (bridge, ()),
         notes=() if bridge in _TOKENIZERS else (note,),
     )
 

@@ -104,7 +104,8 @@ def _load(
     notes += check_tokenizers(base_tokenizer, post_tokenizer)
     alignment = align(base_tokenizer, post_tokenizer, d_vocab=d_vocab)
 
-    base_model, post_model = _opened(base, settings), _opened(post, settings)
+    (base_model, of_base), (post_model, of_post) = _opened(base, settings), _opened(post, settings)
+    notes += [*of_base, *of_post]
     base_parameters = checkpoint_parameters(base_model)
     post_parameters = checkpoint_parameters(post_model)
     check_finite(base.name, base_parameters)
@@ -162,18 +163,21 @@ def _both_tokenizers(base: Source, post: Source) -> tuple[Tokenizer, Tokenizer, 
     )
 
 
-def _opened(source: Source, settings: Settings) -> HuggingFaceModel | Bridge:
-    """The model with its weights, on its device."""
-    model = source.open()
+def _opened(
+    source: Source, settings: Settings
+) -> tuple[HuggingFaceModel | Bridge, tuple[str, ...]]:
+    """The model with its weights, on its device, and notes on them."""
+    model, notes = source.open()
     if hasattr(model, "original_model") or settings.loading.device_map is not None:
-        return model
+        return model, notes
     try:
-        return model.to(torch.device(settings.device))  # pyright: ignore[reportArgumentType]
+        model = model.to(torch.device(settings.device))  # pyright: ignore[reportArgumentType]
     except (RuntimeError, AssertionError) as error:
         raise PairError(
             f"{source.name} cannot be put on device {str(settings.device)!r}: {reason(error)} Pass "
             "device='cpu', or one that this machine has."
         ) from error
+    return model, notes
 
 
 def _without_effect(base: Source, post: Source, digest: str) -> PairError:
