@@ -32,9 +32,9 @@ def panels(
     rows: int = 1,
     cols: int = 1,
     *,
-    heights: Sequence[float] | None = None,
-    widths: Sequence[float] | None = None,
-    gaps: tuple[float | None, float | None] = (None, None),
+    heights: Sequence[int | float] | None = None,
+    widths: Sequence[int | float] | None = None,
+    gaps: tuple[int | float | None, int | float | None] = (None, None),
     shared: str = "",
 ) -> Any:
     """Plotly figure with a grid of panels.
@@ -61,15 +61,10 @@ def panels(
     )
 
 
-def stack(heights: Sequence[float], gap: float, *, cols: int = 1, shared: str = "") -> Any:
-    """Rows of panels of some heights with a gap between them, both in pixels.
-
-    Args:
-        heights: Of each row.
-        gap: Between rows.
-        cols: Panels in each row.
-        shared: Axes that all panels share, see `panels`.
-    """
+def stack(
+    heights: Sequence[int | float], gap: int | float, *, cols: int = 1, shared: str = ""
+) -> Any:
+    """Rows of panels of some heights with a gap between them, both in pixels."""
     total = sum(heights) + gap * (len(heights) - 1)
     gaps = (gap / total if len(heights) > 1 else 0, None if cols == 1 else 0.1 / cols)
     return panels(len(heights), cols, heights=list(heights), gaps=gaps, shared=shared)
@@ -110,14 +105,7 @@ def style(figure: Any, height: int, *, top: int = 56, legend: str = "") -> Any:
 
 
 def heading(figure: Any, text: str, row: int = 1, col: int = 1) -> None:
-    """Write a panel's title above its left edge.
-
-    Args:
-        figure: Plotly figure made of subplots.
-        text: Already fit for plotly, see `label`.
-        row: Panel's row, from 1.
-        col: Panel's column, from 1.
-    """
+    """Write a panel's title above its left edge."""
     axis = next(figure.select_xaxes(row=row, col=col))
     side = next(figure.select_yaxes(row=row, col=col))
     figure.add_annotation(
@@ -137,7 +125,7 @@ def heading(figure: Any, text: str, row: int = 1, col: int = 1) -> None:
 
 def level(
     figure: Any,
-    at: float,
+    at: int | float,
     color: str = FAINT,
     *,
     dash: str | None = None,
@@ -163,12 +151,7 @@ def level(
 
 
 def ticks(names: Sequence[str], *, turned: bool = False) -> dict[str, Any]:
-    """Axis whose places 0, 1, 2, … have names.
-
-    Args:
-        names: Already fit for plotly, see `label`.
-        turned: Whether they stand on end.
-    """
+    """Axis whose places 0, 1, 2, … have names."""
     return {
         "tickvals": list(range(len(names))),
         "ticktext": list(names),
@@ -176,37 +159,22 @@ def ticks(names: Sequence[str], *, turned: bool = False) -> dict[str, Any]:
     }
 
 
-def plain_numbers(values: Sequence[float] | Tensor) -> list[float | None]:
-    """Numbers as a figure stores them; what is no number is left out of the drawing.
-
-    Args:
-        values: Any floats.
-    """
+def plain_numbers(values: Sequence[int | float] | Tensor) -> list[int | float | None]:
+    """Numbers as a figure stores them; what is no number is left out of the drawing."""
     values = values.tolist() if isinstance(values, Tensor) else values
     return [value if math.isfinite(value) else None for value in values]
 
 
 def ends_of(estimate: Estimate) -> list[tuple[float, float, float]]:
-    """Value, low and high of each number of an estimate over one axis.
-
-    Args:
-        estimate: Over one axis.
-    """
+    """Value, low and high of each number of an estimate over one axis."""
     ends = (estimate.value.tolist(), estimate.low.tolist(), estimate.high.tolist())
     return list(zip(*ends, strict=True))
 
 
 def bars(
-    estimate: Estimate, color: str, *, thickness: float = 1.5, width: int = 3
+    estimate: Estimate, color: str, *, thickness: int | float = 1.5, width: int = 3
 ) -> dict[str, Any]:
-    """Error bars of an estimate over one axis.
-
-    Args:
-        estimate: Over one axis.
-        color: Of the bars.
-        thickness: Pixels.
-        width: Pixels of the strokes at their ends.
-    """
+    """Error bars of an estimate over one axis."""
     ends = ends_of(estimate)
     return {
         "type": "data",
@@ -220,15 +188,9 @@ def bars(
 
 
 def hollow(
-    color: str | Sequence[str], clear: Sequence[bool] | Bool[Tensor, " mark"], size: float = 8
+    color: str | Sequence[str], clear: Sequence[bool] | Bool[Tensor, " mark"], size: int | float = 8
 ) -> dict[str, Any]:
-    """Marks that are filled only where the interval excludes 0.
-
-    Args:
-        color: Of all marks or of each.
-        clear: Whether each is filled.
-        size: Pixels.
-    """
+    """Marks that are filled only where the interval excludes 0."""
     clear = clear.tolist() if isinstance(clear, Tensor) else clear
     colors = [color] * len(clear) if isinstance(color, str) else color
     filled = [c if yes else "white" for c, yes in zip(colors, clear, strict=True)]
@@ -236,7 +198,7 @@ def hollow(
 
 
 def points(
-    at: Sequence[float | str],
+    at: Sequence[int | float | str],
     estimate: Estimate,
     color: str,
     hover: Sequence[str] | None,
@@ -289,17 +251,11 @@ def hovers(name: str, places: Sequence[str], estimate: Estimate, unit: str = "")
 
 
 def heat(
-    values: Sequence[Sequence[float]],
+    values: Sequence[Sequence[int | float]],
     words: Sequence[Sequence[str]] | None,
     hover: Sequence[Sequence[str]],
 ) -> dict[str, Any]:
-    """Heat map trace: a cell's colour is its value; what is no number is left blank.
-
-    Args:
-        values: Of each cell.
-        words: Text in each cell; None writes none.
-        hover: Text of each cell, already fit for plotly.
-    """
+    """Heat map trace: a cell's colour is its value; what is no number is left blank."""
     return {
         "type": "heatmap",
         "z": [plain_numbers(line) for line in values],
@@ -313,10 +269,6 @@ def heat(
 
 
 def largest(values: Tensor) -> float:
-    """Largest magnitude of a finite value; 0 if there is none.
-
-    Args:
-        values: Any shape.
-    """
+    """Largest magnitude of a finite value; 0 if there is none."""
     found = values[values.isfinite()].abs()
     return found.max().item() if len(found) else 0.0

@@ -35,9 +35,8 @@ def node_figure(scores: NodeScores) -> Any:
         figure.add_trace(trace, row=row, col=1)
         where = "" if panel.pos is None else f" at {label(scores.pos[panel.pos])}"
         marks.heading(figure, f"<b>{panel.kind}</b>{where}", row)
-    marks.style(figure, total + 96 * n + 80, top=84, legend="none")
-    for row, panel in enumerate(panels, 1):
         panel.axes(figure, row, 1)
+    marks.style(figure, total + 96 * n + 80, top=84, legend="none")
     figure.update_xaxes(automargin=True)
     figure.update_layout(margin={"b": 64, "r": 96})
     limit = scores.score.value.abs().max().item() or 1.0

@@ -81,7 +81,7 @@ def groups_figure(groups: DepthByGroup) -> Any:
 
 
 def _points(
-    x: Sequence[float],
+    x: Sequence[int | float],
     estimate: Estimate,
     hover: Sequence[str],
     name: str,
