@@ -3,10 +3,10 @@
 The errors load at once and cost nothing; whatever needs torch loads when it is first used.
 """
 
-import importlib
 from typing import TYPE_CHECKING
 
 from elicit.results.errors import DamagedFileWarning, ElicitError, ResultError, RunError
+from elicit.results.lazy import lazily
 
 if TYPE_CHECKING:
     from elicit.results.axes import axis_sizes
@@ -52,6 +52,7 @@ __all__ = [
     "disk_errors",
     "encode",
     "installed_versions",
+    "lazily",
     "load_result",
     "plain",
     "read_folder",
@@ -61,38 +62,4 @@ __all__ = [
     "write_atomic",
 ]
 
-_HOMES = {
-    "Estimate": "estimate",
-    "MANIFEST": "folder",
-    "ModelId": "provenance",
-    "Provenance": "provenance",
-    "Result": "base",
-    "TABLE": "folder",
-    "TEMPORARY": "store",
-    "VALUES": "folder",
-    "as_tensor": "store",
-    "axis_sizes": "axes",
-    "canonical_json": "store",
-    "clean_text": "store",
-    "digest_json": "store",
-    "digest_tensors": "store",
-    "disk_errors": "store",
-    "encode": "codec",
-    "installed_versions": "provenance",
-    "load_result": "base",
-    "plain": "store",
-    "read_folder": "folder",
-    "read_tensor_bytes": "store",
-    "sha256_file": "store",
-    "tensor_bytes": "store",
-    "write_atomic": "store",
-}
-
-
-def __getattr__(name: str) -> object:
-    """Load the module that holds `name` when it is first asked for."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazily(__name__, __file__)
