@@ -102,18 +102,6 @@ class SteerSpec(GradedSpec):
         """Whether the direction is a contrast between two kinds of prompts."""
         return self.source in ("diff-mean", "pca")
 
-    @field_validator("vector")
-    @classmethod
-    def _whole_path(cls, path: Path | None) -> Path | None:
-        return None if path is None else path.expanduser().absolute()
-
-    @field_validator("sae")
-    @classmethod
-    def _whole_folder(cls, source: str | None) -> str | None:
-        if source is None or source.startswith("sae:"):
-            return source
-        return str(Path(source).expanduser().absolute())
-
     @field_validator("strengths")
     @classmethod
     def _does_something(cls, strengths: tuple[float, ...]) -> tuple[float, ...]:
