@@ -3,8 +3,7 @@
 from typing import Any
 
 from elicit.directions.values import DirectionSet
-from elicit.results import Estimate, marks
-from elicit.results.drawing import figure, interval, label
+from elicit.results import Estimate, figure, interval, label, marks
 from elicit.results.marks import BLUE, VERMILION
 
 

@@ -11,8 +11,7 @@ from elicit.pair import Alignment, Text
 from elicit.patching._continuations import Rows, Texts, encode, first_other, read_lines, refuse
 from elicit.patching.errors import PatchError
 from elicit.patching.values import check_metrics
-from elicit.results import digest_json
-from elicit.results.drawing import visible
+from elicit.results import digest_json, visible
 from elicit.tasks import Task, shown
 
 _HTML_ROWS = 4

@@ -11,8 +11,7 @@ from elicit.representations.probe_result import ProbeReport
 from elicit.representations.similarity import Similarity
 from elicit.representations.stitching import Stitching
 from elicit.representations.transfer import ProbeTransfer
-from elicit.results import Estimate, marks
-from elicit.results.drawing import figure, label
+from elicit.results import Estimate, figure, label, marks
 from elicit.results.marks import BLUE, FAINT, INK, MUTED, VERMILION
 
 _PANEL, _GAP = 230, 56

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from elicit.results.axes import axis_sizes
     from elicit.results.base import Result, load_result
     from elicit.results.codec import encode
+    from elicit.results.drawing import figure, interval, label, number, visible
     from elicit.results.estimate import Estimate
     from elicit.results.folder import MANIFEST, TABLE, VALUES, read_folder
     from elicit.results.provenance import ModelId, Provenance, installed_versions
@@ -51,14 +52,19 @@ __all__ = [
     "digest_tensors",
     "disk_errors",
     "encode",
+    "figure",
     "installed_versions",
+    "interval",
+    "label",
     "lazily",
     "load_result",
+    "number",
     "plain",
     "read_folder",
     "read_tensor_bytes",
     "sha256_file",
     "tensor_bytes",
+    "visible",
     "write_atomic",
 ]
 

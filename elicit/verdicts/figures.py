@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from elicit.results import marks
-from elicit.results.drawing import figure, label, number
+from elicit.results import figure, label, marks, number
 from elicit.results.marks import BLUE, FAINT, INK, MUTED, RULE, VERMILION
 from elicit.verdicts.ladder import Ladder
 from elicit.verdicts.rungs import ANEW

@@ -4,8 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from elicit.results import marks
-from elicit.results.drawing import figure, label, number
+from elicit.results import figure, label, marks, number
 from elicit.results.marks import INK, MUTED
 from elicit.weights.geometry import WeightChange, by_layer
 

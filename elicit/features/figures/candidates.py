@@ -5,8 +5,7 @@ from typing import Any
 from elicit.features.candidates import HeldOut
 from elicit.features.contrast import ContrastScores
 from elicit.features.reason_score import ReasonScores
-from elicit.results import marks
-from elicit.results.drawing import figure, label, number
+from elicit.results import figure, label, marks, number
 from elicit.results.marks import BLUE, FAINT, MUTED, VERMILION
 
 _SHOWN = 20

@@ -3,8 +3,7 @@
 from typing import Any
 
 from elicit.features.resampling import ResamplingStability
-from elicit.results import marks
-from elicit.results.drawing import figure, interval
+from elicit.results import figure, interval, marks
 from elicit.results.marks import BLUE, FAINT, MUTED, VERMILION
 
 _COLORS = {"stable": BLUE, "unstable": VERMILION}

@@ -3,8 +3,7 @@
 from typing import Any
 
 from elicit.features.token_injection import TokenInjection
-from elicit.results import marks
-from elicit.results.drawing import figure, label, number
+from elicit.results import figure, label, marks, number
 from elicit.results.marks import BLUE, FAINT, VERMILION
 
 _COLORS = {"token-driven": VERMILION, "partial": VERMILION, "weak": BLUE, "context-dependent": BLUE}

@@ -3,8 +3,7 @@
 from typing import Any
 
 from elicit.features.transfer import Transfer
-from elicit.results import marks
-from elicit.results.drawing import figure, label, number
+from elicit.results import figure, label, marks, number
 from elicit.results.marks import BLUE, MUTED, VERMILION
 
 

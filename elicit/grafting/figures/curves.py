@@ -7,8 +7,7 @@ from typing import Any
 from elicit.grafting.integrated import WeightIG
 from elicit.grafting.interpolation import Interpolation
 from elicit.grafting.intervals import IntervalSweep
-from elicit.results import Estimate, marks
-from elicit.results.drawing import figure, interval, label, number
+from elicit.results import Estimate, figure, interval, label, marks, number
 from elicit.results.marks import BLUE, DIVERGING, FAINT, INK, MUTED, VERMILION
 
 _DASHES = ("solid", "dash", "dot", "dashdot")

@@ -7,8 +7,7 @@ from typing import Any
 
 from elicit.grafting.roles import LayerRoles
 from elicit.grafting.verdict import Verdict
-from elicit.results import Estimate, marks
-from elicit.results.drawing import figure, label, number
+from elicit.results import Estimate, figure, label, marks, number
 from elicit.results.marks import BLUE, BOTH, COOL, FAINT, INK, MUTED, RULE, VERMILION, WARM
 from elicit.weights import WeightChange
 from elicit.weights.figures import draw_layers

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from elicit.elicitation import DoseCurve
-from elicit.results import Result
-from elicit.results.drawing import number
+from elicit.results import Result, number
 
 _WHERE = {
     "last()": "the prompt’s last token",

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from elicit.grafting import LayerRoles, Verdict
-from elicit.results.drawing import number, visible
+from elicit.results import number, visible
 
 ROLES = {"damage": "lost (damage)", "skill": "gained (skill)", "none": "no clear gap"}
 

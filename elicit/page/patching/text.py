@@ -13,8 +13,7 @@ from elicit.page.patching.names import (
     site_text,
 )
 from elicit.patching import Factorial, PatchGrid, Peak
-from elicit.results import Result
-from elicit.results.drawing import interval
+from elicit.results import Result, interval
 from elicit.sites import RESIDUAL_KINDS
 
 _MORE, _HALF, _LITTLE = 1.5, 0.5, 0.1

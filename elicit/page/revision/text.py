@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from elicit.results import Result
-from elicit.results.drawing import interval, number, visible
+from elicit.results import Result, interval, number, visible
 from elicit.revision import DepthByGroup, DepthConvention, Sensitivity, Settling
 
 _WHERE = {

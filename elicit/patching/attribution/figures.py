@@ -4,8 +4,7 @@ from typing import Any
 
 from elicit.patching.attribution.result import EdgeScores, NodeScores
 from elicit.patching.figures.panels import Cell, panels_of, scaled
-from elicit.results import Estimate, marks
-from elicit.results.drawing import figure, interval, label, number
+from elicit.results import Estimate, figure, interval, label, marks, number
 from elicit.results.marks import BLUE, FAINT, VERMILION
 
 _EDGES = 30

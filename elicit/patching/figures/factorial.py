@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from elicit.patching.factorial_result import Factorial
-from elicit.results import marks
-from elicit.results.drawing import figure, label
+from elicit.results import figure, label, marks
 from elicit.results.marks import BLUE, FAINT, INK, MUTED, VERMILION
 
 _TERMS = {

@@ -4,8 +4,7 @@ from typing import Any
 
 from elicit.patching.figures.panels import Cell, Panel, panels_of, scaled
 from elicit.patching.grid import PatchGrid
-from elicit.results import Estimate, marks
-from elicit.results.drawing import figure, interval, label, number
+from elicit.results import Estimate, figure, interval, label, marks, number
 
 _CONTROLS = {"other_prompt": "control: another prompt", "noise": "control: noise of equal norm"}
 _ROOM = 12

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from elicit.patching.attribution.result import NodeScores
 from elicit.patching.grid import PatchGrid
-from elicit.results import Estimate, marks
-from elicit.results.drawing import label
+from elicit.results import Estimate, label, marks
 
 Cell = tuple[int, int]
 """Indices of a site and a position."""

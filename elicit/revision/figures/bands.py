@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from elicit.results import Estimate, marks
-from elicit.results.drawing import figure, interval, label, number
+from elicit.results import Estimate, figure, interval, label, marks, number
 from elicit.results.marks import BLUE, INK, VERMILION, ends_of
 from elicit.revision.figures.curves import COLORS
 from elicit.revision.groups import DepthByGroup

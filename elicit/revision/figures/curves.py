@@ -5,8 +5,7 @@ from typing import Any
 
 import torch
 
-from elicit.results import Estimate, marks
-from elicit.results.drawing import figure, label, number
+from elicit.results import Estimate, figure, label, marks, number
 from elicit.results.marks import BLUE, FAINT, INK, MUTED, VERMILION
 from elicit.revision.settling import Settling
 from elicit.texts import LN2

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from elicit.results import Estimate, marks
-from elicit.results.drawing import figure, label
+from elicit.results import Estimate, figure, label, marks
 from elicit.results.marks import BLUE, MUTED, VERMILION
 from elicit.revision.drift import LensDrift
 from elicit.revision.tuned import TunedLensFit

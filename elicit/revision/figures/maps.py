@@ -4,8 +4,7 @@ from typing import Any
 
 import torch
 
-from elicit.results import marks
-from elicit.results.drawing import figure, label, number
+from elicit.results import figure, label, marks, number
 from elicit.revision.errors import RevisionError
 from elicit.revision.figures.lines import lines_of, scale, token_axis
 from elicit.revision.profile import Profile

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from elicit.results import marks
-from elicit.results.drawing import label, number
+from elicit.results import label, marks, number
 from elicit.revision.errors import RevisionError
 from elicit.revision.figures.lines import lines_of, scale, token_axis
 from elicit.revision.settling import Settling

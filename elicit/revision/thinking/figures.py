@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from elicit.results import marks
-from elicit.results.drawing import figure, interval, label, number
+from elicit.results import figure, interval, label, marks, number
 from elicit.results.marks import BLUE, FAINT, INK, MUTED, VERMILION
 from elicit.revision.thinking.result import ThinkAtN
 

@@ -233,6 +233,37 @@ def test_identical_models_are_refused_across(organism):
         attribute(pair, given, across())
 
 
+class Kept(dict):
+    """A checkpoint in memory that counts what is computed."""
+
+    n_computed = 0
+
+    def get_or_compute(self, key, compute):
+        if key not in self:
+            self[key], self.n_computed = compute(), self.n_computed + 1
+        return self[key]
+
+
+def test_attributed_batches_are_checkpointed_under_all_that_they_depend_on(paired, contrast):
+    pair, kept = paired("llama"), Kept()
+    how = {"execution": Execution(checkpoint=kept, max_tokens=16), **FEW}
+    swap = within(sites=["mlp_out"])
+    first = attribute(pair, contrast(pair), swap, **how)
+    n = kept.n_computed
+    assert n > 1
+    again = attribute(pair, contrast(pair), swap, **how)
+    assert kept.n_computed == n and torch.equal(again.score.value, first.score.value)
+    for other, how_else in (
+        (within(sites=["mlp_out"], direction="noise"), {}),
+        (within(sites=["mlp_out"], model="post"), {}),
+        (within(sites=["attn_out"]), {}),
+        (swap, {"method": "atp_star"}),
+    ):
+        before = kept.n_computed
+        attribute(pair, contrast(pair), other, **how_else, **how)
+        assert kept.n_computed == before + n
+
+
 def n_hooks(model) -> int:
     return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
 
