@@ -108,9 +108,7 @@ def _texts(side: Task | Sequence[Text]) -> list[Text]:
 
 
 def _problems(
-    positive: Task | Sequence[Text],
-    negative: Task | Sequence[Text],
-    problem: Sequence[str] | None,
+    positive: Task | Sequence[Text], negative: Task | Sequence[Text], problem: Sequence[str] | None
 ) -> tuple[str, ...]:
     """Problem of each pair."""
     ids = [[p.id for p in side] for side in (positive, negative) if isinstance(side, Task)]

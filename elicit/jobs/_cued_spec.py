@@ -42,8 +42,7 @@ class CuedSpec(PairSpec):
         ),
     ] = None
     choose_share: Annotated[
-        float,
-        Option("Share of the problems for fitting and selection.", STATISTICS, "P"),
+        float, Option("Share of the problems for fitting and selection.", STATISTICS, "P")
     ] = Field(default=0.5, gt=0, lt=1)
     max_new_tokens: Annotated[
         int, Option("Maximum length of a generated text, tokens.", TASKS, "N")

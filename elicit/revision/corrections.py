@@ -234,9 +234,5 @@ def _optimizer(parameters: list[Tensor], training: LensTraining) -> torch.optim.
             parameters, lr=training.rate, momentum=_MOMENTUM, nesterov=True, weight_decay=decay
         )
     return torch.optim.Adam(
-        parameters,
-        lr=training.rate,
-        betas=(_MOMENTUM, 0.999),
-        weight_decay=decay,
-        amsgrad=True,
+        parameters, lr=training.rate, betas=(_MOMENTUM, 0.999), weight_decay=decay, amsgrad=True
     )

@@ -34,10 +34,7 @@ class LogitBuffers:
         dtype = torch.float64 if weight.dtype == torch.float64 else torch.float32
         self.d_vocab = max(unembed.d_vocab for unembed in unembeds)
         fits = tokens_per_block(
-            self.d_vocab,
-            memory=memory,
-            buffers=len(unembeds) + n_finals,
-            itemsize=dtype.itemsize,
+            self.d_vocab, memory=memory, buffers=len(unembeds) + n_finals, itemsize=dtype.itemsize
         )
         self.n_tokens = fits if n_tokens is None else min(fits, n_tokens)
         self.readouts = tuple(Readout(unembed, self.n_tokens) for unembed in unembeds)

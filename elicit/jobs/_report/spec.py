@@ -85,8 +85,7 @@ class ReportSpec(ScoredSpec):
         Field(default=0.05, ge=0, allow_inf_nan=False)
     )
     share_margin: Annotated[
-        float,
-        Option("Minimum effect for a verdict, as a share of the gap.", STATISTICS, "X"),
+        float, Option("Minimum effect for a verdict, as a share of the gap.", STATISTICS, "X")
     ] = Field(default=0.05, ge=0, lt=1)
 
     @model_validator(mode="after")

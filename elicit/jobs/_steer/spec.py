@@ -78,8 +78,7 @@ class SteerSpec(GradedSpec):
         ),
     ] = Field(default=4, ge=0)
     live_factor: Annotated[
-        float,
-        Option("Maximum ratio of their firing rate to the steered feature's.", metavar="X"),
+        float, Option("Maximum ratio of their firing rate to the steered feature's.", metavar="X")
     ] = Field(default=2.0, ge=1)
     max_loss: Annotated[
         float,
