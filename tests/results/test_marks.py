@@ -8,11 +8,8 @@ from elicit.results import Estimate, marks
 
 @pytest.fixture
 def estimate() -> Estimate:
-    return Estimate.of(
-        torch.tensor(
-            [[0.5, -0.25, float("nan")], [0.25, -0.5, float("nan")], [1.0, 0.0, float("nan")]]
-        )
-    )
+    nan = float("nan")
+    return Estimate.of(torch.tensor([[0.5, -0.25, nan], [0.25, -0.5, nan], [1.0, 0.0, nan]]))
 
 
 def test_bars_reach_from_low_to_high_and_are_absent_where_nothing_was_measured(estimate):
@@ -25,7 +22,11 @@ def test_bars_reach_from_low_to_high_and_are_absent_where_nothing_was_measured(e
 )
 def test_values_and_bars_lie_on_the_same_axis(estimate, across, axis, bar):
     trace = marks.points([0, 1, 2], estimate, "red", None, marker={}, across=across)
-    assert trace[axis] == [0.5, -0.25, None] and bar in trace and trace["mode"] == "markers"
+    assert (
+        trace[axis] == [0.5, -0.25, None]
+        and f"error_{axis}" in trace
+        and trace["mode"] == "markers"
+    )
     assert trace["x" if axis == "y" else "y"] == [0, 1, 2]
 
 
