@@ -17,9 +17,7 @@ def test_bars_reach_from_low_to_high_and_are_absent_where_nothing_was_measured(e
     assert error["array"] == [0.5, 0.25, None] and error["arrayminus"] == [0.25, 0.25, None]
 
 
-@pytest.mark.parametrize(
-    ("across", "axis", "bar"), [(False, "y", "error_y"), (True, "x", "error_x")]
-)
+@pytest.mark.parametrize(("across", "axis"), [(False, "y"), (True, "x")])
 def test_values_and_bars_lie_on_the_same_axis(estimate, across, axis):
     trace = marks.points([0, 1, 2], estimate, "red", None, marker={}, across=across)
     assert (
