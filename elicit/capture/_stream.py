@@ -72,9 +72,6 @@ def stream(
 def check_rows(rows: Sequence[Sequence[int]]) -> None:
     """Refuse rows that hold no token.
 
-    Args:
-        rows: Token ids of each row.
-
     Raises:
         CaptureError: There are no rows, or one is empty.
     """

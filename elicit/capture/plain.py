@@ -7,11 +7,7 @@ from elicit.surroundings import foreign_hook
 
 
 def modifications_of(model: nn.Module) -> str | None:
-    """What changes the model's forward besides its weights, as a clause; None if nothing does.
-
-    Args:
-        model: A bridge in raw mode.
-    """
+    """What changes the model's forward besides its weights, as a clause; None if nothing does."""
     if model.training:
         return "is in training mode, so dropout changes its activations from run to run"
     if active(model) is not None:

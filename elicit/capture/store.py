@@ -199,9 +199,6 @@ class ActivationStore:
     def read(self, site: Site) -> Iterator[Shard]:
         """Activations at a site, shard after shard in the order of the rows, mapped from disk.
 
-        Args:
-            site: One of the store's.
-
         Raises:
             StoreError: The site is not one of the store's, or a shard is missing or damaged.
         """
@@ -214,9 +211,6 @@ class ActivationStore:
 
     def tensor(self, site: Site) -> Float[Tensor, "token width"]:
         """Activations of all tokens at a site, in memory.
-
-        Args:
-            site: One of the store's.
 
         Raises:
             StoreError: See `read`.

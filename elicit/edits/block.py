@@ -60,11 +60,7 @@ def edited(
 
 
 def active(model: nn.Module) -> "Edited | None":
-    """The innermost block of edits that a model is in.
-
-    Args:
-        model: A bridge, or the Hugging Face model that it wraps.
-    """
+    """The innermost block of edits that a model is in."""
     blocks = _active.get(_wrapped(model))
     return blocks[-1] if blocks else None
 
@@ -302,10 +298,6 @@ def _wrapped(model: nn.Module) -> nn.Module:
 
 
 def names_rows(edit: Edit) -> bool:
-    """Whether an edit is meant for some rows, or for tokens marked row by row.
-
-    Args:
-        edit: Any.
-    """
+    """Whether an edit is meant for some rows, or for tokens marked row by row."""
     wheres = (edit.dest, edit.src) if isinstance(edit, MaskAttention) else (edit.where,)
     return edit.rows is not None or any(where.form == "marked" for where in wheres)

@@ -92,11 +92,7 @@ class Unsteered:
         return self.target.score[:, :, 0]
 
     def gap(self, inference: Inference) -> Estimate:
-        """The gap of each metric.
-
-        Args:
-            inference: Coverage of the intervals.
-        """
+        """The gap of each metric."""
         target = self.goal.target
         identical = target is not None and target.digest == self.side.digest
         return gaps_of(self.base, self.post, inference, identical=identical)

@@ -124,11 +124,17 @@ class PairSpec(BaseModel):
 
         return Inference(level=self.level, n_resamples=self.n_resamples, seed=self.seed)
 
-    @field_validator("problems", "facts", "out", check_fields=False)
+    @field_validator(
+        *("problems", "facts", "out", "vector", "groups", "baselines", "sae"), check_fields=False
+    )
     @classmethod
-    def _absolute(cls, path: Path | None) -> Path | None:
-        """The absolute path, so that a saved run does not depend on the working directory."""
-        return None if path is None else path.expanduser().absolute()
+    def _absolute(cls, given: Any) -> Any:
+        """Absolute paths, so that a saved run does not depend on the working directory."""
+        if isinstance(given, tuple):
+            return tuple(cls._absolute(path) for path in given)
+        if given is None or str(given).startswith("sae:"):
+            return given
+        return type(given)(Path(given).expanduser().absolute())
 
     @field_validator("base", "post")
     @classmethod
@@ -136,6 +142,15 @@ class PairSpec(BaseModel):
         """The absolute path of a directory; hub ids and organisms unchanged."""
         local = name is not None and Path(name).expanduser().is_dir()
         return str(Path(str(name)).expanduser().absolute()) if local else name
+
+    @field_validator(
+        *("baselines", "sites", "strengths", "features", "traces", "kinds", "metrics", "controls"),
+        "widths",
+        check_fields=False,
+    )
+    @classmethod
+    def _each_once(cls, given: Any) -> Any:
+        return tuple(dict.fromkeys(given)) if isinstance(given, tuple) else given
 
     @model_validator(mode="after")
     def _names_a_pair(self: S) -> S:

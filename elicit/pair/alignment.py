@@ -39,11 +39,7 @@ class Encoded:
         return self.mask.sum(-1)
 
     def to(self, device: str | torch.device) -> "Encoded":
-        """The same batch on another device.
-
-        Args:
-            device: A torch device.
-        """
+        """The same batch on another device."""
         return Encoded(self.ids.to(device), self.mask.to(device), self.position_ids.to(device))
 
     def __len__(self) -> int:

@@ -108,9 +108,6 @@ class Factorial(Result):
         Intervals are simultaneous over boundaries and positions, term by term. A term
         is named only if its p-value is below (1 - level) / 7, for seven terms.
 
-        Args:
-            pos: Label of a position; None takes the first.
-
         Raises:
             PatchError: There is no such position.
         """

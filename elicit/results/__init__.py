@@ -3,15 +3,23 @@
 The errors load at once and cost nothing; whatever needs torch loads when it is first used.
 """
 
-import importlib
 from typing import TYPE_CHECKING
 
 from elicit.results.errors import DamagedFileWarning, ElicitError, ResultError, RunError
+from elicit.results.lazy import lazily
 
 if TYPE_CHECKING:
     from elicit.results.axes import axis_sizes
     from elicit.results.base import Result, load_result
     from elicit.results.codec import encode
+    from elicit.results.drawing import (
+        figure,
+        interval,
+        label,
+        number,
+        visible,
+        visible_token,
+    )
     from elicit.results.estimate import Estimate
     from elicit.results.folder import MANIFEST, TABLE, VALUES, read_folder
     from elicit.results.provenance import (
@@ -58,9 +66,14 @@ __all__ = [
     "digest_tensors",
     "disk_errors",
     "encode",
+    "figure",
     "installed_versions",
+    "interval",
+    "label",
+    "lazily",
     "load_result",
     "matmul_precision",
+    "number",
     "plain",
     "read_folder",
     "read_tensor_bytes",
@@ -68,44 +81,9 @@ __all__ = [
     "surrounded",
     "surroundings",
     "tensor_bytes",
+    "visible",
+    "visible_token",
     "write_atomic",
 ]
 
-_HOMES = {
-    "Estimate": "estimate",
-    "MANIFEST": "folder",
-    "ModelId": "provenance",
-    "Provenance": "provenance",
-    "Result": "base",
-    "TABLE": "folder",
-    "TEMPORARY": "store",
-    "VALUES": "folder",
-    "as_tensor": "store",
-    "axis_sizes": "axes",
-    "canonical_json": "store",
-    "clean_text": "store",
-    "digest_json": "store",
-    "digest_tensors": "store",
-    "disk_errors": "store",
-    "encode": "codec",
-    "installed_versions": "provenance",
-    "load_result": "base",
-    "matmul_precision": "provenance",
-    "plain": "store",
-    "read_folder": "folder",
-    "read_tensor_bytes": "store",
-    "sha256_file": "store",
-    "surrounded": "provenance",
-    "surroundings": "provenance",
-    "tensor_bytes": "store",
-    "write_atomic": "store",
-}
-
-
-def __getattr__(name: str) -> object:
-    """Load the module that holds `name` when it is first asked for."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazily(__name__, __file__)

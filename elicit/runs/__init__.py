@@ -4,10 +4,9 @@ The protocols of progress and checkpoint cost nothing to import; the run directo
 loads when it is first used.
 """
 
-import importlib
 from typing import TYPE_CHECKING
 
-from elicit.results import DamagedFileWarning, RunError
+from elicit.results import DamagedFileWarning, RunError, lazily
 from elicit.runs.progress import Announcing, NoProgress, Progress
 
 if TYPE_CHECKING:
@@ -47,29 +46,4 @@ __all__ = [
     "refuse_foreign",
 ]
 
-_HOMES = {
-    "LOCK": "lock",
-    "release_lock": "lock",
-    "take_lock": "lock",
-    "FORMAT": "record",
-    "Checkpoint": "checkpoint",
-    "Execution": "execution",
-    "NoCheckpoint": "checkpoint",
-    "RunDirectory": "directory",
-    "ScopedCheckpoint": "checkpoint",
-    "cell_file": "pack",
-    "first_difference": "record",
-    "pack_cell": "pack",
-    "read_record": "record",
-    "record_bytes": "record",
-    "refuse_foreign": "record",
-}
-
-
-def __getattr__(name: str) -> object:
-    """Load the module that holds `name` when it is first asked for."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazily(__name__, __file__)

@@ -15,9 +15,6 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
 def take_lock(folder: Path) -> int:
     """Lock a run directory until `release_lock` or the end of this process, however it ends.
 
-    Args:
-        folder: The run directory; it exists.
-
     Returns:
         Handle for `release_lock`.
 

@@ -5,9 +5,9 @@ independent evidence. Whatever is random takes a `seed`; the same seed gives the
 returns torch values loads when it is first used.
 """
 
-import importlib
 from typing import TYPE_CHECKING
 
+from elicit.results import lazily
 from elicit.stats.adjust import benjamini_hochberg, holm
 from elicit.stats.bootstrap import bootstrap_difference, bootstrap_mean
 from elicit.stats.equivalence import Equivalence, minimum_detectable_effect, tost
@@ -72,11 +72,4 @@ __all__ = [
     "wilson",
 ]
 
-
-def __getattr__(name: str) -> object:
-    """Load what needs torch when it is first asked for."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.estimate"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazily(__name__, __file__)

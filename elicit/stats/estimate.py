@@ -179,10 +179,6 @@ def linearised_mean(
 
     A problem with many rows moves the mean more, so its deviation counts with their number. With
     one row each these are the values themselves.
-
-    Args:
-        values: One value a row.
-        problem: Problem of each row.
     """
     present, inverse, size = problem.unique(return_inverse=True, return_counts=True)
     sums = torch.zeros(*values.shape[:-1], len(present), dtype=values.dtype)
@@ -260,11 +256,7 @@ def mean_by_problem(
 
 
 def problem_numbers(names: Sequence[str]) -> Int[Tensor, " row"]:
-    """Number of each row's problem, in the order in which problems first appear.
-
-    Args:
-        names: Problem of each row.
-    """
+    """Number of each row's problem, in the order in which problems first appear."""
     known = {name: number for number, name in enumerate(dict.fromkeys(names))}
     return torch.tensor([known[name] for name in names], dtype=torch.long)
 

@@ -49,11 +49,7 @@ class SimultaneousIntervals:
         return (self.low > 0) | (self.high < 0)
 
     def interval(self, part: int) -> Interval:
-        """One part's mean with its joint interval.
-
-        Args:
-            part: Column of the effects.
-        """
+        """One part's mean with its joint interval."""
         return Interval(
             value=float(self.value[part]),
             low=float(self.low[part]),

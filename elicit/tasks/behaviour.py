@@ -48,11 +48,7 @@ class Behaviour:
             )
 
     def asked(self, task: Task) -> dict[str, Task]:
-        """All problems under every prompt, by its name; the plain one where a problem has no such.
-
-        Args:
-            task: The problems.
-        """
+        """All problems under every prompt, by its name; the plain one where it has no such."""
         ways: dict[str, PromptOf] = {
             PLAIN: lambda problem: problem.prompt,
             POSITIVE: self.positive,

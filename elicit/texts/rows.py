@@ -245,11 +245,7 @@ class TokenRows:
         ]
 
     def part(self, keep: Sequence[int]) -> "TokenRows":
-        """Some of the rows, in the order given.
-
-        Args:
-            keep: Their indices.
-        """
+        """Some of the rows, in the order given."""
         return TokenRows(
             rows=tuple(self.rows[i] for i in keep),
             positions=tuple(self.positions[i] for i in keep),

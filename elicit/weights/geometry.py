@@ -62,11 +62,7 @@ class LayerChange:
 
 
 def by_layer(change: WeightChange) -> LayerChange:
-    """Relative size of each layer's change: root mean square over its tensors.
-
-    Args:
-        change: Change of every tensor.
-    """
+    """Relative size of each layer's change: root mean square over its tensors."""
     layers = sorted({layer for layer in change.layer.tolist() if layer >= 0})
     rows = [change.layer == layer for layer in layers]
 

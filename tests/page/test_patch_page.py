@@ -16,8 +16,7 @@ from elicit.page.grafting import summary_sentence
 from elicit.page.patching.text import control_sentence, finding, patch_sentences, split_sentence
 from elicit.patching import Factorial, PatchGrid
 from elicit.patching.factorial_result import conclude_factorial
-from elicit.results import Result
-from elicit.results.drawing import interval
+from elicit.results import Result, interval
 from elicit.sites import Site
 from elicit.stats import Inference
 from tests.page.made import HOSTILE, provenance, roles

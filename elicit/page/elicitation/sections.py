@@ -8,8 +8,7 @@ from elicit.elicitation import UNSTEERED, DoseCurve, SteeredTexts
 from elicit.elicitation.figures import arms_figure, dose_figure
 from elicit.page import Plot, Section, Table, plot, table_of
 from elicit.page.elicitation.text import gap_text, percent, share, where_text
-from elicit.results import Estimate, Result
-from elicit.results.drawing import number
+from elicit.results import Estimate, Result, number
 
 
 def steer_sections(results: Sequence[Result]) -> list[Section]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from elicit.grafting import Interpolation, IntervalSweep, LayerRoles, Verdict, WeightIG
 from elicit.page import Cell, Column, Table, estimate_cell, result_table, table_of
 from elicit.page.grafting.text import ROLES
-from elicit.results.drawing import number
+from elicit.results import number
 from elicit.weights import WeightChange, by_layer
 
 

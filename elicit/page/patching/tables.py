@@ -3,7 +3,7 @@
 from elicit.page import Cell, Table, effect_cell, table_of
 from elicit.page.patching.names import CONTROLS, metric_text
 from elicit.patching import Factorial, PatchGrid
-from elicit.results.drawing import interval, number
+from elicit.results import interval, number
 
 TOP = 12
 """Number of cells in the table of the largest effects."""

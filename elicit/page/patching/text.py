@@ -13,8 +13,7 @@ from elicit.page.patching.names import (
     site_text,
 )
 from elicit.patching import MARGINS, Factorial, PatchGrid, Peak
-from elicit.results import Result
-from elicit.results.drawing import interval, number
+from elicit.results import Result, interval, number
 from elicit.sites import RESIDUAL_KINDS
 
 _MORE, _HALF, _LITTLE = 1.5, 0.5, 0.1
@@ -23,11 +22,7 @@ tenth the effect is small."""
 
 
 def patch_sentences(results: Sequence[Result]) -> list[str]:
-    """One sentence per sweep, then one per factorial.
-
-    Args:
-        results: Results of any kind.
-    """
+    """One sentence per sweep, then one per factorial."""
     said = [finding(result) for result in results if isinstance(result, PatchGrid)]
     return said + [split_sentence(result) for result in results if isinstance(result, Factorial)]
 

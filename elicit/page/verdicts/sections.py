@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from elicit.page import Section, Table, plot, table_of
-from elicit.results import Result
-from elicit.results.drawing import interval, number
+from elicit.results import Result, interval, number
 from elicit.verdicts import EXISTENCE, Ladder
 from elicit.verdicts.figures import profile_figure, sweep_figure
 
