@@ -11,7 +11,7 @@ import torch
 
 from elicit.jobs._spec import PairSpec, SpecError
 from elicit.page import render, sentences
-from elicit.pair import Loading, ModelPair, load_pair
+from elicit.pair import DATE, Loading, ModelPair, load_pair
 from elicit.results import Result, canonical_json, installed_versions
 from elicit.runs import Execution, NoProgress, Progress, RunDirectory, RunError, refuse_foreign
 
@@ -184,6 +184,8 @@ def open_pair(spec: PairSpec, progress: Progress) -> ModelPair:
             trust_remote_code=spec.trust_remote_code,
             attn_implementation=spec.attn_implementation or "eager",
             unused_tensors=spec.unused_tensors,
+            separator=spec.separator,
+            template_date=spec.template_date or DATE,
         ),
     )
     progress.advance()
