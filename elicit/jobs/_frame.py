@@ -22,7 +22,7 @@ from elicit.jobs._forecast import calibrate, forecast
 from elicit.jobs._page import PAGE, Outcome, Page
 from elicit.jobs._spec import PairSpec, SpecError
 from elicit.jobs._stages import StageProgress, Weighted
-from elicit.pair import Loading, ModelPair, load_pair
+from elicit.pair import DATE, Loading, ModelPair, load_pair
 from elicit.results import Result
 from elicit.runs import (
     Announcing,
@@ -233,6 +233,8 @@ def open_pair(spec: PairSpec, progress: Progress) -> ModelPair:
             trust_remote_code=spec.trust_remote_code,
             attn_implementation=spec.attn_implementation or "eager",
             unused_tensors=spec.unused_tensors,
+            separator=spec.separator,
+            template_date=spec.template_date or DATE,
         ),
     )
     progress.advance()

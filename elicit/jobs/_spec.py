@@ -75,6 +75,20 @@ class PairSpec(BaseModel):
         ),
     ] = Field(default=None, ge=2)
     templated: Annotated[bool, Option("Put prompts into the chat template.", TASKS)] = False
+    separator: Annotated[
+        str | None,
+        Option(
+            "Text between a plain prompt and its continuation, such as '' for a language without "
+            "spaces.",
+            TASKS,
+            "TEXT",
+            default="by script",
+        ),
+    ] = None
+    template_date: Annotated[
+        str | None,
+        Option("Day that a chat template writes, YYYY-MM-DD.", TASKS, "DATE", default="2024-07-26"),
+    ] = None
     seed: Annotated[int, Option("Seed of every random draw.", STATISTICS, "N")] = Field(
         default=0, ge=0, lt=2**31
     )

@@ -1,6 +1,7 @@
 """A base model and its post-trained child, made comparable."""
 
 from elicit.pair._settings import Loading
+from elicit.pair._templates import DATE
 from elicit.pair.alignment import Alignment, Encoded, Text, pad
 from elicit.pair.digests import weights_digest
 from elicit.pair.errors import PairError, reason
@@ -12,6 +13,7 @@ from elicit.pair.side import Side, SideName, position_limit
 from elicit.surroundings import guard_room
 
 __all__ = [
+    "DATE",
     "Alignment",
     "Bridge",
     "Config",

@@ -15,6 +15,7 @@ from elicit.pair._parity import check_parity, plain_logits
 from elicit.pair._rotary import lengths_by_row
 from elicit.pair._settings import Loading, Settings, Source
 from elicit.pair._sources import locate, remember_tokenizer
+from elicit.pair._templates import writes_date
 from elicit.pair._tokenizers import align, check_tokenizers
 from elicit.pair.digests import checkpoint_parameters, weights_digest
 from elicit.pair.errors import PairError, reason
@@ -103,7 +104,9 @@ def _load(
     base_tokenizer, post_tokenizer, missing = _both_tokenizers(base, post)
     notes += [*base.notes, *post.notes, *missing]
     notes += check_tokenizers(base_tokenizer, post_tokenizer)
-    alignment = align(base_tokenizer, post_tokenizer, d_vocab=d_vocab)
+    alignment = align(base_tokenizer, post_tokenizer, settings.loading, d_vocab=d_vocab)
+    if writes_date(alignment.chat_template):
+        notes.append(f"The chat template writes the day; it is always {alignment.date} here.")
 
     (base_model, of_base), (post_model, of_post) = _opened(base, settings), _opened(post, settings)
     notes += [*of_base, *of_post]

@@ -145,9 +145,4 @@ class FeaturesSpec(CuedSpec):
                 f"sae is {self.sae!r}, but {', '.join(given)} apply only to an SAE trained in "
                 "the run and would be ignored. Leave them out, or leave sae out"
             )
-        if self.templated and "task" in self.traces:
-            raise ValueError(
-                "templated is set, but traces has task, whose traces continue the plain text of "
-                "their problems. Leave templated out, or choose traces own"
-            )
         return self
