@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -14,7 +15,7 @@ from elicit.features.errors import FeatureError
 from elicit.features.latent_scaling import LatentScaling, Scaling, from_sums
 from elicit.features.training import Feed
 from elicit.pair import ModelPair
-from elicit.results import digest_json, digest_tensors, write_atomic
+from elicit.results import digest_json, digest_tensors, parse_json, read_file, write_atomic
 from elicit.runs import Execution
 from elicit.sites import Site, parse_site
 
@@ -107,12 +108,12 @@ def load_crosscoder(folder: Path | str) -> Crosscoder:
     Raises:
         FeatureError: It cannot be read, or its weights do not match their digest.
     """
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
     folder = Path(folder)
     try:
-        cfg = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
-        tensors = load_file(folder / _WEIGHTS)
+        cfg: Any = parse_json(read_file(folder / _CONFIG, limit=2**20))
+        tensors = load(read_file(folder / _WEIGHTS))
         base, post = cfg["trained_on"]
         result = Crosscoder(
             site=parse_site(cfg["site"]),

@@ -1,6 +1,7 @@
 """Options of a run: one validated value that round-trips through YAML."""
 
 import difflib
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from elicit.stats import Inference
 
 S = TypeVar("S", bound="PairSpec")
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = 80
 
 
 class SpecError(ElicitError):
@@ -224,12 +227,16 @@ class PairSpec(BaseModel):
         Args:
             path: Written atomically.
         """
-        import yaml
-
         from elicit.results import write_atomic
 
-        values = self.model_dump(mode="json")
-        write_atomic(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode())
+        write_atomic(path, self.yaml().encode())
+
+    def yaml(self) -> str:
+        """Every option as YAML, ready to begin or resume a run but never to discard one."""
+        import yaml
+
+        values = self.model_dump(mode="json") | {"fresh": False}
+        return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
     def arguments(self) -> dict[str, object]:
         """Options that determine the values of a run: all but its output."""
@@ -246,8 +253,8 @@ def read_yaml(path: Path) -> dict[str, object]:
 
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        why = " ".join(str(error).split())
+    except Exception as error:  # dates that are none, nesting: YAML's reader has many errors
+        why = " ".join(str(error).split())[:300] or type(error).__name__
         raise SpecError(
             f"the configuration {path} cannot be read ({why}), so no run was started. Check it."
         ) from error
@@ -272,11 +279,8 @@ def _faults(kind: type[PairSpec], error: ValidationError) -> str:
         elif fault["type"] == "missing":
             lines.append(f"{name} is not given")
         elif name:
-            given = repr(fault["input"])
-            lines.append(
-                f"{name} is {given if len(given) < 80 else given[:80] + '…'}: "
-                f"{fault['msg'].lower()}"
-            )
+            # Bounded while it is written: YAML's aliases make a small file a huge value.
+            lines.append(f"{name} is {_BRIEF.repr(fault['input'])}: {fault['msg'].lower()}")
         else:
             lines.append(fault["msg"].removeprefix("Value error, "))
     what = "; ".join(lines)

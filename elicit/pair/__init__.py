@@ -1,5 +1,6 @@
 """A base model and its post-trained child, made comparable."""
 
+from elicit.pair._guards import no_unpickling
 from elicit.pair._settings import Loading
 from elicit.pair._templates import DATE
 from elicit.pair.alignment import Alignment, Encoded, Text, pad
@@ -29,6 +30,7 @@ __all__ = [
     "Tokenizer",
     "hugging_face_model",
     "load_pair",
+    "no_unpickling",
     "pad",
     "parameter_groups",
     "position_limit",

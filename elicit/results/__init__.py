@@ -12,6 +12,16 @@ if TYPE_CHECKING:
     from elicit.results.axes import axis_sizes
     from elicit.results.base import Result, load_result
     from elicit.results.codec import encode
+    from elicit.results.disk import (
+        TEMPORARY,
+        disk_errors,
+        is_plain_name,
+        kind_of,
+        parse_json,
+        read_file,
+        sha256_file,
+        write_atomic,
+    )
     from elicit.results.drawing import (
         figure,
         interval,
@@ -21,7 +31,14 @@ if TYPE_CHECKING:
         visible_token,
     )
     from elicit.results.estimate import Estimate
-    from elicit.results.folder import MANIFEST, TABLE, VALUES, read_folder
+    from elicit.results.folder import (
+        MANIFEST,
+        TABLE,
+        VALUES,
+        read_folder,
+        result_files,
+        write_files,
+    )
     from elicit.results.provenance import (
         ModelId,
         Provenance,
@@ -31,18 +48,14 @@ if TYPE_CHECKING:
         surroundings,
     )
     from elicit.results.store import (
-        TEMPORARY,
         as_tensor,
         canonical_json,
         clean_text,
         digest_json,
         digest_tensors,
-        disk_errors,
         plain,
         read_tensor_bytes,
-        sha256_file,
         tensor_bytes,
-        write_atomic,
     )
 
 __all__ = [
@@ -71,12 +84,17 @@ __all__ = [
     "interval",
     "label",
     "lazily",
+    "is_plain_name",
+    "kind_of",
+    "parse_json",
+    "read_file",
     "load_result",
     "matmul_precision",
     "number",
     "plain",
     "read_folder",
     "read_tensor_bytes",
+    "result_files",
     "sha256_file",
     "surrounded",
     "surroundings",
@@ -84,6 +102,7 @@ __all__ = [
     "visible",
     "visible_token",
     "write_atomic",
+    "write_files",
 ]
 
 __getattr__ = lazily(__name__, __file__)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, fields
 
+from elicit.results.codec import refuse_unlike
 from elicit.results.errors import ResultError
 from elicit.results.store import plain
 
@@ -139,6 +140,7 @@ class Provenance:
                 role: None if value[role] is None else ModelId(**value[role])  # pyright: ignore[reportCallIssue]
                 for role in ("base", "post")
             }
+            refuse_unlike(cls, {**value, **models})
             return cls(**{**value, **models})  # pyright: ignore[reportArgumentType]
         except TypeError as error:
             raise ResultError(

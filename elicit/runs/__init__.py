@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from elicit.runs.directory import RunDirectory
     from elicit.runs.execution import Execution
     from elicit.runs.lock import LOCK, release_lock, take_lock
+    from elicit.runs.owned import refuse_foreign, refuse_kind, remove_leftovers
     from elicit.runs.pack import cell_file, pack_cell
     from elicit.runs.record import (
         FORMAT,
         first_difference,
         read_record,
         record_bytes,
-        refuse_foreign,
     )
 
 __all__ = [
@@ -44,6 +44,8 @@ __all__ = [
     "read_record",
     "record_bytes",
     "refuse_foreign",
+    "refuse_kind",
+    "remove_leftovers",
 ]
 
 __getattr__ = lazily(__name__, __file__)
