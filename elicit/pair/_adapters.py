@@ -67,7 +67,7 @@ def open_adapter(
     """
     from peft import PeftConfig, PeftModel
     from peft.utils import load_peft_weights
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     refuse_pickled(source, "adapter_model")
     with explained("adapter configuration", source):
@@ -75,7 +75,7 @@ def open_adapter(
         config.inference_mode = True
     if getattr(config, "megatron_config", None) is not None:
         raise PairError(
-            f"The adapter {source} names a module to import ({config.megatron_core!r}), and a file "
+            f"The adapter {source} names a module to import ({vars(config).get('megatron_core')!r}), and a file "
             "must not choose what is imported. Remove megatron_config from its configuration if "
             "it was not trained with Megatron."
         )
