@@ -76,7 +76,7 @@ def open_adapter(
     if getattr(config, "megatron_config", None) is not None:
         raise PairError(
             f"The adapter {source} names a module to import ({vars(config).get('megatron_core')!r}), and a file "
-            "must not choose what is imported. Remove megatron_config from its configuration if "
+            "and a file must not choose what is imported. Remove megatron_config from its configuration if "
             "it was not trained with Megatron."
         )
     with explained("adapter weights", source):
