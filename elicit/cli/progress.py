@@ -24,10 +24,14 @@ class Shown(StrEnum):
     """How progress is shown."""
 
     auto = "auto"
-    """A bar on a terminal, nothing elsewhere."""
+    """A bar on a terminal, lines elsewhere."""
     bar = "bar"
     plain = "plain"
     none = "none"
+
+
+ELSEWHERE = Shown.plain
+"""What `auto` is where there is no terminal, as in the log of a batch system."""
 
 
 class BarProgress:
@@ -75,6 +79,10 @@ class BarProgress:
             self._bars.update(self._task, description=_cut(what))
         self._bars.advance(self._task, n)
 
+    def announce(self, line: str) -> None:
+        """Say a sentence above the bar."""
+        self._console.print(line, markup=False, soft_wrap=True)
+
     def stop(self) -> None:
         """Leave the bar as it is."""
         if self._bars is not None:
@@ -119,6 +127,10 @@ class PlainProgress:
             f"{_span(passed)} passed, {_span(left)} left)"
         )
 
+    def announce(self, line: str) -> None:
+        """Say a sentence on a line of its own."""
+        self._say(line)
+
     def stop(self) -> None:
         """Do nothing: the last step already reported."""
 
@@ -147,10 +159,12 @@ def watched(shown: Shown, *, quiet: bool) -> Iterator[Progress]:
 
 def progress(shown: Shown, *, quiet: bool) -> Progress:
     """The requested progress display."""
-    if quiet or shown is Shown.none:
+    if quiet:
+        return NoProgress()
+    if shown is Shown.auto and not sys.stderr.isatty():
+        shown = ELSEWHERE
+    if shown is Shown.none:
         return NoProgress()
     if shown is Shown.plain:
         return PlainProgress(lambda line: typer.echo(line, err=True))
-    if shown is Shown.auto and not sys.stderr.isatty():
-        return NoProgress()
     return BarProgress(stderr())

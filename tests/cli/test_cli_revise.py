@@ -225,7 +225,7 @@ def test_options_choose_the_convention(elicit, pair, sums, tmp_path):
 def test_memory_bounds_change_no_depth(elicit, pair, sums, tmp_path):
     words = [*pair, "--problems", sums, *QUICK]
     a = run(elicit, tmp_path / "a", *words)
-    b = run(elicit, tmp_path / "b", *words, "--budget", "1", "--max-tokens", "8")
+    b = run(elicit, tmp_path / "b", *words, "--memory", "1", "--max-tokens", "8")
     assert a["sources"]["given"]["mean_depth"] == b["sources"]["given"]["mean_depth"]
 
 
@@ -310,7 +310,7 @@ def refused(elicit, tmp_path, monkeypatch):
         (["--templated"], ("templated", "plain text")),
         (["--temperature", "-1"], ("temperature", "-1")),
         (["--max-new-tokens", "0"], ("max_new_tokens", "0")),
-        (["--budget", "0"], ("budget", "0")),
+        (["--memory", "0"], ("memory", "0")),
         (["--limit", "1"], ("limit", "1")),
         (["--level", "1.5"], ("level", "1.5")),
         (["--lens-steps", "9"], ("lens_steps is 9", "logit lens is not fitted")),

@@ -9,11 +9,13 @@ from elicit.revision import (
     TokenRows,
     deep_thinking,
     depth_by_group,
+    profile,
     sensitivity,
     settling,
     settling_depth,
 )
 from elicit.runs import Execution
+from elicit.texts.readout import Readout
 
 CONVENTIONS = {
     "paper": DepthConvention(),
@@ -63,6 +65,23 @@ def test_means_are_over_problems_and_differences_are_paired(rl):
     assert torch.allclose(rl.depth_diff.value[0], (each[:, 1] - each[:, 0]).mean())
     assert rl.depth_diff.low[0] < rl.depth_diff.value[0] < rl.depth_diff.high[0]
     assert torch.allclose(rl.dtr_diff.value[0], rl.dtr.value[0, 1] - rl.dtr.value[0, 0])
+
+
+def test_layers_that_both_models_share_are_read_once_with_the_same_numbers(
+    organism, given_of, monkeypatch
+):
+    pair, traces = organism("shuffled-l3"), given_of("shuffled-l3", 4)
+    products, plain = [], Readout.project
+
+    def counted(*args, **more):
+        products.append(1)
+        return plain(*args, **more)
+
+    monkeypatch.setattr(Readout, "project", counted)
+    settled = settling(pair, traces)
+    # Two final predictions; what enters layers 0 to 3 once, what leaves 3 and later twice.
+    assert len(products) == 2 + 4 + 2 * (pair.n_layers - 4)
+    assert torch.equal(settled.jsd, profile(pair, traces, top_k=0).jsd)
 
 
 def test_two_sources_are_each_scored_by_both_models(organism, given_of):
