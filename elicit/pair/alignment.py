@@ -220,7 +220,7 @@ class Alignment:
         if tokenizer.unk_token_id is None:
             return False
         ids = tokenizer.encode(text, add_special_tokens=False)
-        return ids.count(tokenizer.unk_token_id) > text.count(str(tokenizer.unk_token))
+        return sum(i == tokenizer.unk_token_id for i in ids) > text.count(str(tokenizer.unk_token))
 
     @cached_property
     def digest(self) -> str:

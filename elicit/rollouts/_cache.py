@@ -1,5 +1,7 @@
 """Whether a model's state between two tokens is one that the token loop can keep."""
 
+from typing import Any
+
 from torch import nn
 
 from elicit.rollouts.errors import RolloutError
@@ -23,8 +25,9 @@ def check_cache(model: nn.Module) -> int | None:
     from transformers import DynamicCache, GenerationMixin
     from transformers.cache_utils import DummyLayer, DynamicLayer, DynamicSlidingWindowLayer
 
-    config, kind = model.config, str(getattr(model.config, "model_type", ""))
-    cache = DynamicCache(config=config)  # pyright: ignore[reportArgumentType]
+    config: Any = model.config
+    kind = str(getattr(config, "model_type", ""))
+    cache = DynamicCache(config=config)
     known = (DynamicLayer, DynamicSlidingWindowLayer, DummyLayer)
     strange = {type(layer).__name__ for layer in cache.layers if type(layer) not in known}
     if "chunked_attention" in (getattr(config.get_text_config(), "layer_types", None) or ()):
@@ -38,7 +41,8 @@ def check_cache(model: nn.Module) -> int | None:
     prepare = getattr(type(model), "prepare_inputs_for_generation", None)
     if kind in _SWITCHING:
         return getattr(config, "original_max_position_embeddings", None)
-    if prepare not in (None, GenerationMixin.prepare_inputs_for_generation):
+    usual = getattr(GenerationMixin, "prepare_inputs_for_generation")  # noqa: B009
+    if prepare not in (None, usual):
         raise RolloutError(
             f"{kind} prepares its inputs for generation in its own way, which is not known here, "
             "so texts might not be those of its own generate. Write texts with generate, and read "

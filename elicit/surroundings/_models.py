@@ -74,7 +74,7 @@ def plain(models: Iterable[nn.Module], *, hooks_allowed: bool = False) -> Iterat
             if not hooks_allowed and any(held[f"_{kind}"] for kind in _KINDS):
                 _watch(stack, vars(module), "", lambda module=module: _name(models, module))
         if not hooks_allowed:
-            _watch(stack, vars(nn.modules.module), "_global", lambda: "every module")
+            _watch(stack, dict(vars(nn.modules.module)), "_global", lambda: "every module")
         for module in training:
             module.training = False
             stack.callback(setattr, module, "training", True)

@@ -185,9 +185,10 @@ def _refuse_modes() -> None:
         counts = type(mode).__module__ == "torch.utils.flop_counter"
         if not isinstance(mode, DeviceContext) and not counts:
             raise _around(f"the mode {type(mode).__name__} is active, which sees every operation")
-    if torch._C._functorch.peek_interpreter_stack() is not None:
+    internal: Any = torch._C  # its parts are not declared
+    if internal._functorch.peek_interpreter_stack() is not None:
         raise _around("a transform of torch.func (grad, vmap, ...) is active")
-    if torch._C._autograd._top_saved_tensors_default_hooks(False) is not None:
+    if internal._autograd._top_saved_tensors_default_hooks(False) is not None:
         raise _around("hooks on saved tensors are active, which see every gradient")
 
 

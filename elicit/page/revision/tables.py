@@ -41,7 +41,7 @@ def source_table(result: Settling) -> Table:
 def profile_table(result: Settling) -> Table:
     """Divergence of every layer in both models, and its difference."""
     columns = [
-        Column(head="text", of=lambda i, n: NAMES.get(result.source[i], result.source[i])),
+        Column(head="text", of=lambda i, n: str(NAMES.get(result.source[i], result.source[i]))),
         Column(head="layer", of=lambda i, n: str(int(result.layer[n]) or "embedding")),
         Column(head="post minus base", of="profile_diff", effect=True),
         *_models(result.model, "profile"),
