@@ -9,7 +9,7 @@ import elicit
 
 ROOT = Path(elicit.__file__).parent
 MOST_PARAMETERS = 8
-SHARED = {"elicit.results.drawing"}
+SHARED = {"elicit.results.marks"}
 """What the figures of all rooms are drawn with is a room of its own in all but its place."""
 
 # What still breaks a law. Entries may only go; a law holds everywhere else.

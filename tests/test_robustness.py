@@ -1,18 +1,31 @@
 """The main job survives being killed, and damaged files are named and made anew."""
 
+import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
-from elicit.jobs import ReportSpec, report
+from elicit.jobs import (
+    ExistsSpec,
+    FeaturesSpec,
+    ReportSpec,
+    SteerSpec,
+    exists,
+    features,
+    report,
+    steer,
+)
 from elicit.pair import load_pair
-from elicit.results import ResultError, load_result
-from elicit.runs import DamagedFileWarning, RunError
+from elicit.results import ElicitError, ResultError, load_result, read_tensor_bytes
+from elicit.runs import DamagedFileWarning, RunError, pack_cell
 
 pytestmark = pytest.mark.slow  # each test goes through whole runs
 
@@ -53,51 +66,95 @@ class Killed(BaseException):
     """Stands in for SIGKILL: nothing catches it, and nothing is written after it."""
 
 
-def test_a_job_that_dies_at_each_of_its_files_goes_on_to_the_same_bytes(
-    finished, tmp_path, monkeypatch
-):
-    """By turns just before a file is there and just after; nothing more is written from then on."""
-    pair, out = load_pair("organism:shuffled-l3"), tmp_path / "out"
-    monkeypatch.setattr("elicit.jobs._frame.load_pair", lambda *_, **__: pair)
-    met: list[str] = []
-    dead, replace = False, Path.replace
+def dying(monkeypatch, run: Callable[[], object], deaths: Callable[[int], bool]) -> list[Path]:
+    """Run a job until it is done, dying at some of its files; nothing is written after a death.
+
+    By turns just before a file is there and just after. `deaths` says of the number of a file,
+    counted from 1 in the order in which they first appear, whether to die there.
+    """
+    met: list[Path] = []
+    dead, n_deaths, replace = False, 0, Path.replace
 
     def dies(source: Path, target: Path) -> Path:
-        nonlocal dead
-        new = not dead and str(target) not in met
+        nonlocal dead, n_deaths
+        new = not dead and target not in met
         if new:
-            met.append(str(target))
-        if not dead and (not new or len(met) % 2 == 0):
+            met.append(target)
+        kill = new and deaths(len(met))
+        n_deaths += kill
+        if not dead and (not kill or n_deaths % 2 == 0):
             replace(source, target)
-        dead = dead or new
+        dead = dead or kill
         if dead:
             raise Killed
         return target
 
-    monkeypatch.setattr(Path, "replace", dies)
-    for _ in range(200):
-        dead = False
-        try:
-            report(spec(out))
-            break
-        except Killed:
-            pass
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", dies)
+        for _ in range(200):
+            dead = False
+            with contextlib.suppress(Killed):
+                run()
+                break
     assert not dead
+    return met
+
+
+def test_a_job_that_dies_at_each_of_its_files_goes_on_to_the_same_bytes(
+    finished, tmp_path, monkeypatch
+):
+    pair, out = load_pair("organism:shuffled-l3"), tmp_path / "out"
+    monkeypatch.setattr("elicit.jobs._frame.load_pair", lambda *_, **__: pair)
+    met = dying(monkeypatch, lambda: report(spec(out)), lambda _: True)
     assert files(out) == files(finished)
     # Every file of the run, its record and its configuration.
     written = {*files(out), "run.json", "run.yaml"}
-    assert {str(out / name) for name in written} <= set(met)
+    assert {out / name for name in written} <= set(met)
+
+
+SMALL = {"pair": "organism:rl", "n_resamples": 100}
+JOBS = {
+    "exists": lambda out: exists(
+        ExistsSpec(**SMALL, out=out, limit=20, strengths=(0.5,), sites=("resid_post.4",),
+                   max_new_tokens=24)
+    ),
+    "features": lambda out: features(
+        FeaturesSpec(**SMALL, out=out, limit=16, steps=20, top=1, n_positions=2, n_samples=1,
+                     traces=("task",), allow_unfaithful=True)
+    ),
+    "steer": lambda out: steer(
+        SteerSpec(**SMALL, out=out, limit=16, strengths=(1.0,), sites=("resid_post.4",),
+                  n_random=1, max_new_tokens=24)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", JOBS)
+def test_every_command_that_dies_at_several_of_its_files_goes_on_to_the_same_bytes(
+    organism, tmp_path, monkeypatch, command
+):
+    pair = organism("rl")
+    monkeypatch.setattr("elicit.jobs._frame.load_pair", lambda *_, **__: pair)
+    out, run = tmp_path / "out", JOBS[command]
+    n = len(dying(monkeypatch, lambda: run(out), lambda _: False))
+    whole = files(out)
+    shutil.rmtree(out)
+    # The same folder, which its page and configuration name.
+    moments = {1 + round(i * (n - 1) / 5) for i in range(6)}
+    met = dying(monkeypatch, lambda: run(out), moments.__contains__)
+    assert files(out) == whole
+    assert {out / name for name in whole if not name.startswith(".")} <= set(met)
 
 
 def test_a_job_killed_at_random_moments_ends_with_the_same_bytes(tmp_path):
     """Four kills of a real process, wherever it is: what was not yet on disk is lost with it."""
-    script = Path(__file__).parent / "killed_report.py"
+    root = Path(__file__).parents[1]
     done = subprocess.run(
-        [sys.executable, script, tmp_path, "4"],
+        [sys.executable, root / "scripts" / "bench" / "kills.py", tmp_path, "4", "report"],
         capture_output=True,
         text=True,
-        cwd=script.parents[1],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        cwd=root,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)},
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
@@ -117,6 +174,19 @@ def test_damaged_cells_are_named_and_computed_again(finished):
     told = " ".join(str(w.message) for w in caught if w.category is DamagedFileWarning)
     assert all(cell.name in told for cell in cells)
     assert files(finished) == before
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"values": torch.ones(1)}, {"values": torch.tensor(["x" == "y"])}]
+)
+def test_whole_pieces_of_other_values_end_in_one_error(finished, tmp_path, values):
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    for cell in (out / "cells").iterdir():
+        head = read_tensor_bytes(cell.read_bytes())[1]
+        cell.write_bytes(pack_cell(values, key=str(head["key"]), run=str(head["run"])))
+    with pytest.raises(ElicitError, match=str(out)):
+        report(spec(out))
 
 
 @pytest.mark.parametrize("how", ["truncated", "flipped"])

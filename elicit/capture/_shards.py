@@ -1,6 +1,5 @@
 """A folder of activations, and files that can each tell whether they are what they claim to be."""
 
-import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,8 @@ from elicit.results import (
     ResultError,
     digest_tensors,
     disk_errors,
+    kind_of,
+    parse_json,
     write_atomic,
 )
 from elicit.runs import (
@@ -30,7 +31,9 @@ from elicit.runs import (
     pack_cell,
     read_record,
     record_bytes,
+    refuse_kind,
     release_lock,
+    remove_leftovers,
     take_lock,
 )
 from elicit.sites import Site
@@ -97,7 +100,9 @@ def write_shard(
 
     Raises:
         OSError: The file cannot be written.
+        RunError: A link or a pipe is in its place.
     """
+    refuse_kind(path, kind_of(path), "file")
     write_atomic(path, pack_cell({_VALUES: values}, key=key, run=identity))
 
 
@@ -112,13 +117,15 @@ def map_shard(path: Path, *, key: str, identity: str, verify: bool) -> Float[Ten
     """
     import safetensors
 
-    path.stat()
+    if not path.is_file():
+        path.stat()
+        raise ResultError("it is not a regular file")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            head: Any = json.loads((file.metadata() or {})["elicit"])
+            head: Any = parse_json((file.metadata() or {})["elicit"])
             values = file.get_tensor(_VALUES)
             told = head["digest"], head["key"], head["run"]
-    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, OSError) as error:
+    except Exception as error:  # the format's reader has errors of many classes
         raise ResultError("it is not a whole shard written by elicit") from error
     digest, own_key, own_identity = told
     if own_key != key:
@@ -154,14 +161,18 @@ def recognise(folder: Path, identity: Mapping[str, object]) -> None:
     if not folder.is_dir():
         return
     own = {MANIFEST, SHARDS}
-    names = {entry.name for entry in folder.iterdir() if not entry.name.endswith(TEMPORARY)}
+    with disk_errors(folder, StoreError):
+        kinds = {entry.name: kind_of(entry) for entry in folder.iterdir()}
+    names = {name for name in kinds if not name.endswith(TEMPORARY)}
     foreign = sorted(names - own - {LOCK})
     if foreign and not own <= names:
         raise StoreError(
             f"{folder} holds {foreign[0]!r} and no activations, so a store there could lie among "
             "files that are not its own. Choose another or an empty folder."
         )
-    if (folder / MANIFEST).exists() and _sites(folder, identity) is None:
+    refuse_kind(folder / MANIFEST, kinds.get(MANIFEST), "file")
+    refuse_kind(folder / SHARDS, kinds.get(SHARDS), "folder")
+    if MANIFEST in kinds and _sites(folder, identity) is None:
         report(folder / MANIFEST, "it is not a whole manifest written by elicit")
 
 
@@ -171,16 +182,17 @@ def locked(folder: Path, identity: Mapping[str, object], sites: Sequence[str]) -
 
     Raises:
         StoreError: The folder holds other activations, or cannot be written.
-        RunError: Another process writes there.
+        RunError: Another process writes there, or a link or a pipe is in a file's place.
     """
     path = folder / MANIFEST
     with disk_errors(folder, StoreError):
+        refuse_kind(folder / SHARDS, kind_of(folder / SHARDS), "folder")
         (folder / SHARDS).mkdir(parents=True, exist_ok=True)
         handle = take_lock(folder)
     try:
         with disk_errors(folder, StoreError):
-            for leftover in folder.rglob(f".*{TEMPORARY}"):
-                leftover.unlink(missing_ok=True)
+            remove_leftovers(folder, {"outputs": [SHARDS]})
+            refuse_kind(path, kind_of(path), "file")
             before = _sites(folder, identity) or [] if path.exists() else []
             record = {
                 "format": FORMAT,
@@ -207,16 +219,12 @@ def _sites(folder: Path, identity: Mapping[str, object]) -> list[str] | None:
             f"{folder} holds activations with {place} = {was}, and {place} = {now_is} is asked "
             "for, so they must not be mixed. Choose another folder."
         )
-    return list(record["sites"])
+    sites = record.get("sites")
+    return sites if isinstance(sites, list) and all(isinstance(s, str) for s in sites) else None
 
 
 def report(path: Path, why: str) -> None:
-    """Name a file that is not what it should be.
-
-    Args:
-        path: The file.
-        why: What is wrong with it.
-    """
+    """Name a file that is not what it should be."""
     warnings.warn(
         f"{path} is damaged or foreign: {why}. It is not used and is computed again.",
         DamagedFileWarning,

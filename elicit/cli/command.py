@@ -66,8 +66,7 @@ def specified(spec: type[PairSpec], config: Path | None, given: Mapping[str, obj
 def _save(spec: PairSpec, path: Path) -> None:
     """Write a specification to the requested file."""
     try:
-        # Repeating a run from its file must not discard it.
-        spec.model_copy(update={"fresh": False}).to_yaml(path)
+        spec.to_yaml(path)
     except OSError as error:
         raise SpecError(
             f"The options cannot be saved to {path} ({error.strerror or error}), so nothing was "

@@ -6,7 +6,9 @@ import io
 import logging
 import os
 import re
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -85,6 +87,35 @@ def complain(error: ElicitError, options: Sequence[str] = ()) -> None:
     say(f"error: {as_flags(str(error), options)}", style="bold red")
 
 
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end, for example by a batch system at its time limit."""
+
+    def __init__(self, number: int) -> None:
+        """Hold the signal."""
+        super().__init__(signal.Signals(number).name)
+        self.exit_code = 128 + number
+
+
+@contextmanager
+def ended_like_an_interrupt() -> Iterator[None]:
+    """A block in which SIGTERM and SIGHUP end the work as Ctrl-C does, with everything kept."""
+
+    def end(number: int, _: object) -> None:
+        raise Terminated(number)
+
+    taken = {}
+    # Handlers belong to the main thread; one that is ignored (nohup) stays so.
+    if threading.current_thread() is threading.main_thread():
+        for name in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+            if signal.getsignal(name) is signal.SIG_DFL:
+                taken[name] = signal.signal(name, end)
+    try:
+        yield
+    finally:
+        for name, before in taken.items():
+            signal.signal(name, before)
+
+
 @contextmanager
 def session(
     *, debug: bool, on_interrupt: Callable[[], str], options: Sequence[str] = ()
@@ -94,10 +125,12 @@ def session(
     `debug`: let errors through with their traceback, and do not silence other libraries.
 
     Raises:
-        typer.Exit: 1 after an error that the user can fix, 130 after an interruption.
+        typer.Exit: 1 after an error that the user can fix, 130 after an interruption, 143 after
+            SIGTERM.
     """
+    quiet = contextlib.nullcontext() if debug else hushed()
     try:
-        with contextlib.nullcontext() if debug else hushed(), warnings_as_lines(everything=debug):
+        with ended_like_an_interrupt(), quiet, warnings_as_lines(everything=debug):
             yield
     except ElicitError as error:
         if debug:
@@ -106,7 +139,7 @@ def session(
         raise typer.Exit(1) from error
     except KeyboardInterrupt as error:
         say(f"\n{on_interrupt()}")
-        raise typer.Exit(130) from error
+        raise typer.Exit(getattr(error, "exit_code", 130)) from error
     except MemoryError as error:
         if debug:
             raise

@@ -24,10 +24,14 @@ class Shown(StrEnum):
     """How progress is shown."""
 
     auto = "auto"
-    """A bar on a terminal, nothing elsewhere."""
+    """A bar on a terminal, lines elsewhere."""
     bar = "bar"
     plain = "plain"
     none = "none"
+
+
+ELSEWHERE = Shown.plain
+"""What `auto` is where there is no terminal, as in the log of a batch system."""
 
 
 class BarProgress:
@@ -155,10 +159,12 @@ def watched(shown: Shown, *, quiet: bool) -> Iterator[Progress]:
 
 def progress(shown: Shown, *, quiet: bool) -> Progress:
     """The requested progress display."""
-    if quiet or shown is Shown.none:
+    if quiet:
+        return NoProgress()
+    if shown is Shown.auto and not sys.stderr.isatty():
+        shown = ELSEWHERE
+    if shown is Shown.none:
         return NoProgress()
     if shown is Shown.plain:
         return PlainProgress(lambda line: typer.echo(line, err=True))
-    if shown is Shown.auto and not sys.stderr.isatty():
-        return NoProgress()
     return BarProgress(stderr())

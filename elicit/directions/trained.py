@@ -120,6 +120,7 @@ def train_vector(
         alignment.plain,
         pad_id=alignment.pad_id,
         n_positions=side.n_positions,
+        join=alignment.joined,
     )
     if bool(rows.has_candidates.any()):
         raise DirectionError(

@@ -11,6 +11,7 @@ A strength is coherent if its share of coherent texts is at most `NEAR` below th
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -86,7 +87,8 @@ def text_log_probs(
     distinct = list(dict.fromkeys(texts))
     device = next(hugging_face_model(model).parameters()).device
     values: dict[Written, float] = {}
-    d_vocab = int(hugging_face_model(model).config.get_text_config().vocab_size)
+    config: Any = hugging_face_model(model).config
+    d_vocab = int(config.get_text_config().vocab_size)
     most = max(1, min(max_tokens, MEMORY // (4 * d_vocab)))
     for places in plan_chunks([len(a) + len(b) for a, b in distinct], most):
         rows = [distinct[place] for place in places]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from elicit.pair import Alignment
-from elicit.results.drawing import visible_token
+from elicit.results import visible_token
 
 
 def words_of(alignment: Alignment, ids: Sequence[int]) -> tuple[str, ...]:

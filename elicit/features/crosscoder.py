@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -14,7 +15,7 @@ from elicit.features.errors import FeatureError
 from elicit.features.latent_scaling import LatentScaling, Scaling, from_sums
 from elicit.features.training import Feed
 from elicit.pair import ModelPair
-from elicit.results import digest_json, digest_tensors, write_atomic
+from elicit.results import digest_json, digest_tensors, parse_json, read_file, write_atomic
 from elicit.runs import Execution
 from elicit.sites import Site, parse_site
 
@@ -68,20 +69,12 @@ class Crosscoder:
         return 0.5 * (1 + (post - base) / torch.maximum(base, post))
 
     def encode(self, x: Float[Tensor, "token model d_in"]) -> Float[Tensor, "token d_sae"]:
-        """Feature activations of tokens read in both models.
-
-        Args:
-            x: Raw activations of base and post at the same tokens.
-        """
+        """Feature activations of tokens read in both models."""
         hidden = torch.einsum("nmd,mdf->nf", x.to(self.W_enc), self.W_enc) + self.b_enc
         return torch.where(hidden > self.threshold, hidden.relu(), 0.0)
 
     def decode(self, feature_acts: Float[Tensor, "token d_sae"]) -> Float[Tensor, "token model d"]:
-        """Both models' reconstructions.
-
-        Args:
-            feature_acts: Feature activations.
-        """
+        """Both models' reconstructions."""
         return torch.einsum("nf,mfd->nmd", feature_acts, self.W_dec) + self.b_dec
 
     def save(self, folder: Path | str) -> Path:
@@ -112,18 +105,15 @@ class Crosscoder:
 def load_crosscoder(folder: Path | str) -> Crosscoder:
     """A crosscoder that `Crosscoder.save` wrote.
 
-    Args:
-        folder: Where it is.
-
     Raises:
         FeatureError: It cannot be read, or its weights do not match their digest.
     """
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
     folder = Path(folder)
     try:
-        cfg = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
-        tensors = load_file(folder / _WEIGHTS)
+        cfg: Any = parse_json(read_file(folder / _CONFIG, limit=2**20))
+        tensors = load(read_file(folder / _WEIGHTS))
         base, post = cfg["trained_on"]
         result = Crosscoder(
             site=parse_site(cfg["site"]),

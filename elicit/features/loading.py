@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from elicit.features.errors import FeatureError
 from elicit.features.sae import Published, Sae
-from elicit.pair import reason
-from elicit.results import digest_tensors
+from elicit.pair import no_unpickling, reason
+from elicit.results import ElicitError, digest_tensors, parse_json, read_file
 from elicit.sites import Site, SiteError, site_of_hook
 
 PREFIX = "sae:"
@@ -54,8 +54,9 @@ def load_sae(
     from sae_lens import SAE
 
     with _as_feature_error(name), _quiet():
+        _check_folder(folder)
         module = SAE.load_from_disk(folder, device=device, dtype=_word(dtype))
-    return from_sae_lens(module, name=name, site=site)
+        return from_sae_lens(module, name=name, site=site)
 
 
 def from_sae_lens(
@@ -138,6 +139,35 @@ def _from_release(name: str, site: Site | None, device: str, dtype: torch.dtype)
     return from_sae_lens(module, name=name, site=site, published=published)
 
 
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder whose weights are not those its configuration describes, before any are made.
+
+    A configuration is asked for its sizes first: SAELens would allocate whatever it says.
+    """
+    from safetensors import safe_open
+
+    cfg: Any = parse_json(read_file(folder / "cfg.json", limit=2**24))
+    if not isinstance(cfg, dict) or not isinstance(cfg.get("metadata", {}), dict):
+        raise FeatureError(
+            f"{folder / 'cfg.json'} is no configuration of an SAE: it is no object, or its "
+            "metadata is none. Save the SAE again with save_inference_model."
+        )
+    with safe_open(folder / "sae_weights.safetensors", framework="pt") as file:
+        shapes = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        empty = [name for name in shapes if not file.get_tensor(name).isfinite().all()]
+    expected = [cfg.get("d_sae"), cfg.get("d_out", cfg.get("d_in"))]
+    if shapes.get("W_dec", expected) != expected:
+        raise FeatureError(
+            f"{folder} has the decoder {shapes.get('W_dec')} and its cfg.json says "
+            f"{expected}, so its features are not those that were trained. Copy both files again."
+        )
+    if empty:
+        raise FeatureError(
+            f"{folder} has values in {empty[0]} that are not finite, so every feature would be "
+            "meaningless. Copy its weights again."
+        )
+
+
 def _directions(module: Any) -> Tensor:
     """Decoder directions; topk may be trained with activations times the decoder norm."""
     directions = module.W_dec.detach()
@@ -207,7 +237,10 @@ def _word(dtype: torch.dtype) -> str:
 def _as_feature_error(name: str) -> Iterator[None]:
     """Re-raise loading errors with the name of the SAE."""
     try:
-        yield
+        with no_unpickling():
+            yield
+    except (ElicitError, MemoryError):
+        raise
     except Exception as error:  # hub, files and configurations raise whatever they like
         raise FeatureError(
             f"{name} cannot be loaded ({type(error).__name__}: {reason(error)}), so there is no "

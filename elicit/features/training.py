@@ -1,5 +1,7 @@
 """Train SAEs with SAELens on streamed activations of one or both models."""
 
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,7 @@ from elicit.features.errors import FeatureError
 from elicit.features.loading import load_sae
 from elicit.features.sae import Sae
 from elicit.pair import ModelPair, Side, SideName
-from elicit.results import digest_json
+from elicit.results import TEMPORARY, digest_json, disk_errors, kind_of
 from elicit.runs import Execution, Progress
 from elicit.sites import Site
 
@@ -91,11 +93,12 @@ def train(
         The SAE as saved; `published` has the FVU, L0 and dead share of the last steps.
 
     Raises:
-        FeatureError: The folder exists, the site is a pattern, or there is nothing to read.
+        FeatureError: The folder exists or cannot be written, the site is a pattern, or there is
+            nothing to read.
         SiteError: The models do not have the site.
     """
     folder = Path(folder)
-    if folder.exists():
+    if kind_of(folder) is not None:
         raise FeatureError(
             f"{folder} exists, and SAEs are never overwritten. Choose another folder."
         )
@@ -119,10 +122,15 @@ def train(
         "elicit_rows": digest_json([list(row) for row in rows]),
     }
     module = _fit(feed, shape.width(site), config, metadata, seed, pair.device, execution.progress)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = folder.with_name(f"{folder.name}.part")
-    module.save_inference_model(part)
-    part.rename(folder)
+    with disk_errors(folder, FeatureError):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # In a new folder, so that nothing that lies there is followed or replaced.
+        part = Path(tempfile.mkdtemp(prefix=".", suffix=TEMPORARY, dir=folder.parent))
+        try:
+            module.save_inference_model(part / folder.name)
+            (part / folder.name).rename(folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
     return load_sae(folder, device=pair.device)
 
 

@@ -12,6 +12,7 @@ from elicit.grafting.samples import Samples, sample_texts
 from elicit.grafting.score import GraftError, Score, encode, facts, skills
 from elicit.grafting.sweep import Direction, PartSweep, ResumeWarning
 from elicit.grafting.verdict import Verdict
+from elicit.surroundings import guard_room
 
 __all__ = [
     "ALPHAS",
@@ -42,3 +43,5 @@ __all__ = [
     "sweep_intervals",
     "sweep_parts",
 ]
+
+guard_room(__name__)

@@ -22,8 +22,8 @@ from elicit.jobs._forecast import calibrate, forecast
 from elicit.jobs._page import PAGE, Outcome, Page
 from elicit.jobs._spec import PairSpec, SpecError
 from elicit.jobs._stages import StageProgress, Weighted
-from elicit.pair import Loading, ModelPair, load_pair
-from elicit.results import Result
+from elicit.pair import DATE, Loading, ModelPair, load_pair
+from elicit.results import ElicitError, Result
 from elicit.runs import (
     Announcing,
     Execution,
@@ -33,6 +33,7 @@ from elicit.runs import (
     RunError,
     refuse_foreign,
 )
+from elicit.surroundings import guarded
 
 S = TypeVar("S", bound=PairSpec)
 C = TypeVar("C")
@@ -109,6 +110,7 @@ class Job(Generic[S, C, I]):
     """Stages, for the forecast, and what a budget leaves out."""
 
 
+@guarded
 def execute(job: Job[S, C, I], spec: S, progress: Progress | None = None) -> Run:
     """Run a job; invalid input is refused before a model runs.
 
@@ -231,6 +233,8 @@ def open_pair(spec: PairSpec, progress: Progress) -> ModelPair:
             trust_remote_code=spec.trust_remote_code,
             attn_implementation=spec.attn_implementation or "eager",
             unused_tensors=spec.unused_tensors,
+            separator=spec.separator,
+            template_date=spec.template_date or DATE,
         ),
     )
     progress.advance()
@@ -255,9 +259,33 @@ def _running(
         fresh=spec.fresh,
     )
     with run, _few_threads(pair):
-        # A run that is repeated or resumed from its run.yaml must not discard itself.
-        spec.model_copy(update={"fresh": False}).to_yaml(run.path / "run.yaml")
-        yield run
+        run.write_text("run.yaml", spec.yaml())
+        with _pieces_named(run):
+            yield run
+
+
+@contextmanager
+def _pieces_named(run: RunDirectory) -> Iterator[None]:
+    """Name finished pieces as a possible cause where a run that read some meets a foreign error.
+
+    A piece from someone else can be whole and yet hold other values than this run writes.
+
+    Raises:
+        RunError: The block raised what is no error of this package, after pieces were read.
+    """
+    try:
+        yield
+    except (ElicitError, MemoryError):
+        raise
+    except Exception as error:
+        if not run.n_read or type(error).__name__ == "OutOfMemoryError":
+            raise
+        raise RunError(
+            f"The run in {run.path} went on with {run.n_read} finished pieces and stopped with "
+            f"{type(error).__name__}: {str(error)[:200]}. Either a piece holds other values than "
+            "this version writes, or this is a fault of elicit. Pass fresh=True to compute every "
+            "piece anew; if the error stays, please report it."
+        ) from error
 
 
 @contextmanager

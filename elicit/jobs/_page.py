@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 from elicit.jobs._spec import PairSpec
 from elicit.page import render, sentences
 from elicit.pair import ModelPair
-from elicit.results import Result, canonical_json, installed_versions
+from elicit.results import (
+    Result,
+    canonical_json,
+    installed_versions,
+    matmul_precision,
+    surroundings,
+)
 from elicit.runs import RunDirectory
 
 SCHEMA = 2
@@ -100,6 +106,8 @@ def _origin(pair: ModelPair) -> dict[str, object]:
     return {
         "schema": SCHEMA,
         "elicit": installed_versions()["elicit"],
+        "matmul_precision": matmul_precision(),
+        "surroundings": surroundings(),
         "pair": {
             "base": pair.base_name,
             "post": pair.post_name,

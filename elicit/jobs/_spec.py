@@ -1,6 +1,7 @@
 """Options of a run: one validated value that round-trips through YAML."""
 
 import difflib
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from elicit.stats import Inference
 
 S = TypeVar("S", bound="PairSpec")
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = 80
 
 
 class SpecError(ElicitError):
@@ -75,6 +78,20 @@ class PairSpec(BaseModel):
         ),
     ] = Field(default=None, ge=2)
     templated: Annotated[bool, Option("Put prompts into the chat template.", TASKS)] = False
+    separator: Annotated[
+        str | None,
+        Option(
+            "Text between a plain prompt and its continuation, such as '' for a language without "
+            "spaces.",
+            TASKS,
+            "TEXT",
+            default="by script",
+        ),
+    ] = None
+    template_date: Annotated[
+        str | None,
+        Option("Day that a chat template writes, YYYY-MM-DD.", TASKS, "DATE", default="2024-07-26"),
+    ] = None
     seed: Annotated[int, Option("Seed of every random draw.", STATISTICS, "N")] = Field(
         default=0, ge=0, lt=2**31
     )
@@ -124,11 +141,17 @@ class PairSpec(BaseModel):
 
         return Inference(level=self.level, n_resamples=self.n_resamples, seed=self.seed)
 
-    @field_validator("problems", "facts", "out", check_fields=False)
+    @field_validator(
+        *("problems", "facts", "out", "vector", "groups", "baselines", "sae"), check_fields=False
+    )
     @classmethod
-    def _absolute(cls, path: Path | None) -> Path | None:
-        """The absolute path, so that a saved run does not depend on the working directory."""
-        return None if path is None else path.expanduser().absolute()
+    def _absolute(cls, given: Any) -> Any:
+        """Absolute paths, so that a saved run does not depend on the working directory."""
+        if isinstance(given, tuple):
+            return tuple(cls._absolute(path) for path in given)
+        if given is None or str(given).startswith("sae:"):
+            return given
+        return type(given)(Path(given).expanduser().absolute())
 
     @field_validator("base", "post")
     @classmethod
@@ -136,6 +159,15 @@ class PairSpec(BaseModel):
         """The absolute path of a directory; hub ids and organisms unchanged."""
         local = name is not None and Path(name).expanduser().is_dir()
         return str(Path(str(name)).expanduser().absolute()) if local else name
+
+    @field_validator(
+        *("baselines", "sites", "strengths", "features", "traces", "kinds", "metrics", "controls"),
+        "widths",
+        check_fields=False,
+    )
+    @classmethod
+    def _each_once(cls, given: Any) -> Any:
+        return tuple(dict.fromkeys(given)) if isinstance(given, tuple) else given
 
     @model_validator(mode="after")
     def _names_a_pair(self: S) -> S:
@@ -195,12 +227,16 @@ class PairSpec(BaseModel):
         Args:
             path: Written atomically.
         """
-        import yaml
-
         from elicit.results import write_atomic
 
-        values = self.model_dump(mode="json")
-        write_atomic(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode())
+        write_atomic(path, self.yaml().encode())
+
+    def yaml(self) -> str:
+        """Every option as YAML, ready to begin or resume a run but never to discard one."""
+        import yaml
+
+        values = self.model_dump(mode="json") | {"fresh": False}
+        return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
     def arguments(self) -> dict[str, object]:
         """Options that determine the values of a run: all but its output."""
@@ -217,8 +253,8 @@ def read_yaml(path: Path) -> dict[str, object]:
 
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        why = " ".join(str(error).split())
+    except Exception as error:  # dates that are none, nesting: YAML's reader has many errors
+        why = " ".join(str(error).split())[:300] or type(error).__name__
         raise SpecError(
             f"the configuration {path} cannot be read ({why}), so no run was started. Check it."
         ) from error
@@ -243,11 +279,8 @@ def _faults(kind: type[PairSpec], error: ValidationError) -> str:
         elif fault["type"] == "missing":
             lines.append(f"{name} is not given")
         elif name:
-            given = repr(fault["input"])
-            lines.append(
-                f"{name} is {given if len(given) < 80 else given[:80] + '…'}: "
-                f"{fault['msg'].lower()}"
-            )
+            # Bounded while it is written: YAML's aliases make a small file a huge value.
+            lines.append(f"{name} is {_BRIEF.repr(fault['input'])}: {fault['msg'].lower()}")
         else:
             lines.append(fault["msg"].removeprefix("Value error, "))
     what = "; ".join(lines)

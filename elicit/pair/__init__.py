@@ -1,6 +1,8 @@
 """A base model and its post-trained child, made comparable."""
 
+from elicit.pair._guards import no_unpickling
 from elicit.pair._settings import Loading
+from elicit.pair._templates import DATE
 from elicit.pair.alignment import Alignment, Encoded, Text, pad
 from elicit.pair.digests import weights_digest
 from elicit.pair.errors import PairError, reason
@@ -8,9 +10,11 @@ from elicit.pair.handles import Bridge, Config, HuggingFaceModel, Tokenizer
 from elicit.pair.load import load_pair
 from elicit.pair.model import ModelPair
 from elicit.pair.parameters import ParameterGroup, hugging_face_model, parameter_groups, unwrapped
-from elicit.pair.side import Side, SideName
+from elicit.pair.side import Side, SideName, position_limit
+from elicit.surroundings import guard_room
 
 __all__ = [
+    "DATE",
     "Alignment",
     "Bridge",
     "Config",
@@ -26,9 +30,24 @@ __all__ = [
     "Tokenizer",
     "hugging_face_model",
     "load_pair",
+    "no_unpickling",
     "pad",
     "parameter_groups",
+    "position_limit",
     "reason",
     "unwrapped",
     "weights_digest",
 ]
+
+guard_room(
+    __name__,
+    runs_nothing={
+        "hugging_face_model",
+        "parameter_groups",
+        "position_limit",
+        "unwrapped",
+        "reason",
+        "pad",
+        "weights_digest",
+    },
+)

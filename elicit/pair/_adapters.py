@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from elicit.pair._checks import VOCABULARY
-from elicit.pair._guards import explained
+from elicit.pair._guards import explained, refuse_pickled
 from elicit.pair._parity import plain_logits
 from elicit.pair._settings import Settings
-from elicit.pair._tensors import refuse_pickle, unread
+from elicit.pair._tensors import unread
 from elicit.pair.errors import PairError, reason
 from elicit.pair.handles import HuggingFaceModel
 
@@ -67,12 +67,23 @@ def open_adapter(
     """
     from peft import PeftConfig, PeftModel
     from peft.utils import load_peft_weights
+    from transformers.utils.hub import cached_file
 
-    refuse_pickle(source, safe=["adapter_model.safetensors"], pickled=["adapter_model.bin"])
+    refuse_pickled(source, "adapter_model")
     with explained("adapter configuration", source):
         config = PeftConfig.from_pretrained(source, revision=revision)
         config.inference_mode = True
+    if getattr(config, "megatron_config", None) is not None:
+        module = vars(config).get("megatron_core")
+        raise PairError(
+            f"The adapter {source} names a module to import ({module!r}), and a file must not "
+            "choose what is imported. Remove megatron_config from its configuration if it was not "
+            "trained with Megatron."
+        )
     with explained("adapter weights", source):
+        if not Path(source).is_dir():
+            # Asked for by name: PEFT would otherwise go on to a pickle of the same hub id.
+            cached_file(source, "adapter_model.safetensors", revision=revision)
         tensors = load_peft_weights(source, device="cpu", revision=revision)
     if config.is_prompt_learning:
         raise PairError(
@@ -87,7 +98,9 @@ def open_adapter(
                 base.resize_token_embeddings(rows, mean_resizing=False)
             adapted = PeftModel(base, config).eval()
             landed = adapted.load_adapter(source, "default", torch_device="cpu", revision=revision)
-    except (ValueError, RuntimeError, KeyError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # PEFT meets a foreign configuration with errors of many classes
         raise PairError(
             f"The adapter {source} does not fit this base: {reason(error)} It was trained on "
             f"{config.base_model_name_or_path!r}; pass that model as base."

@@ -7,9 +7,9 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from elicit.pair._guards import explained
+from elicit.pair._guards import explained, refuse_pickled
 from elicit.pair._settings import Settings, Source
-from elicit.pair._tensors import check_filled, left_in_folder, refuse_pickle, unread
+from elicit.pair._tensors import check_filled, left_in_folder, unread
 from elicit.pair.handles import Config, HuggingFaceModel, Tokenizer
 
 _TOKENIZER_FILES = (
@@ -66,7 +66,8 @@ def tokenizer_of(
         )
     # For some families (Qwen2, Phi-3) AutoTokenizer builds the family's usual tokenizer whatever
     # the checkpoint says, which reads a checkpoint with another kind of vocabulary as nonsense.
-    stored = _stored_kind(folder / "tokenizer.json")
+    with explained("tokenizer", name):
+        stored = _stored_kind(folder / "tokenizer.json")
     backend = getattr(tokenizer, "backend_tokenizer", None)
     built = type(backend.model).__name__ if backend is not None else None
     if stored is None or built is None or stored == built:
@@ -93,7 +94,7 @@ def _weights(
     """The plain model of a checkpoint, filled from it whole, and a note on what it leaves over."""
     from transformers import AutoModelForCausalLM
 
-    refuse_pickle(name, safe=["*.safetensors"], pickled=["pytorch_model*.bin", "*.pt", "*.pth"])
+    refuse_pickled(name, "model")
     with explained("weights", name):
         loaded = AutoModelForCausalLM.from_pretrained(
             name,

@@ -1,33 +1,81 @@
 """What must hold while a model is loaded and wrapped, and is restored afterwards."""
 
+import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import torch
 
 from elicit.pair.errors import PairError, reason
+from elicit.results import ElicitError
 
 # TransformerLens may start `pip install torchvision` (or `uv pip`) while it boots a multimodal
 # checkpoint, which has replaced the running torch. Without an index neither can install anything.
 _NO_INSTALL = {"PIP_NO_INDEX": "1", "UV_OFFLINE": "1"}
+# torch.load then reads tensors and plain values, whatever its caller or the environment asks for.
+_NO_PICKLE = {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": None}
+_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
 
 @contextmanager
-def no_installs() -> Iterator[None]:
-    """Keep any installer that is started inside the block from finding packages."""
-    before = {name: os.environ.get(name) for name in _NO_INSTALL}
-    os.environ.update(_NO_INSTALL)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
+def _environment(changes: Mapping[str, str | None]) -> Iterator[None]:
+    """Environment variables inside the block; None for one that must not be set."""
+    before = {name: os.environ.get(name) for name in changes}
+
+    def put(values: Mapping[str, str | None]) -> None:
+        for name, value in values.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+    put(changes)
+    try:
+        yield
+    finally:
+        put(before)
+
+
+def no_unpickling() -> AbstractContextManager[None]:
+    """Keep torch from building whatever a pickle names: a block in which no file runs code."""
+    return _environment(_NO_PICKLE)
+
+
+def refuse_pickled(source: str, stem: str) -> None:
+    """Refuse a directory whose weights are pickled, before anything opens them.
+
+    Args:
+        source: A directory; a hub id is left to the hub's client, which is asked for safetensors.
+        stem: Beginning of the names of weight files, for example `adapter_model`.
+
+    Raises:
+        PairError: Weights are pickled, or an index names a file that is no safetensors file.
+    """
+    folder = Path(source)
+    if not folder.is_dir():
+        return
+    index = folder / f"{stem}.safetensors.index.json"
+    if index.is_file():
+        with explained("index of weights", source):
+            named = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+        elsewhere = [n for n in named if Path(n).name != n or not n.endswith(".safetensors")]
+        if elsewhere:
+            raise PairError(
+                f"{index} names {elsewhere[0]!r}, which is no safetensors file of its directory, "
+                "so weights from elsewhere or code could be read. Save the model again with "
+                "save_pretrained."
+            )
+    elif not (folder / f"{stem}.safetensors").is_file():
+        pickled = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLED)
+        if pickled:
+            raise PairError(
+                f"{source} holds its weights in {pickled[0]}, a pickle, which can run any code "
+                f"when it is read, and no {stem}.safetensors. Convert it where it is trusted: "
+                "load it with transformers or peft and save it with save_pretrained."
+            )
 
 
 @contextmanager
@@ -48,7 +96,7 @@ def quiet() -> Iterator[None]:
 @contextmanager
 def guarded() -> Iterator[None]:
     """All guards at once; loading draws random numbers for weights it then overwrites."""
-    with no_installs(), quiet(), torch.random.fork_rng(devices=[]):
+    with _environment(_NO_INSTALL), no_unpickling(), quiet(), torch.random.fork_rng(devices=[]):
         yield
 
 
@@ -59,11 +107,11 @@ def explained(what: str, source: str) -> Iterator[None]:
     Raises:
         PairError: The block raised; says why, in the other library's words, and what to do.
     """
-    from safetensors import SafetensorError
-
     try:
         yield
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
+    except (ElicitError, MemoryError):
+        raise
+    except Exception as error:  # files hold whatever they like, and so do the errors about them
         if "trust_remote_code" in str(error):
             raise PairError(
                 f"{source} brings its own code, and trust_remote_code is False, so its {what} "

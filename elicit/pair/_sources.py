@@ -91,7 +91,7 @@ def _adapter(
 ) -> Source:
     """A PEFT adapter, to be merged into a fresh copy of the base."""
     with explained("adapter configuration", name):
-        trained_on = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")
+        trained_on = json.loads(file.read_bytes()).get("base_model_name_or_path")
     if base is None:
         raise PairError(
             f"{role} is {name!r}, an adapter and not a model. Pass the model it was trained on "

@@ -13,29 +13,6 @@ SAFE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 
 
-def refuse_pickle(name: str, safe: Sequence[str], pickled: Sequence[str]) -> None:
-    """Refuse a folder whose only weights are pickled, which would run code while they are read.
-
-    Args:
-        name: The folder, or a hub id, which is not looked at.
-        safe: File names of weights that are read; each may hold `*`.
-        pickled: The same for weights that are not.
-
-    Raises:
-        PairError: Only pickled weights are there.
-    """
-    folder = Path(name)
-    if any(file for pattern in safe for file in folder.glob(pattern)):
-        return
-    found = sorted(file.name for pattern in pickled for file in folder.glob(pattern))
-    if found:
-        raise PairError(
-            f"The weights of {name} are stored as {found[0]}, a pickle, and reading one can run "
-            "any code, so only safetensors are read. Load it where you trust it and save it again "
-            "with safe_serialization=True."
-        )
-
-
 def left_in_folder(name: str) -> list[str]:
     """Tensors of a checkpoint's folder in files that loading passes over.
 

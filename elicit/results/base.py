@@ -1,6 +1,5 @@
 """Result: a frozen value that knows its axes, units and origin."""
 
-import hashlib
 import html
 import importlib
 from dataclasses import MISSING, dataclass, fields
@@ -10,19 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from elicit.results import axes as axes_
-from elicit.results.codec import class_name, decode, encode, known_classes
+from elicit.results.codec import class_name, decode, known_classes, refuse_unlike
+from elicit.results.disk import disk_errors
 from elicit.results.errors import ResultError
-from elicit.results.folder import FORMAT, MANIFEST, TABLE, VALUES, read_folder, write_folder
+from elicit.results.folder import read_folder, result_files, write_files
 from elicit.results.provenance import Provenance
 from elicit.results.store import (
-    canonical_json,
     clean_text,
-    digest_json,
-    disk_errors,
     read_tensor_bytes,
-    tensor_bytes,
 )
-from elicit.results.table import parquet_bytes
 
 if TYPE_CHECKING:
     import pandas
@@ -130,30 +125,9 @@ class Result:
             ResultError: A field cannot be stored, or the folder cannot be written.
         """
         folder = Path(folder)
-        arrays: dict[str, Any] = {}
-        values = {
-            item.name: encode(getattr(self, item.name), item.name, arrays)
-            for item in fields(self)
-            if item.init and item.name != "provenance"
-        }
-        name = class_name(type(self))
-        files = {
-            VALUES: tensor_bytes(arrays, {"class": name}),
-            TABLE: parquet_bytes(axes_.columns(self, self._widest()), axes_.captions(type(self))),
-        }
-        manifest: dict[str, object] = {
-            "format": FORMAT,
-            "class": name,
-            "title": self._title(),
-            "schema": self._told(),
-            "values": values,
-            "provenance": self.provenance and self.provenance.to_json(),
-            "files": {file: hashlib.sha256(data).hexdigest() for file, data in files.items()},
-        }
-        manifest["digest"] = digest_json(manifest)
-        files[MANIFEST] = canonical_json(manifest)
+        files = result_files(self)
         with disk_errors(folder, ResultError):
-            write_folder(folder, files)
+            write_files(folder, files)
         return folder
 
     @classmethod
@@ -297,9 +271,12 @@ def _build(cls: type[R], folder: Path, manifest: dict[str, Any], data: bytes) ->
         arrays, _ = read_tensor_bytes(data)
         known = known_classes(cls)
         built = {name: decode(value, arrays, known) for name, value in values.items()}
+        refuse_unlike(cls, built)
         origin = manifest["provenance"]
-        return cls(provenance=origin and Provenance.from_json(origin), **built)
-    except (ResultError, TypeError, ValueError, AttributeError, KeyError) as error:
+        if origin is not None:
+            origin = Provenance.from_json(origin)
+        return cls(provenance=origin, **built)
+    except Exception as error:  # a file may hold anything that its digest allows
         raise ResultError(
             f"{folder} cannot be read as {class_name(cls)}: {error}. Load it with the version of "
             "elicit that wrote it or make the result anew."

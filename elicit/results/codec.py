@@ -3,7 +3,8 @@
 import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any, get_args, get_type_hints
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 from torch import Tensor
@@ -94,11 +95,54 @@ def decode(value: Any, arrays: Mapping[str, Tensor], known: Mapping[str, type]) 
         if name not in known:
             raise ResultError(f"it holds a {name}, which the class's annotations do not name")
         held = {key: decode(item, arrays, known) for key, item in value["fields"].items()}
+        refuse_unlike(known[name], held)
         try:
             return known[name](**held)
         except TypeError as error:
             raise ResultError(f"its {name} has other fields than this version's") from error
     return {key: decode(item, arrays, known) for key, item in value.items()}
+
+
+def refuse_unlike(cls: type, values: Mapping[str, object]) -> None:
+    """Refuse values that are not of the types that a class's annotations name.
+
+    Args:
+        cls: A dataclass.
+        values: Some of its fields, by name.
+
+    Raises:
+        ResultError: A value has another type, dtype or number of axes.
+    """
+    hints = get_type_hints(cls)
+    for name, value in values.items():
+        if name in hints and not _conforms(value, hints[name]):
+            given = f"{type(value).__name__} {value!r}"
+            raise ResultError(f"its field {name} is {given[:80]}, and {hints[name]} is expected")
+
+
+def _conforms(value: Any, annotation: Any) -> bool:
+    """Whether a value is of an annotated type; forms that no result uses pass."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin in (Union, UnionType):
+        return any(_conforms(value, arg) for arg in args)
+    if origin is Literal:
+        return any(value == arg and type(value) is type(arg) for arg in args)
+    if origin is tuple:
+        inner = args[:1] * len(value) if args[1:] == (...,) and isinstance(value, tuple) else args
+        return (
+            isinstance(value, tuple)
+            and len(value) == len(inner)
+            and all(map(_conforms, value, inner))
+        )
+    if origin in (list, dict):
+        parts = value.items() if isinstance(value, dict) else value
+        inner = tuple[args] if origin is dict else args[0]
+        return isinstance(value, origin) and all(_conforms(part, inner) for part in parts)
+    if isinstance(value, bool) and annotation in (int, float):
+        return False
+    if annotation is float:
+        return isinstance(value, int | float)
+    return not isinstance(annotation, type) or isinstance(value, annotation)
 
 
 def class_name(cls: type) -> str:

@@ -1,104 +1,23 @@
-"""Bytes on disk: atomic files, one spelling for equal values, and digests.
+"""Values as bytes: one spelling for equal values, and digests.
 
 Everything here is deterministic: equal values give equal bytes in every process, so a digest says
 whether two files hold the same thing, and a resumed run can be compared with an uninterrupted one
 byte for byte.
 """
 
-import errno
 import hashlib
 import json
 import math
-import os
-import secrets
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path, PurePath
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from elicit.results.errors import ElicitError, ResultError
-
-TEMPORARY = ".elicit-tmp"
-"""Suffix of files that a kill may leave half written; a run removes them when it goes on."""
-
-# A file system without folder fsync says so with one of these; there is nothing more to do there.
-_NO_FOLDER_FSYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EBADF)
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that every reader sees the old bytes or the new, also after a crash.
-
-    Args:
-        path: File to write; its folder exists.
-        data: The whole content.
-
-    Raises:
-        OSError: The file cannot be written; no part of it is left.
-    """
-    temporary = path.with_name(f".{path.name[:120]}.{secrets.token_hex(6)}{TEMPORARY}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        if error.errno in _NO_FOLDER_FSYNC:
-            return
-        raise
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in _NO_FOLDER_FSYNC:
-            raise
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def disk_errors(path: Path, error: type[ElicitError]) -> Iterator[None]:
-    """Turn what the operating system says about a failed write into words a user can act on.
-
-    Args:
-        path: What is being written inside the block.
-        error: Class to raise instead of OSError.
-
-    Raises:
-        ElicitError: The block raised OSError; the class is `error`.
-    """
-    try:
-        yield
-    except OSError as failure:
-        if failure.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise error(
-                f"The disk is full: {path} could not be written, {_free_bytes(path)} bytes are "
-                "free there. What was finished before is safe and no half-written file was left. "
-                "Free some space and start again."
-            ) from failure
-        raise error(
-            f"{path} cannot be written ({failure.strerror or failure}), so what is measured would "
-            "be lost. Pass a folder that you may write to."
-        ) from failure
-
-
-def _free_bytes(path: Path) -> int:
-    """Bytes free on the disk that holds `path`."""
-    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-    return shutil.disk_usage(there).free
+from elicit.results.disk import parse_json
+from elicit.results.errors import ResultError
 
 
 def clean_text(text: str) -> str:
@@ -180,12 +99,6 @@ def digest_json(value: object) -> str:
     return hashlib.sha256(canonical_json(value)).hexdigest()
 
 
-def sha256_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def digest_tensors(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 over names, dtypes, shapes and bytes of tensors, in whatever order they come.
 
@@ -242,15 +155,14 @@ def read_tensor_bytes(data: bytes) -> tuple[dict[str, Tensor], dict[str, object]
     Raises:
         ResultError: The bytes are not such a file.
     """
-    import safetensors
     import safetensors.torch
 
     try:
         length = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + length])
-        metadata = json.loads(header["__metadata__"]["elicit"])
+        header: Any = parse_json(data[8 : 8 + length])
+        metadata = parse_json(header["__metadata__"]["elicit"])
         tensors = safetensors.torch.load(data)
-    except (ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
+    except Exception as error:  # the format's reader has errors of many classes
         raise ResultError("it is not a whole safetensors file written by elicit") from error
     if not isinstance(metadata, dict):
         raise ResultError("its header is not one that elicit wrote")

@@ -4,10 +4,9 @@ The protocols of progress and checkpoint cost nothing to import; the run directo
 loads when it is first used.
 """
 
-import importlib
 from typing import TYPE_CHECKING
 
-from elicit.results import DamagedFileWarning, RunError
+from elicit.results import DamagedFileWarning, RunError, lazily
 from elicit.runs.progress import Announcing, NoProgress, Progress
 
 if TYPE_CHECKING:
@@ -15,13 +14,13 @@ if TYPE_CHECKING:
     from elicit.runs.directory import RunDirectory
     from elicit.runs.execution import Execution
     from elicit.runs.lock import LOCK, release_lock, take_lock
+    from elicit.runs.owned import refuse_foreign, refuse_kind, remove_leftovers
     from elicit.runs.pack import cell_file, pack_cell
     from elicit.runs.record import (
         FORMAT,
         first_difference,
         read_record,
         record_bytes,
-        refuse_foreign,
     )
 
 __all__ = [
@@ -45,31 +44,8 @@ __all__ = [
     "read_record",
     "record_bytes",
     "refuse_foreign",
+    "refuse_kind",
+    "remove_leftovers",
 ]
 
-_HOMES = {
-    "LOCK": "lock",
-    "release_lock": "lock",
-    "take_lock": "lock",
-    "FORMAT": "record",
-    "Checkpoint": "checkpoint",
-    "Execution": "execution",
-    "NoCheckpoint": "checkpoint",
-    "RunDirectory": "directory",
-    "ScopedCheckpoint": "checkpoint",
-    "cell_file": "pack",
-    "first_difference": "record",
-    "pack_cell": "pack",
-    "read_record": "record",
-    "record_bytes": "record",
-    "refuse_foreign": "record",
-}
-
-
-def __getattr__(name: str) -> object:
-    """Load the module that holds `name` when it is first asked for."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazily(__name__, __file__)

@@ -1,11 +1,11 @@
 """Run directory: a long job that can be killed at any moment and goes on where it stopped."""
 
-import contextlib
-import time
-import warnings
-from collections.abc import Callable, Mapping
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -14,42 +14,45 @@ from torch import Tensor
 from elicit.results import (
     MANIFEST,
     TEMPORARY,
-    DamagedFileWarning,
     Result,
     ResultError,
     RunError,
     clean_text,
-    digest_json,
     disk_errors,
-    installed_versions,
-    plain,
+    kind_of,
+    read_file,
     read_folder,
     read_tensor_bytes,
+    result_files,
     write_atomic,
+    write_files,
 )
+from elicit.runs._open_run import OpenRun
 from elicit.runs.lock import release_lock, take_lock
+from elicit.runs.owned import (
+    check_output,
+    refuse_foreign,
+    refuse_kind,
+    remove_leftovers,
+    remove_outputs,
+)
 from elicit.runs.pack import cell_file, pack_cell, unpack_cell
 from elicit.runs.record import (
     CELLS,
-    FORMAT,
     RECORD,
-    first_difference,
-    now,
-    read_record,
-    record_bytes,
-    refuse_foreign,
-    remove_outputs,
+    is_output,
+    new_record,
+    read_run,
+    refuse_other,
 )
 
-# What makes two runs the same run, in the order in which a difference is reported.
-_SAME = ("kind", "arguments", "identity", "elicit")
 
-
-class RunDirectory:
+class RunDirectory(OpenRun):
     """A folder that holds one run: what it is, its finished cells, its results.
 
     Open it with `open`, best in a `with` block, which also records how the run ended. Everything in
     it except the times in `run.json` is the same bytes whether the run was interrupted or not.
+    Nothing outside it is written or removed, and nothing in it that no run recorded writing.
 
     Attributes:
         path: The folder.
@@ -58,18 +61,6 @@ class RunDirectory:
         n_computed: Checkpoint computed by this attempt.
         damaged: Files that were truncated, altered or foreign, in the order in which they were met.
     """
-
-    def __init__(self, path: Path, record: dict[str, Any], *, lock_handle: int) -> None:
-        """Hold an opened directory; use `RunDirectory.open`."""
-        self.path = path
-        self.resumed = False
-        self.n_read = 0
-        self.n_computed = 0
-        self.damaged: list[Path] = []
-        self._record = record
-        self._run = digest_json({name: record[name] for name in _SAME})
-        self._lock: int | None = lock_handle
-        self._began = time.monotonic()
 
     @classmethod
     def open(
@@ -95,23 +86,11 @@ class RunDirectory:
                 stay, and a folder that holds no run is refused all the same.
 
         Raises:
-            RunError: The folder cannot be written, holds other files or another run, or another
-                process is writing it.
+            RunError: The folder cannot be written, holds other files, links or another run, or
+                another process is writing it.
         """
         path = Path(path)
-        record: dict[str, Any] = {
-            "format": FORMAT,
-            "kind": kind,
-            "arguments": plain(arguments, "arguments"),
-            "identity": plain(identity, "identity"),
-            "elicit": installed_versions()["elicit"],
-            "status": "running",
-            "started": now(),
-            "finished": None,
-            "seconds": None,
-            "error": None,
-            "outputs": [],
-        }
+        record = new_record(kind, arguments, identity)
         with disk_errors(path, RunError):
             refuse_foreign(path)
             path.mkdir(parents=True, exist_ok=True)
@@ -126,20 +105,19 @@ class RunDirectory:
 
     def _begin(self, *, fresh: bool) -> None:
         """Take over what an earlier attempt left, and prove that the folder can be written."""
-        with disk_errors(self.path, RunError):
-            for leftover in self.path.rglob(f".*{TEMPORARY}"):
-                leftover.unlink(missing_ok=True)
         there = self.path / RECORD
-        old = read_record(there) if there.exists() else None
+        old = read_run(there) if there.exists() else None
         if there.exists() and old is None:
             self._report(there, "it is not a whole run.json written by elicit")
-            self.resumed = not fresh
-        if fresh:
-            with disk_errors(self.path, RunError):
-                remove_outputs(self.path, old)
-        elif old is not None:
-            self._continue(old)
+            self.resumed, self._known = not fresh, None
+        if old is not None:
+            self._known = frozenset(old["outputs"])
+            if not fresh:
+                self._continue(old)
         with disk_errors(self.path, RunError):
+            remove_leftovers(self.path, old)
+            if fresh:
+                remove_outputs(self.path, old)
             cells = self.path / CELLS
             cells.mkdir(exist_ok=True)
             # Written before anything is computed: hours later is too late to learn of a full disk.
@@ -150,18 +128,10 @@ class RunDirectory:
 
     def _continue(self, old: dict[str, Any]) -> None:
         """Go on with a run, if it is this one."""
-        for name in _SAME:
-            found = first_difference(old.get(name), self._record[name], name)
-            if found:
-                place, was, now_is = found
-                raise RunError(
-                    f"{self.path} holds a run with {place} = {was}, and this run has {place} = "
-                    f"{now_is}, so their values must not be mixed. Pass another folder, or pass "
-                    "fresh=True to discard the run that is there."
-                )
+        refuse_other(self.path, old, self._record)
         self.resumed = True
         self._record["started"] = old["started"]
-        self._record["outputs"] = old["outputs"]
+        self._record |= {name: old[name] for name in ("outputs", "digests")}
 
     def get_or_compute(
         self, key: str, compute: Callable[[], Mapping[str, Tensor | np.ndarray]]
@@ -179,9 +149,11 @@ class RunDirectory:
         """
         path = self.path / CELLS / cell_file(key)
         self._refuse_closed(path)
-        if path.exists():
+        kind = kind_of(path)
+        refuse_kind(path, kind, "file")
+        if kind is not None:
             try:
-                values = unpack_cell(path.read_bytes(), key=key, run=self._run)
+                values = unpack_cell(read_file(path), key=key, run=self._run)
             except (ResultError, OSError) as error:
                 self._report(path, str(error))
             else:
@@ -201,23 +173,44 @@ class RunDirectory:
             result: Saved as `Result.save` does.
 
         Raises:
-            RunError: The name is not a plain one, the run is over, or the disk is full.
+            RunError: The name is not a plain one, a file is there that no run recorded writing,
+                the run is over, or the disk is full.
             ResultError: The result holds something that cannot be stored.
         """
-        folder = self._claim(name)
-        if (folder / MANIFEST).exists():
+        self._refuse_closed(self.path / name)
+        files, folder = result_files(result), self.path / name
+        if is_output(name) and kind_of(folder / MANIFEST) is not None:
             try:
                 read_folder(folder)
             except ResultError as error:
                 self._report(folder, str(error))
+        return self.write_folder(name, files)
+
+    def write_folder(self, name: str, files: Mapping[str, bytes]) -> Path:
+        """Write a folder of the run; without the last of its files it counts as not there.
+
+        Args:
+            name: Name of the folder within the run directory.
+            files: Content by file name, the file that vouches for the others last.
+
+        Raises:
+            RunError: A name is not a plain one, a file is there that no run recorded writing, the
+                run is over, or the disk is full.
+        """
+        folder = self._claim(name, {f"{name}/{file}": data for file, data in files.items()})
         with disk_errors(folder, RunError):
-            try:
-                return result.save(folder)
-            except ResultError as error:
-                # The disk, not the result, is at fault: said in the words of the run.
-                if isinstance(error.__cause__, OSError):
-                    raise error.__cause__ from None
-                raise
+            write_files(folder, files)
+        return folder
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A new folder within the run, removed at the end of the block or after a kill."""
+        with disk_errors(self.path, RunError):
+            folder = Path(tempfile.mkdtemp(prefix=".", suffix=TEMPORARY, dir=self.path))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a text file of the run, for example a page or a summary.
@@ -227,7 +220,8 @@ class RunDirectory:
             text: Written as UTF-8; a lone surrogate becomes its escape.
 
         Raises:
-            RunError: The name is not a plain one, the run is over, or the disk is full.
+            RunError: The name is not a plain one, a file is there that no run recorded writing,
+                the run is over, or the disk is full.
         """
         return self.write_bytes(name, clean_text(text).encode("utf-8"))
 
@@ -239,91 +233,25 @@ class RunDirectory:
             data: Its content.
 
         Raises:
-            RunError: The name is not a plain one, the run is over, or the disk is full.
+            RunError: The name is not a plain one, a file is there that no run recorded writing,
+                the run is over, or the disk is full.
         """
-        path = self._claim(name)
+        path = self._claim(name, {name: data})
         with disk_errors(path, RunError):
             write_atomic(path, data)
         return path
 
-    def finish(self) -> None:
-        """Record that the run is complete and let others use the folder.
-
-        Raises:
-            RunError: The run is over already, or the disk is full.
-        """
-        self._refuse_closed(self.path)
-        self._end("finished", None)
-
-    def __enter__(self) -> "RunDirectory":
-        """Use the run in a block that records how it ended."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Record the end: finished, failed, or interrupted by hand."""
-        if self._lock is None:
-            return
-        if error is None:
-            self._end("finished", None)
-            return
-        status = "failed" if isinstance(error, Exception) else "interrupted"
-        # The error that ended the run matters more than one about writing it down.
-        with contextlib.suppress(RunError):
-            self._end(status, f"{type(error).__name__}: {error}")
-
-    def _end(self, status: str, error: str | None) -> None:
-        """Write the last record and give the lock back."""
-        self._record |= {
-            "status": status,
-            "finished": now(),
-            "seconds": round(time.monotonic() - self._began, 3),
-            "error": error,
-        }
-        try:
-            self._write_record()
-        finally:
-            if self._lock is not None:
-                release_lock(self._lock)
-            self._lock = None
-
-    def _write_record(self) -> None:
-        """Write `run.json`."""
-        path = self.path / RECORD
-        with disk_errors(path, RunError):
-            write_atomic(path, record_bytes(self._record))
-
-    def _claim(self, name: str) -> Path:
+    def _claim(self, name: str, files: Mapping[str, bytes]) -> Path:
         """Path for an output, noted in `run.json` first so that `fresh` can remove it."""
         self._refuse_closed(self.path / name)
-        if not name or Path(name).name != name or name.startswith(".") or name in (RECORD, CELLS):
-            raise RunError(
-                f"The output name {name!r} is not one plain name inside {self.path}, or it is one "
-                "that the run itself uses, so writing it could destroy other files. Use a name "
-                "like 'report.html'."
-            )
-        if name not in self._record["outputs"]:
-            self._record["outputs"] = sorted([*self._record["outputs"], name])
+        path = self.path / name
+        with disk_errors(path, RunError):
+            known = self._known is None or name in self._known or name in self._record["outputs"]
+            check_output(self.path, name, files, known=known)
+        outputs = sorted({*self._record["outputs"], name})
+        digests = {file: hashlib.sha256(data).hexdigest() for file, data in files.items()}
+        digests = {**self._record["digests"], **digests}
+        if (outputs, digests) != (self._record["outputs"], self._record["digests"]):
+            self._record |= {"outputs": outputs, "digests": digests}
             self._write_record()
-        return self.path / name
-
-    def _refuse_closed(self, path: Path) -> None:
-        """Refuse to write once the lock is given back."""
-        if self._lock is None:
-            raise RunError(
-                f"The run in {self.path} is over ({self._record['status']}) and {path.name} was "
-                "asked of it, so another process may be writing there. Open it again."
-            )
-
-    def _report(self, path: Path, why: str) -> None:
-        """Name a file that is not what it should be."""
-        self.damaged.append(path)
-        warnings.warn(
-            f"{path} is damaged or foreign: {why}. It is not used and is made anew.",
-            DamagedFileWarning,
-            stacklevel=3,
-        )
+        return path

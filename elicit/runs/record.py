@@ -1,31 +1,79 @@
 """run.json: what a run is, and how far it came."""
 
-import contextlib
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from elicit.results import (
-    MANIFEST,
-    TABLE,
-    TEMPORARY,
-    VALUES,
     ResultError,
     RunError,
     canonical_json,
     digest_json,
+    installed_versions,
+    is_plain_name,
+    parse_json,
+    plain,
+    read_file,
 )
-from elicit.runs.lock import LOCK
 
 RECORD = "run.json"
 CELLS = "cells"
 FORMAT = 1
 
+_LARGEST = 64 * 2**20
+
 
 def now() -> str:
     """Time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def new_record(
+    kind: str, arguments: Mapping[str, object], identity: Mapping[str, object]
+) -> dict[str, Any]:
+    """The record of a run that begins now.
+
+    Raises:
+        ResultError: Arguments or identity hold something that has no JSON form.
+    """
+    return {
+        "format": FORMAT,
+        "kind": kind,
+        "arguments": plain(arguments, "arguments"),
+        "identity": plain(identity, "identity"),
+        "elicit": installed_versions()["elicit"],
+        "status": "running",
+        "started": now(),
+        "finished": None,
+        "seconds": None,
+        "error": None,
+        "outputs": [],
+        "digests": {},
+    }
+
+
+def same_run(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes two runs the same run, in the order in which a difference is reported."""
+    return {name: record.get(name) for name in ("kind", "arguments", "identity", "elicit")}
+
+
+def refuse_other(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Refuse to go on with another run.
+
+    Raises:
+        RunError: The two differ in what makes them the same run; names both values.
+    """
+    for name, value in same_run(new).items():
+        found = first_difference(old.get(name), value, name)
+        if found:
+            place, was, now_is = found
+            raise RunError(
+                f"{path} holds a run with {place} = {was}, and this run has {place} = {now_is}, so "
+                "their values must not be mixed. Pass another folder, or pass fresh=True to "
+                "discard the run that is there."
+            )
 
 
 def record_bytes(record: dict[str, Any]) -> bytes:
@@ -40,26 +88,58 @@ def read_record(path: Path) -> dict[str, Any] | None:
         RunError: It cannot be read, or was written in a format this version does not know.
     """
     try:
-        data = path.read_bytes()
+        data = read_file(path, limit=_LARGEST)
     except OSError as error:
         raise RunError(
             f"{path} cannot be read ({error.strerror}), so it is not known what run it is. Pass "
             "another folder."
         ) from error
     try:
-        record = json.loads(data)
-        whole = record.pop("digest") == digest_json(record)
-    except (ValueError, KeyError, TypeError, AttributeError, ResultError):
+        record = parse_json(data)
+        if not isinstance(record, dict) or record.pop("digest") != digest_json(record):
+            return None
+    except (ValueError, KeyError, ResultError):
         return None
-    if not whole:
-        return None
-    if record.get("format") != FORMAT:
+    # 1, 1.0 and True are equal to Python.
+    if digest_json(record.get("format")) != digest_json(FORMAT):
         raise RunError(
-            f"{path} has format {record.get('format')} and this version writes format {FORMAT}, so "
-            "the run cannot go on. Use the version of elicit that began it, or pass another "
-            "folder."
+            f"{path} has format {_short(record.get('format'))} and this version writes format "
+            f"{FORMAT}, so the run cannot go on. Use the version of elicit that began it, or pass "
+            "another folder."
         )
     return record
+
+
+def read_run(path: Path) -> dict[str, Any] | None:
+    """The record of a run, every field of its type; None where it is not whole.
+
+    Raises:
+        RunError: See `read_record`.
+    """
+    record = read_record(path)
+    if record is None:
+        return None
+    outputs, digests = record.get("outputs"), record.setdefault("digests", {})
+    # Names are read back and used as paths: a digest only says who could write them.
+    whole = (
+        isinstance(record.get("started"), str)
+        and isinstance(outputs, list)
+        and all(map(is_output, outputs))
+        and isinstance(digests, dict)
+        and all(_is_file_of_run(name) and isinstance(digests[name], str) for name in digests)
+    )
+    return record if whole else None
+
+
+def is_output(name: object) -> bool:
+    """Whether a run may write under this name: plain, and none that the run itself uses."""
+    return is_plain_name(name) and name not in (RECORD, CELLS)
+
+
+def _is_file_of_run(name: str) -> bool:
+    """Whether a name is that of an output, or of a file in an output's folder."""
+    first, *rest = name.split("/")
+    return is_output(first) and len(rest) < 2 and all(map(is_plain_name, rest))
 
 
 def first_difference(old: Any, new: Any, where: str) -> tuple[str, str, str] | None:
@@ -91,60 +171,3 @@ def _short(value: Any) -> str:
     """JSON of a value, cut to fit in a sentence."""
     text = json.dumps(value, sort_keys=True)
     return text if len(text) <= 100 else f"{text[:99]}…"
-
-
-def refuse_foreign(path: Path) -> None:
-    """Refuse a path that is no folder, or a folder whose files no run wrote.
-
-    Raises:
-        RunError: The path is a file, or holds files and no run.
-    """
-    if path.exists() and not path.is_dir():
-        raise RunError(
-            f"{path} is a file and a run needs a folder, so nothing could be written. Pass "
-            "another folder."
-        )
-    if not path.is_dir():
-        return
-    # A kill before the first run.json leaves no more than these.
-    mine = {LOCK, CELLS, RECORD}
-    names = sorted(entry.name for entry in path.iterdir() if not entry.name.endswith(TEMPORARY))
-    foreign = [name for name in names if name not in mine]
-    record = path / RECORD
-    if record.exists():
-        # A damaged run.json is taken for ours only beside the cells that every run has.
-        if (path / CELLS).is_dir() or read_record(record) is not None:
-            return
-        foreign = [RECORD]
-    if foreign:
-        raise RunError(
-            f"{path} holds {foreign[0]!r} and no run of elicit, so a run there could overwrite "
-            f"files that are not its own ({len(names)} in all). Pass another folder, or an "
-            "empty one."
-        )
-
-
-def remove_outputs(path: Path, record: dict[str, Any] | None) -> None:
-    """Remove what an earlier run wrote, and nothing else.
-
-    `record`: what its `run.json` says, if that is whole.
-
-    Raises:
-        OSError: A file cannot be removed.
-    """
-    files = [*(path / CELLS).glob("*.safetensors")]
-    folders = []
-    for output in record["outputs"] if record else ():
-        place = path / output
-        if place.is_dir():
-            files.extend(place / name for name in (MANIFEST, VALUES, TABLE))
-            folders.append(place)
-        else:
-            files.append(place)
-    (path / RECORD).unlink(missing_ok=True)
-    for file in files:
-        file.unlink(missing_ok=True)
-    for folder in folders:
-        # A file that the run did not write keeps its folder.
-        with contextlib.suppress(OSError):
-            folder.rmdir()

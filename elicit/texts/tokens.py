@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from elicit.pair import Alignment
-from elicit.results.drawing import visible_token
+from elicit.results import visible_token
 
 END = "∎"
 """Shown where a row ends and nothing follows."""

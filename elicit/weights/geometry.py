@@ -10,6 +10,7 @@ from torch import Tensor
 from elicit.pair import Encoded, ModelPair
 from elicit.results import Result
 from elicit.runs import Execution
+from elicit.surroundings import guarded
 from elicit.weights._outputs import output_change
 from elicit.weights._spectra import spectrum
 from elicit.weights.parts import changed_slots
@@ -61,11 +62,7 @@ class LayerChange:
 
 
 def by_layer(change: WeightChange) -> LayerChange:
-    """Relative size of each layer's change: root mean square over its tensors.
-
-    Args:
-        change: Change of every tensor.
-    """
+    """Relative size of each layer's change: root mean square over its tensors."""
     layers = sorted({layer for layer in change.layer.tolist() if layer >= 0})
     rows = [change.layer == layer for layer in layers]
 
@@ -82,6 +79,7 @@ def by_layer(change: WeightChange) -> LayerChange:
     )
 
 
+@guarded
 def weight_change(
     pair: ModelPair,
     *,

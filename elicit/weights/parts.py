@@ -40,11 +40,7 @@ class Part:
 
 
 def all_parts(pair: ModelPair) -> dict[str, Part]:
-    """Every single part of a pair, by name, layers first; `all` is every tensor that can move.
-
-    Args:
-        pair: The two models.
-    """
+    """Every single part of a pair, by name, layers first; `all` is every tensor that can move."""
     slots = slots_of(pair)
     n_layers = pair.n_layers
     table: dict[tuple[str, str, tuple[int, ...]], list[str]] = {}

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from elicit.cli import main
+from elicit.cli.progress import Shown
 from elicit.jobs import _frame as frame
 from elicit.organisms import catalog
 from elicit.pair import ModelPair
@@ -35,8 +36,9 @@ Elicit = Callable[..., Done]
 
 
 @pytest.fixture
-def elicit(capfd) -> Elicit:
-    """Run the command line: `elicit("report", "--pair", name)`."""
+def elicit(capfd, monkeypatch) -> Elicit:
+    """Run the command line: `elicit("report", "--pair", name)`; stderr without progress."""
+    monkeypatch.setattr("elicit.cli.progress.ELSEWHERE", Shown.none)
 
     def run(*words: object) -> Done:
         capfd.readouterr()

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from elicit.patching import Factorial, PatchGrid
-from elicit.patching.grid import to_json
+from elicit.patching._json import to_json
 from elicit.runs import RunDirectory
 from tests import checkpoints
 from tests.cli.conftest import NUMBERS, called, lines
@@ -125,7 +125,11 @@ def test_the_summary_holds_axes_values_intervals_and_the_peak_of_what_is_saved(p
         for name in ("effect", "score", "step", "p"):
             assert told["values"][name] == to_json(getattr(grid, name))
         assert told["peak_layer"] == grid.peak_layer
-        assert told["peak"]["site"] in grid.site and told["peak"]["pos"] in grid.pos
+        assert told["nothing_found"]["logit_diff"] == grid.lacking()
+        if grid.lacking():
+            assert told["peak"] is told["peak_layer"] is None
+        else:
+            assert told["peak"]["site"] in grid.site and told["peak"]["pos"] in grid.pos
         assert told["controls"] == ["other_prompt", "noise"]
         assert told["level"] == 0.95
     split = Factorial.load(out / "factorial")

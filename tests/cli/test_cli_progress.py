@@ -1,17 +1,21 @@
 """What the command line says while it works, and where."""
 
 import io
+import json
+import os
+import signal
 import threading
 import time
 import warnings
 
 import pytest
+import typer
 from rich.console import Console
 
 from elicit.cli import console as console_
 from elicit.cli.progress import BarProgress, PlainProgress, Shown, progress, watched
 from elicit.results import ElicitError
-from elicit.runs import DamagedFileWarning, NoProgress, Progress
+from elicit.runs import DamagedFileWarning, NoProgress, Progress, RunDirectory
 
 
 def test_plain_progress_says_every_tenth_once_with_time_passed_and_left():
@@ -89,7 +93,8 @@ def test_a_bar_ends_with_its_job_also_when_that_fails(monkeypatch):
 @pytest.mark.parametrize(
     ("shown", "quiet", "kind"),
     [
-        (Shown.auto, False, NoProgress),  # pytest's stderr is no terminal
+        (Shown.auto, False, PlainProgress),  # pytest's stderr is no terminal
+        (Shown.auto, True, NoProgress),
         (Shown.none, False, NoProgress),
         (Shown.plain, False, PlainProgress),
         (Shown.bar, False, BarProgress),
@@ -125,8 +130,6 @@ def test_libraries_print_and_log_nothing_inside_a_session_and_as_before_after_it
 
 
 def test_an_error_is_one_message_and_1_and_in_debug_the_error_itself(capsys):
-    import typer
-
     names = ("allow_identical",)
     with (
         pytest.raises(typer.Exit) as left,
@@ -149,7 +152,6 @@ def test_a_fault_of_the_program_is_not_dressed_up_as_one_of_the_user():
 
 def test_running_out_of_memory_says_what_to_make_smaller(capsys):
     import torch
-    import typer
 
     for error in (MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried 2 GiB\nmore")):
         with pytest.raises(typer.Exit) as left, console_.session(debug=False, on_interrupt=str):
@@ -158,9 +160,33 @@ def test_running_out_of_memory_says_what_to_make_smaller(capsys):
         assert "--max-tokens" in capsys.readouterr().err
 
 
-def test_an_interruption_is_130_with_the_line_that_says_how_to_go_on(capsys):
-    import typer
+@pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGHUP])
+def test_a_request_to_end_is_an_interruption_with_the_line_to_go_on(capsys, tmp_path, name):
+    before = signal.getsignal(name)
+    with (
+        pytest.raises(typer.Exit) as left,
+        console_.session(debug=False, on_interrupt=lambda: "Go on with: X"),
+        RunDirectory.open(tmp_path / "run", kind="toy", arguments={}, identity={}),
+    ):
+        os.kill(os.getpid(), name)
+        time.sleep(10)
+    assert left.value.exit_code == 128 + name
+    assert capsys.readouterr().err == "\nGo on with: X\n"
+    record = json.loads((tmp_path / "run" / "run.json").read_bytes())
+    assert (record["status"], record["error"]) == ("interrupted", f"Terminated: {name.name}")
+    assert signal.getsignal(name) is before
 
+
+def test_a_request_to_end_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with console_.session(debug=False, on_interrupt=str):
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_an_interruption_is_130_with_the_line_that_says_how_to_go_on(capsys):
     with (
         pytest.raises(typer.Exit) as left,
         console_.session(debug=False, on_interrupt=lambda: "Go on with: X"),

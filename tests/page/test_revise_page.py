@@ -21,8 +21,7 @@ from elicit.page.revision.text import (
     ratio_sentence,
     revise_sentences,
 )
-from elicit.results import Estimate, Result
-from elicit.results.drawing import interval
+from elicit.results import Estimate, Result, interval
 from elicit.revision import DepthConvention, Settling
 from tests.page.made import HOSTILE, roles
 from tests.revision import made

@@ -37,6 +37,12 @@ def test_without_a_clear_gap_no_share_is_told():
     assert gap_text(judged(clear=False), 0) in told and not gap_text(judged(), 0)
 
 
+def test_the_strongest_control_is_named_with_its_own_strength():
+    told = steer_sentence(replace(judged(), doses=(1.0, 0.5)))
+    assert "strength 1: " in told
+    assert "(random <b>0</b>, at its own best strength, 0.5)" in told
+
+
 def test_the_strongest_control_is_the_one_that_does_most_of_what_was_to_be_done():
     curve = dosed([1.0], [0.1], unsteered=0.9, goal=0.0)
     down = replace(curve, n_choose=12, chosen_by="accuracy", raised=False)

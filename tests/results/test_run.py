@@ -136,7 +136,7 @@ def test_another_run_in_the_folder_is_refused_with_both_values(tmp_path, changes
 def test_another_version_of_elicit_does_not_go_on_with_a_run(tmp_path, monkeypatch):
     fill(tmp_path)
     newer = {"elicit": "99.0"}
-    monkeypatch.setattr("elicit.runs.directory.installed_versions", lambda: newer)
+    monkeypatch.setattr("elicit.runs.record.installed_versions", lambda: newer)
     with pytest.raises(RunError, match=r'elicit = .* = "99\.0"'):
         begin(tmp_path)
 

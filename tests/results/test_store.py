@@ -19,10 +19,11 @@ from elicit.results import (
     canonical_json,
     digest_json,
     digest_tensors,
+    disk_errors,
     sha256_file,
     write_atomic,
 )
-from elicit.results.store import disk_errors, read_tensor_bytes, tensor_bytes
+from elicit.results.store import read_tensor_bytes, tensor_bytes
 
 DTYPES = [
     torch.bool,

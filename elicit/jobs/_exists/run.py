@@ -21,10 +21,6 @@ def exists(spec: ExistsSpec, *, progress: Progress | None = None) -> Run:
     Invalid input is refused before a model runs. A killed run resumes and ends with the same bytes.
     The page, `summary.json`, `run.yaml` and every result are left in `spec.out`.
 
-    Args:
-        spec: Options.
-        progress: Receives progress.
-
     Raises:
         ElicitError: An input is missing, damaged, or allows no verdict.
     """

@@ -5,10 +5,10 @@ import torch
 from elicit.features import FeatureError, Sae, load_sae, train
 from elicit.jobs._features.inputs import FeatureWork, training_of
 from elicit.jobs._features.texts import Texts, rows
-from elicit.runs import RunDirectory
 
 SAE = "sae"
 """Folder of a trained SAE in the run directory."""
+_FILES = ("sae_weights.safetensors", "cfg.json")
 
 
 def sae_of(work: FeatureWork, texts: Texts) -> Sae:
@@ -16,26 +16,26 @@ def sae_of(work: FeatureWork, texts: Texts) -> Sae:
     spec, pair, run = work.spec, work.pair, work.run
     if work.inputs.sae is not None:
         return work.inputs.sae
-    folder = run.path / SAE
     site, config = training_of(spec, pair)
 
     def trained() -> dict[str, torch.Tensor]:
-        # Leftovers of an earlier attempt may be incomplete.
-        _remove(run)
-        sae = train(
-            pair,
-            rows(texts.part(test=False)),
-            folder,
-            site=site,
-            model=spec.train_on or "base",
-            config=config,
-            seed=spec.seed,
-            execution=work.execution,
-        )
+        with run.scratch() as scratch:
+            sae = train(
+                pair,
+                rows(texts.part(test=False)),
+                scratch / SAE,
+                site=site,
+                model=spec.train_on or "base",
+                config=config,
+                seed=spec.seed,
+                execution=work.execution,
+            )
+            run.write_folder(SAE, {name: (scratch / SAE / name).read_bytes() for name in _FILES})
         return {"digest": torch.tensor(list(bytes.fromhex(sae.digest)), dtype=torch.uint8)}
 
     kept = run.get_or_compute("sae", trained)
     digest = bytes(kept["digest"].tolist()).hex()
+    folder = run.path / SAE
     try:
         sae = load_sae(folder, device=pair.device)
     except FeatureError:
@@ -45,12 +45,3 @@ def sae_of(work: FeatureWork, texts: Texts) -> Sae:
         trained()
         sae = load_sae(folder, device=pair.device)
     return sae
-
-
-def _remove(run: RunDirectory) -> None:
-    """Remove a trained SAE, and a partially written one."""
-    for folder in (run.path / SAE, run.path / f"{SAE}.part"):
-        for file in ("cfg.json", "sae_weights.safetensors"):
-            (folder / file).unlink(missing_ok=True)
-        if folder.is_dir():
-            folder.rmdir()

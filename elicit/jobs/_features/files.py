@@ -1,10 +1,10 @@
 """Text and word files of a features run."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from elicit.jobs._spec import SpecError
+from elicit.results import clean_text, parse_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,17 +36,17 @@ def read_texts(path: Path) -> list[FileText]:
         if not line.strip():
             continue
         try:
-            values = json.loads(line)
-        except json.JSONDecodeError:
+            values = parse_json(line)
+        except ValueError:
             values = None
         text = values.get("text") if isinstance(values, dict) else None
-        if not isinstance(text, str) or not text.strip():
+        if not isinstance(values, dict) or not isinstance(text, str) or not text.strip():
             raise SpecError(
                 f"line {number} of {path} has no object with a 'text', so there is nothing to "
                 'read. Write lines such as {"text": "…", "problem": "p1"}.'
             )
-        problem = str(values.get("problem", f"{path.name}:{number}"))  # pyright: ignore
-        texts.append(FileText(text=text, problem=problem, source=path.name))
+        problem = str(values.get("problem", f"{path.name}:{number}"))
+        texts.append(FileText(text=clean_text(text), problem=problem, source=path.name))
     if len({text.problem for text in texts}) < 4:
         raise SpecError(
             f"{path} has texts of {len({text.problem for text in texts})} problems, but at least "
@@ -62,19 +62,20 @@ def read_groups(path: Path) -> dict[str, tuple[str, ...]]:
         SpecError: It cannot be read, or is not such an object.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SpecError(
             f"groups names {path}, which is not readable JSON ({error}). "
             'Write {"wait": ["wait", "Wait"], …}.'
         ) from error
-    right = isinstance(values, dict) and all(
+    groups = values if isinstance(values, dict) else {}
+    right = all(
         isinstance(words, list) and words and all(isinstance(word, str) for word in words)
-        for words in values.values()
+        for words in groups.values()
     )
-    if not right or len(values) < 2:
+    if not right or len(groups) < 2:
         raise SpecError(
             f"{path} is not an object of two or more lists of words. Write "
             '{"wait": ["wait", "Wait"], "but": ["But"], …}.'
         )
-    return {str(name): tuple(words) for name, words in values.items()}
+    return {str(name): tuple(words) for name, words in groups.items()}

@@ -33,10 +33,6 @@ def features(spec: FeaturesSpec, *, progress: Progress | None = None) -> Run:
     Invalid input is refused before a model runs. A killed run resumes and ends with the same bytes.
     Writes the page, `summary.json`, `run.yaml` and every result to `spec.out`.
 
-    Args:
-        spec: Options.
-        progress: Receives progress.
-
     Raises:
         ElicitError: Input is missing, damaged or insufficient.
     """

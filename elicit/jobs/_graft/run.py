@@ -16,10 +16,6 @@ def graft(spec: GraftSpec, *, progress: Progress | None = None) -> Run:
     Inputs are validated before a model runs. A killed run resumes and ends with the same bytes.
     Writes the page, `summary.json`, `run.yaml` and every result to `spec.out`.
 
-    Args:
-        spec: Specification of the job.
-        progress: Receives progress reports.
-
     Raises:
         ElicitError: An input is missing, damaged, or cannot be compared.
     """

@@ -18,10 +18,6 @@ def patch(spec: PatchSpec, *, progress: Progress | None = None) -> Run:
     Inputs are validated before a model runs. A killed run resumes and ends with the same bytes.
     Writes the page, `summary.json`, `run.yaml` and every result to `spec.out`.
 
-    Args:
-        spec: Specification of the job.
-        progress: Receives progress reports.
-
     Raises:
         ElicitError: An input is missing, damaged, or does not define a sweep.
     """
@@ -111,7 +107,6 @@ def _peak(grid: PatchGrid) -> dict[str, object] | None:
     cell = (0, grid.site.index(peak.site), grid.pos.index(peak.pos))
     return {
         **peak.to_json(),
-        "share": grid.share[0, *cell].to_json(),
         **{name: getattr(grid, name)[cell].to_json() for name in ("other_prompt", "noise")},
         **{
             name: bool(getattr(grid, name)[cell])

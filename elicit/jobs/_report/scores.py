@@ -98,7 +98,7 @@ def _score(spec: ScoredSpec, task: Task, how: str) -> Score:
             max_new_tokens=spec.max_new_tokens,
             templated=spec.templated,
         )
-    return facts_of(task, end=spec.end.replace("\\n", "\n"))
+    return facts_of(task, end=spec.end.replace("\\n", "\n"), templated=spec.templated)
 
 
 def check_scores(pair: ModelPair, scores: Scores) -> None:

@@ -35,7 +35,8 @@ def tables(summary: Mapping[str, Any]) -> list[TerminalTable]:
 def _rows(layer: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """One row per task; an unchanged layer is not run, so every effect is 0 without an interval."""
     rows: list[tuple[str, ...]] = []
-    first = (f"L{layer['layer']}", " and ".join(layer["verdict"]))
+    words = " and ".join(layer["verdict"]) + (f", {layer['reason']}" if layer["reason"] else "")
+    first = (f"L{layer['layer']}", words)
     effects = layer["effects"] if layer["changed"] else {"every task": None}
     for task, both in effects.items():
         moved = (

@@ -140,11 +140,6 @@ class ReviseSpec(PairSpec):
             raise ValueError(
                 "problems are not given, so there is nothing to read. Pass a JSONL file"
             )
-        if self.templated and "given" in self.traces:
-            raise ValueError(
-                "templated cannot be combined with given traces, which follow the plain text of "
-                "their problems. Leave templated out, or choose traces own or decision"
-            )
         if self.lens == "logit" and self.lens_steps is not None:
             raise ValueError(
                 f"lens_steps is {self.lens_steps} and the logit lens is not fitted. Leave it out, "

@@ -38,10 +38,6 @@ def steer(spec: SteerSpec, *, progress: Progress | None = None) -> Run:
     Invalid input is refused before a model runs. A killed run resumes and ends with the same bytes.
     The page, `summary.json`, `run.yaml` and every result are left in `spec.out`.
 
-    Args:
-        spec: Options.
-        progress: Receives progress.
-
     Raises:
         ElicitError: An input is missing, damaged, or unsuitable for steering.
     """
@@ -132,10 +128,11 @@ def _steered(
     place = choose_arms(side, split.choose, source.candidates, **how)
     arms = source.candidates[place]
     found = elicitation.steer(side, split, arms, **how)
+    control = found.test.strongest_control
     texts = steered_texts(
         side,
         split.test,
-        [arms[0], arms[found.test.strongest_control]],
+        [arms[0], replace(arms[control], dose=found.test.dose(control))],
         strength=found.choice.strength,
         target=goal.target,
         generation=generation,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from elicit.grafting import Interpolation, IntervalSweep, LayerRoles, Verdict, WeightIG
 from elicit.page import Cell, Column, Table, estimate_cell, result_table, table_of
 from elicit.page.grafting.text import ROLES
-from elicit.results.drawing import number
+from elicit.results import number
 from elicit.weights import WeightChange, by_layer
 
 
@@ -71,12 +71,12 @@ def _changed_rows(roles: LayerRoles, rows: Sequence[int]) -> tuple[list[int], st
 
 
 def _verdict(roles: LayerRoles) -> Column:
-    return Column(head="verdict", of=lambda i: verdict_text(roles.verdict[i]))
+    return Column(head="verdict", of=lambda i: verdict_text(roles.verdict[i], roles.reason[i]))
 
 
-def verdict_text(verdicts: Sequence[Verdict]) -> str:
-    """Verdicts of a part: marks and labels."""
-    words = " and ".join(verdict.word for verdict in verdicts)
+def verdict_text(verdicts: Sequence[Verdict], reason: str = "") -> str:
+    """Verdicts of a part: marks and labels, and why there is none."""
+    words = " and ".join(verdict.word for verdict in verdicts) + (f", {reason}" if reason else "")
     return f"{''.join(verdict.mark for verdict in verdicts)}\N{NO-BREAK SPACE}{words}"
 
 
