@@ -17,6 +17,7 @@ from elicit.capture.engine.trunk import (
     run_block,
     run_layers,
     run_trunk,
+    slot_logits,
 )
 from elicit.capture.errors import CaptureError, UnknownArchitectureError
 from elicit.capture.plain import modifications_of
@@ -25,6 +26,7 @@ from elicit.capture.reduce import check_vectors, cross_moments, moments, vectors
 from elicit.capture.store import ActivationStore, StoreError
 from elicit.capture.sums import CrossMoments, Moments
 from elicit.capture.unembed import Unembed, logits_at, unembed_of
+from elicit.surroundings import guard_room
 
 __all__ = [
     "ActivationStore",
@@ -56,6 +58,7 @@ __all__ = [
     "cross_moments",
     "decompose",
     "full_logits",
+    "slot_logits",
     "kept_sites",
     "logits_at",
     "modifications_of",
@@ -71,3 +74,17 @@ __all__ = [
     "unembed_of",
     "vectors",
 ]
+
+guard_room(
+    __name__,
+    runs_nothing={
+        "modifications_of",
+        "decompose",
+        "check_rows",
+        "check_vectors",
+        "kept_sites",
+        "plan_chunks",
+        "vectors",
+    },
+    reads_hooks={"capture"},
+)

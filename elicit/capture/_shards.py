@@ -224,12 +224,7 @@ def _sites(folder: Path, identity: Mapping[str, object]) -> list[str] | None:
 
 
 def report(path: Path, why: str) -> None:
-    """Name a file that is not what it should be.
-
-    Args:
-        path: The file.
-        why: What is wrong with it.
-    """
+    """Name a file that is not what it should be."""
     warnings.warn(
         f"{path} is damaged or foreign: {why}. It is not used and is computed again.",
         DamagedFileWarning,

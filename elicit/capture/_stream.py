@@ -16,6 +16,7 @@ from elicit.capture.read import Captured, Reader, check_max_tokens
 from elicit.pair import Encoded, pad
 from elicit.runs import Execution
 from elicit.sites import Site
+from elicit.surroundings import guarded
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -71,9 +72,6 @@ def stream(
 def check_rows(rows: Sequence[Sequence[int]]) -> None:
     """Refuse rows that hold no token.
 
-    Args:
-        rows: Token ids of each row.
-
     Raises:
         CaptureError: There are no rows, or one is empty.
     """
@@ -103,6 +101,7 @@ def plan_chunks(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
     return chunks
 
 
+@guarded
 def _chunks(
     reader: Reader,
     rows: Sequence[Sequence[int]],

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from elicit.capture.errors import CaptureError
 from elicit.edits import Edit, MaskAttention, active, shape_of
-from elicit.pair import Encoded, hugging_face_model
+from elicit.pair import Encoded, hugging_face_model, position_limit
 from elicit.sites import Shape, Site, SiteError
 
 
@@ -115,7 +115,7 @@ class Reader:
         config: Any = self.hf_model.config
         for what, values, limit in (
             ("token id", ids, int(config.get_text_config().vocab_size)),
-            ("position", position_ids, getattr(config, "max_position_embeddings", None)),
+            ("position", position_ids, position_limit(self.model)),
         ):
             low, high = int(values.min()), int(values.max())
             if limit is not None and (low < 0 or high >= limit):

@@ -183,9 +183,6 @@ def vectors(
 def check_vectors(sites: Sequence[Site]) -> None:
     """Refuse sites that are no vector at each token, and repeated ones.
 
-    Args:
-        sites: Sites to read.
-
     Raises:
         CaptureError: A site is a pattern, or there twice.
     """

@@ -33,6 +33,7 @@ from elicit.pair import weights_digest
 from elicit.results import ResultError, digest_json, digest_tensors, disk_errors
 from elicit.runs import Execution, NoProgress, Progress
 from elicit.sites import Site
+from elicit.surroundings import guarded
 
 _DTYPES = {
     str(dtype).removeprefix("torch."): dtype
@@ -137,19 +138,19 @@ class ActivationStore:
         recognise(Path(folder), identity)
         return cls(Path(folder), own, tuple(sites), identity)
 
+    @guarded
     def fill(self, model: nn.Module, *, pad_id: int, progress: Progress | None = None) -> Filled:
         """Compute what is missing or damaged.
 
         Args:
-            model: The model of `model_digest`, a bridge in raw mode, as it is: neither edited nor
-                training.
+            model: The model of `model_digest`, a bridge in raw mode, as it is: not edited.
             pad_id: Id put where a row has no token.
             progress: Counts the rows.
 
         Raises:
             SiteError: The model does not have a site.
             CaptureError: The model cannot read a row.
-            StoreError: The model is another one, is edited or training, gives values that the dtype
+            StoreError: The model is another one, is edited or hooked, gives values that the dtype
                 cannot hold, or the disk is full.
             RunError: Another process fills this folder.
         """
@@ -198,9 +199,6 @@ class ActivationStore:
     def read(self, site: Site) -> Iterator[Shard]:
         """Activations at a site, shard after shard in the order of the rows, mapped from disk.
 
-        Args:
-            site: One of the store's.
-
         Raises:
             StoreError: The site is not one of the store's, or a shard is missing or damaged.
         """
@@ -213,9 +211,6 @@ class ActivationStore:
 
     def tensor(self, site: Site) -> Float[Tensor, "token width"]:
         """Activations of all tokens at a site, in memory.
-
-        Args:
-            site: One of the store's.
 
         Raises:
             StoreError: See `read`.

@@ -67,11 +67,7 @@ class Unembed:
         return self.capped(logits if bias is None else logits + bias[ids])
 
     def capped(self, logits: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-        """Logits after the model's softcap, where it has one.
-
-        Args:
-            logits: As projected.
-        """
+        """Logits after the model's softcap, where it has one."""
         cap = self.softcap
         return logits if cap is None else torch.tanh(logits / cap) * cap
 

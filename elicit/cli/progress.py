@@ -79,6 +79,10 @@ class BarProgress:
             self._bars.update(self._task, description=_cut(what))
         self._bars.advance(self._task, n)
 
+    def announce(self, line: str) -> None:
+        """Say a sentence above the bar."""
+        self._console.print(line, markup=False, soft_wrap=True)
+
     def stop(self) -> None:
         """Leave the bar as it is."""
         if self._bars is not None:
@@ -122,6 +126,10 @@ class PlainProgress:
             f"{round(100 * self._done / self._total)} %, "
             f"{_span(passed)} passed, {_span(left)} left)"
         )
+
+    def announce(self, line: str) -> None:
+        """Say a sentence on a line of its own."""
+        self._say(line)
 
     def stop(self) -> None:
         """Do nothing: the last step already reported."""

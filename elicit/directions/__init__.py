@@ -13,6 +13,7 @@ from elicit.directions.pca import paired_pca
 from elicit.directions.shift import ActivationShift, activation_shift
 from elicit.directions.trained import TrainedVector, train_vector
 from elicit.directions.values import Direction, DirectionSet
+from elicit.surroundings import guard_room
 
 __all__ = [
     "batched_directions",
@@ -36,3 +37,5 @@ __all__ = [
     "patchscope",
     "train_vector",
 ]
+
+guard_room(__name__)

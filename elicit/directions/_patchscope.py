@@ -113,14 +113,7 @@ def patchscope(
     for index in indices:
         vectors = _vectors(shift, index, wide, n_random=n_random, seed=seed)
         site = parse_site(shift.site[index])
-        probs = _read(
-            host,
-            row,
-            site,
-            vectors.flatten(0, 2),
-            pair.d_vocab,
-            execution,
-        )
+        probs = _read(host, row, site, vectors.flatten(0, 2), pair.d_vocab, execution)
         probs = probs.unflatten(0, vectors.shape[:3])
         best = probs[:, :, 0].topk(top, dim=-1)
         others = probs[:, :, 1:].gather(-1, best.indices[:, :, None].expand(-1, -1, n_random, -1))

@@ -70,9 +70,6 @@ class PromptPairs:
     def encode(self, alignment: Alignment) -> Sides:
         """Both sides as token ids.
 
-        Args:
-            alignment: How prompts are tokenised.
-
         Raises:
             DirectionError: A side is empty or not paired with the other, a row is too short, or the
                 tokens at the position differ.
@@ -111,9 +108,7 @@ def _texts(side: Task | Sequence[Text]) -> list[Text]:
 
 
 def _problems(
-    positive: Task | Sequence[Text],
-    negative: Task | Sequence[Text],
-    problem: Sequence[str] | None,
+    positive: Task | Sequence[Text], negative: Task | Sequence[Text], problem: Sequence[str] | None
 ) -> tuple[str, ...]:
     """Problem of each pair."""
     ids = [[p.id for p in side] for side in (positive, negative) if isinstance(side, Task)]

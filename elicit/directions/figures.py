@@ -3,52 +3,26 @@
 from typing import Any
 
 from elicit.directions.values import DirectionSet
-from elicit.results.drawing import (
-    BLUE,
-    FAINT,
-    VERMILION,
-    bars,
-    figure,
-    heading,
-    interval,
-    label,
-    plain_numbers,
-    style,
-)
+from elicit.results import Estimate, figure, interval, label, marks
+from elicit.results.marks import BLUE, VERMILION
 
 
 @figure.register
 def set_figure(found: DirectionSet) -> Any:
     """Held-out AUROC and split-half cosine of each site's direction."""
-    from plotly.subplots import make_subplots
-
-    figure = make_subplots(rows=1, cols=1)
-    auroc = (found.auroc.value, found.auroc.low, found.auroc.high)
-    for name, ends, color in (
-        (f"AUROC on {found.n_held_out} held-out problems", auroc, BLUE),
-        (
-            "split-half cosine (least, mean, largest)",
-            (found.reliability, *found.reliability_range),
-            VERMILION,
-        ),
+    figure = marks.panels()
+    low, high = found.reliability_range
+    cosine = Estimate(value=found.reliability, low=low, high=high)
+    for name, estimate, color in (
+        (f"AUROC on {found.n_held_out} held-out problems", found.auroc, BLUE),
+        ("split-half cosine (least, mean, largest)", cosine, VERMILION),
     ):
-        value, low, high = (each.tolist() for each in ends)
-        figure.add_scatter(
-            x=[label(site) for site in found.site],
-            y=plain_numbers(value),
-            error_y=bars(value, low, high, color),
-            mode="lines+markers",
-            line={"color": color, "width": 2},
-            marker={"size": 6},
-            text=[
-                f"{label(site)}<br>{interval(*numbers)}"
-                for site, *numbers in zip(found.site, value, low, high, strict=True)
-            ],
-            hovertemplate="%{text}<extra></extra>",
-            name=name,
-        )
-    style(figure, 380).update_layout(margin={"t": 84})
-    figure.update_layout(legend={"y": 1, "yref": "container", "yanchor": "top"})
-    figure.add_hline(y=0.5, line={"color": FAINT, "width": 1, "dash": "dot"})
-    heading(figure, f"<b>{label(found.how)}</b> on {label(found.model)}", 1)
+        ends = zip(found.site, marks.ends_of(estimate), strict=True)
+        hover = [f"{label(site)}<br>{interval(*three)}" for site, three in ends]
+        sites = [label(site) for site in found.site]
+        trace = marks.points(sites, estimate, color, hover, marker={"size": 6}, line="solid")
+        figure.add_trace(trace | {"name": name})
+    marks.style(figure, 380, top=84, legend="above")
+    marks.level(figure, 0.5, dash="dot")
+    marks.heading(figure, f"<b>{label(found.how)}</b> on {label(found.model)}")
     return figure

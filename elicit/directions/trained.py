@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from elicit import fitting
-from elicit.capture import full_logits
+from elicit.capture import slot_logits
 from elicit.directions.contrast import check_sites, read_at
 from elicit.directions.errors import DirectionError
 from elicit.directions.values import Direction
@@ -120,6 +120,7 @@ def train_vector(
         alignment.plain,
         pad_id=alignment.pad_id,
         n_positions=side.n_positions,
+        join=alignment.joined,
     )
     if bool(rows.has_candidates.any()):
         raise DirectionError(
@@ -219,14 +220,15 @@ def _under(
 ) -> Float[Tensor, " read"]:
     """Log-probability of every target token of a batch, with or without an edit."""
     there = batch.to(next(hugging_face_model(model).parameters()).device)
+    read = (there.ids, there.mask, there.position_ids, (there.slot_row, there.slot_pos))
     if edit is None:
-        logits = full_logits(model, there.ids, there.mask, there.position_ids)
+        logits = slot_logits(model, *read)
     else:
         # Without candidates there is one item per problem, in order.
         lengths = rows.item_start[rows.problem[batch.row]]
         with edited(model, [edit], prompt_lengths=lengths):
-            logits = full_logits(model, there.ids, there.mask, there.position_ids)
-    return read_scores(logits[there.slot_row, there.slot_pos], batch).log_prob
+            logits = slot_logits(model, *read)
+    return read_scores(logits, batch).log_prob
 
 
 @torch.no_grad()

@@ -64,9 +64,6 @@ class Direction(Result):
     def cosine(self, other: "Direction") -> float:
         """Cosine of the angle to another direction.
 
-        Args:
-            other: Of the same width.
-
         Raises:
             DirectionError: The widths differ.
         """
@@ -129,9 +126,6 @@ class DirectionSet(Result):
 
     def at(self, site: Site) -> Direction:
         """The direction at one site.
-
-        Args:
-            site: One of the sites of this set.
 
         Raises:
             DirectionError: The site is not in this set.

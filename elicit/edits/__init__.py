@@ -3,26 +3,8 @@
 from elicit.edits.block import Edited, active, edited, names_rows
 from elicit.edits.errors import EditError
 from elicit.edits.shape import shape_of
-from elicit.edits.values import (
-    Ablate,
-    Clamp,
-    Edit,
-    MaskAttention,
-    Patch,
-    ProjectOut,
-    Shift,
-    Steer,
-)
-from elicit.edits.where import (
-    Where,
-    at,
-    everywhere,
-    generated,
-    last,
-    marked,
-    prompt,
-    window,
-)
+from elicit.edits.values import Ablate, Clamp, Edit, MaskAttention, Patch, ProjectOut, Shift, Steer
+from elicit.edits.where import Where, at, everywhere, generated, last, marked, prompt, window
 
 __all__ = [
     "Ablate",

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from elicit.edits.errors import EditError
 from elicit.edits.values import Edit, MaskAttention
 from elicit.sites import Shape, pattern, resid_mid
+from elicit.surroundings import make_guest
 
 Hook = Callable[..., Tensor | None]
 
@@ -44,6 +45,7 @@ def add_hook(hooks: ExitStack, point: Any, made: Hook) -> None:
     """Put one hook on, so that a reset of the user's own hooks leaves it."""
     point.add_hook(made, is_permanent=True)
     handle = point.fwd_hooks[-1]
+    make_guest(point._forward_hooks[handle.hook.id])
 
     def remove() -> None:
         handle.hook.remove()
@@ -69,4 +71,5 @@ def add_resid_mid_hook(hooks: ExitStack, model: nn.Module, layer: int, made: Hoo
 
     points: Any = model.hook_dict
     reader = model.get_submodule(points[resid_mid(layer).hook].name.rpartition(".")[0])
+    make_guest(enter)
     hooks.callback(reader.register_forward_pre_hook(enter, with_kwargs=True).remove)

@@ -78,10 +78,7 @@ class Run:
         self._n_prompt, self._dropped = self._n_prompt[keep], True
 
     def enter(
-        self,
-        tokens: Shaped[Tensor, "batch pos *embedding"],
-        mask: object,
-        n_cached: int,
+        self, tokens: Shaped[Tensor, "batch pos *embedding"], mask: object, n_cached: int
     ) -> Call:
         """Take the next call in.
 

@@ -1,6 +1,7 @@
 """Edits on a model for one `with` block."""
 
 import inspect
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -17,6 +18,7 @@ from elicit.edits._writing import Writer
 from elicit.edits.errors import EditError
 from elicit.edits.shape import shape_of
 from elicit.edits.values import Edit, MaskAttention
+from elicit.surroundings import hold, make_guest
 
 _active: WeakKeyDictionary[nn.Module, list["Edited"]] = WeakKeyDictionary()
 
@@ -42,14 +44,15 @@ def edited(
             call of a run sees is the prompt.
 
     Yields:
-        The model.
+        The model. Until the block ends, other threads wait for it, and are refused if they call it
+        past this package.
 
     Raises:
         SiteError: The model does not have a site.
         EditError: An edit does not fit the model or a run, or was never made.
     """
     block = Edited(model, edits, prompt_lengths)
-    with ExitStack() as hooks:
+    with hold(model), ExitStack() as hooks:
         block.install(hooks)
         yield model
     # Not reached after an exception: what went wrong first is what the user must see.
@@ -57,11 +60,7 @@ def edited(
 
 
 def active(model: nn.Module) -> "Edited | None":
-    """The innermost block of edits that a model is in.
-
-    Args:
-        model: A bridge, or the Hugging Face model that it wraps.
-    """
+    """The innermost block of edits that a model is in."""
     blocks = _active.get(_wrapped(model))
     return blocks[-1] if blocks else None
 
@@ -97,6 +96,7 @@ class Edited:
         self._src: list[Bool[Tensor, "batch key"] | None] = []
         self._made = [False] * len(self.edits)
         self._called = False
+        self._thread = threading.get_ident()
 
     def select(self, rows: Int[Tensor, " row"]) -> None:
         """Go on with some rows of the batch only, after their cache was cut down to them.
@@ -181,6 +181,8 @@ class Edited:
         def leave(_module: nn.Module, _args: tuple, _output: object) -> None:
             self._call = None
 
+        make_guest(enter)
+        make_guest(leave)
         blocks = _active.setdefault(wrapped, [])
         blocks.append(self)
         hooks.callback(blocks.remove, self)
@@ -201,6 +203,12 @@ class Edited:
         tokens = given.get("inputs_embeds") if tokens is None else tokens
         if tokens is None:
             return  # the model's own error says it best
+        if threading.get_ident() != self._thread:
+            raise EditError(
+                f"the model is in a block of edits ({self.edits[0]}) that another thread opened, "
+                "so this call would be edited without having asked for it. Wait for the end of the "
+                "block, or open it on the thread that calls the model."
+            )
         cache = given.get("past_key_values")
         self._called = True
         call = self._run.enter(
@@ -290,10 +298,6 @@ def _wrapped(model: nn.Module) -> nn.Module:
 
 
 def names_rows(edit: Edit) -> bool:
-    """Whether an edit is meant for some rows, or for tokens marked row by row.
-
-    Args:
-        edit: Any.
-    """
+    """Whether an edit is meant for some rows, or for tokens marked row by row."""
     wheres = (edit.dest, edit.src) if isinstance(edit, MaskAttention) else (edit.where,)
     return edit.rows is not None or any(where.form == "marked" for where in wheres)

@@ -6,11 +6,7 @@ from elicit.sites import Shape
 
 
 def shape_of(model: nn.Module) -> Shape:
-    """Layers, heads and widths of a model.
-
-    Args:
-        model: A bridge in raw mode.
-    """
+    """Layers, heads and widths of a model."""
     cfg = model.cfg
     n_heads = int(cfg.n_heads)  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
     return Shape(

@@ -14,6 +14,7 @@ from elicit.elicitation.outcomes import Outcomes
 from elicit.elicitation.steering import Steered, steer
 from elicit.elicitation.sweep import Sweep, steer_many, sweep_arms
 from elicit.elicitation.texts import SteeredTexts, steered_texts
+from elicit.surroundings import guard_room
 
 __all__ = [
     "best_cell",
@@ -44,3 +45,5 @@ __all__ = [
     "steer",
     "steered_texts",
 ]
+
+guard_room(__name__)

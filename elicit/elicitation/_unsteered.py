@@ -92,12 +92,10 @@ class Unsteered:
         return self.target.score[:, :, 0]
 
     def gap(self, inference: Inference) -> Estimate:
-        """The gap of each metric.
-
-        Args:
-            inference: Coverage of the intervals.
-        """
-        return gaps_of(self.base, self.post, inference)
+        """The gap of each metric."""
+        target = self.goal.target
+        identical = target is not None and target.digest == self.side.digest
+        return gaps_of(self.base, self.post, inference, identical=identical)
 
     def outcomes(self, texts: Rollouts, *, n_cells: int = 1) -> Outcomes:
         """What texts of the same problems show, coherence against these texts.

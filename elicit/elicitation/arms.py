@@ -32,6 +32,8 @@ class Arm:
     """Length of the push at strength 1; NaN where it depends on the token."""
     resid_norm: float = math.nan
     """Mean length of the activations that are pushed; NaN where it is not known."""
+    dose: float | None = None
+    """The one strength at which it is run, whatever the curve's; None runs it at the curve's."""
 
     def edits(self) -> tuple[Edit, ...]:
         """The edits of one row at strength 1."""

@@ -30,6 +30,13 @@ def check_request(
     """
     check_strengths(strengths)
     check_arms(arms)
+    dosed = [arm for arm in arms if arm.dose is not None]
+    if dosed and len(strengths) > 1:
+        raise ElicitationError(
+            f"{dosed[0].name!r} is run at strength {dosed[0].dose:g} alone, and there are "
+            f"{len(strengths)} strengths, so its row of the curve would repeat one number. Pass "
+            "one strength, or an arm without a dose."
+        )
     if len(task) < 2:
         raise ElicitationError(
             f"the task has {len(task)} problem, and intervals are over problems, so nothing "

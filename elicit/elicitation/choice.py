@@ -31,7 +31,7 @@ class Choice:
     strength, and this is the one where they come nearest."""
 
 
-def choose(curve: DoseCurve, *, metric: str | None = None) -> Choice:
+def choose(curve: DoseCurve, *, metric: str | None = None, arm: int = 0) -> Choice:
     """The weakest push that does nearly as much as the best one, in coherent texts.
 
     Where no push does anything, the strongest in coherent texts.
@@ -41,6 +41,7 @@ def choose(curve: DoseCurve, *, metric: str | None = None) -> Choice:
         metric: Whose rate; None takes right answers where their gap is clear, else the first
             marker. It is to move towards the target; without a clear gap, away from what the
             model does by itself in most texts.
+        arm: Place of the arm, the one under test or a control: both are chosen for alike.
 
     Raises:
         ElicitationError: The metric was not measured, or 0 is the only strength.
@@ -56,13 +57,13 @@ def choose(curve: DoseCurve, *, metric: str | None = None) -> Choice:
             "the curve has no strength but 0, where nothing is steered, so there is none to "
             "choose. Pass others."
         )
-    whole = curve.coherent.value[0]
+    whole = curve.coherent.value[arm]
     fits = steered & coherent_cells(whole, curve.unsteered_coherent)
     coherent = bool(fits.any())
     if not coherent:
         most = steered & (whole == whole[steered].max())
-        fits = most & (curve.log_prob.value[0] == curve.log_prob.value[0, most].max())
-    rates = curve.rate.value[row, :1, fits]
+        fits = most & (curve.log_prob.value[arm] == curve.log_prob.value[arm, most].max())
+    rates = curve.rate.value[row, arm : arm + 1, fits]
     place = best_cell(rates, curve.strength[fits], raised=raised, unsteered=alone)[1]
     moved = float(rates[0, place]) - alone
     return Choice(

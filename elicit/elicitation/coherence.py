@@ -11,6 +11,7 @@ A strength is coherent if its share of coherent texts is at most `NEAR` below th
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -22,6 +23,8 @@ from elicit.rollouts import Rollouts
 
 MAX_LOSS = 1.0
 """Nats a token that a coherent text may lose against the model's own texts."""
+MEMORY = 256 * 2**20
+"""Bytes that logits of a forward pass may take."""
 NEAR = 0.05
 """Rates that differ by no more count as equal."""
 _GRAM, _DISTINCT = 4, 0.3
@@ -79,17 +82,26 @@ def text_log_probs(
     Each distinct text is run once; under controls many are equal.
 
     `texts`: prompt and text of each; no text is empty. `max_tokens`: most positions in a forward
-    pass, padding counted.
+    pass, padding counted; fewer where the logits of so many would take more than `MEMORY`.
     """
     distinct = list(dict.fromkeys(texts))
     device = next(hugging_face_model(model).parameters()).device
     values: dict[Written, float] = {}
-    for places in plan_chunks([len(a) + len(b) for a, b in distinct], max_tokens):
+    config: Any = hugging_face_model(model).config
+    d_vocab = int(config.get_text_config().vocab_size)
+    most = max(1, min(max_tokens, MEMORY // (4 * d_vocab)))
+    for places in plan_chunks([len(a) + len(b) for a, b in distinct], most):
         rows = [distinct[place] for place in places]
         encoded = pad([a + b for a, b in rows], pad_id=pad_id, padding="right").to(device)
-        logits = full_logits(model, encoded.ids, encoded.mask, encoded.position_ids)
+        # Nothing is read before the end of the shortest prompt.
+        first = min(len(prompt) for prompt, _ in rows) - 1
+        columns = torch.arange(first, encoded.ids.shape[1] - 1, device=device)
+        logits = full_logits(
+            model, encoded.ids, encoded.mask, encoded.position_ids, columns=columns
+        )
         for line, (prompt, text) in enumerate(rows):
-            after = logits[line, len(prompt) - 1 : len(prompt) + len(text) - 1].double()
+            low = len(prompt) - 1 - first
+            after = logits[line, low : low + len(text)].double()
             token = torch.tensor(text, device=device)
             each = after.log_softmax(-1).gather(1, token[:, None])
             values[prompt, text] = each.mean().item()

@@ -10,14 +10,14 @@ from elicit.elicitation._unsteered import unsteered
 from elicit.elicitation.arms import Arm
 from elicit.elicitation.checks import check_request
 from elicit.elicitation.dose_result import DoseCurve
-from elicit.elicitation.estimates import effects_of, means_of, rates_of, shares_of
+from elicit.elicitation.estimates import effects_of, rates_of, shares_of
 from elicit.elicitation.goal import TARGET, UNSTEERED, Goal
 from elicit.elicitation.outcomes import scores
 from elicit.pair import Side, hugging_face_model, weights_digest
 from elicit.results import Provenance
 from elicit.rollouts import Generation, Rollouts, dose_rollouts, edits_digest, rollouts
 from elicit.runs import Execution
-from elicit.stats import Inference, gap_share
+from elicit.stats import Inference, gap_share, joint_estimate
 from elicit.tasks import Task
 
 
@@ -66,8 +66,12 @@ def dose_curve(
     rows = {UNSTEERED: base} if goal.target is None else {UNSTEERED: base, TARGET: post}
     for name, other in reworded.items():
         rows[name] = scores(rollouts(side, other, **how), goal.markers)[:, :, 0]
-    texts = [dose_rollouts(side, task, arm.edit, strengths=strengths, **how) for arm in arms]
-    n = len(strengths)
+    n, levels = len(strengths), torch.tensor([float(one) for one in strengths]).double()
+    doses = [strengths if arm.dose is None else [arm.dose] for arm in arms]
+    texts = [
+        dose_rollouts(side, task, arm.edit, strengths=dose, **how)
+        for arm, dose in zip(arms, doses, strict=True)
+    ]
     each = [alone.outcomes(one, n_cells=n) for one in texts]
     score = torch.stack([one.score for one in each], dim=2)
     coherent = torch.stack([one.coherent for one in each], dim=1)[:, None]
@@ -78,7 +82,8 @@ def dose_curve(
         metric=goal.metrics,
         arm=tuple(arm.name for arm in arms),
         kind=tuple(arm.kind for arm in arms),
-        strength=torch.tensor([float(strength) for strength in strengths], dtype=torch.float64),
+        strength=levels,
+        doses=tuple(float(dose[0]) for dose in doses) if n == 1 else (),
         reference=tuple(rows),
         site=arms[0].site,
         where=arms[0].where,
@@ -93,9 +98,11 @@ def dose_curve(
         reference_rate=rates_of(others, **rates)[..., 0],
         reference_share=shares_of(others, base, post, inference)[..., 0],
         rate=rates_of(score, **rates),
-        effect=effects_of(score - base[:, :, None, None], inference),
-        share=shares_of(score, base, post, inference),
-        log_prob=means_of(torch.stack([one.log_prob for one in each], dim=1), inference),
+        effect=effects_of(score - base[:, :, None, None], levels, inference),
+        share=shares_of(score, base, post, inference, strengths=levels),
+        log_prob=joint_estimate(
+            torch.stack([one.log_prob for one in each], dim=1), inference=inference
+        ),
         unsteered_log_prob=alone.own.log_prob.mean().item(),
         coherent=rates_of(coherent, **rates)[0],
         unsteered_coherent=alone.own.coherent.mean().item(),
@@ -144,6 +151,7 @@ def _provenance(
             "site": arms[0].site,
             "where": arms[0].where,
             "strengths": [float(strength) for strength in strengths],
+            "doses": {arm.name: arm.dose for arm in arms if arm.dose is not None},
             "max_loss": goal.max_loss,
             "stop_ids": list(generation.stops(side)),
             "n_samples": generation.n_samples,

@@ -46,6 +46,9 @@ class DoseCurve(Result):
     """Problems, the unit of every interval."""
     n_samples: int
     """Texts a problem."""
+    doses: tuple[float, ...] = ()
+    """Where there is one strength: that at which each arm was run. Every control has its own, the
+    best on the problems to choose on; empty where there are several."""
     n_choose: int = 0
     """Other problems on which the strength was chosen; 0 where it was not chosen."""
     chosen_by: str = ""
@@ -115,9 +118,17 @@ class DoseCurve(Result):
             )
         return self.metric.index(metric)
 
+    def dose(self, arm: int) -> float:
+        """Strength at which an arm was run, of a curve of one strength.
+
+        Args:
+            arm: Place of the arm.
+        """
+        return self.doses[arm] if self.doses else self.strength[0].item()
+
     @property
     def strongest_control(self) -> int:
-        """Index of the control with the largest intended effect, at the first strength.
+        """Index of the control with the largest intended effect, each at its own strength.
 
         Raises:
             ElicitationError: There is no control.

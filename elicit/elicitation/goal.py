@@ -66,9 +66,6 @@ class Goal:
     def reworded(self, task: Task) -> dict[str, Task]:
         """The problems of a task under every alternative prompt.
 
-        Args:
-            task: The problems.
-
         Raises:
             ElicitationError: An alternative prompt lacks a problem or has another answer.
         """

@@ -29,11 +29,7 @@ class Outcomes:
 
 
 def outcomes(
-    texts: Rollouts,
-    references: Sequence[Reference],
-    goal: Goal,
-    *,
-    n_cells: int = 1,
+    texts: Rollouts, references: Sequence[Reference], goal: Goal, *, n_cells: int = 1
 ) -> Outcomes:
     """Per-problem outcomes of texts.
 

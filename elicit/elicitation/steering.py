@@ -25,7 +25,8 @@ class Steered:
     choice: Choice
     """The strength, and why."""
     test: DoseCurve
-    """The one strength on the held-out problems, every control beside it."""
+    """The one strength on the held-out problems; beside it every control and baseline at its own
+    best strength, chosen in the same way."""
 
 
 def steer(
@@ -69,7 +70,8 @@ def steer(
     }
     curve = dose_curve(side, split.choose, arms, strengths=strengths, **how)
     choice = choose(curve, metric=goal.metric)
-    test = dose_curve(side, split.test, arms, strengths=[choice.strength], **how)
+    each = [arms[0], *(_dosed(curve, place, choice, arms) for place in range(1, len(arms)))]
+    test = dose_curve(side, split.test, each, strengths=[choice.strength], **how)
     return Steered(
         curve=curve,
         choice=choice,
@@ -77,3 +79,10 @@ def steer(
             test, n_choose=len(split.choose), chosen_by=choice.metric, raised=choice.raised
         ),
     )
+
+
+def _dosed(curve: DoseCurve, place: int, choice: Choice, arms: Sequence[Arm]) -> Arm:
+    """A control at the strength that is best for it; one that does nothing, at the tested one."""
+    own = choose(curve, metric=choice.metric, arm=place)
+    dose = own.strength if own.moved and own.coherent else choice.strength
+    return replace(arms[place], dose=dose)

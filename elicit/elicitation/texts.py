@@ -25,7 +25,7 @@ class SteeredTexts(Result):
     """Texts for the same problems: unsteered, under each arm, and from the target."""
 
     strength: float
-    """How strongly every arm pushes."""
+    """How strongly the arm under test pushes; a control has its own strength."""
     writer: tuple[str, ...]
     """`unsteered`, each arm by its name, then the `target` if there is one."""
     problem: tuple[str, ...]
@@ -59,7 +59,7 @@ def steered_texts(
         side: The model that is steered.
         task: Problems.
         arms: The arms.
-        strength: Strength.
+        strength: Strength, where an arm has no dose of its own.
         target: Target model, shown for comparison.
         generation: Generation options; one sample per problem.
         seed: Seed of texts.
@@ -76,7 +76,8 @@ def steered_texts(
     how = {"generation": generation, "seed": seed, "execution": execution}
     found = {UNSTEERED: rollouts(side, task, **how)}
     for arm in arms:
-        found[arm.name] = dose_rollouts(side, task, arm.edit, strengths=[strength], **how)
+        dose = strength if arm.dose is None else arm.dose
+        found[arm.name] = dose_rollouts(side, task, arm.edit, strengths=[dose], **how)
     if target is not None:
         found[TARGET] = rollouts(target, task, **how)
     shown = task.problems[:SHOWN]

@@ -33,6 +33,7 @@ from elicit.features.token_groups import REASONING_WORDS, TokenGroups, known_wor
 from elicit.features.token_injection import TokenInjection, injection_verdict, token_injection
 from elicit.features.training import TrainConfig, train
 from elicit.features.transfer import Transfer, transfer
+from elicit.surroundings import guard_room
 
 __all__ = [
     "NOT_TOKENS",
@@ -91,3 +92,5 @@ __all__ = [
     "train_crosscoder",
     "transfer",
 ]
+
+guard_room(__name__)

@@ -55,9 +55,6 @@ class FeatureTable(Result):
     def examples(self, feature: int) -> tuple[str, ...]:
         """A feature's examples, largest activation first.
 
-        Args:
-            feature: Its index.
-
         Raises:
             FeatureError: It is not in the table.
         """

@@ -56,9 +56,6 @@ class HeldOut(Result):
     def holds(self, feature: int) -> bool:
         """Whether a candidate is clearly more active before reasoning, more so than its control.
 
-        Args:
-            feature: Its index.
-
         Raises:
             FeatureError: It is not a candidate.
         """

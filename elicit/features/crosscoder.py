@@ -69,20 +69,12 @@ class Crosscoder:
         return 0.5 * (1 + (post - base) / torch.maximum(base, post))
 
     def encode(self, x: Float[Tensor, "token model d_in"]) -> Float[Tensor, "token d_sae"]:
-        """Feature activations of tokens read in both models.
-
-        Args:
-            x: Raw activations of base and post at the same tokens.
-        """
+        """Feature activations of tokens read in both models."""
         hidden = torch.einsum("nmd,mdf->nf", x.to(self.W_enc), self.W_enc) + self.b_enc
         return torch.where(hidden > self.threshold, hidden.relu(), 0.0)
 
     def decode(self, feature_acts: Float[Tensor, "token d_sae"]) -> Float[Tensor, "token model d"]:
-        """Both models' reconstructions.
-
-        Args:
-            feature_acts: Feature activations.
-        """
+        """Both models' reconstructions."""
         return torch.einsum("nf,mfd->nmd", feature_acts, self.W_dec) + self.b_dec
 
     def save(self, folder: Path | str) -> Path:
@@ -112,9 +104,6 @@ class Crosscoder:
 
 def load_crosscoder(folder: Path | str) -> Crosscoder:
     """A crosscoder that `Crosscoder.save` wrote.
-
-    Args:
-        folder: Where it is.
 
     Raises:
         FeatureError: It cannot be read, or its weights do not match their digest.

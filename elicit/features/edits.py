@@ -226,12 +226,7 @@ def _shift(
 ) -> Shift:
     """Edit at the SAE's site."""
     return Shift(
-        sae.site,
-        shift,
-        where=where or everywhere(),
-        rows=rows,
-        scale=scale,
-        width=sae.d_in,
+        sae.site, shift, where=where or everywhere(), rows=rows, scale=scale, width=sae.d_in
     )
 
 

@@ -12,15 +12,7 @@ from elicit.edits import Ablate, Shift, window
 from elicit.features._cross_entropy import entropy_by_row, recovered
 from elicit.features._outliers import SplicedUpTo, without_outliers
 from elicit.features._ratios import Deviations, Spread, with_ends
-from elicit.features._reading import (
-    Rows,
-    blocks,
-    check_sae,
-    name_of,
-    rows_of,
-    sae_arguments,
-    wide,
-)
+from elicit.features._reading import Rows, blocks, check_sae, name_of, rows_of, sae_arguments, wide
 from elicit.features.errors import FeatureError
 from elicit.features.sae import Sae
 from elicit.features.texts import TextRows, text_rows

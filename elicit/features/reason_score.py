@@ -55,11 +55,7 @@ class ReasonScores(Result):
     """Mean activation near the words of each group."""
 
     def top(self, n: int) -> tuple[int, ...]:
-        """Features with the largest scores, best first.
-
-        Args:
-            n: How many.
-        """
+        """Features with the largest scores, best first."""
         return tuple(self.feature[self.score.argsort(descending=True, stable=True)[:n]].tolist())
 
 

@@ -132,9 +132,6 @@ class Sae:
     def decode(self, feature_acts: Float[Tensor, "*batch d_sae"]) -> Float[Tensor, "*batch d_out"]:
         """Reconstruction from feature activations.
 
-        Args:
-            feature_acts: Feature activations.
-
         Raises:
             FeatureError: The reconstruction depends on more than the features.
         """
@@ -170,9 +167,6 @@ class Sae:
         """Multiple of `directions` that one unit of a feature adds at each token.
 
         1 for all SAEs except those that normalise each token.
-
-        Args:
-            x: Raw activations.
         """
         seen = self._seen(x)
         if self.normalises == "layer_norm":
@@ -183,9 +177,6 @@ class Sae:
 
     def check(self, model: nn.Module) -> None:
         """Refuse a model that the SAE does not fit.
-
-        Args:
-            model: A bridge in raw mode.
 
         Raises:
             FeatureError: The model does not have the site, or its width differs.
@@ -219,9 +210,6 @@ class Sae:
 
     def check_features(self, features: tuple[int, ...]) -> None:
         """Refuse features that the SAE does not have.
-
-        Args:
-            features: Indices of features.
 
         Raises:
             FeatureError: One is out of range or repeated, or there is none.

@@ -10,14 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from elicit.features._inject import FORMS, Form, Gram, Injection, drawn_grams, inject, top_grams
-from elicit.features._reading import (
-    Rows,
-    check_sae,
-    name_of,
-    rows_of,
-    sae_arguments,
-    special_ids,
-)
+from elicit.features._reading import Rows, check_sae, name_of, rows_of, sae_arguments, special_ids
 from elicit.features._two_sample import two_sample
 from elicit.features._words import words_of
 from elicit.features.activations import top_activations

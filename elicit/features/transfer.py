@@ -11,15 +11,7 @@ from torch import Tensor
 from elicit.edits import Ablate, Edit, Shift, window
 from elicit.features._cross_entropy import entropy_by_row, recovered
 from elicit.features._ratios import Deviations, Spread, with_ends
-from elicit.features._reading import (
-    Rows,
-    blocks,
-    check_sae,
-    name_of,
-    rows_of,
-    sae_arguments,
-    wide,
-)
+from elicit.features._reading import Rows, blocks, check_sae, name_of, rows_of, sae_arguments, wide
 from elicit.features.errors import FeatureError
 from elicit.features.frames import Frame, fit_frames
 from elicit.features.sae import Sae

@@ -7,11 +7,7 @@ Rate = Callable[[int], float]
 
 
 def constant(learning_rate: float) -> Rate:
-    """The same rate at every step.
-
-    Args:
-        learning_rate: That rate.
-    """
+    """The same rate at every step."""
     return lambda step: learning_rate
 
 

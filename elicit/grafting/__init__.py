@@ -3,8 +3,8 @@
 from elicit.grafting._conclusion import LEAST_PROBLEMS, Margins
 from elicit.grafting._cost import Cost, interval_calls
 from elicit.grafting.graft_sweep import GraftSweep, sweep_parts
-from elicit.grafting.integrated import WeightIG, integrate
-from elicit.grafting.interpolation import Interpolation, interpolate
+from elicit.grafting.integrated import NODES, WeightIG, integrate
+from elicit.grafting.interpolation import ALPHAS, Interpolation, interpolate
 from elicit.grafting.intervals import IntervalSweep, sweep_intervals
 from elicit.grafting.localise import localise
 from elicit.grafting.roles import LayerRoles
@@ -12,9 +12,12 @@ from elicit.grafting.samples import Samples, sample_texts
 from elicit.grafting.score import GraftError, Score, encode, facts, skills
 from elicit.grafting.sweep import Direction, PartSweep, ResumeWarning
 from elicit.grafting.verdict import Verdict
+from elicit.surroundings import guard_room
 
 __all__ = [
+    "ALPHAS",
     "LEAST_PROBLEMS",
+    "NODES",
     "Cost",
     "Direction",
     "GraftError",
@@ -40,3 +43,5 @@ __all__ = [
     "sweep_intervals",
     "sweep_parts",
 ]
+
+guard_room(__name__)

@@ -16,6 +16,7 @@ from elicit.stats import (
     Inference,
     joint_estimate,
     problem_mean,
+    problems_needed,
     simultaneous_intervals,
     wilson,
 )
@@ -125,6 +126,7 @@ def conclude(
         control_revert=control_revert,
         control_graft=control_graft,
         solved=_solved(tables, roles, len(parts)),
+        needed=tuple(_needed(table, changed) for table in tables),
         level=inference.level,
         margin=margins.gap,
         share_margin=margins.share,
@@ -154,14 +156,20 @@ def _effects(
         columns = torch.tensor([own == kind for own in kinds])
         joint = joint_estimate(effects[:, columns], inference=inference)
         if table.score.metric == "correct":
-            wide = _widened(joint, effects[:, columns], inference)
-            joint = Estimate(
-                value=joint.value,
-                low=torch.where(changed[columns], wide.low, joint.low),
-                high=torch.where(changed[columns], wide.high, joint.high),
-            )
-        ends[:, columns] = torch.stack([joint.value, joint.low, joint.high])
+            joint = _widened(joint, effects[:, columns], inference)
+        # What did not change has no effect by construction, whatever others show.
+        still = ~changed[columns]
+        low, high = (torch.where(still, joint.value, end) for end in (joint.low, joint.high))
+        ends[:, columns] = torch.stack([joint.value, low, high])
     return Estimate.of(ends)
+
+
+def _needed(table: ValueTable, changed: Bool[Tensor, " part"]) -> int:
+    """Problems that the effects of changed parts on one task call for."""
+    moved = [table.effects(way, control=False)[:, changed] for way in DIRECTIONS]
+    ran = [effects[:, ~effects.isnan().any(dim=0)] for effects in moved]
+    each = [problems_needed(effects).max() for effects in ran if effects.shape[1]]
+    return int(max(each, default=2)) if len(table.score.task) > 1 else 2
 
 
 def _control(table: ValueTable, direction: Direction, inference: Inference) -> Estimate:
@@ -190,7 +198,8 @@ def _widened(
     interval is widened by Wilson's bound on their share.
     """
     n = len(differences)
-    sure = wilson(n, n, level=inference.level).low
+    level = 1 - (1 - inference.level) / max(differences.shape[1], 1)
+    sure = wilson(n, n, level=level).low
     first = differences[0].double()
     equal = (differences == differences[0]).all(dim=0)
     return Estimate(

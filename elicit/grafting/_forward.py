@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from elicit.capture import CaptureError, Trunk, full_logits, logits_at, record, run_layers
+from elicit.capture import CaptureError, Trunk, logits_at, record, run_layers, slot_logits
 from elicit.grafting._cost import Cost
 from elicit.grafting.score import Score, encode
 from elicit.pair import ModelPair
@@ -160,9 +160,8 @@ class Forwards:
 
 def _logits(model: nn.Module, batch: ForcedBatch) -> Tensor:
     """Logits of one plain forward pass at the answers' positions."""
-    columns, at = torch.unique(batch.slot_pos, return_inverse=True)
-    logits = full_logits(model, batch.ids, batch.mask, batch.position_ids, columns=columns)
-    return logits[batch.slot_row, at]
+    slots = (batch.slot_row, batch.slot_pos)
+    return slot_logits(model, batch.ids, batch.mask, batch.position_ids, slots)
 
 
 def _bytes(trunks: tuple[Trunk, ...]) -> int:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -60,6 +61,9 @@ class LayerRoles(Result):
     problems that only post solves. `non-damage`: of the skill problems that both solve."""
     solved: Annotated[Estimate, "share part"]
     """Each share, with pointwise Wilson intervals. NaN: no such problem."""
+    needed: tuple[int, ...] = ()
+    """Problems of each task from which on the intervals of all its effects can be trusted without
+    being widened, see `stats.problems_needed`; empty where it is not known."""
     level: float
     """Nominal simultaneous coverage of the intervals."""
     margin: float
@@ -77,6 +81,49 @@ class LayerRoles(Result):
             strict=True,
         )
         return tuple(_verdicts(*each) for each in flags)
+
+    @property
+    def reason(self) -> tuple[str, ...]:
+        """Why each part that changed has no verdict; empty where it has one, or did not change.
+
+        `one-way`: a clear effect of at least the margin in one direction, or in both with signs
+        that fit no verdict. `below margin`: clear effects, all smaller. `under-powered`: none is
+        clear, and their spread calls for more problems than there are. `not distinguishable` from
+        no effect. `no gap`: no task was clearly lost or gained.
+        """
+        tasks = torch.tensor([role != "none" for role in self.role])
+        least = self.share_margin * self.gap.value.abs()[:, None]
+        moved = (self.revert, self.graft)
+        clear = torch.stack([one.clear for one in moved])[:, tasks]
+        large = torch.stack([one.value.abs() >= least for one in moved])[:, tasks]
+        few = any(
+            n < needed
+            for n, needed, role in zip(
+                self.n_problems.tolist(), self.needed, self.role, strict=False
+            )
+            if role != "none"
+        )
+        found = []
+        for part, verdicts in enumerate(self.verdict):
+            if verdicts != (Verdict.CHANGED,):
+                found.append("")
+            elif not bool(tasks.any()):
+                found.append("no gap")
+            elif bool((clear & large)[..., part].any()):
+                found.append("one-way")
+            elif bool(clear[..., part].any()):
+                found.append("below margin")
+            else:
+                found.append("under-powered" if few else "not distinguishable")
+        return tuple(found)
+
+    @property
+    def label(self) -> tuple[str, ...]:
+        """Verdict of each part in words, with the reason where there is none."""
+        return tuple(
+            " and ".join(verdict.label for verdict in verdicts) + (f", {reason}" if reason else "")
+            for verdicts, reason in zip(self.verdict, self.reason, strict=True)
+        )
 
     def layers(self, flag: Bool[Tensor, " part"]) -> tuple[int, ...]:
         """Layers flagged in a field over the parts.

@@ -1,6 +1,7 @@
 """Scoring of a task, and a model's values on its problems."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -37,7 +38,7 @@ class Score:
     """Extracts the answer from generated text."""
     max_new_tokens: int = 128
     templated: bool = False
-    """Whether prompts use the chat template (generated only)."""
+    """Whether prompts use the chat template."""
     end: str = ""
     """Scored after the answer (forced only); separates `1` from a prefix of `10`."""
 
@@ -104,10 +105,10 @@ class Score:
         }
 
 
-def facts(task: Task, *, end: str = "") -> Score:
+def facts(task: Task, *, end: str = "", templated: bool = False) -> Score:
     """Default score for knowledge: teacher-forced, among the candidates if given."""
     metric: Metric = "probability" if task.kind == "choice" else "correct"
-    return Score(task=task, how="forced", metric=metric, end=end)
+    return Score(task=task, how="forced", metric=metric, end=end, templated=templated)
 
 
 def skills(
@@ -128,11 +129,12 @@ def encode(pair: ModelPair, score: Score) -> ForcedRows:
     """Rows of a teacher-forced task, the same for both models."""
     return encode_forced(
         score.task,
-        pair.alignment.plain,
+        partial(pair.alignment.read, templated=score.templated),
         pair.alignment.pad_id,
         n_positions=pair.side("base").n_positions,
         end=score.end,
-        unk_id=pair.tokenizer.unk_token_id,  # pyright: ignore[reportArgumentType]
+        unknown=partial(pair.alignment.unknown, templated=score.templated),
+        join=partial(pair.alignment.joined, templated=score.templated),
     )
 
 

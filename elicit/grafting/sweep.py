@@ -19,6 +19,7 @@ from elicit.capture import run_layers
 from elicit.grafting._cost import distinct_intervals
 from elicit.grafting._forward import Forwards, ResumeWarning
 from elicit.grafting.score import forced_values, generated_values
+from elicit.surroundings import guarded
 from elicit.tasks import ReadScores
 from elicit.weights import Part, all_parts, grafted, layer_interval, reverted
 
@@ -51,6 +52,7 @@ class PartSweep(Forwards):
         kept = self.execution.checkpoint.get_or_compute(name, lambda: {"values": compute()})
         return kept["values"]
 
+    @guarded
     def host_values(self, name: str) -> Values:
         """Values of an unmodified model, computed once.
 
@@ -61,6 +63,7 @@ class PartSweep(Forwards):
         self.execution.progress.advance(0, f"{self.score.task.name}: scoring {name}")
         return self.once(name, lambda: self.evaluate(model))
 
+    @guarded
     def part_values(
         self,
         parts: Sequence[Part],
@@ -100,6 +103,7 @@ class PartSweep(Forwards):
             progress.advance(len(group))
         return torch.cat(rows)
 
+    @guarded
     @torch.no_grad()
     def evaluate(self, model: nn.Module) -> Values:
         """Values of a model in its current state."""
@@ -108,6 +112,7 @@ class PartSweep(Forwards):
         reads = [self.plain(model, batch) for batch in self.batches]
         return forced_values(self.score, self.rows, ReadScores.cat(reads))
 
+    @guarded
     def sweep(
         self,
         parts: Sequence[Part],

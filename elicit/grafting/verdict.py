@@ -8,7 +8,7 @@ class Verdict(Enum):
 
     CORRUPTED = ("corrupted", "corrupted", "is corrupted", "✕")
     SKILL = ("skill", "carries the skill", "carries the skill", "★")
-    CHANGED = ("changed", "changed, not distinguishable", "changed", "○")
+    CHANGED = ("changed", "changed", "changed", "○")
     UNCHANGED = ("unchanged", "unchanged", "did not change", "−")
 
     def __init__(self, word: str, label: str, predicate: str, mark: str) -> None:

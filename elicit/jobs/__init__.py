@@ -4,8 +4,9 @@
 the page, `summary.json`, `run.yaml` and every result, and returns a `Run`.
 """
 
-import importlib
 from typing import TYPE_CHECKING
+
+from elicit.results import lazily
 
 if TYPE_CHECKING:
     from elicit.jobs._exists.run import exists
@@ -27,31 +28,6 @@ if TYPE_CHECKING:
     from elicit.jobs._steer.spec import SteerSpec
     from elicit.jobs.registry import COMMANDS, Command, register
 
-_HOMES = {
-    "COMMANDS": "registry",
-    "Command": "registry",
-    "ExistsSpec": "_exists.spec",
-    "FeaturesSpec": "_features.spec",
-    "GraftSpec": "_graft.spec",
-    "Option": "_option",
-    "PANELS": "_option",
-    "PairSpec": "_spec",
-    "PatchSpec": "_patch.spec",
-    "ReportSpec": "_report.spec",
-    "ReviseSpec": "_revise.spec",
-    "Run": "_frame",
-    "SpecError": "_spec",
-    "SteerSpec": "_steer.spec",
-    "exists": "_exists.run",
-    "features": "_features.run",
-    "graft": "_graft.run",
-    "patch": "_patch.run",
-    "read_yaml": "_spec",
-    "register": "registry",
-    "report": "_report.run",
-    "revise": "_revise.run",
-    "steer": "_steer.run",
-}
 __all__ = [
     "COMMANDS",
     "Command",
@@ -78,11 +54,4 @@ __all__ = [
     "steer",
 ]
 
-
-def __getattr__(name: str) -> object:
-    """Import the module that defines `name` on first access."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazily(__name__, __file__)

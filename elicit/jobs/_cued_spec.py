@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, ClassVar, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from elicit.jobs._option import STATISTICS, TASKS, Option
 from elicit.jobs._spec import PairSpec
@@ -42,8 +42,7 @@ class CuedSpec(PairSpec):
         ),
     ] = None
     choose_share: Annotated[
-        float,
-        Option("Share of the problems for fitting and selection.", STATISTICS, "P"),
+        float, Option("Share of the problems for fitting and selection.", STATISTICS, "P")
     ] = Field(default=0.5, gt=0, lt=1)
     max_new_tokens: Annotated[
         int, Option("Maximum length of a generated text, tokens.", TASKS, "N")
@@ -55,11 +54,6 @@ class CuedSpec(PairSpec):
     def needs_cues(self) -> bool:
         """Whether the job cannot run without cues."""
         return True
-
-    @field_validator("baselines", "sites", "strengths", "features", "traces", check_fields=False)
-    @classmethod
-    def _each_once(cls, listed: tuple[object, ...]) -> tuple[object, ...]:
-        return tuple(dict.fromkeys(listed))
 
     @model_validator(mode="after")
     def _calls_for_something(self: C) -> C:
@@ -116,11 +110,6 @@ class GradedSpec(CuedSpec):
             "NAME",
         ),
     ] = "default"
-
-    @field_validator("baselines")
-    @classmethod
-    def _found_from_everywhere(cls, paths: tuple[Path, ...]) -> tuple[Path, ...]:
-        return tuple(dict.fromkeys(path.expanduser().absolute() for path in paths))
 
     def arguments(self) -> dict[str, object]:
         """Options that determine the values of a run; baselines count by their text."""

@@ -1,25 +1,43 @@
 """The frame of every job: validate, open the pair and the run, measure, write results."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import torch
 
+from elicit.jobs._budget import (
+    Costing,
+    Planned,
+    budget_notes,
+    fit,
+    save_plan,
+    saved_plan,
+    with_options,
+)
+from elicit.jobs._forecast import calibrate, forecast
+from elicit.jobs._page import PAGE, Outcome, Page
 from elicit.jobs._spec import PairSpec, SpecError
-from elicit.page import render, sentences
-from elicit.pair import Loading, ModelPair, load_pair
-from elicit.results import ElicitError, Result, canonical_json, installed_versions
-from elicit.runs import Execution, NoProgress, Progress, RunDirectory, RunError, refuse_foreign
+from elicit.jobs._stages import StageProgress, Weighted
+from elicit.pair import DATE, Loading, ModelPair, load_pair
+from elicit.results import ElicitError, Result
+from elicit.runs import (
+    Announcing,
+    Execution,
+    NoProgress,
+    Progress,
+    RunDirectory,
+    RunError,
+    refuse_foreign,
+)
+from elicit.surroundings import guarded
 
 S = TypeVar("S", bound=PairSpec)
 C = TypeVar("C")
 I = TypeVar("I")  # noqa: E741
-SCHEMA = 2
-"""Version of the keys of `summary.json`, raised by incompatible changes."""
 TINY = 20_000_000
 """Number of parameters below which a second thread does not pay."""
 FEW_PROBLEMS = 30
@@ -58,6 +76,17 @@ class Work(Generic[S, I]):
     inputs: I
     run: RunDirectory
     progress: Progress
+    publish: Callable[["Outcome"], None] = lambda _outcome: None
+    """Shows the results so far on the page, if a while has passed."""
+
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        """A stage of the forecast, for everything that reports progress inside.
+
+        Args:
+            name: Its name.
+        """
+        progress = self.progress
+        return progress.stage(name) if isinstance(progress, StageProgress) else nullcontext()
 
     @property
     def execution(self) -> Execution:
@@ -65,22 +94,6 @@ class Work(Generic[S, I]):
         return Execution(
             max_tokens=self.spec.max_tokens, checkpoint=self.run, progress=self.progress
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """Results of a job."""
-
-    results: dict[str, Result]
-    """Results by folder name."""
-    summary: Mapping[str, object]
-    """Content of `summary.json` besides version, models, sentence and notes."""
-    notes: Sequence[str] = ()
-    """Caveats for the reader."""
-    next: str = ""
-    """Suggested next command, or empty."""
-    shown: tuple[str, ...] | None = None
-    """Results on the page; None for all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +106,11 @@ class Job(Generic[S, C, I]):
     """Checks the inputs against the models, before the run directory is created."""
     measure: Callable[[Work[S, I]], Outcome]
     """Computes the results."""
+    costing: Costing[S, I]
+    """Stages, for the forecast, and what a budget leaves out."""
 
 
+@guarded
 def execute(job: Job[S, C, I], spec: S, progress: Progress | None = None) -> Run:
     """Run a job; invalid input is refused before a model runs.
 
@@ -109,29 +125,62 @@ def execute(job: Job[S, C, I], spec: S, progress: Progress | None = None) -> Run
     pair = open_pair(spec, progress)
     prepared = job.prepare(spec, pair, checked)
     with _running(spec, pair, prepared.identity) as run:
-        outcome = job.measure(
-            Work(spec=spec, pair=pair, inputs=prepared.inputs, run=run, progress=progress)
+        planned, stages = _planned(job, spec, pair, prepared.inputs, run, progress)
+        notes = [*pair.notes, *budget_notes(planned)]
+        page = Page(spec=spec, pair=pair, run=run, notes=notes, cost=planned.forecast.to_json())
+        work = Work(
+            spec=planned.spec,
+            pair=pair,
+            inputs=planned.inputs,
+            run=run,
+            progress=stages,
+            publish=page.refresh,
         )
-        for name, result in outcome.results.items():
-            run.save_result(name, result)
-        names = outcome.results if outcome.shown is None else outcome.shown
-        shown = [outcome.results[name] for name in names]
-        notes = [*pair.notes, *outcome.notes]
-        summary = {
-            **_origin(pair),
-            "sentence": " ".join(sentences(shown)) or None,
-            "n_layers": pair.n_layers,
-            **outcome.summary,
-            "next": outcome.next or None,
-            "notes": notes,
-        }
-        run.write_text("summary.json", canonical_json(summary).decode())
-        config = spec.model_dump(mode="json", exclude={"out", "fresh"}, exclude_defaults=True)
-        after = [f"Next: {outcome.next}"] if outcome.next else []
-        html = render(shown, notes=[*notes, *after], config=config, command=spec.command)
-        page = run.write_text("report.html", html)
+        outcome = job.measure(work)
+        summary = page.write(outcome)
         run.finish()
-    return Run(path=run.path, page=page, summary=summary, results=outcome.results)
+    return Run(path=run.path, page=run.path / PAGE, summary=summary, results=outcome.results)
+
+
+def _planned(
+    job: Job[S, C, I],
+    spec: S,
+    pair: ModelPair,
+    inputs: I,
+    run: RunDirectory,
+    progress: Progress,
+) -> tuple[Planned[S, I], StageProgress]:
+    """The run within its budget, and its progress over stages weighted by their cost."""
+
+    def again(spec: S) -> I:
+        return job.prepare(spec, pair, job.check(spec)).inputs
+
+    costing = job.costing
+    cost = forecast(pair, costing.stages(spec, pair, inputs))
+    planned = Planned(spec=spec, inputs=inputs, forecast=cost)
+    watched = isinstance(progress, Announcing)
+    speed = calibrate(pair) if watched or spec.budget is not None else None
+    if spec.budget is not None and speed is not None:
+        kept = saved_plan(run)
+        if kept is None:
+            planned, options = fit(costing, planned, pair, speed, again)
+            save_plan(run, options, planned.left_out)
+        else:
+            planned = with_options(costing, planned, kept[0], pair, again)
+            planned = replace(planned, left_out=kept[1])
+    cost = planned.forecast
+    if isinstance(progress, Announcing) and speed is not None:
+        progress.announce(cost.sentence(speed))
+    weighted = [
+        Weighted(
+            name=stage.name,
+            weight=speed.seconds(stage, cost.size) if speed else cost.flop_of(stage),
+            texts=stage.texts,
+            jobs=stage.jobs,
+        )
+        for stage in cost.stages
+    ]
+    return planned, StageProgress(progress, weighted)
 
 
 def refuse_output(folder: Path) -> None:
@@ -184,6 +233,8 @@ def open_pair(spec: PairSpec, progress: Progress) -> ModelPair:
             trust_remote_code=spec.trust_remote_code,
             attn_implementation=spec.attn_implementation or "eager",
             unused_tensors=spec.unused_tensors,
+            separator=spec.separator,
+            template_date=spec.template_date or DATE,
         ),
     )
     progress.advance()
@@ -248,18 +299,3 @@ def _few_threads(pair: ModelPair) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _origin(pair: ModelPair) -> dict[str, object]:
-    """Version and models, the head of every `summary.json`."""
-    return {
-        "schema": SCHEMA,
-        "elicit": installed_versions()["elicit"],
-        "pair": {
-            "base": pair.base_name,
-            "post": pair.post_name,
-            "base_digest": pair.base_digest,
-            "post_digest": pair.post_digest,
-            "identical": pair.identical,
-        },
-    }

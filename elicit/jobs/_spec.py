@@ -78,6 +78,20 @@ class PairSpec(BaseModel):
         ),
     ] = Field(default=None, ge=2)
     templated: Annotated[bool, Option("Put prompts into the chat template.", TASKS)] = False
+    separator: Annotated[
+        str | None,
+        Option(
+            "Text between a plain prompt and its continuation, such as '' for a language without "
+            "spaces.",
+            TASKS,
+            "TEXT",
+            default="by script",
+        ),
+    ] = None
+    template_date: Annotated[
+        str | None,
+        Option("Day that a chat template writes, YYYY-MM-DD.", TASKS, "DATE", default="2024-07-26"),
+    ] = None
     seed: Annotated[int, Option("Seed of every random draw.", STATISTICS, "N")] = Field(
         default=0, ge=0, lt=2**31
     )
@@ -102,6 +116,16 @@ class PairSpec(BaseModel):
     max_tokens: Annotated[
         int, Option("Tokens per forward pass, which bounds memory.", MACHINE, "N")
     ] = Field(default=8192, ge=1)
+    budget: Annotated[
+        float | None,
+        Option(
+            "Minutes that the run may take on this device: what does not fit is left out, and said "
+            "so.",
+            MACHINE,
+            "MINUTES",
+            default="no limit",
+        ),
+    ] = Field(default=None, gt=0, allow_inf_nan=False)
     out: Annotated[Path, Option("Run directory, created if needed.", OUTPUT, "DIR")]
     fresh: Annotated[bool, Option("Discard an earlier run in that directory.", OUTPUT)] = False
 
@@ -117,11 +141,17 @@ class PairSpec(BaseModel):
 
         return Inference(level=self.level, n_resamples=self.n_resamples, seed=self.seed)
 
-    @field_validator("problems", "facts", "out", check_fields=False)
+    @field_validator(
+        *("problems", "facts", "out", "vector", "groups", "baselines", "sae"), check_fields=False
+    )
     @classmethod
-    def _absolute(cls, path: Path | None) -> Path | None:
-        """The absolute path, so that a saved run does not depend on the working directory."""
-        return None if path is None else path.expanduser().absolute()
+    def _absolute(cls, given: Any) -> Any:
+        """Absolute paths, so that a saved run does not depend on the working directory."""
+        if isinstance(given, tuple):
+            return tuple(cls._absolute(path) for path in given)
+        if given is None or str(given).startswith("sae:"):
+            return given
+        return type(given)(Path(given).expanduser().absolute())
 
     @field_validator("base", "post")
     @classmethod
@@ -129,6 +159,15 @@ class PairSpec(BaseModel):
         """The absolute path of a directory; hub ids and organisms unchanged."""
         local = name is not None and Path(name).expanduser().is_dir()
         return str(Path(str(name)).expanduser().absolute()) if local else name
+
+    @field_validator(
+        *("baselines", "sites", "strengths", "features", "traces", "kinds", "metrics", "controls"),
+        "widths",
+        check_fields=False,
+    )
+    @classmethod
+    def _each_once(cls, given: Any) -> Any:
+        return tuple(dict.fromkeys(given)) if isinstance(given, tuple) else given
 
     @model_validator(mode="after")
     def _names_a_pair(self: S) -> S:

@@ -1,6 +1,5 @@
 """Tiny trained pairs with a planted answer: truth cards, task files, weights, language."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from elicit.organisms.catalog import (
@@ -12,6 +11,7 @@ from elicit.organisms.catalog import (
     resolve_model,
 )
 from elicit.organisms.errors import OrganismError
+from elicit.results import lazily
 
 if TYPE_CHECKING:
     from elicit.organisms.behaviour import trace_behaviour
@@ -54,17 +54,4 @@ __all__ = [
     "with_header",
 ]
 
-_LAZY = {
-    "trace_behaviour": "behaviour",
-    **dict.fromkeys(("export", "open_model"), "models"),
-    **dict.fromkeys(("REASONING_WORDS", "World", "shows_trace", "with_header"), "language"),
-    **dict.fromkeys(("headed", "traced"), "variants"),
-}
-
-
-def __getattr__(name: str) -> object:
-    """Load torch and numpy only when weights or texts are needed."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(f"elicit.organisms.{_LAZY.get(name, 'contrasts')}")
-    return getattr(module, name)
+__getattr__ = lazily(__name__, __file__)

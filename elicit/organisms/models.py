@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from elicit.organisms.catalog import OrganismError, OrganismModel
+from elicit.surroundings import guarded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 ROTATION_SEED = 5
 
 
+@guarded
 def open_model(organism: OrganismModel) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     """A plain Hugging Face model in fp32 with eager attention, and its tokenizer.
 
@@ -49,6 +51,7 @@ def open_model(organism: OrganismModel) -> "tuple[PreTrainedModel, PreTrainedTok
     return model, tokenizer
 
 
+@guarded
 def export(organism: OrganismModel, folder: Path) -> None:
     """Write an organism as an ordinary Hugging Face folder: config, fp16 weights, tokenizer.
 

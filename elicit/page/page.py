@@ -9,8 +9,7 @@ from elicit.page.plots import Plot
 from elicit.page.registry import PageError, Part, present, unknown
 from elicit.page.section import Section, generic_section
 from elicit.page.tables import Table
-from elicit.results import Provenance, Result, disk_errors, write_atomic
-from elicit.results.drawing import visible
+from elicit.results import Provenance, Result, disk_errors, visible, write_atomic
 
 _MODELS = "Base model against its post-trained sibling"
 

@@ -80,11 +80,7 @@ class Part:
     """Values passed to the partials besides `kinds`."""
 
     def of(self, results: Sequence[Result]) -> list[Result]:
-        """Results of the classes that this part shows.
-
-        Args:
-            results: Results of any kind.
-        """
+        """Results of the classes that this part shows."""
         return [result for result in results if isinstance(result, self.kinds)]
 
 
@@ -94,9 +90,6 @@ R = TypeVar("R", bound=Result)
 
 def register(part: Part) -> Part:
     """Register a part, shown on every later page.
-
-    Args:
-        part: The part to register.
 
     Raises:
         PageError: Another part already shows one of its classes.
@@ -133,19 +126,10 @@ def unknown(results: Sequence[Result]) -> list[Result]:
 
 
 def sentences(results: Sequence[Result]) -> list[str]:
-    """Findings of every part in page order; may be empty.
-
-    Args:
-        results: Results of any kind.
-    """
+    """Findings of every part in page order; may be empty."""
     return [said for part, own in present(results) for said in part.sentences(own)]
 
 
 def first(results: Sequence[Result], kind: type[R]) -> R | None:
-    """First result of a class, or None.
-
-    Args:
-        results: Results of any kind.
-        kind: The class.
-    """
+    """First result of a class, or None."""
     return next((result for result in results if isinstance(result, kind)), None)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from elicit.page.plots import Plot, plot
 from elicit.page.tables import Table, table_of
-from elicit.results import Result, ResultError
-from elicit.results.drawing import number
+from elicit.results import Result, ResultError, number
 
 if TYPE_CHECKING:
     import pandas

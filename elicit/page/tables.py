@@ -7,8 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from elicit.results import Estimate, Result, axis_sizes
-from elicit.results.drawing import interval, number
+from elicit.results import Estimate, Result, axis_sizes, interval, number
 
 
 @dataclass(frozen=True)

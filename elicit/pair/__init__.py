@@ -2,6 +2,7 @@
 
 from elicit.pair._guards import no_unpickling
 from elicit.pair._settings import Loading
+from elicit.pair._templates import DATE
 from elicit.pair.alignment import Alignment, Encoded, Text, pad
 from elicit.pair.digests import weights_digest
 from elicit.pair.errors import PairError, reason
@@ -9,9 +10,11 @@ from elicit.pair.handles import Bridge, Config, HuggingFaceModel, Tokenizer
 from elicit.pair.load import load_pair
 from elicit.pair.model import ModelPair
 from elicit.pair.parameters import ParameterGroup, hugging_face_model, parameter_groups, unwrapped
-from elicit.pair.side import Side, SideName
+from elicit.pair.side import Side, SideName, position_limit
+from elicit.surroundings import guard_room
 
 __all__ = [
+    "DATE",
     "Alignment",
     "Bridge",
     "Config",
@@ -30,7 +33,21 @@ __all__ = [
     "no_unpickling",
     "pad",
     "parameter_groups",
+    "position_limit",
     "reason",
     "unwrapped",
     "weights_digest",
 ]
+
+guard_room(
+    __name__,
+    runs_nothing={
+        "hugging_face_model",
+        "parameter_groups",
+        "position_limit",
+        "unwrapped",
+        "reason",
+        "pad",
+        "weights_digest",
+    },
+)

@@ -67,17 +67,18 @@ def open_adapter(
     """
     from peft import PeftConfig, PeftModel
     from peft.utils import load_peft_weights
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     refuse_pickled(source, "adapter_model")
     with explained("adapter configuration", source):
         config = PeftConfig.from_pretrained(source, revision=revision)
         config.inference_mode = True
     if getattr(config, "megatron_config", None) is not None:
+        module = vars(config).get("megatron_core")
         raise PairError(
-            f"The adapter {source} names a module to import ({config.megatron_core!r}), and a file "
-            "must not choose what is imported. Remove megatron_config from its configuration if "
-            "it was not trained with Megatron."
+            f"The adapter {source} names a module to import ({module!r}), and a file must not "
+            "choose what is imported. Remove megatron_config from its configuration if it was not "
+            "trained with Megatron."
         )
     with explained("adapter weights", source):
         if not Path(source).is_dir():

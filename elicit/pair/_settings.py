@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 
+from elicit.pair._templates import DATE
 from elicit.pair.handles import Bridge, Config, HuggingFaceModel, Tokenizer
 
 
@@ -21,6 +22,11 @@ class Loading:
     """`eager` (attention patterns can be read) or `sdpa`."""
     unused_tensors: Literal["refuse", "ignore"] = "refuse"
     """Tensors in the files that the model does not read: refused, or left out with a note."""
+    separator: str | None = None
+    """What stands between a plain prompt and its continuation; None: a space where the prompt's
+    script has one."""
+    template_date: str = DATE
+    """Day that a chat template writes where it asks for today's, YYYY-MM-DD."""
     revision_base: str | None = None
     """Branch, tag or commit of the base on the hub."""
     revision_post: str | None = None

@@ -1,7 +1,9 @@
 """Whether two tokenizers give one text the same ids, and one id the same meaning."""
 
+import datetime
 from typing import cast
 
+from elicit.pair._settings import Loading
 from elicit.pair.alignment import Alignment
 from elicit.pair.errors import PairError
 from elicit.pair.handles import Tokenizer
@@ -120,7 +122,9 @@ def _start(template: object, limit: int = 60) -> str:
     return repr(text if len(text) <= limit else text[:limit] + "…")
 
 
-def align(base: Tokenizer, post: Tokenizer, *, d_vocab: int) -> Alignment:
+def align(
+    base: Tokenizer, post: Tokenizer, loading: Loading = Loading(), *, d_vocab: int
+) -> Alignment:
     """The one way in which text becomes ids for a pair of checked tokenizers.
 
     `d_vocab`: ids below this have a row in both models.
@@ -144,4 +148,17 @@ def align(base: Tokenizer, post: Tokenizer, *, d_vocab: int) -> Alignment:
         bos_id=cast(int | None, base.bos_token_id),
         pad_id=padding,
         d_vocab=d_vocab,
+        separator=loading.separator,
+        date=_day(loading.template_date),
     )
+
+
+def _day(date: str) -> str:
+    """A date as it is stored, refused if it is none."""
+    try:
+        return datetime.date.fromisoformat(date).isoformat()
+    except ValueError as error:
+        raise PairError(
+            f"template_date is {date!r}, which is no day, so a chat template could not write it. "
+            "Pass one as YYYY-MM-DD."
+        ) from error

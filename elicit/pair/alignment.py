@@ -2,19 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Literal
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from elicit.pair.errors import PairError, reason
+from elicit.pair._templates import DATE, render, writes_date
+from elicit.pair.errors import PairError
 from elicit.pair.handles import Tokenizer
+from elicit.results import digest_json
+from elicit.tasks import Continued, continued, joined
 
 Message = dict[str, str]
 """One turn of a conversation: `{"role": "user", "content": ...}`."""
 Text = str | list[Message]
 """Plain text, or a conversation where it is templated."""
+THINK_TAGS = ("<think>", "<thinking>", "<thought>", "<reasoning>")
+"""Tags with which templates open a thought."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +45,7 @@ class Encoded:
         return self.mask.sum(-1)
 
     def to(self, device: str | torch.device) -> "Encoded":
-        """The same batch on another device.
-
-        Args:
-            device: A torch device.
-        """
+        """The same batch on another device."""
         return Encoded(self.ids.to(device), self.mask.to(device), self.position_ids.to(device))
 
     def __len__(self) -> int:
@@ -108,6 +110,10 @@ class Alignment:
     """Id in padded places; masked everywhere, so its embedding is never read by a token."""
     d_vocab: int
     """Ids both models know are smaller than this."""
+    separator: str | None = None
+    """What stands between a plain prompt and its continuation; None: as its script has it."""
+    date: str = DATE
+    """Day that a chat template writes, YYYY-MM-DD."""
 
     def plain(self, text: str) -> list[int]:
         """Token ids of a text as it stands.
@@ -118,7 +124,7 @@ class Alignment:
         Raises:
             PairError: The text needs a token that one of the models has no row for.
         """
-        return self._checked(self._ids(self.tokenizer, text), self.tokenizer)
+        return self.read(text)
 
     def templated(self, messages: Text) -> list[int]:
         """Token ids of a conversation in the chat template, ready for the assistant's turn.
@@ -129,23 +135,133 @@ class Alignment:
         Raises:
             PairError: Neither model has a template, or the template refuses these turns.
         """
+        return self.read(self.spelled(messages, templated=True), templated=True)
+
+    def spelled(self, messages: Text, *, templated: bool) -> str:
+        """Text that a model reads of a prompt.
+
+        Args:
+            messages: A string, or turns of a conversation where `templated`.
+            templated: Whether it goes through the chat template.
+
+        Raises:
+            PairError: A conversation is to be read as plain text, or see `templated`.
+        """
+        if templated:
+            return self._rendered(_turns(messages))
+        if not isinstance(messages, str):
+            raise PairError(
+                "A conversation is to be read as plain text, so roles would be lost. Pass "
+                "templated=True, or a string."
+            )
+        return messages
+
+    def joined(self, prompt: Text, text: str, *, templated: bool = False) -> tuple[str, str]:
+        """Text of a prompt, and of the prompt with a continuation after it.
+
+        In a chat template the continuation stands where the template puts the assistant's words. A
+        thought that the template has opened is not opened twice.
+
+        Args:
+            prompt: A string, or turns of a conversation where `templated`.
+            text: The continuation.
+            templated: Whether the prompt goes through the chat template.
+
+        Raises:
+            PairError: See `spelled`.
+        """
+        head = self.spelled(prompt, templated=templated)
+        if not templated:
+            return joined(head, text, between=self.separator)
+        opened = head.rstrip()
+        tag = next((t for t in THINK_TAGS if opened.endswith(t) and text.startswith(t)), "")
+        between = self._between
+        if between is None and not head[-1:].isalnum():
+            between = ""
+        return joined(head, text.removeprefix(tag).lstrip() if tag else text, between=between)
+
+    def continued(self, prompt: Text, text: str, *, templated: bool = False) -> Continued:
+        """Token ids of a prompt with a continuation, and where that begins.
+
+        Args:
+            prompt: A string, or turns of a conversation where `templated`.
+            text: The continuation.
+            templated: Whether the prompt goes through the chat template.
+
+        Raises:
+            PairError: See `spelled`; or a token has no row in one of the models.
+        """
+        texts = [self.joined(prompt, text, templated=templated)]
+        return continued(partial(self.read, templated=templated), texts)[0]
+
+    def read(self, text: str, *, templated: bool = False) -> list[int]:
+        """Token ids of a text that is spelled out already, with bos once if this pair adds it.
+
+        Args:
+            text: Any text, rendered where `templated`.
+            templated: Whether the template's tokenizer reads it.
+
+        Raises:
+            PairError: The text needs a token that one of the models has no row for.
+        """
+        tokenizer = self.template_tokenizer if templated else self.tokenizer
+        return self._checked(self._ids(tokenizer, text), tokenizer)
+
+    def unknown(self, text: str, *, templated: bool = False) -> bool:
+        """Whether a text holds something that the tokenizer does not know.
+
+        The unknown token may also be bos or eos and stand in the text by its own name.
+
+        Args:
+            text: Any text, rendered where `templated`.
+            templated: Whether the template's tokenizer reads it.
+        """
+        tokenizer = self.template_tokenizer if templated else self.tokenizer
+        if tokenizer.unk_token_id is None:
+            return False
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        return sum(i == tokenizer.unk_token_id for i in ids) > text.count(str(tokenizer.unk_token))
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all that decides which token ids a text becomes."""
+        both = {self.tokenizer, self.template_tokenizer}
+        return digest_json(
+            {
+                "tokenizers": sorted(_tokenizer_digest(tokenizer) for tokenizer in both),
+                "template": self.chat_template,
+                "settings": [self.adds_bos, self.bos_id, self.pad_id, self.d_vocab],
+                "separator": self.separator,
+                "date": self.date if writes_date(self.chat_template) else None,
+            }
+        )
+
+    @cached_property
+    def _between(self) -> str | None:
+        """White space that the template puts between an opened turn of the assistant and its words.
+
+        None where the template does not show it, because it writes a turn in another way than it
+        opens one.
+        """
+        turns, word = _turns("a"), "b"
+        head = self._rendered(turns)
+        try:
+            whole = self._rendered([*turns, {"role": "assistant", "content": word}], opens=False)
+        except PairError:
+            return None  # a template without turns of the assistant
+        between, there, _ = whole.removeprefix(head).partition(word)
+        shown = whole.startswith(head) and there and not between.strip()
+        return between if shown else None
+
+    def _rendered(self, turns: list[Message], *, opens: bool = True) -> str:
         if self.chat_template is None:
             raise PairError(
                 "Neither base nor post has a chat template, so there is no templated form of a "
                 "text. Use plain text, or set a chat template on the tokenizer and save it."
             )
-        turns = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
-        try:
-            text = self.template_tokenizer.apply_chat_template(
-                turns, chat_template=self.chat_template, tokenize=False, add_generation_prompt=True
-            )
-        except Exception as error:  # a template is code of its own and may raise anything
-            raise PairError(
-                f"The chat template of {self.template_owner} refuses these messages "
-                f"({reason(error)}). Pass turns with the roles that it knows."
-            ) from error
-        ids = self._ids(self.template_tokenizer, str(text))
-        return self._checked(ids, self.template_tokenizer)
+        return render(
+            self.template_tokenizer, self.chat_template, turns, date=self.date, opens=opens
+        )
 
     def encode(
         self,
@@ -212,3 +328,13 @@ class Alignment:
                     "Rephrase the text without that token."
                 )
         return ids
+
+
+def _turns(messages: Text) -> list[Message]:
+    return [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
+
+
+def _tokenizer_digest(tokenizer: Tokenizer) -> str:
+    """SHA-256 of a tokenizer's rules, or of its vocabulary where it has no fast form."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return digest_json(backend.to_str() if backend is not None else tokenizer.get_vocab())

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from elicit.pair.parameters import named_canonical, parameter_groups, stale_pieces
 from elicit.results import digest_tensors
+from elicit.surroundings import hold
 
 
 def checkpoint_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -24,14 +25,15 @@ def weights_digest(model: nn.Module) -> str:
     Args:
         model: A Hugging Face model, or a bridge around one.
     """
-    if not hasattr(model, "original_model"):
-        return digest_tensors({name: p.data for name, p in model.named_parameters()})
-    groups = parameter_groups(model)
-    tensors: dict[str, Tensor] = {name: group.canonical.data for name, group in groups.items()}
-    for name in stale_pieces(model):
-        for index, piece in enumerate(groups[name].live):
-            tensors[f"{name}[{index}]"] = piece.data
-    return digest_tensors(tensors)
+    with hold(model):
+        if not hasattr(model, "original_model"):
+            return digest_tensors({name: p.data for name, p in model.named_parameters()})
+        groups = parameter_groups(model)
+        tensors: dict[str, Tensor] = {name: group.canonical.data for name, group in groups.items()}
+        for name in stale_pieces(model):
+            for index, piece in enumerate(groups[name].live):
+                tensors[f"{name}[{index}]"] = piece.data
+        return digest_tensors(tensors)
 
 
 def first_nonfinite(parameters: dict[str, nn.Parameter]) -> tuple[str, int] | None:

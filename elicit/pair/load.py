@@ -12,8 +12,10 @@ from elicit.organisms import OrganismModel
 from elicit.pair._checks import check_configs, check_finite, check_parameters, text_config
 from elicit.pair._guards import guarded
 from elicit.pair._parity import check_parity, plain_logits
+from elicit.pair._rotary import lengths_by_row
 from elicit.pair._settings import Loading, Settings, Source
 from elicit.pair._sources import locate, remember_tokenizer
+from elicit.pair._templates import writes_date
 from elicit.pair._tokenizers import align, check_tokenizers
 from elicit.pair.digests import checkpoint_parameters, weights_digest
 from elicit.pair.errors import PairError, reason
@@ -102,7 +104,9 @@ def _load(
     base_tokenizer, post_tokenizer, missing = _both_tokenizers(base, post)
     notes += [*base.notes, *post.notes, *missing]
     notes += check_tokenizers(base_tokenizer, post_tokenizer)
-    alignment = align(base_tokenizer, post_tokenizer, d_vocab=d_vocab)
+    alignment = align(base_tokenizer, post_tokenizer, settings.loading, d_vocab=d_vocab)
+    if writes_date(alignment.chat_template):
+        notes.append(f"The chat template writes the day; it is always {alignment.date} here.")
 
     (base_model, of_base), (post_model, of_post) = _opened(base, settings), _opened(post, settings)
     notes += [*of_base, *of_post]
@@ -203,6 +207,7 @@ def _wrapped(
     parity: bool,
 ) -> tuple[Bridge, float | None]:
     """The model in a bridge, and how far its logits are from the plain model's."""
+    lengths_by_row(getattr(model, "original_model", model))
     if hasattr(model, "original_model"):
         return model, None  # pyright: ignore[reportReturnType]
     # Wrapping is in place: afterwards there is no plain model left to compare with.

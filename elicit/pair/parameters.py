@@ -142,9 +142,6 @@ def _splits(bridge: nn.Module) -> Iterator[tuple[nn.Module, tuple[str, ...], nn.
 def unwrapped(module: nn.Module | None) -> nn.Module:
     """The module under any number of bridge wrappers.
 
-    Args:
-        module: A wrapper, or a plain module.
-
     Raises:
         TypeError: A wrapper wraps nothing.
     """

@@ -58,5 +58,13 @@ def end_tokens(*models: tuple[nn.Module, Tokenizer]) -> tuple[int, ...]:
 
 
 def position_limit(model: nn.Module) -> int | None:
-    """Number of positions of a model; None if it has no limit."""
-    return getattr(hugging_face_model(model).config, "max_position_embeddings", None)
+    """Number of positions of a model; None if it has no limit.
+
+    Dynamic NTK scaling stretches the configured number by its factor.
+    """
+    config = hugging_face_model(model).config
+    limit = getattr(config, "max_position_embeddings", None)
+    rope = getattr(config, "rope_parameters", None) or {}
+    if limit is not None and "dynamic" in str(rope.get("rope_type")):
+        return int(limit * rope.get("factor", 1.0))
+    return limit

@@ -17,12 +17,16 @@ from elicit.patching.contrast import Contrast, load_contrast
 from elicit.patching.errors import PatchError
 from elicit.patching.factorial import FactorialMetric, factorial
 from elicit.patching.factorial_result import Factorial
-from elicit.patching.grid import PatchGrid, Peak
+from elicit.patching.grid import PatchGrid
+from elicit.patching.peak import Peak
 from elicit.patching.plan import Plan
 from elicit.patching.swap import Swap, across, within
 from elicit.patching.sweep import patch, run
+from elicit.patching.values import MARGINS
+from elicit.surroundings import guard_room
 
 __all__ = [
+    "MARGINS",
     "Agreement",
     "Contrast",
     "EdgeScores",
@@ -51,3 +55,5 @@ __all__ = [
     "run",
     "within",
 ]
+
+guard_room(__name__)

@@ -237,10 +237,7 @@ def _check_finite(sources: Mapping[Site, Tensor], batch: Batch, plan: Plan) -> N
 
 
 def _run_loop(
-    plan: Plan,
-    batch: Batch,
-    groups: tuple[tuple[Site, ...], ...],
-    controls: Sequence[Control],
+    plan: Plan, batch: Batch, groups: tuple[tuple[Site, ...], ...], controls: Sequence[Control]
 ) -> dict[str, Tensor]:
     """As `_run`, by one whole forward pass per cell."""
     wanted = sorted({site.whole for sites in groups for site in sites})

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from elicit.pair import Alignment, PairError, Text
@@ -10,6 +11,7 @@ from elicit.patching.errors import PatchError
 from elicit.tasks import (
     Fault,
     TaskError,
+    continued,
     edge_faults,
     parse_line,
     problem_faults,
@@ -164,30 +166,26 @@ def _problem(
         faults += text_faults(name, text) + edge_faults(name, text)
     if faults:
         return rows, faults
-    tokenizer = alignment.template_tokenizer if templated else alignment.tokenizer
-    # Some tokenizers use bos as the unknown token; it then signals nothing.
-    unknown = {str(tokenizer.unk_token_id)} - {"None", str(alignment.bos_id)}
+    unknown = [name for name, text in texts.items() if alignment.unknown(text, templated=templated)]
     for name, prompt in prompts.items():
         try:
-            rows[name] = tuple(
-                alignment.templated(prompt) if templated else alignment.plain(str(prompt))
-            )
+            joined = [
+                alignment.joined(prompt, text, templated=templated) for text in texts.values()
+            ]
+            found = continued(partial(alignment.read, templated=templated), joined)
         except PairError as error:
             return rows, [(f"{name} cannot be read: {str(error).rstrip('.')}", "Rephrase it")]
-        text = _written(alignment, prompt) if templated else str(prompt)
-        head = tokenizer.encode(text, add_special_tokens=False)
-        separator = "" if text[-1].isspace() else " "
-        for other, words in texts.items():
-            whole = tokenizer.encode(f"{text}{separator}{words}", add_special_tokens=False)
-            row = tuple(int(i) for i in whole[len(head) :])
-            if whole[: len(head)] != head or not row:
-                faults.append(
-                    (
-                        f"followed by {other} {shown(words)}, {name} is tokenised differently than"
-                        " alone, so no position of the prompt predicts the continuation",
-                        "End the prompt where a word ends, without white space",
-                    )
-                )
+        if alignment.unknown(joined[0][0], templated=templated):
+            unknown.append(name)
+        rows[name] = found[0].prompt
+        if not rows[name]:
+            faults.append(
+                (f"no token of {name} stays as it is before a continuation", "Lengthen it")
+            )
+        for (other, words), one in zip(texts.items(), found, strict=True):
+            row = one.written
+            if not row:
+                faults.append((f"{other} {shown(words)} adds no token to {name}", "Give another"))
             elif rows.setdefault(other, row) != row:
                 faults.append(
                     (
@@ -197,29 +195,11 @@ def _problem(
                     )
                 )
     faults += [
-        (f"the tokenizer does not know some word of {name}", "Use words the models were trained on")
-        for name, row in rows.items()
-        if unknown & {str(i) for i in row}
-    ]
-    faults += [
-        (f"{name} has an id of {alignment.d_vocab} or more, which one model does not embed",
-         "Rephrase it without that token")
-        for name, row in rows.items()
-        if max(row) >= alignment.d_vocab
+        (f"the tokenizer does not know some word of {name}",
+         "Use words the models were trained on")
+        for name in unknown
     ]  # fmt: skip
     return rows, faults
-
-
-def _written(alignment: Alignment, prompt: Text) -> str:
-    """Text of a conversation in the chat template, up to the assistant's turn."""
-    return str(
-        alignment.template_tokenizer.apply_chat_template(
-            [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt,
-            chat_template=alignment.chat_template,
-            tokenize=False,
-            add_generation_prompt=True,
-        )
-    )
 
 
 def refuse(where: Sequence[str], names: Sequence[str], columns: Mapping[str, Rows]) -> None:

@@ -34,10 +34,7 @@ class PlainRun:
 
 
 def plain_run(
-    model: nn.Module,
-    batch: Encoded,
-    sites: list[Site],
-    reads: Int[Tensor, "row read"],
+    model: nn.Module, batch: Encoded, sites: list[Site], reads: Int[Tensor, "row read"]
 ) -> PlainRun:
     """Run a batch through the whole model."""
     found = capture(model, batch, sites=sites, logits=True)

@@ -46,10 +46,6 @@ class Reader:
     ) -> Float[Tensor, "metric lane"]:
         """Differentiable metrics from the final residual stream.
 
-        Args:
-            resid: Final residual stream at the columns read.
-            row: Row of each lane.
-
         Raises:
             PatchError: The reader has no unembedding.
         """
@@ -77,12 +73,7 @@ class Reader:
     def from_logits(
         self, logits: Float[Tensor, "lane read d_vocab"], row: Int[Tensor, " lane"]
     ) -> Float[Tensor, "metric lane"]:
-        """Metrics from logits at the columns read.
-
-        Args:
-            logits: Raw scores.
-            row: Row of each lane.
-        """
+        """Metrics from logits at the columns read."""
         logits = logits[..., : self.d_vocab]
         found: list[Tensor] = []
         log_probs = m.log_probs(logits) if self.all_logits else None

@@ -35,10 +35,6 @@ def resolve(positions: Positions, contrast: Contrast) -> Columns:
     If prompts differ in length, `each` counts from the end, up to the shortest prompt's length, so
     that positions of different prompts correspond.
 
-    Args:
-        positions: Requested positions.
-        contrast: The prompts.
-
     Raises:
         PatchError: A prompt lacks a position, or none is requested.
     """

@@ -9,15 +9,23 @@ from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
 from elicit.patching.grid import PatchGrid
 from elicit.patching.swap import Swap
-from elicit.patching.values import UNITS, SweepValues
+from elicit.patching.values import MARGINS, UNITS, SweepValues
 from elicit.results import Estimate, Provenance
 from elicit.sites import RESIDUAL_KINDS, Site
-from elicit.stats import Inference, bootstrap_mean, gap_shares, joint_intervals, max_t
+from elicit.stats import (
+    Inference,
+    bootstrap_mean,
+    gap_shares,
+    joint_gap_shares,
+    joint_intervals,
+    joint_tests,
+    minimum_detectable_effect,
+)
 
 _SCORES = ("host_score", "donor_score", "gap")
 _CELLS = ("effect", "share")
 _CONTROLS = ("other_prompt", "noise")
-_FIRSTS = ("step", *_CONTROLS)
+_FIRSTS = ("step", "joint_share", *_CONTROLS)
 
 
 def conclude_grid(
@@ -41,8 +49,8 @@ def conclude_grid(
             or infinite; the cell is named.
         ValueError: `level` or `n_resamples` is out of range.
 
-    Source: joint intervals as `stats.simultaneous_intervals`, p as `stats.max_t`, shares as
-        `stats.gap_share` (Fieller).
+    Source: joint intervals and p as `stats.simultaneous_intervals`, shares as `stats.gap_share`
+        (Fieller).
     """
     _refuse(values, contrast)
 
@@ -64,6 +72,7 @@ def conclude_grid(
     cells = {name: np.full((3, n_widths, n_metrics, n_cells), np.nan) for name in _CELLS}
     firsts = {name: np.full((3, n_metrics, n_cells), np.nan) for name in _FIRSTS}
     p = np.ones((n_widths, n_metrics, n_cells))
+    noise_size, detectable = np.full((n_metrics, n_cells), np.nan), np.zeros(n_metrics)
     above = {name: np.zeros((n_metrics, n_cells), dtype=bool) for name in ("control", *_CONTROLS)}
     for m in range(n_metrics):
         gap = donor[m] - host[m]
@@ -80,16 +89,32 @@ def conclude_grid(
         clear = not ends["gap"][1, m] <= 0 <= ends["gap"][2, m]
         for w in range(n_widths):
             table = _table(values.patched[w, m], host[m], resolution[m])
-            cells["effect"][:, w, m] = joint(table)
-            p[w, m] = max_t(table, n_resamples=inference.n_resamples, seed=inference.seed)
+            *ends_of, p[w, m] = joint_tests(
+                table, level=inference.level, n_resamples=inference.n_resamples, seed=inference.seed
+            )
+            cells["effect"][:, w, m] = _exact(np.stack(ends_of), values.patched[w, m], host[m])
             if clear:
                 cells["share"][:, w, m] = gap_shares(table, scores["gap"], level=inference.level)
         effects = _table(values.patched[0, m], host[m], resolution[m])
+        if clear:
+            firsts["joint_share"][:, m] = joint_gap_shares(
+                effects,
+                scores["gap"],
+                level=inference.level,
+                n_resamples=inference.n_resamples,
+                seed=inference.seed,
+            )
+        steps = _step_table(effects, before, n_pos)[:, known]
         if all(earlier == -1 for earlier in before):
             firsts["step"][:, m] = cells["effect"][:, 0, m]
         else:
-            steps = _step_table(effects, before, n_pos)[:, known]
             firsts["step"][:, m, known] = joint(steps)
+        if steps.shape[1]:
+            # Of the cell where it is largest, at the level that is left for one of so many.
+            detectable[m] = minimum_detectable_effect(
+                steps[:, steps.std(axis=0).argmax()],
+                level=1 - (1 - inference.level) / steps.shape[1],
+            )
         beyond, ran_any = np.ones(n_cells, dtype=bool), np.zeros(n_cells, dtype=bool)
         for name in _CONTROLS:
             control = getattr(values, name)
@@ -99,6 +124,8 @@ def conclude_grid(
             ran = ~np.isnan(table).any(axis=0)
             table, own = table[:, ran], effects[:, ran]
             firsts[name][:, m, ran] = joint(table)
+            if name == "noise":
+                noise_size[m, ran] = np.sqrt((table**2).mean(axis=0))
             _, low, high = joint(own - table)
             above[name][m, ran] = np.where(own.mean(axis=0) > 0, low > 0, high < 0)
             beyond &= ~ran | above[name][m]
@@ -137,10 +164,13 @@ def conclude_grid(
         level=inference.level,
         resolution=torch.tensor(resolution, dtype=torch.float64),
         gap_clear=torch.from_numpy(gap_clear),
+        margin=torch.tensor([MARGINS[name] for name in values.metric], dtype=torch.float64),
+        detectable=torch.from_numpy(detectable),
         score=values.patched.mean(-1),
         p=torch.from_numpy(p.reshape(*p.shape[:-1], *grid)),
         step_layer=step_layer,
         **estimates,
+        noise_size=torch.from_numpy(noise_size.reshape(n_metrics, *grid)),
         above_other_prompt=flags["other_prompt"],
         above_noise=flags["noise"],
         above_control=flags["control"],
@@ -200,6 +230,17 @@ def _table(
     """
     table = np.ascontiguousarray((scores.numpy() - host).reshape(-1, len(host)).T)
     return np.where(np.abs(table) <= resolution, 0.0, table)
+
+
+def _exact(
+    ends: Float[np.ndarray, "end cell"],
+    scores: Float[Tensor, "site pos problem"],
+    host: Float[np.ndarray, " problem"],
+) -> Float[np.ndarray, "end cell"]:
+    """Ends of the effects, a point where a patch changed no bit: there nothing differs to show."""
+    still = (scores.numpy() == host).all(axis=-1).ravel()
+    ends[1:, still] = ends[0, still]
+    return ends
 
 
 def _refuse(values: SweepValues, contrast: Contrast) -> None:

@@ -11,8 +11,7 @@ from elicit.pair import Alignment, Text
 from elicit.patching._continuations import Rows, Texts, encode, first_other, read_lines, refuse
 from elicit.patching.errors import PatchError
 from elicit.patching.values import check_metrics
-from elicit.results import digest_json
-from elicit.results.drawing import visible
+from elicit.results import digest_json, visible, visible_token
 from elicit.tasks import Task, shown
 
 _HTML_ROWS = 4
@@ -117,7 +116,9 @@ class Contrast:
             answer=columns["answer"],
             wrong=columns.get("wrong"),
             id=texts.id,
-            words=tuple(tuple(alignment.decode([i]) for i in row) for row in columns["clean"]),
+            words=tuple(
+                tuple(visible_token(alignment.decode([i])) for i in row) for row in columns["clean"]
+            ),
         )
 
     @classmethod
@@ -185,9 +186,6 @@ class Contrast:
 
     def check(self, d_vocab: int) -> None:
         """Refuse token ids outside the vocabulary.
-
-        Args:
-            d_vocab: Number of shared token ids.
 
         Raises:
             PatchError: An id is out of range; names the problem.

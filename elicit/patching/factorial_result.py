@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from elicit.patching._json import values_json
 from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
-from elicit.patching.grid import values_json
 from elicit.patching.values import UNITS, check_metrics
 from elicit.results import Estimate, Result
-from elicit.stats import Inference, max_t, simultaneous_intervals
+from elicit.stats import Inference, joint_tests, simultaneous_intervals
 
 TERMS = (
     "wrote",
@@ -76,7 +76,8 @@ class Factorial(Result):
     """Effect of each term; above 0 it raises the metric. Intervals are simultaneous over the
     boundaries and positions of a term."""
     p: Float[Tensor, "term boundary pos"]
-    """Two-sided p-value, adjusted over boundaries and positions of a term (max-T)."""
+    """Two-sided p-value, adjusted over boundaries and positions of a term: below 1 - level exactly
+    where the interval excludes 0."""
     off_manifold: Float[Tensor, "boundary pos"]
     """Mean KL of the mixed models' outputs to the nearer of base and post, nats; large where mixing
     is off both models' distributions. NaN: not measured."""
@@ -106,9 +107,6 @@ class Factorial(Result):
 
         Intervals are simultaneous over boundaries and positions, term by term. A term
         is named only if its p-value is below (1 - level) / 7, for seven terms.
-
-        Args:
-            pos: Label of a position; None takes the first.
 
         Raises:
             PatchError: There is no such position.
@@ -171,22 +169,18 @@ def conclude_factorial(
     values = values.double().cpu()
     n_boundaries, n_pos, n = len(boundary), len(pos), values.shape[-1]
 
-    def joint(part: Float[Tensor, "boundary pos problem"]) -> Estimate:
-        found = simultaneous_intervals(
+    def joint(part: Float[Tensor, "boundary pos problem"]) -> Float[Tensor, "number boundary pos"]:
+        """Mean, ends and p-value."""
+        numbers = joint_tests(
             part.reshape(-1, n).T,
             level=inference.level,
             n_resamples=inference.n_resamples,
             seed=inference.seed,
         )
-        ends = np.stack([found.value, found.low, found.high])
-        return Estimate.of(ends.reshape(3, n_boundaries, n_pos))
+        return torch.from_numpy(numbers).reshape(4, n_boundaries, n_pos)
 
-    parts = [_contrast(values, term, resolution) for term in TERMS]
-    effect = Estimate.stack(joint(part) for part in parts)
-    p = [
-        max_t(part.reshape(-1, n).T, n_resamples=inference.n_resamples, seed=inference.seed)
-        for part in parts
-    ]
+    parts = [joint(_contrast(values, term, resolution)) for term in TERMS]
+    effect = Estimate.stack(Estimate.of(part[:3]) for part in parts)
     alone = simultaneous_intervals(
         values.reshape(-1, n).T,
         level=inference.level,
@@ -194,7 +188,7 @@ def conclude_factorial(
         seed=inference.seed,
     )
     cell = np.stack([alone.value, *alone.alone])
-    gap = joint(values[:, :, 1, 1, 1] - values[:, :, 0, 0, 0])
+    gap = Estimate.of(joint(values[:, :, 1, 1, 1] - values[:, :, 0, 0, 0])[:3])
     unknown = torch.full((n_boundaries, n_pos), torch.nan, dtype=torch.float64)
     return Factorial(
         metric=metric,
@@ -206,7 +200,7 @@ def conclude_factorial(
         cell=Estimate.of(cell.reshape(3, *values.shape[:-1])),
         gap=gap,
         effect=effect,
-        p=torch.stack([torch.from_numpy(one) for one in p]).reshape(effect.shape),
+        p=torch.stack([part[3] for part in parts]),
         off_manifold=unknown if off_manifold is None else off_manifold.double().cpu().mean(-1),
     )
 

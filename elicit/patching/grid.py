@@ -1,48 +1,17 @@
 """Which activations carry the difference: the result of a patching sweep."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from elicit.patching._json import values_json
 from elicit.patching.errors import PatchError
+from elicit.patching.peak import Peak
 from elicit.results import Estimate, Result
 from elicit.sites import RESIDUAL_KINDS
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Peak:
-    """The cell at which most of an effect enters."""
-
-    metric: str
-    """Metric."""
-    kind: str
-    """Kind of site."""
-    site: str
-    """Site of the cell."""
-    pos: str
-    """Position of the cell."""
-    layer: int
-    """Layer of the step; -1: the embedding."""
-    head: int
-    """Head of the site; -1: none."""
-    effect: Estimate
-    """Effect of patching the cell, in the metric's unit; interval simultaneous over cells."""
-    step: Estimate
-    """Contribution of the layer or component, see `PatchGrid.step`; simultaneous over cells."""
-
-    @property
-    def clear(self) -> bool:
-        """Whether the step's interval excludes 0."""
-        return bool(self.step.clear)
-
-    def to_json(self) -> dict[str, Any]:
-        """Names, numbers and whether the step's interval excludes 0."""
-        values = {**vars(self), "effect": self.effect.to_json(), "step": self.step.to_json()}
-        return {**values, "clear": self.clear}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -88,6 +57,11 @@ class PatchGrid(Result):
     """Donor minus host, paired by problem."""
     gap_clear: Bool[Tensor, " metric"]
     """Whether the gap's interval excludes 0; where it does not, shares are not reported."""
+    margin: Float[Tensor, " metric"]
+    """Gap up to which there is no difference worth locating, in the unit of each metric."""
+    detectable: Float[Tensor, " metric"]
+    """Step that these problems would show at any cell with a chance of 80 %, allowing for all
+    cells; where nothing is found, smaller ones may have been missed."""
     score: Float[Tensor, "width metric site pos"]
     """Mean of the patched host."""
     effect: Annotated[Estimate, "width metric site pos"]
@@ -96,8 +70,12 @@ class PatchGrid(Result):
     share: Annotated[Estimate, "width metric site pos"]
     """Effect as a share of the gap: 0 none, 1 all, never clipped; NaN where the gap is not clear.
     Intervals (Fieller) are pointwise."""
+    joint_share: Annotated[Estimate, "metric site pos"]
+    """The same share, width 1, with intervals simultaneous over the cells of a metric: for a cell
+    that was chosen as the largest. NaN where the gap is not clear enough for that."""
     p: Float[Tensor, "width metric site pos"]
-    """Two-sided p-value of the effect, adjusted over the cells of a metric and width (max-T)."""
+    """Two-sided p-value of the effect, adjusted over the cells of a metric and width: below
+    1 - level exactly where the interval excludes 0."""
     step: Annotated[Estimate, "metric site pos"]
     """Contribution of a site, width 1: for a component its effect, for the residual stream its
     effect minus that one layer earlier at the same position; NaN where nothing earlier was
@@ -111,6 +89,9 @@ class PatchGrid(Result):
     noise: Annotated[Estimate, "metric site pos"]
     """Control, width 1: effect of noise with the norm of the patched difference; NaN where not run.
     Intervals are simultaneous over the cells of a metric."""
+    noise_size: Float[Tensor, "metric site pos"]
+    """Root mean square over problems of the effect of noise: of what size the effect of one
+    arbitrary perturbation would be, the same for all problems. NaN where not run."""
     above_other_prompt: Bool[Tensor, "metric site pos"]
     """Whether the effect, width 1, exceeds that of another problem's activation, in the effect's
     direction and with a simultaneous interval that excludes 0. If all problems have the same
@@ -121,7 +102,80 @@ class PatchGrid(Result):
     """Whether the effect exceeds every control that was run; False if none was."""
 
     def peaks(self, metric: str | None = None) -> dict[str, Peak]:
-        """Cell where most of the effect enters, width 1, for each kind of site.
+        """Cell where most of the effect enters, width 1, for each kind of site with evidence of it.
+
+        The largest of each kind (`largest`), if the gap exceeds its margin, the interval of the
+        step, simultaneous over all cells, excludes 0 and, where noise was run, the cell beats it
+        twice: the effect clearly exceeds that of noise, and the step exceeds what an arbitrary
+        perturbation of that size, the same for all problems, would have at any cell.
+
+        Args:
+            metric: Name of a metric; None takes the first.
+
+        Raises:
+            PatchError: The metric was not read.
+        """
+        if not self.gap_found[self.metric_row(metric)]:
+            return {}
+        return {
+            kind: peak
+            for kind, peak in self.largest(metric).items()
+            if peak.clear and self.beats_noise(peak)
+        }
+
+    @property
+    def gap_found(self) -> Bool[Tensor, " metric"]:
+        """Whether the whole interval of the gap lies beyond its margin."""
+        beyond = torch.maximum(self.gap.low, -self.gap.high) > self.margin
+        return beyond & self.gap_clear
+
+    def beats_noise(self, peak: Peak) -> bool:
+        """Whether a cell beats the noise control, simultaneous over cells; true where none was run.
+
+        Args:
+            peak: A cell of this grid.
+        """
+        from scipy.special import stdtrit
+
+        cell = (
+            self.metric.index(peak.metric),
+            self.site.index(peak.site),
+            self.pos.index(peak.pos),
+        )
+        size = self.noise_size[cell].item()
+        if size != size:
+            return True
+        n_cells = int((self.noise_size[cell[0]] > 0).sum())
+        probability = 1 - (1 - self.level) / (2 * max(n_cells, 1))
+        reach = float(stdtrit(self.n_problems, probability))
+        return bool(self.above_noise[cell]) and abs(peak.step.ends[0]) > reach * size
+
+    def lacking(self, metric: str | None = None) -> str | None:
+        """What is missing for a place to be named; None if `peak` names one.
+
+        Args:
+            metric: Name of a metric; None takes the first.
+
+        Returns:
+            `gap` (not clear), `margin` (gap too small), `effect` (none at all), `step` (none is
+            clear) or `noise` (the largest does not beat it).
+
+        Raises:
+            PatchError: The metric was not read.
+        """
+        row, peak = self.metric_row(metric), self.candidate(metric)
+        if not self.gap_clear[row]:
+            return "gap"
+        if not self.gap_found[row]:
+            return "margin"
+        if peak is None:
+            return "effect"
+        if not peak.clear:
+            return "step"
+        return None if self.beats_noise(peak) else "noise"
+
+    def largest(self, metric: str | None = None) -> dict[str, Peak]:
+        """Cell with the largest step, width 1, for each kind of site, whatever its evidence.
 
         For the residual stream, which accumulates, this is the largest step from one layer to the
         next towards the donor; for components, the largest effect of either sign. Kinds whose steps
@@ -149,7 +203,18 @@ class PatchGrid(Result):
         return found
 
     def peak(self, metric: str | None = None) -> Peak | None:
-        """Cell where most of the effect enters; None if there is none.
+        """Cell where most of the effect enters; None without evidence of one, see `peaks`.
+
+        Args:
+            metric: Name of a metric; None takes the first.
+
+        Raises:
+            PatchError: The metric was not read.
+        """
+        return None if self.lacking(metric) else self.candidate(metric)
+
+    def candidate(self, metric: str | None = None) -> Peak | None:
+        """Cell with the largest step, whatever its evidence; None if every step is 0 or unknown.
 
         Uses the residual stream if it was swept, else all kinds: components may cancel each other,
         and the stream holds their sum.
@@ -160,7 +225,7 @@ class PatchGrid(Result):
         Raises:
             PatchError: The metric was not read.
         """
-        found = self.peaks(metric)
+        found = self.largest(metric)
         streams = [peak for kind, peak in found.items() if kind in RESIDUAL_KINDS]
         return max(streams or found.values(), key=lambda peak: abs(peak.step.ends[0]), default=None)
 
@@ -168,10 +233,10 @@ class PatchGrid(Result):
     def peak_layer(self) -> int | None:
         """Layer at which most of the effect on the first metric enters; -1: the embedding.
 
-        None without an effect, or if host and donor do not clearly differ.
+        None without evidence of one, see `peaks`.
         """
         peak = self.peak()
-        return None if peak is None or not self.gap_clear[0] else peak.layer
+        return None if peak is None else peak.layer
 
     def metric_row(self, metric: str | None = None) -> int:
         """Index of a metric.
@@ -208,6 +273,7 @@ class PatchGrid(Result):
             },
             **values_json(self, without=("layer", "head", "width", "step_layer")),
             "peak_layer": self.peak_layer,
+            "nothing_found": {metric: self.lacking(metric) for metric in self.metric},
             "peaks": {
                 metric: {kind: peak.to_json() for kind, peak in found.items()}
                 for metric, found in peaks.items()
@@ -225,24 +291,5 @@ class PatchGrid(Result):
             head=int(self.head[site]),
             effect=self.effect[0, row, site, pos],
             step=self.step[cell],
+            share=self.joint_share[cell],
         )
-
-
-def values_json(result: Result, *, without: Sequence[str]) -> dict[str, object]:
-    """Every array and estimate of a result, and its axes, for a summary."""
-    axes = {name.removesuffix(".value"): list(on) for name, on in result.axes().items()}
-    names = [name for name in axes if hasattr(result, name) and name not in without]
-    return {
-        "values": {name: to_json(getattr(result, name)) for name in names},
-        "value_axes": {name: axes[name] for name in names},
-    }
-
-
-def to_json(values: Tensor | Estimate) -> Any:
-    """Nested lists, for an estimate one each for value, low and high; NaN becomes None."""
-    if isinstance(values, Estimate):
-        return values.to_json()
-    if values.ndim:
-        return [to_json(value) for value in values]
-    value = values.item()
-    return None if value != value else value

@@ -67,9 +67,6 @@ def patch(
 def run(plan: Plan) -> PatchGrid:
     """Sweep a prepared plan; `patch` is `run(prepare(...))`.
 
-    Args:
-        plan: Plan of the sweep.
-
     Raises:
         PatchError: A model is edited or a donor activation is not finite.
     """

@@ -21,6 +21,8 @@ UNITS: dict[str, str] = {
     "kl": "nats",
 }
 """Unit of each metric."""
+MARGINS: dict[str, float] = {"logit_diff": 0.1, "log_prob": 0.1, "probability": 0.01, "kl": 0.01}
+"""Gap of each metric, in its unit, up to which there is no difference worth locating."""
 
 
 def check_metrics(metrics: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from elicit.representations.probing import probe
 from elicit.representations.similarity import Similarity, similarity
 from elicit.representations.stitching import Stitching, stitch
 from elicit.representations.transfer import ProbeTransfer, transfer
+from elicit.surroundings import guard_room
 
 __all__ = [
     "PairedTokens",
@@ -44,3 +45,5 @@ __all__ = [
     "stitch",
     "transfer",
 ]
+
+guard_room(__name__)

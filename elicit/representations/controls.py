@@ -53,10 +53,6 @@ def surface(
     """One-hot token, one-hot position, and both, of every example, padded with zeros.
 
     A token or position unseen in the fit examples is all zeros.
-
-    Args:
-        labelled: The examples.
-        fit: Those that the probe will be fitted on.
     """
     tokens = [row[index] for row, index in zip(labelled.rows, labelled.position, strict=True)]
     parts = [_one_hot(tokens, fit), _one_hot(list(labelled.position), fit)]

@@ -11,20 +11,8 @@ from elicit.representations.probe_result import ProbeReport
 from elicit.representations.similarity import Similarity
 from elicit.representations.stitching import Stitching
 from elicit.representations.transfer import ProbeTransfer
-from elicit.results import Estimate
-from elicit.results.drawing import (
-    BLUE,
-    FAINT,
-    INK,
-    MUTED,
-    VERMILION,
-    figure,
-    heading,
-    interval,
-    label,
-    plain_numbers,
-    style,
-)
+from elicit.results import Estimate, figure, label, marks
+from elicit.results.marks import BLUE, FAINT, INK, MUTED, VERMILION
 
 _PANEL, _GAP = 230, 56
 _COLORS = {"base": BLUE, "post": VERMILION}
@@ -138,24 +126,14 @@ def stitching_figure(stitching: Stitching) -> Any:
 
 def _panels(site: Sequence[str], titles: Sequence[str]) -> Any:
     """Panels stacked over the same sites."""
-    from plotly.subplots import make_subplots
-
     n = len(titles)
     total = _PANEL * n + _GAP * (n - 1)
-    figure = make_subplots(
-        rows=n, cols=1, shared_xaxes=True, vertical_spacing=_GAP / total if n > 1 else 0
-    )
-    style(figure, total + 190).update_layout(
-        margin={"t": 110, "b": 80}, legend={"y": 1, "yref": "container", "yanchor": "top"}
-    )
+    figure = marks.panels(n, gaps=(_GAP / total if n > 1 else 0, None), shared="x")
+    marks.style(figure, total + 190, top=110, legend="above").update_layout(margin={"b": 80})
     for row, title in enumerate(titles, 1):
-        heading(figure, f"<b>{label(title)}</b>", row)
-    figure.update_xaxes(
-        tickvals=list(range(len(site))),
-        ticktext=[label(name, 20) for name in site],
-        tickangle=-90 if len(site) > 10 else 0,
-        automargin=True,
-    )
+        marks.heading(figure, f"<b>{label(title)}</b>", row)
+    names = marks.ticks([label(name, 20) for name in site], turned=len(site) > 10)
+    figure.update_xaxes(names, automargin=True)
     return figure
 
 
@@ -171,46 +149,29 @@ def _line(
     row: int = 1,
 ) -> None:
     """One value per site, with its interval if it is an estimate; nothing if all are NaN."""
-    if isinstance(values, Estimate):
-        value, low, high = values.value, values.low, values.high
-    else:
-        value = low = high = values
-    if not value.isfinite().any():
-        return
-    ends = {
-        "type": "data",
-        "symmetric": False,
-        "array": plain_numbers((high - value).tolist()),
-        "arrayminus": plain_numbers((value - low).tolist()),
-        "color": color,
-        "thickness": 1,
-        "width": 2,
-        "visible": isinstance(values, Estimate) and not thin,
-    }
-    named = {trace.name for trace in figure.data}
-    figure.add_scatter(
-        x=list(range(len(site))),
-        y=plain_numbers(value.tolist()),
-        error_y=ends,
-        customdata=[
-            f"{label(here)}: {interval(*numbers)}"
-            for here, *numbers in zip(
-                site, value.tolist(), low.tolist(), high.tolist(), strict=True
-            )
-        ],
-        mode="lines+markers",
-        name=name,
-        legendgroup=name,
-        showlegend=name not in named,
-        line={"color": color, "width": 1 if thin else 2, "dash": dash},
-        marker={"size": 4 if thin else 6},
-        opacity=0.7 if thin else 1,
-        hovertemplate="%{customdata}<extra>" + name + "</extra>",
-        row=row,
-        col=1,
+    sure = isinstance(values, Estimate)
+    estimate = (
+        values if isinstance(values, Estimate) else Estimate(value=values, low=values, high=values)
     )
+    if not estimate.value.isfinite().any():
+        return
+    error = marks.bars(estimate, color, thickness=1, width=2) | {"visible": sure and not thin}
+    trace = marks.points(
+        list(range(len(site))),
+        estimate,
+        color,
+        marks.hovers("", site, estimate),
+        marker={"size": 4 if thin else 6},
+        line=dash,
+        error=error,
+    )
+    trace["line"]["width"] = 1 if thin else 2
+    new = name not in {trace.name for trace in figure.data}
+    legend = {"name": name, "legendgroup": name, "showlegend": new, "opacity": 0.7 if thin else 1}
+    hover = {"hovertemplate": f"%{{text}}<extra>{name}</extra>"}
+    figure.add_trace(trace | legend | hover, row=row, col=1)
 
 
 def _level(figure: Any, y: float, row: int) -> None:
     """Reference line of no information."""
-    figure.add_hline(y=y, line={"color": INK, "width": 1, "dash": "dot"}, row=row, col=1)
+    marks.level(figure, y, INK, dash="dot", row=row)

@@ -118,9 +118,6 @@ class Labelled:
     def check(self, *, least: int) -> None:
         """Refuse labels on which no probe can be fitted and tested.
 
-        Args:
-            least: Smallest number of problems per label.
-
         Raises:
             RepresentationError: All labels are equal, or one occurs in too few problems.
         """

@@ -13,6 +13,7 @@ from elicit.representations.errors import RepresentationError
 from elicit.representations.labels import check_finite, check_widths
 from elicit.runs import Execution
 from elicit.sites import Site
+from elicit.surroundings import guarded
 
 OUTLIER = 10.0
 """A token whose norm exceeds this multiple of the median at a site is left out."""
@@ -35,6 +36,7 @@ class Tokens:
 class PairedTokens:
     """Re-iterable tokens of rows, without first tokens and outliers."""
 
+    @guarded
     def __init__(
         self,
         pair: ModelPair,

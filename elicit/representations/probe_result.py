@@ -61,9 +61,6 @@ class ProbeReport(Result):
     def decodable(self, model: str) -> tuple[str, ...]:
         """Sites at which the probe beats the baseline: simultaneous interval of the gain above 0.
 
-        Args:
-            model: `base` or `post`.
-
         Raises:
             RepresentationError: There is no such model.
         """

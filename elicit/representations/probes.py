@@ -227,13 +227,7 @@ class Chosen:
 
 
 def choose_l2(
-    design: Design,
-    labelled: Labelled,
-    *,
-    kind: Kind,
-    l2: float | None,
-    n_folds: int,
-    seed: int,
+    design: Design, labelled: Labelled, *, kind: Kind, l2: float | None, n_folds: int, seed: int
 ) -> Chosen:
     """Penalty of each site with the best cross-validation loss; ties go to the strongest."""
     n_sites, n_labels = len(design.features), len(labelled.labels)

@@ -9,12 +9,7 @@ from torch import Tensor
 
 from elicit.metrics import correct
 from elicit.pair import ModelPair
-from elicit.representations.controls import (
-    SURFACES,
-    control_targets,
-    shuffled_targets,
-    surface,
-)
+from elicit.representations.controls import SURFACES, control_targets, shuffled_targets, surface
 from elicit.representations.errors import RepresentationError
 from elicit.representations.labels import Labelled
 from elicit.representations.logistic import Design
@@ -179,13 +174,7 @@ def _surface_answers(
     """Which test examples each baseline classifies correctly, and the names of baselines."""
     fit = ~found.held
     target = found.labelled.target
-    read = _scores(
-        found,
-        surface(found.labelled, fit),
-        target[None],
-        options,
-        seed,
-    )
+    read = _scores(found, surface(found.labelled, fit), target[None], options, seed)
     usual = (found.target == torch.bincount(target[fit]).argmax()).double()
     told = correct(read.scores[:, 0], found.target)
     return torch.cat([usual[None], told]), ("majority", *SURFACES)

@@ -51,9 +51,6 @@ class Similarity(Result):
     def of(self, measure: str) -> Estimate:
         """One measure at every site.
 
-        Args:
-            measure: Its name.
-
         Raises:
             RepresentationError: The measure is unknown.
         """

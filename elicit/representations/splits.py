@@ -7,11 +7,7 @@ from torch import Tensor
 
 
 def split_problems(
-    group: Int[Tensor, " example"],
-    target: Int[Tensor, " example"],
-    *,
-    share: float,
-    seed: int,
+    group: Int[Tensor, " example"], target: Int[Tensor, " example"], *, share: float, seed: int
 ) -> Bool[Tensor, " example"]:
     """Which examples are held out: about `share` of the problems of each label."""
     order, start = _by_label(group, target, seed)
@@ -23,11 +19,7 @@ def split_problems(
 
 
 def folds(
-    group: Int[Tensor, " example"],
-    target: Int[Tensor, " example"],
-    *,
-    n_folds: int,
-    seed: int,
+    group: Int[Tensor, " example"], target: Int[Tensor, " example"], *, n_folds: int, seed: int
 ) -> Int[Tensor, " example"]:
     """Fold of each example, with problems of a label spread evenly over folds."""
     order, _ = _by_label(group, target, seed)

@@ -83,10 +83,7 @@ def run_stitched(
         which = torch.tensor(indices, device=device)[line].cpu()
 
         def losses(
-            resid: Tensor,
-            line: Tensor = line,
-            pos: Tensor = pos,
-            ids: Tensor = batch.ids,
+            resid: Tensor, line: Tensor = line, pos: Tensor = pos, ids: Tensor = batch.ids
         ) -> Tensor:
             logits = logits_at(upper, resid, line, pos)
             log_probs = torch.log_softmax(logits.float(), dim=-1)

@@ -1,29 +1,14 @@
-"""What every figure shares: one plain style, colours for all eyes, text that stays text."""
+"""Numbers and text as people read them, and what draws a result."""
 
 import functools
 import importlib
 import importlib.util
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from elicit.results.errors import ResultError
 from elicit.results.store import clean_text
-
-INK, MUTED, FAINT, RULE = "#1f2328", "#6e7781", "#a8b0b8", "#e4e7ea"
-BLUE, VERMILION = "#0072b2", "#d55e00"
-"""The pair of Okabe & Ito's colours that stays apart for every kind of colour blindness."""
-WARM, COOL, BOTH = "#fbe6d8", "#dff0ea", "#ece4ee"
-"""Grounds behind layers that are corrupted, carry the skill, or both."""
-DIVERGING = (
-    (0.0, "#b35806"),
-    (0.25, "#fdb863"),
-    (0.5, "#f7f7f7"),
-    (0.75, "#92a8d1"),
-    (1.0, "#2b5c9e"),
-)
-"""Orange below 0, blue above, near white at 0."""
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 # Marks of the bidirectional algorithm, separators and the byte order mark act without being seen.
 _UNSEEN = {0x61C, 0x200E, 0x200F, 0x2028, 0x2029, 0xFEFF} | {*range(0x202A, 0x202F)}
@@ -69,6 +54,16 @@ def visible(text: str) -> str:
     'a\\x00b'
     """
     return clean_text(text).translate(_SHOWN)
+
+
+def visible_token(text: str) -> str:
+    r"""Text of one token in which white space shows.
+
+    >>> visible_token(".\n"), visible_token("  "), visible_token(" so")
+    ('.⏎', '␣␣', ' so')
+    """
+    shown = visible(text).replace("\n", "⏎").replace("\t", "⇥")
+    return shown if text.strip(" ") else shown.replace(" ", "␣")
 
 
 def label(text: object, limit: int = 60) -> str:
@@ -129,77 +124,3 @@ def _fixed(value: float, sign: str, digits: int) -> str:
     if value == 0 or not math.isfinite(value) or abs(value) >= 1000:
         return number(value, sign=bool(sign))
     return f"{value:{sign}.{digits}f}".replace("-", "−")
-
-
-def plain_numbers(values: Sequence[float]) -> list[float | None]:
-    """Numbers as a figure stores them; what is no number is left out of the drawing."""
-    return [value if math.isfinite(value) else None for value in values]
-
-
-def style(figure: Any, height: int) -> Any:
-    """Give a plotly figure the common look and return it."""
-    figure.update_layout(
-        template="none",
-        height=height,
-        margin={"l": 64, "r": 16, "t": 56, "b": 48},
-        font={"family": FONT, "size": 13, "color": INK},
-        paper_bgcolor="white",
-        plot_bgcolor="white",
-        hovermode="closest",
-        hoverlabel={"bgcolor": "white", "bordercolor": FAINT, "font": {"color": INK, "size": 13}},
-        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom"},
-        showlegend=True,
-    )
-    title = {"font": {"size": 12, "color": MUTED}, "standoff": 6}
-    figure.update_xaxes(
-        showgrid=False,
-        zeroline=False,
-        linecolor=FAINT,
-        ticks="outside",
-        tickcolor=FAINT,
-        ticklen=4,
-        title=title,
-    )
-    figure.update_yaxes(
-        gridcolor=RULE, zeroline=False, linecolor=FAINT, automargin=True, title=title
-    )
-    return figure
-
-
-def heading(figure: Any, text: str, row: int, col: int = 1) -> None:
-    """Write a panel's title above its left edge.
-
-    Args:
-        figure: Plotly figure made of subplots.
-        text: Already fit for plotly, see `label`.
-        row: Panel's row, from 1.
-        col: Panel's column, from 1.
-    """
-    axis = next(figure.select_xaxes(row=row, col=col))
-    side = next(figure.select_yaxes(row=row, col=col))
-    figure.add_annotation(
-        text=text,
-        x=axis.domain[0],
-        y=side.domain[1],
-        xref="paper",
-        yref="paper",
-        xanchor="left",
-        yanchor="bottom",
-        yshift=3,
-        showarrow=False,
-        align="left",
-        font={"size": 13, "color": INK},
-    )
-
-
-def bars(value: list[float], low: list[float], high: list[float], color: str) -> dict[str, Any]:
-    """Error bars from the ends of intervals."""
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": plain_numbers([b - v for b, v in zip(high, value, strict=True)]),
-        "arrayminus": plain_numbers([v - a for v, a in zip(value, low, strict=True)]),
-        "color": color,
-        "thickness": 1.5,
-        "width": 3,
-    }

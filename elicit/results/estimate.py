@@ -56,21 +56,13 @@ class Estimate:
 
     @classmethod
     def of(cls, ends: Tensor | np.ndarray) -> "Estimate":
-        """Estimate from one array whose first axis is value, low, high.
-
-        Args:
-            ends: Three slices along the first axis.
-        """
+        """Estimate from one array whose first axis is value, low, high."""
         value, low, high = torch.as_tensor(ends)
         return cls(value=value, low=low, high=high)
 
     @classmethod
     def of_intervals(cls, intervals: Iterable[_HasEnds]) -> "Estimate":
-        """Estimate over one axis from single intervals, in float64.
-
-        Args:
-            intervals: At least one.
-        """
+        """Estimate over one axis from single intervals, in float64."""
         rows = [(each.value, each.low, each.high) for each in intervals]
         return cls.of(torch.tensor(rows, dtype=torch.float64).reshape(-1, 3).T.contiguous())
 
@@ -92,11 +84,7 @@ class Estimate:
 
     @classmethod
     def missing(cls, *shape: int) -> "Estimate":
-        """NaN throughout: what was not measured.
-
-        Args:
-            shape: Sizes of the axes.
-        """
+        """NaN throughout: what was not measured."""
         return cls.of(torch.full((3, *shape), torch.nan, dtype=torch.float64))
 
     @property

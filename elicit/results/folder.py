@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from elicit.results import axes as axes_
 from elicit.results.codec import class_name, encode
@@ -13,9 +13,6 @@ from elicit.results.errors import ResultError
 from elicit.results.store import canonical_json, digest_json, tensor_bytes
 from elicit.results.table import parquet_bytes
 
-if TYPE_CHECKING:
-    from elicit.results.base import Result
-
 VALUES, TABLE, MANIFEST = "values.safetensors", "table.parquet", "result.json"
 FORMAT = 1
 
@@ -23,7 +20,7 @@ _LARGEST = 2**30
 _TYPES = {"class": str, "values": dict, "files": dict, "provenance": dict | None}
 
 
-def result_files(result: "Result") -> dict[str, bytes]:
+def result_files(result: Any) -> dict[str, bytes]:
     """Content of a result's files by name, the manifest last.
 
     Args:

@@ -3,7 +3,9 @@
 import functools
 import importlib.metadata
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, fields
 
 from elicit.results.codec import refuse_unlike
@@ -19,6 +21,38 @@ _DISTRIBUTIONS = {
     "transformer_lens": "transformer-lens",
     "transformers": "transformers",
 }
+
+
+_around: ContextVar[tuple[str, ...]] = ContextVar("surroundings", default=())
+
+
+@contextmanager
+def surrounded(notes: Sequence[str]) -> Iterator[None]:
+    """Let every provenance that is made in a block say what was switched off for it.
+
+    Args:
+        notes: A clause for each thing.
+    """
+    token = _around.set(tuple(notes))
+    try:
+        yield
+    finally:
+        _around.reset(token)
+
+
+def matmul_precision() -> str:
+    """Precision in which torch multiplies float32 matrices; `highest` is float32 itself."""
+    import torch
+
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:  # torch's switches disagree
+        return "mixed"
+
+
+def surroundings() -> list[str]:
+    """What is switched off around the call that is going on."""
+    return list(_around.get())
 
 
 @functools.cache
@@ -71,6 +105,10 @@ class Provenance:
     """Dtype the models computed in, for example `float32`."""
     device: str | None = None
     """Device the models ran on, for example `cpu`."""
+    matmul_precision: str = field(default_factory=matmul_precision)
+    """Precision of products of float32 matrices; `highest` is float32 itself."""
+    surroundings: list[str] = field(default_factory=surroundings)
+    """What the caller had switched on and was switched off for this result, a clause each."""
     arguments: dict[str, object] = field(default_factory=dict)
     """Arguments of the question, JSON values only."""
     task_digests: dict[str, str] = field(default_factory=dict)

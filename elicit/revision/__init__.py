@@ -13,6 +13,7 @@ from elicit.revision.sensitivity import RHOS, THRESHOLDS, Sensitivity, sensitivi
 from elicit.revision.settling import Settling, settling
 from elicit.revision.thinking import PrefixSelection, ThinkAtN, Thought, think, think_at_n
 from elicit.revision.tuned import TunedLensFit, fit_tuned_lens
+from elicit.surroundings import guard_room
 from elicit.texts import TokenRows
 
 __all__ = [
@@ -50,3 +51,5 @@ __all__ = [
     "think",
     "think_at_n",
 ]
+
+guard_room(__name__)

@@ -191,7 +191,9 @@ class EarlyReader:
         if not len(read):
             return settled
         columns = now[read]
-        jsd = self.readout.divergence(state[read], block.final, columns, capped=self.capped)
+        (jsd,) = self.readout.divergences(
+            state[read], [block.final], tokens=columns, capped=self.capped
+        )
         settled[read] = jsd <= self.convention.nats
         if self.bounds is not None and not bool(settled[read].all()):
             block.guess[columns] = self.readout.first()

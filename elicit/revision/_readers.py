@@ -42,9 +42,6 @@ class Reader:
     def states(self, rows: TokenRows) -> Float[Tensor, "layer token d_model"]:
         """Residual stream of every layer at the positions that are read, run as one batch.
 
-        Args:
-            rows: The rows.
-
         Raises:
             CaptureError: The model cannot read a row.
         """

@@ -87,9 +87,6 @@ class DepthConvention:
     def deep_from(self, n_layers: int) -> int:
         """First layer at which settling is deep, ⌈ρL⌉.
 
-        Args:
-            n_layers: Blocks of the model.
-
         Raises:
             RevisionError: No layer lies below it, so that every token would be deep.
         """

@@ -87,12 +87,7 @@ class LensTraining:
         return min(1000, self.steps // 5) if self.optimizer == "adam" else 0
 
     def batches(self, rows: TokenRows, *, seed: int) -> list[list[int]]:
-        """Rows of each update, every row once before any comes again.
-
-        Args:
-            rows: All rows.
-            seed: Of their order.
-        """
+        """Rows of each update, every row once before any comes again."""
         generator = torch.Generator().manual_seed(seed)
         read = torch.tensor([i for i, positions in enumerate(rows.positions) if positions])
         n = min(len(read), max(1, round(rows.n_tokens / self.tokens_per_step)))
@@ -239,9 +234,5 @@ def _optimizer(parameters: list[Tensor], training: LensTraining) -> torch.optim.
             parameters, lr=training.rate, momentum=_MOMENTUM, nesterov=True, weight_decay=decay
         )
     return torch.optim.Adam(
-        parameters,
-        lr=training.rate,
-        betas=(_MOMENTUM, 0.999),
-        weight_decay=decay,
-        amsgrad=True,
+        parameters, lr=training.rate, betas=(_MOMENTUM, 0.999), weight_decay=decay, amsgrad=True
     )

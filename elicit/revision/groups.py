@@ -15,6 +15,9 @@ from elicit.revision.errors import RevisionError
 from elicit.revision.settling import Settling
 from elicit.stats import Inference, Interval, mean_by_problem, problem_mean, unpaired_difference
 
+LAYER = 1.0
+"""How far a problem may lie off where all that were seen are alike: depths are whole layers."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class DepthByGroup(Result):
@@ -88,9 +91,10 @@ def depth_by_group(
         ],
         dim=1,
     )
+    identical = bool(torch.equal(settling.jsd[0], settling.jsd[1]))
     level = 1 - (1 - settling.level) / (len(names) * len(settling.model))
     inference = dataclasses.replace(inference, level=level)
-    depth = [_means(model, inference) for model in each]
+    depth = [_means(model, inference, LAYER) for model in each]
     step = [[_step(values, model[0], inference) for values in model] for model in each]
     return DepthByGroup(
         convention=settling.convention,
@@ -100,15 +104,19 @@ def depth_by_group(
         n_tokens=torch.tensor([int((of == i).sum()) for i in range(len(names))]),
         n_problems=(~each[0].isnan()).sum(-1),
         depth=Estimate.stack(depth),
-        diff=_means(each[1] - each[0], inference),
+        diff=_means(each[1] - each[0], inference, None if identical else LAYER),
         step=Estimate.stack(Estimate.of_intervals(model) for model in step),
         provenance=settling.provenance,
     )
 
 
-def _means(values: Float[Tensor, "group problem"], inference: Inference) -> Estimate:
+def _means(
+    values: Float[Tensor, "group problem"], inference: Inference, span: float | None
+) -> Estimate:
     """Mean of each group over the problems that have a value."""
-    return Estimate.of_intervals(problem_mean(group, inference=inference) for group in values)
+    return Estimate.of_intervals(
+        problem_mean(group, inference=inference, span=span) for group in values
+    )
 
 
 def _step(
@@ -121,7 +129,8 @@ def _step(
         )
     paired = values - first
     if not bool(paired.isnan().all()):
-        return problem_mean(paired, inference=inference)
+        return problem_mean(paired, inference=inference, span=LAYER)
     return unpaired_difference(
-        problem_mean(values, inference=inference), problem_mean(first, inference=inference)
+        problem_mean(values, inference=inference, span=LAYER),
+        problem_mean(first, inference=inference, span=LAYER),
     )

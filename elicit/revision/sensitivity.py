@@ -81,6 +81,7 @@ def sensitivity(
         kept = settling.source_of == settling.source.index(source)
     present, group = settling.problem_of[kept].unique(return_inverse=True)
     jsd = settling.jsd[:, :, kept].transpose(0, 1)
+    identical = bool(torch.equal(settling.jsd[0], settling.jsd[1]))
     ratios = []
     for threshold in thresholds:
         band = [
@@ -99,7 +100,9 @@ def sensitivity(
         model=settling.model,
         threshold=torch.tensor(list(thresholds), dtype=torch.float64),
         rho=torch.tensor(list(rhos), dtype=torch.float64),
-        dtr=joint_estimate(ratio, inference=inference),
-        dtr_diff=joint_estimate(ratio[..., 1] - ratio[..., 0], inference=inference),
+        dtr=joint_estimate(ratio, inference=inference, proportion=True),
+        dtr_diff=joint_estimate(
+            ratio[..., 1] - ratio[..., 0], inference=inference, span=None if identical else 1.0
+        ),
         provenance=settling.provenance,
     )

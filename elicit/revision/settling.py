@@ -124,6 +124,7 @@ def settling(
                 part,
                 norm=convention.norm,
                 compare=False,
+                only_jsd=True,
                 execution=execution.scoped(part.source),
             )["jsd"]
             for part in parts
@@ -142,7 +143,14 @@ def settling(
     following = [i for part in parts for i in part.next_ids()]
     text = token_texts(pair.alignment, following)
     estimates = [
-        _estimates(jsd[..., here], depth[..., here], deep[..., here], problem_of[here], inference)
+        _estimates(
+            jsd[..., here],
+            depth[..., here],
+            deep[..., here],
+            problem_of[here],
+            inference,
+            identical=pair.identical,
+        )
         for here in (source_of == i for i in range(len(parts)))
     ]
     return Settling(
@@ -199,8 +207,14 @@ def _estimates(
     deep: Bool[Tensor, "model token"],
     problem_of: Int[Tensor, " token"],
     inference: Inference,
+    *,
+    identical: bool,
 ) -> dict[str, Estimate]:
-    """Means and intervals of one source."""
+    """Means and intervals of one source.
+
+    Depths are whole layers, so problems may all be alike by chance: unless the models are the same,
+    an interval then leaves room for unseen problems that lie a layer off.
+    """
     present, group = problem_of.unique(return_inverse=True)
     # Problems come first: they are resampled.
     profile, depth, dtr = (
@@ -214,4 +228,10 @@ def _estimates(
         "dtr": dtr,
         "dtr_diff": dtr[:, 1] - dtr[:, 0],
     }
-    return {name: joint_estimate(each, inference=inference) for name, each in values.items()}
+    found = {}
+    for name, each in values.items():
+        certain = name.startswith("profile") or (identical and name.endswith("_diff"))
+        found[name] = joint_estimate(
+            each, inference=inference, span=None if certain else 1.0, proportion=name == "dtr"
+        )
+    return found

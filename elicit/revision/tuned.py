@@ -15,12 +15,7 @@ from elicit.pair import ModelPair
 from elicit.results import Estimate, Result
 from elicit.revision._lens_data import LensData, kl_by_problem
 from elicit.revision._readers import MODELS, Head, readers_of
-from elicit.revision.corrections import (
-    Correction,
-    LensTraining,
-    Variant,
-    train_corrections,
-)
+from elicit.revision.corrections import Correction, LensTraining, Variant, train_corrections
 from elicit.revision.errors import RevisionError
 from elicit.revision.lens import Lens, LogitLens, TunedLens
 from elicit.runs import Execution

@@ -16,6 +16,7 @@ from elicit.rollouts.sampling import rollouts
 from elicit.rollouts.streams import stream_key
 from elicit.rollouts.values import Rollouts, Sampling
 from elicit.rollouts.writing import EditsAt, edits_digest
+from elicit.surroundings import guard_room
 
 __all__ = [
     "TokenDraws",
@@ -36,3 +37,8 @@ __all__ = [
     "rollouts",
     "stream_key",
 ]
+
+guard_room(
+    __name__,
+    runs_nothing={"check_prompts", "check_strengths", "edits_digest", "stream_key"},
+)

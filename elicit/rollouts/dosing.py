@@ -75,9 +75,6 @@ def dose_rollouts(
 def check_strengths(strengths: Sequence[float]) -> None:
     """Refuse an empty dose curve, or one with repeated strengths.
 
-    Args:
-        strengths: Of the edits.
-
     Raises:
         RolloutError: There is none, one is not finite, or one is repeated.
     """

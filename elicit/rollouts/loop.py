@@ -8,6 +8,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from elicit.edits import active
+from elicit.rollouts._cache import check_cache
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.streams import draw, uniforms
 
@@ -57,7 +58,7 @@ def continue_ids(
 
     Raises:
         ValueError: Sampling without a seed for each row.
-        RolloutError: The model returned NaN logits.
+        RolloutError: The model returned NaN logits, or see `check_cache`.
     """
     from transformers import DynamicCache
 
@@ -78,9 +79,16 @@ def continue_ids(
     edits = active(model)
     if edits is not None:
         edits.restart(mask.sum(-1) - mask.new_tensor(written) if any(written) else None)
+    switch = check_cache(model)
     cache = DynamicCache(config=model.config)  # pyright: ignore[reportArgumentType]
-    step_ids, positions = ids, (mask.cumsum(-1) - 1).clamp(min=0)
+    seen = step_ids = ids
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
     for step in range(longest):
+        if step and switch is not None and bool((running & (positions[:, -1] == switch)).any()):
+            # As the model's own generate does: keys from before the switch are made anew.
+            cache = DynamicCache(config=model.config)  # pyright: ignore[reportArgumentType]
+            step_ids = seen
+            positions = torch.minimum((mask.cumsum(-1) - 1).clamp(min=0), positions[:, -1:])
         logits = model(
             input_ids=step_ids,
             attention_mask=mask,
@@ -119,8 +127,9 @@ def continue_ids(
             if edits is not None:
                 edits.select(keep)
             rows, running, token = rows[keep], running[keep], token[keep]
-            mask, positions = mask[keep], positions[keep]
+            mask, positions, seen = mask[keep], positions[keep], seen[keep]
         step_ids = token[:, None]
+        seen = torch.cat([seen, step_ids], dim=1)
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
         # A row that is done stands still, so that none passes the model's last position.
         positions = positions[:, -1:] + running[:, None]

@@ -17,14 +17,13 @@ def check_prompts(side: Side, task: Task, *, templated: bool) -> list[list[int]]
             not know; every such prompt is named.
     """
     alignment, limit = side.alignment, side.n_positions
-    encode = alignment.templated if templated else alignment.plain
-    prompts = [encode(problem.prompt) for problem in task]
-    unknown = alignment.tokenizer.unk_token_id
+    texts = [alignment.spelled(problem.prompt, templated=templated) for problem in task]
+    prompts = [alignment.read(text, templated=templated) for text in texts]
     strange = [
         Fault(where=problem.id, what=f"its {what}", fix="Write it with words of the tokenizer")
-        for problem, ids in zip(task, prompts, strict=True)
-        for what, seen in (("prompt", ids), ("answer", alignment.plain(problem.answer)))
-        if unknown is not None and unknown in seen
+        for problem, text in zip(task, texts, strict=True)
+        for what, seen in (("prompt", text), ("answer", problem.answer))
+        if alignment.unknown(seen, templated=templated)
     ]
     if strange:
         raise TaskError(

@@ -76,11 +76,7 @@ def resume(
     ]
     sampling = replace(begun.sampling, max_new_tokens=max_new_tokens)
     writer = Writer(
-        side=side,
-        sampling=sampling,
-        batch_size=batch_size,
-        edits_at=edits_at,
-        execution=execution,
+        side=side, sampling=sampling, batch_size=batch_size, edits_at=edits_at, execution=execution
     )
     return graded(
         side.alignment,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from elicit.edits import Edit, Edited, EditError, Shift, Where, active
 from elicit.pair import Side, hugging_face_model, weights_digest
 from elicit.results import ResultError, digest_json, digest_tensors, encode
+from elicit.rollouts._cache import check_cache
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.loop import TokenDraws, continue_ids
 from elicit.rollouts.streams import stream_key
@@ -56,6 +57,7 @@ class Writer:
 
     def __post_init__(self) -> None:
         """Refuse edits that would not reach their rows."""
+        check_cache(hugging_face_model(self.model))
         vocabulary = getattr(hugging_face_model(self.model).config, "vocab_size", None)
         for stop in self.sampling.stop_ids:
             if stop < 0 or (vocabulary is not None and stop >= vocabulary):

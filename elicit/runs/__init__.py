@@ -4,11 +4,10 @@ The protocols of progress and checkpoint cost nothing to import; the run directo
 loads when it is first used.
 """
 
-import importlib
 from typing import TYPE_CHECKING
 
-from elicit.results import DamagedFileWarning, RunError
-from elicit.runs.progress import NoProgress, Progress
+from elicit.results import DamagedFileWarning, RunError, lazily
+from elicit.runs.progress import Announcing, NoProgress, Progress
 
 if TYPE_CHECKING:
     from elicit.runs.checkpoint import Checkpoint, NoCheckpoint, ScopedCheckpoint
@@ -29,6 +28,7 @@ __all__ = [
     "release_lock",
     "take_lock",
     "FORMAT",
+    "Announcing",
     "Checkpoint",
     "DamagedFileWarning",
     "Execution",
@@ -48,31 +48,4 @@ __all__ = [
     "remove_leftovers",
 ]
 
-_HOMES = {
-    "LOCK": "lock",
-    "release_lock": "lock",
-    "take_lock": "lock",
-    "FORMAT": "record",
-    "Checkpoint": "checkpoint",
-    "Execution": "execution",
-    "NoCheckpoint": "checkpoint",
-    "RunDirectory": "directory",
-    "ScopedCheckpoint": "checkpoint",
-    "cell_file": "pack",
-    "first_difference": "record",
-    "pack_cell": "pack",
-    "read_record": "record",
-    "record_bytes": "record",
-    "refuse_foreign": "owned",
-    "refuse_kind": "owned",
-    "remove_leftovers": "owned",
-}
-
-
-def __getattr__(name: str) -> object:
-    """Load the module that holds `name` when it is first asked for."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazily(__name__, __file__)

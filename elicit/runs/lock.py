@@ -18,9 +18,6 @@ _HOLDER = re.compile(rb"\d{0,20}\n?")
 def take_lock(folder: Path) -> int:
     """Lock a run directory until `release_lock` or the end of this process, however it ends.
 
-    Args:
-        folder: The run directory; it exists.
-
     Returns:
         Handle for `release_lock`.
 

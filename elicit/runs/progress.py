@@ -30,6 +30,19 @@ class Progress(Protocol):
         ...
 
 
+@runtime_checkable
+class Announcing(Protocol):
+    """Progress that can also say something about the whole job."""
+
+    def announce(self, line: str) -> None:
+        """Say a sentence.
+
+        Args:
+            line: One sentence.
+        """
+        ...
+
+
 class NoProgress:
     """Progress that nobody watches."""
 

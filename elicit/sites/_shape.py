@@ -139,10 +139,6 @@ def resolve_sites(sites: Sequence[Site | str], shape: Shape) -> tuple[Site, ...]
 def resolve_site(site: Site | str, shape: Shape) -> Site:
     """A single site from a site or a name.
 
-    Args:
-        site: A site, or a name of exactly one.
-        shape: What the model has.
-
     Raises:
         SiteError: The name stands for several sites, or the model does not have it.
     """

@@ -8,16 +8,7 @@ from typing import Literal, cast, get_args
 from elicit.results import ElicitError
 
 Kind = Literal[
-    "resid_pre",
-    "resid_mid",
-    "resid_post",
-    "attn_out",
-    "mlp_out",
-    "z",
-    "pattern",
-    "q",
-    "k",
-    "v",
+    "resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z", "pattern", "q", "k", "v"
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 HEAD_KINDS: frozenset[Kind] = frozenset({"z", "pattern", "q"})

@@ -5,19 +5,21 @@ independent evidence. Whatever is random takes a `seed`; the same seed gives the
 returns torch values loads when it is first used.
 """
 
-import importlib
 from typing import TYPE_CHECKING
 
+from elicit.results import lazily
 from elicit.stats.adjust import benjamini_hochberg, holm
 from elicit.stats.bootstrap import bootstrap_difference, bootstrap_mean
 from elicit.stats.equivalence import Equivalence, minimum_detectable_effect, tost
-from elicit.stats.gap import NoGapError, gap_share, gap_shares
+from elicit.stats.few import problems_needed, unseen
+from elicit.stats.gap import NoGapError, gap_share, gap_shares, joint_gap_shares
 from elicit.stats.inference import Inference
 from elicit.stats.interval import Interval, wilson
 from elicit.stats.significance import Significance, max_t, mcnemar, paired_permutation
 from elicit.stats.simultaneous import (
     SimultaneousIntervals,
     joint_intervals,
+    joint_tests,
     simultaneous_intervals,
 )
 
@@ -48,7 +50,9 @@ __all__ = [
     "gap_shares",
     "holm",
     "joint_estimate",
+    "joint_gap_shares",
     "joint_intervals",
+    "joint_tests",
     "linearised_auroc",
     "linearised_mean",
     "linearised_ratio",
@@ -60,17 +64,12 @@ __all__ = [
     "paired_permutation",
     "problem_mean",
     "problem_numbers",
+    "problems_needed",
     "simultaneous_intervals",
     "tost",
     "unpaired_difference",
+    "unseen",
     "wilson",
 ]
 
-
-def __getattr__(name: str) -> object:
-    """Load what needs torch when it is first asked for."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.estimate"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazily(__name__, __file__)

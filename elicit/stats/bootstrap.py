@@ -6,10 +6,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from elicit.stats import _checks
-from elicit.stats._resampling import SPREAD_FLOOR, mid_quantile, resample_counts, student_floor
+from elicit.stats._resampling import SPREAD_FLOOR, mid_quantile, resample_counts
+from elicit.stats.few import Tails
 from elicit.stats.interval import Interval
 
 Method = Literal["t", "bca", "percentile"]
+ENOUGH = 30
+"""Problems from which on a single mean, however skewed, is left to the bootstrap."""
 
 
 def bootstrap_mean(
@@ -71,8 +74,12 @@ def bootstrap_mean(
         shift, t = _resampled(unit, sizes / sizes.mean(), error, n_resamples, seed=seed)
         if method == "t":
             quantile = float(mid_quantile(np.abs(t)[:, None], level)[0])
-            half = max(quantile, student_floor(n, level)) * error
-            ends = np.array([-half, half])
+            # From 30 problems on the bootstrap covers the mean of answers as it should.
+            few = np.zeros(1, dtype=bool) if n >= ENOUGH else None
+            below, above = Tails.of(unit[:, None], few=few).ends(
+                np.zeros(1), np.array([error]), quantile, level
+            )
+            ends = np.array([below[0], above[0]])
         else:
             ends = _quantile_ends(
                 shift, unit, sizes / sizes.mean(), error, level=level, bca=method == "bca"

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from elicit.results import Estimate
 from elicit.stats.bootstrap import Method, bootstrap_mean
+from elicit.stats.few import unseen
 from elicit.stats.inference import Inference
 from elicit.stats.interval import Interval, wilson
 from elicit.stats.simultaneous import joint_intervals
@@ -27,6 +28,7 @@ def problem_mean(
     inference: Inference = Inference(),
     method: Method = "t",
     proportion: bool = False,
+    span: float | None = None,
 ) -> Interval:
     """Mean over the problems that have a value, with the interval of this number alone.
 
@@ -36,6 +38,9 @@ def problem_mean(
         method: Bootstrap of `bootstrap_mean`; "bca" keeps the ends within the range of the data.
         proportion: Whether values are shares: if each is 0 or 1, the interval is Wilson's, because
             all right or all wrong leaves no spread to resample and is not certain for that.
+        span: How far one problem may lie off where all that were seen are alike by chance and not
+            by construction: that interval is then not a point but has room for unseen ones. None:
+            values that are all alike are so by construction.
 
     Returns:
         NaN ends of fewer than two problems, which do not say how much problems differ.
@@ -46,6 +51,17 @@ def problem_mean(
         return _unknown(float(known.mean()) if len(known) else float("nan"), len(known), inference)
     if proportion and np.isin(known, (0.0, 1.0)).all():
         return wilson(int(known.sum()), len(known), level=inference.level)
+    if span is not None and np.ptp(known) == 0:
+        room = span * unseen(len(known), inference.level)
+        value = float(known[0])
+        return Interval(
+            value=value,
+            low=value - room,
+            high=value + room,
+            level=inference.level,
+            n=len(known),
+            method="clopper-pearson",
+        )
     return bootstrap_mean(
         known,
         level=inference.level,
@@ -111,6 +127,7 @@ def joint_estimate(
     *,
     inference: Inference = Inference(),
     proportion: bool = False,
+    span: float | None = None,
 ) -> Estimate:
     """Mean of every part over problems, with intervals that cover all parts at once.
 
@@ -119,6 +136,8 @@ def joint_estimate(
         inference: Coverage, resamples and seed.
         proportion: Whether values are shares: a part that is 0 or 1 in every problem has no spread
             to resample, so Wilson's interval stands in, Bonferroni over parts.
+        span: As for `problem_mean`, of every part that is the same in all problems; Bonferroni
+            over parts.
 
     Returns:
         NaN where a part is not measured; NaN ends of fewer than two problems.
@@ -140,8 +159,12 @@ def joint_estimate(
                 seed=inference.seed,
             )
         )
+    level = 1 - (1 - inference.level) / max(int(known.sum()), 1)
+    if span is not None and n >= 2:
+        alike = known & (flat.amin(0) == flat.amax(0))
+        room = span * unseen(n, level)
+        ends[1, alike], ends[2, alike] = flat[0, alike] - room, flat[0, alike] + room
     if proportion and n >= 2:
-        level = 1 - (1 - inference.level) / max(int(known.sum()), 1)
         constant = known & (flat.amin(0) == flat.amax(0)) & ((flat[0] == 0) | (flat[0] == 1))
         for part in constant.nonzero()[:, 0].tolist():
             alone = wilson(int(flat[0, part]) * n, n, level=level)
@@ -156,10 +179,6 @@ def linearised_mean(
 
     A problem with many rows moves the mean more, so its deviation counts with their number. With
     one row each these are the values themselves.
-
-    Args:
-        values: One value a row.
-        problem: Problem of each row.
     """
     present, inverse, size = problem.unique(return_inverse=True, return_counts=True)
     sums = torch.zeros(*values.shape[:-1], len(present), dtype=values.dtype)
@@ -237,11 +256,7 @@ def mean_by_problem(
 
 
 def problem_numbers(names: Sequence[str]) -> Int[Tensor, " row"]:
-    """Number of each row's problem, in the order in which problems first appear.
-
-    Args:
-        names: Problem of each row.
-    """
+    """Number of each row's problem, in the order in which problems first appear."""
     known = {name: number for number, name in enumerate(dict.fromkeys(names))}
     return torch.tensor([known[name] for name in names], dtype=torch.long)
 

@@ -8,7 +8,13 @@ from numpy.typing import ArrayLike
 
 from elicit.results import ElicitError
 from elicit.stats import _checks
-from elicit.stats._resampling import bootstrap_t, mid_quantile, standard_error
+from elicit.stats._resampling import (
+    PARTS,
+    bootstrap_t,
+    mid_quantile,
+    standard_error,
+)
+from elicit.stats.few import Tails, unseen
 from elicit.stats.interval import Interval
 
 
@@ -25,6 +31,7 @@ def gap_share(
     method: Literal["fieller", "bootstrap"] = "fieller",
     n_resamples: int = 2000,
     seed: int = 0,
+    span: float | None = None,
 ) -> Interval:
     """Share of the gap from base to post that a score recovers: 0 none, 1 all, never clipped.
 
@@ -41,6 +48,8 @@ def gap_share(
             bootstrap over problems ("bootstrap").
         n_resamples: Resamples of the bootstrap, at least 100.
         seed: Seed of the bootstrap; the "fieller" interval does not depend on it.
+        span: How far one problem may lie off where the share is the same in all that were seen by
+            chance and not by construction, in units of the scores; see `problem_mean`.
 
     Raises:
         NoGapError: The interval of the gap itself holds 0.
@@ -83,6 +92,8 @@ def gap_share(
     room = mean_gap**2 - half**2
     middle = -(critical**2) * product / room
     reach = np.sqrt(middle**2 + (critical * rest_error) ** 2 / room)
+    if span is not None and not rest.any():
+        reach = span * unseen(n, level) / abs(mean_gap)
     return Interval(
         value=share,
         low=share + middle - reach,
@@ -113,8 +124,61 @@ def gap_shares(
     from scipy.special import stdtrit
 
     level = _checks.fraction(level, name="level")
+    return _shares(gains, gap, float(stdtrit(len(gap) - 1, (1 + level) / 2)))
+
+
+def joint_gap_shares(
+    gains: Float[np.ndarray, "problem part"],
+    gap: Float[np.ndarray, " problem"],
+    *,
+    level: float,
+    n_resamples: int = 2000,
+    seed: int,
+) -> Float[np.ndarray, "end part"]:
+    """Share of one gap that each of many parts recovers, with intervals that hold for all at once.
+
+    For the part with the largest share: its interval allows for having been chosen.
+
+    Args:
+        gains: Score under each part minus that of the base, any unit.
+        gap: Score of the post-trained model minus that of the base.
+        level: Chance that all intervals cover, in (0, 1).
+        n_resamples: Resamples of the problems, at least 100.
+        seed: Seed of the resampling.
+
+    Returns:
+        Share, lower and upper end; all NaN where the gap is not clear of 0 at the same critical
+        value, which is larger than that of the gap alone.
+
+    Source: Fieller 1954 with a max-|t| critical value (Romano & Wolf 2005) over the gap and what is
+        left of it under each part.
+    """
+    level = _checks.fraction(level, name="level")
+    n_resamples = _checks.resamples(n_resamples)
+    mean_gap = float(gap.mean())
+    if not mean_gap:
+        return np.full((3, gains.shape[1]), np.nan)
+    rest = gains - gains.mean(axis=0) / mean_gap * gap[:, None]
+    columns = np.concatenate([(gap - mean_gap)[:, None], rest], axis=1)
+    scale = np.maximum(np.abs(gains).max(axis=0, initial=0), np.abs(gap).max())
+    room = 1e-12 * np.concatenate([[np.abs(gap).max()], scale])
+    columns = columns[:, np.abs(columns).max(axis=0) > room]
+    largest = np.zeros(n_resamples)
+    for start in range(0, columns.shape[1], PARTS):
+        t = bootstrap_t(columns[:, start : start + PARTS], n_resamples, seed=seed)
+        np.maximum(largest, t.max(axis=1), out=largest)
+    critical = float(mid_quantile(largest[:, None], level)[0])
+    tails = Tails.of(columns, n_parts=columns.shape[1])
+    c = np.maximum(critical, tails.least(level))
+    c *= 1 + np.maximum(tails.below, tails.above) * c
+    return _shares(gains, gap, float(c.max(initial=0.0)))
+
+
+def _shares(
+    gains: Float[np.ndarray, "problem part"], gap: Float[np.ndarray, " problem"], critical: float
+) -> Float[np.ndarray, "end part"]:
+    """Shares with the ends of Fieller's interval at one critical value."""
     n, mean_gap = len(gap), float(gap.mean())
-    critical = float(stdtrit(n - 1, (1 + level) / 2))
     half = critical * float(standard_error((gap - mean_gap)[:, None])[0])
     if np.ptp(gap) == 0:
         half = 0.0

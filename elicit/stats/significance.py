@@ -8,7 +8,8 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from elicit.stats import _checks
-from elicit.stats._resampling import PARTS, all_sign_flips, sign_flips
+from elicit.stats._resampling import PARTS, all_sign_flips, sign_flips, standard_error
+from elicit.stats.few import Tails, skewness
 
 _TIE = 1e-12
 """Share of the largest possible statistic within which two values count as equal."""
@@ -64,8 +65,10 @@ def max_t(
     """P-value of every part's mean effect, adjusted for having looked at all parts.
 
     The chance, if no part had an effect, that the largest |t| over all parts reaches the part's
-    own. Signs are flipped for all parts of a problem together. A part that is 0 throughout has
-    p = 1 and changes no other part's.
+    own. Signs are flipped for all parts of a problem together, which holds where effects are spread
+    evenly about 0; where they are skewed and problems are few, the p-value is that of Student's t
+    with fewer degrees of freedom, if that is larger (`problems_needed`). A part that is 0
+    throughout has p = 1 and changes no other part's.
 
     Args:
         effects: Paired difference for each problem (row) and part (column).
@@ -94,7 +97,18 @@ def max_t(
     flips = all_sign_flips(n) if exact else sign_flips(n, n_resamples, seed=seed)
     largest = np.sort(np.concatenate(list(_largest(unit, flips))))
     reached = len(largest) - np.searchsorted(largest, observed - _TIE, side="left")
-    return reached / len(largest) if exact else (reached + 1) / (len(largest) + 1)
+    p = reached / len(largest) if exact else (reached + 1) / (len(largest) + 1)
+    return np.maximum(p, _skewed_p(rows))
+
+
+def _skewed_p(rows: np.ndarray) -> np.ndarray:
+    """Least p-value of parts too skewed for sign flips, Bonferroni over parts; 0 of all others."""
+    value = rows.mean(axis=0)
+    deviations, moving = rows - value, np.ptp(rows, axis=0) > 0
+    # Beyond one standard error of the skewness of normal values.
+    skewed = moving & (skewness(deviations) ** 2 > 6 / len(rows))
+    tails = Tails.of(deviations, n_parts=int(moving.sum()), few=skewed)
+    return tails.p(tails.reached(value, standard_error(deviations)))
 
 
 def mcnemar(a: ArrayLike, b: ArrayLike) -> Significance:

@@ -12,9 +12,11 @@ from elicit.stats._resampling import (
     PARTS,
     bootstrap_t,
     mid_quantile,
+    mid_tail,
     standard_error,
-    student_floor,
 )
+from elicit.stats.bootstrap import ENOUGH
+from elicit.stats.few import Tails, event_ends, sparse_parts
 from elicit.stats.interval import Interval
 
 
@@ -28,6 +30,9 @@ class SimultaneousIntervals:
     """Lower end, jointly over parts."""
     high: Float[np.ndarray, " part"]
     """Upper end, jointly over parts."""
+    p: Float[np.ndarray, " part"]
+    """P-value of every part, jointly over parts, by the same resamples: below 1 - level exactly
+    where the interval excludes 0."""
     alone: Float[np.ndarray, "end part"]
     """Lower and upper end for each part alone: for a part that was chosen beforehand, never for the
     best."""
@@ -44,11 +49,7 @@ class SimultaneousIntervals:
         return (self.low > 0) | (self.high < 0)
 
     def interval(self, part: int) -> Interval:
-        """One part's mean with its joint interval.
-
-        Args:
-            part: Column of the effects.
-        """
+        """One part's mean with its joint interval."""
         return Interval(
             value=float(self.value[part]),
             low=float(self.low[part]),
@@ -69,8 +70,11 @@ def simultaneous_intervals(
     quantile of the largest |t| over parts, times the part's own standard error.
 
     A part that is the same for every problem has no spread: its interval is that one value (an
-    effect of exactly 0 stays [0, 0]) and it takes no part in the maximum. Where rare events are
-    possible but none was seen, that point is too sure of itself; see `wilson`.
+    effect of exactly 0 stays [0, 0]) and it takes no part in the maximum. Of sparse effects, 0 for
+    at least half of the problems, with fewer than 10 others, the interval is widened to the exact
+    one of their rate and sign; beside such, a part of which no event was seen is not certain to
+    have none, and has that interval too. Where problems are fewer than their skewness calls for
+    (`problems_needed`) intervals are widened to Student's t with fewer degrees of freedom.
 
     Args:
         effects: Effect for each problem (row) and part (column), any unit.
@@ -91,19 +95,21 @@ def simultaneous_intervals(
     """
     rows = _checks.table(effects, name="effects")
     level = _checks.fraction(level, name="level")
-    value, deviations, moving = _centred(rows)
     single = np.zeros(rows.shape[1])
 
     def alone(parts: np.ndarray, t: np.ndarray) -> None:
-        single[parts] = np.maximum(mid_quantile(t, level), student_floor(len(rows), level))
+        single[parts] = mid_quantile(t, level)
 
-    joint = _critical(deviations, moving, level, n_resamples, seed, alone)
-    error = standard_error(deviations)
+    value, low, high, p, joint = _joint(rows, level, n_resamples, seed, alone)
+    deviations = rows - value
+    few = np.zeros(rows.shape[1], dtype=bool) if len(rows) >= ENOUGH else None
+    tails = Tails.of(deviations, few=few)
     return SimultaneousIntervals(
         value=value,
-        low=value - joint * error,
-        high=value + joint * error,
-        alone=np.stack([value - single * error, value + single * error]),
+        low=low,
+        high=high,
+        p=p,
+        alone=np.stack(tails.ends(value, standard_error(deviations), single, level)),
         critical=joint,
         level=level,
         n=len(rows),
@@ -128,11 +134,59 @@ def joint_intervals(
         ValueError: The effects are not a finite table of at least 2 problems and 1 part, or an
             option is out of range.
     """
+    return joint_tests(effects, level=level, n_resamples=n_resamples, seed=seed)[:3]
+
+
+def joint_tests(
+    effects: ArrayLike, *, level: float = 0.95, n_resamples: int = 2000, seed: int
+) -> Float[np.ndarray, "number part"]:
+    """Mean, lower and upper end and p-value of every part, all jointly over parts.
+
+    The p-value inverts the interval: it is below 1 - level exactly where the interval excludes 0.
+
+    Args:
+        effects: Effect for each problem (row) and part (column), any unit.
+        level: Chance that all intervals cover, in (0, 1).
+        n_resamples: Resamples of the problems, at least 100.
+        seed: Seed of the resampling.
+
+    Raises:
+        ValueError: The effects are not a finite table of at least 2 problems and 1 part, or an
+            option is out of range.
+    """
     rows = _checks.table(effects, name="effects")
     level = _checks.fraction(level, name="level")
+    return np.stack(_joint(rows, level, n_resamples, seed)[:4])
+
+
+def _joint(
+    rows: np.ndarray,
+    level: float,
+    n_resamples: int,
+    seed: int,
+    see: Callable[[np.ndarray, np.ndarray], None] | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
+    """Mean, ends and p-value of every part, and the half width of the joint intervals."""
     value, deviations, moving = _centred(rows)
-    half = _critical(deviations, moving, level, n_resamples, seed) * standard_error(deviations)
-    return np.stack([value, value - half, value + half])
+    largest = _largest(deviations, moving, n_resamples, seed, see)
+    joint = float(mid_quantile(largest[:, None], level)[0]) if len(moving) else 0.0
+    error, n_parts = standard_error(deviations), len(moving)
+    sparse, silent = sparse_parts(rows)
+    tails = Tails.of(deviations, n_parts=n_parts, apart=sparse)
+    low, high = tails.ends(value, error, joint, level)
+    # What does not vary is certain: 0, or not.
+    p = np.where(value == 0, 1.0, 1 / (n_resamples + 1))
+    c = tails.reached(value, error)
+    p[moving] = np.maximum(mid_tail(largest, c), tails.p(c))[moving]
+    n_parts += len(silent)
+    size = float(np.abs(rows[:, sparse]).max(initial=0.0))
+    for part in (*sparse, *silent):
+        exact = event_ends(rows[:, part], 1 - (1 - level) / n_parts, size=size)
+        low[part], high[part] = min(low[part], exact[0]), max(high[part], exact[1])
+        p[part] = max(p[part], min(1.0, n_parts * exact[2]))
+    # What skewness adds is of single parts, and not of all.
+    critical = max(joint, float(tails.least(level)[moving].min())) if len(moving) else 0.0
+    return value, low, high, p, critical
 
 
 def _centred(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -142,22 +196,19 @@ def _centred(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return value, rows - value, np.flatnonzero(varies)
 
 
-def _critical(
+def _largest(
     deviations: np.ndarray,
     moving: np.ndarray,
-    level: float,
     n_resamples: int,
     seed: int,
     see: Callable[[np.ndarray, np.ndarray], None] | None = None,
-) -> float:
-    """Half width of the joint intervals in standard errors.
+) -> Float[np.ndarray, " resample"]:
+    """Largest |t| over parts in every resample.
 
     Some parts at a time: each block is drawn with the same resamples, of which only the largest |t|
     is kept.
     """
     n_resamples = _checks.resamples(n_resamples)
-    if not len(moving):
-        return 0.0
     largest = np.zeros(n_resamples)
     for start in range(0, len(moving), PARTS):
         parts = moving[start : start + PARTS]
@@ -165,5 +216,4 @@ def _critical(
         np.maximum(largest, t.max(axis=1), out=largest)
         if see is not None:
             see(parts, t)
-    joint = float(mid_quantile(largest[:, None], level)[0])
-    return max(joint, student_floor(len(deviations), level, n_parts=len(moving)))
+    return largest

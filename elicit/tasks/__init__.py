@@ -18,6 +18,7 @@ from elicit.tasks.behaviour import (
     matching,
     reasoning_behaviour,
 )
+from elicit.tasks.border import Continued, Join, continued, joined, separator
 from elicit.tasks.encoding import encode_forced
 from elicit.tasks.extraction import (
     AfterMarker,
@@ -49,6 +50,11 @@ from elicit.tasks.split import LEAST, Split
 from elicit.tasks.task import Task
 
 __all__ = [
+    "separator",
+    "joined",
+    "continued",
+    "Join",
+    "Continued",
     "AfterMarker",
     "Behaviour",
     "Extractor",

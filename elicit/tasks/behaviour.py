@@ -35,8 +35,8 @@ class Behaviour:
     shown: Marker
     """Whether a text shows it."""
     baselines: Mapping[str, PromptOf] = field(default_factory=dict)
-    """Other prompts for the base, by name. The best of them, of the plain and of the negative
-    prompt is where the gap to post begins."""
+    """Other prompts for the base, by name. The best of them and of the three that every behaviour
+    has is where the gap to post begins."""
 
     def __post_init__(self) -> None:
         """Refuse names that are taken."""
@@ -48,11 +48,7 @@ class Behaviour:
             )
 
     def asked(self, task: Task) -> dict[str, Task]:
-        """All problems under every prompt, by its name; the plain one where a problem has no such.
-
-        Args:
-            task: The problems.
-        """
+        """All problems under every prompt, by its name; the plain one where it has no such."""
         ways: dict[str, PromptOf] = {
             PLAIN: lambda problem: problem.prompt,
             POSITIVE: self.positive,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
+from elicit.tasks.border import Join, continued, joined
 from elicit.tasks.faults import Fault, TaskError, shown
 from elicit.tasks.forced import ForcedRows
 from elicit.tasks.problems import Problem
@@ -33,16 +34,14 @@ def encode_forced(
     *,
     n_positions: int | None,
     end: str = "",
-    unk_id: int | None = None,
+    unknown: Callable[[str], bool] | None = None,
+    join: Join = joined,
 ) -> ForcedRows:
     r"""Rows and reads with which a model's probability of every answer of a task is scored.
 
-    The text of an item is the prompt, a space unless the prompt ends in white space, the candidate,
-    and `end`. It is tokenised whole, so that its tokens are those a reader of the text would see.
-    Scored is everything after the tokens that the prompt alone and the texts of all items of the
-    problem have in common. Where no token crosses the end of the prompt, that is the candidate;
-    where one does, the tokens of the prompt from there on are scored too, for every candidate of
-    the problem, so that all of them answer to the same context.
+    The text of an item is the prompt, a space where its script has one, the candidate, and `end`.
+    Its tokens and where they begin are those of `continued`, for all candidates of a problem at
+    once.
 
     Args:
         task: Problems to score.
@@ -53,8 +52,9 @@ def encode_forced(
         end: Text that closes an answer and is scored with it. Needed where one candidate's tokens
             begin another's (1 and 12, digit by digit): unclosed, the shorter can never be the less
             probable one.
-        unk_id: Token id that stands for whatever the tokenizer does not know; a problem that holds
-            it is refused. None where the tokenizer knows every text.
+        unknown: Whether a text holds something that the tokenizer does not know; such a problem is
+            refused. None where the tokenizer knows every text.
+        join: Puts a continuation after a prompt, for instance within a chat template.
 
     Raises:
         TaskError: A problem does not fit into the model, or its tokens cannot tell its candidates
@@ -66,8 +66,26 @@ def encode_forced(
     wrong: list[Fault] = []
     items: list[_Item] = []
     for place, problem in enumerate(task.problems):
-        found = _items(place, problem, encode_text, end)
-        faults = _faults(problem, found, n_positions, unk_id)
+        answers = (problem.answer,) if problem.candidates is None else problem.candidates
+        texts = [join(problem.prompt, f"{answer}{end}") for answer in answers]
+        found = [
+            _Item(
+                problem=place,
+                candidate=candidate,
+                is_answer=answer == problem.answer,
+                tokens=one.ids,
+                start=one.start,
+            )
+            for candidate, (answer, one) in enumerate(
+                zip(answers, continued(encode_text, texts), strict=True)
+            )
+        ]
+        strange = [
+            answer
+            for answer, (_, whole) in zip(answers, texts, strict=True)
+            if unknown is not None and unknown(whole)
+        ]
+        faults = _faults(problem, found, n_positions, strange)
         wrong += [
             Fault(where=f"problem {shown(problem.id)}", what=what, fix=fix) for what, fix in faults
         ]
@@ -82,36 +100,8 @@ def encode_forced(
     return _rows(task, items, pad_id)
 
 
-def _items(
-    place: int, problem: Problem, encode_text: Callable[[str], list[int]], end: str
-) -> list[_Item]:
-    separator = "" if problem.prompt[-1].isspace() else " "
-    answers = (problem.answer,) if problem.candidates is None else problem.candidates
-    texts = [f"{problem.prompt}{separator}{answer}{end}" for answer in answers]
-    prompt = tuple(int(token) for token in encode_text(problem.prompt))
-    tokens = [tuple(int(token) for token in encode_text(text)) for text in texts]
-    start = min(_n_common(prompt, whole) for whole in tokens)
-    return [
-        _Item(
-            problem=place,
-            candidate=candidate,
-            is_answer=answer == problem.answer,
-            tokens=whole,
-            start=start,
-        )
-        for candidate, (answer, whole) in enumerate(zip(answers, tokens, strict=True))
-    ]
-
-
-def _n_common(left: Sequence[int], right: Sequence[int]) -> int:
-    for place, (one, other) in enumerate(zip(left, right, strict=False)):
-        if one != other:
-            return place
-    return min(len(left), len(right))
-
-
 def _faults(
-    problem: Problem, items: Sequence[_Item], n_positions: int | None, unk_id: int | None
+    problem: Problem, items: Sequence[_Item], n_positions: int | None, strange: Sequence[str]
 ) -> Iterator[tuple[str, str]]:
     names = (problem.answer,) if problem.candidates is None else problem.candidates
     if items[0].start == 0:
@@ -125,11 +115,9 @@ def _faults(
             f"it needs {longest} tokens, and the model has {n_positions} positions",
             "Shorten the prompt, or leave the problem out",
         )
-    unknown = [n for n, item in zip(names, items, strict=True) if unk_id in item.tokens]
-    if unk_id is not None and unknown:
+    if strange:
         yield (
-            f"the tokenizer does not know some word of its prompt or of {shown(unknown[0])} and "
-            f"reads it as token {unk_id}",
+            f"the tokenizer does not know some word of its prompt or of {shown(strange[0])}",
             "Use the words the model was trained on, or leave the problem out",
         )
         return  # candidates that are all unknown are alike for that reason alone

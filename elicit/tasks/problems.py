@@ -61,9 +61,6 @@ class Problem:
 def problem_faults(values: Mapping[str, object]) -> list[tuple[str, str]]:
     """Everything that keeps some named values from being a problem.
 
-    Args:
-        values: Field names and values; candidates are a list or a tuple.
-
     Returns:
         What is wrong and what to do about it, in pairs; empty for a problem.
     """

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from elicit.surroundings import guarded
 from elicit.tasks.forced import ForcedBatch, ForcedRows
 
 _CHUNK_VALUES = 1 << 24
@@ -173,6 +174,7 @@ def reduce_scores(rows: ForcedRows, reads: ReadScores) -> ForcedScores:
     )
 
 
+@guarded
 def score_forced(
     model_logits: Callable[[Tensor, Tensor, Tensor], Tensor],
     rows: ForcedRows,

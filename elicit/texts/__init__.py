@@ -1,5 +1,6 @@
 """Token rows, and what a model predicts at each of their tokens, a block of logits at a time."""
 
+from elicit.surroundings import guard_room
 from elicit.texts.buffers import LogitBuffers
 from elicit.texts.chunks import concatenate, read_chunks
 from elicit.texts.divergence import ModelDivergences, model_divergences
@@ -31,3 +32,8 @@ __all__ = [
     "token_texts",
     "tokens_per_block",
 ]
+
+guard_room(
+    __name__,
+    runs_nothing={"token_texts", "chunked", "concatenate", "tokens_per_block"},
+)

@@ -34,10 +34,7 @@ class LogitBuffers:
         dtype = torch.float64 if weight.dtype == torch.float64 else torch.float32
         self.d_vocab = max(unembed.d_vocab for unembed in unembeds)
         fits = tokens_per_block(
-            self.d_vocab,
-            memory=memory,
-            buffers=len(unembeds) + n_finals,
-            itemsize=dtype.itemsize,
+            self.d_vocab, memory=memory, buffers=len(unembeds) + n_finals, itemsize=dtype.itemsize
         )
         self.n_tokens = fits if n_tokens is None else min(fits, n_tokens)
         self.readouts = tuple(Readout(unembed, self.n_tokens) for unembed in unembeds)
@@ -56,9 +53,5 @@ class LogitBuffers:
         return self._probs[i][: self.d_vocab * n].view(self.d_vocab, n)
 
     def spans(self, n: int) -> Iterator[slice]:
-        """Blocks that `n` tokens are read in.
-
-        Args:
-            n: Tokens.
-        """
+        """Blocks that `n` tokens are read in."""
         return (slice(start, start + self.n_tokens) for start in range(0, n, self.n_tokens))

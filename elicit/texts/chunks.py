@@ -54,11 +54,7 @@ def read_chunks(
 
 
 def concatenate(parts: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Statistics of several blocks or chunks as one, along their last axis.
-
-    Args:
-        parts: At least one, all with the same names.
-    """
+    """Statistics of several blocks or chunks as one, along their last axis."""
     first, *others = parts
     return {
         name: torch.cat([value, *(other[name] for other in others)], -1)

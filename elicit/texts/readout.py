@@ -5,7 +5,7 @@ sums over the vocabulary are sums of whole rows. Everything elementwise goes thr
 that stay in a core's cache. Sums are float32 within a tile and float64 across tiles.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -155,20 +155,20 @@ class Readout:
             log_norm=(total.log() + largest).to(self.wide),
         )
 
-    def divergence(
+    def divergences(
         self,
-        states: Float[Tensor, "some d_model"],
-        final: Final,
-        tokens: Int[Tensor, " some"],
+        states: Float[Tensor, "token d_model"],
+        finals: Sequence[Final],
         *,
+        tokens: Int[Tensor, " some"] | None = None,
         capped: bool = True,
-    ) -> Float[Tensor, " some"]:
-        """Only the Jensen-Shannon divergence of some tokens from their final predictions, nats.
+    ) -> list[Float[Tensor, " token"]]:
+        """Jensen-Shannon divergence of one reading from each of several predictions, nats.
 
         Args:
-            states: What the unembedding reads of them at this layer.
-            final: Final predictions of all tokens.
-            tokens: Which of these they are, in ascending order.
+            states: What the unembedding reads at a layer.
+            finals: Final predictions, of one model or of several.
+            tokens: Which of their tokens the states are, in ascending order; None for all.
             capped: Whether the model's softcap is applied.
 
         Raises:
@@ -178,13 +178,12 @@ class Readout:
         total, cross = self._exponentiate(z, z.amax(0))
         if not bool(cross.isfinite().all()) and not self._masked:
             self._masked = True
-            return self.divergence(states, final, tokens, capped=capped)
+            return self.divergences(states, finals, tokens=tokens, capped=capped)
         _refuse_nan(cross)
-        self.held = z
-        every = len(tokens) == final.probs.shape[1]
-        return self._jsd(
-            z, final, total, total.log() - cross / total, tokens=None if every else tokens
-        )
+        if tokens is not None and len(tokens) == finals[0].probs.shape[1]:
+            tokens = None
+        self.held, entropy = z, total.log() - cross / total
+        return [self._jsd(z, final, total, entropy, tokens=tokens) for final in finals]
 
     def mean_logit(self, z: Float[Tensor, "d_vocab token"]) -> Float[Tensor, " token"]:
         """Mean logit over the vocabulary, in float64.
@@ -198,7 +197,7 @@ class Readout:
         return total / len(z)
 
     def first(self) -> Int[Tensor, " token"]:
-        """Most probable id of each token of the last `divergence`."""
+        """Most probable id of each token of the last `divergences`."""
         return self._first(self.held, torch.ones_like(self.held[0]))
 
     def _exponentiate(

@@ -195,7 +195,14 @@ class TokenRows:
         )
 
     @classmethod
-    def of_task(cls, alignment: Alignment, task: Task, *, decision: bool = False) -> "TokenRows":
+    def of_task(
+        cls,
+        alignment: Alignment,
+        task: Task,
+        *,
+        decision: bool = False,
+        templated: bool = False,
+    ) -> "TokenRows":
         """The traces of a task: each problem's written solution, or the decision after its prompt.
 
         Args:
@@ -203,17 +210,19 @@ class TokenRows:
             task: The problems.
             decision: Read only the prediction after each prompt, the first token that a model would
                 write; no problem needs a trace then.
+            templated: Whether prompts go through the chat template; a trace is then the beginning
+                of the assistant's turn.
 
         Raises:
-            TextError: A problem has no trace, or a trace's tokens do not go on from the
-                prompt's.
+            TextError: A problem has no trace, or no token of its prompt stays as it is before it.
         """
-        prompts = [alignment.plain(problem.prompt) for problem in task]
         common = {
             "problem": tuple(problem.id for problem in task),
             "difficulty": tuple(problem.difficulty for problem in task),
         }
         if decision:
+            encode = alignment.templated if templated else alignment.plain
+            prompts = [encode(problem.prompt) for problem in task]
             ends = tuple((len(prompt) - 1,) for prompt in prompts)
             rows = tuple(map(tuple, prompts))
             return cls(rows=rows, positions=ends, source="prompt", **common)
@@ -224,17 +233,8 @@ class TokenRows:
                 f"(the first is {missing[0]!r}), so there is no written reasoning to read. Add "
                 "'trace' to them, pass decision=True, or read the models' own rollouts."
             )
-        written = []
-        for problem, prompt in zip(task, prompts, strict=True):
-            whole = alignment.plain(f"{problem.prompt} {problem.trace}")
-            if whole[: len(prompt)] != prompt:
-                raise TextError(
-                    f"problem {problem.id!r}: the tokens of its prompt change when the trace "
-                    "follows, so it is not clear where the trace begins. End the prompt where a "
-                    "word ends."
-                )
-            written.append(whole[len(prompt) :])
-        return cls.of_written(prompts, written, **common)
+        texts = [alignment.continued(p.prompt, str(p.trace), templated=templated) for p in task]
+        return cls.of_written([t.prompt for t in texts], [t.written for t in texts], **common)
 
     def next_ids(self) -> list[int]:
         """Id that follows each position that is read; -1 where the row ends there."""
@@ -245,11 +245,7 @@ class TokenRows:
         ]
 
     def part(self, keep: Sequence[int]) -> "TokenRows":
-        """Some of the rows, in the order given.
-
-        Args:
-            keep: Their indices.
-        """
+        """Some of the rows, in the order given."""
         return TokenRows(
             rows=tuple(self.rows[i] for i in keep),
             positions=tuple(self.positions[i] for i in keep),

@@ -3,13 +3,14 @@
 from collections.abc import Iterable
 
 from elicit.pair import Alignment
+from elicit.results import visible_token
 
 END = "∎"
 """Shown where a row ends and nothing follows."""
 
 
 def token_texts(alignment: Alignment, ids: Iterable[int]) -> dict[int, str]:
-    """Text of each id; an id without text, or with white space only, is shown as its token.
+    """Text of each id, white space made visible; an id without text is shown as its token.
 
     Args:
         alignment: Whose tokenizer made the ids.
@@ -22,5 +23,6 @@ def token_texts(alignment: Alignment, ids: Iterable[int]) -> dict[int, str]:
             continue
         text = alignment.decode([i])
         token = alignment.template_tokenizer.convert_ids_to_tokens(i)
-        texts[i] = text if text.strip() and "\ufffd" not in text else str(token or f"#{i}")
+        readable = text and "\ufffd" not in text
+        texts[i] = visible_token(text) if readable else str(token or f"#{i}")
     return texts

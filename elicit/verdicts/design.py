@@ -76,9 +76,6 @@ class LadderDesign:
     def check(self, inference: Inference) -> None:
         """Refuse too few random directions for a level.
 
-        Args:
-            inference: Has the level.
-
         Raises:
             VerdictError: The highest of them is exceeded by another one too often.
         """

@@ -41,13 +41,15 @@ def assess(
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> Ladder:
-    """The highest rung of evidence that a behaviour of post is in the base already.
+    """Evidence that a behaviour of post is in the base already, and whether it suffices.
 
-    Sites, strengths, probes and directions come from one part of the problems, every number of a
-    rung from the other. Each rung is compared with the strongest of its controls. The gap of the
-    last rung begins at the base under the best prompt that does not use the direction. Reported
-    beside, with no verdict resting on them: the prompt that elicits the behaviour, which the
-    direction is made from, and the p-value of every site, adjusted for all that were examined.
+    No rung entails another. The verdict rests on E3 and E4: the base's own direction makes it show
+    the behaviour, and closes the gap in right answers to post. E1 and E2, whether post uses the
+    same code, are a question of their own; E0, that it can be read, is trivial where re-initialised
+    weights pass it too. Sites, strengths, probes and directions come from one part of the problems,
+    every number of a rung from the other. Each rung is compared with the strongest of its controls.
+    The gap of the last rung begins at the base under its best prompt. The p-value of every site,
+    adjusted for all that were examined, is reported beside, with no verdict resting on it.
 
     Args:
         pair: The two models.

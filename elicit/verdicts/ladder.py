@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -15,6 +15,11 @@ from elicit.stats import Interval
 from elicit.verdicts.probing import Decoded
 from elicit.verdicts.rungs import CLAIMS, RUNGS
 from elicit.verdicts.tests import Judged, Options
+
+Verdict = Literal["exists", "not shown", "under-powered", "no gap"]
+ALIGNMENT, EXISTENCE = ("E1", "E2"), ("E3", "E4")
+"""Rungs on which each of two questions rests. None entails another: E0, that something can be read,
+is no evidence that anything uses it, and base and post may use different codes for the same."""
 
 UNITS = (
     "share of prompts classified correctly",
@@ -36,7 +41,8 @@ class Ladder(Result):
     claim: tuple[str, ...]
     """What each rung says."""
     status: tuple[str, ...]
-    """`passed`, `not distinguishable` from its controls, `under-powered` or `not run`."""
+    """`passed`; `trivial`, where re-initialised weights pass as well; `not distinguishable` from
+    its controls; `under-powered`; or `not run`."""
     reason: tuple[str, ...]
     """Why it is so, or what else a reader should know."""
     unit: tuple[str, ...]
@@ -90,11 +96,34 @@ class Ladder(Result):
     """Nominal coverage of the intervals."""
 
     @property
+    def verdict(self) -> Verdict:
+        """Whether the base has the behaviour and it suffices: rests on E3 and E4 alone.
+
+        `no gap` where post gains nothing on the base; `exists` where both passed; `not shown` where
+        one is not distinguishable from its controls; else `under-powered`.
+        """
+        found = self._of(EXISTENCE)
+        if "not run" in found:
+            return "no gap"
+        return "exists" if found == {"passed"} else _negative(found)
+
+    @property
+    def alignment(self) -> Literal["shared", "not shown", "under-powered", "not measured"]:
+        """Whether base and post use the same code for it: rests on E1 and E2 alone."""
+        found = self._of(ALIGNMENT)
+        if "not run" in found:
+            return "not measured"
+        return "shared" if found == {"passed"} else _negative(found)
+
+    def _of(self, rungs: tuple[str, ...]) -> set[str]:
+        return {s for r, s in zip(self.rung, self.status, strict=True) if r in rungs}
+
+    @property
     def highest_rung(self) -> str | None:
-        """The highest rung that passed with all below it; None if the first did not."""
+        """The highest rung that holds with all below it; None if the first does not."""
         found = None
         for rung, status in zip(self.rung, self.status, strict=True):
-            if status != "passed":
+            if status not in ("passed", "trivial"):
                 break
             found = rung
         return found
@@ -125,6 +154,8 @@ class Ladder(Result):
         }
         return {
             "behaviour": self.behaviour,
+            "verdict": self.verdict,
+            "alignment": self.alignment,
             "highest_rung": self.highest_rung,
             "highest_passed": self.highest_passed,
             "rungs": rungs,
@@ -132,6 +163,11 @@ class Ladder(Result):
             "n_test": self.n_test,
             "level": self.level,
         }
+
+
+def _negative(found: set[str]) -> Literal["not shown", "under-powered"]:
+    """What is said of rungs of which one did not pass."""
+    return "not shown" if "not distinguishable" in found else "under-powered"
 
 
 def _finite(value: float) -> float | None:

@@ -1,11 +1,13 @@
 """The five rungs: which numbers make each, and what must hold of them."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from elicit.stats import Interval, NoGapError, gap_share
+from elicit.tasks import POSITIVE
 from elicit.verdicts.tests import (
     Evidence,
     Options,
@@ -41,22 +43,21 @@ def decodable(
 ) -> Evidence:
     """E0: a probe of the base separates the prompts better than anything without the model.
 
-    `anew`: the same of the base with re-initialised weights. It is reported and decides nothing:
-    tokens that mix by chance carry a prompt's words as well, and what is in words can be decoded;
-    where it does as well, the remark says so. `auroc`: area under the probe's ROC curve, reported
-    beside.
+    `anew`: the same of the base with re-initialised weights: tokens that mix by chance carry a
+    prompt's words as well, and what is in words can be decoded. If it is above the control too, by
+    the same test, the rung is trivial. `auroc`: area under the probe's ROC curve, reported beside.
     """
     name, control = strongest(controls)
     arms = {one: rate(values, options) for one, values in controls.items()}
-    reason = ""
+    reason, trivial = "", False
     if anew is not None:
         arms[ANEW] = rate(anew, options)
-        beaten = above("", right, anew, options)
-        if beaten.p >= 1 - options.inference.level:
+        trivial = above("", anew, control, options).p < 1 - options.inference.level
+        if trivial:
             reason = (
                 "a probe of the base with re-initialised weights classifies "
-                f"{100 * anew.mean():.3g} % of the prompts correctly, so that they can be "
-                "separated needs nothing that the base has learned"
+                f"{100 * anew.mean():.3g} % of the prompts correctly and passes this rung too, so "
+                "that they can be separated is no evidence of anything that the base has learned"
             )
     return Evidence(
         value=rate(right, options),
@@ -65,6 +66,7 @@ def decodable(
         claims=(above(f"accuracy above that of {name}", right, control, options),),
         arms=arms if auroc is None else {**arms, "AUROC of the probe": auroc},
         reason=reason,
+        trivial=trivial,
     )
 
 
@@ -170,7 +172,7 @@ def causal_in_base(
         ),
         arms={
             **arms,
-            "positive prompt": rate(asked, options),
+            POSITIVE: rate(asked, options),
             "coherent": rate(coherent, options),
             "coherent, base unsteered": rate(coherent_plain, options),
         },
@@ -190,28 +192,30 @@ def sufficient(
 ) -> Evidence:
     """E4: the direction alone closes the gap between the base at its best and post.
 
-    `baselines`: scores of the base without it; the best mean is where the gap begins. `asked`:
-    scores under the prompt that elicits the behaviour, which the direction is made from; reported
-    beside and never where the gap begins. `least_share`: share of the gap that must be exceeded.
+    The gap begins at the base under the best of all prompts, the one that elicits the behaviour
+    (`asked`) included. Where that prompt alone leaves no gap to post, it begins at the best of the
+    others (`baselines`), and the remark says so; the share from there is reported beside in any
+    case. `least_share`: share of the gap that must be exceeded.
     """
-    start, base = strongest(baselines)
     gap = {
         "level": options.inference.level,
         "n_resamples": options.inference.n_resamples,
         "seed": options.inference.seed,
+        "span": 1.0,
     }
-    try:
-        value = gap_share(score, base, post, **gap)
-    except NoGapError:
-        return refused(
-            f"refused: base under {start} scores {base.mean():.3f} and post {post.mean():.3f}, and "
-            "the interval of that gap contains 0, so there is no share of it to recover"
+    usual, plain = strongest(baselines)
+    start, base = strongest({**baselines, POSITIVE: asked})
+    reason, none = f"the gap begins at base under {start}", _no_gap(start, base, post, gap)
+    if none and start == POSITIVE:
+        reason = (
+            f"asked by the {POSITIVE}, base scores {base.mean():.3f} and post {post.mean():.3f}, "
+            f"so that this prompt alone leaves no clear gap; the gap begins at base under {usual}"
         )
-    if post.mean() < base.mean():
-        return refused(
-            f"refused: post scores {post.mean():.3f}, below base under {start} with "
-            f"{base.mean():.3f}, so post gained nothing that the base could be sufficient for"
-        )
+        start, base = usual, plain
+        none = _no_gap(start, base, post, gap)
+    if none:
+        return refused(none)
+    value = gap_share(score, base, post, **gap)
     every = {**controls, RANDOM: high_draw(draws, options.inference)}
     name, control = strongest(every)
     shares = {one: gap_share(values, base, post, **gap) for one, values in every.items()}
@@ -229,10 +233,33 @@ def sufficient(
         claims=(gained, enough),
         arms={
             **{f"share, {one}": share for one, share in shares.items()},
-            "share, positive prompt": gap_share(asked, base, post, **gap),
+            f"share, {POSITIVE}": gap_share(asked, base, post, **gap),
+            **(
+                {}
+                if start == usual or _no_gap(usual, plain, post, gap)
+                else {f"share, gap from {usual}": gap_share(score, plain, post, **gap)}
+            ),
             **{f"score, {one}": rate(values, options) for one, values in baselines.items()},
+            f"score, {POSITIVE}": rate(asked, options),
             "score, post": rate(post, options),
             "score, under the direction": rate(score, options),
         },
-        reason=f"the gap begins at base under {start}",
+        reason=reason,
     )
+
+
+def _no_gap(start: str, base: Column, post: Column, gap: Mapping[str, Any]) -> str:
+    """Why there is no gap from the base to post that something could close; empty where one is."""
+    try:
+        gap_share(post, base, post, **gap)
+    except NoGapError:
+        return (
+            f"refused: base under {start} scores {base.mean():.3f} and post {post.mean():.3f}, and "
+            "the interval of that gap contains 0, so there is no share of it to recover"
+        )
+    if post.mean() < base.mean():
+        return (
+            f"refused: post scores {post.mean():.3f}, below base under {start} with "
+            f"{base.mean():.3f}, so post gained nothing that the base could be sufficient for"
+        )
+    return ""

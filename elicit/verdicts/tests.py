@@ -14,15 +14,15 @@ from jaxtyping import Float
 from elicit.stats import (
     Inference,
     Interval,
-    bootstrap_mean,
     holm,
     max_t,
     minimum_detectable_effect,
     paired_permutation,
+    problem_mean,
     wilson,
 )
 
-Status = Literal["passed", "not distinguishable", "under-powered", "not run"]
+Status = Literal["passed", "trivial", "not distinguishable", "under-powered", "not run"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +68,8 @@ class Evidence:
     """Why it was not run, or what a reader should know."""
     arms: Mapping[str, Interval] | None = None
     """The number under everything else that was tried."""
+    trivial: bool = False
+    """Whether re-initialised weights pass the rung as well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,12 +150,8 @@ def kept(
 
 
 def _mean(values: Float[np.ndarray, " problem"], options: Options) -> Interval:
-    return bootstrap_mean(
-        values,
-        level=options.inference.level,
-        n_resamples=options.inference.n_resamples,
-        seed=options.inference.seed,
-    )
+    """A mean of shares or their differences; where all are alike, with room for unseen others."""
+    return problem_mean(values, inference=options.inference, span=1.0)
 
 
 def best_part(
@@ -210,7 +208,8 @@ def _judged(found: Evidence, p: float, options: Options) -> Judged:
         return Judged(evidence=found, status="not run", p=p, reason=found.reason)
     alpha = 1 - options.inference.level
     if p < alpha:
-        return Judged(evidence=found, status="passed", p=p, reason=found.reason)
+        status = "trivial" if found.trivial else "passed"
+        return Judged(evidence=found, status=status, p=p, reason=found.reason)
     failing = max(found.claims, key=lambda claim: (claim.p, not claim.weak))
     n_problems = failing.effect.n
     told = (

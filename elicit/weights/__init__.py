@@ -9,6 +9,7 @@ from elicit.weights.parts import (
     changed_slots,
     is_changed,
     layer_interval,
+    one_embedding,
     part,
     parts_of,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "is_changed",
     "layer_interval",
     "moved",
+    "one_embedding",
     "part",
     "parts_of",
     "replaced",

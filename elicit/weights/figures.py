@@ -4,7 +4,8 @@ from typing import Any
 
 from torch import Tensor
 
-from elicit.results.drawing import INK, MUTED, figure, heading, label, number, plain_numbers, style
+from elicit.results import figure, label, marks, number
+from elicit.results.marks import INK, MUTED
 from elicit.weights.geometry import WeightChange, by_layer
 
 _ORDER = ("q", "k", "v", "o", "gate", "up", "down", "norm")
@@ -14,8 +15,6 @@ _GREYS = [[0, "#ffffff"], [1, "#1f3b57"]]
 @figure.register
 def change_figure(change: WeightChange) -> Any:
     """Relative size of the change of each kind of tensor in each layer."""
-    from plotly.subplots import make_subplots
-
     measures = [
         ("relative norm", change.relative_norm),
         ("activation-weighted norm", change.activation_norm),
@@ -28,34 +27,29 @@ def change_figure(change: WeightChange) -> Any:
         if n >= 0
     ]
     kinds = sorted(set(kinds), key=lambda k: (_ORDER.index(k) if k in _ORDER else len(_ORDER), k))
-    figure = make_subplots(
-        rows=max(len(measures), 1), cols=1, shared_xaxes=True, vertical_spacing=0.12
-    )
+    n = max(len(measures), 1)
+    figure = marks.panels(n, gaps=(0.12, None), shared="x")
     for row, (name, values) in enumerate(measures, 1):
         grid = _grid(change, values, layers, kinds)
-        figure.add_heatmap(
-            x=layers,
-            y=[label(kind, 14) for kind in kinds],
-            z=[plain_numbers(line) for line in grid],
-            text=[[number(value) for value in line] for line in grid],
-            texttemplate="%{text}" if len(layers) <= 14 else None,
-            hovertemplate="layer %{x}, %{y}<br>" + name + " %{text}<extra></extra>",
-            colorscale=_GREYS,
-            zmin=0,
-            showscale=False,
-            xgap=1,
-            ygap=1,
-            row=row,
-            col=1,
-        )
+        words = [[number(value) for value in line] for line in grid]
+        trace = marks.heat(grid, words, words) | {
+            "x": layers,
+            "y": [label(kind, 14) for kind in kinds],
+            "customdata": None,
+            "texttemplate": "%{text}" if len(layers) <= 14 else None,
+            "hovertemplate": f"layer %{{x}}, %{{y}}<br>{name} %{{text}}<extra></extra>",
+            "colorscale": _GREYS,
+            "zmin": 0,
+            "showscale": False,
+        }
+        figure.add_trace(trace, row=row, col=1)
         figure.update_yaxes(type="category", autorange="reversed", row=row, col=1)
-    height = 90 + max(len(measures), 1) * (50 + 21 * len(kinds))
-    style(figure, height).update_layout(showlegend=False, margin={"t": 32})
+    marks.style(figure, 90 + n * (50 + 21 * len(kinds)), top=32, legend="none")
     figure.update_yaxes(showgrid=False, ticks="")
     figure.update_xaxes(ticks="", dtick=1 if len(layers) <= 40 else None)
-    figure.update_xaxes(title={"text": "layer"}, row=max(len(measures), 1), col=1)
+    figure.update_xaxes(title={"text": "layer"}, row=n, col=1)
     for row, (name, _) in enumerate(measures, 1):
-        heading(figure, name.capitalize(), row)
+        marks.heading(figure, name.capitalize(), row)
     return figure
 
 
@@ -88,7 +82,7 @@ def draw_layers(figure: Any, change: WeightChange, row: int) -> None:
     ]
     figure.add_bar(
         x=xs,
-        y=plain_numbers(relative),
+        y=marks.plain_numbers(relative),
         text=texts,
         textposition="none",
         name="relative norm of the weight change",
@@ -102,7 +96,7 @@ def draw_layers(figure: Any, change: WeightChange, row: int) -> None:
     if any(value == value for value in weighted):
         figure.add_scatter(
             x=xs,
-            y=plain_numbers(weighted),
+            y=marks.plain_numbers(weighted),
             mode="markers",
             name="the same, activation-weighted",
             marker={"symbol": "line-ew", "size": 16, "line": {"color": INK, "width": 2.5}},
@@ -113,13 +107,6 @@ def draw_layers(figure: Any, change: WeightChange, row: int) -> None:
         )
     for x, value, new in zip(xs, relative, zero, strict=True):
         if new:
-            figure.add_annotation(
-                x=x,
-                y=value if value == value else 0,
-                text="+∞",
-                showarrow=False,
-                yshift=9,
-                row=row,
-                col=1,
-            )
+            place = {"x": x, "y": value if value == value else 0, "yshift": 9, "row": row, "col": 1}
+            figure.add_annotation(text="+∞", showarrow=False, **place)
     figure.update_yaxes(rangemode="tozero", nticks=4, row=row, col=1)

@@ -10,6 +10,7 @@ from torch import Tensor
 from elicit.pair import Encoded, ModelPair
 from elicit.results import Result
 from elicit.runs import Execution
+from elicit.surroundings import guarded
 from elicit.weights._outputs import output_change
 from elicit.weights._spectra import spectrum
 from elicit.weights.parts import changed_slots
@@ -61,11 +62,7 @@ class LayerChange:
 
 
 def by_layer(change: WeightChange) -> LayerChange:
-    """Relative size of each layer's change: root mean square over its tensors.
-
-    Args:
-        change: Change of every tensor.
-    """
+    """Relative size of each layer's change: root mean square over its tensors."""
     layers = sorted({layer for layer in change.layer.tolist() if layer >= 0})
     rows = [change.layer == layer for layer in layers]
 
@@ -82,6 +79,7 @@ def by_layer(change: WeightChange) -> LayerChange:
     )
 
 
+@guarded
 def weight_change(
     pair: ModelPair,
     *,
@@ -144,6 +142,8 @@ def weight_change(
     )
 
 
+_VALUES = 1 << 22
+"""Entries that are turned into float64 at a time."""
 _COLUMNS = ("relative_norm", "spectral_norm", "stable_rank", "entropy_rank", "rank_90",
             "zero_share", "intruders")  # fmt: skip
 
@@ -181,11 +181,16 @@ def _one(slot: Slot, *, changed: bool, spectra: bool) -> list[float]:
             row |= dict.fromkeys(("spectral_norm", "stable_rank", "entropy_rank", "rank_90"), 0.0)
             row["intruders"] = 0.0 if slot.place.layer >= 0 else nan
         return list(row.values())
-    base, post = slot.base.detach().double(), slot.post.detach().double()
-    delta = post - base
-    size = base.norm().item()
-    row["relative_norm"] = delta.norm().item() / size if size else float("inf")
-    row["zero_share"] = (delta == 0).double().mean().item()
+    whole = change = same = 0.0
+    parts = (tensor.detach().flatten().split(_VALUES) for tensor in (slot.base, slot.post))
+    for ours, theirs in zip(*parts, strict=True):  # an embedding is never whole in float64
+        ours, delta = ours.double(), theirs.double() - ours.double()
+        whole += ours.square().sum().item()
+        change += delta.square().sum().item()
+        same += (delta == 0).sum().item()
+    row["relative_norm"] = (change / whole) ** 0.5 if whole else float("inf")
+    row["zero_share"] = same / slot.base.numel()
     if spectra and matrix:
-        row |= spectrum(base, post, delta, outside=slot.place.layer < 0)
+        base, post = slot.base.detach().double(), slot.post.detach().double()
+        row |= spectrum(base, post, post - base, outside=slot.place.layer < 0)
     return list(row.values())

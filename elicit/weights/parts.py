@@ -40,11 +40,7 @@ class Part:
 
 
 def all_parts(pair: ModelPair) -> dict[str, Part]:
-    """Every single part of a pair, by name, layers first; `all` is every tensor that can move.
-
-    Args:
-        pair: The two models.
-    """
+    """Every single part of a pair, by name, layers first; `all` is every tensor that can move."""
     slots = slots_of(pair)
     n_layers = pair.n_layers
     table: dict[tuple[str, str, tuple[int, ...]], list[str]] = {}
@@ -131,6 +127,13 @@ def changed_slots(pair: ModelPair) -> frozenset[str]:
     """Names of the tensors in which any entry differs."""
     slots = slots_of(pair).items()
     return frozenset(name for name, slot in slots if not torch.equal(slot.base, slot.post))
+
+
+def one_embedding(pair: ModelPair) -> bool:
+    """Whether both models enter the first layer, and leave the last one, in the same way."""
+    slots = slots_of(pair)
+    changed = changed_slots(pair)
+    return not slot_table(pair)[1] and all(slots[name].place.layer >= 0 for name in changed)
 
 
 def changed_layers(pair: ModelPair) -> tuple[int, ...]:

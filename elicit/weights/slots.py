@@ -62,9 +62,6 @@ def slots_of(pair: ModelPair) -> dict[str, Slot]:
     moved, they would change how many ids the host knows. They stay with their model, and no part
     holds them.
 
-    Args:
-        pair: The two models.
-
     Raises:
         PartError: The models' tensors do not correspond, or no part would own one.
     """

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from elicit.pair import ModelPair
+from elicit.surroundings import forget_casts, hold, hold_parameters
 from elicit.weights.parts import Part
 from elicit.weights.slots import Slot, slots_of
 
@@ -16,23 +17,38 @@ def replaced(changes: Mapping[nn.Parameter, Tensor]) -> Iterator[None]:
     """Parameters read other tensors inside the block and their own again after it.
 
     Args:
-        changes: Live parameter -> the tensor that it shall read. Nothing is copied.
+        changes: Live parameter -> the tensor that it shall read. Nothing is copied. Other threads
+            wait for the models of which they are part.
     """
+    with hold_parameters(changes), _swapped(changes):
+        yield
+
+
+@contextmanager
+def _swapped(changes: Mapping[nn.Parameter, Tensor]) -> Iterator[None]:
     kept = {parameter: parameter.data for parameter in changes}
     try:
-        for parameter, tensor in changes.items():
-            parameter.data = tensor
+        _put(changes)
         yield
     finally:
-        for parameter, tensor in kept.items():
-            parameter.data = tensor
+        _put(kept)
+
+
+def _put(values: Mapping[nn.Parameter, Tensor]) -> None:
+    for parameter, tensor in values.items():
+        parameter.data = tensor
+    # Under autocast copies of weights are kept by parameter, and would be read on.
+    forget_casts()
 
 
 @contextmanager
 def reverted(pair: ModelPair, part: Part) -> Iterator[nn.Module]:
     """Post with a part from base, for one block."""
     slots = slots_of(pair)
-    with replaced({slots[name].post: slots[name].base.data for name in part.slots}):
+    with (
+        hold(pair.base, pair.post),
+        _swapped({slots[name].post: slots[name].base.data for name in part.slots}),
+    ):
         yield pair.post
 
 
@@ -40,7 +56,10 @@ def reverted(pair: ModelPair, part: Part) -> Iterator[nn.Module]:
 def grafted(pair: ModelPair, part: Part) -> Iterator[nn.Module]:
     """Base with a part from post, for one block."""
     slots = slots_of(pair)
-    with replaced({slots[name].base: slots[name].post.data for name in part.slots}):
+    with (
+        hold(pair.base, pair.post),
+        _swapped({slots[name].base: slots[name].post.data for name in part.slots}),
+    ):
         yield pair.base
 
 
@@ -78,9 +97,10 @@ def moved(
     """
     slots = slots_of(pair)
     model = pair.base if host == "base" else pair.post
-    changes = {
-        (slot.base if host == "base" else slot.post): new(slot)
-        for slot in map(slots.__getitem__, part.slots)
-    }
-    with replaced(changes):
-        yield model
+    with hold(pair.base, pair.post):
+        changes = {
+            (slot.base if host == "base" else slot.post): new(slot)
+            for slot in map(slots.__getitem__, part.slots)
+        }
+        with _swapped(changes):
+            yield model

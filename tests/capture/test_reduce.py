@@ -286,10 +286,11 @@ def test_bad_questions_are_refused_before_anything_runs(paired):
 
 def test_a_model_that_overflows_is_named_with_its_site(paired):
     pair, rows = paired("llama"), token_rows(5)
-    point = pair.base.hook_dict["blocks.1.hook_mlp_out"]
-    handle = point.register_forward_hook(lambda _m, _a, o: o * float("inf"))
+    weight = pair.base.original_model.model.layers[1].mlp.down_proj.weight
+    kept = weight.detach().clone()
     try:
+        weight.data.fill_(1e38)
         with pytest.raises(CaptureError, match=r"At resid_post\.1, .* not finite"):
             moments(pair.side("base"), rows, sites=[resid_pre(1), resid_post(1)])
     finally:
-        handle.remove()
+        weight.data.copy_(kept)

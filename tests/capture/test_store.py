@@ -291,7 +291,7 @@ def test_bad_arguments_are_refused_before_anything_is_written(tmp_path, paired, 
     assert not folder.exists()
 
 
-def test_an_edited_hooked_or_training_model_is_refused(tmp_path, model):
+def test_an_edited_or_hooked_model_is_refused(tmp_path, model):
     store = opened(tmp_path / "store", model)
     steer = Steer(resid_post(0), vector=torch.ones(checkpoints.D_MODEL))
     with edited(model, [steer]):
@@ -305,13 +305,20 @@ def test_an_edited_hooked_or_training_model_is_refused(tmp_path, model):
                 store.fill(model, pad_id=0)
         finally:
             handle.remove()
+    assert not store.folder.exists()
+
+
+def test_a_model_in_training_mode_is_read_in_evaluation_mode(tmp_path, model):
+    store, trained = opened(tmp_path / "store", model), opened(tmp_path / "trained", model)
+    store.fill(model, pad_id=0)
     model.train()
     try:
-        with pytest.raises(StoreError, match="training"):
-            store.fill(model, pad_id=0)
+        trained.fill(model, pad_id=0)
+        assert model.training
     finally:
         model.eval()
-    assert not store.folder.exists()
+    for site in SITES:
+        assert torch.equal(store.tensor(site), trained.tensor(site))
 
 
 def test_values_that_the_dtype_cannot_hold_are_refused_and_not_written(tmp_path, paired):

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from elicit.patching import Factorial, PatchGrid
-from elicit.patching.grid import to_json
+from elicit.patching._json import to_json
 from elicit.runs import RunDirectory
 from tests import checkpoints
 from tests.cli.conftest import NUMBERS, called, lines
@@ -125,7 +125,11 @@ def test_the_summary_holds_axes_values_intervals_and_the_peak_of_what_is_saved(p
         for name in ("effect", "score", "step", "p"):
             assert told["values"][name] == to_json(getattr(grid, name))
         assert told["peak_layer"] == grid.peak_layer
-        assert told["peak"]["site"] in grid.site and told["peak"]["pos"] in grid.pos
+        assert told["nothing_found"]["logit_diff"] == grid.lacking()
+        if grid.lacking():
+            assert told["peak"] is told["peak_layer"] is None
+        else:
+            assert told["peak"]["site"] in grid.site and told["peak"]["pos"] in grid.pos
         assert told["controls"] == ["other_prompt", "noise"]
         assert told["level"] == 0.95
     split = Factorial.load(out / "factorial")
@@ -231,8 +235,9 @@ def test_plain_progress_names_every_sweep(elicit, options, tmp_path):
     assert json.loads(done.out)["n_layers"] == 3
     said = done.err.splitlines()
     assert said[0] == "loading both models (0 of 1)"
-    for words in ("patching post to base", "patching base to post", "factorial"):
+    for words in ("1/3 post to base", "2/3 base to post", "3/3 factorial"):
         assert any(line.startswith(words) for line in said), words
+    assert sum(line.startswith("Forecast: 3 stages") for line in said) == 1
 
 
 # --- what can be asked for
@@ -267,6 +272,7 @@ def test_options_choose_directions_sites_positions_metrics_widths_and_controls(
     )
 
 
+@pytest.mark.slow
 def test_the_slow_engine_gives_the_same_numbers(patched, elicit, options, tmp_path):
     words = ["--positions", "last", "--direction", "base-to-post", "--no-factorial"]
     told = [

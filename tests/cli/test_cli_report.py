@@ -12,6 +12,7 @@ import yaml
 from elicit.cli import main
 from elicit.grafting import PartSweep
 from elicit.jobs._report.spec import ReportSpec
+from elicit.jobs._report.terminal import tables
 from elicit.jobs._terminal import interval
 from elicit.runs import RunDirectory
 from tests.cli.conftest import QUICK, QUICK_REPORT, called
@@ -70,6 +71,7 @@ def test_json_is_the_summary_and_nothing_else_and_a_finished_run_is_not_measured
     assert done.out == (out / "summary.json").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_repeats_itself_from_its_own_file_to_the_same_bytes(
     reported, elicit, tmp_path, monkeypatch
 ):
@@ -114,6 +116,7 @@ def test_options_saved_to_a_file_are_those_given_and_flags_override_a_file(
     assert (seen[2].pair, seen[2].base, seen[2].post) == ("organism:x", None, None)
 
 
+@pytest.mark.slow
 def test_a_run_stopped_by_hand_says_how_to_go_on_and_goes_on(
     reported, elicit, options, tmp_path, monkeypatch
 ):
@@ -236,6 +239,25 @@ def test_a_graft_says_every_score_and_repeats_itself_from_its_file(swept, elicit
     )
 
 
+def test_runs_of_unchanged_layers_are_one_row_of_the_terminal():
+    def layer(i: int, changed: bool) -> dict[str, object]:
+        one = {"value": 0.5, "low": 0.4, "high": 0.6}
+        return {
+            "layer": i,
+            "changed": changed,
+            "verdict": ["corrupted" if changed else "unchanged"],
+            "effects": {"facts": {"revert": one, "graft": one}},
+        }
+
+    changed = {20, 22}
+    (table,) = tables({"layers": [layer(i, i in changed) for i in range(80)]})
+    assert [row[0] for row in table.rows] == ["L0–L19", "L20", "L21", "L22", "L23–L79"]
+    assert [row[1] for row in table.rows] == [
+        "unchanged", "corrupted", "unchanged", "corrupted", "unchanged"
+    ]  # fmt: skip
+    assert len(table.styles) == len(table.rows)
+
+
 def test_plain_progress_goes_to_stderr_line_by_line(elicit, few, tmp_path):
     done = elicit(
         "graft",
@@ -251,7 +273,9 @@ def test_plain_progress_goes_to_stderr_line_by_line(elicit, few, tmp_path):
     assert json.loads(done.out)["n_layers"] == 3
     said = done.err.splitlines()
     assert said[0] == "loading both models (0 of 1)" and "facts: graft L1" in done.err
-    assert all(re.search(r"\(\d+ of \d+", line) for line in said)
+    counted = [line for line in said if not line.startswith("Forecast: ")]
+    assert len(counted) == len(said) - 1
+    assert all(re.search(r"\(\d+ of \d+", line) for line in counted)
 
 
 def test_a_value_and_its_interval_in_few_characters():

@@ -16,7 +16,7 @@ from elicit.jobs._steer.spec import SteerSpec
 from tests.features import made
 
 QUICK = [
-    *("--limit", "16", "--n-resamples", "100", "--n-random", "1", "--max-new-tokens", "90"),
+    *("--limit", "16", "--n-resamples", "100", "--n-random", "1", "--max-new-tokens", "64"),
 ]
 TWO = ["--strengths", "0.5,1"]
 CUES = ["--reasoning-cue", "notes ", "--direct-cue", "quiz "]
@@ -80,7 +80,7 @@ def test_a_run_leaves_the_curve_the_test_the_vector_and_every_arm(elicit, tmp_pa
     again = elicit("steer", "--config", out / "run.yaml", "--json")
     assert (again.code, again.out) == (0, (out / "summary.json").read_text())
     # The saved vector does what it did.
-    words = [*RL, *QUICK, "--strengths", summary["chosen"]["strength"], "--vector", out / "vector"]
+    words = [*RL, *QUICK, *TWO, "--vector", out / "vector"]
     told = json.loads(elicit("steer", *words, "--out", tmp_path / "saved", "--json").out)
     assert told["arms"] == summary["arms"] and told["chosen"] == summary["chosen"]
 

@@ -1,5 +1,8 @@
 """The strength is the weakest that does nearly as much as the best, where texts hang together."""
 
+import importlib
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -98,3 +101,32 @@ def test_what_leaves_nothing_to_choose_is_refused(paired):
         steer(pair.side("base"), split, arms, **{**ask, "strengths": [0.0]})
     with pytest.raises(ElicitationError, match="no candidate"):
         choose_arms(pair.side("base"), task, [], **ask)
+
+
+@pytest.mark.parametrize(
+    ("control", "dose"),
+    [
+        ([0.2, 1.0, 0.2, 0.2], 0.5),  # does all at another strength than the tested arm
+        ([0.2, 0.2, 0.2, 0.9], 2.0),
+        ([0.2, 0.2, 0.24, 0.2], 1.0),  # does nothing anywhere
+    ],
+)
+def test_each_control_is_tested_at_the_strength_that_is_best_for_it(
+    monkeypatch, paired, control, dose
+):
+    swept = dosed(DOSES, [0.2, 0.6, 0.96, 1.0])
+    swept.rate.value[0, 1] = torch.tensor(control)
+    asked = []
+
+    def curve(side, task, arms, *, strengths, **how):
+        asked.append((task, [arm.dose for arm in arms], list(strengths)))
+        return swept if len(strengths) > 1 else dosed(strengths, [0.9])
+
+    monkeypatch.setattr(importlib.import_module("elicit.elicitation.steering"), "dose_curve", curve)
+    choose_on, test_on = task_of(4).split((0.5, 0.5), 0)
+    split = Split(choose=choose_on, test=test_on)
+    made = direction(torch.ones(4))
+    arms = direction_arms(made, where=last(), controls=[replace(made, how="other")])
+    found = steer(paired("llama").side("base"), split, arms, strengths=DOSES)
+    assert found.choice.strength == 1.0
+    assert asked == [(choose_on, [None, None], DOSES), (test_on, [None, dose], [1.0])]

@@ -57,6 +57,12 @@ def test_gates_come_first_and_survivors_are_named(table, tmp_path):
     assert "Which layers" not in page.split("<main>")[1].split("</header>")[0]
 
 
+def test_an_unfinished_search_shows_its_gates(tmp_path):
+    page = write([gate("base", 0.1), gate("post", 0.2)], tmp_path / "p.html", command="features")
+    text = page.read_text()
+    assert 'id="gates"' in text and 'id="features"' not in text
+
+
 def test_text_of_models_is_text(table, tmp_path):
     page = write([conclusion(kept=True), table], tmp_path / "p.html").read_text()
     assert BAD not in page

@@ -93,7 +93,8 @@ def test_verdicts_stand_over_their_layers() -> None:
     assert at == {
         "corrupted": [1, 4],
         "carries the skill": [3],
-        "changed, not distinguishable": [0, 2],
+        "changed, one-way": [0],
+        "changed, not distinguishable": [2],
         "unchanged": [5],
     }
     grounds = [(s.x0, s.x1) for s in figure.layout.shapes if s.type == "rect"]

@@ -16,8 +16,7 @@ from elicit.page.grafting import summary_sentence
 from elicit.page.patching.text import control_sentence, finding, patch_sentences, split_sentence
 from elicit.patching import Factorial, PatchGrid
 from elicit.patching.factorial_result import conclude_factorial
-from elicit.results import Result
-from elicit.results.drawing import interval
+from elicit.results import Result, interval
 from elicit.sites import Site
 from elicit.stats import Inference
 from tests.page.made import HOSTILE, provenance, roles
@@ -78,7 +77,7 @@ def test_the_sentence_names_the_planted_layer_and_position_and_its_joint_interva
     ends = found.effect[cell].ends
     assert said.startswith("Patching post’s activations into base at the residual stream after")
     assert "layer 2, position 3 “w3”" in said
-    assert f"{interval(*ends, digits=2)} logits, 75 % of the gap" in said
+    assert f"{interval(*ends, digits=2)} logits, 75 % [" in said
     assert "most of it enters at layer 2" in said
     assert re.search(
         r"no other of the \d+ positions swept has an effect whose interval excludes 0\.$", said
@@ -106,13 +105,16 @@ def test_without_a_clear_gap_no_place_is_named():
     said = finding(planted(gap=gap))  # pyright: ignore[reportArgumentType]
     assert "does not clearly differ between base and post" in said
     assert "layer" not in said
+    said = finding(planted(size=0.03, gap=0.05))
+    assert said.startswith("Nothing found") and "layer" not in said
     assert control_sentence(planted(gap=gap)) == ""  # pyright: ignore[reportArgumentType]
 
 
 def test_where_no_step_is_clear_no_place_is_named():
     sites = [Site("mlp_out", layer) for layer in range(6)]
     said = finding(grid(sweep(noise(6, 4, N, seed=5), sites)))
-    assert said.endswith("cannot be localised.") and "all 24 cells" in said
+    assert said.startswith("Nothing found") and "all 24 cells" in said
+    assert "would likely have been seen" in said
 
 
 def test_a_patch_that_changes_nothing_is_said_to_change_nothing():
@@ -283,8 +285,9 @@ def test_a_large_grid_is_drawn_and_the_page_stays_within_its_window(tmp_path, vi
         inference=Inference(n_resamples=100),
     )
     path = write([large, planted(), split()], tmp_path / "report.html")
+    page, seen = visit(path)
     for width in (1280, 700):
-        page, seen = visit(path, width=width)
+        page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_function("document.querySelectorAll('.heatmaplayer image').length >= 4")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.locator("#plot-factorial-0 path.point").count() >= 5

@@ -37,6 +37,12 @@ def test_without_a_clear_gap_no_share_is_told():
     assert gap_text(judged(clear=False), 0) in told and not gap_text(judged(), 0)
 
 
+def test_the_strongest_control_is_named_with_its_own_strength():
+    told = steer_sentence(replace(judged(), doses=(1.0, 0.5)))
+    assert "strength 1: " in told
+    assert "(random <b>0</b>, at its own best strength, 0.5)" in told
+
+
 def test_the_strongest_control_is_the_one_that_does_most_of_what_was_to_be_done():
     curve = dosed([1.0], [0.1], unsteered=0.9, goal=0.0)
     down = replace(curve, n_choose=12, chosen_by="accuracy", raised=False)
@@ -85,8 +91,9 @@ def test_the_page_opens_offline_and_what_models_wrote_does_nothing(tmp_path, vis
     )
     results = [replace(judged(), **named), texts, replace(curve, **named)]
     path = write(results, tmp_path / "report.html")
+    page, seen = visit(path)
     for width in (1280, 700):
-        page, seen = visit(path, width=width)
+        page.set_viewport_size({"width": width, "height": 900})
         page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
         page.wait_for_function("document.querySelectorAll('.plot .main-svg').length >= 4")
         assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from elicit.page.grafting.text import layers_text, summary_sentence, task_text
-from elicit.results import Estimate
-from elicit.results.drawing import interval, label, number, visible
+from elicit.results import Estimate, interval, label, number, visible
 from tests.page.made import HOSTILE, roles
 
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from elicit.patching._json import to_json
 from elicit.patching.errors import PatchError
-from elicit.patching.grid import PatchGrid, to_json
+from elicit.patching.grid import PatchGrid
 from elicit.results import Provenance, load_result
 from elicit.sites import resid_pre, z
 from tests.patching.made import grid, noise, sweep

@@ -38,6 +38,8 @@ def test_every_field_tells_origins_apart():
         seed=4,
         dtype="float16",
         device="cuda",
+        matmul_precision="high",
+        surroundings=["training mode"],
         arguments={"margin": 0.2},
         task_digests={"facts": "cd"},
     )

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from elicit.results.drawing import label
+from elicit.results import label
 from elicit.revision import RevisionError
 from elicit.revision.figures import profile_figure, strip_figure
 from elicit.revision.figures.lines import LINE, MOST, WIDE

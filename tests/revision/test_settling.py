@@ -9,11 +9,13 @@ from elicit.revision import (
     TokenRows,
     deep_thinking,
     depth_by_group,
+    profile,
     sensitivity,
     settling,
     settling_depth,
 )
 from elicit.runs import Execution
+from elicit.texts.readout import Readout
 
 CONVENTIONS = {
     "paper": DepthConvention(),
@@ -65,6 +67,23 @@ def test_means_are_over_problems_and_differences_are_paired(rl):
     assert torch.allclose(rl.dtr_diff.value[0], rl.dtr.value[0, 1] - rl.dtr.value[0, 0])
 
 
+def test_layers_that_both_models_share_are_read_once_with_the_same_numbers(
+    organism, given_of, monkeypatch
+):
+    pair, traces = organism("shuffled-l3"), given_of("shuffled-l3", 4)
+    products, plain = [], Readout.project
+
+    def counted(*args, **more):
+        products.append(1)
+        return plain(*args, **more)
+
+    monkeypatch.setattr(Readout, "project", counted)
+    settled = settling(pair, traces)
+    # Two final predictions; what enters layers 0 to 3 once, what leaves 3 and later twice.
+    assert len(products) == 2 + 4 + 2 * (pair.n_layers - 4)
+    assert torch.equal(settled.jsd, profile(pair, traces, top_k=0).jsd)
+
+
 def test_two_sources_are_each_scored_by_both_models(organism, given_of):
     pair, traces = organism("rl"), given_of("rl", 12)
     short = TokenRows(
@@ -100,12 +119,18 @@ def test_a_band_holds_the_convention_itself(rl):
         sensitivity(rl, rhos=(0.1,))
 
 
-@pytest.mark.parametrize("name", ["rl", "b-when-l5", "answers-only"])
-@pytest.mark.parametrize("convention", list(CONVENTIONS.values()), ids=list(CONVENTIONS))
+@pytest.mark.parametrize(
+    ("name", "convention"),
+    [
+        # Every convention in both architectures, and another pair.
+        *((name, way) for name in ("rl", "b-when-l5") for way in CONVENTIONS),
+        ("answers-only", "paper"),
+    ],
+)
 def test_the_early_stop_path_gives_the_answers_of_the_full_pass(
     name, convention, organism, given_of
 ):
-    pair, traces = organism(name), given_of(name, 4)
+    pair, traces, convention = organism(name), given_of(name, 3), CONVENTIONS[convention]
     full = settling(pair, traces, convention=convention)
     for i, model in [(1, "post")] if convention.norm != "once" else enumerate(("base", "post")):
         counts = {}
@@ -130,6 +155,7 @@ def test_the_early_stop_path_gives_the_answers_of_the_full_pass(
         assert counts[True, False] == counts[False, False]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depths", [True, False])
 def test_tokens_parked_between_blocks_get_the_answers_of_one_block(depths, organism, given_of):
     """Blocks of two tokens, of some, and one for all: parking begins anew, fills up, never is."""

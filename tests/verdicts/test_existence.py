@@ -30,7 +30,7 @@ QUICK = {
     "n_resamples": 500,
     # Thirty problems to test on are enough to exclude that so many are lost.
     "margin": 0.15,
-    "batch_size": 256,
+    "batch_size": 1024,
 }
 # Half as many random directions are enough at this level; what must not pass may pass more easily.
 LAXER = {"level": 0.9, "n_random": 9, "n_redrawn": 0}
@@ -68,7 +68,8 @@ def test_a_skill_that_post_only_learned_to_use_is_sufficient_in_the_base(organis
     found = climbed(organism, "rl", sites=LATE, n_random=19, n_redrawn=1)
     assert weights_digest(organism("rl").base) == before, "weights are put back"
     assert found.highest_rung == found.highest_passed == "E4", found.reason
-    assert set(found.status) == {"passed"}
+    assert (found.verdict, found.alignment) == ("exists", "shared")
+    assert found.status == ("trivial", *["passed"] * 4)
     assert found.value.value[4] > 0.9
     # What steers: every control stays at a tenth of the number or below.
     assert (found.control.value[2:] <= 0.1).all()
@@ -95,9 +96,10 @@ def test_a_skill_that_post_only_learned_to_use_is_sufficient_in_the_base(organis
 
 @pytest.mark.slow
 def test_a_decision_planted_in_one_layer_is_causal_and_sufficient_in_the_base(organism):
-    found = climbed(organism, "when-l3", hardest=6, sites=LATE, **LAXER)
+    found = climbed(organism, "when-l3", hardest=4, sites=LATE, **LAXER)
     status = dict(zip(found.rung, found.status, strict=True))
-    assert found.highest_passed == "E4", found.reason
+    assert found.verdict == "exists", found.reason
+    assert found.highest_passed == "E4"
     assert [rung for rung in status if status[rung] == "passed"] == ["E0", "E1", "E3", "E4"]
     # Subtracted from post it takes the trace away only by breaking the text, which is no E2.
     assert found.value.value[2] <= found.control.value[2] + 0.05
@@ -110,6 +112,7 @@ def test_a_decision_planted_in_one_layer_is_causal_and_sufficient_in_the_base(or
 def test_a_skill_that_post_was_taught_is_neither_causal_nor_sufficient_in_the_base(organism):
     found = climbed(organism, "created", sites=LATE, **LAXER)
     status = dict(zip(found.rung, found.status, strict=True))
+    assert found.verdict == "not shown", found.reason
     assert status["E3"] != "passed"
     assert status["E4"] != "passed"
     assert found.value.value[3] == 0
@@ -120,6 +123,7 @@ def test_a_skill_that_post_was_taught_is_neither_causal_nor_sufficient_in_the_ba
 @pytest.mark.slow
 def test_on_a_model_and_itself_nothing_passes_that_cannot_fail_and_no_gap_is_shared(organism):
     found = climbed(organism, "identity", sites=LATE[1:], **LAXER)
+    assert found.verdict == "no gap"
     assert [found.status[i] for i in (1, 2, 4)] == ["not run"] * 3
     assert "cannot fail" in found.reason[1]
     assert "contains 0" in found.reason[4]

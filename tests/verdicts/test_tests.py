@@ -2,10 +2,17 @@
 
 import numpy as np
 import pytest
+import torch
 
+from elicit.page.verdicts import ladder_sentence
+from elicit.results import Provenance
 from elicit.stats import Inference, max_t
 from elicit.verdicts import rungs
+from elicit.verdicts.ladder import Tried, ladder_of
+from elicit.verdicts.probing import Decoded
 from elicit.verdicts.tests import (
+    Evidence,
+    Judged,
     Options,
     best_part,
     fewest_draws,
@@ -207,10 +214,85 @@ def test_a_place_is_only_as_sure_as_the_best_of_all_places_by_chance():
     assert (found[rises] == every[rises]).all()
 
 
-def test_what_nothing_learned_tells_as_well_is_said_and_decides_nothing():
+def test_a_rung_that_re_initialised_weights_pass_too_is_trivial():
     right, low = np.ones(N), np.zeros(N)
-    for anew, said in ((right, True), (low, False)):
+    some = np.array([1.0] * 20 + [0.0] * (N - 20))
+    for anew, status in ((right, "trivial"), (some, "trivial"), (low, "passed")):
         found = rungs.decodable(right, {"chance": low}, OPTIONS, anew=anew)
-        assert judge([found], OPTIONS)[0].status == "passed"
-        assert ("nothing that the base has learned" in found.reason) == said
+        assert judge([found], OPTIONS)[0].status == status
+        assert bool(found.reason) == (status == "trivial")
         assert found.arms[rungs.ANEW].value == anew.mean()
+    # What the base does not pass is not trivial, whoever else passes it.
+    found = rungs.decodable(low, {"chance": low}, OPTIONS, anew=right)
+    assert judge([found], OPTIONS)[0].status == "not distinguishable"
+
+
+def sufficiency(asked, *, score=1.0):
+    base, post = np.zeros(N), np.ones(N)
+    return rungs.sufficient(
+        np.full(N, score), {"plain": base}, post, {"shuffled": base}, np.zeros((DRAWS, N)),
+        OPTIONS, asked=asked, least_share=0.5,
+    )  # fmt: skip
+
+
+def test_the_prompt_that_elicits_the_behaviour_is_among_the_ways_to_ask():
+    asked = np.array([1.0] * 20 + [0.0] * (N - 20))
+    found = sufficiency(asked, score=0.6)
+    assert "positive prompt" in found.reason
+    assert found.value.value == pytest.approx(0.2)
+    assert found.arms["share, gap from plain"].value == pytest.approx(0.6)
+    assert judge([found], OPTIONS)[0].status != "passed"
+    assert judge([sufficiency(asked)], OPTIONS)[0].status == "passed"
+
+
+def test_a_prompt_that_alone_reaches_post_is_said_and_the_gap_begins_at_the_others():
+    found = sufficiency(np.ones(N))
+    assert judge([found], OPTIONS)[0].status == "passed"
+    assert found.value.value == found.arms["share, positive prompt"].value == 1.0
+    assert "no clear gap" in found.reason and "plain" in found.reason
+
+
+PASSED, FAILED, WEAK, NONE = "passed", "not distinguishable", "under-powered", "not run"
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict", "alignment"),
+    [
+        ((PASSED, PASSED, PASSED, PASSED, PASSED), "exists", "shared"),
+        # Neither what can be read nor the alignment of the pair stands in the way.
+        ((PASSED, FAILED, FAILED, PASSED, PASSED), "exists", "not shown"),
+        ((FAILED, WEAK, PASSED, PASSED, PASSED), "exists", "under-powered"),
+        (("trivial", FAILED, PASSED, PASSED, PASSED), "exists", "not shown"),
+        # Nor do they help.
+        ((PASSED, PASSED, PASSED, FAILED, FAILED), "not shown", "shared"),
+        ((PASSED, PASSED, PASSED, PASSED, FAILED), "not shown", "shared"),
+        ((PASSED, PASSED, PASSED, WEAK, FAILED), "not shown", "shared"),
+        ((PASSED, PASSED, PASSED, PASSED, WEAK), "under-powered", "shared"),
+        ((PASSED, NONE, NONE, PASSED, NONE), "no gap", "not measured"),
+    ],
+)
+def test_the_verdict_rests_on_the_rungs_that_steer_the_base_and_alignment_on_its_own(
+    status, verdict, alignment
+):
+    judged = [Judged(evidence=Evidence(claims=()), status=one, p=0.5, reason="") for one in status]
+    area = torch.rand(N, 1, 1)
+    ladder = ladder_of(
+        judged,
+        behaviour="counts",
+        tried=Tried(
+            places=("resid_post.1",) * 5,
+            sites=("resid_post.1",),
+            strengths=(1.0,),
+            sweeps=[np.zeros((1, 1))] * 2,
+            p_site=np.ones((5, 1)),
+        ),
+        decoded=Decoded(right=np.ones((1, N)), controls={}, curve=("base",), area=area),
+        n=(N, N),
+        options=OPTIONS,
+        provenance=Provenance(seed=0),
+    )
+    assert (ladder.verdict, ladder.alignment) == (verdict, alignment)
+    assert ladder.summary()["verdict"] == verdict
+    said = ladder_sentence(ladder)
+    assert said.startswith("The base already has") == (verdict == "exists")
+    assert ("trivial" in said) == ("trivial" in status)

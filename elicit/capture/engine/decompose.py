@@ -94,9 +94,6 @@ class Decomposed:
 def decompose(model: nn.Module) -> Decomposed:
     """Decompose a model into its blocks and their parts.
 
-    Args:
-        model: A bridge in raw mode.
-
     Raises:
         UnknownArchitectureError: The engine does not know this architecture, or the layers are on
             several devices.

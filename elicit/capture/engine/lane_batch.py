@@ -138,12 +138,7 @@ class LaneBatch:
         return whole
 
     def _attend(
-        self,
-        layer: int,
-        queries: list[Tensor],
-        k: Tensor,
-        v: Tensor,
-        columns: list[Tensor] | None,
+        self, layer: int, queries: list[Tensor], k: Tensor, v: Tensor, columns: list[Tensor] | None
     ) -> Tensor:
         """Mixed values of the queries of each pack, over the trunk's keys and the lanes'.
 

@@ -46,11 +46,7 @@ class Lanes:
         return len(self.row)
 
     def pick(self, which: Int[Tensor, " picked"]) -> "Lanes":
-        """Some of the lanes.
-
-        Args:
-            which: Their places.
-        """
+        """Some of the lanes."""
         return replace(
             self,
             row=self.row[which],
@@ -93,11 +89,7 @@ class Work:
     """Tokens through MLPs."""
 
     def flops(self, trunk: LaneTrunk) -> float:
-        """Multiplications and additions of all matrix products.
-
-        Args:
-            trunk: Gives the widths.
-        """
+        """Multiplications and additions of all matrix products."""
         layer = trunk.decomposed.layers[0]
         shape = layer.shape
         d_mlp = layer.down.weight.numel() / shape.d_model  # pyright: ignore[reportCallIssue]
@@ -114,11 +106,7 @@ class Work:
 
 
 def kept_sites(groups: Sequence[tuple[Site, ...]]) -> tuple[Site, ...]:
-    """What a trunk must keep so that lanes can leave it at some sites.
-
-    Args:
-        groups: Sites that are overwritten together.
-    """
+    """What a trunk must keep so that lanes can leave it at some sites."""
     found: set[Site] = set()
     for site in (site.whole for sites in groups for site in sites):
         if site.kind not in ("resid_pre", "resid_post"):

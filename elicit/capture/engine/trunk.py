@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
@@ -152,6 +153,26 @@ def full_logits(
         use_cache=False,
         **({} if columns is None else {"logits_to_keep": columns}),
     ).logits
+
+
+def slot_logits(
+    model: nn.Module,
+    ids: Int[Tensor, "batch pos"],
+    mask: Int[Tensor, "batch pos"],
+    position_ids: Int[Tensor, "batch pos"],
+    slots: tuple[Int[Tensor, " slot"], Int[Tensor, " slot"]],
+) -> Float[Tensor, "slot d_vocab"]:
+    """Logits of one plain forward at a few positions, with no other column unembedded.
+
+    Args:
+        model: A bridge in raw mode.
+        ids: Token ids.
+        mask: 1 at tokens, 0 at padding.
+        position_ids: Position of each token in its row.
+        slots: Row and column of each position.
+    """
+    columns, at = torch.unique(slots[1], return_inverse=True)
+    return full_logits(model, ids, mask, position_ids, columns=columns)[slots[0], at]
 
 
 def run_block(

@@ -5,17 +5,8 @@ from typing import Any
 from elicit.features.candidates import HeldOut
 from elicit.features.contrast import ContrastScores
 from elicit.features.reason_score import ReasonScores
-from elicit.results.drawing import (
-    BLUE,
-    FAINT,
-    MUTED,
-    VERMILION,
-    figure,
-    heading,
-    label,
-    number,
-    style,
-)
+from elicit.results import figure, label, marks, number
+from elicit.results.marks import BLUE, FAINT, MUTED, VERMILION
 
 _SHOWN = 20
 """Features shown."""
@@ -23,17 +14,10 @@ _SHOWN = 20
 
 @figure.register
 def reason_figure(result: ReasonScores, n: int = _SHOWN) -> Any:
-    """The features with the largest ReasonScore, and their mean activation near each word.
-
-    Args:
-        result: Scores of every feature.
-        n: Number of features shown.
-    """
-    from plotly.subplots import make_subplots
-
+    """The features with the largest ReasonScore, and their mean activation near each word."""
     best = result.top(n)
     names = [str(feature) for feature in best]
-    figure = make_subplots(rows=1, cols=2, column_widths=[0.4, 0.6], horizontal_spacing=0.12)
+    figure = marks.panels(cols=2, widths=[0.4, 0.6], gaps=(None, 0.12))
     figure.add_bar(
         x=[result.score[i].item() for i in best],
         y=names,
@@ -54,24 +38,20 @@ def reason_figure(result: ReasonScores, n: int = _SHOWN) -> Any:
     mean = result.mean[list(best)]
     # Each feature on its own scale: the entropy is about how it spreads.
     share = mean / mean.amax(1, keepdim=True).clamp(min=1e-12)
-    figure.add_heatmap(
-        z=share.tolist(),
-        x=[label(name, 16) for name in result.group],
-        y=names,
-        customdata=[[number(value) for value in line] for line in mean.tolist()],
-        hovertemplate="feature %{y}, near %{x}<br>mean %{customdata}<extra></extra>",
-        colorscale=[[0, "#f7f7f7"], [1, "#2b5c9e"]],
-        zmin=0,
-        zmax=1,
-        colorbar={"title": {"text": "of its largest"}, "thickness": 12, "len": 0.9},
-        xgap=1,
-        ygap=1,
-        row=1,
-        col=2,
-    )
-    style(figure, 140 + 20 * len(best)).update_layout(showlegend=False, margin={"t": 64})
-    heading(figure, "<b>ReasonScore</b>", 1, 1)
-    heading(figure, "<b>mean activation near each word</b>", 1, 2)
+    hover = [[number(value) for value in line] for line in mean.tolist()]
+    trace = marks.heat(share.tolist(), None, hover) | {
+        "x": [label(name, 16) for name in result.group],
+        "y": names,
+        "hovertemplate": "feature %{y}, near %{x}<br>mean %{customdata}<extra></extra>",
+        "colorscale": [[0, "#f7f7f7"], [1, "#2b5c9e"]],
+        "zmin": 0,
+        "zmax": 1,
+        "colorbar": {"title": {"text": "of its largest"}, "thickness": 12, "len": 0.9},
+    }
+    figure.add_trace(trace, row=1, col=2)
+    marks.style(figure, 140 + 20 * len(best), top=64, legend="none")
+    marks.heading(figure, "<b>ReasonScore</b>", 1, 1)
+    marks.heading(figure, "<b>mean activation near each word</b>", 1, 2)
     for col in (1, 2):
         figure.update_yaxes(autorange="reversed", type="category", ticks="", row=1, col=col)
     figure.update_xaxes(ticks="", row=1, col=2)
@@ -81,15 +61,8 @@ def reason_figure(result: ReasonScores, n: int = _SHOWN) -> Any:
 
 @figure.register
 def contrast_figure(result: ContrastScores, n: int = 8) -> Any:
-    """AUROC of every feature over its difference of means, significant ones in colour.
-
-    Args:
-        result: Scores of every feature.
-        n: Number of features labelled.
-    """
-    from plotly.subplots import make_subplots
-
-    figure = make_subplots(rows=1, cols=1)
+    """AUROC of every feature over its difference of means, significant ones in colour."""
+    figure = marks.panels()
     clear = (result.p_holm <= 0.01).tolist()
     named = set(result.top(n))
     figure.add_scatter(
@@ -108,11 +81,10 @@ def contrast_figure(result: ContrastScores, n: int = 8) -> Any:
         row=1,
         col=1,
     )
-    figure.add_hline(y=0.5, line={"color": MUTED, "width": 1, "dash": "dot"})
-    style(figure, 420).update_layout(showlegend=False)
-    heading(
-        figure, f"<b>{label(result.site)}</b> of {label(result.model)}: Holm p ≤ 0.01 in colour", 1
-    )
+    marks.level(figure, 0.5, MUTED, dash="dot")
+    marks.style(figure, 420, legend="none")
+    title = f"<b>{label(result.site)}</b> of {label(result.model)}: Holm p ≤ 0.01 in colour"
+    marks.heading(figure, title)
     figure.update_xaxes(title={"text": "difference of mean activations"})
     figure.update_yaxes(title={"text": "AUROC"}, range=[-0.03, 1.06])
     return figure
@@ -121,9 +93,7 @@ def contrast_figure(result: ContrastScores, n: int = 8) -> Any:
 @figure.register
 def held_out_figure(result: HeldOut) -> Any:
     """AUROC of each candidate on held-out problems, and the mean of rate-matched features."""
-    from plotly.subplots import make_subplots
-
-    figure = make_subplots(rows=1, cols=1)
+    figure = marks.panels()
     names = [str(int(i)) for i in result.feature]
     for kind, values, color, symbol in (
         ("candidate", result.auroc, BLUE, "circle"),
@@ -131,7 +101,7 @@ def held_out_figure(result: HeldOut) -> Any:
     ):
         is_candidate = kind == "candidate"
         figure.add_scatter(
-            x=[None if v != v else v for v in values.tolist()],
+            x=marks.plain_numbers(values),
             y=names,
             mode="markers",
             marker={
@@ -152,10 +122,9 @@ def held_out_figure(result: HeldOut) -> Any:
             row=1,
             col=1,
         )
-    figure.add_vline(x=0.5, line={"color": FAINT, "width": 1, "dash": "dot"})
-    style(figure, 140 + 26 * len(names)).update_layout(margin={"t": 84})
-    heading(figure, "<b>reasoning against direct-answer prompts</b>", 1)
-    figure.update_layout(legend={"y": 1, "yref": "container", "yanchor": "top"})
+    marks.level(figure, 0.5, dash="dot", upright=True)
+    marks.style(figure, 140 + 26 * len(names), top=84, legend="above")
+    marks.heading(figure, "<b>reasoning against direct-answer prompts</b>")
     figure.update_yaxes(type="category", autorange="reversed", title={"text": "feature"})
     figure.update_xaxes(title={"text": "AUROC"}, range=[-0.03, 1.03])
     return figure

@@ -3,7 +3,8 @@
 from typing import Any
 
 from elicit.features.token_injection import TokenInjection
-from elicit.results.drawing import BLUE, FAINT, VERMILION, figure, heading, label, number, style
+from elicit.results import figure, label, marks, number
+from elicit.results.marks import BLUE, FAINT, VERMILION
 
 _COLORS = {"token-driven": VERMILION, "partial": VERMILION, "weak": BLUE, "context-dependent": BLUE}
 
@@ -11,9 +12,7 @@ _COLORS = {"token-driven": VERMILION, "partial": VERMILION, "weak": BLUE, "conte
 @figure.register
 def injection_figure(result: TokenInjection) -> Any:
     """Cohen's d of each form, one row per candidate, its control in grey."""
-    from plotly.subplots import make_subplots
-
-    figure = make_subplots(rows=1, cols=1)
+    figure = marks.panels()
     names = [
         f"{int(i)}: {label(tokens, 28)}"
         for i, tokens in zip(result.feature, result.tokens, strict=True)
@@ -51,10 +50,9 @@ def injection_figure(result: TokenInjection) -> Any:
             col=1,
         )
     for size in (0.2, 0.5, 0.8):
-        figure.add_vline(x=size, line={"color": FAINT, "width": 1, "dash": "dot"})
-    style(figure, 140 + 28 * len(names)).update_layout(margin={"t": 84})
-    heading(figure, "<b>tokens injected into texts without reasoning</b>", 1)
-    figure.update_layout(legend={"y": 1, "yref": "container", "yanchor": "top"})
+        marks.level(figure, size, dash="dot", upright=True)
+    marks.style(figure, 140 + 28 * len(names), top=84, legend="above")
+    marks.heading(figure, "<b>tokens injected into texts without reasoning</b>", 1)
     figure.update_yaxes(type="category", autorange="reversed", title={"text": "feature: tokens"})
     figure.update_xaxes(title={"text": "Cohen's d, beyond ±10 drawn there"})
     return figure

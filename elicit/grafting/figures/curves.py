@@ -7,86 +7,49 @@ from typing import Any
 from elicit.grafting.integrated import WeightIG
 from elicit.grafting.interpolation import Interpolation
 from elicit.grafting.intervals import IntervalSweep
-from elicit.results import Estimate
-from elicit.results.drawing import (
-    BLUE,
-    DIVERGING,
-    FAINT,
-    INK,
-    MUTED,
-    VERMILION,
-    figure,
-    heading,
-    interval,
-    label,
-    number,
-    plain_numbers,
-    style,
-)
+from elicit.results import Estimate, figure, interval, label, marks, number
+from elicit.results.marks import BLUE, DIVERGING, FAINT, INK, MUTED, VERMILION
 
 _DASHES = ("solid", "dash", "dot", "dashdot")
 
 
+def _gap(tasks: Sequence[int]) -> float:
+    return 0.3 / max(len(tasks), 1) ** 1.5
+
+
 @figure.register
 def interval_figure(sweep: IntervalSweep, *, tasks: Sequence[int] | None = None) -> Any:
-    """Effect of reverting and grafting every contiguous interval of layers.
-
-    Args:
-        sweep: Effects of every interval.
-        tasks: Indices of tasks; None shows all.
-    """
-    from plotly.subplots import make_subplots
-
+    """Effect of reverting and grafting every contiguous interval of layers; all tasks if None."""
     tasks = range(len(sweep.task)) if tasks is None else tasks
     n = len(sweep.first)
     side = min(max(24 * n + 40, 250), 520)
-    figure = make_subplots(
-        rows=len(tasks),
-        cols=2,
-        horizontal_spacing=0.12,
-        vertical_spacing=0.3 / max(len(tasks), 1) ** 1.5,
-    )
+    figure = marks.panels(len(tasks), 2, gaps=(_gap(tasks), 0.12))
     for row, task in enumerate(tasks, 1):
-        limit = max(_largest(sweep.revert.value[task]), _largest(sweep.graft.value[task])) or 1.0
-        for col, (direction, name) in enumerate((("revert", "reverted"), ("graft", "grafted")), 1):
-            effect: Estimate = getattr(sweep, direction)[task]
-            values, low, high = (ends.tolist() for ends in (effect.value, effect.low, effect.high))
-            figure.add_heatmap(
-                x=sweep.last.tolist(),
-                y=sweep.first.tolist(),
-                z=[plain_numbers(line) for line in values],
-                text=_cells(effect, short=n <= 12),
-                customdata=[
-                    [interval(*ends) for ends in zip(*lines, strict=True)]
-                    for lines in zip(values, low, high, strict=True)
-                ],
-                texttemplate="%{text}",
-                textfont={"size": 11},
-                hovertemplate="layers %{y} to %{x} " + name + "<br>%{customdata}<extra></extra>",
-                hoverongaps=False,
-                colorscale=[list(stop) for stop in DIVERGING],
-                zmin=-limit,
-                zmax=limit,
-                showscale=False,
-                xgap=1,
-                ygap=1,
-                row=row,
-                col=col,
-            )
-            heading(figure, f"<b>{label(sweep.task[task], 24)}</b>, {name}", row, col)
-    style(figure, 70 + (side + 60) * len(tasks)).update_layout(showlegend=False, margin={"t": 32})
+        effects = {"reverted": sweep.revert[task], "grafted": sweep.graft[task]}
+        limit = max(marks.largest(effect.value) for effect in effects.values()) or 1.0
+        for col, (name, effect) in enumerate(effects.items(), 1):
+            hover = [[interval(*ends) for ends in marks.ends_of(effect[i])] for i in range(n)]
+            told = f"layers %{{y}} to %{{x}} {name}<br>%{{customdata}}<extra></extra>"
+            trace = marks.heat(effect.value.tolist(), _cells(effect, short=n <= 12), hover) | {
+                "x": sweep.last.tolist(),
+                "y": sweep.first.tolist(),
+                "textfont": {"size": 11},
+                "hovertemplate": told,
+                "hoverongaps": False,
+                "colorscale": DIVERGING,
+                "zmin": -limit,
+                "zmax": limit,
+                "showscale": False,
+            }
+            figure.add_trace(trace, row=row, col=col)
+            marks.heading(figure, f"<b>{label(sweep.task[task], 24)}</b>, {name}", row, col)
+    marks.style(figure, 70 + (side + 60) * len(tasks), top=32, legend="none")
     step = 1 if n <= 16 else None
     figure.update_xaxes(dtick=step, ticks="")
     figure.update_xaxes(title={"text": "last layer"}, row=len(tasks))
     figure.update_yaxes(showgrid=False, autorange="reversed", dtick=step, ticks="")
     figure.update_yaxes(title={"text": "first layer"}, col=1)
     return figure
-
-
-def _largest(values: Any) -> float:
-    """Largest magnitude of a finite value; 0 if there is none."""
-    found = values[values.isfinite()].abs()
-    return found.max().item() if len(found) else 0.0
 
 
 def _cells(effect: Estimate, *, short: bool) -> list[list[str]]:
@@ -109,55 +72,26 @@ def interpolation_figure(
 ) -> Any:
     """Score along the line from base to post, for the whole model and each layer alone.
 
-    Args:
-        interpolation: Scores along the line.
-        tasks: Indices of tasks; None shows all.
-        marked: Layers highlighted and labelled.
+    `marked` layers are highlighted and labelled; `tasks` None shows all.
     """
-    from plotly.subplots import make_subplots
-
     tasks = range(len(interpolation.task)) if tasks is None else tasks
     layered = any(interpolation.layer_score[task].isfinite().any() for task in tasks)
-    figure = make_subplots(
-        rows=len(tasks),
-        cols=2 if layered else 1,
-        shared_yaxes=True,
-        horizontal_spacing=0.06,
-        vertical_spacing=0.3 / max(len(tasks), 1) ** 1.5,
-    )
+    figure = marks.panels(len(tasks), 1 + layered, gaps=(_gap(tasks), 0.06), shared="y")
     alphas = interpolation.alpha.tolist()
     for row, task in enumerate(tasks, 1):
-        score = interpolation.score[task]
-        values, low, high = (ends.tolist() for ends in (score.value, score.low, score.high))
-        figure.add_scatter(
-            x=alphas,
-            y=plain_numbers(values),
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": plain_numbers([b - v for b, v in zip(high, values, strict=True)]),
-                "arrayminus": plain_numbers([v - a for v, a in zip(values, low, strict=True)]),
-                "color": INK,
-                "thickness": 1.5,
-                "width": 3,
-            },
-            mode="lines+markers",
-            line={"color": INK, "width": 2},
-            marker={"size": 7},
-            hovertemplate="α %{x}: %{y:.3f}<extra>whole model</extra>",
-            showlegend=False,
-            row=row,
-            col=1,
-        )
-        heading(figure, f"<b>{label(interpolation.task[task], 24)}</b>, whole model", row)
+        score, marker = interpolation.score[task], {"size": 7}
+        hover = {"hovertemplate": "α %{x}: %{y:.3f}<extra>whole model</extra>", "showlegend": False}
+        trace = marks.points(alphas, score, INK, None, marker=marker, line="solid") | hover
+        figure.add_trace(trace, row=row, col=1)
+        marks.heading(figure, f"<b>{label(interpolation.task[task], 24)}</b>, whole model", row)
         if interpolation.layer_score[task].isfinite().any():
             _layer_lines(figure, interpolation, task, row, marked)
-            heading(figure, "one layer alone", row, 2)
+            marks.heading(figure, "one layer alone", row, 2)
         elif layered:
             figure.update_xaxes(visible=False, row=row, col=2)
             figure.update_yaxes(visible=False, row=row, col=2)
         figure.update_yaxes(title={"text": "score"}, row=row, col=1)
-    style(figure, 70 + 290 * len(tasks)).update_layout(showlegend=False, margin={"t": 32})
+    marks.style(figure, 70 + 290 * len(tasks), top=32, legend="none")
     figure.update_xaxes(tickvals=alphas, range=[-0.05, 1.16])
     figure.update_xaxes(title={"text": "α: 0 base, 1 post"}, row=len(tasks))
     return figure
@@ -169,11 +103,9 @@ def _layer_lines(
     """One line per layer moved alone; marked ones are highlighted and labelled at the end."""
     alphas = interpolation.alpha.tolist()
     ends: list[tuple[float, str]] = []
-    order = sorted(
-        range(len(interpolation.layer)), key=lambda i: interpolation.layer[i].item() in marked
-    )
-    for i in order:
-        layer = int(interpolation.layer[i].item())
+    layers = interpolation.layer.tolist()
+    for i in sorted(range(len(layers)), key=lambda i: layers[i] in marked):
+        layer = int(layers[i])
         values = interpolation.layer_score[task, i].tolist()
         if all(value != value for value in values):
             continue
@@ -182,7 +114,7 @@ def _layer_lines(
         color = (BLUE, VERMILION)[rank % 2] if strong else FAINT
         figure.add_scatter(
             x=alphas,
-            y=plain_numbers(values),
+            y=marks.plain_numbers(values),
             mode="lines",
             line={"color": color, "width": 2.5 if strong else 1, "dash": _DASHES[rank % 4]},
             hovertemplate=f"layer {layer}, α %{{x}}: %{{y:.3f}}<extra></extra>",
@@ -195,17 +127,9 @@ def _layer_lines(
     scores = interpolation.layer_score[task]
     found = scores[scores.isfinite()]
     for y, names in _apart(ends, 0.06 * (found.max() - found.min()).item()):
-        figure.add_annotation(
-            x=alphas[-1],
-            y=y,
-            text=names,
-            xanchor="left",
-            xshift=4,
-            showarrow=False,
-            font={"color": INK, "size": 12},
-            row=row,
-            col=2,
-        )
+        place = {"x": alphas[-1], "y": y, "xanchor": "left", "xshift": 4, "row": row, "col": 2}
+        font = {"color": INK, "size": 12}
+        figure.add_annotation(text=names, showarrow=False, font=font, **place)
 
 
 def _apart(ends: list[tuple[float, str]], least: float) -> list[tuple[float, str]]:
@@ -224,46 +148,33 @@ def _apart(ends: list[tuple[float, str]], least: float) -> list[tuple[float, str
 
 @figure.register
 def integrated_figure(integrated: WeightIG, *, tasks: Sequence[int] | None = None) -> Any:
-    """Share of each part in the gap, by integrated gradients over the weights.
-
-    Args:
-        integrated: Attributions of every part.
-        tasks: Indices of tasks; None shows all.
-    """
-    from plotly.subplots import make_subplots
-
+    """Share of each part in the gap, by integrated gradients over the weights."""
     tasks = range(len(integrated.task)) if tasks is None else tasks
     n = max(len(tasks), 1)
     names = [label(part, 16) for part in integrated.part]
-    places = list(range(len(names)))
-    figure = make_subplots(rows=n, cols=1, shared_xaxes=True, vertical_spacing=0.24 / n)
+    figure = marks.panels(n, gaps=(0.24 / n, None), shared="x")
     for row, task in enumerate(tasks, 1):
         values = integrated.attribution[task].tolist()
+        colors = [BLUE if v >= 0 else VERMILION for v in values]
         figure.add_bar(
-            x=places,
-            y=plain_numbers(values),
+            x=list(range(len(names))),
+            y=marks.plain_numbers(values),
             text=[f"{name}: {number(v, sign=True)}" for name, v in zip(names, values, strict=True)],
             textposition="none",
-            marker={"color": [BLUE if v >= 0 else VERMILION for v in values], "opacity": 0.85},
+            marker={"color": colors, "opacity": 0.85},
             width=0.6,
             hovertemplate="%{text}<extra></extra>",
             showlegend=False,
             row=row,
             col=1,
         )
-        figure.add_hline(y=0, line={"color": INK, "width": 1}, row=row, col=1)  # pyright: ignore
+        marks.level(figure, 0, INK, row=row)
         gap, error = integrated.gap[task].item(), integrated.completeness_error[task].item()
         missed = "" if error != error else f", completeness error {100 * error:.2g} %"
         title = f"<b>{label(integrated.task[task], 40)}</b>: gap {number(gap, sign=True)}{missed}"
-        heading(figure, title, row)
+        marks.heading(figure, title, row)
         figure.update_yaxes(title={"text": "part of the gap"}, row=row, col=1)
-    style(figure, 90 + 230 * n).update_layout(margin={"t": 32}, font={"color": INK})
-    turned = -90 if len(names) > 24 else 0
-    figure.update_xaxes(
-        tickvals=places,
-        ticktext=names,
-        tickangle=turned,
-        automargin=True,
-        tickfont={"color": MUTED},
-    )
+    marks.style(figure, 90 + 230 * n, top=32)
+    axis = marks.ticks(names, turned=len(names) > 24)
+    figure.update_xaxes(axis, automargin=True, tickfont={"color": MUTED})
     return figure

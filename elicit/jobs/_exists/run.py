@@ -2,6 +2,7 @@
 
 from elicit.jobs._baselines import texts_of
 from elicit.jobs._cued import behaviour_of, task_of
+from elicit.jobs._exists.cost import EXISTS_COSTING
 from elicit.jobs._exists.spec import ExistsSpec
 from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
 from elicit.pair import ModelPair
@@ -19,10 +20,6 @@ def exists(spec: ExistsSpec, *, progress: Progress | None = None) -> Run:
 
     Invalid input is refused before a model runs. A killed run resumes and ends with the same bytes.
     The page, `summary.json`, `run.yaml` and every result are left in `spec.out`.
-
-    Args:
-        spec: Options.
-        progress: Receives progress.
 
     Raises:
         ElicitError: An input is missing, damaged, or allows no verdict.
@@ -45,28 +42,29 @@ def _prepare(
 
 def _measure(work: Work[ExistsSpec, tuple[Task, Behaviour]]) -> Outcome:
     spec, (task, behaviour) = work.spec, work.inputs
-    ladder = assess(
-        work.pair,
-        behaviour,
-        task,
-        sites=spec.sites or None,
-        design=LadderDesign(
-            strengths=spec.strengths or LadderDesign().strengths,
-            choose_share=spec.choose_share,
-            n_random=spec.n_random,
-            n_redrawn=spec.n_redrawn,
-            margin=spec.margin,
-            least_share=spec.least_share,
-            least_effect=spec.least_effect,
-        ),
-        inference=spec.inference,
-        generation=Generation(
-            extractor=spec.extractor,
-            max_new_tokens=spec.max_new_tokens,
-            templated=spec.templated,
-        ),
-        execution=work.execution.scoped("ladder"),
-    )
+    with work.stage("ladder"):
+        ladder = assess(
+            work.pair,
+            behaviour,
+            task,
+            sites=spec.sites or None,
+            design=LadderDesign(
+                strengths=spec.strengths or LadderDesign().strengths,
+                choose_share=spec.choose_share,
+                n_random=spec.n_random,
+                n_redrawn=spec.n_redrawn,
+                margin=spec.margin,
+                least_share=spec.least_share,
+                least_effect=spec.least_effect,
+            ),
+            inference=spec.inference,
+            generation=Generation(
+                extractor=spec.extractor,
+                max_new_tokens=spec.max_new_tokens,
+                templated=spec.templated,
+            ),
+            execution=work.execution.scoped("ladder"),
+        )
     notes = []
     if ladder.n_test < USEFUL:
         notes.append(
@@ -76,4 +74,4 @@ def _measure(work: Work[ExistsSpec, tuple[Task, Behaviour]]) -> Outcome:
     return Outcome(results={"ladder": ladder}, summary=ladder.summary(), notes=notes)
 
 
-_JOB = Job(check=_check, prepare=_prepare, measure=_measure)
+_JOB = Job(check=_check, prepare=_prepare, measure=_measure, costing=EXISTS_COSTING)

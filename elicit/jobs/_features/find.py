@@ -24,6 +24,7 @@ from elicit.features import (
 )
 from elicit.jobs._features.inputs import FeatureWork
 from elicit.jobs._features.texts import Text, Texts, rows
+from elicit.jobs._frame import Outcome
 from elicit.results import Result
 from elicit.rollouts import Generation
 
@@ -48,17 +49,24 @@ class Search:
     def run(self) -> None:
         """Run all steps: fidelity, candidates, tests that reject them, transfer."""
         self._gates()
+        self._publish()
         if self.failed and not self.spec.allow_unfaithful:
             return
         candidates = self._candidates()
+        self._publish()
         if candidates:
             self._test(candidates)
+            self._publish()
         else:
             self.notes.append(
                 "No score suggested a candidate: no feature is clearly more active before "
                 "reasoning than before a direct answer, and none stands out near reasoning words."
             )
         self._transfer()
+
+    def _publish(self) -> None:
+        """Show what is known so far."""
+        self.work.publish(Outcome(results=dict(self.results), summary={}, notes=self.notes))
 
     def _gates(self) -> None:
         held = self.texts.part(test=True)

@@ -90,7 +90,7 @@ def refuse_early(spec: FeaturesSpec) -> FeatureTask:
     kinds = tuple(kind for kind in ("own", "task") if kind in spec.traces)
     files = [name for name in spec.traces if name not in ("own", "task")]
     if not spec.traces:
-        kinds = ("own",) if missing or spec.templated else ("own", "task")
+        kinds = ("own",) if missing else ("own", "task")
     return FeatureTask(
         behaviour=behaviour_of(spec, task),
         marked=spec.reasoning_cue is None or spec.shown is not None,

@@ -1,9 +1,11 @@
 """The job behind `elicit features`: fidelity gates, candidates, tests, transfer, page."""
 
 import shlex
+from contextlib import nullcontext
 from pathlib import Path
 
 from elicit.features import Conclusion, Sae, conclude
+from elicit.jobs._features.cost import FEATURES_COSTING
 from elicit.jobs._features.dictionary import SAE, sae_of
 from elicit.jobs._features.find import Search
 from elicit.jobs._features.inputs import (
@@ -31,10 +33,6 @@ def features(spec: FeaturesSpec, *, progress: Progress | None = None) -> Run:
     Invalid input is refused before a model runs. A killed run resumes and ends with the same bytes.
     Writes the page, `summary.json`, `run.yaml` and every result to `spec.out`.
 
-    Args:
-        spec: Options.
-        progress: Receives progress.
-
     Raises:
         ElicitError: Input is missing, damaged or insufficient.
     """
@@ -54,10 +52,14 @@ def _prepare(spec: FeaturesSpec, pair: ModelPair, checked: FeatureTask) -> Prepa
 
 def _measure(work: FeatureWork) -> Outcome:
     model, split = work.inputs.model, work.inputs.source.split
-    texts = write_texts(work)
-    sae = sae_of(work, texts)
-    search = Search(work=work, texts=texts, sae=sae)
-    search.run()
+    stages = [stage.name for stage in FEATURES_COSTING.stages(work.spec, work.pair, work.inputs)]
+    with work.stage("writing texts") if "writing texts" in stages else nullcontext():
+        texts = write_texts(work)
+    with work.stage("training an SAE") if "training an SAE" in stages else nullcontext():
+        sae = sae_of(work, texts)
+    with work.stage("scores and tests"):
+        search = Search(work=work, texts=texts, sae=sae)
+        search.run()
     conclusion = conclude(
         work.pair,
         sae,
@@ -76,7 +78,7 @@ def _measure(work: FeatureWork) -> Outcome:
     )
 
 
-_JOB = Job(check=refuse_early, prepare=_prepare, measure=_measure)
+_JOB = Job(check=refuse_early, prepare=_prepare, measure=_measure, costing=FEATURES_COSTING)
 
 
 def _next(spec: FeaturesSpec, model: SideName, folder: Path, conclusion: Conclusion) -> str:

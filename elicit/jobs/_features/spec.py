@@ -137,18 +137,6 @@ class FeaturesSpec(CuedSpec):
             for name in listed
         )
 
-    @field_validator("groups")
-    @classmethod
-    def _whole_path(cls, path: Path | None) -> Path | None:
-        return None if path is None else path.expanduser().absolute()
-
-    @field_validator("sae")
-    @classmethod
-    def _whole_if_local(cls, name: str | None) -> str | None:
-        if name is None or name.startswith("sae:"):
-            return name
-        return str(Path(name).expanduser().absolute())
-
     @model_validator(mode="after")
     def _fits(self) -> "FeaturesSpec":
         given = [name for name in TRAINING if getattr(self, name) is not None]
@@ -156,10 +144,5 @@ class FeaturesSpec(CuedSpec):
             raise ValueError(
                 f"sae is {self.sae!r}, but {', '.join(given)} apply only to an SAE trained in "
                 "the run and would be ignored. Leave them out, or leave sae out"
-            )
-        if self.templated and "task" in self.traces:
-            raise ValueError(
-                "templated is set, but traces has task, whose traces continue the plain text of "
-                "their problems. Leave templated out, or choose traces own"
             )
         return self

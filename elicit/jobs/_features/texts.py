@@ -110,7 +110,7 @@ def write_texts(work: FeatureWork) -> Texts:
                     )
                 )
     if "task" in source.kinds:
-        texts += _traces(pair, source, held_out)
+        texts += _traces(spec, pair, source, held_out)
     texts += _of_files(spec, pair, source, held_out)
     result = Texts(every=tuple(texts), left_out=left_out)
     for test in (False, True):
@@ -119,24 +119,21 @@ def write_texts(work: FeatureWork) -> Texts:
     return result
 
 
-def _traces(pair: ModelPair, source: FeatureTask, held_out: set[str]) -> list[Text]:
+def _traces(
+    spec: FeaturesSpec, pair: ModelPair, source: FeatureTask, held_out: set[str]
+) -> list[Text]:
     """Traces of the problems after their prompts."""
     result: list[Text] = []
     task: Task = source.behaviour.prompts(source.task, source.behaviour.positive, "positive")
     for problem in task:
-        prompt = pair.alignment.plain(problem.prompt)
-        whole = pair.alignment.plain(f"{problem.prompt} {problem.trace}")
-        if whole[: len(prompt)] != prompt:
-            raise SpecError(
-                f"problem {problem.id!r}: the tokens of its prompt change when the trace follows, "
-                "so the start of the trace is ambiguous. End the prompt at the end of a word, or "
-                "choose traces='own'."
-            )
+        text = pair.alignment.continued(
+            problem.prompt, str(problem.trace), templated=spec.templated
+        )
         result.append(
             Text(
-                ids=tuple(whole),
+                ids=text.ids,
                 problem=problem.id,
-                begin=len(prompt),
+                begin=text.start,
                 source="task",
                 reasons=True,
                 test=problem.id in held_out,

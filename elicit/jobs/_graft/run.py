@@ -3,7 +3,8 @@
 from elicit.grafting import sweep_parts
 from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
 from elicit.jobs._graft.spec import GraftSpec
-from elicit.jobs._report.run import Scores, load_scores, prepare_scores
+from elicit.jobs._report.cost import GRAFT_COSTING
+from elicit.jobs._report.scores import Scores, load_scores, prepare_scores
 from elicit.pair import ModelPair
 from elicit.runs import Progress
 from elicit.weights import Part, part, parts_of
@@ -14,10 +15,6 @@ def graft(spec: GraftSpec, *, progress: Progress | None = None) -> Run:
 
     Inputs are validated before a model runs. A killed run resumes and ends with the same bytes.
     Writes the page, `summary.json`, `run.yaml` and every result to `spec.out`.
-
-    Args:
-        spec: Specification of the job.
-        progress: Receives progress reports.
 
     Raises:
         ElicitError: An input is missing, damaged, or cannot be compared.
@@ -35,15 +32,16 @@ def _prepare(
 
 def _sweep(work: Work[GraftSpec, tuple[Scores, list[Part]]]) -> Outcome:
     scores, parts = work.inputs
-    sweep = sweep_parts(
-        work.pair,
-        scores.all,
-        parts,
-        work.spec.direction,
-        inference=work.spec.inference,
-        execution=work.execution,
-    )
+    with work.stage("moving parts"):
+        sweep = sweep_parts(
+            work.pair,
+            scores.all,
+            parts,
+            work.spec.direction,
+            inference=work.spec.inference,
+            execution=work.execution,
+        )
     return Outcome(results={"graft": sweep}, summary={"level": sweep.level, **sweep.summary()})
 
 
-_JOB = Job(check=load_scores, prepare=_prepare, measure=_sweep)
+_JOB = Job(check=load_scores, prepare=_prepare, measure=_sweep, costing=GRAFT_COSTING)

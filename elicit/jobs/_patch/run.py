@@ -3,12 +3,13 @@
 from dataclasses import replace
 
 from elicit.jobs._frame import FEW_PROBLEMS, Job, Outcome, Prepared, Run, Work, execute
+from elicit.jobs._patch.cost import PATCH_COSTING, words
 from elicit.jobs._patch.inputs import PatchInputs, patch_inputs, problems_of
 from elicit.jobs._patch.spec import PatchSpec
 from elicit.pair import ModelPair
 from elicit.patching import Factorial, PatchGrid, Texts, factorial, run
 from elicit.results import Result
-from elicit.runs import Execution, Progress
+from elicit.runs import Progress
 
 
 def patch(spec: PatchSpec, *, progress: Progress | None = None) -> Run:
@@ -16,10 +17,6 @@ def patch(spec: PatchSpec, *, progress: Progress | None = None) -> Run:
 
     Inputs are validated before a model runs. A killed run resumes and ends with the same bytes.
     Writes the page, `summary.json`, `run.yaml` and every result to `spec.out`.
-
-    Args:
-        spec: Specification of the job.
-        progress: Receives progress reports.
 
     Raises:
         ElicitError: An input is missing, damaged, or does not define a sweep.
@@ -33,8 +30,8 @@ def _prepare(spec: PatchSpec, pair: ModelPair, texts: Texts | None) -> Prepared[
 
 
 def _measure(work: Work[PatchSpec, PatchInputs]) -> Outcome:
-    spec, pair, inputs = work.spec, work.pair, work.inputs
-    results = _results(spec, pair, inputs, work.execution)
+    spec, inputs = work.spec, work.inputs
+    results = _results(work)
     return Outcome(
         results=results,
         summary=_summary(spec, inputs, results),
@@ -42,46 +39,26 @@ def _measure(work: Work[PatchSpec, PatchInputs]) -> Outcome:
     )
 
 
-_JOB = Job(check=problems_of, prepare=_prepare, measure=_measure)
+_JOB = Job(check=problems_of, prepare=_prepare, measure=_measure, costing=PATCH_COSTING)
 
 
-class _Titled:
-    """Progress that names the sweep of each job."""
-
-    def __init__(self, progress: Progress, name: str) -> None:
-        self._progress, self._name = progress, name.replace("_", " ")
-
-    def start(self, total: int, what: str) -> None:
-        self._progress.start(total, self._name if what == self._name else f"{what} {self._name}")
-
-    def advance(self, n: int = 1, what: str | None = None) -> None:
-        self._progress.advance(n, what)
-
-    def stop(self) -> None:
-        self._progress.stop()
-
-
-def _results(
-    spec: PatchSpec, pair: ModelPair, inputs: PatchInputs, execution: Execution
-) -> dict[str, Result]:
+def _results(work: Work[PatchSpec, PatchInputs]) -> dict[str, Result]:
     """Sweeps by direction, and the factorial."""
-
-    def scoped(name: str) -> Execution:
-        return replace(execution.scoped(name), progress=_Titled(execution.progress, name))
-
-    results: dict[str, Result] = {
-        direction: run(replace(plan, execution=scoped(direction)))
-        for direction, plan in inputs.plans.items()
-    }
+    inputs, results = work.inputs, {}
+    for direction, plan in inputs.plans.items():
+        with work.stage(words(direction)):
+            results[direction] = run(replace(plan, execution=work.execution.scoped(direction)))
+        work.publish(Outcome(results=results, summary={}, notes=inputs.notes))
     if inputs.factorial is not None:
-        results["factorial"] = factorial(
-            pair,
-            inputs.contrast,
-            metric=inputs.factorial,
-            inference=spec.inference,
-            execution=scoped("factorial"),
-            engine=spec.engine,
-        )
+        with work.stage("factorial"):
+            results["factorial"] = factorial(
+                work.pair,
+                inputs.contrast,
+                metric=inputs.factorial,
+                inference=work.spec.inference,
+                execution=work.execution.scoped("factorial"),
+                engine=work.spec.engine,
+            )
     return results
 
 
@@ -130,7 +107,6 @@ def _peak(grid: PatchGrid) -> dict[str, object] | None:
     cell = (0, grid.site.index(peak.site), grid.pos.index(peak.pos))
     return {
         **peak.to_json(),
-        "share": grid.share[0, *cell].to_json(),
         **{name: getattr(grid, name)[cell].to_json() for name in ("other_prompt", "noise")},
         **{
             name: bool(getattr(grid, name)[cell])

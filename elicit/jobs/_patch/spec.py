@@ -127,12 +127,7 @@ class PatchSpec(PairSpec):
                     f"{site!r} does not start with a kind of site that has positions; kinds are "
                     f"{', '.join(kinds)}"
                 )
-        return tuple(dict.fromkeys(sites))
-
-    @field_validator("metrics", "controls", "widths")
-    @classmethod
-    def _each_once(cls, listed: tuple[object, ...]) -> tuple[object, ...]:
-        return tuple(dict.fromkeys(listed))
+        return sites
 
     @field_validator("widths")
     @classmethod

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from elicit.jobs._option import STATISTICS, TASKS, Option
 from elicit.jobs._spec import PairSpec
@@ -85,14 +85,8 @@ class ReportSpec(ScoredSpec):
         Field(default=0.05, ge=0, allow_inf_nan=False)
     )
     share_margin: Annotated[
-        float,
-        Option("Minimum effect for a verdict, as a share of the gap.", STATISTICS, "X"),
+        float, Option("Minimum effect for a verdict, as a share of the gap.", STATISTICS, "X")
     ] = Field(default=0.05, ge=0, lt=1)
-
-    @field_validator("kinds")
-    @classmethod
-    def _each_once(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(kinds))
 
     @model_validator(mode="after")
     def _moves_layers(self) -> "ReportSpec":

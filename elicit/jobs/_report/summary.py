@@ -1,9 +1,9 @@
 """Content of `summary.json`: verdicts, then the numbers behind them."""
 
-import math
 from collections.abc import Sequence
 
 from elicit.grafting import LayerRoles, WeightIG
+from elicit.jobs._summary import finite, row_of
 from elicit.results import Result
 from elicit.weights import WeightChange, by_layer
 
@@ -16,7 +16,7 @@ def summarise(results: dict[str, Result]) -> dict[str, object]:
     integrated = results.get("integrated")
     tasks = [_task(roles, t) for t in range(len(roles.task))]
     parts = [_part(roles, change, integrated, p) for p in range(len(roles.part))]
-    return _finite(
+    return finite(
         {
             "changed_layers": list(roles.changed_layers),
             "corrupted_layers": list(roles.corrupted_layers),
@@ -30,7 +30,7 @@ def summarise(results: dict[str, Result]) -> dict[str, object]:
             "margin": roles.margin,
             "share_margin": roles.share_margin,
         }
-    )  # pyright: ignore[reportReturnType]
+    )
 
 
 def _of_role(tasks: Sequence[dict[str, object]], role: str) -> dict[str, object] | None:
@@ -56,10 +56,7 @@ def _part(
 ) -> dict[str, object]:
     effects: dict[str, object] = {}
     for t, task in enumerate(a.task):
-        effects[task] = {
-            name: getattr(a, name)[t, p].to_json()
-            for name in ("revert", "graft", "control_revert", "control_graft")
-        }
+        effects[task] = row_of(a, "revert graft control_revert control_graft", t, p)
         if (
             isinstance(integrated, WeightIG)
             and task in integrated.task
@@ -72,6 +69,7 @@ def _part(
         "kind": a.kind[p],
         "verdict": [verdict.word for verdict in a.verdict[p]],
         "changed": bool(a.changed[p]),
+        "reason": a.reason[p] or None,
     }
     if a.kind[p] == "layer":
         norms = by_layer(change)
@@ -82,12 +80,3 @@ def _part(
             "activation_norm": norms.activation_norm[row].item(),
         }
     return own | {"effects": effects}
-
-
-def _finite(value: object) -> object:
-    """The value with NaN replaced by null, since JSON has no NaN."""
-    if isinstance(value, dict):
-        return {name: _finite(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

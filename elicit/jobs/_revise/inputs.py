@@ -82,7 +82,7 @@ def load_inputs(spec: ReviseSpec) -> ReviseInputs:
         )
     if spec.traces:
         return ReviseInputs(task=task, kinds=spec.traces)
-    if missing or spec.templated:
+    if missing:
         return ReviseInputs(task=task, kinds=("own",))
     return ReviseInputs(task=task, kinds=("given", "own") if embedded else ("given",))
 
@@ -102,10 +102,8 @@ def encode_inputs(spec: ReviseSpec, pair: ModelPair, inputs: ReviseInputs) -> Re
         limits += [] if side.n_positions is None else [side.n_positions]
     given: list[TokenRows] = []
     if "given" in inputs.kinds:
-        given.append(TokenRows.of_task(pair.alignment, task))
-        _refuse_unreadable(
-            given[0], task, limit=min(limits, default=None), unknown=pair.tokenizer.unk_token_id
-        )
+        given.append(TokenRows.of_task(pair.alignment, task, templated=spec.templated))
+        _refuse_unreadable(pair, given[0], task, limit=min(limits, default=None))
     if "decision" in inputs.kinds:
         given.append(
             TokenRows(
@@ -129,9 +127,9 @@ def encode_inputs(spec: ReviseSpec, pair: ModelPair, inputs: ReviseInputs) -> Re
     )
 
 
-def _refuse_unreadable(rows: TokenRows, task: Task, *, limit: int | None, unknown: object) -> None:
+def _refuse_unreadable(pair: ModelPair, rows: TokenRows, task: Task, *, limit: int | None) -> None:
     """Refuse traces with unknown words, or longer than a model's context."""
-    unread = [i for i, row in enumerate(rows.rows) if unknown is not None and unknown in row]
+    unread = [i for i, p in enumerate(task) if pair.alignment.unknown(str(p.trace))]
     if unread:
         raise SpecError(
             f"the trace of problem {task.problems[unread[0]].id!r} has a word that the tokenizer "

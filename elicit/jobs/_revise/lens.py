@@ -51,8 +51,7 @@ def fit_lenses(
         RevisionError: There is too little text, or the fit diverges.
     """
     training = LensTraining(
-        variant="bias" if spec.lens == "bias" else "affine",
-        steps=spec.lens_steps or LENS_STEPS,
+        variant="bias" if spec.lens == "bias" else "affine", steps=spec.lens_steps or LENS_STEPS
     )
     return {
         name: fit_tuned_lens(

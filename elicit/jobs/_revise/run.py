@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from elicit.jobs._frame import FEW_PROBLEMS, Job, Outcome, Prepared, Run, Work, execute
+from elicit.jobs._revise.cost import REVISE_COSTING, ROWS
 from elicit.jobs._revise.inputs import (
     WRITERS,
     ModelTexts,
@@ -35,8 +36,6 @@ from elicit.revision import (
 from elicit.runs import Execution, Progress
 from elicit.texts import LN2
 
-ROWS = 4
-"""Number of rows whose full profile is kept."""
 MOST_GROUPS = 12
 """Maximum number of difficulties compared."""
 
@@ -46,10 +45,6 @@ def revise(spec: ReviseSpec, *, progress: Progress | None = None) -> Run:
 
     Inputs are validated before a model runs. A killed run resumes and ends with the same bytes.
     Writes the page, `summary.json`, `run.yaml` and every result to `spec.out`.
-
-    Args:
-        spec: Specification of the job.
-        progress: Receives progress reports.
 
     Raises:
         ElicitError: An input is missing, damaged, or cannot be read.
@@ -64,17 +59,20 @@ def _prepare(spec: ReviseSpec, pair: ModelPair, checked: ReviseInputs) -> Prepar
 
 def _measure(work: Work[ReviseSpec, ReviseInputs]) -> Outcome:
     spec, pair, inputs = work.spec, work.pair, work.inputs
-    execution = replace(work.execution, memory=spec.budget * 2**20)
-    written = {
-        name: write_texts(spec, pair, inputs, name, execution=execution)
-        for name in (WRITERS if "own" in inputs.kinds else ())
-    }
+    execution = replace(work.execution, memory=spec.memory * 2**20)
+    written: dict[str, ModelTexts] = {}
+    if "own" in inputs.kinds:
+        with work.stage("writing texts"):
+            written = {
+                name: write_texts(spec, pair, inputs, name, execution=execution) for name in WRITERS
+            }
     texts = _texts(inputs, written)
     fits: dict[str, TunedLensFit] = {}
     if spec.lens != "logit":
-        fit, texts = halved(texts, spec.seed)
-        fits = fit_lenses(spec, pair, fit, texts, execution=execution)
-    results = _results(spec, pair, texts, fits, execution)
+        with work.stage("fitting lenses"):
+            fit, texts = halved(texts, spec.seed)
+            fits = fit_lenses(spec, pair, fit, texts, execution=execution)
+    results = _results(work, texts, fits, execution)
     shares = {
         name: {"truncated": text.truncated, "empty": text.empty} for name, text in written.items()
     }
@@ -85,7 +83,7 @@ def _measure(work: Work[ReviseSpec, ReviseInputs]) -> Outcome:
     )
 
 
-_JOB = Job(check=load_inputs, prepare=_prepare, measure=_measure)
+_JOB = Job(check=load_inputs, prepare=_prepare, measure=_measure, costing=REVISE_COSTING)
 
 
 def _texts(inputs: ReviseInputs, written: dict[str, ModelTexts]) -> list[TokenRows]:
@@ -107,32 +105,35 @@ def _texts(inputs: ReviseInputs, written: dict[str, ModelTexts]) -> list[TokenRo
 
 
 def _results(
-    spec: ReviseSpec,
-    pair: ModelPair,
+    work: Work[ReviseSpec, ReviseInputs],
     texts: Sequence[TokenRows],
     fits: Mapping[str, TunedLensFit],
     execution: Execution,
 ) -> dict[str, Result]:
     """Results by folder name."""
+    spec, pair = work.spec, work.pair
     convention = spec.depth_convention()
     lens = {name: fit.lens for name, fit in fits.items()}
-    settled = settling(
-        pair,
-        texts,
-        convention=convention,
-        lens=lens,
-        inference=spec.inference,
-        execution=execution.scoped("settling"),
-    )
+    with work.stage("reading every layer"):
+        settled = settling(
+            pair,
+            texts,
+            convention=convention,
+            lens=lens,
+            inference=spec.inference,
+            execution=execution.scoped("settling"),
+        )
     results: dict[str, Result] = {"settling": settled}
+    work.publish(Outcome(results=results, summary={}))
     first = texts[0]
-    results["profile"] = profile(
-        pair,
-        first.part(_spread(first, ROWS)),
-        lens=lens,
-        norm=convention.norm,
-        execution=execution.scoped("profile"),
-    )
+    with work.stage("profiles of some texts"):
+        results["profile"] = profile(
+            pair,
+            first.part(_spread(first, ROWS)),
+            lens=lens,
+            norm=convention.norm,
+            execution=execution.scoped("profile"),
+        )
     bit = LN2 if convention.unit == "nats" else 1.0
     results["sensitivity"] = sensitivity(
         settled,

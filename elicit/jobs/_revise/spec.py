@@ -113,7 +113,7 @@ class ReviseSpec(PairSpec):
     temperature: Annotated[
         float, Option("Sampling temperature of generated texts; 0 is greedy.", metavar="T")
     ] = Field(default=0.0, ge=0, allow_inf_nan=False)
-    budget: Annotated[int, Option("Memory for blocks of logits.", MACHINE, "MIB")] = Field(
+    memory: Annotated[int, Option("Memory for blocks of logits.", MACHINE, "MIB")] = Field(
         default=256, ge=1
     )
     max_tokens: Annotated[
@@ -139,11 +139,6 @@ class ReviseSpec(PairSpec):
         if self.problems is None and self.pair is None:
             raise ValueError(
                 "problems are not given, so there is nothing to read. Pass a JSONL file"
-            )
-        if self.templated and "given" in self.traces:
-            raise ValueError(
-                "templated cannot be combined with given traces, which follow the plain text of "
-                "their problems. Leave templated out, or choose traces own or decision"
             )
         if self.lens == "logit" and self.lens_steps is not None:
             raise ValueError(

@@ -116,11 +116,10 @@ def _rows(spec: SteerSpec, pair: ModelPair, looked: Looked, choosing: Task) -> l
         for problem in task:
             if problem.id not in ids:
                 continue
-            if spec.templated:
-                # What a chat template appends after a prompt cannot be guessed.
-                rows.append(pair.alignment.templated(problem.prompt))
-                continue
             # Prompts for a direct answer are followed by no trace.
             body = None if task.name.endswith(NEGATIVE) else problem.trace
-            rows.append(pair.alignment.plain(f"{problem.prompt} {body or problem.answer}"))
+            text = pair.alignment.continued(
+                problem.prompt, body or problem.answer, templated=spec.templated
+            )
+            rows.append(list(text.ids))
     return rows

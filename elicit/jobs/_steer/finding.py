@@ -4,13 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from elicit import organisms
-from elicit.directions import (
-    Direction,
-    DirectionSet,
-    TrainedVector,
-    matched_controls,
-    train_vector,
-)
+from elicit.directions import Direction, DirectionSet, TrainedVector, matched_controls, train_vector
 from elicit.edits import shape_of
 from elicit.elicitation import Arm, direction_arms
 from elicit.jobs._spec import SpecError
@@ -61,11 +55,7 @@ def _arms(spec: SteerSpec, direction: Direction) -> tuple[Arm, ...]:
 
 
 def _contrasted(
-    spec: SteerSpec,
-    pair: ModelPair,
-    looked: Looked,
-    choosing: Task,
-    progress: Progress | None,
+    spec: SteerSpec, pair: ModelPair, looked: Looked, choosing: Task, progress: Progress | None
 ) -> Source:
     """The contrast direction between two kinds of prompts, at every candidate site."""
     found = between(spec, pair, looked, choosing, _sites(spec, pair), progress)
@@ -139,8 +129,5 @@ def _trained(spec: SteerSpec, pair: ModelPair, choosing: Task, progress: Progres
         candidates=(_arms(spec, found.direction),),
         directions=(found.direction,),
         results={"trained": found},
-        facts={
-            "log_prob_before": found.log_prob_before,
-            "log_prob_after": found.log_prob_after,
-        },
+        facts={"log_prob_before": found.log_prob_before, "log_prob_after": found.log_prob_after},
     )

@@ -1,6 +1,6 @@
 """The job behind `elicit steer`: chooses a strength, tests it on held-out problems."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from elicit import elicitation
 from elicit.directions import Direction, DirectionError, lm_eval_bytes
@@ -17,26 +17,19 @@ from elicit.features import check_sae
 from elicit.jobs._baselines import texts_of
 from elicit.jobs._cued import task_of
 from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
+from elicit.jobs._steer.cost import STEER_COSTING
 from elicit.jobs._steer.finding import find_source
-from elicit.jobs._steer.source import Loaded, Looked, Source, load_source, looked_for, model_of
+from elicit.jobs._steer.inputs import SteerInputs
+from elicit.jobs._steer.source import Looked, Source, load_source, looked_for, model_of
 from elicit.jobs._steer.spec import SteerSpec
 from elicit.jobs._steer.summary import steer_summary
 from elicit.pair import ModelPair
 from elicit.rollouts import Generation
 from elicit.runs import Execution, Progress, RunDirectory
-from elicit.tasks import Split, Task
+from elicit.tasks import Split
 
 FAINT = 0.2
 """Ratio of added norm to activation norm below which a null effect is uninformative."""
-
-
-@dataclass(frozen=True)
-class _Inputs:
-    """Steering vector or SAE, and the problems."""
-
-    task: Task
-    loaded: Loaded
-    looked: Looked
 
 
 def steer(spec: SteerSpec, *, progress: Progress | None = None) -> Run:
@@ -45,22 +38,18 @@ def steer(spec: SteerSpec, *, progress: Progress | None = None) -> Run:
     Invalid input is refused before a model runs. A killed run resumes and ends with the same bytes.
     The page, `summary.json`, `run.yaml` and every result are left in `spec.out`.
 
-    Args:
-        spec: Options.
-        progress: Receives progress.
-
     Raises:
         ElicitError: An input is missing, damaged, or unsuitable for steering.
     """
     return execute(_JOB, spec, progress)
 
 
-def _check(spec: SteerSpec) -> _Inputs:
+def _check(spec: SteerSpec) -> SteerInputs:
     task, loaded = task_of(spec), load_source(spec)
-    return _Inputs(task, loaded, looked_for(spec, task))
+    return SteerInputs(task, loaded, looked_for(spec, task))
 
 
-def _prepare(spec: SteerSpec, pair: ModelPair, checked: _Inputs) -> Prepared[_Inputs]:
+def _prepare(spec: SteerSpec, pair: ModelPair, checked: SteerInputs) -> Prepared[SteerInputs]:
     if checked.loaded.sae is not None:
         # Refuse another model's SAE before creating the run directory.
         check_sae(pair, checked.loaded.sae, spec.on)
@@ -74,16 +63,19 @@ def _prepare(spec: SteerSpec, pair: ModelPair, checked: _Inputs) -> Prepared[_In
     )
 
 
-def _measure(work: Work[SteerSpec, _Inputs]) -> Outcome:
+def _measure(work: Work[SteerSpec, SteerInputs]) -> Outcome:
     spec, pair = work.spec, work.pair
     loaded, looked = work.inputs.loaded, work.inputs.looked
     split = Split.of(work.inputs.task, spec.choose_share, seed=spec.seed)
-    source = find_source(spec, pair, loaded, looked, split.choose, progress=work.progress)
+    with work.stage("finding the direction"):
+        source = find_source(spec, pair, loaded, looked, split.choose, progress=work.progress)
+    sets = tuple(name for name in source.results if name == "directions")
+    work.publish(Outcome(results={name: source.results[name] for name in sets}, summary={}))
     execution = work.execution.scoped("texts")
-    place, found, texts = _steered(spec, pair, source, looked, split, execution)
+    with work.stage("texts"):
+        place, found, texts = _steered(spec, pair, source, looked, split, execution)
     direction = source.directions[place]
     found = replace(found, curve=_of(pair, found.curve), test=_of(pair, found.test))
-    sets = tuple(name for name in source.results if name == "directions")
     return Outcome(
         results={
             **source.results,
@@ -102,7 +94,7 @@ def _measure(work: Work[SteerSpec, _Inputs]) -> Outcome:
     )
 
 
-_JOB = Job(check=_check, prepare=_prepare, measure=_measure)
+_JOB = Job(check=_check, prepare=_prepare, measure=_measure, costing=STEER_COSTING)
 
 
 def _steered(
@@ -136,10 +128,11 @@ def _steered(
     place = choose_arms(side, split.choose, source.candidates, **how)
     arms = source.candidates[place]
     found = elicitation.steer(side, split, arms, **how)
+    control = found.test.strongest_control
     texts = steered_texts(
         side,
         split.test,
-        [arms[0], arms[found.test.strongest_control]],
+        [arms[0], replace(arms[control], dose=found.test.dose(control))],
         strength=found.choice.strength,
         target=goal.target,
         generation=generation,

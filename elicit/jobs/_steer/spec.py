@@ -78,8 +78,7 @@ class SteerSpec(GradedSpec):
         ),
     ] = Field(default=4, ge=0)
     live_factor: Annotated[
-        float,
-        Option("Maximum ratio of their firing rate to the steered feature's.", metavar="X"),
+        float, Option("Maximum ratio of their firing rate to the steered feature's.", metavar="X")
     ] = Field(default=2.0, ge=1)
     max_loss: Annotated[
         float,
@@ -101,18 +100,6 @@ class SteerSpec(GradedSpec):
     def needs_cues(self) -> bool:
         """Whether the direction is a contrast between two kinds of prompts."""
         return self.source in ("diff-mean", "pca")
-
-    @field_validator("vector")
-    @classmethod
-    def _whole_path(cls, path: Path | None) -> Path | None:
-        return None if path is None else path.expanduser().absolute()
-
-    @field_validator("sae")
-    @classmethod
-    def _whole_folder(cls, source: str | None) -> str | None:
-        if source is None or source.startswith("sae:"):
-            return source
-        return str(Path(source).expanduser().absolute())
 
     @field_validator("strengths")
     @classmethod

@@ -1,11 +1,11 @@
 """The JSON summary of a steering run."""
 
-import math
 from typing import Any
 
 from elicit.elicitation import DoseCurve, Steered
 from elicit.jobs._steer.source import Looked, Source
 from elicit.jobs._steer.spec import SteerSpec
+from elicit.jobs._summary import finite, row_of
 from elicit.page.elicitation import gap_text
 from elicit.results import Estimate
 
@@ -22,9 +22,8 @@ def steer_summary(
             "name": test.arm[0],
             "site": test.site,
             "where": test.where,
-            "norm": _finite(test.norm),
-            "resid_norm": _finite(test.resid_norm),
-            **{name: _plain(value) for name, value in source.facts.items()},
+            **row_of(test, "norm resid_norm"),
+            **finite(dict(source.facts)),
         },
         "chosen": {
             "strength": choice.strength,
@@ -49,13 +48,11 @@ def steer_summary(
         "arms": {
             name: {
                 "kind": test.kind[i],
+                "strength": test.dose(i),
                 "rate": _by_metric(test, test.rate[:, i, 0]),
                 "effect": _by_metric(test, test.effect[:, i, 0]),
                 "share": _by_metric(test, test.share[:, i, 0]),
-                "coherent": test.coherent[i, 0].to_json(),
-                "log_prob": test.log_prob[i, 0].to_json(),
-                "truncated": test.truncated[i, 0].item(),
-                "n_tokens": test.n_tokens[i, 0].item(),
+                **row_of(test, "coherent log_prob truncated n_tokens", i, 0),
             }
             for i, name in enumerate(test.arm)
         },
@@ -75,13 +72,3 @@ def _by_metric(curve: DoseCurve, values: Estimate) -> dict[str, dict[str, Any] |
     """Value and interval per metric; None where it is not reported."""
     ends = {name: values[row].to_json() for row, name in enumerate(curve.metric)}
     return {name: None if three["value"] is None else three for name, three in ends.items()}
-
-
-def _finite(value: float) -> float | None:
-    """The number, or None where JSON cannot hold it."""
-    return value if math.isfinite(value) else None
-
-
-def _plain(value: object) -> object:
-    """The value as JSON-compatible data."""
-    return _finite(value) if isinstance(value, float) else value

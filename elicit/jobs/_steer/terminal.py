@@ -18,7 +18,8 @@ def tables(summary: Mapping[str, Any]) -> list[TerminalTable]:
             part = arm.get("kind", "not steered")
             numbers = (arm[what][metric] for metric in names for what in _NUMBERS)
             cells = ("no clear gap" if ends is None else interval(ends) for ends in numbers)
-            rows.append((name, part, *cells))
+            dose = f"{arm['strength']:g}" if "strength" in arm else "–"
+            rows.append((name, part, dose, *cells))
             styles.append(_STYLES.get(part, ""))
-    head = ("arm", "part", *(f"{what}: {name}" for name in names for what in _NUMBERS))
+    head = ("arm", "part", "strength", *(f"{what}: {name}" for name in names for what in _NUMBERS))
     return [TerminalTable(head, tuple(rows), tuple(styles))]

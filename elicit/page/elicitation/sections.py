@@ -8,8 +8,7 @@ from elicit.elicitation import UNSTEERED, DoseCurve, SteeredTexts
 from elicit.elicitation.figures import arms_figure, dose_figure
 from elicit.page import Plot, Section, Table, plot, table_of
 from elicit.page.elicitation.text import gap_text, percent, share, where_text
-from elicit.results import Estimate, Result
-from elicit.results.drawing import number
+from elicit.results import Estimate, Result, number
 
 
 def steer_sections(results: Sequence[Result]) -> list[Section]:
@@ -43,7 +42,8 @@ def _tested(found: DoseCurve, n: int) -> Section:
     items.append(_table(found))
     lead = (
         f"Strength {found.strength[0].item():g} was chosen on {found.n_choose} other problems; "
-        f"it is evaluated on {found.n_problems} held-out problems. "
+        f"it is evaluated on {found.n_problems} held-out problems. Every control stands there at "
+        "the strength that was best for it on the others, or at this one if none had an effect. "
     )
     refused = " ".join(text for row in range(len(found.metric)) if (text := gap_text(found, row)))
     return Section(f"steered-{n}", "Effect on held-out problems", lead + refused, tuple(items))
@@ -69,7 +69,8 @@ def _texts(found: SteeredTexts, n: int) -> Section:
     return Section(
         f"texts-{n}",
         "Sample texts",
-        f"Every arm at strength {found.strength:g}, with its strongest control.",
+        f"The arm under test at strength {found.strength:g}, beside the strongest control at its "
+        "own.",
         (table_of(told, ("prompt", "answer", *found.writer), rows, 2 + len(found.writer)),),
     )
 
@@ -140,6 +141,7 @@ def _table(found: DoseCurve) -> Table:
             [
                 name,
                 found.kind[i],
+                f"{found.dose(i):g}",
                 *_cells(found.rate[:, i, 0], found.share[:, i, 0]),
                 percent(*found.coherent[i, 0].ends),
                 share(*found.log_prob[i, 0].ends),
@@ -153,6 +155,7 @@ def _table(found: DoseCurve) -> Table:
             [
                 name,
                 _role(name),
+                "–",
                 *_cells(found.reference_rate[:, i], found.reference_share[:, i]),
                 percent(found.unsteered_coherent) if alone else "–",
                 number(found.unsteered_log_prob, digits=2) if alone else "–",
@@ -167,7 +170,8 @@ def _table(found: DoseCurve) -> Table:
         "that an unsteered model finds about as probable as its own. Log-prob: per token of the "
         "text under the unsteered model, nats. Cut: texts that reached the length limit."
     )
-    return table_of(told, ("arm", "part", *heads, "coherent", "log-prob", "cut", "tokens"), rows, 2)
+    head = ("arm", "part", "strength", *heads, "coherent", "log-prob", "cut", "tokens")
+    return table_of(told, head, rows, 2)
 
 
 def _cells(rate: Estimate, part: Estimate) -> list[str]:

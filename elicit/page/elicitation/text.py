@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from elicit.elicitation import DoseCurve
-from elicit.results import Result
-from elicit.results.drawing import number
+from elicit.results import Result, number
 
 _WHERE = {
     "last()": "the prompt’s last token",
@@ -24,11 +23,7 @@ def steer_sentences(results: Sequence[Result]) -> list[str]:
 
 
 def steer_sentence(found: DoseCurve) -> str:
-    """Effect of an arm at the chosen strength, with its strongest control.
-
-    Args:
-        found: Every arm at that strength, on held-out problems.
-    """
+    """Effect of an arm at the chosen strength, with its strongest control."""
     row, control = found.metric_row(found.chosen_by or None), found.strongest_control
     what = f"{found.arm[0]} at {found.site}, {where_text(found.where)}, strength "
     what += f"{found.strength[0].item():g}"
@@ -37,14 +32,14 @@ def steer_sentence(found: DoseCurve) -> str:
     told += f", against {percent(found.unsteered[row].item())} unsteered"
     goal = found.goal[row].item()
     told += f" and {percent(goal)} of the target" if goal == goal else ""
+    named = found.arm[control]
+    if found.doses:
+        named += f", at its own best strength, {found.dose(control):g}"
     if bool(found.gap.clear[row]):
         shares = [share(*found.share[row, arm, 0].ends) for arm in (0, control)]
-        told += (
-            f". It closes {shares[0]} of the gap; the strongest control ({found.arm[control]}) "
-            f"{shares[1]}."
-        )
+        told += f". It closes {shares[0]} of the gap; the strongest control ({named}) {shares[1]}."
     else:
-        told += f"; the strongest control ({found.arm[control]}) {rates[1]}. {gap_text(found, row)}"
+        told += f"; the strongest control ({named}) {rates[1]}. {gap_text(found, row)}"
     return (
         f"{told[0].upper()}{told[1:]} Chosen on {found.n_choose} problems, evaluated on "
         f"{found.n_problems} held-out problems."
@@ -52,12 +47,7 @@ def steer_sentence(found: DoseCurve) -> str:
 
 
 def gap_text(found: DoseCurve, row: int) -> str:
-    """Why the gap share is not reported; empty where it is.
-
-    Args:
-        found: A dose curve.
-        row: Index of the metric.
-    """
+    """Why the gap share is not reported; empty where it is."""
     if bool(found.gap.clear[row]):
         return ""
     gap, low, high = found.gap[row].ends

@@ -121,10 +121,7 @@ def _injection(result: TokenInjection) -> Section:
         f"Injected into {result.n_texts} texts without reasoning, a feature’s top tokens should do "
         "nothing if it is about reasoning. A large rise, a third or more of the rise by reasoning, "
         "rejects it.",
-        (
-            plot("plot-injection", result.figure(), caption, columns=22),
-            t.injection_table(result),
-        ),
+        (plot("plot-injection", result.figure(), caption, columns=22), t.injection_table(result)),
     )
 
 

@@ -15,8 +15,7 @@ from elicit.features import (
     Transfer,
 )
 from elicit.page import Cell, Column, Table, estimate_cell, first, result_table, table_of
-from elicit.results import Result
-from elicit.results.drawing import number
+from elicit.results import Result, number
 
 _SPACE = "\N{NO-BREAK SPACE}"
 _NONE = "–"

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from elicit.features import NOT_TOKENS, Conclusion, Fidelity, Transfer
-from elicit.results import Result
-from elicit.results.drawing import interval, visible
+from elicit.results import Result, interval, visible
 
 
 def features_sentences(results: Sequence[Result]) -> list[str]:

@@ -47,14 +47,15 @@ def _glance(results: Sequence[Result]) -> Glance | None:
     if roles is None:
         return None
     marks = []
-    for layer, kind, verdicts in zip(roles.layer.tolist(), roles.kind, roles.verdict, strict=True):
+    for layer, kind, verdicts, words in zip(
+        roles.layer.tolist(), roles.kind, roles.verdict, roles.label, strict=True
+    ):
         if kind == "layer":
-            labels = " and ".join(verdict.label for verdict in verdicts)
             marks.append(
                 Mark(
                     name=str(layer),
                     mark="".join(verdict.mark for verdict in verdicts),
-                    word=f"layer {layer}: {labels}",
+                    word=f"layer {layer}: {words}",
                     ground=_GROUNDS.get(verdicts, ""),
                 )
             )

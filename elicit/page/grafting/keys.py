@@ -2,7 +2,7 @@
 
 from elicit.grafting import Verdict
 from elicit.page import Key
-from elicit.results.drawing import BLUE, FAINT, INK, MUTED, VERMILION
+from elicit.results.marks import BLUE, FAINT, INK, MUTED, VERMILION
 
 
 def _shape(body: str) -> str:

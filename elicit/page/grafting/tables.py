@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from elicit.grafting import Interpolation, IntervalSweep, LayerRoles, Verdict, WeightIG
 from elicit.page import Cell, Column, Table, estimate_cell, result_table, table_of
 from elicit.page.grafting.text import ROLES
-from elicit.results.drawing import number
+from elicit.results import number
 from elicit.weights import WeightChange, by_layer
 
 
@@ -43,24 +43,40 @@ def layer_table(roles: LayerRoles, change: WeightChange | None) -> Table:
                 return "–" if at is None else number(norm[at].item(), digits=4)
 
             sizes.append(Column(head=head, of=size))
+    layers, folded = _changed_rows(
+        roles, [i for i, kind in enumerate(roles.kind) if kind == "layer"]
+    )
     return result_table(
         roles,
-        "Every layer: verdict, size of the weight change, effects with simultaneous intervals "
-        "(bold: excludes 0).",
+        f"{'Layers' if folded else 'Every layer'}: verdict, size of the weight change, effects "
+        f"with simultaneous intervals (bold: excludes 0).{folded}",
         [Column(head="layer", of="layer"), _verdict(roles), *sizes, *_effects(roles)],
         over="part",
-        rows=[i for i, kind in enumerate(roles.kind) if kind == "layer"],
+        rows=layers,
         words=2,
     )
 
 
+FEW = 8
+"""Unchanged parts that a table still shows one by one."""
+
+
+def _changed_rows(roles: LayerRoles, rows: Sequence[int]) -> tuple[list[int], str]:
+    """Rows of parts that changed, and a sentence about the others; all rows if those are few."""
+    changed = [i for i in rows if bool(roles.changed[i])]
+    n = len(rows) - len(changed)
+    if n <= FEW or not changed:
+        return [*rows], ""
+    return changed, f" {n} parts have the same weights in both models: every effect is 0."
+
+
 def _verdict(roles: LayerRoles) -> Column:
-    return Column(head="verdict", of=lambda i: verdict_text(roles.verdict[i]))
+    return Column(head="verdict", of=lambda i: verdict_text(roles.verdict[i], roles.reason[i]))
 
 
-def verdict_text(verdicts: Sequence[Verdict]) -> str:
-    """Verdicts of a part: marks and labels."""
-    words = " and ".join(verdict.word for verdict in verdicts)
+def verdict_text(verdicts: Sequence[Verdict], reason: str = "") -> str:
+    """Verdicts of a part: marks and labels, and why there is none."""
+    words = " and ".join(verdict.word for verdict in verdicts) + (f", {reason}" if reason else "")
     return f"{''.join(verdict.mark for verdict in verdicts)}\N{NO-BREAK SPACE}{words}"
 
 
@@ -92,10 +108,12 @@ def control_table(roles: LayerRoles) -> Table | None:
 def part_table(roles: LayerRoles) -> Table:
     """Effects of every part finer than a layer or outside the layers."""
     layer = roles.layer.tolist()
-    finer = (i for i, kind in enumerate(roles.kind) if kind != "layer")
+    finer, folded = _changed_rows(
+        roles, [i for i, kind in enumerate(roles.kind) if kind != "layer"]
+    )
     return result_table(
         roles,
-        "Effects of submodules; intervals are simultaneous over the parts of one kind.",
+        f"Effects of submodules; intervals are simultaneous over the parts of one kind.{folded}",
         [Column(head="part", of="part"), _verdict(roles), *_effects(roles)],
         over="part",
         rows=sorted(finer, key=lambda i: (layer[i] < 0, layer[i], i)),

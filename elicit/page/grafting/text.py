@@ -4,17 +4,13 @@ import re
 from collections.abc import Sequence
 
 from elicit.grafting import LayerRoles, Verdict
-from elicit.results.drawing import number, visible
+from elicit.results import number, visible
 
 ROLES = {"damage": "lost (damage)", "skill": "gained (skill)", "none": "no clear gap"}
 
 
 def summary_sentence(roles: LayerRoles) -> str:
-    """Summary of gaps, verdicts and layers that cannot be distinguished.
-
-    Args:
-        roles: Effects of every part.
-    """
+    """Summary of gaps, verdicts and layers that cannot be distinguished."""
     layers = [i for i, kind in enumerate(roles.kind) if kind == "layer"]
     changed = [i for i in range(len(roles.part)) if bool(roles.changed[i])]
     if not changed and not roles.gap.value.any():

@@ -1,6 +1,6 @@
 """Runs, metrics, sites and positions as phrases inside a sentence."""
 
-from elicit.results.drawing import number
+from elicit.results import number
 
 METRICS = {
     "logit_diff": "the logit difference",

@@ -3,7 +3,7 @@
 from elicit.page import Cell, Table, effect_cell, table_of
 from elicit.page.patching.names import CONTROLS, metric_text
 from elicit.patching import Factorial, PatchGrid
-from elicit.results.drawing import interval, number
+from elicit.results import interval, number
 
 TOP = 12
 """Number of cells in the table of the largest effects."""
@@ -65,7 +65,7 @@ def top_table(grid: PatchGrid, row: int) -> Table:
     ran = [name for name in CONTROLS if getattr(grid, name).value[row].isfinite().any()]
     rows = []
     for site, pos in (divmod(place, n_pos) for place in order):
-        share = grid.share[0, row, site, pos].ends
+        share = grid.joint_share[row, site, pos].ends
         cells: list[str | Cell] = [
             grid.site[site],
             grid.pos[pos],
@@ -84,8 +84,8 @@ def top_table(grid: PatchGrid, row: int) -> Table:
     n_cells = len(grid.site) * n_pos
     caption = (
         f"The {len(rows)} largest of {n_cells} effects on {metric_text(grid.metric[row])}. Their "
-        "intervals and p-values are simultaneous over all cells (bold: excludes 0); intervals of "
-        "shares are pointwise."
+        "intervals, those of shares too, and p-values are simultaneous over all cells (bold: "
+        "excludes 0)."
     )
     return table_of(caption, head, rows, 2)
 

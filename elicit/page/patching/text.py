@@ -12,9 +12,8 @@ from elicit.page.patching.names import (
     run_text,
     site_text,
 )
-from elicit.patching import Factorial, PatchGrid, Peak
-from elicit.results import Result
-from elicit.results.drawing import interval
+from elicit.patching import MARGINS, Factorial, PatchGrid, Peak
+from elicit.results import Result, interval, number
 from elicit.sites import RESIDUAL_KINDS
 
 _MORE, _HALF, _LITTLE = 1.5, 0.5, 0.1
@@ -23,11 +22,7 @@ tenth the effect is small."""
 
 
 def patch_sentences(results: Sequence[Result]) -> list[str]:
-    """One sentence per sweep, then one per factorial.
-
-    Args:
-        results: Results of any kind.
-    """
+    """One sentence per sweep, then one per factorial."""
     said = [finding(result) for result in results if isinstance(result, PatchGrid)]
     return said + [split_sentence(result) for result in results if isinstance(result, Factorial)]
 
@@ -47,21 +42,37 @@ def finding(grid: PatchGrid, metric: str | None = None) -> str:
             f"{run_text(grid.donor)} (gap {gap}), so "
             f"there is no difference to locate.{_broken(grid, row)}"
         )
-    peak = grid.peak(metric)
+    lacking, peak = grid.lacking(metric), grid.candidate(metric)
+    if lacking == "margin":
+        return (
+            f"Nothing found: {name} of {run_text(grid.host)} and {run_text(grid.donor)} differs by "
+            f"{gap} {grid.unit[row]}, not clearly more than {number(grid.margin[row].item())}, the "
+            "margin from which on a difference is located."
+        )
     if peak is None:
         return f"{putting(grid)} changes {name} nowhere: every effect is exactly 0."
     cell = (row, grid.site.index(peak.site), grid.pos.index(peak.pos))
-    if not peak.clear:
+    where = f"{site_text(peak.site, grid.kind[cell[1]])}, {pos_text(peak.pos)},"
+    if lacking:
         n_cells = len(grid.site) * len(grid.pos)
+        least = number(grid.detectable[row].item(), digits=2)
+        why = (
+            f"changes {name} by no step whose interval, simultaneous over all {n_cells} cells, "
+            "excludes 0"
+            if lacking == "step"
+            else f"changes {name} most at {where} and by no more than noise of equal norm may"
+        )
         return (
-            f"{putting(grid)} changes {name} by no step whose interval, simultaneous over all "
-            f"{n_cells} cells, excludes 0 (gap {gap}), so the effect cannot be localised."
+            f"Nothing found: {putting(grid)} {why} (gap {gap}). A step of {least} {grid.unit[row]} "
+            "would likely have been seen; the effect cannot be localised."
         )
     effect = interval(*peak.effect.ends, digits=2)
-    share = percent_text(grid.share.value[0, *cell].item())
+    share = percent_text(peak.share.ends[0])
+    if peak.share.ends[1] == peak.share.ends[1]:
+        share = f"{share} [{percent_text(peak.share.ends[1])}, {percent_text(peak.share.ends[2])}]"
     said = (
-        f"{putting(grid)} at {site_text(peak.site, grid.kind[cell[1]])}, {pos_text(peak.pos)}, "
-        f"changes {name} by {effect} {grid.unit[row]}, {share} of the gap"
+        f"{putting(grid)} at {where} changes {name} by {effect} {grid.unit[row]}, {share} of the "
+        "gap"
     )
     return f"{said}{_layer_clause(grid, row, peak)}{_elsewhere(grid, cell)}."
 
@@ -126,8 +137,8 @@ def control_sentence(grid: PatchGrid, metric: str | None = None) -> str:
     Raises:
         PatchError: The metric was not read.
     """
-    row, peak = grid.metric_row(metric), grid.peak(metric)
-    if peak is None or not peak.clear or not grid.gap_clear[row]:
+    row, peak = grid.metric_row(metric), grid.candidate(metric)
+    if peak is None or grid.lacking(metric) not in (None, "noise"):
         return ""
     cell = (row, grid.site.index(peak.site), grid.pos.index(peak.pos))
     ran = {
@@ -138,14 +149,14 @@ def control_sentence(grid: PatchGrid, metric: str | None = None) -> str:
     if not ran:
         return "No control was run, so the effect of an arbitrary perturbation is not known."
     where = f"At {site_text(peak.site, peak.kind)}, {pos_text(peak.pos)},"
-    if grid.above_control[cell]:
+    if grid.above_control[cell] and grid.beats_noise(peak):
         each = "; ".join(f"{CONTROLS[name]}: {effect}" for name, effect in ran.items())
         return f"{where} the effect exceeds that of the controls ({each})."
-    if "noise" in ran and not grid.above_noise[cell]:
+    if "noise" in ran and not grid.beats_noise(peak):
         return (
             f"{where} the effect is not distinguishable from that of noise of equal norm "
-            f"({ran['noise']}), so there is no evidence that the activation carries specific "
-            "information."
+            f"({ran['noise']}; in one problem, about {number(grid.noise_size[cell].item())}), so "
+            "there is no evidence that the activation carries specific information."
         )
     said = []
     if "other_prompt" in ran:
@@ -155,7 +166,7 @@ def control_sentence(grid: PatchGrid, metric: str | None = None) -> str:
             "prompts rather than specific to one."
         )
     if "noise" in ran:
-        said.append(f"Noise of equal norm has a clearly smaller effect ({ran['noise']}).")
+        said.append(f"Noise of equal norm has a smaller effect ({ran['noise']}).")
     return " ".join(said)
 
 
@@ -166,10 +177,8 @@ def component_sentence(grid: PatchGrid, metric: str | None = None) -> str:
         PatchError: The metric was not read.
     """
     row, peaks = grid.metric_row(metric), grid.peaks(metric)
-    if not grid.gap_clear[row]:
-        return ""
-    parts = [p for kind, p in peaks.items() if kind not in RESIDUAL_KINDS and p.clear]
-    if not parts or len(parts) == len(peaks):
+    parts = [p for kind, p in peaks.items() if kind not in RESIDUAL_KINDS]
+    if not parts or not {*grid.kind} & {*RESIDUAL_KINDS}:
         return ""
     top = max(parts, key=lambda peak: abs(peak.effect.ends[0]))
     kind = grid.kind[grid.site.index(top.site)]
@@ -185,15 +194,22 @@ def split_sentence(factorial: Factorial) -> str:
     name = metric_text(f.metric)
     gap = f.gap.value[0, pos].item()
     gap_text = interval(*f.gap[0, pos].ends, digits=2)
-    if not f.gap[0, pos].clear:
+    low, high = f.gap[0, pos].ends[1:]
+    if max(low, -high) <= MARGINS.get(f.metric, 0.0):
         return _capital(
-            f"{name} of post and base does not clearly differ in the factorial (gap {gap_text}), "
+            f"{name} of post and base does not clearly differ by more than "
+            f"{number(MARGINS.get(f.metric, 0.0))} in the factorial (gap {gap_text}), "
             "so there is nothing to attribute."
         )
     wrote, head = f.wrote[:, pos] / gap, f.unembedding[:, pos] / gap
     # At the outermost boundaries one of upstream and downstream has no layers.
     inner = range(1, int(f.boundary.max()))
-    enough = [i for i, at in enumerate(f.boundary.tolist()) if at in inner and wrote[i] >= _HALF]
+    sure = f.effect.clear[f.term.index("wrote"), :, pos]
+    enough = [
+        i
+        for i, at in enumerate(f.boundary.tolist())
+        if at in inner and wrote[i] >= _HALF and sure[i]
+    ]
     if not enough:
         last = len(f.boundary) - 1
         unembedding = (

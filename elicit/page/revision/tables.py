@@ -1,10 +1,13 @@
 """Settling tables: depths and ratios by source, profiles, sensitivity, groups."""
 
-from elicit.page import Cell, Table, effect_cell, table_of
+from elicit.page import Cell, Column, Table, effect_cell, estimate_cell, result_table, table_of
 from elicit.page.revision.text import NAMES
-from elicit.results import Estimate
-from elicit.results.drawing import interval
 from elicit.revision import DepthByGroup, Sensitivity, Settling
+
+
+def _models(model: tuple[str, ...], of: str) -> list[Column]:
+    """One column a model."""
+    return [Column(head=name, of=of, at={"model": m}) for m, name in enumerate(model)]
 
 
 def source_table(result: Settling) -> Table:
@@ -21,7 +24,7 @@ def source_table(result: Settling) -> Table:
                     NAMES.get(source, source),
                     what,
                     effect_cell(*diff[i].ends),
-                    *(_plain(values[i, m]) for m in range(len(result.model))),
+                    *(estimate_cell(values[i, m]) for m in range(len(result.model))),
                     f"{int(result.n_problems[i])}",
                     f"{n_tokens}",
                 ]
@@ -37,76 +40,55 @@ def source_table(result: Settling) -> Table:
 
 def profile_table(result: Settling) -> Table:
     """Divergence of every layer in both models, and its difference."""
-    rows = []
-    for i, source in enumerate(result.source):
-        for n, layer in enumerate(result.layer.tolist()):
-            rows.append(
-                [
-                    NAMES.get(source, source),
-                    "embedding" if layer == 0 else str(layer),
-                    effect_cell(*result.profile_diff[i, n].ends),
-                    *(_plain(result.profile[i, m, n]) for m in range(len(result.model))),
-                ]
-            )
-    head = ("text", "layer", "post minus base", *result.model)
+    columns = [
+        Column(head="text", of=lambda i, n: str(NAMES.get(result.source[i], result.source[i]))),
+        Column(head="layer", of=lambda i, n: str(int(result.layer[n]) or "embedding")),
+        Column(head="post minus base", of="profile_diff", effect=True),
+        *_models(result.model, "profile"),
+    ]
     caption = (
         "Mean divergence of each layer’s prediction from the model’s final one, nats; "
         "intervals are simultaneous over layers (and models). Bold: the interval excludes 0."
     )
-    return table_of(caption, head, rows, 2, "Values by layer")
+    folded = "Values by layer"
+    return result_table(result, caption, columns, over="source layer", words=2, folded=folded)
 
 
 def band_table(result: Sensitivity) -> Table:
     """Ratios of both models and their difference under every convention."""
-    rows = []
-    for g, threshold in enumerate(result.threshold.tolist()):
-        for r, rho in enumerate(result.rho.tolist()):
-            rows.append(
-                [
-                    f"{threshold:.3g} {result.unit}",
-                    f"{rho:.3g}",
-                    effect_cell(*result.dtr_diff[g, r].ends),
-                    *(_plain(result.dtr[g, r, m]) for m in range(len(result.model))),
-                ]
-            )
-    head = ("g", "ρ", "post minus base", *result.model)
+    columns = [
+        Column(head="g", of=lambda g, r: f"{result.threshold[g].item():.3g} {result.unit}"),
+        Column(head="ρ", of=lambda g, r: f"{result.rho[r].item():.3g}"),
+        Column(head="post minus base", of="dtr_diff", effect=True),
+        *_models(result.model, "dtr"),
+    ]
     caption = (
         "Share of tokens that settle deep under every convention; intervals are simultaneous "
         "over all conventions. Bold: the interval excludes 0."
     )
-    return table_of(caption, head, rows, 2, "Values by convention")
+    folded = "Values by convention"
+    return result_table(result, caption, columns, over="threshold rho", words=2, folded=folded)
 
 
 def group_table(result: DepthByGroup) -> Table:
     """Depth of every group in both models, post minus base, and group minus first group."""
-    rows = []
-    for i, group in enumerate(result.group):
-        steps: list[str | Cell] = [
-            "–" if i == 0 else effect_cell(*result.step[m, i].ends)
-            for m in range(len(result.model))
-        ]
-        rows.append(
-            [
-                group,
-                effect_cell(*result.diff[i].ends),
-                *(_plain(result.depth[m, i]) for m in range(len(result.model))),
-                *steps,
-                str(int(result.n_problems[i])),
-                str(int(result.n_tokens[i])),
-            ]
-        )
-    head = (
-        *("difficulty", "post minus base", *result.model),
-        *(f"{model}: minus {result.group[0]}" for model in result.model),
-        *("problems", "tokens"),
-    )
+
+    def step(m: int) -> Column:
+        def cell(i: int) -> str | Cell:
+            return "–" if i == 0 else effect_cell(*result.step[m, i].ends)
+
+        return Column(head=f"{result.model[m]}: minus {result.group[0]}", of=cell)
+
+    columns = [
+        Column(head="difficulty", of="group"),
+        Column(head="post minus base", of="diff", effect=True),
+        *_models(result.model, "depth"),
+        *(step(m) for m in range(len(result.model))),
+        Column(head="problems", of="n_problems"),
+        Column(head="tokens", of="n_tokens"),
+    ]
     caption = (
         f"Mean settling depth, layers. {100 * result.level:g} % intervals are simultaneous "
         "over a column (Bonferroni). Bold: the interval excludes 0."
     )
-    return table_of(caption, head, rows, 1)
-
-
-def _plain(estimate: Estimate) -> str:
-    """A value that is not a difference, with its interval."""
-    return interval(*estimate.ends).removeprefix("+")
+    return result_table(result, caption, columns, over="group")

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from elicit.results import Result
-from elicit.results.drawing import interval, number, visible
+from elicit.results import Result, interval, number, visible
 from elicit.revision import DepthByGroup, DepthConvention, Sensitivity, Settling
 
 _WHERE = {
@@ -24,11 +23,7 @@ NAMES = {
 
 
 def revise_sentences(results: Sequence[Result]) -> list[str]:
-    """Findings on depths, deep-thinking ratio, sensitivity and difficulty.
-
-    Args:
-        results: Results of any kind.
-    """
+    """Findings on depths, deep-thinking ratio, sensitivity and difficulty."""
     sentences: list[str] = []
     for result in results:
         if isinstance(result, Settling):
@@ -172,9 +167,6 @@ def sized(value: float, low: float, high: float, *, digits: int = 2) -> str:
 
 def percent(share: float) -> str:
     """A share in percent.
-
-    Args:
-        share: 0 to 1.
 
     >>> percent(0.0553), percent(0.0)
     ('5.5 %', '0 %')

@@ -3,12 +3,17 @@
 from collections.abc import Sequence
 
 from elicit.page import Section, Table, plot, table_of
-from elicit.results import Result
-from elicit.results.drawing import interval, number
-from elicit.verdicts import Ladder
+from elicit.results import Result, interval, number
+from elicit.verdicts import EXISTENCE, Ladder
 from elicit.verdicts.figures import profile_figure, sweep_figure
 
-_MARKS = {"passed": "✓", "not distinguishable": "○", "under-powered": "◇", "not run": "–"}
+_MARKS = {
+    "passed": "✓",
+    "trivial": "≈",
+    "not distinguishable": "○",
+    "under-powered": "◇",
+    "not run": "–",
+}
 
 
 def ladder_sentences(results: Sequence[Result]) -> list[str]:
@@ -17,28 +22,45 @@ def ladder_sentences(results: Sequence[Result]) -> list[str]:
 
 
 def ladder_sentence(ladder: Ladder) -> str:
-    """The verdict of a ladder, in one or two sentences."""
-    what = f"the base already has what post shows (it {ladder.behaviour})"
+    """The verdict of a ladder: what E3 and E4 show, then what other rungs add to it."""
     on = f"Evaluated on {ladder.n_test} held-out problems."
-    high, top = ladder.highest_rung, ladder.highest_passed
-    if top is None:
-        return f"Nothing shows that {what}: no rung of evidence is passed. {on}"
-    if high == top == ladder.rung[-1]:
-        said = f"{what[:1].upper()}{what[1:]}: all rungs of evidence are passed"
-        return f"{said}, up to {_named(ladder, top)}. {on}"
-    if high == top:
-        after = ladder.rung[ladder.rung.index(top) + 1]
-        return (
-            f"The evidence that {what} goes up to {_named(ladder, top)}. The next rung, "
-            f"{_named(ladder, after)}, is {_status(ladder, after)}. {on}"
+    said = f"{_VERDICTS[ladder.verdict].format(what=ladder.behaviour)}{_because(ladder)}."
+    return " ".join([said, *_beside(ladder), on])
+
+
+_VERDICTS = {
+    "exists": "The base already has what post shows (it {what}), and it suffices",
+    "not shown": "Nothing shows that the base already has what post shows (it {what})",
+    "under-powered": (
+        "There are too few problems to say whether the base already has what post shows (it {what})"
+    ),
+    "no gap": (
+        "Post has no clear gain on the base in right answers, so whether what the base has (it "
+        "{what}) suffices cannot be asked"
+    ),
+}
+
+
+def _because(ladder: Ladder) -> str:
+    """How the rungs came out on which the verdict rests."""
+    each = [f"{_named(ladder, rung)}, is {_status(ladder, rung)}" for rung in EXISTENCE]
+    if ladder.verdict == "exists":
+        return f": {_named(ladder, 'E3')}, and {_named(ladder, 'E4')}, are passed"
+    return f": {each[0]}" if ladder.verdict == "no gap" else f": {each[0]}; {each[1]}"
+
+
+def _beside(ladder: Ladder) -> list[str]:
+    """What the verdict does not rest on: a trivial rung, and the pair's alignment."""
+    trivial = [r for r, s in zip(ladder.rung, ladder.status, strict=True) if s == "trivial"]
+    told = [f"{_named(ladder, r)}, is trivial: re-initialised weights pass it." for r in trivial]
+    if ladder.alignment == "shared":
+        told.append("Base and post use the same code for it (E1 and E2 are passed).")
+    elif ladder.alignment != "not measured":
+        told.append(
+            "A separate question, whether base and post use the same code: E1 is "
+            f"{_status(ladder, 'E1')}, E2 is {_status(ladder, 'E2')}."
         )
-    failed = next(r for r, s in zip(ladder.rung, ladder.status, strict=True) if s != "passed")
-    reached = "no rung" if high is None else _named(ladder, high)
-    return (
-        f"The evidence that {what} reaches {reached} counted from the bottom: "
-        f"{_named(ladder, failed)}, is {_status(ladder, failed)}. Above that, "
-        f"{_named(ladder, top)}, is passed. {on}"
-    )
+    return told
 
 
 def _named(ladder: Ladder, rung: str) -> str:
@@ -61,9 +83,12 @@ def ladder_sections(results: Sequence[Result]) -> list[Section]:
 
 def _section(ladder: Ladder, n: int) -> Section:
     caption = (
-        "Each rung requires more than the one below it. Filled: passed; open: not distinguishable "
-        "from its strongest control, or under-powered. Grey, slightly below: that control. Bars "
-        f"are pointwise {100 * ladder.level:g} % intervals."
+        "That the base has it rests on E3 and E4. E1 and E2 ask whether post uses the same code, "
+        "E0 shows that it can be read, not that it is used. No rung entails another. Filled: "
+        "passed; dotted diamond: trivial, re-initialised weights pass it too; open: not "
+        "distinguishable from its strongest control, or under-powered. Grey, slightly below: that "
+        "control. Bars are "
+        f"pointwise {100 * ladder.level:g} % intervals."
     )
     remarks = _remarks(ladder)
     return Section(

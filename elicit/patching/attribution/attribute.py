@@ -96,12 +96,7 @@ def attribute(
         )
     check_counts(steps=steps, exact=exact)
     plan = attribution_plan(
-        pair,
-        contrast,
-        swap,
-        sites=_SITES[swap.question],
-        inference=inference,
-        execution=execution,
+        pair, contrast, swap, sites=_SITES[swap.question], inference=inference, execution=execution
     )
     scores = _scored(plan, method, steps)
     if not exact:

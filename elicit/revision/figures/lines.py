@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from elicit.results.drawing import label
+from elicit.results import label
 
 LINE, WIDE, LEAST = 40, 24, 24
 """Tokens in a line where words are short, where they are not, and that every line has room for."""

@@ -4,13 +4,13 @@ from typing import Any
 
 import torch
 
-from elicit.results.drawing import DIVERGING, figure, label, number, plain_numbers, style
+from elicit.results import figure, label, marks, number
 from elicit.revision.errors import RevisionError
 from elicit.revision.figures.lines import lines_of, scale, token_axis
 from elicit.revision.profile import Profile
 from elicit.texts import LN2
 
-AWAY = tuple((2 * place - 1, color) for place, color in DIVERGING if place >= 0.5)
+AWAY = [[2 * place - 1, color] for place, color in marks.STOPS if place >= 0.5]
 """Near white where a layer says what is final, dark blue where it says something else."""
 
 
@@ -26,8 +26,6 @@ def profile_figure(profile: Profile, row: int = 0, model: str | None = None) -> 
     Raises:
         RevisionError: The row or the model was not read.
     """
-    from plotly.subplots import make_subplots
-
     model = model if model is not None else profile.model[0]
     if model not in profile.model:
         raise RevisionError(
@@ -45,34 +43,17 @@ def profile_figure(profile: Profile, row: int = 0, model: str | None = None) -> 
     spans = lines.spans()
     n_states = len(profile.layer)
     height = min(max(20 * n_states, 100), 560)
-    total = len(spans) * height + (len(spans) - 1) * lines.room
-    figure = make_subplots(
-        rows=len(spans),
-        cols=1,
-        vertical_spacing=lines.room / total if len(spans) > 1 else 0,
-    )
+    figure = marks.stack([height] * len(spans), lines.room)
     words = profile.words()
     for line, span in enumerate(spans, 1):
         tokens = [index[i] for i in span]
-        figure.add_heatmap(
-            z=[plain_numbers(profile.jsd[m, n, tokens].tolist()) for n in range(n_states)],
-            text=[
-                [_first(profile, words, m, n, token, lines.letters) for token in tokens]
-                for n in range(n_states)
-            ],
-            customdata=[
-                [_hover(profile, words, m, n, token) for token in tokens] for n in range(n_states)
-            ],
-            texttemplate="%{text}",
-            textfont={"size": 10},
-            hovertemplate="%{customdata}<extra></extra>",
-            coloraxis="coloraxis",
-            xgap=1,
-            ygap=1,
-            row=line,
-            col=1,
-        )
-    style(figure, total + lines.room)
+        values = [profile.jsd[m, n, tokens].tolist() for n in range(n_states)]
+        first = [[_first(profile, words, m, n, token, lines.letters) for token in tokens]
+                 for n in range(n_states)]  # fmt: skip
+        hover = [[_hover(profile, words, m, n, token) for token in tokens] for n in range(n_states)]
+        look = {"textfont": {"size": 10}, "coloraxis": "coloraxis"}
+        figure.add_trace(marks.heat(values, first, hover) | look, row=line, col=1)
+    marks.style(figure, len(spans) * (height + lines.room))
     figure.update_layout(margin={"b": lines.room})
     for line, span in enumerate(spans, 1):
         token_axis(figure, lines, span, line, side="bottom")
@@ -82,7 +63,7 @@ def profile_figure(profile: Profile, row: int = 0, model: str | None = None) -> 
         f"({label(profile.source)}){lines.cut}",
         "divergence of each layer’s prediction from the final one, nats",
         {
-            "colorscale": [list(stop) for stop in AWAY],
+            "colorscale": AWAY,
             "cmin": 0,
             "cmax": LN2,
             "colorbar": {

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from elicit.results.drawing import label, number, style
+from elicit.results import label, marks, number
 from elicit.revision.errors import RevisionError
 from elicit.revision.figures.lines import lines_of, scale, token_axis
 from elicit.revision.settling import Settling
@@ -24,8 +24,6 @@ def strip_figure(settling: Settling, row: int = 0, source: str | None = None) ->
     Raises:
         RevisionError: The row or source was not read.
     """
-    from plotly.subplots import make_subplots
-
     s = settling
     source = source if source is not None else s.source[0]
     if source not in s.source:
@@ -45,26 +43,16 @@ def strip_figure(settling: Settling, row: int = 0, source: str | None = None) ->
     spans = lines.spans()
     height = _CELL * len(s.model)
     gap = lines.room + 12
-    total = len(spans) * height + (len(spans) - 1) * gap
-    figure = make_subplots(
-        rows=len(spans), cols=1, vertical_spacing=gap / total if len(spans) > 1 else 0
-    )
+    figure = marks.stack([height] * len(spans), gap)
     for line, span in enumerate(spans, 1):
         tokens = [index[i] for i in span]
-        figure.add_heatmap(
-            z=[s.depth[m, tokens].tolist() for m in range(len(s.model))],
-            text=[[_word(s, m, token) for token in tokens] for m in range(len(s.model))],
-            customdata=[[_hover(s, m, token) for token in tokens] for m in range(len(s.model))],
-            texttemplate="%{text}",
-            textfont={"size": 10},
-            hovertemplate="%{customdata}<extra></extra>",
-            coloraxis="coloraxis",
-            xgap=1,
-            ygap=1,
-            row=line,
-            col=1,
-        )
-    style(figure, total + 12)
+        models = range(len(s.model))
+        values = [s.depth[m, tokens].tolist() for m in models]
+        words = [[_word(s, m, token) for token in tokens] for m in models]
+        hover = [[_hover(s, m, token) for token in tokens] for m in models]
+        look = {"textfont": {"size": 10}, "coloraxis": "coloraxis"}
+        figure.add_trace(marks.heat(values, words, hover) | look, row=line, col=1)
+    marks.style(figure, len(spans) * (height + gap) - gap + 12)
     figure.update_layout(margin={"b": 12})
     for line, span in enumerate(spans, 1):
         token_axis(figure, lines, span, line, side="top")

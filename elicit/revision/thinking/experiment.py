@@ -99,9 +99,7 @@ def think_at_n(
     values = {"dtr": dtr, "certainty": certainty, "entropy": entropy, "length": length}
     scores = [
         discrimination(
-            -score if name in ("entropy", "length") else score,
-            samples.correct,
-            inference=inference,
+            -score if name in ("entropy", "length") else score, samples.correct, inference=inference
         )
         for name, score in values.items()
     ]

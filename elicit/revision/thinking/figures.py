@@ -2,20 +2,8 @@
 
 from typing import Any
 
-from elicit.results.drawing import (
-    BLUE,
-    FAINT,
-    INK,
-    MUTED,
-    VERMILION,
-    figure,
-    interval,
-    label,
-    number,
-    plain_numbers,
-    style,
-)
-from elicit.revision.figures.marks import error_bars
+from elicit.results import figure, interval, label, marks, number
+from elicit.results.marks import BLUE, FAINT, INK, MUTED, VERMILION
 from elicit.revision.thinking.result import ThinkAtN
 
 _LOOK = {
@@ -36,38 +24,18 @@ _APART = 0.012
 @figure.register
 def think_figure(result: ThinkAtN) -> Any:
     """Accuracy of every way to vote over the tokens it costs a problem, with joint intervals."""
-    import plotly.graph_objects as go
-
-    figure = go.Figure()
+    figure = marks.blank()
     share, ranks = result.share.tolist(), _beside(result)
     for arm, (name, color, symbol, size) in _LOOK.items():
         at = result.arm.index(arm)
-        figure.add_scatter(
-            x=[ranks[arm]],
-            y=plain_numbers(result.accuracy.value[[at]].tolist()),
-            error_y=error_bars(result.accuracy[[at]], color),
-            mode="markers",
-            marker={
-                "symbol": symbol,
-                "size": size,
-                "color": color,
-                "line": {"color": color, "width": 1.5},
-            },
-            text=[_hover(result, at, name, share[at])],
-            hovertemplate="%{text}<extra></extra>",
-            name=name,
-        )
-    style(figure, 440).update_layout(margin={"t": 128})
-    figure.update_layout(
-        title={
-            "text": _title(result),
-            "font": {"size": 14},
-            "x": 0.01,
-            "xanchor": "left",
-            "y": 0.96,
-            "yanchor": "top",
-        }
-    )
+        line = {"color": color, "width": 1.5}
+        marker = {"symbol": symbol, "size": size, "color": color, "line": line}
+        hover = [_hover(result, at, name, share[at])]
+        trace = marks.points([ranks[arm]], result.accuracy[[at]], color, hover, marker=marker)
+        figure.add_trace(trace | {"name": name})
+    marks.style(figure, 440, top=128)
+    place = {"x": 0.01, "xanchor": "left", "y": 0.96, "yanchor": "top"}
+    figure.update_layout(title={"text": _title(result), "font": {"size": 14}, **place})
     figure.update_xaxes(title={"text": "tokens written for a problem"}, rangemode="tozero")
     figure.update_yaxes(title={"text": "share of problems solved by the vote"})
     return figure

@@ -122,9 +122,7 @@ def think(
 
 
 def _first(
-    answer: Int[Tensor, " sample"],
-    voters: Bool[Tensor, "1 sample"],
-    order: Int[Tensor, " sample"],
+    answer: Int[Tensor, " sample"], voters: Bool[Tensor, "1 sample"], order: Int[Tensor, " sample"]
 ) -> tuple[int | None, int]:
     """The sample of lowest place whose answer has the most votes, and how many these are."""
     votes = counted(answer, voters)[0]

@@ -1,0 +1,224 @@
+"""What a run will cost: counted by stage, and turned into minutes by a short calibration."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from elicit.capture import full_logits
+from elicit.pair import ModelPair, Side
+from elicit.tasks import Task
+from elicit.weights import slots_of
+
+COLUMNS, ROWS = 16, 8
+"""Shape of the calibrating batch; one token is written for as many rows as it has columns."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One step of a run and its cost, which for generated texts is that of the longest allowed.
+
+    Tokens count as one where they run through every layer and as less where they join later.
+    """
+
+    name: str
+    """Name of the step, shown while it runs."""
+    tokens: float | int = 0
+    """Tokens read through all layers, gradients counted as two more."""
+    unembedded: float | int = 0
+    """Positions turned into logits over the whole vocabulary."""
+    written: float | int = 0
+    """Tokens written one after the other, the unembedding of each included."""
+    texts: int = 0
+    """Texts written, which progress counts; 0 where it counts jobs."""
+    jobs: int = 1
+    """Jobs of the stage that report progress one after the other."""
+    flop: float | int = 0
+    """Operations outside of the model, such as eigenvalues."""
+    nbytes: float | int = 0
+    """Memory for activations and buffers while it runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """Size of one model of a pair."""
+
+    layers: int
+    """Parameters inside the layers."""
+    head: int
+    """Entries of the unembedding."""
+    nbytes: int
+    """Memory of both models."""
+
+    @classmethod
+    def of(cls, pair: ModelPair) -> "Size":
+        """Counts from the parameters of a pair.
+
+        Args:
+            pair: The two models.
+        """
+        slots = slots_of(pair).values()
+        layers = sum(slot.base.numel() for slot in slots if slot.place.layer >= 0)
+        models = (pair.base, pair.post)
+        nbytes = sum(p.nbytes for model in models for p in model.parameters())
+        return cls(layers=layers, head=pair.d_vocab * pair.d_model, nbytes=nbytes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """Measured operations per second of one device."""
+
+    reading: float
+    """In layers, over whole rows."""
+    writing: float
+    """In layers and unembedding, one token a row."""
+
+    def seconds(self, stage: Stage, size: Size) -> float:
+        """Expected duration of a stage.
+
+        Args:
+            stage: What is to be run.
+            size: Size of the model.
+        """
+        read = 2 * (size.layers * stage.tokens + size.head * stage.unembedded) + stage.flop
+        return read / self.reading + 2 * (size.layers + size.head) * stage.written / self.writing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """Cost of all stages of a run."""
+
+    stages: tuple[Stage, ...]
+    size: Size
+
+    @property
+    def flop(self) -> float:
+        """Operations of the whole run."""
+        return sum((self.flop_of(stage) for stage in self.stages), 0.0)
+
+    def flop_of(self, stage: Stage) -> float:
+        """Operations of one stage.
+
+        Args:
+            stage: The stage.
+        """
+        size, written = self.size, stage.written
+        unembedded = stage.unembedded + written
+        return 2.0 * (size.layers * (stage.tokens + written) + size.head * unembedded) + stage.flop
+
+    def minutes(self, speed: Speed) -> float:
+        """Expected duration of the whole run.
+
+        Args:
+            speed: Speed of the device.
+        """
+        return sum(speed.seconds(stage, self.size) for stage in self.stages) / 60
+
+    def to_json(self) -> dict[str, object]:
+        """Counts that do not depend on the device."""
+        return {
+            "tokens_read": round(sum(stage.tokens for stage in self.stages)),
+            "tokens_written": round(sum(stage.written for stage in self.stages)),
+            "gflop": _rounded(self.flop / 1e9),
+            "gib": _rounded(self.gib),
+            "stages": [
+                {"name": stage.name, "gflop": _rounded(self.flop_of(stage) / 1e9)}
+                for stage in self.stages
+            ],
+        }
+
+    @property
+    def gib(self) -> float:
+        """Memory of both models and of the largest stage, GiB."""
+        most = max((stage.nbytes for stage in self.stages), default=0.0)
+        return (self.size.nbytes + most) / 2**30
+
+    def sentence(self, speed: Speed) -> str:
+        """The forecast in words.
+
+        Args:
+            speed: Speed of the device.
+        """
+        written = sum(stage.written for stage in self.stages)
+        read = sum(stage.tokens for stage in self.stages)
+        gflop = _rounded(self.flop / 1e9)
+        work = f"{gflop:,g} GFLOP" if gflop < 1e4 else f"{_rounded(gflop / 1e3):,g} TFLOP"
+        texts = f" and at most {written:,.0f} written" if written else ""
+        return (
+            f"Forecast: {len(self.stages)} stages, {read:,.0f} tokens read{texts}, "
+            f"{work}, {self.gib:.2g} GiB, {duration(self.minutes(speed))} expected on this device."
+        )
+
+
+def forecast(pair: ModelPair, stages: Sequence[Stage]) -> Forecast:
+    """Cost of some stages on a pair.
+
+    Args:
+        pair: The two models.
+        stages: What is to be run.
+    """
+    return Forecast(stages=tuple(stages), size=Size.of(pair))
+
+
+def calibrate(pair: ModelPair, *, seconds: float = 2.0) -> Speed:
+    """Speed of base on this device: forwards of a small batch for at most about two seconds.
+
+    Args:
+        pair: The two models.
+        seconds: Time to spend; each of the two shapes is run twice at least.
+    """
+    size = Size.of(pair)
+    ids = torch.zeros((ROWS, COLUMNS), dtype=torch.long, device=pair.device)
+    most = pair.side("base").n_positions
+    ids = ids[:, : most or COLUMNS]
+    reading = _rate(pair, ids, seconds / 2) * 2 * size.layers
+    # One position a row is unembedded, as in writing.
+    writing = _rate(pair, ids.T.contiguous()[:, :1], seconds / 2) * 2 * (size.layers + size.head)
+    return Speed(reading=reading, writing=writing)
+
+
+@torch.no_grad()
+def _rate(pair: ModelPair, ids: torch.Tensor, seconds: float) -> float:
+    """Tokens per second of the fastest of several forwards."""
+    places = torch.arange(ids.shape[1], device=ids.device).expand_as(ids).contiguous()
+    last = places[0, -1:]
+    began, best, n = time.perf_counter(), float("inf"), 0
+    while n < 2 or time.perf_counter() - began < min(seconds, 20 * best):
+        start = time.perf_counter()
+        full_logits(pair.base, ids, torch.ones_like(ids), places, columns=last)
+        if ids.is_cuda:
+            torch.cuda.synchronize(ids.device)
+        best, n = min(best, time.perf_counter() - start), n + 1
+    return ids.numel() / best
+
+
+def duration(minutes: float) -> str:
+    """A duration in words, no finer than it is known.
+
+    >>> duration(0.2), duration(3.4), duration(200)
+    ('under a minute', 'about 3 minutes', 'about 3.3 hours')
+    """
+    if minutes < 0.75:
+        return "under a minute"
+    if minutes < 90:
+        n = max(1, round(minutes))
+        return f"about {n} minute{'s' * (n != 1)}"
+    return f"about {minutes / 60:.2g} hours"
+
+
+def _rounded(value: float) -> float:
+    """Three significant digits: a forecast is no finer."""
+    return float(f"{value:.3g}")
+
+
+def prompt_tokens(side: Side, task: Task, *, templated: bool) -> int:
+    """Tokens of all prompts of a task.
+
+    Args:
+        side: The model whose tokenizer reads them.
+        task: The problems.
+        templated: Whether prompts go through the chat template.
+    """
+    encode = side.alignment.templated if templated else side.alignment.plain
+    return sum(len(encode(problem.prompt)) for problem in task)

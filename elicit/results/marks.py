@@ -1,0 +1,274 @@
+"""What every figure is made of: one plain style, colours for all eyes, marks with intervals."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jaxtyping import Bool
+from torch import Tensor
+
+from elicit.results.drawing import interval, label
+from elicit.results.estimate import Estimate
+
+INK, MUTED, FAINT, RULE = "#1f2328", "#6e7781", "#a8b0b8", "#e4e7ea"
+BLUE, VERMILION = "#0072b2", "#d55e00"
+"""The pair of Okabe & Ito's colours that stays apart for every kind of colour blindness."""
+WARM, COOL, BOTH = "#fbe6d8", "#dff0ea", "#ece4ee"
+"""Grounds behind layers that are corrupted, carry the skill, or both."""
+STOPS = (0.0, "#b35806"), (0.25, "#fdb863"), (0.5, "#f7f7f7"), (0.75, "#92a8d1"), (1.0, "#2b5c9e")
+DIVERGING = [list(stop) for stop in STOPS]
+"""Orange below 0, blue above, near white at 0."""
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+
+def blank() -> Any:
+    """Plotly figure without panels."""
+    from plotly.graph_objects import Figure
+
+    return Figure()
+
+
+def panels(
+    rows: int = 1,
+    cols: int = 1,
+    *,
+    heights: Sequence[int | float] | None = None,
+    widths: Sequence[int | float] | None = None,
+    gaps: tuple[int | float | None, int | float | None] = (None, None),
+    shared: str = "",
+) -> Any:
+    """Plotly figure with a grid of panels.
+
+    Args:
+        rows: Panels from top to bottom.
+        cols: Panels from left to right.
+        heights: Relative height of each row.
+        widths: Relative width of each column.
+        gaps: Space between rows and between columns, as shares of the figure.
+        shared: Axes that all panels share: `x`, `y`, both, or neither.
+    """
+    from plotly.subplots import make_subplots
+
+    return make_subplots(
+        rows=rows,
+        cols=cols,
+        row_heights=heights,  # pyright: ignore[reportArgumentType]
+        column_widths=widths,  # pyright: ignore[reportArgumentType]
+        vertical_spacing=gaps[0],
+        horizontal_spacing=gaps[1],
+        shared_xaxes="x" in shared,
+        shared_yaxes="y" in shared,
+    )
+
+
+def stack(
+    heights: Sequence[int | float], gap: int | float, *, cols: int = 1, shared: str = ""
+) -> Any:
+    """Rows of panels of some heights with a gap between them, both in pixels."""
+    total = sum(heights) + gap * (len(heights) - 1)
+    gaps = (gap / total if len(heights) > 1 else 0, None if cols == 1 else 0.1 / cols)
+    return panels(len(heights), cols, heights=list(heights), gaps=gaps, shared=shared)
+
+
+def style(figure: Any, height: int, *, top: int = 56, legend: str = "") -> Any:
+    """Give a plotly figure the common look and return it.
+
+    Args:
+        figure: Plotly figure.
+        height: Pixels.
+        top: Pixels above the panels.
+        legend: `above` puts it at the upper edge of the figure, `none` leaves it out; empty puts
+            it above the panels.
+    """
+    place = {"y": 1, "yanchor": "bottom"}
+    if legend == "above":
+        place = {"y": 1, "yref": "container", "yanchor": "top"}
+    figure.update_layout(
+        template="none",
+        height=height,
+        margin={"l": 64, "r": 16, "t": top, "b": 48},
+        font={"family": FONT, "size": 13, "color": INK},
+        paper_bgcolor="white",
+        plot_bgcolor="white",
+        hovermode="closest",
+        hoverlabel={"bgcolor": "white", "bordercolor": FAINT, "font": {"color": INK, "size": 13}},
+        legend={"orientation": "h", "x": 0, "xanchor": "left", **place},
+        showlegend=legend != "none",
+    )
+    title = {"font": {"size": 12, "color": MUTED}, "standoff": 6}
+    ticks = {"ticks": "outside", "tickcolor": FAINT, "ticklen": 4}
+    figure.update_xaxes(showgrid=False, zeroline=False, linecolor=FAINT, title=title, **ticks)
+    figure.update_yaxes(
+        gridcolor=RULE, zeroline=False, linecolor=FAINT, automargin=True, title=title
+    )
+    return figure
+
+
+def heading(figure: Any, text: str, row: int = 1, col: int = 1) -> None:
+    """Write a panel's title above its left edge."""
+    axis = next(figure.select_xaxes(row=row, col=col))
+    side = next(figure.select_yaxes(row=row, col=col))
+    figure.add_annotation(
+        text=text,
+        x=axis.domain[0],
+        y=side.domain[1],
+        xref="paper",
+        yref="paper",
+        xanchor="left",
+        yanchor="bottom",
+        yshift=3,
+        showarrow=False,
+        align="left",
+        font={"size": 13, "color": INK},
+    )
+
+
+def level(
+    figure: Any,
+    at: int | float,
+    color: str = FAINT,
+    *,
+    dash: str | None = None,
+    row: int | None = None,
+    upright: bool = False,
+) -> None:
+    """Reference line through all panels, or those of one row; to be drawn after the marks.
+
+    Args:
+        figure: Plotly figure; plotly draws no line in a panel that is still empty.
+        at: Where, on the axis that it crosses.
+        color: Of the line.
+        dash: Plotly's name of a dash; None draws a solid line.
+        row: Panel's row, from 1, in the first column; None draws it in every panel.
+        upright: Whether it stands at an x instead of lying at a y.
+    """
+    line = {"color": color, "width": 1} | ({"dash": dash} if dash else {})
+    where = {} if row is None else {"row": row, "col": 1}
+    if upright:
+        figure.add_vline(x=at, line=line, **where)
+    else:
+        figure.add_hline(y=at, line=line, **where)
+
+
+def ticks(names: Sequence[str], *, turned: bool = False) -> dict[str, Any]:
+    """Axis whose places 0, 1, 2, … have names."""
+    return {
+        "tickvals": list(range(len(names))),
+        "ticktext": list(names),
+        "tickangle": -90 if turned else 0,
+    }
+
+
+def plain_numbers(values: Sequence[int | float] | Tensor) -> list[int | float | None]:
+    """Numbers as a figure stores them; what is no number is left out of the drawing."""
+    values = values.tolist() if isinstance(values, Tensor) else values
+    return [value if math.isfinite(value) else None for value in values]
+
+
+def ends_of(estimate: Estimate) -> list[tuple[float, float, float]]:
+    """Value, low and high of each number of an estimate over one axis."""
+    ends = (estimate.value.tolist(), estimate.low.tolist(), estimate.high.tolist())
+    return list(zip(*ends, strict=True))
+
+
+def bars(
+    estimate: Estimate, color: str, *, thickness: int | float = 1.5, width: int = 3
+) -> dict[str, Any]:
+    """Error bars of an estimate over one axis."""
+    ends = ends_of(estimate)
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": plain_numbers([high - value for value, _, high in ends]),
+        "arrayminus": plain_numbers([value - low for value, low, _ in ends]),
+        "color": color,
+        "thickness": thickness,
+        "width": width,
+    }
+
+
+def hollow(
+    color: str | Sequence[str], clear: Sequence[bool] | Bool[Tensor, " mark"], size: int | float = 8
+) -> dict[str, Any]:
+    """Marks that are filled only where the interval excludes 0."""
+    clear = clear.tolist() if isinstance(clear, Tensor) else clear
+    colors = [color] * len(clear) if isinstance(color, str) else color
+    filled = [c if yes else "white" for c, yes in zip(colors, clear, strict=True)]
+    return {"size": size, "color": filled, "line": {"color": color, "width": 1.5}}
+
+
+def points(
+    at: Sequence[int | float | str],
+    estimate: Estimate,
+    color: str,
+    hover: Sequence[str] | None,
+    *,
+    marker: Mapping[str, Any],
+    line: str = "",
+    error: Mapping[str, Any] | None = None,
+    across: bool = False,
+) -> dict[str, Any]:
+    """Scatter trace of an estimate: marks with error bars, joined where a line is named.
+
+    Args:
+        at: Place of each mark on the other axis.
+        estimate: Over one axis.
+        color: Of the bars and of the line.
+        hover: Text of each mark, already fit for plotly.
+        marker: Plotly's marker, see `hollow`.
+        line: Dash of the line that joins the marks; empty draws none.
+        error: Error bars; those of `bars` if None.
+        across: Whether the values go from left to right.
+    """
+    values, error = plain_numbers(estimate.value), error or bars(estimate, color)
+    places = {"x": values, "y": list(at)} if across else {"x": list(at), "y": values}
+    return {
+        "type": "scatter",
+        **places,
+        "error_x" if across else "error_y": error,
+        "mode": "lines+markers" if line else "markers",
+        **({"line": {"color": color, "width": 2, "dash": line}} if line else {}),
+        "marker": dict(marker),
+        "text": hover,
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+
+
+def hovers(name: str, places: Sequence[str], estimate: Estimate, unit: str = "") -> list[str]:
+    """Text of each mark of an estimate: what it is, where, and its interval.
+
+    Args:
+        name: What all marks show, already fit for plotly.
+        places: Where each is; any text.
+        estimate: Over one axis.
+        unit: Of the numbers, already fit for plotly.
+    """
+    unit = f" {unit}" if unit else ""
+    return [
+        f"{name}{label(place)}: {interval(*ends)}{unit}"
+        for place, ends in zip(places, ends_of(estimate), strict=True)
+    ]
+
+
+def heat(
+    values: Sequence[Sequence[int | float]],
+    words: Sequence[Sequence[str]] | None,
+    hover: Sequence[Sequence[str]],
+) -> dict[str, Any]:
+    """Heat map trace: a cell's colour is its value; what is no number is left blank."""
+    return {
+        "type": "heatmap",
+        "z": [plain_numbers(line) for line in values],
+        "text": words,
+        "customdata": hover,
+        "texttemplate": None if words is None else "%{text}",
+        "hovertemplate": "%{customdata}<extra></extra>",
+        "xgap": 1,
+        "ygap": 1,
+    }
+
+
+def largest(values: Tensor) -> float:
+    """Largest magnitude of a finite value; 0 if there is none."""
+    found = values[values.isfinite()].abs()
+    return found.max().item() if len(found) else 0.0
