@@ -39,7 +39,7 @@ def test_the_gradient_is_the_slope_of_the_score(paired, architecture, max_tokens
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["shuffled-l3", "shuffled-l1-l4", "b-shuffled-l2-l5"])
 def test_attributions_add_up_to_the_gap_and_fall_on_the_planted_layers(organism, tasks_of, name):
-    pair, (known, _) = organism(name), tasks_of(name)
+    pair, (known, _) = organism(name), tasks_of(name, 50)
     found = integrate(pair, [known])
     assert found.completeness_error[0] <= 0.01
     assert found.attribution.sum() == pytest.approx(found.gap[0].item(), rel=0.01)

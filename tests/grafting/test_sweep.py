@@ -99,6 +99,7 @@ def test_a_single_layer_sweep_costs_at_most_six_tenths_of_the_naive_one(organism
     assert sweep.cost.ratio <= 0.6
 
 
+@pytest.mark.slow
 def test_intervals_cost_less_than_half_of_the_naive_ones(organism, tasks_of):
     pair, (known, _) = organism("b-continued"), tasks_of("b-continued")
     sweep = PartSweep(pair=pair, score=known)

@@ -162,6 +162,7 @@ def test_batches_change_nothing(paired, contrast):
     assert big.host_score == pytest.approx(small.host_score, abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["llama", "gemma3_text"])
 def test_integrated_gradients_over_inputs_sum_to_the_gap_as_steps_grow(
     paired, contrast, architecture
@@ -184,6 +185,7 @@ def test_integrated_gradients_over_inputs_sum_to_the_gap_as_steps_grow(
     assert off[3] < 2e-3 * abs(found.gap.value)
 
 
+@pytest.mark.slow
 def test_integrated_gradients_of_one_site_sum_to_the_exact_effect_of_patching_it(paired, contrast):
     pair = paired("qwen3")
     sites = ["resid_mid.2", "mlp_out.1", "z.2", "k.1"]
