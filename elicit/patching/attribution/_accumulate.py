@@ -101,9 +101,7 @@ def common_fields(plan: Plan, gathered: Gathered, arguments: dict[str, object]) 
     """Fields common to all attributions."""
     host, donor = gathered.host, gathered.donor
     swap, inference, (metric,) = plan.swap, plan.inference, plan.metric
-    gap = bootstrap_mean(
-        donor - host, level=inference.level, n_resamples=inference.n_resamples, seed=inference.seed
-    )
+    gap = bootstrap_mean(donor - host, **vars(inference))
     arguments = {
         "question": swap.question,
         "model": swap.model,
