@@ -24,13 +24,7 @@ class Gathered:
     """Values per problem, measured batch by batch; finished batches are checkpointed."""
 
     def __init__(self, plan: Plan, measure: Measure, *, key: Mapping[str, object]) -> None:
-        """Measure every batch of a plan.
-
-        Args:
-            plan: Plan of the attribution.
-            measure: Values of a batch.
-            key: What the values depend on besides the plan, for the checkpoint.
-        """
+        """Measure every batch of a plan."""
         self._plan = plan
         checkpoint, progress = plan.execution.checkpoint, plan.execution.progress
         kept = not isinstance(checkpoint, NoCheckpoint)
