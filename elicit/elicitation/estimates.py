@@ -46,15 +46,12 @@ def effects_of(
     What is steered at strength 0 is the same model; elsewhere problems that are all alike leave
     room for unseen others.
     """
+    moved = strengths != 0
 
     def joint(one: Float[Tensor, "problem arm strength"]) -> Estimate:
-        loose = joint_estimate(one, inference=inference, span=1.0)
-        exact = joint_estimate(one, inference=inference)
-        moved = strengths != 0
-        low, high = (
-            torch.where(moved, getattr(loose, end), getattr(exact, end)) for end in ("low", "high")
-        )
-        return Estimate(value=loose.value, low=low, high=high)
+        found = joint_estimate(one, inference=inference, span=1.0)
+        low, high = (torch.where(moved, end, found.value) for end in (found.low, found.high))
+        return Estimate(value=found.value, low=low, high=high)
 
     return Estimate.stack([joint(one) for one in effects.unbind(1)])
 

@@ -156,13 +156,11 @@ def _effects(
         columns = torch.tensor([own == kind for own in kinds])
         joint = joint_estimate(effects[:, columns], inference=inference)
         if table.score.metric == "correct":
-            wide = _widened(joint, effects[:, columns], inference)
-            joint = Estimate(
-                value=joint.value,
-                low=torch.where(changed[columns], wide.low, joint.low),
-                high=torch.where(changed[columns], wide.high, joint.high),
-            )
-        ends[:, columns] = torch.stack([joint.value, joint.low, joint.high])
+            joint = _widened(joint, effects[:, columns], inference)
+        # What did not change has no effect by construction, whatever others show.
+        still = ~changed[columns]
+        low, high = (torch.where(still, joint.value, end) for end in (joint.low, joint.high))
+        ends[:, columns] = torch.stack([joint.value, low, high])
     return Estimate.of(ends)
 
 

@@ -89,9 +89,10 @@ def conclude_grid(
         clear = not ends["gap"][1, m] <= 0 <= ends["gap"][2, m]
         for w in range(n_widths):
             table = _table(values.patched[w, m], host[m], resolution[m])
-            *cells["effect"][:, w, m], p[w, m] = joint_tests(
+            *ends_of, p[w, m] = joint_tests(
                 table, level=inference.level, n_resamples=inference.n_resamples, seed=inference.seed
             )
+            cells["effect"][:, w, m] = _exact(np.stack(ends_of), values.patched[w, m], host[m])
             if clear:
                 cells["share"][:, w, m] = gap_shares(table, scores["gap"], level=inference.level)
         effects = _table(values.patched[0, m], host[m], resolution[m])
@@ -229,6 +230,17 @@ def _table(
     """
     table = np.ascontiguousarray((scores.numpy() - host).reshape(-1, len(host)).T)
     return np.where(np.abs(table) <= resolution, 0.0, table)
+
+
+def _exact(
+    ends: Float[np.ndarray, "end cell"],
+    scores: Float[Tensor, "site pos problem"],
+    host: Float[np.ndarray, " problem"],
+) -> Float[np.ndarray, "end cell"]:
+    """Ends of the effects, a point where a patch changed no bit: there nothing differs to show."""
+    still = (scores.numpy() == host).all(axis=-1).ravel()
+    ends[1:, still] = ends[0, still]
+    return ends
 
 
 def _refuse(values: SweepValues, contrast: Contrast) -> None:

@@ -111,7 +111,9 @@ def test_what_leaves_nothing_to_choose_is_refused(paired):
         ([0.2, 0.2, 0.24, 0.2], 1.0),  # does nothing anywhere
     ],
 )
-def test_each_control_is_tested_at_the_strength_that_is_best_for_it(monkeypatch, control, dose):
+def test_each_control_is_tested_at_the_strength_that_is_best_for_it(
+    monkeypatch, paired, control, dose
+):
     swept = dosed(DOSES, [0.2, 0.6, 0.96, 1.0])
     swept.rate.value[0, 1] = torch.tensor(control)
     asked = []
@@ -121,9 +123,10 @@ def test_each_control_is_tested_at_the_strength_that_is_best_for_it(monkeypatch,
         return swept if len(strengths) > 1 else dosed(strengths, [0.9])
 
     monkeypatch.setattr(importlib.import_module("elicit.elicitation.steering"), "dose_curve", curve)
-    choose_on, test_on = task_of(4), task_of(6)
+    choose_on, test_on = task_of(4).split((0.5, 0.5), 0)
+    split = Split(choose=choose_on, test=test_on)
     made = direction(torch.ones(4))
     arms = direction_arms(made, where=last(), controls=[replace(made, how="other")])
-    found = steer(None, Split(choose=choose_on, test=test_on), arms, strengths=DOSES)
+    found = steer(paired("llama").side("base"), split, arms, strengths=DOSES)
     assert found.choice.strength == 1.0
     assert asked == [(choose_on, [None, None], DOSES), (test_on, [None, dose], [1.0])]

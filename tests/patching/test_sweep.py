@@ -74,7 +74,7 @@ def test_a_sweep_across_is_the_one_cell_loop(paired, architecture):
     ("architecture", "direction"), [("gpt2", "noise"), ("gemma3_text", "denoise")]
 )
 def test_a_sweep_within_is_the_one_cell_loop(paired, architecture, direction):
-    pair, contrast = paired(architecture), contrast_of(n=2, lengths=(3, 4), answers=2)
+    pair, contrast = paired(architecture), contrast_of(lengths=(3, 4), answers=2)
     swap = within(
         direction,
         model="post",
