@@ -139,7 +139,16 @@ class Alignment:
         Raises:
             PairError: Neither model has a template, or the template refuses these turns.
         """
-        return self.read(self.spelled(messages, templated=True), templated=True)
+        return self.prompt(messages, templated=True)
+
+    def prompt(self, messages: Text, *, templated: bool) -> list[int]:
+        """Token ids of a prompt, plain or in the chat template; see `plain` and `templated`.
+
+        Args:
+            messages: A string, or turns of a conversation where `templated`.
+            templated: Whether it goes through the chat template.
+        """
+        return self.read(self.spelled(messages, templated=templated), templated=templated)
 
     def spelled(self, messages: Text, *, templated: bool) -> str:
         """Text that a model reads of a prompt.
@@ -285,17 +294,7 @@ class Alignment:
             PairError: A text has no token, a conversation is to be read as plain text, or see
                 `plain` and `templated`.
         """
-        rows: list[list[int]] = []
-        for index, text in enumerate(texts):
-            if templated:
-                rows.append(self.templated(text))
-            elif isinstance(text, str):
-                rows.append(self.plain(text))
-            else:
-                raise PairError(
-                    f"Text {index} is a conversation and the batch is plain, so roles would be "
-                    "lost. Pass templated=True, or a string."
-                )
+        rows = [self.prompt(text, templated=templated) for text in texts]
         return self.pad(rows, padding=padding)
 
     def pad(

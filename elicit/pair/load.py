@@ -1,6 +1,7 @@
 """Load a pair: refuse what cannot be compared, early, and wrap both models alike."""
 
 import copy
+import functools
 from pathlib import Path
 from typing import Literal, cast
 
@@ -9,11 +10,17 @@ from torch import nn
 
 from elicit import organisms
 from elicit.organisms import OrganismModel
-from elicit.pair._checks import check_configs, check_finite, check_parameters, text_config
+from elicit.pair._checks import (
+    check_configs,
+    check_finite,
+    check_parameters,
+    setting_notes,
+    text_config,
+)
 from elicit.pair._guards import guarded
 from elicit.pair._parity import check_parity, plain_logits
 from elicit.pair._settings import Loading, Settings, Source
-from elicit.pair._sources import locate, remember_tokenizer
+from elicit.pair._sources import locate, remember_tokenizer, stored_dtype
 from elicit.pair._templates import writes_date
 from elicit.pair._tokenizers import align, check_tokenizers
 from elicit.pair.digests import checkpoint_parameters, weights_digest
@@ -27,7 +34,7 @@ def load_pair(
     post: str | Path | Bridge | None = None,
     *,
     device: str | torch.device = "cpu",
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | Literal["auto"] = torch.float32,
     vocab: Literal["exact", "shared"] = "exact",
     allow_identical: bool = False,
     check_parity: bool = True,
@@ -36,10 +43,13 @@ def load_pair(
     """A base model and its post-trained child, loaded alike and checked to be comparable.
 
     Args:
-        base: Hub id, directory, `organism:<name>`, or a raw `TransformerBridge`.
+        base: Hub id (`name@revision` for a branch, tag or commit), directory, `organism:<name>`,
+            or a raw `TransformerBridge`.
         post: The same, or a PEFT adapter for `base`. None if `base` names a pair of organisms.
-        device: Device of both models; bridges that are passed stay where they are.
-        dtype: Precision of both models' weights; bridges that are passed keep theirs.
+        device: Device of both models, `auto` for an accelerator where there is one; bridges that
+            are passed stay where they are.
+        dtype: Precision of both models' weights, `auto` for that of the checkpoints (the narrowest
+            that holds both); bridges that are passed keep theirs.
         vocab: `exact`: vocabularies must match; `shared`: compare only token ids known to
             both, and leave embedding and unembedding with their model, in no part of the weights.
         allow_identical: Accept a pair whose weights are all the same, for example as a control.
@@ -56,12 +66,19 @@ def load_pair(
         raise PairError(f"vocab is {vocab!r}; it is 'exact' or 'shared'.")
     first, second = _names(base, post)
     loading = loading or Loading()
-    settings = Settings(device, dtype, loading)
+    first, revision_base = _revised(first, loading.revision_base, "base")
+    second, revision_post = _revised(second, loading.revision_post, "post")
     with guarded():
-        base_source = locate(first, "base", settings, revision=loading.revision_base)
-        post_source = locate(
-            second, "post", settings, revision=loading.revision_post, base=base_source
-        )
+        if dtype == "auto":
+            stored = [
+                stored_dtype(first, loading, revision=revision_base),
+                stored_dtype(second, loading, revision=revision_post),
+            ]
+            known = [one for one in stored if one is not None]
+            dtype = functools.reduce(torch.promote_types, known) if known else torch.float32
+        settings = Settings(_best_device() if device == "auto" else device, dtype, loading)
+        base_source = locate(first, "base", settings, revision=revision_base)
+        post_source = locate(second, "post", settings, revision=revision_post, base=base_source)
         return _load(
             base_source,
             post_source,
@@ -88,6 +105,32 @@ def _names(
     )
 
 
+def _revised(
+    what: str | Path | Bridge | OrganismModel, revision: str | None, role: str
+) -> tuple[str | Path | Bridge | OrganismModel, str | None]:
+    """A model's name without the revision that `name@revision` gives it, and the revision."""
+    if not isinstance(what, str) or "@" not in what or Path(what).expanduser().exists():
+        return what, revision
+    name, _, written = what.rpartition("@")
+    if not name or not written:
+        raise PairError(
+            f"{role} is {what!r}, which has nothing on one side of '@'. Write name@revision."
+        )
+    if revision not in (None, written):
+        raise PairError(
+            f"{role} is {what!r} and its revision is given as {revision!r} too, so it is not clear "
+            "which is meant. Give one."
+        )
+    return name, written
+
+
+def _best_device() -> str:
+    """The accelerator of this machine, or its processor."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
 def _load(
     base: Source,
     post: Source,
@@ -102,7 +145,7 @@ def _load(
     d_vocab, notes = check_configs(base_config, post_config, vocab=vocab)
     base_tokenizer, post_tokenizer, missing = _both_tokenizers(base, post)
     notes += [*base.notes, *post.notes, *missing]
-    notes += check_tokenizers(base_tokenizer, post_tokenizer)
+    notes += check_tokenizers(base_tokenizer, post_tokenizer, settings.loading)
     alignment = align(base_tokenizer, post_tokenizer, settings.loading, d_vocab=d_vocab)
     if writes_date(alignment.chat_template):
         notes.append(f"The chat template writes the day; it is always {alignment.date} here.")
@@ -116,7 +159,8 @@ def _load(
     check_parameters(base_parameters, post_parameters, vocab=vocab)
     base_digest = weights_digest(base_model)
     post_digest = base_digest if post_model is base_model else weights_digest(post_model)
-    identical = base_digest == post_digest
+    # With other settings the same weights are another model: a rope_theta moves every logit.
+    identical = base_digest == post_digest and not setting_notes(base_config, post_config)
     if identical and not allow_identical:
         raise _without_effect(base, post, base_digest)
 

@@ -7,8 +7,12 @@ first token that the prompt alone does not have: the token that a model writes t
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-Join = Callable[[str, str], tuple[str, str]]
+from elicit.tasks.faults import TaskError
+from elicit.tasks.problems import Message
+
+Join = Callable[[Any, str], tuple[str, str]]
 """From a prompt and a continuation, the text of the prompt and the text of both."""
 
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "BOPOMOFO", "THAI", "LAO", "KHMER", "MYANMAR",
@@ -49,14 +53,24 @@ def separator(prompt: str) -> str:
     return "" if name.startswith(_UNSPACED) else " "
 
 
-def joined(prompt: str, text: str, *, between: str | None = None) -> tuple[str, str]:
+def joined(
+    prompt: str | list[Message], text: str, *, between: str | None = None
+) -> tuple[str, str]:
     """A prompt, and the prompt with a continuation.
 
     Args:
         prompt: Text before it.
         text: The continuation.
         between: What is put between them; None for `separator`.
+
+    Raises:
+        TaskError: The prompt is a conversation, which plain text cannot hold.
     """
+    if not isinstance(prompt, str):
+        raise TaskError(
+            f"A prompt is a conversation of {len(prompt)} turns, and plain text has no roles. Put "
+            "it into a chat template with templated=True."
+        )
     return prompt, f"{prompt}{separator(prompt) if between is None else between}{text}"
 
 
