@@ -10,7 +10,7 @@ from torch import nn
 
 from elicit.pair._guards import explained
 from elicit.pair._settings import Settings, Source
-from elicit.pair._tensors import check_filled, left_in_folder, refuse_pickle, unread
+from elicit.pair._tensors import check_blocks, check_filled, left_in_folder, refuse_pickle, unread
 from elicit.pair.errors import PairError
 from elicit.pair.handles import Config, HuggingFaceModel, Tokenizer
 
@@ -99,6 +99,7 @@ def _weights(
     config, stored = copy.deepcopy(config), _quantised(config, name)  # loading writes into it
     if stored is not None:
         config.quantization_config = stored
+        check_blocks(name, stored.get("weight_block_size"))
     refuse_pickle(name, safe=["*.safetensors"], pickled=["pytorch_model*.bin", "*.pt", "*.pth"])
     with explained("weights", name):
         loaded = AutoModelForCausalLM.from_pretrained(
@@ -121,7 +122,7 @@ def _weights(
     if stored is not None:
         # What was stored beside the quantised weights keeps its precision until it is asked to.
         model = nn.Module.to(model, settings.dtype)
-        del model.config.quantization_config
+        model.config.__dict__.pop("quantization_config", None)
         kind = stored["quant_method"]
         rounding = f"{name} is stored in {kind} and was dequantised to {settings.dtype}; "
         notes += (rounding + "differences as small as its rounding come from storage.",)

@@ -11,6 +11,7 @@ from elicit.tasks.numbers import plain
 _SYNONYMS = {
     "question": "prompt", "problem": "prompt", "input": "prompt", "text": "prompt",
     "target": "answer", "label": "answer", "solution": "answer", "output": "answer",
+    "choices": "candidates", "options": "candidates",
     "uid": "id", "name": "id", "index": "id", "unique_id": "id",
 }  # fmt: skip
 Message = dict[str, str]

@@ -6,7 +6,8 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
+from tokenizers import AddedToken
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from elicit.pair import Loading, PairError, load_pair
 from elicit.rollouts import check_prompts
@@ -71,10 +72,8 @@ def renamed(written, **options):
 def test_renamed_special_tokens_need_a_map_and_a_true_one(tmp_path, written):
     base, post = (shutil.copytree(p, tmp_path / p.name) for p in renamed(written))
     for path, names in ((base, ("<|box_start|>", "<|box_end|>")), (post, ("<think>", "</think>"))):
-        from transformers import AutoTokenizer
-
         tokenizer = AutoTokenizer.from_pretrained(path)
-        tokenizer.add_special_tokens({"additional_special_tokens": list(names)})
+        tokenizer.add_tokens([AddedToken(name, special=True) for name in names])
         tokenizer.save_pretrained(path)
     with pytest.raises(PairError) as caught:
         load_pair(base, post)
@@ -155,6 +154,16 @@ def test_an_fp8_checkpoint_is_dequantised_to_the_precision_asked_for(tmp_path, l
     with torch.no_grad():
         assert (pair.post(IDS, use_cache=False) - expected(IDS).logits).abs().max() < 1e-5
     assert any("fp8" in note for note in pair.notes)
+
+
+def test_fp8_blocks_that_do_not_fill_a_weight_are_refused_by_name(tmp_path, llama, written):
+    fp8(written("llama", seed=2), tmp_path / "fp8")
+    tensors = load_file(tmp_path / "fp8" / "model.safetensors")
+    name = "model.layers.0.mlp.up_proj.weight_scale_inv"
+    tensors[name] = torch.ones(2, 1)  # 64 rows in blocks of 48: one whole and a rest
+    save_file(tensors, tmp_path / "fp8" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(PairError, match=name):
+        load_pair(llama, tmp_path / "fp8")
 
 
 @pytest.mark.parametrize("kind", ["gptq", "awq", "bitsandbytes", "compressed-tensors"])

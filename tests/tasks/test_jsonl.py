@@ -22,7 +22,7 @@ BAD_LINES = [
     (b'{"id": "x", "Prompt": "?", "prompt": "?", "answer": "5"}', "Did you mean 'prompt'?"),
     (b'{"id": "x", "question": "?", "answer": "5"}', "Did you mean 'prompt'?"),
     (b'{"id": "x", "prompt": "?", "answer": "5", "choices": ["5", "6"]}', "'candidates'?"),
-    (b'{"id": "x", "prompt": "?", "answer": "5", "zzzz": 1}', "The known keys are id, prompt"),
+    (b'{"id": "x", "prompt": "?", "answer": "5", "anwser": 1}', "Did you mean 'answer'?"),
     (b'{"id": "x", "prompt": "", "answer": "5"}', "'prompt' is empty"),
     (b'{"id": "x", "prompt": "?", "answer": 5}', "'answer' is a number (5)"),
     (b'{"id": "x", "prompt": "?", "answer": null}', "'answer' is null"),
