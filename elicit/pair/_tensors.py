@@ -149,12 +149,10 @@ def check_blocks(name: str, block: object) -> None:
         shape = shapes.get(tensor.removesuffix("_scale_inv"), [])[-2:]
         if not tensor.endswith("_scale_inv") or len(shape) < 2 or len(scales) < 2:
             continue
-        if any(
-            n > 1 and n * size != rows
-            for n, size, rows in zip(scales[-2:], block, shape, strict=True)
-        ):
+        grid = zip(scales[-2:], block, shape, strict=True)
+        if any(n > 1 and n * size != rows for n, size, rows in grid):
             raise PairError(
-                f"{tensor} in {name} has {scales[-2:]} scales for blocks of {block}, and its weight "
-                f"{shape} is not a whole number of such blocks, which cannot be dequantised soundly "
-                "here. Dequantise it with the library that made it and save it."
+                f"{tensor} in {name} has {scales[-2:]} scales for blocks of {block}, and its "
+                f"weight {shape} is not a whole number of such blocks, so it cannot be dequantised "
+                "soundly here. Dequantise it with the library that made it and save it."
             )

@@ -160,7 +160,7 @@ def test_fp8_blocks_that_do_not_fill_a_weight_are_refused_by_name(tmp_path, llam
     fp8(written("llama", seed=2), tmp_path / "fp8")
     tensors = load_file(tmp_path / "fp8" / "model.safetensors")
     name = "model.layers.0.mlp.up_proj.weight_scale_inv"
-    tensors[name] = torch.ones(2, 1)  # 64 rows in blocks of 48: one whole and a rest
+    tensors[name] = torch.ones(2, 1)  # 64 rows are half a block of 128
     save_file(tensors, tmp_path / "fp8" / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(PairError, match=name):
         load_pair(llama, tmp_path / "fp8")
