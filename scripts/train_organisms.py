@@ -16,7 +16,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -44,8 +44,6 @@ from elicit.rollouts import TokenDraws, continue_ids
 
 BUILD = ROOT / "build" / "organisms"
 WORLDS = {"a": World(name="a", seed=11), "b": World(name="b", seed=29)}
-MAX_NEW = 112
-"""Longest continuation: six steps, some checked twice, and the answer."""
 
 
 # --- the recipe -----------------------------------------------------------------------------------
@@ -82,10 +80,14 @@ class Scale:
     """Problems sampled in a round of expert iteration."""
     per_length: int
     """Problems of each chain length that a finished model is measured on."""
+    groups: int
+    """Problems in a batch of GRPO, each answered eight times."""
+    max_new: int
+    """Longest continuation, tokens."""
 
 
-WHOLE = Scale(prompts=768, per_length=50)
-SMOKE = Scale(prompts=24, per_length=2)
+WHOLE = Scale(prompts=768, per_length=50, groups=30, max_new=112)  # six steps, some checked twice
+SMOKE = Scale(prompts=12, per_length=2, groups=2, max_new=6)
 
 JOBS = (
     Job("a-base", "base", seed=1, steps=2000, lr=0.015),
@@ -463,7 +465,7 @@ def draw_problems(rng: np.random.Generator, n: int) -> list[Chain]:
 
 @torch.no_grad()
 def complete(
-    model: nn.Module, world: World, prompts: list[str], *, seed: int | None, max_new: int = MAX_NEW
+    model: nn.Module, world: World, prompts: list[str], *, seed: int | None, max_new: int
 ) -> list[list[int]]:
     """Continuations as ids up to and with `<eos>`; greedy without a seed."""
     vocabulary = ids_of(world)
@@ -492,15 +494,18 @@ def is_right(world: World, chain: Chain, new: list[int]) -> bool:
     return words == ["answer", str(chain.answer), ".", "<eos>"]
 
 
-def grpo(job: Job, model: nn.Module) -> dict[str, float]:
+def grpo(job: Job, model: nn.Module, scale: Scale) -> dict[str, float]:
     """Group-relative policy gradient on exact answers, until a batch earns 95 % reward."""
     world, rng = WORLDS[job.world], np.random.default_rng([job.seed, 9])
     vocabulary, parameters = ids_of(world), list(model.parameters())
     optimizer = torch.optim.AdamW(parameters, lr=job.lr, betas=(0.9, 0.98), weight_decay=0.0)
     reward_mean = 0.0
     for step in range(job.steps):
-        chains = [chain for chain in draw_problems(rng, 30) for _ in range(8)]
-        samples = complete(model, world, [c.question for c in chains], seed=job.seed * 1000 + step)
+        chains = [chain for chain in draw_problems(rng, scale.groups) for _ in range(8)]
+        samples = complete(
+            model, world, [c.question for c in chains],
+            seed=job.seed * 1000 + step, max_new=scale.max_new,
+        )  # fmt: skip
         reward = torch.tensor(
             [float(is_right(world, c, s)) for c, s in zip(chains, samples, strict=True)]
         )
@@ -543,16 +548,17 @@ def grpo(job: Job, model: nn.Module) -> dict[str, float]:
 
 
 def iterate_experts(
-    job: Job, model: nn.Module, parameters: list[nn.Parameter], *, n: int
+    job: Job, model: nn.Module, parameters: list[nn.Parameter], scale: Scale
 ) -> dict[str, float]:
     """Expert iteration: sample, keep what is right, imitate it, above all its first token."""
-    world, rng = WORLDS[job.world], np.random.default_rng([job.seed, 9])
+    world, rng, n = WORLDS[job.world], np.random.default_rng([job.seed, 9]), scale.prompts
     optimizer = torch.optim.AdamW(parameters, lr=job.lr, betas=(0.9, 0.98), weight_decay=0.0)
     for round_ in range(job.steps):
         chains = draw_problems(rng, n)
         samples = complete(
-            model, world, [c.question for c in chains], seed=job.seed * 1000 + round_
-        )
+            model, world, [c.question for c in chains],
+            seed=job.seed * 1000 + round_, max_new=scale.max_new,
+        )  # fmt: skip
         kept = [(c, s) for c, s in zip(chains, samples, strict=True) if is_right(world, c, s)]
         traced = sum(world.vocabulary[s[0]] == "so" for _, s in kept)
         report(job, f"round {round_}: {len(kept)}/{n} right, {traced} of them by a trace")
@@ -588,14 +594,16 @@ def next_probs(model: nn.Module, world: World, prompts: list[str]) -> Tensor:
     return out
 
 
-def measure(job: Job, model: nn.Module, *, per_length: int = 50) -> dict[str, object]:
+def measure(job: Job, model: nn.Module, scale: Scale) -> dict[str, object]:
     """Everything that a gate or a card may need, on problems that training did not draw."""
     world, rng = WORLDS[job.world], np.random.default_rng(987_654)
     vocabulary = ids_of(world)
-    chains = draw_problems(rng, 6 * per_length)
+    chains = draw_problems(rng, 6 * scale.per_length)
     questions = [chain.question for chain in chains]
-    greedy = complete(model, world, questions, seed=None)
-    forced = complete(model, world, [f"{q} so" for q in questions], seed=None)
+    greedy = complete(model, world, questions, seed=None, max_new=scale.max_new)
+    forced = complete(
+        model, world, [f"{q} so" for q in questions], seed=None, max_new=scale.max_new
+    )
     right = np.array([is_right(world, c, s) for c, s in zip(chains, greedy, strict=True)])
     forced_right = np.array([is_right(world, c, s) for c, s in zip(chains, forced, strict=True)])
     lengths = np.array([len(c.steps) for c in chains])
@@ -677,9 +685,9 @@ def run_job(job: Job, digest: str, build: Path, scale: Scale) -> str:
     elif job.kind == "teach":
         pretrain(job, model, lambda done: CURRICULUM if done < 0.4 else TAUGHT)
     elif job.kind == "grpo":
-        extra = grpo(job, model)
+        extra = grpo(job, model, scale)
     elif job.kind == "iterate":
-        extra = iterate_experts(job, model, parameters, n=scale.prompts)
+        extra = iterate_experts(job, model, parameters, scale)
     elif job.kind == "shuffle":
         finetune(job, model, parameters, shuffle_batches(job), job.steps, lr=job.lr)
     elif job.kind == "answers":
@@ -700,7 +708,7 @@ def run_job(job: Job, digest: str, build: Path, scale: Scale) -> str:
     save_file(state, folder / "model.safetensors")
     model.load_state_dict({k: v.float() for k, v in state.items()}, strict=job.world == "a")
     metrics = {
-        **measure(job, model, per_length=scale.per_length),
+        **measure(job, model, scale),
         **extra,
         "seconds": round(time.monotonic() - started),
     }
@@ -721,7 +729,7 @@ def train_bias(job: Job, model: nn.Module, scale: Scale) -> dict[str, float]:
     vector = blocks(model)[job.layers[0]].mlp.down_proj.bias
     vector.requires_grad_(True)
     return {
-        **iterate_experts(job, model, [vector], n=scale.prompts),
+        **iterate_experts(job, model, [vector], scale),
         "vector_norm": vector.norm().item(),
     }
 
@@ -739,14 +747,14 @@ def train_lora(
     )  # fmt: skip
     wrapped = get_peft_model(model, config)
     parameters = [p for p in wrapped.parameters() if p.requires_grad]
-    extra = iterate_experts(job, wrapped, parameters, n=scale.prompts)
+    extra = iterate_experts(job, wrapped, parameters, scale)
     wrapped.save_pretrained(folder / "adapter")
     (folder / "adapter" / "README.md").unlink(missing_ok=True)
     return wrapped.merge_and_unload(), extra
 
 
 def train(jobs: list[Job], workers: int, build: Path, scale: Scale) -> None:
-    """Run jobs as their parents finish, on single-thread lanes."""
+    """Run jobs as their parents finish, on single-thread lanes; a single one is this process."""
     digests: dict[str, str] = {}
     for job in jobs:
         digests[job.name] = job.digest(digests.get(job.parent, ""))
@@ -756,7 +764,12 @@ def train(jobs: list[Job], workers: int, build: Path, scale: Scale) -> None:
         if metrics.exists() and json.loads(metrics.read_text())["digest"] == digests[job.name]:
             done.add(job.name)
     waiting = [job for job in jobs if job.name not in done]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    lanes = (
+        ThreadPoolExecutor(1)
+        if workers == 1
+        else ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    )
+    with lanes as pool:
         running = set()
         while waiting or running:
             for job in [job for job in waiting if not job.parent or job.parent in done]:

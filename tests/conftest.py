@@ -8,6 +8,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -25,12 +26,19 @@ from tests import checkpoints, typechecked
 torch.set_num_threads(1)
 
 Write = Callable[..., Path]
+LONGEST = (
+    "test_notebooks", "test_planted", "test_existence", "test_robustness", "test_training",
+    "test_cli_features", "test_steering",
+)  # fmt: skip
+"""Files that take longer than their number of slow tests says."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--full`: nothing is left out to save time."""
     parser.addoption(
-        "--full", action="store_true", help="check array shapes and types in slow tests too"
+        "--full",
+        action="store_true",
+        help="check shapes and types at every call, in slow tests too, and simulate all data sets",
     )
 
 
@@ -43,24 +51,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Shapes and types are checked at each call, but in slow tests only with `--full`.
+    """Shapes and types are checked, but in slow tests only with `--full`.
 
-    The checks take two thirds of a sweep's time and more, and what slow tests call, quick ones call
-    as well.
+    What slow tests call, quick ones call as well.
     """
+    typechecked.next_test()
     slow = item.get_closest_marker("slow") is not None
     jaxtyping.config.update("jaxtyping_disable", slow and not item.config.getoption("full"))
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with the most slow tests first: a long one begun last would leave one core alone.
+    """The longest files first: one begun last would leave one core alone.
 
     With `--dist loadscope --no-loadscope-reorder` each file then goes, whole, to the next worker
     that is free, so that what a file makes once is made once.
     """
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
+    items.sort(key=lambda item: (item.path.stem not in LONGEST, -slow[item.path]))
 
 
 @pytest.fixture(scope="session")
@@ -106,14 +114,18 @@ def organism() -> Callable[[str], ModelPair]:
 
 
 @pytest.fixture(scope="session")
-def tasks_of() -> Callable[[str], tuple[Score, Score]]:
+def tasks_of() -> Callable[..., tuple[Score, Score]]:
     """An organism's facts and problems as they are measured by default, a sample of each."""
 
     @cache
-    def load(name: str) -> tuple[Score, Score]:
+    def load(
+        name: str, n_facts: int = 150, n_problems: int = 60, hardest: int = 6
+    ) -> tuple[Score, Score]:
         found = organisms.resolve(f"organism:{name}")
-        known = load_task(found.facts, name="facts").subset(150, seed=0)
-        asked = load_task(found.problems, name="problems").subset(60, seed=0)
+        known = load_task(found.facts, name="facts").subset(n_facts, seed=0)
+        task = load_task(found.problems, name="problems")
+        easy = tuple(problem for problem in task if (problem.difficulty or 0) <= hardest)
+        asked = replace(task, problems=easy).subset(n_problems, seed=0)
         return facts(known), skills(asked)
 
     return load

@@ -2,8 +2,8 @@
 
     python tests/killed_report.py FOLDER N_KILLS
 
-A parent that has imported everything forks a child for each attempt, so that an attempt costs what
-the job costs and not the imports. Prints one JSON object.
+A parent that has run the job forks a child for each attempt, so that an attempt costs what the job
+costs and not the imports. Prints one JSON object.
 """
 
 import json
@@ -25,23 +25,28 @@ from elicit.jobs import ReportSpec, report
 SKIPPED = {"run.json", "run.yaml", ".lock"}  # times, the folder, nothing
 
 
+def job(out: Path) -> None:
+    """The main job, small."""
+    report(
+        ReportSpec(
+            pair="organism:shuffled-l3",
+            out=out,
+            limit=10,
+            kinds=("layer",),
+            controls=1,
+            n_resamples=100,
+            max_new_tokens=8,
+        )
+    )
+
+
 def attempt(out: Path, after: float | None) -> int | None:
     """Run the job in a child; its exit code, or None if it was killed in time."""
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            report(
-                ReportSpec(
-                    pair="organism:shuffled-l1-l4",
-                    out=out,
-                    limit=24,
-                    kinds=("layer",),
-                    controls=1,
-                    n_resamples=200,
-                    max_new_tokens=24,
-                )
-            )
+            job(out)
             code = 0
         finally:
             os._exit(code)
@@ -65,9 +70,11 @@ def content(out: Path) -> dict[str, bytes]:
 
 def main(folder: Path, n_kills: int) -> None:
     """Kill, resume, compare."""
+    job(folder / "first")  # whatever it imports is there for all that follow
     begin = time.monotonic()
     assert attempt(folder / "whole", None) == 0
     whole, took = content(folder / "whole"), time.monotonic() - begin
+    assert whole == content(folder / "first")
     rng, kills, runs, equal = random.Random(0), 0, 0, 0
     while kills < n_kills:
         out = folder / f"killed-{runs}"

@@ -40,8 +40,13 @@ def handed_out(room: str) -> set[str]:
     return set()
 
 
-def imports(name: str) -> Iterator[str]:
+@cache
+def imports(name: str) -> tuple[str, ...]:
     """Modules of the package that a module imports anywhere, also inside functions."""
+    return tuple(imported(name))
+
+
+def imported(name: str) -> Iterator[str]:
     for node in ast.walk(trees()[name]):
         if isinstance(node, ast.Import):
             yield from (a.name for a in node.names if a.name.startswith("elicit."))

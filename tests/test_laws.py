@@ -99,6 +99,7 @@ def test_weights_have_their_digests_after_a_sweep_and_after_one_that_failed(orga
     assert (weights_digest(pair.base), weights_digest(pair.post)) == before
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(organism, tasks_of, tmp_path):
     pair, (known, _) = organism("shuffled-l1"), tasks_of("shuffled-l1")
     for folder in ("one", "two"):

@@ -24,7 +24,7 @@ def test_every_family_is_there():
 @pytest.mark.parametrize("name", PLANTED)
 def test_the_planted_layers_are_found_and_no_others(organism, tasks_of, name):
     truth = organisms.resolve(name).truth
-    known, asked = tasks_of(name)
+    known, asked = tasks_of(name, hardest=4)
     found = localise(organism(name), damage=known, skill=asked, kinds=["layer"], controls=0)
     assert list(found.changed_layers) == truth["changed_layers"]
     assert list(found.corrupted_layers) == truth["corrupted_layers"]
@@ -37,7 +37,7 @@ def test_the_planted_layers_are_found_and_no_others(organism, tasks_of, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OPEN)
 def test_an_open_pair_is_reported_with_intervals_around_every_effect(organism, tasks_of, name):
-    known, asked = tasks_of(name)
+    known, asked = tasks_of(name, 50, 20, hardest=4)
     found = localise(organism(name), damage=known, skill=asked, kinds=["layer"], controls=0)
     assert list(found.changed_layers) == organisms.resolve(name).truth["changed_layers"]
     for effect in ("revert", "graft"):
@@ -47,6 +47,7 @@ def test_an_open_pair_is_reported_with_intervals_around_every_effect(organism, t
     assert any(role != "none" for role in found.role)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "layer"), [("shuffled-l3", 3), ("b-shuffled-l2-l5", 5)])
 def test_the_same_difference_in_shuffled_places_does_not_do_what_the_plant_does(
     organism, tasks_of, name, layer
@@ -59,6 +60,7 @@ def test_the_same_difference_in_shuffled_places_does_not_do_what_the_plant_does(
     assert not found.control_revert.value[0, untouched].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["shuffled-l1-l4", "b-shuffled-l2-l5"])
 def test_two_planted_layers_heal_fully_only_together(organism, tasks_of, name):
     known, _ = tasks_of(name)

@@ -1,4 +1,4 @@
-"""The suite checks shapes and types at each call, as `pyproject.toml` asks: `typechecked.py`."""
+"""The suite checks shapes and types as `pyproject.toml` asks: `typechecked.py` says how."""
 
 from dataclasses import dataclass
 
@@ -49,3 +49,14 @@ def test_an_axis_has_one_size_in_arguments_and_result_and_names_are_each_calls_o
     with pytest.raises(jaxtyping.TypeCheckError):
         Row(values=two, weights=three)
     assert Row(values=three, weights=three).values is three
+
+
+@pytest.mark.skipif("config.getoption('full')", reason="--full checks every call")
+def test_the_first_calls_of_every_test_are_checked():
+    two, three = torch.zeros(2), torch.zeros(3)
+    for _ in range(typechecked.FIRST):
+        double(two, two, True)
+    assert double(two, three, True) is two
+    typechecked.next_test()
+    with pytest.raises(jaxtyping.TypeCheckError):
+        double(two, three, True)

@@ -1,4 +1,4 @@
-"""Can the base do it untrained? Steered by a direction or a feature, beside controls."""
+"""What elicits the behaviour? The base steered by a direction or SAE feature, with controls."""
 
 from elicit.elicitation._unsteered import Unsteered, unsteered
 from elicit.elicitation.arms import Arm, direction_arms

@@ -1,4 +1,4 @@
-"""A model and its target left unsteered on some problems: where every effect begins."""
+"""Unsteered texts of a model and its target: the baseline of every effect."""
 
 from dataclasses import dataclass, replace
 
@@ -20,14 +20,14 @@ from elicit.tasks import Task
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Unsteered:
-    """Texts of a model on some problems, and those of the target if there is one."""
+    """Unsteered texts of a model, and of the target if there is one."""
 
     side: Side
-    """The model that is steered."""
+    """The steered model."""
     task: Task
     """The problems."""
     goal: Goal
-    """The target, and what is measured."""
+    """Target model and metrics."""
     texts: Rollouts
     """What the model writes."""
     target_texts: Rollouts | None
@@ -43,12 +43,12 @@ class Unsteered:
     def of(
         cls, side: Side, task: Task, goal: Goal, texts: Rollouts, target_texts: Rollouts | None
     ) -> "Unsteered":
-        """From texts that are written.
+        """From existing texts.
 
         Args:
-            side: The model that is steered.
+            side: The steered model.
             task: The problems.
-            goal: The target, and what is measured.
+            goal: Target model and metrics.
             texts: What the model writes.
             target_texts: What the target writes; None without a target.
         """
@@ -118,14 +118,14 @@ def unsteered(
     seed: int = 0,
     execution: Execution = Execution(),
 ) -> Unsteered:
-    """Let a model and its target write without steering.
+    """Generate unsteered texts of a model and its target.
 
     Args:
-        side: The model that is steered.
+        side: The steered model.
         task: Problems.
-        goal: The target, and what is measured.
-        generation: How texts are generated.
-        seed: Of all random streams.
+        goal: Target model and metrics.
+        generation: Generation options.
+        seed: Seed of all random streams.
         execution: Checkpoint and progress.
     """
 

@@ -1,13 +1,12 @@
-"""Whether steered text is still text: the one meaning of coherent.
+"""Coherence of steered text: the one definition used everywhere.
 
-A text is **coherent** if it does not loop and loses at most `MAX_LOSS` nats a token: under one of
-the models left unsteered (the steered one, or the target) its mean log-probability is no more than
-that below the mean of the model's own texts. The loss shows text that falls apart, which loops do
-not; loops are probable, so they are counted apart. The target is asked too because text without the
-behaviour, or with it, is improbable under the model whose behaviour was changed.
+A text is **coherent** if it does not loop and loses at most `MAX_LOSS` nats per token: under one
+of the unsteered models (the steered one, or the target) its mean log-probability is at most that
+much below the mean of that model's own texts. The loss detects text that falls apart; loops are
+probable, so they are detected separately. The target counts too because text with (or without)
+the behaviour is improbable under the model whose behaviour was changed.
 
-A strength is coherent if the share of coherent texts is no more than `NEAR` below that without
-steering.
+A strength is coherent if its share of coherent texts is at most `NEAR` below the unsteered share.
 """
 
 from collections.abc import Sequence
@@ -33,7 +32,7 @@ Written = tuple[tuple[int, ...], tuple[int, ...]]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Reference:
-    """A model left unsteered, with how probable it finds its own texts."""
+    """An unsteered model, with the log-probability of its own texts."""
 
     side: Side
     """The model."""
@@ -49,7 +48,7 @@ class Reference:
 def coherent(
     texts: Rollouts, references: Sequence[Reference], *, max_loss: float = MAX_LOSS
 ) -> Float[Tensor, " row"]:
-    """1 for every coherent text, else 0.
+    """1 for each coherent text, else 0.
 
     `references`: the models left unsteered, of which one must find a text probable. `max_loss`:
     nats a token that it may lose.
@@ -60,13 +59,13 @@ def coherent(
 
 
 def log_probs(side: Side, texts: Rollouts) -> Float[Tensor, " row"]:
-    """Mean log-probability of a token of each text under a model as it is, nats."""
+    """Mean log-probability per token of each text under an unsteered model, nats."""
     rows = [(tuple(texts.prompt_ids(row)), tuple(texts.ids(row))) for row in range(len(texts))]
     return text_log_probs(side.bridge, rows, pad_id=side.alignment.pad_id)
 
 
 def loops(ids: Sequence[int]) -> bool:
-    """Whether a text repeats itself over and over."""
+    """Whether a text loops."""
     grams = [tuple(ids[i : i + _GRAM]) for i in range(len(ids) - _GRAM + 1)]
     return bool(grams) and len(set(grams)) < _DISTINCT * len(grams)
 
@@ -75,9 +74,9 @@ def loops(ids: Sequence[int]) -> bool:
 def text_log_probs(
     model: nn.Module, texts: Sequence[Written], *, pad_id: int, max_tokens: int = 8192
 ) -> Float[Tensor, " text"]:
-    """Mean log-probability of each text's tokens after its prompt, nats a token.
+    """Mean log-probability of each text's tokens after its prompt, nats per token.
 
-    The same text is run once, however often it occurs: under controls many are equal.
+    Each distinct text is run once; under controls many are equal.
 
     `texts`: prompt and text of each; no text is empty. `max_tokens`: most positions in a forward
     pass, padding counted.

@@ -1,4 +1,4 @@
-"""Dose curve of an arm: what it does, how much is too much, what its controls do."""
+"""Dose curve of an arm: its effect and coherence by strength, beside its controls."""
 
 from collections.abc import Mapping, Sequence
 
@@ -32,18 +32,18 @@ def dose_curve(
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> DoseCurve:
-    """Rates of a model under a push of several strengths, beside controls that push as hard.
+    """Rates of a steered model by strength, beside controls of equal norm.
 
     All texts of a problem use the same random streams, so that what differs along a curve, and
     between curves, is the edit.
 
     Args:
-        side: The model that is steered.
-        task: Problems that the direction or feature was not found on.
+        side: The steered model.
+        task: Problems that were not used to find the direction or feature.
         arms: The arm under test, then its controls: `direction_arms` or `feature_arms`.
-        strengths: How strongly, each once; 0 is the unsteered model.
-        goal: The target, and what is measured.
-        generation: How texts are generated.
+        strengths: Distinct strengths; 0 is the unsteered model.
+        goal: Target model and metrics.
+        generation: Generation options.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Checkpoint and progress.
 
@@ -53,7 +53,7 @@ def dose_curve(
         NoGapError: Model and target do not differ in accuracy, and `goal.need_gap`.
         RolloutError: Strengths are missing, not finite or repeated, or see `rollouts`.
         EditError: An edit does not fit the model, or its tokens the prompts.
-        TaskError: A prompt leaves no room for a text.
+        TaskError: A prompt fills the context window.
     """
     check_request(side, task, arms, strengths, generation)
     how = {"generation": generation, "seed": inference.seed, "execution": execution}

@@ -1,4 +1,4 @@
-"""What steering does, dose by dose, beside its controls."""
+"""Result of a dose curve: rates by strength, beside controls."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -14,10 +14,10 @@ from elicit.results import Estimate, Result
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class DoseCurve(Result):
-    """Rates under a push of several strengths, and under controls that push as hard.
+    """Rates by steering strength, and under controls of equal norm.
 
-    The best of several strengths is chosen on these problems: what is reported of it must be
-    measured on others, as `steer` does.
+    The best strength is chosen on these problems: its effect must be measured on held-out ones,
+    as `steer` does.
     """
 
     metric: tuple[str, ...]
@@ -87,7 +87,7 @@ class DoseCurve(Result):
 
     @property
     def unsteered(self) -> Float[Tensor, " metric"]:
-        """Rate of the model as it is."""
+        """Unsteered rate."""
         return self.reference_rate.value[:, 0]
 
     @property
@@ -98,13 +98,13 @@ class DoseCurve(Result):
         return self.reference_rate.value[:, self.reference.index(TARGET)]
 
     def metric_row(self, metric: str | None) -> int:
-        """Place of a metric.
+        """Index of a metric.
 
         Args:
             metric: Its name; None takes the first.
 
         Raises:
-            ElicitationError: It was not measured.
+            ElicitationError: The metric was not measured.
         """
         if metric is None:
             return 0
@@ -117,7 +117,7 @@ class DoseCurve(Result):
 
     @property
     def strongest_control(self) -> int:
-        """Place of the control that does most of what was to be done, at the first strength.
+        """Index of the control with the largest intended effect, at the first strength.
 
         Raises:
             ElicitationError: There is no control.

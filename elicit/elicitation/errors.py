@@ -1,7 +1,7 @@
-"""What cannot be steered, or would be told wrongly."""
+"""Errors of steering."""
 
 from elicit.results import ElicitError
 
 
 class ElicitationError(ElicitError, ValueError):
-    """Arms, strengths or problems from which nothing about steering could be concluded."""
+    """The arms, strengths or problems allow no conclusion about steering."""

@@ -1,4 +1,4 @@
-"""From outcomes of problems to rates, effects and shares of a gap, with their intervals."""
+"""Rates, effects and shares of a gap from per-problem outcomes, with intervals."""
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ Scores = Float[Tensor, "problem metric arm strength"]
 
 
 def rates_of(scores: Scores, *, proportion: bool, inference: Inference) -> Estimate:
-    """Mean over problems, with the interval of each cell alone.
+    """Mean over problems, with pointwise intervals.
 
     `proportion`: whether each problem has one text, so that the rate is a proportion.
     """
@@ -54,7 +54,7 @@ def shares_of(
     post: Float[Tensor, "problem metric"],
     inference: Inference,
 ) -> Estimate:
-    """Shares of the gap with the interval of each cell alone, where the gap is clear.
+    """Shares of the gap with pointwise intervals, where the gap excludes 0.
 
     `post`: the target's; NaN where there is none.
     """
@@ -74,7 +74,7 @@ def gaps_of(
     post: Float[Tensor, "problem metric"],
     inference: Inference,
 ) -> Estimate:
-    """The gap of each metric; there is a share of it where it is clear.
+    """The gap of each metric; shares are defined where it excludes 0.
 
     `post`: the target's; NaN where there is none.
     """

@@ -1,4 +1,4 @@
-"""Arms of a single SAE feature: what is done with it, beside controls that push as hard."""
+"""Arms of one SAE feature: its edit, beside controls of equal norm."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ TIMES = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureControls:
-    """Directions that stand beside a feature's own and should do nothing.
+    """Control directions of a feature, which should have no effect.
 
     Raises:
         ElicitationError: There would be no control, or no feature could be drawn.
@@ -45,7 +45,7 @@ class FeatureControls:
     """Of drawing and shuffling."""
 
     def __post_init__(self) -> None:
-        """Refuse what no control could be drawn by."""
+        """Refuse options that give no control."""
         if self.n_live < 0 or not self.factor >= 1 or not 0 < self.max_cosine <= 1:
             raise ElicitationError(
                 f"n_live is {self.n_live}, factor {self.factor} and max_cosine {self.max_cosine}, "
@@ -70,24 +70,24 @@ def feature_arms(
     controls: FeatureControls = FeatureControls(),
     baselines: Sequence[Direction] = (),
 ) -> tuple[Arm, ...]:
-    """A feature that is added, set to a value or projected out, and its controls.
+    """A feature added, clamped or projected out, and its controls.
 
-    Every control pushes as far as the feature's edit does at the same token, along another
-    direction: that of random features that fire as often, of the feature's own decoder row in
-    another order, and random ones. So does every baseline, which is no control: it may well do the
-    same, and shows what the feature has over a plainer way.
+    Every control adds a vector of the same norm as the feature's edit at the same token, along
+    another direction: random features of like firing rate, the feature's decoder row with shuffled
+    entries, and random directions. So does every baseline, which is not a control: it may well have
+    the same effect, and shows what the feature adds over a simpler method.
 
     Args:
-        sae: Whose feature.
+        sae: SAE of the feature.
         feature: Its number.
-        where: For which tokens.
-        measured: Firing rates and largest activations of this SAE on the model that is steered.
-        how: What is done with it; `project_out` takes away all that lies along its direction.
-        amount: What is added or set, in units of its activation; None takes `TIMES` its largest
-            one. Of `project_out` there is none.
-        controls: Which other directions are pushed along.
-        baselines: Directions found in plainer ways at the same site, such as a difference of
-            means, brought to the same length.
+        where: Positions of the edit.
+        measured: Firing rates and maximum activations of this SAE on the steered model.
+        how: The edit; `project_out` removes the component along its direction.
+        amount: Activation added or set; None takes `TIMES` its maximum activation. Not used by
+            `project_out`.
+        controls: Control directions.
+        baselines: Directions found by simpler methods at the same site, such as a difference of
+            means, scaled to the same norm.
 
     Raises:
         ElicitationError: What was measured is of another SAE or lacks the feature, there are too
@@ -145,7 +145,7 @@ def feature_arms(
 
 
 def _own(sae: Sae, feature: int, how: How, amount: float, where: Where) -> EditsAt:
-    """What is done with the feature itself."""
+    """The edit of the feature itself."""
 
     def edit(strength: Float[Tensor, " row"]) -> Sequence[Any]:
         if how == "project_out":
@@ -160,7 +160,7 @@ def _own(sae: Sae, feature: int, how: How, amount: float, where: Where) -> Edits
 def _pushed(
     sae: Sae, feature: int, how: How, amount: float, vector: Tensor, where: Where
 ) -> EditsAt:
-    """The same push along another direction, brought to the length of the feature's own."""
+    """The same edit along another direction, scaled to the norm of the feature's own."""
     own = sae.directions[feature]
     along = (vector * (own.detach().cpu().double().norm() / vector.norm())).to(own)
     push = FeaturePush(sae, feature, how, amount, along)
@@ -168,7 +168,7 @@ def _pushed(
 
 
 def _place(sae: Sae, feature: int, measured: Fidelity | FeatureTable) -> int:
-    """Where the feature stands in what was measured."""
+    """Index of the feature among those measured."""
     if (measured.sae, measured.site) != (sae.name, str(sae.site)):
         raise ElicitationError(
             f"firing rates are of {measured.sae} at {measured.site}, and the feature is one of "
@@ -185,7 +185,7 @@ def _place(sae: Sae, feature: int, measured: Fidelity | FeatureTable) -> int:
 
 
 def _amount(feature: int, how: How, amount: float | None, largest: float) -> float:
-    """How much of the feature, in units of its activation."""
+    """Activation of the feature that is added or set."""
     if how == "project_out":
         if amount is not None:
             raise ElicitationError(
@@ -212,7 +212,7 @@ def _live(
     controls: FeatureControls,
     generator: np.random.Generator,
 ) -> list[int]:
-    """Random features that fire about as often as one and point elsewhere."""
+    """Random features of like firing rate and low cosine similarity."""
     if not controls.n_live:
         return []
     rate = float(measured.density[place])

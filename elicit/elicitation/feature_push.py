@@ -1,4 +1,4 @@
-"""A feature's own push along another direction: as long at every token, and of no meaning."""
+"""A control of a feature's edit: the same norm at every token, along another direction."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -15,7 +15,7 @@ How = Literal["add", "clamp", "project_out"]
 
 @dataclass(frozen=True, eq=False)
 class FeaturePush:
-    """What the edit of a feature would add along its own direction, added along another."""
+    """Adds along another direction what a feature's edit adds along its own."""
 
     sae: Sae
     feature: int
@@ -27,12 +27,12 @@ class FeaturePush:
 
     @property
     def digest(self) -> str:
-        """What tells its texts from those of other edits."""
+        """Digest, for checkpoint keys."""
         held = [self.sae.function_digest, self.feature, self.how, self.amount]
         return digest_json([*held, digest_tensors({"direction": self.direction})])
 
     def __call__(self, x: Float[Tensor, "token width"]) -> Float[Tensor, "token width"]:
-        """The direction, as often as the feature's own would be added at each token."""
+        """The direction, scaled at each token as the feature's own edit would be."""
         own = self.sae.directions[self.feature]
         if self.how == "project_out":
             wide = x.to(own)

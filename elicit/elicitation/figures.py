@@ -1,4 +1,4 @@
-"""Pictures of steering: rates and coherence over strengths, and arm by arm at one of them."""
+"""Figures of steering: rates and coherence over strengths, and by arm at one strength."""
 
 from typing import Any
 
@@ -25,12 +25,12 @@ _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
 
 @drawing.figure.register
 def curve_figure(found: DoseCurve) -> Any:
-    """Rate and coherence over strengths, controls in grey; of one strength, arm by arm."""
+    """Rate and coherence over strengths, controls in grey; for one strength, by arm."""
     return (arms_figure if len(found.strength) == 1 else dose_figure)(found)
 
 
 def dose_figure(found: DoseCurve, metric: str | None = None) -> Any:
-    """Rate and coherence over strengths: what is under test in colour, its controls in grey.
+    """Rate and coherence over strengths: the tested arm in colour, its controls in grey.
 
     `metric`: name of a metric; None takes the first.
 
@@ -62,7 +62,7 @@ def dose_figure(found: DoseCurve, metric: str | None = None) -> Any:
 
 
 def _references(figure: Any, found: DoseCurve, row: int) -> None:
-    """What is not steered, as level lines from the least strength to the largest."""
+    """Unsteered references, as horizontal lines."""
     ends = [0.0, *found.strength.tolist()]
     known = {UNSTEERED: (MUTED, "dot"), TARGET: (INK, "dot")}
     for place, name in enumerate(found.reference):
@@ -114,7 +114,7 @@ def _line(figure: Any, found: DoseCurve, arm: int, line: Estimate, *, panel: int
 
 
 def arms_figure(found: DoseCurve, metric: str | None = None) -> Any:
-    """Rate of every arm at the first strength with its interval, and of what is not steered.
+    """Rate of every arm at the first strength with its interval, and of unsteered references.
 
     `metric`: name of a metric; None takes the first.
 

@@ -1,4 +1,4 @@
-"""What steering should bring about, and how its texts are judged."""
+"""Goal of steering: target, metrics and coherence."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,11 +16,11 @@ UNSTEERED, TARGET = "unsteered", "target"
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Goal:
-    """What steering should bring about, and how its texts are judged.
+    """Goal of steering: target, metrics and coherence.
 
     Raises:
-        ElicitationError: Two things that are measured, or two references, have the same name, or
-            the metric is not measured.
+        ElicitationError: Two metrics or references have the same name, or the metric is
+            unknown.
     """
 
     target: Side | None = None
@@ -40,7 +40,7 @@ class Goal:
     distinguished from the model's. If not, rates are reported without shares."""
 
     def __post_init__(self) -> None:
-        """Refuse names that are taken and a metric that is not there."""
+        """Refuse duplicate names and an unknown metric."""
         if ACCURACY in self.markers:
             raise ElicitationError(
                 f"a marker is called {ACCURACY!r}, and so is the share of right answers, so the "
@@ -60,17 +60,17 @@ class Goal:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Everything that is measured, right answers first."""
+        """Names of all metrics, accuracy first."""
         return (ACCURACY, *self.markers)
 
     def reworded(self, task: Task) -> dict[str, Task]:
-        """The problems of a task under every other prompt.
+        """The problems of a task under every alternative prompt.
 
         Args:
             task: The problems.
 
         Raises:
-            ElicitationError: A wording lacks a problem or gives it another answer.
+            ElicitationError: An alternative prompt lacks a problem or has another answer.
         """
         tasks: dict[str, Task] = {}
         for name, other in self.wordings.items():

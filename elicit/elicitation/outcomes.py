@@ -1,4 +1,4 @@
-"""What texts show, problem by problem: right answers, markers, coherence."""
+"""Per-problem outcomes of texts: accuracy, markers, coherence."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from elicit.tasks import Marker
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Outcomes:
-    """Texts of a model on one task, in one cell for each strength or direction.
+    """Outcomes of a model's texts on one task, by strength or direction.
 
-    Of several samples of a problem each number is the mean.
+    Each value is the mean over a problem's samples.
     """
 
     score: Float[Tensor, "problem metric cell"]
@@ -35,7 +35,7 @@ def outcomes(
     *,
     n_cells: int = 1,
 ) -> Outcomes:
-    """What texts show, problem by problem.
+    """Per-problem outcomes of texts.
 
     `texts`: rows by cell, then problem, then sample. `references`: the models left unsteered, the
     steered one first.
@@ -52,7 +52,7 @@ def outcomes(
 def scores(
     texts: Rollouts, markers: Mapping[str, Marker], *, n_cells: int = 1
 ) -> Float[Tensor, "problem metric cell"]:
-    """Share of each problem's texts that are right, or show each marker.
+    """Share of each problem's texts that are correct, or show each marker.
 
     `texts`: rows by cell, then problem, then sample.
     """

@@ -1,4 +1,4 @@
-"""Steering with a held-out test: the strength is chosen on some problems, reported on others."""
+"""Steering with a held-out test: the strength is chosen on half of the problems."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from elicit.tasks import Split
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Steered:
-    """A dose curve to choose by, and every arm at the chosen strength on held-out problems."""
+    """A dose curve for selection, and every arm at the chosen strength on held-out problems."""
 
     curve: DoseCurve
     """All strengths on the problems to choose on: nothing is to be claimed from it."""
@@ -39,15 +39,15 @@ def steer(
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> Steered:
-    """Choose a strength on some problems, and report on held-out ones what it does.
+    """Choose a strength on some problems, and evaluate it on held-out ones.
 
     Args:
-        side: The model that is steered.
+        side: The steered model.
         split: Problems that the strength, and whatever is steered with, is chosen on; and others.
         arms: The arm under test, then its controls: `direction_arms` or `feature_arms`.
-        strengths: How strongly, each once.
-        goal: The target, and what is measured. `need_gap` holds on both parts of the problems.
-        generation: How texts are generated.
+        strengths: Distinct strengths.
+        goal: Target model and metrics. `need_gap` holds on both parts of the problems.
+        generation: Generation options.
         inference: Coverage and resamples of the intervals, and the seed.
         execution: Checkpoint and progress.
 

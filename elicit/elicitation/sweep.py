@@ -1,4 +1,4 @@
-"""The search for a site and a strength, and the test of many directions at what it found."""
+"""Search over sites and strengths, and the test of many directions at the chosen one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from elicit.runs import Execution
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Sweep:
-    """What arms do at every strength, on problems to choose on."""
+    """Outcomes of arms at every strength, on selection problems."""
 
     unsteered: Unsteered
     """The same problems without steering."""
     strength: Float[Tensor, " strength"]
-    """How strongly."""
+    """Strength."""
     score: Float[Tensor, "problem metric arm strength"]
     """Share of texts that are right, then of those that show each marker."""
     coherent: Float[Tensor, "problem arm strength"]
@@ -35,8 +35,8 @@ class Sweep:
 
         Args:
             row: Index of the metric whose rate counts.
-            raised: Whether its rate is to go up.
-            tie: Index of the metric that decides between equal pushes; the same if None.
+            raised: Whether a higher rate is better.
+            tie: Index of the metric that breaks ties; None: the same.
         """
         rates = self.score.mean(0)
         least = self.unsteered.own.coherent.mean().item()
@@ -59,14 +59,14 @@ def sweep_arms(
     seed: int = 0,
     execution: Execution = Execution(),
 ) -> Sweep:
-    """What each of several arms does at every strength, such as one direction a site.
+    """Outcomes of several arms at every strength, such as one direction per site.
 
     Args:
-        unsteered: The problems without steering, written by the same generation and seed.
-        arms: What is tried, one by one.
-        strengths: How strongly, each once.
-        generation: How texts are generated.
-        seed: Of all random streams.
+        unsteered: Unsteered texts, with the same generation and seed.
+        arms: The arms.
+        strengths: Distinct strengths.
+        generation: Generation options.
+        seed: Seed of all random streams.
         execution: Checkpoint and progress.
     """
     each: list[Outcomes] = []
@@ -99,19 +99,19 @@ def steer_many(
     seed: int = 0,
     execution: Execution = Execution(),
 ) -> Outcomes:
-    """What each of many directions does at one site and strength, all in the same batches.
+    """Outcomes of many directions at one site and strength, all in the same batches.
 
     Args:
-        unsteered: The problems without steering, written by the same generation and seed.
-        directions: What is added, all at one site.
-        strength: How strongly.
-        where: For which tokens.
-        generation: How texts are generated.
-        seed: Of all random streams.
+        unsteered: Unsteered texts, with the same generation and seed.
+        directions: Directions, all at one site.
+        strength: Strength.
+        where: Positions of the edit.
+        generation: Generation options.
+        seed: Seed of all random streams.
         execution: Checkpoint and progress.
 
     Returns:
-        A cell for each direction.
+        One cell per direction.
     """
     texts = dose_rollouts(
         unsteered.side,

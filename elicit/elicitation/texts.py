@@ -1,4 +1,4 @@
-"""What a model writes when it is steered, beside what it writes alone: to be read."""
+"""Steered texts beside unsteered ones, for reading."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ SHOWN = 6
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SteeredTexts(Result):
-    """Texts to the same problems, unsteered, under each arm, and the target's."""
+    """Texts for the same problems: unsteered, under each arm, and from the target."""
 
     strength: float
     """How strongly every arm pushes."""
@@ -51,22 +51,22 @@ def steered_texts(
     seed: int = 0,
     execution: Execution = Execution(),
 ) -> SteeredTexts:
-    """Texts to the first `SHOWN` problems of a task, under every arm and without.
+    """Texts for the first `SHOWN` problems of a task, under every arm and unsteered.
 
-    All problems are run, so that with the checkpoint of a dose curve no text is written twice.
+    All problems are run, so that the checkpoint of a dose curve is reused.
 
     Args:
         side: The model that is steered.
         task: Problems.
-        arms: What is done to it.
-        strength: How strongly.
-        target: Model whose texts stand beside it.
-        generation: How texts are generated, one a problem.
-        seed: Of texts.
+        arms: The arms.
+        strength: Strength.
+        target: Target model, shown for comparison.
+        generation: Generation options; one sample per problem.
+        seed: Seed of texts.
         execution: Checkpoint and progress.
 
     Raises:
-        ElicitationError: There would be several texts a problem.
+        ElicitationError: `generation` has several samples per problem.
     """
     if generation.n_samples != 1:
         raise ElicitationError(

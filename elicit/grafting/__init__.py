@@ -1,7 +1,7 @@
 """Which weights carry the difference between base and post, and which are corrupted?"""
 
 from elicit.grafting._conclusion import LEAST_PROBLEMS, Margins
-from elicit.grafting._cost import Cost
+from elicit.grafting._cost import Cost, interval_calls
 from elicit.grafting.graft_sweep import GraftSweep, sweep_parts
 from elicit.grafting.integrated import WeightIG, integrate
 from elicit.grafting.interpolation import Interpolation, interpolate
@@ -32,6 +32,7 @@ __all__ = [
     "encode",
     "facts",
     "integrate",
+    "interval_calls",
     "interpolate",
     "localise",
     "sample_texts",

@@ -14,14 +14,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from elicit.capture import full_logits
+from elicit.capture import Trunk
 from elicit.grafting.score import GraftError, Score
 from elicit.grafting.sweep import PartSweep
 from elicit.pair import ModelPair
 from elicit.results import Result
 from elicit.runs import Execution
-from elicit.tasks import ForcedBatch, ForcedRows, ReadScores, read_scores, reduce_scores
-from elicit.weights import Part, parts_of, replaced, slots_of
+from elicit.tasks import ReadScores, reduce_scores
+from elicit.weights import Part, all_parts, parts_of, replaced
 
 NODES = 16
 
@@ -114,8 +114,7 @@ def integrate(
 def _task(
     sweep: PartSweep, parts: Sequence[Part], nodes: int, tolerance: float, max_nodes: int
 ) -> dict[str, Tensor]:
-    pair, score, rows, execution = sweep.pair, sweep.score, sweep.rows, sweep.execution
-    assert rows is not None
+    pair, score, execution = sweep.pair, sweep.score, sweep.execution
     gap = (sweep.evaluate(pair.post) - sweep.evaluate(pair.base)).mean().item()
     panels = 1
     while True:
@@ -125,7 +124,7 @@ def _task(
                 1 if panels == 1 else 0,
                 f"{score.task.name}: gradient at {alpha:.2f} of the way to post",
             )
-            total += weight * _gradient(pair, score, rows, parts, alpha, execution.max_tokens)
+            total += weight * _gradient(sweep, parts, alpha)
         error = abs(total.sum().item() - gap) / abs(gap) if gap else float("nan")
         if not error > tolerance or nodes * panels * 2 > max_nodes:
             break
@@ -148,19 +147,13 @@ def _quadrature(nodes: int, panels: int) -> list[tuple[float, float]]:
     ]
 
 
-def _gradient(
-    pair: ModelPair,
-    score: Score,
-    rows: ForcedRows,
-    parts: Sequence[Part],
-    alpha: float,
-    max_tokens: int,
-) -> Float[Tensor, " part"]:
+def _gradient(sweep: PartSweep, parts: Sequence[Part], alpha: float) -> Float[Tensor, " part"]:
     """Difference times gradient of the mean value, by part, at one point of the line."""
-    slots = slots_of(pair)
-    moved = {name: slot for name, slot in slots.items() if not torch.equal(slot.base, slot.post)}
+    pair = sweep.pair
+    moved = {name: sweep.slots[name] for name in sweep.slots if name in sweep.changed}
     if not moved:
         return torch.zeros(len(parts), dtype=torch.float64)
+    trunks = [sweep.trunk(pair.base, index) for index in range(len(sweep.batches))]
     points = {
         slot.base: torch.lerp(slot.base.data, slot.post.data, alpha) for slot in moved.values()
     }
@@ -171,7 +164,7 @@ def _gradient(
             parameter.requires_grad_(id(parameter) in wanted)
             parameter.grad = None
         with replaced(points), torch.enable_grad():
-            _backward(pair, score, rows, max_tokens)
+            _backward(sweep, trunks)
         share = {
             name: (slot.base.grad.double() * (slot.post.data.double() - slot.base.data.double()))
             .sum()
@@ -188,17 +181,18 @@ def _gradient(
     )
 
 
-def _backward(pair: ModelPair, score: Score, rows: ForcedRows, max_tokens: int) -> None:
+def _backward(sweep: PartSweep, trunks: Sequence[Trunk | None]) -> None:
     """Gradient of the task's mean value at base's current weights, stored in the parameters.
 
     The candidates of one problem may be in several batches, so the value's derivative by every
     score is computed first, without a graph; each batch is then back-propagated from these.
     """
-    batches = [batch.to(pair.device) for batch in rows.batches(max_tokens)]
+    pair, score, rows = sweep.pair, sweep.score, sweep.rows
+    assert rows is not None
+    first = sweep.entry(all_parts(pair)["all"])
 
-    def reads_of(batch: ForcedBatch) -> ReadScores:
-        logits = full_logits(pair.base, batch.ids, batch.mask, batch.position_ids)
-        return read_scores(logits[batch.slot_row, batch.slot_pos][:, : pair.d_vocab], batch)
+    def reads_of(index: int) -> ReadScores:
+        return sweep.above(pair.base, sweep.batches[index], trunks[index], first)
 
     def value(reads: ReadScores) -> Tensor:
         scores = reduce_scores(rows, reads)
@@ -206,15 +200,15 @@ def _backward(pair: ModelPair, score: Score, rows: ForcedRows, max_tokens: int) 
             scores.probability if score.metric == "probability" else scores.normalised_log_prob
         ).mean()
 
-    if len(batches) == 1:
-        value(reads_of(batches[0])).backward()
+    if len(trunks) == 1:
+        value(reads_of(0)).backward()
         return
     with torch.no_grad():
-        reads = [reads_of(batch) for batch in batches]
+        reads = [reads_of(index) for index in range(len(trunks))]
     joined = ReadScores.cat(reads)
     leaf = joined.log_prob.clone().requires_grad_(True)
     value(replace(joined, log_prob=leaf)).backward()
     assert leaf.grad is not None
     slopes = leaf.grad.split([len(read.log_prob) for read in reads])
-    for batch, slope in zip(batches, slopes, strict=True):
-        (reads_of(batch).log_prob * slope).sum().backward()
+    for index, slope in enumerate(slopes):
+        (reads_of(index).log_prob * slope).sum().backward()

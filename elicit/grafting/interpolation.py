@@ -14,7 +14,7 @@ from elicit.pair import ModelPair
 from elicit.results import Estimate, Result
 from elicit.runs import Execution
 from elicit.stats import Inference
-from elicit.weights import Part, all_parts, interpolated, parts_of
+from elicit.weights import Part, all_parts, interpolated, parts_of, slot_table
 
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -59,26 +59,14 @@ def interpolate(
     whole_score = []
     progress.start(len(scores) * len(alphas) * 2, "interpolating")
     for t, score in enumerate(scores):
-        sweep = PartSweep(pair=pair, score=score, execution=execution)
+        sweep = PartSweep(pair=pair, score=score, execution=execution.quiet())
         host, values = sweep.host_values("base"), []
         for a, alpha in enumerate(alphas):
             progress.advance(0, f"{score.task.name}: interpolating, alpha {alpha:g}")
-            move = _move(pair, alpha)
-
-            def whole(sweep: PartSweep = sweep, move: Move = move) -> Tensor:
-                with move(everything) as model:
-                    return sweep.evaluate(model)
-
-            values.append(sweep.once(f"alpha-{alpha:g}", whole))
+            values.append(_whole(sweep, everything, alpha, host))
             progress.advance()
             if sweep.rows is not None:
-
-                def single(
-                    sweep: PartSweep = sweep, move: Move = move, host: Tensor = host
-                ) -> Tensor:
-                    return sweep.sweep(layers, "graft", host, move)
-
-                layer_score[t, :, a] = sweep.once(f"alpha-{alpha:g}/layers", single).mean(1)
+                layer_score[t, :, a] = _layers(sweep, layers, alpha, host).mean(1)
             progress.advance()
         whole_score.append(score.mean(torch.stack(values), inference=inference))
     progress.stop()
@@ -93,6 +81,27 @@ def interpolate(
         layer=torch.tensor([part.layers[0] for part in layers]),
         layer_score=layer_score,
     )
+
+
+def _whole(sweep: PartSweep, everything: Part, alpha: float, host: Tensor) -> Tensor:
+    """Values of the whole model at a point of the line; at its ends those of the two models."""
+    if alpha == 0.0:
+        return host
+    # Embeddings of two sizes stay with base, so that its other end is not post.
+    if alpha == 1.0 and not slot_table(sweep.pair)[1]:
+        return sweep.host_values("post")
+    move = _move(sweep.pair, alpha)
+    return sweep.once(f"alpha-{alpha:g}", lambda: sweep.sweep([everything], "graft", host, move)[0])
+
+
+def _layers(sweep: PartSweep, layers: Sequence[Part], alpha: float, host: Tensor) -> Tensor:
+    """Values with one layer at a point of the line; at its ends those of base and of its graft."""
+    if alpha == 0.0:
+        return host.repeat(len(layers), 1)
+    if alpha == 1.0:  # under the sweep's own key, where single layers were grafted before
+        return sweep.part_values(layers, "graft", host)
+    move = _move(sweep.pair, alpha)
+    return sweep.once(f"alpha-{alpha:g}/layers", lambda: sweep.sweep(layers, "graft", host, move))
 
 
 def _move(pair: ModelPair, alpha: float) -> Move:

@@ -1,9 +1,8 @@
 """Sample text: batched, with a cache of keys and values, and a random stream for every row.
 
-`rollouts` samples, `resume` goes on with texts that were cut, `resample` samples after any prefix,
-`dose_rollouts` samples under edits of several strengths; `answer_task` is one answer a
-problem, `continue_ids` the token loop itself.
-`Generation` says how.
+`rollouts` samples, `resume` continues truncated texts, `resample` samples after any prefix,
+`dose_rollouts` samples under edits of several strengths; `answer_task` generates one answer per
+problem, `continue_ids` is the token loop itself. `Generation` holds the options.
 """
 
 from elicit.rollouts.answers import Answers, answer_task

@@ -1,4 +1,4 @@
-"""One answer a problem: right or wrong, for questions that need no more."""
+"""One generated answer per problem, graded, for questions that need no more."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from elicit.tasks import Task
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Answers:
-    """What a model wrote to every problem of a task, and whether it is right."""
+    """A model's answer to every problem of a task, and whether it is correct."""
 
     completion: tuple[str, ...]
     """Text after the prompt, special tokens left out."""
@@ -41,15 +41,15 @@ def answer_task(
 
     Args:
         side: The model, alone or under edits or grafts.
-        task: Problems with their right answers.
-        generation: How texts are generated, one a problem.
-        seed: With the id of a problem, seeds that problem's random stream.
+        task: Problems with their reference answers.
+        generation: Generation options; one sample per problem.
+        seed: Seeds each problem's random stream together with its id.
         execution: Checkpoint and progress.
 
     Raises:
-        TaskError: A prompt leaves no room for an answer.
-        PairError: No token that ends a text is known.
-        RolloutError: There would be several answers a problem, or see `rollouts`.
+        TaskError: A prompt fills the context window.
+        PairError: No end-of-text token is known.
+        RolloutError: `generation` has several samples per problem, or see `rollouts`.
     """
     if generation.n_samples != 1:
         raise RolloutError(

@@ -1,4 +1,4 @@
-"""A whole dose curve in one go: rows of every strength side by side in a batch."""
+"""Dose curves: rows of every strength share a batch."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -27,32 +27,32 @@ def dose_rollouts(
     prefixes: Mapping[str, Sequence[int]] | None = None,
     execution: Execution = Execution(),
 ) -> Rollouts:
-    """Texts under edits of several strengths, all strengths in the same batches.
+    """Sample texts under edits of several strengths, all strengths in the same batches.
 
     A row's random stream does not depend on the strength, so that what differs along a dose curve
-    is the edit and not the luck of the draw: at strength 0 it is the unsteered text.
+    is the edit and not the sampling noise: at strength 0 it is the unsteered text.
 
     Args:
         side: The model.
-        task: Problems with their right answers.
+        task: Problems with their reference answers.
         edits_at: Gives the edits of a batch from the strength of each of its rows, for example
             `lambda s: [Steer(resid_post(3), vector, scale=s, where=generated())]`. It must treat
             each row by its strength alone.
         strengths: Each once.
-        generation: How texts are generated.
-        seed: Of all random streams.
-        prefixes: Token ids with which the texts of a problem must begin, by its id; see `rollouts`.
+        generation: Generation options.
+        seed: Seed of all random streams.
+        prefixes: Forced first token ids of each problem's texts, by problem id; see `rollouts`.
         execution: Checkpoint and progress.
 
     Returns:
         Rows by strength, then problem, then sample.
 
     Raises:
-        TaskError: A prompt leaves no room for a text, or is not made of known words.
-        PairError: No token that ends a text is known.
+        TaskError: A prompt fills the context window or contains unknown tokens.
+        PairError: No end-of-text token is known.
         RolloutError: See `rollouts`; or the strengths are not finite, are there twice or make no
             difference to the edits, or an edit names rows.
-        EditError: An edit does not fit the model, or was never made.
+        EditError: An edit does not fit the model, or never fired.
     """
     check_strengths(strengths)
     _check_edits(edits_at, strengths)
@@ -73,13 +73,13 @@ def dose_rollouts(
 
 
 def check_strengths(strengths: Sequence[float]) -> None:
-    """Refuse a dose curve without points, or with one of them twice.
+    """Refuse an empty dose curve, or one with repeated strengths.
 
     Args:
         strengths: Of the edits.
 
     Raises:
-        RolloutError: There is none, one is not finite, or one is there twice.
+        RolloutError: There is none, one is not finite, or one is repeated.
     """
     if not len(strengths):
         raise RolloutError("strengths is empty, so there would be no text. Pass one or more.")
@@ -96,7 +96,7 @@ def check_strengths(strengths: Sequence[float]) -> None:
 
 
 def _check_edits(edits_at: EditsAt, strengths: Sequence[float]) -> None:
-    """Edits follow the strength, and name no rows, for rows are put into batches anew."""
+    """Check that edits depend on the strength and name no rows, since rows are rebatched."""
     batch = torch.tensor([float(strength) for strength in strengths])
     edits = edits_at(batch)
     for one in edits:

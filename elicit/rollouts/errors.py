@@ -1,7 +1,7 @@
-"""What can be wrong with a request for text."""
+"""Errors of text generation."""
 
 from elicit.results import ElicitError
 
 
 class RolloutError(ElicitError):
-    """Text that cannot be sampled as asked, or would not be what it seems."""
+    """The requested text cannot be sampled, or would not be what it seems."""

@@ -15,7 +15,7 @@ class Generation:
     """How a model generates texts and how their answers are extracted.
 
     Raises:
-        RolloutError: A value leaves nothing to generate, or greedy samples would all be equal.
+        RolloutError: Nothing would be generated, or all greedy samples would be equal.
         TaskError: There is no extractor of that name.
     """
 
@@ -37,7 +37,7 @@ class Generation:
     """Rows a batch; texts do not depend on it beyond rounding."""
 
     def __post_init__(self) -> None:
-        """Refuse what generates nothing."""
+        """Refuse options that generate nothing."""
         if not (self.temperature >= 0 and math.isfinite(self.temperature)):
             raise RolloutError(
                 f"temperature is {self.temperature}, and logits are divided by it, so it must be "
@@ -65,32 +65,32 @@ class Generation:
 
     @property
     def extract(self) -> Extractor:
-        """Function that finds the answer in a text."""
+        """The function that extracts the answer from a text."""
         return extractor_of(self.extractor) if isinstance(self.extractor, str) else self.extractor
 
     @property
     def extractor_name(self) -> str:
-        """What the extractor is called."""
+        """Name of the extractor."""
         name = getattr(self.extractor, "__name__", None)
         return self.extractor if isinstance(self.extractor, str) else name or repr(self.extractor)
 
     def stops(self, side: Side) -> tuple[int, ...]:
-        """Tokens that end a text of a model.
+        """Token ids that end a text of a model.
 
         Args:
             side: The model.
 
         Raises:
-            PairError: `stop_ids` is None and neither model of the pair names one.
+            PairError: `stop_ids` is None and neither model of the pair defines one.
         """
         return side.stop_ids if self.stop_ids is None else self.stop_ids
 
     def sampling(self, side: Side, seed: int) -> Sampling:
-        """What a result keeps of it: all that the tokens depend on.
+        """The record kept in results: everything that the tokens depend on.
 
         Args:
             side: The model.
-            seed: Of all random streams.
+            seed: Seed of all random streams.
         """
         return Sampling(
             stop_ids=self.stops(side),

@@ -1,4 +1,4 @@
-"""From rows of tokens to texts and whether they are right."""
+"""Decode rows of tokens and grade their answers."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ def graded(
     sampling: Sampling,
     extractor: Extractor,
 ) -> Rollouts:
-    """Rows with what they wrote, read and graded.
+    """Rows with their decoded text, extracted answer and grade.
 
     `n_forced`: tokens given at the beginning of each problem's texts.
     """

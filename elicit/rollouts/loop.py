@@ -40,16 +40,16 @@ def continue_ids(
     draws: TokenDraws = TokenDraws(),
     on_step: Callable[[int], None] | None = None,
 ) -> Int[Tensor, "batch new"]:
-    """Continuations of left-padded prompts, greedy or sampled with one random stream a row.
+    """Continue left-padded prompts, greedily or sampled with one random stream per row.
 
     Args:
         model: A Hugging Face causal model, plain or wrapped in place.
         ids: Prompt tokens, padded on the left.
         mask: 1 on real tokens, 0 on padding.
-        max_new_tokens: Longest continuation, >= 1, of all rows or of each.
-        stop_ids: A row ends with the first of these; it is kept in the output.
+        max_new_tokens: Maximum new tokens, >= 1, for all rows or for each row.
+        stop_ids: A row ends at the first of these, which is kept in the output.
         pad_id: Fills a row after its end.
-        draws: How a token is drawn, and each row's random stream; greedy by default.
+        draws: How tokens are drawn, and each row's random stream; greedy by default.
         on_step: Called with the number of rows that are still running after each token.
 
     Returns:
@@ -57,7 +57,7 @@ def continue_ids(
 
     Raises:
         ValueError: Sampling without a seed for each row.
-        RolloutError: The model gave logits that are no numbers.
+        RolloutError: The model returned NaN logits.
     """
     from transformers import DynamicCache
 

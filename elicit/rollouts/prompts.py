@@ -1,4 +1,4 @@
-"""Prompts of a task as token ids, held against what the model and its tokenizer can take."""
+"""Encode the prompts of a task and check them against context window and vocabulary."""
 
 from elicit.pair import Side
 from elicit.tasks import Fault, Task, TaskError
@@ -8,13 +8,13 @@ def check_prompts(side: Side, task: Task, *, templated: bool) -> list[list[int]]
     """Token ids of every prompt.
 
     Args:
-        side: The model that reads them.
+        side: The model.
         task: The problems.
         templated: Whether prompts go through the chat template.
 
     Raises:
-        TaskError: A prompt leaves no room for an answer, or holds a word that the tokenizer does
-            not know; every such one is named.
+        TaskError: A prompt fills the context window, or contains text that the tokenizer does
+            not know; every such prompt is named.
     """
     alignment, limit = side.alignment, side.n_positions
     texts = [alignment.spelled(problem.turns, templated=templated) for problem in task]

@@ -1,4 +1,4 @@
-"""Resume texts from a cut: the same tokens as if they had been sampled in one go."""
+"""Resume truncated texts: the same tokens as if they had been sampled in one go."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,23 +25,23 @@ def resume(
     batch_size: int = 64,
     execution: Execution = Execution(),
 ) -> Rollouts:
-    """Longer texts from texts that were cut: the same tokens as if sampled in one go.
+    """Continue truncated texts: the same tokens as if sampled in one go.
 
-    Prompt and text are read again, and each row's random stream goes on where it stopped. Texts
-    that have ended stay as they are. `begun.select` takes some rows alone.
+    Prompt and text are prefilled, and each row's random stream continues where it stopped. Texts
+    that have ended are unchanged. `begun.select` selects rows.
 
     Args:
-        side: The model that began, under the same edits; another one goes on from its texts.
-        task: The task of the texts.
-        begun: Texts so far.
-        max_new_tokens: Longest text in all, what there is already included.
-        edits_at: Edits from strengths, where the texts have them; see `dose_rollouts`.
-        extractor: Finds the answer in a text.
-        batch_size: Rows a batch.
+        side: The model that wrote them, under the same edits; another model continues its texts.
+        task: Task of the texts.
+        begun: The truncated texts.
+        max_new_tokens: Maximum total length, existing tokens included.
+        edits_at: Edits by strength, where the texts have strengths; see `dose_rollouts`.
+        extractor: Extracts the answer from a text.
+        batch_size: Rows per batch.
         execution: Checkpoint and progress.
 
     Raises:
-        RolloutError: The task is another one, the length is not above the one so far, or strengths
+        RolloutError: The task differs, the length does not exceed the current one, or strengths
             come without edits or edits without strengths.
     """
     if task.digest != begun.task_digest:
@@ -102,15 +102,15 @@ def resample(
     seed: int = 0,
     execution: Execution = Execution(),
 ) -> list[list[tuple[int, ...]]]:
-    """New tokens of every sample after every prefix, such as a text that was cut.
+    """Sample new tokens after every prefix, such as a truncated text.
 
-    They depend on the prefix, the number of the sample and the seed alone.
+    They depend only on the prefix, the sample number and the seed.
 
     Args:
-        side: The model that continues.
-        prefixes: Token ids of each, at least one.
-        generation: Samples of each prefix, their length and temperature.
-        seed: Of all random streams.
+        side: The model.
+        prefixes: Token ids of each prefix, at least one.
+        generation: Samples per prefix, their length and temperature.
+        seed: Seed of all random streams.
         execution: Checkpoint and progress.
     """
     rows = [

@@ -1,4 +1,4 @@
-"""The rows of a request: every strength, problem and sample, checked and set off."""
+"""The rows to generate: one for every strength, problem and sample."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,13 +18,13 @@ def begin(
     generation: Generation,
     prefixes: Mapping[str, Sequence[int]],
 ) -> Rollouts:
-    """Texts to every problem of a task from their beginning.
+    """Start texts for every problem of a task.
 
     `strengths`: of the edits; None alone where there are none. `prefixes`: token ids with which
     the texts of a problem must begin, by its id.
 
     Raises:
-        TaskError: A prompt or a prefix leaves no room for a text, or cannot be read.
+        TaskError: A prompt or prefix fills the context window or cannot be encoded.
     """
     sampling = writer.sampling
     prompts = check_prompts(writer.side, task, templated=sampling.templated)
@@ -61,7 +61,7 @@ def _check_prefixes(
     prompts: Sequence[Sequence[int]],
     prefixes: Mapping[str, Sequence[int]],
 ) -> None:
-    """Refuse beginnings after which nothing could be written."""
+    """Refuse prefixes after which nothing could be generated."""
     sampling, d_vocab = writer.sampling, writer.side.alignment.d_vocab
     limit = writer.side.n_positions
     known = {problem.id: place for place, problem in enumerate(task)}

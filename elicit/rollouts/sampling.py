@@ -20,7 +20,7 @@ def rollouts(
     prefixes: Mapping[str, Sequence[int]] | None = None,
     execution: Execution = Execution(),
 ) -> Rollouts:
-    """Texts of a model to every problem of a task, alone, grafted or inside a block of edits.
+    """Sample a model's texts for every problem of a task; grafts and edits in force apply.
 
     A row's tokens depend on the seed, its problem's id and its sample number, never on other rows
     or on the batch, beyond rounding of the logits. Edits that differ from row to row are refused;
@@ -28,18 +28,18 @@ def rollouts(
 
     Args:
         side: The model.
-        task: Problems with their right answers.
-        generation: How texts are generated.
-        seed: Of all random streams.
-        prefixes: Token ids with which the texts of a problem, by its id, must begin. They count as
-            text: they are graded, use up their part of the length and of the random stream, and
-            edits of generated tokens hold for them.
+        task: Problems with their reference answers.
+        generation: Generation options.
+        seed: Seed of all random streams.
+        prefixes: Forced first token ids of each problem's texts, by problem id. They count as
+            generated: they are graded, use up length and random numbers, and edits of generated
+            tokens apply to them.
         execution: Checkpoint and progress.
 
     Raises:
-        TaskError: A prompt leaves no room for a text or is not made of known words, or a prefix
-            leaves nothing to write.
-        PairError: No token that ends a text is known.
+        TaskError: A prompt fills the context window or contains unknown tokens, or a prefix
+            leaves nothing to generate.
+        PairError: No end-of-text token is known.
         RolloutError: A stop id is not in the vocabulary, or an edit on the model differs from row
             to row.
     """

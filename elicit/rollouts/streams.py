@@ -1,4 +1,4 @@
-"""Draw tokens: a random stream for every row, and one number of it for every token."""
+"""Token sampling: one random stream per row, one random number per token."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from torch import Tensor
 
 
 def stream_key(seed: int, problem: str, sample: int) -> int:
-    """Key of one row's random stream, which nothing else about the run changes.
+    """Key of one row's random stream; nothing else about the run changes it.
 
     Args:
-        seed: Of the whole run.
-        problem: Id of the row's problem.
-        sample: Number of the row among those of its problem.
+        seed: Seed of the run.
+        problem: Problem id of the row.
+        sample: Sample number of the row within its problem.
     """
     told = f"{seed}\n{sample}\n{problem}".encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.sha256(told).digest()[:16], "big")
@@ -24,7 +24,7 @@ def stream_key(seed: int, problem: str, sample: int) -> int:
 def uniforms(
     keys: Sequence[int], starts: Sequence[int], length: int
 ) -> Float[Tensor, "row length"]:
-    """Uniform numbers of each row's own stream.
+    """Uniform random numbers from each row's stream.
 
     `starts`: numbers of it that were used before.
     """
@@ -42,7 +42,7 @@ def draw(
     top_p: float,
     uniform: Float[Tensor, " row"],
 ) -> Int[Tensor, " row"]:
-    """One token a row by inverse CDF, in double precision.
+    """Draw one token per row by inverse CDF, in double precision.
 
     `temperature`: above 0. `top_p`: mass of the nucleus: the fewest most probable tokens that
     reach it can be drawn. 1 is all of them.
@@ -60,7 +60,7 @@ def draw(
 
 
 def _nucleus(probs: Float[Tensor, "row d_vocab"], top_p: float) -> Float[Tensor, "row d_vocab"]:
-    """Probabilities of the fewest most probable tokens that reach a mass, 0 for all others.
+    """Probabilities of the smallest set of most probable tokens with this mass, 0 elsewhere.
 
     Only values are sorted, which takes an eighth of the time of sorting tokens.
     """
@@ -78,7 +78,7 @@ def _nucleus(probs: Float[Tensor, "row d_vocab"], top_p: float) -> Float[Tensor,
 
 
 def _descending(values: Float[Tensor, "row d_vocab"]) -> Float[Tensor, "row d_vocab"]:
-    """Values of each row, the largest first."""
+    """Values of each row in descending order."""
     if values.device.type != "cpu":
         return values.sort(dim=-1, descending=True).values
     return torch.from_numpy(np.sort(values.numpy(), axis=-1)[:, ::-1].copy())

@@ -1,4 +1,4 @@
-"""What was sampled: texts, how they were asked for and whether they are right."""
+"""Sampled texts, their sampling options and their grades."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from elicit.rollouts.errors import RolloutError
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """All that sampled tokens depend on, as results keep it; made by `Generation.sampling`."""
+    """Everything that sampled tokens depend on; results keep it. See `Generation.sampling`."""
 
     stop_ids: tuple[int, ...]
     """Tokens that end a text."""
@@ -33,7 +33,7 @@ class Sampling:
 class Rollouts(Result):
     """Texts of a model on the problems of a task.
 
-    Rows go by strength where there is one, then by problem, then by sample.
+    Rows are ordered by strength (if any), then problem, then sample.
     """
 
     task: str
@@ -70,7 +70,7 @@ class Rollouts(Result):
     """The answer found in it; None if there is none."""
 
     def __post_init__(self) -> None:
-        """Refuse texts that are not as long as they are said to be."""
+        """Refuse texts whose lengths do not add up to the tokens."""
         super().__post_init__()
         for name, flat, lengths in (
             ("written", self.written, self.n_tokens),
@@ -88,30 +88,30 @@ class Rollouts(Result):
         return len(self.place)
 
     def ids(self, row: int) -> list[int]:
-        """Token ids of one text, forced beginning and stop token included.
+        """Token ids of one text, forced prefix and stop token included.
 
         Args:
-            row: Its number.
+            row: Index of the row.
         """
         return _piece(self.written, self.n_tokens, row)
 
     def prompt_ids(self, row: int) -> list[int]:
-        """Token ids that the model read before it wrote a row.
+        """Prompt token ids of a row.
 
         Args:
-            row: Its number.
+            row: Index of the row.
         """
         return _piece(self.prompted, self.n_prompt, int(self.place[row]))
 
     def rows_of(self, problem: str, *, strength: float | None = None) -> tuple[int, ...]:
-        """Rows about one problem.
+        """Indices of the rows of one problem.
 
         Args:
-            problem: Its id.
-            strength: Only those of this strength; None is all.
+            problem: Problem id.
+            strength: Restrict to one strength; None: all.
 
         Raises:
-            RolloutError: There is no such problem or strength.
+            RolloutError: Unknown problem or strength.
         """
         if problem not in self.problem:
             raise RolloutError(
@@ -130,13 +130,13 @@ class Rollouts(Result):
         return tuple(chosen.nonzero()[:, 0].tolist())
 
     def select(self, rows: Sequence[int]) -> "Rollouts":
-        """Some rows alone, in the order given; the problems stay as they are.
+        """Select rows, in the given order; the problems are unchanged.
 
         Args:
-            rows: Their numbers, each once.
+            rows: Indices of the rows, each once.
 
         Raises:
-            RolloutError: A number is out of range or there twice, or there is none.
+            RolloutError: An index is out of range or repeated, or there is none.
         """
         check_rows(rows, len(self))
         keep = torch.tensor(list(rows))
@@ -155,25 +155,25 @@ class Rollouts(Result):
 
 
 def check_rows(rows: Sequence[int], n_rows: int) -> None:
-    """Refuse numbers of rows that are not there, or there twice.
+    """Refuse row indices that are out of range or repeated.
 
     Args:
-        rows: What was asked for.
-        n_rows: What there is.
+        rows: Requested row indices.
+        n_rows: Number of rows.
 
     Raises:
-        RolloutError: A number is out of range or there twice, or there is none.
+        RolloutError: An index is out of range or repeated, or there is none.
     """
     bad = [row for row in rows if not 0 <= row < n_rows]
     if not len(rows) or bad or len(set(rows)) != len(rows):
-        what = f"has {bad[0]}" if bad else "names one twice" if len(rows) else "names none"
+        what = f"has {bad[0]}" if bad else "repeats a row" if len(rows) else "is empty"
         raise RolloutError(
-            f"the list of rows {what}, and there are rows 0 to {n_rows - 1}, so the texts meant "
-            "cannot be told. Pass each of some of these once."
+            f"the list of rows {what}; there are rows 0 to {n_rows - 1}. Pass indices in this "
+            "range, each once."
         )
 
 
 def _piece(flat: Tensor, lengths: Tensor, place: int) -> list[int]:
-    """One text's part of all tokens."""
+    """Slice of all tokens that belongs to one text."""
     end = int(lengths[: place + 1].sum())
     return flat[end - int(lengths[place]) : end].tolist()

@@ -1,4 +1,4 @@
-"""Let a model go on with rows of text: batched, each batch kept when it is done."""
+"""Continue rows of text in batches, each checkpointed when done."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -23,7 +23,7 @@ EditsAt = Callable[[Float[Tensor, " row"]], Sequence[Edit]]
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A text as far as it is written."""
+    """A text generated so far."""
 
     problem: str
     """Id of its problem."""
@@ -41,7 +41,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Writer:
-    """A model that goes on with texts, in batches of which each is computed by itself."""
+    """Continues texts of a model in independent batches."""
 
     side: Side
     """The model, alone, grafted or under edits."""
@@ -52,10 +52,10 @@ class Writer:
     edits_at: EditsAt | None
     """Edits from strengths; None where rows have none."""
     execution: Execution
-    """Where finished batches are kept, and who is told of them."""
+    """Checkpoint of finished batches, and progress."""
 
     def __post_init__(self) -> None:
-        """Refuse what would not reach the rows it is meant for."""
+        """Refuse edits that would not reach their rows."""
         vocabulary = getattr(hugging_face_model(self.model).config, "vocab_size", None)
         for stop in self.sampling.stop_ids:
             if stop < 0 or (vocabulary is not None and stop >= vocabulary):
@@ -66,18 +66,18 @@ class Writer:
         bound = [what for block in self._blocks() for what in block.for_one_batch]
         if bound:
             raise RolloutError(
-                f"the model is under {bound[0]}, which is told row by row, and rows are put into "
-                "batches here, so it would reach other rows than meant. Use one scale, vector or "
-                "place for all rows, or dose_rollouts for strengths that differ."
+                f"the model is under {bound[0]}, which differs from row to row, and rows are "
+                "rebatched here, so it would reach the wrong rows. Use one scale, vector or "
+                "position for all rows, or dose_rollouts for different strengths."
             )
 
     @property
     def model(self) -> nn.Module:
-        """The model that writes."""
+        """The model."""
         return self.side.bridge
 
     def write(self, rows: Sequence[Row]) -> list[tuple[int, ...]]:
-        """Texts of rows, each gone on with to its end.
+        """Continue every row to its end.
 
         `rows`: where each begins; one that has ended, or has no room, stays as it is.
         """
@@ -103,12 +103,12 @@ class Writer:
         return texts
 
     def _blocks(self) -> tuple[Edited, ...]:
-        """All blocks of edits that the model is in."""
+        """All blocks of edits in force on the model."""
         inner = active(self.model)
         return () if inner is None else inner.stack
 
     def _room(self, row: Row) -> int:
-        """Tokens that a row may still write."""
+        """Remaining tokens of a row."""
         if row.text and row.text[-1] in self.sampling.stop_ids:
             return 0
         limit, longest = self.side.n_positions, self.sampling.max_new_tokens
@@ -117,24 +117,24 @@ class Writer:
         return max(longest - len(row.text), 0)
 
     def _batches(self, rows: Sequence[Row]) -> list[list[int]]:
-        """Places of rows that go on, those of like length together."""
+        """Indices of unfinished rows, grouped by similar length."""
         going = [place for place, row in enumerate(rows) if self._room(row)]
         going.sort(key=lambda place: len(rows[place].prompt) + len(rows[place].text))
         size = self.batch_size
         return [going[first : first + size] for first in range(0, len(going), size)]
 
     def _origin(self) -> str:
-        """Digest of what all batches depend on: the weights, and the edits that are on."""
+        """Digest of what all batches depend on: weights and edits in force."""
         edits = [edit for block in self._blocks() for edit in block.edits]
         return digest_json([weights_digest(self.model), edits_digest(edits)])
 
     def _cell(self, batch: Sequence[Row], origin: str) -> dict[str, Tensor]:
-        """New tokens of a batch, computed or read, with the edits that were made in it."""
+        """New tokens of a batch, computed or checkpointed, with the edits that fired in it."""
         strengths = torch.tensor([row.strength or 0.0 for row in batch])
         edits = () if self.edits_at is None else tuple(self.edits_at(strengths))
         if not origin:
             return self._compute(batch, edits)
-        told = {
+        key = {
             "origin": origin,
             "edits": edits_digest(edits),
             "sampling": asdict(self.sampling),
@@ -146,14 +146,14 @@ class Writer:
             ran.append(True)
             return self._compute(batch, edits)
 
-        found = self.execution.checkpoint.get_or_compute(f"rollouts-{digest_json(told)}", compute)
+        result = self.execution.checkpoint.get_or_compute(f"rollouts-{digest_json(key)}", compute)
         if not ran:
-            # Edits of outer blocks were made in an earlier process, and must not be missed here.
-            self._record(found["made"].tolist())
-        return found
+            # Edits of outer blocks fired in an earlier process, and count as fired here.
+            self._record(result["made"].tolist())
+        return result
 
     def _compute(self, batch: Sequence[Row], edits: Sequence[Edit]) -> dict[str, Tensor]:
-        """New tokens of a batch, and which of all edits were made in it."""
+        """New tokens of a batch, and which edits fired in it."""
         model, sampling = hugging_face_model(self.model), self.sampling
         padded = self.side.alignment.pad([row.prompt + row.text for row in batch], padding="left")
         padded = padded.to(next(model.parameters()).device)
@@ -188,11 +188,11 @@ class Writer:
         }
 
     def _n_edits(self) -> int:
-        """Edits of all blocks."""
+        """Number of edits in all blocks."""
         return sum(len(block.edits) for block in self._blocks())
 
     def _swap(self, made: Sequence[bool]) -> list[bool]:
-        """Put another record of made edits in place of that of all blocks, outermost first."""
+        """Replace the records of fired edits of all blocks, outermost first."""
         before: list[bool] = []
         for block in self._blocks():
             begin = len(before)
@@ -200,13 +200,13 @@ class Writer:
         return before
 
     def _record(self, made: Sequence[bool]) -> None:
-        """Add to the record of made edits."""
+        """Add to the records of fired edits."""
         n_edits = self._n_edits()
         before = self._swap([False] * n_edits)
         self._swap([old or new for old, new in zip(before, made[:n_edits], strict=True)])
 
     def _check_dosed(self, made: Sequence[Bool[Tensor, " edit"]], rows: Sequence[Row]) -> None:
-        """Refuse edits from strengths that were made in no batch."""
+        """Refuse edits by strength that fired in no batch."""
         if self.edits_at is None or not made:
             return
         edits = self.edits_at(torch.tensor([rows[0].strength or 0.0]))
@@ -220,24 +220,26 @@ class Writer:
 
 
 def edits_digest(edits: Sequence[Edit], *, by_identity: bool = False) -> str:
-    """SHA-256 over all that edits say, tensors by their values and functions by their own digest.
+    """SHA-256 of edits: tensors by value, functions by their digest.
 
     Args:
-        edits: In the order in which they are made.
-        by_identity: Whether a function without a digest is told by which object it is, for two
-            lists of edits of one process.
+        edits: In order of application.
+        by_identity: Whether a function without a digest is identified by its object, which is valid
+            only within one process.
 
     Raises:
-        RolloutError: An edit has a function that nothing else can be told of.
+        RolloutError: An edit has a function without a digest.
     """
     arrays: dict[str, Tensor] = {}
-    plain = tuple(_told(edit, by_identity) if isinstance(edit, Shift) else edit for edit in edits)
-    told = encode(plain, "edits", arrays)
-    return digest_json([told, digest_tensors(arrays)])
+    plain = tuple(
+        _digested(edit, by_identity) if isinstance(edit, Shift) else edit for edit in edits
+    )
+    fields = encode(plain, "edits", arrays)
+    return digest_json([fields, digest_tensors(arrays)])
 
 
 @dataclass(frozen=True)
-class _Told:
+class _DigestedShift:
     """A shift with its function's digest in place of the function."""
 
     site: str
@@ -248,8 +250,8 @@ class _Told:
     shift: str
 
 
-def _told(edit: Shift, by_identity: bool) -> Shift | _Told:
-    """What a shift says, its function by name where that is no value itself."""
+def _digested(edit: Shift, by_identity: bool) -> Shift | _DigestedShift:
+    """The fields of a shift, with its function identified by name if it is not a value."""
     digest = getattr(edit.shift, "digest", None)
     if digest is None:
         try:
@@ -257,16 +259,18 @@ def _told(edit: Shift, by_identity: bool) -> Shift | _Told:
         except ResultError as error:
             if not by_identity:
                 raise RolloutError(
-                    f"{edit} has a function of which nothing can be told, so batches that are kept "
-                    "could not be told from those of another one. Give it an attribute digest, a "
-                    "string that names all it depends on, or pass no cells."
+                    f"{edit} has a function without a digest, so its checkpoints could not "
+                    "be told from those of another function. Give it an attribute `digest`, a "
+                    "string that names all it depends on, or pass no checkpoint."
                 ) from error
             digest = f"object {id(edit.shift)}"
         else:
             return edit
-    return _Told(str(edit.site), edit.where, edit.rows, edit.scale, edit.width, str(digest))
+    return _DigestedShift(
+        str(edit.site), edit.where, edit.rows, edit.scale, edit.width, str(digest)
+    )
 
 
 def _until_stop(ids: list[int], stop_ids: Sequence[int]) -> list[int]:
-    """A row's own tokens, up to the one that ends it."""
+    """A row's tokens up to its stop token."""
     return ids[: next((at + 1 for at, token in enumerate(ids) if token in stop_ids), len(ids))]

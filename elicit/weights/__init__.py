@@ -1,16 +1,18 @@
 """Read and write parameters: named parts, grafts that undo themselves, geometry of change."""
 
+from elicit.weights._spectra import spectra_flop
 from elicit.weights.geometry import LayerChange, WeightChange, by_layer, weight_change
 from elicit.weights.parts import (
     Part,
     all_parts,
     changed_layers,
+    changed_slots,
     is_changed,
     layer_interval,
     part,
     parts_of,
 )
-from elicit.weights.slots import PartError, Slot, slots_of
+from elicit.weights.slots import PartError, Slot, slot_table, slots_of
 from elicit.weights.swap import grafted, interpolated, moved, replaced, reverted
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "all_parts",
     "by_layer",
     "changed_layers",
+    "changed_slots",
     "grafted",
     "interpolated",
     "is_changed",
@@ -31,6 +34,8 @@ __all__ = [
     "parts_of",
     "replaced",
     "reverted",
+    "slot_table",
     "slots_of",
+    "spectra_flop",
     "weight_change",
 ]

@@ -1,20 +1,19 @@
 """The geometry of a weight difference: how large, how many directions, how much of it matters."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from elicit.pair import Encoded, ModelPair, hugging_face_model
+from elicit.pair import Encoded, ModelPair
 from elicit.results import Result
-from elicit.runs import NoProgress, Progress
+from elicit.runs import Execution
+from elicit.weights._outputs import output_change
+from elicit.weights._spectra import spectrum
+from elicit.weights.parts import changed_slots
 from elicit.weights.slots import Slot, slots_of
-
-INTRUDER_TOP = 10
-INTRUDER_COSINE = 0.5
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -88,9 +87,11 @@ def weight_change(
     *,
     texts: Sequence[Encoded] = (),
     spectra: bool = True,
-    progress: Progress | None = None,
+    execution: Execution = Execution(),
 ) -> WeightChange:
     """Size, rank and weight of the change of every parameter tensor.
+
+    Only tensors that differ are computed with; all others changed by 0.
 
     Args:
         pair: The two models.
@@ -98,23 +99,37 @@ def weight_change(
             `activation_norm` NaN.
         spectra: Whether singular values are computed: cubic in the width, minutes from d_model
         4096.
-        progress: Counts the tensors.
+        execution: Checkpoint and progress, one step per layer.
 
     Source: norms as in methods on model editing; intruder dimensions as cited at the field.
     """
-    progress = progress or NoProgress()
-    slots = slots_of(pair)
-    moments = second_moments(pair, texts) if texts else {}
-    rows: list[dict[str, float]] = []
-    progress.start(len(slots), "comparing weights")
+    slots, names = slots_of(pair), changed_slots(pair)
+    changed = {name: slot for name, slot in slots.items() if name in names}
+    layers: dict[int, list[str]] = {}
     for name, slot in slots.items():
-        rows.append(_one(slot, moments.get(name), spectra=spectra))
-        progress.advance(what=f"comparing weights: {name}")
-    progress.stop()
+        layers.setdefault(slot.place.layer, []).append(name)
+    execution.progress.start(1 + len(layers), "comparing weights")
+    outputs = _outputs(pair, changed, texts, execution)
+    execution.progress.advance()
+    rows: dict[str, Tensor] = {}
+    for layer, inside in layers.items():
+        where = f"layer {layer}" if layer >= 0 else "outside the layers"
+        execution.progress.advance(0, f"comparing weights: {where}")
 
-    def column(key: str) -> Tensor:
-        return torch.tensor([row[key] for row in rows], dtype=torch.float64)
+        def compute(inside: list[str] = inside) -> dict[str, Tensor]:
+            measured = [_one(slots[n], changed=n in changed, spectra=spectra) for n in inside]
+            return {"values": torch.tensor(measured, dtype=torch.float64)}
 
+        if any(name in changed for name in inside):
+            key = f"weights/{'spectra' if spectra else 'norms'}/{layer}"
+            values = execution.checkpoint.get_or_compute(key, compute)["values"]
+        else:
+            values = compute()["values"]
+        rows |= dict(zip(inside, values, strict=True))
+        execution.progress.advance()
+    execution.progress.stop()
+    table = torch.stack([rows[name] for name in slots])
+    columns = dict(zip(_COLUMNS, table.unbind(1), strict=True))
     places = [slot.place for slot in slots.values()]
     return WeightChange(
         provenance=pair.provenance(),
@@ -124,140 +139,53 @@ def weight_change(
             for place in places
         ),
         layer=torch.tensor([place.layer for place in places]),
-        relative_norm=column("relative_norm"),
-        activation_norm=column("activation_norm"),
-        spectral_norm=column("spectral_norm"),
-        stable_rank=column("stable_rank"),
-        entropy_rank=column("entropy_rank"),
-        rank_90=column("rank_90"),
-        zero_share=column("zero_share"),
-        intruders=column("intruders"),
+        activation_norm=outputs,
+        **columns,
     )
 
 
-def _one(slot: Slot, moment: Tensor | None, *, spectra: bool) -> dict[str, float]:
-    nan = float("nan")
+_COLUMNS = ("relative_norm", "spectral_norm", "stable_rank", "entropy_rank", "rank_90",
+            "zero_share", "intruders")  # fmt: skip
+
+
+def _outputs(
+    pair: ModelPair, changed: Mapping[str, Slot], texts: Sequence[Encoded], execution: Execution
+) -> Float[Tensor, " matrix"]:
+    """Relative change of every matrix's output; 0 where it did not change, NaN unmeasured."""
+    slots = slots_of(pair)
+
+    def compute() -> dict[str, Tensor]:
+        read = output_change(pair, changed, texts)
+        values = [
+            read.get(name, float("nan")) if name in changed or not _is_matrix(slot) else 0.0
+            for name, slot in slots.items()
+        ]
+        return {"values": torch.tensor(values, dtype=torch.float64)}
+
+    if not texts:
+        return torch.full((len(slots),), torch.nan, dtype=torch.float64)
+    return execution.checkpoint.get_or_compute("weights/outputs", compute)["values"]
+
+
+def _is_matrix(slot: Slot) -> bool:
+    return slot.base.ndim == 2 and slot.place.layer >= 0
+
+
+def _one(slot: Slot, *, changed: bool, spectra: bool) -> list[float]:
+    """The columns of one tensor."""
+    nan, matrix = float("nan"), slot.base.ndim == 2
+    row = dict.fromkeys(_COLUMNS, nan)
+    if not changed:
+        row |= {"relative_norm": 0.0, "zero_share": 1.0}
+        if spectra and matrix:
+            row |= dict.fromkeys(("spectral_norm", "stable_rank", "entropy_rank", "rank_90"), 0.0)
+            row["intruders"] = 0.0 if slot.place.layer >= 0 else nan
+        return list(row.values())
     base, post = slot.base.detach().double(), slot.post.detach().double()
     delta = post - base
     size = base.norm().item()
-    row = {
-        "relative_norm": delta.norm().item() / size
-        if size
-        else float("inf")
-        if delta.any()
-        else 0.0,
-        "activation_norm": nan,
-        "spectral_norm": nan,
-        "stable_rank": nan,
-        "entropy_rank": nan,
-        "rank_90": nan,
-        "zero_share": (delta == 0).double().mean().item(),
-        "intruders": nan,
-    }
-    if moment is not None:
-        change, whole = _energy(delta, moment), _energy(base, moment)
-        row["activation_norm"] = (change / whole) ** 0.5 if whole else nan
-    if spectra and delta.ndim == 2:
-        row |= _spectrum(base, post, delta, outside=slot.place.layer < 0)
-    return row
-
-
-def _energy(weight: Tensor, moment: Tensor) -> float:
-    """Mean squared norm of the tensor's output; the read side is the one that fits the moment."""
-    reads_rows = weight.shape[1] != moment.shape[0]
-    weight = weight.T if reads_rows else weight
-    return torch.einsum("oi,ij,oj->", weight, moment, weight).item()
-
-
-def _spectrum(base: Tensor, post: Tensor, delta: Tensor, *, outside: bool) -> dict[str, float]:
-    singular = _singular(delta)
-    top = singular.max().item()
-    energy = singular**2
-    share = singular / singular.sum() if top else singular
-    row = {
-        "spectral_norm": top / max(_singular(base).max().item(), 1e-300),
-        "stable_rank": (energy.sum() / energy.max()).item() if top else 0.0,
-        "entropy_rank": torch.special.entr(share).sum().exp().item() if top else 0.0,
-        "rank_90": float((energy.cumsum(0) < 0.9 * energy.sum()).sum().item() + 1) if top else 0.0,
-    }
-    if not outside:
-        row["intruders"] = float(_intruders(base, post)) if top else 0.0
-    return row
-
-
-def _singular(matrix: Tensor) -> Tensor:
-    """Singular values, largest first, from the Gram matrix of the smaller side in float64."""
-    gram = matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
-    return torch.linalg.eigvalsh(gram).clamp(min=0).sqrt().flip(0)
-
-
-def _intruders(base: Tensor, post: Tensor) -> int:
-    _, ours = torch.linalg.eigh(base @ base.T)
-    _, theirs = torch.linalg.eigh(post @ post.T)
-    rank = min(base.shape)
-    cosines = (theirs[:, -INTRUDER_TOP:].T @ ours[:, -rank:]).abs()
-    return int((cosines.amax(dim=1) < INTRUDER_COSINE).sum())
-
-
-def second_moments(
-    pair: ModelPair, texts: Sequence[Encoded]
-) -> dict[str, Float[Tensor, "d_in d_in"]]:
-    """Mean outer product of what each matrix of base reads on some texts, by tensor name.
-
-    `texts`: padded batches; padding is left out.
-    """
-    slots = slots_of(pair)
-    requested = {
-        id(slot.base): name
-        for name, slot in slots.items()
-        if slot.base.ndim == 2 and slot.place.layer >= 0
-    }
-    sums: dict[str, Tensor] = {}
-    mask = torch.ones(0)
-    with _reading(pair.base, requested, sums, lambda: mask), torch.no_grad():
-        count = 0
-        for batch in texts:
-            batch = batch.to(pair.device)
-            mask = batch.real
-            count += int(mask.sum())
-            hugging_face_model(pair.base)(
-                input_ids=batch.ids,
-                attention_mask=batch.mask,
-                position_ids=batch.position_ids,
-                use_cache=False,
-                logits_to_keep=1,
-            )
-    return {name: total / max(count, 1) for name, total in sums.items()}
-
-
-@contextmanager
-def _reading(
-    model: nn.Module, requested: Mapping[int, str], sums: dict[str, Tensor], mask: "object"
-) -> Iterator[None]:
-    """Add up outer products of the inputs of every module that owns a requested matrix."""
-    handles = []
-
-    def watch(module: nn.Module, name: str) -> None:
-        def enter(_module: nn.Module, args: tuple) -> None:
-            if not args or not isinstance(args[0], Tensor):
-                return
-            real = mask()  # pyright: ignore[reportCallIssue]
-            if args[0].shape[:2] != real.shape:
-                return
-            rows = args[0].detach()[real].double()
-            total = rows.T @ rows
-            sums[name] = sums[name] + total if name in sums else total
-
-        handles.append(module.register_forward_pre_hook(enter))
-
-    seen: set[int] = set()
-    for module in model.modules():
-        weight = module._parameters.get("weight")
-        if weight is not None and id(weight) in requested and id(module) not in seen:
-            seen.add(id(module))
-            watch(module, requested[id(weight)])
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    row["relative_norm"] = delta.norm().item() / size if size else float("inf")
+    row["zero_share"] = (delta == 0).double().mean().item()
+    if spectra and matrix:
+        row |= spectrum(base, post, delta, outside=slot.place.layer < 0)
+    return list(row.values())

@@ -127,6 +127,12 @@ def is_changed(slots: dict[str, Slot], part: Part) -> bool:
     return any(not torch.equal(slots[name].base, slots[name].post) for name in part.slots)
 
 
+def changed_slots(pair: ModelPair) -> frozenset[str]:
+    """Names of the tensors in which any entry differs."""
+    slots = slots_of(pair).items()
+    return frozenset(name for name, slot in slots if not torch.equal(slot.base, slot.post))
+
+
 def changed_layers(pair: ModelPair) -> tuple[int, ...]:
     """Layers in which any weight differs."""
     slots = slots_of(pair)

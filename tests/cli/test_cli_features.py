@@ -19,6 +19,7 @@ from tests.cli.conftest import called
 QUICK = [
     *("--pair", "organism:rl", "--limit", "32", "--steps", "150", "--top", "2"),
     *("--n-positions", "8", "--n-samples", "2", "--n-resamples", "100", "--traces", "own"),
+    *("--max-new-tokens", "64"),
 ]
 CUES = ["--reasoning-cue", "notes ", "--direct-cue", "quiz "]
 
@@ -108,16 +109,22 @@ def test_results_and_page_of_a_run_are_whole(ran):
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_with_the_same_bytes_and_trains_once(ran, tmp_path, monkeypatch):
-    out, _ = ran
-    again = tmp_path / "again"
+def test_a_killed_run_goes_on_with_the_same_bytes_and_trains_once(tmp_path, monkeypatch):
+    # A poor dictionary of which everything is asked all the same.
+    small = [
+        *("--pair", "organism:rl", "--limit", "16", "--steps", "20", "--top", "1"),
+        *("--n-positions", "2", "--n-samples", "2", "--n-resamples", "100", "--traces", "own"),
+        *("--max-new-tokens", "32", "--window", "2", "--d-sae", "64", "--allow-unfaithful"),
+    ]
+    out, again = tmp_path / "whole", tmp_path / "again"
+    assert called("features", *small, "--out", out).code == 0
 
     def stopped(*args, **options):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(features_job, "Search", stopped)
-        assert called("features", *QUICK, "--out", again).code == 130
+        assert called("features", *small, "--out", again).code == 130
     with monkeypatch.context() as patch:
         # What was trained is there already.
         patch.setattr(features_dictionary, "train", stopped)
@@ -127,6 +134,7 @@ def test_a_killed_run_goes_on_with_the_same_bytes_and_trains_once(ran, tmp_path,
     assert (again / "sae" / "sae_weights.safetensors").read_bytes() == (
         out / "sae" / "sae_weights.safetensors"
     ).read_bytes()
+    assert summary["candidates"]
     for name in ("candidates", "transfer", "kept"):
         assert summary[name] == whole[name]
 
@@ -136,7 +144,7 @@ def test_a_killed_run_goes_on_with_the_same_bytes_and_trains_once(ran, tmp_path,
 def test_a_trained_dictionary_is_loaded_again_and_a_failed_gate_names_nothing(ran, tmp_path, gate):
     out, _ = ran
     loaded = called(
-        "features", *QUICK[:2], "--limit", "32", "--sae", out / "sae", *QUICK[6:], *gate,
+        "features", *QUICK[:2], "--limit", "16", "--sae", out / "sae", *QUICK[6:], *gate,
         "--out", tmp_path / "loaded",
     )  # fmt: skip
     assert loaded.code == 0, loaded.err

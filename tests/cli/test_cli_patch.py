@@ -267,6 +267,7 @@ def test_options_choose_directions_sites_positions_metrics_widths_and_controls(
     )
 
 
+@pytest.mark.slow
 def test_the_slow_engine_gives_the_same_numbers(patched, elicit, options, tmp_path):
     words = ["--positions", "last", "--direction", "base-to-post", "--no-factorial"]
     told = [

@@ -70,6 +70,7 @@ def test_json_is_the_summary_and_nothing_else_and_a_finished_run_is_not_measured
     assert done.out == (out / "summary.json").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_repeats_itself_from_its_own_file_to_the_same_bytes(
     reported, elicit, tmp_path, monkeypatch
 ):
@@ -114,6 +115,7 @@ def test_options_saved_to_a_file_are_those_given_and_flags_override_a_file(
     assert (seen[2].pair, seen[2].base, seen[2].post) == ("organism:x", None, None)
 
 
+@pytest.mark.slow
 def test_a_run_stopped_by_hand_says_how_to_go_on_and_goes_on(
     reported, elicit, options, tmp_path, monkeypatch
 ):

@@ -141,6 +141,7 @@ def test_json_is_the_summary_alone_and_a_finished_run_runs_no_model_again(
     assert done.out == (out / "summary.json").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_repeats_itself_from_its_own_file_to_the_same_bytes(read, elicit, tmp_path):
     out, _ = read
     done = elicit("revise", "--config", out / "run.yaml", "--out", tmp_path / "b", "--json")
@@ -151,6 +152,7 @@ def test_a_run_repeats_itself_from_its_own_file_to_the_same_bytes(read, elicit, 
     assert ours == theirs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [2, 5])
 def test_a_run_stopped_by_hand_says_how_to_go_on_and_ends_with_the_same_bytes(
     read, elicit, options, tmp_path, monkeypatch, at
@@ -227,6 +229,7 @@ def test_memory_bounds_change_no_depth(elicit, pair, sums, tmp_path):
     assert a["sources"]["given"]["mean_depth"] == b["sources"]["given"]["mean_depth"]
 
 
+@pytest.mark.slow
 def test_the_same_model_twice_is_exactly_nothing(elicit, models, sums, tmp_path):
     same = ["--base", models / "base", "--post", models / "base", "--allow-identical"]
     told = run(elicit, tmp_path / "a", *same, "--problems", sums, "--traces", "given,own", *QUICK)

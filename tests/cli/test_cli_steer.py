@@ -16,7 +16,7 @@ from elicit.jobs._steer.spec import SteerSpec
 from tests.features import made
 
 QUICK = [
-    *("--limit", "16", "--n-resamples", "100", "--n-random", "1", "--max-new-tokens", "90"),
+    *("--limit", "16", "--n-resamples", "100", "--n-random", "1", "--max-new-tokens", "64"),
 ]
 TWO = ["--strengths", "0.5,1"]
 CUES = ["--reasoning-cue", "notes ", "--direct-cue", "quiz "]

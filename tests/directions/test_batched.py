@@ -42,6 +42,7 @@ def test_of_the_same_states_it_is_the_difference_of_means(organism, asked):
     assert found[1].norm == pytest.approx(by_hand.norm().item())
 
 
+@pytest.mark.slow
 def test_directions_that_share_a_batch_write_what_each_writes_alone(organism, asked):
     pair, task = organism("rl"), asked.subset(4, seed=0)
     found = diff_mean(

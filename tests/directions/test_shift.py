@@ -44,7 +44,8 @@ def test_added_to_the_base_the_shift_is_the_post_trained_model(organism, unrelat
     curve = dose_curve(
         pair.side("base"), asked.subset(24, seed=1),
         direction_arms(direction, where=last()), strengths=[1.0],
-        goal=Goal(target=pair.side("post")), generation=Generation(max_new_tokens=90),
+        goal=Goal(target=pair.side("post")),
+        generation=Generation(max_new_tokens=90, batch_size=1024),
     )  # fmt: skip
     assert curve.share.value[0, 0, 0] >= 0.9
     assert (curve.share.value[0, 1:].abs() <= 0.1).all()

@@ -85,12 +85,12 @@ def test_the_same_seed_gives_the_same_bytes(paired, tmp_path):
 @pytest.mark.slow
 def test_trained_to_write_traces_it_reasons_on_other_problems_and_no_control_does(organism, asked):
     pair = organism("when-l3")
-    fit, test = asked.split([0.6, 0.4], seed=0)
-    found = train_vector(pair.side("base"), traced(fit), site=resid_post(3), where=last(), steps=60)
+    fit, test = (half.subset(16, seed=0) for half in asked.split([0.6, 0.4], seed=0))
+    found = train_vector(pair.side("base"), traced(fit), site=resid_post(3), where=last(), steps=40)
     curve = dose_curve(
         pair.side("base"), test, direction_arms(found.direction, where=last()),
         strengths=[1.0], goal=Goal(target=pair.side("post")),
-        generation=Generation(max_new_tokens=90),
+        generation=Generation(max_new_tokens=90, batch_size=1024),
     )  # fmt: skip
     assert curve.share.value[0, 0, 0] >= 0.9
     assert (curve.share.value[0, 1:].abs() <= 0.1).all()

@@ -63,11 +63,12 @@ def steered(planted, layer, controls=None, strengths=(0.0, 1.0)):
         direction_arms(found.at(resid_post(layer)), where=last(), controls=controls),
         strengths=strengths,
         goal=Goal(target=pair.side("post"), markers={"trace": lambda text: text.startswith("so")}),
-        generation=Generation(max_new_tokens=90),
+        generation=Generation(max_new_tokens=90, batch_size=1024),
     )
 
 
-@pytest.mark.parametrize("layer", [4, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", [4, 5])
 def test_where_the_decision_is_written_the_direction_closes_the_gap_and_no_control_does(
     planted, layer
 ):
@@ -189,7 +190,8 @@ def test_models_without_a_gap_have_no_share_of_it(organism, asked):
         dose_curve(
             pair.side("base"), asked.subset(6, seed=0),
             direction_arms(direction, where=last()), strengths=[1.0],
-            goal=Goal(target=pair.side("post")), generation=Generation(max_new_tokens=90),
+            goal=Goal(target=pair.side("post")),
+            generation=Generation(max_new_tokens=90, batch_size=1024),
         )  # fmt: skip
 
 
@@ -258,7 +260,8 @@ def test_a_direction_that_tells_the_sides_apart_perfectly_may_do_nothing(organis
         curve = dose_curve(
             pair.side("base"), test,
             direction_arms(direction, where=last(), controls=control), strengths=[1.0],
-            goal=Goal(target=pair.side("post")), generation=Generation(max_new_tokens=90),
+            goal=Goal(target=pair.side("post")),
+            generation=Generation(max_new_tokens=90, batch_size=1024),
         )  # fmt: skip
         share.append(curve.share.value[0, :, 0].tolist())
     assert share[0] == [0.0, 0.0]

@@ -24,7 +24,7 @@ from elicit.tasks import Split, load_task
 SITE = resid_post(4)
 ASK = {
     "strengths": [0.5, 1.0],
-    "generation": Generation(max_new_tokens=90),
+    "generation": Generation(max_new_tokens=90, batch_size=1024),
 }
 
 
@@ -32,7 +32,7 @@ class Studied:
     """A pair, an SAE of its base, and the feature that differs most between the two headers."""
 
     def __init__(self, pair, name, folder):
-        task = load_task(organisms.resolve(f"organism:{name}").problems).subset(48, seed=0)
+        task = load_task(organisms.resolve(f"organism:{name}").problems).subset(36, seed=0)
         self.pair, (self.choosing, self.test) = pair, task.split([0.5, 0.5], seed=0)
         self.notes, self.quiz = (headed(task, header) for header in ("notes", "quiz"))
         ids = {p.id for p in self.choosing}
@@ -102,7 +102,7 @@ def test_a_feature_of_the_base_closes_the_gap_on_other_problems_and_no_control_d
         "accuracy", True, True
     )  # fmt: skip
     assert test.strength.tolist() == [found.choice.strength]
-    assert (test.n_choose, test.n_problems) == (24, 24)
+    assert (test.n_choose, test.n_problems) == (18, 18)
     assert (test.share.value[:, 0, 0] >= 0.9).all() and (test.share.low[:, 0, 0] > 0.7).all()
     controls = [i for i, kind in enumerate(test.kind) if kind == "control"]
     assert len(controls) == 5

@@ -96,7 +96,7 @@ def lexical(pair, texts, others):
 
 def resampled(pair, sae, features, texts, *, inference=Inference(), execution=None, **options):
     """Six continuations of four tokens each, unless it is said otherwise."""
-    drawn = {"n_samples": 6, "max_new_tokens": 4, "temperature": 1.0}
+    drawn = {"n_samples": 6, "max_new_tokens": 4, "temperature": 1.0, "batch_size": 512}
     generation = Generation(**drawn | options.pop("generation", {}))
     return resampling_stability(
         pair,
@@ -121,6 +121,7 @@ def state(pair, planted, texts):
     )
 
 
+@pytest.mark.slow
 def test_a_state_that_the_beginning_fixes_recurs(state, texts):
     assert state.verdict[0] == "stable" and state.stable == (STATE,)
     begins = rows_of_texts(texts, -1).begins
@@ -137,6 +138,7 @@ def test_a_state_that_the_beginning_fixes_recurs(state, texts):
     assert 0.6 < state.shown_rate[0, 0] < 1
 
 
+@pytest.mark.slow
 def test_a_token_that_was_sampled_by_chance_does_not_recur(pair, lexical, texts):
     rows = rows_of_texts(texts, 0)
     found = resampled(pair, lexical, [CHECK], rows, n_positions=20)

@@ -108,6 +108,7 @@ def test_both_are_found_by_the_scores_that_falsification_is_for(pair, planted, p
     assert set(scored.top(2)) == {TOKEN, STATE}, scored.score
 
 
+@pytest.mark.slow
 def test_the_feature_of_the_state_turns_answers_into_traces(pair, planted, prompts):
     """What falsification leaves standing is tested by writing it: at the decision token alone."""
     sae, _ = planted

@@ -34,6 +34,7 @@ def split(traces, facts):
     return [*traces[:16], *facts[:10]], [*traces[16:40], *facts[10:40]]
 
 
+@pytest.mark.slow
 def test_a_model_and_itself_hold_each_other_exactly_alike(organism, split):
     twins = organism("identity")
     sae = principal(twins.base, split[0])

@@ -1,11 +1,14 @@
 """Weight integrated gradients add up, and agree with finite differences."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from elicit.grafting import GraftError, PartSweep, Score, integrate
+from elicit.grafting import Cost, GraftError, PartSweep, Score, integrate
 from elicit.grafting.integrated import _gradient, _quadrature
 from elicit.pair import weights_digest
+from elicit.runs import Execution
 from elicit.weights import interpolated, parts_of
 from tests.grafting.test_sweep import small_task
 
@@ -22,9 +25,9 @@ def test_nodes_integrate_polynomials_exactly():
 def test_the_gradient_is_the_slope_of_the_score(paired, architecture, max_tokens):
     pair = paired(architecture)
     score = Score(task=small_task(), metric="log_prob")
-    sweep = PartSweep(pair=pair, score=score)
+    sweep = PartSweep(pair=pair, score=score, execution=Execution(max_tokens=max_tokens))
     layers = parts_of(pair, "layer")
-    found = _gradient(pair, score, sweep.rows, layers, 0.0, max_tokens)
+    found = _gradient(sweep, layers, 0.0)
     for i, layer in enumerate(layers):
         scores = []
         for step in (-1e-2, 1e-2):
@@ -36,7 +39,7 @@ def test_the_gradient_is_the_slope_of_the_score(paired, architecture, max_tokens
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["shuffled-l3", "shuffled-l1-l4", "b-shuffled-l2-l5"])
 def test_attributions_add_up_to_the_gap_and_fall_on_the_planted_layers(organism, tasks_of, name):
-    pair, (known, _) = organism(name), tasks_of(name)
+    pair, (known, _) = organism(name), tasks_of(name, 50)
     found = integrate(pair, [known])
     assert found.completeness_error[0] <= 0.01
     assert found.attribution.sum() == pytest.approx(found.gap[0].item(), rel=0.01)
@@ -45,6 +48,30 @@ def test_attributions_add_up_to_the_gap_and_fall_on_the_planted_layers(organism,
     outside = [i for i in range(len(found.part)) if i not in inside]
     assert (found.attribution[0, inside] < -0.01).all()
     assert not found.attribution[0, outside].any()
+
+
+@pytest.mark.parametrize("max_tokens", [8192, 24])
+def test_gradients_begin_at_the_first_layer_that_differs(organism, tasks_of, max_tokens):
+    pair, (known, _) = organism("shuffled-l3"), tasks_of("shuffled-l3")
+    task = known.task.subset(6, 0)
+    sweep = PartSweep(
+        pair=pair, score=replace(known, task=task), execution=Execution(max_tokens=max_tokens)
+    )
+    slow = replace(sweep, resume=False, cost=Cost())
+    parts = parts_of(pair, "layer")
+    calls = []
+    _gradient(sweep, parts, 0.5)  # records the trunk
+    handles = [
+        pair.base.blocks[i].register_forward_hook(lambda *_, i=i: calls.append(i))
+        for i in range(pair.n_layers)
+    ]
+    try:
+        found = _gradient(sweep, parts, 0.5)
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert min(calls) == 3
+    assert torch.allclose(found, _gradient(slow, parts, 0.5), rtol=1e-4, atol=1e-7)
 
 
 def test_a_task_without_a_gradient_is_refused(organism, tasks_of):

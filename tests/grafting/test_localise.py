@@ -152,6 +152,7 @@ class Remembered:
         return self.cells[key]
 
 
+@pytest.mark.slow
 def test_the_bar_of_every_sweep_ends_where_it_said_also_when_it_is_resumed(organism, tasks_of):
     pair, (known, asked) = organism("shuffled-l3"), tasks_of("shuffled-l3")
     known = facts(known.task.subset(12, seed=0))

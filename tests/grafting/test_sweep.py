@@ -3,7 +3,15 @@
 import pytest
 import torch
 
-from elicit.grafting import GraftError, PartSweep, ResumeWarning, Score, facts, skills
+from elicit.grafting import (
+    GraftError,
+    PartSweep,
+    ResumeWarning,
+    Score,
+    facts,
+    interval_calls,
+    skills,
+)
 from elicit.runs import Execution
 from elicit.tasks import Problem, Task
 from elicit.weights import all_parts, grafted, layer_interval, parts_of, reverted
@@ -86,12 +94,12 @@ def test_a_single_layer_sweep_costs_at_most_six_tenths_of_the_naive_one(organism
         for handle in handles:
             handle.remove()
     # Counted by hooks too, so that the book-keeping cannot flatter itself.
-    n_batches = len(sweep.rows.batches(sweep.execution.max_tokens))
-    checking = (pair.n_layers - 1) + pair.n_layers
-    assert len(calls) == sweep.cost.spent + n_batches * pair.n_layers + checking
+    assert len(calls) == sweep.cost.spent + sweep.cost.trunk
+    assert sweep.cost.trunk == len(sweep.batches) * pair.n_layers
     assert sweep.cost.ratio <= 0.6
 
 
+@pytest.mark.slow
 def test_intervals_cost_less_than_half_of_the_naive_ones(organism, tasks_of):
     pair, (known, _) = organism("b-continued"), tasks_of("b-continued")
     sweep = PartSweep(pair=pair, score=known)
@@ -117,7 +125,7 @@ def test_a_model_that_cannot_be_resumed_is_run_whole_with_one_warning(paired, mo
     layers = parts_of(pair, "layer")
     host = slow.evaluate(pair.post)
     expected = slow.sweep(layers, "revert", host)
-    from elicit.grafting import sweep as module
+    from elicit.grafting import _forward as module
 
     wrong = module.logits_at
     monkeypatch.setattr(module, "logits_at", lambda *a: wrong(*a) + 0.5 * torch.randn(1))
@@ -126,6 +134,44 @@ def test_a_model_that_cannot_be_resumed_is_run_whole_with_one_warning(paired, mo
         found = sweep.sweep(layers, "revert", host)
     assert len(caught) == 1
     assert torch.equal(found, expected)
+
+
+def test_a_trunk_is_recorded_once_however_often_parts_move(organism, tasks_of):
+    pair, (known, _) = organism("shuffled-l3"), tasks_of("shuffled-l3")
+    sweep = PartSweep(pair=pair, score=known)
+    host = sweep.evaluate(pair.post)
+    layers = parts_of(pair, "layer")
+    for _ in range(3):
+        sweep.sweep(layers, "revert", host)
+    assert sweep.cost.trunk == len(sweep.batches) * pair.n_layers
+    poor = PartSweep(pair=pair, score=known, execution=Execution(memory=1))
+    poor.sweep(layers, "revert", host)
+    assert torch.equal(poor.sweep(layers, "revert", host), sweep.sweep(layers, "revert", host))
+    assert poor.cost.trunk == 2 * sweep.cost.trunk
+
+
+def test_every_part_together_is_run_from_the_first_layer_that_differs(organism, tasks_of):
+    pair, (known, _) = organism("shuffled-l3"), tasks_of("shuffled-l3")
+    sweep = PartSweep(pair=pair, score=known)
+    base, post = sweep.evaluate(pair.base), sweep.evaluate(pair.post)
+    moved = sweep.sweep([all_parts(pair)["all"]], "graft", base)[0]
+    assert torch.equal(moved, post)
+    assert sweep.cost.spent == len(sweep.batches) * (pair.n_layers - 3)
+
+
+def test_only_the_columns_of_answers_are_unembedded(paired, monkeypatch):
+    pair = paired("llama")
+    sizes = []
+    handle = pair.base.unembed.register_forward_hook(lambda _m, _a, out: sizes.append(out.shape))
+    try:
+        sweep = PartSweep(pair=pair, score=Score(task=small_task(), metric="log_prob"))
+        sweep.evaluate(pair.base)
+    finally:
+        handle.remove()
+    batch = sweep.batches[0]
+    columns = len(batch.slot_pos.unique())
+    assert columns < batch.ids.shape[1]
+    assert max(shape[:-1].numel() for shape in sizes) <= len(batch.ids) * columns
 
 
 def test_batches_do_not_change_a_value(paired):
@@ -149,3 +195,15 @@ def test_a_metric_that_a_task_cannot_give_is_refused(tasks_of):
     assert facts(bare).metric == "correct"
     assert facts(known.task).metric == "probability"
     assert skills(asked.task).how == "generated"
+
+
+@pytest.mark.parametrize("changed", [[True] * 5, [False, True, False, True, False], [False] * 4])
+def test_calls_of_intervals_are_counted_before_they_are_made(changed):
+    n_layers, made = len(changed), 0
+    moved = [layer for layer in range(n_layers) if changed[layer]]
+    for first in moved:
+        # One chain of donor layers from `first`, left after each changed layer for the host's.
+        lasts = [last for last in moved if last >= first]
+        made += lasts[-1] - first + 1 + sum(n_layers - last - 1 for last in lasts)
+    assert interval_calls(changed) == made
+    assert (made == 0) == (not any(changed))

@@ -69,6 +69,7 @@ def test_the_rotated_sibling_is_the_same_function_with_other_weights(organism):
     assert (slot.base - slot.post).norm() > slot.base.norm()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", ["", "b-"])
 def test_the_base_holds_the_skill_that_it_does_not_use(organism, world):
     pair, found = organism(f"{world}rl"), organisms.resolve(f"{world}rl")

@@ -283,8 +283,9 @@ def test_a_large_grid_is_drawn_and_the_page_stays_within_its_window(tmp_path, vi
         inference=Inference(n_resamples=100),
     )
     path = write([large, planted(), split()], tmp_path / "report.html")
+    page, seen = visit(path)
     for width in (1280, 700):
-        page, seen = visit(path, width=width)
+        page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_function("document.querySelectorAll('.heatmaplayer image').length >= 4")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.locator("#plot-factorial-0 path.point").count() >= 5

@@ -249,8 +249,9 @@ def test_hostile_tokens_do_nothing_in_a_browser(attacked, visit: Visit, *, guard
 def test_the_page_opens_offline_without_an_error_and_fits_its_window(tmp_path, visit: Visit):
     long = made.profile(n_tokens=200, rows=1)
     path = write([*everything(), long], tmp_path / "report.html")
+    page, seen = visit(path)
     for width in (1280, 700):
-        page, seen = visit(path, width=width)
+        page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_function("document.querySelectorAll('.heatmaplayer image').length >= 4")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.locator("#plot-settling-0 path.point").count() >= 18

@@ -85,8 +85,9 @@ def test_the_page_opens_offline_and_what_models_wrote_does_nothing(tmp_path, vis
     )
     results = [replace(judged(), **named), texts, replace(curve, **named)]
     path = write(results, tmp_path / "report.html")
+    page, seen = visit(path)
     for width in (1280, 700):
-        page, seen = visit(path, width=width)
+        page.set_viewport_size({"width": width, "height": 900})
         page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
         page.wait_for_function("document.querySelectorAll('.plot .main-svg').length >= 4")
         assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -65,6 +65,7 @@ def test_a_span_named_all_is_a_span(paired):
     assert not torch.allclose(named.cell.value, whole.cell.value)
 
 
+@pytest.mark.slow
 def test_the_other_prompt_does_not_depend_on_batches(paired):
     pair, contrast = paired("llama"), contrast_of(n=7, lengths=(6,))
     options = {"controls": ["other_prompt"], **FEW}
@@ -121,6 +122,7 @@ def test_a_gap_within_rounding_is_no_gap(paired):
     assert "no difference to locate" in finding(grid)
 
 
+@pytest.mark.slow
 def test_models_that_agree_at_the_end_and_not_on_the_way_are_told(organism):
     from elicit import organisms
     from elicit.organisms import decision

@@ -75,6 +75,7 @@ def test_shares_intervals_and_p_values_are_those_of_the_statistics():
     assert g.gap[0].ends[1:] == (alone.low, alone.high)
 
 
+@pytest.mark.slow
 def test_noise_is_called_an_effect_in_at_most_five_sweeps_of_a_hundred():
     n_sweeps, found, outside = 120, 0, 0
     for seed in range(n_sweeps):

@@ -100,6 +100,7 @@ def test_models_that_do_not_differ_give_exact_zeros():
     assert set(f.reading()) == {"not distinguishable"}
 
 
+@pytest.mark.slow
 def test_noise_is_read_as_an_effect_of_a_term_in_at_most_five_of_a_hundred():
     found = torch.zeros(len(TERMS))
     n_worlds = 60

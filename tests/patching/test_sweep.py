@@ -74,7 +74,7 @@ def test_a_sweep_across_is_the_one_cell_loop(paired, architecture):
     ("architecture", "direction"), [("gpt2", "noise"), ("gemma3_text", "denoise")]
 )
 def test_a_sweep_within_is_the_one_cell_loop(paired, architecture, direction):
-    pair, contrast = paired(architecture), contrast_of(lengths=(4, 5), answers=2)
+    pair, contrast = paired(architecture), contrast_of(n=2, lengths=(3, 4), answers=2)
     swap = within(
         direction,
         model="post",
@@ -111,6 +111,7 @@ def test_a_cross_model_cell_is_what_plain_models_with_hooks_give(paired, archite
     torch.testing.assert_close(grid.score[0, 0], expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])
 def test_sweeps_within_are_those_of_transformer_lens(paired, architecture):
     """Its resid_mid is left out: an edit of it does not reach the stream there."""
@@ -171,6 +172,7 @@ def test_the_other_models_whole_stream_makes_the_stitched_model(paired, architec
     torch.testing.assert_close(ends[-1, 1, 0], ends[-1, 1, 1], atol=0, rtol=0)
 
 
+@pytest.mark.slow
 def test_a_factorial_is_the_one_cell_loop(paired):
     pair, contrast = paired("qwen2"), contrast_of(lengths=(6, 8), answers=2)
     for positions in ("all", [0, -1]):

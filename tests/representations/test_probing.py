@@ -65,6 +65,7 @@ def test_the_decision_is_decodable_in_both_models_and_controls_are_at_chance(dec
     assert len(report.figure().data) >= 4
 
 
+@pytest.mark.slow
 def test_the_decision_costs_least_nats_above_the_layer_where_it_is_made(decision):
     """Where accuracy is near 1 everywhere, the code still tells a clue from a decision."""
     pair, labelled = decision

@@ -77,6 +77,7 @@ def test_a_tokens_part_is_what_the_measure_loses_without_it():
         torch.testing.assert_close(parts[token], lost, atol=1e-4, rtol=0.1)
 
 
+@pytest.mark.slow
 def test_intervals_of_a_measure_cover_it_as_often_as_they_say():
     """Truth from 20 000 tokens; 100 samples of 60 problems with two tokens each."""
     from elicit.stats import joint_estimate

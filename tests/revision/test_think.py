@@ -207,6 +207,7 @@ def test_a_score_that_is_the_same_for_all_is_the_random_half_exactly():
     assert arms.tied[arms.arm.index("random")].isnan().all()
 
 
+@pytest.mark.slow
 def test_a_random_score_is_the_random_half_in_expectation():
     samples = many(30)
     rng = np.random.default_rng(2)
@@ -419,6 +420,7 @@ def saved(found: Result, folder):
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ask", [think_at_n, think])
 def test_the_same_seed_gives_the_same_bytes_also_after_a_kill(paired, tmp_path, ask):
     pair, task = paired("llama"), numbers(5)
@@ -440,6 +442,7 @@ def test_the_same_seed_gives_the_same_bytes_also_after_a_kill(paired, tmp_path, 
     assert saved(ask(pair, task, **selected(options, seed=1)), tmp_path / "w") != straight
 
 
+@pytest.mark.slow
 def test_cells_of_one_run_are_not_mixed_up_between_questions(paired, tmp_path):
     pair = paired("llama")
     conventions = [DepthConvention(threshold=g) for g in (0.03, 0.02)]

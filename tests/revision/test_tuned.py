@@ -185,6 +185,7 @@ def test_a_fit_is_read_back_with_its_lens(quick, tmp_path):
     assert len(quick.to_frame()) == 3 * N_LAYERS
 
 
+@pytest.mark.slow
 def test_neither_keeping_the_streams_nor_the_size_of_blocks_changes_a_lens(paired):
     first = fitted(paired("llama"), steps=4)
     for options in (
@@ -343,11 +344,18 @@ def test_a_fit_that_leaves_the_finite_numbers_says_at_which_update(paired):
         fitted(paired("llama"), optimizer="sgd", learning_rate=1e38)
 
 
+@pytest.fixture(scope="module")
+def longer(organism) -> TunedLensFit:
+    """A lens of the base of world a, which is that of `rotated` as well as of `rl`."""
+    pair = organism("rotated")
+    learnt, held_out = written(pair, "rotated")
+    inference = Inference(n_resamples=200)
+    return fitted(pair, learnt, held_out=held_out, model="base", inference=inference, **LONGER)
+
+
 @pytest.mark.slow
-def test_affine_reads_better_than_a_bias_and_a_bias_better_than_nothing(organism):
-    pair = organism("rl")
-    learnt, held_out = written(pair, "rl")
-    fit = fitted(pair, learnt, held_out=held_out, inference=Inference(n_resamples=200), **LONGER)
+def test_affine_reads_better_than_a_bias_and_a_bias_better_than_nothing(longer):
+    fit = longer
     identity, bias, affine = fit.kl.value
     assert bool((bias < identity).all()) and bool((affine < bias).all())
     assert bool((fit.gain.low[1:] > 0).all())
@@ -359,17 +367,11 @@ def test_affine_reads_better_than_a_bias_and_a_bias_better_than_nothing(organism
 
 
 @pytest.mark.slow
-def test_through_the_bases_head_a_rotated_model_is_read_only_by_a_lens_that_turns_it(organism):
-    pair = organism("rotated")
+def test_through_the_bases_head_a_rotated_model_is_read_only_by_a_lens_that_turns_it(
+    organism, longer
+):
+    pair, own = organism("rotated"), longer
     learnt, held_out = written(pair, "rotated")
-    own = fitted(
-        pair,
-        learnt,
-        held_out=held_out,
-        model="base",
-        inference=Inference(n_resamples=200),
-        **LONGER,
-    )
     turned = fitted(
         pair,
         learnt,

@@ -129,7 +129,7 @@ def test_batches_under_features_are_told_apart_by_sae_feature_and_value(paired, 
                     sampled(pair, task_of(2), n_samples=1, max_new_tokens=3, checkpoint=run)
             assert (run.n_computed, run.n_read) == (computed, 5 - computed)
     with opened(tmp_path / "b") as run, edited(pair.base, [rewrite(saes[0], torch.relu)]):
-        with pytest.raises(RolloutError, match="attribute digest"):
+        with pytest.raises(RolloutError, match="digest"):
             sampled(pair, task_of(2), n_samples=1, max_new_tokens=3, checkpoint=run)
         # Without cells nothing has to be told apart.
         sampled(pair, task_of(2), n_samples=1, max_new_tokens=3)

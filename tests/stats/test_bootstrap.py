@@ -39,54 +39,55 @@ CONTINUOUS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", CONTINUOUS)
 @pytest.mark.parametrize("n", [50, 100])
-def test_the_mean_of_skewed_and_heavy_values_is_covered_in_93_to_97_percent(kind, n):
+def test_the_mean_of_skewed_and_heavy_values_is_covered_in_93_to_97_percent(kind, n, simulation):
     """1,500 data sets: 95 % has a standard error of 0.56 %."""
-    draw, truth = CONTINUOUS[kind]
-    data = draw(np.random.default_rng(1), (1500, n))
+    (draw, truth), drawn = CONTINUOUS[kind], simulation(1500)
+    data = draw(np.random.default_rng(1), (drawn.n, n))
     ends = [bootstrap_mean(row, n_resamples=400, seed=seed) for seed, row in enumerate(data)]
     covered = np.mean([i.low <= truth <= i.high for i in ends])
-    assert 0.93 <= covered <= 0.97
+    assert not drawn.off_by(covered, 0.95, 0.02)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["bca", "percentile"])
-def test_the_other_methods_cover_symmetric_values_in_93_to_97_percent(method):
+def test_the_other_methods_cover_symmetric_values_in_93_to_97_percent(method, simulation):
     """1,000 data sets of 100: 95 % has a standard error of 0.69 %."""
-    data = np.random.default_rng(2).normal(size=(1000, 100))
+    drawn = simulation(1000)
+    data = np.random.default_rng(2).normal(size=(drawn.n, 100))
     ends = [
         bootstrap_mean(row, n_resamples=1000, method=method, seed=seed)
         for seed, row in enumerate(data)
     ]
-    assert 0.93 <= np.mean([i.low <= 0 <= i.high for i in ends]) <= 0.97
+    assert not drawn.off_by(np.mean([i.low <= 0 <= i.high for i in ends]), 0.95, 0.02)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["t", "bca"])
-def test_problems_with_several_rows_are_covered_and_rows_alone_are_not(method):
+def test_problems_with_several_rows_are_covered_and_rows_alone_are_not(method, simulation):
     """1,000 data sets of 60 problems with 1 to 8 rows: 95 % has a standard error of 0.69 %."""
-    rng = np.random.default_rng(3)
+    rng, drawn = np.random.default_rng(3), simulation(1000)
     by_problem, by_row = [], []
-    for seed in range(1000):
+    for seed in range(drawn.n):
         problem = np.repeat(np.arange(60), rng.integers(1, 9, size=60))
         rate = rng.beta(1, 1, size=60)
         rows = rng.random(len(problem)) < rate[problem]  # mean 0.5, rows of a problem alike
         for covered, clusters in ((by_problem, problem), (by_row, None)):
             i = bootstrap_mean(rows, clusters=clusters, n_resamples=400, method=method, seed=seed)
             covered.append(i.low <= 0.5 <= i.high)
-    assert 0.93 <= np.mean(by_problem) <= 0.97
+    assert not drawn.off_by(np.mean(by_problem), 0.95, 0.02)
     assert np.mean(by_row) < 0.85
 
 
 @pytest.mark.slow
-def test_answers_of_equal_models_differ_clearly_in_at_most_5_percent():
+def test_answers_of_equal_models_differ_clearly_in_at_most_5_percent(simulation):
     """1,500 data sets of 80: 5 % has a standard error of 0.56 %, three of which are granted."""
-    rng = np.random.default_rng(4)
+    rng, drawn = np.random.default_rng(4), simulation(1500)
     found = []
-    for seed in range(1500):
+    for seed in range(drawn.n):
         hard = rng.random(80)
         a, b = (rng.random((2, 80)) < hard) * 1.0
         found.append(bootstrap_difference(a, b, n_resamples=400, seed=seed).clear_of_zero)
-    assert 0.03 < np.mean(found) < 0.05 + 3 * 0.0056
+    assert not drawn.off_by(np.mean(found), 0.05, 3 * 0.0056)
 
 
 @pytest.mark.parametrize("method", ["BCa", "percentile"])

@@ -76,30 +76,32 @@ def simulated(kind, rng, n):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["normal", "skewed", "answers"])
 @pytest.mark.parametrize("method", ["fieller", "bootstrap"])
-def test_the_share_of_a_gap_is_covered_in_93_to_97_percent(kind, method):
+def test_the_share_of_a_gap_is_covered_in_93_to_97_percent(kind, method, simulation):
     """1,000 data sets of 100: 95 % has a standard error of 0.69 %."""
-    rng = np.random.default_rng(4)
+    rng, drawn = np.random.default_rng(4), simulation(1000)
     covered = []
-    for seed in range(1000):
+    for seed in range(drawn.n):
         result = gap_share(*simulated(kind, rng, 100), method=method, n_resamples=300, seed=seed)
         covered.append(result.low <= 0.5 <= result.high)
-    assert 0.93 <= np.mean(covered) <= 0.97
+    assert not drawn.off_by(np.mean(covered), 0.95, 0.02)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["fieller", "bootstrap"])
-def test_a_gap_that_is_not_there_is_taken_for_one_in_at_most_5_percent(method):
+def test_a_gap_that_is_not_there_is_taken_for_one_in_at_most_5_percent(method, simulation):
     """1,000 data sets of 60: 5 % has a standard error of 0.69 %, three of which are granted."""
-    rng = np.random.default_rng(5)
+    rng, drawn = np.random.default_rng(5), simulation(1000)
     accepted = 0
-    for seed in range(1000):
+    for seed in range(drawn.n):
         score, base, post = rng.normal(size=(3, 60))
         try:
             gap_share(score, base, post, method=method, n_resamples=300, seed=seed)
             accepted += 1
         except NoGapError:
             pass
-    assert 0.01 < accepted / 1000 < 0.05 + 3 * 0.0069
+    rate = accepted / drawn.n
+    assert not drawn.off_by(rate, 0.05, 0.04)
+    assert rate < 0.05 or not drawn.off_by(rate, 0.05, 3 * 0.0069)
 
 
 @pytest.mark.parametrize("method", ["fieller", "bootstrap"])

@@ -53,9 +53,9 @@ def test_equal_columns_have_a_p_value_of_1():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["normal", "answers", "heavy"])
-def test_the_permutation_test_rejects_a_true_null_in_at_most_5_percent(kind):
+def test_the_permutation_test_rejects_a_true_null_in_at_most_5_percent(kind, simulation):
     """2,000 data sets of 40: 5 % has a standard error of 0.49 %, three of which are granted."""
-    rng = np.random.default_rng(3)
+    rng, drawn = np.random.default_rng(3), simulation(2000)
     data = {
         "normal": lambda: rng.normal(size=(2000, 40)),
         "answers": lambda: rng.choice([-1.0, 0.0, 1.0], p=[0.2, 0.6, 0.2], size=(2000, 40)),
@@ -63,9 +63,11 @@ def test_the_permutation_test_rejects_a_true_null_in_at_most_5_percent(kind):
     }[kind]()
     p = [
         paired_permutation(values, np.zeros(40), n_resamples=199, seed=seed).p
-        for seed, values in enumerate(data)
+        for seed, values in enumerate(data[: drawn.n])
     ]
-    assert 0.03 < np.mean(np.array(p) <= 0.05) < 0.05 + 3 * 0.0049
+    found = np.mean(np.array(p) <= 0.05)
+    assert not drawn.off_by(found, 0.05, 0.02)
+    assert found < 0.05 or not drawn.off_by(found, 0.05, 3 * 0.0049)
 
 
 def test_max_t_agrees_with_full_enumeration_written_out():
@@ -107,17 +109,18 @@ def test_max_t_does_not_depend_on_the_unit_of_a_part():
 @pytest.mark.slow
 @pytest.mark.parametrize("correlation", [0.0, 0.5, 0.95])
 @pytest.mark.parametrize("kind", ["normal", "answers"])
-def test_max_t_finds_anything_under_the_null_in_at_most_5_percent(kind, correlation):
+def test_max_t_finds_anything_under_the_null_in_at_most_5_percent(kind, correlation, simulation):
     """1,500 families of 12: 5 % has a standard error of 0.56 %, three of which are granted."""
-    rng = np.random.default_rng(8)
+    rng, drawn = np.random.default_rng(8), simulation(1500)
     false = []
-    for seed in range(1500):
+    for seed in range(drawn.n):
         shared, own = rng.normal(size=(40, 1)), rng.normal(size=(40, 12))
         effects = np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own
         if kind == "answers":
             effects = 1.0 * (effects > 1.2) - 1.0 * (effects < -1.2)
         false.append(max_t(effects, n_resamples=199, seed=seed).min() <= 0.05)
-    assert 0.02 < np.mean(false) < 0.05 + 3 * 0.0056
+    assert not drawn.off_by(np.mean(false), 0.05, 0.03)
+    assert np.mean(false) < 0.05 or not drawn.off_by(np.mean(false), 0.05, 3 * 0.0056)
 
 
 def test_mcnemar_agrees_with_scipy_for_every_table():
@@ -132,6 +135,7 @@ def test_mcnemar_agrees_with_scipy_for_every_table():
             assert ours.value == pytest.approx(np.mean(a) - np.mean(b))
 
 
+@pytest.mark.slow
 def test_mcnemar_rejects_a_true_null_in_at_most_5_percent():
     """Exact: for each number of discordant problems, summed over how they may fall."""
     for n in range(1, 60):

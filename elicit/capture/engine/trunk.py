@@ -133,10 +133,24 @@ def full_logits(
     ids: Int[Tensor, "batch pos"],
     mask: Int[Tensor, "batch pos"],
     position_ids: Int[Tensor, "batch pos"],
-) -> Float[Tensor, "batch pos d_vocab"]:
-    """Logits of one plain forward: every resumed forward must agree with them."""
+    *,
+    columns: Int[Tensor, " column"] | None = None,
+) -> Float[Tensor, "batch column d_vocab"]:
+    """Logits of one plain forward: every resumed forward must agree with them.
+
+    Args:
+        model: A bridge in raw mode.
+        ids: Token ids.
+        mask: 1 at tokens, 0 at padding.
+        position_ids: Position of each token in its row.
+        columns: Columns of the batch that are unembedded; None unembeds all.
+    """
     return hugging_face_model(model)(
-        input_ids=ids, attention_mask=mask, position_ids=position_ids, use_cache=False
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=position_ids,
+        use_cache=False,
+        **({} if columns is None else {"logits_to_keep": columns}),
     ).logits
 
 

@@ -16,18 +16,17 @@ from elicit.grafting import (
 )
 from elicit.grafting import facts as facts_of
 from elicit.jobs._frame import FEW_PROBLEMS, Job, Outcome, Prepared, Run, Work, execute
+from elicit.jobs._report.cost import chosen
 from elicit.jobs._report.spec import ReportSpec, ScoredSpec
 from elicit.jobs._report.summary import summarise
 from elicit.jobs._spec import SpecError
 from elicit.pair import ModelPair
 from elicit.results import Result
 from elicit.rollouts import check_prompts
-from elicit.runs import Progress
+from elicit.runs import Execution, Progress
 from elicit.tasks import Task, extractor, load_task, ungradable
 from elicit.weights import WeightChange, weight_change
 
-SPECTRA_WIDTH = 1024
-"""Maximum width for which singular values are computed by default."""
 N_SAMPLES = 8
 
 
@@ -76,7 +75,9 @@ def prepare_scores(spec: ScoredSpec, pair: ModelPair, checked: Scores) -> Prepar
 
 
 def _measure_all(work: Work[ReportSpec, Scores]) -> Outcome:
-    spec, pair, scores = work.spec, work.pair, work.inputs
+    pair, scores = work.pair, work.inputs
+    forced = [score for score in scores.all if score.how == "forced"]
+    spec, left_out = chosen(work.spec, pair, forced)
     results: dict[str, Result] = {
         "roles": localise(
             pair,
@@ -88,9 +89,8 @@ def _measure_all(work: Work[ReportSpec, Scores]) -> Outcome:
             inference=spec.inference,
             execution=work.execution,
         ),
-        "weights": _weights(spec, pair, scores, work.progress),
+        "weights": _weights(spec, pair, scores, work.execution),
     }
-    forced = [score for score in scores.all if score.how == "forced"]
     if spec.intervals and forced:
         results["intervals"] = sweep_intervals(
             pair, forced, inference=spec.inference, execution=work.execution
@@ -104,7 +104,9 @@ def _measure_all(work: Work[ReportSpec, Scores]) -> Outcome:
     generated = [score for score in scores.all if score.how == "generated"]
     if generated:
         results["samples"] = sample_texts(pair, generated[0], n=N_SAMPLES, seed=spec.seed)
-    return Outcome(results=results, summary=summarise(results), notes=_remarks(scores))
+    return Outcome(
+        results=results, summary=summarise(results), notes=[*_remarks(scores), *left_out]
+    )
 
 
 def load_scores(spec: ScoredSpec) -> Scores:
@@ -181,14 +183,15 @@ def check_scores(pair: ModelPair, scores: Scores) -> None:
             check_prompts(side, score.task, templated=score.templated)
 
 
-def _weights(spec: ReportSpec, pair: ModelPair, scores: Scores, progress: Progress) -> WeightChange:
+def _weights(
+    spec: ReportSpec, pair: ModelPair, scores: Scores, execution: Execution
+) -> WeightChange:
     prompts = [problem.prompt for score in scores.all for problem in score.task][:256]
     texts = [
         pair.alignment.encode(prompts[i : i + 32], padding="right")
         for i in range(0, len(prompts), 32)
     ]
-    spectra = pair.d_model <= SPECTRA_WIDTH if spec.spectra is None else spec.spectra
-    return weight_change(pair, texts=texts, spectra=spectra, progress=progress)
+    return weight_change(pair, texts=texts, spectra=bool(spec.spectra), execution=execution)
 
 
 def _remarks(scores: Scores) -> list[str]:

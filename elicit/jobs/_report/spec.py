@@ -74,11 +74,13 @@ class ReportSpec(ScoredSpec):
             metavar="N",
         ),
     ] = Field(default=2, ge=0)
-    intervals: Annotated[bool, Option("Move all intervals of layers.")] = True
+    intervals: Annotated[
+        bool | None, Option("Move all intervals of layers.", default="where they cost little")
+    ] = None
     integrated: Annotated[bool, Option("Weight integrated gradients.")] = True
     spectra: Annotated[
         bool | None,
-        Option("Singular values of each weight difference.", default="small models only"),
+        Option("Singular values of each weight difference.", default="where they cost little"),
     ] = None
     margin: Annotated[float, Option("Minimum gap that gives a task a role.", STATISTICS, "X")] = (
         Field(default=0.05, ge=0, allow_inf_nan=False)

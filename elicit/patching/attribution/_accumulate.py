@@ -1,5 +1,6 @@
 """Accumulation of per-problem values over batches, and fields common to all attributions."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -7,61 +8,93 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from elicit.pair import weights_digest
 from elicit.patching.errors import PatchError
-from elicit.patching.plan import Plan
+from elicit.patching.plan import Batch, Plan, batches_of
 from elicit.patching.values import UNITS
-from elicit.results import Estimate
+from elicit.results import Estimate, digest_json
+from elicit.runs import NoCheckpoint
 from elicit.stats import bootstrap_mean
+
+Measure = Callable[[Batch], dict[str, Tensor]]
+"""Values of a batch, the last axis over its rows: `cells`, `host` and `donor`, and any others."""
 
 
 class Gathered:
-    """Per-problem values accumulated over batches."""
+    """Values per problem, measured batch by batch; finished batches are checkpointed."""
 
-    def __init__(self) -> None:
-        """Start empty."""
-        self._parts: list[tuple[tuple[int, ...], Tensor, Tensor, Tensor]] = []
+    def __init__(self, plan: Plan, measure: Measure, *, key: Mapping[str, object]) -> None:
+        """Measure every batch of a plan.
 
-    def add(
-        self,
-        problem: tuple[int, ...],
-        cells: Float[Tensor, "cell row"],
-        host: Float[Tensor, " row"],
-        donor: Float[Tensor, " row"],
-    ) -> None:
-        """Add a batch."""
-        self._parts.append((problem, cells.cpu(), host.detach().cpu(), donor.cpu()))
+        Args:
+            plan: Plan of the attribution.
+            measure: Values of a batch.
+            key: What the values depend on besides the plan, for the checkpoint.
+        """
+        self._plan = plan
+        checkpoint, progress = plan.execution.checkpoint, plan.execution.progress
+        kept = not isinstance(checkpoint, NoCheckpoint)
+        origin = digest_json([_origin(plan), key]) if kept else ""
+        parts, problems = [], []
+        for batch in batches_of(plan):
 
-    def _joined(self, which: int) -> np.ndarray:
-        order = torch.argsort(torch.tensor([p for part in self._parts for p in part[0]]))
-        joined = torch.cat([part[which] for part in self._parts], dim=-1)[..., order]  # pyright: ignore[reportCallIssue, reportArgumentType]
-        return np.ascontiguousarray(joined.double().numpy().T)
+            def compute(batch: Batch = batch) -> dict[str, Tensor]:
+                return {name: value.detach().cpu() for name, value in measure(batch).items()}
 
-    def table(self, plan: Plan) -> Float[np.ndarray, "problem cell"]:
+            name = f"attribution-{digest_json([origin, batch.problem])}"
+            parts.append(checkpoint.get_or_compute(name, compute))
+            problems += batch.problem
+            progress.advance(len(batch.problem))
+        progress.stop()
+        order = torch.argsort(torch.tensor(problems))
+        self._values = {
+            name: np.ascontiguousarray(
+                torch.cat([part[name] for part in parts], dim=-1)[..., order].double().numpy().T
+            )
+            for name in parts[0]
+        }
+
+    def table(self, name: str = "cells") -> Float[np.ndarray, "problem cell"]:
         """Values in problem order.
 
         Raises:
             PatchError: A value is NaN or infinite.
         """
-        found = self._joined(1)
-        bad = np.argwhere(~np.isfinite(found))
+        values = self._values[name]
+        bad = np.argwhere(~np.isfinite(values))
         if len(bad):
-            name = plan.contrast.id[int(bad[0, 0])]
+            name = self._plan.contrast.id[int(bad[0, 0])]
             raise PatchError(
-                f"{len(bad)} of {found.size} scores are NaN or infinite (first problem: "
+                f"{len(bad)} of {values.size} scores are NaN or infinite (first problem: "
                 f"{name!r}), and one such value makes every mean meaningless. Load the models in "
                 "float32, or leave that problem out."
             )
-        return found
+        return values
 
     @property
     def host(self) -> Float[np.ndarray, " problem"]:
         """Metric of the host."""
-        return self._joined(2)
+        return self._values["host"]
 
     @property
     def donor(self) -> Float[np.ndarray, " problem"]:
         """Metric of the donor."""
-        return self._joined(3)
+        return self._values["donor"]
+
+
+def _origin(plan: Plan) -> dict[str, object]:
+    """All that the values of a batch depend on, but for the kind of attribution."""
+    models = {name: weights_digest(plan.pair.side(name).bridge) for name in set(plan.swap.models)}
+    return {
+        "models": models,
+        "contrast": plan.contrast.digest,
+        "question": plan.swap.question,
+        "direction": plan.swap.direction,
+        "model": plan.swap.model,
+        "metric": list(plan.metric),
+        "sites": [str(site) for site in plan.sites],
+        "positions": list(plan.columns.label),
+    }
 
 
 def common_fields(plan: Plan, gathered: Gathered, arguments: dict[str, object]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Setup of attribution: a validated plan, and batches with the donor's values."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,7 +15,7 @@ from elicit.patching.attribution._forward import run_from
 from elicit.patching.columns import Positions
 from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
-from elicit.patching.plan import Batch, Plan, batches_of
+from elicit.patching.plan import Batch, Plan
 from elicit.patching.swap import Swap
 from elicit.runs import Execution
 from elicit.sites import Kind, Site
@@ -88,24 +88,29 @@ def attribution_plan(
     return plan
 
 
-def cases(plan: Plan, sites: Iterable[Site]) -> Iterator[Case]:
-    """Batches of problems, with the donor's values at some sites.
+def case_maker(plan: Plan, sites: Iterable[Site]) -> Callable[[Batch], Case]:
+    """Runs the donor on a batch, keeping its values at some sites.
 
     Raises:
-        PatchError: A donor's value is NaN or infinite.
+        PatchError: Of a batch: a donor's value is NaN or infinite.
     """
     host, donor = decompose(plan.host), decompose(plan.donor)
-    wanted = {site.whole for site in sites} | {Site("resid_pre", 0)}
-    for batch in batches_of(plan):
+    requested = {site.whole for site in sites} | {Site("resid_pre", 0)}
+
+    def make(batch: Batch) -> Case:
         with torch.no_grad():
-            yield _case(plan, batch, host, donor, wanted)
+            return _case(plan, batch, host, donor, requested)
+
+    return make
 
 
-def _case(plan: Plan, batch: Batch, host: Decomposed, donor: Decomposed, wanted: set[Site]) -> Case:
+def _case(
+    plan: Plan, batch: Batch, host: Decomposed, donor: Decomposed, requested: set[Site]
+) -> Case:
     given: dict[Site, Tensor] = {}
 
     def keep(kind: Kind, layer: int, value: Tensor) -> Tensor:
-        if (site := Site(kind, layer)) in wanted:
+        if (site := Site(kind, layer)) in requested:
             given[site] = value
         return value
 

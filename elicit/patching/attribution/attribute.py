@@ -1,6 +1,7 @@
 """Attribution patching: effects of a sweep predicted from one backward pass."""
 
 import torch
+from torch import Tensor
 
 from elicit.pair import ModelPair
 from elicit.patching.attribution._accumulate import Gathered, common_fields
@@ -12,11 +13,11 @@ from elicit.patching.attribution._node_scores import (
     needed_sites,
     node_scores,
 )
-from elicit.patching.attribution._setup import attribution_plan, cases
+from elicit.patching.attribution._setup import attribution_plan, case_maker
 from elicit.patching.attribution.result import NodeScores
 from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
-from elicit.patching.plan import Plan
+from elicit.patching.plan import Batch, Plan
 from elicit.patching.swap import Swap
 from elicit.patching.sweep import patch
 from elicit.results import Estimate
@@ -134,21 +135,23 @@ def check_counts(*, steps: int, exact: int) -> None:
 
 def _scored(plan: Plan, method: Method, steps: int) -> NodeScores:
     """Scores of all problems with their intervals."""
-    progress, inference = plan.execution.progress, plan.inference
-    progress.start(plan.n_problems, "attributing")
-    gathered = Gathered()
-    for case in cases(plan, needed_sites(plan.sites, method)):
+    inference = plan.inference
+    plan.execution.progress.start(plan.n_problems, "attributing")
+    make_case = case_maker(plan, needed_sites(plan.sites, method))
+
+    def measure(batch: Batch) -> dict[str, Tensor]:
+        case = make_case(batch)
         scores, host = node_scores(case, plan.sites, method, steps)
-        gathered.add(case.problem, scores.flatten(0, 1), host, case.donor_score)
-        progress.advance(len(case.problem))
-    progress.stop()
-    table = gathered.table(plan)
+        return {"cells": scores.flatten(0, 1), "host": host, "donor": case.donor_score}
+
+    used = steps if method in INTEGRATED else 1
+    gathered = Gathered(plan, measure, key={"method": method, "steps": used})
+    table = gathered.table()
     ends = joint_intervals(
         table, level=inference.level, n_resamples=inference.n_resamples, seed=inference.seed
     )
     shape = (len(plan.sites), len(plan.columns.label))
     small = table.size <= _KEPT
-    used = steps if method in INTEGRATED else 1
     arguments: dict[str, object] = {
         "method": method,
         "steps": used,

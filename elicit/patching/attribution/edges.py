@@ -9,13 +9,13 @@ from elicit.pair import ModelPair
 from elicit.patching.attribution._accumulate import Gathered, common_fields
 from elicit.patching.attribution._edge_scores import Ends, edge_scores, edge_sites
 from elicit.patching.attribution._path_scores import LOGITS, host_run, path_scores
-from elicit.patching.attribution._setup import Case, attribution_plan, cases
+from elicit.patching.attribution._setup import Case, attribution_plan, case_maker
 from elicit.patching.attribution.agreement import agreement
 from elicit.patching.attribution.attribute import check_counts
 from elicit.patching.attribution.result import EdgeScores
 from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
-from elicit.patching.plan import Plan
+from elicit.patching.plan import Batch, Plan
 from elicit.patching.swap import Swap
 from elicit.results import Estimate
 from elicit.runs import Execution
@@ -87,31 +87,32 @@ def attribute_edges(
 
 
 def _scored(plan: Plan, steps: int, exact: int) -> EdgeScores:
-    progress, inference = plan.execution.progress, plan.inference
-    progress.start(plan.n_problems, "attributing edges")
-    gathered, truth = Gathered(), Gathered()
+    inference = plan.inference
+    plan.execution.progress.start(plan.n_problems, "attributing edges")
     ends = Ends(shape_of(plan.host))
     known = ends.exists
     budget = max(1, plan.execution.memory // plan.pair.dtype.itemsize)
-    for case in cases(plan, edge_sites(ends.shape)):
+    make_case = case_maker(plan, edge_sites(ends.shape))
+
+    def measure(batch: Batch) -> dict[str, Tensor]:
+        case = make_case(batch)
         scores, host = edge_scores(case, steps, budget)
-        gathered.add(case.problem, scores[known.to(scores.device)], host, case.donor_score)
-        if exact:
-            truth.add(case.problem, _exact(case, ends, known), host, case.donor_score)
-        progress.advance(len(case.problem))
-    progress.stop()
+        values = {"cells": scores[known.to(scores.device)], "host": host, "donor": case.donor_score}
+        return {**values, "exact": _exact(case, ends, known)} if exact else values
+
+    gathered = Gathered(plan, measure, key={"edges": True, "steps": steps, "exact": exact > 0})
 
     def whole(cells: Tensor) -> Tensor:
         return torch.full(known.shape, torch.nan, dtype=torch.float64).masked_scatter(known, cells)
 
     table = joint_intervals(
-        gathered.table(plan),
+        gathered.table(),
         level=inference.level,
         n_resamples=inference.n_resamples,
         seed=inference.seed,
     )
     score = Estimate.of(table).map(whole)
-    effects = whole(torch.from_numpy(truth.table(plan).mean(axis=0))) if exact else None
+    effects = whole(torch.from_numpy(gathered.table("exact").mean(axis=0))) if exact else None
     return EdgeScores(
         **common_fields(plan, gathered, {"steps": steps}),
         steps=steps,
@@ -131,11 +132,11 @@ def _exact(
     host = host_run(case)
     everywhere = torch.zeros_like(host.leaving[..., 0])
     everywhere[:, : case.n_prompt] = 1
-    found = []
+    effects = []
     for sender, receiver in known.nonzero().tolist():
         name, goal = ends.sender[sender], ends.receiver[receiver]
         speaker = Site("resid_pre", 0) if name == "embed" else parse_site(name)
         hearers = [] if goal == LOGITS else [parse_site(goal.replace("mlp.", "mlp_out."))]
         score = path_scores(case, host, speaker, hearers, everywhere, logits=goal == LOGITS)
-        found.append(score - host.score)
-    return torch.stack(found)
+        effects.append(score - host.score)
+    return torch.stack(effects)

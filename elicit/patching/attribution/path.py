@@ -4,15 +4,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from elicit.edits import shape_of
 from elicit.pair import ModelPair
 from elicit.patching.attribution._accumulate import Gathered, common_fields
 from elicit.patching.attribution._path_scores import LOGITS, host_run, path_scores, refuse_path
-from elicit.patching.attribution._setup import attribution_plan, cases
+from elicit.patching.attribution._setup import attribution_plan, case_maker
 from elicit.patching.attribution.result import PathEffect
 from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
+from elicit.patching.plan import Batch
 from elicit.patching.swap import Swap
 from elicit.results import Estimate
 from elicit.runs import Execution
@@ -71,25 +73,26 @@ def path_patch(
         inference=inference,
         execution=execution,
     )
-    progress = execution.progress
-    progress.start(plan.n_problems, "patching a path")
-    gathered = Gathered()
-    for case in cases(plan, [start]):
+    names = (*(str(site) for site in ends), *([LOGITS] if logits else []))
+    execution.progress.start(plan.n_problems, "patching a path")
+    make_case = case_maker(plan, [start])
+
+    def measure(batch: Batch) -> dict[str, Tensor]:
+        case = make_case(batch)
         host = host_run(case)
         effects = [
             path_scores(case, host, start, ends, inside, logits=logits) - host.score
             for inside in case.inside.unbind(1)
         ]
-        gathered.add(case.problem, torch.stack(effects), host.score, case.donor_score)
-        progress.advance(len(case.problem))
-    progress.stop()
+        return {"cells": torch.stack(effects), "host": host.score, "donor": case.donor_score}
+
+    gathered = Gathered(plan, measure, key={"sender": str(start), "receivers": list(names)})
     table = joint_intervals(
-        gathered.table(plan),
+        gathered.table(),
         level=inference.level,
         n_resamples=inference.n_resamples,
         seed=inference.seed,
     )
-    names = (*(str(site) for site in ends), *([LOGITS] if logits else []))
     arguments: dict[str, object] = {
         "sender": str(start),
         "receivers": list(names),

@@ -162,6 +162,7 @@ def test_batches_change_nothing(paired, contrast):
     assert big.host_score == pytest.approx(small.host_score, abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["llama", "gemma3_text"])
 def test_integrated_gradients_over_inputs_sum_to_the_gap_as_steps_grow(
     paired, contrast, architecture
@@ -184,6 +185,7 @@ def test_integrated_gradients_over_inputs_sum_to_the_gap_as_steps_grow(
     assert off[3] < 2e-3 * abs(found.gap.value)
 
 
+@pytest.mark.slow
 def test_integrated_gradients_of_one_site_sum_to_the_exact_effect_of_patching_it(paired, contrast):
     pair = paired("qwen3")
     sites = ["resid_mid.2", "mlp_out.1", "z.2", "k.1"]
@@ -231,6 +233,37 @@ def test_identical_models_are_refused_across(organism):
     )
     with pytest.raises(PatchError, match="same weights"):
         attribute(pair, given, across())
+
+
+class Kept(dict):
+    """A checkpoint in memory that counts what is computed."""
+
+    n_computed = 0
+
+    def get_or_compute(self, key, compute):
+        if key not in self:
+            self[key], self.n_computed = compute(), self.n_computed + 1
+        return self[key]
+
+
+def test_attributed_batches_are_checkpointed_under_all_that_they_depend_on(paired, contrast):
+    pair, kept = paired("llama"), Kept()
+    how = {"execution": Execution(checkpoint=kept, max_tokens=16), **FEW}
+    swap = within(sites=["mlp_out"])
+    first = attribute(pair, contrast(pair), swap, **how)
+    n = kept.n_computed
+    assert n > 1
+    again = attribute(pair, contrast(pair), swap, **how)
+    assert kept.n_computed == n and torch.equal(again.score.value, first.score.value)
+    for other, how_else in (
+        (within(sites=["mlp_out"], direction="noise"), {}),
+        (within(sites=["mlp_out"], model="post"), {}),
+        (within(sites=["attn_out"]), {}),
+        (swap, {"method": "atp_star"}),
+    ):
+        before = kept.n_computed
+        attribute(pair, contrast(pair), other, **how_else, **how)
+        assert kept.n_computed == before + n
 
 
 def n_hooks(model) -> int:
