@@ -44,10 +44,11 @@ def separator(prompt: str) -> str:
     """What stands between a prompt and its continuation: a space where the prompt's script has one.
 
     Args:
-        prompt: Its last character decides; after white space, or a letter or mark of a script
-            written without spaces (Chinese, Japanese, Thai, ...), nothing is added.
+        prompt: Its last character decides; after white space, an opening bracket or quote, or a
+            letter or mark of a script written without spaces (Chinese, Japanese, Thai, ...),
+            nothing is added.
     """
-    if not prompt or prompt[-1].isspace():
+    if not prompt or prompt[-1].isspace() or unicodedata.category(prompt[-1]) in ("Ps", "Pi"):
         return ""
     name = unicodedata.name(prompt[-1], "")
     return "" if name.startswith(_UNSPACED) else " "
