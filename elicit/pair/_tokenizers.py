@@ -99,10 +99,11 @@ def _renaming(base: Tokenizer, post: Tokenizer) -> str:
     differing = [i for i in sorted(ours.keys() & theirs.keys()) if ours[i] != theirs[i]]
     special = [set(_special(tokenizer)) for tokenizer in (base, post)]
     if all(i in ids for i in differing for ids in special):
-        named = {ours[i]: theirs[i] for i in differing}
+        named = ", ".join(f"{ours[i]!r}: {theirs[i]!r}" for i in differing[:4])
+        more = ", …" if len(differing) > 4 else ""
         return (
             f"{len(differing)} special token(s) differ so; if post only renamed them, pass "
-            f"Loading(renamed_tokens={named})."
+            f"Loading(renamed_tokens={{{named}{more}}})."
         )
     return "Load each model with the tokenizer it was trained with; a pair needs one vocabulary."
 
