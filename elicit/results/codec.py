@@ -106,18 +106,16 @@ def decode(value: Any, arrays: Mapping[str, Tensor], known: Mapping[str, type]) 
 def refuse_unlike(cls: type, values: Mapping[str, object]) -> None:
     """Refuse values that are not of the types that a class's annotations name.
 
-    Args:
-        cls: A dataclass.
-        values: Some of its fields, by name.
-
     Raises:
         ResultError: A value has another type, dtype or number of axes.
     """
     hints = get_type_hints(cls)
     for name, value in values.items():
         if name in hints and not _conforms(value, hints[name]):
-            given = f"{type(value).__name__} {value!r}"
-            raise ResultError(f"its field {name} is {given[:80]}, and {hints[name]} is expected")
+            raise ResultError(
+                f"its field {name} is a {type(value).__name__} ({repr(value)[:60]}), and "
+                f"{hints[name]} is expected"
+            )
 
 
 def _conforms(value: Any, annotation: Any) -> bool:
@@ -138,6 +136,8 @@ def _conforms(value: Any, annotation: Any) -> bool:
         parts = value.items() if isinstance(value, dict) else value
         inner = tuple[args] if origin is dict else args[0]
         return isinstance(value, origin) and all(_conforms(part, inner) for part in parts)
+    if annotation is Any:
+        return True
     if isinstance(value, bool) and annotation in (int, float):
         return False
     if annotation is float:

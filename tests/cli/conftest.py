@@ -153,11 +153,13 @@ def both(models, tasks) -> list[str]:
 
 
 def called(*words: object) -> Done:
-    """The command line, for fixtures that outlive a test's capture."""
+    """The command line, for fixtures that outlive a test's capture; stderr without progress."""
     out, err = io.StringIO(), io.StringIO()
-    left = pytest.raises(SystemExit)
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), left as ended:
-        main([str(word) for word in words])
+    left, patches = pytest.raises(SystemExit), pytest.MonkeyPatch.context()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), patches as patch:
+        patch.setattr("elicit.cli.progress.ELSEWHERE", Shown.none)
+        with left as ended:
+            main([str(word) for word in words])
     code = ended.value.code
     return Done(code if isinstance(code, int) else 0, out.getvalue(), err.getvalue())
 
