@@ -1,7 +1,7 @@
 """What is measured within a budget of minutes, and what is left out."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -121,8 +121,12 @@ def save_plan(run: RunDirectory, options: Mapping[str, object], left_out: Sequen
     run.write_text(PLAN, text)
 
 
-def saved_plan(run: RunDirectory) -> tuple[dict[str, object], tuple[str, ...]] | None:
+def saved_plan(
+    run: RunDirectory, allowed: Collection[str]
+) -> tuple[dict[str, object], tuple[str, ...]] | None:
     """What a budget has chosen in this run directory before.
+
+    `allowed`: options that a budget may set.
 
     Raises:
         RunError: The file is not one that elicit wrote.
@@ -135,6 +139,8 @@ def saved_plan(run: RunDirectory) -> tuple[dict[str, object], tuple[str, ...]] |
         options, left_out = plan["options"], plan["left_out"]
         if not isinstance(options, dict) or not all(isinstance(word, str) for word in left_out):
             raise TypeError("options or left_out are of another type")
+        if foreign := sorted(set(options) - set(allowed)):
+            raise ValueError(f"no budget sets {foreign[0]}")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunError(
             f"{path} does not hold what a budget has chosen ({' '.join(str(error).split())}), so "

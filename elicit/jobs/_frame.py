@@ -161,7 +161,8 @@ def _planned(
     watched = isinstance(progress, Announcing)
     speed = calibrate(pair) if watched or spec.budget is not None else None
     if spec.budget is not None and speed is not None:
-        kept = saved_plan(run)
+        cuts = costing.cuts(spec, pair, inputs)
+        kept = saved_plan(run, {name for cut in cuts for name in cut.options})
         if kept is None:
             planned, options = fit(costing, planned, pair, speed, again)
             save_plan(run, options, planned.left_out)
