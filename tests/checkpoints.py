@@ -33,7 +33,7 @@ ARCHITECTURES = (
     "phi3",
 )
 FAMILIES = ("gpt2", "llama", "gemma2")
-"""Learned positions, grouped keys, post-norm with softcaps: where only the lanes are used."""
+"""Learned positions, grouped keys, post-norm with softcaps: what quick tests ask."""
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}{{ m['role'] }} : {{ m['content'] }} {% endfor %}"

@@ -49,15 +49,28 @@ def pytest_configure(config: pytest.Config) -> None:
         jaxtyping.jaxtyped = typechecked.jaxtyped
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Quick tests ask three families of models; other architectures count as slow."""
+    given = getattr(item, "callspec", None)
+    name = given.params.get("architecture") if given else None
+    if name in checkpoints.ARCHITECTURES and name not in checkpoints.FAMILIES:
+        item.add_marker(pytest.mark.slow(architecture=name))
+
+
+def long(item: pytest.Item) -> bool:
+    """Whether a test is slow for what it does, and not for the architecture that it does it to."""
+    return any(not marker.kwargs for marker in item.iter_markers("slow"))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Shapes and types are checked, but in slow tests only with `--full`.
+    """Shapes and types are checked, but in long tests only with `--full`.
 
-    What slow tests call, quick ones call as well.
+    What long tests call, quick ones call as well.
     """
     typechecked.next_test()
-    slow = item.get_closest_marker("slow") is not None
-    jaxtyping.config.update("jaxtyping_disable", slow and not item.config.getoption("full"))
+    unchecked = long(item) and not item.config.getoption("full")
+    jaxtyping.config.update("jaxtyping_disable", unchecked)
 
 
 @pytest.hookimpl(trylast=True)
@@ -67,7 +80,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     With `--dist loadscope --no-loadscope-reorder` each file then goes, whole, to the next worker
     that is free, so that what a file makes once is made once.
     """
-    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    slow = Counter(item.path for item in items if long(item))
     items.sort(key=lambda item: (item.path.stem not in LONGEST, -slow[item.path]))
 
 

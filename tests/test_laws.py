@@ -74,6 +74,7 @@ def test_a_direction_of_a_model_and_itself_is_one_and_at_scale_0_writes_the_same
     assert dosed.text[len(task) :] != plain.text
 
 
+@pytest.mark.slow
 def test_weights_have_their_digests_after_a_sweep_and_after_one_that_failed(organism, tasks_of):
     pair, (known, asked) = organism("shuffled-l1-l4"), tasks_of("shuffled-l1-l4")
     before = weights_digest(pair.base), weights_digest(pair.post)

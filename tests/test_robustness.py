@@ -33,7 +33,8 @@ pytestmark = pytest.mark.slow  # each test goes through whole runs
 def spec(out: Path, **options) -> ReportSpec:
     return ReportSpec(
         pair="organism:shuffled-l3", out=out, limit=12, kinds=("layer",), controls=0,
-        intervals=False, integrated=False, n_resamples=200, max_new_tokens=8, **options,
+        intervals=False, integrated=False, spectra=False, n_resamples=200, max_new_tokens=8,
+        **options,
     )  # fmt: skip
 
 

@@ -104,7 +104,7 @@ def _encoded(pairs: PromptPairs, alignment: Alignment) -> Sides:
 
 def _texts(side: Task | Sequence[Text]) -> list[Text]:
     """Prompts of one side."""
-    return [problem.prompt for problem in side] if isinstance(side, Task) else list(side)
+    return [problem.turns for problem in side] if isinstance(side, Task) else list(side)
 
 
 def _problems(

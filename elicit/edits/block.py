@@ -25,10 +25,7 @@ _active: WeakKeyDictionary[nn.Module, list["Edited"]] = WeakKeyDictionary()
 
 @contextmanager
 def edited(
-    model: nn.Module,
-    edits: Sequence[Edit],
-    *,
-    prompt_lengths: Int[Tensor, " batch"] | None = None,
+    model: nn.Module, edits: Sequence[Edit], *, prompt_lengths: Int[Tensor, " batch"] | None = None
 ) -> Iterator[nn.Module]:
     """A model under edits, for one block.
 
@@ -69,10 +66,7 @@ class Edited:
     """The edits of one block and the run that they follow; `active` gives it."""
 
     def __init__(
-        self,
-        model: nn.Module,
-        edits: Sequence[Edit],
-        prompt_lengths: Int[Tensor, " batch"] | None,
+        self, model: nn.Module, edits: Sequence[Edit], prompt_lengths: Int[Tensor, " batch"] | None
     ) -> None:
         """Refuse, before anything runs, what does not fit the model; see `edited`."""
         self.edits: tuple[Edit, ...] = tuple(edits)
@@ -212,9 +206,7 @@ class Edited:
         cache = given.get("past_key_values")
         self._called = True
         call = self._run.enter(
-            tokens,
-            given.get("attention_mask"),
-            0 if cache is None else int(cache.get_seq_length()),
+            tokens, given.get("attention_mask"), 0 if cache is None else int(cache.get_seq_length())
         )
         try:
             self._dest, self._src = [], []

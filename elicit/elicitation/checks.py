@@ -13,11 +13,7 @@ from elicit.tasks import Task
 
 
 def check_request(
-    side: Side,
-    task: Task,
-    arms: Sequence[Arm],
-    strengths: Sequence[float],
-    generation: Generation,
+    side: Side, task: Task, arms: Sequence[Arm], strengths: Sequence[float], generation: Generation
 ) -> None:
     """Refuse what would fail, or show nothing, only after long work.
 

@@ -62,12 +62,7 @@ def steer(
         )
     # Wordings of the held-out problems are refused before the first curve, not after it.
     goal.reworded(split.test)
-    how = {
-        "goal": goal,
-        "generation": generation,
-        "inference": inference,
-        "execution": execution,
-    }
+    how = {"goal": goal, "generation": generation, "inference": inference, "execution": execution}
     curve = dose_curve(side, split.choose, arms, strengths=strengths, **how)
     choice = choose(curve, metric=goal.metric)
     each = [arms[0], *(_dosed(curve, place, choice, arms) for place in range(1, len(arms)))]

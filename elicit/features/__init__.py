@@ -1,6 +1,7 @@
 """SAE features: selection, falsification, and transfer between the models."""
 
 from elicit.features._inject import Injection
+from elicit.features._metadata import disagreements
 from elicit.features._positions import Resampling
 from elicit.features._reading import TRAINED_ON, check_sae
 from elicit.features.activations import FeatureTable, feature_table
@@ -36,6 +37,7 @@ from elicit.features.transfer import Transfer, transfer
 from elicit.surroundings import guard_room
 
 __all__ = [
+    "disagreements",
     "NOT_TOKENS",
     "REASONING_WORDS",
     "TRAINED_ON",

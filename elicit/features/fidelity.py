@@ -10,6 +10,7 @@ from torch import Tensor
 
 from elicit.edits import Ablate, Shift, window
 from elicit.features._cross_entropy import entropy_by_row, recovered
+from elicit.features._metadata import disagreements
 from elicit.features._outliers import SplicedUpTo, without_outliers
 from elicit.features._ratios import Deviations, Spread, with_ends
 from elicit.features._reading import Rows, blocks, check_sae, name_of, rows_of, sae_arguments, wide
@@ -67,6 +68,8 @@ class Fidelity(Result):
     """Share of tokens at which each feature was active."""
     max_act: Float[Tensor, " feature"]
     """Largest activation of each feature, the unit of steering strengths."""
+    notes: tuple[str, ...] = ()
+    """What the SAE's metadata says otherwise than its use here, a sentence each."""
 
     def failures(
         self, *, max_fvu: float = 0.5, l0_factor: float = 2.0, least_recovered: float = 0.5
@@ -213,6 +216,7 @@ def fidelity(
         feature=torch.arange(sae.d_sae),
         density=n_active.double() / spread.n,
         max_act=max_act,
+        notes=disagreements(pair, sae, longest=max(map(len, texts.rows))),
         provenance=pair.provenance(
             seed=inference.seed,
             arguments={

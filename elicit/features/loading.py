@@ -64,11 +64,7 @@ def load_sae(
 
 
 def from_sae_lens(
-    module: nn.Module,
-    *,
-    name: str,
-    site: Site | None = None,
-    published: Published | None = None,
+    module: nn.Module, *, name: str, site: Site | None = None, published: Published | None = None
 ) -> Sae:
     """Wrap a SAELens SAE that is in memory.
 

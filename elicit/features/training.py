@@ -138,13 +138,7 @@ class Feed:
     """Endless batches of shuffled activations, in a seeded order."""
 
     def __init__(
-        self,
-        sides: Sequence[Side],
-        rows: Rows,
-        site: Site,
-        *,
-        buffer: int,
-        max_tokens: int,
+        self, sides: Sequence[Side], rows: Rows, site: Site, *, buffer: int, max_tokens: int
     ) -> None:
         """Set up the feed; reading starts with the first batch."""
         self.sides, self.rows, self.site = tuple(sides), rows, site

@@ -3,7 +3,6 @@
 from elicit.fitting.errors import FittingError, NotFiniteError
 from elicit.fitting.loop import fit, in_epochs
 from elicit.fitting.rates import constant, linear_decay
-from elicit.surroundings import guard_room
 
 __all__ = [
     "FittingError",
@@ -13,5 +12,3 @@ __all__ = [
     "in_epochs",
     "linear_decay",
 ]
-
-guard_room(__name__)

@@ -1,7 +1,7 @@
 """Inference from values: roles of tasks, intervals of effects, verdicts of parts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -156,7 +156,8 @@ def _effects(
         columns = torch.tensor([own == kind for own in kinds])
         joint = joint_estimate(effects[:, columns], inference=inference)
         if table.score.metric == "correct":
-            joint = _widened(joint, effects[:, columns], inference)
+            each = replace(inference, level=1 - (1 - inference.level) / int(columns.sum()))
+            joint = _widened(joint, effects[:, columns], each)
         # What did not change has no effect by construction, whatever others show.
         still = ~changed[columns]
         low, high = (torch.where(still, joint.value, end) for end in (joint.low, joint.high))
@@ -198,8 +199,7 @@ def _widened(
     interval is widened by Wilson's bound on their share.
     """
     n = len(differences)
-    level = 1 - (1 - inference.level) / max(differences.shape[1], 1)
-    sure = wilson(n, n, level=level).low
+    sure = wilson(n, n, level=inference.level).low
     first = differences[0].double()
     equal = (differences == differences[0]).all(dim=0)
     return Estimate(

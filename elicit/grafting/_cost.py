@@ -22,9 +22,6 @@ class Cost:
 def distinct_intervals(changed: Sequence[bool]) -> dict[tuple[int, int], tuple[int, int] | None]:
     """The interval that each interval of layers amounts to, without unchanged layers at its ends.
 
-    Args:
-        changed: Whether each layer differs.
-
     Returns:
         Inner interval by first and last layer; None where no layer inside differs.
     """

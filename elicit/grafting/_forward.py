@@ -57,9 +57,6 @@ class Forwards:
     def entry(self, part: Part) -> int | None:
         """First layer at which a moved part is read.
 
-        Args:
-            part: What moves.
-
         Returns:
             Layer in [0, n_layers]; None if the part changes what enters the first layer.
         """
@@ -81,11 +78,8 @@ class Forwards:
     ) -> ReadScores:
         """Scores of a batch by a host that differs from its trunk's from a layer on.
 
-        Args:
-            host: The model as it is now.
-            batch: The batch.
-            trunk: The unmodified host's trunk; None runs the whole model.
-            first: First layer that differs; None if what is read before the layers does.
+        `trunk`: the unmodified host's trunk; None runs the whole model. `first`: first layer that
+        differs; None if what is read before the layers does.
         """
         n_layers = self.pair.n_layers
         if trunk is None:
@@ -113,9 +107,7 @@ class Forwards:
 
         Trunks are kept while they fit into the memory of the execution.
 
-        Args:
-            model: `pair.base` or `pair.post`, unmodified.
-            index: Number of the batch.
+        `model`: `pair.base` or `pair.post`, unmodified.
         """
         key = (model is self.pair.post, index)
         if key in self._trunks:

@@ -75,10 +75,7 @@ class LayerRoles(Result):
     def verdict(self) -> tuple[tuple[Verdict, ...], ...]:
         """Verdicts of each part; two if it is corrupted and carries a skill."""
         flags = zip(
-            self.changed.tolist(),
-            self.corrupted.tolist(),
-            self.carries_skill.tolist(),
-            strict=True,
+            self.changed.tolist(), self.corrupted.tolist(), self.carries_skill.tolist(), strict=True
         )
         return tuple(_verdicts(*each) for each in flags)
 

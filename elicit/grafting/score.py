@@ -149,8 +149,6 @@ def forced_values(score: Score, rows: ForcedRows, reads: ReadScores) -> Float[Te
 def generated_values(pair: ModelPair, model: nn.Module, score: Score) -> Float[Tensor, " problem"]:
     """1 for every problem whose generated text has the right answer, else 0."""
     answers = answer_task(
-        pair.side("base" if model is pair.base else "post"),
-        score.task,
-        generation=score.generation,
+        pair.side("base" if model is pair.base else "post"), score.task, generation=score.generation
     )
     return answers.correct.to(torch.float64)

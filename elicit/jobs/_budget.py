@@ -1,7 +1,7 @@
 """What is measured within a budget of minutes, and what is left out."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -93,15 +93,7 @@ def with_options(
     pair: ModelPair,
     again: Callable[[S], I],
 ) -> Planned[S, I]:
-    """The run under other options.
-
-    Args:
-        costing: The command's stages.
-        planned: The run so far.
-        options: Options by name; their values are valid.
-        pair: The two models.
-        again: Inputs for other options.
-    """
+    """The run under other options."""
     # A saved plan comes from a file, so that its values are validated like any other.
     spec = type(planned.spec).from_options(
         {**planned.spec.model_dump(exclude_unset=True), **options}
@@ -116,11 +108,7 @@ def with_options(
 
 
 def budget_notes(planned: Planned) -> list[str]:
-    """What was left out, as a remark for the reader.
-
-    Args:
-        planned: The run within its budget.
-    """
+    """What was left out, as a remark for the reader."""
     if not planned.left_out:
         return []
     budget = planned.spec.budget
@@ -128,22 +116,17 @@ def budget_notes(planned: Planned) -> list[str]:
 
 
 def save_plan(run: RunDirectory, options: Mapping[str, object], left_out: Sequence[str]) -> None:
-    """Keep what a budget has chosen.
-
-    Args:
-        run: The run directory.
-        options: Options that differ from those requested.
-        left_out: What was left out, in words.
-    """
+    """Keep what a budget has chosen."""
     text = canonical_json({"options": dict(options), "left_out": list(left_out)}).decode()
     run.write_text(PLAN, text)
 
 
-def saved_plan(run: RunDirectory) -> tuple[dict[str, object], tuple[str, ...]] | None:
+def saved_plan(
+    run: RunDirectory, allowed: Collection[str]
+) -> tuple[dict[str, object], tuple[str, ...]] | None:
     """What a budget has chosen in this run directory before.
 
-    Args:
-        run: The run directory.
+    `allowed`: options that a budget may set.
 
     Raises:
         RunError: The file is not one that elicit wrote.
@@ -156,6 +139,8 @@ def saved_plan(run: RunDirectory) -> tuple[dict[str, object], tuple[str, ...]] |
         options, left_out = plan["options"], plan["left_out"]
         if not isinstance(options, dict) or not all(isinstance(word, str) for word in left_out):
             raise TypeError("options or left_out are of another type")
+        if foreign := sorted(set(options) - set(allowed)):
+            raise ValueError(f"no budget sets {foreign[0]}")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunError(
             f"{path} does not hold what a budget has chosen ({' '.join(str(error).split())}), so "
@@ -165,14 +150,7 @@ def saved_plan(run: RunDirectory) -> tuple[dict[str, object], tuple[str, ...]] |
 
 
 def halves(n: int, least: int, what: str, option: str = "limit") -> list[Cut]:
-    """Cuts to half of the problems, again and again.
-
-    Args:
-        n: Number of problems.
-        least: Fewest that are kept.
-        what: Name of the problems.
-        option: Option that limits them.
-    """
+    """Cuts to half of the problems, again and again."""
     cuts, kept = [], n
     while kept // 2 >= least:
         kept //= 2
@@ -181,10 +159,5 @@ def halves(n: int, least: int, what: str, option: str = "limit") -> list[Cut]:
 
 
 def every(n_layers: int, step: int) -> list[int]:
-    """Every `step`-th layer, ending with the last but one.
-
-    Args:
-        n_layers: Layers of the model.
-        step: Distance.
-    """
+    """Every `step`-th layer, ending with the last but one."""
     return sorted(range(n_layers - 1 - step // 2, -1, -step))

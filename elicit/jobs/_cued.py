@@ -46,7 +46,7 @@ def problems_of(spec: CuedSpec) -> Task:
             f"problems are to be read from {path}, which is not a file, so there are no problems."
             " Check the path."
         )
-    task = load_task(path, name="problems")
+    task = load_task(path, name="problems", group_by=spec.group_by)
     if spec.limit is not None and len(task) > spec.limit:
         task = task.subset(spec.limit, spec.seed)
     return task

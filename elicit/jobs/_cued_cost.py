@@ -15,11 +15,7 @@ def written(
 ) -> Stage:
     """Texts of the longest length, and the forwards that judge whether they are coherent.
 
-    Args:
-        spec: Options.
-        texts: Texts written.
-        judged: Texts that an unsteered model reads again.
-        prompt: Mean tokens of a prompt.
+    `judged`: texts that an unsteered model reads again.
     """
     length, rows = spec.max_new_tokens, Generation().batch_size
     return Stage(
@@ -35,9 +31,7 @@ def written(
 def every_layers(sites: Sequence[str], pair: ModelPair) -> int:
     """Number of candidate sites; a kind without a layer stands for every layer.
 
-    Args:
-        sites: Sites as requested; none stands for the end of every layer.
-        pair: The two models.
+    `sites`: sites as requested; none stands for the end of every layer.
     """
     if not sites:
         return pair.n_layers
@@ -45,13 +39,7 @@ def every_layers(sites: Sequence[str], pair: ModelPair) -> int:
 
 
 def site_cuts(spec: GradedSpec, strengths: Sequence[float], n_layers: int) -> list[Cut]:
-    """Fewer strengths and sites, each kept ones spread evenly.
-
-    Args:
-        spec: Options.
-        strengths: Strengths that are tried.
-        n_layers: Layers of the models.
-    """
+    """Fewer strengths and sites, each kept ones spread evenly."""
     cuts = []
     kinds = {parse_site(f"{s}.0" if "." not in s else s).kind for s in spec.sites}
     several = not spec.sites or (len(kinds) == 1 and all("." not in s for s in spec.sites))

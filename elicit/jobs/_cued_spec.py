@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, TypeVar
 from pydantic import Field, model_validator
 
 from elicit.jobs._option import STATISTICS, TASKS, Option
-from elicit.jobs._spec import PairSpec
+from elicit.jobs._spec import GroupBy, PairSpec
 
 C = TypeVar("C", bound="CuedSpec")
 
@@ -14,6 +14,7 @@ C = TypeVar("C", bound="CuedSpec")
 class CuedSpec(PairSpec):
     """Options of a job on a behaviour that is elicited by a cue before the problem."""
 
+    group_by: GroupBy = None
     problems: Annotated[
         Path | None,
         Option(

@@ -161,7 +161,8 @@ def _planned(
     watched = isinstance(progress, Announcing)
     speed = calibrate(pair) if watched or spec.budget is not None else None
     if spec.budget is not None and speed is not None:
-        kept = saved_plan(run)
+        cuts = costing.cuts(spec, pair, inputs)
+        kept = saved_plan(run, {name for cut in cuts for name in cut.options})
         if kept is None:
             planned, options = fit(costing, planned, pair, speed, again)
             save_plan(run, options, planned.left_out)
@@ -211,7 +212,7 @@ def open_pair(spec: PairSpec, progress: Progress) -> ModelPair:
     Raises:
         ElicitError: They cannot be loaded or compared.
     """
-    if spec.device != "cpu":
+    if spec.device not in ("cpu", "auto"):
         try:
             torch.empty(1, device=spec.device)
         except (RuntimeError, AssertionError) as error:
@@ -225,7 +226,7 @@ def open_pair(spec: PairSpec, progress: Progress) -> ModelPair:
         spec.pair or str(spec.base),
         spec.post,
         device=spec.device,
-        dtype=getattr(torch, spec.dtype),
+        dtype="auto" if spec.dtype == "auto" else getattr(torch, spec.dtype),
         vocab=spec.vocab,
         allow_identical=spec.loads_identical,
         loading=Loading(
@@ -233,6 +234,10 @@ def open_pair(spec: PairSpec, progress: Progress) -> ModelPair:
             trust_remote_code=spec.trust_remote_code,
             attn_implementation=spec.attn_implementation or "eager",
             unused_tensors=spec.unused_tensors,
+            revision_base=spec.base_revision,
+            revision_post=spec.post_revision,
+            renamed_tokens=dict(one.split("=", 1) for one in spec.renamed_tokens),
+            adds_bos=spec.adds_bos,
             separator=spec.separator,
             template_date=spec.template_date or DATE,
         ),
@@ -255,7 +260,7 @@ def _running(
         spec.out,
         kind=spec.command,
         arguments=spec.arguments(),
-        identity={"base": pair.base_digest, "post": pair.post_digest, **identity},
+        identity={**pair.identity, **identity},
         fresh=spec.fresh,
     )
     with run, _few_threads(pair):

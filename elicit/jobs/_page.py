@@ -53,11 +53,7 @@ class Page:
     _written: float = field(default_factory=time.monotonic)
 
     def refresh(self, outcome: Outcome) -> None:
-        """Save results and write the page of an unfinished run, if a while has passed.
-
-        Args:
-            outcome: What is finished.
-        """
+        """Save results and write the page of an unfinished run, if a while has passed."""
         if time.monotonic() - self._written < REFRESH or not outcome.results:
             return
         going = "This run is not finished: what is still to come is missing on this page."
@@ -66,9 +62,6 @@ class Page:
 
     def write(self, outcome: Outcome) -> dict[str, object]:
         """Write everything that a finished run leaves.
-
-        Args:
-            outcome: All results.
 
         Returns:
             Content of `summary.json`.

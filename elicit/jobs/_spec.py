@@ -31,6 +31,17 @@ class SpecError(ElicitError):
     """Invalid options of a run."""
 
 
+GroupBy = Annotated[
+    str | None,
+    Option(
+        "Key of the problems that groups them, such as subject.",
+        TASKS,
+        "KEY",
+        default="difficulty",
+    ),
+]
+
+
 class PairSpec(BaseModel):
     """Options of every job on a pair: two models, problems, a run directory."""
 
@@ -48,6 +59,22 @@ class PairSpec(BaseModel):
     post: Annotated[
         str | None,
         Option("Post-trained model: hub id, directory, adapter or organism.", MODELS, "MODEL"),
+    ] = None
+    base_revision: Annotated[
+        str | None,
+        Option("Branch, tag or commit of the base on the hub.", MODELS, "REV", default="newest"),
+    ] = None
+    post_revision: Annotated[
+        str | None,
+        Option("Branch, tag or commit of post on the hub.", MODELS, "REV", default="newest"),
+    ] = None
+    renamed_tokens: Annotated[
+        tuple[str, ...],
+        Option("A special token that post calls otherwise: BASE=POST.", MODELS, "NAMES"),
+    ] = ()
+    adds_bos: Annotated[
+        bool | None,
+        Option("Whether texts begin with bos.", MODELS, default="as both tokenizers agree"),
     ] = None
     vocab: Annotated[
         Literal["exact", "shared"],
@@ -101,10 +128,10 @@ class PairSpec(BaseModel):
     n_resamples: Annotated[int, Option("Bootstrap resamples of the problems.", STATISTICS, "N")] = (
         Field(default=2000, ge=100)
     )
-    device: Annotated[str, Option("cpu, cuda, cuda:1 or mps.", MACHINE, "NAME")] = "cpu"
+    device: Annotated[str, Option("auto, cpu, cuda, cuda:1 or mps.", MACHINE, "NAME")] = "cpu"
     dtype: Annotated[
-        Literal["float32", "bfloat16", "float16", "float64"],
-        Option("float32, bfloat16, float16 or float64.", MACHINE, "NAME"),
+        Literal["float32", "bfloat16", "float16", "float64", "auto"],
+        Option("float32, bfloat16, float16, float64, or auto: the checkpoints'.", MACHINE, "NAME"),
     ] = "float32"
     device_map: Annotated[
         str | None, Option("Placement over several devices, such as auto.", MACHINE, "MAP")
@@ -168,6 +195,14 @@ class PairSpec(BaseModel):
     @classmethod
     def _each_once(cls, given: Any) -> Any:
         return tuple(dict.fromkeys(given)) if isinstance(given, tuple) else given
+
+    @field_validator("renamed_tokens")
+    @classmethod
+    def _two_names(cls, listed: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [one for one in listed if not all(one.partition("=")[::2])]
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} does not name two tokens. Write BASE=POST")
+        return listed
 
     @model_validator(mode="after")
     def _names_a_pair(self: S) -> S:

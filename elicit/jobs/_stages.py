@@ -28,12 +28,7 @@ class StageProgress:
     """Maps the jobs inside each stage to one bar whose steps are weighted by cost."""
 
     def __init__(self, progress: Progress, stages: Sequence[Weighted]) -> None:
-        """Nothing is shown before the first stage.
-
-        Args:
-            progress: What a person watches.
-            stages: All stages, in order.
-        """
+        """Nothing is shown before the first stage."""
         self._progress, self._stages = progress, tuple(stages)
         self._total = sum(stage.weight for stage in stages) or 1.0
         self._shown, self._begun = 0, False
@@ -42,11 +37,7 @@ class StageProgress:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Everything that is reported inside belongs to a stage.
-
-        Args:
-            name: Name of one of the stages.
-        """
+        """Everything that is reported inside belongs to a stage."""
         self._stage = [stage.name for stage in self._stages].index(name)
         self._jobs, self._done, self._size = 0, 0, 1
         if not self._begun:

@@ -3,7 +3,8 @@
 from elicit.pair._guards import no_unpickling
 from elicit.pair._settings import Loading
 from elicit.pair._templates import DATE
-from elicit.pair.alignment import Alignment, Encoded, Text, pad
+from elicit.pair.alignment import Alignment, Text
+from elicit.pair.batches import Encoded, pad
 from elicit.pair.digests import weights_digest
 from elicit.pair.errors import PairError, reason
 from elicit.pair.handles import Bridge, Config, HuggingFaceModel, Tokenizer

@@ -122,11 +122,7 @@ _SHARED = ("vblora_vector_bank", "tinylora_v", "unilora_theta_d")
 
 
 def brought_rows(folder: Path) -> int | None:
-    """Rows of the embedding or unembedding that an adapter brings whole; None if it brings none.
-
-    Args:
-        folder: Where its files are.
-    """
+    """Rows of the embedding or unembedding that an adapter brings whole; None if it brings none."""
     from safetensors import safe_open
 
     path = folder / "adapter_model.safetensors"

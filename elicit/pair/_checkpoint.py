@@ -1,5 +1,6 @@
 """A checkpoint in a directory or on the hub: configuration, tokenizer, weights."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Any, cast
@@ -9,7 +10,8 @@ from torch import nn
 
 from elicit.pair._guards import explained, refuse_pickled
 from elicit.pair._settings import Settings, Source
-from elicit.pair._tensors import check_filled, left_in_folder, unread
+from elicit.pair._tensors import check_blocks, check_filled, left_in_folder, unread
+from elicit.pair.errors import PairError
 from elicit.pair.handles import Config, HuggingFaceModel, Tokenizer
 
 _TOKENIZER_FILES = (
@@ -33,12 +35,13 @@ def checkpoint(name: str, settings: Settings, *, revision: str | None) -> Source
         config = AutoConfig.from_pretrained(
             name, trust_remote_code=settings.loading.trust_remote_code, revision=revision
         )
+    _quantised(config, name)
     tokenizer, notes = tokenizer_of(name, config, settings, revision=revision)
     return Source(
         name=name,
         config=config,
         tokenizer=tokenizer,
-        open=lambda: _weights(name, settings, revision=revision),
+        open=lambda: _weights(name, config, settings, revision=revision),
         notes=notes,
     )
 
@@ -89,15 +92,20 @@ def _stored_kind(file: Path) -> str | None:
 
 
 def _weights(
-    name: str, settings: Settings, *, revision: str | None
+    name: str, config: Config, settings: Settings, *, revision: str | None
 ) -> tuple[HuggingFaceModel, tuple[str, ...]]:
     """The plain model of a checkpoint, filled from it whole, and a note on what it leaves over."""
     from transformers import AutoModelForCausalLM
 
     refuse_pickled(name, "model")
+    config, stored = copy.deepcopy(config), _quantised(config, name)  # loading writes into it
+    if stored is not None:
+        config.quantization_config = stored
+        check_blocks(name, stored.get("weight_block_size"))
     with explained("weights", name):
         loaded = AutoModelForCausalLM.from_pretrained(
             name,
+            config=config,
             dtype=settings.dtype,
             attn_implementation=settings.loading.attn_implementation,
             trust_remote_code=settings.loading.trust_remote_code,
@@ -112,7 +120,38 @@ def _weights(
     check_filled(name, info["missing_keys"], info["mismatched_keys"])
     unused = {*info["unexpected_keys"], *left_in_folder(name)}
     notes = unread(name, unused, settings, "the model of its config.json does not read")
+    if stored is not None:
+        # What was stored beside the quantised weights keeps its precision until it is asked to.
+        model = nn.Module.to(model, settings.dtype)
+        model.config.__dict__.pop("quantization_config", None)
+        kind = stored["quant_method"]
+        rounding = f"{name} is stored in {kind} and was dequantised to {settings.dtype}; "
+        notes += (rounding + "differences as small as its rounding come from storage.",)
     return text_only(model.eval()), (*notes, *_untied(model, name))
+
+
+_DEQUANTISED = ("fp8", "mxfp4")
+"""Kinds of quantised storage whose weights can be read as ordinary numbers."""
+
+
+def _quantised(config: Config, name: str) -> dict[str, Any] | None:
+    """How a checkpoint is stored quantised, set to be read as ordinary numbers; None if it is not.
+
+    Raises:
+        PairError: Its kind cannot be read so.
+    """
+    told = getattr(config, "quantization_config", None)
+    if told is None:
+        return None
+    given = dict(told) if isinstance(told, dict) else told.to_dict()
+    kind = str(given.get("quant_method"))
+    if kind not in _DEQUANTISED:
+        raise PairError(
+            f"{name} is stored quantised ({kind}), and its kernels compute with other numbers than "
+            "its weights are, so weights and activations cannot be compared with another model's. "
+            f"Dequantise it and save it, or pass one stored in {' or '.join(_DEQUANTISED)}."
+        )
+    return {**given, "dequantize": True}
 
 
 def _untied(model: HuggingFaceModel, name: str) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Whether two models can be compared number by number; every refusal names both values."""
 
+import json
 from typing import Literal
 
 from torch import nn
@@ -106,17 +107,23 @@ def check_configs(
             "ids are compared. Embedding and unembedding stay with their model, in no part of the "
             "weights, so either model with all the other's parts is still not the other."
         )
-    return min(base.vocab_size, post.vocab_size), notes + _setting_notes(base, post)
+    return min(base.vocab_size, post.vocab_size), notes + setting_notes(base, post)
 
 
-def _setting_notes(base: Config, post: Config) -> list[str]:
+def forward_settings(config: Config) -> dict[str, object]:
+    """Settings that change what the weights compute, JSON values only."""
+    whole = json.loads(text_config(config).to_json_string(use_diff=False))
+    return {key: value for key, value in whole.items() if key not in _CLERICAL}
+
+
+def setting_notes(base: Config, post: Config) -> list[str]:
     """A sentence for every setting of the forward that differs."""
-    ours, theirs = base.to_dict(), post.to_dict()
+    ours, theirs = forward_settings(base), forward_settings(post)
     return [
         f"Config {key} is {ours.get(key)!r} in base and {theirs.get(key)!r} in post; weights do "
         "not carry it, so either model with all the other's weights is still not the other."
         for key in sorted(ours.keys() | theirs.keys())
-        if key not in _CLERICAL and ours.get(key) != theirs.get(key)
+        if ours.get(key) != theirs.get(key)
     ]
 
 

@@ -47,9 +47,8 @@ def no_unpickling() -> AbstractContextManager[None]:
 def refuse_pickled(source: str, stem: str) -> None:
     """Refuse a directory whose weights are pickled, before anything opens them.
 
-    Args:
-        source: A directory; a hub id is left to the hub's client, which is asked for safetensors.
-        stem: Beginning of the names of weight files, for example `adapter_model`.
+    `source`: a directory; a hub id is left to the hub's client, which is asked for safetensors.
+    `stem`: beginning of the names of weight files, for example `adapter_model`.
 
     Raises:
         PairError: Weights are pickled, or an index names a file that is no safetensors file.

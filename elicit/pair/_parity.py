@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from elicit.pair.alignment import Encoded, pad
+from elicit.pair.batches import Encoded, pad
 from elicit.pair.errors import PairError
 from elicit.pair.handles import Bridge, HuggingFaceModel
 

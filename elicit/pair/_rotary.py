@@ -12,9 +12,8 @@ from torch import Tensor, nn
 def lengths_by_row(model: nn.Module) -> None:
     """Let every row of a batch have the angles that it would have alone, in a fresh model.
 
-    Args:
-        model: A Hugging Face model, plain or wrapped; angles that do not depend on the length of a
-            text stay as they are.
+    `model`: a Hugging Face model, plain or wrapped; angles that do not depend on the length of a
+    text stay as they are.
     """
     for module in list(model.modules()):
         kinds = getattr(module, "rope_type", None)

@@ -1,6 +1,6 @@
 """How models are loaded, and a model before its weights are read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -22,6 +22,10 @@ class Loading:
     """`eager` (attention patterns can be read) or `sdpa`."""
     unused_tensors: Literal["refuse", "ignore"] = "refuse"
     """Tensors in the files that the model does not read: refused, or left out with a note."""
+    renamed_tokens: Mapping[str, str] = field(default_factory=dict)
+    """Special tokens that post calls otherwise than base: base's string to post's."""
+    adds_bos: bool | None = None
+    """Whether text begins with bos for both models; None: as both tokenizers agree."""
     separator: str | None = None
     """What stands between a plain prompt and its continuation; None: a space where the prompt's
     script has one."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 from weakref import WeakKeyDictionary
 
+import torch
 from torch import nn
 
 from elicit import organisms
@@ -15,7 +16,7 @@ from elicit.pair._adapters import brought_rows, find_adapter, merge_adapter, ope
 from elicit.pair._checkpoint import checkpoint, tokenizer_of
 from elicit.pair._checks import text_config
 from elicit.pair._guards import explained
-from elicit.pair._settings import Settings, Source
+from elicit.pair._settings import Loading, Settings, Source
 from elicit.pair.errors import PairError, reason
 from elicit.pair.handles import Bridge, HuggingFaceModel, Tokenizer
 
@@ -186,6 +187,29 @@ def _held_tokenizer(bridge: Bridge, name: str, role: str) -> Tokenizer:
             "bridge's own copy adds bos to every text, so it cannot be used. Pass the model's "
             "directory or hub id."
         ) from error
+
+
+def stored_dtype(
+    what: str | Path | Bridge | OrganismModel, loading: Loading, *, revision: str | None
+) -> torch.dtype | None:
+    """Precision that a checkpoint's configuration names; None for what has none of its own.
+
+    A model that cannot be found gives None too: locating it says why.
+    """
+    if isinstance(what, nn.Module | OrganismModel) or organisms.is_organism(str(what)):
+        return None
+    from transformers import AutoConfig
+
+    if find_adapter(str(what), revision=revision) is not None:
+        return None  # merged into the base
+    try:
+        config = AutoConfig.from_pretrained(
+            str(what), trust_remote_code=loading.trust_remote_code, revision=revision
+        )
+    except (OSError, ValueError):
+        return None
+    named = text_config(config).dtype or config.dtype
+    return getattr(torch, named) if isinstance(named, str) else named
 
 
 def remember_tokenizer(bridge: Bridge, tokenizer: Tokenizer) -> None:

@@ -13,7 +13,7 @@ from elicit.pair.handles import Tokenizer
 DATE = "2024-07-26"
 """Day that a template gets where it asks for today's: any fixed one gives every run the same text.
 It is the day that Llama 3's own template writes where no clock is at hand."""
-MOST_STEPS = 1_000_000
+MOST_STEPS = 300_000
 """Lines of a template's code that may run for one conversation; usual ones need hundreds."""
 MOST_CHARACTERS = 10_000_000
 """Characters that a rendered conversation may have."""

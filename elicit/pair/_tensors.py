@@ -98,3 +98,38 @@ def unread(name: str, tensors: Collection[str], settings: Settings, why: str) ->
         f"{name} holds {shown}, which {why}, so the model would be another one than was trained. "
         "Correct the configuration, or pass unused_tensors='ignore' to leave such tensors out."
     )
+
+
+def check_blocks(name: str, block: object) -> None:
+    """Refuse quantised weights whose scales do not stand for whole blocks.
+
+    transformers spreads the scales evenly over a weight, which is right only where blocks fill it.
+
+    Args:
+        name: Folder of the checkpoint; a hub id is not looked at.
+        block: Rows and columns of a block, as its configuration says; anything else is no grid.
+
+    Raises:
+        PairError: Some weight is not a whole number of blocks.
+    """
+    from safetensors import safe_open
+
+    if not isinstance(block, list) or len(block) != 2:
+        return
+    shapes: dict[str, list[int]] = {}
+    with explained("weights", name):
+        for path in Path(name).glob("*.safetensors"):
+            with safe_open(path, framework="pt") as file:
+                for tensor in list(file.keys()):
+                    shapes[tensor] = list(file.get_slice(tensor).get_shape())
+    for tensor, scales in shapes.items():
+        shape = shapes.get(tensor.removesuffix("_scale_inv"), [])[-2:]
+        if not tensor.endswith("_scale_inv") or len(shape) < 2 or len(scales) < 2:
+            continue
+        grid = zip(scales[-2:], block, shape, strict=True)
+        if any(n > 1 and n * size != rows for n, size, rows in grid):
+            raise PairError(
+                f"{tensor} in {name} has {scales[-2:]} scales for blocks of {block}, and its "
+                f"weight {shape} is not a whole number of such blocks, so it cannot be dequantised "
+                "soundly here. Dequantise it with the library that made it and save it."
+            )

@@ -1,6 +1,7 @@
 """Whether two tokenizers give one text the same ids, and one id the same meaning."""
 
 import datetime
+from collections.abc import Mapping
 from typing import cast
 
 from elicit.pair._settings import Loading
@@ -26,7 +27,7 @@ def adds_bos(tokenizer: Tokenizer) -> bool:
     return len(ids) > 0 and ids[0] == tokenizer.bos_token_id
 
 
-def check_tokenizers(base: Tokenizer, post: Tokenizer) -> list[str]:
+def check_tokenizers(base: Tokenizer, post: Tokenizer, loading: Loading = Loading()) -> list[str]:
     """Refuse two tokenizers under which one id has two meanings; note what else differs.
 
     Returns:
@@ -36,14 +37,18 @@ def check_tokenizers(base: Tokenizer, post: Tokenizer) -> list[str]:
         PairError: An id means two strings, a string has two ids, or only one tokenizer adds bos.
     """
     base_strings, post_strings = token_strings(base), token_strings(post)
+    _check_renamed(base, post, loading.renamed_tokens)
+    renamed = loading.renamed_tokens
+    base_strings = {i: renamed.get(string, string) for i, string in base_strings.items()}
     for i in sorted(base_strings.keys() & post_strings.keys()):
         if base_strings[i] != post_strings[i]:
             raise PairError(
                 f"Token id {i} is {base_strings[i]!r} in base's tokenizer and {post_strings[i]!r} "
-                "in post's, so the same ids would be different texts to the two models. Load each "
-                "model with the tokenizer it was trained with; a pair needs one vocabulary."
+                f"in post's, so the same ids would be different texts to the two models. "
+                f"{_renaming(base, post)}"
             )
-    base_ids, post_ids = base.get_vocab(), post.get_vocab()
+    base_ids = {string: i for i, string in base_strings.items()}
+    post_ids = post.get_vocab()
     for string in sorted(base_ids.keys() & post_ids.keys()):
         if base_ids[string] != post_ids[string]:
             raise PairError(
@@ -52,21 +57,61 @@ def check_tokenizers(base: Tokenizer, post: Tokenizer) -> list[str]:
                 "ids. Load each model with the tokenizer it was trained with."
             )
     base_adds, post_adds = adds_bos(base), adds_bos(post)
-    if base_adds != post_adds:
+    if base_adds != post_adds and loading.adds_bos is None:
         raise PairError(
             f"Base's tokenizer {_does(base_adds)} a bos token to text and post's "
             f"{_does(post_adds)}, so one of the models would see a first token it was not trained "
-            "on. Save one of the tokenizers with the other's setting (add_bos_token) and load the "
-            "pair again."
+            "on. Pass adds_bos=True or False for both, whichever the texts are to be."
         )
-    if base_adds and base.bos_token_id != post.bos_token_id:
+    both_add = base_adds and post_adds or loading.adds_bos
+    known = {base.bos_token_id, post.bos_token_id} - {None}
+    if loading.adds_bos and not known:
+        raise PairError(
+            "adds_bos is True and neither tokenizer has a bos token, so there is none to add. Set "
+            "bos_token on one of them."
+        )
+    if both_add and len(known) > 1:
         raise PairError(
             f"Base's tokenizer begins text with {base.bos_token!r} (id {base.bos_token_id}) and "
             f"post's with {post.bos_token!r} (id {post.bos_token_id}), so the models would not see "
             "the same ids. Save one of the tokenizers with the other's bos token and load the pair "
             "again."
         )
-    return _differences(base, post, base_strings, post_strings)
+    notes = [f"Post calls base's token {a!r} {b!r}." for a, b in renamed.items()]
+    return notes + _differences(base, post, base_strings, post_strings)
+
+
+def _check_renamed(base: Tokenizer, post: Tokenizer, renamed: Mapping[str, str]) -> None:
+    """Refuse a map of names that the tokenizers do not bear out."""
+    ours, theirs = base.get_vocab(), post.get_vocab()
+    for old, new in renamed.items():
+        if ours.get(old) is None or ours.get(old) != theirs.get(new):
+            raise PairError(
+                f"renamed_tokens says that post calls base's {old!r} {new!r}, and their ids are "
+                f"{ours.get(old)} in base and {theirs.get(new)} in post, so they are not one "
+                "token. Correct the map."
+            )
+
+
+def _renaming(base: Tokenizer, post: Tokenizer) -> str:
+    """What to do about an id with two strings: a map, where all such are special tokens."""
+    ours, theirs = token_strings(base), token_strings(post)
+    differing = [i for i in sorted(ours.keys() & theirs.keys()) if ours[i] != theirs[i]]
+    special = [set(_special(tokenizer)) for tokenizer in (base, post)]
+    if all(i in ids for i in differing for ids in special):
+        named = ", ".join(f"{ours[i]!r}: {theirs[i]!r}" for i in differing[:4])
+        more = ", …" if len(differing) > 4 else ""
+        return (
+            f"{len(differing)} special token(s) differ so; if post only renamed them, pass "
+            f"Loading(renamed_tokens={{{named}{more}}})."
+        )
+    return "Load each model with the tokenizer it was trained with; a pair needs one vocabulary."
+
+
+def _special(tokenizer: Tokenizer) -> list[int]:
+    """Ids of special and added tokens."""
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    return [*added, *tokenizer.all_special_ids]
 
 
 def _does(adds: bool) -> str:
@@ -144,8 +189,10 @@ def align(
         template_tokenizer=owning,
         chat_template=template,
         template_owner=owner if template is not None else "none",
-        adds_bos=adds_bos(base),
-        bos_id=cast(int | None, base.bos_token_id),
+        adds_bos=adds_bos(base) if loading.adds_bos is None else loading.adds_bos,
+        bos_id=cast(
+            int | None, post.bos_token_id if base.bos_token_id is None else base.bos_token_id
+        ),
         pad_id=padding,
         d_vocab=d_vocab,
         separator=loading.separator,

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Literal
 
-import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from elicit.pair._templates import DATE, render, writes_date
+from elicit.pair.batches import Encoded, pad
 from elicit.pair.errors import PairError
 from elicit.pair.handles import Tokenizer
 from elicit.results import digest_json
@@ -21,67 +21,6 @@ Text = str | list[Message]
 """Plain text, or a conversation where it is templated."""
 THINK_TAGS = ("<think>", "<thinking>", "<thought>", "<reasoning>")
 """Tags with which templates open a thought."""
-
-
-@dataclass(frozen=True, eq=False)
-class Encoded:
-    """Token ids of a batch, with what every forward needs beside them."""
-
-    ids: Int[Tensor, "batch pos"]
-    """Token ids; rows shorter than the longest are padded."""
-    mask: Int[Tensor, "batch pos"]
-    """1 at tokens, 0 at padding."""
-    position_ids: Int[Tensor, "batch pos"]
-    """Position of each token in its own row, so that padding shifts nothing."""
-
-    @property
-    def real(self) -> Bool[Tensor, "batch pos"]:
-        """Where there is a token and not padding."""
-        return self.mask.bool()
-
-    @property
-    def lengths(self) -> Int[Tensor, " batch"]:
-        """Tokens in each row, padding not counted."""
-        return self.mask.sum(-1)
-
-    def to(self, device: str | torch.device) -> "Encoded":
-        """The same batch on another device."""
-        return Encoded(self.ids.to(device), self.mask.to(device), self.position_ids.to(device))
-
-    def __len__(self) -> int:
-        """Rows in the batch."""
-        return len(self.ids)
-
-
-def pad(
-    rows: Sequence[Sequence[int]], *, pad_id: int, padding: Literal["left", "right"] = "left"
-) -> Encoded:
-    """Rows of token ids as one batch with mask and position ids.
-
-    Args:
-        rows: Token ids of each row; at least one row, no row empty.
-        pad_id: Id put where a row has no token.
-        padding: Side that is filled up: left to generate or to read the last position of all rows.
-
-    Raises:
-        PairError: There is no row, or a row has no token.
-    """
-    if not rows:
-        raise PairError("There are no rows to put into a batch. Pass at least one text.")
-    for index, row in enumerate(rows):
-        if not row:
-            raise PairError(
-                f"Row {index} has no token, so a model has nothing to read there. Leave that text "
-                "out."
-            )
-    longest = max(len(row) for row in rows)
-    ids = torch.full((len(rows), longest), pad_id, dtype=torch.long)
-    mask = torch.zeros((len(rows), longest), dtype=torch.long)
-    for index, row in enumerate(rows):
-        where = slice(longest - len(row), longest) if padding == "left" else slice(0, len(row))
-        ids[index, where] = torch.tensor(row, dtype=torch.long)
-        mask[index, where] = 1
-    return Encoded(ids, mask, (mask.cumsum(-1) - 1).clamp(min=0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +74,16 @@ class Alignment:
         Raises:
             PairError: Neither model has a template, or the template refuses these turns.
         """
-        return self.read(self.spelled(messages, templated=True), templated=True)
+        return self.prompt(messages, templated=True)
+
+    def prompt(self, messages: Text, *, templated: bool) -> list[int]:
+        """Token ids of a prompt, plain or in the chat template; see `plain` and `templated`.
+
+        Args:
+            messages: A string, or turns of a conversation where `templated`.
+            templated: Whether it goes through the chat template.
+        """
+        return self.read(self.spelled(messages, templated=templated), templated=templated)
 
     def spelled(self, messages: Text, *, templated: bool) -> str:
         """Text that a model reads of a prompt.
@@ -281,17 +229,7 @@ class Alignment:
             PairError: A text has no token, a conversation is to be read as plain text, or see
                 `plain` and `templated`.
         """
-        rows: list[list[int]] = []
-        for index, text in enumerate(texts):
-            if templated:
-                rows.append(self.templated(text))
-            elif isinstance(text, str):
-                rows.append(self.plain(text))
-            else:
-                raise PairError(
-                    f"Text {index} is a conversation and the batch is plain, so roles would be "
-                    "lost. Pass templated=True, or a string."
-                )
+        rows = [self.prompt(text, templated=templated) for text in texts]
         return self.pad(rows, padding=padding)
 
     def pad(

@@ -1,22 +1,28 @@
 """Load a pair: refuse what cannot be compared, early, and wrap both models alike."""
 
-import copy
+import functools
 from pathlib import Path
 from typing import Literal, cast
 
 import torch
-from torch import nn
 
 from elicit import organisms
 from elicit.organisms import OrganismModel
-from elicit.pair._checks import check_configs, check_finite, check_parameters, text_config
+from elicit.pair._checks import (
+    check_configs,
+    check_finite,
+    check_parameters,
+    setting_notes,
+    text_config,
+)
 from elicit.pair._guards import guarded
 from elicit.pair._parity import check_parity, plain_logits
 from elicit.pair._rotary import lengths_by_row
 from elicit.pair._settings import Loading, Settings, Source
-from elicit.pair._sources import locate, remember_tokenizer
+from elicit.pair._sources import locate, stored_dtype
 from elicit.pair._templates import writes_date
 from elicit.pair._tokenizers import align, check_tokenizers
+from elicit.pair._wrapping import boot
 from elicit.pair.digests import checkpoint_parameters, weights_digest
 from elicit.pair.errors import PairError, reason
 from elicit.pair.handles import Bridge, HuggingFaceModel, Tokenizer
@@ -28,7 +34,7 @@ def load_pair(
     post: str | Path | Bridge | None = None,
     *,
     device: str | torch.device = "cpu",
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | Literal["auto"] = torch.float32,
     vocab: Literal["exact", "shared"] = "exact",
     allow_identical: bool = False,
     check_parity: bool = True,
@@ -37,10 +43,13 @@ def load_pair(
     """A base model and its post-trained child, loaded alike and checked to be comparable.
 
     Args:
-        base: Hub id, directory, `organism:<name>`, or a raw `TransformerBridge`.
+        base: Hub id (`name@revision` for a branch, tag or commit), directory, `organism:<name>`,
+            or a raw `TransformerBridge`.
         post: The same, or a PEFT adapter for `base`. None if `base` names a pair of organisms.
-        device: Device of both models; bridges that are passed stay where they are.
-        dtype: Precision of both models' weights; bridges that are passed keep theirs.
+        device: Device of both models, `auto` for an accelerator where there is one; bridges that
+            are passed stay where they are.
+        dtype: Precision of both models' weights, `auto` for that of the checkpoints (the narrowest
+            that holds both); bridges that are passed keep theirs.
         vocab: `exact`: vocabularies must match; `shared`: compare only token ids known to
             both, and leave embedding and unembedding with their model, in no part of the weights.
         allow_identical: Accept a pair whose weights are all the same, for example as a control.
@@ -57,12 +66,19 @@ def load_pair(
         raise PairError(f"vocab is {vocab!r}; it is 'exact' or 'shared'.")
     first, second = _names(base, post)
     loading = loading or Loading()
-    settings = Settings(device, dtype, loading)
+    first, revision_base = _revised(first, loading.revision_base, "base")
+    second, revision_post = _revised(second, loading.revision_post, "post")
     with guarded():
-        base_source = locate(first, "base", settings, revision=loading.revision_base)
-        post_source = locate(
-            second, "post", settings, revision=loading.revision_post, base=base_source
-        )
+        if dtype == "auto":
+            stored = [
+                stored_dtype(first, loading, revision=revision_base),
+                stored_dtype(second, loading, revision=revision_post),
+            ]
+            known = [one for one in stored if one is not None]
+            dtype = functools.reduce(torch.promote_types, known) if known else torch.float32
+        settings = Settings(_best_device() if device == "auto" else device, dtype, loading)
+        base_source = locate(first, "base", settings, revision=revision_base)
+        post_source = locate(second, "post", settings, revision=revision_post, base=base_source)
         return _load(
             base_source,
             post_source,
@@ -89,6 +105,32 @@ def _names(
     )
 
 
+def _revised(
+    what: str | Path | Bridge | OrganismModel, revision: str | None, role: str
+) -> tuple[str | Path | Bridge | OrganismModel, str | None]:
+    """A model's name without the revision that `name@revision` gives it, and the revision."""
+    if not isinstance(what, str) or "@" not in what or Path(what).expanduser().exists():
+        return what, revision
+    name, _, written = what.rpartition("@")
+    if not name or not written:
+        raise PairError(
+            f"{role} is {what!r}, which has nothing on one side of '@'. Write name@revision."
+        )
+    if revision not in (None, written):
+        raise PairError(
+            f"{role} is {what!r} and its revision is given as {revision!r} too, so it is not clear "
+            "which is meant. Give one."
+        )
+    return name, written
+
+
+def _best_device() -> str:
+    """The accelerator of this machine, or its processor."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
 def _load(
     base: Source,
     post: Source,
@@ -103,7 +145,7 @@ def _load(
     d_vocab, notes = check_configs(base_config, post_config, vocab=vocab)
     base_tokenizer, post_tokenizer, missing = _both_tokenizers(base, post)
     notes += [*base.notes, *post.notes, *missing]
-    notes += check_tokenizers(base_tokenizer, post_tokenizer)
+    notes += check_tokenizers(base_tokenizer, post_tokenizer, settings.loading)
     alignment = align(base_tokenizer, post_tokenizer, settings.loading, d_vocab=d_vocab)
     if writes_date(alignment.chat_template):
         notes.append(f"The chat template writes the day; it is always {alignment.date} here.")
@@ -117,7 +159,8 @@ def _load(
     check_parameters(base_parameters, post_parameters, vocab=vocab)
     base_digest = weights_digest(base_model)
     post_digest = base_digest if post_model is base_model else weights_digest(post_model)
-    identical = base_digest == post_digest
+    # With other settings the same weights are another model: a rope_theta moves every logit.
+    identical = base_digest == post_digest and not setting_notes(base_config, post_config)
     if identical and not allow_identical:
         raise _without_effect(base, post, base_digest)
 
@@ -216,56 +259,3 @@ def _wrapped(
     if reference is None:
         return bridge, None
     return bridge, check_parity(bridge, reference, source.name)
-
-
-def boot(model: HuggingFaceModel, tokenizer: Tokenizer, name: str, settings: Settings) -> Bridge:
-    """A raw-mode bridge around a plain model, in place.
-
-    Raises:
-        PairError: TransformerLens does not know the architecture.
-    """
-    from transformer_lens.model_bridge import TransformerBridge
-
-    if not model.config.architectures:
-        model.config.architectures = [type(model).__name__]
-    # The bridge changes the tokenizer it is given and, unless that says it adds bos already, loads
-    # another one by name. It gets a copy that says so; nothing in this package tokenizes with it.
-    spare = copy.deepcopy(tokenizer)
-    spare.init_kwargs = {"name_or_path": name, **spare.init_kwargs, "add_bos_token": True}
-    try:
-        bridge = TransformerBridge.boot_transformers(
-            name,
-            hf_model=model,
-            tokenizer=spare,
-            dtype=settings.dtype,
-            device=str(settings.device) if settings.loading.device_map is None else None,
-        )
-    except (ValueError, AttributeError, NotImplementedError) as error:
-        raise PairError(
-            f"TransformerLens cannot wrap {name}, a {type(model).__name__}: {reason(error)} Pass "
-            "models of an architecture that it supports."
-        ) from error
-    bridge.eval()
-    _keep_dtype_of_heads(bridge)
-    remember_tokenizer(bridge, tokenizer)
-    return bridge
-
-
-def _keep_dtype_of_heads(bridge: Bridge) -> None:
-    """Hand rotated queries and keys on in the model's own precision.
-
-    OLMo-2 keeps its angles in float32 and casts what it has rotated back; TransformerLens's
-    rewritten attention forgets the cast and then cannot mix half-precision values.
-    """
-
-    def cast(module: nn.Module, _args: tuple, rotated: torch.Tensor) -> torch.Tensor:
-        return rotated.to(bridge.cfg.dtype)
-
-    # Whoever refuses a model with hooks on it may let this one pass.
-    cast.keeps_values = True  # pyright: ignore[reportFunctionMemberAccess]
-    if bridge.cfg.dtype in (torch.bfloat16, torch.float16):
-        for block in bridge.blocks:
-            for name in ("hook_rot_q", "hook_rot_k"):
-                point = getattr(block.attn, name, None)
-                if isinstance(point, nn.Module):
-                    point.register_forward_hook(cast)

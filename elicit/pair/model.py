@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import torch
 
+from elicit.pair._checks import forward_settings
 from elicit.pair.alignment import Alignment
 from elicit.pair.errors import PairError
 from elicit.pair.handles import Bridge, Tokenizer
+from elicit.pair.parameters import hugging_face_model
 from elicit.pair.side import Side, end_tokens, position_limit
-from elicit.results import ModelId, Provenance
+from elicit.results import ModelId, Provenance, digest_json, installed_versions
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -68,6 +70,28 @@ class ModelPair:
     def post_id(self) -> ModelId:
         """Name and weight digest of the post-trained model."""
         return ModelId(name=self.post_name, digest=self.post_digest)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """All that a value measured on this pair depends on besides data and options.
+
+        Weights, settings of the forward, the way from text to token ids, precision, device and
+        versions; for `RunDirectory.open`.
+        """
+        settings = {
+            name: forward_settings(hugging_face_model(model).config)  # pyright: ignore[reportArgumentType]
+            for name, model in (("base", self.base), ("post", self.post))
+        }
+        versions = installed_versions()
+        return {
+            "base": self.base_digest,
+            "post": self.post_digest,
+            "settings": digest_json([settings, self.attn_implementation]),
+            "text": self.alignment.digest,
+            "ends": str(list(self.side("base").ends)),
+            "runs": f"{str(self.dtype).removeprefix('torch.')} on {self.device}",
+            **{name: versions[name] for name in ("torch", "transformers", "transformer_lens")},
+        }
 
     def side(self, name: str) -> Side:
         """One of the two models, for instruments that read one or let it write.

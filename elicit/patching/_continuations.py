@@ -13,12 +13,12 @@ from elicit.tasks import (
     TaskError,
     continued,
     edge_faults,
+    misspelt,
     parse_line,
     problem_faults,
     read_file,
     shown,
     text_faults,
-    unknown_key,
 )
 
 Rows = tuple[tuple[int, ...], ...]
@@ -104,7 +104,7 @@ def _line(values: dict[str, object]) -> tuple[dict[str, str], list[tuple[str, st
         faults.append(("it has both 'prompt' and 'clean', which are synonyms", "Keep one"))
     values = {"prompt" if key == "clean" else key: value for key, value in values.items()}
     known = (*_PROBLEM_KEYS, "corrupted", "wrong")
-    faults += [unknown_key(key) for key in values if key not in known]
+    faults += misspelt(values, known)
     faults += problem_faults({key: v for key, v in values.items() if key in _PROBLEM_KEYS})
     for key in ("corrupted", "wrong"):
         if key in values:

@@ -166,7 +166,7 @@ class Contrast:
         choices = all(problem.candidates is not None for problem in task)
         return cls.from_texts(
             alignment,
-            clean=[problem.prompt for problem in task],
+            clean=[problem.turns for problem in task],
             answer=[problem.answer for problem in task],
             corrupted=corrupted,
             wrong=[first_other(p.candidates or (), p.answer) for p in task] if choices else None,

@@ -116,9 +116,7 @@ class SweepValues:
 
 
 def resolution_of(
-    dtype: torch.dtype,
-    metric: Sequence[str],
-    scores: Float[Tensor, "metric some_problem"],
+    dtype: torch.dtype, metric: Sequence[str], scores: Float[Tensor, "metric some_problem"]
 ) -> Float[Tensor, " metric"]:
     """Numerical difference between two runs of one computation, in the unit of each metric.
 

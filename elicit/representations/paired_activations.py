@@ -105,13 +105,7 @@ class PairedTokens:
         """Every token but the first of each row."""
         pad_id = self.pair.alignment.pad_id
         chunks = [
-            stream(
-                model,
-                self.rows,
-                sites=self.sites,
-                pad_id=pad_id,
-                execution=execution,
-            )
+            stream(model, self.rows, sites=self.sites, pad_id=pad_id, execution=execution)
             for model, execution in (
                 (self.pair.base, self.execution),
                 (self.pair.post, self.execution.quiet()),

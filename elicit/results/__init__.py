@@ -22,14 +22,7 @@ if TYPE_CHECKING:
         sha256_file,
         write_atomic,
     )
-    from elicit.results.drawing import (
-        figure,
-        interval,
-        label,
-        number,
-        visible,
-        visible_token,
-    )
+    from elicit.results.drawing import figure, interval, label, number, visible, visible_token
     from elicit.results.estimate import Estimate
     from elicit.results.folder import (
         MANIFEST,

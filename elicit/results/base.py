@@ -14,10 +14,7 @@ from elicit.results.disk import disk_errors
 from elicit.results.errors import ResultError
 from elicit.results.folder import read_folder, result_files, write_files
 from elicit.results.provenance import Provenance
-from elicit.results.store import (
-    clean_text,
-    read_tensor_bytes,
-)
+from elicit.results.store import clean_text, read_tensor_bytes
 
 if TYPE_CHECKING:
     import pandas

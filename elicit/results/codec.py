@@ -106,10 +106,6 @@ def decode(value: Any, arrays: Mapping[str, Tensor], known: Mapping[str, type]) 
 def refuse_unlike(cls: type, values: Mapping[str, object]) -> None:
     """Refuse values that are not of the types that a class's annotations name.
 
-    Args:
-        cls: A dataclass.
-        values: Some of its fields, by name.
-
     Raises:
         ResultError: A value has another type, dtype or number of axes.
     """

@@ -18,6 +18,9 @@ WARM, COOL, BOTH = "#fbe6d8", "#dff0ea", "#ece4ee"
 STOPS = (0.0, "#b35806"), (0.25, "#fdb863"), (0.5, "#f7f7f7"), (0.75, "#92a8d1"), (1.0, "#2b5c9e")
 DIVERGING = [list(stop) for stop in STOPS]
 """Orange below 0, blue above, near white at 0."""
+BAR_ABOVE = {"orientation": "h", "lenmode": "pixels", "len": 260, "thickness": 10, "x": 0}
+BAR_ABOVE |= {"xanchor": "left", "yref": "container", "yanchor": "top", "tickfont": {"size": 11}}
+"""Colour scale above the panels, seen however wide the figure is; `y` and `ypad` are its place."""
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 

@@ -173,11 +173,7 @@ class EarlyReader:
         return left[:0], len(self.search.layers)
 
     def _settled(
-        self,
-        block: _Open,
-        now: Int[Tensor, " some"],
-        layer: int,
-        bounds: EarlyBounds | None,
+        self, block: _Open, now: Int[Tensor, " some"], layer: int, bounds: EarlyBounds | None
     ) -> Bool[Tensor, " some"]:
         """Whether each of some tokens is settled at a layer."""
         state = self._state(block.tokens[now], layer)

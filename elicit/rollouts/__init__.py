@@ -39,6 +39,5 @@ __all__ = [
 ]
 
 guard_room(
-    __name__,
-    runs_nothing={"check_prompts", "check_strengths", "edits_digest", "stream_key"},
+    __name__, runs_nothing={"check_prompts", "check_strengths", "edits_digest", "stream_key"}
 )

@@ -13,9 +13,6 @@ _SWITCHING = ("phi3", "phimoe")
 def check_cache(model: nn.Module) -> int | None:
     """Refuse a model whose own generate does more than go on from keys and values.
 
-    Args:
-        model: A Hugging Face causal model, plain or wrapped in place.
-
     Returns:
         Length of a text after which it is read again from its start; None if it never is.
 

@@ -102,10 +102,7 @@ def continue_ids(
             token = logits.argmax(-1)
         else:
             token = draw(
-                logits,
-                temperature=temperature,
-                top_p=draws.top_p,
-                uniform=numbers[rows, step],
+                logits, temperature=temperature, top_p=draws.top_p, uniform=numbers[rows, step]
             )
         out[rows, step] = torch.where(running, token, pad_id)
         running = running & ~torch.isin(token, stops) & (room[rows] > step + 1)

@@ -17,7 +17,7 @@ def check_prompts(side: Side, task: Task, *, templated: bool) -> list[list[int]]
             not know; every such prompt is named.
     """
     alignment, limit = side.alignment, side.n_positions
-    texts = [alignment.spelled(problem.prompt, templated=templated) for problem in task]
+    texts = [alignment.spelled(problem.turns, templated=templated) for problem in task]
     prompts = [alignment.read(text, templated=templated) for text in texts]
     strange = [
         Fault(where=problem.id, what=f"its {what}", fix="Write it with words of the tokenizer")

@@ -16,12 +16,7 @@ if TYPE_CHECKING:
     from elicit.runs.lock import LOCK, release_lock, take_lock
     from elicit.runs.owned import refuse_foreign, refuse_kind, remove_leftovers
     from elicit.runs.pack import cell_file, pack_cell
-    from elicit.runs.record import (
-        FORMAT,
-        first_difference,
-        read_record,
-        record_bytes,
-    )
+    from elicit.runs.record import FORMAT, first_difference, read_record, record_bytes
 
 __all__ = [
     "LOCK",

@@ -37,14 +37,7 @@ from elicit.runs.owned import (
     remove_outputs,
 )
 from elicit.runs.pack import cell_file, pack_cell, unpack_cell
-from elicit.runs.record import (
-    CELLS,
-    RECORD,
-    is_output,
-    new_record,
-    read_run,
-    refuse_other,
-)
+from elicit.runs.record import CELLS, RECORD, is_output, new_record, read_run, refuse_other
 
 
 class RunDirectory(OpenRun):

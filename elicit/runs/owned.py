@@ -86,11 +86,8 @@ def refuse_kind(path: Path, kind: str | None, expected: str | None = None) -> No
 def check_output(path: Path, name: str, files: Mapping[str, bytes], *, known: bool) -> None:
     """Refuse an output that would reach out of its folder or replace what no run wrote.
 
-    Args:
-        path: Folder of the run.
-        name: Of the output.
-        files: Content by place within the run, `name` itself or files of a folder.
-        known: Whether a run recorded this name, or the record was lost.
+    `files`: content by place within the run, `name` itself or files of a folder. `known`: whether
+    a run recorded this name, or the record was lost.
 
     Raises:
         RunError: The name is not a plain one, or a link, pipe or other file is there.
@@ -139,9 +136,7 @@ def remove_leftovers(path: Path, record: Mapping[str, Any] | None) -> None:
 def remove_outputs(path: Path, record: Mapping[str, Any] | None) -> None:
     """Remove what an earlier run wrote, and nothing else.
 
-    Args:
-        path: Its folder.
-        record: What its `run.json` says, if that is whole.
+    `record`: what its `run.json` says, if that is whole.
 
     Raises:
         OSError: A file cannot be removed.

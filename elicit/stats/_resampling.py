@@ -108,9 +108,7 @@ def mid_tail(draws: Float[np.ndarray, " resample"], t: Float[np.ndarray, " part"
     return 1 - np.interp(t, value, middle, left=0.0, right=1 - 0.5 / len(draws))
 
 
-def standard_error(
-    deviations: Float[np.ndarray, "problem part"],
-) -> Float[np.ndarray, " part"]:
+def standard_error(deviations: Float[np.ndarray, "problem part"]) -> Float[np.ndarray, " part"]:
     """Standard error of every column's mean, from each column less its mean."""
     n = len(deviations)
     scale = np.abs(deviations).max(axis=0)

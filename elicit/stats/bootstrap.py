@@ -162,13 +162,7 @@ def _resampled(
 
 
 def _quantile_ends(
-    shift: np.ndarray,
-    unit: np.ndarray,
-    sizes: np.ndarray,
-    error: float,
-    *,
-    level: float,
-    bca: bool,
+    shift: np.ndarray, unit: np.ndarray, sizes: np.ndarray, error: float, *, level: float, bca: bool
 ) -> np.ndarray:
     """Percentile or BCa ends, less the mean, in the unit of the shifts."""
     from scipy.special import ndtr, ndtri

@@ -176,10 +176,8 @@ def event_ends(
     Clopper-Pearson intervals, each at half of what may fail; the size lies between the smallest and
     the largest seen. For effects of one size the interval is exact.
 
-    Args:
-        values: One a problem, mostly 0.
-        level: Coverage, in (0, 1).
-        size: Largest event that is possible, for what was not seen.
+    `values`: one a problem, mostly 0. `size`: largest event that is possible, for what was not
+    seen.
     """
     from scipy.special import bdtr
 

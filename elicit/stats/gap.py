@@ -8,12 +8,7 @@ from numpy.typing import ArrayLike
 
 from elicit.results import ElicitError
 from elicit.stats import _checks
-from elicit.stats._resampling import (
-    PARTS,
-    bootstrap_t,
-    mid_quantile,
-    standard_error,
-)
+from elicit.stats._resampling import PARTS, bootstrap_t, mid_quantile, standard_error
 from elicit.stats.few import Tails, unseen
 from elicit.stats.interval import Interval
 

@@ -8,13 +8,7 @@ from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 
 from elicit.stats import _checks
-from elicit.stats._resampling import (
-    PARTS,
-    bootstrap_t,
-    mid_quantile,
-    mid_tail,
-    standard_error,
-)
+from elicit.stats._resampling import PARTS, bootstrap_t, mid_quantile, mid_tail, standard_error
 from elicit.stats.bootstrap import ENOUGH
 from elicit.stats.few import Tails, event_ends, sparse_parts
 from elicit.stats.interval import Interval

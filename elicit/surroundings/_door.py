@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from types import CellType, ModuleType
 from typing import Any, TypeVar
 
 from torch import nn
@@ -17,6 +18,9 @@ from elicit.surroundings._state import neutral
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_BLOCK = contextmanager(lambda: iter(())).__code__
+"""What every context manager made from a generator shares."""
+_EMPTY = CellType()
 _inside = threading.local()
 """Whether this thread is inside a guarded call."""
 
@@ -28,11 +32,11 @@ def guarded(function: F, *, hooks_allowed: bool = False) -> F:
     function runs each of its steps so, not what its caller does between two of them.
 
     Args:
-        function: A function or method; models are found among its arguments, directly or in a
-            pair, a side or whatever else has one as an attribute.
+        function: A function or method; models are found among its arguments, directly, in a pair, a
+            side or whatever else has one as an attribute, and in functions that are handed over.
         hooks_allowed: Whether the caller's own hooks may change what it reads.
     """
-    if inspect.isgeneratorfunction(function):
+    if inspect.isgeneratorfunction(inspect.unwrap(function)):
 
         @functools.wraps(function)
         def stepped(*args: Any, **kwargs: Any) -> Iterator[Any]:
@@ -76,9 +80,7 @@ def guard_room(
         function = room.get(each)
         if not inspect.isfunction(function) or each in runs_nothing:
             continue
-        inner = inspect.unwrap(function)
-        blocks = inspect.isgeneratorfunction(inner) and inner is not function
-        if not blocks and not getattr(function, "is_guarded", False):
+        if function.__code__ is not _BLOCK and not getattr(function, "is_guarded", False):
             room[each] = guarded(function, hooks_allowed=each in reads_hooks)
 
 
@@ -108,11 +110,29 @@ def _models_in(values: Iterable[object], depth: int = 0) -> list[nn.Module]:
     for value in values:
         if isinstance(value, nn.Module):
             found[id(value)] = value
-        elif depth < 3 and hasattr(value, "__dict__") and not isinstance(value, type):
+        elif isinstance(value, ModuleType):
+            continue
+        elif depth < 3 and hasattr(value, "__dict__") and not callable(value):
             held = vars(value)
             inner = [held[name] for name in _HOLDERS if name in held]
             found |= {id(model): model for model in _models_in(inner, depth + 1)}
+        elif depth < 2 and callable(value) and not isinstance(value, type):
+            found |= {id(model): model for model in _models_in(_reached(value), depth + 1)}
         elif depth < 1 and isinstance(value, list | tuple | Mapping) and len(value) <= 64:
             items = value.values() if isinstance(value, Mapping) else value
             found |= {id(model): model for model in _models_in(items, depth + 1)}
     return list(found.values())
+
+
+def _reached(function: Any) -> list[object]:
+    """What a function that is handed over can run besides its arguments."""
+    if isinstance(function, functools.partial):
+        return [function.func, *function.args, *function.keywords.values()]
+    if inspect.ismethod(function):
+        return [function.__self__]
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return []
+    cells = [cell.cell_contents for cell in function.__closure__ or () if cell != _EMPTY]
+    names = [name for name in code.co_names if name in function.__globals__]
+    return [*cells, *(function.__globals__[name] for name in names)]

@@ -13,6 +13,7 @@ from elicit.surroundings._state import SurroundingsError
 _WATCHERS = (
     "transformer_lens.model_bridge",
     "transformers.utils.output_capturing",
+    "transformers.modeling_utils",
     "torch.utils.flop_counter",
     "torch.utils.module_tracker",
 )
@@ -138,9 +139,10 @@ def _watched(hook: Callable[..., Any], kind: str, name: Callable[[], str]) -> Ca
     replaced = {"forward_hooks": slice(-1, None), "backward_hooks": slice(0, 1)}.get(kind, slice(9))
 
     def call(module: nn.Module, *given: Any) -> Any:
-        before = [_values(each) for each in given]
+        before, weights = [_values(each) for each in given], _weights(module)
         result = hook(module, *given)
-        changed = not _same(before, [_values(each) for each in given])
+        changed = weights != _weights(module)
+        changed |= not _same(before, [_values(each) for each in given])
         if result is not None:
             old = [value for each in before[replaced] for value in each]
             changed |= not _same([old], [_values(result)])
@@ -153,6 +155,14 @@ def _watched(hook: Callable[..., Any], kind: str, name: Callable[[], str]) -> Ca
         return result
 
     return call
+
+
+def _weights(module: nn.Module) -> list[tuple[str, int, int]]:
+    """Which tensors a module reads, and how often each was written."""
+    held = vars(module)
+    named = {**held, **held["_parameters"], **held["_buffers"]}
+    held_by = ((name, v) for name, v in named.items() if isinstance(v, Tensor))
+    return [(name, id(v), 0 if v.is_inference() else v._version) for name, v in held_by]
 
 
 def _values(nested: object) -> list[Tensor]:

@@ -38,7 +38,7 @@ from elicit.tasks.faults import Fault, TaskError, shown
 from elicit.tasks.forced import ForcedBatch, ForcedRows
 from elicit.tasks.jsonl import load_task, parse_line, read_file, save_task
 from elicit.tasks.numbers import numbers, plain
-from elicit.tasks.problems import Problem, edge_faults, problem_faults, text_faults, unknown_key
+from elicit.tasks.problems import Problem, edge_faults, misspelt, problem_faults, text_faults
 from elicit.tasks.scoring import (
     ForcedScores,
     ReadScores,
@@ -104,5 +104,5 @@ __all__ = [
     "shown",
     "text_faults",
     "ungradable",
-    "unknown_key",
+    "misspelt",
 ]

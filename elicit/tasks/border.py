@@ -7,8 +7,12 @@ first token that the prompt alone does not have: the token that a model writes t
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-Join = Callable[[str, str], tuple[str, str]]
+from elicit.tasks.faults import TaskError
+from elicit.tasks.problems import Message
+
+Join = Callable[[Any, str], tuple[str, str]]
 """From a prompt and a continuation, the text of the prompt and the text of both."""
 
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "BOPOMOFO", "THAI", "LAO", "KHMER", "MYANMAR",
@@ -40,23 +44,34 @@ def separator(prompt: str) -> str:
     """What stands between a prompt and its continuation: a space where the prompt's script has one.
 
     Args:
-        prompt: Its last character decides; after white space, or a letter or mark of a script
-            written without spaces (Chinese, Japanese, Thai, ...), nothing is added.
+        prompt: Its last character decides; after white space, an opening bracket or quote, or a
+            letter or mark of a script written without spaces (Chinese, Japanese, Thai, ...),
+            nothing is added.
     """
-    if not prompt or prompt[-1].isspace():
+    if not prompt or prompt[-1].isspace() or unicodedata.category(prompt[-1]) in ("Ps", "Pi"):
         return ""
     name = unicodedata.name(prompt[-1], "")
     return "" if name.startswith(_UNSPACED) else " "
 
 
-def joined(prompt: str, text: str, *, between: str | None = None) -> tuple[str, str]:
+def joined(
+    prompt: str | list[Message], text: str, *, between: str | None = None
+) -> tuple[str, str]:
     """A prompt, and the prompt with a continuation.
 
     Args:
         prompt: Text before it.
         text: The continuation.
         between: What is put between them; None for `separator`.
+
+    Raises:
+        TaskError: The prompt is a conversation, which plain text cannot hold.
     """
+    if not isinstance(prompt, str):
+        raise TaskError(
+            f"A prompt is a conversation of {len(prompt)} turns, and plain text has no roles. Put "
+            "it into a chat template with templated=True."
+        )
     return prompt, f"{prompt}{separator(prompt) if between is None else between}{text}"
 
 

@@ -67,7 +67,7 @@ def encode_forced(
     items: list[_Item] = []
     for place, problem in enumerate(task.problems):
         answers = (problem.answer,) if problem.candidates is None else problem.candidates
-        texts = [join(problem.prompt, f"{answer}{end}") for answer in answers]
+        texts = [join(problem.turns, f"{answer}{end}") for answer in answers]
         found = [
             _Item(
                 problem=place,

@@ -4,22 +4,24 @@ import json
 from pathlib import Path
 
 from elicit.tasks.faults import Fault, TaskError, shown
-from elicit.tasks.problems import Problem, problem_faults
+from elicit.tasks.problems import KNOWN, Message, Problem, conversation, problem_faults
 from elicit.tasks.task import Task
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _UTF8_MARK = b"\xef\xbb\xbf"
 
 
-def load_task(path: str | Path, *, name: str | None = None) -> Task:
+def load_task(path: str | Path, *, name: str | None = None, group_by: str | None = None) -> Task:
     """Read a task file, or say what is wrong in every bad line.
 
     Each line holds one object with `id`, `prompt`, `answer` and, optionally, `candidates`,
-    `difficulty` and `trace`. Blank lines are skipped.
+    `difficulty` and `trace`. `messages`, a conversation, may stand in for `prompt`. Other keys are
+    kept as `metadata`, unless they are known ones misspelt. Blank lines are skipped.
 
     Args:
         path: JSONL file in UTF-8.
         name: Name of the task; that of the file without its ending if None.
+        group_by: Key of the metadata that groups problems in place of their difficulty.
 
     Raises:
         TaskError: The file cannot be read, holds no problem, or has bad lines; `faults` names all.
@@ -37,15 +39,22 @@ def load_task(path: str | Path, *, name: str | None = None) -> Task:
         n_lines += 1
         where = f"line {number}"
         values, faults = parse_line(line)
+        history: tuple[Message, ...] = ()
         if values is not None:
-            faults += problem_faults(values)
+            if "messages" in values and "prompt" in values:
+                faults.append(("it has both 'prompt' and 'messages'", "Keep one"))
+            elif "messages" in values:
+                history, spoken, more = conversation(values.pop("messages"))
+                values, faults = spoken | values, faults + more
+            if not faults:
+                faults += problem_faults(values)
             name_of = values.get("id")
             if isinstance(name_of, str) and first_line.setdefault(name_of, number) != number:
                 what = f"the id {shown(name_of)} is that of line {first_line[name_of]}"
                 faults.append((what, "Give every problem its own"))
         wrong += [Fault(where=where, what=what, fix=fix) for what, fix in faults]
         if values is not None and not faults:
-            problems.append(_problem(values))
+            problems.append(_problem(values, history))
     if wrong:
         n_bad = len({fault.where for fault in wrong})
         raise TaskError(
@@ -56,7 +65,8 @@ def load_task(path: str | Path, *, name: str | None = None) -> Task:
             f"{path} holds no problem, so nothing could be measured on it. Write one JSON object a "
             'line, for example {"id": "1", "prompt": "2 + 3 =", "answer": "5"}.'
         )
-    return Task(name=path.stem if name is None else name, problems=tuple(problems))
+    task = Task(name=path.stem if name is None else name, problems=tuple(problems))
+    return task if group_by is None else task.grouped_by(group_by)
 
 
 def save_task(task: Task, path: str | Path) -> None:
@@ -144,7 +154,7 @@ def _refuse_constant(text: str) -> object:
     raise ValueError(f"{text} is no JSON number")
 
 
-def _problem(values: dict[str, object]) -> Problem:
+def _problem(values: dict[str, object], history: tuple[Message, ...]) -> Problem:
     """Problem of values that `problem_faults` found nothing wrong with."""
     candidates = values.get("candidates")
     return Problem(
@@ -154,6 +164,8 @@ def _problem(values: dict[str, object]) -> Problem:
         candidates=tuple(candidates) if isinstance(candidates, list) else None,
         difficulty=_difficulty(values.get("difficulty")),
         trace=None if values.get("trace") is None else str(values["trace"]),
+        history=history,
+        metadata={key: value for key, value in values.items() if key not in KNOWN},
     )
 
 

@@ -1,9 +1,8 @@
 """Problems, and what keeps a record from being one."""
 
-import difflib
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 
 from elicit.tasks.answers import parse_number
 from elicit.tasks.faults import Fault, TaskError, shown
@@ -12,9 +11,11 @@ from elicit.tasks.numbers import plain
 _SYNONYMS = {
     "question": "prompt", "problem": "prompt", "input": "prompt", "text": "prompt",
     "target": "answer", "label": "answer", "solution": "answer", "output": "answer",
-    "choices": "candidates", "options": "candidates", "level": "difficulty",
-    "uid": "id", "name": "id", "index": "id", "cot": "trace", "reasoning": "trace",
+    "choices": "candidates", "options": "candidates",
+    "uid": "id", "name": "id", "index": "id", "unique_id": "id",
 }  # fmt: skip
+Message = dict[str, str]
+"""One turn of a conversation: `{"role": "user", "content": ...}`."""
 _JSON_NAMES = {bool: "true or false", dict: "an object", float: "a number", int: "a number",
                list: "a list", str: "a string", tuple: "a tuple", type(None): "null"}  # fmt: skip
 
@@ -32,17 +33,28 @@ class Problem:
     prompt: str
     """Text that the model continues."""
     answer: str
-    """Right answer, as it would be written after the prompt and one space."""
+    """Right answer, as it would be written after the prompt."""
     candidates: tuple[str, ...] | None = None
     """All answers between which the model is to choose, the right one among them."""
     difficulty: float | int | str | None = None
     """Anything by which problems fall into groups: steps needed, a grade, a source."""
     trace: str | None = None
     """A written solution that leads to the answer."""
+    history: tuple[Message, ...] = ()
+    """Turns of a conversation before the prompt, which is its last turn."""
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    """Whatever else a file says of the problem, JSON values by key; may name its group."""
+
+    @property
+    def turns(self) -> str | list[Message]:
+        """The prompt, or the whole conversation that it ends."""
+        if not self.history:
+            return self.prompt
+        return [*self.history, {"role": "user", "content": self.prompt}]
 
     def __post_init__(self) -> None:
         """Refuse what could not be scored."""
-        wrong = problem_faults({field.name: getattr(self, field.name) for field in fields(self)})
+        wrong = problem_faults({name: getattr(self, name) for name in KNOWN})
         if wrong:
             where = f"problem {shown(self.id)}"
             raise TaskError(
@@ -52,9 +64,13 @@ class Problem:
 
     def to_dict(self) -> dict[str, object]:
         """The fields that are set, in their order, as JSON has them."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {name: getattr(self, name) for name in KNOWN}
         if self.candidates is not None:
             values["candidates"] = list(self.candidates)
+        if self.history:
+            del values["prompt"]
+            values["messages"] = self.turns
+        values |= self.metadata
         return {name: value for name, value in values.items() if value is not None}
 
 
@@ -64,7 +80,7 @@ def problem_faults(values: Mapping[str, object]) -> list[tuple[str, str]]:
     Returns:
         What is wrong and what to do about it, in pairs; empty for a problem.
     """
-    wrong = [unknown_key(key) for key in values if key not in _KNOWN]
+    wrong = misspelt(values, KNOWN)
     for name in ("id", "prompt", "answer"):
         if name not in values:
             wrong.append((f"{name!r} is missing", f"Add {name!r} as a string that is not empty"))
@@ -78,15 +94,77 @@ def problem_faults(values: Mapping[str, object]) -> list[tuple[str, str]]:
     return wrong
 
 
-_KNOWN = tuple(field.name for field in fields(Problem))
+KNOWN = tuple(f.name for f in fields(Problem) if f.name not in ("history", "metadata"))
+_ALSO = ("messages",)
 
 
-def unknown_key(key: str) -> tuple[str, str]:
-    """What is wrong with a field that no problem has, and what may have been meant."""
-    close = difflib.get_close_matches(key.casefold(), _KNOWN, n=1)
-    meant = close[0] if close else _SYNONYMS.get(key.casefold())
-    fix = f"Did you mean {meant!r}? " if meant else ""
-    return f"unknown key {shown(key)}", f"{fix}The known keys are {', '.join(_KNOWN)}"
+def misspelt(values: Collection[str], known: Sequence[str]) -> list[tuple[str, str]]:
+    """Keys of a record that can only be meant as a known one; all others are metadata.
+
+    A key is refused if it is a known one but for case or a slip of the pen, or if it says in
+    another word what the record lacks.
+
+    Args:
+        values: Keys of the record.
+        known: Keys that are read.
+
+    Returns:
+        What is wrong and what to do about it, in pairs.
+    """
+    wrong = []
+    for key in values:
+        if key in known or key in _ALSO:
+            continue
+        folded = key.casefold()
+        meant = next((name for name in (*known, *_ALSO) if _slip(folded, name)), None)
+        if meant in values and folded == f"{meant}s":
+            meant = None  # the known key and a list of more of its kind
+        synonym = _SYNONYMS.get(folded)
+        if synonym is not None and synonym not in values and "messages" not in values:
+            meant = meant or synonym
+        if meant is not None:
+            wrong.append((f"unknown key {shown(key)}", f"Did you mean {meant!r}? Rename it"))
+    return wrong
+
+
+def _slip(written: str, meant: str) -> bool:
+    """Whether a word is another one with a letter lost, added, changed, or two swapped."""
+    if written == meant:
+        return True
+    if len(meant) < 4 or abs(len(written) - len(meant)) > 1:
+        return False
+    short, long = sorted((written, meant), key=len)
+    i = next((i for i, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
+    if len(short) < len(long):
+        return short[i:] == long[i + 1 :]
+    swapped = short[i : i + 2][::-1] == long[i : i + 2] and short[i + 2 :] == long[i + 2 :]
+    return swapped or short[i + 1 :] == long[i + 1 :]
+
+
+def conversation(
+    value: object,
+) -> tuple[tuple[Message, ...], dict[str, object], list[tuple[str, str]]]:
+    """History and fields of a problem that `messages` stands for, and what is wrong with it.
+
+    The last turn of the user is the prompt and what comes before it the history; a closing turn of
+    the assistant is the trace.
+    """
+    fix = 'Write [{"role": "user", "content": "..."}], ending with the user or the assistant'
+    if not isinstance(value, list) or not value:
+        return (), {}, [(f"'messages' is {_kind(value)}, not a list of turns", fix)]
+    turns: list[Message] = []
+    for place, turn in enumerate(value, start=1):
+        if not isinstance(turn, dict) or not all(
+            isinstance(turn.get(key), str) for key in ("role", "content")
+        ):
+            return (), {}, [(f"turn {place} of 'messages' is {shown(turn)}", fix)]
+        turns.append({"role": turn["role"], "content": turn["content"]})
+    said: dict[str, object] = {}
+    if turns[-1]["role"] == "assistant":
+        said["trace"] = turns.pop()["content"]
+    if not turns or turns[-1]["role"] != "user":
+        return (), {}, [("'messages' has no turn of the user that could be answered", fix)]
+    return tuple(turns[:-1]), said | {"prompt": turns[-1]["content"]}, []
 
 
 def _kind(value: object) -> str:
@@ -112,7 +190,7 @@ def edge_faults(name: str, value: object) -> list[tuple[str, str]]:
     if not isinstance(value, str) or not value.strip() or value == value.strip():
         return []
     what = f"{name!r} has white space around it ({shown(value)}), so other tokens would be scored"
-    return [(what, "Take it away; one space after the prompt is added when it is scored")]
+    return [(what, "Take it away; what stands after the prompt is added when it is scored")]
 
 
 def _candidate_faults(value: object, answer: object) -> list[tuple[str, str]]:

@@ -97,9 +97,7 @@ def read_scores(logits: Float[Tensor, "slot d_vocab"], batch: ForcedBatch) -> Re
 
 
 def _read(
-    logits: Float[Tensor, "slot d_vocab"],
-    slot: Int[Tensor, " read"],
-    token: Int[Tensor, " read"],
+    logits: Float[Tensor, "slot d_vocab"], slot: Int[Tensor, " read"], token: Int[Tensor, " read"]
 ) -> ReadScores:
     logits = logits if logits.dtype == torch.float64 else logits.float()
     slot = slot.to(logits.device)
@@ -116,11 +114,7 @@ def _read(
     others = logits.scatter(1, greedy[:, None], -torch.inf).amax(dim=-1)
     is_greedy = greedy[slot] == token
     rival = torch.where(is_greedy, others[slot], best[slot])
-    return ReadScores(
-        log_prob=log_prob,
-        margin=(own - rival).cpu(),
-        is_greedy=is_greedy.cpu(),
-    )
+    return ReadScores(log_prob=log_prob, margin=(own - rival).cpu(), is_greedy=is_greedy.cpu())
 
 
 def reduce_scores(rows: ForcedRows, reads: ReadScores) -> ForcedScores:

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import Literal
@@ -64,6 +64,36 @@ class Task:
         """Whether problems give candidates: all of them, none, or some."""
         given = {problem.candidates is not None for problem in self.problems}
         return "mixed" if len(given) == 2 else "choice" if given.pop() else "open"
+
+    def grouped_by(self, key: str) -> "Task":
+        """The same problems, grouped by a key of their metadata instead of their difficulty.
+
+        Args:
+            key: A key that every problem has, with a number or a string.
+
+        Raises:
+            TaskError: A problem lacks the key, or has something else there; all are named.
+        """
+        wrong = [
+            Fault(
+                where=f"problem {shown(p.id)}",
+                what=f"its {key!r} is {shown(p.metadata[key])}"
+                if key in p.metadata
+                else f"it has no {key!r}",
+                fix="Write a number or a string",
+            )
+            for p in self.problems
+            if isinstance(p.metadata.get(key), bool)
+            or not isinstance(p.metadata.get(key), int | float | str)
+        ]
+        if wrong:
+            raise TaskError(
+                f"Task {shown(self.name)} cannot be grouped by {key!r}, because not every problem "
+                "says its group:",
+                wrong,
+            )
+        grouped = [replace(p, difficulty=p.metadata[key]) for p in self.problems]  # pyright: ignore[reportArgumentType]
+        return replace(self, problems=tuple(grouped))
 
     def subset(self, n: int, seed: int) -> "Task":
         """A sample of problems with the same mix of difficulties.

@@ -33,7 +33,4 @@ __all__ = [
     "tokens_per_block",
 ]
 
-guard_room(
-    __name__,
-    runs_nothing={"token_texts", "chunked", "concatenate", "tokens_per_block"},
-)
+guard_room(__name__, runs_nothing={"token_texts", "chunked", "concatenate", "tokens_per_block"})

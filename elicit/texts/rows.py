@@ -221,8 +221,7 @@ class TokenRows:
             "difficulty": tuple(problem.difficulty for problem in task),
         }
         if decision:
-            encode = alignment.templated if templated else alignment.plain
-            prompts = [encode(problem.prompt) for problem in task]
+            prompts = [alignment.prompt(p.turns, templated=templated) for p in task]
             ends = tuple((len(prompt) - 1,) for prompt in prompts)
             rows = tuple(map(tuple, prompts))
             return cls(rows=rows, positions=ends, source="prompt", **common)
@@ -233,7 +232,7 @@ class TokenRows:
                 f"(the first is {missing[0]!r}), so there is no written reasoning to read. Add "
                 "'trace' to them, pass decision=True, or read the models' own rollouts."
             )
-        texts = [alignment.continued(p.prompt, str(p.trace), templated=templated) for p in task]
+        texts = [alignment.continued(p.turns, str(p.trace), templated=templated) for p in task]
         return cls.of_written([t.prompt for t in texts], [t.written for t in texts], **common)
 
     def next_ids(self) -> list[int]:

@@ -121,12 +121,7 @@ def assess(
     else:
         rotation = turn_between(pair, states, shared, execution=execution)
         moved = transferred(
-            states,
-            probes,
-            ~choosing,
-            n_random=READ_RANDOM,
-            seed=seed,
-            turns={shared: rotation},
+            states, probes, ~choosing, n_random=READ_RANDOM, seed=seed, turns={shared: rotation}
         )
         evidence.append(rungs.same_code(moved[shared], options, margin=design.margin))
         p_site[1] = p_site_of(moved, len(named), options)

@@ -221,10 +221,7 @@ def sufficient(
     shares = {one: gap_share(values, base, post, **gap) for one, values in every.items()}
     gained = above(f"score above that of {name}", score, control, options)
     enough = above(
-        f"more than {least_share:g} of the gap",
-        score - base,
-        least_share * (post - base),
-        options,
+        f"more than {least_share:g} of the gap", score - base, least_share * (post - base), options
     )
     return Evidence(
         value=value,

@@ -78,12 +78,11 @@ def label_prompts(
         RepresentationError: A kind is in too few problems.
         PairError: A prompt cannot be read.
     """
-    encode = pair.alignment.templated if templated else pair.alignment.plain
     rows, labels, problems, first = [], [], [], []
     for place, part in enumerate(parts):
         for label, which in ((WITH, behaviour.positive), (WITHOUT, behaviour.negative)):
             for problem in behaviour.prompts(part, which, label):
-                rows.append(tuple(encode(problem.prompt)))
+                rows.append(tuple(pair.alignment.prompt(problem.turns, templated=templated)))
                 labels.append(label)
                 problems.append(problem.id)
                 first.append(place == 0)

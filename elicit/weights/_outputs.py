@@ -63,10 +63,8 @@ def output_change(
 
     One forward per batch, which ends at the last of the matrices; no second moments are kept.
 
-    Args:
-        pair: The two models; base reads the texts.
-        slots: Tensors to measure, by name; those outside the layers and vectors are left out.
-        texts: Padded batches; padding is left out.
+    `slots`: tensors to measure, by name; those outside the layers and vectors are left out.
+    `texts`: padded batches; padding is left out.
 
     Returns:
         By name; tensors that no module read as its weight, or whose output is 0, are missing.

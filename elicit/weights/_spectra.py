@@ -14,11 +14,7 @@ INTRUDER_COSINE = 0.5
 def spectrum(base: Tensor, post: Tensor, delta: Tensor, *, outside: bool) -> dict[str, float]:
     """Spectral norm, ranks and intruder dimensions of one changed matrix.
 
-    Args:
-        base: Matrix of base, float64.
-        post: Matrix of post, float64.
-        delta: Post minus base.
-        outside: Whether the matrix lies outside the layers, where intruders are not counted.
+    `outside`: whether the matrix lies outside the layers, where intruders are not counted.
     """
     singular = _singular(delta)
     top = singular.max().item()

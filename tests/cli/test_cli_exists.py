@@ -11,7 +11,7 @@ from elicit.verdicts import Ladder
 
 RUNGS = ["E0", "E1", "E2", "E3", "E4"]
 QUICK = ["--strengths", "0.5", "--limit", "20", "--n-resamples", "100", "--sites", "resid_post.4"]
-QUICK += ["--max-new-tokens", "40"]
+QUICK += ["--max-new-tokens", "40", "--level", "0.9", "--n-random", "9", "--n-redrawn", "1"]
 CUES = ["--reasoning-cue", "notes ", "--direct-cue", "quiz "]
 
 

@@ -229,6 +229,7 @@ def test_a_killed_process_is_taken_up_to_the_same_bytes(patched, elicit, options
     assert content(out) == content(patched[0])
 
 
+@pytest.mark.slow
 def test_plain_progress_names_every_sweep(elicit, options, tmp_path):
     words = [*options, "--positions", "last", "--progress", "plain", "--json"]
     done = elicit("patch", *words, "--out", tmp_path / "a")
@@ -250,6 +251,7 @@ def run(elicit, out: Path, *words: object) -> dict:
     return json.loads(done.out)
 
 
+@pytest.mark.slow
 def test_options_choose_directions_sites_positions_metrics_widths_and_controls(
     elicit, pair, sums, tmp_path
 ):
@@ -283,6 +285,7 @@ def test_the_slow_engine_gives_the_same_numbers(patched, elicit, options, tmp_pa
     assert np.allclose(*effects, atol=1e-5) and np.abs(effects[0]).max() > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", ["denoise", "noise"])
 @pytest.mark.parametrize("model", ["base", "post"])
 def test_within_a_model_the_whole_first_stream_is_the_other_prompt(

@@ -158,6 +158,7 @@ def test_a_run_stopped_before_it_began_says_so(elicit, options, tmp_path, monkey
     assert "before anything was measured" in done.err and not (tmp_path / "x").exists()
 
 
+@pytest.mark.slow
 def test_an_organism_brings_its_own_tasks_unless_others_are_named(
     elicit, organisms, tasks, tmp_path
 ):
@@ -187,6 +188,7 @@ def swept(few, tmp_path_factory) -> dict[str, dict]:
     return found
 
 
+@pytest.mark.slow
 def test_everything_moved_is_the_other_model_and_what_is_equal_moves_nothing(swept):
     for direction, other in (("revert", "base"), ("graft", "post")):
         summary = swept[direction]

@@ -194,6 +194,7 @@ def run(elicit, out: Path, *words: object) -> dict:
     return json.loads(done.out)
 
 
+@pytest.mark.slow
 def test_given_traces_are_read_where_every_problem_has_one_and_else_what_both_write(
     elicit, pair, sums, tasks, tmp_path
 ):
@@ -204,6 +205,7 @@ def test_given_traces_are_read_where_every_problem_has_one_and_else_what_both_wr
     assert told["sources"]["base"]["n_tokens"] <= 4 * 12
 
 
+@pytest.mark.slow
 def test_options_choose_the_convention(elicit, pair, sums, tmp_path):
     told = run(
         elicit, tmp_path / "a", *pair, "--problems", sums, *QUICK, "--limit", "6",
@@ -261,6 +263,7 @@ def test_a_lens_is_fitted_on_half_of_the_problems_and_the_others_are_read(
     assert "The lenses" in page and "tuned lens; Belrose" in page
 
 
+@pytest.mark.slow
 def test_the_same_model_twice_gets_the_same_lens(elicit, models, sums, tmp_path):
     same = ["--base", models / "base", "--post", models / "base", "--allow-identical"]
     words = [*same, "--problems", sums, *QUICK, "--lens", "bias", "--lens-steps", "2"]

@@ -50,6 +50,7 @@ def test_a_dictionary_of_both_signs_of_every_dimension_loses_nothing(pair, trace
     found.require()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"normalize_activations": "layer_norm"}])
 def test_the_size_of_a_chunk_changes_rounding_alone(pair, traces, options):
     module = made.random_module("temporal", d_in=pair.d_model, hook="blocks.3.hook_resid_post")

@@ -82,6 +82,7 @@ def test_a_task_without_a_gradient_is_refused(organism, tasks_of):
         integrate(organism("rl"), [Score(task=known.task, metric="correct")])
 
 
+@pytest.mark.slow
 def test_gradients_and_flags_are_left_as_they_were(organism, tasks_of):
     pair, (known, _) = organism("shuffled-l1"), tasks_of("shuffled-l1")
     before = weights_digest(pair.base), weights_digest(pair.post)

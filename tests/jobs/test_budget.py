@@ -214,10 +214,8 @@ def test_a_run_within_a_budget_keeps_what_it_chose_and_resumes_to_the_same_bytes
     monkeypatch.setattr("elicit.jobs._frame.calibrate", lambda _pair: fast)
     again = jobs.report(spec)
     assert (again.path / "summary.json").read_bytes() == before
-    (run.path / _budget.PLAN).write_text('{"options": {"unheard": 1}, "left_out": []}')
-    with pytest.raises(jobs.SpecError):
-        jobs.report(spec)
-    for damaged in ("[", "[]", '{"options": 3, "left_out": []}', '{"options": {}}'):
+    foreign = [json.dumps({"options": {name: 1}, "left_out": []}) for name in ("unheard", "facts")]
+    for damaged in (*foreign, "[", "[]", '{"options": 3, "left_out": []}', '{"options": {}}'):
         (run.path / _budget.PLAN).write_text(damaged)
         with pytest.raises(RunError, match=r"plan\.json"):
             jobs.report(spec)

@@ -36,6 +36,7 @@ def test_every_card_states_gates_that_its_figures_bear_out(name):
         assert gate["ok"] or gate["name"] in card["note"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_the_layers_on_the_card_are_the_layers_that_differ(organism, name):
     pair = organism(name)
@@ -119,6 +120,7 @@ def test_damaged_weights_are_named(tmp_path, monkeypatch):
         catalog._cards.cache_clear()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["b-when-l5", "lora-l4", "bias-l3"])
 def test_an_exported_pair_is_the_embedded_one(organism, tmp_path, name):
     found = organisms.resolve(name)

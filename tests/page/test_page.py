@@ -48,6 +48,7 @@ def own(page: str) -> str:
     return page[:start] + page[page.index("</script>", start) :]
 
 
+@pytest.mark.slow
 def test_the_same_results_give_the_same_bytes(full: Path, tmp_path: Path) -> None:
     again = write(
         everything(), tmp_path / "x" / "other.html", notes=["a note"], config={"pair": "organism:x"}

@@ -185,6 +185,7 @@ print(order == names)
 """
 
 
+@pytest.mark.slow
 def test_two_processes_save_the_same_bytes(tmp_path):
     orders = set()
     for seed in ("1", "2"):

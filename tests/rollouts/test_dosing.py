@@ -100,6 +100,7 @@ def test_steered_greedy_text_is_that_of_whole_forwards(paired, architecture):
         assert logits[0, len(prompt) - 1 : -1].argmax(-1).tolist() == ids
 
 
+@pytest.mark.slow
 def test_a_dose_curve_does_not_depend_on_its_batches(paired):
     pair = paired("gpt2")
     whole = dosed(pair, max_new_tokens=8)

@@ -75,6 +75,7 @@ def steered(model):
         yield
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_bytes_also_under_edits(paired, tmp_path, monkeypatch):
     pair = paired("llama")
     with steered(pair.base), opened(tmp_path / "a") as run:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 
 import torch
 
@@ -30,6 +31,7 @@ from tests.patching.test_sweep import contrast_of
 from tests.rollouts.made import VECTOR, task_of
 
 FEW = {"inference": Inference(n_resamples=100)}
+CONTRAST = contrast_of()
 SITE = resid_post(1)
 SITES = [resid_post(0), SITE]
 SHORT = Generation(stop_ids=(2,), max_new_tokens=4)
@@ -60,7 +62,9 @@ PAIRS = directions.PromptPairs(
 )
 
 
+@cache
 def encoded(pair: ModelPair):
+    """Made once, outside of whatever is switched on around a call."""
     return pair.alignment.pad(ROWS[:3])
 
 
@@ -70,7 +74,7 @@ def whole(pair: ModelPair):
 
 
 def lens_training():
-    return revision.LensTraining(steps=2, tokens_per_step=40)
+    return revision.LensTraining(variant="bias", steps=2, tokens_per_step=40)
 
 
 def arms(pair: ModelPair):
@@ -80,10 +84,15 @@ def arms(pair: ModelPair):
 
 CALLS: dict[str, Callable[[ModelPair], object]] = {
     "capture.capture": lambda p: capture.capture(p.post, encoded(p), sites=SITES, logits=True),
-    "capture.moments": lambda p: capture.moments(p.side("post"), ROWS, sites=SITES),
-    "capture.cross_moments": lambda p: capture.cross_moments(
-        p.side("base"), p.side("post"), ROWS, sites=SITES
-    ),
+    "capture.moments": lambda p: [
+        each.scatter for each in capture.moments(p.side("post"), ROWS, sites=SITES).values()
+    ],
+    "capture.cross_moments": lambda p: [
+        each.scatter
+        for each in capture.cross_moments(
+            p.side("base"), p.side("post"), ROWS, sites=SITES
+        ).values()
+    ],
     "capture.full_logits": lambda p: capture.full_logits(p.post, *whole(p)),
     "capture.record": lambda p: capture.record(p.post, *whole(p)).resid,
     "capture.run_trunk": lambda p: capture.run_trunk(capture.decompose(p.post), encoded(p)).resid,
@@ -124,18 +133,18 @@ CALLS: dict[str, Callable[[ModelPair], object]] = {
         p, [grafting.facts(FACTS)], nodes=4, tolerance=9.0
     ),
     "patching.patch": lambda p: patching.patch(
-        p, contrast_of(), patching.across(sites=["resid_post"], positions="last"), **FEW
+        p, CONTRAST, patching.across(sites=["resid_post"], positions="last"), **FEW
     ),
-    "patching.factorial": lambda p: patching.factorial(p, contrast_of(), **FEW),
+    "patching.factorial": lambda p: patching.factorial(p, CONTRAST, **FEW),
     "patching.attribute": lambda p: patching.attribute(
-        p, contrast_of(), patching.across(sites=["resid_post"], positions="last"), **FEW
+        p, CONTRAST, patching.across(sites=["resid_post"], positions="last"), **FEW
     ),
     "patching.attribute_edges": lambda p: patching.attribute_edges(
-        p, contrast_of(), patching.within("denoise", model="post"), **FEW
+        p, CONTRAST, patching.within("denoise", model="post"), **FEW
     ),
     "patching.path_patch": lambda p: patching.path_patch(
         p,
-        contrast_of(),
+        CONTRAST,
         patching.within("denoise", model="post"),
         "attn_out.0",
         ["mlp_out.2"],
@@ -148,7 +157,7 @@ CALLS: dict[str, Callable[[ModelPair], object]] = {
         p.side("post"), PAIRS, sites=SITES, **FEW
     ),
     "directions.train_vector": lambda p: directions.train_vector(
-        p.side("post"), FACTS, site=SITE, where=last(), steps=2
+        p.side("post"), task_of(), site=SITE, where=last(), steps=2
     ),
     "representations.probe": lambda p: representations.probe(p, LABELLED, sites=SITES, **FEW),
     "representations.similarity": lambda p: representations.similarity(p, ROWS, sites=SITES, **FEW),

@@ -47,7 +47,7 @@ def test_a_reading_waits_for_another_threads_graft(pair, side):
         return capture(model, encoded(pair), sites=[resid_post(2)]).at[resid_post(2)]
 
     clean = read()
-    early, found = beside(grafted(pair, part(pair, "layer.1")), read)
+    early, found = beside(grafted(pair, part(pair, "L1")), read)
     assert not early and torch.equal(found, clean)
 
 

@@ -22,7 +22,7 @@ BAD_LINES = [
     (b'{"id": "x", "Prompt": "?", "prompt": "?", "answer": "5"}', "Did you mean 'prompt'?"),
     (b'{"id": "x", "question": "?", "answer": "5"}', "Did you mean 'prompt'?"),
     (b'{"id": "x", "prompt": "?", "answer": "5", "choices": ["5", "6"]}', "'candidates'?"),
-    (b'{"id": "x", "prompt": "?", "answer": "5", "zzzz": 1}', "The known keys are id, prompt"),
+    (b'{"id": "x", "prompt": "?", "answer": "5", "anwser": 1}', "Did you mean 'answer'?"),
     (b'{"id": "x", "prompt": "", "answer": "5"}', "'prompt' is empty"),
     (b'{"id": "x", "prompt": "?", "answer": 5}', "'answer' is a number (5)"),
     (b'{"id": "x", "prompt": "?", "answer": null}', "'answer' is null"),
@@ -150,3 +150,78 @@ def test_a_saved_task_is_read_back_the_same(tmp_path):
     assert path.read_bytes() == before
     with pytest.raises(TaskError, match="cannot be written"):
         save_task(task, tmp_path / "no" / "folder.jsonl")
+
+
+def rows_of(tmp_path, *rows):
+    path = tmp_path / "t.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+ROW = {"id": "x", "prompt": "?", "answer": "5"}
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"level": "Level 5", "subject": "algebra", "unique_id": "a/7"},
+        {"entity": "Rome", "relation": {"of": "Italy"}, "aliases": ["Roma"], "source": None},
+        {"answers": ["5", "five"], "solution": "it is 5", "history": "old", "metadata": {"a": 1}},
+        {"promoted": 1, "trace_id": 3, "url": "x", "idx": 0, "split": "test", "text_id": 4},
+    ],
+)
+def test_other_keys_are_kept_and_come_back(tmp_path, extra):
+    task = load_task(rows_of(tmp_path, ROW | extra))
+    assert task.problems[0].metadata == extra
+    save_task(task, tmp_path / "again.jsonl")
+    kept = {key: value for key, value in extra.items() if value is not None}
+    assert load_task(tmp_path / "again.jsonl").problems[0].metadata == kept
+    assert load_task(tmp_path / "again.jsonl").digest == task.digest
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("anwser", "answer"),
+        ("Answer", "answer"),
+        ("answr", "answer"),
+        ("canditates", "candidates"),
+        ("candidate", "candidates"),
+        ("dificulty", "difficulty"),
+        ("trase", "trace"),
+        ("mesages", "messages"),
+        ("ID", "id"),
+    ],
+)
+def test_a_known_key_misspelt_is_refused(tmp_path, written, meant):
+    with pytest.raises(TaskError) as caught:
+        load_task(rows_of(tmp_path, ROW | {written: "5"}))
+    assert repr(written) in str(caught.value)
+    assert f"{meant!r}?" in str(caught.value)
+
+
+def test_problems_are_grouped_by_a_key_of_the_file(tmp_path):
+    rows = [ROW | {"id": str(i), "subject": "ab"[i % 2]} for i in range(4)]
+    task = load_task(rows_of(tmp_path, *rows), group_by="subject")
+    assert [problem.difficulty for problem in task] == ["a", "b", "a", "b"]
+    with pytest.raises(TaskError) as caught:
+        load_task(rows_of(tmp_path, *rows, ROW), group_by="subject")
+    assert [fault.where for fault in caught.value.faults] == ["problem 'x'"]
+
+
+def test_a_conversation_may_stand_in_for_the_prompt(tmp_path):
+    turns = [
+        {"role": "system", "content": "Be short."},
+        {"role": "user", "content": "2 + 3 ?"},
+    ]
+    row = {"id": "x", "messages": [*turns, {"role": "assistant", "content": "so 5"}], "answer": "5"}
+    task = load_task(rows_of(tmp_path, row))
+    assert task.problems[0].turns == turns
+    assert task.problems[0].trace == "so 5"
+    save_task(task, tmp_path / "again.jsonl")
+    assert load_task(tmp_path / "again.jsonl").digest == task.digest
+    for wrong in ([], "hi", [{"role": "user"}], [{"role": "assistant", "content": "a"}]):
+        with pytest.raises(TaskError, match="messages"):
+            load_task(rows_of(tmp_path, {"id": "x", "messages": wrong, "answer": "5"}))
+    with pytest.raises(TaskError, match="'prompt' and 'messages'"):
+        load_task(rows_of(tmp_path, row | {"prompt": "?"}))

@@ -10,13 +10,7 @@ from elicit.verdicts import LadderDesign, fewest_draws
 
 
 def exists_stages(spec: ExistsSpec, pair: ModelPair, inputs: tuple[Task, Behaviour]) -> list[Stage]:
-    """Reading and steering, as one stage whose progress counts texts.
-
-    Args:
-        spec: Options.
-        pair: The two models.
-        inputs: Problems, and the behaviour.
-    """
+    """Reading and steering, as one stage whose progress counts texts."""
     task, behaviour = inputs
     n_choose = round(len(task) * spec.choose_share)
     n_test = len(task) - n_choose
@@ -41,13 +35,7 @@ def exists_stages(spec: ExistsSpec, pair: ModelPair, inputs: tuple[Task, Behavio
 
 
 def exists_cuts(spec: ExistsSpec, pair: ModelPair, inputs: tuple[Task, Behaviour]) -> list[Cut]:
-    """What the ladder leaves out to fit a budget, in order.
-
-    Args:
-        spec: Options.
-        pair: The two models.
-        inputs: Problems, and the behaviour.
-    """
+    """What the ladder leaves out to fit a budget, in order."""
     task, _ = inputs
     cuts = []
     if spec.n_redrawn > 1:

@@ -16,13 +16,7 @@ STEPS, STEP = 400, 512
 
 
 def features_stages(spec: FeaturesSpec, pair: ModelPair, inputs: FeatureInputs) -> list[Stage]:
-    """Writing texts, the SAE, then scores and tests.
-
-    Args:
-        spec: Options.
-        pair: The two models.
-        inputs: Problems and the SAE.
-    """
+    """Writing texts, the SAE, then scores and tests."""
     task = inputs.source.task
     n, prompts = len(task), prompt_tokens(pair.side("base"), task, templated=spec.templated)
     own = "own" in inputs.source.kinds
@@ -69,12 +63,7 @@ def features_stages(spec: FeaturesSpec, pair: ModelPair, inputs: FeatureInputs) 
 
 
 def features_cuts(spec: FeaturesSpec, _pair: ModelPair, inputs: FeatureInputs) -> list[Cut]:
-    """What a search leaves out to fit a budget, in order.
-
-    Args:
-        spec: Options.
-        inputs: Problems and the SAE.
-    """
+    """What a search leaves out to fit a budget, in order."""
     cuts = []
     for name, least, what in (
         ("n_positions", 8, "problems were resampled per candidate"),

@@ -109,14 +109,14 @@ def prepare(spec: FeaturesSpec, pair: ModelPair, source: FeatureTask) -> Feature
         ElicitError: A prompt is too long, prompts do not differ, the SAE is of another model, or a
             word group has no tokens.
     """
-    encode = pair.alignment.templated if spec.templated else pair.alignment.plain
+    read = pair.alignment
     behaviour = source.behaviour
     prompts: list[dict[str, list[int]]] = []
     for which, name in ((behaviour.positive, "positive"), (behaviour.negative, "negative")):
         task = behaviour.prompts(source.task, which, name)
         for side in ("base", "post"):
             check_prompts(pair.side(side), task, templated=spec.templated)
-        prompts.append({problem.id: encode(problem.prompt) for problem in task})
+        prompts.append({p.id: list(read.prompt(p.turns, templated=spec.templated)) for p in task})
     sae = None if spec.sae is None else load_sae(spec.sae, device=pair.device)
     model = spec.model or owner(spec, pair, sae)
     if sae is None:

@@ -4,7 +4,7 @@ import shlex
 from contextlib import nullcontext
 from pathlib import Path
 
-from elicit.features import Conclusion, Sae, conclude
+from elicit.features import Conclusion, Sae, conclude, disagreements
 from elicit.jobs._features.cost import FEATURES_COSTING
 from elicit.jobs._features.dictionary import SAE, sae_of
 from elicit.jobs._features.find import Search
@@ -99,7 +99,8 @@ def _next(spec: FeaturesSpec, model: SideName, folder: Path, conclusion: Conclus
 
 def _remarks(work: FeatureWork, texts: Texts, sae: Sae) -> list[str]:
     """Notes on the run for the reader."""
-    source, notes = work.inputs.source, []
+    longest = max(len(text.ids) for text in texts.every)
+    source, notes = work.inputs.source, [*disagreements(work.pair, sae, longest=longest)]
     n_test = len(source.split.test)
     if n_test < USEFUL:
         notes.append(f"There are {n_test} held-out problems: below {USEFUL}, intervals are wide.")

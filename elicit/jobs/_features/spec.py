@@ -46,10 +46,7 @@ class FeaturesSpec(CuedSpec):
     site: Annotated[
         str | None,
         Option(
-            "Site of a trained SAE.",
-            DICTIONARY,
-            "SITE",
-            default="resid_post at 0.6 of the depth",
+            "Site of a trained SAE.", DICTIONARY, "SITE", default="resid_post at 0.6 of the depth"
         ),
     ] = None
     d_sae: Annotated[
@@ -84,13 +81,11 @@ class FeaturesSpec(CuedSpec):
         ),
     ] = None
     features: Annotated[
-        tuple[int, ...],
-        Option("Further candidate features.", metavar="N,…", flags=("--feature",)),
+        tuple[int, ...], Option("Further candidate features.", metavar="N,…", flags=("--feature",))
     ] = ()
     top: Annotated[int, Option("Candidates per score.", metavar="N")] = Field(default=4, ge=1)
     max_fvu: Annotated[
-        float,
-        Option("Largest FVU at which features are reported.", DICTIONARY, "X"),
+        float, Option("Largest FVU at which features are reported.", DICTIONARY, "X")
     ] = Field(default=0.5, gt=0, allow_inf_nan=False)
     least_recovered: Annotated[
         float,

@@ -126,9 +126,7 @@ def _traces(
     result: list[Text] = []
     task: Task = source.behaviour.prompts(source.task, source.behaviour.positive, "positive")
     for problem in task:
-        text = pair.alignment.continued(
-            problem.prompt, str(problem.trace), templated=spec.templated
-        )
+        text = pair.alignment.continued(problem.turns, str(problem.trace), templated=spec.templated)
         result.append(
             Text(
                 ids=text.ids,

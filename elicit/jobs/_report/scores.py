@@ -66,7 +66,7 @@ def load_scores(spec: ScoredSpec) -> Scores:
         if path is None:
             loaded.append(None)
             continue
-        task = load_task(path, name=name)
+        task = load_task(path, name=name, group_by=spec.group_by)
         if spec.limit is not None and len(task) > spec.limit:
             task = task.subset(spec.limit, spec.seed)
         loaded.append(_score(spec, task, how))

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from elicit.jobs._option import STATISTICS, TASKS, Option
-from elicit.jobs._spec import PairSpec
+from elicit.jobs._spec import GroupBy, PairSpec
 
 Scoring = Literal["generated", "forced"]
 
@@ -14,6 +14,7 @@ Scoring = Literal["generated", "forced"]
 class ScoredSpec(PairSpec):
     """Fields of jobs that score both models on tasks."""
 
+    group_by: GroupBy = None
     facts: Annotated[
         Path | None, Option("Facts as JSONL: knowledge that post may have lost.", TASKS, "FILE")
     ] = None

@@ -18,13 +18,7 @@ STEP = 1024
 
 
 def revise_stages(spec: ReviseSpec, pair: ModelPair, inputs: ReviseInputs) -> list[Stage]:
-    """Writing, fitting and reading.
-
-    Args:
-        spec: Options.
-        pair: The two models.
-        inputs: Problems and texts.
-    """
+    """Writing, fitting and reading."""
     n, stages = len(inputs.task), []
     lengths = [len(row) for part in inputs.given for row in part.rows]
     read = sum(part.n_tokens for part in inputs.given)
@@ -82,12 +76,7 @@ def revise_stages(spec: ReviseSpec, pair: ModelPair, inputs: ReviseInputs) -> li
 
 
 def revise_cuts(spec: ReviseSpec, _pair: ModelPair, inputs: ReviseInputs) -> list[Cut]:
-    """Shorter fits of lenses, then fewer problems.
-
-    Args:
-        spec: Options.
-        inputs: Problems and texts.
-    """
+    """Shorter fits of lenses, then fewer problems."""
     cuts, steps = [], spec.lens_steps or LENS_STEPS
     if spec.lens != "logit" and steps > LEAST_STEPS:
         what = f"lenses were fitted for {LEAST_STEPS} of {steps} steps"

@@ -59,7 +59,7 @@ def load_inputs(spec: ReviseSpec) -> ReviseInputs:
         raise SpecError(
             f"problems is {path}, which is not a file, so there is nothing to read. Check the path."
         )
-    task = load_task(path, name="problems")
+    task = load_task(path, name="problems", group_by=spec.group_by)
     n = spec.limit or (OWN_PROBLEMS if embedded else len(task))
     if n < len(task):
         task = task.subset(n, spec.seed)

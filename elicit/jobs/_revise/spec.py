@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from elicit.jobs._option import MACHINE, TASKS, Option
-from elicit.jobs._spec import PairSpec
+from elicit.jobs._spec import GroupBy, PairSpec
 
 if TYPE_CHECKING:
     from elicit.revision import DepthConvention
@@ -25,6 +25,7 @@ class ReviseSpec(PairSpec):
 
     command: ClassVar[str] = "revise"
 
+    group_by: GroupBy = None
     problems: Annotated[
         Path | None,
         Option(

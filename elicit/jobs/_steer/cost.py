@@ -10,13 +10,7 @@ from elicit.tasks import LEAST, Split
 
 
 def steer_stages(spec: SteerSpec, pair: ModelPair, inputs: SteerInputs) -> list[Stage]:
-    """Finding the direction, then writing texts; progress of the second counts texts.
-
-    Args:
-        spec: Options.
-        pair: The two models.
-        inputs: Problems, and what is steered with.
-    """
+    """Finding the direction, then writing texts; progress of the second counts texts."""
     split = Split.of(inputs.task, spec.choose_share, seed=spec.seed)
     n_choose, n_test = len(split.choose), len(split.test)
     prompt = prompt_tokens(pair.side(spec.on), inputs.task, templated=spec.templated)
@@ -40,13 +34,7 @@ def steer_stages(spec: SteerSpec, pair: ModelPair, inputs: SteerInputs) -> list[
 
 
 def steer_cuts(spec: SteerSpec, pair: ModelPair, inputs: SteerInputs) -> list[Cut]:
-    """What a steering run leaves out to fit a budget, in order.
-
-    Args:
-        spec: Options.
-        pair: The two models.
-        inputs: Problems, and what is steered with.
-    """
+    """What a steering run leaves out to fit a budget, in order."""
     cuts = []
     if spec.n_random > 2:
         cuts.append(

@@ -44,6 +44,7 @@ def feature_source(
         f"these problems, with maximum activation {found.max_act[spec.feature]:.4g}. The SAE has "
         f"FVU {fvu:.2g} at {sae.site}, with {l0:.3g} active features per token."
     ]
+    notes += found.notes
     if not fvu <= MAX_FVU:
         notes.append(
             f"With FVU above {MAX_FVU:g}, features explain little of what the model does there."
@@ -119,7 +120,7 @@ def _rows(spec: SteerSpec, pair: ModelPair, looked: Looked, choosing: Task) -> l
             # Prompts for a direct answer are followed by no trace.
             body = None if task.name.endswith(NEGATIVE) else problem.trace
             text = pair.alignment.continued(
-                problem.prompt, body or problem.answer, templated=spec.templated
+                problem.turns, body or problem.answer, templated=spec.templated
             )
             rows.append(list(text.ids))
     return rows

@@ -3,14 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from elicit.grafting import (
-    Interpolation,
-    IntervalSweep,
-    LayerRoles,
-    Samples,
-    Verdict,
-    WeightIG,
-)
+from elicit.grafting import Interpolation, IntervalSweep, LayerRoles, Samples, Verdict, WeightIG
 from elicit.page import Glance, Mark, Part, Table, first, register
 from elicit.page.grafting.sections import sections
 from elicit.page.grafting.tables import task_table

@@ -9,7 +9,7 @@ from elicit.page.patching.names import metric_text, run_text
 from elicit.page.patching.text import component_sentence, control_sentence
 from elicit.patching import Factorial, PatchGrid
 from elicit.patching.figures import grid_figure
-from elicit.results import Result
+from elicit.results import Result, marks
 
 _PIXELS, _PANEL, _PLACE = 11, 260, 22
 """Widths: a cell with a legible label, the narrowest panel, one column of `plot`."""
@@ -74,18 +74,10 @@ def _fitted(figure: Any, grid: PatchGrid) -> Any:
     scale = figure.layout.coloraxis.colorbar
     figure.update_layout(
         coloraxis_colorbar={
-            "orientation": "h",
-            "lenmode": "pixels",
-            "len": 260,
-            "thickness": 10,
-            "x": 0,
-            "xanchor": "left",
+            **marks.BAR_ABOVE,
             "y": 1,
-            "yref": "container",
-            "yanchor": "top",
             "ypad": 40,
             "title": {"text": scale.title.text, "side": "right", "font": {"size": 12}},
-            "tickfont": {"size": 11},
         }
     )
     if max(len(grid.pos), *(int(head) for head in grid.head.tolist())) > _MANY["x"]:

@@ -161,10 +161,7 @@ def _sweep(ladder: Ladder, n: int) -> Section:
 def _p_sites(ladder: Ladder) -> Table:
     run = [i for i, status in enumerate(ladder.status) if status != "not run"]
     rows = [
-        [
-            f"{ladder.rung[i]} {ladder.claim[i]}",
-            *(number(p) for p in ladder.p_site[i].tolist()),
-        ]
+        [f"{ladder.rung[i]} {ladder.claim[i]}", *(number(p) for p in ladder.p_site[i].tolist())]
         for i in run
     ]
     told = (

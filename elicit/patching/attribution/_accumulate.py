@@ -24,13 +24,7 @@ class Gathered:
     """Values per problem, measured batch by batch; finished batches are checkpointed."""
 
     def __init__(self, plan: Plan, measure: Measure, *, key: Mapping[str, object]) -> None:
-        """Measure every batch of a plan.
-
-        Args:
-            plan: Plan of the attribution.
-            measure: Values of a batch.
-            key: What the values depend on besides the plan, for the checkpoint.
-        """
+        """Measure every batch of a plan."""
         self._plan = plan
         checkpoint, progress = plan.execution.checkpoint, plan.execution.progress
         kept = not isinstance(checkpoint, NoCheckpoint)
@@ -101,9 +95,7 @@ def common_fields(plan: Plan, gathered: Gathered, arguments: dict[str, object]) 
     """Fields common to all attributions."""
     host, donor = gathered.host, gathered.donor
     swap, inference, (metric,) = plan.swap, plan.inference, plan.metric
-    gap = bootstrap_mean(
-        donor - host, level=inference.level, n_resamples=inference.n_resamples, seed=inference.seed
-    )
+    gap = bootstrap_mean(donor - host, **vars(inference))
     arguments = {
         "question": swap.question,
         "model": swap.model,

@@ -142,9 +142,7 @@ def _scored(plan: Plan, method: Method, steps: int) -> NodeScores:
     used = steps if method in INTEGRATED else 1
     gathered = Gathered(plan, measure, key={"method": method, "steps": used})
     table = gathered.table()
-    ends = joint_intervals(
-        table, level=inference.level, n_resamples=inference.n_resamples, seed=inference.seed
-    )
+    ends = joint_intervals(table, **vars(inference))
     shape = (len(plan.sites), len(plan.columns.label))
     small = table.size <= _KEPT
     arguments: dict[str, object] = {

@@ -105,12 +105,7 @@ def _scored(plan: Plan, steps: int, exact: int) -> EdgeScores:
     def whole(cells: Tensor) -> Tensor:
         return torch.full(known.shape, torch.nan, dtype=torch.float64).masked_scatter(known, cells)
 
-    table = joint_intervals(
-        gathered.table(),
-        level=inference.level,
-        n_resamples=inference.n_resamples,
-        seed=inference.seed,
-    )
+    table = joint_intervals(gathered.table(), **vars(inference))
     score = Estimate.of(table).map(whole)
     effects = whole(torch.from_numpy(gathered.table("exact").mean(axis=0))) if exact else None
     return EdgeScores(

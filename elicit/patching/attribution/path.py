@@ -87,12 +87,7 @@ def path_patch(
         return {"cells": torch.stack(effects), "host": host.score, "donor": case.donor_score}
 
     gathered = Gathered(plan, measure, key={"sender": str(start), "receivers": list(names)})
-    table = joint_intervals(
-        gathered.table(),
-        level=inference.level,
-        n_resamples=inference.n_resamples,
-        seed=inference.seed,
-    )
+    table = joint_intervals(gathered.table(), **vars(inference))
     arguments: dict[str, object] = {
         "sender": str(start),
         "receivers": list(names),

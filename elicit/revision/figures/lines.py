@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from elicit.results import label
+from elicit.results import label, marks
 
 LINE, WIDE, LEAST = 40, 24, 24
 """Tokens in a line where words are short, where they are not, and that every line has room for."""
@@ -77,21 +77,9 @@ def scale(figure: Any, title: str, what: str, colors: dict[str, Any], room: int)
     that stand over the first line.
     """
     height = figure.layout.height + _TOP + room
-    bar = {
-        **colors.pop("colorbar", {}),
-        "orientation": "h",
-        "lenmode": "pixels",
-        "len": 260,
-        "thickness": 10,
-        "x": 0,
-        "xanchor": "left",
-        # Its place says how far down it is: its padding would push the first line down as well.
-        "y": 1 - 52 / height,
-        "yref": "container",
-        "yanchor": "top",
-        "ypad": 0,
-        "tickfont": {"size": 11},
-    }
+    # Its place says how far down it is: its padding would push the first line down as well.
+    place = {"y": 1 - 52 / height, "ypad": 0}
+    bar = {**colors.pop("colorbar", {}), **marks.BAR_ABOVE, **place}
     figure.update_layout(
         showlegend=False,
         height=height,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -41,7 +42,7 @@ class PrefixSelection:
     """How layers are read; the logit lens if None."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False)
 class PrefixSampler:
     """One model's samples for the problems of a task, of which some are kept by their prefix.
 
@@ -187,6 +188,20 @@ class PrefixSampler:
             "max_tokens": self.execution.max_tokens,
         }
         return ScopedCheckpoint(self.execution.checkpoint, f"think-{digest_json(depends)}")
+
+    def record(self, deep: DeepThinking) -> dict[str, Any]:
+        """Fields of every result: what was sampled and read, and which samples are kept."""
+        return {
+            "convention": self.selection.convention,
+            "model": self.model,
+            "lens": lens_name(self.reader.lens),
+            "sampling": self.sampling,
+            "n": self.n,
+            "prefix": self.selection.prefix,
+            "n_kept": self.n_kept,
+            "n_projected": deep.n_projected,
+            "level": self.inference.level,
+        }
 
     def arguments(self) -> Mapping[str, object]:
         """Arguments, as they are kept with the result."""

@@ -5,7 +5,6 @@ import torch
 from elicit.pair import ModelPair
 from elicit.results import Estimate
 from elicit.revision.errors import RevisionError
-from elicit.revision.lens import lens_name
 from elicit.revision.thinking._arms import Samples, run_arms
 from elicit.revision.thinking._discrimination import discrimination
 from elicit.revision.thinking._prefixes import GENERATION, PrefixSampler, PrefixSelection
@@ -61,15 +60,7 @@ def think_at_n(
         raise RevisionError(
             f"n_draws is {n_draws}, so the random controls would have no vote. Pass 1 or more."
         )
-    sampler = PrefixSampler(
-        pair=pair,
-        task=task,
-        model=model,
-        selection=selection,
-        generation=generation,
-        inference=inference,
-        execution=execution,
-    )
+    sampler = PrefixSampler(pair, task, model, selection, generation, inference, execution)
     n = sampler.n
     begun = sampler.begin()
     prefixes = sampler.prefixes(begun)
@@ -108,16 +99,8 @@ def think_at_n(
         for name in _RIVALS
     ]
     return ThinkAtN(
-        convention=selection.convention,
-        model=model,
-        lens=lens_name(sampler.reader.lens),
-        sampling=sampler.sampling,
-        n=n,
-        prefix=selection.prefix,
-        n_kept=sampler.n_kept,
+        **sampler.record(deep),
         n_draws=n_draws,
-        n_projected=deep.n_projected,
-        level=inference.level,
         arm=arms.arm,
         accuracy=joint_estimate(arms.right.T, inference=inference),
         tokens=joint_estimate(arms.tokens.T, inference=inference),

@@ -12,13 +12,8 @@ from elicit.rollouts import Sampling
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ThinkAtN(Result):
-    """Voting among the samples whose prefixes think deepest, against other ways to vote.
-
-    All arms vote on the same samples, all of which were finished; each arm is charged only the
-    tokens that it would generate alone. Reading depths costs another `n_projected` full-vocabulary
-    readings, which are not counted as tokens.
-    """
+class _Selected(Result):
+    """What was sampled and read, and which samples are kept."""
 
     convention: DepthConvention
     """Definitions of settled and deep."""
@@ -34,12 +29,23 @@ class ThinkAtN(Result):
     """Prefix length, tokens, after which a sample is kept or rejected."""
     n_kept: int
     """Samples of each problem that vote, where not all do."""
-    n_draws: int
-    """Random orders (controls, choices among equal scores) over which votes are averaged."""
     n_projected: int
     """Readings of one token at one layer over the whole vocabulary, for the depths."""
     level: float
     """Nominal coverage of the intervals."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ThinkAtN(_Selected):
+    """Voting among the samples whose prefixes think deepest, against other ways to vote.
+
+    All arms vote on the same samples, all of which were finished; each arm is charged only the
+    tokens that it would generate alone. Reading depths costs another `n_projected` full-vocabulary
+    readings, which are not counted as tokens.
+    """
+
+    n_draws: int
+    """Random orders (controls, choices among equal scores) over which votes are averaged."""
     arm: tuple[str, ...]
     """Ways to vote. `think`: the deepest prefixes. `cons`: all samples. `random`: as many at
     random, of the others nothing is written. `matched`: random ones, in each problem as many as
@@ -114,27 +120,9 @@ class ThinkAtN(Result):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Thought(Result):
+class Thought(_Selected):
     """Answers voted by the samples whose prefixes think deepest; the others were never finished."""
 
-    convention: DepthConvention
-    """Definitions of settled and deep."""
-    model: str
-    """Model that generated and was read."""
-    lens: str
-    """Name of the lens."""
-    sampling: Sampling
-    """Sampling settings."""
-    n: int
-    """Samples of each problem."""
-    prefix: int
-    """Prefix length, tokens, after which a sample is kept or rejected."""
-    n_kept: int
-    """Samples of each problem that were finished and vote."""
-    n_projected: int
-    """Readings of one token at one layer over the whole vocabulary, for the depths."""
-    level: float
-    """Nominal coverage of the interval."""
     accuracy: Annotated[Estimate, ""]
     """Share of problems that the vote solves; of tied answers each has its share."""
     problem: tuple[str, ...]

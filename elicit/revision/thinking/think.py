@@ -5,7 +5,6 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from elicit.pair import ModelPair
-from elicit.revision.lens import lens_name
 from elicit.revision.thinking._prefixes import GENERATION, PrefixSampler, PrefixSelection
 from elicit.revision.thinking._voting import (
     counted,
@@ -56,15 +55,7 @@ def think(
 
     Source: Chen et al. 2026, arXiv:2602.13517.
     """
-    sampler = PrefixSampler(
-        pair=pair,
-        task=task,
-        model=model,
-        selection=selection,
-        generation=generation,
-        inference=inference,
-        execution=execution,
-    )
+    sampler = PrefixSampler(pair, task, model, selection, generation, inference, execution)
     n = sampler.n
     begun = sampler.begin()
     prefixes = sampler.prefixes(begun)
@@ -92,15 +83,7 @@ def think(
         votes.append(n_votes / sampler.n_kept)
     right = torch.cat(right)
     return Thought(
-        convention=selection.convention,
-        model=model,
-        lens=lens_name(sampler.reader.lens),
-        sampling=sampler.sampling,
-        n=n,
-        prefix=selection.prefix,
-        n_kept=sampler.n_kept,
-        n_projected=deep.n_projected,
-        level=inference.level,
+        **sampler.record(deep),
         accuracy=joint_estimate(right, inference=inference),
         problem=whole.problem,
         answer=tuple(answers),

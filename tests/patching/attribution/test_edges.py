@@ -31,6 +31,7 @@ def test_edges_out_of_a_sender_sum_to_its_node(paired, contrast, architecture):
         assert out[site] == pytest.approx(score, abs=2e-6, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["gpt_neox", "gemma2"])
 def test_integrated_edges_sum_to_the_integrated_node_and_to_the_gap(paired, contrast, architecture):
     pair = paired(architecture)
