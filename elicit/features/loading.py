@@ -59,7 +59,7 @@ def load_sae(
         sae = from_sae_lens(module, name=name, site=site)
         # Tried once: SAELens believes a configuration until it computes with it.
         with torch.no_grad():
-            sae.decode(sae.encode(torch.ones(1, 2, sae.d_in, device=device)))
+            sae.reconstruct(torch.ones(1, 2, sae.d_in, device=device))
         return sae
 
 
