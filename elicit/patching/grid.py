@@ -146,7 +146,8 @@ class PatchGrid(Result):
         if bool(size[site].isnan()):
             return True
         n_cells = max(int((self.noise_size[row] > 0).sum()), 1)
-        reach = float(stdtrit(self.n_problems, 1 - (1 - self.level) / (2 * n_cells)))
+        # Half of what may fail is left to the interval of the step.
+        reach = float(stdtrit(self.n_problems, 1 - (1 - self.level) / (4 * n_cells)))
         stream = torch.tensor([kind in RESIDUAL_KINDS for kind in self.kind])
         carries = stream & stream[site] & (self.layer >= self.layer[site])
         carries[site] = True
