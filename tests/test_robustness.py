@@ -117,11 +117,12 @@ SMALL = {"pair": "organism:rl", "n_resamples": 100}
 JOBS = {
     "exists": lambda out: exists(
         ExistsSpec(**SMALL, out=out, limit=20, strengths=(0.5,), sites=("resid_post.4",),
-                   max_new_tokens=24)
+                   max_new_tokens=24, level=0.9, n_random=9, n_redrawn=1)
     ),
     "features": lambda out: features(
         FeaturesSpec(**SMALL, out=out, limit=16, steps=20, top=1, n_positions=2, n_samples=1,
-                     traces=("task",), allow_unfaithful=True)
+                     window=2, d_sae=64, max_new_tokens=24, traces=("task",),
+                     allow_unfaithful=True)
     ),
     "steer": lambda out: steer(
         SteerSpec(**SMALL, out=out, limit=16, strengths=(1.0,), sites=("resid_post.4",),
