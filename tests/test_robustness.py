@@ -116,8 +116,8 @@ def test_a_job_that_dies_at_each_of_its_files_goes_on_to_the_same_bytes(
 SMALL = {"pair": "organism:rl", "n_resamples": 100}
 JOBS = {
     "exists": lambda out: exists(
-        ExistsSpec(**SMALL, out=out, limit=16, strengths=(0.5,), sites=("resid_post.4",),
-                   n_redrawn=1, max_new_tokens=16)
+        ExistsSpec(**SMALL, out=out, limit=20, strengths=(0.5,), sites=("resid_post.4",),
+                   max_new_tokens=24)
     ),
     "features": lambda out: features(
         FeaturesSpec(**SMALL, out=out, limit=16, steps=20, top=1, n_positions=2, n_samples=1,
@@ -125,7 +125,7 @@ JOBS = {
     ),
     "steer": lambda out: steer(
         SteerSpec(**SMALL, out=out, limit=16, strengths=(1.0,), sites=("resid_post.4",),
-                  n_random=1, max_new_tokens=16)
+                  n_random=1, max_new_tokens=24)
     ),
 }  # fmt: skip
 
