@@ -142,7 +142,7 @@ def test_every_command_that_dies_at_several_of_its_files_goes_on_to_the_same_byt
     whole = files(out)
     shutil.rmtree(out)
     # The same folder, which its page and configuration name.
-    moments = {1 + round(i * (n - 1) / 5) for i in range(6)}
+    moments = {round(n * share) for share in (0.25, 0.5, 0.75)}
     met = dying(monkeypatch, lambda: run(out), moments.__contains__)
     assert files(out) == whole
     assert {out / name for name in whole if not name.startswith(".")} <= set(met)
