@@ -35,7 +35,7 @@ def check_cache(model: nn.Module) -> int | None:
             "and texts are written here with keys and values alone, so they would not be those of "
             "its own generate. Write texts with generate, and read them as given texts."
         )
-    prepare = getattr(type(model), "prepare_inputs_for_generation", None)
+    prepare = getattr(type(_without_adapter(model)), "prepare_inputs_for_generation", None)
     if kind in _SWITCHING:
         return getattr(config, "original_max_position_embeddings", None)
     usual = getattr(GenerationMixin, "prepare_inputs_for_generation")  # noqa: B009
@@ -46,3 +46,14 @@ def check_cache(model: nn.Module) -> int | None:
             "them as given texts."
         )
     return None
+
+
+def _without_adapter(model: nn.Module) -> nn.Module:
+    """The model inside a PEFT wrapper, whose own inputs are those of the model it wraps.
+
+    Adapters that put virtual tokens before the prompt do change the inputs: their wrapper stays.
+    """
+    kinds = getattr(model, "peft_config", None)
+    if not isinstance(kinds, dict) or any(kind.is_prompt_learning for kind in kinds.values()):
+        return model
+    return model.get_base_model()  # pyright: ignore[reportCallIssue]
