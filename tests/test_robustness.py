@@ -117,11 +117,12 @@ SMALL = {"pair": "organism:rl", "n_resamples": 100}
 JOBS = {
     "exists": lambda out: exists(
         ExistsSpec(**SMALL, out=out, limit=20, strengths=(0.5,), sites=("resid_post.4",),
-                   max_new_tokens=24)
+                   max_new_tokens=24, level=0.9, n_random=9, n_redrawn=1)
     ),
     "features": lambda out: features(
         FeaturesSpec(**SMALL, out=out, limit=16, steps=20, top=1, n_positions=2, n_samples=1,
-                     traces=("task",), allow_unfaithful=True)
+                     window=2, d_sae=64, max_new_tokens=24, traces=("task",),
+                     allow_unfaithful=True)
     ),
     "steer": lambda out: steer(
         SteerSpec(**SMALL, out=out, limit=16, strengths=(1.0,), sites=("resid_post.4",),
@@ -141,7 +142,7 @@ def test_every_command_that_dies_at_several_of_its_files_goes_on_to_the_same_byt
     whole = files(out)
     shutil.rmtree(out)
     # The same folder, which its page and configuration name.
-    moments = {1 + round(i * (n - 1) / 5) for i in range(6)}
+    moments = {round(n * share) for share in (0.25, 0.5, 0.75)}
     met = dying(monkeypatch, lambda: run(out), moments.__contains__)
     assert files(out) == whole
     assert {out / name for name in whole if not name.startswith(".")} <= set(met)

@@ -6,14 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from elicit.results import Estimate
-from elicit.stats import (
-    Inference,
-    bootstrap_mean,
-    gap_shares,
-    joint_estimate,
-    unseen,
-    wilson,
-)
+from elicit.stats import Inference, bootstrap_mean, gap_shares, joint_estimate, unseen, wilson
 
 Scores = Float[Tensor, "problem metric arm strength"]
 

@@ -56,7 +56,11 @@ def load_sae(
     with _as_feature_error(name), _quiet():
         _check_folder(folder)
         module = SAE.load_from_disk(folder, device=device, dtype=_word(dtype))
-        return from_sae_lens(module, name=name, site=site)
+        sae = from_sae_lens(module, name=name, site=site)
+        # Tried once: SAELens believes a configuration until it computes with it.
+        with torch.no_grad():
+            sae.reconstruct(torch.ones(1, 2, sae.d_in, device=device))
+        return sae
 
 
 def from_sae_lens(

@@ -4,11 +4,4 @@ from elicit.fitting.errors import FittingError, NotFiniteError
 from elicit.fitting.loop import fit, in_epochs
 from elicit.fitting.rates import constant, linear_decay
 
-__all__ = [
-    "FittingError",
-    "NotFiniteError",
-    "constant",
-    "fit",
-    "in_epochs",
-    "linear_decay",
-]
+__all__ = ["FittingError", "NotFiniteError", "constant", "fit", "in_epochs", "linear_decay"]

@@ -217,12 +217,7 @@ def _role(gap: Estimate, margin: float) -> str:
 
 
 def _named(
-    role: str,
-    roles: Sequence[str],
-    gap: Estimate,
-    revert: Estimate,
-    graft: Estimate,
-    share: float,
+    role: str, roles: Sequence[str], gap: Estimate, revert: Estimate, graft: Estimate, share: float
 ) -> Bool[Tensor, " part"]:
     """Parts with clear effects of the right sign in both directions, on a task of the role."""
     tasks = torch.tensor([own == role for own in roles])

@@ -53,11 +53,7 @@ class Size:
 
     @classmethod
     def of(cls, pair: ModelPair) -> "Size":
-        """Counts from the parameters of a pair.
-
-        Args:
-            pair: The two models.
-        """
+        """Counts from the parameters of a pair."""
         slots = slots_of(pair).values()
         layers = sum(slot.base.numel() for slot in slots if slot.place.layer >= 0)
         models = (pair.base, pair.post)
@@ -75,12 +71,7 @@ class Speed:
     """In layers and unembedding, one token a row."""
 
     def seconds(self, stage: Stage, size: Size) -> float:
-        """Expected duration of a stage.
-
-        Args:
-            stage: What is to be run.
-            size: Size of the model.
-        """
+        """Expected duration of a stage."""
         read = 2 * (size.layers * stage.tokens + size.head * stage.unembedded) + stage.flop
         return read / self.reading + 2 * (size.layers + size.head) * stage.written / self.writing
 
@@ -98,21 +89,13 @@ class Forecast:
         return sum((self.flop_of(stage) for stage in self.stages), 0.0)
 
     def flop_of(self, stage: Stage) -> float:
-        """Operations of one stage.
-
-        Args:
-            stage: The stage.
-        """
+        """Operations of one stage."""
         size, written = self.size, stage.written
         unembedded = stage.unembedded + written
         return 2.0 * (size.layers * (stage.tokens + written) + size.head * unembedded) + stage.flop
 
     def minutes(self, speed: Speed) -> float:
-        """Expected duration of the whole run.
-
-        Args:
-            speed: Speed of the device.
-        """
+        """Expected duration of the whole run."""
         return sum(speed.seconds(stage, self.size) for stage in self.stages) / 60
 
     def to_json(self) -> dict[str, object]:
@@ -135,11 +118,7 @@ class Forecast:
         return (self.size.nbytes + most) / 2**30
 
     def sentence(self, speed: Speed) -> str:
-        """The forecast in words.
-
-        Args:
-            speed: Speed of the device.
-        """
+        """The forecast in words."""
         written = sum(stage.written for stage in self.stages)
         read = sum(stage.tokens for stage in self.stages)
         gflop = _rounded(self.flop / 1e9)
@@ -152,21 +131,14 @@ class Forecast:
 
 
 def forecast(pair: ModelPair, stages: Sequence[Stage]) -> Forecast:
-    """Cost of some stages on a pair.
-
-    Args:
-        pair: The two models.
-        stages: What is to be run.
-    """
+    """Cost of some stages on a pair."""
     return Forecast(stages=tuple(stages), size=Size.of(pair))
 
 
 def calibrate(pair: ModelPair, *, seconds: float = 2.0) -> Speed:
     """Speed of base on this device: forwards of a small batch for at most about two seconds.
 
-    Args:
-        pair: The two models.
-        seconds: Time to spend; each of the two shapes is run twice at least.
+    `seconds`: time to spend; each of the two shapes is run twice at least.
     """
     size = Size.of(pair)
     ids = torch.zeros((ROWS, COLUMNS), dtype=torch.long, device=pair.device)
@@ -213,12 +185,6 @@ def _rounded(value: float) -> float:
 
 
 def prompt_tokens(side: Side, task: Task, *, templated: bool) -> int:
-    """Tokens of all prompts of a task.
-
-    Args:
-        side: The model whose tokenizer reads them.
-        task: The problems.
-        templated: Whether prompts go through the chat template.
-    """
+    """Tokens of all prompts of a task."""
     encode = side.alignment.templated if templated else side.alignment.plain
     return sum(len(encode(problem.prompt)) for problem in task)

@@ -143,12 +143,7 @@ def execute(job: Job[S, C, I], spec: S, progress: Progress | None = None) -> Run
 
 
 def _planned(
-    job: Job[S, C, I],
-    spec: S,
-    pair: ModelPair,
-    inputs: I,
-    run: RunDirectory,
-    progress: Progress,
+    job: Job[S, C, I], spec: S, pair: ModelPair, inputs: I, run: RunDirectory, progress: Progress
 ) -> tuple[Planned[S, I], StageProgress]:
     """The run within its budget, and its progress over stages weighted by their cost."""
 

@@ -6,14 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from elicit import organisms
 from elicit.jobs._option import MACHINE, MODELS, OUTPUT, STATISTICS, TASKS, Option
@@ -34,10 +27,7 @@ class SpecError(ElicitError):
 GroupBy = Annotated[
     str | None,
     Option(
-        "Key of the problems that groups them, such as subject.",
-        TASKS,
-        "KEY",
-        default="difficulty",
+        "Key of the problems that groups them, such as subject.", TASKS, "KEY", default="difficulty"
     ),
 ]
 
@@ -50,8 +40,7 @@ class PairSpec(BaseModel):
     """Command of these options."""
 
     pair: Annotated[
-        str | None,
-        Option("Embedded pair, such as organism:answers-only.", MODELS, "NAME"),
+        str | None, Option("Embedded pair, such as organism:answers-only.", MODELS, "NAME")
     ] = None
     base: Annotated[
         str | None, Option("Base model: hub id, directory or organism.", MODELS, "MODEL")
@@ -137,8 +126,7 @@ class PairSpec(BaseModel):
         str | None, Option("Placement over several devices, such as auto.", MACHINE, "MAP")
     ] = None
     attn_implementation: Annotated[
-        Literal["eager", "sdpa"] | None,
-        Option("eager or sdpa.", MACHINE, "NAME", default="eager"),
+        Literal["eager", "sdpa"] | None, Option("eager or sdpa.", MACHINE, "NAME", default="eager")
     ] = None
     max_tokens: Annotated[
         int, Option("Tokens per forward pass, which bounds memory.", MACHINE, "N")

@@ -103,9 +103,5 @@ def _limited() -> Iterator[None]:
 
 
 def writes_date(template: str | None) -> bool:
-    """Whether a template asks for the day.
-
-    Args:
-        template: Jinja text, or None.
-    """
+    """Whether a template asks for the day."""
     return template is not None and "strftime_now" in template

@@ -19,8 +19,7 @@ def left_in_folder(name: str) -> list[str]:
     With `model.safetensors` there, its shards are not read; with an index there, shards that it
     does not list are not; of a tensor that is in two shards only one is read.
 
-    Args:
-        name: The folder; a hub id gives nothing.
+    `name`: the folder; a hub id gives nothing.
     """
     from safetensors import safe_open
 
@@ -49,11 +48,7 @@ def check_filled(
 ) -> None:
     """Refuse a model with parameters that its files do not fill.
 
-    Args:
-        name: Which model, for the error.
-        missing: Parameters without a tensor.
-        mismatched: Parameters whose tensor has another shape: name, shape in the file, in the
-            model.
+    `mismatched`: parameters whose tensor has another shape: name, shape in the file, in the model.
 
     Raises:
         PairError: There is one; it would hold random numbers.
@@ -76,11 +71,7 @@ def check_filled(
 def unread(name: str, tensors: Collection[str], settings: Settings, why: str) -> tuple[str, ...]:
     """Refuse tensors that a model does not read, or name them in a note.
 
-    Args:
-        name: Which model.
-        tensors: Names of the tensors that found no place.
-        settings: Says whether they are refused.
-        why: What left them without a place, ending the first clause.
+    `why`: what left them without a place, ending the first clause.
 
     Returns:
         A note for the pair if there are any.
@@ -104,10 +95,6 @@ def check_blocks(name: str, block: object) -> None:
     """Refuse quantised weights whose scales do not stand for whole blocks.
 
     transformers spreads the scales evenly over a weight, which is right only where blocks fill it.
-
-    Args:
-        name: Folder of the checkpoint; a hub id is not looked at.
-        block: Rows and columns of a block, as its configuration says; anything else is no grid.
 
     Raises:
         PairError: Some weight is not a whole number of blocks.

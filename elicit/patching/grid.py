@@ -106,8 +106,7 @@ class PatchGrid(Result):
 
         The largest of each kind (`largest`), if the gap exceeds its margin, the interval of the
         step, simultaneous over all cells, excludes 0 and, where noise was run, the cell beats it
-        twice: the effect clearly exceeds that of noise, and the step exceeds what an arbitrary
-        perturbation of that size, the same for all problems, would have at any cell.
+        (`beats_noise`).
 
         Args:
             metric: Name of a metric; None takes the first.
@@ -132,23 +131,29 @@ class PatchGrid(Result):
     def beats_noise(self, peak: Peak) -> bool:
         """Whether a cell beats the noise control, simultaneous over cells; true where none was run.
 
+        Its effect clearly exceeds that of noise; and there or, of the residual stream, at a later
+        layer of the same position, which carries what came in, the effect exceeds what one
+        arbitrary perturbation of that size, the same for all problems, would have at any cell.
+
         Args:
             peak: A cell of this grid.
         """
         from scipy.special import stdtrit
 
-        cell = (
-            self.metric.index(peak.metric),
-            self.site.index(peak.site),
-            self.pos.index(peak.pos),
-        )
-        size = self.noise_size[cell].item()
-        if size != size:
+        row, site = self.metric.index(peak.metric), self.site.index(peak.site)
+        pos = self.pos.index(peak.pos)
+        size = self.noise_size[row, :, pos]
+        if bool(size[site].isnan()):
             return True
-        n_cells = int((self.noise_size[cell[0]] > 0).sum())
-        probability = 1 - (1 - self.level) / (2 * max(n_cells, 1))
-        reach = float(stdtrit(self.n_problems, probability))
-        return bool(self.above_noise[cell]) and abs(peak.step.ends[0]) > reach * size
+        n_cells = max(int((self.noise_size[row] > 0).sum()), 1)
+        # Half of what may fail is left to the interval of the step.
+        reach = float(stdtrit(self.n_problems, 1 - (1 - self.level) / (4 * n_cells)))
+        stream = torch.tensor([kind in RESIDUAL_KINDS for kind in self.kind])
+        carries = stream & stream[site] & (self.layer >= self.layer[site])
+        carries[site] = True
+        effect = self.effect.value[0, row, :, pos] * torch.sign(peak.effect.value)
+        beyond = carries & (size > 0) & (effect > reach * size)
+        return bool(self.above_noise[row, site, pos]) and bool(beyond.any())
 
     def lacking(self, metric: str | None = None) -> str | None:
         """What is missing for a place to be named; None if `peak` names one.

@@ -39,13 +39,7 @@ from elicit.tasks.forced import ForcedBatch, ForcedRows
 from elicit.tasks.jsonl import load_task, parse_line, read_file, save_task
 from elicit.tasks.numbers import numbers, plain
 from elicit.tasks.problems import Problem, edge_faults, misspelt, problem_faults, text_faults
-from elicit.tasks.scoring import (
-    ForcedScores,
-    ReadScores,
-    read_scores,
-    reduce_scores,
-    score_forced,
-)
+from elicit.tasks.scoring import ForcedScores, ReadScores, read_scores, reduce_scores, score_forced
 from elicit.tasks.split import LEAST, Split
 from elicit.tasks.task import Task
 

@@ -196,12 +196,7 @@ class TokenRows:
 
     @classmethod
     def of_task(
-        cls,
-        alignment: Alignment,
-        task: Task,
-        *,
-        decision: bool = False,
-        templated: bool = False,
+        cls, alignment: Alignment, task: Task, *, decision: bool = False, templated: bool = False
     ) -> "TokenRows":
         """The traces of a task: each problem's written solution, or the decision after its prompt.
 

@@ -68,6 +68,12 @@ def encoded(pair: ModelPair):
     return pair.alignment.pad(ROWS[:3])
 
 
+@cache
+def decomposed(pair: ModelPair):
+    """Made once: a model in training mode is not decomposed, and one that was is run as before."""
+    return capture.decompose(pair.post)
+
+
 def whole(pair: ModelPair):
     batch = encoded(pair)
     return batch.ids, batch.mask, batch.position_ids
@@ -95,7 +101,7 @@ CALLS: dict[str, Callable[[ModelPair], object]] = {
     ],
     "capture.full_logits": lambda p: capture.full_logits(p.post, *whole(p)),
     "capture.record": lambda p: capture.record(p.post, *whole(p)).resid,
-    "capture.run_trunk": lambda p: capture.run_trunk(capture.decompose(p.post), encoded(p)).resid,
+    "capture.run_trunk": lambda p: capture.run_trunk(decomposed(p), encoded(p)).resid,
     "rollouts.rollouts": lambda p: rollouts.rollouts(
         p.side("post"), task_of(), generation=dataclasses.replace(SHORT, temperature=1.0)
     ),

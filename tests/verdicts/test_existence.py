@@ -88,7 +88,8 @@ def test_a_skill_that_post_only_learned_to_use_is_sufficient_in_the_base(organis
     assert torch.equal(read.value.value, found.value.value)
     assert read.summary() == found.summary()
     assert found.summary()["rungs"]["E4"]["p_all_sites"] == found.p_site[4].min()
-    assert len(found.figure().data) == 2
+    drawn = {trace.name for trace in found.figure().data}
+    assert drawn == {"strongest control", *found.status} - {"not run"}
     assert len(profile_figure(found).data) == len(found.curve)
     tried = sweep_figure(found)
     assert len(tried.data) == len(tried.layout.shapes) == 2

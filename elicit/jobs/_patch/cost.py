@@ -24,12 +24,7 @@ def words(direction: str) -> str:
 
 
 def patch_stages(_spec: PatchSpec, pair: ModelPair, inputs: PatchInputs) -> list[Stage]:
-    """The sweeps and the factorial.
-
-    Args:
-        pair: The two models.
-        inputs: Prompts and plans.
-    """
+    """The sweeps and the factorial."""
     known = changed_slots(pair)
     outside = {name for name in ("embed", "pos_embed") if name in all_parts(pair)}
     entering = any(not known.isdisjoint(all_parts(pair)[name].slots) for name in outside)
@@ -44,12 +39,7 @@ def patch_stages(_spec: PatchSpec, pair: ModelPair, inputs: PatchInputs) -> list
 
 
 def patch_cuts(spec: PatchSpec, _pair: ModelPair, inputs: PatchInputs) -> list[Cut]:
-    """What a sweep leaves out to fit a budget, in order.
-
-    Args:
-        spec: Options.
-        inputs: Prompts and plans.
-    """
+    """What a sweep leaves out to fit a budget, in order."""
     cuts = []
     if inputs.factorial is not None:
         cuts.append(Cut(options={"factorial": False}, what="the factorial was left out"))

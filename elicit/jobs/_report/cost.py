@@ -32,10 +32,7 @@ def chosen(spec: ReportSpec, pair: ModelPair, forced: list[Score]) -> tuple[Repo
 
     The decision counts operations and measures no time, so that a resumed run decides alike.
 
-    Args:
-        spec: As given; None lets the cost decide.
-        pair: The two models.
-        forced: Teacher-forced tasks.
+    `spec`: as given; None lets the cost decide.
     """
     costs = {"intervals": interval_flop(pair, forced), "spectra": spectrum_flop(pair)}
     decided: dict[str, bool] = {}
@@ -76,13 +73,7 @@ def layer_flop(pair: ModelPair) -> float:
 
 
 def report_stages(spec: ReportSpec, pair: ModelPair, scores: Scores) -> list[Stage]:
-    """The stages of a report and their costs.
-
-    Args:
-        spec: Options.
-        pair: The two models.
-        scores: Scored tasks.
-    """
+    """The stages of a report and their costs."""
     forced = [score for score in scores.all if score.how == "forced"]
     spec, _ = chosen(spec, pair, forced)
     sweeps = [PartSweep(pair=pair, score=score) for score in scores.all]
@@ -117,12 +108,7 @@ def report_stages(spec: ReportSpec, pair: ModelPair, scores: Scores) -> list[Sta
 def graft_stages(
     _spec: GraftSpec, pair: ModelPair, inputs: tuple[Scores, list[Part]]
 ) -> list[Stage]:
-    """The one stage of a graft.
-
-    Args:
-        pair: The two models.
-        inputs: Scored tasks, and the parts to move.
-    """
+    """The one stage of a graft."""
     scores, parts = inputs
     sweeps = [PartSweep(pair=pair, score=score) for score in scores.all]
     moved = [_moved(sweep, parts, [], 0, ways=1) for sweep in sweeps]
@@ -130,12 +116,7 @@ def graft_stages(
 
 
 def report_cuts(spec: ReportSpec, _pair: ModelPair, scores: Scores) -> list[Cut]:
-    """What a report leaves out to fit a budget, in order.
-
-    Args:
-        spec: Options.
-        scores: Scored tasks.
-    """
+    """What a report leaves out to fit a budget, in order."""
     cuts = [
         Cut(options={"intervals": False}, what="intervals of layers were left out"),
         Cut(options={"integrated": False}, what="integrated gradients were left out"),
@@ -215,10 +196,7 @@ def _writing(sweep: PartSweep, times: float | int, n: int | None = None) -> Stag
     task = score.task if n is None else score.task.subset(min(n, len(score.task)), 0)
     prompts = prompt_tokens(side, task, templated=score.templated)
     return Stage(
-        name="",
-        tokens=times * prompts,
-        written=times * len(task) * score.max_new_tokens,
-        jobs=1,
+        name="", tokens=times * prompts, written=times * len(task) * score.max_new_tokens, jobs=1
     )
 
 

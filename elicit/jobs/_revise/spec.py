@@ -58,8 +58,7 @@ class ReviseSpec(PairSpec):
         ),
     ] = "logit"
     lens_steps: Annotated[
-        int | None,
-        Option("Optimisation steps for a lens.", metavar="N", default=str(LENS_STEPS)),
+        int | None, Option("Optimisation steps for a lens.", metavar="N", default=str(LENS_STEPS))
     ] = Field(default=None, ge=1)
     convention: Annotated[
         str,

@@ -65,10 +65,7 @@ def feature_source(
         how=how,
         amount=spec.amount,
         controls=FeatureControls(
-            n_live=spec.n_live,
-            factor=spec.live_factor,
-            n_random=spec.n_random,
-            seed=spec.seed,
+            n_live=spec.n_live, factor=spec.live_factor, n_random=spec.n_random, seed=spec.seed
         ),
         baselines=baselines,
     )
