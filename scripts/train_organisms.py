@@ -747,7 +747,7 @@ def train_lora(
     )  # fmt: skip
     wrapped = get_peft_model(model, config)
     parameters = [p for p in wrapped.parameters() if p.requires_grad]
-    extra = iterate_experts(job, wrapped, parameters, scale)
+    extra = iterate_experts(job, wrapped.get_base_model(), parameters, scale)
     wrapped.save_pretrained(folder / "adapter")
     (folder / "adapter" / "README.md").unlink(missing_ok=True)
     return wrapped.merge_and_unload(), extra

@@ -233,7 +233,7 @@ def open_pair(spec: PairSpec, progress: Progress) -> ModelPair:
             revision_post=spec.post_revision,
             renamed_tokens=dict(one.split("=", 1) for one in spec.renamed_tokens),
             adds_bos=spec.adds_bos,
-            separator=spec.separator,
+            separator=None if spec.separator is None else spec.separator.replace("\\n", "\n"),
             template_date=spec.template_date or DATE,
         ),
     )
