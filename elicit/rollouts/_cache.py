@@ -35,7 +35,9 @@ def check_cache(model: nn.Module) -> int | None:
             "and texts are written here with keys and values alone, so they would not be those of "
             "its own generate. Write texts with generate, and read them as given texts."
         )
-    prepare = getattr(type(model), "prepare_inputs_for_generation", None)
+    # An adapter's wrapper hands on to the model inside.
+    inner: Any = model.get_base_model() if hasattr(model, "get_base_model") else model  # pyright: ignore[reportCallIssue]
+    prepare = getattr(type(inner), "prepare_inputs_for_generation", None)
     if kind in _SWITCHING:
         return getattr(config, "original_max_position_embeddings", None)
     usual = getattr(GenerationMixin, "prepare_inputs_for_generation")  # noqa: B009
