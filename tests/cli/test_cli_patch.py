@@ -432,7 +432,7 @@ PROMPT = {"prompt": "one plus one equals", "answer": "two", "wrong": "three"}
          ("tokens and corrupted", "positions would not correspond")),
         ([{**PROMPT, "corrupted": "one plus one equals"}], ["--direction", "noise"],
          ("clean and corrupted are the same tokens",)),
-        ([{**PROMPT, "question": "?"}], [], ("line 1", "'question'")),
+        ([{**PROMPT, "corupted": "?"}], [], ("line 1", "'corupted'", "'corrupted'")),
     ],
 )  # fmt: skip
 def test_problems_that_make_no_contrast(refused, pair, tmp_path, rows, words, told):
