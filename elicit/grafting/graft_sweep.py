@@ -112,7 +112,11 @@ def sweep_parts(
         base.append(means[0])
         post.append(means[1])
         score.append(means[2:])
-        effect.append(joint_estimate((values - host).T, inference=inference))
+        joint = joint_estimate((values - host).T, inference=inference)
+        # A part that is equal in both models has no effect, by construction.
+        differs = torch.tensor([sweep.differs(part) for part in parts], dtype=torch.bool)
+        low, high = (torch.where(differs, end, 0.0) for end in (joint.low, joint.high))
+        effect.append(Estimate(value=joint.value, low=low, high=high))
     execution.progress.stop()
     slots = slots_of(pair)
     return GraftSweep(

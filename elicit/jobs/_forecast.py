@@ -125,7 +125,8 @@ class Forecast:
         work = f"{gflop:,g} GFLOP" if gflop < 1e4 else f"{_rounded(gflop / 1e3):,g} TFLOP"
         texts = f" and at most {written:,.0f} written" if written else ""
         return (
-            f"Forecast: {len(self.stages)} stages, {read:,.0f} tokens read{texts}, "
+            f"Forecast: {len(self.stages)} stage{'s' * (len(self.stages) != 1)}, "
+            f"{read:,.0f} tokens read{texts}, "
             f"{work}, {self.gib:.2g} GiB, {duration(self.minutes(speed))} expected on this device."
         )
 
