@@ -248,7 +248,7 @@ def test_runs_of_unchanged_layers_are_one_row_of_the_terminal():
             "layer": i,
             "changed": changed,
             "verdict": ["corrupted" if changed else "unchanged"],
-            "reason": "",
+            "reason": None,
             "effects": {"facts": {"revert": one, "graft": one}},
         }
 
