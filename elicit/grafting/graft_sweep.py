@@ -100,6 +100,8 @@ def sweep_parts(
     # Every task is encoded before any is scored, so that one that does not fit fails at once.
     sweeps = [PartSweep(pair=pair, score=score, execution=execution) for score in scores]
     execution.progress.start(len(sweeps) * (2 + len(parts)), "scoring both models")
+    slots = slots_of(pair)
+    changed = torch.tensor([is_changed(slots, part) for part in parts], dtype=torch.bool)
     base, post, score, effect = [], [], [], []
     for sweep in sweeps:
         hosts = {}
@@ -113,12 +115,10 @@ def sweep_parts(
         post.append(means[1])
         score.append(means[2:])
         joint = joint_estimate((values - host).T, inference=inference)
-        # A part that is equal in both models has no effect, by construction.
-        differs = torch.tensor([sweep.differs(part) for part in parts], dtype=torch.bool)
-        low, high = (torch.where(differs, end, 0.0) for end in (joint.low, joint.high))
-        effect.append(Estimate(value=joint.value, low=low, high=high))
+        # What did not change has no effect by construction, whatever others show.
+        ends = [torch.where(changed, end, joint.value) for end in (joint.low, joint.high)]
+        effect.append(Estimate(value=joint.value, low=ends[0], high=ends[1]))
     execution.progress.stop()
-    slots = slots_of(pair)
     return GraftSweep(
         provenance=pair.provenance(
             inference.seed,
@@ -138,7 +138,7 @@ def sweep_parts(
         base_score=Estimate.stack(base),
         post_score=Estimate.stack(post),
         part=tuple(part.name for part in parts),
-        changed=torch.tensor([is_changed(slots, part) for part in parts], dtype=torch.bool),
+        changed=changed,
         score=Estimate.stack(score),
         effect=Estimate.stack(effect),
         level=inference.level,
