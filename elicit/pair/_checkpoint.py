@@ -122,8 +122,9 @@ def _weights(
     notes = unread(name, unused, settings, "the model of its config.json does not read")
     if stored is not None:
         # What was stored beside the quantised weights keeps its precision until it is asked to.
-        model = nn.Module.to(model, settings.dtype)
-        model.config.__dict__.pop("quantization_config", None)
+        model = cast(HuggingFaceModel, nn.Module.to(model, settings.dtype))
+        if hasattr(model.config, "quantization_config"):
+            del model.config.quantization_config
         kind = stored["quant_method"]
         rounding = f"{name} is stored in {kind} and was dequantised to {settings.dtype}; "
         notes += (rounding + "differences as small as its rounding come from storage.",)

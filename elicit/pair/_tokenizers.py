@@ -64,7 +64,7 @@ def check_tokenizers(base: Tokenizer, post: Tokenizer, loading: Loading = Loadin
             "on. Pass adds_bos=True or False for both, whichever the texts are to be."
         )
     both_add = base_adds and post_adds or loading.adds_bos
-    known = {base.bos_token_id, post.bos_token_id} - {None}
+    known = {str(i) for i in (base.bos_token_id, post.bos_token_id) if i is not None}
     if loading.adds_bos and not known:
         raise PairError(
             "adds_bos is True and neither tokenizer has a bos token, so there is none to add. Set "

@@ -179,7 +179,7 @@ def test_texts_under_other_pushes_are_other_texts(sae, paired, tmp_path):
         norm=float("nan"),
         edit=lambda s: [features.rewrite(sae, lambda codes: 2 * codes, scale=s)],
     )
-    with pytest.raises(RolloutError, match="nothing can be told"):
+    with pytest.raises(RolloutError, match="digest"):
         dose_curve(pair.side("base"), task_of(), [unknown], **ask)
 
 

@@ -79,7 +79,7 @@ ROW_BY_ROW = [
 @pytest.mark.parametrize("edit", ROW_BY_ROW, ids=str)
 def test_edits_told_row_by_row(uncalled, edit):
     with (
-        pytest.raises(RolloutError, match="told row by row"),
+        pytest.raises(RolloutError, match="differs from row to row"),
         edited(uncalled.base, [edit]),
         edited(uncalled.base, [Steer(resid_post(1), VECTOR)]),
     ):
@@ -131,7 +131,7 @@ def test_texts_that_cannot_be_gone_on_with(paired):
     def more(rows=(0,), given=task, n=9, **options):
         return resume(pair.side("base"), given, begun.select(rows), max_new_tokens=n, **options)
 
-    for rows, what in (((), "names none"), ((15,), "has 15"), ((-1,), "has -1"), ((1, 1), "twice")):
+    for rows, what in (((), "is empty"), ((15,), "has 15"), ((-1,), "has -1"), ((1, 1), "repeats")):
         with pytest.raises(RolloutError, match=what):
             more(rows)
     with pytest.raises(RolloutError, match="max_new_tokens is 3"):
