@@ -202,6 +202,14 @@ def _refuse(models: Iterable[nn.Module], module: nn.Module) -> None:
     for name, parameter in held["_parameters"].items():
         if parameter is None:
             continue
+        computed = name.removesuffix("_orig").removesuffix("_g")
+        if computed != name and isinstance(held.get(computed), Tensor):
+            raise SurroundingsError(
+                f"{computed} of the model's module {_name(models, module)} is computed from {name} "
+                "before each forward (pruning or a norm of weights), so what is stored is not what "
+                "the forward reads. Make it permanent first, with torch.nn.utils.prune.remove or "
+                "remove_weight_norm."
+            )
         if parameter._backward_hooks or parameter._post_accumulate_grad_hooks:
             raise SurroundingsError(
                 f"the parameter {name} of {_name(models, module)} has a hook on its gradient, so "

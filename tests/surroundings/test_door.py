@@ -30,7 +30,8 @@ QUIET = {
     "texts.chunked", "texts.concatenate", "texts.token_texts", "texts.tokens_per_block",
     "weights.all_parts", "weights.by_layer", "weights.changed_layers", "weights.changed_slots",
     "weights.grafted", "weights.slot_table", "weights.spectra_flop",
-    "weights.interpolated", "weights.is_changed", "weights.layer_interval", "weights.moved",
+    "weights.interpolated", "weights.one_embedding",
+    "weights.is_changed", "weights.layer_interval", "weights.moved",
     "weights.part", "weights.parts_of", "weights.replaced", "weights.reverted", "weights.slots_of",
 }  # fmt: skip
 
@@ -147,7 +148,12 @@ SURROUNDINGS = {
     ),
     "anomaly detection": lambda p: torch.autograd.set_detect_anomaly(True, check_nan=False),
 }
-TOGETHER = SURROUNDINGS.keys() - {"gradient checkpointing", "tf32", "default device"}
+# In this order: torch refuses to read the old switch of precision once a new one disagrees.
+TOGETHER = [
+    name
+    for name in SURROUNDINGS
+    if name not in ("gradient checkpointing", "tf32", "default device")
+]
 
 THREE = ["rollouts.rollouts", "patching.attribute", "grafting.sweep_parts"]
 
@@ -392,7 +398,7 @@ def test_what_cannot_be_switched_off_is_refused_by_name(pair, around):
 
 
 def test_a_backward_hook_that_changes_gradients_is_refused(pair):
-    handle = pair.post.blocks[1].mlp.register_full_backward_hook(lambda _m, i, _o: (i[0] * 2,))
+    handle = pair.post.blocks[2].mlp.register_full_backward_hook(lambda _m, i, _o: (i[0] * 2,))
     try:
         with pytest.raises(elicit.ElicitError, match="hook"):
             CALLS["directions.train_vector"](pair)
