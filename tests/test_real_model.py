@@ -15,8 +15,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from elicit import grafting
+from elicit.pair import load_pair
+from elicit.tasks import load_task
+
 SCRIPTS = Path(__file__).parent.parent / "scripts" / "real"
-PLANTED = 20
+DAMAGED, TRAINED = 1, 20
 
 
 def ran(*words: object) -> subprocess.CompletedProcess[str]:
@@ -71,33 +75,34 @@ def test_a_damaged_layer_of_a_real_model_is_named_and_scores_are_those_of_plain_
             (post / file.name).write_bytes(file.read_bytes())
     state = load_file(real / "model" / "model.safetensors")
     for name in (
-        f"model.layers.{PLANTED}.{part}.weight" for part in ("mlp.down_proj", "self_attn.o_proj")
+        f"model.layers.{DAMAGED}.mlp.{part}_proj.weight" for part in ("gate", "up", "down")
     ):
         order = torch.randperm(state[name].numel(), generator=torch.Generator().manual_seed(0))
         state[name] = state[name].flatten()[order].view_as(state[name])
     save_file(state, post / "model.safetensors", metadata={"format": "pt"})
     rows = facts()
-    (tmp_path / "facts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    done = ran(
-        *("-m", "elicit", "report", "--base", real / "model", "--post", post),
-        *("--facts", tmp_path / "facts.jsonl", "--kinds", "layer", "--controls", 1),
-        *("--out", tmp_path / "run", "--json", "--quiet"),
+    path = tmp_path / "facts.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    known = grafting.facts(load_task(path))
+    roles = grafting.localise(
+        load_pair(real / "model", post), damage=known, kinds=["layer"], controls=1
     )
-    assert done.returncode == 0, done.stderr
-    summary = json.loads(done.stdout)
-    assert summary["changed_layers"] == summary["corrupted_layers"] == [PLANTED]
+    assert roles.changed_layers == roles.corrupted_layers == (DAMAGED,)
     tokenizer = AutoTokenizer.from_pretrained(real / "model")
     model = AutoModelForCausalLM.from_pretrained(real / "model", dtype=torch.float32)
-    total = 0.0
-    for row in rows:
-        prompt = tokenizer(row["prompt"])["input_ids"]
-        ids = tokenizer(f"{row['prompt']} {row['answer']}")["input_ids"]
-        assert ids[: len(prompt)] == prompt
+
+    def probability(prompt: str, answer: str) -> float:
+        ids = tokenizer(f"{prompt} {answer}")["input_ids"]
+        first = len(tokenizer(prompt)["input_ids"])
         with torch.no_grad():
             log_probs = model(torch.tensor([ids])).logits[0].log_softmax(-1)
-        answer = range(len(prompt), len(ids))
-        total += sum(log_probs[i - 1, ids[i]] for i in answer).exp().item()
-    assert summary["damage"]["base"]["value"] == pytest.approx(total / len(rows), abs=1e-5)
+        return sum(log_probs[i - 1, ids[i]] for i in range(first, len(ids))).exp().item()
+
+    total = 0.0
+    for row in rows:  # among the candidates, of which the first is right
+        right, *wrong = (probability(row["prompt"], each) for each in row["candidates"])
+        total += right / (right + sum(wrong))
+    assert roles.base_score[0].item() == pytest.approx(total / len(rows), abs=1e-5)
 
 
 @pytest.mark.slow
@@ -114,5 +119,5 @@ def test_a_default_report_names_the_layer_that_was_trained(real, tmp_path, reque
     )
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
-    assert summary["changed_layers"] == summary["corrupted_layers"] == [PLANTED]
+    assert summary["changed_layers"] == summary["corrupted_layers"] == [TRAINED]
     assert summary["damage"]["n"] == 48

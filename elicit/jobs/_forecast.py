@@ -169,7 +169,7 @@ def _rate(pair: ModelPair, ids: torch.Tensor, seconds: float) -> float:
 def duration(minutes: float) -> str:
     """A duration in words, no finer than it is known.
 
-    >>> duration(0.2), duration(3.4), duration(200)
+    >>> duration(0.2), duration(3.4), duration(200.0)
     ('under a minute', 'about 3 minutes', 'about 3.3 hours')
     """
     if minutes < 0.75:
