@@ -124,7 +124,7 @@ def _weights(
         # What was stored beside the quantised weights keeps its precision until it is asked to.
         model = cast(HuggingFaceModel, nn.Module.to(model, settings.dtype))
         if hasattr(model.config, "quantization_config"):
-            del model.config.quantization_config
+            delattr(model.config, "quantization_config")
         kind = stored["quant_method"]
         rounding = f"{name} is stored in {kind} and was dequantised to {settings.dtype}; "
         notes += (rounding + "differences as small as its rounding come from storage.",)

@@ -54,6 +54,8 @@ def _without_adapter(model: nn.Module) -> nn.Module:
     Adapters that put virtual tokens before the prompt do change the inputs: their wrapper stays.
     """
     kinds = getattr(model, "peft_config", None)
-    if not isinstance(kinds, dict) or any(kind.is_prompt_learning for kind in kinds.values()):
+    if not hasattr(model, "get_base_model") or not isinstance(kinds, dict):
+        return model
+    if any(kind.is_prompt_learning for kind in kinds.values()):
         return model
     return model.get_base_model()  # pyright: ignore[reportCallIssue]

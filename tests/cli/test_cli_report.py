@@ -295,7 +295,7 @@ def test_a_value_and_its_interval_in_few_characters():
 
 @pytest.mark.slow
 def test_a_process_without_a_terminal_prints_json_and_lines_of_progress_apart(few, tmp_path):
-    words = ["graft", *few, "--part", "L1", "--out", str(tmp_path / "a"), "--json", "--quiet"]
+    words = ["graft", *few, "--part", "L1", "--out", str(tmp_path / "a"), "--json"]
     done = subprocess.run(
         [sys.executable, "-m", "elicit", *words], capture_output=True, text=True, timeout=600
     )
