@@ -14,7 +14,7 @@ Method = Literal["diff-mean", "pca", "trained", "feature", "vector"]
 
 
 class SteerSpec(GradedSpec):
-    """Steer one model by a direction or a feature, with norm-matched controls."""
+    """Steer one model by a direction or a feature, with controls at their own best strength."""
 
     command: ClassVar[str] = "steer"
 

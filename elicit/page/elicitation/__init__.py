@@ -17,7 +17,7 @@ register(
         order=30,
         sections=steer_sections,
         sentences=steer_sentences,
-        eyebrow=lambda results: "One model steered, with norm-matched controls",
+        eyebrow=lambda results: "One model steered, with controls at their own best strength",
         folder=Path(__file__).parent,
     )
 )

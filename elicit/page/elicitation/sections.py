@@ -33,9 +33,9 @@ def _tested(found: DoseCurve, n: int) -> Section:
         metric = found.metric[row]
         caption = (
             f"Share of texts ({_what(metric)}) with pointwise {100 * found.level:g} % intervals. "
-            "Blue: the tested arm. Open grey: controls, which change activations by the same norm "
-            "at every token. Orange, if present: a simpler intervention for comparison, not a "
-            "control. Black: unsteered, or under another prompt. Dotted: unsteered, and the "
+            "Blue: the tested arm. Open grey: controls, of the same norm at strength 1, each at "
+            "the strength in the table. Orange, if present: a simpler intervention for comparison, "
+            "not a control. Black: unsteered, or under another prompt. Dotted: unsteered, and the "
             "target."
         )
         items.append(plot(f"plot-arms-{n}-{row}", arms_figure(found, metric), caption, columns=24))

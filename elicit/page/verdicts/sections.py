@@ -87,7 +87,8 @@ def _section(ladder: Ladder, n: int) -> Section:
         "E0 shows that it can be read, not that it is used. No rung entails another. Filled: "
         "passed; dotted diamond: trivial, re-initialised weights pass it too; open: not "
         "distinguishable from its strongest control, or under-powered. Grey, slightly below: that "
-        "control. Bars are "
+        "control. Controls of E2 to E4 act at the direction’s own site and strength; at another "
+        "strength one may do more, see elicit steer. Bars are "
         f"pointwise {100 * ladder.level:g} % intervals."
     )
     remarks = _remarks(ladder)
