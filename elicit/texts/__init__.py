@@ -3,34 +3,57 @@
 from elicit.surroundings import guard_room
 from elicit.texts.buffers import LogitBuffers
 from elicit.texts.chunks import concatenate, read_chunks
+from elicit.texts.cuts import AnswerForm, CutText, EncodedText, Lane, encode_cuts
 from elicit.texts.divergence import ModelDivergences, model_divergences
 from elicit.texts.errors import TextError
 from elicit.texts.gradient import KLGradient, final_kl, final_kl_gradient
+from elicit.texts.lanes import LaneReader, TextRead
 from elicit.texts.predictions import LN2, Final, Reading, tokens_per_block
 from elicit.texts.readout import Readout
 from elicit.texts.residuals import chunked, residual_states
 from elicit.texts.rows import TokenRows
+from elicit.texts.steps import UNITS, StepRule, thought_span
 from elicit.texts.tokens import token_texts
 
 __all__ = [
+    "AnswerForm",
+    "CutText",
+    "EncodedText",
     "LN2",
     "Final",
     "KLGradient",
+    "Lane",
+    "LaneReader",
     "LogitBuffers",
     "ModelDivergences",
     "Readout",
     "Reading",
+    "StepRule",
     "TextError",
+    "TextRead",
     "TokenRows",
+    "UNITS",
     "chunked",
     "concatenate",
+    "encode_cuts",
     "final_kl",
     "final_kl_gradient",
     "model_divergences",
     "read_chunks",
     "residual_states",
+    "thought_span",
     "token_texts",
     "tokens_per_block",
 ]
 
-guard_room(__name__, runs_nothing={"token_texts", "chunked", "concatenate", "tokens_per_block"})
+guard_room(
+    __name__,
+    runs_nothing={
+        "token_texts",
+        "chunked",
+        "concatenate",
+        "encode_cuts",
+        "thought_span",
+        "tokens_per_block",
+    },
+)

@@ -176,7 +176,13 @@ def slot_logits(
 
 
 def run_block(
-    layer: Layer, index: int, inputs: Inputs, resid: Tensor, tap: Tap
+    layer: Layer,
+    index: int,
+    inputs: Inputs,
+    resid: Tensor,
+    tap: Tap,
+    *,
+    past: Heads | None = None,
 ) -> tuple[Tensor, Heads]:
     """One block over whole rows.
 
@@ -186,6 +192,8 @@ def run_block(
         inputs: Masks and angles.
         resid: Residual stream entering it, before `tap` has seen it.
         tap: Sees every site in order and returns the value to continue with.
+        past: Keys and values of tokens that are not run again; they come first among the sources of
+            `inputs.allowed`.
 
     Returns:
         Residual stream leaving the block; its rotated queries and keys, and its values.
@@ -196,7 +204,10 @@ def run_block(
     q = layer.turn(tap("q", index, layer.query(normed)), layer.q_norm, cos, sin)
     k = layer.turn(tap("k", index, layer.key(normed)), layer.k_norm, cos, sin)
     v = tap("v", index, layer.value(normed))
-    z = tap("z", index, layer.attend(q, k, v, inputs.allowed[index]))
+    keys, values = k, v
+    if past is not None:
+        keys, values = torch.cat([past.k, k], dim=1), torch.cat([past.v, v], dim=1)
+    z = tap("z", index, layer.attend(q, keys, values, inputs.allowed[index]))
     attn_out = tap("attn_out", index, layer.write_attn(z))
     middle = resid + attn_out
     if not layer.shape.parallel:

@@ -1,0 +1,267 @@
+"""Written texts with the places at which a model is asked for its answer, as token ids.
+
+A lane leaves a text at a cut: the lead-in and a candidate answer follow the text up to there, and
+see nothing of what was written later. Candidates of one lane share the tokens that they begin with.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from elicit.pair import Alignment, Text
+from elicit.tasks import Fault, TaskError, joined, shown
+from elicit.texts._trie import Trie
+from elicit.texts.errors import TextError
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerForm:
+    """How an answer is asked for."""
+
+    lead_in: str
+    """Text between the thought and the answer, such as `The answer is`; may be empty."""
+    end: str = ""
+    """Text that closes an answer and is scored with it; needed where one candidate's tokens begin
+    another's."""
+    templated: bool = False
+    """Whether prompts go through the chat template."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutText:
+    """A prompt, what was written after it, and where its reader is asked for the answer.
+
+    Raises:
+        TextError: There is no cut or no candidate, or a cut lies outside the text.
+    """
+
+    problem: str
+    """Id of its problem, the unit of every interval."""
+    prompt: Text
+    """Text of the prompt, or turns of a conversation where it is templated."""
+    text: str
+    """What was written: the thought, without the answer. May be empty."""
+    cuts: tuple[int, ...]
+    """Characters of the text that are read before the answer is asked for, ascending."""
+    candidates: tuple[str, ...]
+    """Answers whose probability is read at every cut, each different."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be read."""
+        ascending = all(a < b for a, b in zip(self.cuts, self.cuts[1:], strict=False))
+        if not self.cuts or self.cuts[0] < 0 or self.cuts[-1] > len(self.text) or not ascending:
+            raise TextError(
+                f"the text of problem {shown(self.problem)} has {len(self.text)} characters and "
+                f"its cuts are {list(self.cuts)}, so an answer would be asked for at another "
+                "place. Pass at least one cut, ascending, within the text."
+            )
+        if not self.candidates or len(set(self.candidates)) < len(self.candidates):
+            raise TextError(
+                f"the candidates of problem {shown(self.problem)} are "
+                f"{shown(list(self.candidates))}, and an answer is chosen among different ones. "
+                "Name each once."
+            )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Lane:
+    """What follows a text at one cut."""
+
+    at: int
+    """Tokens of the row before it."""
+    trie: Trie
+    """Tokens that are run."""
+    reads: tuple[tuple[tuple[int, int], ...], ...]
+    """Of each candidate: node (-1: the row's last token before the cut) and token read there."""
+
+    @property
+    def n_nodes(self) -> int:
+        """Tokens that are run."""
+        return len(self.trie.token)
+
+    @property
+    def reach(self) -> int:
+        """Positions needed, from the start of the row."""
+        return self.at + max((depth + 1 for depth in self.trie.depth), default=0)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EncodedText:
+    """Token ids of a text, and its lanes."""
+
+    ids: tuple[int, ...]
+    """Prompt and text."""
+    start: int
+    """First token of the text."""
+    lanes: tuple[Lane, ...]
+    """One for each cut."""
+    text_at: tuple[int, ...]
+    """Tokens of the text before each cut."""
+
+
+def encode_cuts(
+    alignment: Alignment,
+    texts: Sequence[CutText],
+    form: AnswerForm,
+    *,
+    n_positions: int | None = None,
+) -> tuple[EncodedText, ...]:
+    """Token ids of texts and of every answer that is read in them.
+
+    Whole strings are tokenised, never two encodings put together; what is scored of a candidate
+    begins at the first token that the text with the lead-in does not have, for all candidates of a
+    lane at one place, as in `tasks.encode_forced`.
+
+    Args:
+        alignment: How text becomes token ids.
+        texts: What is read.
+        form: Lead-in, end and template.
+        n_positions: Longest row that the model can read, tokens; None for no limit.
+
+    Raises:
+        TaskError: A lead-in merges with the text before it, candidates cannot be told apart, or a
+            row is too long; every fault is named.
+        PairError: A text needs a token that one of the models has no row for.
+    """
+    coder = _Coder(alignment, form)
+    wrong: list[Fault] = []
+    rows = [coder.encode(text, wrong) for text in texts]
+    for text, row in zip(texts, rows, strict=True):
+        reach = max([len(row.ids), *(lane.reach for lane in row.lanes)])
+        if n_positions is not None and reach > n_positions:
+            what = f"it needs {reach} tokens, and the model has {n_positions} positions"
+            wrong.append(_fault(text, what, "Shorten the text, or leave the problem out"))
+    if wrong:
+        n_bad = len({fault.where for fault in wrong})
+        raise TaskError(
+            f"No answer can be asked for in the texts of {n_bad} problem{'s' * (n_bad != 1)}, so "
+            "nothing was run:",
+            list(dict.fromkeys(wrong)),
+        )
+    return tuple(rows)
+
+
+class _Coder:
+    """Encodes texts; remembers which tokens a candidate adds after the tokens of a lead-in."""
+
+    def __init__(self, alignment: Alignment, form: AnswerForm) -> None:
+        self.alignment, self.form = alignment, form
+        self._read = partial(alignment.read, templated=form.templated)
+        self._added: dict[tuple[tuple[int, ...], str], tuple[int, ...] | None] = {}
+
+    def encode(self, text: CutText, wrong: list[Fault]) -> EncodedText:
+        form, between = self.form, self.alignment.separator
+        head = self.alignment.spelled(text.prompt, templated=form.templated)
+        whole, dropped = head, 0
+        if text.text:
+            head, whole = self.alignment.joined(text.prompt, text.text, templated=form.templated)
+            # A tag that the template has opened already is left out of the text.
+            dropped = next(n for n in range(len(text.text) + 1) if whole.endswith(text.text[n:]))
+        ids, prompt = self._read(whole), self._read(head)
+        start = _n_common(prompt, ids)
+        if start == 0:
+            fix = "Begin the prompt with a token that is left as it is, such as BOS"
+            wrong.append(_fault(text, "no token stands before its first one", fix))
+        lanes, at = [], []
+        for cut in text.cuts:
+            left = max(0, cut - dropped)
+            prefix = whole[: len(whole) - len(text.text) + dropped + left] if left else head
+            before = self._read(prefix) if left else prompt
+            if left:
+                led = joined(prefix, form.lead_in, between=between)[1] if form.lead_in else prefix
+            else:
+                led = self.alignment.joined(text.prompt, form.lead_in, templated=form.templated)[1]
+                led = led if form.lead_in else prefix
+            lanes.append(self._lane(text, ids, before, led, wrong, first=not left))
+            at.append(max(0, len(before) - start) if left else 0)
+        return EncodedText(ids=tuple(ids), start=start, lanes=tuple(lanes), text_at=tuple(at))
+
+    def _lane(
+        self,
+        text: CutText,
+        ids: list[int],
+        before: list[int],
+        led: str,
+        wrong: list[Fault],
+        *,
+        first: bool,
+    ) -> Lane:
+        """The lane after some text and its lead-in."""
+        lead = self._read(led) if self.form.lead_in else list(before)
+        kept = _n_common(before, lead)
+        if kept < len(before) and not first:
+            wrong.append(_fault(text, *_merges(self.alignment, before, lead, kept)))
+        wholes = [self._whole(text, candidate, led, lead, first) for candidate in text.candidates]
+        shared = min(_n_common(lead, whole) for whole in wholes)
+        wrong += [_fault(text, *what) for what in _alike(text.candidates, wholes, shared)]
+        at = min([_n_common(ids, whole) for whole in wholes] + [shared, len(ids)])
+        at = min([at] + [len(whole) - 1 for whole in wholes])
+        trie = Trie()
+        reads = tuple(tuple(trie.reads(whole[at:], shared - at)) for whole in wholes)
+        return Lane(at=at, trie=trie, reads=reads)
+
+    def _whole(
+        self, text: CutText, candidate: str, led: str, lead: list[int], first: bool
+    ) -> list[int]:
+        """Tokens of everything up to the end of a candidate."""
+        key = (tuple(lead[-4:]), candidate)
+        if self.form.lead_in and key in self._added and self._added[key] is not None:
+            return [*lead, *(self._added[key] or ())]
+        answer = f"{candidate}{self.form.end}"
+        if first and not self.form.lead_in:
+            _, spelled = self.alignment.joined(text.prompt, answer, templated=self.form.templated)
+        else:
+            spelled = joined(led, answer, between=self.alignment.separator)[1]
+        whole = self._read(spelled)
+        clean = whole[: len(lead)] == lead
+        self._added[key] = tuple(whole[len(lead) :]) if clean else None
+        return whole
+
+
+def _n_common(left: Sequence[int], right: Sequence[int]) -> int:
+    n = 0
+    for one, other in zip(left, right, strict=False):
+        if one != other:
+            break
+        n += 1
+    return n
+
+
+def _fault(text: CutText, what: str, fix: str) -> Fault:
+    return Fault(where=f"problem {shown(text.problem)}", what=what, fix=fix)
+
+
+def _merges(
+    alignment: Alignment, before: Sequence[int], lead: Sequence[int], kept: int
+) -> tuple[str, str]:
+    alone = [alignment.decode([i]) for i in before[kept:]]
+    merged = [alignment.decode([i]) for i in lead[kept : kept + len(alone) + 1]]
+    return (
+        f"the lead-in merges with the text before it: the text ends in the tokens {alone}, and "
+        f"with the lead-in they are {merged}, so an answer would be asked for after another text",
+        "Begin the lead-in with a line break or a space, or cut the text elsewhere",
+    )
+
+
+def _alike(
+    names: Sequence[str], wholes: Sequence[Sequence[int]], start: int
+) -> list[tuple[str, str]]:
+    """Candidates of one lane that no model could tell apart, or of which one begins another."""
+    ordered = sorted(zip(names, map(tuple, wholes), strict=True), key=lambda pair: pair[1])
+    found = [
+        (f"candidate {shown(name)} adds no token to the text", "Give an answer that can be read")
+        for name, ids in ordered
+        if len(ids) <= start
+    ]
+    for (name, ids), (other, longer) in zip(ordered, ordered[1:], strict=False):
+        if ids == longer:
+            what = f"candidates {shown(name)} and {shown(other)} have the same tokens"
+            found.append((what, "Keep one: no model can tell them apart"))
+        elif longer[: len(ids)] == ids:
+            what = (
+                f"the tokens of candidate {shown(name)} begin those of {shown(other)}, which "
+                "could then never be the more probable one"
+            )
+            fix = "Pass an end that closes an answer, a full stop or a line end for instance"
+            found.append((what, fix))
+    return found
