@@ -37,8 +37,16 @@ from elicit.tasks.extraction import (
 from elicit.tasks.faults import Fault, TaskError, shown
 from elicit.tasks.forced import ForcedBatch, ForcedRows
 from elicit.tasks.jsonl import load_task, parse_line, read_file, save_task
+from elicit.tasks.mentions import Mention, mentions
 from elicit.tasks.numbers import numbers, plain
-from elicit.tasks.problems import Problem, edge_faults, misspelt, problem_faults, text_faults
+from elicit.tasks.problems import (
+    Edited,
+    Problem,
+    edge_faults,
+    misspelt,
+    problem_faults,
+    text_faults,
+)
 from elicit.tasks.scoring import ForcedScores, ReadScores, read_scores, reduce_scores, score_forced
 from elicit.tasks.split import LEAST, Split
 from elicit.tasks.task import Task
@@ -51,6 +59,7 @@ __all__ = [
     "Continued",
     "AfterMarker",
     "Behaviour",
+    "Edited",
     "Extractor",
     "Fault",
     "ForcedBatch",
@@ -59,6 +68,7 @@ __all__ = [
     "Graded",
     "LEAST",
     "Marker",
+    "Mention",
     "NEGATIVE",
     "PLAIN",
     "POSITIVE",
@@ -83,6 +93,7 @@ __all__ = [
     "longer_than",
     "matching",
     "math_verify",
+    "mentions",
     "numbers",
     "parse_line",
     "parse_number",

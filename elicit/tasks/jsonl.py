@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from elicit.tasks.faults import Fault, TaskError, shown
-from elicit.tasks.problems import KNOWN, Message, Problem, conversation, problem_faults
+from elicit.tasks.problems import KNOWN, Edited, Message, Problem, conversation, problem_faults
 from elicit.tasks.task import Task
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -15,8 +15,8 @@ def load_task(path: str | Path, *, name: str | None = None, group_by: str | None
     """Read a task file, or say what is wrong in every bad line.
 
     Each line holds one object with `id`, `prompt`, `answer` and, optionally, `candidates`,
-    `difficulty` and `trace`. `messages`, a conversation, may stand in for `prompt`. Other keys are
-    kept as `metadata`, unless they are known ones misspelt. Blank lines are skipped.
+    `difficulty`, `trace` and `edited`. `messages`, a conversation, may stand in for `prompt`. Other
+    keys are kept as `metadata`, unless they are known ones misspelt. Blank lines are skipped.
 
     Args:
         path: JSONL file in UTF-8.
@@ -164,9 +164,16 @@ def _problem(values: dict[str, object], history: tuple[Message, ...]) -> Problem
         candidates=tuple(candidates) if isinstance(candidates, list) else None,
         difficulty=_difficulty(values.get("difficulty")),
         trace=None if values.get("trace") is None else str(values["trace"]),
+        edited=_edited(values.get("edited")),
         history=history,
         metadata={key: value for key, value in values.items() if key not in KNOWN},
     )
+
+
+def _edited(value: object) -> Edited | None:
+    if not isinstance(value, dict):
+        return None
+    return Edited(prompt=str(value["prompt"]), answer=str(value["answer"]))
 
 
 def _difficulty(value: object) -> float | int | str | None:

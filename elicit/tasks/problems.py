@@ -21,6 +21,16 @@ _JSON_NAMES = {bool: "true or false", dict: "an object", float: "a number", int:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Edited:
+    """The same problem with its question changed, so that another answer is right."""
+
+    prompt: str
+    """The changed prompt; turns of a conversation before it stay."""
+    answer: str
+    """The answer that is right for it and wrong for the problem."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Problem:
     """A prompt with its right answer.
 
@@ -40,6 +50,8 @@ class Problem:
     """Anything by which problems fall into groups: steps needed, a grade, a source."""
     trace: str | None = None
     """A written solution that leads to the answer."""
+    edited: Edited | None = None
+    """The problem with its question changed; tells what is answered from the question."""
     history: tuple[Message, ...] = ()
     """Turns of a conversation before the prompt, which is its last turn."""
     metadata: Mapping[str, object] = field(default_factory=dict)
@@ -67,6 +79,8 @@ class Problem:
         values = {name: getattr(self, name) for name in KNOWN}
         if self.candidates is not None:
             values["candidates"] = list(self.candidates)
+        if self.edited is not None:
+            values["edited"] = {"prompt": self.edited.prompt, "answer": self.edited.answer}
         if self.history:
             del values["prompt"]
             values["messages"] = self.turns
@@ -91,6 +105,7 @@ def problem_faults(values: Mapping[str, object]) -> list[tuple[str, str]]:
     wrong += _difficulty_faults(values.get("difficulty"))
     if values.get("trace") is not None:
         wrong += text_faults("trace", values["trace"])
+    wrong += _edited_faults(values)
     return wrong
 
 
@@ -213,6 +228,32 @@ def _candidate_faults(value: object, answer: object) -> list[tuple[str, str]]:
         close = [c for c in value if c.strip().casefold() == answer.strip().casefold()]
         hint = f"Write it as there: {shown(close[0])}" if close else "Add it to them, or correct it"
         wrong.append((f"'answer' {shown(answer)} is not among the {len(value)} candidates", hint))
+    return wrong
+
+
+def _edited_faults(values: Mapping[str, object]) -> list[tuple[str, str]]:
+    given = values.get("edited")
+    if given is None:
+        return []
+    if isinstance(given, Edited):
+        given = {"prompt": given.prompt, "answer": given.answer}
+    if not isinstance(given, dict) or set(given) != {"prompt", "answer"}:
+        what = f"'edited' is {shown(given)}, not a changed question with its answer"
+        return [(what, 'Write {"prompt": "...", "answer": "..."}')]
+    wrong = text_faults("edited.prompt", given["prompt"])
+    wrong += text_faults("edited.answer", given["answer"])
+    wrong += edge_faults("edited.answer", given["answer"])
+    if wrong:
+        return wrong
+    if given["prompt"] == values.get("prompt"):
+        wrong.append(("'edited' has the problem's own prompt", "Change the question in it"))
+    if given["answer"] == values.get("answer"):
+        what = f"'edited' has the problem's own answer {shown(given['answer'])}"
+        wrong.append((what, "Change the question so that another answer is right"))
+    candidates = values.get("candidates")
+    if isinstance(candidates, list | tuple) and given["answer"] not in candidates:
+        what = f"the edited answer {shown(given['answer'])} is not among the candidates"
+        wrong.append((what, "Add it to them, or correct it"))
     return wrong
 
 

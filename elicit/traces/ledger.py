@@ -1,0 +1,310 @@
+"""The ledger: one read of every written thought by both models, and what each says at every token.
+
+Whatever is teacher-forced is arithmetic on it: the log-probability and entropy of every written
+token, how the two models differ there, and the probability of every candidate answer at every cut.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from elicit.capture import unembed_of
+from elicit.pair import ModelPair, Side
+from elicit.results import Result, digest_json
+from elicit.runs import Execution
+from elicit.stats import Inference
+from elicit.surroundings import guarded
+from elicit.texts import (
+    AnswerForm,
+    CutText,
+    EncodedText,
+    LaneReader,
+    LogitBuffers,
+    StepRule,
+    encode_cuts,
+)
+from elicit.traces.errors import TraceError
+from elicit.traces.readings import read_tokens
+from elicit.traces.thoughts import Thoughts, answer_pool, cut_texts
+
+MODELS = ("base", "post")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Ledger(Result):
+    """What both models say of the same written thoughts, token by token and cut by cut."""
+
+    source: str
+    """Who wrote them: `given`, `base` or `post`."""
+    problem: tuple[str, ...]
+    """Problem of each text."""
+    text: tuple[str, ...]
+    """The thoughts. Text of a model or of a file: never trusted."""
+    candidates: tuple[tuple[str, ...], ...]
+    """Answers whose probability is read, of each text."""
+    gold: Int[Tensor, " thought"]
+    """Place of the right answer among them."""
+    written: Int[Tensor, " thought"]
+    """Place of the answer that the writer gave; -1 where it gave none."""
+    truncated: Bool[Tensor, " thought"]
+    """Whether the text was cut before its writer ended it."""
+    scorer: tuple[str, ...]
+    """The models that read them."""
+    token_thought: Int[Tensor, " token"]
+    """Text of each written token."""
+    token_id: Int[Tensor, " token"]
+    """Its id."""
+    log_prob: Float[Tensor, "scorer token"]
+    """Log-probability of the written token, nats."""
+    entropy: Float[Tensor, "scorer token"]
+    """Entropy of the prediction there, nats."""
+    peakedness: Float[Tensor, "scorer token"]
+    """Minus the mean log-probability of the 20 most probable tokens, nats: large where the
+    prediction is sure."""
+    rank: Int[Tensor, "scorer token"]
+    """Tokens that are more probable than the written one; 0: greedy decoding writes it."""
+    kl_base_post: Float[Tensor, " token"]
+    """KL(base‖post) of the predictions, nats."""
+    kl_post_base: Float[Tensor, " token"]
+    """KL(post‖base), nats."""
+    jsd: Float[Tensor, " token"]
+    """Jensen-Shannon divergence of the predictions, nats in [0, ln 2]."""
+    prompt_log_prob: Float[Tensor, "scorer thought"]
+    """Log-probability of the prompt's tokens after its first, summed, nats."""
+    n_prompt: Int[Tensor, " thought"]
+    """Tokens of the prompt."""
+    lane_thought: Int[Tensor, " lane"]
+    """Text of each cut."""
+    lane_at: Int[Tensor, " lane"]
+    """Tokens of the text before the cut."""
+    lane_char: Int[Tensor, " lane"]
+    """Characters of the text before the cut."""
+    candidate_log_prob: Float[Tensor, "scorer lane candidate"]
+    """Log-probability of each candidate after the lead-in, summed over its tokens, nats; NaN where
+    a problem has fewer."""
+    lead_in: str
+    """Text between the thought and the answer."""
+    steps: str
+    """How the texts were cut."""
+
+    def __len__(self) -> int:
+        """Number of texts."""
+        return len(self.problem)
+
+    @property
+    def share(self) -> Float[Tensor, "scorer lane candidate"]:
+        """Share of each candidate in the probability of all, at every cut; NaN where none is."""
+        filled = self.candidate_log_prob.nan_to_num(-torch.inf, neginf=-torch.inf)
+        return torch.where(
+            self.candidate_log_prob.isnan(), torch.nan, torch.softmax(filled, dim=-1)
+        )
+
+    @property
+    def answer(self) -> Int[Tensor, "scorer lane"]:
+        """Most probable candidate at every cut."""
+        return self.candidate_log_prob.nan_to_num(-torch.inf, neginf=-torch.inf).argmax(-1)
+
+    def lanes_of(self, thought: int) -> slice:
+        """Lanes of one text, in the order of its cuts.
+
+        Args:
+            thought: Number of the text.
+        """
+        here = (self.lane_thought == thought).nonzero()[:, 0]
+        return slice(int(here[0]), int(here[-1]) + 1)
+
+    def tokens_of(self, thought: int) -> slice:
+        """Tokens of one text.
+
+        Args:
+            thought: Number of the text.
+        """
+        low, high = torch.searchsorted(
+            self.token_thought, torch.tensor([thought, thought + 1])
+        ).tolist()
+        return slice(low, high)
+
+
+@guarded
+def ledger(
+    pair: ModelPair,
+    thoughts: Thoughts,
+    *,
+    form: AnswerForm,
+    steps: StepRule,
+    candidates: dict[str, tuple[str, ...]] | None = None,
+    inference: Inference = Inference(),
+    execution: Execution = Execution(),
+) -> Ledger:
+    """Read written thoughts with both models: every token, and every answer at every cut.
+
+    Each text is read once by each model; forced answers leave that read at the cuts, see
+    `texts.LaneReader`. No more than a block of predictions is held at a time.
+
+    Args:
+        pair: The two models.
+        thoughts: What is read.
+        form: How the answer is asked for.
+        steps: Where texts are cut; before the first step and after the last always.
+        candidates: Answers that are read, by problem; None for `answer_pool`.
+        inference: Its seed draws the pool.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
+
+    Raises:
+        TraceError: A text has no step, or its right answer is not among its candidates.
+        TaskError: See `texts.encode_cuts`.
+    """
+    pools = answer_pool([thoughts], inference=inference) if candidates is None else candidates
+    texts = cut_texts(thoughts, steps, pools, pair.alignment)
+    sides = [pair.side(name) for name in MODELS]
+    rows = encode_cuts(pair.alignment, texts, form, n_positions=_least(sides))
+    key = digest_json([thoughts.digest, str(steps), vars(form), [t.candidates for t in texts]])
+    read = _Reader(sides, execution)
+    parts = read.all(rows, key=f"ledger/{thoughts.source}/{key[:16]}")
+    gold = [_place(i.problem.answer, t) for i, t in zip(thoughts.items, texts, strict=True)]
+    lost = [t.problem for t, place in zip(texts, gold, strict=True) if place < 0]
+    if lost:
+        raise TraceError(
+            f"the right answer of problem {lost[0]!r} is not among its candidates, so it could "
+            f"never be chosen ({len(lost)} such problems). Add it."
+        )
+    tokens = [len(row.ids) - row.start for row in rows]
+    return Ledger(
+        provenance=pair.provenance(
+            inference.seed,
+            {
+                "question": "ledger",
+                "lead_in": form.lead_in,
+                "end": form.end,
+                "templated": form.templated,
+                "steps": str(steps),
+                "shared_read": [reader.reason == "" for reader in read.readers],
+            },
+            task_digests={"thoughts": thoughts.digest},
+        ),
+        source=thoughts.source,
+        problem=tuple(t.problem for t in texts),
+        text=tuple(t.text for t in texts),
+        candidates=tuple(t.candidates for t in texts),
+        gold=torch.tensor(gold),
+        written=torch.tensor(
+            [_place(i.answer, t) for i, t in zip(thoughts.items, texts, strict=True)]
+        ),
+        truncated=torch.tensor([item.truncated for item in thoughts.items]),
+        scorer=MODELS,
+        token_thought=torch.repeat_interleave(torch.arange(len(rows)), torch.tensor(tokens)),
+        token_id=torch.tensor([i for row in rows for i in row.ids[row.start :]]),
+        n_prompt=torch.tensor([row.start for row in rows]),
+        lane_thought=torch.tensor([k for k, row in enumerate(rows) for _ in row.lanes]),
+        lane_at=torch.tensor([at for row in rows for at in row.text_at]),
+        lane_char=torch.tensor([cut for text in texts for cut in text.cuts]),
+        lead_in=form.lead_in,
+        steps=str(steps),
+        **parts,
+    )
+
+
+def _least(sides: Sequence[Side]) -> int | None:
+    limits = [side.n_positions for side in sides if side.n_positions is not None]
+    return min(limits, default=None)
+
+
+def _place(answer: str | None, text: CutText) -> int:
+    """Place of an answer among a text's candidates; -1 where it is not."""
+    from elicit.tasks import same_answer
+
+    if answer is None:
+        return -1
+    if answer in text.candidates:
+        return text.candidates.index(answer)
+    return next((i for i, other in enumerate(text.candidates) if same_answer(answer, other)), -1)
+
+
+class _Reader:
+    """Both models over all texts, chunk by chunk."""
+
+    def __init__(self, sides: Sequence[Side], execution: Execution) -> None:
+        self.readers = [LaneReader(side) for side in sides]
+        unembeds = [unembed_of(side.bridge, d_vocab=side.alignment.d_vocab) for side in sides]
+        self.unembeds, self.execution = unembeds, execution
+
+    def all(self, rows: Sequence[EncodedText], *, key: str) -> dict[str, Tensor]:
+        """Everything that is read, in the order of texts."""
+        execution = self.execution
+        chunks = self.readers[0].chunks(rows, execution.max_tokens)
+        found: list[dict[str, Tensor]] = []
+        execution.progress.start(len(rows), "reading thoughts")
+        try:
+            for number, numbers in enumerate(chunks):
+                part = [rows[i] for i in numbers]
+                found.append(
+                    execution.checkpoint.get_or_compute(
+                        f"{key}/{number}", lambda part=part: self._chunk(part)
+                    )
+                )
+                execution.progress.advance(len(numbers))
+        finally:
+            execution.progress.stop()
+        return _in_order(found, chunks, rows)
+
+    def _chunk(self, rows: Sequence[EncodedText]) -> dict[str, Tensor]:
+        reads = [r.read(rows, max_tokens=self.execution.max_tokens) for r in self.readers]
+        following = torch.tensor([i for row in rows for i in row.ids[1:]])
+        buffers = LogitBuffers(
+            self.unembeds,
+            memory=self.execution.memory,
+            n_finals=1,
+            n_tokens=len(following),
+        )
+        by_token = read_tokens([read.states for read in reads], following, self.unembeds, buffers)
+        width = max(read.candidate_log_prob.shape[1] for read in reads)
+        lanes = torch.stack([_wide(read.candidate_log_prob, width) for read in reads])
+        return {**by_token, "candidate_log_prob": lanes}
+
+
+def _wide(values: Tensor, width: int) -> Tensor:
+    if values.shape[1] == width:
+        return values
+    out = values.new_full((len(values), width), torch.nan)
+    out[:, : values.shape[1]] = values
+    return out
+
+
+def _in_order(
+    found: Sequence[dict[str, Tensor]],
+    chunks: Sequence[Sequence[int]],
+    rows: Sequence[EncodedText],
+) -> dict[str, Tensor]:
+    """Chunks put together in the order of texts, prompts summed up."""
+    width = max(part["candidate_log_prob"].shape[-1] for part in found)
+    by_text: dict[int, dict[str, Tensor]] = {}
+    for part, numbers in zip(found, chunks, strict=True):
+        token, lane = 0, 0
+        for i in numbers:
+            n, m = len(rows[i].ids) - 1, len(rows[i].lanes)
+            by_text[i] = {
+                name: value[..., token : token + n]
+                for name, value in part.items()
+                if name != "candidate_log_prob"
+            }
+            lanes = part["candidate_log_prob"][:, lane : lane + m]
+            by_text[i]["candidate_log_prob"] = torch.stack([_wide(x, width) for x in lanes])
+            token, lane = token + n, lane + m
+    names = [name for name in by_text[0] if name != "candidate_log_prob"]
+    out = {
+        name: torch.cat(
+            [by_text[i][name][..., row.start - 1 :] for i, row in enumerate(rows)], dim=-1
+        )
+        for name in names
+    }
+    out["prompt_log_prob"] = torch.stack(
+        [by_text[i]["log_prob"][:, : row.start - 1].double().sum(-1) for i, row in enumerate(rows)],
+        dim=-1,
+    )
+    out["candidate_log_prob"] = torch.cat(
+        [by_text[i]["candidate_log_prob"] for i in range(len(rows))], dim=1
+    )
+    return out
