@@ -1,8 +1,24 @@
 """What does the written thought do? Both models read the same thoughts, once."""
 
 from elicit.surroundings import guard_room
+from elicit.traces.alterations import (
+    Alteration,
+    Altered,
+    Filler,
+    OperandsSwapped,
+    OtherThought,
+    Place,
+    ResultChanged,
+)
+from elicit.traces.conclusion import Conclusion, conclusion, save_pruned
+from elicit.traces.dependence import ALTERATIONS, Dependence, dependence
+from elicit.traces.discrimination import Discrimination, discrimination
 from elicit.traces.errors import TraceError
+from elicit.traces.forced import Forced, Probe, forced_answers
+from elicit.traces.information import Information, information
 from elicit.traces.ledger import Ledger, ledger
+from elicit.traces.measures import Measures, Metric
+from elicit.traces.reading import Curve, Reading, Readings
 from elicit.traces.thoughts import (
     Thought,
     Thoughts,
@@ -13,6 +29,31 @@ from elicit.traces.thoughts import (
 )
 
 __all__ = [
+    "ALTERATIONS",
+    "Alteration",
+    "Altered",
+    "Conclusion",
+    "Curve",
+    "Discrimination",
+    "Dependence",
+    "Filler",
+    "Forced",
+    "Information",
+    "Measures",
+    "Metric",
+    "OperandsSwapped",
+    "OtherThought",
+    "Place",
+    "Probe",
+    "Reading",
+    "Readings",
+    "ResultChanged",
+    "conclusion",
+    "dependence",
+    "discrimination",
+    "forced_answers",
+    "information",
+    "save_pruned",
     "Ledger",
     "Thought",
     "Thoughts",

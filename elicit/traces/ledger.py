@@ -47,6 +47,8 @@ class Ledger(Result):
     """Answers whose probability is read, of each text."""
     gold: Int[Tensor, " thought"]
     """Place of the right answer among them."""
+    n_gold: Int[Tensor, " thought"]
+    """Tokens of the right answer, as they are scored."""
     written: Int[Tensor, " thought"]
     """Place of the answer that the writer gave; -1 where it gave none."""
     truncated: Bool[Tensor, " thought"]
@@ -190,6 +192,9 @@ def ledger(
         text=tuple(t.text for t in texts),
         candidates=tuple(t.candidates for t in texts),
         gold=torch.tensor(gold),
+        n_gold=torch.tensor(
+            [len(r.lanes[-1].reads[place]) for r, place in zip(rows, gold, strict=True)]
+        ),
         written=torch.tensor(
             [_place(i.answer, t) for i, t in zip(thoughts.items, texts, strict=True)]
         ),

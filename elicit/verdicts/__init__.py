@@ -6,16 +6,32 @@ from elicit.verdicts.design import LadderDesign
 from elicit.verdicts.errors import VerdictError
 from elicit.verdicts.existence import assess
 from elicit.verdicts.ladder import EXISTENCE, Ladder
+from elicit.verdicts.scorecard import (
+    MARGIN,
+    PRIMARIES,
+    Coverage,
+    Judged,
+    Scorecard,
+    judge,
+    scorecard,
+)
 from elicit.verdicts.tests import fewest_draws
 
 __all__ = [
+    "Coverage",
     "EXISTENCE",
+    "Judged",
     "Ladder",
     "LadderDesign",
+    "MARGIN",
+    "PRIMARIES",
+    "Scorecard",
     "VerdictError",
     "assess",
     "existence",
     "fewest_draws",
+    "judge",
+    "scorecard",
 ]
 
 guard_room(__name__)
