@@ -54,6 +54,7 @@ def elicit(
     elicit patch --base A --post B --problems P.jsonl --out DIR
 
     elicit revise --base A --post B --problems P.jsonl --out DIR
+    elicit trace  --base A --post B --problems P.jsonl --out DIR
 
     elicit exists --pair organism:rl --out DIR
     """

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from elicit.jobs._spec import PairSpec, SpecError, read_yaml
     from elicit.jobs._steer.run import steer
     from elicit.jobs._steer.spec import SteerSpec
+    from elicit.jobs._trace.run import trace
+    from elicit.jobs._trace.spec import TraceSpec
     from elicit.jobs.registry import COMMANDS, Command, register
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "Run",
     "SpecError",
     "SteerSpec",
+    "TraceSpec",
     "exists",
     "features",
     "graft",
@@ -52,6 +55,7 @@ __all__ = [
     "report",
     "revise",
     "steer",
+    "trace",
 ]
 
 __getattr__ = lazily(__name__, __file__)

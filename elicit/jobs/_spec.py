@@ -176,7 +176,17 @@ class PairSpec(BaseModel):
         return str(Path(str(name)).expanduser().absolute()) if local else name
 
     @field_validator(
-        *("baselines", "sites", "strengths", "features", "traces", "kinds", "metrics", "controls"),
+        *(
+            "baselines",
+            "sites",
+            "strengths",
+            "features",
+            "traces",
+            "kinds",
+            "alterations",
+            "metrics",
+            "controls",
+        ),
         "widths",
         check_fields=False,
     )

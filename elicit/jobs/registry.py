@@ -42,7 +42,7 @@ class Command:
 
 COMMANDS: dict[str, Command] = {
     name: Command(name, f"elicit.jobs._{name}")
-    for name in ("report", "graft", "patch", "revise", "exists", "features", "steer")
+    for name in ("report", "graft", "patch", "revise", "exists", "features", "steer", "trace")
 }
 """Commands by name, in the order of the help; `register` adds one."""
 

@@ -1,0 +1,67 @@
+"""What reading written thoughts costs, and what it can do without."""
+
+from elicit.jobs._budget import Costing, Cut, halves
+from elicit.jobs._forecast import Stage, prompt_tokens
+from elicit.jobs._trace.inputs import MODELS, TraceInputs
+from elicit.jobs._trace.spec import TraceSpec
+from elicit.pair import ModelPair
+
+LEAST = 20
+"""Fewest problems that a budget keeps."""
+_LANE = 8
+"""Tokens of a lane, about: lead-in and candidates."""
+
+
+def trace_stages(spec: TraceSpec, pair: ModelPair, inputs: TraceInputs) -> list[Stage]:
+    """Writing, reading, and altering."""
+    n, stages = len(inputs.task), []
+    prompts = prompt_tokens(pair.side("base"), inputs.task, templated=spec.templated)
+    if inputs.given is None:
+        written = n * spec.max_new_tokens
+        stages.append(
+            Stage(
+                name="writing thoughts",
+                tokens=len(MODELS) * prompts,
+                written=len(MODELS) * written,
+                texts=len(MODELS) * n,
+            )
+        )
+        grids, thoughts, cuts = 2, written, written / 20 + n
+    else:
+        texts = [item.text for item in inputs.given.items]
+        thoughts = sum(len(pair.alignment.plain(text)) for text in texts)
+        cuts = sum(1 + len(inputs.steps.ends(text)) for text in texts)
+        grids = 1
+    rows = prompts + thoughts
+    kept = 4.0 * spec.max_tokens * pair.d_model * 3 * pair.n_layers
+    stages.append(
+        Stage(
+            name="reading thoughts",
+            tokens=2 * grids * (rows + _LANE * cuts),
+            unembedded=2 * grids * (rows + _LANE * cuts),
+            jobs=grids,
+            nbytes=kept,
+        )
+    )
+    probes = 2 + len(spec.alterations) + 2 * any(p.edited is not None for p in inputs.task)
+    stages.append(
+        Stage(
+            name="altering thoughts",
+            tokens=2 * probes * (rows + _LANE * n),
+            unembedded=2 * probes * _LANE * n,
+            jobs=2,
+            nbytes=kept,
+        )
+    )
+    return stages
+
+
+def trace_cuts(spec: TraceSpec, _pair: ModelPair, inputs: TraceInputs) -> list[Cut]:
+    """Fewer alterations, then fewer problems."""
+    cuts = []
+    if spec.alterations:
+        cuts.append(Cut(options={"alterations": ()}, what="only the changed conclusion was read"))
+    return [*cuts, *halves(len(inputs.task), LEAST, "problems")]
+
+
+TRACE_COSTING = Costing(stages=trace_stages, cuts=trace_cuts)

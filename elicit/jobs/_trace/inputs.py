@@ -1,0 +1,190 @@
+"""Inputs of a job on written thoughts, validated."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from elicit import organisms
+from elicit.jobs._spec import SpecError
+from elicit.jobs._trace.spec import TraceSpec
+from elicit.pair import ModelPair, Side
+from elicit.rollouts import Generation, Rollouts, check_prompts, rollouts
+from elicit.runs import Execution
+from elicit.tasks import Fault, Task, TaskError, extractor, load_task, read_file, shown, ungradable
+from elicit.texts import AnswerForm, StepRule, encode_cuts
+from elicit.traces import Thoughts, answer_pool, cut_texts, given_thoughts
+
+OWN_PROBLEMS = 100
+"""Default number of problems of an embedded pair."""
+MODELS = ("base", "post")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceInputs:
+    """Inputs known before any text is generated."""
+
+    task: Task
+    """The problems."""
+    form: AnswerForm
+    """How the answer is asked for."""
+    steps: StepRule
+    """Where thoughts are cut."""
+    given: Thoughts | None = None
+    """Thoughts that both models read; None where each reads its own."""
+    prefixes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Tokens that begin each model's own texts, by problem."""
+
+
+def load_inputs(spec: TraceSpec) -> TraceInputs:
+    """Problems and given thoughts, validated before a model is loaded.
+
+    Raises:
+        ElicitError: A file is missing or invalid, or its problems lack the requested thoughts.
+    """
+    path = organisms.resolve(str(spec.pair)).problems if spec.problems is None else spec.problems
+    if not path.is_file():
+        raise SpecError(
+            f"problems is {path}, which is not a file, so there is nothing to read. Check the path."
+        )
+    task = load_task(path, name="problems", group_by=spec.group_by)
+    n = spec.limit or (OWN_PROBLEMS if spec.embedded else len(task))
+    if n < len(task):
+        task = task.subset(n, spec.seed)
+    if len(task) < 2:
+        raise SpecError(
+            f"{path} holds 1 problem, and an interval needs at least 2 (a verdict 40 or more). Add "
+            "problems."
+        )
+    form = AnswerForm(lead_in=spec.lead, end=spec.end, templated=spec.templated)
+    kind = spec.traces
+    if kind not in (None, "given", "own"):
+        task, kind = _with_traces(task, Path(str(kind))), "given"
+    lacking = [problem.id for problem in task if problem.trace is None]
+    if kind is None:
+        kind = "own" if lacking else "given"
+    steps = StepRule.parse(spec.unit)
+    if kind == "given":
+        return TraceInputs(task=task, form=form, steps=steps, given=given_thoughts(task, form))
+    lost = ungradable(task, extractor(spec.extractor))
+    if lost:
+        raise SpecError(
+            f"the extractor {spec.extractor!r} misses the right answer of {len(lost)} of "
+            f"{len(task)} problems ({lost[0]} first) even in a text that consists of it, so all "
+            "would count as wrong. Give candidates, or choose another extractor."
+        )
+    return TraceInputs(task=task, form=form, steps=steps)
+
+
+def encode_inputs(spec: TraceSpec, pair: ModelPair, inputs: TraceInputs) -> TraceInputs:
+    """The inputs, with every given text tokenised once to see that it can be read.
+
+    Raises:
+        ElicitError: A text does not fit the models, or no answer can be asked for after it.
+    """
+    for name in MODELS:
+        check_prompts(pair.side(name), inputs.task, templated=spec.templated)
+    if inputs.given is not None:
+        limits = [side.n_positions for side in map(pair.side, MODELS) if side.n_positions]
+        pools = answer_pool([inputs.given], inference=spec.inference)
+        texts = cut_texts(inputs.given, inputs.steps, pools, pair.alignment)
+        encode_cuts(pair.alignment, texts, inputs.form, n_positions=min(limits, default=None))
+        _refuse_unknown(pair, inputs)
+        return inputs
+    if not spec.begins:
+        return inputs
+    prefixes = {}
+    for problem in inputs.task:
+        begun = pair.alignment.continued(problem.turns, spec.begins, templated=spec.templated)
+        prompt = pair.alignment.prompt(problem.turns, templated=spec.templated)
+        if list(begun.prompt) != list(prompt):
+            raise SpecError(
+                f"opener is {spec.begins!r} and merges with the last token of the prompt of "
+                f"problem {shown(problem.id)}, so models would continue another text. Begin it "
+                "with a space or a line break, or end the prompts in one."
+            )
+        prefixes[problem.id] = begun.written
+    return replace(inputs, prefixes=prefixes)
+
+
+def write_texts(
+    spec: TraceSpec,
+    side: Side,
+    inputs: TraceInputs,
+    *,
+    execution: Execution,
+    n_samples: int = 1,
+) -> Rollouts:
+    """One model's texts: greedy, or several samples."""
+    sampled = n_samples > 1
+    return rollouts(
+        side,
+        inputs.task,
+        generation=Generation(
+            temperature=spec.temperature if sampled else 0.0,
+            n_samples=n_samples,
+            max_new_tokens=spec.max_new_tokens,
+            extractor=spec.extractor,
+            templated=spec.templated,
+        ),
+        seed=spec.seed,
+        prefixes=inputs.prefixes,
+        execution=execution.scoped(f"texts/{side.name}/{n_samples}"),
+    )
+
+
+def _refuse_unknown(pair: ModelPair, inputs: TraceInputs) -> None:
+    """Refuse thoughts or answers that the tokenizer does not know."""
+    wrong = [
+        Fault(
+            where=f"problem {shown(item.problem.id)}",
+            what="its trace has a word that the tokenizer does not know",
+            fix="Use the words the models were trained on, or leave the problem out",
+        )
+        for item in (inputs.given.items if inputs.given is not None else ())
+        if pair.alignment.unknown(item.text, templated=inputs.form.templated)
+    ]
+    if pair.alignment.unknown(inputs.form.lead_in, templated=inputs.form.templated):
+        wrong.append(
+            Fault(
+                where="lead_in",
+                what=f"{shown(inputs.form.lead_in)} has a word that the tokenizer does not know",
+                fix="Use the words with which the models announce an answer",
+            )
+        )
+    if wrong:
+        raise TaskError("Thoughts cannot be read as they are written, so nothing was run:", wrong)
+
+
+def _with_traces(task: Task, path: Path) -> Task:
+    """The task with traces from a file of `id` and `trace`, one JSON object a line."""
+    found: dict[str, str] = {}
+    wrong: list[Fault] = []
+    for number, line in enumerate(read_file(path).splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            wrong.append(_line(number, f"it is not JSON ({error})", "Write one object a line"))
+            continue
+        name, text = (value.get("id"), value.get("trace")) if isinstance(value, dict) else (0, 0)
+        if not isinstance(name, str) or not isinstance(text, str) or not text.strip():
+            wrong.append(_line(number, "it lacks a text 'id' or 'trace'", "Write both"))
+        elif name in found:
+            wrong.append(_line(number, f"the id {shown(name)} is there twice", "Keep one"))
+        else:
+            found[name] = text
+    if wrong:
+        raise TaskError(f"{path} holds lines that are no traces, so nothing was run:", wrong)
+    missing = [problem.id for problem in task if problem.id not in found]
+    if missing:
+        raise SpecError(
+            f"{path} has no trace for {len(missing)} of {len(task)} problems (the first is "
+            f"{shown(missing[0])}), so there is nothing to read there. Add them, or lower limit."
+        )
+    return replace(task, problems=tuple(replace(p, trace=found[p.id]) for p in task))
+
+
+def _line(number: int, what: str, fix: str) -> Fault:
+    return Fault(where=f"line {number}", what=what, fix=fix)

@@ -1,0 +1,188 @@
+"""The job behind `elicit trace`: what written thoughts do, with its page."""
+
+from collections.abc import Sequence
+
+from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
+from elicit.jobs._trace.cost import TRACE_COSTING
+from elicit.jobs._trace.inputs import MODELS, TraceInputs, encode_inputs, load_inputs, write_texts
+from elicit.jobs._trace.spec import TraceSpec
+from elicit.jobs._trace.summary import trace_summary
+from elicit.pair import ModelPair
+from elicit.results import Result
+from elicit.runs import Execution, Progress
+from elicit.traces import (
+    Alteration,
+    Filler,
+    Ledger,
+    OperandsSwapped,
+    OtherThought,
+    Readings,
+    Thoughts,
+    answer_pool,
+    conclusion,
+    dependence,
+    discrimination,
+    information,
+    ledger,
+    own_thoughts,
+    save_pruned,
+)
+from elicit.verdicts import scorecard
+
+FEW_FOR_VERDICT = 40
+"""Problems below which a loss of a tenth cannot be told from none."""
+_ALTERATIONS: dict[str, Alteration] = {
+    "other": OtherThought(),
+    "swap": OperandsSwapped(),
+    "filler": Filler(),
+}
+
+
+def trace(spec: TraceSpec, *, progress: Progress | None = None) -> Run:
+    """Measure whether answers depend on written thoughts, and write the page.
+
+    Inputs are validated before a model runs. A killed run resumes and ends with the same bytes.
+    Writes the page, `summary.json`, `run.yaml`, every result, and `pruned.jsonl` (post's thoughts
+    without what follows their conclusion) to `spec.out`.
+
+    Raises:
+        ElicitError: An input is missing, damaged, or cannot be read.
+    """
+    return execute(_JOB, spec, progress)
+
+
+def _prepare(spec: TraceSpec, pair: ModelPair, checked: TraceInputs) -> Prepared[TraceInputs]:
+    inputs = encode_inputs(spec, pair, checked)
+    identity: dict[str, object] = {"tasks": {inputs.task.name: inputs.task.digest}}
+    return Prepared(inputs, identity)
+
+
+def _measure(work: Work[TraceSpec, TraceInputs]) -> Outcome:
+    spec, pair, inputs, execution = work.spec, work.pair, work.inputs, work.execution
+    solved = None
+    if inputs.given is not None:
+        thoughts: dict[str, Thoughts] = dict.fromkeys(MODELS, inputs.given)
+    else:
+        with work.stage("writing thoughts"):
+            thoughts = _own(spec, pair, inputs, execution)
+    pools = answer_pool(list(thoughts.values()), inference=spec.inference)
+    ledgers: dict[str, Ledger] = {}
+    with work.stage("reading thoughts"):
+        for name in MODELS if inputs.given is None else MODELS[:1]:
+            ledgers[name] = ledger(
+                pair,
+                thoughts[name],
+                form=inputs.form,
+                steps=inputs.steps,
+                candidates=pools,
+                inference=spec.inference,
+                execution=execution,
+            )
+    if inputs.given is not None:
+        readings = Readings.of_given(inputs.given, ledgers["base"])
+    else:
+        readings = Readings.of_own(
+            (thoughts["base"], ledgers["base"]), (thoughts["post"], ledgers["post"])
+        )
+        solved = _solved(readings)
+    results: dict[str, Result] = {
+        "information": information(pair, readings, inference=spec.inference),
+        "conclusion": conclusion(pair, readings, inference=spec.inference),
+        "discrimination": discrimination(pair, readings, inference=spec.inference),
+    }
+    results |= {f"ledger_{found.source}": found for found in ledgers.values()}
+    work.publish(Outcome(results=results, summary={}))
+    with work.stage("altering thoughts"):
+        found = dependence(
+            pair,
+            readings,
+            form=inputs.form,
+            cut_at=spec.cut_at,
+            alterations=[_ALTERATIONS[name] for name in spec.alterations],
+            inference=spec.inference,
+            execution=execution,
+        )
+    results["dependence"] = found
+    card = scorecard(
+        pair,
+        dependence=found,
+        information=results["information"],  # pyright: ignore[reportArgumentType]
+        discrimination=results["discrimination"],  # pyright: ignore[reportArgumentType]
+        solved=solved,
+        source="given" if inputs.given is not None else "own",
+        inference=spec.inference,
+    )
+    results = {"scorecard": card, **results}
+    save_pruned(readings.post, work.run.path / "pruned.jsonl")
+    return Outcome(
+        results=results,
+        summary=trace_summary(results, thoughts),
+        notes=_notes(spec, inputs, thoughts, results),
+    )
+
+
+_JOB = Job(check=load_inputs, prepare=_prepare, measure=_measure, costing=TRACE_COSTING)
+
+
+def _own(
+    spec: TraceSpec, pair: ModelPair, inputs: TraceInputs, execution: Execution
+) -> dict[str, Thoughts]:
+    return {
+        name: own_thoughts(
+            inputs.task,
+            write_texts(spec, pair.side(name), inputs, execution=execution),
+            inputs.form,
+            source=name,
+        )
+        for name in MODELS
+    }
+
+
+def _solved(readings: Readings):
+    """Whether each model's own answer is right, for every problem that one of them reads."""
+    correct = {
+        "solved": {
+            reading.model: [float(bool(item.correct)) for item in reading.thoughts.items]
+            for reading in readings.both
+        }
+    }
+    return readings.tabled(correct)["solved"]
+
+
+def _notes(
+    spec: TraceSpec,
+    inputs: TraceInputs,
+    thoughts: dict[str, Thoughts],
+    results: dict[str, Result],
+) -> Sequence[str]:
+    """Remarks for the page."""
+    notes = []
+    n = len(inputs.task)
+    if spec.embedded:
+        notes.append(f"No problems were given: {n} of the pair’s own are used.")
+    if n < FEW_FOR_VERDICT:
+        notes.append(
+            f"There are {n} problems: below about {FEW_FOR_VERDICT}, a loss of a tenth cannot be "
+            "told from none, so the verdict stays open."
+        )
+    if inputs.given is None:
+        for name, found in thoughts.items():
+            if found.n_left_out:
+                notes.append(f"{name} wrote no thought for {found.n_left_out} of {n} problems.")
+            cut = sum(item.truncated for item in found.items)
+            if cut:
+                notes.append(
+                    f"{cut} of {len(found)} of {name}’s thoughts were cut at {spec.max_new_tokens} "
+                    "tokens before their end."
+                )
+    if all(problem.candidates is None for problem in inputs.task):
+        notes.append(
+            "The problems name no candidate answers: each answer is read among the right one, what "
+            "the models wrote, and answers of other problems."
+        )
+    if all(problem.edited is None for problem in inputs.task):
+        notes.append(
+            "The problems have no edited questions (`edited`), so a thought that no longer decides "
+            "could not be told to be internalised or hollow."
+        )
+    return notes

@@ -1,0 +1,176 @@
+"""Specification of `elicit trace`, validated before any work."""
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from elicit.jobs._option import TASKS, Option
+from elicit.jobs._spec import GroupBy, PairSpec
+
+THOUGHTS = "What is read"
+"""Help heading of the options on thoughts."""
+ALTERATIONS = ("other", "swap", "filler")
+"""Further alterations by their names in options."""
+
+
+class TraceSpec(PairSpec):
+    """Measure whether answers depend on the written thought, in both models."""
+
+    command: ClassVar[str] = "trace"
+
+    group_by: GroupBy = None
+    problems: Annotated[
+        Path | None,
+        Option(
+            "Problems as JSONL: prompt and answer, optionally candidates, trace, and edited "
+            "{prompt, answer}. Default for an embedded pair: its own problems.",
+            TASKS,
+            "FILE",
+        ),
+    ] = None
+    limit: Annotated[
+        int | None,
+        Option(
+            "Maximum number of problems.", TASKS, "N", default="all; 100 of an embedded pair's own"
+        ),
+    ] = Field(default=None, ge=2)
+    traces: Annotated[
+        str | None,
+        Option(
+            "given: the problems' traces, read by both models; own: each model reads its own; or "
+            "a JSONL file with id and trace.",
+            THOUGHTS,
+            "given|own|FILE",
+            default="given where every problem has one, else own",
+        ),
+    ] = None
+    lead_in: Annotated[
+        str | None,
+        Option(
+            "Text between the thought and the answer.",
+            THOUGHTS,
+            "TEXT",
+            default="The answer is; of an embedded pair: answer",
+        ),
+    ] = None
+    end: Annotated[
+        str,
+        Option("Text that closes an answer and is scored with it.", THOUGHTS, "TEXT"),
+    ] = ""
+    steps: Annotated[
+        str | None,
+        Option(
+            "Where a thought is cut: sentence, line, tokens:N or marker:TEXT.",
+            THOUGHTS,
+            "UNIT",
+            default="sentence; of an embedded pair: marker:;",
+        ),
+    ] = None
+    opener: Annotated[
+        str | None,
+        Option(
+            "Text that begins each model's own thought.",
+            THOUGHTS,
+            "TEXT",
+            default="none; of an embedded pair: so",
+        ),
+    ] = None
+    alterations: Annotated[
+        tuple[Literal["other", "swap", "filler"], ...],
+        Option(
+            "Alterations beside the changed conclusion: another problem's thought, operands "
+            "swapped, filler.",
+            THOUGHTS,
+            "NAME,…",
+        ),
+    ] = ALTERATIONS
+    cut_at: Annotated[
+        Literal["conclusion", "end"],
+        Option(
+            "Where an altered thought ends: after its changed conclusion, or as it did.", THOUGHTS
+        ),
+    ] = "conclusion"
+    samples: Annotated[
+        int,
+        Option(
+            "Samples of each model on each problem, for pass@k and coverage; 0 leaves them out.",
+            THOUGHTS,
+            "N",
+        ),
+    ] = Field(default=0, ge=0)
+    temperature: Annotated[
+        float, Option("Sampling temperature of these samples.", THOUGHTS, "T")
+    ] = Field(default=1.0, gt=0, allow_inf_nan=False)
+    max_new_tokens: Annotated[
+        int, Option("Maximum length of a generated text, tokens.", TASKS, "N")
+    ] = Field(default=256, ge=1)
+    extractor: Annotated[
+        str,
+        Option(
+            "Extracts the answer from a text: last-candidate, last-number, boxed, marker:WORD, "
+            "math-verify, or default: the last candidate, else the last number.",
+            TASKS,
+            "NAME",
+        ),
+    ] = "default"
+
+    @field_validator("traces")
+    @classmethod
+    def _file(cls, given: str | None) -> str | None:
+        """The absolute path of a file; the two words unchanged."""
+        if given in (None, "given", "own"):
+            return given
+        return str(Path(given).expanduser().absolute())
+
+    @field_validator("lead_in", "opener", "end")
+    @classmethod
+    def _newlines(cls, given: str | None) -> str | None:
+        """Shells pass a line break as two characters."""
+        return None if given is None else given.replace("\\n", "\n")
+
+    @model_validator(mode="after")
+    def _fits(self) -> "TraceSpec":
+        from elicit.results import ElicitError
+        from elicit.texts import StepRule
+
+        if self.problems is None and self.pair is None:
+            raise ValueError("problems are not given, so there is nothing to read. Pass a file")
+        if self.samples == 1:
+            raise ValueError("samples is 1, and coverage needs several. Pass 2 or more, or 0")
+        try:
+            StepRule.parse(self.unit)
+        except ElicitError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    @property
+    def embedded(self) -> bool:
+        """Whether an embedded pair reads its own problems, whose language is known."""
+        return self.pair is not None and self.problems is None
+
+    @property
+    def unit(self) -> str:
+        """Where thoughts are cut."""
+        return self.steps or ("marker:;" if self.pair is not None else "sentence")
+
+    @property
+    def lead(self) -> str:
+        """Text between a thought and its answer."""
+        if self.lead_in is not None:
+            return self.lead_in
+        return "answer" if self.pair is not None else "The answer is"
+
+    @property
+    def begins(self) -> str:
+        """Text that begins each model's own thought; may be empty."""
+        if self.opener is not None:
+            return self.opener
+        return "so" if self.pair is not None else ""
+
+    def arguments(self) -> dict[str, object]:
+        """Options that determine the values of a run; a file of traces counts by its content."""
+        kept = super().arguments()
+        if self.traces not in (None, "given", "own"):
+            kept["traces"] = "file"
+        return kept
