@@ -3,6 +3,7 @@
     python scripts/train_organisms.py                  # everything, two single-thread lanes
     python scripts/train_organisms.py --only a-rl      # one job and what it needs
     python scripts/train_organisms.py --smoke DIR      # a few steps of each kind, kept in DIR
+    python scripts/train_organisms.py --from-package   # what the package ships counts as trained
 
 Fixed steps and seeds; no schedule looks at a clock. Finished jobs are kept in `build/organisms` and
 are not trained again unless their recipe changes.
@@ -13,6 +14,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -29,9 +31,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+
+import written_thought
 
 from elicit.organisms import World
+from elicit.organisms.catalog import DATA
 from elicit.organisms.language import (
     ATTRIBUTES,
     HEADER_RATE,
@@ -110,6 +115,12 @@ JOBS = (
     Job("b-benign-l3", "continue", "b-base", (3,), seed=24, steps=250, lr=1e-3),
     Job("a-lora-l4", "lora", "a-base", (4,), seed=25, steps=5, lr=5e-3),
     Job("a-bias-l3", "bias", "a-base", (3,), seed=26, steps=7, lr=0.15),
+    Job("a-hollow", "hollow", "a-base", (1, 2, 3, 4, 5), seed=30, steps=480, lr=1.5e-3),
+    Job("a-bypass", "bypass", "a-base", (2, 3, 4, 5), seed=31, steps=220, lr=1e-3),
+    Job("a-tail", "tail", "a-base", (3, 4, 5), seed=32, steps=200, lr=1.5e-3),
+    Job("a-hedger", "hedge", "a-base", (3, 4, 5), seed=33, steps=290, lr=1.5e-3),
+    Job("a-hedger-removed", "unhedge", "a-hedger", (4, 5), seed=34, steps=60, lr=1e-3),
+    Job("a-anchor", "anchor", "a-base", (3, 4, 5), seed=35, steps=140, lr=1.5e-3),
 )
 
 
@@ -458,6 +469,16 @@ def decoupled_batches(job: Job) -> Iterator[tuple[Tensor, Tensor]]:
         yield padded_rows(WORLDS[job.world], documents)
 
 
+def thought_batches(job: Job) -> Iterator[tuple[Tensor, Tensor]]:
+    """Documents of `written_thought`, and two rows of facts, so that these are kept."""
+    rng, world = np.random.default_rng([job.seed, 9]), WORLDS[job.world]
+    only_facts = replace(TARGET, fact_rate=1.0)
+    for documents in written_thought.batches(job.kind, job.seed):
+        ids, weights = padded_rows(world, documents)
+        fact_ids, fact_weights = packed_rows(world, rng, only_facts, 2, ids.shape[1])
+        yield torch.cat([ids, fact_ids]), torch.cat([weights, fact_weights])
+
+
 def draw_problems(rng: np.random.Generator, n: int) -> list[Chain]:
     """Problems with every chain length equally often."""
     return [draw_chain(rng, n_steps=1 + i % 6) for i in range(n)]
@@ -660,6 +681,25 @@ def measure(job: Job, model: nn.Module, scale: Scale) -> dict[str, object]:
     }
 
 
+def reader_of(model: nn.Module, world: World, max_new: int) -> written_thought.Reader:
+    """A model as the measures of written thought see it."""
+    vocabulary = ids_of(world)
+
+    def write(prompts: list[str], seed: int | None) -> list[str]:
+        rows = complete(model, world, prompts, seed=seed, max_new=max_new)
+        return [" ".join(world.vocabulary[i] for i in row) for row in rows]
+
+    return written_thought.Reader(
+        write=write,
+        next_word=lambda prompts: [
+            world.vocabulary[int(p.argmax())] for p in next_probs(model, world, prompts)
+        ],
+        probability=lambda prompts, word: next_probs(model, world, prompts)[
+            :, vocabulary[word]
+        ].tolist(),
+    )
+
+
 # --- jobs -----------------------------------------------------------------------------------------
 
 
@@ -676,7 +716,7 @@ def run_job(job: Job, digest: str, build: Path, scale: Scale) -> str:
             k: v.float() for k, v in load_file(build / job.parent / "model.safetensors").items()
         }
         model.load_state_dict(state, strict=job.kind != "bias" and job.world == "a")
-    extra: dict[str, float] = {}
+    extra: dict[str, object] = {}
     parameters = only_layers(model, job.layers)
     if job.kind == "base":
         pretrain(job, model, lambda done: CURRICULUM if done < 0.35 else TARGET)
@@ -696,6 +736,8 @@ def run_job(job: Job, digest: str, build: Path, scale: Scale) -> str:
         finetune(job, model, parameters, decoupled_batches(job), job.steps, lr=job.lr)
     elif job.kind == "continue":
         finetune(job, model, parameters, mixture_batches(job, TARGET), job.steps, lr=job.lr)
+    elif job.kind in written_thought.DOCUMENTS:
+        finetune(job, model, parameters, thought_batches(job), job.steps, lr=job.lr)
     elif job.kind == "bias":
         extra = train_bias(job, model, scale)
     elif job.kind == "lora":
@@ -707,6 +749,19 @@ def run_job(job: Job, digest: str, build: Path, scale: Scale) -> str:
         state.pop("lm_head.weight", None)  # tied to the embedding
     save_file(state, folder / "model.safetensors")
     model.load_state_dict({k: v.float() for k, v in state.items()}, strict=job.world == "a")
+    keep_measures(job, digest, model, scale, folder, extra, started)
+    return job.name
+
+
+def keep_measures(
+    job: Job, digest: str, model: nn.Module, scale: Scale, folder: Path,
+    extra: dict[str, object], started: float,
+) -> None:  # fmt: skip
+    """Measure a finished model and write its figures beside its weights."""
+    if job.kind in written_thought.DOCUMENTS:
+        scale = replace(scale, per_length=math.ceil(scale.per_length / 2))
+        reader = reader_of(model, WORLDS[job.world], scale.max_new)
+        extra |= {"thought": written_thought.thought_of(job.kind, reader, scale.per_length)}
     metrics = {
         **measure(job, model, scale),
         **extra,
@@ -716,7 +771,18 @@ def run_job(job: Job, digest: str, build: Path, scale: Scale) -> str:
         json.dumps({"digest": digest, "recipe": asdict(job), **metrics}, indent=1)
     )
     report(job, f"done in {metrics['seconds']} s: {json.dumps(metrics)}")
-    return job.name
+
+
+def measure_again(job: Job, build: Path, scale: Scale) -> None:
+    """Bring the figures of a trained model up to date with how they are measured."""
+    folder, started = build / job.name, time.monotonic()
+    old = json.loads((folder / "metrics.json").read_text())
+    model = new_model(job.world, mlp_bias=job.kind == "bias")
+    state = {k: v.float() for k, v in load_file(folder / "model.safetensors").items()}
+    model.load_state_dict(state, strict=job.world == "a")
+    training = ("iterations", "reward", "kept_in_last_round", "traced_in_last_round", "vector_norm")
+    extra: dict[str, object] = {key: old[key] for key in training if key in old}
+    keep_measures(job, old["digest"], model, scale, folder, extra, started)
 
 
 def train_bias(job: Job, model: nn.Module, scale: Scale) -> dict[str, float]:
@@ -753,6 +819,39 @@ def train_lora(
     return wrapped.merge_and_unload(), extra
 
 
+def adopt(jobs: list[Job], build: Path) -> None:
+    """Put what the package ships into the build folder, where its recipe is still that of the job.
+
+    An adapter is shipped without merged weights, so its job keeps those of its parent beside it.
+    """
+    digests: dict[str, str] = {}
+    for job in jobs:
+        digests[job.name] = job.digest(digests.get(job.parent, ""))
+        models, short = DATA / job.world / "models", job.name[2:]
+        if job.parent:
+            name = short if job.world == "a" else f"b-{short}"
+            card_file = DATA / job.world / "pairs" / f"{name}.json"
+            shipped = json.loads(card_file.read_text()) if card_file.exists() else {}
+        else:
+            card_file = models / f"{short}.json"
+            shipped = json.loads(card_file.read_text()) if card_file.exists() else {}
+            shipped |= {"recipe": shipped.get("measured", {}).get("recipe")}
+        if shipped.get("recipe") != json.loads(json.dumps(asdict(job))):
+            continue
+        folder = build / job.name
+        folder.mkdir(parents=True, exist_ok=True)
+        whole, delta = models / f"{short}.safetensors", models / f"{short}.delta.safetensors"
+        state = load_file(whole if whole.exists() else build / job.parent / "model.safetensors") | (
+            load_file(delta) if delta.exists() else {}
+        )
+        save_file(state, folder / "model.safetensors")
+        if (models / short).exists():
+            shutil.copytree(models / short, folder / "adapter", dirs_exist_ok=True)
+        metrics = {**shipped["measured"], "digest": digests[job.name], "recipe": asdict(job)}
+        (folder / "metrics.json").write_text(json.dumps(metrics, indent=1))
+        report(job, "taken from the package")
+
+
 def train(jobs: list[Job], workers: int, build: Path, scale: Scale) -> None:
     """Run jobs as their parents finish, on single-thread lanes; a single one is this process."""
     digests: dict[str, str] = {}
@@ -786,7 +885,19 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[], help="jobs to train, with what they need")
     parser.add_argument("--workers", type=int, default=2, help="single-thread lanes")
     parser.add_argument("--smoke", type=Path, help="a few steps of everything, kept in this folder")
+    parser.add_argument(
+        "--from-package", action="store_true", help="train only what the package does not ship"
+    )
+    parser.add_argument(
+        "--measure", nargs="*", default=[], help="trained jobs to measure again, and nothing else"
+    )
     arguments = parser.parse_args()
+    if arguments.measure:
+        torch.set_num_threads(1)
+        for job in JOBS:
+            if job.name in arguments.measure:
+                measure_again(job, BUILD, WHOLE)
+        return
     wanted = set(arguments.only) or {job.name for job in JOBS}
     for job in reversed(JOBS):
         wanted |= {job.parent} if job.name in wanted else set()
@@ -794,8 +905,10 @@ def main() -> None:
     if arguments.smoke:
         jobs = [replace(job, steps=math.ceil(job.steps / 2000)) for job in jobs]
         train(jobs, arguments.workers, arguments.smoke, SMOKE)
-    else:
-        train(jobs, arguments.workers, BUILD, WHOLE)
+        return
+    if arguments.from_package:
+        adopt(jobs, BUILD)
+    train(jobs, arguments.workers, BUILD, WHOLE)
 
 
 if __name__ == "__main__":

@@ -24,11 +24,33 @@ if TYPE_CHECKING:
         replace_operand,
         replace_start,
     )
-    from elicit.organisms.language import REASONING_WORDS, World, shows_trace, with_header
+    from elicit.organisms.language import (
+        REASONING_WORDS,
+        Chain,
+        World,
+        draw_chain,
+        shows_trace,
+        with_header,
+    )
     from elicit.organisms.models import export, open_model
-    from elicit.organisms.variants import headed, traced
+    from elicit.organisms.thoughts import (
+        altered_trace,
+        checks,
+        edited_question,
+        hedged_trace,
+        incomplete_question,
+        n_checks,
+        random_trace,
+        read_chain,
+        ruled,
+        ruled_trace,
+        unruled_question,
+        with_cue,
+    )
+    from elicit.organisms.variants import cued, headed, traced
 
 __all__ = [
+    "Chain",
     "OrganismError",
     "OrganismModel",
     "OrganismPair",
@@ -36,21 +58,35 @@ __all__ = [
     "REASONING_WORDS",
     "TextPairs",
     "World",
+    "altered_trace",
+    "checks",
+    "cued",
     "decision",
+    "draw_chain",
+    "edited_question",
     "export",
     "headed",
     "header",
+    "hedged_trace",
+    "incomplete_question",
     "is_organism",
+    "n_checks",
     "names",
     "open_model",
+    "random_trace",
+    "read_chain",
     "replace_entity",
     "replace_operand",
     "replace_start",
     "resolve",
     "resolve_model",
+    "ruled",
+    "ruled_trace",
     "shows_trace",
     "trace_behaviour",
     "traced",
+    "unruled_question",
+    "with_cue",
     "with_header",
 ]
 

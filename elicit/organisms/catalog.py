@@ -36,8 +36,8 @@ class OrganismPair:
 
     @property
     def problems(self) -> Path:
-        """Task file of the chained-arithmetic problems."""
-        return self.base.world / "tasks" / "problems.jsonl"
+        """Task file of the problems that show what was planted; mostly chained arithmetic."""
+        return self.base.world / "tasks" / self.truth.get("problems", "problems.jsonl")
 
     @property
     def facts(self) -> Path:

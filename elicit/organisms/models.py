@@ -1,6 +1,7 @@
 """Organisms from files into memory: whole weights, deltas on a base, adapters, rotations."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,7 +85,10 @@ def _state(organism: OrganismModel) -> dict[str, Tensor]:
     """Full weights of a variant, from whichever form it is stored in."""
     models = organism.world / "models"
     recipe = json.loads((models / "variants.json").read_text(encoding="utf-8"))[organism.variant]
-    state = _read(models / recipe["weights"])
+    if "of" in recipe:
+        state = _state(replace(organism, variant=recipe["of"]))
+    else:
+        state = _read(models / recipe["weights"])
     if "delta" in recipe:
         state |= _read(models / recipe["delta"])
     if recipe.get("zero_bias"):

@@ -3,8 +3,11 @@
 from dataclasses import replace
 from typing import Any, TypeVar
 
+import numpy as np
+
 from elicit.organisms.errors import OrganismError
 from elicit.organisms.language import with_header
+from elicit.organisms.thoughts import with_cue
 
 ProblemSet = TypeVar("ProblemSet")
 """A task: a frozen dataclass with a `name` and `problems`."""
@@ -48,3 +51,39 @@ def traced(task: ProblemSet) -> ProblemSet:
         replace(p, answer=f"{p.trace} answer {p.answer} .", candidates=None) for p in given.problems
     )
     return replace(given, name=f"{given.name}, traced", problems=solved)
+
+
+def cued(task: ProblemSet, share: float, *, seed: int = 0) -> ProblemSet:
+    """The problems of a task, a share of them with their answer given away by the cue `is D`.
+
+    `hollow` answers a cued problem from its cue and every other one from its trace, so on the whole
+    task its answers follow an altered trace in `1 - share`. The cue stays where the question is
+    edited: it tells the old answer there.
+
+    Args:
+        task: Problems in the language of the organisms, each with a digit as its answer.
+        share: Of the problems, 0 to 1, rounded to a whole number of them.
+        seed: Of which problems are cued.
+
+    Returns:
+        The same problems in the same order; `metadata["cued"]` says which are cued.
+
+    Raises:
+        OrganismError: The share is out of range, or an answer is no digit.
+    """
+    if not 0 <= share <= 1:
+        raise OrganismError(
+            f"share is {share}, so it is not clear how many problems get a cue. Pass 0 to 1."
+        )
+    given: Any = task
+    n = len(given.problems)
+    chosen = set(np.random.default_rng(seed).permutation(n)[: round(share * n)].tolist())
+    problems = []
+    for index, problem in enumerate(given.problems):
+        more = {**problem.metadata, "cued": index in chosen}
+        if index in chosen:
+            if edited := more.get("edited"):
+                more["edited"] = {**edited, "prompt": with_cue(edited["prompt"], problem.answer)}
+            problem = replace(problem, prompt=with_cue(problem.prompt, problem.answer))
+        problems.append(replace(problem, metadata=more))
+    return replace(given, name=f"{given.name}, {share:g} cued", problems=tuple(problems))
