@@ -43,9 +43,9 @@ def elicit(
 
     Which layers did post-training change, which carry its gains, and which did it corrupt?
     Which activations carry the difference? When do predictions settle? Did the base already have
-    the behaviour, in which features, and what elicits it?
+    the behaviour, in which features, and what elicits it? Does the written thought still decide?
 
-    Five examples:
+    Six examples:
 
     elicit report --pair organism:shuffled-l3 --out report
 
@@ -54,7 +54,8 @@ def elicit(
     elicit patch --base A --post B --problems P.jsonl --out DIR
 
     elicit revise --base A --post B --problems P.jsonl --out DIR
-    elicit trace  --base A --post B --problems P.jsonl --out DIR
+
+    elicit trace --base A --post B --problems P.jsonl --out DIR
 
     elicit exists --pair organism:rl --out DIR
     """

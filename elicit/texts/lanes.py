@@ -17,7 +17,6 @@ from torch import Tensor
 from elicit.capture import (
     CaptureError,
     Decomposed,
-    Heads,
     capture,
     decompose,
     plan_chunks,
@@ -109,7 +108,7 @@ class LaneReader:
         resid, heads = inputs.resid, []
         for index, layer in enumerate(model.layers):
             resid, of_layer = run_block(layer, index, inputs, resid, _as_it_is)
-            heads.append(Heads(of_layer.q[:, :0], of_layer.k, of_layer.v))
+            heads.append((of_layer.k, of_layer.v))
         row, pos = _all_but_last(texts)
         kept = resid[row, pos]
         out = _empty(texts)
@@ -124,7 +123,7 @@ class LaneReader:
         texts: Sequence[EncodedText],
         part: Sequence[tuple[int, int, int]],
         resid: Tensor,
-        heads: Sequence[Heads],
+        heads: Sequence[tuple[Tensor, Tensor]],
         rules: Sequence[Bool[Tensor, "pos pos"] | None],
         out: Float[Tensor, "lane candidate"],
     ) -> None:
@@ -157,7 +156,7 @@ class LaneReader:
             allowed = [_within(rule, batch.position_ids, before, seen) for rule in rules]
             inputs = replace(inputs, allowed=tuple(allowed))
             for index, layer in enumerate(model.layers):
-                past = Heads(heads[index].q[at], heads[index].k[at], heads[index].v[at])
+                past = (heads[index][0][at], heads[index][1][at])
                 ends, _ = run_block(layer, index, inputs, ends, _as_it_is, past=past)
         slots: dict[tuple[int, int, bool], int] = {}
         reads: list[tuple[int, int, int, int]] = []
@@ -307,7 +306,7 @@ def _within(
     position: Int[Tensor, "row node"],
     before: Bool[Tensor, "row node src"],
     seen: Bool[Tensor, "row node node"],
-) -> Bool[Tensor, "row node src"]:
+) -> Bool[Tensor, "row node all_src"]:
     """What each token of the lanes sees: its text up to the cut, then its own lane."""
     if rule is None:
         return torch.cat([before, seen], dim=-1)

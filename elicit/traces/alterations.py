@@ -188,14 +188,14 @@ def result_spans(text: str, value: str, start: int, end: int) -> list[tuple[int,
         start: First character that is looked at.
         end: One past the last.
     """
-    found = [(a, b) for a, b in value_spans(text[:end], value) if start <= a and b <= end]
-    results = [
-        (a, b)
-        for a, b in found
-        if text[:a].rstrip(" $*\\").endswith(("=", ">"))
-        and not text[b:].lstrip().startswith(tuple(_OPERATORS))
-    ]
-    return results or found[-1:]
+    found = [(a, b) for a, b in value_spans(text[:end], value) if start <= a]
+    return [span for span in found if _is_result(text, *span)] or found[-1:]
+
+
+def _is_result(text: str, start: int, end: int) -> bool:
+    after = text[end:].lstrip()
+    before = text[:start].rstrip(" $*\\")
+    return before.endswith(("=", ">")) and not after.startswith(tuple(_OPERATORS))
 
 
 def last_value(text: str, candidates: Sequence[str]) -> str | None:
@@ -232,7 +232,13 @@ def conclusion_place(
     starts = [0, *ends[:-1]]
     steps = list(zip(starts, ends, strict=True))
     results = [last_value(thought.text[a:b], candidates) for a, b in steps]
-    stating = [i for i, (a, b) in enumerate(steps) if result_spans(thought.text, value, a, b)]
+    spans = {
+        i: [span for span in value_spans(thought.text[:b], value) if a <= span[0]]
+        for i, (a, b) in enumerate(steps)
+    }
+    stating = [i for i in spans if any(_is_result(thought.text, *span) for span in spans[i])]
+    # Prose states a result without a sign before it.
+    stating = stating or [i for i in spans if spans[i]]
     if not stating:
         return None
 

@@ -17,6 +17,7 @@ HELPS = [
     ["graft", "--help"],
     ["revise", "--help"],
     ["features", "--help"],
+    ["trace", "--help"],
     ["organisms", "--help"],
     ["--version"],
 ]

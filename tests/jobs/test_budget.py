@@ -229,6 +229,7 @@ COMMANDS = {
     "exists": {},
     "features": {},
     "steer": {},
+    "trace": {"traces": "own"},
 }
 
 

@@ -182,7 +182,7 @@ def run_block(
     resid: Tensor,
     tap: Tap,
     *,
-    past: Heads | None = None,
+    past: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Heads]:
     """One block over whole rows.
 
@@ -206,7 +206,7 @@ def run_block(
     v = tap("v", index, layer.value(normed))
     keys, values = k, v
     if past is not None:
-        keys, values = torch.cat([past.k, k], dim=1), torch.cat([past.v, v], dim=1)
+        keys, values = torch.cat([past[0], k], dim=1), torch.cat([past[1], v], dim=1)
     z = tap("z", index, layer.attend(q, keys, values, inputs.allowed[index]))
     attn_out = tap("attn_out", index, layer.write_attn(z))
     middle = resid + attn_out

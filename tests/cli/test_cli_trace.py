@@ -1,0 +1,149 @@
+"""`elicit trace` from the shell to the files and back, and everything that it refuses."""
+
+import json
+
+import pytest
+import torch
+
+from elicit import load_result, organisms
+from elicit.traces import Dependence, Ledger
+from elicit.verdicts import Scorecard
+from tests.cli.conftest import called, lines
+
+DIGITS = list("0123456789")
+QUICK = ["--n-resamples", "200"]
+
+
+def rows(name: str, n: int) -> list[dict]:
+    """The first problems of an embedded pair."""
+    text = organisms.resolve(f"organism:{name}").problems.read_text()
+    return [json.loads(line) for line in text.splitlines()[:n]]
+
+
+@pytest.fixture(scope="session")
+def given(tmp_path_factory) -> str:
+    """Problems with traces and edited questions, in a file of one's own."""
+    path = tmp_path_factory.mktemp("given") / "problems.jsonl"
+    path.write_text(lines(rows("hollow", 60)))
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def read(given, tmp_path_factory):
+    """A finished run on a file of problems, and what the command said. Not to be written to."""
+    out = tmp_path_factory.mktemp("trace") / "run"
+    words = ["--base", "organism:base", "--post", "organism:hollow", "--problems", given]
+    options = ["--traces", "given", "--lead-in", "answer", "--steps", "marker:;", *QUICK]
+    return out, called("trace", *words, *options, "--out", out)
+
+
+def test_a_run_tells_the_verdict_its_primaries_and_what_stands_beside(read):
+    out, done = read
+    assert done.code == 0, done.err
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["verdict"] == "hollow" and summary["reason"]
+    follows = summary["primaries"]["follows"]
+    assert follows["base"]["value"] >= 0.98 and follows["post"]["value"] < 0.7
+    assert follows["diff"]["high"] < -0.1 and follows["p"] < 0.05
+    assert set(follows["base"]) == {"value", "low", "high"}
+    assert summary["covariates"]["accuracy without thought"]["post"]["value"] is not None
+    assert "hollow" in done.out
+
+
+def test_every_result_opens_in_a_fresh_process_and_the_page_is_there(read):
+    out, _ = read
+    assert isinstance(load_result(out / "scorecard"), Scorecard)
+    assert isinstance(load_result(out / "dependence"), Dependence)
+    book = load_result(out / "ledger_given")
+    assert isinstance(book, Ledger) and len(book) == 60
+    assert (out / "report.html").stat().st_size > 10_000
+
+
+def test_pruned_thoughts_are_lines_that_can_be_trained_on(read):
+    out, _ = read
+    pruned = [json.loads(line) for line in (out / "pruned.jsonl").read_text().splitlines()]
+    assert pruned and all(set(row) == {"id", "prompt", "trace", "answer"} for row in pruned)
+    whole = {row["id"]: row["trace"] for row in rows("hollow", 60)}
+    assert all(whole[row["id"]].startswith(row["trace"]) for row in pruned)
+
+
+def test_a_run_repeats_itself_to_the_same_bytes(read, given, tmp_path):
+    out, _ = read
+    done = called("trace", "--config", out / "run.yaml", "--out", tmp_path / "again")
+    assert done.code == 0, done.err
+    for name in ("summary.json", "pruned.jsonl"):
+        assert (out / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_both_models_read_their_own_thoughts(tmp_path):
+    out = tmp_path / "own"
+    words = ["--pair", "organism:decoupled", "--traces", "own", "--limit", "60", *QUICK]
+    done = called("trace", *words, "--out", out)
+    assert done.code == 0, done.err
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["verdict"] == "decoupled"
+    assert summary["thoughts"]["source"] == "own" and summary["thoughts"]["base"]["n"] == 60
+    base, post = (load_result(out / f"ledger_{name}") for name in ("base", "post"))
+    assert isinstance(base, Ledger) and isinstance(post, Ledger)
+    assert not torch.equal(base.token_id[:100], post.token_id[:100])
+
+
+def test_a_file_of_traces_takes_the_place_of_the_problems_own(given, tmp_path):
+    traces = tmp_path / "traces.jsonl"
+    traces.write_text(
+        lines([{"id": r["id"], "trace": r["trace"] + " " + r["trace"]} for r in rows("hollow", 60)])
+    )
+    out = tmp_path / "run"
+    words = ["--base", "organism:base", "--post", "organism:hollow", "--problems", given]
+    options = ["--traces", traces, "--lead-in", "answer", "--steps", "marker:;", *QUICK]
+    done = called("trace", *words, *options, "--out", out, "--limit", "12", "--alterations", "swap")
+    assert done.code == 0, done.err
+    book = load_result(out / "ledger_given")
+    assert isinstance(book, Ledger)
+    assert all(len(text) > 2 * 15 for text in book.text)
+
+
+REFUSED = {
+    "no such unit": (["--steps", "words"], "words"),
+    "a marker without text": (["--steps", "marker:"], "marker"),
+    "one sample": (["--samples", "1"], "samples is 1"),
+    "no such file of traces": (["--traces", "nowhere.jsonl"], "nowhere.jsonl"),
+    "an unknown lead-in": (["--lead-in", "therefore"], "therefore"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_bad_options_are_refused_before_work(given, tmp_path, what):
+    words, named = REFUSED[what]
+    pair = ["--base", "organism:base", "--post", "organism:hollow", "--problems", given]
+    usual = [] if "--lead-in" in words else ["--lead-in", "answer"]
+    steps = [] if "--steps" in words else ["--steps", "marker:;"]
+    done = called("trace", *pair, *usual, *steps, *words, "--out", tmp_path / "run")
+    assert done.code == 1 or done.code == 2
+    assert named in done.err and "Traceback" not in done.err
+    assert not (tmp_path / "run" / "summary.json").exists()
+
+
+BAD_ROWS = {
+    "no trace": (lambda r: {k: v for k, v in r.items() if k != "trace"}, "no trace"),
+    "an empty trace": (lambda r: {**r, "trace": "answer 7 ."}, "before the answer"),
+    "an edited answer that stays": (
+        lambda r: {**r, "edited": {"prompt": "Q a = 1 ; a ? A", "answer": r["answer"]}},
+        "own answer",
+    ),
+    "an edited question of another shape": (lambda r: {**r, "edited": "Q"}, "edited"),
+    "a trace without its answer": (lambda r: {**r, "trace": "so b = a ;"}, "states"),
+}
+
+
+@pytest.mark.parametrize("what", BAD_ROWS)
+def test_bad_problems_are_refused_with_what_to_do(tmp_path, what):
+    change, named = BAD_ROWS[what]
+    path = tmp_path / "problems.jsonl"
+    path.write_text(lines([change(row) for row in rows("hollow", 6)]))
+    pair = ["--base", "organism:base", "--post", "organism:hollow", "--problems", path]
+    options = ["--traces", "given", "--lead-in", "answer", "--steps", "marker:;"]
+    done = called("trace", *pair, *options, "--out", tmp_path / "run")
+    assert done.code == 1, done.out
+    assert named in done.err and "Traceback" not in done.err
