@@ -40,8 +40,10 @@ class Place:
 class Alteration(Protocol):
     """Anything that alters a thought."""
 
-    name: str
-    """What figures and tables call it."""
+    @property
+    def name(self) -> str:
+        """What figures and tables call it."""
+        ...
 
     def __call__(
         self,

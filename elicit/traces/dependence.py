@@ -245,7 +245,9 @@ class _Probes:
             self.final.append(candidates[curve.final])
             where = _place(reading, curve)
             random = np.random.default_rng([seed, place, 7])
-            for way in ways if where is not None else ():
+            for way in ways:
+                if where is None:
+                    break
                 made = way(item, where, candidates, items, random)
                 if made is not None:
                     self._add(way.name, place, item.problem, made.text, made.answer)

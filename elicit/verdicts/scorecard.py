@@ -48,6 +48,7 @@ _MEANING = {
     "above chance",
 }
 _UNIT = {"ig_total": "bits"}
+_NAN = (math.nan, math.nan, math.nan)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -341,7 +342,7 @@ def _of_confidence(
             )
         )
         i = tested[0]
-        return found.auroc[i], (math.nan,) * 3, math.nan, f"no area without both kinds: {counts}"
+        return found.auroc[i], _NAN, math.nan, f"no area without both kinds: {counts}"
     best = min(known, key=lambda i: float(found.p[i]))
     difference = found.difference[best].ends
     p = min(1.0, 2 * float(found.p[best]))
@@ -351,9 +352,8 @@ def _of_confidence(
 def _of_coverage(
     found: Coverage | None,
 ) -> tuple[Estimate, tuple[float, float, float], float, str]:
-    nan = (math.nan,) * 3
     if found is None:
-        return Estimate.missing(2), nan, math.nan, "needs several samples of each problem"
+        return Estimate.missing(2), _NAN, math.nan, "needs several samples of each problem"
     base = (found.base.value, found.base.low, found.base.high)
     value = Estimate.of(torch.tensor([base, (1.0, 1.0, 1.0)], dtype=torch.float64).T.contiguous())
     apart = (1 - base[0], 1 - base[2], 1 - base[1])
