@@ -198,10 +198,11 @@ def _checked(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Confidence, correctness and number of each row's problem, and the problems."""
     p = confidence.double().numpy()
-    if len(p) == 0:
+    if not 0 < len(p) == len(correct) == len(problem):
         raise ValueError(
-            "there are 0 answers, so there is no calibration. Pass at least one for each of two "
-            "problems."
+            f"there are {len(p)} confidences, {len(correct)} answers and {len(problem)} problems, "
+            "so there is no calibration. Pass at least one answer, each with its confidence and "
+            "its problem."
         )
     outside = p[~((p >= 0) & (p <= 1))]
     if len(outside):

@@ -120,12 +120,14 @@ def pass_curve(
     own = (answers == right[:, None]).sum(dim=1)
     known, lender, lent = right.unique(return_inverse=True, return_counts=True)
     hits = torch.stack([(answers == each).sum(dim=1) for each in known.tolist()], dim=1)
-    # By how often each problem's samples gave each answer; few counts occur, so few are computed.
     by_count = pass_at_k(torch.arange(n_samples + 1), n_samples, chosen)
-    table, passed = by_count[hits], by_count[own]
-    weighted = table * lent[None, :, None]
-    graded = (weighted.sum(dim=1) - passed) / (n - 1)
-    lends = (table.sum(dim=0)[lender] - passed) / (n - 1)
+    passed = by_count[own]
+    # How many other answers each problem's samples hit so often, and each answer is hit so often.
+    none = torch.zeros(1, n_samples + 1, dtype=torch.float64)
+    of_problem = none.repeat(n, 1).scatter_add(1, hits, lent.double().expand(hits.shape))
+    of_answer = none.repeat(len(known), 1).scatter_add(1, hits.T, torch.ones(hits.T.shape).double())
+    graded = (of_problem @ by_count - passed) / (n - 1)
+    lends = ((of_answer @ by_count)[lender] - passed) / (n - 1)
     floor = graded + lends - graded.mean(dim=0)
     return PassCurve(
         k=torch.tensor(chosen),

@@ -119,6 +119,11 @@ def span_confidence(
         TraceError: A stretch lies outside its trace, or as for `trace_confidence`.
     """
     size = checked_sizes(values, offsets)
+    if not len(start) == len(end) == len(size):
+        raise TraceError(
+            f"there are {len(start)} starts and {len(end)} ends for {len(size)} traces, so "
+            "stretches cannot be told to their traces. Pass one of each for every trace."
+        )
     outside = ((start < 0) | (end < start) | (end > size)).nonzero()[:, 0]
     if len(outside):
         at = int(outside[0])

@@ -83,9 +83,14 @@ def vote(
         kept: Traces that vote; None: all. A problem of which none votes is not right.
 
     Raises:
-        TraceError: A weight is negative or NaN.
+        TraceError: A weight is negative or NaN, or there are not as many as traces.
     """
     weights = torch.ones(len(ballots.answer)) if weight is None else weight
+    if len(weights) != len(ballots.answer):
+        raise TraceError(
+            f"there are {len(weights)} weights for {len(ballots.answer)} answers, so votes cannot "
+            "be weighed. Pass one for each trace."
+        )
     if not bool((weights >= 0).all()):
         raise TraceError(
             f"a weight is {float(weights.min())}, but votes are added up, and one below 0 would "
@@ -138,10 +143,11 @@ def filtered_vote(
             f"keep is {keep} and n_draws {n_draws}, but a share of the traces is kept, and as many "
             "are drawn at random beside. Pass keep in (0, 1] and n_draws of 1 or more."
         )
-    if bool(score.isnan().any()):
+    if len(score) != len(ballots.answer) or bool(score.isnan().any()):
         raise TraceError(
-            f"the score of {int(score.isnan().sum())} traces is NaN, so they cannot be ranked. "
-            "Leave them out of the ballots too, or score them."
+            f"there are {len(score)} scores for {len(ballots.answer)} answers, and those of "
+            f"{int(score.isnan().sum())} traces are NaN, so they cannot be ranked. Pass one number "
+            "for each trace, and leave traces without a score out of the ballots too."
         )
     generator = torch.Generator().manual_seed(inference.seed)
     drawn = [

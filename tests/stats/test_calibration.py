@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
+from elicit import load_result
 from elicit.stats import (
     Inference,
     calibration_difference,
@@ -186,6 +187,17 @@ def test_the_jackknife_of_a_mean_is_the_problems_means_and_knows_its_error():
     assert float(undefined.together(inference=HOW).value) == 1
 
 
+def test_a_calibration_opens_again_and_two_scores_of_one_text_keep_their_names(tmp_path):
+    p, y, problem = forecasts(20, 2)
+    found = measure_calibration(p, y, problem, inference=HOW)
+    again = load_result(found.save(tmp_path / "calibration"))
+    for axes, table in found.frames().items():
+        assert table.equals(again.frames()[axes])
+    ranked = measure_discrimination({"p": p, "-p": -p}, y, problem, inference=HOW)
+    assert load_result(ranked.save(tmp_path / "ranked")).to_frame().equals(ranked.to_frame())
+    assert float(ranked.auroc.value.sum()) == pytest.approx(1)
+
+
 def test_without_errors_there_is_no_auroc_and_the_count_says_why():
     p, y, problem = forecasts(12)
     none = measure_discrimination({"p": p}, torch.ones_like(y), problem, inference=HOW)
@@ -213,7 +225,7 @@ def test_what_cannot_be_calibrated_is_refused():
         measure_calibration(p, y, problem, n_bins=0)
     with pytest.raises(ValueError, match="coverage holds 0"):
         measure_calibration(p, y, problem, coverage=(0.0,))
-    with pytest.raises(ValueError, match="0 answers"):
+    with pytest.raises(ValueError, match="0 confidences"):
         measure_calibration(p[:0], y[:0], problem[:0])
     with pytest.raises(ValueError, match="1 of them NaN"):
         measure_discrimination({"p": torch.tensor([0.1, torch.nan])}, y[:2], problem[:2])

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elicit import load_result
-from elicit.stats import Inference, covered, pass_at_k, pass_comparison, pass_curve
+from elicit.stats import (
+    Inference,
+    covered,
+    jackknifed,
+    pass_at_k,
+    pass_comparison,
+    pass_curve,
+)
 
 HOW = Inference(n_resamples=300, seed=1)
 
@@ -63,6 +70,23 @@ def test_the_floor_is_the_mean_over_all_other_problems_answers():
             assert float(found.floor_by_problem[i, index]) == pytest.approx(np.mean(others))
     torch.testing.assert_close(found.floor.value, found.floor_by_problem.mean(dim=0))
     torch.testing.assert_close(found.above.value, found.passed.value - found.floor.value)
+
+
+def test_what_problems_say_of_ability_is_what_leaving_them_out_says():
+    # Each is graded, and lends its answer to all others: the jackknife drops both.
+    answers, right = guesses(80, 6, among=5, skill=0.3)
+    found = pass_curve(answers, right, k=[1, 3], inference=HOW)
+
+    def above(kept: np.ndarray) -> np.ndarray:
+        part = pass_curve(
+            answers[kept], right[kept], k=[1, 3], inference=Inference(n_resamples=100)
+        )
+        return part.above.value.numpy()
+
+    oracle = jackknifed(above, torch.arange(80)).by_problem
+    torch.testing.assert_close(found.above_by_problem, oracle, atol=0.02, rtol=0)
+    alone = found.by_problem - found.floor_by_problem
+    assert float((alone - oracle).abs().max()) > 0.06
 
 
 def test_a_model_without_skill_passes_most_at_large_k_and_nothing_above_the_floor():

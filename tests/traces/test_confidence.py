@@ -149,7 +149,7 @@ def test_as_many_are_kept_of_every_problem_and_equal_scores_in_their_order():
     assert found.by_problem[:, 2].tolist() == [1, 1] and found.by_problem[:, 0].tolist() == [0, 0]
     with pytest.raises(TraceError, match="keep is 0"):
         filtered_vote(cast, torch.zeros(7), keep=0.0)
-    with pytest.raises(TraceError, match="1 traces is NaN"):
+    with pytest.raises(TraceError, match="1 traces are NaN"):
         filtered_vote(cast, torch.tensor([torch.nan] + [0.0] * 6))
 
 
