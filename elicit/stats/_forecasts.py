@@ -111,6 +111,18 @@ def selective_risk(
     return np.cumsum(share[np.sort(group)]) / np.arange(1, len(error) + 1)
 
 
+def risk_at(
+    confidence: Float[np.ndarray, " row"],
+    error: Float[np.ndarray, " row"],
+    coverage: Float[np.ndarray, " coverage"],
+) -> Float[np.ndarray, " coverage"]:
+    """Error rate among the most confident shares of rows, a part of the last row included."""
+    counts = np.arange(1, len(error) + 1)
+    errors = np.concatenate([[0.0], selective_risk(confidence, error) * counts])
+    kept = coverage * len(error)
+    return np.interp(kept, np.arange(len(errors)), errors) / kept
+
+
 def selective_area(
     confidence: Float[np.ndarray, " row"], error: Float[np.ndarray, " row"]
 ) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from elicit.results import Estimate, Result
-from elicit.stats._forecasts import MEASURES, equal_mass, measured, selective_risk
+from elicit.stats._forecasts import MEASURES, equal_mass, measured, risk_at
 from elicit.stats.discrimination import area_by_problem, area_estimate
 from elicit.stats.estimate import joint_estimate
 from elicit.stats.inference import Inference
@@ -95,7 +95,8 @@ def measure_calibration(
         correct: Whether it is right.
         problem: Number of its problem, the unit of all intervals.
         n_bins: Bins of equal width, and as many of equal mass, at least 1.
-        coverage: Shares of answers at which to give the risk, in (0, 1].
+        coverage: Shares of answers at which to give the risk, in (0, 1]; a share that is no whole
+            number of answers holds a part of the last one.
         inference: Coverage and resamples of the intervals, and the seed.
 
     Raises:
@@ -117,8 +118,7 @@ def measure_calibration(
         return measured(p[kept], y[kept], group[kept], bins[kept], n_bins)
 
     def risks(kept: np.ndarray) -> np.ndarray:
-        curve = selective_risk(p[kept], 1 - y[kept])
-        return curve[[_least(share, len(kept)) - 1 for share in coverage]]
+        return risk_at(p[kept], 1 - y[kept], np.asarray(coverage))
 
     def accuracies(kept: np.ndarray) -> np.ndarray:
         size = np.bincount(bins[kept], minlength=bins.max() + 1)
@@ -182,11 +182,6 @@ def calibration_difference(
 
 def _signed_root(square: Tensor) -> Tensor:
     return square.sign() * square.abs().sqrt()
-
-
-def _least(share: float, n: int) -> int:
-    """Fewest rows that are at least a share of all; a rounding error makes none."""
-    return max(1, int(np.ceil(share * n - 1e-9)))
 
 
 def _checked(

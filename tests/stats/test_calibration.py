@@ -17,7 +17,13 @@ from elicit.stats import (
     measure_calibration,
     measure_discrimination,
 )
-from elicit.stats._forecasts import bin_variance, equal_mass, selective_area, selective_risk
+from elicit.stats._forecasts import (
+    bin_variance,
+    equal_mass,
+    risk_at,
+    selective_area,
+    selective_risk,
+)
 
 HOW = Inference(n_resamples=200, seed=3)
 
@@ -151,6 +157,11 @@ def test_keeping_all_answers_risks_the_error_rate_and_the_order_of_rows_is_irrel
     assert float(found.risk.value[1]) == pytest.approx(1 - float(y.double().mean()))
     top = p.argsort(descending=True)[:30]
     assert float(found.risk.value[0]) == pytest.approx(1 - float(y[top].double().mean()))
+    # Two and a half of five: half of the third error counts.
+    part = risk_at(
+        np.array([0.9, 0.8, 0.7, 0.6, 0.5]), np.array([0.0, 1, 1, 0, 0]), np.array([0.5])
+    )
+    assert part[0] == pytest.approx(1.5 / 2.5)
     mixed = torch.randperm(60, generator=torch.Generator().manual_seed(0))
     again = measure_calibration(
         p[mixed], y[mixed], problem[mixed], coverage=(0.5, 1.0), inference=HOW
