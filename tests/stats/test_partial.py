@@ -63,3 +63,12 @@ def test_what_has_no_spread_has_no_interval_and_nan_is_refused():
     assert np.isnan(explained.value)
     with pytest.raises(ValueError, match="1 values are NaN"):
         partial_spearman(x, torch.where(y == y[0], torch.nan, y), torch.arange(20))
+
+
+def test_the_interval_is_about_that_of_bonett_and_wright():
+    x, y, *_ = numbers(400, seed=2)
+    y = y + 1.5 * x
+    found = partial_spearman(x, y, torch.arange(400), inference=Inference(n_resamples=2000))
+    error = np.sqrt((1 + found.value**2 / 2) / 397)
+    ends = np.tanh(np.arctanh(found.value) + np.array([-1.96, 1.96]) * error)
+    assert [found.low, found.high] == pytest.approx(ends, abs=0.012)
