@@ -51,6 +51,16 @@ def test_every_reduction_is_that_of_a_plain_loop(traces, window, n_tail):
             assert float(found.of(name)[at]) == pytest.approx(value), name
 
 
+def test_a_fraction_of_a_window_is_left_out_and_of_a_trace_is_kept():
+    groups = group_confidence(*flat([[float(i) for i in range(17)]]), window=1)
+    assert float(bottom_groups(groups)) == 0 and float(bottom_groups(groups, share=0.2)) == 1
+    assert float(bottom_groups(groups, share=1.0)) == 8
+    # Half of three traces are two, so that a right and a wrong answer tie.
+    cast = ballots(([1, 2, 3], 1))
+    kept = filtered_vote(cast, torch.tensor([3.0, 2.0, 1.0]), keep=0.5, inference=HOW)
+    assert kept.by_problem[:, 2].tolist() == [0.5]
+
+
 def test_windows_never_reach_into_the_next_trace():
     one, other = [5.0] * 6, [1.0] * 4
     alone = group_confidence(*flat([one]), window=3)
