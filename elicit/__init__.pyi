@@ -24,6 +24,7 @@ from . import (
     surroundings,
     tasks,
     texts,
+    traces,
     verdicts,
     weights,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "surroundings",
     "tasks",
     "texts",
+    "traces",
     "verdicts",
     "weights",
 ]

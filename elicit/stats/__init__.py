@@ -24,6 +24,10 @@ from elicit.stats.simultaneous import (
 )
 
 if TYPE_CHECKING:
+    from elicit.stats.calibration import Calibration, calibration_difference, measure_calibration
+    from elicit.stats.coverage import Covered, covered
+    from elicit.stats.crossover import PassComparison, pass_comparison
+    from elicit.stats.discrimination import Discrimination, measure_discrimination
     from elicit.stats.estimate import (
         joint_estimate,
         linearised_auroc,
@@ -35,20 +39,32 @@ if TYPE_CHECKING:
         problem_numbers,
         unpaired_difference,
     )
+    from elicit.stats.jackknife import Jackknife, jackknifed
+    from elicit.stats.partial import partial_spearman
+    from elicit.stats.passk import PassCurve, pass_at_k, pass_curve
 
 __all__ = [
+    "Calibration",
+    "Covered",
+    "Discrimination",
     "Equivalence",
     "Inference",
     "Interval",
+    "Jackknife",
     "NoGapError",
+    "PassComparison",
+    "PassCurve",
     "Significance",
     "SimultaneousIntervals",
     "benjamini_hochberg",
     "bootstrap_difference",
     "bootstrap_mean",
+    "calibration_difference",
+    "covered",
     "gap_share",
     "gap_shares",
     "holm",
+    "jackknifed",
     "joint_estimate",
     "joint_gap_shares",
     "joint_intervals",
@@ -59,9 +75,15 @@ __all__ = [
     "max_t",
     "mcnemar",
     "mean_by_problem",
+    "measure_calibration",
+    "measure_discrimination",
     "minimum_detectable_effect",
     "paired_difference",
     "paired_permutation",
+    "partial_spearman",
+    "pass_at_k",
+    "pass_comparison",
+    "pass_curve",
     "problem_mean",
     "problem_numbers",
     "problems_needed",

@@ -11,12 +11,31 @@ from elicit.traces.alterations import (
     ResultChanged,
 )
 from elicit.traces.conclusion import Conclusion, conclusion, save_pruned
+from elicit.traces.confidence import (
+    Groups,
+    TraceConfidence,
+    bottom_groups,
+    group_confidence,
+    lowest_group,
+    span_confidence,
+    tail_confidence,
+    trace_confidence,
+)
 from elicit.traces.dependence import ALTERATIONS, Dependence, dependence
 from elicit.traces.discrimination import Discrimination, discrimination
+from elicit.traces.early_stopping import EarlyStopping, stop_early
 from elicit.traces.errors import TraceError
 from elicit.traces.forced import Forced, Probe, forced_answers
+from elicit.traces.hedging import Hedging, hedging_slope
 from elicit.traces.information import Information, information
 from elicit.traces.ledger import Ledger, ledger
+from elicit.traces.markers import (
+    MARKERS,
+    MarkerRates,
+    frequency_matched,
+    marked_before,
+    marker_rates,
+)
 from elicit.traces.measures import Measures, Metric
 from elicit.traces.reading import Curve, Reading, Readings
 from elicit.traces.thoughts import (
@@ -27,18 +46,27 @@ from elicit.traces.thoughts import (
     given_thoughts,
     own_thoughts,
 )
+from elicit.traces.voting import Ballots, FilteredVote, filtered_vote, vote
 
 __all__ = [
     "ALTERATIONS",
     "Alteration",
     "Altered",
+    "Ballots",
     "Conclusion",
     "Curve",
-    "Discrimination",
     "Dependence",
+    "Discrimination",
+    "EarlyStopping",
     "Filler",
+    "FilteredVote",
     "Forced",
+    "Groups",
+    "Hedging",
     "Information",
+    "Ledger",
+    "MARKERS",
+    "MarkerRates",
     "Measures",
     "Metric",
     "OperandsSwapped",
@@ -48,21 +76,34 @@ __all__ = [
     "Reading",
     "Readings",
     "ResultChanged",
-    "conclusion",
-    "dependence",
-    "discrimination",
-    "forced_answers",
-    "information",
-    "save_pruned",
-    "Ledger",
     "Thought",
     "Thoughts",
+    "TraceConfidence",
     "TraceError",
     "answer_pool",
+    "bottom_groups",
+    "conclusion",
     "cut_texts",
+    "dependence",
+    "discrimination",
+    "filtered_vote",
+    "forced_answers",
+    "frequency_matched",
     "given_thoughts",
+    "group_confidence",
+    "hedging_slope",
+    "information",
     "ledger",
+    "lowest_group",
+    "marked_before",
+    "marker_rates",
     "own_thoughts",
+    "save_pruned",
+    "span_confidence",
+    "stop_early",
+    "tail_confidence",
+    "trace_confidence",
+    "vote",
 ]
 
 guard_room(__name__)

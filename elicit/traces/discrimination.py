@@ -10,7 +10,12 @@ from torch import Tensor
 
 from elicit.pair import ModelPair
 from elicit.results import Estimate, Result
-from elicit.stats import Inference, linearised_auroc, paired_permutation, problem_mean
+from elicit.stats import (
+    Inference,
+    measure_discrimination,
+    paired_permutation,
+    problem_mean,
+)
 from elicit.traces.reading import Reading, Readings
 
 SIGNALS = ("answer share", "lowest group", "mean", "-length")
@@ -132,8 +137,6 @@ def _linearised(
         return out
     place = {name: i for i, name in enumerate(readings.problem)}
     at = torch.tensor([place[name] for name in reading.ledger.problem])
-    for i, name in enumerate(SIGNALS):
-        score = torch.stack([torch.zeros_like(signals[name]), signals[name]], dim=-1)
-        rows = torch.arange(len(at))
-        out[i, at] = linearised_auroc(score, right.long(), rows)
+    found = measure_discrimination(signals, right, torch.arange(len(at)))
+    out[:, at] = found.by_problem.T
     return out

@@ -4,4 +4,4 @@ from elicit.results import ElicitError
 
 
 class TraceError(ElicitError):
-    """No thought to read, no answer to ask for, or texts that cannot be compared."""
+    """Thoughts, scores or markers that cannot be read, or from which nothing could be concluded."""

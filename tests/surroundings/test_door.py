@@ -19,6 +19,7 @@ from tests.surroundings.entries import CALLS, READ, numbers
 ROOMS = (
     "capture", "directions", "elicitation", "features", "fitting", "grafting", "pair", "patching",
     "representations", "revision", "rollouts", "tasks", "texts", "verdicts", "weights", "organisms",
+    "traces",
 )  # fmt: skip
 # These run no model: they check, encode, count, name, or open a block whose inside is the caller's.
 QUIET = {
