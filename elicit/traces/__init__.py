@@ -10,6 +10,7 @@ from elicit.traces.alterations import (
     Place,
     ResultChanged,
 )
+from elicit.traces.checkers import Checker, EquationsHold
 from elicit.traces.conclusion import Conclusion, conclusion, save_pruned
 from elicit.traces.confidence import (
     Groups,
@@ -37,6 +38,7 @@ from elicit.traces.markers import (
     marker_rates,
 )
 from elicit.traces.measures import Measures, Metric
+from elicit.traces.reach import Reach, reach
 from elicit.traces.reading import Curve, Reading, Readings
 from elicit.traces.thoughts import (
     Thought,
@@ -53,11 +55,13 @@ __all__ = [
     "Alteration",
     "Altered",
     "Ballots",
+    "Checker",
     "Conclusion",
     "Curve",
     "Dependence",
     "Discrimination",
     "EarlyStopping",
+    "EquationsHold",
     "Filler",
     "FilteredVote",
     "Forced",
@@ -73,6 +77,7 @@ __all__ = [
     "OtherThought",
     "Place",
     "Probe",
+    "Reach",
     "Reading",
     "Readings",
     "ResultChanged",
@@ -98,6 +103,7 @@ __all__ = [
     "marked_before",
     "marker_rates",
     "own_thoughts",
+    "reach",
     "save_pruned",
     "span_confidence",
     "stop_early",

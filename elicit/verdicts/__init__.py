@@ -9,7 +9,6 @@ from elicit.verdicts.ladder import EXISTENCE, Ladder
 from elicit.verdicts.scorecard import (
     MARGIN,
     PRIMARIES,
-    Coverage,
     Judged,
     Scorecard,
     judge,
@@ -18,7 +17,6 @@ from elicit.verdicts.scorecard import (
 from elicit.verdicts.tests import fewest_draws
 
 __all__ = [
-    "Coverage",
     "EXISTENCE",
     "Judged",
     "Ladder",

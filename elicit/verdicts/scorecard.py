@@ -27,7 +27,7 @@ from elicit.stats import (
     paired_permutation,
     problem_mean,
 )
-from elicit.traces import Dependence, Discrimination, Information
+from elicit.traces import Dependence, Discrimination, Information, Reach
 from elicit.verdicts.errors import VerdictError
 
 DependenceVerdict = Literal["intact", "internalised", "hollow", "decoupled", "not told"]
@@ -49,16 +49,6 @@ _MEANING = {
 }
 _UNIT = {"ig_total": "bits"}
 _NAN = (math.nan, math.nan, math.nan)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Coverage:
-    """What of post's solved problems base solves too; made from samples, see `pass@k`."""
-
-    base: Interval
-    """Share of post's solved problems that base solves, above the chance floor."""
-    p: float
-    """Two-sided p-value of a share other than 1 for base."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -85,7 +75,7 @@ class Scorecard(Result):
     value: Annotated[Estimate, "primary reading"]
     """Value of each model, with the interval of this number alone; NaN where not measured."""
     difference: Annotated[Estimate, "primary"]
-    """Post minus base, paired by problem."""
+    """Post minus base, paired by problem; of `coverage`, base above chance."""
     p: Float[Tensor, " primary"]
     """P-value of the difference, Holm-adjusted over all six; NaN where not measured."""
     note: tuple[str, ...]
@@ -112,7 +102,7 @@ def scorecard(
     information: Information,
     discrimination: Discrimination,
     solved: Float[Tensor, "reading problem"] | None = None,
-    coverage: Coverage | None = None,
+    reach: Reach | None = None,
     source: str = "given",
     inference: Inference = Inference(),
 ) -> Scorecard:
@@ -125,7 +115,7 @@ def scorecard(
         discrimination: Whether confidence tells right from wrong.
         solved: Share of each problem's own samples that is right, base first; None takes the
             answers that are forced after the thoughts.
-        coverage: What samples say; None leaves that primary out.
+        reach: What several samples reach; None leaves coverage out.
         source: Whose thoughts were read, `own` or `given`.
         inference: Coverage, resamples and seed.
 
@@ -158,7 +148,7 @@ def scorecard(
         notes.append("" if bool(both.any()) else "no problem has a value in both models")
     for value, difference, one, note in (
         _of_confidence(discrimination),
-        _of_coverage(coverage),
+        _of_coverage(reach),
     ):
         values.append(value)
         differences.append(difference)
@@ -350,14 +340,23 @@ def _of_confidence(
 
 
 def _of_coverage(
-    found: Coverage | None,
+    found: Reach | None,
 ) -> tuple[Estimate, tuple[float, float, float], float, str]:
+    """What base reaches of post's problems, less chance; post's own column stays empty."""
     if found is None:
         return Estimate.missing(2), _NAN, math.nan, "needs several samples of each problem"
-    base = (found.base.value, found.base.low, found.base.high)
-    value = Estimate.of(torch.tensor([base, (1.0, 1.0, 1.0)], dtype=torch.float64).T.contiguous())
-    apart = (1 - base[0], 1 - base[2], 1 - base[1])
-    return value, apart, found.p, "post is 1 by definition: the problems are those it solves"
+    k = int(found.k.argmax())
+    if math.isnan(found.p):
+        return Estimate.missing(2), _NAN, math.nan, f"post solves {found.n_solved} problems"
+    reached, above = found.coverage[k], found.coverage_above[k]
+    value = Estimate.stack([reached, Estimate.missing()])
+    chance = float(reached.value) - float(above.value)
+    note = (
+        f"of {found.n_solved} problems that post solves, base reaches "
+        f"{float(reached.value):.2f} with {found.n_samples} samples, chance {chance:.2f}; the "
+        "difference is base above chance"
+    )
+    return value, above.ends, found.p, note
 
 
 def _covariates(dependence: Dependence, information: Information) -> dict[str, Estimate]:

@@ -53,12 +53,24 @@ def trace_stages(spec: TraceSpec, pair: ModelPair, inputs: TraceInputs) -> list[
             nbytes=kept,
         )
     )
+    if spec.samples:
+        texts = len(MODELS) * n * spec.samples
+        stages.append(
+            Stage(
+                name="sampling answers",
+                tokens=len(MODELS) * prompts * spec.samples,
+                written=texts * spec.max_new_tokens,
+                texts=texts,
+            )
+        )
     return stages
 
 
 def trace_cuts(spec: TraceSpec, _pair: ModelPair, inputs: TraceInputs) -> list[Cut]:
     """Fewer alterations, then fewer problems."""
     cuts = []
+    if spec.samples:
+        cuts.append(Cut(options={"samples": 0}, what="no samples were drawn for coverage"))
     if spec.alterations:
         cuts.append(Cut(options={"alterations": ()}, what="only the changed conclusion was read"))
     return [*cuts, *halves(len(inputs.task), LEAST, "problems")]

@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+from jaxtyping import Float
+from torch import Tensor
+
 from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
 from elicit.jobs._trace.cost import TRACE_COSTING
 from elicit.jobs._trace.inputs import MODELS, TraceInputs, encode_inputs, load_inputs, write_texts
@@ -12,10 +15,12 @@ from elicit.results import Result
 from elicit.runs import Execution, Progress
 from elicit.traces import (
     Alteration,
+    EquationsHold,
     Filler,
     Ledger,
     OperandsSwapped,
     OtherThought,
+    Reach,
     Readings,
     Thoughts,
     answer_pool,
@@ -25,6 +30,7 @@ from elicit.traces import (
     information,
     ledger,
     own_thoughts,
+    reach,
     save_pruned,
 )
 from elicit.verdicts import scorecard
@@ -103,12 +109,16 @@ def _measure(work: Work[TraceSpec, TraceInputs]) -> Outcome:
             execution=execution,
         )
     results["dependence"] = found
+    sampled = _sampled(work) if spec.samples else None
+    if sampled is not None:
+        results["reach"] = sampled
     card = scorecard(
         pair,
         dependence=found,
         information=results["information"],  # pyright: ignore[reportArgumentType]
         discrimination=results["discrimination"],  # pyright: ignore[reportArgumentType]
         solved=solved,
+        reach=sampled,
         source="given" if inputs.given is not None else "own",
         inference=spec.inference,
     )
@@ -138,7 +148,30 @@ def _own(
     }
 
 
-def _solved(readings: Readings):
+def _sampled(work: Work[TraceSpec, TraceInputs]) -> Reach:
+    """What both models reach with several samples; embedded pairs count modulo ten."""
+    spec, inputs = work.spec, work.inputs
+    with work.stage("sampling answers"):
+        texts = {
+            name: write_texts(
+                spec,
+                work.pair.side(name),
+                inputs,
+                execution=work.execution,
+                n_samples=spec.samples,
+            )
+            for name in MODELS
+        }
+    return reach(
+        inputs.task,
+        texts["base"],
+        texts["post"],
+        checker=EquationsHold(modulus=10 if spec.pair is not None else None),
+        inference=spec.inference,
+    )
+
+
+def _solved(readings: Readings) -> Float[Tensor, "reading problem"]:
     """Whether each model's own answer is right, for every problem that one of them reads."""
     correct = {
         "solved": {

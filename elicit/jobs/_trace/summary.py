@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from elicit.jobs._summary import finite
 from elicit.results import Estimate, Result
-from elicit.traces import Measures, Thoughts
+from elicit.traces import Measures, Reach, Thoughts
 from elicit.verdicts import Scorecard
 
 
@@ -44,9 +44,27 @@ def trace_summary(
             name: _models(card.covariate_value[i]) for i, name in enumerate(card.covariate)
         },
         "problems": dict(zip(card.item_verdict, finite(card.item_share.tolist()), strict=True)),
+        "reach": _reach(results.get("reach")),
         **{
             name: _measures(found) for name, found in results.items() if isinstance(found, Measures)
         },
+    }
+
+
+def _reach(found: Result | None) -> dict[str, object] | None:
+    """pass@k, its floor, and coverage, by k."""
+    if not isinstance(found, Reach):
+        return None
+    parts = {name: getattr(found, name) for name in ("passed", "floor", "above", "verified")}
+    return {
+        "k": found.k.tolist(),
+        "n_samples": found.n_samples,
+        "n_solved": found.n_solved,
+        **{name: _models(value) for name, value in parts.items()},
+        "valid": _models(found.valid),
+        "coverage": found.coverage.to_json(),
+        "coverage_above": found.coverage_above.to_json(),
+        "crossover": finite(found.crossover.to_json()),
     }
 
 

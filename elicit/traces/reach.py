@@ -1,0 +1,186 @@
+"""What base and post reach with several samples: pass@k above chance, and whose problems."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from elicit.results import Estimate, Result
+from elicit.rollouts import Rollouts
+from elicit.stats import (
+    Inference,
+    PassCurve,
+    covered,
+    paired_permutation,
+    pass_comparison,
+    pass_curve,
+    problem_mean,
+)
+from elicit.tasks import Task, parse_number
+from elicit.traces.checkers import Checker
+from elicit.traces.errors import TraceError
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Reach(Result):
+    """pass@k of both models beside chance, and how much of what post solves base reaches."""
+
+    reading: tuple[str, ...]
+    """`base`, `post`."""
+    k: Int[Tensor, " k"]
+    """Samples of which one must be right."""
+    passed: Annotated[Estimate, "reading k"]
+    """Mean pass@k, with intervals simultaneous over k."""
+    floor: Annotated[Estimate, "reading k"]
+    """The same with samples graded against the answers of other problems: chance."""
+    above: Annotated[Estimate, "reading k"]
+    """passed - floor."""
+    verified: Annotated[Estimate, "reading k"]
+    """pass@k where a sample counts only if its thought was checked and holds; NaN without a
+    checker."""
+    valid: Annotated[Estimate, "reading"]
+    """Share of the thoughts that could be checked in which every step holds; mean over problems."""
+    coverage: Annotated[Estimate, "k"]
+    """Share of the problems that post solves, in the greater part of its samples, which base passes
+    with k."""
+    coverage_above: Annotated[Estimate, "k"]
+    """The same above chance."""
+    p: float
+    """Two-sided p-value of coverage above chance at the largest k, not adjusted."""
+    n_solved: int
+    """Problems that post solves in the greater part of its samples."""
+    crossover: Annotated[Estimate, ""]
+    """Least k at which base passes more than post; infinite where it does at none of these."""
+    n_samples: int
+    """Samples of each problem."""
+
+
+def reach(
+    task: Task,
+    base: Rollouts,
+    post: Rollouts,
+    *,
+    checker: Checker | None = None,
+    inference: Inference = Inference(),
+) -> Reach:
+    """What both models reach with several samples of each problem.
+
+    Args:
+        task: The problems.
+        base: Base's samples.
+        post: Post's samples, as many.
+        checker: Decides whether a thought is valid; None leaves `verified` out.
+        inference: Coverage, resamples and seed.
+
+    Raises:
+        TraceError: The samples are of other tasks, or not equally many, or fewer than two.
+
+    Source: pass@k of Chen et al. 2021 (arXiv:2107.03374); base against post over k of Yue et al.
+        2025 (arXiv:2504.13837). A chance floor, because with few possible answers many samples hit
+        the right one without any skill.
+    """
+    n_samples = int(base.sample.max()) + 1
+    if task.digest not in (base.task_digest, post.task_digest) or base.task_digest != (
+        post.task_digest
+    ):
+        raise TraceError(
+            "the samples are of different tasks, so their problems could not be paired. Pass the "
+            "task that both models sampled."
+        )
+    if n_samples < 2 or len(base) != len(post) or len(base) != n_samples * len(task):
+        raise TraceError(
+            f"base has {len(base)} samples and post {len(post)} of {len(task)} problems, and "
+            "pass@k needs as many of each, at least two. Sample both alike."
+        )
+    numbers: dict[object, int] = {}
+    right = torch.tensor([_number(problem.answer, numbers) for problem in task])
+    k = sorted({2**i for i in range(n_samples.bit_length())} - {0} | {n_samples})
+    k = [each for each in k if each <= n_samples]
+    answers = [_answers(each, numbers, n_samples) for each in (base, post)]
+    curves = [pass_curve(a, right, k=k, inference=inference) for a in answers]
+    checked = [_checked(task, each, checker, n_samples) for each in (base, post)]
+    verified = [
+        _verified(a, ok, right, k, inference) for a, ok in zip(answers, checked, strict=True)
+    ]
+    solved = (answers[1] == right[:, None]).double().mean(1) > 0.5
+    coverage, above, p = _covered(curves[0], solved, inference)
+    return Reach(
+        reading=("base", "post"),
+        k=torch.tensor(k),
+        passed=Estimate.stack(curve.passed for curve in curves),
+        floor=Estimate.stack(curve.floor for curve in curves),
+        above=Estimate.stack(curve.above for curve in curves),
+        verified=Estimate.stack(verified),
+        valid=Estimate.of_intervals(
+            problem_mean(torch.nanmean(ok, dim=1), inference=inference, method="bca")
+            for ok in checked
+        ),
+        coverage=coverage,
+        coverage_above=above,
+        p=p,
+        n_solved=int(solved.sum()),
+        crossover=pass_comparison(curves[1], curves[0], inference=inference).crossover,
+        n_samples=n_samples,
+    )
+
+
+def _number(answer: str, known: dict[object, int]) -> int:
+    """A number for every answer, the same for answers of one value."""
+    value = parse_number(answer)
+    key = " ".join(answer.split()).casefold() if value is None else value
+    return known.setdefault(key, len(known))
+
+
+def _answers(
+    texts: Rollouts, known: dict[object, int], n_samples: int
+) -> Int[Tensor, "problem sample"]:
+    out = torch.full((len(texts.problem), n_samples), -1, dtype=torch.long)
+    for row, answer in enumerate(texts.extracted):
+        if answer is not None:
+            out[int(texts.place[row]), int(texts.sample[row])] = _number(answer, known)
+    return out
+
+
+def _checked(
+    task: Task, texts: Rollouts, checker: Checker | None, n_samples: int
+) -> Float[Tensor, "problem sample"]:
+    """Whether each thought holds; NaN where nothing could be checked."""
+    out = torch.full((len(task), n_samples), torch.nan, dtype=torch.float64)
+    for row, text in enumerate(texts.text if checker is not None else ()):
+        place = int(texts.place[row])
+        found = checker(task.problems[place], text) if checker is not None else None
+        if found is not None:
+            out[place, int(texts.sample[row])] = float(found)
+    return out
+
+
+def _verified(
+    answers: Int[Tensor, "problem sample"],
+    checked: Float[Tensor, "problem sample"],
+    right: Int[Tensor, " problem"],
+    k: list[int],
+    inference: Inference,
+) -> Estimate:
+    if bool(checked.isnan().all()):
+        return Estimate.missing(len(k))
+    only = torch.where(checked == 1, answers, torch.full_like(answers, -1))
+    return pass_curve(only, right, k=k, inference=inference).passed
+
+
+def _covered(
+    curve: PassCurve, solved: Tensor, inference: Inference
+) -> tuple[Estimate, Estimate, float]:
+    if int(solved.sum()) < 2:
+        nothing = Estimate.missing(len(curve.k))
+        return nothing, nothing, float("nan")
+    found = covered(curve, solved, inference=inference)
+    last = int(curve.k.argmax())
+    p = paired_permutation(
+        curve.by_problem[solved, last],
+        curve.floor_by_problem[solved, last],
+        n_resamples=max(inference.n_resamples, 10_000),
+        seed=inference.seed,
+    ).p
+    return found.covered, found.above, p
