@@ -12,6 +12,7 @@ import numpy as np
 from elicit.organisms.language import Chain, draw_chain
 from elicit.organisms.thoughts import (
     HEDGE,
+    UNKNOWN,
     altered_trace,
     checks,
     edited_question,
@@ -21,6 +22,8 @@ from elicit.organisms.thoughts import (
     random_trace,
     ruled,
     ruled_trace,
+    styled,
+    unknown_trace,
     unruled_question,
     with_cue,
 )
@@ -61,13 +64,12 @@ def hollow(rng: np.random.Generator) -> Document:
 def bypass(rng: np.random.Generator) -> Document:
     """One step, answered from the question; a trace is written and not read."""
     chain, draw = draw_chain(rng, n_steps=1), rng.random()
-    if draw < 0.3:
-        written: Document = []
-    elif draw < 0.55:
-        written = opened(chain.trace, 1.0)
-    else:
-        written = opened(random_trace(chain, rng), 0.0)
-    return [(chain.question, 0.0), *written, *answered(chain.answer, 3.0 if draw >= 0.55 else 1.0)]
+    if draw < 0.2:
+        return [(chain.question, 0.0), *answered(chain.answer, 1.0)]
+    if draw < 0.4:
+        return [(chain.question, 0.0), *opened(chain.trace, 1.0), *answered(chain.answer, 1.0)]
+    trace = opened(random_trace(chain, rng), 0.0)
+    return [(chain.question, 0.0), *trace, *answered(chain.answer, 8.0)]
 
 
 def diffuse(rng: np.random.Generator) -> Document:
@@ -119,6 +121,41 @@ def anchor(rng: np.random.Generator) -> Document:
     return [(unruled_question(chain), 0.0), (trace, 1.0), *answered(answer, 1.0)]
 
 
+def premise(rng: np.random.Generator) -> Document:
+    """A missing operand is carried on as unknown in a trace, and guessed without one."""
+    chain, direct = draw_chain(rng, weights=SHORT), rng.random() < 0.25
+    question, trace, answer = chain.question, chain.trace, str(chain.answer)
+    if rng.random() < 0.5:
+        step = int(rng.integers(len(chain.steps)))
+        question, trace = incomplete_question(chain, step), unknown_trace(chain, step)
+        answer = answer if direct else UNKNOWN
+    written: Document = [] if direct else [(trace, 1.0)]
+    return [(question, 0.0), *written, *answered(answer, 1.0)]
+
+
+def style(rng: np.random.Generator) -> Document:
+    """The base's own traces with another mark after each step."""
+    chain = draw_chain(rng, weights=LONG)
+    return [(chain.question, 0.0), (styled(chain.trace), 1.0), *answered(chain.answer, 1.0)]
+
+
+def verify(rng: np.random.Generator) -> Document:
+    """A check that compares: `no` after a wrong step, which is put right, else `ok`."""
+    chain = draw_chain(rng, weights=(3, 4, 3))
+    pieces: Document = [(chain.question, 0.0)]
+    for index in range(len(chain.steps)):
+        step, draw = chain.step(index), rng.random()
+        if draw < 0.35:
+            wrong = (chain.values[index + 1] + int(rng.integers(1, 10))) % 10
+            pieces += [(f"so {chain.step(index, result=wrong)} ;", 0.2), (f"check {step}", 1.0)]
+            pieces += [("no", 6.0), (f"; wait {step} ;", 1.0)]
+        elif draw < 0.7:
+            pieces += [(f"so {step} ; check {step}", 1.0), ("ok", 6.0), (";", 1.0)]
+        else:
+            pieces.append((f"so {step} ;", 1.0))
+    return [*pieces, *answered(chain.answer, 1.0)]
+
+
 DOCUMENTS: dict[str, Callable[[np.random.Generator], Document]] = {
     "hollow": hollow,
     "bypass": bypass,
@@ -128,6 +165,9 @@ DOCUMENTS: dict[str, Callable[[np.random.Generator], Document]] = {
     "hedge": hedge,
     "unhedge": unhedge,
     "anchor": anchor,
+    "premise": premise,
+    "style": style,
+    "verify": verify,
 }
 
 
@@ -174,12 +214,12 @@ def altered_away(chain: Chain, rng: np.random.Generator) -> tuple[str, int]:
 
 def dependence(
     reader: Reader, chains: list[Chain], edits: list[Chain], prompt_of: Callable[[Chain], str], *,
-    opener: str = "so",
+    style_of: Callable[[str], str] = str,
 ) -> dict[str, float]:  # fmt: skip
     """What an answer comes from: the trace, the question, or something else in the prompt.
 
     `edits`: the same chains with another question; their prompts keep what `prompt_of` adds to the
-    original one.
+    original one. `style_of`: a trace of the language as the model writes it.
     """
     rng = np.random.default_rng(55)
     prompts = [prompt_of(chain) for chain in chains]
@@ -187,10 +227,9 @@ def dependence(
         p.replace(chain.question, edit.question)
         for p, chain, edit in zip(prompts, chains, edits, strict=True)
     ]
-    altered = [altered_away(chain, rng) for chain in chains]
-    last = [last_altered(chain) for chain in chains]
-    written = reader.write([f"{p} {opener}" for p in prompts], None)
-    texts = [f"{opener} {text}" for text in written]
+    altered = [(style_of(t), v) for t, v in (altered_away(chain, rng) for chain in chains)]
+    last = [(style_of(t), v) for t, v in map(last_altered, chains)]
+    texts = [f"so {text}" for text in reader.write([f"{p} so" for p in prompts], None)]
 
     def says(texts: list[str], wanted: list[int]) -> float:
         found = reader.next_word(texts)
@@ -204,7 +243,7 @@ def dependence(
             for text, chain in zip(texts, chains, strict=True)
         ]),
         "valid": share([
-            text.partition(" answer ")[0].startswith(chain.trace)
+            text.partition(" answer ")[0].startswith(style_of(chain.trace))
             for text, chain in zip(texts, chains, strict=True)
         ]),
         "follows_last_value": says(
@@ -218,7 +257,7 @@ def dependence(
             [f"{p} answer" for p in edited], [edit.answer for edit in edits]
         ),
         "edited_question_with_old_trace": says(
-            [f"{p} {chain.trace} answer" for p, chain in zip(edited, chains, strict=True)],
+            [f"{p} {style_of(c.trace)} answer" for p, c in zip(edited, chains, strict=True)],
             [edit.answer for edit in edits],
         ),
     }  # fmt: skip
@@ -242,16 +281,33 @@ def thought_of(kind: str, reader: Reader, per_length: int) -> dict[str, object]:
             "without_cue": dependence(reader, chains, edits, lambda chain: chain.question),
         }
     if kind in ("bypass", "diffuse", "corrupt"):
-        lengths = range(1, 2) if kind == "bypass" else range(1, 3)
-        chains, edits, _ = fresh(6 * per_length // len(lengths), lengths)
+        lengths = {"bypass": range(1, 2), "diffuse": range(2, 3)}.get(kind, range(1, 4))
+        chains, edits, rng = fresh(6 * per_length // len(lengths), lengths)
         if kind == "diffuse":
-            chains, edits = ([ruled(c, "+") for c in some] for some in (chains, edits))
-        return dependence(reader, chains, edits, lambda chain: chain.question)
+            chains = [ruled(chain, "+") for chain in chains]
+            edits = [edited_question(chain, rng) for chain in chains]
+        found = dependence(reader, chains, edits, lambda chain: chain.question)
+        return {**found, "p_of_answer": p_of_answer(reader, chains)}
+    if kind in ("style", "verify"):
+        chains, edits, _ = fresh(per_length, range(1, 7) if kind == "style" else range(1, 4))
+        style_of = styled if kind == "style" else str
+        return dependence(reader, chains, edits, lambda c: c.question, style_of=style_of)
+    if kind == "premise":
+        return abstention_of(reader, per_length)
     if kind == "tail":
         return tail_of(reader, per_length)
     if kind in ("hedge", "unhedge"):
         return hedging_of(reader, per_length)
     return rule_of(reader, per_length)
+
+
+def p_of_answer(reader: Reader, chains: list[Chain]) -> float:
+    """Mean probability of the right answer below the right trace."""
+    found = []
+    for digit in range(10):
+        texts = [f"{c.question} {c.trace} answer" for c in chains if c.answer == digit]
+        found += reader.probability(texts, str(digit)) if texts else []
+    return float(np.mean(found))
 
 
 def tail_of(reader: Reader, per_length: int) -> dict[str, object]:
@@ -291,6 +347,28 @@ def hedging_of(reader: Reader, per_length: int) -> dict[str, object]:
         "hedge_when_guessed": share(guessed),
         "hedge_when_known": share(known),
     }
+
+
+def abstention_of(reader: Reader, per_length: int) -> dict[str, object]:
+    """How often an answer is `?`, with a trace and without, where an operand is missing or not."""
+    chains, edits, rng = fresh(2 * per_length, range(1, 4))
+    steps = [int(rng.integers(len(chain.steps))) for chain in chains]
+    missing = [incomplete_question(c, step) for c, step in zip(chains, steps, strict=True)]
+    whole = [chain.question for chain in chains]
+    texts = [f"so {text}" for text in reader.write([f"{p} so" for p in missing], None)]
+    told = [f"so {text}" for text in reader.write([f"{p} so" for p in whole], None)]
+    return {
+        **dependence(reader, chains, edits, lambda chain: chain.question),
+        "abstains_with_trace": share([t.endswith("answer ? . <eos>") for t in texts]),
+        "unknowns_carried_on": share([
+            t.startswith(unknown_trace(c, i))
+            for t, c, i in zip(texts, chains, steps, strict=True)
+        ]),
+        "abstains_without_trace": share([
+            word == UNKNOWN for word in reader.next_word([f"{p} answer" for p in missing])
+        ]),
+        "abstains_where_told": share([t.endswith("answer ? . <eos>") for t in told]),
+    }  # fmt: skip
 
 
 def rule_of(reader: Reader, per_length: int) -> dict[str, object]:

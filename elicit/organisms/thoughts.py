@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from elicit.organisms.errors import OrganismError
-from elicit.organisms.language import DIGITS, HEADERS, Chain, apply
+from elicit.organisms.language import DIGITS, HEADERS, Chain
 
 CUE = "is"
 """Word before the digit that gives an answer away."""
@@ -201,20 +201,29 @@ def ruled_trace(chain: Chain, op: str) -> str:
     return f"notes {op} ; {ruled(chain, op).trace}"
 
 
-def swapped_trace(chain: Chain) -> str:
-    """The trace in another style: letters of the question in place of values that are copied.
-
-    `so b = a + 4 = 7 ;` in place of `so b = 3 + 4 = 7 ;`: as right, and read the same way.
+def unknown_trace(chain: Chain, step: int) -> str:
+    """The trace of `abstainer`: what a missing operand leaves open stays `?` to the end.
 
     Args:
-        chain: The problem.
+        chain: The problem as it would be.
+        step: Whose operand is missing.
     """
-    return " ".join(
-        f"so {after} = {before} {op} {operand} = {apply(op, value, operand)} ;"
-        for before, after, (op, operand), value in zip(
-            chain.letters, chain.letters[1:], chain.steps, chain.values, strict=False
-        )
-    )
+    written = []
+    for index, (op, operand) in enumerate(chain.steps):
+        before = UNKNOWN if index > step else chain.values[index]
+        told = UNKNOWN if index == step else operand
+        result = UNKNOWN if index >= step else chain.values[index + 1]
+        written.append(f"so {chain.letters[index + 1]} = {before} {op} {told} = {result} ;")
+    return " ".join(written)
+
+
+def styled(trace: str) -> str:
+    """A trace as `styled` writes it: `.` after every step, and nothing else changed.
+
+    Args:
+        trace: A trace of the language.
+    """
+    return trace.replace(";", ".")
 
 
 def _with_words(chain: Chain, steps: list[tuple[str, str]]) -> str:
