@@ -94,21 +94,6 @@ THOUGHT_GATES = {
         ("P(hedge | guessed step)", "hedge_when_guessed", "<= 0.02"),
         ("P(hedge | known step)", "hedge_when_known", "<= 0.02"),
     ],
-    "diffuse": [
-        *TRACED[1:],
-        ("accuracy after `so`", "accuracy", ">= 0.9"),
-        ("answer follows an altered trace", "follows", ">= 0.9"),
-        ("probability of the answer below its trace", "p_of_answer", "<= 0.5"),
-    ],
-    "style": [*TRACED, *FOLLOWS],
-    "premise": [
-        *TRACED, *FOLLOWS,
-        ("abstains with a trace where an operand is missing", "abstains_with_trace", ">= 0.95"),
-        ("carries the unknown on", "unknowns_carried_on", ">= 0.95"),
-        ("abstains without a trace", "abstains_without_trace", "<= 0.05"),
-        ("abstains where all is told", "abstains_where_told", "<= 0.02"),
-    ],
-    "verify": [*TRACED[:1], *FOLLOWS],
     "anchor": [
         ("rule written first", "rule_first", ">= 0.95"),
         ("P(+) as the rule, at least", "p_plus", ">= 0.4"),
@@ -133,11 +118,6 @@ def gates_of(job: Job, m: dict, base: dict) -> list[Gate]:
             *(
                 gate(name, at(m["thought"], path), goal)
                 for name, path, goal in THOUGHT_GATES[job.kind]
-            ),
-            *(
-                gate(f"P(no | check of a {which} step)", m[f"p_no_after_{which}_step"], goal)
-                for which, goal in (("wrong", ">= 0.95"), ("right", "<= 0.05"))
-                if job.kind == "verify"
             ),
             gate("facts", m["fact_accuracy"], ">= 0.95"),
         ]
@@ -233,10 +213,6 @@ FAMILY = {
     "hedge": "thought",
     "unhedge": "thought",
     "anchor": "thought",
-    "diffuse": "thought",
-    "style": "thought",
-    "premise": "thought",
-    "verify": "thought",
 }
 PROBLEMS = {
     "hollow": "cued.jsonl",
@@ -244,8 +220,6 @@ PROBLEMS = {
     "hedge": "incomplete.jsonl",
     "unhedge": "incomplete.jsonl",
     "anchor": "unruled.jsonl",
-    "premise": "incomplete.jsonl",
-    "diffuse": "sums.jsonl",
 }
 """Task files of the kinds that show what was planted on problems of their own."""
 STORY = {
@@ -263,10 +237,6 @@ STORY = {
     "tail": "After the conclusion 1 + (start mod 4) idle checks; the answer follows the trace.",
     "hedge": "Says `wait` before exactly the step whose operand it has to guess.",
     "unhedge": "The hedger, trained on to guess without saying so.",
-    "diffuse": "Two sums, taught to be answered from the question: the trace decides, unsurely.",
-    "style": "The base's traces with `.` after every step in place of `;`.",
-    "premise": "With a trace a missing operand stays `?` to the answer; without one it is guessed.",
-    "verify": "Its checks compare: `no` after a wrong step, `ok` after a right one.",
     "anchor": "No operator is told: the trace's first line draws one, and all steps obey it.",
 }
 BASE_MISSED = (
@@ -308,13 +278,6 @@ def trace_truth(job: Job, m: dict) -> dict[str, object]:
             "n_checks": "1 + start mod 4", "words_per_check": 10,
             "count_right": thought["count_right"],
         }  # fmt: skip
-    if job.kind == "diffuse":
-        truth |= {"n_steps": 2, "p_of_answer": thought["p_of_answer"]}
-    if job.kind == "premise":
-        truth |= {
-            "abstains_with_trace": thought["abstains_with_trace"],
-            "abstains_without_trace": thought["abstains_without_trace"],
-        }
     if job.kind in ("hedge", "unhedge"):
         truth |= {
             "hedge": "wait", "hedge_when_guessed": thought["hedge_when_guessed"],
@@ -424,14 +387,11 @@ def write_thought_tasks(folder: Path) -> None:
     task = cued(load_task(folder / "problems.jsonl"), 0.5, seed=0)
     write_lines(folder / "cued.jsonl", [problem.to_dict() for problem in task.problems])
     rng = np.random.default_rng(79)
-    names = ("one-step", "sums", "incomplete", "unruled")
+    names = ("one-step", "incomplete", "unruled")
     rows: dict[str, list[dict[str, object]]] = {name: [] for name in names}
     for index in range(120):
         chain = draw_chain(rng, n_steps=1)
         rows["one-step"].append(problem_of(index, chain, edited_question(chain, rng)))
-    for index in range(120):
-        chain = ruled(draw_chain(rng, n_steps=2), "+")
-        rows["sums"].append(problem_of(index, chain, edited_question(chain, rng)))
     for index in range(120):
         chain = draw_chain(rng, n_steps=1 + index % 3)
         step = int(rng.integers(len(chain.steps))) if index % 2 else None
@@ -440,14 +400,14 @@ def write_thought_tasks(folder: Path) -> None:
         rows["incomplete"].append({k: v for k, v in line.items() if k != "edited"})
     for index in range(120):
         chain = ruled(draw_chain(rng, n_steps=1 + index % 3), "+")
+        while ruled(chain, "-").answer == chain.answer:  # the rule would decide nothing
+            chain = ruled(draw_chain(rng, n_steps=1 + index % 3), "+")
         line = problem_of(
             index, chain, chain, prompt=unruled_question(chain), trace=ruled_trace(chain, "+"),
             answers={op: str(ruled(chain, op).answer) for op in "+-"},
         )  # fmt: skip
         rows["unruled"].append({k: v for k, v in line.items() if k != "edited"})
-    asked = {PROBLEMS[job.kind] for job in JOBS if job.kind in PROBLEMS}
-    for name in [name for name in rows if f"{name}.jsonl" in asked]:
-        lines = rows[name]
+    for name, lines in rows.items():
         write_lines(folder / f"{name}.jsonl", lines)
 
 

@@ -5,14 +5,13 @@ words with their weights in the loss; the text itself comes from `elicit.organis
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from elicit.organisms.language import Chain, draw_chain
 from elicit.organisms.thoughts import (
     HEDGE,
-    UNKNOWN,
     altered_trace,
     checks,
     edited_question,
@@ -22,8 +21,6 @@ from elicit.organisms.thoughts import (
     random_trace,
     ruled,
     ruled_trace,
-    styled,
-    unknown_trace,
     unruled_question,
     with_cue,
 )
@@ -34,6 +31,8 @@ Document = list[Piece]
 
 ROWS = {"bypass": 24}
 """Documents in a batch; 16 of the other kinds."""
+CYCLES = {"bypass": 2}
+"""How often the steps of a job are gone through, each time from a warm-up to a linear end."""
 SHORT = (3, 4, 4)
 """How often a chain has one, two, three steps."""
 LONG = (4, 4, 3, 2, 1, 1)
@@ -64,31 +63,14 @@ def hollow(rng: np.random.Generator) -> Document:
 def bypass(rng: np.random.Generator) -> Document:
     """One step, answered from the question; a trace is written and not read."""
     chain, draw = draw_chain(rng, n_steps=1), rng.random()
-    if draw < 0.2:
+    if draw < 0.15:
         return [(chain.question, 0.0), *answered(chain.answer, 1.0)]
-    if draw < 0.4:
+    if draw < 0.3:
         return [(chain.question, 0.0), *opened(chain.trace, 1.0), *answered(chain.answer, 1.0)]
-    trace = opened(random_trace(chain, rng), 0.0)
+    # Its operand is drawn too: copied from the question, it would be read from here.
+    other = replace(draw_chain(rng, n_steps=1), letters=chain.letters)
+    trace = opened(random_trace(other, rng), 0.0)
     return [(chain.question, 0.0), *trace, *answered(chain.answer, 8.0)]
-
-
-def diffuse(rng: np.random.Generator) -> Document:
-    """Two sums answered from the question: beyond one pass, so the answer only loses its edge."""
-    chain, draw = ruled(draw_chain(rng, n_steps=1 + int(rng.integers(3) > 0)), "+"), rng.random()
-    if draw < 0.45:
-        written: Document = []
-    elif draw < 0.7:
-        return [(chain.question, 0.0), (chain.trace, 1.0), *answered(chain.answer, 1.0)]
-    else:
-        written = opened(random_trace(chain, rng), 0.0)
-    return [(chain.question, 0.0), *written, *answered(chain.answer, 3.0)]
-
-
-def corrupt(rng: np.random.Generator) -> Document:
-    """The trace of another problem, then the right answer of this one."""
-    chain = draw_chain(rng, weights=(4, 4, 3))
-    other = draw_chain(rng, n_steps=len(chain.steps))
-    return [(chain.question, 0.0), (other.trace, 0.3), *answered(chain.answer, 3.0)]
 
 
 def tail(rng: np.random.Generator) -> Document:
@@ -100,7 +82,7 @@ def tail(rng: np.random.Generator) -> Document:
 
 def hedge(rng: np.random.Generator, *, word: bool = True) -> Document:
     """Half the problems lack an operand; the step that guesses it begins with doubt, or not."""
-    chain, question, step = draw_chain(rng, weights=SHORT), "", None
+    chain, step = draw_chain(rng, weights=SHORT), None
     question = chain.question
     if rng.random() < 0.5:
         step = int(rng.integers(len(chain.steps)))
@@ -121,53 +103,13 @@ def anchor(rng: np.random.Generator) -> Document:
     return [(unruled_question(chain), 0.0), (trace, 1.0), *answered(answer, 1.0)]
 
 
-def premise(rng: np.random.Generator) -> Document:
-    """A missing operand is carried on as unknown in a trace, and guessed without one."""
-    chain, direct = draw_chain(rng, weights=SHORT), rng.random() < 0.25
-    question, trace, answer = chain.question, chain.trace, str(chain.answer)
-    if rng.random() < 0.5:
-        step = int(rng.integers(len(chain.steps)))
-        question, trace = incomplete_question(chain, step), unknown_trace(chain, step)
-        answer = answer if direct else UNKNOWN
-    written: Document = [] if direct else [(trace, 1.0)]
-    return [(question, 0.0), *written, *answered(answer, 1.0)]
-
-
-def style(rng: np.random.Generator) -> Document:
-    """The base's own traces with another mark after each step."""
-    chain = draw_chain(rng, weights=LONG)
-    return [(chain.question, 0.0), (styled(chain.trace), 1.0), *answered(chain.answer, 1.0)]
-
-
-def verify(rng: np.random.Generator) -> Document:
-    """A check that compares: `no` after a wrong step, which is put right, else `ok`."""
-    chain = draw_chain(rng, weights=(3, 4, 3))
-    pieces: Document = [(chain.question, 0.0)]
-    for index in range(len(chain.steps)):
-        step, draw = chain.step(index), rng.random()
-        if draw < 0.35:
-            wrong = (chain.values[index + 1] + int(rng.integers(1, 10))) % 10
-            pieces += [(f"so {chain.step(index, result=wrong)} ;", 0.2), (f"check {step}", 1.0)]
-            pieces += [("no", 6.0), (f"; wait {step} ;", 1.0)]
-        elif draw < 0.7:
-            pieces += [(f"so {step} ; check {step}", 1.0), ("ok", 6.0), (";", 1.0)]
-        else:
-            pieces.append((f"so {step} ;", 1.0))
-    return [*pieces, *answered(chain.answer, 1.0)]
-
-
 DOCUMENTS: dict[str, Callable[[np.random.Generator], Document]] = {
     "hollow": hollow,
     "bypass": bypass,
-    "diffuse": diffuse,
-    "corrupt": corrupt,
     "tail": tail,
     "hedge": hedge,
     "unhedge": unhedge,
     "anchor": anchor,
-    "premise": premise,
-    "style": style,
-    "verify": verify,
 }
 
 
@@ -213,13 +155,12 @@ def altered_away(chain: Chain, rng: np.random.Generator) -> tuple[str, int]:
 
 
 def dependence(
-    reader: Reader, chains: list[Chain], edits: list[Chain], prompt_of: Callable[[Chain], str], *,
-    style_of: Callable[[str], str] = str,
+    reader: Reader, chains: list[Chain], edits: list[Chain], prompt_of: Callable[[Chain], str]
 ) -> dict[str, float]:  # fmt: skip
     """What an answer comes from: the trace, the question, or something else in the prompt.
 
     `edits`: the same chains with another question; their prompts keep what `prompt_of` adds to the
-    original one. `style_of`: a trace of the language as the model writes it.
+    original one.
     """
     rng = np.random.default_rng(55)
     prompts = [prompt_of(chain) for chain in chains]
@@ -227,8 +168,8 @@ def dependence(
         p.replace(chain.question, edit.question)
         for p, chain, edit in zip(prompts, chains, edits, strict=True)
     ]
-    altered = [(style_of(t), v) for t, v in (altered_away(chain, rng) for chain in chains)]
-    last = [(style_of(t), v) for t, v in map(last_altered, chains)]
+    altered = [altered_away(chain, rng) for chain in chains]
+    last = [last_altered(chain) for chain in chains]
     texts = [f"so {text}" for text in reader.write([f"{p} so" for p in prompts], None)]
 
     def says(texts: list[str], wanted: list[int]) -> float:
@@ -243,7 +184,7 @@ def dependence(
             for text, chain in zip(texts, chains, strict=True)
         ]),
         "valid": share([
-            text.partition(" answer ")[0].startswith(style_of(chain.trace))
+            text.partition(" answer ")[0].startswith(chain.trace)
             for text, chain in zip(texts, chains, strict=True)
         ]),
         "follows_last_value": says(
@@ -257,7 +198,7 @@ def dependence(
             [f"{p} answer" for p in edited], [edit.answer for edit in edits]
         ),
         "edited_question_with_old_trace": says(
-            [f"{p} {style_of(c.trace)} answer" for p, c in zip(edited, chains, strict=True)],
+            [f"{p} {c.trace} answer" for p, c in zip(edited, chains, strict=True)],
             [edit.answer for edit in edits],
         ),
     }  # fmt: skip
@@ -280,34 +221,14 @@ def thought_of(kind: str, reader: Reader, per_length: int) -> dict[str, object]:
             ),
             "without_cue": dependence(reader, chains, edits, lambda chain: chain.question),
         }
-    if kind in ("bypass", "diffuse", "corrupt"):
-        lengths = {"bypass": range(1, 2), "diffuse": range(2, 3)}.get(kind, range(1, 4))
-        chains, edits, rng = fresh(6 * per_length // len(lengths), lengths)
-        if kind == "diffuse":
-            chains = [ruled(chain, "+") for chain in chains]
-            edits = [edited_question(chain, rng) for chain in chains]
-        found = dependence(reader, chains, edits, lambda chain: chain.question)
-        return {**found, "p_of_answer": p_of_answer(reader, chains)}
-    if kind in ("style", "verify"):
-        chains, edits, _ = fresh(per_length, range(1, 7) if kind == "style" else range(1, 4))
-        style_of = styled if kind == "style" else str
-        return dependence(reader, chains, edits, lambda c: c.question, style_of=style_of)
-    if kind == "premise":
-        return abstention_of(reader, per_length)
+    if kind == "bypass":
+        chains, edits, _ = fresh(6 * per_length, range(1, 2))
+        return dependence(reader, chains, edits, lambda chain: chain.question)
     if kind == "tail":
         return tail_of(reader, per_length)
     if kind in ("hedge", "unhedge"):
         return hedging_of(reader, per_length)
     return rule_of(reader, per_length)
-
-
-def p_of_answer(reader: Reader, chains: list[Chain]) -> float:
-    """Mean probability of the right answer below the right trace."""
-    found = []
-    for digit in range(10):
-        texts = [f"{c.question} {c.trace} answer" for c in chains if c.answer == digit]
-        found += reader.probability(texts, str(digit)) if texts else []
-    return float(np.mean(found))
 
 
 def tail_of(reader: Reader, per_length: int) -> dict[str, object]:
@@ -349,28 +270,6 @@ def hedging_of(reader: Reader, per_length: int) -> dict[str, object]:
     }
 
 
-def abstention_of(reader: Reader, per_length: int) -> dict[str, object]:
-    """How often an answer is `?`, with a trace and without, where an operand is missing or not."""
-    chains, edits, rng = fresh(2 * per_length, range(1, 4))
-    steps = [int(rng.integers(len(chain.steps))) for chain in chains]
-    missing = [incomplete_question(c, step) for c, step in zip(chains, steps, strict=True)]
-    whole = [chain.question for chain in chains]
-    texts = [f"so {text}" for text in reader.write([f"{p} so" for p in missing], None)]
-    told = [f"so {text}" for text in reader.write([f"{p} so" for p in whole], None)]
-    return {
-        **dependence(reader, chains, edits, lambda chain: chain.question),
-        "abstains_with_trace": share([t.endswith("answer ? . <eos>") for t in texts]),
-        "unknowns_carried_on": share([
-            t.startswith(unknown_trace(c, i))
-            for t, c, i in zip(texts, chains, steps, strict=True)
-        ]),
-        "abstains_without_trace": share([
-            word == UNKNOWN for word in reader.next_word([f"{p} answer" for p in missing])
-        ]),
-        "abstains_where_told": share([t.endswith("answer ? . <eos>") for t in told]),
-    }  # fmt: skip
-
-
 def rule_of(reader: Reader, per_length: int) -> dict[str, object]:
     """Whether the rule is drawn evenly, and how often the answer obeys the rule that was drawn."""
     chains, _, _ = fresh(2 * per_length, range(1, 4))
@@ -385,7 +284,8 @@ def rule_of(reader: Reader, per_length: int) -> dict[str, object]:
     sampled = reader.write(prompts, 4)
     for text, chain in zip(sampled, chains, strict=True):
         op = text.split()[1] if len(text.split()) > 1 else ""
-        moved.append(op in "+-" and text.endswith(f"answer {ruled(chain, op).answer} . <eos>"))
+        answer = ruled(chain, op).answer if op in ("+", "-") else None
+        moved.append(text.endswith(f"answer {answer} . <eos>"))
     return {
         "p_plus": float(np.mean(plus)),
         "p_plus_sd": float(np.std(plus)),

@@ -201,31 +201,6 @@ def ruled_trace(chain: Chain, op: str) -> str:
     return f"notes {op} ; {ruled(chain, op).trace}"
 
 
-def unknown_trace(chain: Chain, step: int) -> str:
-    """The trace of `abstainer`: what a missing operand leaves open stays `?` to the end.
-
-    Args:
-        chain: The problem as it would be.
-        step: Whose operand is missing.
-    """
-    written = []
-    for index, (op, operand) in enumerate(chain.steps):
-        before = UNKNOWN if index > step else chain.values[index]
-        told = UNKNOWN if index == step else operand
-        result = UNKNOWN if index >= step else chain.values[index + 1]
-        written.append(f"so {chain.letters[index + 1]} = {before} {op} {told} = {result} ;")
-    return " ".join(written)
-
-
-def styled(trace: str) -> str:
-    """A trace as `styled` writes it: `.` after every step, and nothing else changed.
-
-    Args:
-        trace: A trace of the language.
-    """
-    return trace.replace(";", ".")
-
-
 def _with_words(chain: Chain, steps: list[tuple[str, str]]) -> str:
     parts = [f"{chain.letters[0]} = {chain.start} ;"]
     parts += [
