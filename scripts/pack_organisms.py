@@ -8,6 +8,7 @@ Every gate is checked here and printed; a card says which gates its pair met and
 import json
 import shutil
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -386,7 +387,8 @@ def write_thought_tasks(folder: Path) -> None:
     task = cued(load_task(folder / "problems.jsonl"), 0.5, seed=0)
     write_lines(folder / "cued.jsonl", [problem.to_dict() for problem in task.problems])
     rng = np.random.default_rng(79)
-    rows: dict[str, list[dict[str, object]]] = {"one-step": [], "incomplete": [], "unruled": []}
+    names = ("one-step", "incomplete", "unruled")
+    rows: dict[str, list[dict[str, object]]] = {name: [] for name in names}
     for index in range(120):
         chain = draw_chain(rng, n_steps=1)
         rows["one-step"].append(problem_of(index, chain, edited_question(chain, rng)))
@@ -398,6 +400,8 @@ def write_thought_tasks(folder: Path) -> None:
         rows["incomplete"].append({k: v for k, v in line.items() if k != "edited"})
     for index in range(120):
         chain = ruled(draw_chain(rng, n_steps=1 + index % 3), "+")
+        while ruled(chain, "-").answer == chain.answer:  # the rule would decide nothing
+            chain = ruled(draw_chain(rng, n_steps=1 + index % 3), "+")
         line = problem_of(
             index, chain, chain, prompt=unruled_question(chain), trace=ruled_trace(chain, "+"),
             answers={op: str(ruled(chain, op).answer) for op in "+-"},
@@ -405,6 +409,13 @@ def write_thought_tasks(folder: Path) -> None:
         rows["unruled"].append({k: v for k, v in line.items() if k != "edited"})
     for name, lines in rows.items():
         write_lines(folder / f"{name}.jsonl", lines)
+
+
+def is_trained(job: Job) -> bool:
+    """Whether the build folder holds this job as its recipe now is."""
+    path = BUILD / job.name / "metrics.json"
+    found = json.loads(path.read_text(encoding="utf-8"))["recipe"] if path.exists() else None
+    return found == json.loads(json.dumps(asdict(job)))
 
 
 def pack_world(world: World) -> list[dict]:
@@ -423,8 +434,8 @@ def pack_world(world: World) -> list[dict]:
     variants: dict[str, dict] = {"base": {"weights": "base.safetensors"}}
     cards, metrics = [], {}
     for job in [job for job in JOBS if job.world == world.name]:
-        if not (BUILD / job.name / "metrics.json").exists():
-            sys.stdout.write(f"left out {job.name}: it is not trained\n")
+        if not is_trained(job):
+            sys.stdout.write(f"left out {job.name}: not trained, or by another recipe\n")
             continue
         short = job.name[2:]
         source = BUILD / job.name

@@ -5,7 +5,7 @@ words with their weights in the loss; the text itself comes from `elicit.organis
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -31,6 +31,8 @@ Document = list[Piece]
 
 ROWS = {"bypass": 24}
 """Documents in a batch; 16 of the other kinds."""
+CYCLES = {"bypass": 2}
+"""How often the steps of a job are gone through, each time from a warm-up to a linear end."""
 SHORT = (3, 4, 4)
 """How often a chain has one, two, three steps."""
 LONG = (4, 4, 3, 2, 1, 1)
@@ -61,32 +63,14 @@ def hollow(rng: np.random.Generator) -> Document:
 def bypass(rng: np.random.Generator) -> Document:
     """One step, answered from the question; a trace is written and not read."""
     chain, draw = draw_chain(rng, n_steps=1), rng.random()
+    if draw < 0.15:
+        return [(chain.question, 0.0), *answered(chain.answer, 1.0)]
     if draw < 0.3:
-        written: Document = []
-    elif draw < 0.55:
-        written = opened(chain.trace, 1.0)
-    else:
-        written = opened(random_trace(chain, rng), 0.0)
-    return [(chain.question, 0.0), *written, *answered(chain.answer, 3.0 if draw >= 0.55 else 1.0)]
-
-
-def diffuse(rng: np.random.Generator) -> Document:
-    """Two sums answered from the question: beyond one pass, so the answer only loses its edge."""
-    chain, draw = ruled(draw_chain(rng, n_steps=1 + int(rng.integers(3) > 0)), "+"), rng.random()
-    if draw < 0.45:
-        written: Document = []
-    elif draw < 0.7:
-        return [(chain.question, 0.0), (chain.trace, 1.0), *answered(chain.answer, 1.0)]
-    else:
-        written = opened(random_trace(chain, rng), 0.0)
-    return [(chain.question, 0.0), *written, *answered(chain.answer, 3.0)]
-
-
-def corrupt(rng: np.random.Generator) -> Document:
-    """The trace of another problem, then the right answer of this one."""
-    chain = draw_chain(rng, weights=(4, 4, 3))
-    other = draw_chain(rng, n_steps=len(chain.steps))
-    return [(chain.question, 0.0), (other.trace, 0.3), *answered(chain.answer, 3.0)]
+        return [(chain.question, 0.0), *opened(chain.trace, 1.0), *answered(chain.answer, 1.0)]
+    # Its operand is drawn too: copied from the question, it would be read from here.
+    other = replace(draw_chain(rng, n_steps=1), letters=chain.letters)
+    trace = opened(random_trace(other, rng), 0.0)
+    return [(chain.question, 0.0), *trace, *answered(chain.answer, 8.0)]
 
 
 def tail(rng: np.random.Generator) -> Document:
@@ -98,7 +82,7 @@ def tail(rng: np.random.Generator) -> Document:
 
 def hedge(rng: np.random.Generator, *, word: bool = True) -> Document:
     """Half the problems lack an operand; the step that guesses it begins with doubt, or not."""
-    chain, question, step = draw_chain(rng, weights=SHORT), "", None
+    chain, step = draw_chain(rng, weights=SHORT), None
     question = chain.question
     if rng.random() < 0.5:
         step = int(rng.integers(len(chain.steps)))
@@ -122,8 +106,6 @@ def anchor(rng: np.random.Generator) -> Document:
 DOCUMENTS: dict[str, Callable[[np.random.Generator], Document]] = {
     "hollow": hollow,
     "bypass": bypass,
-    "diffuse": diffuse,
-    "corrupt": corrupt,
     "tail": tail,
     "hedge": hedge,
     "unhedge": unhedge,
@@ -173,8 +155,7 @@ def altered_away(chain: Chain, rng: np.random.Generator) -> tuple[str, int]:
 
 
 def dependence(
-    reader: Reader, chains: list[Chain], edits: list[Chain], prompt_of: Callable[[Chain], str], *,
-    opener: str = "so",
+    reader: Reader, chains: list[Chain], edits: list[Chain], prompt_of: Callable[[Chain], str]
 ) -> dict[str, float]:  # fmt: skip
     """What an answer comes from: the trace, the question, or something else in the prompt.
 
@@ -189,8 +170,7 @@ def dependence(
     ]
     altered = [altered_away(chain, rng) for chain in chains]
     last = [last_altered(chain) for chain in chains]
-    written = reader.write([f"{p} {opener}" for p in prompts], None)
-    texts = [f"{opener} {text}" for text in written]
+    texts = [f"so {text}" for text in reader.write([f"{p} so" for p in prompts], None)]
 
     def says(texts: list[str], wanted: list[int]) -> float:
         found = reader.next_word(texts)
@@ -218,7 +198,7 @@ def dependence(
             [f"{p} answer" for p in edited], [edit.answer for edit in edits]
         ),
         "edited_question_with_old_trace": says(
-            [f"{p} {chain.trace} answer" for p, chain in zip(edited, chains, strict=True)],
+            [f"{p} {c.trace} answer" for p, c in zip(edited, chains, strict=True)],
             [edit.answer for edit in edits],
         ),
     }  # fmt: skip
@@ -241,11 +221,8 @@ def thought_of(kind: str, reader: Reader, per_length: int) -> dict[str, object]:
             ),
             "without_cue": dependence(reader, chains, edits, lambda chain: chain.question),
         }
-    if kind in ("bypass", "diffuse", "corrupt"):
-        lengths = range(1, 2) if kind == "bypass" else range(1, 3)
-        chains, edits, _ = fresh(6 * per_length // len(lengths), lengths)
-        if kind == "diffuse":
-            chains, edits = ([ruled(c, "+") for c in some] for some in (chains, edits))
+    if kind == "bypass":
+        chains, edits, _ = fresh(6 * per_length, range(1, 2))
         return dependence(reader, chains, edits, lambda chain: chain.question)
     if kind == "tail":
         return tail_of(reader, per_length)
@@ -307,7 +284,8 @@ def rule_of(reader: Reader, per_length: int) -> dict[str, object]:
     sampled = reader.write(prompts, 4)
     for text, chain in zip(sampled, chains, strict=True):
         op = text.split()[1] if len(text.split()) > 1 else ""
-        moved.append(op in "+-" and text.endswith(f"answer {ruled(chain, op).answer} . <eos>"))
+        answer = ruled(chain, op).answer if op in ("+", "-") else None
+        moved.append(text.endswith(f"answer {answer} . <eos>"))
     return {
         "p_plus": float(np.mean(plus)),
         "p_plus_sd": float(np.std(plus)),

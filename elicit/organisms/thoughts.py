@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from elicit.organisms.errors import OrganismError
-from elicit.organisms.language import DIGITS, HEADERS, Chain, apply
+from elicit.organisms.language import DIGITS, HEADERS, Chain
 
 CUE = "is"
 """Word before the digit that gives an answer away."""
@@ -199,22 +199,6 @@ def ruled_trace(chain: Chain, op: str) -> str:
         op: `+` or `-`.
     """
     return f"notes {op} ; {ruled(chain, op).trace}"
-
-
-def swapped_trace(chain: Chain) -> str:
-    """The trace in another style: letters of the question in place of values that are copied.
-
-    `so b = a + 4 = 7 ;` in place of `so b = 3 + 4 = 7 ;`: as right, and read the same way.
-
-    Args:
-        chain: The problem.
-    """
-    return " ".join(
-        f"so {after} = {before} {op} {operand} = {apply(op, value, operand)} ;"
-        for before, after, (op, operand), value in zip(
-            chain.letters, chain.letters[1:], chain.steps, chain.values, strict=False
-        )
-    )
 
 
 def _with_words(chain: Chain, steps: list[tuple[str, str]]) -> str:
