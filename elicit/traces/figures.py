@@ -82,7 +82,7 @@ def dependence_figure(found: Dependence) -> Any:
         _write(figure, place + _HEAD / _ROW - 0.2, head, 12, MUTED)
         if place:
             marks.level(figure, place + 0.1, RULE)
-    _across(figure, at, "share", (-0.03, 1.03))
+    _across(figure, at + 0.15, "share", (-0.03, 1.03))
     for edge in (0, 1):
         marks.level(figure, edge, FAINT, upright=True)
     return figure
@@ -99,7 +99,9 @@ def discrimination_figure(found: Discrimination) -> Any:
         if bool(value.isnan().all()):
             _write(figure, place - 0.06, "no area: all answers right, or all wrong", 11, MUTED)
     ends = [0.0, 1.0, *_finite(found.auroc.low), *_finite(found.auroc.high)]
-    _across(figure, len(places), "area under the ROC curve", (min(ends) - 0.03, max(ends) + 0.03))
+    _across(
+        figure, len(places) + 0.15, "area under the ROC curve", (min(ends) - 0.03, max(ends) + 0.03)
+    )
     marks.level(figure, 0.5, FAINT, dash="dot", upright=True)
     return figure
 
@@ -138,7 +140,7 @@ def information_figure(found: Information) -> Any:
             showlegend=False,
         )
     marks.both_models(figure, [0.36, 1.14], _diagonal(found.estimate[row]), ["mean", "mean"])
-    _across(figure, 2, "gain, bits", None)
+    _across(figure, 2.1, "gain, bits", None)
     marks.level(figure, 0, FAINT, upright=True)
     return figure
 
@@ -228,7 +230,7 @@ def _line(
     )
 
 
-def _write(figure: Any, y: float, text: str, size: int, color: str = INK) -> None:
+def _write(figure: Any, y: int | float, text: str, size: int, color: str = INK) -> None:
     """Text over the panel's left edge; above its row, so that a narrow screen has room."""
     figure.add_annotation(
         text=text, x=0, xref="paper", xanchor="left", xshift=4, y=y, yanchor="middle",
@@ -236,7 +238,7 @@ def _write(figure: Any, y: float, text: str, size: int, color: str = INK) -> Non
     )  # fmt: skip
 
 
-def _across(figure: Any, rows: float, title: str, ends: tuple[float, float] | None) -> None:
+def _across(figure: Any, rows: int | float, title: str, ends: tuple[float, float] | None) -> None:
     """Common look of pictures whose numbers go from left to right, the first row on top."""
     marks.style(figure, int(_ROW * rows) + 104, top=40, legend="above")
     figure.update_layout(margin={"b": 56, "l": 16})

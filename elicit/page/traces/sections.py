@@ -52,7 +52,11 @@ def _ledgers(results: Sequence[Result]) -> Pair | None:
 
 
 def _scorecard(card: Scorecard, n: int) -> Section:
-    whose = "its own thoughts" if card.source == "own" else "the same given thoughts"
+    whose = (
+        "Each model reads its own thoughts."
+        if card.source == "own"
+        else "Both models read the same given thoughts."
+    )
     caption = (
         "Circles: base; diamonds: post, a little below. Bars are "
         f"{level_text(card)}intervals of each number alone; the difference beside each name is "
@@ -67,7 +71,7 @@ def _scorecard(card: Scorecard, n: int) -> Section:
     return Section(
         f"scorecard-{n}",
         "Does the thought still decide?",
-        f"Each model reads {whose}. The verdict rests on {card.n_problems} problems whose "
+        f"{whose} The verdict rests on {card.n_problems} problems whose "
         "conclusion could be changed in both models’ readings.",
         (
             Fragment(
