@@ -1,6 +1,7 @@
 """Results on written thoughts built by hand, so that their page can be judged without any model."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import torch
@@ -31,7 +32,8 @@ def values(base: float, post: float) -> Tensor:
 
 def smooth(base: float, post: float) -> Tensor:
     """Numbers of every problem with these means that differ a little between problems."""
-    return torch.tensor([[base], [post]]).double() + torch.linspace(-0.02, 0.02, N).double()
+    spread = torch.linspace(-0.1, 0.1, N).double()
+    return torch.tensor([[base], [post]]).double() + torch.stack([spread, -spread])
 
 
 HOLLOW: Mapping[str, tuple[float, float]] = {
@@ -45,6 +47,7 @@ HOLLOW: Mapping[str, tuple[float, float]] = {
 }
 
 
+@cache
 def dependence(edited: bool = True, **changed: tuple[float, float]) -> Dependence:
     """Metrics with these means in base and in post; others are 0.5."""
     means = {**HOLLOW, **{name.replace("_", " "): pair for name, pair in changed.items()}}
@@ -74,6 +77,7 @@ def dependence(edited: bool = True, **changed: tuple[float, float]) -> Dependenc
     )
 
 
+@cache
 def information(**changed: tuple[float, float]) -> Information:
     """The gain, in bits."""
     fields: dict[str, Any] = measured(
@@ -86,6 +90,7 @@ def information(**changed: tuple[float, float]) -> Information:
     return Information(**fields)
 
 
+@cache
 def conclusion() -> Conclusion:
     """Accuracy that rises with what is read."""
     fields: dict[str, Any] = measured(
@@ -99,6 +104,7 @@ def conclusion() -> Conclusion:
     return Conclusion(**fields, by_budget=torch.stack([tenth, tenth / 2]).double(), tenth=tenth)
 
 
+@cache
 def discrimination() -> Discrimination:
     """Base is always right, so it has no area."""
     nan = torch.full((4,), torch.nan, dtype=torch.float64)
@@ -132,6 +138,7 @@ def scorecard(found: Dependence, told: Information, *, source: str = "given") ->
     difference = Estimate.stack(
         [*(found.difference[i] for i in places), told.difference[0], *[Estimate.missing()] * 2]
     )
+    share = found.of("follows")[1].mean()
     p = torch.where(difference.clear, 0.004, 0.6).double()
     p[4:] = torch.nan
     return Scorecard(
@@ -150,12 +157,13 @@ def scorecard(found: Dependence, told: Information, *, source: str = "given") ->
         covariate=("accuracy without thought",),
         covariate_value=found.estimate[[found.metric.index("accuracy without thought")]],
         item_verdict=("follows", "internalised", "right without either", "wrong"),
-        item_share=torch.tensor([0.1, 0.0, 0.9, 0.0], dtype=torch.float64),
+        item_share=torch.stack([share, 0 * share, 1 - share, 0 * share]),
         n_problems=judged.n,
         source=source,
     )
 
 
+@cache
 def ledger(source: str = "given", n: int = N, text: str = TEXT) -> Ledger:
     """Thoughts of three steps; 6 tokens a step, of which the second step's first two are forks."""
     chars = [0]

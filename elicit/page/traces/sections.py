@@ -205,7 +205,6 @@ def _discrimination(found: Discrimination, n: int, pair: Pair | None) -> Section
 
 def _thoughts(pair: Pair, dependence: Dependence | None) -> Section:
     own = pair[0] is not pair[1]
-    whose = ("its own thought", "its own thought") if own else ("the thought",) * 2
     shown = views(*pair, dependence)
     total = len({*pair[0].problem, *pair[1].problem})
     first_ones = (
@@ -221,5 +220,5 @@ def _thoughts(pair: Pair, dependence: Dependence | None) -> Section:
         "right answer’s share, in base’s reading and in post’s. A fork is a token at which the "
         "models’ predictions part (Jensen–Shannon divergence above 0.1 nats). Texts are verbatim; "
         "invisible characters are shown as escapes.",
-        (Fragment(_HERE / "thoughts.html", {"views": shown, "whose": whose}),),
+        (Fragment(_HERE / "thoughts.html", {"views": shown, "own": own}),),
     )
