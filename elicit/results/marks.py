@@ -13,6 +13,7 @@ from elicit.results.estimate import Estimate
 INK, MUTED, FAINT, RULE = "#1f2328", "#6e7781", "#a8b0b8", "#e4e7ea"
 BLUE, VERMILION = "#0072b2", "#d55e00"
 """The pair of Okabe & Ito's colours that stays apart for every kind of colour blindness."""
+MODELS = ("base", BLUE, "circle"), ("post", VERMILION, "diamond")
 WARM, COOL, BOTH = "#fbe6d8", "#dff0ea", "#ece4ee"
 """Grounds behind layers that are corrupted, carry the skill, or both."""
 STOPS = (0.0, "#b35806"), (0.25, "#fdb863"), (0.5, "#f7f7f7"), (0.75, "#92a8d1"), (1.0, "#2b5c9e")
@@ -269,6 +270,27 @@ def heat(
         "xgap": 1,
         "ygap": 1,
     }
+
+
+def both_models(
+    figure: Any,
+    places: Sequence[int | float],
+    estimate: Estimate,
+    names: Sequence[str],
+    *,
+    legend: bool = True,
+    at: tuple[int, int] | None = None,
+) -> None:
+    """Rows of base's and post's number, post's a little below; `estimate` is `[row, reading]`."""
+    where = {} if at is None else {"row": at[0], "col": at[1]}
+    for column, (name, color, symbol) in enumerate(MODELS):
+        own = estimate[:, column]
+        marker = {"size": 9, "color": color, "symbol": symbol}
+        shifted = [place + 0.11 * (2 * column - 1) for place in places]
+        hover = hovers(f"{name}, ", names, own)
+        trace = points(shifted, own, color, hover, marker=marker, across=True)
+        more = {"name": name, "legendgroup": name, "showlegend": legend}
+        figure.add_trace(trace | more, **where)
 
 
 def largest(values: Tensor) -> float:

@@ -1,14 +1,16 @@
-"""Pictures of the ladder: every rung beside its control, and what it was chosen by."""
+"""Pictures of verdicts: every rung beside its control, every primary of base beside post's."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from elicit.results import figure, label, marks, number
+from elicit.results import figure, interval, label, marks, number
 from elicit.results.marks import BLUE, FAINT, INK, MUTED, RULE, VERMILION
 from elicit.verdicts.ladder import Ladder
 from elicit.verdicts.rungs import ANEW
+from elicit.verdicts.scorecard import Scorecard
 
 _RUNG = 66
+_PRIMARY = 50
 _MARKS = {
     "passed": ("passed", BLUE, "circle"),
     "trivial": ("trivial", BLUE, "diamond-open-dot"),
@@ -56,6 +58,48 @@ def ladder_figure(ladder: Ladder) -> Any:
             font={"size": 12}, bgcolor="rgba(255,255,255,0.8)",
         )  # fmt: skip
         marks.level(figure, place - 0.45, RULE)
+    return figure
+
+
+@figure.register
+def scorecard_figure(card: Scorecard) -> Any:
+    """Both models' value of every primary, the shares above and what has another unit below."""
+    shares = [i for i, unit in enumerate(card.unit) if unit == "share"]
+    others = [i for i, unit in enumerate(card.unit) if unit != "share"]
+    panels = [rows for rows in (shares, others) if rows]
+    figure = marks.stack([_PRIMARY * len(rows) for rows in panels], 52)
+    for panel, rows in enumerate(panels, 1):
+        places = [i + 0.62 for i in range(len(rows))]
+        names = [card.primary[i] for i in rows]
+        own = card.value[rows]
+        marks.both_models(figure, places, own, names, legend=panel == 1, at=(panel, 1))
+    marks.style(
+        figure, _PRIMARY * len(card.primary) + 52 * len(panels) + 44, top=40, legend="above"
+    )
+    figure.update_layout(margin={"b": 52, "l": 16})
+    for panel, rows in enumerate(panels, 1):
+        unit = "share" if rows is shares else " · ".join(dict.fromkeys(card.unit[i] for i in rows))
+        here = {"row": panel, "col": 1}
+        figure.update_xaxes(title={"text": label(unit)}, **here)
+        figure.update_yaxes(
+            showticklabels=False, range=[len(rows), 0], showgrid=False, ticks="", **here
+        )
+        for place, i in enumerate(rows):
+            told = interval(*card.difference[i].ends, digits=2)
+            if not bool(card.value.value[i].isnan().all()):
+                told = f"post minus base {told}" if told != "–" else "no difference measured"
+            else:
+                told = "not measured"
+            figure.add_annotation(
+                text=f"<b>{label(card.primary[i])}</b> {told}", x=0, xref="paper", xanchor="left",
+                xshift=4, y=place + 0.06, yanchor="top", showarrow=False, font={"size": 12},
+                bgcolor="rgba(255,255,255,0.8)", **({"yref": f"y{panel}"} if panel > 1 else {}),
+            )  # fmt: skip
+        marks.level(figure, 0, FAINT, row=None if len(panels) == 1 else panel, upright=True)
+    ends = [0.0, 1.0]
+    for values in (card.value.low[shares], card.value.high[shares]):
+        ends += values[values.isfinite()].tolist()
+    figure.update_xaxes(range=[min(ends) - 0.03, max(ends) + 0.03], row=1, col=1)
     return figure
 
 

@@ -116,9 +116,8 @@ def test_a_kind_is_shown_by_one_part_and_the_same_name_replaces(tides, registere
 
 
 def test_every_room_of_the_page_registers_itself():
-    assert {"elicitation", "features", "grafting", "patching", "revision", "verdicts"} <= {
-        part.name for part in parts()
-    }
+    rooms = {"elicitation", "features", "grafting", "patching", "revision", "traces", "verdicts"}
+    assert rooms <= {part.name for part in parts()}
 
 
 def test_a_result_of_ones_own_loads_as_its_class(tides, tmp_path):
