@@ -19,6 +19,7 @@ from elicit.traces.information import Information, information
 from elicit.traces.ledger import Ledger, ledger
 from elicit.traces.measures import Measures, Metric
 from elicit.traces.reading import Curve, Reading, Readings
+from elicit.traces.shifts import Shifts, shifts
 from elicit.traces.thoughts import (
     Thought,
     Thoughts,
@@ -48,6 +49,7 @@ __all__ = [
     "Reading",
     "Readings",
     "ResultChanged",
+    "Shifts",
     "conclusion",
     "dependence",
     "discrimination",
@@ -63,6 +65,7 @@ __all__ = [
     "given_thoughts",
     "ledger",
     "own_thoughts",
+    "shifts",
 ]
 
 guard_room(__name__)
