@@ -11,6 +11,7 @@ from elicit.traces.alterations import (
     ResultChanged,
 )
 from elicit.traces.conclusion import Conclusion, conclusion, save_pruned
+from elicit.traces.cross import Crossing, cross_sampled
 from elicit.traces.dependence import ALTERATIONS, Dependence, dependence
 from elicit.traces.discrimination import Discrimination, discrimination
 from elicit.traces.errors import TraceError
@@ -20,6 +21,7 @@ from elicit.traces.ledger import Ledger, ledger
 from elicit.traces.measures import Measures, Metric
 from elicit.traces.reading import Curve, Reading, Readings
 from elicit.traces.shifts import Shifts, shifts
+from elicit.traces.takes import RULES, TakeRule
 from elicit.traces.thoughts import (
     Thought,
     Thoughts,
@@ -34,6 +36,7 @@ __all__ = [
     "Alteration",
     "Altered",
     "Conclusion",
+    "Crossing",
     "Curve",
     "Discrimination",
     "Dependence",
@@ -46,11 +49,14 @@ __all__ = [
     "OtherThought",
     "Place",
     "Probe",
+    "RULES",
     "Reading",
     "Readings",
     "ResultChanged",
     "Shifts",
+    "TakeRule",
     "conclusion",
+    "cross_sampled",
     "dependence",
     "discrimination",
     "forced_answers",

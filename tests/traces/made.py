@@ -16,7 +16,8 @@ STEPS = StepRule.parse("marker:;")
 def task_of(name: str, n: int, *, least: int = 1) -> Task:
     """Problems of an organism, spread over the lengths from `least` on."""
     task = load_task(organisms.resolve(name).problems)
-    chosen = [p for p in task if (p.difficulty or 0) >= least]
+    ordered = sorted(task, key=lambda problem: problem.difficulty or 0)
+    chosen = [p for p in ordered if (p.difficulty or 0) >= least]
     return Task(name=task.name, problems=tuple(chosen[:: len(chosen) // n][:n]))
 
 
