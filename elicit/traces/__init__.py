@@ -10,6 +10,7 @@ from elicit.traces.alterations import (
     Place,
     ResultChanged,
 )
+from elicit.traces.anchors import Anchors, anchors
 from elicit.traces.conclusion import Conclusion, conclusion, save_pruned
 from elicit.traces.cross import Crossing, cross_sampled
 from elicit.traces.dependence import ALTERATIONS, Dependence, dependence
@@ -35,6 +36,7 @@ __all__ = [
     "ALTERATIONS",
     "Alteration",
     "Altered",
+    "Anchors",
     "Conclusion",
     "Crossing",
     "Curve",
@@ -66,6 +68,7 @@ __all__ = [
     "Thought",
     "Thoughts",
     "TraceError",
+    "anchors",
     "answer_pool",
     "cut_texts",
     "given_thoughts",
