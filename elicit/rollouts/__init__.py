@@ -1,11 +1,13 @@
 """Sample text: batched, with a cache of keys and values, and a random stream for every row.
 
 `rollouts` samples, `resume` continues truncated texts, `resample` samples after any prefix,
-`dose_rollouts` samples under edits of several strengths; `answer_task` generates one answer per
-problem, `continue_ids` is the token loop itself. `Generation` holds the options.
+`dose_rollouts` samples under edits of several strengths, `cross_rollouts` writes with two models;
+`answer_task` generates one answer per problem, `continue_ids` is the token loop itself.
+`Generation` holds the options.
 """
 
 from elicit.rollouts.answers import Answers, answer_task
+from elicit.rollouts.crossing import Crossed, Takes, cross_rollouts
 from elicit.rollouts.dosing import check_strengths, dose_rollouts
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.generation import Generation
@@ -21,15 +23,18 @@ from elicit.surroundings import guard_room
 __all__ = [
     "TokenDraws",
     "Answers",
+    "Crossed",
     "EditsAt",
     "Generation",
     "RolloutError",
     "Rollouts",
     "Sampling",
+    "Takes",
     "answer_task",
     "check_prompts",
     "check_strengths",
     "continue_ids",
+    "cross_rollouts",
     "dose_rollouts",
     "edits_digest",
     "resample",

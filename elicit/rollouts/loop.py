@@ -7,8 +7,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from elicit.edits import active
-from elicit.rollouts._cache import check_cache
+from elicit.rollouts._cached import CachedReader
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.streams import draw, uniforms
 
@@ -60,8 +59,6 @@ def continue_ids(
         ValueError: Sampling without a seed for each row.
         RolloutError: The model returned NaN logits, or see `check_cache`.
     """
-    from transformers import DynamicCache
-
     n_rows, temperature = ids.shape[0], draws.temperature
     if temperature > 0 and len(draws.seeds) != n_rows:
         raise ValueError(
@@ -72,38 +69,51 @@ def continue_ids(
     room = torch.as_tensor(max_new_tokens, device=ids.device).expand(n_rows)
     longest = int(room.max())
     numbers = uniforms(draws.seeds, written, longest).to(ids.device) if temperature > 0 else None
-    stops = torch.tensor(list(stop_ids), dtype=ids.dtype, device=ids.device)
-    out = torch.full((n_rows, longest), pad_id, dtype=ids.dtype, device=ids.device)
-    rows = torch.arange(n_rows, device=ids.device)  # rows still in the batch
-    running = torch.ones(n_rows, dtype=torch.bool, device=ids.device)
-    edits = active(model)
-    if edits is not None:
-        edits.restart(mask.sum(-1) - mask.new_tensor(written) if any(written) else None)
-    switch = check_cache(model)
-    cache = DynamicCache(config=model.config)  # pyright: ignore[reportArgumentType]
-    seen = step_ids = ids
-    positions = (mask.cumsum(-1) - 1).clamp(min=0)
-    for step in range(longest):
-        if step and switch is not None and bool((running & (positions[:, -1] == switch)).any()):
-            # As the model's own generate does: keys from before the switch are made anew.
-            cache = DynamicCache(config=model.config)  # pyright: ignore[reportArgumentType]
-            step_ids = seen
-            positions = torch.minimum((mask.cumsum(-1) - 1).clamp(min=0), positions[:, -1:])
-        logits = model(
-            input_ids=step_ids,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]
-        broken = running & ~torch.isfinite(logits.amax(-1))
+
+    def choose(logits: Sequence[Tensor], rows: Tensor, step: int, _running: Tensor) -> Tensor:
         if numbers is None:
-            token = logits.argmax(-1)
-        else:
-            token = draw(
-                logits, temperature=temperature, top_p=draws.top_p, uniform=numbers[rows, step]
-            )
+            return logits[0].argmax(-1)
+        return draw(
+            logits[0], temperature=temperature, top_p=draws.top_p, uniform=numbers[rows, step]
+        )
+
+    reader = CachedReader(model, ids, mask, written)
+    return write_ids([reader], choose, room=room, stop_ids=stop_ids, pad_id=pad_id, on_step=on_step)
+
+
+def write_ids(
+    readers: Sequence[CachedReader],
+    choose: Callable[[Sequence[Tensor], Tensor, int, Tensor], Tensor],
+    *,
+    room: Int[Tensor, " batch"],
+    stop_ids: Sequence[int],
+    pad_id: int,
+    on_step: Callable[[int], None] | None = None,
+) -> Int[Tensor, "batch new"]:
+    """The loop over tokens, of one model or of several that read the same rows.
+
+    Args:
+        readers: Each model, at the end of the prompts.
+        choose: Next token of every row, from every model's logits, the rows' numbers in the first
+            batch, the number of the token, and which rows are not done.
+        room: Maximum new tokens of each row.
+        stop_ids: See `continue_ids`.
+        pad_id: See `continue_ids`.
+        on_step: See `continue_ids`.
+
+    Raises:
+        RolloutError: A model returned NaN logits.
+    """
+    n_rows, longest, device = len(room), int(room.max()), room.device
+    stops = torch.tensor(list(stop_ids), dtype=torch.long, device=device)
+    out = torch.full((n_rows, longest), pad_id, dtype=torch.long, device=device)
+    rows = torch.arange(n_rows, device=device)  # rows still in the batch
+    running = torch.ones(n_rows, dtype=torch.bool, device=device)
+    for step in range(longest):
+        logits = [reader.logits(running) for reader in readers]
+        finite = torch.stack([torch.isfinite(each.amax(-1)) for each in logits]).all(0)
+        broken = running & ~finite
+        token = choose(logits, rows, step, running)
         out[rows, step] = torch.where(running, token, pad_id)
         running = running & ~torch.isin(token, stops) & (room[rows] > step + 1)
         n_running, n_broken = torch.stack([running.sum(), broken.sum()]).tolist()
@@ -120,14 +130,9 @@ def continue_ids(
         if n_running < 0.6 * len(rows):
             # Finished rows leave only when they are many, because each leave copies the cache.
             keep = running.nonzero()[:, 0]
-            cache.batch_select_indices(keep)
-            if edits is not None:
-                edits.select(keep)
+            for reader in readers:
+                reader.keep(keep)
             rows, running, token = rows[keep], running[keep], token[keep]
-            mask, positions, seen = mask[keep], positions[keep], seen[keep]
-        step_ids = token[:, None]
-        seen = torch.cat([seen, step_ids], dim=1)
-        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
-        # A row that is done stands still, so that none passes the model's last position.
-        positions = positions[:, -1:] + running[:, None]
+        for reader in readers:
+            reader.append(token, running)
     return out

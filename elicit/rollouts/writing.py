@@ -5,11 +5,11 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from elicit.edits import Edit, Edited, EditError, Shift, Where, active
-from elicit.pair import Side, hugging_face_model, weights_digest
+from elicit.pair import Encoded, Side, hugging_face_model, weights_digest
 from elicit.results import ResultError, digest_json, digest_tensors, encode
 from elicit.rollouts._cache import check_cache
 from elicit.rollouts.errors import RolloutError
@@ -84,7 +84,19 @@ class Writer:
         `rows`: where each begins; one that has ended, or has no room, stays as it is.
         """
         texts = [row.text for row in rows]
+        for places, found in self.parts(rows):
+            new = found["written"].split(found["n_tokens"].tolist())
+            for place, ids in zip(places, new, strict=True):
+                texts[place] = (*texts[place], *ids.tolist())
+        return texts
+
+    def parts(self, rows: Sequence[Row]) -> list[tuple[list[int], dict[str, Tensor]]]:
+        """New tokens of all rows, batch by batch, with the numbers of its rows.
+
+        `rows`: see `write`; rows that have ended are in no batch.
+        """
         batches = self._batches(rows)
+        parts: list[tuple[list[int], dict[str, Tensor]]] = []
         progress = self.execution.progress
         origin = "" if isinstance(self.execution.checkpoint, NoCheckpoint) else self._origin()
         progress.start(len(rows), "rollouts")
@@ -95,14 +107,12 @@ class Writer:
                 batch = [rows[place] for place in places]
                 found = self._cell(batch, origin)
                 made.append(found["made"])
-                new = found["written"].split(found["n_tokens"].tolist())
-                for place, ids in zip(places, new, strict=True):
-                    texts[place] = (*texts[place], *ids.tolist())
+                parts.append((places, found))
                 progress.advance(len(batch))
         finally:
             progress.stop()
         self._check_dosed(made, rows)
-        return texts
+        return parts
 
     def _blocks(self) -> tuple[Edited, ...]:
         """All blocks of edits in force on the model."""
@@ -164,30 +174,40 @@ class Writer:
             if self.edits_at is not None:
                 Edited(self.model, edits, None).install(hooks)
             before = self._swap([False] * self._n_edits())
-            new = continue_ids(
-                model,
-                padded.ids,
-                padded.mask,
-                max_new_tokens=rooms,
-                stop_ids=sampling.stop_ids,
-                pad_id=self.side.alignment.pad_id,
-                draws=TokenDraws(
-                    temperature=sampling.temperature,
-                    top_p=sampling.top_p,
-                    seeds=[stream_key(sampling.seed, row.problem, row.sample) for row in batch],
-                    n_written=[len(row.text) for row in batch],
-                ),
-            ).tolist()
+            new, more = self._continued(model, padded, rooms, batch)
             made = self._swap(before)
             self._record(made)
         written = [
-            _until_stop(row[:room], sampling.stop_ids) for row, room in zip(new, rooms, strict=True)
+            _until_stop(row[:room], sampling.stop_ids)
+            for row, room in zip(new.tolist(), rooms, strict=True)
         ]
         return {
             "written": torch.tensor([i for row in written for i in row], dtype=torch.long),
             "n_tokens": torch.tensor([len(row) for row in written]),
             "made": torch.tensor(made, dtype=torch.bool),
+            **more,
         }
+
+    def _continued(
+        self, model: nn.Module, padded: Encoded, rooms: list[int], batch: Sequence[Row]
+    ) -> tuple[Int[Tensor, "row new"], dict[str, Tensor]]:
+        """New tokens of a batch, and what else is told of them."""
+        sampling = self.sampling
+        new = continue_ids(
+            model,
+            padded.ids,
+            padded.mask,
+            max_new_tokens=rooms,
+            stop_ids=sampling.stop_ids,
+            pad_id=self.side.alignment.pad_id,
+            draws=TokenDraws(
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                seeds=[stream_key(sampling.seed, row.problem, row.sample) for row in batch],
+                n_written=[len(row.text) for row in batch],
+            ),
+        )
+        return new, {}
 
     def _n_edits(self) -> int:
         """Number of edits in all blocks."""

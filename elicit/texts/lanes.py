@@ -306,7 +306,7 @@ def _within(
     position: Int[Tensor, "row node"],
     before: Bool[Tensor, "row node src"],
     seen: Bool[Tensor, "row node node"],
-) -> Bool[Tensor, "row node all_src"]:
+) -> Bool[Tensor, "row node key"]:
     """What each token of the lanes sees: its text up to the cut, then its own lane."""
     if rule is None:
         return torch.cat([before, seen], dim=-1)

@@ -10,6 +10,7 @@ from elicit.traces.alterations import (
     Place,
     ResultChanged,
 )
+from elicit.traces.anchors import Anchors, anchors
 from elicit.traces.checkers import Checker, EquationsHold
 from elicit.traces.conclusion import Conclusion, conclusion, save_pruned
 from elicit.traces.confidence import (
@@ -22,6 +23,7 @@ from elicit.traces.confidence import (
     tail_confidence,
     trace_confidence,
 )
+from elicit.traces.cross import Crossing, cross_sampled
 from elicit.traces.dependence import ALTERATIONS, Dependence, dependence
 from elicit.traces.discrimination import Discrimination, discrimination
 from elicit.traces.early_stopping import EarlyStopping, stop_early
@@ -40,6 +42,8 @@ from elicit.traces.markers import (
 from elicit.traces.measures import Measures, Metric
 from elicit.traces.reach import Reach, reach
 from elicit.traces.reading import Curve, Reading, Readings
+from elicit.traces.shifts import Shifts, shifts
+from elicit.traces.takes import RULES, TakeRule
 from elicit.traces.thoughts import (
     Thought,
     Thoughts,
@@ -54,9 +58,11 @@ __all__ = [
     "ALTERATIONS",
     "Alteration",
     "Altered",
+    "Anchors",
     "Ballots",
     "Checker",
     "Conclusion",
+    "Crossing",
     "Curve",
     "Dependence",
     "Discrimination",
@@ -77,17 +83,22 @@ __all__ = [
     "OtherThought",
     "Place",
     "Probe",
+    "RULES",
     "Reach",
     "Reading",
     "Readings",
     "ResultChanged",
+    "Shifts",
+    "TakeRule",
     "Thought",
     "Thoughts",
     "TraceConfidence",
     "TraceError",
+    "anchors",
     "answer_pool",
     "bottom_groups",
     "conclusion",
+    "cross_sampled",
     "cut_texts",
     "dependence",
     "discrimination",
@@ -105,6 +116,7 @@ __all__ = [
     "own_thoughts",
     "reach",
     "save_pruned",
+    "shifts",
     "span_confidence",
     "stop_early",
     "tail_confidence",

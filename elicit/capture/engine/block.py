@@ -18,9 +18,9 @@ class Heads:
 
     q: Float[Tensor, "*token head d_head"]
     """Queries."""
-    k: Float[Tensor, "*token kv_head d_head"]
-    """Keys."""
-    v: Float[Tensor, "*token kv_head d_head"]
+    k: Float[Tensor, "*source kv_head d_head"]
+    """Keys; of other tokens than the queries where those are not run again."""
+    v: Float[Tensor, "*source kv_head d_head"]
     """Values."""
 
 
