@@ -97,6 +97,9 @@ class EncodedText:
     """One for each cut."""
     text_at: tuple[int, ...]
     """Tokens of the text before each cut."""
+    ends: tuple[int, ...] = ()
+    """Character of the text at which each of its tokens ends; empty where the tokenizer does not
+    tell."""
 
 
 def encode_cuts(
@@ -174,7 +177,27 @@ class _Coder:
                 led = led if form.lead_in else prefix
             lanes.append(self._lane(text, ids, before, led, wrong, first=not left))
             at.append(max(0, len(before) - start) if left else 0)
-        return EncodedText(ids=tuple(ids), start=start, lanes=tuple(lanes), text_at=tuple(at))
+        ends = self._ends(whole, ids)[start:]
+        before = len(whole) - len(text.text)
+        return EncodedText(
+            ids=tuple(ids),
+            start=start,
+            lanes=tuple(lanes),
+            text_at=tuple(at),
+            ends=tuple(max(0, end - before) for end in ends),
+        )
+
+    def _ends(self, whole: str, ids: Sequence[int]) -> list[int]:
+        """Character at which each token of a text ends, with its beginning where it has one."""
+        alignment = self.alignment
+        tokenizer = alignment.template_tokenizer if self.form.templated else alignment.tokenizer
+        if not getattr(tokenizer, "is_fast", False):
+            return []
+        read = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True)  # pyright: ignore[reportCallIssue]
+        more = len(ids) - len(read["input_ids"])
+        if more < 0 or list(read["input_ids"]) != list(ids[more:]):
+            return []
+        return [0] * more + [int(end) for _, end in read["offset_mapping"]]
 
     def _lane(
         self,

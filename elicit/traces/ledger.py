@@ -59,6 +59,8 @@ class Ledger(Result):
     """Text of each written token."""
     token_id: Int[Tensor, " token"]
     """Its id."""
+    token_char: Int[Tensor, " token"]
+    """Character of the text at which it ends; -1 where the tokenizer does not tell."""
     log_prob: Float[Tensor, "scorer token"]
     """Log-probability of the written token, nats."""
     entropy: Float[Tensor, "scorer token"]
@@ -173,7 +175,7 @@ def ledger(
             f"the right answer of problem {lost[0]!r} is not among its candidates, so it could "
             f"never be chosen ({len(lost)} such problems). Add it."
         )
-    tokens = [len(row.ids) - row.start for row in rows]
+    tokens = [_n_tokens(row) for row in rows]
     return Ledger(
         provenance=pair.provenance(
             inference.seed,
@@ -202,6 +204,7 @@ def ledger(
         scorer=MODELS,
         token_thought=torch.repeat_interleave(torch.arange(len(rows)), torch.tensor(tokens)),
         token_id=torch.tensor([i for row in rows for i in row.ids[row.start :]]),
+        token_char=torch.tensor([i for row in rows for i in row.ends or [-1] * _n_tokens(row)]),
         n_prompt=torch.tensor([row.start for row in rows]),
         lane_thought=torch.tensor([k for k, row in enumerate(rows) for _ in row.lanes]),
         lane_at=torch.tensor([at for row in rows for at in row.text_at]),
@@ -210,6 +213,10 @@ def ledger(
         steps=str(steps),
         **parts,
     )
+
+
+def _n_tokens(row: EncodedText) -> int:
+    return len(row.ids) - row.start
 
 
 def _least(sides: Sequence[Side]) -> int | None:

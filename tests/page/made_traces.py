@@ -1,5 +1,6 @@
 """Results on written thoughts built by hand, so that their page can be judged without any model."""
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -164,20 +165,22 @@ def scorecard(found: Dependence, told: Information, *, source: str = "given") ->
 
 
 @cache
-def ledger(source: str = "given", n: int = N, text: str = TEXT) -> Ledger:
-    """Thoughts of three steps; 6 tokens a step, of which the second step's first two are forks."""
+def ledger(source: str = "given", n: int = N, text: str = TEXT, placed: bool = True) -> Ledger:
+    """Thoughts of three steps; 8 tokens a step, of which the second step's first two are forks."""
     chars = [0]
     for step in STEPS:
         chars.append(chars[-1] + len(step))
     chars[-1] = len(text) if text != TEXT else chars[-1]
-    n_tokens, n_lanes = 18 * n, 4 * n
-    jsd = torch.full((n, 18), 0.01)
-    jsd[:, 6:8] = 0.3
+    n_tokens, n_lanes = 24 * n, 4 * n
+    jsd = torch.full((n, 24), 0.01)
+    jsd[:, 8:10] = 0.3
     share = torch.tensor([SHARES["base"], SHARES["post"]])
     candidates = ("7", "4", "9")
     rest = ((1 - share) / 2)[..., None].expand(2, 4, 2) * torch.tensor([1.2, 0.8])
     shares = torch.cat([share[..., None], rest], dim=-1).log().repeat(1, n, 1)
     zeros = torch.zeros(2, n_tokens)
+    ends = torch.tensor([match.end() for match in re.finditer(r"\S+", TEXT)])
+    ends = ends if placed else torch.full_like(ends, -1)
     return Ledger(
         provenance=provenance(),
         source=source,
@@ -189,8 +192,9 @@ def ledger(source: str = "given", n: int = N, text: str = TEXT) -> Ledger:
         written=torch.zeros(n, dtype=torch.long),
         truncated=torch.zeros(n, dtype=torch.bool),
         scorer=("base", "post"),
-        token_thought=torch.arange(n).repeat_interleave(18),
+        token_thought=torch.arange(n).repeat_interleave(24),
         token_id=torch.zeros(n_tokens, dtype=torch.long),
+        token_char=ends.repeat(n),
         log_prob=zeros,
         entropy=zeros,
         peakedness=zeros,
@@ -201,7 +205,7 @@ def ledger(source: str = "given", n: int = N, text: str = TEXT) -> Ledger:
         prompt_log_prob=torch.zeros(2, n, dtype=torch.float64),
         n_prompt=torch.full((n,), 9),
         lane_thought=torch.arange(n).repeat_interleave(4),
-        lane_at=torch.tensor([0, 6, 12, 18]).repeat(n),
+        lane_at=torch.tensor([0, 8, 16, 24]).repeat(n),
         lane_char=torch.tensor(chars).repeat(n),
         candidate_log_prob=shares[:, :n_lanes],
         lead_in="answer",

@@ -165,14 +165,28 @@ def test_the_figure_of_the_card_holds_both_models_and_bits_have_an_axis_of_their
 # --- the texts
 
 
-def test_a_step_is_coloured_by_its_change_in_each_reading_and_its_forks_are_counted():
+def test_a_step_is_coloured_by_its_change_in_each_reading():
     one = made.ledger()
     base, post = views(one, one, made.dependence())[0].sides
     assert [step.ground for step in base.steps] == ["", "up1", "up3"]
     assert [step.ground for step in post.steps] == ["up2", "down2", "up1"]
     assert [step.change for step in post.steps] == ["+0.40", "−0.30", "+0.10"]
-    assert [step.forks for step in base.steps] == ["", "2", ""]
-    assert [step.text for step in base.steps] == list(made.STEPS)
+    for side in (base, post):
+        assert ["".join(piece for piece, _ in step.pieces) for step in side.steps] == [*made.STEPS]
+
+
+def test_forks_are_marked_on_their_tokens_and_counted_where_their_place_is_not_known():
+    one = made.ledger()
+    step = views(one, one, None)[0].sides[0].steps[1]
+    assert step.pieces == (("b", "0.30"), (" ", ""), ("=", "0.30"), (" 5 + 4 = 9 ; ", ""))
+    assert step.forks == "" and "2 forks, largest divergence 0.30 nats" in step.told
+    page = own(render([one]))
+    assert '<u title="fork: divergence 0.30 nats">b</u> <u title="fork:' in page
+    lost = made.ledger(placed=False)
+    counted = views(lost, lost, None)[0].sides[0].steps
+    assert [step.forks for step in counted] == ["", "2", ""]
+    assert counted[1].pieces == ((made.STEPS[1], ""),)
+    assert "≠2" in own(render([lost])) and "≠2" not in page
 
 
 def test_the_altered_step_stands_with_what_each_model_answered():

@@ -213,6 +213,7 @@ def _thoughts(pair: Pair, dependence: Dependence | None) -> Section:
         if dependence is not None
         else ""
     )
+    unplaced = any(step.forks for view in shown for side in view.sides for step in side.steps)
     return Section(
         "thoughts",
         "The thoughts, step by step",
@@ -220,5 +221,5 @@ def _thoughts(pair: Pair, dependence: Dependence | None) -> Section:
         "right answer’s share, in base’s reading and in post’s. A fork is a token at which the "
         "models’ predictions part (Jensen–Shannon divergence above 0.1 nats). Texts are verbatim; "
         "invisible characters are shown as escapes.",
-        (Fragment(_HERE / "thoughts.html", {"views": shown, "own": own}),),
+        (Fragment(_HERE / "thoughts.html", {"views": shown, "own": own, "unplaced": unplaced}),),
     )

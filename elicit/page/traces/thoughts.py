@@ -24,8 +24,9 @@ _BOUNDS = (0.05, 0.2, 0.5)
 class Step:
     """One step of a thought, as one model reads it."""
 
-    text: str
-    """The step. Text of a model or of a file: never trusted."""
+    pieces: tuple[tuple[str, str], ...]
+    """The step in pieces, each with its divergence where it is a fork, else empty. Text of a model
+    or of a file: never trusted."""
     ground: str
     """How it is coloured: `up1` ... `up3`, `down1` ... `down3`, or empty."""
     change: str
@@ -33,7 +34,7 @@ class Step:
     told: str
     """The share before and after it."""
     forks: str
-    """How many tokens of it are forks; empty where none is."""
+    """How many tokens of it are forks, where their place is not known; else empty."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,15 +146,20 @@ def _side(ledger: Ledger, scorer: int, problem: str, dependence: Dependence | No
     share = ledger.share[scorer, lanes, gold].tolist()
     text, chars = ledger.text[thought], ledger.lane_char[lanes].tolist()
     at, jsd = ledger.lane_at[lanes].tolist(), ledger.jsd[ledger.tokens_of(thought)]
+    ends = ledger.token_char[ledger.tokens_of(thought)].tolist()
     steps = [
-        _step(text[a:b], before, after, jsd[s:e].tolist())
+        _step(_cut(text, (a, b), ends[s:e], jsd[s:e].tolist()), before, after, jsd[s:e].tolist())
         for (a, b), (before, after), (s, e) in zip(
             pairwise(chars), pairwise(share), pairwise(at), strict=True
         )
     ]
     if text[chars[-1] :].strip():
         rest = Step(
-            text=text[chars[-1] :], ground="", change="", told="after the last cut", forks=""
+            pieces=((text[chars[-1] :], ""),),
+            ground="",
+            change="",
+            told="after the last cut",
+            forks="",
         )
         steps.append(rest)
     return Side(
@@ -166,19 +172,45 @@ def _side(ledger: Ledger, scorer: int, problem: str, dependence: Dependence | No
     )
 
 
-def _step(text: str, before: float, after: float, jsd: Sequence[float]) -> Step:
+def _cut(
+    text: str, span: tuple[int, int], ends: Sequence[int], jsd: Sequence[float]
+) -> tuple[tuple[str, str], ...]:
+    """A step in pieces at its forks; the white space before a token is no part of its mark."""
+    at, stop = span
+    pieces: list[tuple[str, str]] = []
+    start = at
+    for end, value in zip(ends, jsd, strict=True):
+        if end < 0:
+            break
+        token = text[start : min(end, stop)]
+        first = start + len(token) - len(token.lstrip())
+        if value > FORK and token.strip():
+            pieces += [
+                (text[at:first], ""),
+                (text[first : min(end, stop)], number(value, digits=2)),
+            ]
+            at = min(end, stop)
+        start = max(start, min(end, stop))
+    pieces.append((text[at:stop], ""))
+    return tuple(piece for piece in pieces if piece[0])
+
+
+def _step(
+    pieces: tuple[tuple[str, str], ...], before: float, after: float, jsd: Sequence[float]
+) -> Step:
     change = after - before
     strength = sum(abs(change) >= bound for bound in _BOUNDS)
     forks = [value for value in jsd if value > FORK]
     told = f"right answer’s share {number(before, digits=2)} → {number(after, digits=2)}"
     if forks:
         told += f"; {_count(forks)}, largest divergence {number(max(forks), digits=2)} nats"
+    placed = any(divergence for _, divergence in pieces)
     return Step(
-        text=text,
+        pieces=pieces,
         ground="" if not strength else f"{'up' if change > 0 else 'down'}{strength}",
         change=number(change, sign=True, digits=2) if strength else "",
         told=told,
-        forks=str(len(forks)) if forks else "",
+        forks=str(len(forks)) if forks and not placed else "",
     )
 
 
