@@ -24,7 +24,7 @@ from elicit.traces.confidence import (
     trace_confidence,
 )
 from elicit.traces.cross import Crossing, cross_sampled
-from elicit.traces.dependence import ALTERATIONS, Dependence, dependence
+from elicit.traces.dependence import ALTERATIONS, AlteredThought, Dependence, dependence
 from elicit.traces.discrimination import Discrimination, discrimination
 from elicit.traces.early_stopping import EarlyStopping, stop_early
 from elicit.traces.errors import TraceError
@@ -58,6 +58,7 @@ __all__ = [
     "ALTERATIONS",
     "Alteration",
     "Altered",
+    "AlteredThought",
     "Anchors",
     "Ballots",
     "Checker",

@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from elicit.capture import unembed_of
 from elicit.pair import ModelPair, Side
 from elicit.results import Result, digest_json
 from elicit.runs import Execution
@@ -21,13 +20,11 @@ from elicit.texts import (
     AnswerForm,
     CutText,
     EncodedText,
-    LaneReader,
-    LogitBuffers,
     StepRule,
     encode_cuts,
 )
+from elicit.traces._ledger_reader import LedgerReader
 from elicit.traces.errors import TraceError
-from elicit.traces.readings import read_tokens
 from elicit.traces.thoughts import Thoughts, answer_pool, cut_texts
 
 MODELS = ("base", "post")
@@ -41,6 +38,8 @@ class Ledger(Result):
     """Who wrote them: `given`, `base` or `post`."""
     problem: tuple[str, ...]
     """Problem of each text."""
+    prompt: tuple[str, ...]
+    """Prompt of each text, of a conversation its last turn. Text of a file: never trusted."""
     text: tuple[str, ...]
     """The thoughts. Text of a model or of a file: never trusted."""
     candidates: tuple[tuple[str, ...], ...]
@@ -166,7 +165,7 @@ def ledger(
     sides = [pair.side(name) for name in MODELS]
     rows = encode_cuts(pair.alignment, texts, form, n_positions=_least(sides))
     key = digest_json([thoughts.digest, str(steps), vars(form), [t.candidates for t in texts]])
-    read = _Reader(sides, execution)
+    read = LedgerReader(sides, execution)
     parts = read.all(rows, key=f"ledger/{thoughts.source}/{key[:16]}")
     gold = [_place(i.problem.answer, t) for i, t in zip(thoughts.items, texts, strict=True)]
     lost = [t.problem for t, place in zip(texts, gold, strict=True) if place < 0]
@@ -191,6 +190,7 @@ def ledger(
         ),
         source=thoughts.source,
         problem=tuple(t.problem for t in texts),
+        prompt=tuple(item.problem.prompt for item in thoughts.items),
         text=tuple(t.text for t in texts),
         candidates=tuple(t.candidates for t in texts),
         gold=torch.tensor(gold),
@@ -233,90 +233,3 @@ def _place(answer: str | None, text: CutText) -> int:
     if answer in text.candidates:
         return text.candidates.index(answer)
     return next((i for i, other in enumerate(text.candidates) if same_answer(answer, other)), -1)
-
-
-class _Reader:
-    """Both models over all texts, chunk by chunk."""
-
-    def __init__(self, sides: Sequence[Side], execution: Execution) -> None:
-        self.readers = [LaneReader(side) for side in sides]
-        unembeds = [unembed_of(side.bridge, d_vocab=side.alignment.d_vocab) for side in sides]
-        self.unembeds, self.execution = unembeds, execution
-
-    def all(self, rows: Sequence[EncodedText], *, key: str) -> dict[str, Tensor]:
-        """Everything that is read, in the order of texts."""
-        execution = self.execution
-        chunks = self.readers[0].chunks(rows, execution.max_tokens)
-        found: list[dict[str, Tensor]] = []
-        execution.progress.start(len(rows), "reading thoughts")
-        try:
-            for number, numbers in enumerate(chunks):
-                part = [rows[i] for i in numbers]
-                found.append(
-                    execution.checkpoint.get_or_compute(
-                        f"{key}/{number}", lambda part=part: self._chunk(part)
-                    )
-                )
-                execution.progress.advance(len(numbers))
-        finally:
-            execution.progress.stop()
-        return _in_order(found, chunks, rows)
-
-    def _chunk(self, rows: Sequence[EncodedText]) -> dict[str, Tensor]:
-        reads = [r.read(rows, max_tokens=self.execution.max_tokens) for r in self.readers]
-        following = torch.tensor([i for row in rows for i in row.ids[1:]])
-        buffers = LogitBuffers(
-            self.unembeds,
-            memory=self.execution.memory,
-            n_finals=1,
-            n_tokens=len(following),
-        )
-        by_token = read_tokens([read.states for read in reads], following, self.unembeds, buffers)
-        width = max(read.candidate_log_prob.shape[1] for read in reads)
-        lanes = torch.stack([_wide(read.candidate_log_prob, width) for read in reads])
-        return {**by_token, "candidate_log_prob": lanes}
-
-
-def _wide(values: Tensor, width: int) -> Tensor:
-    if values.shape[1] == width:
-        return values
-    out = values.new_full((len(values), width), torch.nan)
-    out[:, : values.shape[1]] = values
-    return out
-
-
-def _in_order(
-    found: Sequence[dict[str, Tensor]],
-    chunks: Sequence[Sequence[int]],
-    rows: Sequence[EncodedText],
-) -> dict[str, Tensor]:
-    """Chunks put together in the order of texts, prompts summed up."""
-    width = max(part["candidate_log_prob"].shape[-1] for part in found)
-    by_text: dict[int, dict[str, Tensor]] = {}
-    for part, numbers in zip(found, chunks, strict=True):
-        token, lane = 0, 0
-        for i in numbers:
-            n, m = len(rows[i].ids) - 1, len(rows[i].lanes)
-            by_text[i] = {
-                name: value[..., token : token + n]
-                for name, value in part.items()
-                if name != "candidate_log_prob"
-            }
-            lanes = part["candidate_log_prob"][:, lane : lane + m]
-            by_text[i]["candidate_log_prob"] = torch.stack([_wide(x, width) for x in lanes])
-            token, lane = token + n, lane + m
-    names = [name for name in by_text[0] if name != "candidate_log_prob"]
-    out = {
-        name: torch.cat(
-            [by_text[i][name][..., row.start - 1 :] for i, row in enumerate(rows)], dim=-1
-        )
-        for name in names
-    }
-    out["prompt_log_prob"] = torch.stack(
-        [by_text[i]["log_prob"][:, : row.start - 1].double().sum(-1) for i, row in enumerate(rows)],
-        dim=-1,
-    )
-    out["candidate_log_prob"] = torch.cat(
-        [by_text[i]["candidate_log_prob"] for i in range(len(rows))], dim=1
-    )
-    return out

@@ -67,6 +67,7 @@ def test_pruned_thoughts_are_lines_that_can_be_trained_on(read):
     assert all(whole[row["id"]].startswith(row["trace"]) for row in pruned)
 
 
+@pytest.mark.slow
 def test_a_run_repeats_itself_to_the_same_bytes(read, given, tmp_path):
     out, _ = read
     done = called("trace", "--config", out / "run.yaml", "--out", tmp_path / "again")

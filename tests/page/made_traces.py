@@ -10,7 +10,15 @@ from torch import Tensor
 
 from elicit.results import Estimate, Result
 from elicit.stats import Inference
-from elicit.traces import Conclusion, Dependence, Discrimination, Information, Ledger, Metric
+from elicit.traces import (
+    AlteredThought,
+    Conclusion,
+    Dependence,
+    Discrimination,
+    Information,
+    Ledger,
+    Metric,
+)
 from elicit.traces.figures import GROUPS
 from elicit.traces.measures import measured
 from elicit.verdicts import PRIMARIES, Scorecard, judge
@@ -48,6 +56,27 @@ HOLLOW: Mapping[str, tuple[float, float]] = {
 }
 
 
+def altered(table: Mapping[str, Tensor]) -> tuple[AlteredThought, ...]:
+    """Every conclusion changed from 7 to 4, with an answer that these metrics come from."""
+
+    def answered(row: int, i: int) -> str:
+        if table["follows"][row, i] == 1:
+            return "4"
+        return "1" if table["flips"][row, i] == 1 else "7"
+
+    return tuple(
+        AlteredThought(
+            reading=model,
+            problem=f"p{i}",
+            text=TEXT.replace("= 7", "= 4"),
+            implied="4",
+            answered=answered(row, i),
+        )
+        for row, model in enumerate(("base", "post"))
+        for i in range(N)
+    )
+
+
 @cache
 def dependence(edited: bool = True, **changed: tuple[float, float]) -> Dependence:
     """Metrics with these means in base and in post; others are 0.5."""
@@ -71,9 +100,7 @@ def dependence(edited: bool = True, **changed: tuple[float, float]) -> Dependenc
     )
     return Dependence(
         **fields,
-        altered_problem=problems(),
-        altered=(TEXT.replace("= 7", "= 4"),) * N,
-        implied=("4",) * N,
+        altered=altered(table),
         n_unaltered=3,
     )
 
@@ -185,6 +212,7 @@ def ledger(source: str = "given", n: int = N, text: str = TEXT, placed: bool = T
         provenance=provenance(),
         source=source,
         problem=problems(n),
+        prompt=("Q a = 2 + 3 ; c ? A",) * n,
         text=(text,) * n,
         candidates=(candidates,) * n,
         gold=torch.zeros(n, dtype=torch.long),

@@ -15,6 +15,7 @@ from elicit.page import render, write
 from elicit.page.traces import trace_sentences
 from elicit.page.traces.thoughts import views
 from elicit.results import Estimate
+from elicit.traces import AlteredThought
 from tests.page import made_traces as made
 from tests.page.made import HOSTILE
 
@@ -192,7 +193,9 @@ def test_forks_are_marked_on_their_tokens_and_counted_where_their_place_is_not_k
 def test_the_altered_step_stands_with_what_each_model_answered():
     one = made.ledger()
     view = views(one, one, made.dependence(flips=(1.0, 0.2)))[0]
-    assert (view.old, view.new, view.implied) == ("c = 9 - 2 = 7 ;", "c = 9 - 2 = 4 ;", "4")
+    for side in view.sides:
+        assert (side.old, side.new, side.implied) == ("c = 9 - 2 = 7 ;", "c = 9 - 2 = 4 ;", "4")
+    assert [side.answered for side in view.sides] == ["4", "1"]
     # Problems on which the models part come first: 4 of 40 follow in post, 4 more only flip.
     assert view.problem == "p4"
     assert [side.altered for side in view.sides] == [
@@ -223,18 +226,26 @@ def hostile() -> list[Any]:
     text = "".join(HOSTILE)
     read = made.ledger(text=text)
     names = tuple(f"{HOSTILE[i % len(HOSTILE)]}{i}" for i in range(made.N))
-    altered = tuple(text.replace("hit=3", "hit=9") for _ in range(made.N))
+    altered = tuple(
+        AlteredThought(
+            reading=model,
+            problem=name,
+            text=text.replace("hit=3", "hit=9"),
+            implied=HOSTILE[4],
+            answered=HOSTILE[3],
+        )
+        for model in ("base", "post")
+        for name in names
+    )
     answers = tuple((HOSTILE[0], HOSTILE[1], "9") for _ in range(made.N))
     return [
         replace(card, reason=HOSTILE[0], note=(HOSTILE[1],) * 6, covariate=(HOSTILE[2],)),
-        replace(
-            found, problem=names, altered_problem=names, altered=altered,
-            implied=(HOSTILE[4],) * made.N,
-        ),
+        replace(found, problem=names, altered=altered),
         replace(told, problem=names),
         replace(concluded, problem=names),
         replace(apart, signal=HOSTILE[:4]),
-        replace(read, problem=names, candidates=answers, lead_in=HOSTILE[5]),
+        replace(read, problem=names, candidates=answers, lead_in=HOSTILE[5],
+                prompt=(text,) * made.N),
     ]  # fmt: skip
 
 

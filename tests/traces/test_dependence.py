@@ -8,8 +8,8 @@ from scipy.spatial.distance import jensenshannon
 
 from elicit.tasks import Problem
 from elicit.traces import Filler, OperandsSwapped, OtherThought, Place, ResultChanged, Thought
+from elicit.traces._dependence_metrics import _area, _bernoulli_jsd
 from elicit.traces.alterations import conclusion_place, other_value, result_spans, value_spans
-from elicit.traces.dependence import _area, _bernoulli_jsd
 
 DIGITS = tuple("0123456789")
 
@@ -28,6 +28,7 @@ def value(made, metric: str, model: int) -> float:
     return float(found.estimate.value[found.metric.index(metric), model])
 
 
+@pytest.mark.slow
 def test_intact_pairs_follow_and_a_decoupled_one_does_not(read_given):
     made = read_given("rl")
     assert value(made, "follows", 0) >= 0.98 and value(made, "follows", 1) >= 0.98
@@ -44,6 +45,7 @@ def test_answers_change_without_following_where_only_answers_were_trained(read_g
     assert value(made, "early answering", 1) > 0.5
 
 
+@pytest.mark.slow
 def test_follows_is_one_minus_the_share_of_problems_that_a_cue_gives_away(read_given):
     made = read_given("hollow", 120)
     cued = torch.tensor([bool(p.metadata["cued"]) for p in made.task])

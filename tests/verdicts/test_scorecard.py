@@ -96,6 +96,7 @@ def carded(read_given):  # noqa: F811
     return card
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "verdict"), [("rl", "intact"), ("decoupled", "decoupled"), ("hollow", "hollow")]
 )
@@ -106,6 +107,7 @@ def test_planted_pairs_are_judged_rightly(carded, name, verdict):
     assert isinstance(found.value, Estimate) and found.value.shape == (6, 2)
 
 
+@pytest.mark.slow
 def test_p_values_are_holm_s_over_all_six_measured_or_not(carded):
     found = carded("decoupled")
     known = ~found.p.isnan()
@@ -117,6 +119,7 @@ def test_p_values_are_holm_s_over_all_six_measured_or_not(carded):
     assert np.allclose(holm(raw)[:4], 6e-4)
 
 
+@pytest.mark.slow
 def test_shares_of_single_problems_add_up(carded):
     for name in ("rl", "decoupled"):
         found = carded(name)

@@ -51,8 +51,16 @@ class Side:
     """What it answers after the whole thought."""
     right: bool
     """Whether that is right."""
-    altered: str
-    """What it answers after the altered thought; empty where that was not asked."""
+    altered: str = ""
+    """What it does after the altered thought, in few words; empty where that was not asked."""
+    answered: str = ""
+    """What it answers then."""
+    old: str = ""
+    """The step that was altered."""
+    new: str = ""
+    """What stood in its place."""
+    implied: str = ""
+    """The answer that the altered thought implies."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,16 +69,12 @@ class View:
 
     problem: str
     """Its id."""
+    prompt: str
+    """What stands before the thought."""
     gold: str
     """The right answer."""
     sides: tuple[Side, ...]
     """Base, then post."""
-    old: str
-    """The step that was altered; empty where none was."""
-    new: str
-    """What stood in its place."""
-    implied: str
-    """The answer that the altered thought implies."""
     tag: str
     """What post did with the altered thought, in few words."""
 
@@ -113,18 +117,11 @@ def _view(problem: str, base: Ledger, post: Ledger, dependence: Dependence | Non
     )
     holder = base if problem in base.problem else post
     thought = holder.problem.index(problem)
-    old = new = implied = ""
-    if dependence is not None and problem in dependence.altered_problem and holder is base:
-        place = dependence.altered_problem.index(problem)
-        implied = dependence.implied[place]
-        old, new = _altered_step(base, thought, dependence.altered[place])
     return View(
         problem=problem,
         gold=holder.candidates[thought][int(holder.gold[thought])],
+        prompt=holder.prompt[thought],
         sides=sides,
-        old=old,
-        new=new,
-        implied=implied,
         tag=" · ".join(
             f"{side.model} {'right' if side.right else 'wrong'}"
             + (f", {side.altered}" if side.altered else "")
@@ -138,7 +135,7 @@ def _view(problem: str, base: Ledger, post: Ledger, dependence: Dependence | Non
 def _side(ledger: Ledger, scorer: int, problem: str, dependence: Dependence | None) -> Side:
     model = ledger.scorer[scorer]
     if problem not in ledger.problem:
-        return Side(model=model, before="–", steps=(), answer="", right=False, altered="")
+        return Side(model=model, before="–", steps=(), answer="", right=False)
     thought = ledger.problem.index(problem)
     lanes = ledger.lanes_of(thought)
     gold = int(ledger.gold[thought])
@@ -169,7 +166,20 @@ def _side(ledger: Ledger, scorer: int, problem: str, dependence: Dependence | No
         answer=ledger.candidates[thought][final],
         right=final == gold,
         altered=_outcome(dependence, scorer, problem),
+        **_changed(dependence, ledger, thought, model),
     )
+
+
+def _changed(
+    dependence: Dependence | None, ledger: Ledger, thought: int, model: str
+) -> dict[str, str]:
+    """How the thought was altered for one model, and what it then answered."""
+    problem = ledger.problem[thought]
+    for made in dependence.altered if dependence is not None else ():
+        if (made.reading, made.problem) == (model, problem):
+            old, new = _altered_step(ledger, thought, made.text)
+            return {"old": old, "new": new, "implied": made.implied, "answered": made.answered}
+    return {}
 
 
 def _cut(
