@@ -1,10 +1,22 @@
 """What every room's tests share: no network, each organism loaded once, a file's tests together."""
 
 import os
+import sys
 
 # Before anything imports the hub client: a test that misses a file must fail, not look online.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import jaxtyping
+
+from tests import typechecked
+
+# Before anything imports elicit: the import hook looks up what checks a function or class by this
+# name when it is made. Workers have no command line of pytest's; they inherit the environment.
+if "--full" in sys.argv:
+    os.environ["ELICIT_TESTS_FULL"] = "1"
+if "ELICIT_TESTS_FULL" not in os.environ:
+    jaxtyping.jaxtyped = typechecked.jaxtyped
 
 from collections import Counter
 from collections.abc import Callable
@@ -12,7 +24,6 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-import jaxtyping
 import pytest
 import torch
 
@@ -20,7 +31,7 @@ from elicit import organisms
 from elicit.grafting import Score, facts, skills
 from elicit.pair import ModelPair, load_pair
 from elicit.tasks import load_task
-from tests import checkpoints, typechecked
+from tests import checkpoints
 
 # Tiny models: a second thread costs more than it brings.
 torch.set_num_threads(1)
@@ -43,10 +54,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The checks of `typechecked`, unless everything is to be checked as jaxtyping does."""
-    if not config.getoption("full"):
-        # The import hook looks it up by this name whenever a function or class is made.
-        jaxtyping.jaxtyped = typechecked.jaxtyped
+    """What the option says must be what was done before it could be read."""
+    if config.getoption("full") != ("ELICIT_TESTS_FULL" in os.environ):
+        raise pytest.UsageError("Give --full on the command line itself: it is read early.")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -82,6 +92,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     slow = Counter(item.path for item in items if long(item))
     items.sort(key=lambda item: (item.path.stem not in LONGEST, -slow[item.path]))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def disk(request):
+    """Nothing waits for the disk, but with `--full`: no test cuts the power.
+
+    What a killed process wrote is there for the next one with or without it; that runs ask for it,
+    and in which order, is for the tests of `elicit.results` to say.
+    """
+    with pytest.MonkeyPatch.context() as patched:
+        if not request.config.getoption("full"):
+            patched.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture(scope="session")
