@@ -38,10 +38,12 @@ torch.set_num_threads(1)
 
 Write = Callable[..., Path]
 LONGEST = (
-    "test_notebooks", "test_planted", "test_existence", "test_robustness", "test_training",
-    "test_cli_features", "test_steering",
+    "test_notebooks", "test_planted", "test_robustness", "test_real_model", "test_budget",
+    "test_cli_features", "test_existence", "test_dose", "test_steering", "test_cli_report",
+    "test_page", "test_cli_exists", "test_cli_steer", "test_integrated", "test_sweep",
+    "test_lanes", "test_cli_revise", "test_cli_patch", "test_path", "test_files", "test_training",
 )  # fmt: skip
-"""Files that take longer than their number of slow tests says."""
+"""Files that take longer than their number of slow tests says, the longest first."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -91,7 +93,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     that is free, so that what a file makes once is made once.
     """
     slow = Counter(item.path for item in items if long(item))
-    items.sort(key=lambda item: (item.path.stem not in LONGEST, -slow[item.path]))
+    place = {name: n for n, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (place.get(item.path.stem, len(place)), -slow[item.path]))
 
 
 @pytest.fixture(autouse=True, scope="session")
