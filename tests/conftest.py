@@ -29,6 +29,7 @@ import torch
 
 from elicit import organisms
 from elicit.grafting import Score, facts, skills
+from elicit.organisms import catalog
 from elicit.pair import ModelPair, load_pair
 from elicit.tasks import load_task
 from tests import checkpoints
@@ -168,3 +169,32 @@ def tasks_of() -> Callable[..., tuple[Score, Score]]:
         return facts(known), skills(asked)
 
     return load
+
+
+def files_at(name: object) -> list[tuple[str, int, int]]:
+    """What would change if models were written anew: name, size and time of every file."""
+    found = sorted(Path(str(name)).rglob("*")) if name is not None else []
+    return [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in found if p.is_file()]
+
+
+@pytest.fixture(scope="session")
+def loads_once():
+    """The same two models are loaded once for all jobs, which leave them as they are.
+
+    What is refused is refused each time. Commands in a process of their own load theirs.
+    """
+    from elicit.jobs import _frame as frame
+
+    load = frame.load_pair
+    made: dict[str, ModelPair] = {}
+
+    def once(base: str, post: str | None = None, **options) -> ModelPair:
+        files = [files_at(name) for name in (base, post)]
+        key = repr((base, post, options, files, str(catalog.DATA)))
+        if key not in made:
+            made[key] = load(base, post, **options)
+        return made[key]
+
+    frame.load_pair = once
+    yield
+    frame.load_pair = load

@@ -23,11 +23,11 @@ from elicit.jobs import (
     report,
     steer,
 )
-from elicit.pair import load_pair
 from elicit.results import ElicitError, ResultError, load_result, read_tensor_bytes
 from elicit.runs import DamagedFileWarning, RunError, pack_cell
 
-pytestmark = pytest.mark.slow  # each test goes through whole runs
+# Each test goes through whole runs.
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("loads_once")]
 
 
 def spec(out: Path, **options) -> ReportSpec:
@@ -39,7 +39,7 @@ def spec(out: Path, **options) -> ReportSpec:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
+def finished(loads_once, tmp_path_factory) -> Path:
     return report(spec(tmp_path_factory.mktemp("run") / "out")).path
 
 
@@ -105,8 +105,7 @@ def test_a_job_that_dies_at_many_of_its_files_goes_on_to_the_same_bytes(
     finished, tmp_path, monkeypatch, request
 ):
     """At every fifth, by turns before and after it is there; with `--full` at each."""
-    pair, out = load_pair("organism:shuffled-l3"), tmp_path / "out"
-    monkeypatch.setattr("elicit.jobs._frame.load_pair", lambda *_, **__: pair)
+    out = tmp_path / "out"
     each = 1 if request.config.getoption("full") else 5
     met = dying(monkeypatch, lambda: report(spec(out)), lambda n: n % each == 0)
     assert files(out) == files(finished)
@@ -135,10 +134,8 @@ JOBS = {
 
 @pytest.mark.parametrize("command", JOBS)
 def test_every_command_that_dies_at_several_of_its_files_goes_on_to_the_same_bytes(
-    organism, tmp_path, monkeypatch, command
+    tmp_path, monkeypatch, command
 ):
-    pair = organism("rl")
-    monkeypatch.setattr("elicit.jobs._frame.load_pair", lambda *_, **__: pair)
     out, run = tmp_path / "out", JOBS[command]
     n = len(dying(monkeypatch, lambda: run(out), lambda _: False))
     whole = files(out)
