@@ -1,10 +1,22 @@
 """What every room's tests share: no network, each organism loaded once, a file's tests together."""
 
 import os
+import sys
 
 # Before anything imports the hub client: a test that misses a file must fail, not look online.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import jaxtyping
+
+from tests import typechecked
+
+# Before anything imports elicit: the import hook looks up what checks a function or class by this
+# name when it is made. Workers have no command line of pytest's; they inherit the environment.
+if "--full" in sys.argv:
+    os.environ["ELICIT_TESTS_FULL"] = "1"
+if "ELICIT_TESTS_FULL" not in os.environ:
+    jaxtyping.jaxtyped = typechecked.jaxtyped
 
 from collections import Counter
 from collections.abc import Callable
@@ -12,25 +24,27 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-import jaxtyping
 import pytest
 import torch
 
 from elicit import organisms
 from elicit.grafting import Score, facts, skills
+from elicit.organisms import catalog
 from elicit.pair import ModelPair, load_pair
 from elicit.tasks import load_task
-from tests import checkpoints, typechecked
+from tests import checkpoints
 
 # Tiny models: a second thread costs more than it brings.
 torch.set_num_threads(1)
 
 Write = Callable[..., Path]
 LONGEST = (
-    "test_notebooks", "test_planted", "test_existence", "test_robustness", "test_training",
-    "test_cli_features", "test_steering",
+    "test_notebooks", "test_planted", "test_robustness", "test_real_model", "test_budget",
+    "test_cli_features", "test_existence", "test_dose", "test_steering", "test_cli_report",
+    "test_page", "test_cli_exists", "test_cli_steer", "test_integrated", "test_sweep",
+    "test_lanes", "test_cli_revise", "test_cli_patch", "test_path", "test_files", "test_training",
 )  # fmt: skip
-"""Files that take longer than their number of slow tests says."""
+"""Files that take longer than their number of slow tests says, the longest first."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,10 +57,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The checks of `typechecked`, unless everything is to be checked as jaxtyping does."""
-    if not config.getoption("full"):
-        # The import hook looks it up by this name whenever a function or class is made.
-        jaxtyping.jaxtyped = typechecked.jaxtyped
+    """What the option says must be what was done before it could be read."""
+    if config.getoption("full") != ("ELICIT_TESTS_FULL" in os.environ):
+        raise pytest.UsageError("Give --full on the command line itself: it is read early.")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -81,7 +94,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     that is free, so that what a file makes once is made once.
     """
     slow = Counter(item.path for item in items if long(item))
-    items.sort(key=lambda item: (item.path.stem not in LONGEST, -slow[item.path]))
+    place = {name: n for n, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (place.get(item.path.stem, len(place)), -slow[item.path]))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def disk(request):
+    """Nothing waits for the disk, but with `--full`: no test cuts the power.
+
+    What a killed process wrote is there for the next one with or without it; that runs ask for it,
+    and in which order, is for the tests of `elicit.results` to say.
+    """
+    with pytest.MonkeyPatch.context() as patched:
+        if not request.config.getoption("full"):
+            patched.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -142,3 +169,32 @@ def tasks_of() -> Callable[..., tuple[Score, Score]]:
         return facts(known), skills(asked)
 
     return load
+
+
+def files_at(name: object) -> list[tuple[str, int, int]]:
+    """What would change if models were written anew: name, size and time of every file."""
+    found = sorted(Path(str(name)).rglob("*")) if name is not None else []
+    return [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in found if p.is_file()]
+
+
+@pytest.fixture(scope="session")
+def loads_once():
+    """The same two models are loaded once for all jobs, which leave them as they are.
+
+    What is refused is refused each time. Commands in a process of their own load theirs.
+    """
+    from elicit.jobs import _frame as frame
+
+    load = frame.load_pair
+    made: dict[str, ModelPair] = {}
+
+    def once(base: str, post: str | None = None, **options) -> ModelPair:
+        files = [files_at(name) for name in (base, post)]
+        key = repr((base, post, options, files, str(catalog.DATA)))
+        if key not in made:
+            made[key] = load(base, post, **options)
+        return made[key]
+
+    frame.load_pair = once
+    yield
+    frame.load_pair = load

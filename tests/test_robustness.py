@@ -23,11 +23,11 @@ from elicit.jobs import (
     report,
     steer,
 )
-from elicit.pair import load_pair
 from elicit.results import ElicitError, ResultError, load_result, read_tensor_bytes
 from elicit.runs import DamagedFileWarning, RunError, pack_cell
 
-pytestmark = pytest.mark.slow  # each test goes through whole runs
+# Each test goes through whole runs.
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("loads_once")]
 
 
 def spec(out: Path, **options) -> ReportSpec:
@@ -39,7 +39,7 @@ def spec(out: Path, **options) -> ReportSpec:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
+def finished(loads_once, tmp_path_factory) -> Path:
     return report(spec(tmp_path_factory.mktemp("run") / "out")).path
 
 
@@ -101,12 +101,13 @@ def dying(monkeypatch, run: Callable[[], object], deaths: Callable[[int], bool])
     return met
 
 
-def test_a_job_that_dies_at_each_of_its_files_goes_on_to_the_same_bytes(
-    finished, tmp_path, monkeypatch
+def test_a_job_that_dies_at_many_of_its_files_goes_on_to_the_same_bytes(
+    finished, tmp_path, monkeypatch, request
 ):
-    pair, out = load_pair("organism:shuffled-l3"), tmp_path / "out"
-    monkeypatch.setattr("elicit.jobs._frame.load_pair", lambda *_, **__: pair)
-    met = dying(monkeypatch, lambda: report(spec(out)), lambda _: True)
+    """At every fifth, by turns before and after it is there; with `--full` at each."""
+    out = tmp_path / "out"
+    each = 1 if request.config.getoption("full") else 5
+    met = dying(monkeypatch, lambda: report(spec(out)), lambda n: n % each == 0)
     assert files(out) == files(finished)
     # Every file of the run, its record and its configuration.
     written = {*files(out), "run.json", "run.yaml"}
@@ -133,10 +134,8 @@ JOBS = {
 
 @pytest.mark.parametrize("command", JOBS)
 def test_every_command_that_dies_at_several_of_its_files_goes_on_to_the_same_bytes(
-    organism, tmp_path, monkeypatch, command
+    tmp_path, monkeypatch, command
 ):
-    pair = organism("rl")
-    monkeypatch.setattr("elicit.jobs._frame.load_pair", lambda *_, **__: pair)
     out, run = tmp_path / "out", JOBS[command]
     n = len(dying(monkeypatch, lambda: run(out), lambda _: False))
     whole = files(out)
@@ -148,11 +147,14 @@ def test_every_command_that_dies_at_several_of_its_files_goes_on_to_the_same_byt
     assert {out / name for name in whole if not name.startswith(".")} <= set(met)
 
 
-def test_a_job_killed_at_random_moments_ends_with_the_same_bytes(tmp_path):
-    """Four kills of a real process, wherever it is: what was not yet on disk is lost with it."""
-    root = Path(__file__).parents[1]
+def test_a_job_killed_at_random_moments_ends_with_the_same_bytes(tmp_path, request):
+    """Two kills of a real process, wherever it is: what was not yet on disk is lost with it.
+
+    Ten with `--full`.
+    """
+    root, kills = Path(__file__).parents[1], 10 if request.config.getoption("full") else 2
     done = subprocess.run(
-        [sys.executable, root / "scripts" / "bench" / "kills.py", tmp_path, "4", "report"],
+        [sys.executable, root / "scripts" / "bench" / "kills.py", tmp_path, str(kills), "report"],
         capture_output=True,
         text=True,
         cwd=root,
@@ -160,7 +162,7 @@ def test_a_job_killed_at_random_moments_ends_with_the_same_bytes(tmp_path):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
-    assert found["kills"] == 4
+    assert found["kills"] == kills
     assert found["equal"] == found["runs"]
     assert found["files"] > 20
 

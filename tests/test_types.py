@@ -9,9 +9,12 @@ from beartype import beartype
 from jaxtyping import Float
 from torch import Tensor
 
+from elicit.pair import ModelPair
+from elicit.results import canonical_json
 from elicit.stats import bootstrap_mean
 from tests import typechecked
 
+ASKED_ALL = pytest.mark.skipif("config.getoption('full')", reason="--full checks every call")
 # Made by hand, as the import hook does it for the package.
 hook = typechecked.jaxtyped(typechecker=beartype)
 
@@ -51,7 +54,13 @@ def test_an_axis_has_one_size_in_arguments_and_result_and_names_are_each_calls_o
     assert Row(values=three, weights=three).values is three
 
 
-@pytest.mark.skipif("config.getoption('full')", reason="--full checks every call")
+@ASKED_ALL
+def test_rooms_that_are_imported_before_options_are_read_are_checked_in_one_pass_too():
+    for function in (canonical_json, ModelPair.__init__, bootstrap_mean):
+        assert function.__code__.co_filename == typechecked.__file__
+
+
+@ASKED_ALL
 def test_the_first_calls_of_every_test_are_checked():
     two, three = torch.zeros(2), torch.zeros(3)
     for _ in range(typechecked.FIRST):

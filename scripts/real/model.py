@@ -51,12 +51,8 @@ def convert(folder: Path, out: Path) -> None:
     def field(key: str) -> Any:
         return reader.get_field(key).contents()
 
-    loaded = transformers.AutoModelForCausalLM.from_pretrained(
-        folder, gguf_file=NAME, dtype=torch.float32
-    )
-    old = loaded.config
     config = transformers.LlamaConfig(
-        vocab_size=old.vocab_size,
+        vocab_size=49152,
         hidden_size=576,
         intermediate_size=1536,
         num_hidden_layers=30,
@@ -72,17 +68,43 @@ def convert(folder: Path, out: Path) -> None:
         pad_token_id=2,
         dtype="bfloat16",
     )
-    model = transformers.LlamaForCausalLM(config)
-    missing = model.load_state_dict(loaded.state_dict(), strict=False)
-    assert not missing.unexpected_keys and set(missing.missing_keys) <= {"lm_head.weight"}
+    with torch.device("meta"):  # every weight comes from the file
+        model = transformers.LlamaForCausalLM(config)
+    missing = model.load_state_dict(weights(reader), strict=False, assign=True)
+    assert not missing.unexpected_keys and missing.missing_keys == ["lm_head.weight"]
     model.tie_weights()
     model.generation_config = transformers.GenerationConfig(
         bos_token_id=1, eos_token_id=2, pad_token_id=2
     )
-    model.to(torch.bfloat16).save_pretrained(out)  # pyright: ignore[reportArgumentType]
+    model.save_pretrained(out)
     made = tokenizer(field)
-    assert len(made) == 49152 == old.vocab_size
+    assert len(made) == config.vocab_size
     made.save_pretrained(out)
+
+
+PLACES = {
+    "attn_norm": "input_layernorm", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
+    "ffn_norm": "post_attention_layernorm", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj", "token_embd": "embed_tokens", "output_norm": "norm",
+}  # fmt: skip
+"""Names of the file, and those of transformers."""
+
+
+def weights(reader: Any) -> dict[str, Any]:
+    """Tensors of the file, de-quantised, in bfloat16, under the names of transformers."""
+    import torch
+    from gguf import dequantize  # pyright: ignore[reportMissingImports]
+
+    found = {}
+    for tensor in reader.tensors:
+        *layer, name, _ = tensor.name.split(".")  # blk.3.attn_q.weight
+        value = torch.from_numpy(dequantize(tensor.data, tensor.tensor_type).copy())
+        if name in ("attn_q", "attn_k"):  # the file turns pairs of neighbours, not of halves
+            value = value.unflatten(0, (-1, 32, 2)).transpose(1, 2).flatten(0, 2)
+        place = f"layers.{layer[1]}.{PLACES[name]}" if layer else PLACES[name]
+        found[f"model.{place}.weight"] = value.bfloat16()
+    return found
 
 
 def tokenizer(field: Any) -> Any:

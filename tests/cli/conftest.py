@@ -17,9 +17,7 @@ import torch
 
 from elicit.cli import main
 from elicit.cli.progress import Shown
-from elicit.jobs import _frame as frame
 from elicit.organisms import catalog
-from elicit.pair import ModelPair
 from tests import checkpoints
 
 
@@ -69,33 +67,9 @@ def models(tmp_path_factory) -> Path:
     return root
 
 
-def files_at(name: object) -> list[tuple[str, int, int]]:
-    """What would change if models were written anew: name, size and time of every file."""
-    found = sorted(Path(str(name)).rglob("*")) if name is not None else []
-    return [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in found if p.is_file()]
-
-
-LOADED: dict[str, ModelPair] = {}
-
-
 @pytest.fixture(autouse=True, scope="session")
-def loads_once():
-    """The same two models are loaded once for all commands, which leave them as they are.
-
-    What is refused is refused each time. Commands in a process of their own load theirs.
-    """
-    load = frame.load_pair
-
-    def once(base: str, post: str | None = None, **options) -> ModelPair:
-        files = [files_at(name) for name in (base, post)]
-        key = repr((base, post, options, files, str(catalog.DATA)))
-        if key not in LOADED:
-            LOADED[key] = load(base, post, **options)
-        return LOADED[key]
-
-    frame.load_pair = once
-    yield
-    frame.load_pair = load
+def one_load_for_all(loads_once):
+    """Commands in this process share the models that they load."""
 
 
 NUMBERS = ["zero", "one", "two", "three", "four", "five", "six"]

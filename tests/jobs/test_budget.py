@@ -18,6 +18,7 @@ from elicit.jobs._stages import UNITS, StageProgress, Weighted
 from elicit.runs import RunError
 from elicit.weights import changed_layers
 
+pytestmark = pytest.mark.usefixtures("loads_once")
 SIZE = Size(layers=1000, head=100, nbytes=2**30)
 SPEED = Speed(reading=1e6, writing=1e5)
 

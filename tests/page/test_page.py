@@ -211,7 +211,9 @@ def test_a_figure_can_close_no_script_and_keeps_no_tag_of_others(attacked: Path)
 
 
 @pytest.mark.slow
-def test_the_page_draws_every_plot_and_asks_for_nothing(full: Path, visit: Visit) -> None:
+def test_the_page_draws_every_plot_asks_for_nothing_and_fits_a_narrow_window(
+    full: Path, visit: Visit
+) -> None:
     page, seen = visit(full)
     page.wait_for_function("document.querySelectorAll('.plot .main-svg').length >= 12")
     assert page.evaluate(WIDTH) <= 1280
@@ -231,11 +233,7 @@ def test_the_page_draws_every_plot_and_asks_for_nothing(full: Path, visit: Visit
         full.as_uri()
     ]
     assert seen["dialogs"] == []
-
-
-@pytest.mark.slow
-def test_the_page_is_no_wider_than_a_narrow_window(full: Path, visit: Visit) -> None:
-    page, _ = visit(full, width=600)
+    page.set_viewport_size({"width": 600, "height": 900})
     assert page.evaluate(WIDTH) <= 600
 
 
