@@ -21,6 +21,7 @@ from elicit.traces.information import Information, information
 from elicit.traces.ledger import Ledger, ledger
 from elicit.traces.measures import Measures, Metric
 from elicit.traces.reading import Curve, Reading, Readings
+from elicit.traces.receivers import Receivers, receivers
 from elicit.traces.shifts import Shifts, shifts
 from elicit.traces.takes import RULES, TakeRule
 from elicit.traces.thoughts import (
@@ -54,6 +55,7 @@ __all__ = [
     "RULES",
     "Reading",
     "Readings",
+    "Receivers",
     "ResultChanged",
     "Shifts",
     "TakeRule",
@@ -74,6 +76,7 @@ __all__ = [
     "given_thoughts",
     "ledger",
     "own_thoughts",
+    "receivers",
     "shifts",
 ]
 
