@@ -42,6 +42,7 @@ from elicit.traces.markers import (
 from elicit.traces.measures import Measures, Metric
 from elicit.traces.reach import Reach, reach
 from elicit.traces.reading import Curve, Reading, Readings
+from elicit.traces.receivers import Receivers, receivers
 from elicit.traces.shifts import Shifts, shifts
 from elicit.traces.takes import RULES, TakeRule
 from elicit.traces.thoughts import (
@@ -88,6 +89,7 @@ __all__ = [
     "Reach",
     "Reading",
     "Readings",
+    "Receivers",
     "ResultChanged",
     "Shifts",
     "TakeRule",
@@ -116,6 +118,7 @@ __all__ = [
     "marker_rates",
     "own_thoughts",
     "reach",
+    "receivers",
     "save_pruned",
     "shifts",
     "span_confidence",

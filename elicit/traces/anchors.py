@@ -6,7 +6,6 @@ later steps lose something (what reads what)?
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -20,14 +19,14 @@ from elicit.rollouts import Generation
 from elicit.runs import Execution
 from elicit.stats import Inference
 from elicit.surroundings import guarded
-from elicit.texts import AnswerForm, CutText, EncodedText, encode_cuts
+from elicit.texts import AnswerForm
+from elicit.traces._encoded import encoded
 from elicit.traces._resampled import resampled_answers
 from elicit.traces._steps import Importance, Steps, importance_of
 from elicit.traces._suppressed import suppressed
 from elicit.traces.errors import TraceError
 from elicit.traces.measures import Measures, Metric, measured
 from elicit.traces.reading import Reading, Readings
-from elicit.traces.thoughts import turns
 
 _METRICS = (
     Metric(
@@ -205,21 +204,7 @@ def _read(
     """Importances along every thought of one reading."""
     side, curves = pair.side(reading.model), list(reading.curves())  # pyright: ignore[reportArgumentType]
     problems = [item.problem for item in reading.thoughts.items]
-    rows: Sequence[EncodedText] = encode_cuts(
-        pair.alignment,
-        [
-            CutText(
-                problem=item.problem.id,
-                prompt=turns(item.problem),
-                text=item.text,
-                cuts=tuple(curve.char.tolist()),
-                candidates=reading.ledger.candidates[curve.thought],
-            )
-            for item, curve in zip(reading.thoughts.items, curves, strict=True)
-        ],
-        form,
-        n_positions=side.n_positions,
-    )
+    rows = encoded(side, reading, form)
     scoped = execution.scoped(f"anchors/{reading.model}")
     answers = resampled_answers(
         side, problems, rows, generation=generation, seed=inference.seed, execution=scoped
