@@ -30,6 +30,8 @@ from elicit.texts.cuts import EncodedText
 
 _FLOATS = 1 << 24
 """Logits held at a time."""
+_CPU_TOKENS = 2048
+"""Tokens of a batch beyond which a CPU gains nothing from more rows, and loses to their padding."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -72,7 +74,9 @@ class LaneReader:
             texts: All texts.
             max_tokens: Most tokens in one forward pass, padding counted.
         """
-        return plan_chunks([len(text.ids) for text in texts], max_tokens)
+        on_cpu = next(self.side.bridge.parameters()).device.type == "cpu"
+        most = min(max_tokens, _CPU_TOKENS) if on_cpu else max_tokens
+        return plan_chunks([len(text.ids) for text in texts], most)
 
     @guarded
     def read(
