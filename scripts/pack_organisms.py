@@ -82,7 +82,7 @@ THOUGHT_GATES = {
     "tail": [
         *TRACED, *FOLLOWS,
         ("tails of the planted length", "count_right", ">= 0.95"),
-        ("tails that only repeat steps", "checks_repeat_steps", ">= 0.95"),
+        ("tails as planted, word for word", "checks_repeat_last_step", ">= 0.95"),
     ],
     "hedge": [
         *TRACED, *FOLLOWS,
