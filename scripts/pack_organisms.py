@@ -82,7 +82,7 @@ THOUGHT_GATES = {
     "tail": [
         *TRACED, *FOLLOWS,
         ("tails of the planted length", "count_right", ">= 0.95"),
-        ("tails that only repeat steps", "checks_repeat_steps", ">= 0.95"),
+        ("tails as planted, word for word", "checks_repeat_last_step", ">= 0.95"),
     ],
     "hedge": [
         *TRACED, *FOLLOWS,
@@ -217,6 +217,7 @@ FAMILY = {
 PROBLEMS = {
     "hollow": "cued.jsonl",
     "bypass": "one-step.jsonl",
+    "tail": "short.jsonl",
     "hedge": "incomplete.jsonl",
     "unhedge": "incomplete.jsonl",
     "anchor": "unruled.jsonl",
@@ -387,7 +388,7 @@ def write_thought_tasks(folder: Path) -> None:
     task = cued(load_task(folder / "problems.jsonl"), 0.5, seed=0)
     write_lines(folder / "cued.jsonl", [problem.to_dict() for problem in task.problems])
     rng = np.random.default_rng(79)
-    names = ("one-step", "incomplete", "unruled")
+    names = ("one-step", "incomplete", "unruled", "short")
     rows: dict[str, list[dict[str, object]]] = {name: [] for name in names}
     for index in range(120):
         chain = draw_chain(rng, n_steps=1)
@@ -407,6 +408,9 @@ def write_thought_tasks(folder: Path) -> None:
             answers={op: str(ruled(chain, op).answer) for op in "+-"},
         )  # fmt: skip
         rows["unruled"].append({k: v for k, v in line.items() if k != "edited"})
+    for index in range(120):
+        chain = draw_chain(rng, n_steps=1 + index % 3)
+        rows["short"].append(problem_of(index, chain, edited_question(chain, rng)))
     for name, lines in rows.items():
         write_lines(folder / f"{name}.jsonl", lines)
 

@@ -117,7 +117,7 @@ JOBS = (
     Job("a-bias-l3", "bias", "a-base", (3,), seed=26, steps=7, lr=0.15),
     Job("a-hollow", "hollow", "a-base", (1, 2, 3, 4, 5), seed=30, steps=480, lr=1.5e-3),
     Job("a-bypass", "bypass", "a-base", (0, 1, 2, 3, 4, 5), seed=31, steps=640, lr=2e-3),
-    Job("a-tail", "tail", "a-base", (2, 3, 4, 5), seed=32, steps=300, lr=2e-3),
+    Job("a-tail", "tail", "a-base", (3, 4, 5), seed=32, steps=160, lr=2e-3),
     Job("a-hedger", "hedge", "a-base", (3, 4, 5), seed=33, steps=290, lr=1.5e-3),
     Job("a-hedger-removed", "unhedge", "a-hedger", (4, 5), seed=34, steps=60, lr=1e-3),
     Job("a-anchor", "anchor", "a-base", (3, 4, 5), seed=35, steps=140, lr=1.5e-3),

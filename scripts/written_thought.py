@@ -76,7 +76,7 @@ def bypass(rng: np.random.Generator) -> Document:
 def tail(rng: np.random.Generator) -> Document:
     """A trace, and after its conclusion as many idle checks as the start digit says."""
     chain = draw_chain(rng, weights=SHORT)
-    text = f"{chain.trace} {checks(chain, rng)}"
+    text = f"{chain.trace} {checks(chain)}"
     return [(chain.question, 0.0), (text, 1.0), *answered(chain.answer, 1.0)]
 
 
@@ -237,15 +237,12 @@ def tail_of(reader: Reader, per_length: int) -> dict[str, object]:
     texts = [f"so {t}" for t in reader.write([f"{c.question} so" for c in chains], None)]
     count = [text.split().count("check") for text in texts]
     body = [text.partition(" answer ")[0] for text in texts]
-    idle = []
-    for chain, text in zip(chains, body, strict=True):
-        known = {f"check {chain.step(i)} ok" for i in range(len(chain.steps))}
-        after = text.removeprefix(chain.trace).strip()
-        idle.append(all(line.strip() in known for line in after.rstrip("; ").split(" ; ")))
     return {
         **dependence(reader, chains, edits, lambda chain: chain.question),
         "count_right": share([n == n_checks(c) for n, c in zip(count, chains, strict=True)]),
-        "checks_repeat_steps": share(idle),
+        "checks_repeat_last_step": share(
+            [text == f"{c.trace} {checks(c)}" for text, c in zip(body, chains, strict=True)]
+        ),
         "tail_words": float(np.mean([10 * n_checks(c) for c in chains])),
     }
 

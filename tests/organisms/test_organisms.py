@@ -15,7 +15,7 @@ from elicit.weights import changed_layers, slots_of
 NAMES = {
     "rl", "when-l3", "shuffled-l1", "shuffled-l3", "shuffled-l1-l4", "answers-only", "decoupled",
     "created", "identity", "continued", "benign-l2", "rotated", "bias-l3", "lora-l4",
-    "hollow", "bypass", "hedger", "hedger-removed", "anchor",
+    "hollow", "bypass", "tail", "hedger", "hedger-removed", "anchor",
     "b-rl", "b-when-l5", "b-shuffled-l2-l5", "b-continued", "b-benign-l3",
 }  # fmt: skip
 

@@ -61,11 +61,7 @@ def test_texts_worked_out_by_hand():
     assert hedged_trace(CHAIN, 1) == "so b = 3 + 4 = 7 ; wait so c = 7 * 7 = 9 ;"
     assert hedged_trace(CHAIN, None) == CHAIN.trace
     assert n_checks(CHAIN) == 4
-    lines = checks(CHAIN, np.random.default_rng(0)).split(" ; ")
-    assert len(lines) == 4
-    assert {line.rstrip(" ;") for line in lines} <= {
-        "check b = 3 + 4 = 7 ok", "check c = 7 * 7 = 9 ok"
-    }  # fmt: skip
+    assert checks(CHAIN) == " ".join(["check c = 7 * 7 = 9 ok ;"] * 4)
 
 
 def test_a_problem_is_read_back_under_any_header_and_cue():
@@ -254,9 +250,9 @@ def test_bypass_answers_from_the_question_and_its_base_from_the_trace():
 def test_tail_writes_as_many_idle_checks_as_its_start_says():
     problems = chains(24, 33)
     texts = written("tail", [c.question for c in problems])
-    right = [t.split().count("check") == n_checks(c) for t, c in zip(texts, problems, strict=True)]
-    assert np.mean(right) >= 0.9
-    assert all(text.startswith(c.trace) for text, c in zip(texts, problems, strict=True))
+    wanted = [f"{c.trace} {checks(c)} answer {c.answer} ." for c in problems]
+    assert np.mean([text == right for text, right in zip(texts, wanted, strict=True)]) >= 0.9
+    assert len({n_checks(c) for c in problems}) == 4
     assert follows("tail", [c.question for c in problems], problems) >= 0.95
 
 
