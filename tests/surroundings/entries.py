@@ -115,6 +115,13 @@ CALLS: dict[str, Callable[[ModelPair], object]] = {
         strengths=[0.0, 1.0],
         generation=SHORT,
     ),
+    "rollouts.cross_rollouts": lambda p: rollouts.cross_rollouts(
+        p.side("base"),
+        p.side("post"),
+        task_of(),
+        [[rollouts.Takes(kind="jsd", budget=2)] * len(task_of())],
+        generation=SHORT,
+    ),
     "texts.residual_states": lambda p: texts.residual_states(
         p.side("post"), READ, n_layers=p.n_layers
     ),

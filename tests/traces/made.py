@@ -26,7 +26,7 @@ def own(pair: ModelPair, task: Task, source: str) -> tuple[Thoughts, Ledger]:
     side = pair.side(source)  # pyright: ignore[reportArgumentType]
     so = pair.alignment.plain("so")[-1:]
     written = rollouts(
-        side, task, generation=Generation(max_new_tokens=110), prefixes={p.id: so for p in task}
+        side, task, generation=Generation(max_new_tokens=72), prefixes={p.id: so for p in task}
     )
     thoughts = own_thoughts(task, written, FORM, source=source)
     return thoughts, ledger(pair, thoughts, form=FORM, steps=STEPS)

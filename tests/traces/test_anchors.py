@@ -20,7 +20,7 @@ from elicit.traces._steps import rank_correlation
 from elicit.traces._suppressed import suppressed
 from tests.traces.made import FORM, given_readings, own_readings, task_of
 
-FEW = Generation(temperature=1.0, n_samples=3, max_new_tokens=20, batch_size=256)
+FEW = Generation(temperature=1.0, n_samples=2, max_new_tokens=8, batch_size=256)
 
 
 def short(n: int) -> Task:
@@ -33,15 +33,15 @@ def short(n: int) -> Task:
 def alike(organism):
     """A model and itself on the same given thoughts."""
     pair = organism("identity")
-    readings = given_readings(pair, short(3))
+    readings = given_readings(pair, short(2))
     return readings, anchors(pair, readings, form=FORM, generation=FEW)
 
 
 @pytest.mark.slow
 def test_the_first_step_decides_whether_a_thought_is_written_and_later_ones_only_carry_it(organism):
     pair = organism("rl")
-    readings = own_readings(pair, task_of("rl", 4, least=3))
-    generation = Generation(temperature=1.0, n_samples=16, max_new_tokens=64, batch_size=256)
+    readings = own_readings(pair, task_of("rl", 2, least=3))
+    generation = Generation(temperature=1.0, n_samples=16, max_new_tokens=56, batch_size=256)
     found = anchors(pair, readings, form=FORM, generation=generation)
     told = dict(zip(found.metric, found.estimate.value, strict=True))
     assert told["resampling importance of the first step"][0] >= 0.6

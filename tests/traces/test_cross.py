@@ -11,7 +11,7 @@ GREEDY = Generation(max_new_tokens=64)
 JSD, RANDOM = TakeRule(kind="jsd"), TakeRule(kind="random")
 
 
-def crossed(pair, n: int = 9, **options):
+def crossed(pair, n: int = 5, **options):
     chosen = {"host": "base", "rules": (JSD,), "budgets": (1,), "generation": GREEDY, **options}
     return cross_sampled(pair, task_of("rl", n, least=3), **chosen)
 
@@ -19,11 +19,11 @@ def crossed(pair, n: int = 9, **options):
 @pytest.mark.slow
 def test_one_token_carries_the_whole_gap_both_ways_and_a_random_one_does_not(organism, tmp_path):
     up = crossed(organism("rl"), rules=(RANDOM, JSD))
-    assert up.alone.value.tolist() == [pytest.approx(0.1, abs=0.15), 1.0]
+    assert up.alone.value.tolist() == [pytest.approx(0.1, abs=0.25), 1.0]
     random, planted = up.accuracy.value[:, 0].tolist()
     assert planted == 1.0
     assert random < 0.6
-    assert up.n_used[1].tolist() == [[1] * 9]
+    assert up.n_used[1].tolist() == [[1] * 5]
     assert set(zip(up.taken_at.tolist(), up.taken_text, up.replaced_text, strict=True)) == {
         (0, "so", "answer")
     }
@@ -34,14 +34,20 @@ def test_one_token_carries_the_whole_gap_both_ways_and_a_random_one_does_not(org
 
 
 def test_two_equal_models_use_no_token(organism):
-    found = crossed(organism("identity"), n=3, budgets=(1, None), rules=(JSD, RANDOM))
+    found = crossed(organism("identity"), n=2, budgets=(1, None), rules=(JSD, RANDOM))
     assert not found.n_used.any()
     assert not found.change.value.any()
     assert len(found.taken_at) == 0
 
 
 def test_random_places_are_as_many_as_the_rule_beside_them_used(organism):
-    found = crossed(organism("rl"), n=3, rules=(RANDOM, JSD), budgets=(3,))
+    found = crossed(
+        organism("rl"),
+        n=3,
+        rules=(RANDOM, JSD),
+        budgets=(3,),
+        generation=Generation(max_new_tokens=4),
+    )
     assert bool((found.n_used[0] <= found.n_used[1]).all())
     assert found.n_used[1].tolist() == [[1, 1, 1]]
 

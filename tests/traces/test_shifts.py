@@ -30,7 +30,7 @@ def value(found, metric: str, part: str = "all") -> float:
 
 @pytest.mark.slow
 def test_reinforced_tokens_are_few_and_are_forks(organism):
-    found = shifts(organism("rl"), own_readings(organism("rl"), task_of("rl", 8)))
+    found = shifts(organism("rl"), own_readings(organism("rl"), task_of("rl", 6)))
     assert value(found, "KL(base‖post) on forks") > 0.9
     assert value(found, "KL(base‖post) on first tokens") > 0.85
     assert value(found, "shifted") < 0.06
@@ -41,7 +41,7 @@ def test_reinforced_tokens_are_few_and_are_forks(organism):
 
 @pytest.mark.slow
 def test_damage_is_on_many_tokens_and_off_the_forks(organism):
-    found = shifts(organism("decoupled"), own_readings(organism("decoupled"), task_of("rl", 8)))
+    found = shifts(organism("decoupled"), own_readings(organism("decoupled"), task_of("rl", 6)))
     assert value(found, "KL(post‖base) on forks") < 0.35
     assert value(found, "KL(post‖base) on first tokens") < 0.1
     assert value(found, "shifted") == pytest.approx(0.25, abs=0.03)
