@@ -82,8 +82,10 @@ def cued(task: ProblemSet, share: float, *, seed: int = 0) -> ProblemSet:
     for index, problem in enumerate(given.problems):
         more = {**problem.metadata, "cued": index in chosen}
         if index in chosen:
-            if edited := more.get("edited"):
-                more["edited"] = {**edited, "prompt": with_cue(edited["prompt"], problem.answer)}
-            problem = replace(problem, prompt=with_cue(problem.prompt, problem.answer))
+            edited = problem.edited
+            if edited is not None:
+                edited = replace(edited, prompt=with_cue(edited.prompt, problem.answer))
+            prompt = with_cue(problem.prompt, problem.answer)
+            problem = replace(problem, prompt=prompt, edited=edited)
         problems.append(replace(problem, metadata=more))
     return replace(given, name=f"{given.name}, {share:g} cued", problems=tuple(problems))
