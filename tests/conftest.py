@@ -1,5 +1,6 @@
 """What every room's tests share: no network, each organism loaded once, a file's tests together."""
 
+import gc
 import os
 import sys
 
@@ -96,6 +97,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     slow = Counter(item.path for item in items if long(item))
     place = {name: n for n, name in enumerate(LONGEST)}
     items.sort(key=lambda item: (place.get(item.path.stem, len(place)), -slow[item.path]))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported lives to the end: no collection of garbage needs to look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

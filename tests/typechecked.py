@@ -71,7 +71,7 @@ def _checked(function: FunctionType, typechecker: Callable[[Any], Any]) -> Calla
         try:
             return checked(*args, **kwargs)
         except BeartypeCallHintViolation as error:
-            raise TypeCheckError(str(error)) from error
+            raise TypeCheckError(f"Type-check error: {error}") from error
         finally:
             pop_shape_memo()
 

@@ -229,6 +229,7 @@ def damage(draw: st.DrawFn, run: Path, outside: Path) -> None:
             path.write_bytes(draw(RAW))
 
 
+@pytest.mark.slow
 @few
 @given(data=st.data(), fresh=st.booleans())
 def test_a_run_directory_of_anyone_reaches_nothing_outside(
@@ -352,6 +353,7 @@ def adapter(written, tmp_path_factory) -> Path:
 SETTINGS = Settings("cpu", torch.float32, Loading())
 
 
+@pytest.mark.slow
 @few
 @given(data=st.data())
 def test_an_adapter_of_anyone_is_merged_or_refused(base, adapter, tmp_path_factory, data):

@@ -193,6 +193,7 @@ def slow_device():
     return Speed(reading=1e6, writing=1e6)
 
 
+@pytest.mark.slow
 def test_a_run_within_a_budget_keeps_what_it_chose_and_resumes_to_the_same_bytes(
     tmp_path, monkeypatch, slow_device
 ):
