@@ -155,6 +155,22 @@ class Alignment:
         tokenizer = self.template_tokenizer if templated else self.tokenizer
         return self._checked(self._ids(tokenizer, text), tokenizer)
 
+    def read_all(self, texts: Sequence[str], *, templated: bool = False) -> list[list[int]]:
+        """Token ids of many texts, as `read` gives them, at once.
+
+        Args:
+            texts: Any texts, rendered where `templated`.
+            templated: Whether the template's tokenizer reads them.
+
+        Raises:
+            PairError: A text needs a token that one of the models has no row for.
+        """
+        tokenizer = self.template_tokenizer if templated else self.tokenizer
+        if not texts:
+            return []
+        rows = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        return [self._checked(self._with_bos([int(i) for i in row]), tokenizer) for row in rows]
+
     def unknown(self, text: str, *, templated: bool = False) -> bool:
         """Whether a text holds something that the tokenizer does not know.
 
@@ -249,7 +265,9 @@ class Alignment:
 
     def _ids(self, tokenizer: Tokenizer, text: str) -> list[int]:
         """Ids of `text` with bos exactly once if this pair adds bos."""
-        ids = [int(i) for i in tokenizer.encode(text, add_special_tokens=False)]
+        return self._with_bos([int(i) for i in tokenizer.encode(text, add_special_tokens=False)])
+
+    def _with_bos(self, ids: list[int]) -> list[int]:
         if self.adds_bos and self.bos_id is not None:
             while ids and ids[0] == self.bos_id:
                 ids = ids[1:]

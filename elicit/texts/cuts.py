@@ -6,7 +6,6 @@ see nothing of what was written later. Candidates of one lane share the tokens t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from elicit.pair import Alignment, Text
 from elicit.tasks import Fault, TaskError, joined, shown
@@ -126,9 +125,9 @@ def encode_cuts(
             row is too long; every fault is named.
         PairError: A text needs a token that one of the models has no row for.
     """
-    coder = _Coder(alignment, form)
+    coder = _Coder(alignment, form, texts)
     wrong: list[Fault] = []
-    rows = [coder.encode(text, wrong) for text in texts]
+    rows = [coder.encode(*each, wrong) for each in zip(texts, coder.spelled, strict=True)]
     for text, row in zip(texts, rows, strict=True):
         reach = max([len(row.ids), *(lane.reach for lane in row.lanes)])
         if n_positions is not None and reach > n_positions:
@@ -144,47 +143,90 @@ def encode_cuts(
     return tuple(rows)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Spelled:
+    """The strings that a text is tokenised as."""
+
+    head: str
+    whole: str
+    prefixes: tuple[str, ...]
+    """Up to each cut; the head at the beginning."""
+    led: tuple[str, ...]
+    """The same with the lead-in."""
+    first: tuple[bool, ...]
+    """Whether a cut is the beginning."""
+
+
 class _Coder:
     """Encodes texts; remembers which tokens a candidate adds after the tokens of a lead-in."""
 
-    def __init__(self, alignment: Alignment, form: AnswerForm) -> None:
+    def __init__(self, alignment: Alignment, form: AnswerForm, texts: Sequence[CutText]) -> None:
         self.alignment, self.form = alignment, form
-        self._read = partial(alignment.read, templated=form.templated)
         self._added: dict[tuple[tuple[int, ...], str], tuple[int, ...] | None] = {}
+        self.spelled = [self._spell(text) for text in texts]
+        strings = dict.fromkeys(
+            string
+            for each in self.spelled
+            for string in (each.head, each.whole, *each.prefixes, *each.led)
+        )
+        rows = alignment.read_all(list(strings), templated=form.templated)
+        self._known = dict(zip(strings, rows, strict=True))
 
-    def encode(self, text: CutText, wrong: list[Fault]) -> EncodedText:
-        form, between = self.form, self.alignment.separator
-        head = self.alignment.spelled(text.prompt, templated=form.templated)
-        whole, dropped = head, 0
+    def _read(self, text: str) -> list[int]:
+        if text not in self._known:
+            self._known[text] = self.alignment.read(text, templated=self.form.templated)
+        return self._known[text]
+
+    def _spell(self, text: CutText) -> _Spelled:
+        form, alignment = self.form, self.alignment
+        head = whole = alignment.spelled(text.prompt, templated=form.templated)
+        dropped = 0
         if text.text:
-            head, whole = self.alignment.joined(text.prompt, text.text, templated=form.templated)
+            head, whole = alignment.joined(text.prompt, text.text, templated=form.templated)
             # A tag that the template has opened already is left out of the text.
             dropped = next(n for n in range(len(text.text) + 1) if whole.endswith(text.text[n:]))
-        ids, prompt = self._read(whole), self._read(head)
+        start = len(whole) - len(text.text) + dropped
+        left = [max(0, cut - dropped) for cut in text.cuts]
+        prefixes = [whole[: start + n] if n else head for n in left]
+        return _Spelled(
+            head=head,
+            whole=whole,
+            prefixes=tuple(prefixes),
+            led=tuple(
+                self._lead(text, p, first=not n) for p, n in zip(prefixes, left, strict=True)
+            ),
+            first=tuple(not n for n in left),
+        )
+
+    def _lead(self, text: CutText, prefix: str, *, first: bool) -> str:
+        """A prefix with the lead-in after it."""
+        form = self.form
+        if not form.lead_in:
+            return prefix
+        if first:
+            return self.alignment.joined(text.prompt, form.lead_in, templated=form.templated)[1]
+        return joined(prefix, form.lead_in, between=self.alignment.separator)[1]
+
+    def encode(self, text: CutText, spelled: _Spelled, wrong: list[Fault]) -> EncodedText:
+        """Token ids of one text, and its lanes."""
+        ids, prompt = self._read(spelled.whole), self._read(spelled.head)
         start = _n_common(prompt, ids)
         if start == 0:
             fix = "Begin the prompt with a token that is left as it is, such as BOS"
             wrong.append(_fault(text, "no token stands before its first one", fix))
         lanes, at = [], []
-        for cut in text.cuts:
-            left = max(0, cut - dropped)
-            prefix = whole[: len(whole) - len(text.text) + dropped + left] if left else head
-            before = self._read(prefix) if left else prompt
-            if left:
-                led = joined(prefix, form.lead_in, between=between)[1] if form.lead_in else prefix
-            else:
-                led = self.alignment.joined(text.prompt, form.lead_in, templated=form.templated)[1]
-                led = led if form.lead_in else prefix
-            lanes.append(self._lane(text, ids, before, led, wrong, first=not left))
-            at.append(max(0, len(before) - start) if left else 0)
-        ends = self._ends(whole, ids)[start:]
-        before = len(whole) - len(text.text)
+        for prefix, led, first in zip(spelled.prefixes, spelled.led, spelled.first, strict=True):
+            before = self._read(prefix)
+            lanes.append(self._lane(text, ids, before, led, wrong, first=first))
+            at.append(0 if first else max(0, len(before) - start))
+        ends = self._ends(spelled.whole, ids)[start:]
+        length = len(spelled.whole) - len(text.text)
         return EncodedText(
             ids=tuple(ids),
             start=start,
             lanes=tuple(lanes),
             text_at=tuple(at),
-            ends=tuple(max(0, end - before) for end in ends),
+            ends=tuple(max(0, end - length) for end in ends),
         )
 
     def _ends(self, whole: str, ids: Sequence[int]) -> list[int]:
