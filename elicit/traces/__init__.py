@@ -29,9 +29,11 @@ from elicit.traces.discrimination import Discrimination, discrimination
 from elicit.traces.early_stopping import EarlyStopping, stop_early
 from elicit.traces.errors import TraceError
 from elicit.traces.forced import Forced, Probe, forced_answers
+from elicit.traces.hedges import hedging
 from elicit.traces.hedging import Hedging, hedging_slope
 from elicit.traces.information import Information, information
 from elicit.traces.ledger import Ledger, ledger
+from elicit.traces.lengths import LengthAgainst, length_against
 from elicit.traces.markers import (
     MARKERS,
     MarkerRates,
@@ -43,6 +45,7 @@ from elicit.traces.measures import Measures, Metric
 from elicit.traces.reach import Reach, reach
 from elicit.traces.reading import Curve, Reading, Readings
 from elicit.traces.receivers import Receivers, receivers
+from elicit.traces.reflection import CORRECTIONS, Reflection, reflection
 from elicit.traces.shifts import Shifts, shifts
 from elicit.traces.takes import RULES, TakeRule
 from elicit.traces.thoughts import (
@@ -62,6 +65,7 @@ __all__ = [
     "AlteredThought",
     "Anchors",
     "Ballots",
+    "CORRECTIONS",
     "Checker",
     "Conclusion",
     "Crossing",
@@ -77,6 +81,7 @@ __all__ = [
     "Hedging",
     "Information",
     "Ledger",
+    "LengthAgainst",
     "MARKERS",
     "MarkerRates",
     "Measures",
@@ -90,6 +95,7 @@ __all__ = [
     "Reading",
     "Readings",
     "Receivers",
+    "Reflection",
     "ResultChanged",
     "Shifts",
     "TakeRule",
@@ -110,15 +116,18 @@ __all__ = [
     "frequency_matched",
     "given_thoughts",
     "group_confidence",
+    "hedging",
     "hedging_slope",
     "information",
     "ledger",
+    "length_against",
     "lowest_group",
     "marked_before",
     "marker_rates",
     "own_thoughts",
     "reach",
     "receivers",
+    "reflection",
     "save_pruned",
     "shifts",
     "span_confidence",
