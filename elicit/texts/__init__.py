@@ -6,6 +6,7 @@ from elicit.texts.chunks import concatenate, read_chunks
 from elicit.texts.cuts import AnswerForm, CutText, EncodedText, Lane, encode_cuts
 from elicit.texts.divergence import ModelDivergences, model_divergences
 from elicit.texts.errors import TextError
+from elicit.texts.forks import forked
 from elicit.texts.gradient import KLGradient, final_kl, final_kl_gradient
 from elicit.texts.lanes import LaneReader, TextRead
 from elicit.texts.predictions import LN2, Final, Reading, tokens_per_block
@@ -37,6 +38,7 @@ __all__ = [
     "concatenate",
     "encode_cuts",
     "final_kl",
+    "forked",
     "final_kl_gradient",
     "model_divergences",
     "read_chunks",
@@ -53,6 +55,7 @@ guard_room(
         "chunked",
         "concatenate",
         "encode_cuts",
+        "forked",
         "thought_span",
         "tokens_per_block",
     },

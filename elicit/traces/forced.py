@@ -10,8 +10,11 @@ from torch import Tensor
 from elicit.pair import Side, Text
 from elicit.results import digest_json
 from elicit.runs import Execution
-from elicit.texts import AnswerForm, CutText, LaneReader, encode_cuts
+from elicit.texts import AnswerForm, CutText, LaneReader, encode_cuts, forked
 from elicit.traces.thoughts import distinct
+
+_LANE_TOKENS = 2048
+"""Tokens of lanes that run together: each sees all others' places, if not their content."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,21 +87,29 @@ def forced_answers(
     ]
     rows = encode_cuts(side.alignment, texts, form, n_positions=side.n_positions)
     digest = digest_json([[row.ids, row.lanes[0].reads] for row in rows])
+    # What is asked of one problem begins alike: its prompt, and a thought up to its alteration.
+    groups: dict[str, list[int]] = {}
+    for i, probe in enumerate(probes):
+        groups.setdefault(probe.problem, []).append(i)
+    members = list(groups.values())
+    shared = [forked([rows[i] for i in group]) for group in members]
     reader = LaneReader(side)
     out: list[Forced | None] = [None] * len(rows)
     execution.progress.start(len(rows), "reading altered thoughts")
     try:
-        for number, numbers in enumerate(reader.chunks(rows, execution.max_tokens)):
+        for number, chosen in enumerate(reader.chunks(shared, execution.max_tokens)):
 
-            def run(numbers: list[int] = numbers) -> dict[str, Tensor]:
-                part = [rows[i] for i in numbers]
-                read = reader.read(part, max_tokens=execution.max_tokens, states=False)
+            def run(chosen: list[int] = chosen) -> dict[str, Tensor]:
+                part = [shared[i] for i in chosen]
+                most = min(execution.max_tokens, _LANE_TOKENS)
+                read = reader.read(part, max_tokens=most, states=False)
                 return {"log_prob": read.candidate_log_prob}
 
             found = execution.checkpoint.get_or_compute(f"{key}/{digest[:16]}/{number}", run)
-            for i, log_prob in zip(numbers, found["log_prob"], strict=True):
+            asked = [i for group in chosen for i in members[group]]
+            for i, log_prob in zip(asked, found["log_prob"], strict=True):
                 out[i] = _answer(probes[i], log_prob[: len(texts[i].candidates)])
-            execution.progress.advance(len(numbers))
+            execution.progress.advance(len(asked))
     finally:
         execution.progress.stop()
     return [each for each in out if each is not None]

@@ -7,10 +7,10 @@ import torch
 
 from elicit.pair import load_pair
 from elicit.tasks import TaskError
-from elicit.texts import AnswerForm, CutText, LaneReader, encode_cuts
+from elicit.texts import AnswerForm, CutText, LaneReader, encode_cuts, forked
 from tests import checkpoints
 from tests.capture import oracle
-from tests.checkpoints import ARCHITECTURES
+from tests.checkpoints import ARCHITECTURES, FAMILIES
 
 FORM = AnswerForm(lead_in="answer is", end=" .")
 TEXTS = (
@@ -164,3 +164,32 @@ def test_a_text_that_does_not_fit_the_model_is_refused_before_anything_is_read(p
     with pytest.raises(TaskError) as caught:
         encode_cuts(paired("llama").alignment, TEXTS, FORM, n_positions=10)
     assert len(caught.value.faults) >= 1 and "10 positions" in str(caught.value)
+
+
+@pytest.mark.parametrize("architecture", FAMILIES)
+def test_texts_that_begin_alike_read_as_one_with_forks_are_what_each_is_alone(paired, architecture):
+    """An altered step, another thought, nothing at all, and another question."""
+    side = paired(architecture).side("base")
+    prompt, text = TEXTS[0].prompt, TEXTS[0].text
+    alike = [
+        (prompt, text),
+        (prompt, text[:28].replace("three", "four")),
+        (prompt, "one . two . dog is it ."),
+        (prompt, ""),
+        ("question : six plus two", text),
+    ]
+    texts = [
+        CutText(problem="a", prompt=p, text=t, cuts=(len(t),), candidates=TEXTS[0].candidates)
+        for p, t in alike
+    ]
+    rows = encode_cuts(side.alignment, texts, FORM)
+    one = forked(rows)
+    assert sum(lane.n_nodes for lane in one.lanes) + len(one.ids) < sum(
+        len(row.ids) + row.lanes[0].n_nodes for row in rows
+    )
+    reader = LaneReader(side)
+    apart = torch.cat([reader.read([row], max_tokens=512).candidate_log_prob for row in rows])
+    together = reader.read([one], max_tokens=512).candidate_log_prob
+    torch.testing.assert_close(together, apart, atol=1e-5, rtol=1e-5)
+    plain = LaneReader(side, every_prefix=True).read([one], max_tokens=512).candidate_log_prob
+    torch.testing.assert_close(together, plain, atol=1e-5, rtol=1e-5)
