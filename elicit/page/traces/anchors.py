@@ -92,7 +92,8 @@ def anchors_sentence(found: Anchors) -> str:
     ]
     return (
         f"Resampling importance is {', and '.join(told)}. It is low wherever the step would come "
-        "again anyway, however needed it is; forced importance sees that need."
+        "again anyway, however needed it is; forced importance asks for the answer at once and does "
+        "not depend on that."
     )
 
 
@@ -102,10 +103,10 @@ def views(found: Anchors) -> tuple[AnchorView, ...]:
     Args:
         found: Importances of steps.
     """
-    excess = (found.resampling - found.resampling_floor).tolist()
     best: dict[str, float] = {}
-    for problem, value in zip(found.step_problem, excess, strict=True):
-        best[problem] = max(best.get(problem, value), value)
+    for i, problem in enumerate(found.step_problem):
+        excess = float(found.resampling[i] - found.resampling_floor[i])
+        best[problem] = max(best.get(problem, excess), excess)
     chosen = sorted(best, key=lambda problem: -best[problem])[:MOST]
     return tuple(
         AnchorView(
@@ -168,8 +169,8 @@ def receivers_section(found: Receivers, n: int) -> Section:
     """
     n_heads = len(found.layer) * len(found.head)
     caption = (
-        "Largest share of one earlier step in the attention that later steps give, less what the "
-        f"head’s own recency would give. A dot: the {level_text(found)}interval of that head alone "
+        "Colour: the largest share of one earlier step in the attention that later steps give, less what the "
+        f"head’s own recency would give. Dot: the {level_text(found)}interval of that head alone "
         f"lies above 0; of {n_heads} heads some do by chance."
     )
     told = [

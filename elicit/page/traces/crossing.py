@@ -7,7 +7,7 @@ from elicit.page import Plot, Section, Table, estimate_cell, plot, table_of
 from elicit.page.traces.text import level_text
 from elicit.results import interval, number
 from elicit.traces import Crossing
-from elicit.traces.figures import most
+from elicit.traces.figures import most, rule_text
 
 MOST = 8
 """Kinds of taken tokens that are listed for each writer."""
@@ -51,8 +51,8 @@ def crossing_sentence(found: Crossing) -> str:
     )
     change = interval(*found.change[rule, 0].ends, digits=2)
     told = (
-        f"With {most(found.budget[0].item())} of {found.donor} under the rule {found.rule[rule]} "
-        f"({used} used a text), {found.host} is right in {crossed} instead of {alone} (change "
+        f"With {most(found.budget[0].item())} of {found.donor} {rule_text(found.rule[rule])}, "
+        f"{used} used a text, {found.host} is right in {crossed} instead of {alone} (change "
         f"{change})"
     )
     random = next((i for i, name in enumerate(found.rule) if _random(name)), rule)
@@ -92,7 +92,7 @@ def _table(found: Sequence[Crossing]) -> Table:
     rows = [
         [
             each.host,
-            rule,
+            rule_text(rule),
             most(each.budget[j].item()),
             estimate_cell(each.used[i, j], digits=2),
             estimate_cell(each.accuracy[i, j], digits=2),

@@ -35,7 +35,7 @@ def reach_section(found: Reach, n: int) -> Section:
         solved = (
             f"Of the {found.n_solved} problems that post solves in the greater part of its "
             "samples, the share that base reaches with k; squares: less what chance reaches on the "
-            f"same problems. Bars are {level_text(found)}intervals."
+            f"same problems. Bars are {level_text(found)}intervals over problems."
         )
         items.append(plot(f"plot-coverage-{n}", coverage_figure(found), solved, columns=12))
     return Section(

@@ -85,9 +85,10 @@ def _directions(found: Shifts) -> Table:
         for name in ("KL({})", "KL({}) on forks", "KL({}) on first tokens")
         for direction in found.direction
     ]
+    several = len(found.source) > 1
     rows = [
         [
-            whose(source),
+            *([whose(source)] if several else []),
             part,
             str(int(found.n_tokens[j, i])),
             *(estimate_cell(found.of(name, part)[i], digits=2) for name in names),
@@ -110,13 +111,14 @@ def _directions(found: Shifts) -> Table:
         f"reaches down to an entropy of {cutoffs}."
         + (f" {infinite} tokens whose KL is infinite are left out." if infinite else "")
     )
-    head = ("texts", "tokens counted", "n", *names)
-    return table_of(caption, head, rows, 2)
+    head = (*(["texts"] if several else []), "tokens counted", "n", *names)
+    return table_of(caption, head, rows, 1 + several)
 
 
 def _kinds(found: Shifts, ledgers: Sequence[Ledger]) -> Table:
     """The tokens of largest divergence, those with the same text as one row."""
     texts = {ledger.source: ledger for ledger in ledgers}
+    several = len(found.source) > 1
     rows: list[list[str]] = []
     for source in found.source:
         kinds: dict[str, list[int]] = {}
@@ -126,7 +128,7 @@ def _kinds(found: Shifts, ledgers: Sequence[Ledger]) -> Table:
         rows += [
             [
                 text,
-                whose(source),
+                *([whose(source)] if several else []),
                 _context(found, places[0], texts.get(source)),
                 str(len(places)),
                 _mean([found.fork_jsd[i].item() for i in places]),
@@ -142,10 +144,9 @@ def _kinds(found: Shifts, ledgers: Sequence[Ledger]) -> Table:
         "problem, the token between bars. Divergence and base’s entropy are means over the row, "
         "nats. Texts are verbatim; invisible characters are shown as escapes."
     )
-    head = (
-        "token", "texts", "example", "times", "divergence", "base’s entropy", "base ranks it first"
-    )  # fmt: skip
-    return table_of(caption, head, rows, 3)
+    head = ("token", *(["texts"] if several else []), "example", "times", "divergence")
+    head = (*head, "base’s entropy", "base ranks it first")
+    return table_of(caption, head, rows, 2 + several)
 
 
 def _context(found: Shifts, fork: int, ledger: Ledger | None) -> str:
@@ -159,6 +160,9 @@ def _context(found: Shifts, fork: int, ledger: Ledger | None) -> str:
     if at >= len(ends) or ends[at] < 0 or (at and ends[at - 1] < 0):
         return place
     start, end, text = ends[at - 1] if at else 0, ends[at], ledger.text[thought]
+    token = text[start:end]
+    # White space before a token is no part of what is marked.
+    start += len(token) - len(token.lstrip()) if token.strip() else 0
     before, after = text[max(0, start - _BEFORE) : start], text[end : end + _AFTER]
     shown = (
         f"{'…' if start > _BEFORE else ''}{before}|{text[start:end]}|{after}"

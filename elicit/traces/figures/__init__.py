@@ -1,7 +1,7 @@
 """Pictures of written thoughts: what altered, shortened, crossed and resampled ones show."""
 
 from elicit.traces.figures.anchors import anchors_figure, receivers_figure
-from elicit.traces.figures.crossing import crossing_figure, most
+from elicit.traces.figures.crossing import crossing_figure, most, rule_text
 from elicit.traces.figures.reach import coverage_figure, reach_figure
 from elicit.traces.figures.readings import (
     GROUPS,
@@ -32,5 +32,6 @@ __all__ = [
     "most",
     "reach_figure",
     "receivers_figure",
+    "rule_text",
     "shifts_figure",
 ]

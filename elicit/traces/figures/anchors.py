@@ -54,10 +54,10 @@ def receivers_figure(found: Receivers) -> Any:
             col=column + 1,
         )
         marks.heading(figure, label(name), 1, column + 1)
-    bar = marks.BAR_ABOVE | {"y": 1, "ypad": 8, "title": {"text": "above recency", "side": "top"}}
+    bar = marks.BAR_ABOVE | {"y": 1, "ypad": 8}
     figure.update_layout(
         coloraxis={"colorscale": DIVERGING, "cmin": -ends, "cmax": ends, "colorbar": bar},
-        margin={"t": 104, "b": 52},
+        margin={"t": 84, "b": 52},
     )
     figure.update_xaxes(title={"text": "head"}, **marks.ticks([str(h) for h in range(n_heads)]))
     figure.update_yaxes(dtick=1 if n_layers <= 16 else 4)

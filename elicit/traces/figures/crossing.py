@@ -8,6 +8,11 @@ from elicit.results.marks import FAINT, INK, MODELS, MUTED
 from elicit.traces.cross import Crossing
 from elicit.traces.figures._rows import across, write
 
+_KINDS = {
+    "jsd": "where the models differ",
+    "random": "at random places",
+    "entropy": "where the writer is unsure",
+}
 _COLORS = {name: (color, symbol) for name, color, symbol in MODELS}
 
 
@@ -22,9 +27,8 @@ def crossing_figure(found: Crossing) -> Any:
     rows: list[tuple[Estimate, str, str]] = [(found.alone[0], *_COLORS[found.host])]
     for i, rule in enumerate(found.rule):
         for j, budget in enumerate(found.budget.tolist()):
-            names.append(
-                f"{rule}, {most(budget)} (used {number(found.used.value[i, j].item(), digits=2)})"
-            )
+            used = number(found.used.value[i, j].item(), digits=2)
+            names.append(f"{rule_text(rule)}: {most(budget)}, {used} used")
             color = MUTED if rule.startswith("random") else INK
             rows.append((found.accuracy[i, j], color, "square"))
     names.append(f"{found.donor} alone")
@@ -41,6 +45,17 @@ def crossing_figure(found: Crossing) -> Any:
     for edge in found.alone.value.tolist():
         marks.level(figure, edge, FAINT, dash="dot", upright=True)
     return figure
+
+
+def rule_text(rule: str) -> str:
+    """A rule as figures and sentences call it.
+
+    Args:
+        rule: Name of a rule, as `Crossing.rule` has it.
+    """
+    kind, _, rest = rule.partition(" ")
+    words = _KINDS.get(kind.rstrip(","), kind)
+    return words if kind.startswith("random") and not rest else f"{words} ({rule})"
 
 
 def most(budget: float) -> str:
