@@ -92,8 +92,8 @@ def anchors_sentence(found: Anchors) -> str:
     ]
     return (
         f"Resampling importance is {', and '.join(told)}. It is low wherever the step would come "
-        "again anyway, however needed it is; forced importance asks for the answer at once and does "
-        "not depend on that."
+        "again anyway, however needed it is; forced importance asks for the answer at once and "
+        "does not depend on that."
     )
 
 
@@ -169,9 +169,10 @@ def receivers_section(found: Receivers, n: int) -> Section:
     """
     n_heads = len(found.layer) * len(found.head)
     caption = (
-        "Colour: the largest share of one earlier step in the attention that later steps give, less what the "
-        f"head’s own recency would give. Dot: the {level_text(found)}interval of that head alone "
-        f"lies above 0; of {n_heads} heads some do by chance."
+        "Colour: the largest share of one earlier step in the attention that later steps give, "
+        "less what the head’s own recency would give. Dot: the "
+        f"{level_text(found)}interval of that head alone lies above 0; of {n_heads} heads some do "
+        "by chance."
     )
     told = [
         f"{int((found.above_recency.low[m] > 0).sum())} of {n_heads} heads in {name} "
