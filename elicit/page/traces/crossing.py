@@ -23,7 +23,8 @@ def crossing_section(found: Sequence[Crossing]) -> Section:
     for n, each in enumerate(found):
         caption = (
             f"{each.host.capitalize()} writes and takes {each.donor}’s token where the rule says "
-            "so; only tokens that differ from its own count. Dotted: each model alone. Grey: "
+            "so, at most so many a text (≤) that differ from its own; used: how many, on average. "
+            "Dotted: each model alone. Grey: "
             "random places, the control. Bars are "
             f"{level_text(each)}intervals of each number alone."
         )

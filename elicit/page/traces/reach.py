@@ -8,6 +8,9 @@ from elicit.results import interval, number
 from elicit.traces import Reach
 from elicit.traces.figures import coverage_figure
 
+LEAST = 5
+"""Fewest problems that post solves from which coverage is drawn."""
+
 
 def reach_section(found: Reach, n: int) -> Section:
     """pass@k of both models with its chance, verified beside, and coverage above chance.
@@ -31,7 +34,7 @@ def reach_section(found: Reach, n: int) -> Section:
     items: list[Plot | Table] = [
         plot(f"plot-reach-{n}", found.figure(), caption, columns=20 if _checked(found) else 12)
     ]
-    if not bool(found.coverage.value.isnan().all()):
+    if found.n_solved >= LEAST and not bool(found.coverage.value.isnan().all()):
         solved = (
             f"Of the {found.n_solved} problems that post solves in the greater part of its "
             "samples, the share that base reaches with k; squares: less what chance reaches on the "
@@ -41,7 +44,7 @@ def reach_section(found: Reach, n: int) -> Section:
     return Section(
         f"reach-{n}",
         "What several samples reach",
-        f"{crossover_sentence(found)} {chance_sentence(found)}",
+        f"{crossover_sentence(found)} {chance_sentence(found)} {_few(found)}".rstrip(),
         (*items, _table(found)),
     )
 
@@ -63,6 +66,8 @@ def crossover_sentence(found: Reach) -> str:
             else ""
         )
         return f"Base overtakes post at no k up to {last}{room}; of larger k this says nothing."
+    if value == float(found.k.min()) == low == high:
+        return f"Base passes more than post already at k = {value:g}, in other draws as well."
     end = f"k = {high:g}" if math.isfinite(high) else f"at no k up to {last}"
     return f"Base overtakes post at k = {value:g} (interval: k = {low:g} to {end})."
 
@@ -82,6 +87,15 @@ def chance_sentence(found: Reach) -> str:
         checked = "" if verified != verified else f"; verified {number(verified, digits=2)}"
         told.append(f"{name} passes {passed} (above chance {above}{checked})")
     return f"With {int(found.k[at])} samples {' and '.join(told)}."
+
+
+def _few(found: Reach) -> str:
+    if found.n_solved >= LEAST:
+        return ""
+    return (
+        f"Post solves {found.n_solved} problems in the greater part of its samples, too few to say "
+        "how many of them base reaches."
+    )
 
 
 def _checked(found: Reach) -> bool:

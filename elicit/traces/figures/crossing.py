@@ -28,7 +28,7 @@ def crossing_figure(found: Crossing) -> Any:
     for i, rule in enumerate(found.rule):
         for j, budget in enumerate(found.budget.tolist()):
             used = number(found.used.value[i, j].item(), digits=2)
-            names.append(f"{rule_text(rule)}: {most(budget)}, {used} used")
+            names.append(f"{rule_text(rule)}: ≤ {number(budget, digits=0)}, used {used}")
             color = MUTED if rule.startswith("random") else INK
             rows.append((found.accuracy[i, j], color, "square"))
     names.append(f"{found.donor} alone")
@@ -39,7 +39,7 @@ def crossing_figure(found: Crossing) -> Any:
         hover = marks.hovers("", [name], one)
         trace = marks.points([place + 0.7], one, color, hover, marker=look, across=True)
         figure.add_trace(trace | {"showlegend": False})
-        write(figure, place + 0.3, label(name, 80), 12)
+        write(figure, place + 0.3, label(name, 120), 12)
     across(figure, len(names) + 0.15, "right answers", (-0.03, 1.03))
     figure.update_layout(margin={"t": 12}, height=figure.layout.height - 28)
     for edge in found.alone.value.tolist():

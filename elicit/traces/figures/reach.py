@@ -4,6 +4,7 @@ from typing import Any
 
 from elicit.results import Estimate, figure, marks
 from elicit.results.marks import FAINT, INK, MODELS
+from elicit.traces.figures._rows import finite
 from elicit.traces.reach import Reach
 
 
@@ -62,7 +63,8 @@ def coverage_figure(found: Reach) -> Any:
         trace = marks.points(k, values, color, hover, marker=look, line="solid")
         figure.add_trace(trace | {"name": name})
     _samples(figure, k)
-    lowest = min([0.0, *found.coverage_above.low[found.coverage_above.low.isfinite()].tolist()])
+    # No share lies below -1: a bar that goes on says that little is known.
+    lowest = max(-1.0, min([0.0, *finite(found.coverage_above.low)]))
     figure.update_yaxes(title={"text": "share of problems"}, range=[lowest - 0.03, 1.05])
     marks.level(figure, 0, FAINT)
     return figure
