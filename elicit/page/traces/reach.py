@@ -68,8 +68,12 @@ def crossover_sentence(found: Reach) -> str:
         return f"Base overtakes post at no k up to {last}{room}; of larger k this says nothing."
     if value == float(found.k.min()) == low == high:
         return f"Base passes more than post already at k = {value:g}, in other draws as well."
-    end = f"k = {high:g}" if math.isfinite(high) else f"at no k up to {last}"
-    return f"Base overtakes post at k = {value:g} (interval: k = {low:g} to {end})."
+    span = (
+        f"k = {low:g} to {high:g}"
+        if math.isfinite(high)
+        else f"from k = {low:g} on, or at none up to {last}"
+    )
+    return f"Base overtakes post at k = {value:g} (interval: {span})."
 
 
 def chance_sentence(found: Reach) -> str:

@@ -41,7 +41,7 @@ def receivers_figure(found: Receivers) -> Any:
         words = [["●" if x else "" for x in row] for row in _clear(found, column)]
         hover = [
             [
-                f"{name}, layer {layer}, head {head}: "
+                f"{label(name)}, layer {layer}, head {head}: "
                 + interval(*found.above_recency[column, i, j].ends)
                 + f"; step just before {number(found.within_one[column, i, j].item(), digits=2)}"
                 for j, head in enumerate(found.head.tolist())
