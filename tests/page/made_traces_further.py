@@ -1,5 +1,6 @@
 """Results on shifted, sampled, crossed and resampled thoughts built by hand, for their page."""
 
+import math
 from functools import cache
 from typing import Any
 
@@ -65,7 +66,7 @@ def shifts(*, fork_text: tuple[str, ...] = ("so", "so", "7"), at: int = 0) -> Sh
 
 
 def reach(
-    crossover: tuple[float, float, float] = (float("inf"),) * 3,
+    crossover: tuple[float, float, float] = (math.inf, math.inf, math.inf),
     *,
     n_solved: int = 20,
     checked: bool = True,
