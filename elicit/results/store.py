@@ -128,7 +128,9 @@ def dense(tensor: Tensor, name: str) -> Tensor:
             f"Tensor {name} is {tensor.layout} on {tensor.device} with dtype {tensor.dtype}, so it "
             "has no plain bytes to store or compare. Pass a dense tensor that holds data."
         )
-    return tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
+    tensor = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
+    # One value or none counts as contiguous whatever the strides, and is then refused as bytes.
+    return tensor.clone(memory_format=torch.contiguous_format) if tensor.numel() <= 1 else tensor
 
 
 def tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, object]) -> bytes:

@@ -1,12 +1,17 @@
 """`elicit trace` from the shell to the files and back, and everything that it refuses."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 
 from elicit import load_result, organisms
-from elicit.traces import Dependence, Ledger
+from elicit.jobs._trace.cost import trace_cuts, trace_stages
+from elicit.jobs._trace.inputs import load_inputs
+from elicit.jobs._trace.spec import TraceSpec
+from elicit.traces import Anchors, Crossing, Dependence, Ledger
 from elicit.verdicts import Scorecard
 from tests.cli.conftest import called, lines
 
@@ -105,10 +110,90 @@ def test_a_file_of_traces_takes_the_place_of_the_problems_own(given, tmp_path):
     assert all(len(text) > 2 * 15 for text in book.text)
 
 
+FURTHER = ["--cross", "--anchors", "2", "--limit", "3", "--max-new-tokens", "6"]
+
+
+@pytest.fixture(scope="session")
+def further(tmp_path_factory):
+    """A short run with everything that is measured on request. Not to be written to."""
+    out = tmp_path_factory.mktemp("further") / "run"
+    words = ["--pair", "organism:rl", *FURTHER, "--alterations", "swap", *QUICK]
+    return out, called("trace", *words, "--out", out)
+
+
+def test_shifts_are_always_there_and_the_rest_only_on_request(read, further):
+    (plain, _), (out, done) = read, further
+    assert done.code == 0, done.err
+    names = {"crossing_base", "crossing_post", "anchors"}
+    assert (plain / "shifts").is_dir() and (out / "shifts").is_dir()
+    assert not any((plain / name).exists() for name in names)
+    assert all((out / name).is_dir() for name in names)
+    summary = json.loads((plain / "summary.json").read_text())
+    assert summary["shifts"]["given"]["all"]["shifted"]["value"] > 0
+    assert summary["crossing"] is None and summary["anchor_steps"] is None
+
+
+def test_the_summary_of_crossed_texts_and_anchors_is_that_of_the_results(further):
+    out, _ = further
+    summary = json.loads((out / "summary.json").read_text())
+    for host in ("base", "post"):
+        found, told = load_result(out / f"crossing_{host}"), summary["crossing"][host]
+        assert isinstance(found, Crossing) and found.budget.tolist() == [1, 3]
+        assert len(found.problem) == 3
+        assert told["alone"][host]["value"] == found.alone.value[0].item()
+        rows = told["rules"]["jsd ≥ 0.1"]
+        assert [row["used"]["value"] for row in rows] == found.used.value[0].tolist()
+    steps = load_result(out / "anchors")
+    assert isinstance(steps, Anchors) and steps.n_samples == 2
+    assert summary["anchor_steps"]["n_steps"] == len(steps.step_text)
+    told = summary["anchors"]["forced importance"]["post"]["value"]
+    assert told == steps.estimate.value[steps.metric.index("forced importance"), 1].item()
+
+
+def test_the_planted_token_carries_the_answer_over_already_in_short_texts(further):
+    out, _ = further
+    found = load_result(out / "crossing_base")
+    assert isinstance(found, Crossing)
+    assert set(zip(found.taken_at.tolist(), found.taken_text, strict=True)) == {(0, "so")}
+    assert found.n_used[0, 0].tolist() == [1, 1, 1]
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_while_steps_were_resampled_ends_alike(further, tmp_path):
+    out, _ = further
+    again = tmp_path / "again"
+    shutil.copytree(out, again)
+    for name in ("summary.json", "report.html"):
+        (again / name).unlink()
+    lost = sorted(path for path in (again / "cells").rglob("*") if path.is_file())[::2]
+    for path in lost:
+        path.unlink()
+    done = called("trace", "--config", out / "run.yaml", "--out", again)
+    assert done.code == 0, done.err
+    assert (again / "summary.json").read_bytes() == (out / "summary.json").read_bytes()
+
+
+def test_a_budget_leaves_out_first_what_was_asked_for_beside(organism, tmp_path):
+    spec = TraceSpec(pair="organism:rl", cross=True, anchors=8, samples=2, limit=40, out=tmp_path)
+    inputs = load_inputs(spec)
+    cuts = [cut.options for cut in trace_cuts(spec, organism("rl"), inputs)]
+    assert cuts[:3] == [{"anchors": 0}, {"cross": False}, {"samples": 0}]
+    stages = {stage.name: stage for stage in trace_stages(spec, organism("rl"), inputs)}
+    fewer = TraceSpec(pair="organism:rl", limit=40, out=tmp_path)
+    assert {"crossing texts", "resampling steps"} <= set(stages)
+    assert not {"crossing texts", "resampling steps"} & {
+        stage.name for stage in trace_stages(fewer, organism("rl"), inputs)
+    }
+    half = replace(inputs, task=inputs.task.subset(20, 0))
+    less = {stage.name: stage for stage in trace_stages(spec, organism("rl"), half)}
+    assert less["crossing texts"].written * 2 == stages["crossing texts"].written
+
+
 REFUSED = {
     "no such unit": (["--steps", "words"], "words"),
     "a marker without text": (["--steps", "marker:"], "marker"),
     "one sample": (["--samples", "1"], "samples is 1"),
+    "one text a cut": (["--anchors", "1"], "anchors is 1"),
     "no such file of traces": (["--traces", "nowhere.jsonl"], "nowhere.jsonl"),
     "an unknown lead-in": (["--lead-in", "therefore"], "therefore"),
 }

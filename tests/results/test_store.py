@@ -81,6 +81,15 @@ def test_the_digest_of_tensors_does_not_depend_on_order_or_strides():
     assert digest_tensors(weights) == digest_tensors(strided)
 
 
+@pytest.mark.parametrize("rows", [0, 1])
+def test_one_value_or_none_of_a_column_is_stored_as_it_is(rows):
+    column = torch.arange(4 * rows).view(rows, 4).unbind(1)[2]
+    assert column.stride() == (4,)
+    assert digest_tensors({"w": column}) == digest_tensors({"w": torch.tensor([2])[:rows]})
+    back, _ = read_tensor_bytes(tensor_bytes({"w": column}, {}))
+    assert torch.equal(back["w"], column)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_digest_of_tensors_changes_with_any_bit_of_any_dtype(dtype):
     raw = torch.arange(48, dtype=torch.uint8) % 2

@@ -2,9 +2,11 @@
 
 from elicit.jobs._budget import Costing, Cut, halves
 from elicit.jobs._forecast import Stage, prompt_tokens
+from elicit.jobs._trace.further import BUDGETS
 from elicit.jobs._trace.inputs import MODELS, TraceInputs
-from elicit.jobs._trace.spec import TraceSpec
+from elicit.jobs._trace.spec import ANCHORED, TraceSpec
 from elicit.pair import ModelPair
+from elicit.traces import RULES
 
 LEAST = 20
 """Fewest problems that a budget keeps."""
@@ -13,7 +15,7 @@ _LANE = 8
 
 
 def trace_stages(spec: TraceSpec, pair: ModelPair, inputs: TraceInputs) -> list[Stage]:
-    """Writing, reading, and altering."""
+    """Writing, reading, altering, and what is asked for beside."""
     n, stages = len(inputs.task), []
     prompts = prompt_tokens(pair.side("base"), inputs.task, templated=spec.templated)
     if inputs.given is None:
@@ -63,12 +65,41 @@ def trace_stages(spec: TraceSpec, pair: ModelPair, inputs: TraceInputs) -> list[
                 texts=texts,
             )
         )
+    if spec.cross:
+        # Both models read every crossed row; each direction also grades what both write alone.
+        crossed = len(RULES) * len(BUDGETS) * n
+        stages.append(
+            Stage(
+                name="crossing texts",
+                tokens=(2 + 2 * 2 * len(RULES) * len(BUDGETS)) * prompts,
+                written=(2 * n + 2 * 2 * crossed) * spec.max_new_tokens,
+                texts=2 * (2 * n + crossed),
+            )
+        )
+    if spec.anchors:
+        few = min(ANCHORED, n) / n
+        texts = round(len(MODELS) * few * cuts * spec.anchors)
+        masked = len(MODELS) * few * cuts * rows / n
+        stages.append(
+            Stage(
+                name="resampling steps",
+                tokens=texts * rows / n + masked,
+                unembedded=masked,
+                written=texts * spec.max_new_tokens,
+                texts=texts,
+                nbytes=kept,
+            )
+        )
     return stages
 
 
 def trace_cuts(spec: TraceSpec, _pair: ModelPair, inputs: TraceInputs) -> list[Cut]:
-    """Fewer alterations, then fewer problems."""
+    """Less that was asked for beside, fewer alterations, then fewer problems."""
     cuts = []
+    if spec.anchors:
+        cuts.append(Cut(options={"anchors": 0}, what="which steps decide was not asked"))
+    if spec.cross:
+        cuts.append(Cut(options={"cross": False}, what="no texts were crossed"))
     if spec.samples:
         cuts.append(Cut(options={"samples": 0}, what="no samples were drawn for coverage"))
     if spec.alterations:

@@ -64,16 +64,15 @@ def load_inputs(spec: TraceSpec) -> TraceInputs:
     if kind is None:
         kind = "own" if lacking else "given"
     steps = StepRule.parse(spec.unit)
-    if kind == "given":
-        return TraceInputs(task=task, form=form, steps=steps, given=given_thoughts(task, form))
-    lost = ungradable(task, extractor(spec.extractor))
+    given = given_thoughts(task, form) if kind == "given" else None
+    lost = ungradable(task, extractor(spec.extractor)) if given is None or spec.writes else []
     if lost:
         raise SpecError(
             f"the extractor {spec.extractor!r} misses the right answer of {len(lost)} of "
             f"{len(task)} problems ({lost[0]} first) even in a text that consists of it, so all "
             "would count as wrong. Give candidates, or choose another extractor."
         )
-    return TraceInputs(task=task, form=form, steps=steps)
+    return TraceInputs(task=task, form=form, steps=steps, given=given)
 
 
 def encode_inputs(spec: TraceSpec, pair: ModelPair, inputs: TraceInputs) -> TraceInputs:

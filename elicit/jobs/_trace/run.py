@@ -7,6 +7,7 @@ from torch import Tensor
 
 from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
 from elicit.jobs._trace.cost import TRACE_COSTING
+from elicit.jobs._trace.further import anchored, crossed, sampled
 from elicit.jobs._trace.inputs import MODELS, TraceInputs, encode_inputs, load_inputs, write_texts
 from elicit.jobs._trace.spec import TraceSpec
 from elicit.jobs._trace.summary import trace_summary
@@ -15,12 +16,10 @@ from elicit.results import Result
 from elicit.runs import Execution, Progress
 from elicit.traces import (
     Alteration,
-    EquationsHold,
     Filler,
     Ledger,
     OperandsSwapped,
     OtherThought,
-    Reach,
     Readings,
     Thoughts,
     answer_pool,
@@ -30,8 +29,8 @@ from elicit.traces import (
     information,
     ledger,
     own_thoughts,
-    reach,
     save_pruned,
+    shifts,
 )
 from elicit.verdicts import scorecard
 
@@ -95,6 +94,7 @@ def _measure(work: Work[TraceSpec, TraceInputs]) -> Outcome:
         "information": information(pair, readings, inference=spec.inference),
         "conclusion": conclusion(pair, readings, inference=spec.inference),
         "discrimination": discrimination(pair, readings, inference=spec.inference),
+        "shifts": shifts(pair, readings, inference=spec.inference),
     }
     results |= {f"ledger_{found.source}": found for found in ledgers.values()}
     work.publish(Outcome(results=results, summary={}))
@@ -109,20 +109,24 @@ def _measure(work: Work[TraceSpec, TraceInputs]) -> Outcome:
             execution=execution,
         )
     results["dependence"] = found
-    sampled = _sampled(work) if spec.samples else None
-    if sampled is not None:
-        results["reach"] = sampled
+    reached = sampled(work) if spec.samples else None
+    if reached is not None:
+        results["reach"] = reached
     card = scorecard(
         pair,
         dependence=found,
         information=results["information"],  # pyright: ignore[reportArgumentType]
         discrimination=results["discrimination"],  # pyright: ignore[reportArgumentType]
         solved=solved,
-        reach=sampled,
+        reach=reached,
         source="given" if inputs.given is not None else "own",
         inference=spec.inference,
     )
     results = {"scorecard": card, **results}
+    if spec.cross:
+        results |= crossed(work)
+    if spec.anchors:
+        results |= anchored(work, readings, pools)
     save_pruned(readings.post, work.run.path / "pruned.jsonl")
     return Outcome(
         results=results,
@@ -146,29 +150,6 @@ def _own(
         )
         for name in MODELS
     }
-
-
-def _sampled(work: Work[TraceSpec, TraceInputs]) -> Reach:
-    """What both models reach with several samples; embedded pairs count modulo ten."""
-    spec, inputs = work.spec, work.inputs
-    with work.stage("sampling answers"):
-        texts = {
-            name: write_texts(
-                spec,
-                work.pair.side(name),
-                inputs,
-                execution=work.execution,
-                n_samples=spec.samples,
-            )
-            for name in MODELS
-        }
-    return reach(
-        inputs.task,
-        texts["base"],
-        texts["post"],
-        checker=EquationsHold(modulus=10 if spec.pair is not None else None),
-        inference=spec.inference,
-    )
 
 
 def _solved(readings: Readings) -> Float[Tensor, "reading problem"]:
@@ -208,6 +189,11 @@ def _notes(
                     f"{cut} of {len(found)} of {name}’s thoughts were cut at {spec.max_new_tokens} "
                     "tokens before their end."
                 )
+    if spec.anchors and "anchors" not in results:
+        notes.append(
+            "Fewer than two problems have thoughts of two steps in both readings, so which steps "
+            "decide was not asked."
+        )
     if all(problem.candidates is None for problem in inputs.task):
         notes.append(
             "The problems name no candidate answers: each answer is read among the right one, what "

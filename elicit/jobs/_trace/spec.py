@@ -12,6 +12,8 @@ THOUGHTS = "What is read"
 """Help heading of the options on thoughts."""
 ALTERATIONS = ("other", "swap", "filler")
 """Further alterations by their names in options."""
+ANCHORED = 12
+"""Most problems whose steps are resampled and suppressed: each costs texts for every cut."""
 
 
 class TraceSpec(PairSpec):
@@ -99,8 +101,25 @@ class TraceSpec(PairSpec):
             "N",
         ),
     ] = Field(default=0, ge=0)
+    cross: Annotated[
+        bool,
+        Option(
+            "Also let each model write with up to 1 and 3 tokens of the other: where they differ, "
+            "at random places, and where the writer is unsure.",
+            THOUGHTS,
+        ),
+    ] = False
+    anchors: Annotated[
+        int,
+        Option(
+            f"Texts written on from every cut of up to {ANCHORED} thoughts of each model, to see "
+            "which steps decide; 0 leaves this out.",
+            THOUGHTS,
+            "N",
+        ),
+    ] = Field(default=0, ge=0)
     temperature: Annotated[
-        float, Option("Sampling temperature of these samples.", THOUGHTS, "T")
+        float, Option("Sampling temperature of samples and of texts written on.", THOUGHTS, "T")
     ] = Field(default=1.0, gt=0, allow_inf_nan=False)
     max_new_tokens: Annotated[
         int, Option("Maximum length of a generated text, tokens.", TASKS, "N")
@@ -138,6 +157,11 @@ class TraceSpec(PairSpec):
             raise ValueError("problems are not given, so there is nothing to read. Pass a file")
         if self.samples == 1:
             raise ValueError("samples is 1, and coverage needs several. Pass 2 or more, or 0")
+        if self.anchors == 1:
+            raise ValueError(
+                "anchors is 1, and answers have a distribution only among several texts. Pass 8 or "
+                "more, or 0"
+            )
         try:
             StepRule.parse(self.unit)
         except ElicitError as error:
@@ -148,6 +172,11 @@ class TraceSpec(PairSpec):
     def embedded(self) -> bool:
         """Whether an embedded pair reads its own problems, whose language is known."""
         return self.pair is not None and self.problems is None
+
+    @property
+    def writes(self) -> bool:
+        """Whether models write text of their own, whatever they read."""
+        return self.samples > 0 or self.cross or self.anchors > 0
 
     @property
     def unit(self) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from elicit.jobs._summary import finite
 from elicit.results import Estimate, Result
-from elicit.traces import Measures, Reach, Thoughts
+from elicit.traces import Anchors, Crossing, Measures, Reach, Receivers, Shifts, Thoughts
 from elicit.verdicts import Scorecard
 
 
@@ -45,9 +45,13 @@ def trace_summary(
         },
         "problems": dict(zip(card.item_verdict, finite(card.item_share.tolist()), strict=True)),
         "reach": _reach(results.get("reach")),
+        "shifts": _shifts(results.get("shifts")),
+        "crossing": _crossings(results),
+        "receivers": _receivers(results.get("receivers")),
         **{
             name: _measures(found) for name, found in results.items() if isinstance(found, Measures)
         },
+        "anchor_steps": _anchor_steps(results.get("anchors")),
     }
 
 
@@ -66,6 +70,84 @@ def _reach(found: Result | None) -> dict[str, object] | None:
         "coverage_above": found.coverage_above.to_json(),
         "crossover": finite(found.crossover.to_json()),
     }
+
+
+def _shifts(found: Result | None) -> dict[str, object] | None:
+    """Every number by the source of the texts and by which tokens are counted."""
+    if not isinstance(found, Shifts):
+        return None
+    return {
+        source: {
+            part: {
+                "n_tokens": int(found.n_tokens[j, i]),
+                "chance": finite(found.chance[j, i].item()),
+                "cutoff": finite(found.cutoff[j, i].item()),
+                **{
+                    name: {"unit": found.unit[row], **found.estimate[row, j, i].to_json()}
+                    for row, name in enumerate(found.metric)
+                },
+            }
+            for j, part in enumerate(found.part)
+        }
+        for i, source in enumerate(found.source)
+    }
+
+
+def _crossings(results: Mapping[str, Result]) -> dict[str, object] | None:
+    """Accuracy of each writer alone and with tokens of the other model, by rule and budget."""
+    made = [found for found in results.values() if isinstance(found, Crossing)]
+    return {
+        found.host: {
+            "donor": found.donor,
+            "alone": {name: found.alone[i].to_json() for i, name in enumerate(found.writer)},
+            "rules": {
+                rule: [
+                    {
+                        "budget": finite(found.budget[j].item()),
+                        "p": finite(found.p[i, j].item()),
+                        **{
+                            name: getattr(found, name)[i, j].to_json()
+                            for name in ("accuracy", "change", "used")
+                        },
+                    }
+                    for j in range(len(found.budget))
+                ]
+                for i, rule in enumerate(found.rule)
+            },
+        }
+        for found in made
+    } or None
+
+
+def _anchor_steps(found: Result | None) -> dict[str, object] | None:
+    """How many steps were compared, and how their importances go together."""
+    if not isinstance(found, Anchors):
+        return None
+    return {
+        "n_problems": len(found.problem),
+        "n_steps": len(found.step_text),
+        "n_samples": found.n_samples,
+        "correlation": {
+            name: _models(found.correlation[i]) for i, name in enumerate(found.pairing)
+        },
+    }
+
+
+def _receivers(found: Result | None) -> dict[str, object] | None:
+    """Of each model the head that picks single steps most, beyond its recency."""
+    if not isinstance(found, Receivers):
+        return None
+    told: dict[str, object] = {}
+    for m, name in enumerate(found.reading):
+        place = int(found.above_recency.value[m].argmax())
+        row, column = divmod(place, len(found.head))
+        told[name] = {
+            "n_texts": int(found.n_texts[m]),
+            "layer": int(found.layer[row]),
+            "head": int(found.head[column]),
+            "above_recency": found.above_recency[m, row, column].to_json(),
+        }
+    return told
 
 
 def _models(value: Estimate) -> dict[str, object]:

@@ -7,7 +7,18 @@ from elicit.page import Part, first, register
 from elicit.page.traces.sections import trace_sections
 from elicit.page.traces.text import trace_sentences
 from elicit.results import Result
-from elicit.traces import Conclusion, Dependence, Discrimination, Information, Ledger
+from elicit.traces import (
+    Anchors,
+    Conclusion,
+    Crossing,
+    Dependence,
+    Discrimination,
+    Information,
+    Ledger,
+    Reach,
+    Receivers,
+    Shifts,
+)
 from elicit.verdicts import Scorecard
 
 __all__ = ["trace_sentences"]
@@ -21,7 +32,19 @@ def _values(results: Sequence[Result]) -> Mapping[str, object]:
 register(
     Part(
         name="traces",
-        kinds=(Scorecard, Dependence, Information, Conclusion, Discrimination, Ledger),
+        kinds=(
+            Scorecard,
+            Dependence,
+            Information,
+            Conclusion,
+            Discrimination,
+            Shifts,
+            Reach,
+            Crossing,
+            Anchors,
+            Receivers,
+            Ledger,
+        ),
         order=20,
         sections=trace_sections,
         sentences=trace_sentences,

@@ -2,21 +2,38 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from elicit.page import Fragment, Plot, Section, Table, first, plot
 from elicit.page.traces import tables as t
+from elicit.page.traces.anchors import anchors_section, receivers_section
+from elicit.page.traces.crossing import crossing_section
+from elicit.page.traces.reach import reach_section
+from elicit.page.traces.shifts import shifts_section
 from elicit.page.traces.text import VERDICTS, level_text
 from elicit.page.traces.thoughts import views
 from elicit.results import Result
-from elicit.traces import Conclusion, Dependence, Discrimination, Information, Ledger
+from elicit.traces import (
+    Anchors,
+    Conclusion,
+    Crossing,
+    Dependence,
+    Discrimination,
+    Information,
+    Ledger,
+    Reach,
+    Receivers,
+    Shifts,
+)
 from elicit.traces.figures import gain_figure, grouped
 from elicit.verdicts import Scorecard
 
 _HERE = Path(__file__).parent
+R = TypeVar("R", bound=Result)
 
 
 def trace_sections(results: Sequence[Result]) -> list[Section]:
-    """Sections in the order of the argument: verdict, dependence, information, texts."""
+    """Sections in the order of the argument: verdict, dependence, information, shifts, texts."""
     sections: list[Section] = []
     pair = _ledgers(results)
     for n, result in enumerate(results):
@@ -30,6 +47,7 @@ def trace_sections(results: Sequence[Result]) -> list[Section]:
     ):
         found = [result for result in results if isinstance(result, kind)]
         sections += [make(result, n, pair) for n, result in enumerate(found)]  # pyright: ignore[reportArgumentType]
+    sections += _further(results, pair)
     if pair is not None:
         if first(results, Information) is None:
             sections.append(_curve(pair))
@@ -38,6 +56,21 @@ def trace_sections(results: Sequence[Result]) -> list[Section]:
 
 
 Pair = tuple[Ledger, Ledger]
+
+
+def _further(results: Sequence[Result], pair: Pair | None) -> list[Section]:
+    """Where predictions moved, and what was measured on request."""
+
+    def all_of(kind: type[R]) -> list[R]:
+        return [result for result in results if isinstance(result, kind)]
+
+    sections = [shifts_section(each, n, pair or ()) for n, each in enumerate(all_of(Shifts))]
+    sections += [reach_section(each, n) for n, each in enumerate(all_of(Reach))]
+    crossed = all_of(Crossing)
+    if crossed:
+        sections.append(crossing_section(crossed))
+    sections += [anchors_section(each, n) for n, each in enumerate(all_of(Anchors))]
+    return sections + [receivers_section(each, n) for n, each in enumerate(all_of(Receivers))]
 
 
 def _ledgers(results: Sequence[Result]) -> Pair | None:

@@ -8,15 +8,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from elicit.results import Estimate, figure, label, marks, number
-from elicit.results.marks import FAINT, INK, MODELS, MUTED, RULE
+from elicit.results.marks import FAINT, MODELS, MUTED, RULE
 from elicit.traces.conclusion import Conclusion
 from elicit.traces.dependence import Dependence
 from elicit.traces.discrimination import Discrimination
+from elicit.traces.figures._rows import HEAD, ROW, across, faint, finite, write
 from elicit.traces.information import Information
 from elicit.traces.ledger import Ledger
 
-_ROW, _HEAD = 50, 36
-"""Pixels of a row, and of the heading of a group of rows."""
 GROUPS = {
     "The thought’s conclusion is changed": ("follows", "flips"),
     "Controls: other changes of the thought": (
@@ -64,7 +63,7 @@ def dependence_figure(found: Dependence) -> Any:
     at = 0.0
     for head, metrics in grouped(found.metric).items():
         heads.append((at, head))
-        at += _HEAD / _ROW
+        at += HEAD / ROW
         for metric in metrics:
             rows.append(metric)
             places.append(at + 0.68)
@@ -75,14 +74,14 @@ def dependence_figure(found: Dependence) -> Any:
         missing = bool(found.estimate.value[row].isnan().all())
         strong = found.metric[row] == "follows"
         name = label(found.metric[row])
-        _write(figure, place - 0.4, f"<b>{name}</b>" if strong else name, 12)
+        write(figure, place - 0.4, f"<b>{name}</b>" if strong else name, 12)
         if missing:
-            _write(figure, place - 0.06, "not measured", 11, MUTED)
+            write(figure, place - 0.06, "not measured", 11, MUTED)
     for place, head in heads:
-        _write(figure, place + _HEAD / _ROW - 0.2, head, 12, MUTED)
+        write(figure, place + HEAD / ROW - 0.2, head, 12, MUTED)
         if place:
             marks.level(figure, place + 0.1, RULE)
-    _across(figure, at + 0.15, "share", (-0.03, 1.03))
+    across(figure, at + 0.15, "share", (-0.03, 1.03))
     for edge in (0, 1):
         marks.level(figure, edge, FAINT, upright=True)
     return figure
@@ -95,11 +94,11 @@ def discrimination_figure(found: Discrimination) -> Any:
     places = [i + 0.68 for i in range(len(found.signal))]
     marks.both_models(figure, places, found.auroc, found.signal)
     for place, name, value in zip(places, found.signal, found.auroc.value, strict=True):
-        _write(figure, place - 0.4, label(name), 12)
+        write(figure, place - 0.4, label(name), 12)
         if bool(value.isnan().all()):
-            _write(figure, place - 0.06, "no area: all answers right, or all wrong", 11, MUTED)
-    ends = [0.0, 1.0, *_finite(found.auroc.low), *_finite(found.auroc.high)]
-    _across(
+            write(figure, place - 0.06, "no area: all answers right, or all wrong", 11, MUTED)
+    ends = [0.0, 1.0, *finite(found.auroc.low), *finite(found.auroc.high)]
+    across(
         figure, len(places) + 0.15, "area under the ROC curve", (min(ends) - 0.03, max(ends) + 0.03)
     )
     marks.level(figure, 0.5, FAINT, dash="dot", upright=True)
@@ -140,7 +139,7 @@ def information_figure(found: Information) -> Any:
             showlegend=False,
         )
     marks.both_models(figure, [0.36, 1.14], _diagonal(found.estimate[row]), ["mean", "mean"])
-    _across(figure, 2.1, "gain, bits", None)
+    across(figure, 2.1, "gain, bits", None)
     marks.level(figure, 0, FAINT, upright=True)
     return figure
 
@@ -170,7 +169,7 @@ def gain_figure(base: Ledger, post: Ledger) -> Any:
             x=[*tenths, *tenths[::-1]],
             y=[*low.tolist(), *high.tolist()[::-1]],
             fill="toself",
-            fillcolor=_faint(color),
+            fillcolor=faint(color),
             line={"width": 0},
             hoverinfo="skip",
             showlegend=False,
@@ -228,31 +227,3 @@ def _line(
         ],
         hovertemplate="%{text}<extra></extra>",
     )
-
-
-def _write(figure: Any, y: int | float, text: str, size: int, color: str = INK) -> None:
-    """Text over the panel's left edge; above its row, so that a narrow screen has room."""
-    figure.add_annotation(
-        text=text, x=0, xref="paper", xanchor="left", xshift=4, y=y, yanchor="middle",
-        showarrow=False, font={"size": size, "color": color}, bgcolor="rgba(255,255,255,0.8)",
-    )  # fmt: skip
-
-
-def _across(figure: Any, rows: int | float, title: str, ends: tuple[float, float] | None) -> None:
-    """Common look of pictures whose numbers go from left to right, the first row on top."""
-    marks.style(figure, int(_ROW * rows) + 104, top=40, legend="above")
-    figure.update_layout(margin={"b": 56, "l": 16})
-    figure.update_xaxes(title={"text": title})
-    if ends is not None:
-        figure.update_xaxes(range=list(ends))
-    figure.update_yaxes(showticklabels=False, range=[rows, 0], showgrid=False, ticks="")
-
-
-def _finite(values: Tensor) -> list[float]:
-    return values[values.isfinite()].tolist()
-
-
-def _faint(color: str) -> str:
-    """A colour that lets others through."""
-    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.12)"
