@@ -11,7 +11,7 @@ UNITS = ("sentence", "line", "tokens:N", "marker:TEXT")
 THOUGHT_TAGS = ("think", "thinking", "thought", "reasoning")
 """Tags between which chat models write a thought."""
 _SHORTEST = 10
-_SENTENCE = re.compile(r"(?<=[.?!])(?=\s)|\n[ \t]*\n")
+_SENTENCE = re.compile(r"(?<=[.?!])(?=\s)|(?<=[。．？！])(?!\Z)|\n[ \t\r]*\n")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,6 @@ from elicit.traces.alterations import (
     Filler,
     OperandsSwapped,
     OtherThought,
-    Place,
     ResultChanged,
 )
 from elicit.traces.anchors import Anchors, anchors
@@ -44,6 +43,7 @@ from elicit.traces.reach import Reach, reach
 from elicit.traces.reading import Curve, Reading, Readings
 from elicit.traces.receivers import Receivers, receivers
 from elicit.traces.shifts import Shifts, shifts
+from elicit.traces.stating import Place
 from elicit.traces.takes import RULES, TakeRule
 from elicit.traces.thoughts import (
     Thought,

@@ -8,9 +8,15 @@ from elicit.pair import Alignment, Text
 from elicit.results import digest_json
 from elicit.rollouts import Rollouts
 from elicit.stats import Inference
-from elicit.tasks import Problem, Task, mentions, numbers, parse_number, plain, shown
-from elicit.texts import AnswerForm, CutText, StepRule, thought_span
+from elicit.tasks import (
+    Problem,
+    Task,
+    same_answer,
+    shown,
+)
+from elicit.texts import AnswerForm, CutText, StepRule
 from elicit.traces.errors import TraceError
+from elicit.traces.splitting import split_answer
 
 N_OTHERS = 9
 """Answers of other problems that stand beside the right one where a task names no candidates."""
@@ -153,39 +159,6 @@ def own_thoughts(task: Task, written: Rollouts, form: AnswerForm, *, source: str
     return Thoughts(task=task.name, source=source, items=tuple(items), n_left_out=n_left_out)
 
 
-def split_answer(text: str, problem: Problem, form: AnswerForm) -> tuple[str, str | None]:
-    """A written text as its thought and the answer that follows.
-
-    Where think tags stand, the thought is what they hold. Else it ends before the last place that
-    spells the lead-in, and without one it is the whole text.
-
-    Args:
-        text: What was written after the prompt.
-        problem: Its problem.
-        form: How the answer is asked for.
-
-    Returns:
-        The thought, and the answer; None where none is found after it.
-    """
-    span = thought_span(text)
-    if span is not None:
-        closing = text[span[1] :]
-        return text[: span[1]], _first_answer(closing, problem)
-    lead = form.lead_in.strip()
-    if lead:
-        found = [match.start() for match in re.finditer(re.escape(lead), text)]
-        if found:
-            return text[: found[-1]].rstrip(), _first_answer(text[found[-1] + len(lead) :], problem)
-    return text.rstrip(), None
-
-
-def _first_answer(text: str, problem: Problem) -> str | None:
-    if problem.candidates is not None:
-        named = mentions(text, problem.candidates)
-        return named[0].candidate if named else None
-    return next((number.literal for number in numbers(plain(text))), None)
-
-
 def answer_pool(
     thoughts: Sequence[Thoughts], *, inference: Inference = Inference()
 ) -> dict[str, tuple[str, ...]]:
@@ -221,11 +194,11 @@ def distinct(answers: Sequence[str]) -> tuple[str, ...]:
     Args:
         answers: In order of preference.
     """
-    kept: dict[object, str] = {}
+    kept: list[str] = []
     for answer in answers:
-        value = parse_number(answer)
-        kept.setdefault(answer.strip().casefold() if value is None else value, answer.strip())
-    return tuple(answer for answer in kept.values() if answer)
+        if answer.strip() and not any(same_answer(answer, other) for other in kept):
+            kept.append(answer.strip())
+    return tuple(kept)
 
 
 def cut_texts(
