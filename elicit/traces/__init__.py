@@ -53,6 +53,7 @@ from elicit.traces.thoughts import (
     given_thoughts,
     own_thoughts,
 )
+from elicit.traces.values import told_apart
 from elicit.traces.voting import Ballots, FilteredVote, filtered_vote, vote
 
 __all__ = [
@@ -124,6 +125,7 @@ __all__ = [
     "span_confidence",
     "stop_early",
     "tail_confidence",
+    "told_apart",
     "trace_confidence",
     "vote",
 ]

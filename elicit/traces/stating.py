@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from elicit.tasks import (
     starts_word,
 )
 from elicit.traces.thoughts import Thought
+from elicit.traces.values import near_values
 
 _OPERATORS = "+-*/×·÷^"
 
@@ -79,17 +79,12 @@ def _is_result(text: str, start: int, end: int) -> bool:
     return before.endswith(("=", ">")) and not after.startswith(tuple(_OPERATORS))
 
 
-def last_value(text: str, candidates: Sequence[str]) -> str | None:
-    """The last value that a text states: a number, or else a candidate; None if there is none.
-
-    Args:
-        text: Any text, such as a step.
-        candidates: Answers of a task.
-    """
-    stated = [n.literal for n in numbers(plain(text)) if not n.glued]
+def _last_value(text: str, start: int, end: int, candidates: Sequence[str]) -> str | None:
+    """The last value that a step states: a number, or else a candidate; None if there is none."""
+    stated = [n.literal for n in numbers(_in_place(text)) if start < n.end <= end and not n.glued]
     if stated:
         return stated[-1]
-    named = mentions(text, candidates)
+    named = mentions(text[start:end], candidates)
     return named[-1].candidate if named else None
 
 
@@ -112,11 +107,10 @@ def conclusion_place(
     value = thought.answer or thought.problem.answer
     starts = [0, *ends[:-1]]
     steps = list(zip(starts, ends, strict=True))
-    results = [last_value(thought.text[a:b], candidates) for a, b in steps]
-    spans = {
-        i: [span for span in value_spans(thought.text[:b], value) if a <= span[0]]
-        for i, (a, b) in enumerate(steps)
-    }
+    results = [_last_value(thought.text, a, b, candidates) for a, b in steps]
+    stated = value_spans(thought.text, value)
+    # A cut may fall inside a number, which belongs to the step where it ends.
+    spans = {i: [span for span in stated if a < span[1] <= b] for i, (a, b) in enumerate(steps)}
     stating = [i for i in spans if any(_is_result(thought.text, *span) for span in spans[i])]
     # Prose states a result without a sign before it.
     stating = stating or [i for i in spans if spans[i]]
@@ -131,7 +125,8 @@ def conclusion_place(
 
     settled = [i for i in stating if not news(i) and steps[i][1] >= earliest]
     chosen = settled[0] if settled else stating[-1]
-    return Place(start=steps[chosen][0], end=steps[chosen][1], value=value)
+    start = min(steps[chosen][0], spans[chosen][0][0])
+    return Place(start=start, end=steps[chosen][1], value=value)
 
 
 def other_value(
@@ -148,34 +143,10 @@ def other_value(
         random: Draws it.
     """
     taken = [value, thought.problem.answer]
-    if thought.problem.candidates is not None:
-        pool = list(candidates)
-    else:
-        number = parse_number(value)
-        if number is None:
-            pool = list(candidates)
-        else:
-            near = [number + step for step in (*range(-9, 0), *range(1, 10))]
-            pool = [_spelled(x, value) for x in near if (x >= 0) == (number >= 0)]
+    pool = list(candidates)
+    if thought.problem.candidates is None:
+        pool = near_values(value) or pool
     usable = [x for x in pool if not any(same_answer(x, other) for other in taken)]
     unseen = [x for x in usable if not value_spans(thought.text, x)]
     drawn = unseen or usable
     return drawn[int(random.integers(len(drawn)))] if drawn else None
-
-
-def _spelled(number: Fraction, like: str) -> str:
-    """A number as text: whole, with decimals or as a ratio; with the commas of a model."""
-    shown = "," if "," in like else ""
-    if number.denominator == 1:
-        return f"{int(number):{shown}}"
-    decimals = max(_n_decimals(number), len(like.partition(".")[2].rstrip(" %$.")))
-    if "/" in like or "frac" in like or not decimals:
-        return f"{number.numerator}/{number.denominator}"
-    scaled = abs(number) * 10**decimals
-    whole, part = divmod(int(scaled), 10**decimals)
-    return f"{'-' * (number < 0)}{whole:{shown}}.{part:0{decimals}d}"
-
-
-def _n_decimals(number: Fraction) -> int:
-    """Decimals that write a number exactly; 0 where none do."""
-    return next((n for n in range(1, 40) if 10**n % number.denominator == 0), 0)

@@ -17,6 +17,7 @@ from elicit.tasks import (
 from elicit.texts import AnswerForm, CutText, StepRule
 from elicit.traces.errors import TraceError
 from elicit.traces.splitting import split_answer
+from elicit.traces.values import distinct, near_values
 
 N_OTHERS = 9
 """Answers of other problems that stand beside the right one where a task names no candidates."""
@@ -58,9 +59,10 @@ class Thoughts:
     def __post_init__(self) -> None:
         """Refuse what no interval could be made of."""
         if len(self.items) < 2:
+            some = "is 1 problem" if self.items else "are no problems"
             raise TraceError(
-                f"there are {len(self.items)} problems with a thought written by {self.source} "
-                f"({self.n_left_out} have none), and intervals are over problems. Give thoughts "
+                f"there {some} with a thought written by {self.source} "
+                f"({self.n_left_out} without), and intervals are over problems. Give thoughts "
                 "in 'trace', or have the models write longer with an opener that begins one."
             )
         ids = [item.problem.id for item in self.items]
@@ -123,6 +125,8 @@ def given_thoughts(task: Task, form: AnswerForm) -> Thoughts:
 def own_thoughts(task: Task, written: Rollouts, form: AnswerForm, *, source: str) -> Thoughts:
     """Thoughts that a model wrote itself, the first sample of every problem.
 
+    A text that is nothing but its answer holds no thought.
+
     Args:
         task: The problems.
         written: What the model wrote to them.
@@ -145,12 +149,13 @@ def own_thoughts(task: Task, written: Rollouts, form: AnswerForm, *, source: str
             continue
         problem = task.problems[int(written.place[row])]
         text, _ = split_answer(written.text[row], problem, form)
-        if text.strip():
+        answer = written.extracted[row]
+        if text.strip() and not (answer is not None and same_answer(text, answer)):
             items.append(
                 Thought(
                     problem=problem,
                     text=text,
-                    answer=written.extracted[row],
+                    answer=answer,
                     truncated=bool(written.truncated[row]),
                     correct=bool(written.correct[row]),
                 )
@@ -165,11 +170,15 @@ def answer_pool(
     """Answers among which each problem's is read: its candidates, or a pool where it has none.
 
     The pool holds the right answer, what the writers answered, the edited question's answer, and
-    answers of other problems, drawn by the seed; no two have the same value.
+    answers of other problems, drawn by the seed, or numbers near the right one where these are too
+    few; no two have the same value.
 
     Args:
         thoughts: All thoughts that are read; problems may be in several.
         inference: Gives the seed.
+
+    Raises:
+        TraceError: Nothing stands beside a right answer.
     """
     import numpy as np
 
@@ -184,21 +193,20 @@ def answer_pool(
         edited = [problem.edited.answer] if problem.edited is not None else []
         random = np.random.default_rng([inference.seed, place])
         drawn = [answers[i] for i in random.permutation(len(answers))[: N_OTHERS + 1]]
-        pools[name] = distinct([problem.answer, *(a for a in own if a), *edited, *drawn])
+        pool = distinct([problem.answer, *(a for a in own if a), *edited, *drawn])
+        more = N_OTHERS + 1 - len(pool)
+        if more > 0:
+            near = near_values(problem.answer)
+            random.shuffle(near)
+            pool = distinct([*pool, *near])[: len(pool) + more]
+        if len(pool) < 2:
+            raise TraceError(
+                f"all {len(problems)} problems have the answer {shown(problem.answer)} and name no "
+                "candidates, so there is none to choose it from and every answer would be right. "
+                "Add 'candidates' to the problems."
+            )
+        pools[name] = pool
     return pools
-
-
-def distinct(answers: Sequence[str]) -> tuple[str, ...]:
-    """Answers of different values, the first spelling of each.
-
-    Args:
-        answers: In order of preference.
-    """
-    kept: list[str] = []
-    for answer in answers:
-        if answer.strip() and not any(same_answer(answer, other) for other in kept):
-            kept.append(answer.strip())
-    return tuple(kept)
 
 
 def cut_texts(

@@ -5,10 +5,20 @@ import pytest
 
 from elicit.tasks import Problem, parse_number
 from elicit.texts import AnswerForm, StepRule
-from elicit.traces import EquationsHold, OperandsSwapped, Place, ResultChanged, Thought
+from elicit.traces import (
+    EquationsHold,
+    OperandsSwapped,
+    Place,
+    ResultChanged,
+    Thought,
+    Thoughts,
+    TraceError,
+    answer_pool,
+    told_apart,
+)
 from elicit.traces.splitting import split_answer
 from elicit.traces.stating import conclusion_place, other_value, value_spans
-from elicit.traces.thoughts import distinct
+from elicit.traces.values import distinct
 
 NATALIA = Problem(id="natalia", prompt="How many clips?", answer="24")
 FORM = AnswerForm(lead_in="The answer is")
@@ -132,6 +142,17 @@ def test_another_spelling_of_the_answer_is_no_news_after_its_conclusion():
     assert place is not None and place.end == 18
 
 
+def test_a_number_that_a_cut_divides_is_one_number_of_the_step_where_it_ends():
+    text = "so it makes 24"
+    item = Thought(problem=NATALIA, text=text, answer="24")
+    place = conclusion_place(item, [5, 11, 13, 14], ())
+    assert place == Place(start=12, end=14, value="24")
+    made = ResultChanged()(item, place, ("24", "7"), (), _random())
+    assert made is not None and made.text == f"so it makes {made.answer}"
+    part = Thought(problem=NATALIA, text=text, answer="2")
+    assert conclusion_place(part, [5, 11, 13, 14], ()) is None
+
+
 def test_an_annotated_result_is_changed_inside_and_outside_of_its_annotation():
     text = "She sold 48/2 = <<48/2=24>>24 clips in May."
     item = Thought(problem=NATALIA, text=text, answer="24")
@@ -140,6 +161,36 @@ def test_an_annotated_result_is_changed_inside_and_outside_of_its_annotation():
     made = ResultChanged()(item, place, ("24",), (), _random())
     assert made is not None
     assert made.text == f"She sold 48/2 = <<48/2={made.answer}>>{made.answer} clips in May."
+
+
+def test_a_pool_holds_numbers_nearby_where_problems_have_few_answers():
+    problems = [Problem(id=str(i), prompt=f"How many {i}?", answer="7") for i in range(3)]
+    items = tuple(Thought(problem=p, text="so 7", answer="7") for p in problems)
+    pools = answer_pool([Thoughts(task="t", source="given", items=items)])
+    assert all(pool[0] == "7" and len(set(pool)) == 10 for pool in pools.values())
+    assert all(abs(int(x) - 7) <= 9 and int(x) >= 0 for pool in pools.values() for x in pool)
+
+
+def test_one_answer_in_words_to_every_problem_leaves_no_choice_and_is_refused():
+    problems = [Problem(id=str(i), prompt=f"Which {i}?", answer="Paris") for i in range(3)]
+    items = tuple(Thought(problem=p, text="so Paris", answer="Paris") for p in problems)
+    with pytest.raises(TraceError, match="candidates"):
+        answer_pool([Thoughts(task="t", source="given", items=items)])
+
+
+def test_an_open_answer_has_to_be_told_from_longer_numbers_and_its_neighbours():
+    open_ended = Problem(id="p", prompt="How many?", answer="7")
+    told = told_apart(open_ended, ("7", "24"), written=True)
+    assert {"7", "24", "71", "7.5", "8", "16"} <= set(told)
+    assert "7.5" not in told_apart(open_ended, ("7", "24"), written=False)
+    closed = Problem(id="p", prompt="How many?", answer="7", candidates=("7", "8"))
+    assert told_apart(closed, ("7", "8"), written=True) == ("7", "8")
+
+
+def test_steps_of_tokens_end_before_white_space():
+    text = "so we  add"
+    ends = (2, 3, 5, 6, 7, 10)
+    assert StepRule.parse("tokens:1").ends(text, token_ends=ends) == (2, 5, 10)
 
 
 def test_answers_of_one_meaning_are_kept_once_in_the_first_spelling():
