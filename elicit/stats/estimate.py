@@ -87,19 +87,21 @@ def paired_difference(
         inference: Coverage, resamples and seed.
         method: Bootstrap of the difference and of both sides.
         proportion: Whether values are shares. Shares whose difference is the same in every problem
-            have no spread to resample: their difference is as unsure as both sides together.
+            have no spread to resample: their difference is as unsure as both sides together. Its
+            ends are differences of shares, from -1 to 1.
     """
     first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     both = first - second
     known = both[~np.isnan(both)]
-    if proportion and len(known) >= 2 and np.ptp(known) == 0:
-        return unpaired_difference(
-            *(
-                problem_mean(side, inference=inference, method="bca", proportion=True)
-                for side in (first, second)
-            )
+    if not proportion:
+        return problem_mean(both, inference=inference, method=method)
+    if len(known) >= 2 and np.ptp(known) == 0:
+        sides = (
+            problem_mean(side, inference=inference, method="bca", proportion=True)
+            for side in (first, second)
         )
-    return problem_mean(both, inference=inference, method=method)
+        return unpaired_difference(*sides).within(-1.0, 1.0)
+    return problem_mean(both, inference=inference, method=method).within(-1.0, 1.0)
 
 
 def unpaired_difference(a: Interval, b: Interval) -> Interval:

@@ -1,6 +1,6 @@
 """A number with the interval that says how sure it is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 
 from elicit.stats import _checks
@@ -43,6 +43,16 @@ class Interval:
                 "Pass the smallest effect that matters, without a sign."
             )
         return bool(self.low > margin or self.high < -margin)
+
+    def within(self, least: float, most: float) -> "Interval":
+        """The interval without what no value could be, such as a share above 1.
+
+        Args:
+            least: Smallest possible value.
+            most: Largest possible value.
+        """
+        low, high = (min(max(end, least), most) for end in (self.low, self.high))
+        return replace(self, low=low, high=high)
 
     def to_json(self) -> dict[str, float]:
         """The number and its ends, as JSON carries them."""

@@ -38,7 +38,7 @@ from elicit.tasks.faults import Fault, TaskError, shown
 from elicit.tasks.forced import ForcedBatch, ForcedRows
 from elicit.tasks.jsonl import load_task, parse_line, read_file, save_task
 from elicit.tasks.mentions import Mention, mentions
-from elicit.tasks.numbers import numbers, plain
+from elicit.tasks.numbers import ends_word, numbers, plain, starts_word
 from elicit.tasks.problems import (
     Edited,
     Problem,
@@ -85,6 +85,7 @@ __all__ = [
     "default_extractor",
     "edge_faults",
     "encode_forced",
+    "ends_word",
     "extractor",
     "labelled_behaviour",
     "last_candidate",
@@ -110,4 +111,5 @@ __all__ = [
     "text_faults",
     "ungradable",
     "misspelt",
+    "starts_word",
 ]

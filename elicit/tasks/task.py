@@ -69,11 +69,14 @@ class Task:
         """The same problems, grouped by a key of their metadata instead of their difficulty.
 
         Args:
-            key: A key that every problem has, with a number or a string.
+            key: A key that every problem has, with a number or a string; `difficulty` leaves them
+                as they are.
 
         Raises:
             TaskError: A problem lacks the key, or has something else there; all are named.
         """
+        if key == "difficulty" and all(p.difficulty is not None for p in self.problems):
+            return self
         wrong = [
             Fault(
                 where=f"problem {shown(p.id)}",

@@ -327,6 +327,8 @@ def _alike(
                 f"the tokens of candidate {shown(name)} begin those of {shown(other)}, which "
                 "could then never be the more probable one"
             )
-            fix = "Pass an end that closes an answer, a full stop or a line end for instance"
+            fix = (
+                "Pass an end that closes an answer: a line end, or a full stop if none has decimals"
+            )
             found.append((what, fix))
     return found

@@ -11,7 +11,7 @@ UNITS = ("sentence", "line", "tokens:N", "marker:TEXT")
 THOUGHT_TAGS = ("think", "thinking", "thought", "reasoning")
 """Tags between which chat models write a thought."""
 _SHORTEST = 10
-_SENTENCE = re.compile(r"(?<=[.?!])(?=\s)|\n[ \t]*\n")
+_SENTENCE = re.compile(r"(?<=[.?!])(?=\s)|(?<=[。．？！])(?!\Z)|\n[ \t\r]*\n")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +87,8 @@ class StepRule:
         if self.unit == "tokens":
             size = int(self.argument)
             inner = [int(end) for end in token_ends if 0 < end < last]
-            found = inner[size - 1 :: size]
-            return (*dict.fromkeys(found), last)
+            found = [len(text[:end].rstrip()) for end in inner[size - 1 :: size]]
+            return (*dict.fromkeys(end for end in found if end), last)
         if self.unit == "marker":
             marks = [match.end() for match in re.finditer(re.escape(self.argument), text)]
             return tuple(dict.fromkeys([*(end for end in marks if end < last), last]))

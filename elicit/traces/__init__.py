@@ -7,7 +7,6 @@ from elicit.traces.alterations import (
     Filler,
     OperandsSwapped,
     OtherThought,
-    Place,
     ResultChanged,
 )
 from elicit.traces.anchors import Anchors, anchors
@@ -47,6 +46,7 @@ from elicit.traces.reading import Curve, Reading, Readings
 from elicit.traces.receivers import Receivers, receivers
 from elicit.traces.reflection import CORRECTIONS, Reflection, reflection
 from elicit.traces.shifts import Shifts, shifts
+from elicit.traces.stating import Place
 from elicit.traces.takes import RULES, TakeRule
 from elicit.traces.thoughts import (
     Thought,
@@ -56,6 +56,7 @@ from elicit.traces.thoughts import (
     given_thoughts,
     own_thoughts,
 )
+from elicit.traces.values import told_apart
 from elicit.traces.voting import Ballots, FilteredVote, filtered_vote, vote
 
 __all__ = [
@@ -133,6 +134,7 @@ __all__ = [
     "span_confidence",
     "stop_early",
     "tail_confidence",
+    "told_apart",
     "trace_confidence",
     "vote",
 ]

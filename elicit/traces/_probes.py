@@ -12,13 +12,12 @@ from elicit.traces.alterations import (
     Filler,
     OperandsSwapped,
     OtherThought,
-    Place,
     ResultChanged,
-    conclusion_place,
 )
 from elicit.traces.forced import Forced, Probe
 from elicit.traces.reading import Curve, Reading
-from elicit.traces.thoughts import turns
+from elicit.traces.stating import Place, conclusion_place
+from elicit.traces.thoughts import Thought, turns
 
 
 class Probes:
@@ -50,8 +49,8 @@ class Probes:
     def _questions(self, place: int) -> None:
         items = self.reading.thoughts.items
         item = items[place]
-        other = items[(place + 1) % len(items)].problem
-        if item.answer is not None:
+        other = _asking_otherwise(items, place)
+        if item.answer is not None and other is not None:
             self._add("other question", place, item.problem, item.text, item.answer, asked=other)
         edited = item.problem.edited
         if edited is not None:
@@ -123,6 +122,15 @@ class Probes:
             if name == ResultChanged().name:
                 out["flips"][place] = 1 - same(forced.answer, self.final[place])
         return out
+
+
+def _asking_otherwise(items: Sequence[Thought], place: int) -> Problem | None:
+    """The next problem whose right answer is not the one of a thought; None where all share it."""
+    answer = items[place].answer
+    following = [*items[place + 1 :], *items[:place]]
+    return next(
+        (i.problem for i in following if answer and not same_answer(i.problem.answer, answer)), None
+    )
 
 
 def _place(reading: Reading, curve: Curve) -> Place | None:

@@ -7,11 +7,15 @@ from typing import Protocol, runtime_checkable
 
 from elicit.tasks import Problem, parse_number, plain
 
+_NUMBER = r"-?\d+(?:,\d{3})*(?:\.\d+)?"
+_TERM = re.compile(rf"\s*([-+*/×·÷])\s*({_NUMBER})")
 _EQUATION = re.compile(
-    r"(?<![\w.])(-?\d[\d,]*(?:\.\d+)?)((?:\s*[-+*/×·÷]\s*-?\d[\d,]*(?:\.\d+)?)+)\s*=\s*"
-    r"[$<>]*(-?\d[\d,]*(?:\.\d+)?)"
+    rf"(?<![\w.,])({_NUMBER})((?:\s*[-+*/×·÷]\s*{_NUMBER})+)\s*=\s*\$*({_NUMBER})(?![\d\w])"
 )
-_TERM = re.compile(r"\s*([-+*/×·÷])\s*(-?\d[\d,]*(?:\.\d+)?)")
+_ANNOTATION = re.compile(r"<<([^<>]*)>>")
+"""A calculator annotation, as in `48/2 = <<48/2=24>>24`: an equation of its own."""
+_GOES_ON = tuple("+-*/×·÷^%)")
+"""What makes an expression of numbers part of a larger one, which is not read here."""
 
 
 @runtime_checkable
@@ -32,8 +36,9 @@ class Checker(Protocol):
 class EquationsHold:
     """Every equation of numbers that a thought writes is right: `9 * 2 = 18`, `3 + 4 = 7`.
 
-    Products and quotients bind before sums. That each step holds does not mean that the answer
-    rests on it: validity is not use.
+    Products and quotients bind before sums. What is part of a larger expression, with brackets,
+    letters or powers, is not checked. A result with decimals may be rounded to them. That each step
+    holds does not mean that the answer rests on it: validity is not use.
     """
 
     modulus: int | None = None
@@ -41,7 +46,9 @@ class EquationsHold:
 
     def __call__(self, problem: Problem, text: str) -> bool | None:
         """See `Checker`."""
-        found = list(_EQUATION.finditer(plain(text)))
+        even = plain(text)
+        parts = [_ANNOTATION.sub("", even), *_ANNOTATION.findall(even)]
+        found = [match for part in parts for match in _EQUATION.finditer(part) if _whole(match)]
         if not found:
             return None
         return all(self._holds(match[1], match[2], match[3]) for match in found)
@@ -51,8 +58,29 @@ class EquationsHold:
         if value is None or claimed is None:
             return False
         if self.modulus is None:
-            return value == claimed
+            decimals = len(result.partition(".")[2])
+            return value == claimed or decimals > 0 and _rounded(value, claimed, decimals)
         return (value - claimed) % self.modulus == 0
+
+
+def _whole(match: re.Match[str]) -> bool:
+    """Whether an equation stands for itself, rather than for the end or beginning of a larger one.
+
+    A second equals sign after the result is a new equation of it: `1 + 1 = 2 + 2 = 4`.
+    """
+    before = match.string[: match.start()].rpartition("\n")[2].rstrip(" $")
+    after = match.string[match.end() :].lstrip()
+    larger = after.startswith(_GOES_ON) and not _TERM.match(after)
+    chained = re.match(rf"(?:{_TERM.pattern})+\s*=", after)
+    runs_on = _TERM.match(after) is not None and chained is None
+    bullet = before.strip() in ("-", "*", "+")
+    inside = before.endswith((*_GOES_ON, "(")) and not bullet
+    return not (inside or larger or runs_on)
+
+
+def _rounded(value: Fraction, claimed: Fraction, decimals: int) -> bool:
+    """Whether a result is what rounding to its decimals gives."""
+    return abs(value - claimed) * 2 <= Fraction(1, 10**decimals)
 
 
 def _value(first: str, rest: str) -> Fraction | None:

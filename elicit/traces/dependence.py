@@ -90,7 +90,8 @@ def dependence(
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
-        TraceError: No thought states its answer, so none can be changed.
+        TraceError: No given thought states its answer, so none can be changed. Where models read
+            their own, `follows` is NaN then.
 
     Source: Lanham et al. 2023 (arXiv:2307.13702) for early answering, mistakes, paraphrase and
         filler; edits that imply an answer of their own as in Turpin et al. 2023 (arXiv:2305.04388)
@@ -104,7 +105,7 @@ def dependence(
     altered: list[AlteredThought] = []
     for reading in readings.both:
         probes = Probes(reading, ways, inference.seed)
-        if not probes.changed:
+        if readings.same_text and not probes.changed:
             raise TraceError(
                 f"none of the {len(reading.thoughts)} thoughts that {reading.model} reads states "
                 "its answer, so no conclusion can be changed and 'follows' cannot be measured. "

@@ -1,7 +1,7 @@
 """Does confidence tell right answers from wrong ones?"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import torch
@@ -12,15 +12,19 @@ from elicit.pair import ModelPair
 from elicit.results import Estimate, Result
 from elicit.stats import (
     Inference,
+    Interval,
     measure_discrimination,
     paired_permutation,
     problem_mean,
+    unpaired_difference,
+    unseen,
 )
 from elicit.traces.reading import Reading, Readings
 
 SIGNALS = ("answer share", "lowest group", "mean", "-length")
 WINDOW = 8
 """Tokens of a group."""
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -70,12 +74,17 @@ def discrimination(
     estimates, differences, p = [], [], []
     for i in range(len(SIGNALS)):
         rows = [values[reading.model][i] for reading in readings.both]
-        estimates.append(
-            Estimate.of_intervals(problem_mean(row, inference=inference) for row in rows)
-        )
+        sides = [
+            _area(row, right[reading.model], inference)
+            for row, reading in zip(rows, readings.both, strict=True)
+        ]
+        estimates.append(Estimate.of_intervals(sides))
         apart = rows[1] - rows[0]
-        differences.append(problem_mean(apart, inference=inference))
         known = apart[~apart.isnan()]
+        if len(known) >= 2 and float(known.max() - known.min()) < _ROUNDING:
+            differences.append(unpaired_difference(sides[1], sides[0]).within(-1.0, 1.0))
+        else:
+            differences.append(problem_mean(apart, inference=inference).within(-1.0, 1.0))
         p.append(
             paired_permutation(
                 known, torch.zeros_like(known), n_resamples=inference.n_resamples,
@@ -124,6 +133,20 @@ def signals_of(reading: Reading) -> Mapping[str, Float[Tensor, " thought"]]:
         found["mean"].append(float(sure.mean()))
         found["-length"].append(-float(len(sure)))
     return {name: torch.tensor(values, dtype=torch.float64) for name, values in found.items()}
+
+
+def _area(
+    values: Float[Tensor, " problem"], right: Bool[Tensor, " thought"], inference: Inference
+) -> Interval:
+    """Area with its interval; a perfect order is not certain for having no spread."""
+    found = problem_mean(values, inference=inference).within(0.0, 1.0)
+    n_right = int(right.sum())
+    room = unseen(max(1, min(n_right, len(right) - n_right)), inference.level)
+    if found.value > 1 - _ROUNDING:
+        return replace(found, low=1 - room, high=1.0)
+    if found.value < _ROUNDING:
+        return replace(found, low=0.0, high=room)
+    return found
 
 
 def _linearised(

@@ -11,7 +11,7 @@ from elicit.pair import Side, Text
 from elicit.results import digest_json
 from elicit.runs import Execution
 from elicit.texts import AnswerForm, CutText, LaneReader, encode_cuts, forked
-from elicit.traces.thoughts import distinct
+from elicit.traces.values import distinct
 
 _LANE_TOKENS = 2048
 """Tokens of lanes that run together: each sees all others' places, if not their content."""

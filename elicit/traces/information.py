@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from elicit.pair import ModelPair
 from elicit.stats import Inference
-from elicit.traces.alterations import value_spans
 from elicit.traces.measures import Measures, Metric, measured
 from elicit.traces.reading import Curve, Reading, Readings
+from elicit.traces.stating import value_spans
 
 _METRICS = (
     Metric(

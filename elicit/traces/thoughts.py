@@ -8,9 +8,16 @@ from elicit.pair import Alignment, Text
 from elicit.results import digest_json
 from elicit.rollouts import Rollouts
 from elicit.stats import Inference
-from elicit.tasks import Problem, Task, mentions, numbers, parse_number, plain, shown
-from elicit.texts import AnswerForm, CutText, StepRule, thought_span
+from elicit.tasks import (
+    Problem,
+    Task,
+    same_answer,
+    shown,
+)
+from elicit.texts import AnswerForm, CutText, StepRule
 from elicit.traces.errors import TraceError
+from elicit.traces.splitting import split_answer
+from elicit.traces.values import distinct, near_values
 
 N_OTHERS = 9
 """Answers of other problems that stand beside the right one where a task names no candidates."""
@@ -52,9 +59,10 @@ class Thoughts:
     def __post_init__(self) -> None:
         """Refuse what no interval could be made of."""
         if len(self.items) < 2:
+            some = "is 1 problem" if self.items else "are no problems"
             raise TraceError(
-                f"there are {len(self.items)} problems with a thought written by {self.source} "
-                f"({self.n_left_out} have none), and intervals are over problems. Give thoughts "
+                f"there {some} with a thought written by {self.source} "
+                f"({self.n_left_out} without), and intervals are over problems. Give thoughts "
                 "in 'trace', or have the models write longer with an opener that begins one."
             )
         ids = [item.problem.id for item in self.items]
@@ -117,6 +125,8 @@ def given_thoughts(task: Task, form: AnswerForm) -> Thoughts:
 def own_thoughts(task: Task, written: Rollouts, form: AnswerForm, *, source: str) -> Thoughts:
     """Thoughts that a model wrote itself, the first sample of every problem.
 
+    A text that is nothing but its answer holds no thought.
+
     Args:
         task: The problems.
         written: What the model wrote to them.
@@ -139,12 +149,13 @@ def own_thoughts(task: Task, written: Rollouts, form: AnswerForm, *, source: str
             continue
         problem = task.problems[int(written.place[row])]
         text, _ = split_answer(written.text[row], problem, form)
-        if text.strip():
+        answer = written.extracted[row]
+        if text.strip() and not (answer is not None and same_answer(text, answer)):
             items.append(
                 Thought(
                     problem=problem,
                     text=text,
-                    answer=written.extracted[row],
+                    answer=answer,
                     truncated=bool(written.truncated[row]),
                     correct=bool(written.correct[row]),
                 )
@@ -153,50 +164,21 @@ def own_thoughts(task: Task, written: Rollouts, form: AnswerForm, *, source: str
     return Thoughts(task=task.name, source=source, items=tuple(items), n_left_out=n_left_out)
 
 
-def split_answer(text: str, problem: Problem, form: AnswerForm) -> tuple[str, str | None]:
-    """A written text as its thought and the answer that follows.
-
-    Where think tags stand, the thought is what they hold. Else it ends before the last place that
-    spells the lead-in, and without one it is the whole text.
-
-    Args:
-        text: What was written after the prompt.
-        problem: Its problem.
-        form: How the answer is asked for.
-
-    Returns:
-        The thought, and the answer; None where none is found after it.
-    """
-    span = thought_span(text)
-    if span is not None:
-        closing = text[span[1] :]
-        return text[: span[1]], _first_answer(closing, problem)
-    lead = form.lead_in.strip()
-    if lead:
-        found = [match.start() for match in re.finditer(re.escape(lead), text)]
-        if found:
-            return text[: found[-1]].rstrip(), _first_answer(text[found[-1] + len(lead) :], problem)
-    return text.rstrip(), None
-
-
-def _first_answer(text: str, problem: Problem) -> str | None:
-    if problem.candidates is not None:
-        named = mentions(text, problem.candidates)
-        return named[0].candidate if named else None
-    return next((number.literal for number in numbers(plain(text))), None)
-
-
 def answer_pool(
     thoughts: Sequence[Thoughts], *, inference: Inference = Inference()
 ) -> dict[str, tuple[str, ...]]:
     """Answers among which each problem's is read: its candidates, or a pool where it has none.
 
     The pool holds the right answer, what the writers answered, the edited question's answer, and
-    answers of other problems, drawn by the seed; no two have the same value.
+    answers of other problems, drawn by the seed, or numbers near the right one where these are too
+    few; no two have the same value.
 
     Args:
         thoughts: All thoughts that are read; problems may be in several.
         inference: Gives the seed.
+
+    Raises:
+        TraceError: Nothing stands beside a right answer.
     """
     import numpy as np
 
@@ -211,21 +193,20 @@ def answer_pool(
         edited = [problem.edited.answer] if problem.edited is not None else []
         random = np.random.default_rng([inference.seed, place])
         drawn = [answers[i] for i in random.permutation(len(answers))[: N_OTHERS + 1]]
-        pools[name] = distinct([problem.answer, *(a for a in own if a), *edited, *drawn])
+        pool = distinct([problem.answer, *(a for a in own if a), *edited, *drawn])
+        more = N_OTHERS + 1 - len(pool)
+        if more > 0:
+            near = near_values(problem.answer)
+            random.shuffle(near)
+            pool = distinct([*pool, *near])[: len(pool) + more]
+        if len(pool) < 2:
+            raise TraceError(
+                f"all {len(problems)} problems have the answer {shown(problem.answer)} and name no "
+                "candidates, so there is none to choose it from and every answer would be right. "
+                "Add 'candidates' to the problems."
+            )
+        pools[name] = pool
     return pools
-
-
-def distinct(answers: Sequence[str]) -> tuple[str, ...]:
-    """Answers of different values, the first spelling of each.
-
-    Args:
-        answers: In order of preference.
-    """
-    kept: dict[object, str] = {}
-    for answer in answers:
-        value = parse_number(answer)
-        kept.setdefault(answer.strip().casefold() if value is None else value, answer.strip())
-    return tuple(answer for answer in kept.values() if answer)
 
 
 def cut_texts(

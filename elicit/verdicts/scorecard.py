@@ -113,8 +113,9 @@ def scorecard(
         dependence: What altered thoughts and questions did.
         information: What thoughts tell.
         discrimination: Whether confidence tells right from wrong.
-        solved: Share of each problem's own samples that is right, base first; None takes the
-            answers that are forced after the thoughts.
+        solved: Share of each problem's own samples that is right, base first: the problems of
+            `dependence`, then any on which neither model wrote a thought. None takes the answers
+            that are forced after the thoughts.
         reach: What several samples reach; None leaves coverage out.
         source: Whose thoughts were read, `own` or `given`.
         inference: Coverage, resamples and seed.
@@ -229,7 +230,8 @@ def judge(
     both = ~follows.isnan().any(0)
     n = int(both.sum())
     if n < 2:
-        what = f"{n} problems have a conclusion that could be changed in both models"
+        have = "problem has" if n == 1 else "problems have"
+        what = f"{n} {have} a conclusion that could be changed in both models"
         return Judged(verdict="not told", reason=what, detectable=math.nan, n=n)
     apart = paired_difference(follows[1], follows[0], inference=inference, proportion=True)
     seen = _detectable(follows[:, both], apart)
@@ -265,10 +267,15 @@ def _replaced(
     """What took the thought's place, where accuracy was kept without it."""
     asked = edited[(follows == 0) & ~edited.isnan()]
     if len(asked) < 2:
+        have = (
+            "problem that no longer follows has"
+            if len(asked) == 1
+            else "problems that no longer follow have"
+        )
         what = (
             "the task has no edited questions (`edited`)"
             if bool(edited.isnan().all())
-            else (f"{len(asked)} problems that no longer follow have an edited question")
+            else f"{len(asked)} {have} an edited question"
         )
         return "not told", f"{right}; hollow or internalised: not told apart, {what}"
     share = problem_mean(asked, inference=inference, proportion=True)
@@ -347,7 +354,8 @@ def _of_coverage(
         return Estimate.missing(2), _NAN, math.nan, "needs several samples of each problem"
     k = int(found.k.argmax())
     if math.isnan(found.p):
-        return Estimate.missing(2), _NAN, math.nan, f"post solves {found.n_solved} problems"
+        plural = "" if found.n_solved == 1 else "s"
+        return Estimate.missing(2), _NAN, math.nan, f"post solves {found.n_solved} problem{plural}"
     reached, above = found.coverage[k], found.coverage_above[k]
     value = Estimate.stack([reached, Estimate.missing()])
     chance = float(reached.value) - float(above.value)
@@ -374,7 +382,8 @@ def _items(dependence: Dependence, accuracy: Float[Tensor, "reading problem"]) -
     follows = dependence.of("follows")[1]
     edited = dependence.of("follows the edited question with the old thought")[1]
     counts: Counter[str] = Counter()
-    for f, q, a in zip(follows.tolist(), edited.tolist(), accuracy[1].tolist(), strict=True):
+    right = accuracy[1, : len(follows)].tolist()
+    for f, q, a in zip(follows.tolist(), edited.tolist(), right, strict=True):
         if math.isnan(f):
             continue
         if f:

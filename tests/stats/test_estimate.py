@@ -53,8 +53,18 @@ def test_a_difference_that_never_varies_is_as_unsure_as_its_sides():
     assert found.value == 1.0
     assert found.low == pytest.approx(1 - np.hypot(1 - below.low, above.high))
     assert found.high == pytest.approx(1.0)
-    varied = paired_difference(drawn(10), zeros, inference=HOW, proportion=True)
-    assert varied.low == problem_mean(drawn(10), inference=HOW).low
+    shares = drawn(10).clamp(0.2, 1.0)
+    varied = paired_difference(shares, zeros, inference=HOW, proportion=True)
+    assert varied.low == problem_mean(shares, inference=HOW).low
+
+
+def test_two_shares_differ_by_at_most_one():
+    lost = torch.tensor([1.0] * 10 + [0.0] * 4)
+    wide = problem_mean(-lost, inference=HOW)
+    found = paired_difference(1 - lost, torch.ones(14), inference=HOW, proportion=True)
+    assert wide.low < -1.0 == found.low and found.high == wide.high
+    other = paired_difference(torch.ones(14), 1 - lost, inference=HOW, proportion=True)
+    assert other.high == 1.0 and other.low > 0.0
 
 
 def test_errors_of_different_problems_add_up_in_squares():

@@ -209,6 +209,14 @@ def test_problems_are_grouped_by_a_key_of_the_file(tmp_path):
     assert [fault.where for fault in caught.value.faults] == ["problem 'x'"]
 
 
+def test_problems_are_grouped_by_their_difficulty_already(tmp_path):
+    rows = [ROW | {"id": str(i), "difficulty": i % 2} for i in range(4)]
+    task = load_task(rows_of(tmp_path, *rows), group_by="difficulty")
+    assert [problem.difficulty for problem in task] == [0, 1, 0, 1]
+    with pytest.raises(TaskError, match="difficulty"):
+        load_task(rows_of(tmp_path, *rows, ROW), group_by="difficulty")
+
+
 def test_a_conversation_may_stand_in_for_the_prompt(tmp_path):
     turns = [
         {"role": "system", "content": "Be short."},

@@ -9,7 +9,7 @@ from scipy.spatial.distance import jensenshannon
 from elicit.tasks import Problem
 from elicit.traces import Filler, OperandsSwapped, OtherThought, Place, ResultChanged, Thought
 from elicit.traces._dependence_metrics import _area, _bernoulli_jsd
-from elicit.traces.alterations import conclusion_place, other_value, result_spans, value_spans
+from elicit.traces.stating import conclusion_place, other_value, result_spans, value_spans
 
 DIGITS = tuple("0123456789")
 

@@ -12,8 +12,15 @@ from elicit.pair import ModelPair, Side
 from elicit.rollouts import Generation, Rollouts, check_prompts, rollouts
 from elicit.runs import Execution
 from elicit.tasks import Fault, Task, TaskError, extractor, load_task, read_file, shown, ungradable
-from elicit.texts import AnswerForm, StepRule, encode_cuts
-from elicit.traces import Thoughts, answer_pool, cut_texts, given_thoughts
+from elicit.texts import AnswerForm, CutText, StepRule, encode_cuts
+from elicit.traces import (
+    Thought,
+    Thoughts,
+    answer_pool,
+    cut_texts,
+    given_thoughts,
+    told_apart,
+)
 
 OWN_PROBLEMS = 100
 """Default number of problems of an embedded pair."""
@@ -64,6 +71,11 @@ def load_inputs(spec: TraceSpec) -> TraceInputs:
     if kind is None:
         kind = "own" if lacking else "given"
     steps = StepRule.parse(spec.unit)
+    if kind == "given" and spec.opener is not None and not spec.writes:
+        raise SpecError(
+            f"opener is {shown(spec.opener)} and both models read given thoughts, so none begins "
+            "one of its own. Leave opener out, or pass --traces own."
+        )
     given = given_thoughts(task, form) if kind == "given" else None
     lost = ungradable(task, extractor(spec.extractor)) if given is None or spec.writes else []
     if lost:
@@ -83,6 +95,7 @@ def encode_inputs(spec: TraceSpec, pair: ModelPair, inputs: TraceInputs) -> Trac
     """
     for name in MODELS:
         check_prompts(pair.side(name), inputs.task, templated=spec.templated)
+    _refuse_alike(pair, inputs)
     if inputs.given is not None:
         limits = [side.n_positions for side in map(pair.side, MODELS) if side.n_positions]
         pools = answer_pool([inputs.given], inference=spec.inference)
@@ -130,6 +143,23 @@ def write_texts(
         prefixes=inputs.prefixes,
         execution=execution.scoped(f"texts/{side.name}/{n_samples}"),
     )
+
+
+def _refuse_alike(pair: ModelPair, inputs: TraceInputs) -> None:
+    """Refuse answers of which one's tokens begin another's, before a text is written or read."""
+    blank = [Thought(problem=problem, text="", answer=None) for problem in inputs.task]
+    pools = answer_pool([Thoughts(task=inputs.task.name, source="given", items=tuple(blank))])
+    texts = [
+        CutText(
+            problem=problem.id,
+            prompt=problem.turns,
+            text="",
+            cuts=(0,),
+            candidates=told_apart(problem, pools[problem.id], written=inputs.given is None),
+        )
+        for problem in inputs.task
+    ]
+    encode_cuts(pair.alignment, texts, inputs.form)
 
 
 def _refuse_unknown(pair: ModelPair, inputs: TraceInputs) -> None:

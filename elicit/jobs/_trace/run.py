@@ -1,7 +1,8 @@
 """The job behind `elicit trace`: what written thoughts do, with its page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -13,7 +14,9 @@ from elicit.jobs._trace.spec import TraceSpec
 from elicit.jobs._trace.summary import trace_summary
 from elicit.pair import ModelPair
 from elicit.results import Result
-from elicit.runs import Execution, Progress
+from elicit.rollouts import Rollouts
+from elicit.runs import Progress
+from elicit.tasks import Task
 from elicit.traces import (
     Alteration,
     Filler,
@@ -64,12 +67,19 @@ def _prepare(spec: TraceSpec, pair: ModelPair, checked: TraceInputs) -> Prepared
 
 def _measure(work: Work[TraceSpec, TraceInputs]) -> Outcome:
     spec, pair, inputs, execution = work.spec, work.pair, work.inputs, work.execution
-    solved = None
+    solved, written = None, {}
     if inputs.given is not None:
         thoughts: dict[str, Thoughts] = dict.fromkeys(MODELS, inputs.given)
     else:
         with work.stage("writing thoughts"):
-            thoughts = _own(spec, pair, inputs, execution)
+            written = {
+                name: write_texts(spec, pair.side(name), inputs, execution=execution)
+                for name in MODELS
+            }
+            thoughts = {
+                name: own_thoughts(inputs.task, texts, inputs.form, source=name)
+                for name, texts in written.items()
+            }
     pools = answer_pool(list(thoughts.values()), inference=spec.inference)
     ledgers: dict[str, Ledger] = {}
     with work.stage("reading thoughts"):
@@ -89,7 +99,7 @@ def _measure(work: Work[TraceSpec, TraceInputs]) -> Outcome:
         readings = Readings.of_own(
             (thoughts["base"], ledgers["base"]), (thoughts["post"], ledgers["post"])
         )
-        solved = _solved(readings)
+        solved = _solved(readings.problem, inputs.task, written)
     results: dict[str, Result] = {
         "information": information(pair, readings, inference=spec.inference),
         "conclusion": conclusion(pair, readings, inference=spec.inference),
@@ -138,29 +148,22 @@ def _measure(work: Work[TraceSpec, TraceInputs]) -> Outcome:
 _JOB = Job(check=load_inputs, prepare=_prepare, measure=_measure, costing=TRACE_COSTING)
 
 
-def _own(
-    spec: TraceSpec, pair: ModelPair, inputs: TraceInputs, execution: Execution
-) -> dict[str, Thoughts]:
-    return {
-        name: own_thoughts(
-            inputs.task,
-            write_texts(spec, pair.side(name), inputs, execution=execution),
-            inputs.form,
-            source=name,
-        )
-        for name in MODELS
-    }
+def _solved(
+    read: Sequence[str], task: Task, written: Mapping[str, Rollouts]
+) -> Float[Tensor, "reading problem"]:
+    """Whether each model's own answer is right, also where it wrote no thought before it.
 
-
-def _solved(readings: Readings) -> Float[Tensor, "reading problem"]:
-    """Whether each model's own answer is right, for every problem that one of them reads."""
-    correct = {
-        "solved": {
-            reading.model: [float(bool(item.correct)) for item in reading.thoughts.items]
-            for reading in readings.both
-        }
+    Problems whose thoughts are read come first, in their order.
+    """
+    ids = [problem.id for problem in task]
+    order = [*read, *(name for name in ids if name not in set(read))]
+    right = {
+        name: {ids[int(at)]: float(ok) for at, ok in zip(texts.place, texts.correct, strict=True)}
+        for name, texts in written.items()
     }
-    return readings.tabled(correct)["solved"]
+    return torch.tensor(
+        [[right[name][problem] for problem in order] for name in MODELS], dtype=torch.float64
+    )
 
 
 def _notes(
@@ -197,7 +200,7 @@ def _notes(
     if all(problem.candidates is None for problem in inputs.task):
         notes.append(
             "The problems name no candidate answers: each answer is read among the right one, what "
-            "the models wrote, and answers of other problems."
+            "the models wrote, answers of other problems, and numbers near it where these are few."
         )
     if all(problem.edited is None for problem in inputs.task):
         notes.append(
