@@ -16,7 +16,10 @@ def shifts_figure(found: Shifts) -> Any:
     Dashed: the tokens at which base is least sure come first, which is no choice by the outcome.
     """
     figure = marks.panels(1, len(found.direction), gaps=(None, 0.1), shared="y")
-    marks.style(figure, 360, top=84, legend="above").update_layout(margin={"b": 52, "l": 52})
+    # On a narrow screen every source takes two rows of the legend.
+    more = 52 * (len(found.source) - 1)
+    marks.style(figure, 360 + more, top=84 + more, legend="above")
+    figure.update_layout(margin={"b": 52, "l": 52})
     read = found.percent.tolist()
     for column, direction in enumerate(found.direction):
         for source, name in enumerate(found.source):
