@@ -3,8 +3,9 @@
 from elicit.surroundings import guard_room
 from elicit.texts.buffers import LogitBuffers
 from elicit.texts.chunks import concatenate, read_chunks
-from elicit.texts.cuts import AnswerForm, CutText, EncodedText, Lane, encode_cuts
+from elicit.texts.cuts import AnswerForm, CutText, EncodedText, Lane
 from elicit.texts.divergence import ModelDivergences, model_divergences
+from elicit.texts.encoding import encode_cuts
 from elicit.texts.errors import TextError
 from elicit.texts.forks import forked
 from elicit.texts.gradient import KLGradient, final_kl, final_kl_gradient

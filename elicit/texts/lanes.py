@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from elicit.capture import (
@@ -23,13 +23,23 @@ from elicit.capture import (
     run_block,
     slot_logits,
 )
-from elicit.pair import Encoded, Side, hugging_face_model, pad
+from elicit.pair import Side, hugging_face_model, pad
 from elicit.sites import Kind, resid_post
 from elicit.surroundings import guarded
+from elicit.texts._lane_batches import (
+    add_reads,
+    all_but_last,
+    ancestors,
+    as_batch,
+    empty,
+    log_softmax,
+    packed,
+    padded,
+    visible,
+    within,
+)
 from elicit.texts.cuts import EncodedText
 
-_FLOATS = 1 << 24
-"""Logits held at a time."""
 _CPU_TOKENS = 2048
 """Tokens of a batch beyond which a CPU gains nothing from more rows, and loses to their padding."""
 
@@ -113,11 +123,11 @@ class LaneReader:
         for index, layer in enumerate(model.layers):
             resid, of_layer = run_block(layer, index, inputs, resid, _as_it_is)
             heads.append((of_layer.k, of_layer.v))
-        row, pos = _all_but_last(texts)
+        row, pos = all_but_last(texts)
         kept = resid[row, pos]
-        out = _empty(texts)
-        rules = _visible(model, longest, self.side.alignment.pad_id)
-        for part in _packed(texts, max_tokens):
+        out = empty(texts)
+        rules = visible(model, longest, self.side.alignment.pad_id)
+        for part in packed(texts, max_tokens):
             self._lanes(model, texts, part, resid, heads, rules, out)
         return TextRead(states=kept, candidate_log_prob=out)
 
@@ -150,14 +160,14 @@ class LaneReader:
         at = slice(None) if every else torch.tensor(rows, device=model.device)
         ends = resid
         if any(ids):
-            batch = _as_batch(ids, positions, self.side.alignment.pad_id).to(model.device)
-            seen = _ancestors(parents, batch.ids.shape[1]).to(model.device)
-            cut = _padded(cuts, batch.ids.shape[1]).to(model.device)
+            batch = as_batch(ids, positions, self.side.alignment.pad_id).to(model.device)
+            seen = ancestors(parents, batch.ids.shape[1]).to(model.device)
+            cut = padded(cuts, batch.ids.shape[1]).to(model.device)
             inputs = model.begin(batch.ids, batch.mask, batch.position_ids)
             ends = inputs.resid
             source = torch.arange(resid.shape[1], device=model.device)
             before = source[None, None] < cut[..., None]
-            allowed = [_within(rule, batch.position_ids, before, seen) for rule in rules]
+            allowed = [within(rule, batch.position_ids, before, seen) for rule in rules]
             inputs = replace(inputs, allowed=tuple(allowed))
             for index, layer in enumerate(model.layers):
                 past = (heads[index][0][at], heads[index][1][at])
@@ -176,11 +186,11 @@ class LaneReader:
         stacked = torch.stack(
             [(ends if inside else resid)[row, spot] for row, spot, inside in slots]
         )
-        _add_reads(reads, stacked, model, out)
+        add_reads(reads, stacked, model, out)
 
     def _prefixes(self, texts: Sequence[EncodedText], max_tokens: int, states: bool) -> TextRead:
         """Every lane by plain forwards over its whole prefix, and the texts by one of their own."""
-        side, out = self.side, _empty(texts)
+        side, out = self.side, empty(texts)
         device = next(side.bridge.parameters()).device
         rows: list[tuple[int, ...]] = []
         index: dict[tuple[int, ...], int] = {}
@@ -203,7 +213,7 @@ class LaneReader:
             ends = batch.lengths - 1
             slots = (torch.arange(len(numbers), device=device), ends)
             logits = slot_logits(side.bridge, batch.ids, batch.mask, batch.position_ids, slots)
-            log_prob = _log_softmax(logits)
+            log_prob = log_softmax(logits)
             for at, _, token, lane, candidate in mine:
                 out[lane, candidate] += log_prob[local[at], token].double().cpu()
         kept = torch.zeros(0, 0)
@@ -212,7 +222,7 @@ class LaneReader:
             batch = pad([t.ids for t in texts], pad_id=side.alignment.pad_id, padding="right")
             site = resid_post(last)
             whole = capture(side.bridge, batch.to(device), sites=[site]).at[site]
-            row, pos = _all_but_last(texts)
+            row, pos = all_but_last(texts)
             kept = whole[row, pos]
         return TextRead(states=kept, candidate_log_prob=out)
 
@@ -233,112 +243,3 @@ def _switch(side: Side) -> int | None:
     original = getattr(config, "original_max_position_embeddings", None)
     original = original or rope.get("original_max_position_embeddings")
     return int(original or getattr(config, "max_position_embeddings", 0))
-
-
-def _all_but_last(texts: Sequence[EncodedText]) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
-    """Row and position of every token after which another one stands."""
-    row = [i for i, text in enumerate(texts) for _ in text.ids[:-1]]
-    pos = [p for text in texts for p in range(len(text.ids) - 1)]
-    return torch.tensor(row, dtype=torch.long), torch.tensor(pos, dtype=torch.long)
-
-
-def _empty(texts: Sequence[EncodedText]) -> Float[Tensor, "lane candidate"]:
-    """Zeros to add up in, NaN where a lane has no such candidate."""
-    counts = [len(lane.reads) for text in texts for lane in text.lanes]
-    out = torch.full((len(counts), max(counts)), torch.nan, dtype=torch.float64)
-    for lane, count in enumerate(counts):
-        out[lane, :count] = 0.0
-    return out
-
-
-def _packed(texts: Sequence[EncodedText], max_tokens: int) -> list[list[tuple[int, int, int]]]:
-    """Lanes that run together: text, lane of the text, number of the lane; padding counted."""
-    parts: list[list[tuple[int, int, int]]] = [[]]
-    width: dict[int, int] = {}
-    number = 0
-    for text, encoded in enumerate(texts):
-        for lane, leaving in enumerate(encoded.lanes):
-            grown = {**width, text: width.get(text, 0) + leaving.n_nodes}
-            if parts[-1] and len(grown) * max(grown.values()) > max_tokens:
-                parts.append([])
-                grown = {text: leaving.n_nodes}
-            width = grown
-            parts[-1].append((text, lane, number))
-            number += 1
-    return parts
-
-
-def _as_batch(ids: list[list[int]], positions: list[list[int]], pad_id: int) -> Encoded:
-    width = max(map(len, ids))
-    mask = torch.zeros(len(ids), width, dtype=torch.long)
-    for row, tokens in enumerate(ids):
-        mask[row, : len(tokens)] = 1
-    return Encoded(_padded(ids, width, pad_id), mask, _padded(positions, width))
-
-
-def _padded(rows: list[list[int]], width: int, fill: int = 0) -> Int[Tensor, "row node"]:
-    return torch.tensor([row + [fill] * (width - len(row)) for row in rows], dtype=torch.long)
-
-
-def _ancestors(parents: list[list[int]], width: int) -> Bool[Tensor, "row node node"]:
-    """Which nodes stand before which in their own lane; each before itself, padding too."""
-    seen = torch.eye(width, dtype=torch.bool).repeat(len(parents), 1, 1)
-    for row, above in enumerate(parents):
-        for node, parent in enumerate(above):
-            if parent >= 0:
-                seen[row, node] |= seen[row, parent]
-    return seen
-
-
-def _visible(
-    model: Decomposed, longest: int, pad_id: int
-) -> tuple[Bool[Tensor, "pos pos"] | None, ...]:
-    """Which positions see which in each layer; None where every later one sees every earlier."""
-    ids = torch.full((1, longest), pad_id, device=model.device)
-    where = torch.arange(longest, device=model.device)[None]
-    masks = model.begin(ids, torch.ones_like(ids), where).allowed
-    known: dict[int, Bool[Tensor, "pos pos"] | None] = {}
-    for mask in masks:
-        if id(mask) not in known:
-            causal = torch.ones_like(mask[0]).tril()
-            known[id(mask)] = None if torch.equal(mask[0], causal) else mask[0]
-    return tuple(known[id(mask)] for mask in masks)
-
-
-def _within(
-    rule: Bool[Tensor, "pos pos"] | None,
-    position: Int[Tensor, "row node"],
-    before: Bool[Tensor, "row node src"],
-    seen: Bool[Tensor, "row node node"],
-) -> Bool[Tensor, "row node key"]:
-    """What each token of the lanes sees: its text up to the cut, then its own lane."""
-    if rule is None:
-        return torch.cat([before, seen], dim=-1)
-    n_text = before.shape[-1]
-    columns = torch.arange(n_text, device=position.device).clamp(max=rule.shape[0] - 1)
-    text = rule[position][..., columns] & before
-    own = rule[position[:, :, None], position[:, None, :]] & seen
-    return torch.cat([text, own], dim=-1)
-
-
-def _log_softmax(logits: Tensor) -> Tensor:
-    return (logits if logits.dtype == torch.float64 else logits.float()).log_softmax(-1)
-
-
-def _add_reads(
-    reads: Sequence[tuple[int, int, int, int]],
-    states: Float[Tensor, "slot d_model"],
-    model: Decomposed,
-    out: Float[Tensor, "lane candidate"],
-) -> None:
-    """Add the log-probabilities that are read to their candidates."""
-    step = max(1, _FLOATS // model.unembed.d_vocab)
-    slot, token, lane, candidate = torch.tensor(reads).unbind(1)
-    order = slot.argsort(stable=True)
-    slot, token, lane, candidate = slot[order], token[order], lane[order], candidate[order]
-    for low in range(0, len(states), step):
-        first, last = torch.searchsorted(slot, torch.tensor([low, low + step])).tolist()
-        logits = _log_softmax(model.unembed.logits(states[None, low : low + step])[0])
-        there = slot[first:last].to(logits.device) - low
-        values = logits[there, token[first:last].to(logits.device)].double().cpu()
-        out.index_put_((lane[first:last], candidate[first:last]), values, accumulate=True)

@@ -2,18 +2,12 @@
 
 from elicit.surroundings import guard_room
 from elicit.verdicts import existence
+from elicit.verdicts.dependence import MARGIN, Judged, judge
 from elicit.verdicts.design import LadderDesign
 from elicit.verdicts.errors import VerdictError
 from elicit.verdicts.existence import assess
 from elicit.verdicts.ladder import EXISTENCE, Ladder
-from elicit.verdicts.scorecard import (
-    MARGIN,
-    PRIMARIES,
-    Judged,
-    Scorecard,
-    judge,
-    scorecard,
-)
+from elicit.verdicts.scorecard import PRIMARIES, Scorecard, scorecard
 from elicit.verdicts.tests import fewest_draws
 
 __all__ = [
