@@ -5,12 +5,16 @@ import re
 from elicit.tasks import Problem, ends_word, mentions, numbers, plain, starts_word
 from elicit.texts import AnswerForm, thought_span
 
+_CONNECTIVE = re.compile(r"(?:^|(?<=[.!?:;\n]))\s*[^\W\d_]+,?(?:\s+[^\W\d_]+,?)?\s*$")
+"""One or two words at the end of a text that begin a sentence."""
+
 
 def split_answer(text: str, problem: Problem, form: AnswerForm) -> tuple[str, str | None]:
     """A written text as its thought and the answer that follows.
 
     Where think tags hold something, that is the thought. Else it ends before the last place that
-    spells the lead-in, as words of their own, and without one it is the whole text.
+    spells the lead-in, as words of their own in any case, and without one it is the whole text. A
+    word or two that only lead to it (`So the answer is`) belong to the lead-in.
 
     Args:
         text: What was written after the prompt.
@@ -30,13 +34,14 @@ def split_answer(text: str, problem: Problem, form: AnswerForm) -> tuple[str, st
     led = _last_lead(text, form)
     if led is None:
         return text.rstrip(), None
-    return text[: led[0]].rstrip(), _first_answer(text[led[1] :], problem)
+    thought = _CONNECTIVE.sub("", text[: led[0]])
+    return thought.rstrip(), _first_answer(text[led[1] :], problem)
 
 
 def _last_lead(text: str, form: AnswerForm) -> tuple[int, int] | None:
     """Where a text spells the lead-in last; a word such as `answer` is not found in `answers`."""
     lead = form.lead_in.strip()
-    found = [match.span() for match in re.finditer(re.escape(lead), text)] if lead else []
+    found = [match.span() for match in re.finditer(re.escape(lead), text, re.I)] if lead else []
     whole = [(a, b) for a, b in found if starts_word(text, a) and ends_word(text, b)]
     return whole[-1] if whole else None
 
