@@ -292,9 +292,8 @@ def _pieces_named(run: RunDirectory) -> Iterator[None]:
 def _few_threads(pair: ModelPair) -> Iterator[None]:
     """One thread for models so small that more threads slow them down."""
     before = torch.get_num_threads()
-    size = sum(parameter.numel() for parameter in pair.base.parameters())
     try:
-        if size < TINY and pair.device == "cpu":
+        if pair.device == "cpu" and sum(p.numel() for p in pair.base.parameters()) < TINY:
             torch.set_num_threads(1)
         yield
     finally:

@@ -1,7 +1,5 @@
 """Options of a run: one validated value that round-trips through YAML."""
 
-import difflib
-import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
@@ -9,19 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from elicit import organisms
+from elicit.jobs._faults import SpecError, option_faults, read_yaml
 from elicit.jobs._option import MACHINE, MODELS, OUTPUT, STATISTICS, TASKS, Option
-from elicit.results import ElicitError
 
 if TYPE_CHECKING:
     from elicit.stats import Inference
 
 S = TypeVar("S", bound="PairSpec")
-_BRIEF = reprlib.Repr()
-_BRIEF.maxstring = _BRIEF.maxother = 80
-
-
-class SpecError(ElicitError):
-    """Invalid options of a run."""
 
 
 GroupBy = Annotated[
@@ -240,7 +232,7 @@ class PairSpec(BaseModel):
         try:
             return cls.model_validate(options)
         except ValidationError as error:
-            raise SpecError(_faults(cls, error)) from error
+            raise SpecError(option_faults(cls.command, cls.model_fields, error)) from error
 
     @classmethod
     def from_yaml(cls: type[S], path: Path) -> S:
@@ -274,50 +266,3 @@ class PairSpec(BaseModel):
     def arguments(self) -> dict[str, object]:
         """Options that determine the values of a run: all but its output."""
         return self.model_dump(mode="json", exclude={"out", "fresh", "problems", "facts"})
-
-
-def read_yaml(path: Path) -> dict[str, object]:
-    """The mapping in a YAML file.
-
-    Raises:
-        SpecError: The file cannot be read or is no mapping of names to values.
-    """
-    import yaml
-
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except Exception as error:  # dates that are none, nesting: YAML's reader has many errors
-        why = " ".join(str(error).split())[:300] or type(error).__name__
-        raise SpecError(
-            f"the configuration {path} cannot be read ({why}), so no run was started. Check it."
-        ) from error
-    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
-        raise SpecError(
-            f"the configuration {path} holds {type(found).__name__} instead of a mapping of option "
-            "names to values. Write lines such as `pair: organism:rl`."
-        )
-    return found
-
-
-def _faults(kind: type[PairSpec], error: ValidationError) -> str:
-    """Every invalid option, one clause each."""
-    lines = []
-    for fault in error.errors():
-        name = ".".join(str(piece) for piece in fault["loc"][:1])
-        if fault["type"] == "extra_forbidden":
-            close = difflib.get_close_matches(name, kind.model_fields, n=1)
-            lines.append(
-                f"there is no option {name}" + (f" (did you mean {close[0]}?)" if close else "")
-            )
-        elif fault["type"] == "missing":
-            lines.append(f"{name} is not given")
-        elif name:
-            # Bounded while it is written: YAML's aliases make a small file a huge value.
-            lines.append(f"{name} is {_BRIEF.repr(fault['input'])}: {fault['msg'].lower()}")
-        else:
-            lines.append(fault["msg"].removeprefix("Value error, "))
-    what = "; ".join(lines)
-    return (
-        f"{what}. Nothing was run. See `elicit {kind.command} --help` for the options, with "
-        "underscores in a file."
-    )

@@ -9,9 +9,9 @@ from elicit.results.errors import DamagedFileWarning, ElicitError, ResultError, 
 from elicit.results.lazy import lazily
 
 if TYPE_CHECKING:
-    from elicit.results.axes import axis_sizes
     from elicit.results.base import Result, load_result
     from elicit.results.codec import encode
+    from elicit.results.columns import axis_sizes
     from elicit.results.disk import (
         TEMPORARY,
         disk_errors,

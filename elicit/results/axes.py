@@ -1,21 +1,16 @@
-"""Named axes, read from annotations: checked, described, and turned into table columns."""
+"""Named axes, read from annotations and checked."""
 
-import ast
 import functools
-import inspect
-import textwrap
 from dataclasses import dataclass, fields, is_dataclass
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-import numpy as np
 from jaxtyping import AbstractArray, Float
 from torch import Tensor
 
 from elicit.results.errors import ResultError
 from elicit.results.estimate import Estimate
 from elicit.results.provenance import Provenance
-from elicit.results.store import clean_text
 
 
 @dataclass(frozen=True)
@@ -248,118 +243,3 @@ def _check_kind(cls: type, array: ArrayField, value: Any) -> None:
             f"{cls.__name__}.{array.name} has dtype {dtype} and should be {wanted}, so its values "
             "are of another kind than its description says. Convert it before."
         )
-
-
-def axis_sizes(result: object) -> dict[str, int]:
-    """Size of each axis that a present array has."""
-    sizes: dict[str, int] = {}
-    for array in schema(type(result)).arrays:
-        value = value_at(result, array.name)
-        if value is not None:
-            sizes.update(zip(array.axes, map(int, value.shape), strict=True))
-    return sizes
-
-
-def frame_axes(result: object) -> list[tuple[str, ...]]:
-    """Axes of each table a result needs: those that no other array's axes contain."""
-    present = [
-        array.axes
-        for array in schema(type(result)).arrays
-        if value_at(result, array.name) is not None
-    ]
-    kept: list[tuple[str, ...]] = []
-    for axes in present:
-        inside_other = any(set(axes) < set(other) for other in present)
-        if not inside_other and all(set(axes) != set(other) for other in kept):
-            kept.append(axes)
-    return kept or [()]
-
-
-def columns(
-    result: object, axes: tuple[str, ...], *, limit: int | None = None
-) -> dict[str, np.ndarray]:
-    """Columns of the long table over `axes`: first the axes, then every value that lives on them.
-
-    `axes`: axes whose every combination is a row; the last one runs fastest.
-    """
-    told = schema(type(result))
-    sizes = axis_sizes(result)
-    shape = tuple(sizes[axis] for axis in axes)
-    n_rows = int(np.prod(shape, dtype=np.int64))
-    rows = np.arange(n_rows if limit is None else min(n_rows, limit))
-    places = np.unravel_index(rows, shape) if axes and n_rows else [rows] * len(axes)
-    index = dict(zip(axes, places, strict=True))
-    table: dict[str, np.ndarray] = {}
-    for axis in axes:
-        label = value_at(result, axis) if axis in told.labels else None
-        table[axis] = index[axis] if label is None else _flat(label)[index[axis]]
-    for array in told.arrays:
-        value = value_at(result, array.name)
-        if value is not None and array.column not in table and set(array.axes) <= set(axes):
-            picked = _flat(value)[tuple(index[axis] for axis in array.axes)]
-            table[array.column] = np.ascontiguousarray(np.broadcast_to(picked, rows.shape))
-    for name in told.scalars:
-        value = value_at(result, name)
-        if isinstance(value, bool | int | float | np.bool_ | np.number):
-            table[name] = np.full(rows.shape, value)
-        elif isinstance(value, str):
-            table[name] = np.full(rows.shape, clean_text(value), dtype=object)
-    return table
-
-
-def _flat(value: Any) -> np.ndarray:
-    """Numpy array with the values of a tensor, an array or a tuple of labels."""
-    if isinstance(value, np.ndarray):
-        return value.astype(np.float32) if value.dtype == np.float16 else value
-    if isinstance(value, Tensor):
-        value = value.detach().cpu()
-        # numpy has no bfloat16 and no 8-bit floats; float32 holds each of their values exactly.
-        short = value.dtype.is_floating_point and value.dtype.itemsize <= 2
-        return (value.float() if short else value).resolve_neg().numpy()
-    same = {type(item) for item in value}
-    if same in ({int}, {float}):
-        return np.array(value)
-    return np.array([clean_text(str(item)) for item in value], dtype=object)
-
-
-@functools.cache
-def descriptions(cls: type) -> dict[str, str]:
-    """Docstring under each field, by field name; empty where the source cannot be read."""
-    found: dict[str, str] = {}
-    for owner in reversed(cls.__mro__):
-        if is_dataclass(owner):
-            found.update(_own_descriptions(owner))
-    return found
-
-
-def _own_descriptions(cls: type) -> dict[str, str]:
-    """Docstrings under the fields that `cls` itself declares."""
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
-    except (OSError, TypeError, SyntaxError):
-        # Typed at a prompt: there is no source, and a result is as good without its captions.
-        return {}
-    body = next((node.body for node in tree.body if isinstance(node, ast.ClassDef)), [])
-    found: dict[str, str] = {}
-    for node, after in zip(body, body[1:], strict=False):
-        if (
-            isinstance(node, ast.AnnAssign)
-            and isinstance(node.target, ast.Name)
-            and isinstance(after, ast.Expr)
-            and isinstance(after.value, ast.Constant)
-            and isinstance(after.value.value, str)
-        ):
-            found[node.target.id] = inspect.cleandoc(after.value.value)
-    return found
-
-
-def captions(cls: type) -> dict[str, str]:
-    """Description of each column of a table: of its field, and of the ends of an estimate."""
-    described = descriptions(cls)
-    found = dict(described)
-    for array in schema(cls).arrays:
-        field, _, end = array.name.partition(".")
-        if array.is_end and field in described:
-            side = "Lower" if end == "low" else "Upper"
-            found[array.column] = f"{side} end of the interval of: {described[field]}"
-    return found

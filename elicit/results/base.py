@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from elicit.results import axes as axes_
+from elicit.results import columns as columns_
 from elicit.results.codec import class_name, decode, known_classes, refuse_unlike
+from elicit.results.descriptions import descriptions
 from elicit.results.disk import disk_errors
 from elicit.results.errors import ResultError
 from elicit.results.folder import read_folder, result_files, write_files
@@ -68,7 +70,7 @@ class Result:
     @classmethod
     def describe(cls) -> dict[str, str]:
         """Description of each field, from the string under it; fields without one are left out."""
-        return dict(axes_.descriptions(cls))
+        return dict(descriptions(cls))
 
     def frames(self) -> dict[tuple[str, ...], "pandas.DataFrame"]:
         """Long tables, one for each set of axes that no other field's axes contain.
@@ -78,7 +80,8 @@ class Result:
         import pandas
 
         return {
-            axes: pandas.DataFrame(axes_.columns(self, axes)) for axes in axes_.frame_axes(self)
+            axes: pandas.DataFrame(columns_.columns(self, axes))
+            for axes in columns_.frame_axes(self)
         }
 
     def to_frame(self) -> "pandas.DataFrame":
@@ -88,7 +91,7 @@ class Result:
         """
         import pandas
 
-        return pandas.DataFrame(axes_.columns(self, self._widest()))
+        return pandas.DataFrame(columns_.columns(self, self._widest()))
 
     def figure(self) -> Any:
         """Plotly figure of the result, drawn by its package's `figures`.
@@ -102,7 +105,7 @@ class Result:
         if draw is None:
             raise ResultError(
                 f"{type(self).__name__} has no figure of its own. Plot the columns of to_frame(): "
-                f"{', '.join(axes_.columns(self, self._widest(), limit=0))}."
+                f"{', '.join(columns_.columns(self, self._widest(), limit=0))}."
             )
         return draw(self)
 
@@ -147,7 +150,7 @@ class Result:
 
     def _widest(self) -> tuple[str, ...]:
         """Axes of the main table."""
-        return max(axes_.frame_axes(self), key=len)
+        return max(columns_.frame_axes(self), key=len)
 
     @classmethod
     def _title(cls) -> str:
@@ -173,7 +176,7 @@ class Result:
 
     def __repr__(self) -> str:
         """Class, axes with their sizes, and title; never the numbers."""
-        sizes = axes_.axis_sizes(self)
+        sizes = columns_.axis_sizes(self)
         arrays = [
             f"{array.column}[{', '.join(f'{axis} {sizes[axis]}' for axis in array.axes)}]"
             for array in axes_.schema(type(self)).arrays
@@ -186,8 +189,8 @@ class Result:
     def _repr_html_(self) -> str:
         """Title, first rows of the table and what each field means; text is escaped."""
         names = self._widest()
-        table = axes_.columns(self, names, limit=_HTML_ROWS)
-        sizes = axes_.axis_sizes(self)
+        table = columns_.columns(self, names, limit=_HTML_ROWS)
+        sizes = columns_.axis_sizes(self)
         n_rows = int(np.prod([sizes[name] for name in names], dtype=np.int64))
         head = "".join(f"<th>{_escape(name)}</th>" for name in table)
         rows = "".join(

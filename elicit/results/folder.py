@@ -6,8 +6,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from elicit.results import axes as axes_
 from elicit.results.codec import class_name, encode
+from elicit.results.columns import columns
+from elicit.results.descriptions import captions
 from elicit.results.disk import parse_json, read_file, write_atomic
 from elicit.results.errors import ResultError
 from elicit.results.store import canonical_json, digest_json, tensor_bytes
@@ -36,10 +37,10 @@ def result_files(result: Any) -> dict[str, bytes]:
         if item.init and item.name != "provenance"
     }
     name = class_name(type(result))
-    table = axes_.columns(result, result._widest())
+    table = columns(result, result._widest())
     files = {
         VALUES: tensor_bytes(arrays, {"class": name}),
-        TABLE: parquet_bytes(table, axes_.captions(type(result))),
+        TABLE: parquet_bytes(table, captions(type(result))),
     }
     manifest: dict[str, object] = {
         "format": FORMAT,
