@@ -4,14 +4,9 @@ import dataclasses
 import math
 
 import numpy as np
-import pytest
 import torch
 
-from elicit.results import Estimate
-from elicit.stats import holm
-from elicit.traces import discrimination
-from elicit.verdicts import PRIMARIES, Scorecard, judge, scorecard
-from tests.traces.conftest import read_given  # noqa: F401 - a fixture
+from elicit.verdicts import Scorecard, judge
 
 NAN = math.nan
 
@@ -80,48 +75,3 @@ def test_no_field_combines_primaries():
     axes = Scorecard.axes()
     for name, of in axes.items():
         assert of and of[0] in ("primary", "covariate", "item_verdict"), name
-
-
-@pytest.fixture(scope="module")
-def carded(read_given):  # noqa: F811
-    def card(name: str, n: int = 60) -> Scorecard:
-        made = read_given(name, n)
-        return scorecard(
-            made.pair,
-            dependence=made.dependence,
-            information=made.information,
-            discrimination=discrimination(made.pair, made.readings),
-        )
-
-    return card
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "verdict"), [("rl", "intact"), ("decoupled", "decoupled"), ("hollow", "hollow")]
-)
-def test_planted_pairs_are_judged_rightly(carded, name, verdict):
-    found = carded(name, 120 if name == "hollow" else 60)
-    assert found.verdict == verdict, found.reason
-    assert found.primary == PRIMARIES
-    assert isinstance(found.value, Estimate) and found.value.shape == (6, 2)
-
-
-@pytest.mark.slow
-def test_p_values_are_holm_s_over_all_six_measured_or_not(carded):
-    found = carded("decoupled")
-    known = ~found.p.isnan()
-    assert known.tolist() == [True, True, True, True, False, False]
-    assert [bool(note) for note in found.note] == [False, False, False, False, True, True]
-    # The smallest of six is multiplied by six, whatever was measured.
-    assert abs(float(found.p[1]) - 6 / 10_001) < 1e-3
-    raw = [1e-4, 1e-4, 1e-4, 1e-4, 1.0, 1.0]
-    assert np.allclose(holm(raw)[:4], 6e-4)
-
-
-@pytest.mark.slow
-def test_shares_of_single_problems_add_up(carded):
-    for name in ("rl", "decoupled"):
-        found = carded(name)
-        assert abs(float(found.item_share.sum()) - 1) < 1e-12
-        assert found.n_problems == 60
