@@ -233,3 +233,21 @@ def test_bad_problems_are_refused_with_what_to_do(tmp_path, what):
     done = called("trace", *pair, *options, "--out", tmp_path / "run")
     assert done.code == 1, done.out
     assert named in done.err and "Traceback" not in done.err
+
+
+def test_answers_without_candidates_are_closed_by_a_line_break(tmp_path):
+    """Else the digits of one number begin another's, and every such task would be refused."""
+    from elicit.jobs import TraceSpec
+    from elicit.jobs._trace.inputs import load_inputs
+
+    ends = []
+    for name, drop in (("open", ("candidates", "edited")), ("choice", ())):
+        path = tmp_path / f"{name}.jsonl"
+        kept = [{k: v for k, v in row.items() if k not in drop} for row in rows("hollow", 4)]
+        path.write_text(lines(kept))
+        spec = TraceSpec(
+            base="organism:base", post="organism:hollow", problems=path, out=tmp_path / "run"
+        )
+        ends.append(load_inputs(spec).form.end)
+        assert load_inputs(spec.model_copy(update={"end": "."})).form.end == "."
+    assert ends == ["\n", ""]

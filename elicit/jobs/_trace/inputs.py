@@ -63,7 +63,10 @@ def load_inputs(spec: TraceSpec) -> TraceInputs:
             f"{path} holds 1 problem, and an interval needs at least 2 (a verdict 40 or more). Add "
             "problems."
         )
-    form = AnswerForm(lead_in=spec.lead, end=spec.end, templated=spec.templated)
+    # Without candidates one answer's digits may begin another's, which only an end tells apart.
+    closed = all(problem.candidates is not None for problem in task)
+    end = spec.end if spec.end is not None else "" if closed else "\n"
+    form = AnswerForm(lead_in=spec.lead, end=end, templated=spec.templated)
     kind = spec.traces
     if kind not in (None, "given", "own"):
         task, kind = _with_traces(task, Path(str(kind))), "given"

@@ -57,9 +57,14 @@ class TraceSpec(PairSpec):
         ),
     ] = None
     end: Annotated[
-        str,
-        Option("Text that closes an answer and is scored with it.", THOUGHTS, "TEXT"),
-    ] = ""
+        str | None,
+        Option(
+            "Text that closes an answer and is scored with it.",
+            THOUGHTS,
+            "TEXT",
+            default="none; a line break where a problem names no candidates",
+        ),
+    ] = None
     steps: Annotated[
         str | None,
         Option(
