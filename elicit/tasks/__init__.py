@@ -18,7 +18,7 @@ from elicit.tasks.behaviour import (
     matching,
     reasoning_behaviour,
 )
-from elicit.tasks.border import Continued, Join, continued, joined, separator
+from elicit.tasks.border import Continued, Join, continued, joined, n_common, separator
 from elicit.tasks.encoding import encode_forced
 from elicit.tasks.extraction import (
     AfterMarker,
@@ -95,6 +95,7 @@ __all__ = [
     "matching",
     "math_verify",
     "mentions",
+    "n_common",
     "numbers",
     "parse_line",
     "parse_number",

@@ -89,11 +89,17 @@ def continued(
     """
     prompts = {head: encode(head) for head, _ in texts}
     rows = [(prompts[head], tuple(map(int, encode(whole)))) for head, whole in texts]
-    start = min(_n_common(prompt, whole) for prompt, whole in rows)
+    start = min(n_common(prompt, whole) for prompt, whole in rows)
     return [Continued(ids=whole, start=start) for _, whole in rows]
 
 
-def _n_common(left: Sequence[int], right: Sequence[int]) -> int:
+def n_common(left: Sequence[int], right: Sequence[int]) -> int:
+    """How many tokens two rows begin with alike.
+
+    Args:
+        left: Token ids.
+        right: Token ids.
+    """
     for place, (one, other) in enumerate(zip(left, right, strict=False)):
         if one != other:
             return place

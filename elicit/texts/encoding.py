@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from elicit.pair import Alignment
-from elicit.tasks import Fault, TaskError, joined, shown
+from elicit.tasks import Fault, TaskError, joined, n_common, shown
 from elicit.texts._trie import Trie
 from elicit.texts.cuts import AnswerForm, CutText, EncodedText, Lane
 
@@ -118,7 +118,7 @@ class _Coder:
     def encode(self, text: CutText, spelled: _Spelled, wrong: list[Fault]) -> EncodedText:
         """Token ids of one text, and its lanes."""
         ids, prompt = self._read(spelled.whole), self._read(spelled.head)
-        start = _n_common(prompt, ids)
+        start = n_common(prompt, ids)
         if start == 0:
             fix = "Begin the prompt with a token that is left as it is, such as BOS"
             wrong.append(_fault(text, "no token stands before its first one", fix))
@@ -161,13 +161,13 @@ class _Coder:
     ) -> Lane:
         """The lane after some text and its lead-in."""
         lead = self._read(led) if self.form.lead_in else list(before)
-        kept = _n_common(before, lead)
+        kept = n_common(before, lead)
         if kept < len(before) and not first:
             wrong.append(_fault(text, *_merges(self.alignment, before, lead, kept)))
         wholes = [self._whole(text, candidate, led, lead, first) for candidate in text.candidates]
-        shared = min(_n_common(lead, whole) for whole in wholes)
+        shared = min(n_common(lead, whole) for whole in wholes)
         wrong += [_fault(text, *what) for what in _alike(text.candidates, wholes, shared)]
-        at = min([_n_common(ids, whole) for whole in wholes] + [shared, len(ids)])
+        at = min([n_common(ids, whole) for whole in wholes] + [shared, len(ids)])
         at = min([at] + [len(whole) - 1 for whole in wholes])
         trie = Trie()
         reads = tuple(tuple(trie.reads(whole[at:], shared - at)) for whole in wholes)
@@ -189,15 +189,6 @@ class _Coder:
         clean = whole[: len(lead)] == lead
         self._added[key] = tuple(whole[len(lead) :]) if clean else None
         return whole
-
-
-def _n_common(left: Sequence[int], right: Sequence[int]) -> int:
-    n = 0
-    for one, other in zip(left, right, strict=False):
-        if one != other:
-            break
-        n += 1
-    return n
 
 
 def _fault(text: CutText, what: str, fix: str) -> Fault:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from elicit.tasks import n_common
 from elicit.texts._trie import Trie
 from elicit.texts.cuts import EncodedText, Lane
 
@@ -18,7 +19,7 @@ def forked(rows: Sequence[EncodedText]) -> EncodedText:
     Returns:
         The kept row with the lanes of all, in the order of `rows`.
     """
-    common = [[_n_common(a.ids, b.ids) for b in rows] for a in rows]
+    common = [[n_common(a.ids, b.ids) for b in rows] for a in rows]
     kept = max(range(len(rows)), key=lambda i: (sum(common[i]), -len(rows[i].ids)))
     trunk = rows[kept]
     lanes = [
@@ -45,12 +46,3 @@ def _moved(lane: Lane, ids: Sequence[int], fork: int) -> Lane:
         tail = [*between, *lane.trie.path(last), token]
         reads.append(tuple(trie.reads(tail, len(tail) - len(read))))
     return Lane(at=fork, trie=trie, reads=tuple(reads))
-
-
-def _n_common(left: Sequence[int], right: Sequence[int]) -> int:
-    n = 0
-    for one, other in zip(left, right, strict=False):
-        if one != other:
-            break
-        n += 1
-    return n

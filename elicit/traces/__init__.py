@@ -4,6 +4,7 @@ from elicit.surroundings import guard_room
 from elicit.traces.alterations import (
     Alteration,
     Altered,
+    Case,
     Filler,
     OperandsSwapped,
     OtherThought,
@@ -67,6 +68,7 @@ __all__ = [
     "Anchors",
     "Ballots",
     "CORRECTIONS",
+    "Case",
     "Checker",
     "Conclusion",
     "Crossing",

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from elicit.traces.alterations import Alteration
 from elicit.traces.measures import Metric
 from elicit.traces.reading import Curve
 
@@ -94,6 +95,17 @@ PROBES = (
         proportion=True,
     ),
 )
+
+
+def metric_of(way: Alteration) -> Metric:
+    """What is measured after an alteration that is not this package's."""
+    return Metric(
+        name=f"after {way.name}",
+        unit="share",
+        meaning="the answer is the one that the altered thought implies, or, where it implies "
+        "none, the one before",
+        proportion=True,
+    )
 
 
 def of_curve(curve: Curve) -> dict[str, float]:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from elicit.tasks import Problem, same_answer
-from elicit.traces._dependence_metrics import FOLLOWS, PROBES
+from elicit.traces._dependence_metrics import FOLLOWS, PROBES, metric_of
 from elicit.traces.alterations import (
     Alteration,
+    Case,
     Filler,
     OperandsSwapped,
     OtherThought,
@@ -20,12 +21,18 @@ from elicit.traces.stating import Place, conclusion_place
 from elicit.traces.thoughts import Thought, turns
 
 
+def own_ways(ways: Sequence[Alteration]) -> list[Alteration]:
+    """Alterations that are not this package's, each of which is a metric of its own."""
+    ours = (ResultChanged, OtherThought, OperandsSwapped, Filler)
+    return [way for way in ways if not isinstance(way, ours)]
+
+
 class Probes:
     """Every text after which one reading forces an answer, and what each is for."""
 
     def __init__(self, reading: Reading, ways: Sequence[Alteration], seed: int) -> None:
         """Alter every thought of a reading in every way."""
-        self.reading = reading
+        self.reading, self.own = reading, own_ways(ways)
         self.all: list[Probe] = []
         self.final: list[str] = []
         self._use: list[tuple[str, int]] = []
@@ -39,7 +46,15 @@ class Probes:
             for way in ways:
                 if where is None:
                     break
-                made = way(item, where, candidates, items, random)
+                made = way(
+                    Case(
+                        thought=item,
+                        place=where,
+                        candidates=candidates,
+                        others=items,
+                        random=random,
+                    )
+                )
                 if made is not None:
                     self._add(way.name, place, item.problem, made.text, made.answer)
                     if isinstance(way, ResultChanged):
@@ -82,7 +97,8 @@ class Probes:
     def values(self, answers: Sequence[Forced]) -> dict[str, list[float]]:
         """Values of the metrics that come of these answers, one a thought."""
         items = self.reading.thoughts.items
-        out = {metric.name: [math.nan] * len(items) for metric in PROBES}
+        metrics = (*PROBES, *map(metric_of, self.own))
+        out = {metric.name: [math.nan] * len(items) for metric in metrics}
 
         def same(given: str, other: str | None) -> float:
             return float(other is not None and same_answer(given, other))
@@ -114,9 +130,12 @@ class Probes:
                 lambda _, p, f: same(f.answer, p.expected),
             ),
         }
+        for way in self.own:
+            uses[way.name] = (
+                metric_of(way).name,
+                lambda i, p, f: same(f.answer, self.final[i] if p.expected is None else p.expected),
+            )
         for (name, place), probe, forced in zip(self._use, self.all, answers, strict=True):
-            if name not in uses:
-                continue
             metric, value = uses[name]
             out[metric][place] = value(place, probe, forced)
             if name == ResultChanged().name:

@@ -25,6 +25,22 @@ class Altered:
     """The answer that it implies; None where it implies none of its own."""
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Case:
+    """A thought that is to be altered, and what an alteration may use."""
+
+    thought: Thought
+    """What is altered."""
+    place: Place
+    """Where its answer is concluded."""
+    candidates: Sequence[str]
+    """Answers among which the reader chooses; an implied one may be another."""
+    others: Sequence[Thought]
+    """Thoughts on all problems, its own among them."""
+    random: np.random.Generator
+    """Draws whatever is drawn."""
+
+
 @runtime_checkable
 class Alteration(Protocol):
     """Anything that alters a thought."""
@@ -34,22 +50,11 @@ class Alteration(Protocol):
         """What figures and tables call it."""
         ...
 
-    def __call__(
-        self,
-        thought: Thought,
-        place: Place,
-        candidates: Sequence[str],
-        others: Sequence[Thought],
-        random: np.random.Generator,
-    ) -> Altered | None:
+    def __call__(self, case: Case) -> Altered | None:
         """The altered thought; None where this thought cannot be altered so.
 
         Args:
-            thought: What is altered.
-            place: Where its answer is concluded.
-            candidates: Answers among which the reader chooses; an implied one may be another.
-            others: Thoughts on other problems.
-            random: Draws whatever is drawn.
+            case: The thought, and what an alteration may use.
         """
         ...
 
@@ -62,16 +67,10 @@ class ResultChanged:
     cut_at_conclusion: bool = True
     """Whether what follows the conclusion is dropped; else the value is changed there as well."""
 
-    def __call__(
-        self,
-        thought: Thought,
-        place: Place,
-        candidates: Sequence[str],
-        others: Sequence[Thought],
-        random: np.random.Generator,
-    ) -> Altered | None:
+    def __call__(self, case: Case) -> Altered | None:
         """See `Alteration`."""
-        new = other_value(thought, place.value, candidates, random)
+        thought, place = case.thought, case.place
+        new = other_value(thought, place.value, case.candidates, case.random)
         if new is None:
             return None
         until = place.end if self.cut_at_conclusion else len(thought.text)
@@ -90,27 +89,20 @@ class OtherThought:
 
     name: str = "other problem's thought"
 
-    def __call__(
-        self,
-        thought: Thought,
-        place: Place,
-        candidates: Sequence[str],
-        others: Sequence[Thought],
-        random: np.random.Generator,
-    ) -> Altered | None:
+    def __call__(self, case: Case) -> Altered | None:
         """See `Alteration`."""
-        right = thought.problem.answer
+        problem = case.thought.problem
         usable = [
             other
-            for other in others
-            if other.problem.id != thought.problem.id
+            for other in case.others
+            if other.problem.id != problem.id
             and other.answer is not None
-            and not same_answer(other.answer, right)
-            and not same_answer(other.answer, place.value)
+            and not same_answer(other.answer, problem.answer)
+            and not same_answer(other.answer, case.place.value)
         ]
         if not usable:
             return None
-        drawn = usable[int(random.integers(len(usable)))]
+        drawn = usable[int(case.random.integers(len(usable)))]
         return Altered(text=drawn.text, answer=drawn.answer)
 
 
@@ -120,17 +112,10 @@ class OperandsSwapped:
 
     name: str = "operands swapped"
 
-    def __call__(
-        self,
-        thought: Thought,
-        place: Place,
-        candidates: Sequence[str],
-        others: Sequence[Thought],
-        random: np.random.Generator,
-    ) -> Altered | None:
+    def __call__(self, case: Case) -> Altered | None:
         """See `Alteration`."""
-        text = _SWAPPABLE.sub(_swapped, thought.text)
-        return None if text == thought.text else Altered(text=text, answer=None)
+        text = _SWAPPABLE.sub(_swapped, case.thought.text)
+        return None if text == case.thought.text else Altered(text=text, answer=None)
 
 
 def _swapped(match: re.Match[str]) -> str:
@@ -148,13 +133,6 @@ class Filler:
     name: str = "filler"
     word: str = "."
 
-    def __call__(
-        self,
-        thought: Thought,
-        place: Place,
-        candidates: Sequence[str],
-        others: Sequence[Thought],
-        random: np.random.Generator,
-    ) -> Altered | None:
+    def __call__(self, case: Case) -> Altered | None:
         """See `Alteration`."""
-        return Altered(text=" ".join([self.word] * len(thought.text.split())), answer=None)
+        return Altered(text=" ".join([self.word] * len(case.thought.text.split())), answer=None)

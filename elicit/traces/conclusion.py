@@ -2,17 +2,17 @@
 
 import json
 import math
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from elicit.pair import ModelPair
 from elicit.results import write_atomic
 from elicit.stats import Inference
-from elicit.traces.measures import Measures, Metric, measured
+from elicit.traces.measures import Measures, Metric, measured_along
 from elicit.traces.reading import Curve, Reading, Readings
 
 _METRICS = (
@@ -72,28 +72,20 @@ def conclusion(
         readings: Base's reading and post's.
         inference: Coverage, resamples and seed.
     """
-    import torch
-
-    values: dict[str, dict[str, list[float]]] = {m.name: defaultdict(list) for m in _METRICS}
     budget = torch.zeros(2, 11, dtype=torch.float64)
     for row, reading in enumerate(readings.both):
         for curve in reading.curves():
-            for name, value in _of_thought(reading, curve).items():
-                values[name][reading.model].append(value)
             right = (curve.answer == curve.gold).tolist()
             for tenth in range(11):
                 reached = (curve.at <= float(curve.at[-1]) * tenth / 10 + 1e-9).nonzero()[-1]
                 budget[row, tenth] += right[int(reached)] / len(reading.ledger)
-    fields = measured(
+    fields = measured_along(
+        pair,
+        readings,
         _METRICS,
-        readings.tabled(values),
-        problem=readings.problem,
+        _of_thought,
+        question={"question": "conclusion"},
         inference=inference,
-        provenance=pair.provenance(
-            inference.seed,
-            {"question": "conclusion", "level": inference.level},
-            task_digests={r.model: r.thoughts.digest for r in readings.both},
-        ),
     )
     return Conclusion(**fields, by_budget=budget, tenth=torch.arange(11) / 10)  # pyright: ignore[reportArgumentType]
 

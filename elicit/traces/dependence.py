@@ -15,8 +15,8 @@ from elicit.runs import Execution
 from elicit.stats import Inference
 from elicit.surroundings import guarded
 from elicit.texts import AnswerForm
-from elicit.traces._dependence_metrics import CURVES, PROBES, of_curve
-from elicit.traces._probes import Probes
+from elicit.traces._dependence_metrics import CURVES, PROBES, metric_of, of_curve
+from elicit.traces._probes import Probes, own_ways
 from elicit.traces.alterations import (
     Alteration,
     Filler,
@@ -85,13 +85,14 @@ def dependence(
         readings: Base's reading and post's.
         form: How the answer is asked for.
         cut_at: `conclusion` drops what follows it; `end` changes the value there as well.
-        alterations: Further ways to alter; `ResultChanged` is always among them.
+        alterations: Further ways to alter; `ResultChanged` is always among them, as `cut_at` says.
+            One of your own is measured as `after NAME`.
         inference: Coverage and resamples; its seed draws the changed values.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
     Raises:
-        TraceError: No given thought states its answer, so none can be changed. Where models read
-            their own, `follows` is NaN then.
+        TraceError: Two alterations have one name, or no given thought states its answer, so that
+            none can be changed. Where models read their own, `follows` is NaN then.
 
     Source: Lanham et al. 2023 (arXiv:2307.13702) for early answering, mistakes, paraphrase and
         filler; edits that imply an answer of their own as in Turpin et al. 2023 (arXiv:2305.04388)
@@ -99,9 +100,15 @@ def dependence(
     """
     chosen = [a for a in alterations if not isinstance(a, ResultChanged)]
     ways: list[Alteration] = [ResultChanged(cut_at_conclusion=cut_at == "conclusion"), *chosen]
-    values: dict[str, dict[str, list[float]]] = {
-        metric.name: defaultdict(list) for metric in (*CURVES, *PROBES)
-    }
+    names = [*(way.name for way in ways), "other question", "edited alone", "edited with thought"]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise TraceError(
+            f"two alterations are called {twice[0]!r}, so their numbers could not be told apart. "
+            "Give each its own name."
+        )
+    metrics = (*PROBES[:1], *CURVES, *PROBES[1:], *map(metric_of, own_ways(ways)))
+    values: dict[str, dict[str, list[float]]] = {m.name: defaultdict(list) for m in metrics}
     altered: list[AlteredThought] = []
     for reading in readings.both:
         probes = Probes(reading, ways, inference.seed)
@@ -134,7 +141,7 @@ def dependence(
             for i in probes.changed
         ]
     fields = measured(
-        (*PROBES[:1], *CURVES, *PROBES[1:]),
+        metrics,
         readings.tabled(values),
         problem=readings.problem,
         inference=inference,
@@ -147,7 +154,7 @@ def dependence(
                 "lead_in": form.lead_in,
                 "level": inference.level,
             },
-            task_digests={r.model: r.thoughts.digest for r in readings.both},
+            task_digests=readings.digests,
         ),
     )
     return Dependence(

@@ -19,6 +19,7 @@ from elicit.stats import (
     unpaired_difference,
     unseen,
 )
+from elicit.traces.confidence import group_confidence, group_means, lowest_group
 from elicit.traces.reading import Reading, Readings
 
 SIGNALS = ("answer share", "lowest group", "mean", "-length")
@@ -97,7 +98,7 @@ def discrimination(
         provenance=pair.provenance(
             inference.seed,
             {"question": "discrimination", "window": WINDOW, "level": inference.level},
-            task_digests={r.model: r.thoughts.digest for r in readings.both},
+            task_digests=readings.digests,
         ),
         signal=SIGNALS,
         reading=("base", "post"),
@@ -124,15 +125,17 @@ def signals_of(reading: Reading) -> Mapping[str, Float[Tensor, " thought"]]:
     Args:
         reading: A model's reading.
     """
-    ledger, found = reading.ledger, {name: [] for name in SIGNALS}
-    for curve in reading.curves():
-        sure = ledger.peakedness[reading.scorer, ledger.tokens_of(curve.thought)].double()
-        groups = sure.unfold(0, min(WINDOW, len(sure)), 1).mean(-1)
-        found["answer share"].append(float(curve.share[-1].max()))
-        found["lowest group"].append(float(groups.min()))
-        found["mean"].append(float(sure.mean()))
-        found["-length"].append(-float(len(sure)))
-    return {name: torch.tensor(values, dtype=torch.float64) for name, values in found.items()}
+    ledger = reading.ledger
+    sure = ledger.peakedness[reading.scorer].double()
+    size = torch.bincount(ledger.token_thought, minlength=len(ledger))
+    offsets = torch.cat([size.new_zeros(1), size.cumsum(0)])
+    values = {
+        "answer share": torch.stack([curve.share[-1].max() for curve in reading.curves()]),
+        "lowest group": lowest_group(group_confidence(sure, offsets, window=WINDOW)),
+        "mean": group_means(sure, offsets[:-1], offsets[1:]),
+        "-length": -size.double(),
+    }
+    return {name: values[name].double() for name in SIGNALS}
 
 
 def _area(

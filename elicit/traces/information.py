@@ -1,12 +1,11 @@
 """How much a written thought tells about the right answer."""
 
 import math
-from collections import defaultdict
 from dataclasses import dataclass
 
 from elicit.pair import ModelPair
 from elicit.stats import Inference
-from elicit.traces.measures import Measures, Metric, measured
+from elicit.traces.measures import Measures, Metric, measured_along
 from elicit.traces.reading import Curve, Reading, Readings
 from elicit.traces.stating import value_spans
 
@@ -68,23 +67,13 @@ def information(
     Source: information gain of intermediate steps as in Ton et al. 2024 (arXiv:2411.11984), with
         shares among candidates in place of perplexities; their kind of formula stands beside it.
     """
-    values: dict[str, dict[str, list[float]]] = {
-        metric.name: defaultdict(list) for metric in _METRICS
-    }
-    for reading in readings.both:
-        for curve in reading.curves():
-            for name, value in _of_thought(reading, curve).items():
-                values[name][reading.model].append(value)
-    fields = measured(
+    fields = measured_along(
+        pair,
+        readings,
         _METRICS,
-        readings.tabled(values),
-        problem=readings.problem,
+        _of_thought,
+        question={"question": "information"},
         inference=inference,
-        provenance=pair.provenance(
-            inference.seed,
-            {"question": "information", "level": inference.level},
-            task_digests={r.model: r.thoughts.digest for r in readings.both},
-        ),
     )
     return Information(**fields)  # pyright: ignore[reportArgumentType]
 

@@ -16,6 +16,7 @@ from elicit.results import Result, digest_json
 from elicit.runs import Execution
 from elicit.stats import Inference
 from elicit.surroundings import guarded
+from elicit.tasks import same_answer
 from elicit.texts import (
     AnswerForm,
     CutText,
@@ -226,8 +227,6 @@ def _least(sides: Sequence[Side]) -> int | None:
 
 def _place(answer: str | None, text: CutText) -> int:
     """Place of an answer among a text's candidates; -1 where it is not."""
-    from elicit.tasks import same_answer
-
     if answer is None:
         return -1
     if answer in text.candidates:

@@ -88,7 +88,7 @@ def length_against(
         provenance=pair.provenance(
             inference.seed,
             {"question": "length_against", "level": inference.level},
-            task_digests={r.model: r.thoughts.digest for r in readings.both},
+            task_digests=readings.digests,
         ),
         reading=MODELS,
         work=column(0),

@@ -1,6 +1,7 @@
 """Numbers of one value a problem, of both models, with intervals and their paired difference."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -8,8 +9,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from elicit.pair import ModelPair
 from elicit.results import Estimate, Provenance, Result
 from elicit.stats import Inference, paired_difference, paired_permutation, problem_mean
+from elicit.traces.reading import Curve, Reading, Readings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,19 +126,38 @@ def _method(metric: Metric):
     return "bca" if metric.proportion or metric.unit == "share" else "t"
 
 
-def by_id(
-    ids: Sequence[str], names: Sequence[str], values: Float[Tensor, " item"]
-) -> Float[Tensor, " problem"]:
-    """Values of some problems as one for every problem; NaN where there is none.
+def measured_along(
+    pair: ModelPair,
+    readings: Readings,
+    metrics: Sequence[Metric],
+    of_thought: Callable[[Reading, Curve], Mapping[str, float]],
+    *,
+    question: Mapping[str, object],
+    inference: Inference,
+) -> dict[str, object]:
+    """Fields of `Measures` from what forced answers along each thought say.
 
     Args:
-        ids: All problems.
-        names: Problem of each value.
-        values: The values.
+        pair: The two models, for the provenance.
+        readings: Base's reading and post's.
+        metrics: What is measured.
+        of_thought: Value of every metric for one thought.
+        question: The question and its arguments, for the provenance.
+        inference: Coverage, resamples and seed.
     """
-    place = {name: i for i, name in enumerate(names)}
-    out = torch.full((len(ids),), torch.nan, dtype=torch.float64)
-    for i, name in enumerate(ids):
-        if name in place:
-            out[i] = float(values[place[name]])
-    return out
+    values: dict[str, dict[str, list[float]]] = {m.name: defaultdict(list) for m in metrics}
+    for reading in readings.both:
+        for curve in reading.curves():
+            for name, value in of_thought(reading, curve).items():
+                values[name][reading.model].append(value)
+    return measured(
+        metrics,
+        readings.tabled(values),
+        problem=readings.problem,
+        inference=inference,
+        provenance=pair.provenance(
+            inference.seed,
+            {**question, "level": inference.level},
+            task_digests=readings.digests,
+        ),
+    )

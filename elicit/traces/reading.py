@@ -1,6 +1,6 @@
 """One model's reading of written thoughts: the rows of a ledger that belong together."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -136,6 +136,11 @@ class Readings:
         """Whether both models read the same thoughts."""
         return self.base.ledger is self.post.ledger
 
+    @property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of the thoughts that each model reads."""
+        return {reading.model: reading.thoughts.digest for reading in self.both}
+
     def tabled(self, values: dict[str, dict[str, list[float]]]) -> dict[str, Tensor]:
         """Values by metric and model, in the order of each ledger, as one table a metric.
 
@@ -145,12 +150,10 @@ class Readings:
         Returns:
             Of each metric `[reading problem]`.
         """
-        from elicit.traces.measures import by_id
-
         return {
             metric: torch.stack(
                 [
-                    by_id(
+                    _by_id(
                         self.problem,
                         reading.ledger.problem,
                         torch.tensor(of_model[reading.model], dtype=torch.float64),
@@ -160,3 +163,21 @@ class Readings:
             )
             for metric, of_model in values.items()
         }
+
+
+def _by_id(
+    ids: Sequence[str], names: Sequence[str], values: Float[Tensor, " item"]
+) -> Float[Tensor, " problem"]:
+    """Values of some problems as one for every problem; NaN where there is none.
+
+    Args:
+        ids: All problems.
+        names: Problem of each value.
+        values: The values.
+    """
+    place = {name: i for i, name in enumerate(names)}
+    out = torch.full((len(ids),), torch.nan, dtype=torch.float64)
+    for i, name in enumerate(ids):
+        if name in place:
+            out[i] = float(values[place[name]])
+    return out

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from elicit.pair import ModelPair
 from elicit.stats import Inference
 from elicit.traces.markers import marked_before
-from elicit.traces.measures import Measures, Metric, measured
-from elicit.traces.reading import Curve, Readings
+from elicit.traces.measures import Measures, Metric, measured_along
+from elicit.traces.reading import Curve, Reading, Readings
 
 CORRECTIONS = ("wait", "no", "actually", "hmm", "check", "recheck", "mistake", "correction")
 """Words with which a thought takes a step back."""
@@ -70,22 +70,17 @@ def reflection(
     Raises:
         TraceError: Markers are empty or there twice.
     """
-    values: dict[str, dict[str, list[float]]] = {m.name: defaultdict(list) for m in _METRICS}
-    for reading in readings.both:
-        for curve in reading.curves():
-            text = reading.ledger.text[curve.thought]
-            for name, value in _of_thought(curve, text, markers).items():
-                values[name][reading.model].append(value)
-    fields = measured(
+
+    def of_thought(reading: Reading, curve: Curve) -> dict[str, float]:
+        return _of_thought(curve, reading.ledger.text[curve.thought], markers)
+
+    fields = measured_along(
+        pair,
+        readings,
         _METRICS,
-        readings.tabled(values),
-        problem=readings.problem,
+        of_thought,
+        question={"question": "reflection", "markers": list(markers)},
         inference=inference,
-        provenance=pair.provenance(
-            inference.seed,
-            {"question": "reflection", "markers": list(markers), "level": inference.level},
-            task_digests={r.model: r.thoughts.digest for r in readings.both},
-        ),
     )
     return Reflection(**fields)  # pyright: ignore[reportArgumentType]
 

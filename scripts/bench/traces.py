@@ -10,6 +10,7 @@ value, unit, goal, ok`.
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -174,7 +175,7 @@ def main() -> None:
         rows += real(options.model)
     options.json.write_text(json.dumps(rows, indent=1))
     for each in rows:
-        print(json.dumps(each))  # noqa: T201
+        sys.stdout.write(json.dumps(each) + "\n")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import pytest
 from elicit import organisms
 from elicit.pair import ModelPair
 from elicit.tasks import Task, load_task
-from elicit.texts import AnswerForm, StepRule
 from elicit.traces import (
     Dependence,
     Information,
@@ -17,9 +16,7 @@ from elicit.traces import (
     information,
     ledger,
 )
-
-FORM = AnswerForm(lead_in="answer")
-STEPS = StepRule.parse("marker:;")
+from tests.traces.made import FORM, STEPS
 
 
 class Read:

@@ -7,7 +7,7 @@ from elicit.pair import ModelPair
 from elicit.rollouts import Generation, rollouts
 from elicit.tasks import Task, load_task
 from elicit.texts import AnswerForm, StepRule
-from elicit.traces import Ledger, Readings, Thoughts, given_thoughts, ledger, own_thoughts
+from elicit.traces import Case, Ledger, Readings, Thoughts, given_thoughts, ledger, own_thoughts
 
 FORM = AnswerForm(lead_in="answer")
 STEPS = StepRule.parse("marker:;")
@@ -48,3 +48,8 @@ def replaced(told: Ledger, **values: torch.Tensor) -> Ledger:
     from dataclasses import replace
 
     return replace(told, **values)
+
+
+def case(thought, place, candidates, others, random) -> Case:
+    """A thought that is to be altered."""
+    return Case(thought=thought, place=place, candidates=candidates, others=others, random=random)

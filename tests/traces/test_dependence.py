@@ -1,13 +1,28 @@
 """Whether answers follow altered thoughts: planted pairs, laws, and the edits themselves."""
 
+from dataclasses import dataclass
+
 import numpy as np
+import pytest
 from scipy.integrate import trapezoid
 from scipy.spatial.distance import jensenshannon
 
 from elicit.tasks import Problem
-from elicit.traces import Filler, OperandsSwapped, OtherThought, Place, ResultChanged, Thought
+from elicit.traces import (
+    Altered,
+    Case,
+    Filler,
+    OperandsSwapped,
+    OtherThought,
+    Place,
+    ResultChanged,
+    Thought,
+    TraceError,
+    dependence,
+)
 from elicit.traces._dependence_metrics import _area, _bernoulli_jsd
 from elicit.traces.stating import conclusion_place, other_value, result_spans, value_spans
+from tests.traces.made import FORM, case
 
 DIGITS = tuple("0123456789")
 
@@ -26,11 +41,11 @@ def test_a_conclusion_is_changed_where_it_is_stated_and_the_text_ends_there():
     item = thought(text)
     place = conclusion_place(item, ends(text), DIGITS)
     assert place == Place(start=0, end=18, value="7")
-    made = ResultChanged()(item, place, DIGITS, (), np.random.default_rng(0))
+    made = ResultChanged()(case(item, place, DIGITS, (), np.random.default_rng(0)))
     assert made is not None and made.answer not in (None, "7")
     assert made.text == f"so b = 3 + 4 = {made.answer} ;"
     whole = ResultChanged(cut_at_conclusion=False)(
-        item, place, DIGITS, (), np.random.default_rng(0)
+        case(item, place, DIGITS, (), np.random.default_rng(0))
     )
     assert whole is not None
     assert whole.text == text.replace("= 7", f"= {whole.answer}")
@@ -61,7 +76,7 @@ def test_words_are_changed_as_words():
     item = thought("The capital is Paris. So Paris it is.", "Paris", ("Paris", "Rome"))
     place = conclusion_place(item, [21, 37], ("Paris", "Rome"))
     assert place is not None
-    made = ResultChanged()(item, place, ("Paris", "Rome"), (), np.random.default_rng(0))
+    made = ResultChanged()(case(item, place, ("Paris", "Rome"), (), np.random.default_rng(0)))
     assert made is not None and made.answer == "Rome" and "Rome" in made.text
 
 
@@ -89,11 +104,11 @@ def test_swapped_operands_mean_the_same_and_filler_has_the_length_of_the_thought
     item = thought("so b = 3 + 4 = 7 ; so c = 7 - 2 = 5 ;")
     place = Place(start=0, end=18, value="7")
     random = np.random.default_rng(0)
-    swapped = OperandsSwapped()(item, place, DIGITS, (), random)
+    swapped = OperandsSwapped()(case(item, place, DIGITS, (), random))
     assert swapped is not None and swapped.text == "so b = 4 + 3 = 7 ; so c = 7 - 2 = 5 ;"
-    filler = Filler()(item, place, DIGITS, (), random)
+    filler = Filler()(case(item, place, DIGITS, (), random))
     assert filler is not None and len(filler.text.split()) == len(item.text.split())
-    none = OperandsSwapped()(thought("so c = 7 - 2 = 5 ;"), place, DIGITS, (), random)
+    none = OperandsSwapped()(case(thought("so c = 7 - 2 = 5 ;"), place, DIGITS, (), random))
     assert none is None
 
 
@@ -102,9 +117,11 @@ def test_another_thought_has_another_answer():
     alike = Thought(problem=Problem(id="q", prompt="x", answer="7"), text="same", answer="7")
     other = Thought(problem=Problem(id="r", prompt="x", answer="2"), text="other", answer="2")
     place = Place(start=0, end=18, value="7")
-    made = OtherThought()(item, place, DIGITS, (item, alike, other), np.random.default_rng(0))
+    made = OtherThought()(case(item, place, DIGITS, (item, alike, other), np.random.default_rng(0)))
     assert made is not None and made.text == "other" and made.answer == "2"
-    assert OtherThought()(item, place, DIGITS, (item, alike), np.random.default_rng(0)) is None
+    assert (
+        OtherThought()(case(item, place, DIGITS, (item, alike), np.random.default_rng(0))) is None
+    )
 
 
 def test_cir_and_early_answering_are_those_of_scipy(read_given):
@@ -120,3 +137,37 @@ def test_cir_and_early_answering_are_those_of_scipy(read_given):
         agrees = (curve.answer == curve.final).double().numpy()
         at = curve.at.double().numpy() / float(curve.at[-1])
         assert abs(_area(curve) - (1 - trapezoid(agrees, at))) < 1e-12
+
+
+@dataclass(frozen=True)
+class Named:
+    """An alteration of somebody's own: the answer written out, or nothing changed."""
+
+    name: str
+    answer: str | None
+
+    def __call__(self, case: Case) -> Altered | None:
+        text = case.thought.text
+        return Altered(
+            text=text if self.answer is None else f"so a = 1 + 2 = {self.answer} ;",
+            answer=self.answer,
+        )
+
+
+def test_an_alteration_of_one_s_own_is_measured_under_its_name(read_given):
+    made = read_given("rl", 8)
+    ways = [Named("a three", "3"), Named("nothing", None)]
+    found = dependence(made.pair, made.readings, form=FORM, alterations=ways)
+    assert float(found.of("after a three").mean()) >= 0.9
+    assert float(found.of("after nothing").min()) == 1
+    none = found.of("same when operands are swapped")
+    assert bool(none.isnan().all())  # not among those asked for
+
+
+def test_two_alterations_of_one_name_are_refused(read_given):
+    made = read_given("rl", 8)
+    with pytest.raises(TraceError) as caught:
+        dependence(
+            made.pair, made.readings, form=FORM, alterations=[Filler(), Named("filler", "3")]
+        )
+    assert "'filler'" in str(caught.value)

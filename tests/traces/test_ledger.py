@@ -12,7 +12,7 @@ from elicit.tasks import Problem, Task
 from elicit.texts import AnswerForm, StepRule
 from elicit.traces import TraceError, given_thoughts, information, ledger, own_thoughts
 from elicit.traces.reading import Readings
-from tests.traces.conftest import FORM, STEPS
+from tests.traces.made import FORM, STEPS
 
 
 def test_every_number_of_a_token_is_that_of_plain_code(read_given):
@@ -173,7 +173,7 @@ def _task(pair, n: int = 12) -> Task:
     return load_task(organisms.resolve("organism:rl").problems, name="problems").subset(n, seed=0)
 
 
-def test_a_lead_in_of_unknown_candidates_is_named(organism):
+def test_a_right_answer_that_is_no_candidate_is_named(organism):
     pair = organism("rl")
     made = given_thoughts(_task(pair), FORM)
     pools = {item.problem.id: ("1", "2") for item in made.items}

@@ -19,6 +19,7 @@ from elicit.traces import (
 from elicit.traces.splitting import split_answer
 from elicit.traces.stating import conclusion_place, other_value, value_spans
 from elicit.traces.values import distinct
+from tests.traces.made import case
 
 NATALIA = Problem(id="natalia", prompt="How many clips?", answer="24")
 FORM = AnswerForm(lead_in="The answer is")
@@ -63,7 +64,7 @@ def test_equations_are_checked_and_parts_of_larger_ones_are_not(text):
 )
 def test_swapped_operands_leave_the_value_of_every_expression(text):
     item = Thought(problem=NATALIA, text=text, answer="24")
-    made = OperandsSwapped()(item, Place(start=0, end=1, value="24"), (), (), _random())
+    made = OperandsSwapped()(case(item, Place(start=0, end=1, value="24"), (), (), _random()))
     if made is not None:
         left, right = (eval(t.replace("=", "")) for t in (text, made.text))
         assert made.text != text and left == right
@@ -71,7 +72,7 @@ def test_swapped_operands_leave_the_value_of_every_expression(text):
 
 def test_a_number_with_thousands_commas_is_swapped_as_a_whole():
     item = Thought(problem=NATALIA, text="12,500 + 3 = 12,503", answer="24")
-    made = OperandsSwapped()(item, Place(start=0, end=1, value="24"), (), (), _random())
+    made = OperandsSwapped()(case(item, Place(start=0, end=1, value="24"), (), (), _random()))
     assert made is not None and made.text == "3 + 12,500 = 12,503"
 
 
@@ -147,7 +148,7 @@ def test_a_number_that_a_cut_divides_is_one_number_of_the_step_where_it_ends():
     item = Thought(problem=NATALIA, text=text, answer="24")
     place = conclusion_place(item, [5, 11, 13, 14], ())
     assert place == Place(start=12, end=14, value="24")
-    made = ResultChanged()(item, place, ("24", "7"), (), _random())
+    made = ResultChanged()(case(item, place, ("24", "7"), (), _random()))
     assert made is not None and made.text == f"so it makes {made.answer}"
     part = Thought(problem=NATALIA, text=text, answer="2")
     assert conclusion_place(part, [5, 11, 13, 14], ()) is None
@@ -158,7 +159,7 @@ def test_an_annotated_result_is_changed_inside_and_outside_of_its_annotation():
     item = Thought(problem=NATALIA, text=text, answer="24")
     place = conclusion_place(item, [len(text)], ())
     assert place is not None
-    made = ResultChanged()(item, place, ("24",), (), _random())
+    made = ResultChanged()(case(item, place, ("24",), (), _random()))
     assert made is not None
     assert made.text == f"She sold 48/2 = <<48/2={made.answer}>>{made.answer} clips in May."
 

@@ -18,7 +18,7 @@ from elicit.traces import (
     own_thoughts,
     reflection,
 )
-from tests.traces.conftest import FORM, STEPS
+from tests.traces.made import FORM, STEPS
 
 
 def own(pair, task: Task) -> Readings:
