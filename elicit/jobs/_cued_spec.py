@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, TypeVar
 from pydantic import Field, model_validator
 
 from elicit.jobs._option import STATISTICS, TASKS, Option
-from elicit.jobs._spec import GroupBy, PairSpec
+from elicit.jobs._spec import ExtractorName, GroupBy, NewTokens, PairSpec
 
 C = TypeVar("C", bound="CuedSpec")
 
@@ -45,9 +45,7 @@ class CuedSpec(PairSpec):
     choose_share: Annotated[
         float, Option("Share of the problems for fitting and selection.", STATISTICS, "P")
     ] = Field(default=0.5, gt=0, lt=1)
-    max_new_tokens: Annotated[
-        int, Option("Maximum length of a generated text, tokens.", TASKS, "N")
-    ] = Field(default=128, ge=1)
+    max_new_tokens: NewTokens = Field(default=128, ge=1)
     sought: ClassVar[str] = "which behaviour to test the base for"
     """What is undefined without cues."""
 
@@ -102,15 +100,7 @@ class GradedSpec(CuedSpec):
             default="resid_post of every layer",
         ),
     ] = ()
-    extractor: Annotated[
-        str,
-        Option(
-            "Extracts the answer from a text: last-candidate, last-number, boxed, marker:WORD, "
-            "math-verify, or default: the last candidate, else the last number.",
-            TASKS,
-            "NAME",
-        ),
-    ] = "default"
+    extractor: ExtractorName = "default"
 
     def arguments(self) -> dict[str, object]:
         """Options that determine the values of a run; baselines count by their text."""

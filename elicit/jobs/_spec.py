@@ -23,6 +23,17 @@ GroupBy = Annotated[
     ),
 ]
 
+NewTokens = Annotated[int, Option("Maximum length of a generated text, tokens.", TASKS, "N")]
+ExtractorName = Annotated[
+    str,
+    Option(
+        "Extracts the answer from a text: last-candidate, last-number, boxed, marker:WORD, "
+        "math-verify, or default: the last candidate, else the last number.",
+        TASKS,
+        "NAME",
+    ),
+]
+
 
 class PairSpec(BaseModel):
     """Options of every job on a pair: two models, problems, a run directory."""

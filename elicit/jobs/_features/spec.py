@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from elicit.jobs._cued_spec import CuedSpec
 from elicit.jobs._option import TASKS, Option
+from elicit.jobs._spec import NewTokens
 
 DICTIONARY = "The SAE"
 """Help panel of the SAE options."""
@@ -119,9 +120,7 @@ class FeaturesSpec(CuedSpec):
     temperature: Annotated[
         float, Option("Temperature of sampling and resampling.", metavar="T")
     ] = Field(default=1.0, gt=0, allow_inf_nan=False)
-    max_new_tokens: Annotated[
-        int, Option("Maximum length of a generated text, tokens.", TASKS, "N")
-    ] = Field(default=128, ge=2)
+    max_new_tokens: NewTokens = Field(default=128, ge=2)
 
     @field_validator("traces")
     @classmethod

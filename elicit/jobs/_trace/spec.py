@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from elicit.jobs._option import TASKS, Option
-from elicit.jobs._spec import GroupBy, PairSpec
+from elicit.jobs._spec import ExtractorName, GroupBy, NewTokens, PairSpec
 
 THOUGHTS = "What is read"
 """Help heading of the options on thoughts."""
@@ -126,18 +126,8 @@ class TraceSpec(PairSpec):
     temperature: Annotated[
         float, Option("Sampling temperature of samples and of texts written on.", THOUGHTS, "T")
     ] = Field(default=1.0, gt=0, allow_inf_nan=False)
-    max_new_tokens: Annotated[
-        int, Option("Maximum length of a generated text, tokens.", TASKS, "N")
-    ] = Field(default=256, ge=1)
-    extractor: Annotated[
-        str,
-        Option(
-            "Extracts the answer from a text: last-candidate, last-number, boxed, marker:WORD, "
-            "math-verify, or default: the last candidate, else the last number.",
-            TASKS,
-            "NAME",
-        ),
-    ] = "default"
+    max_new_tokens: NewTokens = Field(default=256, ge=1)
+    extractor: ExtractorName = "default"
 
     @field_validator("traces")
     @classmethod
