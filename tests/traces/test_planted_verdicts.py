@@ -77,7 +77,7 @@ def test_p_values_are_holm_s_over_all_six_measured_or_not(carded):
     assert known.tolist() == [True, True, True, True, False, False]
     assert [bool(note) for note in found.note] == [False, False, False, False, True, True]
     # The smallest of six is multiplied by six, whatever was measured.
-    assert abs(float(found.p[1]) - 6 / 10_001) < 1e-3
+    assert abs(float(found.p[1]) - 6 / 10_001) < 1e-12
     raw = [1e-4, 1e-4, 1e-4, 1e-4, 1.0, 1.0]
     assert np.allclose(holm(raw)[:4], 6e-4)
 
