@@ -49,7 +49,7 @@ def judge(
     `follows` counts as kept where the interval of its difference lies above -0.1, as fallen where
     it lies below. A loss of accuracy beside it means that nothing took the thought's place. Where
     accuracy was kept, edited questions tell what did: on problems that no longer follow, the
-    question itself (internalised) or something else in the prompt (hollow).
+    question itself (internalised) or something else, such as a cue in the prompt (hollow).
 
     Args:
         follows: 1 where the answer became the altered thought's, base first; NaN without one.

@@ -51,8 +51,8 @@ class Scorecard(Result):
 
     verdict: str
     """`intact`: the thought decides; `internalised`: the question decides, without the thought;
-    `hollow`: something else in the prompt does; `decoupled`: nothing does, and answers are wrong;
-    `not told`."""
+    `hollow`: something else does, such as a cue in the prompt; `decoupled`: nothing does, and
+    answers are wrong; `not told`."""
     reason: str
     """The numbers that it rests on, or what is missing."""
     detectable: float

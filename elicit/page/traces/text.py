@@ -13,7 +13,7 @@ VERDICTS = {
     "internalised": "where post no longer follows the written thought, the question itself "
     "decides, and accuracy was kept",
     "hollow": "where post no longer follows the written thought, the question does not decide "
-    "either, though accuracy was kept; something else in the prompt must",
+    "either, though accuracy was kept; something else does, such as a cue in the prompt",
     "decoupled": "post’s answers no longer follow the written thought, and accuracy fell with it",
     "not told": "these problems do not tell what decides post’s answer",
 }
@@ -156,7 +156,7 @@ def disagreement_sentence(found: Dependence, information: Information | None) ->
     return (
         f"Metrics that cut the thought short disagree: “follows” fell "
         f"({_change(found.difference[row])}) and accuracy {_moved(right)} ({_change(right)}), but "
-        f"{named} {show} no clear loss. They do not see what decides the answer."
+        f"{named} {show} no clear loss. Alone they would not have shown the loss."
     )
 
 
