@@ -39,7 +39,8 @@ def words(page: str) -> str:
 
 def test_the_verdict_comes_first_and_with_its_numbers():
     first = trace_sentences(made.everything())[0]
-    assert first.startswith("Hollow: ") and "something else does, such as a cue in the prompt" in first
+    assert first.startswith("Hollow: ")
+    assert "something else does, such as a cue in the prompt" in first
     assert "“Follows” is 1.00 in base and 0.10 in post (difference −0.90 [" in first
     assert "answers the edited question in 0.00 [" in first
 
