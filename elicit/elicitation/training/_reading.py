@@ -84,15 +84,16 @@ class TextReader:
         """Read the rows that all have a gradient, or all have none."""
         if not places:
             return 0
-        # Edits follow the rows of one run, and other states cannot be handed on.
-        if not self._shares or active(self._model) is not None:
-            for batch in self._batches(places, [len(r.prompt) + len(r.text) for r in rows]):
-                self._whole(rows, batch, log_prob, entropy)
-            return sum(len(rows[i].prompt) + len(rows[i].text) - 1 for i in places)
         by_prompt: dict[tuple[int, ...], list[int]] = {}
         for place in places:
             by_prompt.setdefault(rows[place].prompt, []).append(place)
         prompts = list(by_prompt)
+        # Edits follow the rows of one run, and other states cannot be handed on.
+        sharing = self._shares and active(self._model) is None
+        if not sharing or len(prompts) == len(places):
+            for batch in self._batches(places, [len(r.prompt) + len(r.text) for r in rows]):
+                self._whole(rows, batch, log_prob, entropy)
+            return sum(len(rows[i].prompt) + len(rows[i].text) - 1 for i in places)
         for batch in self._batches(range(len(prompts)), [len(prompt) for prompt in prompts]):
             self._shared(
                 rows, {prompts[i]: by_prompt[prompts[i]] for i in batch}, log_prob, entropy
