@@ -8,15 +8,17 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from elicit.edits import Edit, Edited, EditError, Shift, Where, active
+from elicit.edits import Edit, Edited, EditError, active
 from elicit.pair import Encoded, Side, hugging_face_model, weights_digest
-from elicit.results import ResultError, digest_json, digest_tensors, encode
+from elicit.results import digest_json
 from elicit.rollouts._cache import check_cache
+from elicit.rollouts._edits_digest import edits_digest
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.loop import TokenDraws, continue_ids
 from elicit.rollouts.streams import stream_key
 from elicit.rollouts.values import Sampling
 from elicit.runs import Execution, NoCheckpoint
+from elicit.tasks import Task
 
 EditsAt = Callable[[Float[Tensor, " row"]], Sequence[Edit]]
 """Edits of a batch from the strength of each of its rows."""
@@ -38,6 +40,8 @@ class Row:
     """Token ids of the text so far."""
     strength: float | None = None
     """Strength of the edits on it."""
+    other_prompts: tuple[tuple[int, ...], ...] = ()
+    """Prompt of each further model that reads the text; empty: the same one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +81,15 @@ class Writer:
     def model(self) -> nn.Module:
         """The model."""
         return self.side.bridge
+
+    @property
+    def n_ids(self) -> int:
+        """Ids that may be written are below this."""
+        return self.side.alignment.d_vocab
+
+    def other_prompts(self, task: Task) -> list[tuple[tuple[int, ...], ...]]:
+        """Of every problem, the prompt of each further model that reads its texts."""
+        return [()] * len(task)
 
     def write(self, rows: Sequence[Row]) -> list[tuple[int, ...]]:
         """Continue every row to its end.
@@ -239,58 +252,6 @@ class Writer:
                 f"{'; '.join(missed)} was never made in any batch: its tokens never came up, so "
                 "the outcome is that of the model without it. Check where=."
             )
-
-
-def edits_digest(edits: Sequence[Edit], *, by_identity: bool = False) -> str:
-    """SHA-256 of edits: tensors by value, functions by their digest.
-
-    Args:
-        edits: In order of application.
-        by_identity: Whether a function without a digest is identified by its object, which is valid
-            only within one process.
-
-    Raises:
-        RolloutError: An edit has a function without a digest.
-    """
-    arrays: dict[str, Tensor] = {}
-    plain = tuple(
-        _digested(edit, by_identity) if isinstance(edit, Shift) else edit for edit in edits
-    )
-    fields = encode(plain, "edits", arrays)
-    return digest_json([fields, digest_tensors(arrays)])
-
-
-@dataclass(frozen=True)
-class _DigestedShift:
-    """A shift with its function's digest in place of the function."""
-
-    site: str
-    where: Where
-    rows: tuple[int, ...] | None
-    scale: float | Tensor
-    width: int | None
-    shift: str
-
-
-def _digested(edit: Shift, by_identity: bool) -> Shift | _DigestedShift:
-    """The fields of a shift, with its function identified by name if it is not a value."""
-    digest = getattr(edit.shift, "digest", None)
-    if digest is None:
-        try:
-            encode(edit.shift, "shift", {})
-        except ResultError as error:
-            if not by_identity:
-                raise RolloutError(
-                    f"{edit} has a function without a digest, so its checkpoints could not "
-                    "be told from those of another function. Give it an attribute `digest`, a "
-                    "string that names all it depends on, or pass no checkpoint."
-                ) from error
-            digest = f"object {id(edit.shift)}"
-        else:
-            return edit
-    return _DigestedShift(
-        str(edit.site), edit.where, edit.rows, edit.scale, edit.width, str(digest)
-    )
 
 
 def _until_stop(ids: list[int], stop_ids: Sequence[int]) -> list[int]:
