@@ -3,12 +3,14 @@
 `rollouts` samples, `resume` continues truncated texts, `resample` samples after any prefix,
 `dose_rollouts` samples under edits of several strengths, `cross_rollouts` writes with two models;
 `LogitRule` (`Dial`, `Proxy`, `Contrast`) draws from logits that several models make together;
+`branch_rollouts` writes greedily from each of the most probable first tokens;
 `answer_task` generates one answer per problem, `continue_ids` is the token loop itself.
 `Generation` holds the options.
 """
 
 from elicit.rollouts._edits_digest import edits_digest
 from elicit.rollouts.answers import Answers, answer_task
+from elicit.rollouts.branching import Branched, branch_rollouts
 from elicit.rollouts.crossing import Crossed, Takes, cross_rollouts
 from elicit.rollouts.dosing import check_strengths, dose_rollouts
 from elicit.rollouts.errors import RolloutError
@@ -26,6 +28,7 @@ from elicit.surroundings import guard_room
 __all__ = [
     "TokenDraws",
     "Answers",
+    "Branched",
     "Contrast",
     "Crossed",
     "Dial",
@@ -39,6 +42,7 @@ __all__ = [
     "Sampling",
     "Takes",
     "answer_task",
+    "branch_rollouts",
     "check_prompts",
     "check_strengths",
     "continue_ids",

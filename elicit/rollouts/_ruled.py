@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool
 from torch import Tensor, nn
 
 from elicit.pair import Encoded, Side
@@ -55,7 +55,7 @@ class RuleWriter(SeveralWriter):
 
     def _continued(
         self, model: nn.Module, padded: Encoded, rooms: list[int], batch: Sequence[Row]
-    ) -> tuple[Int[Tensor, "row new"], dict[str, Tensor]]:
+    ) -> dict[str, Tensor]:
         sampling, room = self.sampling, torch.tensor(rooms, device=padded.ids.device)
         draws = TokenDraws(
             temperature=sampling.temperature,
@@ -70,7 +70,7 @@ class RuleWriter(SeveralWriter):
             stop_ids=sampling.stop_ids,
             pad_id=self.side.alignment.pad_id,
         )
-        return new, {}
+        return self._ended(new, rooms)
 
     def _combined(self, logits: Sequence[Tensor]) -> Tensor:
         """Logits by the rule, of ids that all models have."""

@@ -175,7 +175,7 @@ class _CrossWriter(SeveralWriter):
 
     def _continued(
         self, model: nn.Module, padded: Encoded, rooms: list[int], batch: Sequence[Row]
-    ) -> tuple[Int[Tensor, "row new"], dict[str, Tensor]]:
+    ) -> dict[str, Tensor]:
         chooser = _Chooser(
             [row.takes for row in batch if isinstance(row, _Row)],
             d_vocab=self.side.alignment.d_vocab,
@@ -188,7 +188,7 @@ class _CrossWriter(SeveralWriter):
             pad_id=self.side.alignment.pad_id,
         )
         table = torch.tensor(chooser.taken, dtype=torch.long).reshape(-1, 4)
-        return new, dict(zip(_TAKEN, table.unbind(1), strict=True))
+        return self._ended(new, rooms) | dict(zip(_TAKEN, table.unbind(1), strict=True))
 
 
 class _Chooser:

@@ -179,7 +179,7 @@ class Writer:
 
     def _compute(self, batch: Sequence[Row], edits: Sequence[Edit]) -> dict[str, Tensor]:
         """New tokens of a batch, and which edits fired in it."""
-        model, sampling = hugging_face_model(self.model), self.sampling
+        model = hugging_face_model(self.model)
         padded = self.side.alignment.pad([row.prompt + row.text for row in batch], padding="left")
         padded = padded.to(next(model.parameters()).device)
         rooms = [self._room(row) for row in batch]
@@ -187,24 +187,29 @@ class Writer:
             if self.edits_at is not None:
                 Edited(self.model, edits, None).install(hooks)
             before = self._swap([False] * self._n_edits())
-            new, more = self._continued(model, padded, rooms, batch)
+            found = self._continued(model, padded, rooms, batch)
             made = self._swap(before)
             self._record(made)
+        return {**found, "made": torch.tensor(made, dtype=torch.bool)}
+
+    def _ended(self, new: Int[Tensor, "row new"], rooms: Sequence[int]) -> dict[str, Tensor]:
+        """New tokens of a batch up to each row's stop token, one row after the other.
+
+        `rooms`: maximum new tokens of each row.
+        """
         written = [
-            _until_stop(row[:room], sampling.stop_ids)
+            _until_stop(row[:room], self.sampling.stop_ids)
             for row, room in zip(new.tolist(), rooms, strict=True)
         ]
         return {
             "written": torch.tensor([i for row in written for i in row], dtype=torch.long),
             "n_tokens": torch.tensor([len(row) for row in written]),
-            "made": torch.tensor(made, dtype=torch.bool),
-            **more,
         }
 
     def _continued(
         self, model: nn.Module, padded: Encoded, rooms: list[int], batch: Sequence[Row]
-    ) -> tuple[Int[Tensor, "row new"], dict[str, Tensor]]:
-        """New tokens of a batch, and what else is told of them."""
+    ) -> dict[str, Tensor]:
+        """New tokens of a batch (see `_ended`), and what else is kept of them."""
         sampling = self.sampling
         new = continue_ids(
             model,
@@ -220,7 +225,7 @@ class Writer:
                 n_written=[len(row.text) for row in batch],
             ),
         )
-        return new, {}
+        return self._ended(new, rooms)
 
     def _n_edits(self) -> int:
         """Number of edits in all blocks."""
