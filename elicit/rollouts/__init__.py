@@ -2,8 +2,8 @@
 
 `rollouts` samples, `resume` continues truncated texts, `resample` samples after any prefix,
 `dose_rollouts` samples under edits of several strengths, `cross_rollouts` writes with two models;
-`answer_task` generates one answer per problem, `continue_ids` is the token loop itself.
-`Generation` holds the options.
+`guided_rollouts` pushes single tokens while a text is written; `answer_task` generates one answer
+per problem, `continue_ids` is the token loop itself. `Generation` holds the options.
 """
 
 from elicit.rollouts.answers import Answers, answer_task
@@ -11,6 +11,8 @@ from elicit.rollouts.crossing import Crossed, Takes, cross_rollouts
 from elicit.rollouts.dosing import check_strengths, dose_rollouts
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.generation import Generation
+from elicit.rollouts.guidance import Guidance, StateSwitch, SwitchKind
+from elicit.rollouts.guiding import Guided, guided_rollouts
 from elicit.rollouts.loop import TokenDraws, continue_ids
 from elicit.rollouts.prompts import check_prompts
 from elicit.rollouts.resume import resample, resume
@@ -26,9 +28,13 @@ __all__ = [
     "Crossed",
     "EditsAt",
     "Generation",
+    "Guidance",
+    "Guided",
     "RolloutError",
     "Rollouts",
     "Sampling",
+    "StateSwitch",
+    "SwitchKind",
     "Takes",
     "answer_task",
     "check_prompts",
@@ -37,6 +43,7 @@ __all__ = [
     "cross_rollouts",
     "dose_rollouts",
     "edits_digest",
+    "guided_rollouts",
     "resample",
     "resume",
     "rollouts",
