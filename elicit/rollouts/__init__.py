@@ -3,9 +3,9 @@
 `rollouts` samples, `resume` continues truncated texts, `resample` samples after any prefix,
 `dose_rollouts` samples under edits of several strengths, `cross_rollouts` writes with two models;
 `LogitRule` (`Dial`, `Proxy`, `Contrast`) draws from logits that several models make together;
-`branch_rollouts` writes greedily from each of the most probable first tokens;
-`answer_task` generates one answer per problem, `continue_ids` is the token loop itself.
-`Generation` holds the options.
+`branch_rollouts` writes greedily from each of the most probable first tokens; `guided_rollouts`
+pushes single tokens while a text is written; `answer_task` generates one answer per problem,
+`continue_ids` is the token loop itself. `Generation` holds the options.
 """
 
 from elicit.rollouts._edits_digest import edits_digest
@@ -15,6 +15,8 @@ from elicit.rollouts.crossing import Crossed, Takes, cross_rollouts
 from elicit.rollouts.dosing import check_strengths, dose_rollouts
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.generation import Generation
+from elicit.rollouts.guidance import Guidance, StateSwitch, SwitchKind
+from elicit.rollouts.guiding import Guided, guided_rollouts
 from elicit.rollouts.loop import TokenDraws, continue_ids
 from elicit.rollouts.prompts import check_prompts
 from elicit.rollouts.resume import resample, resume
@@ -34,12 +36,16 @@ __all__ = [
     "Dial",
     "EditsAt",
     "Generation",
+    "Guidance",
+    "Guided",
     "LogitRule",
     "Proxy",
     "RolloutError",
     "Rollouts",
     "RuleModel",
     "Sampling",
+    "StateSwitch",
+    "SwitchKind",
     "Takes",
     "answer_task",
     "branch_rollouts",
@@ -49,6 +55,7 @@ __all__ = [
     "cross_rollouts",
     "dose_rollouts",
     "edits_digest",
+    "guided_rollouts",
     "resample",
     "resume",
     "rollouts",
