@@ -89,6 +89,4 @@ def _show(swept: "Swept") -> None:
         table.add_row(visible(one.name), one.status, visible(found.get(one.name, one.why)))
     console.print(table)
     if swept.comparison is not None:
-        from elicit.sweep.run import PAGE
-
-        console.print(f"Comparison: {swept.path / PAGE}", markup=False, soft_wrap=True)
+        console.print(f"Comparison: {swept.page}", markup=False, soft_wrap=True)
