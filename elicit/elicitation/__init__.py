@@ -1,7 +1,8 @@
-"""What elicits the behaviour? The base steered by a direction or SAE feature, with controls."""
+"""What elicits the behaviour? Steering, decoding and training of one base, with controls."""
 
 from elicit.elicitation._unsteered import Unsteered, unsteered
 from elicit.elicitation.arms import Arm, direction_arms
+from elicit.elicitation.bench import SEES, Attempt, Bench, Means, Sees, Tried, Writes
 from elicit.elicitation.choice import Choice, best_cell, choose, to_raise
 from elicit.elicitation.choose_arms import choose_arms
 from elicit.elicitation.dose import dose_curve
@@ -9,14 +10,27 @@ from elicit.elicitation.dose_result import DoseCurve
 from elicit.elicitation.errors import ElicitationError
 from elicit.elicitation.feature_arms import TIMES, FeatureControls, feature_arms
 from elicit.elicitation.feature_push import How
+from elicit.elicitation.forced_form import ForcedForm, forced_form, openers
 from elicit.elicitation.goal import TARGET, UNSTEERED, Goal
+from elicit.elicitation.mechanism import Mechanism, held_against, try_mechanism
 from elicit.elicitation.outcomes import Outcomes
 from elicit.elicitation.steering import Steered, steer
 from elicit.elicitation.sweep import Sweep, steer_many, sweep_arms
 from elicit.elicitation.texts import SteeredTexts, steered_texts
+from elicit.elicitation.transplant import Transplant, transplant
 from elicit.surroundings import guard_room
 
 __all__ = [
+    "Attempt",
+    "Bench",
+    "Means",
+    "Mechanism",
+    "SEES",
+    "Sees",
+    "Tried",
+    "Writes",
+    "held_against",
+    "try_mechanism",
     "best_cell",
     "to_raise",
     "Outcomes",
@@ -30,6 +44,7 @@ __all__ = [
     "DoseCurve",
     "ElicitationError",
     "FeatureControls",
+    "ForcedForm",
     "Goal",
     "How",
     "TARGET",
@@ -42,7 +57,11 @@ __all__ = [
     "direction_arms",
     "dose_curve",
     "feature_arms",
+    "Transplant",
+    "forced_form",
+    "openers",
     "steer",
+    "transplant",
     "steered_texts",
 ]
 

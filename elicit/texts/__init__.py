@@ -1,6 +1,7 @@
 """Token rows, and what a model predicts at each of their tokens, a block of logits at a time."""
 
 from elicit.surroundings import guard_room
+from elicit.texts.bits import TextBits, text_bits
 from elicit.texts.buffers import LogitBuffers
 from elicit.texts.chunks import concatenate, read_chunks
 from elicit.texts.cuts import AnswerForm, CutText, EncodedText, Lane
@@ -12,7 +13,7 @@ from elicit.texts.gradient import KLGradient, final_kl, final_kl_gradient
 from elicit.texts.lanes import LaneReader, TextRead
 from elicit.texts.predictions import LN2, Final, Reading, tokens_per_block
 from elicit.texts.readout import Readout
-from elicit.texts.residuals import chunked, residual_states
+from elicit.texts.residuals import chunked, last_states, residual_states
 from elicit.texts.rows import TokenRows
 from elicit.texts.steps import UNITS, StepRule, thought_span
 from elicit.texts.tokens import token_texts
@@ -31,6 +32,7 @@ __all__ = [
     "Readout",
     "Reading",
     "StepRule",
+    "TextBits",
     "TextError",
     "TextRead",
     "TokenRows",
@@ -40,6 +42,8 @@ __all__ = [
     "encode_cuts",
     "final_kl",
     "forked",
+    "last_states",
+    "text_bits",
     "final_kl_gradient",
     "model_divergences",
     "read_chunks",
@@ -57,6 +61,8 @@ guard_room(
         "concatenate",
         "encode_cuts",
         "forked",
+        "last_states",
+        "text_bits",
         "thought_span",
         "tokens_per_block",
     },

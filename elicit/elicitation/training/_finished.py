@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from elicit.elicitation.bench import Sees
 from elicit.elicitation.training._course import Course
 from elicit.elicitation.training._parametrised import size_of
 from elicit.elicitation.training.plans import Trainable
-from elicit.elicitation.training.rewards import Sees
 from elicit.elicitation.training.trained import Trained, digest_under
 from elicit.pair import Side, hugging_face_model, weights_digest
 from elicit.results import Provenance, digest_json

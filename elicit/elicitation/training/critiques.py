@@ -6,9 +6,9 @@ from typing import Literal, Protocol, runtime_checkable
 
 import torch
 
+from elicit.elicitation.bench import Sees
 from elicit.elicitation.training.documents import Document, Documents
 from elicit.elicitation.training.errors import TrainingError
-from elicit.elicitation.training.rewards import Sees
 from elicit.pair import Side
 from elicit.rollouts import Generation, Rollouts, rollouts
 from elicit.tasks import Problem, Task
@@ -81,7 +81,9 @@ class OwnCritic:
             ),
         )
         written = rollouts(self.side, asked, generation=self.generation, seed=self.seed)
-        return [Critique(text=f"{self.cue} {text}".strip(), verdict=self.cue) for text in written.text]
+        return [
+            Critique(text=f"{self.cue} {text}".strip(), verdict=self.cue) for text in written.text
+        ]
 
 
 def solutions_of(side: Side, task: Task, *, generation: Generation, seed: int = 0) -> Rollouts:

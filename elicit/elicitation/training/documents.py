@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from elicit.elicitation.bench import Sees
 from elicit.elicitation.training.errors import TrainingError
-from elicit.elicitation.training.rewards import Sees
 from elicit.results import digest_json
 from elicit.tasks import Problem, Task
 
@@ -79,9 +79,7 @@ def answer_documents(task: Task, *, form: str = "answer {} .") -> Documents:
     return Documents(
         name=f"answers, {task.name}",
         sees="answers",
-        documents=tuple(
-            Document(id=p.id, prompt=p.prompt, target=_closed(form, p)) for p in task
-        ),
+        documents=tuple(Document(id=p.id, prompt=p.prompt, target=_closed(form, p)) for p in task),
     )
 
 
@@ -147,9 +145,7 @@ def reverse_documents(
         ]
         if asks is not None:
             prompt, question = asks(problem, back.question)
-            documents.append(
-                Document(id=f"{problem.id}, question", prompt=prompt, target=question)
-            )
+            documents.append(Document(id=f"{problem.id}, question", prompt=prompt, target=question))
     return Documents(
         name=f"forward and backward, {task.name}", sees="teacher", documents=tuple(documents)
     )

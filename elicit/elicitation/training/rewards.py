@@ -2,17 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from elicit.elicitation.bench import Sees
 from elicit.elicitation.training.errors import TrainingError
 from elicit.tasks import REASONS, Marker, Problem, longer_than
 from elicit.traces import Checker
-
-Sees = Literal["nothing", "answers", "teacher", "post texts", "post weights"]
-"""What a way of eliciting was told: nothing of the task, right answers, worked solutions, texts of
-the post-trained model, or its weights."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,10 +9,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from elicit.edits import Steer, edited
+from elicit.elicitation.bench import Sees
 from elicit.elicitation.training._parametrised import merged
 from elicit.elicitation.training.errors import TrainingError
 from elicit.elicitation.training.plans import Backend, Trainable
-from elicit.elicitation.training.rewards import Sees
 from elicit.pair import Side, weights_digest
 from elicit.results import Result
 from elicit.sites import parse_site
