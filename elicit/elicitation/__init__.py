@@ -1,7 +1,8 @@
-"""What elicits the behaviour? The base steered by a direction or SAE feature, with controls."""
+"""What elicits the behaviour? Steering, decoding and training of one base, with controls."""
 
 from elicit.elicitation._unsteered import Unsteered, unsteered
 from elicit.elicitation.arms import Arm, direction_arms
+from elicit.elicitation.bench import SEES, Attempt, Bench, Means, Sees, Tried, Writes
 from elicit.elicitation.choice import Choice, best_cell, choose, to_raise
 from elicit.elicitation.choose_arms import choose_arms
 from elicit.elicitation.dose import dose_curve
@@ -11,6 +12,7 @@ from elicit.elicitation.feature_arms import TIMES, FeatureControls, feature_arms
 from elicit.elicitation.feature_push import How
 from elicit.elicitation.forced_form import ForcedForm, forced_form, openers
 from elicit.elicitation.goal import TARGET, UNSTEERED, Goal
+from elicit.elicitation.mechanism import Mechanism, held_against, try_mechanism
 from elicit.elicitation.outcomes import Outcomes
 from elicit.elicitation.overlap import SolvedOverlap, solved_overlap
 from elicit.elicitation.steering import Steered, steer
@@ -20,6 +22,16 @@ from elicit.elicitation.transplant import Transplant, transplant
 from elicit.surroundings import guard_room
 
 __all__ = [
+    "Attempt",
+    "Bench",
+    "Means",
+    "Mechanism",
+    "SEES",
+    "Sees",
+    "Tried",
+    "Writes",
+    "held_against",
+    "try_mechanism",
     "best_cell",
     "to_raise",
     "Outcomes",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         replace_operand,
         replace_start,
     )
+    from elicit.organisms.drawn import drawn_task
     from elicit.organisms.language import (
         REASONING_WORDS,
         Chain,
@@ -63,6 +64,7 @@ __all__ = [
     "cued",
     "decision",
     "draw_chain",
+    "drawn_task",
     "edited_question",
     "export",
     "headed",
