@@ -14,6 +14,7 @@ from elicit.elicitation.forced_form import ForcedForm, forced_form, openers
 from elicit.elicitation.goal import TARGET, UNSTEERED, Goal
 from elicit.elicitation.mechanism import Mechanism, held_against, try_mechanism
 from elicit.elicitation.outcomes import Outcomes
+from elicit.elicitation.overlap import SolvedOverlap, solved_overlap
 from elicit.elicitation.steering import Steered, steer
 from elicit.elicitation.sweep import Sweep, steer_many, sweep_arms
 from elicit.elicitation.texts import SteeredTexts, steered_texts
@@ -50,6 +51,7 @@ __all__ = [
     "TARGET",
     "TIMES",
     "UNSTEERED",
+    "SolvedOverlap",
     "Steered",
     "SteeredTexts",
     "choose",
@@ -60,6 +62,7 @@ __all__ = [
     "Transplant",
     "forced_form",
     "openers",
+    "solved_overlap",
     "steer",
     "transplant",
     "steered_texts",
