@@ -1,5 +1,6 @@
 """What base and post reach with several samples: pass@k above chance, and whose problems."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -55,6 +56,10 @@ class Reach(Result):
     """Least k at which base passes more than post; infinite where it does at none of these."""
     n_samples: int
     """Samples of each problem."""
+    n_left_out: int
+    """Problems of the task that were left out."""
+    level: float
+    """Nominal coverage of the intervals."""
 
 
 def reach(
@@ -63,6 +68,7 @@ def reach(
     post: Rollouts,
     *,
     checker: Checker | None = None,
+    without: Collection[str] = (),
     inference: Inference = Inference(),
 ) -> Reach:
     """What both models reach with several samples of each problem.
@@ -72,10 +78,12 @@ def reach(
         base: Base's samples.
         post: Post's samples, as many.
         checker: Decides whether a thought is valid; None leaves `verified` out.
+        without: Ids of problems that are left out, such as those with a truncated sample.
         inference: Coverage, resamples and seed.
 
     Raises:
-        TraceError: The samples are of other tasks, or not equally many, or fewer than two.
+        TraceError: The samples are of other tasks, or not equally many, or fewer than two; or
+            fewer than two problems are left.
 
     Source: pass@k of Chen et al. 2021 (arXiv:2107.03374); base against post over k of Yue et al.
         2025 (arXiv:2504.13837). A chance floor, because with few possible answers many samples hit
@@ -94,13 +102,19 @@ def reach(
             f"base has {len(base)} samples and post {len(post)} of {len(task)} problems, and "
             "pass@k needs as many of each, at least two. Sample both alike."
         )
+    kept = [i for i, problem in enumerate(task) if problem.id not in set(without)]
+    if len(kept) < 2:
+        raise TraceError(
+            f"{len(task) - len(kept)} of {len(task)} problems are left out, and intervals are over "
+            "at least two that stay. Leave fewer out."
+        )
     numbers: dict[object, int] = {}
-    right = torch.tensor([_number(problem.answer, numbers) for problem in task])
+    right = torch.tensor([_number(problem.answer, numbers) for problem in task])[kept]
     k = sorted({2**i for i in range(n_samples.bit_length())} - {0} | {n_samples})
     k = [each for each in k if each <= n_samples]
-    answers = [_answers(each, numbers, n_samples) for each in (base, post)]
+    answers = [_answers(each, numbers, n_samples)[kept] for each in (base, post)]
     curves = [pass_curve(a, right, k=k, inference=inference) for a in answers]
-    checked = [_checked(task, each, checker, n_samples) for each in (base, post)]
+    checked = [_checked(task, each, checker, n_samples)[kept] for each in (base, post)]
     verified = [
         _verified(a, ok, right, k, inference) for a, ok in zip(answers, checked, strict=True)
     ]
@@ -123,6 +137,8 @@ def reach(
         n_solved=int(solved.sum()),
         crossover=pass_comparison(curves[1], curves[0], inference=inference).crossover,
         n_samples=n_samples,
+        n_left_out=len(task) - len(kept),
+        level=inference.level,
     )
 
 

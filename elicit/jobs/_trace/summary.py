@@ -15,10 +15,8 @@ def trace_summary(
     card = results["scorecard"]
     assert isinstance(card, Scorecard)
     return {
-        "verdict": card.verdict,
-        "reason": card.reason,
-        "detectable": finite(card.detectable),
-        "n_problems": card.n_problems,
+        **_headline(card),
+        "without_truncated": _complete(results.get("scorecard_complete")),
         "thoughts": {
             "source": card.source,
             **{
@@ -30,6 +28,24 @@ def trace_summary(
                 for name, found in thoughts.items()
             },
         },
+        "reach": _reach(results.get("reach")),
+        "shifts": _shifts(results.get("shifts")),
+        "crossing": _crossings(results),
+        "receivers": _receivers(results.get("receivers")),
+        **{
+            name: _measures(found) for name, found in results.items() if isinstance(found, Measures)
+        },
+        "anchor_steps": _anchor_steps(results.get("anchors")),
+    }
+
+
+def _headline(card: Scorecard) -> dict[str, object]:
+    """The verdict and every number of a card."""
+    return {
+        "verdict": card.verdict,
+        "reason": card.reason,
+        "detectable": finite(card.detectable),
+        "n_problems": card.n_problems,
         "primaries": {
             name: {
                 "unit": card.unit[i],
@@ -44,15 +60,14 @@ def trace_summary(
             name: _models(card.covariate_value[i]) for i, name in enumerate(card.covariate)
         },
         "problems": dict(zip(card.item_verdict, finite(card.item_share.tolist()), strict=True)),
-        "reach": _reach(results.get("reach")),
-        "shifts": _shifts(results.get("shifts")),
-        "crossing": _crossings(results),
-        "receivers": _receivers(results.get("receivers")),
-        **{
-            name: _measures(found) for name, found in results.items() if isinstance(found, Measures)
-        },
-        "anchor_steps": _anchor_steps(results.get("anchors")),
     }
+
+
+def _complete(found: Result | None) -> dict[str, object] | None:
+    """The same without the problems whose texts were cut; None where none was."""
+    if not isinstance(found, Scorecard):
+        return None
+    return {"left_out": found.n_cut, **_headline(found)}
 
 
 def _reach(found: Result | None) -> dict[str, object] | None:
