@@ -3,7 +3,7 @@
 from elicit.elicitation.hybrid.design import GATES, Gate, HybridDesign
 from elicit.elicitation.hybrid.disagreements import Disagreements, disagreements
 from elicit.elicitation.hybrid.fit import HybridFit, HybridTraining, fit_hybrid
-from elicit.elicitation.hybrid.measure import Hybrid, hybrid
+from elicit.elicitation.hybrid.measure import Hybrid, measure_hybrid
 from elicit.elicitation.hybrid.switch import LearnedSwitch
 
 __all__ = [
@@ -17,5 +17,5 @@ __all__ = [
     "LearnedSwitch",
     "disagreements",
     "fit_hybrid",
-    "hybrid",
+    "measure_hybrid",
 ]

@@ -106,7 +106,7 @@ class Hybrid(Result):
         return self.arm.index(arm)
 
 
-def hybrid(
+def measure_hybrid(
     pair: ModelPair,
     split: Split,
     fit: HybridFit,
@@ -250,7 +250,7 @@ def _provenance(
     return pair.provenance(
         inference.seed,
         {
-            "question": "hybrid",
+            "question": "measure_hybrid",
             "site": str(fit.site),
             "gates": list(design.gates),
             "coefficients": list(design.coefficients),
