@@ -12,6 +12,19 @@ from elicit.elicitation.feature_arms import TIMES, FeatureControls, feature_arms
 from elicit.elicitation.feature_push import How
 from elicit.elicitation.forced_form import ForcedForm, forced_form, openers
 from elicit.elicitation.goal import TARGET, UNSTEERED, Goal
+from elicit.elicitation.hybrid import (
+    GATES,
+    Disagreements,
+    Gate,
+    Hybrid,
+    HybridDesign,
+    HybridFit,
+    HybridTraining,
+    LearnedSwitch,
+    disagreements,
+    fit_hybrid,
+    measure_hybrid,
+)
 from elicit.elicitation.mechanism import Mechanism, held_against, try_mechanism
 from elicit.elicitation.outcomes import Outcomes
 from elicit.elicitation.overlap import SolvedOverlap, solved_overlap
@@ -22,6 +35,17 @@ from elicit.elicitation.transplant import Transplant, transplant
 from elicit.surroundings import guard_room
 
 __all__ = [
+    "GATES",
+    "Disagreements",
+    "Gate",
+    "Hybrid",
+    "HybridDesign",
+    "HybridFit",
+    "HybridTraining",
+    "LearnedSwitch",
+    "disagreements",
+    "fit_hybrid",
+    "measure_hybrid",
     "Attempt",
     "Bench",
     "Means",
