@@ -10,6 +10,7 @@ from elicit.texts.errors import TextError
 from elicit.texts.forks import forked
 from elicit.texts.gradient import KLGradient, final_kl, final_kl_gradient
 from elicit.texts.lanes import LaneReader, TextRead
+from elicit.texts.losses import Followed, mean_losses
 from elicit.texts.predictions import LN2, Final, Reading, tokens_per_block
 from elicit.texts.readout import Readout
 from elicit.texts.residuals import chunked, residual_states
@@ -23,6 +24,7 @@ __all__ = [
     "EncodedText",
     "LN2",
     "Final",
+    "Followed",
     "KLGradient",
     "Lane",
     "LaneReader",
@@ -41,6 +43,7 @@ __all__ = [
     "final_kl",
     "forked",
     "final_kl_gradient",
+    "mean_losses",
     "model_divergences",
     "read_chunks",
     "residual_states",
