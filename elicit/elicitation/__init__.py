@@ -29,6 +29,7 @@ from elicit.elicitation.hybrid import (
 )
 from elicit.elicitation.mechanism import Mechanism, held_against, try_mechanism
 from elicit.elicitation.outcomes import Outcomes
+from elicit.elicitation.overlap import SolvedOverlap, solved_overlap
 from elicit.elicitation.steering import Steered, steer
 from elicit.elicitation.steering_means import DiffMeanSteering, FeatureSteering
 from elicit.elicitation.sweep import Sweep, steer_many, sweep_arms
@@ -81,6 +82,7 @@ __all__ = [
     "TARGET",
     "TIMES",
     "UNSTEERED",
+    "SolvedOverlap",
     "Steered",
     "SteeredTexts",
     "choose",
@@ -91,6 +93,7 @@ __all__ = [
     "Transplant",
     "forced_form",
     "openers",
+    "solved_overlap",
     "steer",
     "transplant",
     "steered_texts",
