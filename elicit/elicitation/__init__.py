@@ -19,8 +19,10 @@ from elicit.elicitation.hybrid import (
     Hybrid,
     HybridDesign,
     HybridFit,
+    HybridSteering,
     HybridTraining,
     LearnedSwitch,
+    Reranking,
     disagreements,
     fit_hybrid,
     measure_hybrid,
@@ -29,6 +31,7 @@ from elicit.elicitation.mechanism import Mechanism, held_against, try_mechanism
 from elicit.elicitation.outcomes import Outcomes
 from elicit.elicitation.overlap import SolvedOverlap, solved_overlap
 from elicit.elicitation.steering import Steered, steer
+from elicit.elicitation.steering_means import DiffMeanSteering, FeatureSteering
 from elicit.elicitation.sweep import Sweep, steer_many, sweep_arms
 from elicit.elicitation.texts import SteeredTexts, steered_texts
 from elicit.elicitation.transplant import Transplant, transplant
@@ -41,8 +44,12 @@ __all__ = [
     "Hybrid",
     "HybridDesign",
     "HybridFit",
+    "HybridSteering",
     "HybridTraining",
     "LearnedSwitch",
+    "Reranking",
+    "DiffMeanSteering",
+    "FeatureSteering",
     "disagreements",
     "fit_hybrid",
     "measure_hybrid",
