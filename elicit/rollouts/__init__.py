@@ -3,7 +3,8 @@
 `rollouts` samples, `resume` continues truncated texts, `resample` samples after any prefix,
 `dose_rollouts` samples under edits of several strengths, `cross_rollouts` writes with two models;
 `LogitRule` (`Dial`, `Proxy`, `Contrast`) draws from logits that several models make together;
-`branch_rollouts` writes greedily from each of the most probable first tokens;
+`branch_rollouts` writes greedily from each of the most probable first tokens,
+`particle_rollouts` draws from a sharpened distribution over whole texts;
 `answer_task` generates one answer per problem, `continue_ids` is the token loop itself.
 `Generation` holds the options.
 """
@@ -16,6 +17,7 @@ from elicit.rollouts.dosing import check_strengths, dose_rollouts
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.generation import Generation
 from elicit.rollouts.loop import TokenDraws, continue_ids
+from elicit.rollouts.particles import Particles, particle_rollouts
 from elicit.rollouts.prompts import check_prompts
 from elicit.rollouts.resume import resample, resume
 from elicit.rollouts.rules import Contrast, Dial, LogitRule, Proxy, RuleModel, weighted
@@ -35,6 +37,7 @@ __all__ = [
     "EditsAt",
     "Generation",
     "LogitRule",
+    "Particles",
     "Proxy",
     "RolloutError",
     "Rollouts",
@@ -49,6 +52,7 @@ __all__ = [
     "cross_rollouts",
     "dose_rollouts",
     "edits_digest",
+    "particle_rollouts",
     "resample",
     "resume",
     "rollouts",

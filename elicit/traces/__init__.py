@@ -47,7 +47,7 @@ from elicit.traces.reading import Curve, Reading, Readings
 from elicit.traces.receivers import Receivers, receivers
 from elicit.traces.reflection import CORRECTIONS, Reflection, reflection
 from elicit.traces.shifts import Shifts, shifts
-from elicit.traces.stating import Place
+from elicit.traces.stating import Place, value_spans
 from elicit.traces.takes import RULES, TakeRule
 from elicit.traces.thoughts import (
     Thought,
@@ -138,7 +138,8 @@ __all__ = [
     "tail_confidence",
     "told_apart",
     "trace_confidence",
+    "value_spans",
     "vote",
 ]
 
-guard_room(__name__)
+guard_room(__name__, runs_nothing={"value_spans"})
