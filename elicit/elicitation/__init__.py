@@ -12,16 +12,47 @@ from elicit.elicitation.feature_arms import TIMES, FeatureControls, feature_arms
 from elicit.elicitation.feature_push import How
 from elicit.elicitation.forced_form import ForcedForm, forced_form, openers
 from elicit.elicitation.goal import TARGET, UNSTEERED, Goal
+from elicit.elicitation.hybrid import (
+    GATES,
+    Disagreements,
+    Gate,
+    Hybrid,
+    HybridDesign,
+    HybridFit,
+    HybridSteering,
+    HybridTraining,
+    LearnedSwitch,
+    Reranking,
+    disagreements,
+    fit_hybrid,
+    measure_hybrid,
+)
 from elicit.elicitation.mechanism import Mechanism, held_against, try_mechanism
 from elicit.elicitation.outcomes import Outcomes
 from elicit.elicitation.overlap import SolvedOverlap, solved_overlap
 from elicit.elicitation.steering import Steered, steer
+from elicit.elicitation.steering_means import DiffMeanSteering, FeatureSteering
 from elicit.elicitation.sweep import Sweep, steer_many, sweep_arms
 from elicit.elicitation.texts import SteeredTexts, steered_texts
 from elicit.elicitation.transplant import Transplant, transplant
 from elicit.surroundings import guard_room
 
 __all__ = [
+    "GATES",
+    "Disagreements",
+    "Gate",
+    "Hybrid",
+    "HybridDesign",
+    "HybridFit",
+    "HybridSteering",
+    "HybridTraining",
+    "LearnedSwitch",
+    "Reranking",
+    "DiffMeanSteering",
+    "FeatureSteering",
+    "disagreements",
+    "fit_hybrid",
+    "measure_hybrid",
     "Attempt",
     "Bench",
     "Means",

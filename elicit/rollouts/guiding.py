@@ -152,7 +152,7 @@ class _GuidedWriter(Writer):
 
     def _continued(
         self, model: nn.Module, padded: Encoded, rooms: list[int], batch: Sequence[Row]
-    ) -> tuple[Int[Tensor, "row new"], dict[str, Tensor]]:
+    ) -> dict[str, Tensor]:
         self._check_switch(model, rooms, batch)
         guidance, none = self.guidance, [0] * len(batch)
         device = padded.ids.device
@@ -184,7 +184,8 @@ class _GuidedWriter(Writer):
                 stop_ids=self.sampling.stop_ids,
                 pad_id=self.side.alignment.pad_id,
             )
-        return new, {"n_touched": chooser.n_touched.cpu(), "n_changed": chooser.n_changed.cpu()}
+        counts = {"n_touched": chooser.n_touched.cpu(), "n_changed": chooser.n_changed.cpu()}
+        return self._ended(new, rooms) | counts
 
     def _uniforms(
         self, batch: Sequence[Row], length: int, purpose: str

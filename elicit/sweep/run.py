@@ -29,6 +29,11 @@ class Swept:
     """Numbers of all finished runs; None if none has finished."""
 
     @property
+    def page(self) -> Path:
+        """The comparison of all finished runs."""
+        return self.path / PAGE
+
+    @property
     def failed(self) -> tuple[Done, ...]:
         """Runs without results."""
         return tuple(one for one in self.done if one.status == "failed")

@@ -12,6 +12,7 @@ from elicit.verdicts.ladder import EXISTENCE, Ladder
 from elicit.verdicts.origin import origin
 from elicit.verdicts.origin_result import Evidence, Origin
 from elicit.verdicts.scorecard import PRIMARIES, Scorecard, scorecard
+from elicit.verdicts.style import STYLES, StyleOrAbility, style_or_ability
 from elicit.verdicts.tests import fewest_draws
 
 __all__ = [
@@ -27,7 +28,9 @@ __all__ = [
     "OriginVerdict",
     "Outcomes",
     "PRIMARIES",
+    "STYLES",
     "Scorecard",
+    "StyleOrAbility",
     "VerdictError",
     "assess",
     "existence",
@@ -36,6 +39,7 @@ __all__ = [
     "judge_origin",
     "origin",
     "scorecard",
+    "style_or_ability",
 ]
 
 guard_room(__name__)

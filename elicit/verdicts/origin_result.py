@@ -173,10 +173,10 @@ class Evidence:
     elicited."""
 
 
-def _low_first(estimate: Estimate) -> list[float | None]:
-    """Lower end, value, upper end."""
+def _low_first(estimate: Estimate) -> dict[str, float | None]:
+    """The lower end first, which is what may be claimed."""
     value, low, high = estimate.ends
-    return [_plain(low), _plain(value), _plain(high)]
+    return {"low": _plain(low), "value": _plain(value), "high": _plain(high)}
 
 
 def _plain(value: float) -> float | None:
