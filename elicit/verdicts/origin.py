@@ -49,9 +49,10 @@ def origin(
     2. Elicited: the arm told at most the answers that is best on the choosing problems closes more
        than half of the gap on the test problems (lower end), the gap is at least 0.1, and its texts
        show the behaviour, or hold step by step, as often as post's within 0.3; else another route.
-    3. Not elicited within b bits: the simultaneous upper ends of all arms that do not read post's
-       weights, and of the forced form, lie below half, and some arm closes the gap on a pair known
-       to have the skill; b is the most that such an arm was told.
+    3. Not elicited within b bits: the upper ends of all arms that do not read post's weights, and
+       of the forced form, lie below half, and some arm closes the gap on a pair known to have the
+       skill; b is the most that such an arm was told. All ends must, so their number needs no
+       correction.
     4. Created: 3, and post's difference carries the skill to another host, or correct texts take
        ten times the bits to learn.
     5. Partly: the best arm's interval lies within 0.1 and 0.9; else undecided.

@@ -65,7 +65,8 @@ class Origin(Result):
     share: Annotated[Estimate, "arm"]
     """Share of the gap that each closes, each interval alone."""
     joint: Annotated[Estimate, "arm"]
-    """The same with intervals that hold for all arms and the forced form at once."""
+    """The same with intervals that hold for all arms and the forced form at once, for whoever picks
+    one out."""
     share_sampled: Annotated[Estimate, "arm"]
     """Share of the gap in accuracy at temperature 1; NaN where that gap is not clear."""
     lowest_seed: Float[Tensor, " arm"]
@@ -73,7 +74,7 @@ class Origin(Result):
     highest_seed: Float[Tensor, " arm"]
     """Largest share among its seeds."""
     forced_share: Annotated[Estimate, ""]
-    """Share that base closes when it begins as post does, joint with the arms; NaN if not tried."""
+    """Share that base closes when it begins as post does; NaN if not tried."""
     carried: Annotated[Estimate, ""]
     """Share of a host's gap to post that post minus base closes there; NaN if not tried."""
     carried_on: str
