@@ -56,7 +56,7 @@ from elicit.traces.reading import Curve, Reading, Readings
 from elicit.traces.receivers import Receivers, receivers
 from elicit.traces.reflection import CORRECTIONS, Reflection, reflection
 from elicit.traces.shifts import Shifts, shifts
-from elicit.traces.stating import Place
+from elicit.traces.stating import Place, value_spans
 from elicit.traces.takes import RULES, TakeRule
 from elicit.traces.thinking import Thinking, thinking
 from elicit.traces.thoughts import (
@@ -172,8 +172,9 @@ __all__ = [
     "thinking",
     "told_apart",
     "trace_confidence",
+    "value_spans",
     "vote",
     "votes",
 ]
 
-guard_room(__name__)
+guard_room(__name__, runs_nothing={"value_spans"})
