@@ -3,14 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from elicit.elicitation.decoding import (
-    BudgetForced,
-    CotDecoding,
-    DialCurve,
-    PowerSample,
-    Votes,
-)
+from elicit.elicitation.decoding import CotDecoding
+from elicit.elicitation.decoding.dial import DialCurve
 from elicit.elicitation.decoding.figures import branches_figure, dial_figure, votes_figure
+from elicit.elicitation.decoding.power_sampling import PowerSample
+from elicit.elicitation.decoding.votes import Votes
 from elicit.page import Section, plot, table_of
 from elicit.results import Estimate, Result, number
 
@@ -26,7 +23,6 @@ def decoding_sections(results: Sequence[Result]) -> list[Section]:
         *of(DialCurve, _dial),
         *of(CotDecoding, _branches),
         *of(PowerSample, _sharpened),
-        *of(BudgetForced, _budget),
         *of(Votes, _votes),
     ]
 
@@ -135,29 +131,6 @@ def _sharpened(found: PowerSample, n: int) -> Section:
     )
 
 
-def _budget(found: BudgetForced, n: int) -> Section:
-    rows = [
-        [
-            kind,
-            _percent(found.accuracy[i]),
-            number(found.n_thought[:, i].double().mean().item(), digits=1),
-            number(found.n_tokens[:, i].double().mean().item(), digits=1),
-        ]
-        for i, kind in enumerate(found.text_kind)
-    ]
-    lead = (
-        f"Thoughts were made longer {found.n_waits.double().mean().item():.2g} times a text on "
-        f"average, and {100 * found.cut.double().mean().item():.0f} % were ended at their longest."
-    )
-    told = "Thought: tokens before its end. Texts at equal length are the fair comparison."
-    return Section(
-        f"budget-{n}",
-        "Budget forcing: longer or shorter thoughts",
-        lead,
-        (table_of(told, ("texts", "right", "thought", "tokens"), rows, 1),),
-    )
-
-
 def _votes(found: Votes, n: int) -> Section:
     caption = "Accuracy of the answer that most of the first k sampled texts give."
     passed = dict(zip(found.passed.k.tolist(), range(len(found.passed.k)), strict=True))
@@ -182,9 +155,7 @@ def _votes(found: Votes, n: int) -> Section:
         f"{len(found.problem)} problems.",
         (
             plot(f"plot-votes-{n}", votes_figure(found), caption, columns=16),
-            table_of(
-                told, ("k", "vote right", "pass@k", "above guessing", "tokens a problem"), rows, 1
-            ),
+            table_of(told, head, rows, 1),
         ),
     )
 
