@@ -351,26 +351,16 @@ def decoding(*, hostile: bool = False) -> tuple[DialCurve | CotDecoding | PowerS
 
 def gates(*, hostile: bool = False) -> tuple[Hybrid, Disagreements]:
     """A hybrid that works with few tokens, and where the models differ."""
-    arm = (
-        "oracle",
-        "learned",
-        "first",
-        "all",
-        "random",
-        "none",
-        "rerank, no vector",
-        "random vector 0",
-    )
-    kind = (
-        "steered",
-        "steered",
-        "baseline",
-        "control",
-        "control",
-        "control",
-        "baseline",
-        "control",
-    )
+    kinds = {
+        "oracle": "steered",
+        "learned": "steered",
+        "first": "baseline",
+        "all": "control",
+        "random": "control",
+        "none": "control",
+        "rerank, no vector": "baseline",
+        "random vector 0": "control",
+    }
     accuracy = torch.tensor([1.0, 1.0, 1.0, 0.05, 0.25, 0.25, 1.0, 0.28])
     right = torch.arange(N)[None] < (accuracy * N)[:, None]
     bad = HOSTILE[5] if hostile else "so x = 3 ; answer 3 ."
