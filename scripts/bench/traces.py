@@ -278,8 +278,8 @@ def false_positives(name: str, n: int = 40, n_samples: int = 4, swaps: int = 400
     rows = []
     for i, primary in enumerate(PRIMARIES):
         rows += [
-            row(f"{name}: {primary} differs, Holm", held[i] / swaps, "share", "<= 0.05"),
-            row(f"{name}: {primary} differs, p alone", alone[i] / swaps, "share"),
+            row(f"{name}: {primary} differs, Holm", float(held[i]) / swaps, "share", "<= 0.05"),
+            row(f"{name}: {primary} differs, p alone", float(alone[i]) / swaps, "share"),
         ]
     return [
         *rows,
