@@ -115,8 +115,8 @@ def process_section(found: Process, n: int) -> Section:
     """
     caption = (
         "Circles: base; diamonds: post. Valid: every equation of the thought that can be read "
-        "holds. Coverage: share of the given solution’s values that the thought states, less what it "
-        "states of other problems’ solutions by coincidence. Bars are "
+        "holds. Coverage: share of the given solution’s values that the thought states, less what "
+        "it states of other problems’ solutions by coincidence. Bars are "
         f"{level_text(found)}intervals of each number alone."
     )
     return Section(
