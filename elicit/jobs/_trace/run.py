@@ -108,7 +108,7 @@ def _measure(work: Work[TraceSpec, TraceInputs]) -> Outcome:
         "discrimination": discrimination(pair, readings, inference=spec.inference),
         "shifts": shifts(pair, readings, inference=spec.inference),
     }
-    results |= written_how(pair, readings, spec.inference)
+    results |= written_how(pair, readings, spec.inference, modulus=spec.modulus)
     results |= {f"ledger_{found.source}": found for found in ledgers.values()}
     work.publish(Outcome(results=results, summary={}))
     with work.stage("altering thoughts"):
