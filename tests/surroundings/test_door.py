@@ -67,6 +67,22 @@ def setting(read, write, value):
 
 
 @contextlib.contextmanager
+def default_device(_pair):
+    """None ends it: "cpu" would be a mode that sees every later operation of all other tests."""
+    torch.set_default_device("meta")
+    try:
+        yield
+    finally:
+        torch.set_default_device(None)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    yield
+    assert torch.overrides._get_current_function_mode_stack() == []
+
+
+@contextlib.contextmanager
 def training(pair):
     pair.base.train(), pair.post.train()
     try:
@@ -131,9 +147,7 @@ SURROUNDINGS = {
         torch.get_default_dtype, torch.set_default_dtype, torch.bfloat16
     ),
     "meta device": lambda p: torch.device("meta"),
-    "default device": lambda p: setting(
-        torch.get_default_device, torch.set_default_device, torch.device("meta")
-    ),
+    "default device": default_device,
     "medium precision": lambda p: setting(
         torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "medium"
     ),
