@@ -1,6 +1,7 @@
 """What every room's tests share: no network, each organism loaded once, a file's tests together."""
 
 import gc
+import importlib
 import os
 import sys
 
@@ -20,25 +21,9 @@ if "ELICIT_TESTS_FULL" not in os.environ:
     jaxtyping.jaxtyped = typechecked.jaxtyped
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import replace
-from functools import cache
-from pathlib import Path
 
 import pytest
-import torch
 
-from elicit import organisms
-from elicit.grafting import Score, facts, skills
-from elicit.organisms import catalog
-from elicit.pair import ModelPair, load_pair
-from elicit.tasks import load_task
-from tests import checkpoints
-
-# Tiny models: a second thread costs more than it brings.
-torch.set_num_threads(1)
-
-Write = Callable[..., Path]
 LONGEST = (
     "test_notebooks", "test_planted", "test_robustness", "test_real_model", "test_budget",
     "test_cli_features", "test_existence", "test_dose", "test_steering", "test_cli_report",
@@ -61,12 +46,19 @@ def pytest_configure(config: pytest.Config) -> None:
     """What the option says must be what was done before it could be read."""
     if config.getoption("full") != ("ELICIT_TESTS_FULL" in os.environ):
         raise pytest.UsageError("Give --full on the command line itself: it is read early.")
+    # The process that only deals tests out to workers needs no models and none of their libraries.
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        config.pluginmanager.import_plugin("tests.shared")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Quick tests ask three families of models; other architectures count as slow."""
     given = getattr(item, "callspec", None)
-    name = given.params.get("architecture") if given else None
+    if given is None or "architecture" not in given.params:
+        return
+    from tests import checkpoints
+
+    name = given.params["architecture"]
     if name in checkpoints.ARCHITECTURES and name not in checkpoints.FAMILIES:
         item.add_marker(pytest.mark.slow(architecture=name))
 
@@ -87,13 +79,29 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     jaxtyping.config.update("jaxtyping_disable", unchecked)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def no_local_constants() -> None:
+    """Hypothesis looks into no module for constants to try, but with `--full`.
+
+    Which modules there are depends on the other tests of a process, and so would the cases, which
+    are to be the same for everyone. It also has to parse every file of the package for them.
+    """
+    if "hypothesis" in sys.modules:
+        providers = importlib.import_module("hypothesis.internal.conjecture.providers")
+        if hasattr(providers, "_get_local_constants"):
+            none = providers._local_constants
+            providers._get_local_constants = lambda: none
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]):
     """The longest files first: one begun last would leave one core alone.
 
     With `--dist loadscope --no-loadscope-reorder` each file then goes, whole, to the next worker
     that is free, so that what a file makes once is made once.
     """
+    if not config.getoption("full"):
+        no_local_constants()
+    yield
     slow = Counter(item.path for item in items if long(item))
     place = {name: n for n, name in enumerate(LONGEST)}
     items.sort(key=lambda item: (place.get(item.path.stem, len(place)), -slow[item.path]))
@@ -116,92 +124,3 @@ def disk(request):
         if not request.config.getoption("full"):
             patched.setattr(os, "fsync", lambda _: None)
         yield
-
-
-@pytest.fixture(scope="session")
-def written(tmp_path_factory) -> Write:
-    """Write a checkpoint once: `written("llama", seed=1)` gives its folder."""
-    root = tmp_path_factory.mktemp("checkpoints")
-    made: dict[str, Path] = {}
-
-    def write(architecture: str = "llama", **options) -> Path:
-        key = repr((architecture, sorted(options.items(), key=lambda item: item[0])))
-        if key not in made:
-            path = root / f"{architecture}{len(made)}"
-            made[key] = checkpoints.write(path, architecture, **options)
-        return made[key]
-
-    return write
-
-
-@pytest.fixture(scope="session")
-def paired(written) -> Callable[[str], ModelPair]:
-    """The pair of two random checkpoints of an architecture, loaded once; leave it as it is."""
-    made: dict[str, ModelPair] = {}
-
-    def pair(architecture: str) -> ModelPair:
-        if architecture not in made:
-            made[architecture] = load_pair(
-                written(architecture, seed=1), written(architecture, seed=2)
-            )
-        return made[architecture]
-
-    return pair
-
-
-@pytest.fixture(scope="session")
-def organism() -> Callable[[str], ModelPair]:
-    """An embedded pair by its name, loaded once; leave it as it is."""
-
-    @cache
-    def load(name: str) -> ModelPair:
-        return load_pair(f"organism:{name}", allow_identical=name == "identity")
-
-    return load
-
-
-@pytest.fixture(scope="session")
-def tasks_of() -> Callable[..., tuple[Score, Score]]:
-    """An organism's facts and problems as they are measured by default, a sample of each."""
-
-    @cache
-    def load(
-        name: str, n_facts: int = 150, n_problems: int = 60, hardest: int = 6
-    ) -> tuple[Score, Score]:
-        found = organisms.resolve(f"organism:{name}")
-        known = load_task(found.facts, name="facts").subset(n_facts, seed=0)
-        task = load_task(found.problems, name="problems")
-        easy = tuple(problem for problem in task if (problem.difficulty or 0) <= hardest)
-        asked = replace(task, problems=easy).subset(n_problems, seed=0)
-        return facts(known), skills(asked)
-
-    return load
-
-
-def files_at(name: object) -> list[tuple[str, int, int]]:
-    """What would change if models were written anew: name, size and time of every file."""
-    found = sorted(Path(str(name)).rglob("*")) if name is not None else []
-    return [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in found if p.is_file()]
-
-
-@pytest.fixture(scope="session")
-def loads_once():
-    """The same two models are loaded once for all jobs, which leave them as they are.
-
-    What is refused is refused each time. Commands in a process of their own load theirs.
-    """
-    from elicit.jobs import _frame as frame
-
-    load = frame.load_pair
-    made: dict[str, ModelPair] = {}
-
-    def once(base: str, post: str | None = None, **options) -> ModelPair:
-        files = [files_at(name) for name in (base, post)]
-        key = repr((base, post, options, files, str(catalog.DATA)))
-        if key not in made:
-            made[key] = load(base, post, **options)
-        return made[key]
-
-    frame.load_pair = once
-    yield
-    frame.load_pair = load

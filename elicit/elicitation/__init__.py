@@ -12,8 +12,22 @@ from elicit.elicitation.feature_arms import TIMES, FeatureControls, feature_arms
 from elicit.elicitation.feature_push import How
 from elicit.elicitation.forced_form import ForcedForm, forced_form, openers
 from elicit.elicitation.goal import TARGET, UNSTEERED, Goal
+from elicit.elicitation.hybrid import (
+    GATES,
+    Disagreements,
+    Gate,
+    Hybrid,
+    HybridDesign,
+    HybridFit,
+    HybridTraining,
+    LearnedSwitch,
+    disagreements,
+    fit_hybrid,
+    measure_hybrid,
+)
 from elicit.elicitation.mechanism import Mechanism, held_against, try_mechanism
 from elicit.elicitation.outcomes import Outcomes
+from elicit.elicitation.overlap import SolvedOverlap, solved_overlap
 from elicit.elicitation.steering import Steered, steer
 from elicit.elicitation.sweep import Sweep, steer_many, sweep_arms
 from elicit.elicitation.texts import SteeredTexts, steered_texts
@@ -21,6 +35,17 @@ from elicit.elicitation.transplant import Transplant, transplant
 from elicit.surroundings import guard_room
 
 __all__ = [
+    "GATES",
+    "Disagreements",
+    "Gate",
+    "Hybrid",
+    "HybridDesign",
+    "HybridFit",
+    "HybridTraining",
+    "LearnedSwitch",
+    "disagreements",
+    "fit_hybrid",
+    "measure_hybrid",
     "Attempt",
     "Bench",
     "Means",
@@ -50,6 +75,7 @@ __all__ = [
     "TARGET",
     "TIMES",
     "UNSTEERED",
+    "SolvedOverlap",
     "Steered",
     "SteeredTexts",
     "choose",
@@ -60,6 +86,7 @@ __all__ = [
     "Transplant",
     "forced_form",
     "openers",
+    "solved_overlap",
     "steer",
     "transplant",
     "steered_texts",

@@ -1,7 +1,7 @@
-"""Transplant: does the pair's weight difference carry the skill to a model that lacks it?"""
+"""Transplant: does what post-training changed carry the skill to a model that lacks it?"""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
@@ -11,11 +11,15 @@ from elicit.elicitation._shares import accuracies, share_or_reason
 from elicit.elicitation.errors import ElicitationError
 from elicit.pair import ModelPair, Side
 from elicit.results import Estimate, Result
-from elicit.rollouts import Generation, check_prompts, rollouts
+from elicit.rollouts import Generation, Proxy, Rollouts, check_prompts, rollouts
 from elicit.runs import Execution
 from elicit.stats import Inference
 from elicit.tasks import Task
 from elicit.weights import transplanted
+
+What = Literal["logits", "weights"]
+"""What is added to the host: the difference of the two models' logits at every token, or of their
+weights."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -31,6 +35,8 @@ class Transplant(Result):
     """Name of the host."""
     host_digest: str
     """SHA-256 of its weights."""
+    what: str
+    """What was added: `logits` or `weights`."""
     problem: tuple[str, ...]
     """Id of each problem."""
     host_right: Float[Tensor, " problem"]
@@ -58,21 +64,26 @@ def transplant(
     task: Task,
     *,
     name: str,
+    what: What = "logits",
     generation: Generation = Generation(),
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> Transplant:
-    """Add post minus base to another model's weights, and see what of the gap to post it closes.
+    """Add post minus base to another model, and see what of its gap to post that closes.
 
     The host should be known not to have the skill, alone or when it is asked for: an early
-    checkpoint of the base, or a sibling taught something else. Its weights are back afterwards, bit
-    for bit.
+    checkpoint of the base, or a sibling taught something else. Logits can be added to any host with
+    the same tokens. Weights mean something only where the host comes from the pair's base: those of
+    another training run have their features elsewhere, and adding to them does nothing. The host's
+    own weights are back afterwards, bit for bit.
 
     Args:
         pair: Whose difference is added.
-        host: A model of the same architecture, with the same tokens for the same text.
+        host: A model with the same tokens for the same text; of the same architecture and sizes
+            where weights are added.
         task: Problems.
         name: What the host is called.
+        what: What is added.
         generation: How greedy texts are written; one for each problem.
         inference: Coverage, resamples and seed.
         execution: Checkpoint and progress.
@@ -81,28 +92,29 @@ def transplant(
         ElicitationError: The host is the pair's own base, reads other tokens, or several texts a
             problem are asked for.
         PartError: The host's parameters do not correspond to the pair's.
+        RolloutError: The host's ids are other tokens.
     """
     post = pair.side("post")
     _check(pair, host, task, generation)
     how = {"generation": generation, "seed": inference.seed}
 
-    def written(side: Side, key: str):
+    def written(side: Side, key: str) -> Rollouts:
         return rollouts(side, task, **how, execution=execution.scoped(f"transplant/{key}"))
 
     alone, theirs = written(host, "host"), written(post, "post")
-    with transplanted(pair, host.bridge):
-        changed = written(host, f"{pair.base_digest[:8]}-{pair.post_digest[:8]}")
+    changed = _changed(pair, host, task, what, generation, inference.seed, execution)
     rows = torch.stack([one.correct.double() for one in (alone, changed, theirs)])
     share, why = share_or_reason(rows[1], rows[0], rows[2], inference)
     return Transplant(
         provenance=pair.provenance(
             inference.seed,
-            {"question": "transplant", "host": name, "host_digest": host.digest,
+            {"question": "transplant", "host": name, "host_digest": host.digest, "what": what,
              "level": inference.level},
             task_digests={task.name: task.digest},
         ),
         host=name,
         host_digest=host.digest,
+        what=what,
         problem=tuple(problem.id for problem in task),
         host_right=rows[0],
         right=rows[1],
@@ -115,6 +127,24 @@ def transplant(
     )  # fmt: skip
 
 
+def _changed(
+    pair: ModelPair,
+    host: Side,
+    task: Task,
+    what: What,
+    generation: Generation,
+    seed: int,
+    execution: Execution,
+) -> Rollouts:
+    """Texts of the host with the difference added."""
+    scope = execution.scoped(f"transplant/{what}/{pair.base_digest[:8]}-{pair.post_digest[:8]}")
+    if what == "logits":
+        rule = Proxy(expert=pair.side("post"), antiexpert=pair.side("base"))
+        return rollouts(host, task, generation=generation, seed=seed, rule=rule, execution=scope)
+    with transplanted(pair, host.bridge):
+        return rollouts(host, task, generation=generation, seed=seed, execution=scope)
+
+
 def _check(pair: ModelPair, host: Side, task: Task, generation: Generation) -> None:
     if generation.n_samples != 1:
         raise ElicitationError(
@@ -125,8 +155,8 @@ def _check(pair: ModelPair, host: Side, task: Task, generation: Generation) -> N
         own = "base" if host.digest == pair.base_digest else "post"
         raise ElicitationError(
             f"the host has the weights of the pair's own {own} ({host.digest[:12]}), on which the "
-            "difference says nothing that is not known. Pass another model of the same "
-            "architecture that lacks the skill."
+            "difference says nothing that is not known. Pass another model, one that lacks the "
+            "skill."
         )
     ours, theirs = (
         check_prompts(side, task, templated=generation.templated)

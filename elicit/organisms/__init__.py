@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         replace_operand,
         replace_start,
     )
+    from elicit.organisms.critique import conclusion_of, critique
     from elicit.organisms.drawn import drawn_task
     from elicit.organisms.language import (
         REASONING_WORDS,
@@ -61,6 +62,8 @@ __all__ = [
     "World",
     "altered_trace",
     "checks",
+    "conclusion_of",
+    "critique",
     "cued",
     "decision",
     "draw_chain",

@@ -4,9 +4,9 @@
 `dose_rollouts` samples under edits of several strengths, `cross_rollouts` writes with two models;
 `LogitRule` (`Dial`, `Proxy`, `Contrast`) draws from logits that several models make together;
 `branch_rollouts` writes greedily from each of the most probable first tokens,
-`particle_rollouts` draws from a sharpened distribution over whole texts;
-`answer_task` generates one answer per problem, `continue_ids` is the token loop itself.
-`Generation` holds the options.
+`particle_rollouts` draws from a sharpened distribution over whole texts; `guided_rollouts`
+pushes single tokens while a text is written; `answer_task` generates one answer per problem,
+`continue_ids` is the token loop itself. `Generation` holds the options.
 """
 
 from elicit.rollouts._edits_digest import edits_digest
@@ -16,6 +16,8 @@ from elicit.rollouts.crossing import Crossed, Takes, cross_rollouts
 from elicit.rollouts.dosing import check_strengths, dose_rollouts
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.generation import Generation
+from elicit.rollouts.guidance import Guidance, StateSwitch, SwitchKind
+from elicit.rollouts.guiding import Guided, guided_rollouts
 from elicit.rollouts.loop import TokenDraws, continue_ids
 from elicit.rollouts.particles import Particles, particle_rollouts
 from elicit.rollouts.prompts import check_prompts
@@ -36,6 +38,8 @@ __all__ = [
     "Dial",
     "EditsAt",
     "Generation",
+    "Guidance",
+    "Guided",
     "LogitRule",
     "Particles",
     "Proxy",
@@ -43,6 +47,8 @@ __all__ = [
     "Rollouts",
     "RuleModel",
     "Sampling",
+    "StateSwitch",
+    "SwitchKind",
     "Takes",
     "answer_task",
     "branch_rollouts",
@@ -52,6 +58,7 @@ __all__ = [
     "cross_rollouts",
     "dose_rollouts",
     "edits_digest",
+    "guided_rollouts",
     "particle_rollouts",
     "resample",
     "resume",

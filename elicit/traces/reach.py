@@ -1,5 +1,6 @@
 """What base and post reach with several samples: pass@k above chance, and whose problems."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -55,6 +56,10 @@ class Reach(Result):
     """Least k at which base passes more than post; infinite where it does at none of these."""
     n_samples: int
     """Samples of each problem."""
+    n_left_out: int
+    """Problems of the task that were left out."""
+    level: float
+    """Nominal coverage of the intervals."""
 
 
 def reach(
@@ -63,6 +68,7 @@ def reach(
     post: Rollouts,
     *,
     checker: Checker | None = None,
+    without: Collection[str] = (),
     inference: Inference = Inference(),
 ) -> Reach:
     """What both models reach with several samples of each problem.
@@ -72,35 +78,31 @@ def reach(
         base: Base's samples.
         post: Post's samples, as many.
         checker: Decides whether a thought is valid; None leaves `verified` out.
+        without: Ids of problems that are left out, such as those with a truncated sample.
         inference: Coverage, resamples and seed.
 
     Raises:
-        TraceError: The samples are of other tasks, or not equally many, or fewer than two.
+        TraceError: The samples are of other tasks, or not equally many, or fewer than two; or
+            fewer than two problems are left.
 
     Source: pass@k of Chen et al. 2021 (arXiv:2107.03374); base against post over k of Yue et al.
         2025 (arXiv:2504.13837). A chance floor, because with few possible answers many samples hit
         the right one without any skill.
     """
-    n_samples = int(base.sample.max()) + 1
-    if task.digest not in (base.task_digest, post.task_digest) or base.task_digest != (
-        post.task_digest
-    ):
+    every, known = numbered(task, (base, post))
+    n_samples = every[0].shape[1]
+    kept = [i for i, problem in enumerate(task) if problem.id not in set(without)]
+    if len(kept) < 2:
         raise TraceError(
-            "the samples are of different tasks, so their problems could not be paired. Pass the "
-            "task that both models sampled."
+            f"{len(task) - len(kept)} of {len(task)} problems are left out, and intervals are over "
+            "at least two that stay. Leave fewer out."
         )
-    if n_samples < 2 or len(base) != len(post) or len(base) != n_samples * len(task):
-        raise TraceError(
-            f"base has {len(base)} samples and post {len(post)} of {len(task)} problems, and "
-            "pass@k needs as many of each, at least two. Sample both alike."
-        )
-    numbers: dict[object, int] = {}
-    right = torch.tensor([_number(problem.answer, numbers) for problem in task])
+    right = known[kept]
     k = sorted({2**i for i in range(n_samples.bit_length())} - {0} | {n_samples})
     k = [each for each in k if each <= n_samples]
-    answers = [_answers(each, numbers, n_samples) for each in (base, post)]
+    answers = [each[kept] for each in every]
     curves = [pass_curve(a, right, k=k, inference=inference) for a in answers]
-    checked = [_checked(task, each, checker, n_samples) for each in (base, post)]
+    checked = [_checked(task, each, checker, n_samples)[kept] for each in (base, post)]
     verified = [
         _verified(a, ok, right, k, inference) for a, ok in zip(answers, checked, strict=True)
     ]
@@ -123,7 +125,38 @@ def reach(
         n_solved=int(solved.sum()),
         crossover=pass_comparison(curves[1], curves[0], inference=inference).crossover,
         n_samples=n_samples,
+        n_left_out=len(task) - len(kept),
+        level=inference.level,
     )
+
+
+def numbered(
+    task: Task, written: Sequence[Rollouts]
+) -> tuple[list[Int[Tensor, "problem sample"]], Int[Tensor, " problem"]]:
+    """Answers of several samples as numbers, equal for equal values, and the right ones.
+
+    Args:
+        task: The problems.
+        written: Samples of each model, base first.
+
+    Raises:
+        TraceError: The samples are of other tasks, or not equally many, or fewer than two.
+    """
+    base, post = written
+    n_samples = int(base.sample.max()) + 1
+    if {base.task_digest, post.task_digest} != {task.digest}:
+        raise TraceError(
+            "the samples are of different tasks, so their problems could not be paired. Pass the "
+            "task that both models sampled."
+        )
+    if n_samples < 2 or len(base) != len(post) or len(base) != n_samples * len(task):
+        raise TraceError(
+            f"base has {len(base)} samples and post {len(post)} of {len(task)} problems, and "
+            "several samples need as many of each, at least two. Sample both alike."
+        )
+    numbers: dict[object, int] = {}
+    right = torch.tensor([_number(problem.answer, numbers) for problem in task])
+    return [_answers(each, numbers, n_samples) for each in (base, post)], right
 
 
 def _number(answer: str, known: dict[object, int]) -> int:

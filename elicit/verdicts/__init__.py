@@ -8,6 +8,7 @@ from elicit.verdicts.errors import VerdictError
 from elicit.verdicts.existence import assess
 from elicit.verdicts.ladder import EXISTENCE, Ladder
 from elicit.verdicts.scorecard import PRIMARIES, Scorecard, scorecard
+from elicit.verdicts.style import STYLES, StyleOrAbility, style_or_ability
 from elicit.verdicts.tests import fewest_draws
 
 __all__ = [
@@ -17,13 +18,16 @@ __all__ = [
     "LadderDesign",
     "MARGIN",
     "PRIMARIES",
+    "STYLES",
     "Scorecard",
+    "StyleOrAbility",
     "VerdictError",
     "assess",
     "existence",
     "fewest_draws",
     "judge",
     "scorecard",
+    "style_or_ability",
 ]
 
 guard_room(__name__)

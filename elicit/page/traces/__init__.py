@@ -9,15 +9,20 @@ from elicit.page.traces.text import trace_sentences
 from elicit.results import Result
 from elicit.traces import (
     Anchors,
+    AnswerCalibration,
     Conclusion,
     Crossing,
     Dependence,
     Discrimination,
+    Epistemic,
     Information,
     Ledger,
+    LengthAgainst,
     Reach,
     Receivers,
+    Reflection,
     Shifts,
+    VoteSweep,
 )
 from elicit.verdicts import Scorecard
 
@@ -43,6 +48,11 @@ register(
             Crossing,
             Anchors,
             Receivers,
+            AnswerCalibration,
+            Reflection,
+            LengthAgainst,
+            Epistemic,
+            VoteSweep,
             Ledger,
         ),
         order=20,
