@@ -76,6 +76,7 @@ from elicit.elicitation.training import (
     solutions_of,
     trace_documents,
     training_means,
+    within_positions,
 )
 from elicit.elicitation.transplant import Transplant, transplant
 from elicit.surroundings import guard_room
@@ -125,6 +126,7 @@ __all__ = [
     "solutions_of",
     "trace_documents",
     "training_means",
+    "within_positions",
     "GATES",
     "Disagreements",
     "Gate",
@@ -191,5 +193,6 @@ guard_room(
         "search_documents",
         "trace_documents",
         "training_means",
+        "within_positions",
     },
 )
