@@ -101,6 +101,7 @@ from elicit.elicitation.training import (
     solutions_of,
     trace_documents,
     training_means,
+    within_positions,
 )
 from elicit.elicitation.transplant import Transplant, transplant
 from elicit.surroundings import guard_room
@@ -170,6 +171,7 @@ __all__ = [
     "dial",
     "majority_vote",
     "power_sample",
+    "within_positions",
     "GATES",
     "Disagreements",
     "Gate",
@@ -240,5 +242,6 @@ guard_room(
         "search_documents",
         "trace_documents",
         "training_means",
+        "within_positions",
     },
 )
