@@ -46,7 +46,7 @@ def branches_figure(found: CotDecoding) -> Any:
     if found.target_accuracy == found.target_accuracy:
         marks.level(figure, found.target_accuracy, INK, dash="dash")
     marks.style(figure, 360, top=48, legend="above")
-    figure.update_xaxes(title={"text": "first tokens branched into, k"})
+    figure.update_xaxes(title={"text": "first tokens branched into, k"}, tickformat="d", nticks=10)
     figure.update_yaxes(title={"text": "right"}, range=[-0.03, 1.05])
     return figure
 
@@ -61,6 +61,6 @@ def votes_figure(found: Votes) -> Any:
     trace = marks.points(k, found.accuracy, BLUE, hover, marker=marker, line="solid")
     figure.add_trace(trace | {"name": "vote"})
     marks.style(figure, 320, top=24, legend="none")
-    figure.update_xaxes(title={"text": "sampled texts that vote, k"})
+    figure.update_xaxes(title={"text": "sampled texts that vote, k"}, tickformat="d", nticks=10)
     figure.update_yaxes(title={"text": "right"}, range=[-0.03, 1.05])
     return figure
