@@ -151,7 +151,7 @@ def mechanism_figure(found: Mechanism) -> Any:
 
 
 def bits_figure(found: Sequence[Mechanism]) -> Any:
-    """Share of the gap of every mechanism over the bits that it was told, least told to the left.
+    """Share of the gap of every mechanism over the bits that it was told; controls without names.
 
     `found`: mechanisms tried on one pair; those without a share are left out.
     """
@@ -173,7 +173,20 @@ def bits_figure(found: Sequence[Mechanism]) -> Any:
         figure.add_trace(trace | {"name": name})
     for at, color in ((0.0, FAINT), (0.5, _HALF), (1.0, INK)):
         marks.level(figure, at, color, dash="dot")
-    marks.style(figure, 420, top=64, legend="above")
+    marks.style(figure, 520, top=64, legend="above")
+    for i, x in places.items():
+        if not found[i].control:
+            figure.add_annotation(
+                x=x,
+                y=_drawn(found[i].share).high.item(),
+                text=label(found[i].name, 18),
+                textangle=-90,
+                xanchor="center",
+                yanchor="bottom",
+                yshift=3,
+                showarrow=False,
+                font={"size": 11, "color": _SEEN[found[i].sees][0]},
+            )
     largest = max((found[i].bits for i in places), default=1.0)
     powers = [0, *range(1, math.ceil(math.log10(1 + max(largest, 1.0))) + 1)]
     names = ["0" if not power else f"10{str(power).translate(_RAISED)}" for power in powers]
@@ -183,7 +196,10 @@ def bits_figure(found: Sequence[Mechanism]) -> Any:
         ticktext=names,
         range=[-0.8, powers[-1] + 0.5],
     )
-    figure.update_yaxes(title={"text": "share of the gap"}, range=_span(found))
+    low, high = _span(found)
+    # Room for names, which stand upright above the intervals.
+    span = [low, high + 0.35 * (high - low)]
+    figure.update_yaxes(title={"text": "share of the gap"}, range=span)
     return figure
 
 

@@ -4,13 +4,10 @@ from collections.abc import Sequence
 
 from elicit.elicitation import ForcedForm, SolvedOverlap, Transplant
 from elicit.page import Cell, Section, Table, table_of
-from elicit.page.mechanisms.text import count, shares
+from elicit.page.mechanisms.text import count, percent, shares, spread
 from elicit.representations import ShiftAgreement
-from elicit.results import Estimate, Result, number
+from elicit.results import Result, number
 from elicit.texts import TextBits
-
-_SHOWN = 6
-"""Texts that are shown."""
 
 
 def beside_sections(results: Sequence[Result]) -> list[Section]:
@@ -48,10 +45,10 @@ def _bits(found: TextBits) -> Table:
     rows = [
         [
             part,
-            _spread(found.bits[i]),
-            _spread(found.expected[i]),
-            _spread(found.per_token[i]),
-            _percent(found.agreement[i]),
+            spread(found.bits[i]),
+            spread(found.expected[i]),
+            spread(found.per_token[i], digits=2),
+            percent(found.agreement[i]),
             number(found.n_tokens[i].item(), digits=1),
         ]
         for i, part in enumerate(found.part)
@@ -74,15 +71,16 @@ def _forced(found: ForcedForm) -> Table:
     rows = [
         [
             name,
-            _percent(found.accuracy[i]),
+            percent(found.accuracy[i]),
             shares(found.share) if 0 < i < len(found.text) - 1 else "–",
         ]
         for i, name in enumerate(found.text)
     ]
+    first = "token" if found.n_first == 1 else f"{found.n_first} tokens"
     used = sorted({text for text in found.opener if text})
     begun = ", ".join(f"“{text}”" for text in used[:3]) + (" …" if len(used) > 3 else "")
     told = (
-        f"Base made to begin with post’s first {found.n_first} tokens"
+        f"Base made to begin with post’s first {first}"
         f"{f' ({begun})' if used else ''}: what is right then, base can do once it is in the form."
     )
     if found.no_share:
@@ -92,7 +90,7 @@ def _forced(found: ForcedForm) -> Table:
 
 def _moved(found: Transplant) -> Table:
     rows = [
-        [name, _percent(found.accuracy[i]), shares(found.share) if i == 1 else "–"]
+        [name, percent(found.accuracy[i]), shares(found.share) if i == 1 else "–"]
         for i, name in enumerate(found.model)
     ]
     told = (
@@ -143,7 +141,7 @@ def _agreement(found: ShiftAgreement, n: int) -> Section:
         [
             name,
             found.other[j],
-            *(_spread(found.cosine[i, j, k], digits=2) for k in range(len(found.layer))),
+            *(spread(found.cosine[i, j, k], digits=2) for k in range(len(found.layer))),
         ]
         for i, name in enumerate(found.mechanism)
         for j in range(i + 1, len(found.other))
@@ -173,17 +171,3 @@ def _agreement(found: ShiftAgreement, n: int) -> Section:
             ),
         ),
     )
-
-
-def _spread(estimate: Estimate, *, digits: int = 1) -> str:
-    """A number with its interval."""
-    value, low, high = estimate.ends
-    if value != value:
-        return "–"
-    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]".replace("-", "−")
-
-
-def _percent(estimate: Estimate) -> str:
-    """A share of texts as per cent, with its interval."""
-    value, low, high = (100 * end for end in estimate.ends)
-    return "–" if value != value else f"{value:.0f} % [{low:.0f}, {high:.0f}]"

@@ -5,11 +5,12 @@ from typing import Any
 
 from elicit.elicitation.decoding import CotDecoding
 from elicit.elicitation.decoding.dial import DialCurve
-from elicit.elicitation.decoding.figures import branches_figure, dial_figure, votes_figure
+from elicit.elicitation.decoding.figures import cot_figure, dial_figure, votes_figure
 from elicit.elicitation.decoding.power_sampling import PowerSample
 from elicit.elicitation.decoding.votes import Votes
 from elicit.page import Section, plot, table_of
-from elicit.results import Estimate, Result, number
+from elicit.page.mechanisms.text import percent
+from elicit.results import Result, number
 
 
 def decoding_sections(results: Sequence[Result]) -> list[Section]:
@@ -38,7 +39,7 @@ def _dial(found: DialCurve, n: int) -> Section:
     rows = [
         [
             f"{found.alpha[i].item():g}",
-            _percent(found.accuracy[i]),
+            percent(found.accuracy[i]),
             number(found.n_tokens[i].item(), digits=1),
             "–"
             if found.same_as_post[i] != found.same_as_post[i]
@@ -73,7 +74,7 @@ def _branches(found: CotDecoding, n: int) -> Section:
     rows = [
         [
             str(k),
-            *(_percent(found.accuracy[i, j]) for j in range(len(found.curve))),
+            *(percent(found.accuracy[i, j]) for j in range(len(found.curve))),
             f"{found.cost(k) / len(found.problem):.0f}",
         ]
         for i, k in enumerate(found.k.tolist())
@@ -95,7 +96,7 @@ def _branches(found: CotDecoding, n: int) -> Section:
         "CoT-decoding: other first tokens",
         lead,
         (
-            plot(f"plot-branches-{n}", branches_figure(found), caption, columns=16),
+            plot(f"plot-branches-{n}", cot_figure(found), caption, columns=16),
             table_of("Every point of the curves.", head, rows, 1, "Every point"),
         ),
     )
@@ -105,7 +106,7 @@ def _sharpened(found: PowerSample, n: int) -> Section:
     rows = [
         [
             name,
-            _percent(found.accuracy[i]),
+            percent(found.accuracy[i]),
             number(found.length[:, i].mean().item(), digits=1),
         ]
         for i, name in enumerate(found.sample)
@@ -137,9 +138,9 @@ def _votes(found: Votes, n: int) -> Section:
     rows = [
         [
             str(k),
-            _percent(found.accuracy[i]),
-            _percent(found.passed.passed[passed[k]]) if k in passed else "–",
-            _percent(found.passed.above[passed[k]]) if k in passed else "–",
+            percent(found.accuracy[i]),
+            percent(found.passed.passed[passed[k]]) if k in passed else "–",
+            percent(found.passed.above[passed[k]]) if k in passed else "–",
             number(found.n_tokens[i].item(), digits=0),
         ]
         for i, k in enumerate(found.k.tolist())
@@ -158,8 +159,3 @@ def _votes(found: Votes, n: int) -> Section:
             table_of(told, head, rows, 1),
         ),
     )
-
-
-def _percent(estimate: Estimate) -> str:
-    value, low, high = (100 * end for end in estimate.ends)
-    return "–" if value != value else f"{value:.0f} % [{low:.0f}, {high:.0f}]"

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from elicit.elicitation import Disagreements, Hybrid
 from elicit.elicitation.hybrid.figures import hybrid_figure
 from elicit.page import Section, plot, table_of
-from elicit.page.mechanisms.text import shares
-from elicit.results import Estimate, Result, number
+from elicit.page.mechanisms.text import percent, shares
+from elicit.results import Result, number
 
 _LISTED = 12
 """Pairs of tokens that are listed."""
@@ -35,17 +35,17 @@ def _hybrid(found: Hybrid, n: int) -> Section:
             found.kind[i],
             "yes" if bool(found.reads_post[i]) else "no",
             number(found.dose[i].item(), digits=2) if found.dose[i] == found.dose[i] else "–",
-            _percent(found.accuracy[i]),
+            percent(found.accuracy[i]),
             shares(found.share[i]),
-            _percent(found.touched[i]),
-            _percent(found.changed[i]),
-            _percent(found.traces[i]),
+            percent(found.touched[i]),
+            percent(found.changed[i]),
+            percent(found.traces[i]),
         ]
         for i, name in enumerate(found.arm)
     ]
     rows += [
-        [name, "–", "–", "–", _percent(found.alone_accuracy[i]), "–", "–", "–",
-         _percent(found.alone_traces[i])]
+        [name, "–", "–", "–", percent(found.alone_accuracy[i]), "–", "–", "–",
+         percent(found.alone_traces[i])]
         for i, name in enumerate(found.alone)
     ]  # fmt: skip
     head = (
@@ -104,13 +104,6 @@ def _differ(found: Disagreements, n: int) -> Section:
         f"disagreements-{n}",
         "Where base and post would write different tokens",
         f"{shares(found.per_text)} tokens a text of {found.writer}, "
-        f"{_percent(found.share)} of its tokens; {first} of {len(found.at)} are the first token.",
+        f"{percent(found.share)} of its tokens; {first} of {len(found.at)} are the first token.",
         (table_of("The most frequent ones.", ("base", "post", "times"), rows, 2),),
     )
-
-
-def _percent(estimate: Estimate) -> str:
-    """A share of texts or tokens as per cent, with its interval."""
-    value, low, high = (100 * end for end in estimate.ends)
-    digits = 1 if 0 < value < 10 else 0
-    return f"{value:.{digits}f} % [{low:.{digits}f}, {high:.{digits}f}]"

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from elicit.elicitation import SEES, Mechanism
+from elicit.elicitation.decoding.dial import DialCurve
 from elicit.elicitation.figures import bits_figure, shares_figure
 from elicit.page import Cell, Plot, Section, Table, plot, table_of
 from elicit.page.mechanisms.beside import beside_sections
@@ -31,7 +32,7 @@ def mechanism_sections(results: Sequence[Result]) -> list[Section]:
         *decoding_sections(results),
         *hybrid_sections(results),
         *training_sections(results),
-        *([_texts(tried)] if tried else []),
+        *([_texts(tried, results)] if tried else []),
     ]
 
 
@@ -87,9 +88,9 @@ def _verdict(found: Origin, n: int) -> Section:
     table = table_of(
         "Every part of the verdict with its interval, and the border at which it decides. A dash: "
         "not measured, or not defined.",
-        ("part", "value", "border"),
-        [[what, value, border] for what, value, border in parts],
-        1,
+        ("part", "border", "value"),
+        [[what, border, value] for what, value, border in parts],
+        2,
     )
     change = table_of(
         "What would change the verdict.",
@@ -218,11 +219,12 @@ def _cost(tried: Sequence[Mechanism]) -> Section:
     )
 
 
-def _texts(tried: Sequence[Mechanism]) -> Section:
+def _texts(tried: Sequence[Mechanism], results: Sequence[Result]) -> Section:
     """The same problems under every mechanism."""
     tables = []
     for place, problem in enumerate(tried[0].problem[:_PROBLEMS]):
-        rows = [
+        rows = _alone(results, problem)
+        rows += [
             [one.name, _MARKS[bool(one.right[place, 0] == 1)], clipped(one.text[place])]
             for one in tried
             if place < len(one.text)
@@ -239,6 +241,19 @@ def _texts(tried: Sequence[Mechanism]) -> Section:
 
 
 _MARKS = {True: "✓", False: "✗"}
+
+
+def _alone(results: Sequence[Result], problem: str) -> list[list[str]]:
+    """What base and post write themselves, where a dial has it at its ends."""
+    dials = [one for one in results if isinstance(one, DialCurve) and problem in one.problem]
+    rows = []
+    for name, end in (("base", 0.0), ("post", 1.0)):
+        for found in dials[:1]:
+            if end in found.alpha.tolist():
+                at, place = found.alpha.tolist().index(end), found.problem.index(problem)
+                text = found.text[at * len(found.problem) + place]
+                rows.append([name, _MARKS[bool(found.right[place, at] == 1)], clipped(text)])
+    return rows
 
 
 def clipped(text: str) -> str:

@@ -157,10 +157,26 @@ def _holds(found: Origin) -> str:
 
 def shares(estimate: Estimate) -> str:
     """A share of a gap with its interval, never clipped; a dash where there is none."""
-    value, low, high = estimate.ends
-    if math.isnan(value):
+    return spread(estimate, digits=2)
+
+
+def spread(estimate: Estimate, *, digits: int = 1) -> str:
+    """A number with its interval."""
+    return _told(estimate.ends, digits, "")
+
+
+def percent(estimate: Estimate) -> str:
+    """A share of texts or tokens as per cent, with its interval."""
+    ends = [100 * end for end in estimate.ends]
+    return _told(ends, 1 if 0 < ends[0] < 10 and ends[0] % 1 else 0, " %")
+
+
+def _told(ends: Sequence[float], digits: int, unit: str) -> str:
+    if math.isnan(ends[0]):
         return "–"
-    return f"{value:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
+    # Adding 0 takes the sign off a rounded -0.
+    value, low, high = (f"{round(end, digits) + 0.0:.{digits}f}" for end in ends)
+    return f"{value}{unit} [{low}, {high}]".replace("-", "−")
 
 
 def count(value: float) -> str:

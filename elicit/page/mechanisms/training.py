@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from elicit.elicitation.training import Collateral, ExampleRates, TrainingCourse
-from elicit.elicitation.training.figures import course_figure
+from elicit.elicitation.training.figures import courses_figure
 from elicit.page import Plot, Section, Table, plot, table_of
-from elicit.page.mechanisms.text import count, shares
-from elicit.results import Estimate, Result
+from elicit.page.mechanisms.text import count, percent, shares
+from elicit.results import Result
 
 _LISTED = 12
 """Examples that are listed."""
@@ -37,8 +37,8 @@ def _courses(found: Sequence[TrainingCourse]) -> Section:
         [
             one.method,
             one.trainable,
-            f"{one.n_updates} of {one.curve.shape[1]}",
             _STOPPED.get(one.stopped, one.stopped),
+            f"{one.n_updates} of {one.curve.shape[1]}",
             count(one.bits),
             *_last(one),
         ]
@@ -48,17 +48,20 @@ def _courses(found: Sequence[TrainingCourse]) -> Section:
         "Updates behind the chosen parameters, of those made. First and last: of the first "
         "measurement. Training reward proves nothing by itself: a single example can be remembered."
     )
-    head = ("training", "what is trained", "updates", "ended because", "bits", "first", "last")
-    items: list[Plot | Table] = [table_of(told, head, rows, 2)]
-    for n, one in enumerate(found):
+    head = ("training", "what is trained", "ended because", "updates", "bits", "first", "last")
+    items: list[Plot | Table] = [table_of(told, head, rows, 3)]
+    groups: dict[tuple[str, str], list[TrainingCourse]] = {}
+    for one in found:
+        groups.setdefault((one.method, one.trainable), []).append(one)
+    for n, ((method, trainable), runs) in enumerate(groups.items()):
         caption = (
-            "What was measured before every update. Orange: accuracy on the problems to choose on, "
-            "greedy. Dashed: the update that was chosen."
+            f"{method}, trained: {trainable}. What was measured before every update, a line for "
+            "each run. Orange, last panel: accuracy on the problems to choose on, greedy; ringed, "
+            "the update that was chosen."
         )
-        folded = "" if not n else f"{one.method}, {n + 1} of {len(found)}"
-        items.append(
-            plot(f"plot-course-{n}", course_figure(one), caption, columns=20, folded=folded)
-        )
+        folded = f"{method}, {trainable}" if n else ""
+        figure = courses_figure(runs)
+        items.append(plot(f"plot-course-{n}", figure, caption, columns=20, folded=folded))
     return Section(
         "training-courses",
         "How training went",
@@ -81,9 +84,9 @@ def _collateral(found: Sequence[Collateral]) -> Section:
         [
             str(n + 1),
             one.opener or "–",
-            *(_percent(one.facts[i]) for i in range(2)),
+            *(percent(one.facts[i]) for i in range(2)),
             shares(one.facts_change),
-            *(_percent(one.forced[i]) for i in range(2)),
+            *(percent(one.forced[i]) for i in range(2)),
             shares(one.forced_change),
         ]
         for n, one in enumerate(found)
@@ -128,8 +131,3 @@ def _examples(found: ExampleRates, n: int) -> Section:
         f"{found.n_samples} texts of each problem at temperature 1; the hardest first.",
         (table_of(told, head, rows, 1),),
     )
-
-
-def _percent(estimate: Estimate) -> str:
-    value, low, high = (100 * end for end in estimate.ends)
-    return "–" if value != value else f"{value:.0f} % [{low:.0f}, {high:.0f}]"
