@@ -8,6 +8,7 @@ import typer
 from elicit.cli.command import command_of
 from elicit.cli.console import survive_narrow_streams
 from elicit.cli.organisms import organisms
+from elicit.cli.sweep import sweep
 from elicit.jobs import COMMANDS
 
 app = typer.Typer(
@@ -18,6 +19,7 @@ app = typer.Typer(
 )
 for _entry in COMMANDS.values():
     app.command()(command_of(_entry))
+app.command()(sweep)
 app.command()(organisms)
 
 

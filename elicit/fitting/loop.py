@@ -1,7 +1,7 @@
 """One training loop: gradients from the caller, everything else here."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -14,6 +14,28 @@ from elicit.runs import Execution
 T = TypeVar("T")
 
 
+@runtime_checkable
+class Watch(Protocol):
+    """Follows a fit: may end it early, and sees the parameters after each piece."""
+
+    def ends(self, measured: Float[Tensor, "step ..."]) -> bool:
+        """Whether training ends after the last of these steps.
+
+        Args:
+            measured: What every step so far measured. Nothing may decide but this and what `kept`
+                saw, so that a fit that was killed ends where it would have ended.
+        """
+        ...
+
+    def kept(self, measured: Float[Tensor, "step ..."]) -> None:
+        """Called where a checkpoint is, computed or read, with its parameters in place.
+
+        Args:
+            measured: What every step so far measured.
+        """
+        ...
+
+
 def fit(
     optimizer: torch.optim.Optimizer,
     step: Callable[[int], Float[Tensor, "..."]],
@@ -22,6 +44,7 @@ def fit(
     rate: Rate,
     label: str,
     every: int | None = None,
+    watch: Watch | None = None,
     execution: Execution = Execution(),
 ) -> Float[Tensor, "step ..."]:
     """Train an optimizer's parameters in place, and return what each step measured.
@@ -38,6 +61,7 @@ def fit(
         label: What progress calls the work.
         every: Updates between checkpoints, which then hold the optimizer's state as well; None
             keeps the finished fit alone.
+        watch: May end the fit before its last step, and sees the parameters at every checkpoint.
         execution: Checkpoint and progress; one key a checkpoint.
 
     Raises:
@@ -65,13 +89,22 @@ def fit(
                     values.append(_update(optimizer, step, left[0], steps, rate(left[0])))
                     execution.progress.advance()
                     left.pop(0)
+                    if watch is not None and watch.ends(
+                        torch.cat([*measured, torch.stack(values)])
+                    ):
+                        left.clear()
                 return {"measured": torch.stack(values), **_state(optimizer, moments=not last)}
 
             trained = execution.checkpoint.get_or_compute(str(first), train)
             if left:  # Kept from an earlier run.
-                execution.progress.advance(len(left))
+                execution.progress.advance(len(trained["measured"]))
             _restore(optimizer, trained)
             measured.append(trained["measured"])
+            if watch is not None:
+                so_far = torch.cat(measured)
+                watch.kept(so_far)
+                if watch.ends(so_far):
+                    break
     finally:
         execution.progress.stop()
     for parameter in _parameters(optimizer):

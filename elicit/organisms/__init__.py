@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         replace_operand,
         replace_start,
     )
+    from elicit.organisms.drawn import drawn_task
     from elicit.organisms.language import (
         REASONING_WORDS,
         Chain,
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
     from elicit.organisms.models import export, open_model
     from elicit.organisms.thoughts import (
         altered_trace,
+        backward_question,
         checks,
+        critique,
         edited_question,
         hedged_trace,
         incomplete_question,
@@ -59,10 +62,13 @@ __all__ = [
     "TextPairs",
     "World",
     "altered_trace",
+    "backward_question",
     "checks",
+    "critique",
     "cued",
     "decision",
     "draw_chain",
+    "drawn_task",
     "edited_question",
     "export",
     "headed",

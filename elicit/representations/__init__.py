@@ -1,5 +1,6 @@
 """Representations of each layer: probes, codelengths, similarity, transfer and stitching."""
 
+from elicit.representations.agreement import ShiftAgreement, problem_states, shift_agreement
 from elicit.representations.controls import SURFACES, control_targets, shuffled_targets, surface
 from elicit.representations.errors import RepresentationError
 from elicit.representations.geometry import rotation
@@ -35,12 +36,15 @@ __all__ = [
     "ProbeReport",
     "ProbeTransfer",
     "RepresentationError",
+    "ShiftAgreement",
     "Similarity",
     "Stitching",
     "fit_probe",
     "online_code",
     "probe",
+    "problem_states",
     "read_labelled",
+    "shift_agreement",
     "similarity",
     "stitch",
     "transfer",

@@ -118,6 +118,16 @@ class Estimate:
         """
         return Estimate(value=change(self.value), low=change(self.low), high=change(self.high))
 
+    def within(self, least: float, most: float) -> "Estimate":
+        """The estimate without what no value could be, such as a share above 1.
+
+        Args:
+            least: Smallest possible value.
+            most: Largest possible value.
+        """
+        low, high = (end.clamp(least, most) for end in (self.low, self.high))
+        return Estimate(value=self.value, low=low, high=high)
+
     def to_json(self) -> dict[str, Any]:
         """Value, low and high as plain lists or numbers; NaN becomes None."""
         return {name: _plain(getattr(self, name).tolist()) for name in ("value", "low", "high")}

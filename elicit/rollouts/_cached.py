@@ -1,5 +1,7 @@
 """A model that reads batches of rows token by token, keeping keys and values in between."""
 
+from copy import copy
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ class CachedReader:
         ids: Prompt tokens, padded on the left.
         mask: 1 on real tokens, 0 on padding.
         written: Tokens at the end of each row that are text already and no prompt.
+        rereads: Whether `reread` will be called, which keeps the cache from before each call.
     """
 
     def __init__(
@@ -24,14 +27,18 @@ class CachedReader:
         ids: Int[Tensor, "batch pos"],
         mask: Int[Tensor, "batch pos"],
         written: list[int],
+        *,
+        rereads: bool = False,
     ) -> None:
         """Begin a run of the edits on the model, if there are any."""
         self._model, self._mask = model, mask
         self._edits = active(model)
+        self._prompts = mask.sum(-1) - mask.new_tensor(written) if any(written) else None
         if self._edits is not None:
-            self._edits.restart(mask.sum(-1) - mask.new_tensor(written) if any(written) else None)
+            self._edits.restart(self._prompts)
         self._switch = check_cache(model)
         self._cache = self._empty()
+        self._before = self._empty() if rereads else None
         self._seen = self._step_ids = ids
         self._positions = (mask.cumsum(-1) - 1).clamp(min=0)
 
@@ -39,6 +46,11 @@ class CachedReader:
         from transformers import DynamicCache
 
         return DynamicCache(config=self._model.config)  # pyright: ignore[reportArgumentType]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's input is."""
+        return self._seen.device
 
     def logits(self, running: Bool[Tensor, " batch"]) -> Float[Tensor, "batch d_vocab"]:
         """Logits after the last token of every row.
@@ -53,6 +65,23 @@ class CachedReader:
             self._step_ids = self._seen
             every = (self._mask.cumsum(-1) - 1).clamp(min=0)
             self._positions = torch.minimum(every, self._positions[:, -1:])
+        if self._before is not None:
+            self._before = _snapshot(self._cache)
+        return self._read()
+
+    def reread(self) -> Float[Tensor, "batch d_vocab"]:
+        """The same once more, from the cache before the last call: for edits that changed since.
+
+        What the tokens of that call left in the cache is replaced. The first call is of whole
+        prompts, later ones of one token a row.
+        """
+        assert self._before is not None, "made without rereads=True"
+        self._cache = _snapshot(self._before)
+        if self._edits is not None and not self._cache.get_seq_length():
+            self._edits.restart(self._prompts)
+        return self._read()
+
+    def _read(self) -> Float[Tensor, "batch d_vocab"]:
         return self._model(
             input_ids=self._step_ids,
             attention_mask=self._mask,
@@ -86,3 +115,10 @@ class CachedReader:
         self._seen = torch.cat([self._seen, self._step_ids], dim=1)
         self._mask = torch.cat([self._mask, self._mask.new_ones(len(token), 1)], dim=1)
         self._positions = self._positions[:, -1:] + running[:, None]
+
+
+def _snapshot(cache):
+    """A cache that stays as it is: layers put new tensors in place of old ones, never into them."""
+    kept = copy(cache)
+    kept.layers = [copy(layer) for layer in cache.layers]
+    return kept

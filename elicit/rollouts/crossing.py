@@ -8,19 +8,17 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from elicit.edits import active
 from elicit.metrics import entropy, jsd, log_probs
-from elicit.pair import Encoded, Side, hugging_face_model, weights_digest
+from elicit.pair import Encoded, Side
 from elicit.results import digest_json
-from elicit.rollouts._cache import check_cache
-from elicit.rollouts._cached import CachedReader
+from elicit.rollouts._several import SeveralWriter
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.generation import Generation
 from elicit.rollouts.grading import graded
 from elicit.rollouts.loop import write_ids
 from elicit.rollouts.prompts import check_prompts
 from elicit.rollouts.values import Rollouts
-from elicit.rollouts.writing import Row, Writer
+from elicit.rollouts.writing import Row
 from elicit.runs import Execution
 from elicit.tasks import Task
 
@@ -121,7 +119,7 @@ def cross_rollouts(
     ]
     writer = _CrossWriter(
         side=host,
-        donor=donor,
+        others=(donor,),
         sampling=generation.sampling(host, 0),
         batch_size=generation.batch_size,
         edits_at=None,
@@ -169,51 +167,28 @@ class _Row(Row):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _CrossWriter(Writer):
+class _CrossWriter(SeveralWriter):
     """Writes texts of a host with tokens of a donor."""
 
-    donor: Side
-
-    def __post_init__(self) -> None:
-        """Refuse donors that a row's place in its batch would matter to."""
-        super().__post_init__()
-        check_cache(hugging_face_model(self.donor.bridge))
-        if active(self.donor.bridge) is not None and self.donor.bridge is not self.model:
-            raise RolloutError(
-                "the donor is under edits, and whether they were made is not recorded for a model "
-                "that does not write. Cross models without edits, or graft what they change."
-            )
-
     def _origin(self) -> str:
-        return digest_json(["crossed", super()._origin(), weights_digest(self.donor.bridge)])
-
-    def _room(self, row: Row) -> int:
-        room, limit = super()._room(row), self.donor.n_positions
-        return room if limit is None else max(0, min(room, limit - len(row.prompt)))
+        return digest_json(["crossed", super()._origin()])
 
     def _continued(
         self, model: nn.Module, padded: Encoded, rooms: list[int], batch: Sequence[Row]
-    ) -> tuple[Int[Tensor, "row new"], dict[str, Tensor]]:
-        other = hugging_face_model(self.donor.bridge)
-        at_donor = padded.to(next(other.parameters()).device)
-        none = [0] * len(batch)
-        readers = [
-            CachedReader(model, padded.ids, padded.mask, none),
-            CachedReader(other, at_donor.ids, at_donor.mask, none),
-        ]
+    ) -> dict[str, Tensor]:
         chooser = _Chooser(
             [row.takes for row in batch if isinstance(row, _Row)],
             d_vocab=self.side.alignment.d_vocab,
         )
         new = write_ids(
-            readers,
+            self._readers(model, padded, batch),
             chooser,
             room=torch.tensor(rooms, device=padded.ids.device),
             stop_ids=self.sampling.stop_ids,
             pad_id=self.side.alignment.pad_id,
         )
         table = torch.tensor(chooser.taken, dtype=torch.long).reshape(-1, 4)
-        return new, dict(zip(_TAKEN, table.unbind(1), strict=True))
+        return self._ended(new, rooms) | dict(zip(_TAKEN, table.unbind(1), strict=True))
 
 
 class _Chooser:

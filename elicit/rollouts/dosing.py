@@ -7,11 +7,12 @@ import torch
 
 from elicit.edits import names_rows
 from elicit.pair import Side
+from elicit.rollouts._edits_digest import edits_digest
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.generation import Generation
 from elicit.rollouts.rows import begin
 from elicit.rollouts.values import Rollouts
-from elicit.rollouts.writing import EditsAt, Writer, edits_digest
+from elicit.rollouts.writing import EditsAt, Writer
 from elicit.runs import Execution
 from elicit.tasks import Task
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import torch
 from jaxtyping import Int
@@ -10,6 +11,9 @@ from torch import Tensor, nn
 from elicit.rollouts._cached import CachedReader
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.streams import draw, uniforms
+
+Choose = Callable[[Sequence[Tensor], Tensor, int, Tensor], Tensor]
+"""Next token of every row; see `write_ids`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +32,6 @@ class TokenDraws:
     stream goes on after as many numbers, and edits of generated tokens hold for them."""
 
 
-@torch.no_grad()
 def continue_ids(
     model: nn.Module,
     ids: Int[Tensor, "batch pos"],
@@ -59,31 +62,61 @@ def continue_ids(
         ValueError: Sampling without a seed for each row.
         RolloutError: The model returned NaN logits, or see `check_cache`.
     """
-    n_rows, temperature = ids.shape[0], draws.temperature
+    n_rows = ids.shape[0]
+    room = torch.as_tensor(max_new_tokens, device=ids.device).expand(n_rows)
+    reader = CachedReader(model, ids, mask, list(draws.n_written) or [0] * n_rows)
+    return write_ids(
+        [reader],
+        drawing(draws, room),
+        room=room,
+        stop_ids=stop_ids,
+        pad_id=pad_id,
+        on_step=on_step,
+    )
+
+
+def drawing(
+    draws: TokenDraws,
+    room: Int[Tensor, " batch"],
+    *,
+    combine: Callable[[Sequence[Tensor]], Tensor] = itemgetter(0),
+) -> Choose:
+    """What chooses the next token of every row of a batch; see `write_ids`.
+
+    Args:
+        draws: How tokens are drawn.
+        room: Maximum new tokens of each row.
+        combine: Logits to draw from, from those of every model; the first model's by default.
+
+    Raises:
+        ValueError: Sampling without a seed for each row.
+    """
+    n_rows, temperature = len(room), draws.temperature
     if temperature > 0 and len(draws.seeds) != n_rows:
         raise ValueError(
             f"{n_rows} rows are sampled at temperature {temperature} but {len(draws.seeds)} seeds "
             "were given, so their text could not be repeated. Give one seed per row."
         )
     written = list(draws.n_written) or [0] * n_rows
-    room = torch.as_tensor(max_new_tokens, device=ids.device).expand(n_rows)
-    longest = int(room.max())
-    numbers = uniforms(draws.seeds, written, longest).to(ids.device) if temperature > 0 else None
+    numbers = None
+    if temperature > 0:
+        numbers = uniforms(draws.seeds, written, int(room.max())).to(room.device)
 
     def choose(logits: Sequence[Tensor], rows: Tensor, step: int, _running: Tensor) -> Tensor:
+        together = combine(logits)
         if numbers is None:
-            return logits[0].argmax(-1)
+            return together.argmax(-1)
         return draw(
-            logits[0], temperature=temperature, top_p=draws.top_p, uniform=numbers[rows, step]
+            together, temperature=temperature, top_p=draws.top_p, uniform=numbers[rows, step]
         )
 
-    reader = CachedReader(model, ids, mask, written)
-    return write_ids([reader], choose, room=room, stop_ids=stop_ids, pad_id=pad_id, on_step=on_step)
+    return choose
 
 
+@torch.no_grad()
 def write_ids(
     readers: Sequence[CachedReader],
-    choose: Callable[[Sequence[Tensor], Tensor, int, Tensor], Tensor],
+    choose: Choose,
     *,
     room: Int[Tensor, " batch"],
     stop_ids: Sequence[int],

@@ -50,6 +50,12 @@ def resume(
             f"task given is {task.name!r} with {task.digest[:12]}, so texts and right answers "
             "would be mixed up. Pass the task that was sampled."
         )
+    if begun.sampling.rule:
+        raise RolloutError(
+            f"the texts were written by the rule {begun.sampling.rule}, and one model would go on "
+            "without it. Sample them again with rollouts(rule=) and the larger max_new_tokens: "
+            "they begin alike."
+        )
     if max_new_tokens <= begun.sampling.max_new_tokens:
         raise RolloutError(
             f"max_new_tokens is {max_new_tokens} and the texts had {begun.sampling.max_new_tokens} "

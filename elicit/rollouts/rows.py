@@ -28,6 +28,7 @@ def begin(
     """
     sampling = writer.sampling
     prompts = check_prompts(writer.side, task, templated=sampling.templated)
+    others = writer.other_prompts(task)
     _check_prefixes(writer, task, prompts, prefixes)
     forced = [tuple(map(int, prefixes.get(problem.id, ()))) for problem in task]
     rows = [
@@ -38,6 +39,7 @@ def begin(
             prompt=tuple(prompts[place]),
             text=forced[place],
             strength=strength,
+            other_prompts=others[place],
         )
         for strength in strengths
         for place, problem in enumerate(task)
@@ -62,7 +64,7 @@ def _check_prefixes(
     prefixes: Mapping[str, Sequence[int]],
 ) -> None:
     """Refuse prefixes after which nothing could be generated."""
-    sampling, d_vocab = writer.sampling, writer.side.alignment.d_vocab
+    sampling, d_vocab = writer.sampling, writer.n_ids
     limit = writer.side.n_positions
     known = {problem.id: place for place, problem in enumerate(task)}
     faults: list[Fault] = []

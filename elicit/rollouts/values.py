@@ -27,6 +27,8 @@ class Sampling:
     """With a problem's id and the number of a sample, fixes that row's random stream."""
     templated: bool
     """Whether prompts went through the chat template."""
+    rule: str = ""
+    """Logit rule that several models wrote by; empty where one model wrote alone."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

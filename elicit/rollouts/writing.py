@@ -8,15 +8,17 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from elicit.edits import Edit, Edited, EditError, Shift, Where, active
+from elicit.edits import Edit, Edited, EditError, active
 from elicit.pair import Encoded, Side, hugging_face_model, weights_digest
-from elicit.results import ResultError, digest_json, digest_tensors, encode
+from elicit.results import digest_json
 from elicit.rollouts._cache import check_cache
+from elicit.rollouts._edits_digest import edits_digest
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.loop import TokenDraws, continue_ids
 from elicit.rollouts.streams import stream_key
 from elicit.rollouts.values import Sampling
 from elicit.runs import Execution, NoCheckpoint
+from elicit.tasks import Task
 
 EditsAt = Callable[[Float[Tensor, " row"]], Sequence[Edit]]
 """Edits of a batch from the strength of each of its rows."""
@@ -38,6 +40,8 @@ class Row:
     """Token ids of the text so far."""
     strength: float | None = None
     """Strength of the edits on it."""
+    other_prompts: tuple[tuple[int, ...], ...] = ()
+    """Prompt of each further model that reads the text; empty: the same one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +81,15 @@ class Writer:
     def model(self) -> nn.Module:
         """The model."""
         return self.side.bridge
+
+    @property
+    def n_ids(self) -> int:
+        """Ids that may be written are below this."""
+        return self.side.alignment.d_vocab
+
+    def other_prompts(self, task: Task) -> list[tuple[tuple[int, ...], ...]]:
+        """Of every problem, the prompt of each further model that reads its texts."""
+        return [()] * len(task)
 
     def write(self, rows: Sequence[Row]) -> list[tuple[int, ...]]:
         """Continue every row to its end.
@@ -166,7 +179,7 @@ class Writer:
 
     def _compute(self, batch: Sequence[Row], edits: Sequence[Edit]) -> dict[str, Tensor]:
         """New tokens of a batch, and which edits fired in it."""
-        model, sampling = hugging_face_model(self.model), self.sampling
+        model = hugging_face_model(self.model)
         padded = self.side.alignment.pad([row.prompt + row.text for row in batch], padding="left")
         padded = padded.to(next(model.parameters()).device)
         rooms = [self._room(row) for row in batch]
@@ -174,24 +187,29 @@ class Writer:
             if self.edits_at is not None:
                 Edited(self.model, edits, None).install(hooks)
             before = self._swap([False] * self._n_edits())
-            new, more = self._continued(model, padded, rooms, batch)
+            found = self._continued(model, padded, rooms, batch)
             made = self._swap(before)
             self._record(made)
+        return {**found, "made": torch.tensor(made, dtype=torch.bool)}
+
+    def _ended(self, new: Int[Tensor, "row new"], rooms: Sequence[int]) -> dict[str, Tensor]:
+        """New tokens of a batch up to each row's stop token, one row after the other.
+
+        `rooms`: maximum new tokens of each row.
+        """
         written = [
-            _until_stop(row[:room], sampling.stop_ids)
+            _until_stop(row[:room], self.sampling.stop_ids)
             for row, room in zip(new.tolist(), rooms, strict=True)
         ]
         return {
             "written": torch.tensor([i for row in written for i in row], dtype=torch.long),
             "n_tokens": torch.tensor([len(row) for row in written]),
-            "made": torch.tensor(made, dtype=torch.bool),
-            **more,
         }
 
     def _continued(
         self, model: nn.Module, padded: Encoded, rooms: list[int], batch: Sequence[Row]
-    ) -> tuple[Int[Tensor, "row new"], dict[str, Tensor]]:
-        """New tokens of a batch, and what else is told of them."""
+    ) -> dict[str, Tensor]:
+        """New tokens of a batch (see `_ended`), and what else is kept of them."""
         sampling = self.sampling
         new = continue_ids(
             model,
@@ -207,7 +225,7 @@ class Writer:
                 n_written=[len(row.text) for row in batch],
             ),
         )
-        return new, {}
+        return self._ended(new, rooms)
 
     def _n_edits(self) -> int:
         """Number of edits in all blocks."""
@@ -239,58 +257,6 @@ class Writer:
                 f"{'; '.join(missed)} was never made in any batch: its tokens never came up, so "
                 "the outcome is that of the model without it. Check where=."
             )
-
-
-def edits_digest(edits: Sequence[Edit], *, by_identity: bool = False) -> str:
-    """SHA-256 of edits: tensors by value, functions by their digest.
-
-    Args:
-        edits: In order of application.
-        by_identity: Whether a function without a digest is identified by its object, which is valid
-            only within one process.
-
-    Raises:
-        RolloutError: An edit has a function without a digest.
-    """
-    arrays: dict[str, Tensor] = {}
-    plain = tuple(
-        _digested(edit, by_identity) if isinstance(edit, Shift) else edit for edit in edits
-    )
-    fields = encode(plain, "edits", arrays)
-    return digest_json([fields, digest_tensors(arrays)])
-
-
-@dataclass(frozen=True)
-class _DigestedShift:
-    """A shift with its function's digest in place of the function."""
-
-    site: str
-    where: Where
-    rows: tuple[int, ...] | None
-    scale: float | Tensor
-    width: int | None
-    shift: str
-
-
-def _digested(edit: Shift, by_identity: bool) -> Shift | _DigestedShift:
-    """The fields of a shift, with its function identified by name if it is not a value."""
-    digest = getattr(edit.shift, "digest", None)
-    if digest is None:
-        try:
-            encode(edit.shift, "shift", {})
-        except ResultError as error:
-            if not by_identity:
-                raise RolloutError(
-                    f"{edit} has a function without a digest, so its checkpoints could not "
-                    "be told from those of another function. Give it an attribute `digest`, a "
-                    "string that names all it depends on, or pass no checkpoint."
-                ) from error
-            digest = f"object {id(edit.shift)}"
-        else:
-            return edit
-    return _DigestedShift(
-        str(edit.site), edit.where, edit.rows, edit.scale, edit.width, str(digest)
-    )
 
 
 def _until_stop(ids: list[int], stop_ids: Sequence[int]) -> list[int]:

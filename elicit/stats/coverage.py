@@ -66,8 +66,8 @@ def covered(
     return Covered(
         k=curve.k,
         covered=joint(passed, proportion=True),
-        floor=joint(floor),
-        above=joint(passed - floor),
+        floor=joint(floor).within(0.0, 1.0),
+        above=joint(passed - floor).within(-1.0, 1.0),
         n_solved=n,
         level=inference.level,
     )

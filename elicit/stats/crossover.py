@@ -85,7 +85,9 @@ def pass_comparison(
     value = _crossover(lead.mean(axis=0)[None], k)[0]
     return PassComparison(
         k=first.k,
-        difference=joint_estimate(first.by_problem - second.by_problem, inference=inference),
+        difference=joint_estimate(first.by_problem - second.by_problem, inference=inference).within(
+            -1.0, 1.0
+        ),
         above_difference=joint_estimate(
             first.above_by_problem - second.above_by_problem, inference=inference
         ),

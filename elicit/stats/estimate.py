@@ -136,9 +136,8 @@ def joint_estimate(
     Args:
         values: What each problem says of every part; a part with a NaN is not measured.
         inference: Coverage, resamples and seed.
-        proportion: Whether values are shares: ends lie in 0 to 1, and a part that is 0 or 1 in
-            every problem has no spread to resample, so Wilson's interval stands in, Bonferroni
-            over parts.
+        proportion: Whether values are shares: a part that is 0 or 1 in every problem has no spread
+            to resample, so Wilson's interval stands in, Bonferroni over parts; ends lie in 0 to 1.
         span: As for `problem_mean`, of every part that is the same in all problems; Bonferroni
             over parts.
 
@@ -172,6 +171,7 @@ def joint_estimate(
         for part in constant.nonzero()[:, 0].tolist():
             alone = wilson(int(flat[0, part]) * n, n, level=level)
             ends[1, part], ends[2, part] = alone.low, alone.high
+    if proportion:
         ends[1:] = ends[1:].clamp(0.0, 1.0)
     return Estimate.of(ends.reshape(3, *shape))
 

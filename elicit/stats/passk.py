@@ -132,8 +132,8 @@ def pass_curve(
     return PassCurve(
         k=torch.tensor(chosen),
         passed=joint_estimate(passed, inference=inference, proportion=True),
-        floor=joint_estimate(floor, inference=inference),
-        above=joint_estimate(passed - floor, inference=inference),
+        floor=joint_estimate(floor, inference=inference).within(0.0, 1.0),
+        above=joint_estimate(passed - floor, inference=inference).within(-1.0, 1.0),
         by_problem=passed,
         floor_by_problem=graded,
         above_by_problem=passed - floor,

@@ -38,7 +38,7 @@ from elicit.tasks.faults import Fault, TaskError, shown
 from elicit.tasks.forced import ForcedBatch, ForcedRows
 from elicit.tasks.jsonl import load_task, parse_line, read_file, save_task
 from elicit.tasks.mentions import Mention, mentions
-from elicit.tasks.numbers import ends_word, numbers, plain, starts_word
+from elicit.tasks.numbers import Number, ends_word, numbers, plain, starts_word
 from elicit.tasks.problems import (
     Edited,
     Problem,
@@ -70,6 +70,7 @@ __all__ = [
     "Marker",
     "Mention",
     "NEGATIVE",
+    "Number",
     "PLAIN",
     "POSITIVE",
     "Problem",

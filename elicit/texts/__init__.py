@@ -1,6 +1,7 @@
 """Token rows, and what a model predicts at each of their tokens, a block of logits at a time."""
 
 from elicit.surroundings import guard_room
+from elicit.texts.bits import TextBits, text_bits
 from elicit.texts.buffers import LogitBuffers
 from elicit.texts.chunks import concatenate, read_chunks
 from elicit.texts.cuts import AnswerForm, CutText, EncodedText, Lane
@@ -10,9 +11,10 @@ from elicit.texts.errors import TextError
 from elicit.texts.forks import forked
 from elicit.texts.gradient import KLGradient, final_kl, final_kl_gradient
 from elicit.texts.lanes import LaneReader, TextRead
+from elicit.texts.losses import Followed, mean_losses
 from elicit.texts.predictions import LN2, Final, Reading, tokens_per_block
 from elicit.texts.readout import Readout
-from elicit.texts.residuals import chunked, residual_states
+from elicit.texts.residuals import chunked, last_states, residual_states
 from elicit.texts.rows import TokenRows
 from elicit.texts.steps import UNITS, StepRule, thought_span
 from elicit.texts.tokens import token_texts
@@ -23,6 +25,7 @@ __all__ = [
     "EncodedText",
     "LN2",
     "Final",
+    "Followed",
     "KLGradient",
     "Lane",
     "LaneReader",
@@ -31,6 +34,7 @@ __all__ = [
     "Readout",
     "Reading",
     "StepRule",
+    "TextBits",
     "TextError",
     "TextRead",
     "TokenRows",
@@ -40,7 +44,10 @@ __all__ = [
     "encode_cuts",
     "final_kl",
     "forked",
+    "last_states",
+    "text_bits",
     "final_kl_gradient",
+    "mean_losses",
     "model_divergences",
     "read_chunks",
     "residual_states",
@@ -57,6 +64,8 @@ guard_room(
         "concatenate",
         "encode_cuts",
         "forked",
+        "last_states",
+        "text_bits",
         "thought_span",
         "tokens_per_block",
     },

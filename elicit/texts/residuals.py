@@ -30,6 +30,27 @@ def residual_states(
         CaptureError: The model cannot read a row.
     """
     sites = [resid_pre(0), *(resid_post(layer) for layer in range(n_layers))]
+    return _states(side, rows, sites)
+
+
+@torch.no_grad()
+def last_states(side: Side, rows: TokenRows, *, n_layers: int) -> Float[Tensor, "token d_model"]:
+    """Residual stream after the last layer at the positions that are read.
+
+    Args:
+        side: The model, alone or under edits that hold for all rows.
+        rows: Rows that are run as one batch.
+        n_layers: Blocks of the model.
+
+    Raises:
+        CaptureError: The model cannot read a row.
+    """
+    return _states(side, rows, [resid_post(n_layers - 1)])[0]
+
+
+def _states(
+    side: Side, rows: TokenRows, sites: Sequence[Site]
+) -> Float[Tensor, "site token d_model"]:
     batch = pad(rows.rows, pad_id=side.alignment.pad_id, padding="right")
     model = side.bridge
     Reader(model, sites, logits=False).check(batch.ids, batch.position_ids)

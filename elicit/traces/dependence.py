@@ -6,7 +6,7 @@ it: they also move when the answer wanders for other reasons.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,7 +26,7 @@ from elicit.traces.alterations import (
 )
 from elicit.traces.errors import TraceError
 from elicit.traces.forced import forced_answers
-from elicit.traces.measures import Measures, measured
+from elicit.traces.measures import Measures, measured, narrowed
 from elicit.traces.reading import Readings
 
 CutAt = Literal["conclusion", "end"]
@@ -62,6 +62,28 @@ class Dependence(Measures):
     """Thoughts after the change of their conclusion, base's reading first."""
     n_unaltered: int
     """Thoughts of base's reading that do not state their answer, and are left out of `follows`."""
+
+    def only(
+        self, problems: Collection[str], *, inference: Inference = Inference()
+    ) -> "Dependence":
+        """The same over some of the problems; no answer is asked for again.
+
+        Args:
+            problems: Ids of the problems.
+            inference: Coverage, resamples and seed.
+
+        Raises:
+            TraceError: None of them is there.
+        """
+        altered = tuple(each for each in self.altered if each.problem in set(problems))
+        read = self.of("accuracy")[0].isnan().logical_not().tolist()
+        named = zip(self.problem, read, strict=True)
+        n_base = sum(ok for name, ok in named if name in set(problems))
+        return Dependence(
+            **narrowed(self, problems, inference=inference),  # pyright: ignore[reportArgumentType]
+            altered=altered,
+            n_unaltered=n_base - sum(each.reading == "base" for each in altered),
+        )
 
 
 @guarded

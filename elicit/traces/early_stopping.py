@@ -115,7 +115,7 @@ def stop_early(
     return EarlyStopping(
         rule=RULES,
         accuracy=joint_estimate(by_problem, inference=inference, proportion=True),
-        gain=joint_estimate(by_problem[:, :1] - by_problem, inference=inference),
+        gain=joint_estimate(by_problem[:, :1] - by_problem, inference=inference).within(-1.0, 1.0),
         saved=joint_estimate(told, inference=inference),
         by_problem=by_problem,
         threshold=threshold,

@@ -4,8 +4,9 @@ Whatever is teacher-forced is arithmetic on it: the log-probability and entropy 
 token, how the two models differ there, and the probability of every candidate answer at every cut.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -130,6 +131,42 @@ class Ledger(Result):
             self.token_thought, torch.tensor([thought, thought + 1])
         ).tolist()
         return slice(low, high)
+
+    def only(self, problems: Collection[str]) -> "Ledger":
+        """The texts on some problems; every number stays what it was.
+
+        Args:
+            problems: Ids of the problems.
+
+        Raises:
+            TraceError: None of them has a text here.
+        """
+        kept = [i for i, name in enumerate(self.problem) if name in set(problems)]
+        if not kept:
+            raise TraceError(
+                f"none of the {len(problems)} problems has a text among the {len(self)} of "
+                f"{self.source}, so nothing would be left. Pass ids from .problem."
+            )
+        numbers = torch.full((len(self),), -1)
+        numbers[kept] = torch.arange(len(kept))
+        index = {
+            "thought": torch.tensor(kept),
+            "token": (numbers[self.token_thought] >= 0).nonzero()[:, 0],
+            "lane": (numbers[self.lane_thought] >= 0).nonzero()[:, 0],
+        }
+        parts: dict[str, Any] = {}
+        for name, axes in self.axes().items():
+            value = getattr(self, name)
+            for dim, axis in enumerate(axes):
+                value = value.index_select(dim, index[axis]) if axis in index else value
+            parts[name] = value
+        for name in ("token_thought", "lane_thought"):
+            parts[name] = numbers[parts[name]]
+        texts = {
+            name: tuple(getattr(self, name)[i] for i in kept)
+            for name in ("problem", "prompt", "text", "candidates")
+        }
+        return replace(self, **parts, **texts)
 
 
 @guarded

@@ -1,17 +1,18 @@
 """Numbers of one value a problem, of both models, with intervals and their paired difference."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from elicit.pair import ModelPair
 from elicit.results import Estimate, Provenance, Result
 from elicit.stats import Inference, paired_difference, paired_permutation, problem_mean
+from elicit.traces.errors import TraceError
 from elicit.traces.reading import Curve, Reading, Readings
 
 
@@ -55,6 +56,8 @@ class Measures(Result):
     """Two-sided p-value of the difference, by swapping models within problems, not adjusted."""
     n: Int[Tensor, "metric reading"]
     """Problems that have a value."""
+    is_proportion: Bool[Tensor, " metric"]
+    """Whether a problem's value is 0 or 1."""
 
     def of(self, metric: str) -> Float[Tensor, "reading problem"]:
         """Values of every problem of one metric.
@@ -71,7 +74,7 @@ def measured(
     *,
     problem: Sequence[str],
     inference: Inference,
-    provenance: Provenance,
+    provenance: Provenance | None,
 ) -> dict[str, object]:
     """Fields of `Measures` from the values of every problem.
 
@@ -118,8 +121,42 @@ def measured(
         "difference": Estimate.of_intervals(differences),
         "p": torch.tensor(p, dtype=torch.float64),
         "n": (~table.isnan()).sum(-1),
+        "is_proportion": torch.tensor([metric.proportion for metric in metrics]),
         "provenance": provenance,
     }
+
+
+def narrowed(
+    found: Measures, problems: Collection[str], *, inference: Inference
+) -> dict[str, object]:
+    """Fields of `Measures` over some of the problems, from values that are there already.
+
+    Args:
+        found: Values of all problems.
+        problems: Ids of those that stay.
+        inference: Coverage, resamples and seed.
+
+    Raises:
+        TraceError: None of them is there.
+    """
+    kept = [i for i, name in enumerate(found.problem) if name in set(problems)]
+    if not kept:
+        raise TraceError(
+            f"none of the {len(problems)} problems is among the {len(found.problem)} that were "
+            "measured, so nothing would be left. Pass ids from .problem."
+        )
+    rows = zip(found.metric, found.unit, found.meaning, found.is_proportion.tolist(), strict=True)
+    metrics = [
+        Metric(name=name, unit=unit, meaning=meaning, proportion=proportion)
+        for name, unit, meaning, proportion in rows
+    ]
+    return measured(
+        metrics,
+        dict(zip(found.metric, found.by_problem[..., kept], strict=True)),
+        problem=[found.problem[i] for i in kept],
+        inference=inference,
+        provenance=found.provenance,
+    )
 
 
 def _method(metric: Metric):

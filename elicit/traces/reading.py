@@ -1,6 +1,6 @@
 """One model's reading of written thoughts: the rows of a ledger that belong together."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -136,6 +136,20 @@ class Readings:
         """Whether both models read the same thoughts."""
         return self.base.ledger is self.post.ledger
 
+    def only(self, problems: Collection[str]) -> "Readings":
+        """The readings of some problems; nothing is read again.
+
+        Args:
+            problems: Ids of the problems.
+
+        Raises:
+            TraceError: Fewer than two of them are left in common.
+        """
+        base = _only(self.base, problems)
+        if self.same_text:
+            return Readings.of_given(*base)
+        return Readings.of_own(base, _only(self.post, problems))
+
     @property
     def digests(self) -> dict[str, str]:
         """SHA-256 of the thoughts that each model reads."""
@@ -163,6 +177,11 @@ class Readings:
             )
             for metric, of_model in values.items()
         }
+
+
+def _only(reading: Reading, problems: Collection[str]) -> tuple[Thoughts, Ledger]:
+    thoughts = reading.thoughts.only(list(problems))
+    return thoughts, reading.ledger.only(problems)
 
 
 def _by_id(

@@ -2,8 +2,9 @@
 
 import re
 
-from elicit.tasks import Problem, ends_word, mentions, numbers, plain, starts_word
+from elicit.tasks import Problem, ends_word, mentions, numbers, parse_number, plain, starts_word
 from elicit.texts import AnswerForm, thought_span
+from elicit.traces.units import stated_numbers
 
 _CONNECTIVE = re.compile(r"(?:^|(?<=[.!?:;\n]))\s*[^\W\d_]+,?(?:\s+[^\W\d_]+,?)?\s*$")
 """One or two words at the end of a text that begin a sentence."""
@@ -53,5 +54,12 @@ def _first_answer(text: str, problem: Problem) -> str | None:
 def _answers(text: str, problem: Problem) -> list[str]:
     """Every answer that a text names."""
     if problem.candidates is not None:
-        return [mention.candidate for mention in mentions(text, problem.candidates)]
+        named = [mention.candidate for mention in mentions(text, problem.candidates)]
+        # `24kg` names no candidate by the grader's rules, and yet is what a lead-in led to.
+        return named or [
+            candidate
+            for number in stated_numbers(plain(text))
+            for candidate in problem.candidates
+            if number.value is not None and parse_number(candidate) == number.value
+        ]
     return [number.literal for number in numbers(plain(text))]

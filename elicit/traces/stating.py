@@ -9,13 +9,13 @@ import numpy as np
 from elicit.tasks import (
     ends_word,
     mentions,
-    numbers,
     parse_number,
     plain,
     same_answer,
     starts_word,
 )
 from elicit.traces.thoughts import Thought
+from elicit.traces.units import stated_numbers
 from elicit.traces.values import near_values
 
 _OPERATORS = "+-*/×·÷^"
@@ -43,7 +43,7 @@ def value_spans(text: str, value: str) -> list[tuple[int, int]]:
     number = parse_number(value)
     if number is not None:
         even = _in_place(text)
-        return [(n.start, n.end) for n in numbers(even) if n.value == number and not n.glued]
+        return [(n.start, n.end) for n in stated_numbers(even) if n.value == number]
     word = r"\s+".join(map(re.escape, value.split()))
     # A choice `A` is not the article, and Chinese names stand without spaces around them.
     case = 0 if len(value.strip()) == 1 else re.IGNORECASE
@@ -81,7 +81,7 @@ def _is_result(text: str, start: int, end: int) -> bool:
 
 def _last_value(text: str, start: int, end: int, candidates: Sequence[str]) -> str | None:
     """The last value that a step states: a number, or else a candidate; None if there is none."""
-    stated = [n.literal for n in numbers(_in_place(text)) if start < n.end <= end and not n.glued]
+    stated = [n.literal for n in stated_numbers(_in_place(text)) if start < n.end <= end]
     if stated:
         return stated[-1]
     named = mentions(text[start:end], candidates)

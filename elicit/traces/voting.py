@@ -166,7 +166,7 @@ def filtered_vote(
     return FilteredVote(
         rule=RULES,
         accuracy=joint_estimate(by_problem, inference=inference, proportion=True),
-        gain=joint_estimate(by_problem - by_problem[:, :1], inference=inference),
+        gain=joint_estimate(by_problem - by_problem[:, :1], inference=inference).within(-1.0, 1.0),
         by_problem=by_problem,
         keep=keep,
         n_draws=n_draws,

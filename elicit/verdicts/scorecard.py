@@ -87,6 +87,9 @@ class Scorecard(Result):
     """Problems whose conclusion could be changed in both models' readings."""
     source: str
     """Whose thoughts were read: `own` or `given`."""
+    n_cut: int = 0
+    """Problems left out because a text on them was cut before its writer ended it; 0: the card is
+    of all texts."""
 
 
 def scorecard(

@@ -15,6 +15,7 @@ from elicit.weights.parts import (
 )
 from elicit.weights.slots import PartError, Slot, slot_table, slots_of
 from elicit.weights.swap import grafted, interpolated, moved, replaced, reverted
+from elicit.weights.transplant import transplanted
 
 __all__ = [
     "LayerChange",
@@ -39,5 +40,6 @@ __all__ = [
     "slot_table",
     "slots_of",
     "spectra_flop",
+    "transplanted",
     "weight_change",
 ]

@@ -251,3 +251,44 @@ def test_answers_without_candidates_are_closed_by_a_line_break(tmp_path):
         ends.append(load_inputs(spec).form.end)
         assert load_inputs(spec.model_copy(update={"end": "."})).form.end == "."
     assert ends == ["\n", ""]
+
+
+@pytest.fixture(scope="session")
+def short(tmp_path_factory):
+    """Own thoughts and samples of which some are cut at 45 tokens. Not to be written to."""
+    out = tmp_path_factory.mktemp("short") / "run"
+    words = ["--pair", "organism:rl", "--traces", "own", "--limit", "10", "--samples", "2"]
+    options = ["--max-new-tokens", "45", "--alterations", "swap", "--n-resamples", "100"]
+    return out, called("trace", *words, *options, "--out", out)
+
+
+@pytest.mark.slow
+def test_every_headline_number_stands_there_without_the_texts_that_were_cut(short):
+    out, done = short
+    assert done.code == 0, done.err
+    summary = json.loads((out / "summary.json").read_text())
+    books = [load_result(out / f"ledger_{name}") for name in ("base", "post")]
+    cut: set[str] = set()
+    for book in books:
+        assert isinstance(book, Ledger)
+        cut |= {book.problem[i] for i in book.truncated.nonzero()[:, 0].tolist()}
+    assert 0 < len(cut) < 8
+    rest = summary["without_truncated"]
+    assert rest["left_out"] >= len(cut) and rest["n_problems"] <= 10 - len(cut)
+    assert set(rest["covariates"]) == set(summary["covariates"])
+    assert set(rest["primaries"]) == set(summary["primaries"])
+    card = load_result(out / "scorecard_complete")
+    assert isinstance(card, Scorecard) and card.n_cut == rest["left_out"]
+    # What was left out are the longest problems, which an unfinished text cannot answer.
+    gain = [part["primaries"]["ig_total"]["base"]["value"] for part in (rest, summary)]
+    right = [part["primaries"]["pass@1"]["base"]["value"] for part in (rest, summary)]
+    assert gain[0] > gain[1] + 0.5 and right[0] == 1 > right[1]
+    page = (out / "report.html").read_text()
+    assert "The same without texts that were cut short" in page and "cut before its end" in page
+    assert f"Without {rest['left_out']} problems" in " ".join(done.out.split())
+
+
+def test_where_no_text_was_cut_there_is_no_second_card(read):
+    out, _ = read
+    assert json.loads((out / "summary.json").read_text())["without_truncated"] is None
+    assert not (out / "scorecard_complete").exists()

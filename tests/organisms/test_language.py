@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from elicit.organisms import World
+from elicit.organisms import OrganismError, World, drawn_task, read_chain
 from elicit.organisms.language import ATTRIBUTES, VALUES, Chain, draw_chain, fact_question
 
 
@@ -50,3 +50,14 @@ def test_worlds_have_distinct_words_and_whole_facts(seed):
 def test_other_seeds_are_other_worlds():
     one, two = World(name="a", seed=11), World(name="b", seed=29)
     assert one.entities != two.entities
+
+
+def test_drawn_tasks_are_fresh_right_and_the_same_from_the_same_seed():
+    first = drawn_task(30, seed=3)
+    assert first.digest == drawn_task(30, seed=3).digest != drawn_task(30, seed=4).digest
+    assert [problem.difficulty for problem in first][:7] == [1, 2, 3, 4, 5, 6, 1]
+    assert all(read_chain(problem.prompt).answer == int(problem.answer) for problem in first)
+    without = [problem.prompt for problem in first]
+    assert not set(without) & {p.prompt for p in drawn_task(30, seed=3, without=without)}
+    with pytest.raises(OrganismError, match="0 problems"):
+        drawn_task(0, seed=0)

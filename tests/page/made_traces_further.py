@@ -91,6 +91,8 @@ def reach(
         n_solved=n_solved,
         crossover=Estimate.of(torch.tensor(crossover).double()),
         n_samples=8,
+        n_left_out=0,
+        level=0.95,
     )
 
 

@@ -118,7 +118,7 @@ def test_sampled_texts_and_edited_donors_are_refused(paired):
     with pytest.raises(RolloutError, match="whose chance decides"):
         cross_rollouts(*sides, task, arms, generation=Generation(temperature=1.0))
     with (
-        pytest.raises(RolloutError, match="the donor is under edits"),
+        pytest.raises(RolloutError, match="is under edits"),
         edited(pair.post, [GENERATED]),
     ):
         cross_rollouts(*sides, task, arms, generation=GREEDY)

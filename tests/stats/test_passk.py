@@ -55,6 +55,18 @@ def test_the_plug_in_is_biased_and_this_is_not():
     assert plug_in == pytest.approx(0.396, abs=5e-4)
 
 
+def test_no_end_lies_where_no_share_could_be():
+    answers, right = guesses(6, 8, among=2, skill=0.9)
+    found = pass_curve(answers, right, inference=HOW)
+    both = covered(found, torch.ones(6, dtype=torch.bool), inference=HOW)
+    for each in (found.passed, found.floor, both.covered, both.floor):
+        assert float(each.low.min()) >= 0 and float(each.high.max()) <= 1
+    # Without a limit the symmetric bars of so few problems would pass 1.
+    from elicit.stats import joint_intervals
+
+    assert joint_intervals(found.by_problem.numpy(), seed=1)[2].max() > 1
+
+
 def test_the_floor_is_the_mean_over_all_other_problems_answers():
     answers, right = guesses(6, 4, among=3, skill=0.3)
     answers[0, 0] = -1

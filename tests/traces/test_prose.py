@@ -204,3 +204,27 @@ def test_answers_of_one_meaning_are_kept_once_in_the_first_spelling():
 
 def _random() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    ("text", "stated"),
+    [
+        ("so it weighs 24kg.", ["24"]),
+        ("it is 24 KM away", ["24"]),
+        ("in 24m of rope", ["24"]),
+        ("so 24m = 48", []),
+        ("that is 24x", []),
+        ("24kgs", []),
+        ("the 24th", []),
+    ],
+)
+def test_a_value_is_stated_with_its_unit_and_not_as_a_coefficient(text, stated):
+    assert [text[a:b] for a, b in value_spans(text, "24")] == stated
+
+
+def test_a_conclusion_with_a_glued_unit_is_changed_and_keeps_its_unit():
+    item = Thought(problem=NATALIA, text="3 * 8 makes 24kg.", answer="24")
+    place = conclusion_place(item, [17], ())
+    assert place == Place(start=0, end=17, value="24")
+    made = ResultChanged()(case(item, place, (), (), _random()))
+    assert made is not None and made.text == f"3 * 8 makes {made.answer}kg."

@@ -22,3 +22,10 @@ FORM = AnswerForm(lead_in="The answer is")
 )
 def test_a_lead_in_is_found_in_any_case_with_the_words_that_lead_to_it(text, thought, answer):
     assert split_answer(text, PENCILS, FORM) == (thought, answer)
+
+
+@pytest.mark.parametrize("candidates", [None, ("18", "24")])
+def test_an_answer_with_its_unit_glued_on_is_the_answer(candidates):
+    problem = Problem(id="1", prompt="How heavy?", answer="24", candidates=candidates)
+    text = "3 boxes of 8 kg make 24kg. The answer is 24kg."
+    assert split_answer(text, problem, FORM) == ("3 boxes of 8 kg make 24kg.", "24")

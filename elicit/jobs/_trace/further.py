@@ -1,21 +1,28 @@
 """What `elicit trace` measures on request: samples, crossed texts, and steps that decide."""
 
+from collections.abc import Collection, Mapping
+
 from elicit.jobs._frame import Work
 from elicit.jobs._trace.inputs import MODELS, TraceInputs, write_texts
 from elicit.jobs._trace.spec import ANCHORED, TraceSpec
+from elicit.pair import ModelPair
 from elicit.results import Result
-from elicit.rollouts import Generation
+from elicit.rollouts import Generation, Rollouts
+from elicit.stats import Inference
 from elicit.traces import (
     EquationsHold,
     Ledger,
     Reach,
     Readings,
-    Thoughts,
     anchors,
+    calibration,
     cross_sampled,
-    ledger,
+    epistemic,
+    length_against,
+    process,
     reach,
     receivers,
+    reflection,
 )
 
 BUDGETS = (1, 3)
@@ -24,11 +31,32 @@ _STEPS = 2
 """Fewest steps of a thought whose steps are compared."""
 
 
-def sampled(work: Work[TraceSpec, TraceInputs]) -> Reach:
-    """What both models reach with several samples; embedded pairs count modulo ten."""
+def written_how(
+    pair: ModelPair, readings: Readings, inference: Inference, *, modulus: int | None
+) -> dict[str, Result]:
+    """What is arithmetic on the reads: calibration, corrections, markers, validity, and length.
+
+    Length only where problems say how much work they need.
+    """
+    found: dict[str, Result] = {
+        "calibration": calibration(pair, readings, inference=inference),
+        "reflection": reflection(pair, readings, inference=inference),
+        "epistemic": epistemic(pair, readings, inference=inference),
+        "process": process(
+            pair, readings, checker=EquationsHold(modulus=modulus), inference=inference
+        ),
+    }
+    works = [item.problem.difficulty for each in readings.both for item in each.thoughts.items]
+    if all(isinstance(work, int | float) for work in works) and len(set(works)) > 1:
+        found["lengths"] = length_against(pair, readings, inference=inference)
+    return found
+
+
+def sampled(work: Work[TraceSpec, TraceInputs]) -> dict[str, Rollouts]:
+    """Several samples of each model on each problem."""
     spec, inputs = work.spec, work.inputs
     with work.stage("sampling answers"):
-        texts = {
+        return {
             name: write_texts(
                 spec,
                 work.pair.side(name),
@@ -38,12 +66,22 @@ def sampled(work: Work[TraceSpec, TraceInputs]) -> Reach:
             )
             for name in MODELS
         }
+
+
+def reach_of(
+    work: Work[TraceSpec, TraceInputs],
+    texts: Mapping[str, Rollouts],
+    *,
+    without: Collection[str] = (),
+) -> Reach:
+    """What both models reach with several samples; embedded pairs count modulo ten."""
     return reach(
-        inputs.task,
+        work.inputs.task,
         texts["base"],
         texts["post"],
-        checker=EquationsHold(modulus=10 if spec.pair is not None else None),
-        inference=spec.inference,
+        checker=EquationsHold(modulus=work.spec.modulus),
+        without=without,
+        inference=work.spec.inference,
     )
 
 
@@ -71,7 +109,6 @@ def crossed(work: Work[TraceSpec, TraceInputs]) -> dict[str, Result]:
 def anchored(
     work: Work[TraceSpec, TraceInputs],
     readings: Readings,
-    pools: dict[str, tuple[str, ...]],
 ) -> dict[str, Result]:
     """Which steps decide, on a few problems; empty where too few thoughts have two steps."""
     spec, inputs, execution = work.spec, work.inputs, work.execution
@@ -79,7 +116,7 @@ def anchored(
         ids = stepped(readings, _STEPS)
         if len(ids) < 2:
             return {}
-        few = _only(work, readings, pools, ids)
+        few = readings.only(ids)
         found: dict[str, Result] = {
             "anchors": anchors(
                 work.pair,
@@ -128,28 +165,3 @@ def stepped(readings: Readings, least: int) -> list[str]:
 def _n_steps(found: Ledger, thought: int) -> int:
     lanes = found.lanes_of(thought)
     return lanes.stop - lanes.start - 1
-
-
-def _only(
-    work: Work[TraceSpec, TraceInputs],
-    readings: Readings,
-    pools: dict[str, tuple[str, ...]],
-    ids: list[str],
-) -> Readings:
-    """Readings of some of the thoughts."""
-
-    def read(thoughts: Thoughts) -> tuple[Thoughts, Ledger]:
-        few = thoughts.only(ids)
-        return few, ledger(
-            work.pair,
-            few,
-            form=work.inputs.form,
-            steps=work.inputs.steps,
-            candidates=pools,
-            inference=work.spec.inference,
-            execution=work.execution,
-        )
-
-    if readings.same_text:
-        return Readings.of_given(*read(readings.base.thoughts))
-    return Readings.of_own(read(readings.base.thoughts), read(readings.post.thoughts))

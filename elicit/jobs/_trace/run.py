@@ -7,8 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
+from elicit.jobs._trace.complete import complete_card, cut_short
 from elicit.jobs._trace.cost import TRACE_COSTING
-from elicit.jobs._trace.further import anchored, crossed, sampled
+from elicit.jobs._trace.further import anchored, crossed, reach_of, sampled, written_how
 from elicit.jobs._trace.inputs import MODELS, TraceInputs, encode_inputs, load_inputs, write_texts
 from elicit.jobs._trace.spec import TraceSpec
 from elicit.jobs._trace.summary import trace_summary
@@ -34,6 +35,7 @@ from elicit.traces import (
     own_thoughts,
     save_pruned,
     shifts,
+    votes,
 )
 from elicit.verdicts import scorecard
 
@@ -106,6 +108,7 @@ def _measure(work: Work[TraceSpec, TraceInputs]) -> Outcome:
         "discrimination": discrimination(pair, readings, inference=spec.inference),
         "shifts": shifts(pair, readings, inference=spec.inference),
     }
+    results |= written_how(pair, readings, spec.inference, modulus=spec.modulus)
     results |= {f"ledger_{found.source}": found for found in ledgers.values()}
     work.publish(Outcome(results=results, summary={}))
     with work.stage("altering thoughts"):
@@ -119,9 +122,14 @@ def _measure(work: Work[TraceSpec, TraceInputs]) -> Outcome:
             execution=execution,
         )
     results["dependence"] = found
-    reached = sampled(work) if spec.samples else None
+    samples = sampled(work) if spec.samples else {}
+    reached = reach_of(work, samples) if samples else None
     if reached is not None:
         results["reach"] = reached
+        own = readings if inputs.given is None else None
+        results["votes"] = votes(
+            inputs.task, samples["base"], samples["post"], readings=own, inference=spec.inference
+        )
     card = scorecard(
         pair,
         dependence=found,
@@ -133,10 +141,14 @@ def _measure(work: Work[TraceSpec, TraceInputs]) -> Outcome:
         inference=spec.inference,
     )
     results = {"scorecard": card, **results}
+    cut = cut_short(thoughts, written)
+    complete = complete_card(work, card, readings, found, solved, samples, cut)
+    if complete is not None:
+        results["scorecard_complete"] = complete
     if spec.cross:
         results |= crossed(work)
     if spec.anchors:
-        results |= anchored(work, readings, pools)
+        results |= anchored(work, readings)
     save_pruned(readings.post, work.run.path / "pruned.jsonl")
     return Outcome(
         results=results,
@@ -192,6 +204,11 @@ def _notes(
                     f"{cut} of {len(found)} of {name}’s thoughts were cut at {spec.max_new_tokens} "
                     "tokens before their end."
                 )
+    if cut_short(thoughts, {}) and "scorecard_complete" not in results:
+        notes.append(
+            "Fewer than two problems have thoughts that all ended by themselves, so no number is "
+            "told without the others."
+        )
     if spec.anchors and "anchors" not in results:
         notes.append(
             "Fewer than two problems have thoughts of two steps in both readings, so which steps "

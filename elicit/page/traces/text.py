@@ -29,6 +29,7 @@ def trace_sentences(results: Sequence[Result]) -> list[str]:
     said = []
     if card is not None:
         said += [verdict_sentence(card), primaries_sentence(card)]
+        said.append(complete_sentence([each for each in results if isinstance(each, Scorecard)]))
     elif dependence is not None:
         said.append(follows_sentence(dependence))
     if dependence is not None:
@@ -107,6 +108,20 @@ def primaries_sentence(card: Scorecard, *, alpha: float = 0.05) -> str:
     return f"{told}."
 
 
+def complete_sentence(cards: Sequence[Scorecard]) -> str:
+    """What the verdict is without texts that were cut short; empty where none was.
+
+    Args:
+        cards: The card of all texts, then that of those which ended.
+    """
+    rest = next((card for card in cards if card.n_cut), None)
+    if rest is None:
+        return ""
+    same = "the same" if rest.verdict == cards[0].verdict else f"another, {rest.verdict}"
+    on = "1 problem" if rest.n_cut == 1 else f"{rest.n_cut} problems"
+    return f"Without the {on} on which a text was cut short, the verdict is {same}."
+
+
 def follows_sentence(found: Dependence) -> str:
     """How often answers follow a changed conclusion, in both models.
 
@@ -166,7 +181,8 @@ def level_text(result: Result) -> str:
     Args:
         result: Any result.
     """
-    level = None if result.provenance is None else result.provenance.arguments.get("level")
+    kept = None if result.provenance is None else result.provenance.arguments.get("level")
+    level = getattr(result, "level", kept)
     return f"{100 * level:g} % " if isinstance(level, float) else ""
 
 

@@ -51,6 +51,8 @@ class Side:
     """What it answers after the whole thought."""
     right: bool
     """Whether that is right."""
+    cut: bool = False
+    """Whether the thought was cut before its writer ended it."""
     altered: str = ""
     """What it does after the altered thought, in few words; empty where that was not asked."""
     answered: str = ""
@@ -165,6 +167,7 @@ def _side(ledger: Ledger, scorer: int, problem: str, dependence: Dependence | No
         steps=tuple(steps),
         answer=ledger.candidates[thought][final],
         right=final == gold,
+        cut=bool(ledger.truncated[thought]),
         altered=_outcome(dependence, scorer, problem),
         **_changed(dependence, ledger, thought, model),
     )

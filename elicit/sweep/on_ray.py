@@ -1,0 +1,116 @@
+"""The runs of a study as tasks of Ray, each with the processors and memory that it needs."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from elicit.jobs import PairSpec
+from elicit.sweep._one import Done, execute_one
+from elicit.sweep.errors import SweepError
+from elicit.sweep.study import Planned
+
+RETRIES = 3
+"""Times that a run whose worker was lost begins again; it goes on where it stopped."""
+_OVERHEAD = 2 * 2**30
+"""Bytes that a process takes beside its models."""
+
+
+def on_ray(runs: Sequence[Planned], *, fresh: bool, address: str) -> Iterator[Done]:
+    """Execute runs as Ray tasks, and yield each as it ends.
+
+    Args:
+        runs: The runs.
+        fresh: Whether each begins anew.
+        address: `local`, `auto`, or the address of a cluster.
+
+    Raises:
+        SweepError: Ray is not installed, or there is no cluster at the address.
+    """
+    ray = _ray()
+    started = not ray.is_initialized()
+    if started:
+        _connect(ray, address)
+    try:
+        work = ray.remote(max_retries=RETRIES)(_work)
+        tasks = {
+            work.options(name=run.name, **resources(run.spec)).remote(
+                run.command,
+                {**run.spec.model_dump(mode="json", exclude_unset=True), "fresh": fresh},
+                run.name,
+            ): run
+            for run in runs
+        }
+        waiting = list(tasks)
+        while waiting:
+            ready, waiting = ray.wait(waiting, num_returns=1)
+            for task in ready:
+                yield _ended(ray, task, tasks[task])
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def resources(spec: PairSpec) -> dict[str, Any]:
+    """Processors and memory that Ray sets aside for a run.
+
+    A model that lies on this machine counts with the size of its files, for base and post alike.
+
+    Args:
+        spec: Options of the run.
+    """
+    needs: dict[str, Any] = {"num_cpus": 1}
+    on_gpu = spec.device not in ("cpu", "auto") or spec.device_map is not None
+    if on_gpu:
+        needs["num_gpus"] = 1
+    nbytes = sum(_size(Path(name)) for name in (spec.base, spec.post) if name is not None)
+    if nbytes and not on_gpu:
+        needs["memory"] = nbytes + _OVERHEAD
+    return needs
+
+
+def _work(command: str, options: dict[str, object], name: str) -> Done:
+    """What a worker does."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    return execute_one(command, options, name)
+
+
+def _ended(ray: Any, task: Any, run: Planned) -> Done:
+    try:
+        return ray.get(task)
+    except ray.exceptions.RayError as error:
+        why = f"its worker was lost {RETRIES + 1} times ({type(error).__name__})"
+        return Done(name=run.name, digest=run.digest, status="failed", why=why)
+
+
+def _ray() -> Any:
+    try:
+        import ray
+        import ray.exceptions
+    except ImportError as error:
+        raise SweepError(
+            "Ray is not installed, so runs cannot be spread over machines. Install it with `pip "
+            "install 'elicit-interp[ray]'`, or leave --ray out to run here, one after the other."
+        ) from error
+    return ray
+
+
+def _connect(ray: Any, address: str) -> None:
+    where = None if address == "local" else address
+    try:
+        ray.init(
+            address="local" if where is None else where,
+            include_dashboard=False if where is None else None,
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
+    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise SweepError(
+            f"there is no Ray cluster at {address!r} ({why}), so nothing was run. Start one with "
+            "`ray start --head`, pass its address, or pass --ray local."
+        ) from error
+
+
+def _size(folder: Path) -> int:
+    return sum(f.stat().st_size for f in folder.glob("*.safetensors")) if folder.is_dir() else 0

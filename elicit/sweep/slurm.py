@@ -1,0 +1,50 @@
+"""A study as a job array of Slurm: a script that requeues itself and goes on where it stopped."""
+
+import shlex
+import sys
+from pathlib import Path
+
+from elicit.sweep.study import Study
+
+_LEFT = 120
+"""Seconds before the time limit at which a run is told to stop and is queued again."""
+
+
+def array_script(study: Study, path: Path | str, *, hours: float = 12.0) -> str:
+    """Text of a batch script that runs each run of a study as one task of an array.
+
+    Shortly before its time limit a task gets SIGTERM, which keeps everything finished, and is
+    queued again; the next attempt goes on from there.
+
+    Args:
+        study: Its runs.
+        path: The study's file, as the tasks will read it.
+        hours: Time limit of one attempt.
+    """
+    gpus = any(run.spec.device not in ("cpu", "auto") for run in study.runs)
+    minutes = round(hours * 60)
+    name = shlex.quote(study.out.name)
+    command = shlex.join(
+        [sys.executable, "-m", "elicit", "sweep", str(Path(path).absolute()), "--out"]
+    )
+    return f"""#!/bin/bash
+#SBATCH --job-name={name}
+#SBATCH --array=1-{len(study.runs)}
+#SBATCH --cpus-per-task=2
+{"#SBATCH --gpus-per-task=1" if gpus else "# no GPU: every run is on the CPU"}
+#SBATCH --time={minutes // 60:02}:{minutes % 60:02}:00
+#SBATCH --requeue
+#SBATCH --open-mode=append
+#SBATCH --signal=B:TERM@{_LEFT}
+
+# What is finished is kept, so that a task that was stopped goes on when it is queued again.
+again() {{
+  kill -TERM "$task" 2>/dev/null
+  wait "$task"
+  scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
+}}
+trap again TERM
+{command} {shlex.quote(str(study.out))} --only "$SLURM_ARRAY_TASK_ID" &
+task=$!
+wait "$task"
+"""
