@@ -5,6 +5,28 @@ from elicit.elicitation.arms import Arm, direction_arms
 from elicit.elicitation.bench import SEES, Attempt, Bench, Means, Sees, Tried, Writes
 from elicit.elicitation.choice import Choice, best_cell, choose, to_raise
 from elicit.elicitation.choose_arms import choose_arms
+from elicit.elicitation.decoding import (
+    BestPrompt,
+    BudgetForced,
+    BudgetForcingArm,
+    CotDecoding,
+    CotDecodingArm,
+    DialArm,
+    DialCurve,
+    FewShot,
+    ForcedPrefix,
+    MajorityVoteArm,
+    PowerSample,
+    PowerSamplingArm,
+    ProxyArm,
+    ThoughtBudget,
+    Votes,
+    budget_forcing,
+    cot_decoding,
+    dial,
+    majority_vote,
+    power_sample,
+)
 from elicit.elicitation.dose import dose_curve
 from elicit.elicitation.dose_result import DoseCurve
 from elicit.elicitation.errors import ElicitationError
@@ -79,6 +101,7 @@ from elicit.elicitation.training import (
     solutions_of,
     trace_documents,
     training_means,
+    within_positions,
 )
 from elicit.elicitation.transplant import Transplant, transplant
 from elicit.surroundings import guard_room
@@ -128,6 +151,27 @@ __all__ = [
     "solutions_of",
     "trace_documents",
     "training_means",
+    "BestPrompt",
+    "BudgetForced",
+    "BudgetForcingArm",
+    "CotDecoding",
+    "CotDecodingArm",
+    "DialArm",
+    "DialCurve",
+    "FewShot",
+    "ForcedPrefix",
+    "MajorityVoteArm",
+    "PowerSample",
+    "PowerSamplingArm",
+    "ProxyArm",
+    "ThoughtBudget",
+    "Votes",
+    "budget_forcing",
+    "cot_decoding",
+    "dial",
+    "majority_vote",
+    "power_sample",
+    "within_positions",
     "GATES",
     "Disagreements",
     "Gate",
@@ -198,5 +242,6 @@ guard_room(
         "search_documents",
         "trace_documents",
         "training_means",
+        "within_positions",
     },
 )

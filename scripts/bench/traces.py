@@ -31,13 +31,12 @@ from elicit.stats import (
     holm,
     measure_discrimination,
     paired_permutation,
-    pass_curve,
 )
 from elicit.tasks import Problem, Task, load_task
 from elicit.texts import AnswerForm, CutText, EncodedText, LaneReader, StepRule, encode_cuts
 from elicit.traces import Readings, dependence, given_thoughts, information, ledger
 from elicit.traces.discrimination import right_of, signals_of
-from elicit.traces.reach import numbered
+from elicit.traces.reach import coverage_p, numbered
 from elicit.traces.thoughts import answer_pool, cut_texts
 from elicit.verdicts import PRIMARIES, judge
 
@@ -256,9 +255,7 @@ class Null:
     def _p_of_coverage(self, random: torch.Generator) -> float:
         """Base's samples against right answers of other problems: no skill at all."""
         right = self.right[torch.randperm(len(self.right), generator=random)]
-        curve = pass_curve(self.answers[0], right, k=[self.answers[0].shape[1]], inference=FEW)
-        own, chance = (t[self.solved, 0] for t in (curve.by_problem, curve.floor_by_problem))
-        return self._p(torch.stack([chance, own]))
+        return coverage_p(self.answers[0], right, self.solved, n_draws=1000)
 
 
 def false_positives(name: str, n: int = 40, n_samples: int = 4, swaps: int = 400) -> list[Row]:

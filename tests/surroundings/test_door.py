@@ -158,6 +158,9 @@ SURROUNDINGS = {
     ),
     "no math attention": lambda p: setting(sdp.math_sdp_enabled, sdp.enable_math_sdp, False),
     "no flash attention": lambda p: setting(sdp.flash_sdp_enabled, sdp.enable_flash_sdp, False),
+    "timed kernels": lambda p: setting(
+        torch._C._get_cudnn_benchmark, torch._C._set_cudnn_benchmark, True
+    ),
     "one attention kernel": lambda p: torch.nn.attention.sdpa_kernel(
         torch.nn.attention.SDPBackend.MATH
     ),
@@ -258,6 +261,10 @@ def test_a_result_names_what_was_switched_off_and_the_precision_of_products(pair
         told = call(pair).provenance
         assert told.matmul_precision == "highest" and "high" in told.surroundings[0]
         assert matmul_precision() == "high"
+    benchmark = torch._C._get_cudnn_benchmark, torch._C._set_cudnn_benchmark
+    with setting(*benchmark, True):
+        assert call(pair).provenance.surroundings == ["cudnn.benchmark"]
+        assert torch._C._get_cudnn_benchmark()
 
 
 def test_a_forward_put_in_place_of_a_class_s_own_is_named(pair):

@@ -23,7 +23,7 @@ from elicit.elicitation.training.documents import (
 )
 from elicit.elicitation.training.errors import ConstantRewardError, TrainingError
 from elicit.elicitation.training.examples import ExampleRates, Hardness, example_rates
-from elicit.elicitation.training.fine_tune import fine_tune
+from elicit.elicitation.training.fine_tune import fine_tune, within_positions
 from elicit.elicitation.training.grpo import advantages, grpo
 from elicit.elicitation.training.means import (
     ReinforcedMeans,
@@ -94,6 +94,7 @@ __all__ = [
     "solutions_of",
     "trace_documents",
     "training_means",
+    "within_positions",
 ]
 
 guard_room(
@@ -105,5 +106,6 @@ guard_room(
         "search_documents",
         "trace_documents",
         "training_means",
+        "within_positions",
     },
 )

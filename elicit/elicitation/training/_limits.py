@@ -81,3 +81,13 @@ def check_varied(plan: GrpoPlan, measured: Float[Tensor, "step measure"]) -> Non
         "nothing was learned. Pass problems of which the model solves some and not all, or another "
         "reward; constant='keep' keeps the unchanged model as the outcome."
     )
+
+
+def bits_of(rewards: Tensor) -> float:
+    """Entropy of the rewards of all texts of an update, as often as there are texts, bits.
+
+    Args:
+        rewards: What every text earned.
+    """
+    share = rewards.flatten().unique(return_counts=True)[1].double() / rewards.numel()
+    return float(-(share * share.log2()).sum() * rewards.numel())

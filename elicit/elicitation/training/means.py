@@ -12,7 +12,7 @@ from elicit.elicitation.training.critiques import Critic, CritiqueKind, critique
 from elicit.elicitation.training.documents import Documents, answer_documents, trace_documents
 from elicit.elicitation.training.errors import TrainingError
 from elicit.elicitation.training.examples import Hardness, example_rates
-from elicit.elicitation.training.fine_tune import fine_tune
+from elicit.elicitation.training.fine_tune import fine_tune, within_positions
 from elicit.elicitation.training.grpo import grpo
 from elicit.elicitation.training.plans import FineTunePlan, GrpoPlan, Trainable
 from elicit.elicitation.training.rewards import (
@@ -290,4 +290,5 @@ def _criticised(bench: Bench, critic: Critic | None, kind: CritiqueKind) -> Docu
         batch_size=max(128, bench.generation.batch_size),
     )
     solutions = solutions_of(bench.base, bench.fit, generation=how, seed=bench.inference.seed)
-    return critiques(bench.fit, solutions, critic, kind=kind, seed=bench.inference.seed)
+    said = critiques(bench.fit, solutions, critic, kind=kind, seed=bench.inference.seed)
+    return within_positions(bench.base, said, templated=bench.generation.templated)

@@ -205,7 +205,10 @@ def _notes(
                     "tokens before their end."
                 )
     if cut_short(thoughts, {}) and "scorecard_complete" not in results:
-        notes.append("Too few problems have only thoughts that ended to leave the others out.")
+        notes.append(
+            "Fewer than two problems have thoughts that all ended by themselves, so no number is "
+            "told without the others."
+        )
     if spec.anchors and "anchors" not in results:
         notes.append(
             "Fewer than two problems have thoughts of two steps in both readings, so which steps "

@@ -5,7 +5,7 @@ from typing import Any
 
 from elicit.elicitation.decoding import CotDecoding
 from elicit.elicitation.decoding.dial import DialCurve
-from elicit.elicitation.decoding.figures import branches_figure, dial_figure, votes_figure
+from elicit.elicitation.decoding.figures import cot_figure, dial_figure, votes_figure
 from elicit.elicitation.decoding.power_sampling import PowerSample
 from elicit.elicitation.decoding.votes import Votes
 from elicit.page import Section, plot, table_of
@@ -96,7 +96,7 @@ def _branches(found: CotDecoding, n: int) -> Section:
         "CoT-decoding: other first tokens",
         lead,
         (
-            plot(f"plot-branches-{n}", branches_figure(found), caption, columns=16),
+            plot(f"plot-branches-{n}", cot_figure(found), caption, columns=16),
             table_of("Every point of the curves.", head, rows, 1, "Every point"),
         ),
     )
