@@ -253,7 +253,7 @@ def _places(found: Sequence[Mechanism]) -> dict[int, float]:
         else:
             groups.append([i])
     return {
-        i: logs[group[0]] + 0.11 * (k - (len(group) - 1) / 2)
+        i: logs[group[0]] + 0.16 * (k - (len(group) - 1) / 2)
         for group in groups
         for k, i in enumerate(group)
     }
