@@ -24,7 +24,6 @@ if TYPE_CHECKING:
         replace_operand,
         replace_start,
     )
-    from elicit.organisms.critique import conclusion_of, critique
     from elicit.organisms.drawn import drawn_task
     from elicit.organisms.language import (
         REASONING_WORDS,
@@ -37,7 +36,9 @@ if TYPE_CHECKING:
     from elicit.organisms.models import export, open_model
     from elicit.organisms.thoughts import (
         altered_trace,
+        backward_question,
         checks,
+        critique,
         edited_question,
         hedged_trace,
         incomplete_question,
@@ -61,8 +62,8 @@ __all__ = [
     "TextPairs",
     "World",
     "altered_trace",
+    "backward_question",
     "checks",
-    "conclusion_of",
     "critique",
     "cued",
     "decision",

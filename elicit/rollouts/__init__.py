@@ -3,10 +3,10 @@
 `rollouts` samples, `resume` continues truncated texts, `resample` samples after any prefix,
 `dose_rollouts` samples under edits of several strengths, `cross_rollouts` writes with two models;
 `LogitRule` (`Dial`, `Proxy`, `Contrast`) draws from logits that several models make together;
-`branch_rollouts` writes greedily from each of the most probable first tokens,
-`particle_rollouts` draws from a sharpened distribution over whole texts; `guided_rollouts`
-pushes single tokens while a text is written; `answer_task` generates one answer per problem,
-`continue_ids` is the token loop itself. `Generation` holds the options.
+`branch_rollouts` writes greedily from each of the most probable first tokens; `guided_rollouts`
+pushes single tokens while a text is written; `particle_rollouts` draws from a sharpened
+distribution over whole texts; `answer_task` generates one answer per problem, `continue_ids` is the
+token loop itself. `Generation` holds the options.
 """
 
 from elicit.rollouts._edits_digest import edits_digest

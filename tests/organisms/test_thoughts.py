@@ -11,11 +11,9 @@ from elicit import organisms
 from elicit.organisms import (
     Chain,
     OrganismError,
-    World,
     altered_trace,
     catalog,
     checks,
-    critique,
     cued,
     draw_chain,
     edited_question,
@@ -297,16 +295,3 @@ def test_every_card_says_what_a_measure_of_its_traces_should_find(name):
         assert (truth["follows"] >= 0.9) == (truth["verdict"] == "intact")
     assert organisms.resolve(name).problems.exists()
     json.dumps(truth)
-
-
-def test_a_teacher_marks_the_step_that_is_wrong_and_gives_the_answer():
-    chain = CHAIN
-    right = "so b = 3 + 4 = 7 ; so c = 7 * 7 = 9 ; answer 9 ."
-    assert critique(chain, right) == "check b = 3 + 4 = 7 ok ; check c = 7 * 7 = 9 ok ; answer 9 ."
-    wrong = right.replace("= 7 ;", "= 8 ;")
-    assert critique(chain, wrong) == "check b = 3 + 4 = 7 no ; check c = 7 * 7 = 9 ok ; answer 9 ."
-    assert critique(chain, "answer 4 .") == (
-        "check b = 3 + 4 = 7 ok ; check c = 7 * 7 = 9 no ; answer 9 ."
-    )
-    words = set(critique(chain, wrong).split()) | set(critique(chain, "answer 4 .").split())
-    assert words <= set(World(name="a", seed=11).vocabulary)
