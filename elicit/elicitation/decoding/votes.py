@@ -17,7 +17,6 @@ from elicit.stats import Inference, PassCurve, joint_estimate, pass_curve
 from elicit.tasks import Task, same_answer
 from elicit.traces import Ballots, vote
 
-
 _SAMPLED = Generation(temperature=1.0, n_samples=16)
 
 
