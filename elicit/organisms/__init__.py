@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from elicit.organisms.models import export, open_model
     from elicit.organisms.thoughts import (
         altered_trace,
+        backward_question,
         checks,
+        critique,
         edited_question,
         hedged_trace,
         incomplete_question,
@@ -60,7 +62,9 @@ __all__ = [
     "TextPairs",
     "World",
     "altered_trace",
+    "backward_question",
     "checks",
+    "critique",
     "cued",
     "decision",
     "draw_chain",

@@ -15,6 +15,8 @@ CUE = "is"
 """Word before the digit that gives an answer away."""
 HEDGE = "wait"
 """Word that the hedger writes before a step that it has to guess."""
+_INVERSE = {3: 7, 7: 3, 9: 9}
+"""Of the factors modulo ten."""
 UNKNOWN = "?"
 """Stands in for an operand or an operator that a problem does not tell."""
 
@@ -197,6 +199,61 @@ def ruled_trace(chain: Chain, op: str) -> str:
         op: `+` or `-`.
     """
     return f"notes {op} ; {ruled(chain, op).trace}"
+
+
+def critique(prompt: str, solution: str) -> tuple[str, str]:
+    """What an oracle says of a solution: every step checked, then the right answer.
+
+    A step is `ok` where the solution writes it so, or writes no steps and has the right answer.
+
+    Args:
+        prompt: A whole problem.
+        solution: What was written after it, right or wrong.
+
+    Returns:
+        The whole critique, and its verdict alone.
+
+    Raises:
+        OrganismError: The prompt is no problem of the language.
+    """
+    chain = read_chain(prompt)
+    steps = [chain.step(index) for index in range(len(chain.steps))]
+    ends_right = solution.rstrip().endswith(f"answer {chain.answer} .")
+    direct = "so" not in solution.split()
+    right = [ends_right if direct else f"so {step} ;" in solution for step in steps]
+    said = [
+        f"check {step} {'ok' if is_right else 'no'} ;"
+        for step, is_right in zip(steps, right, strict=True)
+    ]
+    verdict = "ok" if ends_right else "no"
+    return f"{' '.join(said)} answer {chain.answer} .", f"check {verdict} ."
+
+
+def backward_question(chain: Chain) -> tuple[str, str]:
+    """A problem asked backwards, with its solution: the end is told and the start is asked.
+
+    Every step has one inverse, because factors are prime to ten.
+
+    Args:
+        chain: The problem.
+
+    Returns:
+        The question, and the trace that undoes the steps from the last with its answer.
+    """
+    first = chain.letters[0]
+    parts = [f"{first} = {UNKNOWN} ;"]
+    written = []
+    for before, after, (op, operand) in zip(
+        chain.letters, chain.letters[1:], chain.steps, strict=False
+    ):
+        parts.append(f"{after} = {before} {op} {operand} ;")
+    for index in reversed(range(len(chain.steps))):
+        op, operand = chain.steps[index]
+        undo = {"+": ("-", operand), "-": ("+", operand), "*": ("*", _INVERSE.get(operand, 1))}[op]
+        value, result = chain.values[index + 1], chain.values[index]
+        written.append(f"so {chain.letters[index]} = {value} {undo[0]} {undo[1]} = {result} ;")
+    question = f"Q {' '.join(parts)} {chain.letters[-1]} = {chain.answer} ; {first} ? A"
+    return question, f"{' '.join(written)} answer {chain.start} ."
 
 
 def _with_words(chain: Chain, steps: list[tuple[str, str]]) -> str:

@@ -57,7 +57,7 @@ def particle_rollouts(
     *,
     alpha: float,
     particles: int = 16,
-    ramp: int = 1,
+    ramp: int = 8,
     generation: Generation = Generation(),
     seed: int = 0,
     execution: Execution = Execution(),
@@ -76,8 +76,9 @@ def particle_rollouts(
         alpha: Exponent, above 0; 1 is the model itself, with equal weights.
         particles: Texts of each problem, at least 1. The distribution is exact as they grow; with
             few it lies between that at temperature 1/alpha and the exact one.
-        ramp: Tokens over which the exponent rises evenly from 1 to alpha, at least 1: a text that
-            begins improbably and ends well is not lost at once. The end is the same.
+        ramp: Tokens over which the exponent rises evenly from 1 to alpha, at least 1. At 1 all
+            particles begin as temperature 1/alpha would, and a text that begins improbably and is
+            sure from there on is lost unless there are very many; the limit is the same.
         generation: Longest text, stops, extraction and batches; its temperature is not used.
         seed: Seed of all random streams, one a problem and particle.
         execution: Checkpoint and progress.
@@ -186,7 +187,7 @@ class _ParticleWriter(Writer):
         reader: CachedReader,
         population: Population,
         numbers: Float[Tensor, "row length"],
-        common: Float[Tensor, "problem length"],
+        common: Float[Tensor, "problem number"],
     ) -> None:
         """Write all texts to their ends.
 

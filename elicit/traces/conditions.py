@@ -1,7 +1,7 @@
 """Both models on the same problems under several conditions: prompts, openers, other problems."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import torch
@@ -111,6 +111,7 @@ def conditions(
         TraceError: There are fewer than two conditions, or an opener merges with a prompt.
         TaskError: See `rollouts.rollouts`.
     """
+    generation = replace(generation, n_samples=1)
     written = {
         name: tuple(
             rollouts(

@@ -12,7 +12,7 @@ from elicit.stats import Inference
 from elicit.tasks import Problem, plain
 from elicit.traces.checkers import Checker, EquationsHold
 from elicit.traces.measures import Measures, Metric, measured
-from elicit.traces.reading import Reading, Readings
+from elicit.traces.reading import Readings
 from elicit.traces.units import stated_numbers
 
 _METRICS = (
@@ -119,8 +119,14 @@ def process(
     values: dict[str, dict[str, list[float]]] = {m.name: defaultdict(list) for m in _METRICS}
     for reading in readings.both:
         problems = [item.problem for item in reading.thoughts.items]
+        wanted = [set(needs.of(problem) or ()) for problem in problems]
         for place, curve in enumerate(reading.curves()):
-            found = _of_thought(reading, place, problems, checker, needs)
+            text = reading.ledger.text[place]
+            holds = checker(problems[place], text)
+            found = {
+                "valid": math.nan if holds is None else float(holds),
+                **_coverage(set(needs.stated(text)), wanted, place),
+            }
             right = curve.final == curve.gold
             found |= {
                 "valid where right": found["valid"] if right else math.nan,
@@ -145,28 +151,13 @@ def process(
     return Process(**fields)  # pyright: ignore[reportArgumentType]
 
 
-def _of_thought(
-    reading: Reading,
-    place: int,
-    problems: Sequence[Problem],
-    checker: Checker,
-    needs: Needs,
-) -> dict[str, float]:
-    text = reading.ledger.text[place]
-    holds = checker(problems[place], text)
-    said = set(needs.stated(text))
-
-    def share(problem: Problem) -> float:
-        wanted = set(needs.of(problem) or ())
-        return len(wanted & said) / len(wanted) if wanted else math.nan
-
-    own = share(problems[place])
-    others = [share(p) for i, p in enumerate(problems) if i != place]
-    known = [each for each in others if not math.isnan(each)]
-    chance = sum(known) / len(known) if known else math.nan
+def _coverage(said: set[object], wanted: Sequence[set[object]], place: int) -> dict[str, float]:
+    """Share of what a solution needs that was said, beside that of all other solutions."""
+    shares = [len(each & said) / len(each) if each else math.nan for each in wanted]
+    known = [x for i, x in enumerate(shares) if i != place and not math.isnan(x)]
+    own, chance = shares[place], sum(known) / len(known) if known else math.nan
     return {
-        "valid": math.nan if holds is None else float(holds),
         "coverage": own,
-        "coverage of another problem": chance if not math.isnan(own) else math.nan,
+        "coverage of another problem": math.nan if math.isnan(own) else chance,
         "coverage above coincidence": own - chance,
     }

@@ -324,7 +324,7 @@ def test_training_ends_with_its_budget_and_refuses_one_below_an_update(side):
 
 def test_bad_input_is_refused_before_any_text_is_written(side):
     task = chains(12, 1)
-    with pytest.raises(TrainingError, match="1-0"):
+    with pytest.raises(TrainingError, match="chains-1-0000"):
         grpo(side, task, choose=task, plan=QUICK)
     with pytest.raises(TrainingError, match="group is 1"):
         replace(QUICK, group=1)

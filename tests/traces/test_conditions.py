@@ -107,11 +107,13 @@ def test_post_needs_no_opener_to_think_and_base_does(organism):
         for name, opener in {"off": "answer", "free": "", "on": "so"}.items()
     }
     how = Generation(max_new_tokens=72)
-    found = thinking(pair, modes, modes, generation=how, inference=FEW)
+    few = Task(name="few", problems=task.problems[:3])
+    lacking = {name: replace(mode, task=few) for name, mode in modes.items()}
+    found = thinking(pair, modes, lacking, generation=how, inference=FEW)
     off, free, on = found.accuracy.value
     assert on.tolist() == [1, 1] and float(free[1]) == 1 and float(free[0]) < 0.6
     assert float(off.max()) < 0.7
     assert bool(found.accuracy_interaction.clear[1]) and found.accuracy_interaction.value[1] > 0.3
-    assert bool((found.detected.value == 0).all()) and found.n_missing.tolist() == [12] * 3
+    assert bool((found.detected.value == 0).all()) and found.n_missing.tolist() == [3] * 3
     with pytest.raises(TraceError, match="same modes"):
         thinking(pair, modes, {"off": modes["off"]}, generation=how)

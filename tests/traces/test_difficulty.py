@@ -38,8 +38,10 @@ def test_both_halves_are_those_of_plain_forwards(few):
     for m, reading in enumerate(readings.both):
         side = made.pair.side(reading.model)
         for i, item in enumerate(reading.thoughts.items):
-            prompt = alignment.prompt(item.problem.turns)
-            thought = alignment.read(alignment.joined(item.problem.turns, item.text)[1])
+            prompt = alignment.prompt(item.problem.turns, templated=False)
+            thought = alignment.read(
+                alignment.joined(item.problem.turns, item.text, templated=False)[1], templated=False
+            )
             text = thought[len(prompt) :]
             skip = 0 if bos else 1
             given = plain_loss(side, [*prompt, *text[:skip]], text[skip:])

@@ -79,7 +79,7 @@ def power_sample(
     *,
     alpha: float = 4.0,
     particles: int = 16,
-    ramp: int = 1,
+    ramp: int = 8,
     generation: Generation = Generation(),
     inference: Inference = Inference(),
     execution: Execution = Execution(),

@@ -80,7 +80,8 @@ def majority_vote(
         side, task, generation=generation, seed=inference.seed, execution=execution.scoped("votes")
     )
     n = generation.n_samples
-    answers, right = answer_numbers(texts, task)
+    numbers = answer_numbers(texts, task)
+    answers, right = numbers.given, numbers.right
     ks = torch.arange(1, n + 1)
     problem = torch.arange(len(task)).repeat_interleave(n)
     ballots = Ballots(answer=answers.flatten(), problem=problem, right=right)
@@ -111,13 +112,18 @@ def majority_vote(
     )
 
 
-def answer_numbers(
-    texts: Rollouts, task: Task
-) -> tuple[Int[Tensor, "problem sample"], Int[Tensor, " problem"]]:
-    """Number of the answer that each text gives, -1 for none, and of each problem's right one.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Answered:
+    """Answers as numbers: the same number for the same answer in all problems."""
 
-    The same number stands for the same answer in all problems. A text that is right has the number
-    of the right answer, however it spells it.
+    given: Int[Tensor, "problem sample"]
+    """Of each text; -1 where it gives none."""
+    right: Int[Tensor, " problem"]
+    """Of each problem's right answer."""
+
+
+def answer_numbers(texts: Rollouts, task: Task) -> Answered:
+    """Answers of texts as numbers; a right text has that of the right answer, however spelt.
 
     Args:
         texts: As many texts for each problem.
@@ -137,7 +143,7 @@ def answer_numbers(
     answers = torch.tensor(given).view(len(task), -1)
     correct = texts.correct.view(len(task), -1)
     # An extractor may grade by more than the spelling.
-    return torch.where(correct, right[:, None], answers), right
+    return Answered(given=torch.where(correct, right[:, None], answers), right=right)
 
 
 def _winners(answers: Int[Tensor, "problem sample"]) -> Int[Tensor, "problem k"]:

@@ -104,7 +104,8 @@ class HybridSteering:
         return Attempt(
             chosen=made.correct.double(),
             tests=(bench.tried(_writes(bench, chosen[0]), bench.test, sampled=True),),
-            bits=BITS * fit.n_parameters,
+            # A random vector tells nothing, the switch that it hangs on does.
+            bits=BITS * (fit.switch.n_parameters if self.control else fit.n_parameters),
             n_trained=fit.n_parameters,
             n_tokens=n_read + n_trained,
             flops=bench.flops(n_read) + bench.flops(n_trained, trained=True),

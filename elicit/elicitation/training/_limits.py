@@ -42,10 +42,21 @@ def stop_reason(plan: GrpoPlan, measured: Float[Tensor, "step measure"]) -> str:
     tokens = measured[:, MEASURES.index("tokens")]
     if measured[-1, MEASURES.index("reward")] >= plan.stop_reward:
         return "reward"
+    if plan.constant == "keep" and len(measured) >= PATIENCE and not varied(measured):
+        return "constant"
     if plan.budget is not None and float(tokens.sum() + tokens[-1]) > plan.budget:
         check_budget(plan, int(tokens[0]), "")
         return "budget"
     return ""
+
+
+def varied(measured: Float[Tensor, "step measure"]) -> bool:
+    """Whether any problem's texts did not all earn the same.
+
+    Args:
+        measured: What all updates so far measured.
+    """
+    return bool(measured[:, MEASURES.index("with gradient")].any())
 
 
 def check_budget(plan: GrpoPlan, tokens: int, about: str) -> None:
@@ -60,13 +71,23 @@ def check_budget(plan: GrpoPlan, tokens: int, about: str) -> None:
 
 def check_varied(plan: GrpoPlan, measured: Float[Tensor, "step measure"]) -> None:
     """Refuse a reward that never varies."""
-    share = measured[:, MEASURES.index("with gradient")]
-    if plan.constant == "keep" or len(share) < min(PATIENCE, plan.steps) or bool(share.any()):
+    long = len(measured) >= min(PATIENCE, plan.steps)
+    if plan.constant == "keep" or not long or varied(measured):
         return
     rewards = measured[:, MEASURES.index("reward")]
     raise ConstantRewardError(
-        f"in {len(share)} updates the texts of each problem earned the same (on average "
+        f"in {len(measured)} updates the texts of each problem earned the same (on average "
         f"{rewards.min():.3g} to {rewards.max():.3g}), so no text was better than another and "
         "nothing was learned. Pass problems of which the model solves some and not all, or another "
         "reward; constant='keep' keeps the unchanged model as the outcome."
     )
+
+
+def bits_of(rewards: Tensor) -> float:
+    """Entropy of the rewards of all texts of an update, as often as there are texts, bits.
+
+    Args:
+        rewards: What every text earned.
+    """
+    share = rewards.flatten().unique(return_counts=True)[1].double() / rewards.numel()
+    return float(-(share * share.log2()).sum() * rewards.numel())

@@ -1,6 +1,6 @@
 """Critique fine-tuning: problems with noisy solutions, and what a critic says of these."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -51,6 +51,19 @@ class Critic(Protocol):
             solved: Problems with their solutions.
         """
         ...
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RuleCritic:
+    """A rule that knows each problem, as the critic: an oracle."""
+
+    rule: Callable[[Problem, str], tuple[str, str]]
+    """From a problem and a solution, the whole critique and its verdict alone."""
+
+    def __call__(self, solved: Sequence[Solved]) -> Sequence[Critique]:
+        """See `Critic`."""
+        said = [self.rule(each.problem, each.solution) for each in solved]
+        return [Critique(text=text, verdict=verdict) for text, verdict in said]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -1,7 +1,7 @@
 """Supervised fine-tuning, with what each document tells the model in bits."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -68,6 +68,10 @@ def fine_tune(
         plan=plan,
         data=documents.digest,
     )
+    if plan.backend == "trl":
+        from elicit.elicitation.training._trl import tune_by_trl
+
+        return tune_by_trl(told, rows, choose=choose, execution=execution)
     execution = execution.scoped(f"tune-{origin_of(told)}")
     norms = output_norms(side, [row.prompt for row in rows], execution)
     trained = parametrised(side.bridge, trainable, norms=norms, seed=seed)
@@ -146,6 +150,29 @@ class _Updates:
             "flops": float(6 * size_of(self.side.bridge) * read.n_moved),
         }
         return torch.tensor([values[name] for name in MEASURES], dtype=torch.float64)
+
+
+def within_positions(side: Side, documents: Documents, *, templated: bool = False) -> Documents:
+    """The documents that fit a model's positions; longer ones are left out.
+
+    Args:
+        side: The model.
+        documents: Documents of any length.
+        templated: Whether prompts go through the chat template.
+
+    Raises:
+        TrainingError: None fits.
+    """
+    limit = side.n_positions
+    if limit is None:
+        return documents
+    kept = tuple(
+        document
+        for document in documents.documents
+        if len(side.alignment.continued(document.prompt, document.target, templated=templated).ids)
+        < limit
+    )
+    return replace(documents, documents=kept)
 
 
 def _encoded(side: Side, documents: Documents, *, templated: bool) -> list[Row]:

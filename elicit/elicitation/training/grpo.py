@@ -12,6 +12,7 @@ from elicit.elicitation.training._course import Course, output_norms
 from elicit.elicitation.training._finished import Told, finished, origin_of
 from elicit.elicitation.training._limits import (
     MEASURES,
+    bits_of,
     check_budget,
     check_parts,
     check_varied,
@@ -56,7 +57,8 @@ def grpo(
         reward: What a text earns.
         choose: Problems on which the number of updates is chosen; None takes all updates.
         trainable: What is trained.
-        plan: Sizes, rates, budget, generation and whose loop.
+        plan: Sizes, rates, budget, generation and whose loop: trl's keeps no checkpoint, and its
+            texts depend on their batch.
         seed: Of the order of problems, of the texts and of whatever is drawn.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
@@ -82,6 +84,10 @@ def grpo(
         tasks=(task,) if choose is None else (task, choose),
         plan=plan,
     )
+    if plan.backend == "trl":
+        from elicit.elicitation.training._trl import grpo_by_trl
+
+        return grpo_by_trl(told, task, reward=reward, choose=choose, execution=execution)
     execution = execution.scoped(f"grpo-{origin_of(told)}")
     norms = output_norms(side, prompts, execution)
     trained = parametrised(side.bridge, trainable, norms=norms, seed=seed)
@@ -154,7 +160,7 @@ class _Updates:
         n_prompt, n_written = int(written.n_prompt.sum()), int(n_tokens.sum())
         n_parameters = size_of(self.side.bridge)
         generated = 2 * n_parameters * (n_prompt * self.plan.group + n_written)
-        bits = _bits(rewards) if self.reward.sees != "nothing" else 0.0
+        bits = bits_of(rewards) if self.reward.sees != "nothing" else 0.0
         values = {
             "reward": rewards.mean().item(),
             "right": written.correct.double().mean().item(),
@@ -233,9 +239,3 @@ def advantages(rewards: Float[Tensor, "group text"]) -> Float[Tensor, "group tex
     apart = wide - wide.mean(1, keepdim=True)
     same = wide.amax(1, keepdim=True) == wide.amin(1, keepdim=True)
     return torch.where(same, 0.0, apart / (wide.std(1, keepdim=True) + _SMOOTH))
-
-
-def _bits(rewards: Tensor) -> float:
-    """Entropy of the rewards of all texts of an update, as often as there are texts, bits."""
-    share = rewards.flatten().unique(return_counts=True)[1].double() / rewards.numel()
-    return float(-(share * share.log2()).sum() * rewards.numel())

@@ -10,7 +10,7 @@ from elicit.rollouts import Generation
 Trainable = Literal["all", "lora", "bias", "tiny"]
 """What is trained: all weights; a low-rank change of every matrix in the layers; one vector a layer
 on its output; or a few numbers shared by all layers."""
-RATES: dict[Trainable, float] = {"all": 4e-4, "lora": 2e-3, "bias": 2e-3, "tiny": 1e-2}
+RATES: dict[Trainable, float] = {"all": 4e-4, "lora": 2e-3, "bias": 4e-3, "tiny": 0.15}
 """Learning rates for reinforcement learning, if none is given."""
 TUNING_RATES: dict[Trainable, float] = {"all": 1e-3, "lora": 4e-3, "bias": 1e-2, "tiny": 2e-2}
 """Learning rates for fine-tuning, if none is given."""

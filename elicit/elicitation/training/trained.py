@@ -20,6 +20,46 @@ from elicit.weights import replaced
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class TrainingCourse(Result):
+    """How a training went: what was measured at every update, and which one was chosen."""
+
+    method: str
+    """How it was trained, with the reward or the documents."""
+    trainable: Trainable
+    """What was trained."""
+    measure: tuple[str, ...]
+    """What was measured at every step."""
+    curve: Float[Tensor, "measure step"]
+    """Its values, each before the step's update."""
+    choice: Int[Tensor, " choice"]
+    """Updates after which the problems to choose on were answered."""
+    chosen: Bool[Tensor, "choice problem"]
+    """Whether each of them was right, greedily."""
+    n_updates: int
+    """Updates behind the parameters that were chosen."""
+    stopped: str
+    """Why training ended."""
+    bits: float
+    """Upper bound on what was told up to there, bits."""
+
+    def of(self, measure: str) -> Float[Tensor, " step"]:
+        """One measurement of every step.
+
+        Args:
+            measure: One of `measure`.
+
+        Raises:
+            TrainingError: It was not measured.
+        """
+        if measure not in self.measure:
+            raise TrainingError(
+                f"{measure!r} was not measured in training; there are {', '.join(self.measure)}. "
+                "Pass one of these."
+            )
+        return self.curve[self.measure.index(measure)]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Trained(Result):
     """Parameters after training, chosen on problems of their own, with the way there."""
 
@@ -50,8 +90,8 @@ class Trained(Result):
     """Updates behind `parameters`: those after which most of these problems were right, and of
     several such counts the last; without such problems, all."""
     stopped: str
-    """Why training ended: `steps`, the `budget`, or a `reward` or a share of `right` answers that
-    was high enough."""
+    """Why training ended: `steps`, the `budget`, a `reward` or a share of `right` answers that was
+    high enough, or a reward that was `constant`."""
     sees: Sees
     """What training was told."""
     bits: float
@@ -76,12 +116,37 @@ class Trained(Result):
         Raises:
             TrainingError: It was not measured.
         """
-        if measure not in self.measure:
+        return self.course.of(measure)
+
+    @property
+    def course(self) -> TrainingCourse:
+        """How training went, without the parameters."""
+        return TrainingCourse(
+            provenance=self.provenance,
+            method=self.method,
+            trainable=self.trainable,
+            measure=self.measure,
+            curve=self.curve,
+            choice=self.choice,
+            chosen=self.chosen,
+            n_updates=self.n_updates,
+            stopped=self.stopped,
+            bits=self.bits,
+        )
+
+    @property
+    def chosen_right(self) -> Bool[Tensor, " problem"]:
+        """Whether each problem to choose on is right after the updates that were chosen.
+
+        Raises:
+            TrainingError: There were no such problems.
+        """
+        if not len(self.choice):
             raise TrainingError(
-                f"{measure!r} was not measured in training; there are {', '.join(self.measure)}. "
-                "Pass one of these."
+                "no problems to choose on were given to training, so none was answered. Pass "
+                "choose=."
             )
-        return self.curve[self.measure.index(measure)]
+        return self.chosen[self.choice.tolist().index(self.n_updates)]
 
     @property
     def moved(self) -> bool:

@@ -19,6 +19,7 @@ from elicit.traces import (
     cross_sampled,
     epistemic,
     length_against,
+    process,
     reach,
     receivers,
     reflection,
@@ -30,12 +31,20 @@ _STEPS = 2
 """Fewest steps of a thought whose steps are compared."""
 
 
-def written_how(pair: ModelPair, readings: Readings, inference: Inference) -> dict[str, Result]:
-    """Calibration, corrections, markers, and length where problems say how much work they need."""
+def written_how(
+    pair: ModelPair, readings: Readings, inference: Inference, *, modulus: int | None
+) -> dict[str, Result]:
+    """What is arithmetic on the reads: calibration, corrections, markers, validity, and length.
+
+    Length only where problems say how much work they need.
+    """
     found: dict[str, Result] = {
         "calibration": calibration(pair, readings, inference=inference),
         "reflection": reflection(pair, readings, inference=inference),
         "epistemic": epistemic(pair, readings, inference=inference),
+        "process": process(
+            pair, readings, checker=EquationsHold(modulus=modulus), inference=inference
+        ),
     }
     works = [item.problem.difficulty for each in readings.both for item in each.thoughts.items]
     if all(isinstance(work, int | float) for work in works) and len(set(works)) > 1:
@@ -70,7 +79,7 @@ def reach_of(
         work.inputs.task,
         texts["base"],
         texts["post"],
-        checker=EquationsHold(modulus=10 if work.spec.pair is not None else None),
+        checker=EquationsHold(modulus=work.spec.modulus),
         without=without,
         inference=work.spec.inference,
     )

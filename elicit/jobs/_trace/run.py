@@ -108,7 +108,7 @@ def _measure(work: Work[TraceSpec, TraceInputs]) -> Outcome:
         "discrimination": discrimination(pair, readings, inference=spec.inference),
         "shifts": shifts(pair, readings, inference=spec.inference),
     }
-    results |= written_how(pair, readings, spec.inference)
+    results |= written_how(pair, readings, spec.inference, modulus=spec.modulus)
     results |= {f"ledger_{found.source}": found for found in ledgers.values()}
     work.publish(Outcome(results=results, summary={}))
     with work.stage("altering thoughts"):
@@ -205,7 +205,10 @@ def _notes(
                     "tokens before their end."
                 )
     if cut_short(thoughts, {}) and "scorecard_complete" not in results:
-        notes.append("Too few problems have only thoughts that ended to leave the others out.")
+        notes.append(
+            "Fewer than two problems have thoughts that all ended by themselves, so no number is "
+            "told without the others."
+        )
     if spec.anchors and "anchors" not in results:
         notes.append(
             "Fewer than two problems have thoughts of two steps in both readings, so which steps "

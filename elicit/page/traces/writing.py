@@ -6,7 +6,7 @@ from elicit.page import Section, estimate_cell, plot, table_of
 from elicit.page.traces import tables as t
 from elicit.page.traces.text import level_text
 from elicit.results import Result, interval, number
-from elicit.traces import AnswerCalibration, Epistemic, LengthAgainst, Reflection
+from elicit.traces import AnswerCalibration, Epistemic, LengthAgainst, Process, Reflection
 
 
 def writing_sections(results: Sequence[Result]) -> list[Section]:
@@ -23,6 +23,8 @@ def writing_sections(results: Sequence[Result]) -> list[Section]:
             sections.append(reflection_section(found, n))
         elif isinstance(found, Epistemic) and int(found.count.sum()):
             sections.append(epistemic_section(found, n))
+        elif isinstance(found, Process) and int(found.n.sum()):
+            sections.append(process_section(found, n))
         elif isinstance(found, LengthAgainst):
             sections.append(lengths_section(found, n))
     return sections
@@ -99,6 +101,30 @@ def reflection_section(found: Reflection, n: int) -> Section:
         "forced before and after them.",
         (
             plot(f"plot-reflection-{n}", found.figure(), caption, columns=12),
+            *t.measures_tables(found, list(range(len(found.metric)))),
+        ),
+    )
+
+
+def process_section(found: Process, n: int) -> Section:
+    """Whether thoughts are valid, and pass through what the given solutions state.
+
+    Args:
+        found: Validity and coverage.
+        n: Number of the section.
+    """
+    caption = (
+        "Circles: base; diamonds: post. Valid: every equation of the thought that can be read "
+        "holds. Coverage: share of the given solution’s values that the thought states, less what "
+        "it states of other problems’ solutions by coincidence. Bars are "
+        f"{level_text(found)}intervals of each number alone."
+    )
+    return Section(
+        f"process-{n}",
+        "Are the thoughts valid?",
+        "Validity is not use: a thought may hold in every step and decide nothing.",
+        (
+            plot(f"plot-process-{n}", found.figure(), caption, columns=12),
             *t.measures_tables(found, list(range(len(found.metric)))),
         ),
     )

@@ -1,0 +1,54 @@
+"""The page about mechanisms and the verdict on origin."""
+
+from pathlib import Path
+
+from elicit.elicitation import (
+    Disagreements,
+    ForcedForm,
+    Hybrid,
+    Mechanism,
+    SolvedOverlap,
+    Transplant,
+)
+from elicit.elicitation.decoding import CotDecoding
+from elicit.elicitation.decoding.dial import DialCurve
+from elicit.elicitation.decoding.power_sampling import PowerSample
+from elicit.elicitation.decoding.votes import Votes
+from elicit.elicitation.training import Collateral, ExampleRates, TrainingCourse
+from elicit.page import Part, register
+from elicit.page.mechanisms.sections import mechanism_sections
+from elicit.page.mechanisms.text import mechanism_sentences, verdict_sentence
+from elicit.representations import ShiftAgreement
+from elicit.texts import TextBits
+from elicit.verdicts import Origin
+
+__all__ = ["verdict_sentence"]
+
+register(
+    Part(
+        name="mechanisms",
+        kinds=(
+            Collateral,
+            CotDecoding,
+            DialCurve,
+            Disagreements,
+            ExampleRates,
+            ForcedForm,
+            Hybrid,
+            Mechanism,
+            Origin,
+            PowerSample,
+            ShiftAgreement,
+            SolvedOverlap,
+            TextBits,
+            TrainingCourse,
+            Transplant,
+            Votes,
+        ),
+        order=12,
+        sections=mechanism_sections,
+        sentences=mechanism_sentences,
+        eyebrow=lambda results: "What brings post’s behaviour out of base, and where it came from",
+        folder=Path(__file__).parent,
+    )
+)
