@@ -12,16 +12,18 @@ from elicit.elicitation import (
     Hybrid,
     Mechanism,
     Sees,
-    SolvedOverlap,
     Transplant,
     solved_overlap,
 )
-from elicit.elicitation.decoding import CotDecoding
-from elicit.elicitation.decoding.dial import DialCurve
-from elicit.elicitation.decoding.power_sampling import PowerSample
-from elicit.elicitation.decoding.votes import Votes
+from elicit.elicitation.decoding import (
+    BudgetForced,
+    CotDecoding,
+    DialCurve,
+    PowerSample,
+    Votes,
+)
 from elicit.elicitation.training import Collateral, ExampleRates, TrainingCourse
-from elicit.results import Estimate
+from elicit.results import Estimate, Result
 from elicit.stats import Inference, NoGapError, PassCurve, gap_share
 from elicit.texts import TextBits
 from elicit.verdicts import ArmOutcomes, Origin, Outcomes, judge_origin
@@ -204,9 +206,7 @@ def around(*values: float, half: float = 0.06) -> Estimate:
     return Estimate(value=value, low=value - half, high=value + half)
 
 
-def beside(
-    *, hostile: bool = False
-) -> tuple[TextBits | ForcedForm | Transplant | SolvedOverlap, ...]:
+def beside(*, hostile: bool = False) -> tuple[Result, ...]:
     """Bits, forced form, transplant and overlap."""
     bad = HOSTILE[2] if hostile else "so"
     one = torch.ones(N).double()
@@ -261,7 +261,7 @@ def beside(
     return bits, forced, moved, overlap
 
 
-def decoding(*, hostile: bool = False) -> tuple[DialCurve | CotDecoding | PowerSample | Votes, ...]:
+def decoding(*, hostile: bool = False) -> tuple[Result, ...]:
     """A dial, branches, sharpened texts and votes."""
     bad = HOSTILE[4] if hostile else "answer 7 ."
     problem = tuple(f"p{i}" for i in range(3))
@@ -346,7 +346,20 @@ def decoding(*, hostile: bool = False) -> tuple[DialCurve | CotDecoding | PowerS
         text=(bad,) * 6,
         level=0.95,
     )
-    return dial, branches, power, votes
+    budget = BudgetForced(
+        problem=problem,
+        text_kind=("own", "forced"),
+        right=torch.rand(3, 2, dtype=torch.float64).round(),
+        accuracy=around(0.5, 0.6),
+        n_thought=torch.tensor([[20, 40], [22, 44], [18, 39]]),
+        n_tokens=torch.tensor([[24, 44], [26, 48], [22, 43]]),
+        n_waits=torch.tensor([1, 2, 1]),
+        cut=torch.tensor([False, True, False]),
+        text=(bad,) * 3,
+        n_forced=torch.tensor([1, 2, 1]),
+        level=0.95,
+    )
+    return dial, branches, power, budget, votes
 
 
 def gates(*, hostile: bool = False) -> tuple[Hybrid, Disagreements]:
@@ -414,7 +427,7 @@ def gates(*, hostile: bool = False) -> tuple[Hybrid, Disagreements]:
     return hybrid, differ
 
 
-def training(*, hostile: bool = False) -> tuple[TrainingCourse | Collateral | ExampleRates, ...]:
+def training(*, hostile: bool = False) -> tuple[Result, ...]:
     """A course, what it damaged, and candidates for examples."""
     bad = HOSTILE[0] if hostile else "so"
     steps = torch.arange(16).double()

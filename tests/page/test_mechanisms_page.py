@@ -41,7 +41,7 @@ def test_sections_go_from_the_verdict_to_single_texts(page):
         page.index(f'id="{name}"')
         for name in (
             "origin-0", "mechanisms", "mechanisms-cost", "beside-mechanisms", "overlap-0", "dial-0",
-            "branches-0", "sharpened-0", "votes-0", "hybrid-0", "disagreements-0",
+            "branches-0", "sharpened-0", "budget-0", "votes-0", "hybrid-0", "disagreements-0",
             "training-courses", "training-collateral", "examples-0", "mechanisms-texts",
         )
     ]  # fmt: skip

@@ -10,10 +10,13 @@ from elicit.elicitation import (
     SolvedOverlap,
     Transplant,
 )
-from elicit.elicitation.decoding import CotDecoding
-from elicit.elicitation.decoding.dial import DialCurve
-from elicit.elicitation.decoding.power_sampling import PowerSample
-from elicit.elicitation.decoding.votes import Votes
+from elicit.elicitation.decoding import (
+    BudgetForced,
+    CotDecoding,
+    DialCurve,
+    PowerSample,
+    Votes,
+)
 from elicit.elicitation.training import Collateral, ExampleRates, TrainingCourse
 from elicit.page import Part, register
 from elicit.page.mechanisms.sections import mechanism_sections
@@ -28,6 +31,7 @@ register(
     Part(
         name="mechanisms",
         kinds=(
+            BudgetForced,
             Collateral,
             CotDecoding,
             DialCurve,

@@ -3,11 +3,20 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from elicit.elicitation.decoding import CotDecoding
-from elicit.elicitation.decoding.dial import DialCurve
-from elicit.elicitation.decoding.figures import cot_figure, dial_figure, votes_figure
-from elicit.elicitation.decoding.power_sampling import PowerSample
-from elicit.elicitation.decoding.votes import Votes
+from elicit.elicitation.decoding import (
+    BudgetForced,
+    CotDecoding,
+    DialCurve,
+    PowerSample,
+    Votes,
+)
+from elicit.elicitation.decoding.figures import (
+    budget_figure,
+    cot_figure,
+    dial_figure,
+    power_figure,
+    votes_figure,
+)
 from elicit.page import Section, plot, table_of
 from elicit.page.mechanisms.text import percent
 from elicit.results import Result, number
@@ -24,6 +33,7 @@ def decoding_sections(results: Sequence[Result]) -> list[Section]:
         *of(DialCurve, _dial),
         *of(CotDecoding, _branches),
         *of(PowerSample, _sharpened),
+        *of(BudgetForced, _budget),
         *of(Votes, _votes),
     ]
 
@@ -31,9 +41,9 @@ def decoding_sections(results: Sequence[Result]) -> list[Section]:
 def _dial(found: DialCurve, n: int) -> Section:
     caption = (
         "Accuracy of greedy texts from (1 − alpha) · base + alpha · post, logits token by token, "
-        f"with {100 * found.level:g} % intervals simultaneous over alpha. Dotted: base and post. "
-        "Dashed orange, if there: where accuracy is halfway. A jump at a small alpha says that "
-        "post tips a choice that base nearly makes."
+        f"with {100 * found.level:g} % intervals simultaneous over alpha. Dotted grey: share of "
+        "texts that are post’s, token for token. A jump at a small alpha says that post tips a "
+        "choice that base nearly makes."
     )
     order = found.alpha.argsort().tolist()
     rows = [
@@ -128,7 +138,36 @@ def _sharpened(found: PowerSample, n: int) -> Section:
         f"sharpened-{n}",
         "Power sampling: sharpened texts",
         lead,
-        (table_of(told, ("texts", "right", "tokens"), rows, 1),),
+        (
+            plot(f"plot-sharpened-{n}", power_figure(found), told, columns=16),
+            table_of("Means.", ("texts", "right", "tokens"), rows, 1),
+        ),
+    )
+
+
+def _budget(found: BudgetForced, n: int) -> Section:
+    rows = [
+        [
+            kind,
+            percent(found.accuracy[i]),
+            number(found.n_thought[:, i].double().mean().item(), digits=1),
+            number(found.n_tokens[:, i].double().mean().item(), digits=1),
+        ]
+        for i, kind in enumerate(found.text_kind)
+    ]
+    lead = (
+        f"Thoughts were made longer {found.n_waits.double().mean().item():.2g} times a text on "
+        f"average, and {100 * found.cut.double().mean().item():.0f} % were ended at their longest."
+    )
+    told = "Thought: tokens before its end. Texts at equal length are the fair comparison."
+    return Section(
+        f"budget-{n}",
+        "Budget forcing: longer or shorter thoughts",
+        lead,
+        (
+            plot(f"plot-budget-{n}", budget_figure(found), told, columns=16),
+            table_of("Means.", ("texts", "right", "thought", "tokens"), rows, 1),
+        ),
     )
 
 
