@@ -30,15 +30,11 @@ def sweep(
         Path | None,
         typer.Option(metavar="FILE", help="Write a Slurm array script instead of running."),
     ] = None,
-    hours: Annotated[
-        float, typer.Option(metavar="H", min=0.1, help="Time limit of a Slurm task.")
-    ] = 12.0,
     only: Annotated[
         list[int] | None, typer.Option(metavar="N", help="Number of a run to do; may be repeated.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin every run anew.")] = False,
     progress: Annotated[Shown, typer.Option(help="How progress is shown.")] = Shown.auto,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Run every job of a study, here, on Ray or on Slurm, and compare what they found."""
@@ -58,10 +54,11 @@ def sweep(
                     f"ray is {ray!r} and a Slurm script is asked for too, so it is not clear what "
                     "runs the study. Give one."
                 )
-            write_atomic(slurm, array_script(read, study, hours=hours).encode())
-            typer.echo(f"Written: {slurm}. Submit it with: sbatch {slurm}", err=True)
+            write_atomic(slurm, array_script(read, study).encode())
+            said = f"Written: {slurm}. Set its time limit, and submit it with: sbatch {slurm}"
+            typer.echo(said, err=True)
             return
-        with watched(progress, quiet=quiet) as shown:
+        with watched(progress, quiet=False) as shown:
             swept = run_study(read, ray=ray, only=only or (), fresh=fresh, progress=shown)
     _show(swept)
     if swept.failed:

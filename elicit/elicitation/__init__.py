@@ -5,6 +5,28 @@ from elicit.elicitation.arms import Arm, direction_arms
 from elicit.elicitation.bench import SEES, Attempt, Bench, Means, Sees, Tried, Writes
 from elicit.elicitation.choice import Choice, best_cell, choose, to_raise
 from elicit.elicitation.choose_arms import choose_arms
+from elicit.elicitation.decoding import (
+    BestPrompt,
+    BudgetForced,
+    BudgetForcingArm,
+    CotDecoding,
+    CotDecodingArm,
+    DialArm,
+    DialCurve,
+    FewShot,
+    ForcedPrefix,
+    MajorityVoteArm,
+    PowerSample,
+    PowerSamplingArm,
+    ProxyArm,
+    ThoughtBudget,
+    Votes,
+    budget_forcing,
+    cot_decoding,
+    dial,
+    majority_vote,
+    power_sample,
+)
 from elicit.elicitation.dose import dose_curve
 from elicit.elicitation.dose_result import DoseCurve
 from elicit.elicitation.errors import ElicitationError
@@ -19,8 +41,10 @@ from elicit.elicitation.hybrid import (
     Hybrid,
     HybridDesign,
     HybridFit,
+    HybridSteering,
     HybridTraining,
     LearnedSwitch,
+    Reranking,
     disagreements,
     fit_hybrid,
     measure_hybrid,
@@ -29,6 +53,7 @@ from elicit.elicitation.mechanism import Mechanism, held_against, try_mechanism
 from elicit.elicitation.outcomes import Outcomes
 from elicit.elicitation.overlap import SolvedOverlap, solved_overlap
 from elicit.elicitation.steering import Steered, steer
+from elicit.elicitation.steering_means import DiffMeanSteering, FeatureSteering
 from elicit.elicitation.sweep import Sweep, steer_many, sweep_arms
 from elicit.elicitation.texts import SteeredTexts, steered_texts
 from elicit.elicitation.training import (
@@ -126,6 +151,26 @@ __all__ = [
     "solutions_of",
     "trace_documents",
     "training_means",
+    "BestPrompt",
+    "BudgetForced",
+    "BudgetForcingArm",
+    "CotDecoding",
+    "CotDecodingArm",
+    "DialArm",
+    "DialCurve",
+    "FewShot",
+    "ForcedPrefix",
+    "MajorityVoteArm",
+    "PowerSample",
+    "PowerSamplingArm",
+    "ProxyArm",
+    "ThoughtBudget",
+    "Votes",
+    "budget_forcing",
+    "cot_decoding",
+    "dial",
+    "majority_vote",
+    "power_sample",
     "within_positions",
     "GATES",
     "Disagreements",
@@ -133,8 +178,12 @@ __all__ = [
     "Hybrid",
     "HybridDesign",
     "HybridFit",
+    "HybridSteering",
     "HybridTraining",
     "LearnedSwitch",
+    "Reranking",
+    "DiffMeanSteering",
+    "FeatureSteering",
     "disagreements",
     "fit_hybrid",
     "measure_hybrid",

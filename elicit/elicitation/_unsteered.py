@@ -77,7 +77,17 @@ class Unsteered:
         if self.goal.target is None or self.target_texts is None:
             raise ValueError("there is no target, so there is nothing to swap with. Pass one.")
         goal = replace(self.goal, target=self.side)
-        return Unsteered.of(self.goal.target, self.task, goal, self.target_texts, self.texts)
+        references = self.references[::-1]
+        return replace(
+            self,
+            side=self.goal.target,
+            goal=goal,
+            texts=self.target_texts,
+            target_texts=self.texts,
+            references=references,
+            own=outcomes(self.target_texts, references, goal),
+            target=outcomes(self.texts, references, goal),
+        )
 
     @property
     def base(self) -> Float[Tensor, "problem metric"]:

@@ -10,7 +10,7 @@ A strength is coherent if its share of coherent texts is at most `NEAR` below th
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -41,11 +41,26 @@ class Reference:
     """The model."""
     log_prob: float
     """Mean log-probability of a token of its own texts, nats."""
+    known: dict[Written, float] = field(default_factory=dict, repr=False)
+    """Texts that it has read, with the mean log-probability of a token, nats."""
 
     @classmethod
     def of(cls, side: Side, own: Rollouts) -> "Reference":
         """Reference from the model's own texts."""
-        return cls(side=side, log_prob=log_probs(side, own).mean().item())
+        rows = _rows(own)
+        values = _read(side, rows)
+        known = dict(zip(rows, values.tolist(), strict=True))
+        return cls(side=side, log_prob=values.mean().item(), known=known)
+
+    def log_probs(self, texts: Rollouts) -> Float[Tensor, " row"]:
+        """Mean log-probability per token of each text, nats.
+
+        No text is read twice: where a direction does nothing, what is written is the same again.
+        """
+        rows = _rows(texts)
+        if new := [row for row in dict.fromkeys(rows) if row not in self.known]:
+            self.known.update(zip(new, _read(self.side, new).tolist(), strict=True))
+        return torch.tensor([self.known[row] for row in rows], dtype=torch.float64)
 
 
 def coherent(
@@ -56,14 +71,22 @@ def coherent(
     `references`: the models left unsteered, of which one must find a text probable. `max_loss`:
     nats a token that it may lose.
     """
-    loss = torch.stack([one.log_prob - log_probs(one.side, texts) for one in references]).amin(0)
+    loss = torch.stack([one.log_prob - one.log_probs(texts) for one in references]).amin(0)
     loop = torch.tensor([loops(texts.ids(row)) for row in range(len(texts))])
     return ((loss <= max_loss) & ~loop).double()
 
 
 def log_probs(side: Side, texts: Rollouts) -> Float[Tensor, " row"]:
     """Mean log-probability per token of each text under an unsteered model, nats."""
-    rows = [(tuple(texts.prompt_ids(row)), tuple(texts.ids(row))) for row in range(len(texts))]
+    return _read(side, _rows(texts))
+
+
+def _rows(texts: Rollouts) -> list[Written]:
+    """Prompt and text of each row."""
+    return [(tuple(texts.prompt_ids(row)), tuple(texts.ids(row))) for row in range(len(texts))]
+
+
+def _read(side: Side, rows: Sequence[Written]) -> Float[Tensor, " row"]:
     return text_log_probs(side.bridge, rows, pad_id=side.alignment.pad_id)
 
 

@@ -1,9 +1,13 @@
-"""Figures of steering: rates and coherence over strengths, and by arm at one strength."""
+"""Figures of steering by strength and by arm, and of the shares that mechanisms close."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
+from elicit.elicitation.bench import SEES
 from elicit.elicitation.dose_result import DoseCurve
 from elicit.elicitation.goal import TARGET, UNSTEERED
+from elicit.elicitation.mechanism import Mechanism
 from elicit.results import Estimate, figure, interval, label, marks
 from elicit.results.marks import BLUE, FAINT, INK, MUTED, VERMILION
 
@@ -122,3 +126,151 @@ def arms_figure(found: DoseCurve, metric: str | None = None) -> Any:
     rows = {"tickvals": list(range(len(names))), "ticktext": names}
     figure.update_yaxes(rows, range=[len(names) - 0.4, -0.6], showgrid=False)
     return figure
+
+
+_SEEN = {
+    "nothing": (BLUE, "circle"),
+    "answers": ("#009e73", "square"),
+    "teacher": ("#e69f00", "triangle-up"),
+    "post texts": (VERMILION, "diamond"),
+    "post weights": ("#cc79a7", "x"),
+}
+"""Colour and mark of what a mechanism was told."""
+_HALF = "#d0d7de"
+"""Line at half of the gap, from which on a mechanism counts as having closed most of it."""
+_NEAR = 0.2
+"""Mechanisms this close in the logarithm of their bits stand beside each other."""
+_WIDEST = (-1.0, 2.0)
+"""Shares beyond these are drawn at the edge; tables have them."""
+
+
+@figure.register
+def mechanism_figure(found: Mechanism) -> Any:
+    """Shares of the gap that one mechanism closes, greedily and at temperature 1."""
+    return shares_figure([found])
+
+
+def bits_figure(found: Sequence[Mechanism]) -> Any:
+    """Share of the gap of every mechanism over the bits that it was told; controls without names.
+
+    `found`: mechanisms tried on one pair; those without a share are left out.
+    """
+    figure, places = marks.blank(), _places(found)
+    for sees, control in ((s, c) for c in (True, False) for s in SEES):
+        own = [i for i in places if found[i].sees == sees and found[i].control == control]
+        if not own:
+            continue
+        color, symbol = (MUTED, f"{_SEEN[sees][1]}-open") if control else _SEEN[sees]
+        shares = Estimate.stack([_drawn(found[i].share) for i in own])
+        trace = marks.points(
+            [places[i] for i in own],
+            shares,
+            color,
+            [_hover(found[i]) for i in own],
+            marker={"color": color, "symbol": symbol, "size": 10, "line": {"width": 1.5}},
+        )
+        name = f"{sees}, control" if control else sees
+        figure.add_trace(trace | {"name": name})
+    for at, color in ((0.0, FAINT), (0.5, _HALF), (1.0, INK)):
+        marks.level(figure, at, color, dash="dot")
+    marks.style(figure, 520, top=64, legend="above")
+    for i, x in places.items():
+        if not found[i].control:
+            figure.add_annotation(
+                x=x,
+                y=_drawn(found[i].share).high.item(),
+                text=label(found[i].name, 18),
+                textangle=-90,
+                xanchor="center",
+                yanchor="bottom",
+                yshift=3,
+                showarrow=False,
+                font={"size": 11, "color": _SEEN[found[i].sees][0]},
+            )
+    largest = max((found[i].bits for i in places), default=1.0)
+    powers = [0, *range(1, math.ceil(math.log10(1 + max(largest, 1.0))) + 1)]
+    names = ["0" if not power else f"10{str(power).translate(_RAISED)}" for power in powers]
+    figure.update_xaxes(
+        title={"text": "bits told, at most"},
+        tickvals=powers,
+        ticktext=names,
+        range=[-0.8, powers[-1] + 0.5],
+    )
+    low, high = _span(found)
+    # Room for names, which stand upright above the intervals.
+    span = [low, high + 0.35 * (high - low)]
+    figure.update_yaxes(title={"text": "share of the gap"}, range=span)
+    return figure
+
+
+def shares_figure(found: Sequence[Mechanism]) -> Any:
+    """Share of the gap of every mechanism, one a row: filled greedy texts, small temperature 1.
+
+    `found`: mechanisms tried on one pair, from top to bottom.
+    """
+    figure = marks.blank()
+    names = [label(one.name, 40) for one in found]
+    for sees, control in ((s, c) for c in (True, False) for s in SEES):
+        own = [i for i, m in enumerate(found) if m.sees == sees and m.control == control]
+        if not own:
+            continue
+        color, symbol = (MUTED, f"{_SEEN[sees][1]}-open") if control else _SEEN[sees]
+        trace = marks.points(
+            own,
+            Estimate.stack([_drawn(found[i].share) for i in own]),
+            color,
+            [_hover(found[i]) for i in own],
+            marker={"color": color, "symbol": symbol, "size": 10, "line": {"width": 1.5}},
+            across=True,
+        )
+        figure.add_trace(trace | {"name": f"{sees}, control" if control else sees})
+    sampled = Estimate.stack([_drawn(one.share_sampled) for one in found])
+    at = [i + 0.28 for i in range(len(found))]
+    hover = marks.hovers("", [f"{one.name}, temperature 1" for one in found], sampled)
+    small = {"color": FAINT, "symbol": "circle", "size": 5}
+    trace = marks.points(at, sampled, FAINT, hover, marker=small, across=True)
+    figure.add_trace(trace | {"name": "temperature 1"})
+    for at_, color in ((0.0, FAINT), (0.5, _HALF), (1.0, INK)):
+        marks.level(figure, at_, color, dash="dot", upright=True)
+    marks.style(figure, 30 * len(names) + 140, top=72, legend="above")
+    rows = {"tickvals": list(range(len(names))), "ticktext": names}
+    figure.update_yaxes(rows, range=[len(names) - 0.3, -0.6], showgrid=False)
+    figure.update_xaxes(title={"text": "share of the gap"}, range=_span(found))
+    return figure
+
+
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def _places(found: Sequence[Mechanism]) -> dict[int, float]:
+    """Where each mechanism that has a share stands: the logarithm of its bits, none on another."""
+    known = [i for i, one in enumerate(found) if not math.isnan(one.share.value.item())]
+    logs = {i: math.log10(1 + found[i].bits) for i in known}
+    groups: list[list[int]] = []
+    for i in sorted(known, key=lambda i: (logs[i], i)):
+        if groups and logs[i] - logs[groups[-1][0]] < _NEAR:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return {
+        i: logs[group[0]] + 0.16 * (k - (len(group) - 1) / 2)
+        for group in groups
+        for k, i in enumerate(group)
+    }
+
+
+def _drawn(share: Estimate) -> Estimate:
+    """A share within what is drawn."""
+    return share.map(lambda ends: ends.clamp(*_WIDEST))
+
+
+def _span(found: Sequence[Mechanism]) -> list[float]:
+    ends = [end for one in found for end in _drawn(one.share).ends if not math.isnan(end)]
+    return [min([-0.1, *ends]) - 0.05, max([1.1, *ends]) + 0.05]
+
+
+def _hover(found: Mechanism) -> str:
+    """What a mark says."""
+    control = ", a control" if found.control else ""
+    told = f"told {label(found.sees)}, at most {found.bits:,.0f} bits{control}"
+    return f"{label(found.name)}: {interval(*found.share.ends)}<br>{told}<br>{label(found.setting)}"

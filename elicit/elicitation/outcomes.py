@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from elicit.elicitation.coherence import Reference, coherent, log_probs
+from elicit.elicitation.coherence import Reference, coherent
 from elicit.elicitation.goal import Goal
 from elicit.rollouts import Rollouts
 from elicit.tasks import Marker
@@ -40,7 +40,7 @@ def outcomes(
     whole = coherent(texts, references, max_loss=goal.max_loss)
     return Outcomes(
         score=scores(texts, goal.markers, n_cells=n_cells),
-        log_prob=by_problem(log_probs(references[0].side, texts), n_cells, n),
+        log_prob=by_problem(references[0].log_probs(texts), n_cells, n),
         coherent=by_problem(whole, n_cells, n),
     )
 

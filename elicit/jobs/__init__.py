@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from elicit.jobs._frame import Run
     from elicit.jobs._graft.run import graft
     from elicit.jobs._graft.spec import GraftSpec
+    from elicit.jobs._mechanisms.run import mechanisms
+    from elicit.jobs._mechanisms.spec import MechanismsSpec
     from elicit.jobs._option import PANELS, Option
     from elicit.jobs._patch.run import patch
     from elicit.jobs._patch.spec import PatchSpec
@@ -36,6 +38,7 @@ __all__ = [
     "ExistsSpec",
     "FeaturesSpec",
     "GraftSpec",
+    "MechanismsSpec",
     "Option",
     "PANELS",
     "PairSpec",
@@ -49,6 +52,7 @@ __all__ = [
     "exists",
     "features",
     "graft",
+    "mechanisms",
     "patch",
     "read_yaml",
     "register",

@@ -42,7 +42,17 @@ class Command:
 
 COMMANDS: dict[str, Command] = {
     name: Command(name, f"elicit.jobs._{name}")
-    for name in ("report", "graft", "patch", "revise", "exists", "features", "steer", "trace")
+    for name in (
+        "report",
+        "graft",
+        "patch",
+        "revise",
+        "exists",
+        "features",
+        "steer",
+        "trace",
+        "mechanisms",
+    )
 }
 """Commands by name, in the order of the help; `register` adds one."""
 

@@ -4,8 +4,9 @@
 `dose_rollouts` samples under edits of several strengths, `cross_rollouts` writes with two models;
 `LogitRule` (`Dial`, `Proxy`, `Contrast`) draws from logits that several models make together;
 `branch_rollouts` writes greedily from each of the most probable first tokens; `guided_rollouts`
-pushes single tokens while a text is written; `answer_task` generates one answer per problem,
-`continue_ids` is the token loop itself. `Generation` holds the options.
+pushes single tokens while a text is written; `particle_rollouts` draws from a sharpened
+distribution over whole texts; `answer_task` generates one answer per problem, `continue_ids` is the
+token loop itself. `Generation` holds the options.
 """
 
 from elicit.rollouts._edits_digest import edits_digest
@@ -18,6 +19,7 @@ from elicit.rollouts.generation import Generation
 from elicit.rollouts.guidance import Guidance, StateSwitch, SwitchKind
 from elicit.rollouts.guiding import Guided, guided_rollouts
 from elicit.rollouts.loop import TokenDraws, continue_ids
+from elicit.rollouts.particles import Particles, particle_rollouts
 from elicit.rollouts.prompts import check_prompts
 from elicit.rollouts.resume import resample, resume
 from elicit.rollouts.rules import Contrast, Dial, LogitRule, Proxy, RuleModel, weighted
@@ -39,6 +41,7 @@ __all__ = [
     "Guidance",
     "Guided",
     "LogitRule",
+    "Particles",
     "Proxy",
     "RolloutError",
     "Rollouts",
@@ -56,6 +59,7 @@ __all__ = [
     "dose_rollouts",
     "edits_digest",
     "guided_rollouts",
+    "particle_rollouts",
     "resample",
     "resume",
     "rollouts",

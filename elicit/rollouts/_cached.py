@@ -47,6 +47,11 @@ class CachedReader:
 
         return DynamicCache(config=self._model.config)  # pyright: ignore[reportArgumentType]
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model's input is."""
+        return self._seen.device
+
     def logits(self, running: Bool[Tensor, " batch"]) -> Float[Tensor, "batch d_vocab"]:
         """Logits after the last token of every row.
 

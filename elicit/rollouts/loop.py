@@ -160,8 +160,8 @@ def write_ids(
             on_step(n_running)
         if not n_running:
             return out[:, : step + 1]
-        if n_running < 0.6 * len(rows):
-            # Finished rows leave only when they are many, because each leave copies the cache.
+        if n_running < 0.9 * len(rows):
+            # Finished rows leave some at a time: each leave copies the cache, about once a token.
             keep = running.nonzero()[:, 0]
             for reader in readers:
                 reader.keep(keep)

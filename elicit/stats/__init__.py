@@ -15,6 +15,7 @@ from elicit.stats.few import problems_needed, unseen
 from elicit.stats.gap import NoGapError, gap_share, gap_shares, joint_gap_shares
 from elicit.stats.inference import Inference
 from elicit.stats.interval import Interval, wilson
+from elicit.stats.outcomes import outcome_difference, outcome_shares
 from elicit.stats.significance import Significance, max_t, mcnemar, paired_permutation
 from elicit.stats.simultaneous import (
     SimultaneousIntervals,
@@ -81,6 +82,8 @@ __all__ = [
     "paired_difference",
     "paired_permutation",
     "partial_spearman",
+    "outcome_difference",
+    "outcome_shares",
     "pass_at_k",
     "pass_comparison",
     "pass_curve",

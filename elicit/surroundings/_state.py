@@ -59,6 +59,15 @@ def _set_precision(value: tuple[str, ...]) -> None:
         torch._C._set_fp32_precision_setter(*backend, precision)
 
 
+def _cudnn_benchmark() -> bool:
+    return bool(torch._C._get_cudnn_benchmark())
+
+
+def _set_cudnn_benchmark(value: bool) -> None:
+    # Not through torch.backends, whose attributes may be frozen.
+    torch._C._set_cudnn_benchmark(value)
+
+
 def _flag(name: str) -> _Setting:
     """A switch of `torch.backends.cuda` for one kernel of attention, on by default."""
     cuda: Any = torch.backends.cuda
@@ -85,6 +94,8 @@ _SETTINGS: tuple[_Setting, ...] = (
         False,
     ),
     *map(_flag, ("flash", "mem_efficient", "math", "cudnn")),
+    # It times kernels and keeps the fastest: the same call may then round otherwise tomorrow.
+    _Setting("cudnn.benchmark", _cudnn_benchmark, _set_cudnn_benchmark, False),
 )
 
 

@@ -11,6 +11,7 @@ from elicit.texts.errors import TextError
 from elicit.texts.forks import forked
 from elicit.texts.gradient import KLGradient, final_kl, final_kl_gradient
 from elicit.texts.lanes import LaneReader, TextRead
+from elicit.texts.losses import Followed, mean_losses
 from elicit.texts.predictions import LN2, Final, Reading, tokens_per_block
 from elicit.texts.readout import Readout
 from elicit.texts.residuals import chunked, last_states, residual_states
@@ -24,6 +25,7 @@ __all__ = [
     "EncodedText",
     "LN2",
     "Final",
+    "Followed",
     "KLGradient",
     "Lane",
     "LaneReader",
@@ -45,6 +47,7 @@ __all__ = [
     "last_states",
     "text_bits",
     "final_kl_gradient",
+    "mean_losses",
     "model_divergences",
     "read_chunks",
     "residual_states",

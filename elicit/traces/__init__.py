@@ -1,6 +1,7 @@
 """What does the written thought do? Both models read the same thoughts, once."""
 
 from elicit.surroundings import guard_room
+from elicit.traces.abstentions import ABSTENTIONS, abstains
 from elicit.traces.alterations import (
     Alteration,
     Altered,
@@ -11,8 +12,12 @@ from elicit.traces.alterations import (
     ResultChanged,
 )
 from elicit.traces.anchors import Anchors, anchors
+from elicit.traces.backward import Backward, NumberMasked, backward_conditions
+from elicit.traces.budgets import VoteSweep, votes
+from elicit.traces.calibrated import AnswerCalibration, calibration
 from elicit.traces.checkers import Checker, EquationsHold
 from elicit.traces.conclusion import Conclusion, conclusion, save_pruned
+from elicit.traces.conditions import Condition, Conditions, compare_conditions, conditions
 from elicit.traces.confidence import (
     Groups,
     TraceConfidence,
@@ -25,9 +30,12 @@ from elicit.traces.confidence import (
 )
 from elicit.traces.cross import Crossing, cross_sampled
 from elicit.traces.dependence import ALTERATIONS, AlteredThought, Dependence, dependence
+from elicit.traces.difficulty import Difficulty, difficulty
 from elicit.traces.discrimination import Discrimination, discrimination
 from elicit.traces.early_stopping import EarlyStopping, stop_early
+from elicit.traces.epistemic import Epistemic, epistemic
 from elicit.traces.errors import TraceError
+from elicit.traces.exemplars import KINDS, exemplar_conditions
 from elicit.traces.forced import Forced, Probe, forced_answers
 from elicit.traces.hedges import hedging
 from elicit.traces.hedging import Hedging, hedging_slope
@@ -42,13 +50,15 @@ from elicit.traces.markers import (
     marker_rates,
 )
 from elicit.traces.measures import Measures, Metric
+from elicit.traces.process import Needs, Process, SolutionValues, process
 from elicit.traces.reach import Reach, reach
 from elicit.traces.reading import Curve, Reading, Readings
 from elicit.traces.receivers import Receivers, receivers
 from elicit.traces.reflection import CORRECTIONS, Reflection, reflection
 from elicit.traces.shifts import Shifts, shifts
-from elicit.traces.stating import Place
+from elicit.traces.stating import Place, value_spans
 from elicit.traces.takes import RULES, TakeRule
+from elicit.traces.thinking import Thinking, thinking
 from elicit.traces.thoughts import (
     Thought,
     Thoughts,
@@ -61,21 +71,28 @@ from elicit.traces.values import told_apart
 from elicit.traces.voting import Ballots, FilteredVote, filtered_vote, vote
 
 __all__ = [
+    "ABSTENTIONS",
     "ALTERATIONS",
     "Alteration",
     "Altered",
     "AlteredThought",
     "Anchors",
+    "AnswerCalibration",
+    "Backward",
     "Ballots",
     "CORRECTIONS",
     "Case",
     "Checker",
     "Conclusion",
+    "Condition",
+    "Conditions",
     "Crossing",
     "Curve",
     "Dependence",
+    "Difficulty",
     "Discrimination",
     "EarlyStopping",
+    "Epistemic",
     "EquationsHold",
     "Filler",
     "FilteredVote",
@@ -83,16 +100,20 @@ __all__ = [
     "Groups",
     "Hedging",
     "Information",
+    "KINDS",
     "Ledger",
     "LengthAgainst",
     "MARKERS",
     "MarkerRates",
     "Measures",
     "Metric",
+    "Needs",
+    "NumberMasked",
     "OperandsSwapped",
     "OtherThought",
     "Place",
     "Probe",
+    "Process",
     "RULES",
     "Reach",
     "Reading",
@@ -101,19 +122,30 @@ __all__ = [
     "Reflection",
     "ResultChanged",
     "Shifts",
+    "SolutionValues",
     "TakeRule",
+    "Thinking",
     "Thought",
     "Thoughts",
     "TraceConfidence",
     "TraceError",
+    "VoteSweep",
+    "abstains",
     "anchors",
     "answer_pool",
+    "backward_conditions",
     "bottom_groups",
+    "calibration",
+    "compare_conditions",
     "conclusion",
+    "conditions",
     "cross_sampled",
     "cut_texts",
     "dependence",
+    "difficulty",
     "discrimination",
+    "epistemic",
+    "exemplar_conditions",
     "filtered_vote",
     "forced_answers",
     "frequency_matched",
@@ -128,6 +160,7 @@ __all__ = [
     "marked_before",
     "marker_rates",
     "own_thoughts",
+    "process",
     "reach",
     "receivers",
     "reflection",
@@ -136,9 +169,12 @@ __all__ = [
     "span_confidence",
     "stop_early",
     "tail_confidence",
+    "thinking",
     "told_apart",
     "trace_confidence",
+    "value_spans",
     "vote",
+    "votes",
 ]
 
-guard_room(__name__)
+guard_room(__name__, runs_nothing={"value_spans"})

@@ -177,13 +177,26 @@ def _ratio(a: int, b: int) -> float:
 
 def _found(text: str, markers: Sequence[str]) -> list[list[int]]:
     """Where each marker begins."""
+    return [[start for start, _ in found] for found in places_of(text, markers)]
+
+
+def places_of(text: str, markers: Sequence[str]) -> list[list[tuple[int, int]]]:
+    """Where each marker begins and ends, as a word or phrase of its own.
+
+    Args:
+        text: Any text.
+        markers: Words or phrases, in any case.
+
+    Raises:
+        TraceError: Markers are empty or there twice.
+    """
     named = [" ".join(marker.lower().split()) for marker in markers]
     if not named or "" in named or len(set(named)) < len(named):
         raise TraceError(
             f"the markers are {list(markers)}, but one is empty or there twice, so its rate would "
             "be meaningless or counted double. Pass different words or phrases."
         )
-    return [[match.start() for match in _pattern(each).finditer(text)] for each in named]
+    return [[match.span() for match in _pattern(each).finditer(text)] for each in named]
 
 
 def _pattern(marker: str) -> re.Pattern[str]:

@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from elicit.results import figure, interval, label, marks, number
+from elicit.results import Estimate, figure, interval, label, marks, number
 from elicit.results.marks import BLUE, FAINT, INK, MUTED, RULE, VERMILION
+from elicit.verdicts._origin_figure import origin_figure
 from elicit.verdicts.ladder import Ladder
 from elicit.verdicts.rungs import ANEW
 from elicit.verdicts.scorecard import Scorecard
+from elicit.verdicts.style import StyleOrAbility
+
+__all__ = ["ladder_figure", "origin_figure", "profile_figure", "scorecard_figure", "sweep_figure"]
 
 _RUNG = 66
 _PRIMARY = 50
@@ -217,3 +221,22 @@ def _points(
         across=True,
     )
     figure.add_trace(trace | {"name": name})
+
+
+@figure.register
+def style_figure(found: StyleOrAbility) -> Any:
+    """What free texts show, and right answers in one form and in free texts, of both models."""
+    names = [*(f"free texts: {name}" for name in found.style), "right in one form", "right, free"]
+    rows = [*(found.shown[i] for i in range(len(found.style))), found.matched, found.free]
+    figure = marks.blank()
+    marks.both_models(figure, [i + 0.68 for i in range(len(rows))], Estimate.stack(rows), names)
+    for place, name in enumerate(names):
+        figure.add_annotation(
+            text=label(name), x=0, xref="paper", xanchor="left", xshift=4, y=place + 0.28,
+            showarrow=False, font={"size": 12, "color": INK}, bgcolor="rgba(255,255,255,0.8)",
+        )  # fmt: skip
+    marks.style(figure, _PRIMARY * len(rows) + 104, top=40, legend="above")
+    figure.update_layout(margin={"b": 56, "l": 16})
+    figure.update_xaxes(title={"text": "share of problems"}, range=[-0.03, 1.03])
+    figure.update_yaxes(showticklabels=False, range=[len(rows) + 0.15, 0], showgrid=False, ticks="")
+    return figure

@@ -67,6 +67,22 @@ def setting(read, write, value):
 
 
 @contextlib.contextmanager
+def default_device(_pair):
+    """None ends it: "cpu" would be a mode that sees every later operation of all other tests."""
+    torch.set_default_device("meta")
+    try:
+        yield
+    finally:
+        torch.set_default_device(None)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    yield
+    assert torch.overrides._get_current_function_mode_stack() == []
+
+
+@contextlib.contextmanager
 def training(pair):
     pair.base.train(), pair.post.train()
     try:
@@ -131,9 +147,7 @@ SURROUNDINGS = {
         torch.get_default_dtype, torch.set_default_dtype, torch.bfloat16
     ),
     "meta device": lambda p: torch.device("meta"),
-    "default device": lambda p: setting(
-        torch.get_default_device, torch.set_default_device, torch.device("meta")
-    ),
+    "default device": default_device,
     "medium precision": lambda p: setting(
         torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "medium"
     ),
@@ -144,6 +158,9 @@ SURROUNDINGS = {
     ),
     "no math attention": lambda p: setting(sdp.math_sdp_enabled, sdp.enable_math_sdp, False),
     "no flash attention": lambda p: setting(sdp.flash_sdp_enabled, sdp.enable_flash_sdp, False),
+    "timed kernels": lambda p: setting(
+        torch._C._get_cudnn_benchmark, torch._C._set_cudnn_benchmark, True
+    ),
     "one attention kernel": lambda p: torch.nn.attention.sdpa_kernel(
         torch.nn.attention.SDPBackend.MATH
     ),
@@ -244,6 +261,10 @@ def test_a_result_names_what_was_switched_off_and_the_precision_of_products(pair
         told = call(pair).provenance
         assert told.matmul_precision == "highest" and "high" in told.surroundings[0]
         assert matmul_precision() == "high"
+    benchmark = torch._C._get_cudnn_benchmark, torch._C._set_cudnn_benchmark
+    with setting(*benchmark, True):
+        assert call(pair).provenance.surroundings == ["cudnn.benchmark"]
+        assert torch._C._get_cudnn_benchmark()
 
 
 def test_a_forward_put_in_place_of_a_class_s_own_is_named(pair):

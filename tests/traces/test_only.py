@@ -39,8 +39,6 @@ def test_measures_of_some_problems_are_the_means_of_their_values(read_given):
     )
     assert torch.allclose(found.estimate.value, found.by_problem.nanmean(-1), equal_nan=True)
     assert {each.problem for each in found.altered} <= set(ids) and found.n_unaltered == 0
-    everything = made.dependence.only(made.readings.problem)
-    assert torch.equal(everything.p.nan_to_num(), made.dependence.p.nan_to_num())
 
 
 def test_own_readings_keep_two_texts_of_the_problems_that_stay(read_given):

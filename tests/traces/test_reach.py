@@ -1,11 +1,14 @@
 """pass@k of both models, verified and above chance: samples written by hand, and a planted pair."""
 
+from itertools import permutations
+
 import pytest
 import torch
 
 from elicit.rollouts import Generation, Rollouts, Sampling, rollouts
 from elicit.tasks import Problem, Task
 from elicit.traces import EquationsHold, TraceError, reach
+from elicit.traces.reach import coverage_p
 from tests.traces.made import task_of
 
 DIGITS = tuple("0123456789")
@@ -58,6 +61,35 @@ def test_every_share_is_the_one_counted_by_hand():
     # Against other problems' answers: p1's first sample says 7, p2's none says 7 or 8.
     assert found.floor.value[1].tolist() == pytest.approx([0.0, 0.0])
     assert found.coverage.value.tolist() == pytest.approx([0.5, 2 / 3])
+
+
+def test_coverage_against_chance_is_every_way_to_deal_out_the_right_answers():
+    answers, right = torch.tensor([[0, 0], [1, 2], [2, 1], [9, 0]]), torch.tensor([0, 1, 2, 0])
+    solved = torch.tensor([True, True, False, True])
+    found = coverage_p(answers, right, solved, n_draws=4000)
+    # By hand: all 24 ways.
+    ways = [
+        sum(int(right[deal[i]]) in answers[i].tolist() for i in (0, 1, 3)) / 3
+        for deal in permutations(range(4))
+    ]
+    chance, reached = sum(ways) / 24, 1.0
+    share = sum(abs(way - chance) >= abs(reached - chance) - 1e-9 for way in ways) / 24
+    assert found == pytest.approx(share, abs=0.03)
+    assert torch.tensor(coverage_p(answers, right, solved & False)).isnan()
+
+
+def test_skill_is_told_from_chance_and_chance_is_not_called_skill():
+    """Where chance reaches few problems, differences from it are skewed and no signs to flip."""
+    random = torch.Generator().manual_seed(0)
+    solved = torch.ones(30, dtype=torch.bool)
+    p = []
+    for seed in range(120):
+        answers = torch.randint(40, (30, 4), generator=random)
+        right = torch.randint(40, (30,), generator=random)
+        p.append(coverage_p(answers, right, solved, n_draws=400, seed=seed))
+    assert sum(each < 0.05 for each in p) <= 12
+    right = torch.randint(40, (30,), generator=random)
+    assert coverage_p(right[:, None].repeat(1, 2), right, solved, n_draws=400) < 0.01
 
 
 def test_without_a_checker_nothing_is_called_verified():

@@ -12,6 +12,7 @@ from elicit.tasks import Task, load_task
 from elicit.traces import (
     Readings,
     TraceError,
+    epistemic,
     hedging,
     ledger,
     length_against,
@@ -47,6 +48,10 @@ def test_a_planted_hedger_hedges_where_it_guesses_and_its_sibling_never(organism
     assert float(hedger.slope.value) > 0 and bool(hedger.slope.clear)
     assert float(hedger.auroc.value) > 0.95
     assert float(silent.rate.value) == 0 and silent.n_marked == 0
+    told = epistemic(pair, readings, markers=("wait",))
+    assert bool(told.difference.clear[0]) and float(told.difference.value[0]) < 0
+    assert float(told.slope.value[0]) == float(hedger.slope.value)
+    assert told.n_marked.tolist() == [hedger.n_marked, 0] and float(told.slope.value[1]) == 0
     # Both are as unsure where they guess.
     assert float(hedger.entropy.max()) > 1 and float(silent.entropy.max()) > 1
 

@@ -3,6 +3,7 @@
 from elicit.elicitation.hybrid.design import GATES, Gate, HybridDesign
 from elicit.elicitation.hybrid.disagreements import Disagreements, disagreements
 from elicit.elicitation.hybrid.fit import HybridFit, HybridTraining, fit_hybrid
+from elicit.elicitation.hybrid.means import HybridSteering, Reranking
 from elicit.elicitation.hybrid.measure import Hybrid, measure_hybrid
 from elicit.elicitation.hybrid.switch import LearnedSwitch
 
@@ -13,8 +14,10 @@ __all__ = [
     "Hybrid",
     "HybridDesign",
     "HybridFit",
+    "HybridSteering",
     "HybridTraining",
     "LearnedSwitch",
+    "Reranking",
     "disagreements",
     "fit_hybrid",
     "measure_hybrid",

@@ -1,105 +1,70 @@
-"""Figures of training: reward, entropy, length and loss by update, with the update chosen."""
+"""Figures of training: what was measured at every update, and the update that was chosen."""
 
+from collections.abc import Sequence
 from typing import Any
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
 from elicit.elicitation.training.trained import Trained, TrainingCourse
-from elicit.results import figure, label, marks, number
-from elicit.results.marks import BLUE, FAINT, INK, MUTED, VERMILION
+from elicit.results import figure, label, marks
+from elicit.results.marks import BLUE, INK, VERMILION
 
-_PANELS = (
-    ("share", ("reward", "right", "with gradient")),
-    ("nats a token", ("entropy", "loss")),
-    ("tokens a text", ("length",)),
-)
-"""Axis titles, and the measurements that share each axis."""
-_COLORS = {"reward": BLUE, "right": VERMILION, "with gradient": FAINT}
-_WORDS = {
-    "reward": "mean reward",
-    "right": "right, sampled",
-    "with gradient": "problems with gradient",
-    "entropy": "entropy",
-    "loss": "loss",
-    "length": "length",
-}
+SHOWN = ("reward", "loss", "right", "entropy", "length")
+"""What of all measurements is drawn, where it is there."""
+CHOOSE = "right on problems to choose on"
+"""The last panel."""
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
 
 @figure.register
-def trained_figure(trained: Trained) -> Any:
-    """How the training went."""
-    return course_figure(trained.course)
+def trained_figure(found: Trained) -> Any:
+    """How a training went."""
+    return course_figure(found.course)
 
 
 @figure.register
-def course_figure(course: TrainingCourse) -> Any:
-    """What was measured at every update; diamonds are the problems to choose on."""
-    panels = [
-        (title, [name for name in names if name in course.measure])
-        for title, names in _PANELS
-        if set(names) & set(course.measure)
-    ]
-    figure = marks.panels(len(panels), shared="x")
-    for row, (title, names) in enumerate(panels, 1):
-        for name in names:
-            _line(figure, name, course.of(name), row)
-        limits = {"range": [-0.03, 1.05]} if title == "share" else {"rangemode": "tozero"}
-        figure.update_yaxes({"title": {"text": title}, **limits}, row=row, col=1)
-        # The parameters that were chosen are those before the next update.
-        figure.add_vline(
-            x=course.n_updates + 0.5,
-            line={"color": MUTED, "width": 1, "dash": "dot"},
-            row=row,
-            col=1,
-        )
-    _chosen(figure, course)
-    marks.style(figure, 150 * len(panels) + 110, top=88, legend="above")
-    what = f"<b>{label(course.method)}</b>, {course.trainable}"
-    bits = number(course.bits, digits=0)
-    told = f"{course.n_updates} of {course.curve.shape[1]} updates, {bits} bits"
-    marks.heading(figure, f"{what}: {told}, ended by {label(course.stopped)}", 1)
+def course_figure(found: TrainingCourse) -> Any:
+    """How one run of a training went."""
+    return courses_figure([found])
+
+
+def courses_figure(found: Sequence[TrainingCourse]) -> Any:
+    """What several runs of one training measured, one panel each, and how right they then are.
+
+    `found`: runs that measured the same; those of one training differ by their seed.
+    """
+    first = found[0]
+    shown = [name for name in SHOWN if name in first.measure] or [*first.measure[:3]]
+    panels = [*shown, *([CHOOSE] if any(len(one.choice) for one in found) else [])]
+    figure = marks.stack([110] * len(panels), 46, shared="x")
+    for run, one in enumerate(found):
+        dash = _DASHES[run % len(_DASHES)]
+        for row, name in enumerate(panels, start=1):
+            choosing = name == CHOOSE
+            values = one.chosen.double().mean(1) if choosing else one.of(name)
+            at = one.choice.tolist() if choosing else list(range(len(values)))
+            figure.add_scatter(
+                x=at,
+                y=marks.plain_numbers(values),
+                mode="lines+markers" if choosing or len(at) == 1 else "lines",
+                line={"color": VERMILION if choosing else BLUE, "width": 2, "dash": dash},
+                hovertemplate=f"run {run + 1}, update %{{x}}: %{{y:.3g}}<extra></extra>",
+                showlegend=False,
+                row=row,
+                col=1,
+            )
+        if one.n_updates in one.choice.tolist():
+            place = one.choice.tolist().index(one.n_updates)
+            figure.add_scatter(
+                x=[one.n_updates],
+                y=[one.chosen[place].double().mean().item()],
+                mode="markers",
+                marker={"symbol": "circle-open", "size": 13, "color": INK},
+                hovertemplate=f"run {run + 1}: chosen<extra></extra>",
+                showlegend=False,
+                row=len(panels),
+                col=1,
+            )
+    marks.style(figure, 156 * len(panels) + 60, top=32, legend="none")
+    for row, name in enumerate(panels, start=1):
+        marks.heading(figure, label(name), row)
     figure.update_xaxes(title={"text": "update"}, row=len(panels), col=1)
     return figure
-
-
-def _line(figure: Any, name: str, values: Float[Tensor, " step"], row: int) -> None:
-    """One measurement of all updates."""
-    steps = list(range(1, len(values) + 1))
-    words = [f"update {n}, {_WORDS[name]} {number(values[n - 1].item())}" for n in steps]
-    figure.add_scatter(
-        x=steps,
-        y=marks.plain_numbers(values),
-        mode="lines+markers",
-        marker={"size": 4},
-        line={"color": _COLORS.get(name, INK), "width": 2},
-        text=words,
-        hovertemplate="%{text}<extra></extra>",
-        name=_WORDS[name],
-        row=row,
-        col=1,
-    )
-
-
-def _chosen(figure: Any, course: TrainingCourse) -> None:
-    """Share right, greedily, of the problems to choose on."""
-    if not len(course.choice):
-        return
-    shares = course.chosen.to(torch.float64).mean(1)
-    after = course.choice.tolist()
-    words = [
-        f"after {n} updates {number(share)} of the problems to choose on"
-        for n, share in zip(after, shares.tolist(), strict=True)
-    ]
-    figure.add_scatter(
-        x=[n + 0.5 for n in after],
-        y=marks.plain_numbers(shares),
-        mode="markers",
-        marker={"color": INK, "symbol": "diamond", "size": 9},
-        text=words,
-        hovertemplate="%{text}<extra></extra>",
-        name="right, greedy, to choose on",
-        row=1,
-        col=1,
-    )

@@ -1,13 +1,16 @@
 """Options of `elicit mechanisms`, validated before any work."""
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from elicit.jobs._cued_spec import GradedSpec
 from elicit.jobs._mechanisms.names import ARMS, CHEAP, CONTROLLED, DEFAULT
 from elicit.jobs._option import MODELS, STATISTICS, TASKS, Option
+
+if TYPE_CHECKING:
+    from elicit.rollouts import Generation
 
 ARM_OPTIONS = "Mechanisms"
 """Help heading of the options on mechanisms."""
@@ -90,6 +93,16 @@ class MechanismsSpec(GradedSpec):
     antiexpert: Annotated[
         str | None, Option("The expert's own base, for the arm `proxy`.", MODELS, "MODEL")
     ] = None
+    host: Annotated[
+        str | None,
+        Option(
+            "A model without the skill, such as an early checkpoint of base, to which post’s "
+            "difference is added.",
+            MODELS,
+            "MODEL",
+            default="none; of most embedded pairs organism:decoupled",
+        ),
+    ] = None
     controls: Annotated[
         tuple[ControlName, ...],
         Option(
@@ -155,6 +168,13 @@ class MechanismsSpec(GradedSpec):
                     f"{' and '.join(given)} belong to the arm {arm}, which is not among arms, so "
                     "they would be ignored. Add the arm, or leave them out"
                 )
+        critical = [arm for arm in self.arms if arm.startswith("critique")]
+        if critical and not self.embedded:
+            raise ValueError(
+                f"the arm {critical[0]} learns from a critic, and on the command line there is one "
+                "for the embedded pairs' own problems alone. From Python pass any critic to "
+                "elicitation.training.training_means, or leave the arm out"
+            )
         if "prefix" in self.arms and not self.begins:
             raise ValueError(
                 "openers are not given, so the arm prefix has no text to begin with. Give one, or "
@@ -166,6 +186,22 @@ class MechanismsSpec(GradedSpec):
     def embedded(self) -> bool:
         """Whether an embedded pair is asked its own problems, whose language is known."""
         return self.pair is not None and self.problems is None
+
+    @property
+    def generation(self) -> "Generation":
+        """How greedy texts are written."""
+        from elicit.rollouts import Generation
+
+        return Generation(
+            max_new_tokens=self.max_new_tokens,
+            extractor=self.extractor,
+            templated=self.templated,
+        )
+
+    @property
+    def run_seeds(self) -> tuple[int, ...]:
+        """Seed of each training run."""
+        return tuple(range(self.seed, self.seed + self.seeds))
 
     @property
     def begins(self) -> tuple[str, ...]:

@@ -5,23 +5,51 @@ from collections.abc import Collection, Mapping
 from elicit.jobs._frame import Work
 from elicit.jobs._trace.inputs import MODELS, TraceInputs, write_texts
 from elicit.jobs._trace.spec import ANCHORED, TraceSpec
+from elicit.pair import ModelPair
 from elicit.results import Result
 from elicit.rollouts import Generation, Rollouts
+from elicit.stats import Inference
 from elicit.traces import (
     EquationsHold,
     Ledger,
     Reach,
     Readings,
     anchors,
+    calibration,
     cross_sampled,
+    epistemic,
+    length_against,
+    process,
     reach,
     receivers,
+    reflection,
 )
 
 BUDGETS = (1, 3)
 """Most tokens of the other model a crossed text; with none it is the writer's own."""
 _STEPS = 2
 """Fewest steps of a thought whose steps are compared."""
+
+
+def written_how(
+    pair: ModelPair, readings: Readings, inference: Inference, *, modulus: int | None
+) -> dict[str, Result]:
+    """What is arithmetic on the reads: calibration, corrections, markers, validity, and length.
+
+    Length only where problems say how much work they need.
+    """
+    found: dict[str, Result] = {
+        "calibration": calibration(pair, readings, inference=inference),
+        "reflection": reflection(pair, readings, inference=inference),
+        "epistemic": epistemic(pair, readings, inference=inference),
+        "process": process(
+            pair, readings, checker=EquationsHold(modulus=modulus), inference=inference
+        ),
+    }
+    works = [item.problem.difficulty for each in readings.both for item in each.thoughts.items]
+    if all(isinstance(work, int | float) for work in works) and len(set(works)) > 1:
+        found["lengths"] = length_against(pair, readings, inference=inference)
+    return found
 
 
 def sampled(work: Work[TraceSpec, TraceInputs]) -> dict[str, Rollouts]:
@@ -51,7 +79,7 @@ def reach_of(
         work.inputs.task,
         texts["base"],
         texts["post"],
-        checker=EquationsHold(modulus=10 if work.spec.pair is not None else None),
+        checker=EquationsHold(modulus=work.spec.modulus),
         without=without,
         inference=work.spec.inference,
     )

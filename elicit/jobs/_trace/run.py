@@ -9,7 +9,7 @@ from torch import Tensor
 from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
 from elicit.jobs._trace.complete import complete_card, cut_short
 from elicit.jobs._trace.cost import TRACE_COSTING
-from elicit.jobs._trace.further import anchored, crossed, reach_of, sampled
+from elicit.jobs._trace.further import anchored, crossed, reach_of, sampled, written_how
 from elicit.jobs._trace.inputs import MODELS, TraceInputs, encode_inputs, load_inputs, write_texts
 from elicit.jobs._trace.spec import TraceSpec
 from elicit.jobs._trace.summary import trace_summary
@@ -35,6 +35,7 @@ from elicit.traces import (
     own_thoughts,
     save_pruned,
     shifts,
+    votes,
 )
 from elicit.verdicts import scorecard
 
@@ -107,6 +108,7 @@ def _measure(work: Work[TraceSpec, TraceInputs]) -> Outcome:
         "discrimination": discrimination(pair, readings, inference=spec.inference),
         "shifts": shifts(pair, readings, inference=spec.inference),
     }
+    results |= written_how(pair, readings, spec.inference, modulus=spec.modulus)
     results |= {f"ledger_{found.source}": found for found in ledgers.values()}
     work.publish(Outcome(results=results, summary={}))
     with work.stage("altering thoughts"):
@@ -124,6 +126,10 @@ def _measure(work: Work[TraceSpec, TraceInputs]) -> Outcome:
     reached = reach_of(work, samples) if samples else None
     if reached is not None:
         results["reach"] = reached
+        own = readings if inputs.given is None else None
+        results["votes"] = votes(
+            inputs.task, samples["base"], samples["post"], readings=own, inference=spec.inference
+        )
     card = scorecard(
         pair,
         dependence=found,
@@ -199,7 +205,10 @@ def _notes(
                     "tokens before their end."
                 )
     if cut_short(thoughts, {}) and "scorecard_complete" not in results:
-        notes.append("Too few problems have only thoughts that ended to leave the others out.")
+        notes.append(
+            "Fewer than two problems have thoughts that all ended by themselves, so no number is "
+            "told without the others."
+        )
     if spec.anchors and "anchors" not in results:
         notes.append(
             "Fewer than two problems have thoughts of two steps in both readings, so which steps "

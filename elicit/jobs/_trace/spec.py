@@ -169,6 +169,11 @@ class TraceSpec(PairSpec):
         return self.pair is not None and self.problems is None
 
     @property
+    def modulus(self) -> int | None:
+        """What arithmetic in thoughts is taken modulo; embedded pairs count modulo ten."""
+        return 10 if self.pair is not None else None
+
+    @property
     def writes(self) -> bool:
         """Whether models write text of their own, whatever they read."""
         return self.samples > 0 or self.cross or self.anchors > 0

@@ -4,7 +4,19 @@ from collections.abc import Mapping
 
 from elicit.jobs._summary import finite
 from elicit.results import Estimate, Result
-from elicit.traces import Anchors, Crossing, Measures, Reach, Receivers, Shifts, Thoughts
+from elicit.traces import (
+    Anchors,
+    AnswerCalibration,
+    Crossing,
+    Epistemic,
+    LengthAgainst,
+    Measures,
+    Reach,
+    Receivers,
+    Shifts,
+    Thoughts,
+    VoteSweep,
+)
 from elicit.verdicts import Scorecard
 
 
@@ -29,9 +41,13 @@ def trace_summary(
             },
         },
         "reach": _reach(results.get("reach")),
+        "votes": _votes(results.get("votes")),
         "shifts": _shifts(results.get("shifts")),
         "crossing": _crossings(results),
         "receivers": _receivers(results.get("receivers")),
+        "calibration": _calibration(results.get("calibration")),
+        "epistemic": _epistemic(results.get("epistemic")),
+        "lengths": _lengths(results.get("lengths")),
         **{
             name: _measures(found) for name, found in results.items() if isinstance(found, Measures)
         },
@@ -84,6 +100,20 @@ def _reach(found: Result | None) -> dict[str, object] | None:
         "coverage": found.coverage.to_json(),
         "coverage_above": found.coverage_above.to_json(),
         "crossover": finite(found.crossover.to_json()),
+    }
+
+
+def _votes(found: Result | None) -> dict[str, object] | None:
+    """Votes at equal tokens, by budget."""
+    if not isinstance(found, VoteSweep):
+        return None
+    return {
+        "budget": found.budget.tolist(),
+        "mean_tokens": found.mean_tokens.tolist(),
+        "n_votes": found.n_votes.tolist(),
+        "exhausted": found.exhausted.tolist(),
+        **{name: _models(getattr(found, name)) for name in ("accuracy", "single")},
+        "diff": found.difference.to_json(),
     }
 
 
@@ -163,6 +193,47 @@ def _receivers(found: Result | None) -> dict[str, object] | None:
             "above_recency": found.above_recency[m, row, column].to_json(),
         }
     return told
+
+
+def _calibration(found: Result | None) -> dict[str, object] | None:
+    """Every measure of calibration, beside the accuracy."""
+    if not isinstance(found, AnswerCalibration):
+        return None
+    return {
+        "accuracy": found.accuracy.tolist(),
+        "n_errors": found.n_errors.tolist(),
+        "n": found.n.tolist(),
+        **{
+            name: {**_models(found.value[i]), "diff": found.difference[i].to_json()}
+            for i, name in enumerate(found.measure)
+        },
+    }
+
+
+def _epistemic(found: Result | None) -> dict[str, object] | None:
+    """Rates of the markers that occur, and whether they stand before unsure values."""
+    if not isinstance(found, Epistemic):
+        return None
+    return {
+        "per_100_tokens": {
+            name: {**_models(found.per_100_tokens[i]), "diff": found.difference[i].to_json()}
+            for i, name in enumerate(found.marker)
+            if name == "any" or int(found.count[i].sum())
+        },
+        "n_values": found.n_values.tolist(),
+        "n_marked": found.n_marked.tolist(),
+        **{name: _models(getattr(found, name)) for name in ("slope", "above_controls", "auroc")},
+    }
+
+
+def _lengths(found: Result | None) -> dict[str, object] | None:
+    """Rank correlations of length."""
+    if not isinstance(found, LengthAgainst):
+        return None
+    return {
+        "mean_tokens": found.mean_tokens.tolist(),
+        **{name: _models(getattr(found, name)) for name in ("work", "distance", "right")},
+    }
 
 
 def _models(value: Estimate) -> dict[str, object]:

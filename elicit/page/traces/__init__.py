@@ -9,15 +9,21 @@ from elicit.page.traces.text import trace_sentences
 from elicit.results import Result
 from elicit.traces import (
     Anchors,
+    AnswerCalibration,
     Conclusion,
     Crossing,
     Dependence,
     Discrimination,
+    Epistemic,
     Information,
     Ledger,
+    LengthAgainst,
+    Process,
     Reach,
     Receivers,
+    Reflection,
     Shifts,
+    VoteSweep,
 )
 from elicit.verdicts import Scorecard
 
@@ -43,6 +49,12 @@ register(
             Crossing,
             Anchors,
             Receivers,
+            AnswerCalibration,
+            Reflection,
+            LengthAgainst,
+            Process,
+            Epistemic,
+            VoteSweep,
             Ledger,
         ),
         order=20,

@@ -5,7 +5,7 @@ import math
 from elicit.page import Plot, Section, Table, estimate_cell, plot, table_of
 from elicit.page.traces.text import level_text
 from elicit.results import interval, number
-from elicit.traces import Reach
+from elicit.traces import Reach, VoteSweep
 from elicit.traces.figures import coverage_figure
 
 LEAST = 5
@@ -46,6 +46,72 @@ def reach_section(found: Reach, n: int) -> Section:
         "What several samples reach",
         f"{crossover_sentence(found)} {chance_sentence(found)} {_few(found)}".rstrip(),
         (*items, _table(found)),
+    )
+
+
+def votes_section(found: VoteSweep, n: int) -> Section:
+    """Votes of both models at equal tokens, one thought of that length beside.
+
+    Args:
+        found: The votes.
+        n: Number of the section.
+    """
+    alone = bool(found.single.value.isfinite().any())
+    caption = (
+        "Share of problems whose majority vote is right when every problem has so many "
+        f"tokens; a sample that does not fit has no vote. Bars are {level_text(found)}intervals "
+        "that hold for all budgets together."
+        + (" Dotted: the model’s one greedy thought, cut there and asked." if alone else "")
+    )
+    rows = [
+        [
+            str(budget),
+            *(estimate_cell(found.accuracy[m, i], digits=2) for m in range(2)),
+            estimate_cell(found.difference[i], digits=2, effect=True),
+            " / ".join(number(x, digits=1) for x in found.n_votes[:, i].tolist()),
+            " / ".join(number(x, digits=2) for x in found.exhausted[:, i].tolist()),
+        ]
+        for i, budget in enumerate(found.budget.tolist())
+    ]
+    told = (
+        "Two numbers with a stroke: base / post. All used: share of problems whose samples all "
+        "fit. Bold: the interval excludes 0."
+    )
+    head = ("tokens", "base", "post", "post minus base", "votes", "all used")
+    length = " and ".join(
+        f"{number(x, digits=0)} in {name}"
+        for name, x in zip(found.reading, found.mean_tokens.tolist(), strict=True)
+    )
+    return Section(
+        f"votes-{n}",
+        "Votes at equal tokens",
+        f"A model whose texts are shorter casts more votes for the same tokens. Mean tokens of a "
+        f"sample: {length}. {votes_sentence(found)}",
+        (
+            plot(f"plot-votes-{n}", found.figure(), caption, columns=12),
+            table_of(told, head, rows, 1, "Every number"),
+        ),
+    )
+
+
+def votes_sentence(found: VoteSweep) -> str:
+    """At which budgets the votes of one model are clearly better, if at any.
+
+    Args:
+        found: The votes.
+    """
+    told = []
+    for name, better in (
+        ("post", found.difference.low > 0),
+        ("base", found.difference.high < 0),
+    ):
+        at = found.budget[better].tolist()
+        if at:
+            told.append(f"{name}’s votes are right more often at {', '.join(map(str, at))} tokens")
+    return (
+        f"{'; '.join(told)[:1].upper()}{'; '.join(told)[1:]}."
+        if told
+        else ("At no budget are the votes of one model clearly right more often.")
     )
 
 

@@ -8,10 +8,11 @@ from elicit.page import Fragment, Plot, Section, Table, first, plot
 from elicit.page.traces import tables as t
 from elicit.page.traces.anchors import anchors_section, receivers_section
 from elicit.page.traces.crossing import crossing_section
-from elicit.page.traces.reach import reach_section
+from elicit.page.traces.reach import reach_section, votes_section
 from elicit.page.traces.shifts import shifts_section
 from elicit.page.traces.text import VERDICTS, level_text, reason_text
 from elicit.page.traces.thoughts import views
+from elicit.page.traces.writing import writing_sections
 from elicit.results import Result
 from elicit.traces import (
     Anchors,
@@ -24,6 +25,7 @@ from elicit.traces import (
     Reach,
     Receivers,
     Shifts,
+    VoteSweep,
 )
 from elicit.traces.figures import gain_figure, grouped
 from elicit.verdicts import Scorecard
@@ -47,6 +49,7 @@ def trace_sections(results: Sequence[Result]) -> list[Section]:
     ):
         found = [result for result in results if isinstance(result, kind)]
         sections += [make(result, n, pair) for n, result in enumerate(found)]  # pyright: ignore[reportArgumentType]
+    sections += writing_sections(results)
     sections += _further(results, pair)
     if pair is not None:
         if first(results, Information) is None:
@@ -66,6 +69,7 @@ def _further(results: Sequence[Result], pair: Pair | None) -> list[Section]:
 
     sections = [shifts_section(each, n, pair or ()) for n, each in enumerate(all_of(Shifts))]
     sections += [reach_section(each, n) for n, each in enumerate(all_of(Reach))]
+    sections += [votes_section(each, n) for n, each in enumerate(all_of(VoteSweep))]
     crossed = all_of(Crossing)
     if crossed:
         sections.append(crossing_section(crossed))

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from elicit.results import Estimate, figure, marks
+from elicit.results import Estimate, figure, marks, number
 from elicit.results.marks import FAINT, INK, MODELS
+from elicit.traces.budgets import VoteSweep
 from elicit.traces.figures._rows import finite
 from elicit.traces.reach import Reach
 
@@ -67,6 +68,37 @@ def coverage_figure(found: Reach) -> Any:
     lowest = max(-1.0, min([0.0, *finite(found.coverage_above.low)]))
     figure.update_yaxes(title={"text": "share of problems"}, range=[lowest - 0.03, 1.05])
     marks.level(figure, 0, FAINT)
+    return figure
+
+
+@figure.register
+def votes_figure(found: VoteSweep) -> Any:
+    """Right answers of both models' votes at equal tokens, and of one thought cut there."""
+    figure = marks.blank()
+    marks.style(figure, 320, top=64, legend="above").update_layout(margin={"b": 52, "l": 52})
+    at = found.budget.tolist()
+    for row, (name, color, symbol) in enumerate(MODELS):
+        fits = found.n_votes[row].tolist()
+        where = [f"{b} tokens ({number(n, digits=2)} votes)" for b, n in zip(at, fits, strict=True)]
+        hover = marks.hovers(f"{name}, vote at ", where, found.accuracy[row])
+        look = {"size": 8, "color": color, "symbol": symbol}
+        trace = marks.points(at, found.accuracy[row], color, hover, marker=look, line="solid")
+        figure.add_trace(trace | {"name": f"{name}, votes"})
+        if bool(found.single.value[row].isnan().all()):
+            continue
+        figure.add_scatter(
+            x=at,
+            y=marks.plain_numbers(found.single.value[row]),
+            mode="lines",
+            line={"color": color, "width": 1.5, "dash": "dot"},
+            name=f"{name}, one thought",
+            text=marks.hovers(f"{name}, one thought cut at ", where, found.single[row]),
+            hovertemplate="%{text}<extra></extra>",
+        )
+    figure.update_xaxes(
+        type="log", title={"text": "tokens a problem"}, tickvals=at, ticktext=[str(b) for b in at]
+    )
+    figure.update_yaxes(title={"text": "right answers"}, range=[-0.03, 1.05])
     return figure
 
 

@@ -1,0 +1,82 @@
+"""What trying mechanisms costs, and what it can do without."""
+
+from elicit.jobs._budget import Costing, Cut, halves
+from elicit.jobs._forecast import Stage, prompt_tokens
+from elicit.jobs._mechanisms.inputs import MechanismInputs
+from elicit.jobs._mechanisms.names import CHEAP, SETTINGS, TRAINED
+from elicit.jobs._mechanisms.spec import MechanismsSpec
+from elicit.pair import ModelPair
+
+LEAST = 48
+"""Fewest problems that a budget keeps."""
+_KNOWN = 5_000_000
+"""Parameters above which the embedded pairs of known truth cost next to nothing beside the run."""
+
+
+def mechanisms_stages(
+    spec: MechanismsSpec, pair: ModelPair, inputs: MechanismInputs
+) -> list[Stage]:
+    """Both models, every mechanism, the pairs of known truth, and what stands beside."""
+    side = pair.side("base")
+    length = spec.max_new_tokens
+    read = {
+        name: prompt_tokens(side, task, templated=spec.templated)
+        for name, task in (("choose", inputs.choose), ("test", inputs.test))
+    }
+    n_choose, n_test = len(inputs.choose), len(inputs.test)
+    samples = 1 + spec.samples
+    stages = [
+        Stage(
+            name="both models",
+            tokens=2 * samples * read["test"],
+            written=2 * samples * n_test * length,
+            texts=2 * samples * n_test,
+        )
+    ]
+    for name in spec.tried:
+        runs = spec.seeds if name in TRAINED else 1
+        settings = SETTINGS.get(name, 1)
+        written = (settings * n_choose + samples * n_test * runs) * length
+        stages.append(
+            Stage(
+                name=name,
+                tokens=settings * read["choose"]
+                + samples * read["test"] * runs
+                + (3 * runs * spec.training_tokens if name in TRAINED else 0),
+                written=written + (runs * spec.training_tokens / 2 if name in TRAINED else 0),
+                jobs=1 + runs,
+            )
+        )
+    small = sum(p.numel() for p in pair.base.parameters()) < _KNOWN
+    trained = sum(name in TRAINED for name in spec.repeated)
+    for truth in spec.controls:
+        tokens = trained * spec.seeds * spec.training_tokens if small else 0
+        stages.append(
+            Stage(name=f"known pair: {truth}", tokens=3 * tokens, written=tokens / 2, jobs=8)
+        )
+    stages.append(
+        Stage(
+            name="beside",
+            tokens=12 * read["test"] + 3 * spec.training_tokens,
+            written=8 * n_test * length,
+            jobs=6,
+        )
+    )
+    return stages
+
+
+def mechanisms_cuts(spec: MechanismsSpec, _pair: ModelPair, inputs: MechanismInputs) -> list[Cut]:
+    """Fewer seeds, then no training of weights, then fewer problems."""
+    cuts = []
+    if spec.seeds > 1 and any(name in TRAINED for name in spec.tried):
+        cuts.append(Cut(options={"seeds": 1}, what="one seed was trained of each mechanism"))
+    light = tuple(name for name in spec.tried if name not in TRAINED) or CHEAP
+    if light != spec.tried:
+        cuts.append(Cut(options={"arms": light}, what="nothing was trained"))
+    if spec.samples:
+        cuts.append(Cut(options={"samples": 0}, what="no texts were sampled"))
+    n = len(inputs.choose) + len(inputs.test) + (0 if spec.embedded else len(inputs.fit))
+    return [*cuts, *halves(n, LEAST, "problems")]
+
+
+MECHANISMS_COSTING = Costing(stages=mechanisms_stages, cuts=mechanisms_cuts)

@@ -1,0 +1,146 @@
+"""`elicit mechanisms` from the shell to the files, on pairs of known truth, and its refusals."""
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from elicit.elicitation import Mechanism
+from elicit.jobs import COMMANDS, MechanismsSpec
+from elicit.jobs._mechanisms.arms import means_of
+from elicit.jobs._mechanisms.inputs import load_inputs
+from elicit.jobs._mechanisms.names import ARMS, CONTROLLED, DEFAULT
+from elicit.pair import load_pair
+from elicit.results import load_result
+from elicit.verdicts import Origin
+from tests.cli.conftest import called
+
+QUICK = ["--samples", "1", "--n-resamples", "200", "--seeds", "1", "--arms"]
+CUES = ["--reasoning-cue", "notes ", "--direct-cue", "quiz "]
+Finished = Callable[[str], Path]
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The run of a pair by its name, with the arms that train nothing; each is run once."""
+
+    @cache
+    def run(pair: str) -> Path:
+        out = tmp_path_factory.mktemp("mechanisms") / pair
+        arms = "prompt,prefix,cot-decoding,dial"
+        done = called("mechanisms", "--pair", f"organism:{pair}", *QUICK, arms, "--out", out)
+        assert done.code == 0, done.err
+        return out
+
+    return run
+
+
+def summary(folder: Path) -> dict:
+    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.slow
+def test_a_skill_that_base_has_is_elicited_and_one_that_was_taught_is_created(finished: Finished):
+    latent, absent = summary(finished("rl")), summary(finished("created"))
+    assert latent["verdict"] == "elicited" and latent["share"]["low"] > 0.5
+    assert latent["arms"][latent["best"]]["sees"] in ("nothing", "answers")
+    assert absent["verdict"] == "created"
+    told = [arm["share"]["high"] for arm in absent["arms"].values() if arm["sees"] == "nothing"]
+    assert max(told) < 0.5 < absent["arms"]["dial"]["share"]["low"]
+    for found in (latent, absent):
+        verdicts = {one["truth"]: one["verdict"] for one in found["known_pairs"].values()}
+        assert verdicts["has the skill"] == "elicited"
+        assert verdicts["lacks the skill"] in ("created", "not elicited")
+
+
+@pytest.mark.slow
+def test_a_pair_with_nothing_to_find_has_no_gap_and_says_how_small_it_could_be(finished: Finished):
+    found = summary(finished("continued"))
+    assert found["verdict"] == "no gap" and not found["known_pairs"]
+    assert found["gap"]["low"] < 0 < found["gap"]["high"] < 0.2
+    assert found["share"]["value"] is None
+
+
+@pytest.mark.slow
+def test_a_run_leaves_every_arm_its_texts_and_the_verdict(finished: Finished):
+    out = finished("rl")
+    verdict = load_result(out / "origin")
+    assert isinstance(verdict, Origin) and verdict.verdict == summary(out)["verdict"]
+    for name in ("prompt", "prefix", "cot-decoding", "dial"):
+        arm = load_result(out / f"mechanism_{name}")
+        assert isinstance(arm, Mechanism) and len(arm.text) == len(arm.problem) == 60
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "elicited" in page and "would change" in page
+    again = called("mechanisms", "--config", out / "run.yaml", "--json")
+    assert (again.code, again.out) == (0, (out / "summary.json").read_text(encoding="utf-8"))
+
+
+def test_every_named_mechanism_can_be_made_for_an_embedded_pair(tmp_path: Path):
+    pair = load_pair("organism:base", "organism:rl")
+    apart = {"feature", "feature-controls", "proxy"}  # these need a file or another pair
+    spec = MechanismsSpec(
+        pair="organism:rl", arms=tuple(set(ARMS) - apart), out=tmp_path, max_new_tokens=16
+    )
+    made = means_of(spec, pair)
+    assert tuple(made) == tuple(name for name in ARMS if name not in apart)
+    assert {*DEFAULT, *CONTROLLED} <= set(ARMS)
+    for name in CONTROLLED:
+        assert made[name].sees in ("nothing", "answers") and not made[name].control
+    for name in ("random-reward", "critique-shuffled", "hybrid-random", "diff-mean-random"):
+        assert made[name].control
+
+
+def test_problems_to_train_on_are_fresh_and_the_other_parts_have_none_in_common(tmp_path: Path):
+    inputs = load_inputs(MechanismsSpec(pair="organism:rl", out=tmp_path))
+    parts = [{p.prompt for p in part} for part in (inputs.fit, inputs.choose, inputs.test)]
+    assert [len(part) for part in parts] == [240, 60, 60]
+    assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--pair", "organism:rl", "--arms", "wishing"], "no mechanism 'wishing'"),
+        (["--pair", "organism:rl", "--arms", "feature"], "sae and feature not given"),
+        (["--pair", "organism:rl", "--expert", "x"], "expert is given alone"),
+        (["--pair", "organism:rl", "--arms", "dial", "--expert", "x", "--antiexpert", "y"],
+         "would be ignored"),
+        (["--pair", "organism:rl", "--limit", "14"], "at least 16 are needed"),
+        (["--base", "a", "--post", "b", "--problems", "p"], "reasoning_cue and direct_cue"),
+        (["--base", "a", "--post", "b", *CUES, "--problems", "p", "--arms", "critique"],
+         "learns from a critic"),
+        (["--base", "a", "--post", "b", *CUES, "--problems", "p", "--arms", "prefix"],
+         "openers are not given"),
+        (["--base", "a", "--post", "b", *CUES, "--problems", "p", "--fit-share", "0.6",
+          "--choose-share", "0.4"], "leave no problems to test on"),
+        (["--pair", "organism:rl", "--facts", "no.jsonl"], "which is not a file"),
+    ],
+)  # fmt: skip
+def test_what_could_not_be_tried_is_one_line_and_nothing_is_run(elicit, tmp_path, words, told):
+    done = elicit("mechanisms", *words, "--out", tmp_path / "run")
+    assert (done.code, done.out) == (1, "")
+    assert told in " ".join(done.err.split())
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_budget_below_one_update_is_refused_by_the_arm_and_the_others_go_on(tmp_path: Path):
+    spec = COMMANDS["mechanisms"].spec.from_options(
+        {
+            "pair": "organism:rl",
+            "arms": ("prompt", "rlvr"),
+            "training_tokens": 10,
+            "limit": 32,
+            "samples": 0,
+            "seeds": 1,
+            "n_resamples": 100,
+            "controls": (),
+            "out": tmp_path / "run",
+        }
+    )
+    run = COMMANDS["mechanisms"].run(spec)
+    assert list(run.summary["arms"]) == ["prompt"]
+    assert any(
+        note.startswith("rlvr was not tried") and "budget" in note for note in run.summary["notes"]
+    )
