@@ -25,7 +25,8 @@ from collections import Counter
 import pytest
 
 LONGEST = (
-    "test_notebooks", "test_planted", "test_robustness", "test_real_model", "test_budget",
+    "test_notebooks", "test_planted", "test_training_planted", "test_robustness",
+    "test_real_model", "test_budget",
     "test_cli_features", "test_existence", "test_dose", "test_steering", "test_cli_report",
     "test_page", "test_cli_exists", "test_cli_steer", "test_integrated", "test_sweep",
     "test_lanes", "test_cli_revise", "test_cli_patch", "test_path", "test_files", "test_training",

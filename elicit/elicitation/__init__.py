@@ -242,6 +242,5 @@ guard_room(
         "search_documents",
         "trace_documents",
         "training_means",
-        "within_positions",
     },
 )

@@ -106,6 +106,5 @@ guard_room(
         "search_documents",
         "trace_documents",
         "training_means",
-        "within_positions",
     },
 )
