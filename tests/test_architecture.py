@@ -102,7 +102,7 @@ def test_a_room_is_used_through_what_its_init_hands_out():
                 continue
             a_page = parts[1] == "page" and len(parts) == 3
             # A room's pictures may be drawn into another's, and are shown by the page.
-            a_figure = parts[2] == "figures" and (own[1] == "page" or "figures" in own)
+            a_figure = "figures" in parts[2:] and (own[1] == "page" or "figures" in own)
             if not a_page and not a_figure and target not in SHARED:
                 wrong.add(f"{name} -> {target}")
     assert wrong <= DEEP, sorted(wrong - DEEP)

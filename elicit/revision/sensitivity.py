@@ -13,7 +13,7 @@ from elicit.results import Estimate, Result
 from elicit.revision.convention import DepthConvention, Unit
 from elicit.revision.depth import settling_depth
 from elicit.revision.errors import RevisionError
-from elicit.revision.settling import Settling
+from elicit.revision.settling import Settling, possible_difference
 from elicit.stats import Inference, joint_estimate, mean_by_problem
 
 THRESHOLDS = (0.25, 0.5, 0.75)
@@ -103,6 +103,6 @@ def sensitivity(
         dtr=joint_estimate(ratio, inference=inference, proportion=True),
         dtr_diff=joint_estimate(
             ratio[..., 1] - ratio[..., 0], inference=inference, span=None if identical else 1.0
-        ),
+        ).map(possible_difference),
         provenance=settling.provenance,
     )

@@ -234,4 +234,10 @@ def _estimates(
         found[name] = joint_estimate(
             each, inference=inference, span=None if certain else 1.0, proportion=name == "dtr"
         )
+    found["dtr_diff"] = found["dtr_diff"].map(possible_difference)
     return found
+
+
+def possible_difference(ends: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """A difference of shares, or an end of its interval, without what no share could reach."""
+    return ends.clamp(-1.0, 1.0)

@@ -114,7 +114,8 @@ class _Rule:
         if upper < HALF:
             return self._refuted(f"{shown}; no arm closes more than {upper:.2f}", upper)
         if own[1] > SOME and own[2] < MOST:
-            return self._told("partly", said, bits=arm.bits)
+            needed = self._share_needed(highest) if own[2] > HALF else math.nan
+            return self._told("partly", said, bits=arm.bits, needed=needed)
         which = f"{self.names[highest]} may close {_shown(self.share[:, highest])}"
         return self._undecided(f"{said}; {which}", needed=self._share_needed(highest))
 
@@ -236,11 +237,15 @@ def _within(ends: np.ndarray) -> bool:
 
 
 def _problems(towards: np.ndarray, critical: float) -> float:
-    """Problems from which on a mean like this one is clear of 0; infinite where it is not above."""
+    """Problems with which a mean like this one is clear of 0; infinite where it is not above.
+
+    More than there are, because these did not decide; four for those that intervals add.
+    """
     mean = float(towards.mean()) if len(towards) else 0.0
     if not mean > 0:
         return math.inf
-    return float(math.ceil(max((critical * float(towards.std()) / mean) ** 2, critical**2)))
+    enough = math.ceil(critical**2 * float((towards**2).mean()) / mean**2) + 4
+    return float(max(enough, len(towards) + 1))
 
 
 def _shown(ends: np.ndarray) -> str:

@@ -5,10 +5,13 @@ from typing import Any
 
 from elicit.results import Estimate, figure, interval, label, marks, number
 from elicit.results.marks import BLUE, FAINT, INK, MUTED, RULE, VERMILION
+from elicit.verdicts._origin_figure import origin_figure
 from elicit.verdicts.ladder import Ladder
 from elicit.verdicts.rungs import ANEW
 from elicit.verdicts.scorecard import Scorecard
 from elicit.verdicts.style import StyleOrAbility
+
+__all__ = ["ladder_figure", "origin_figure", "profile_figure", "scorecard_figure", "sweep_figure"]
 
 _RUNG = 66
 _PRIMARY = 50

@@ -197,6 +197,13 @@ def test_the_ratio_of_a_trace_is_that_of_its_own_tokens(organism, given_of):
     assert part.dtr[0].isnan() and torch.equal(part.dtr[1:], found.dtr[1:])
 
 
+def test_ratios_and_their_differences_have_possible_ends(rl):
+    band = sensitivity(rl)
+    for ratio, change in ((rl.dtr, rl.dtr_diff), (band.dtr, band.dtr_diff)):
+        assert (ratio.low >= 0).all() and (ratio.high <= 1).all()
+        assert (change.low >= -1).all() and (change.high <= 1).all()
+
+
 def test_groups_that_do_not_fit_are_refused(rl):
     with pytest.raises(RevisionError, match="1 groups"):
         depth_by_group(rl, ["a"])

@@ -92,6 +92,15 @@ def test_a_part_that_is_right_everywhere_is_not_certain():
     assert found.low[0] == wilson(12, 12, level=0.975).low and found.high[0] == 1
 
 
+def test_no_end_of_a_share_lies_below_0_or_above_1():
+    rare = torch.tensor([0.0, 0, 0, 0, 0, 0, 0.1, 0.9], dtype=torch.float64)
+    values = torch.stack([rare, 1 - rare], dim=1)
+    free, found = (joint_estimate(values, inference=HOW, proportion=p) for p in (False, True))
+    assert free.low[0] < 0 and free.high[1] > 1
+    assert torch.equal(found.low, free.low.clamp(0, 1))
+    assert torch.equal(found.high, free.high.clamp(0, 1))
+
+
 def test_linearised_values_have_the_statistic_as_their_mean():
     problem = torch.tensor([0, 0, 0, 1, 2, 2])
     values, below = drawn(4, 6), drawn(6).abs() + 1

@@ -228,8 +228,7 @@ class BudgetForcingArm:
     def attempt(self, bench: Bench) -> Attempt:
         """Choose a budget, and force it on the test texts; see `Means`."""
         before = {
-            f"{b.least} to {b.most if b.most is not None else 'any'} tokens, {b.wait.strip()!r} at "
-            f"most {b.most_waits} times": (b, self._forced(bench, bench.choose, b, f"choose/{i}"))
+            b.name: (b, self._forced(bench, bench.choose, b, f"choose/{i}"))
             for i, b in enumerate(self.budgets)
         }
         chosen = best_setting({name: each.right[:, 1] for name, (_, each) in before.items()})

@@ -10,7 +10,7 @@ from elicit.elicitation.bench import Attempt, Bench, Sees, Writes
 from elicit.elicitation.coherence import text_log_probs
 from elicit.elicitation.decoding._choosing import best_setting
 from elicit.elicitation.errors import ElicitationError
-from elicit.tasks import PromptOf, Task
+from elicit.tasks import Problem, PromptOf, Task
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -38,7 +38,7 @@ class BestPrompt:
             right[way] = tried.right
             n_tokens += tried.n_tokens
         chosen = best_setting(right)
-        told = self._n_told(bench, asked[chosen.name])
+        told = _n_told(bench, asked[chosen.name])
         return Attempt(
             chosen=chosen.right,
             tests=(bench.tried(write, tests[chosen.name], sampled=True),),
@@ -62,18 +62,6 @@ class BestPrompt:
             )
             for way, of in self.ways.items()
         }
-
-    @staticmethod
-    def _n_told(bench: Bench, asked: Task) -> int:
-        """Most tokens that a way to ask adds to a prompt."""
-        read, templated = bench.pair.alignment.prompt, bench.generation.templated
-        return max(
-            0,
-            *(
-                len(read(p.turns, templated=templated)) - len(read(q.turns, templated=templated))
-                for p, q in zip(asked, bench.choose, strict=True)
-            ),
-        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -203,7 +191,7 @@ class FewShot:
         ]
         write = bench.writes(bench.base)
         chosen = bench.tried(write, parts[0], sampled=False)
-        n_told = len(bench.pair.alignment.plain(head))
+        n_told = _n_told(bench, parts[0])
         return Attempt(
             chosen=chosen.right,
             tests=(bench.tried(write, parts[1], sampled=True),),
@@ -213,7 +201,19 @@ class FewShot:
             setting=f"{self.n} examples, {n_told} tokens",
         )
 
-    def _example(self, bench: Bench, problem) -> str:
+    def _example(self, bench: Bench, problem: Problem) -> str:
         answer = " ".join(filter(None, [self.lead_in, problem.answer])) + self.end
         said = f"{problem.trace} {answer}" if self.with_steps else answer
         return bench.pair.alignment.joined(problem.prompt, said)[1]
+
+
+def _n_told(bench: Bench, asked: Task) -> int:
+    """Most tokens that a way to ask adds to a prompt of the problems to choose on."""
+    read, templated = bench.pair.alignment.prompt, bench.generation.templated
+    return max(
+        0,
+        *(
+            len(read(p.turns, templated=templated)) - len(read(q.turns, templated=templated))
+            for p, q in zip(asked, bench.choose, strict=True)
+        ),
+    )

@@ -55,6 +55,13 @@ class ThoughtBudget:
                 "least= with most_waits of 1 or more, or most=."
             )
 
+    @property
+    def name(self) -> str:
+        """The budget in words."""
+        waits = f"at least {self.least} tokens by {self.wait.strip()!r}, up to {self.most_waits}x"
+        parts = [waits] if self.least and self.most_waits else []
+        return ", ".join([*parts, *([] if self.most is None else [f"at most {self.most} tokens"])])
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class BudgetForced(Result):

@@ -151,11 +151,12 @@ def follows(
                 return
             so_far = measured(logs)
             n = len(so_far)
-            ends = n >= course.steps or course.ends(so_far)
+            ends = course.ends(so_far) or n >= course.steps
             if ends or n % every == 0:
                 with twin.reading():
                     course.kept(so_far)
-                ends = ends or course.ends(so_far)
+                # What was just answered may end it too, and says why.
+                ends = course.ends(so_far) or ends
             control.should_training_stop = control.should_training_stop or ends
 
     return Follows()

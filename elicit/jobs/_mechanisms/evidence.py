@@ -3,8 +3,17 @@
 from dataclasses import dataclass, field, replace
 
 from elicit import organisms
-from elicit.elicitation import Bench, ForcedForm, Transplant, forced_form, transplant
-from elicit.elicitation.training import Document, Documents, FineTunePlan, fine_tune
+from elicit.elicitation import (
+    Bench,
+    Document,
+    Documents,
+    FineTunePlan,
+    ForcedForm,
+    Transplant,
+    fine_tune,
+    forced_form,
+    transplant,
+)
 from elicit.jobs._mechanisms.spec import MechanismsSpec
 from elicit.pair import Side, load_pair
 from elicit.results import ElicitError, Result

@@ -53,7 +53,7 @@ DEFAULT = (
     "rerank",
 )
 """Default on an embedded pair."""
-CONTROLLED = ("prompt", "prefix", "few-shot", "cot-decoding", "power", "rlvr", "bias")
+CONTROLLED = ("prompt", "prefix", "cot-decoding", "power", "rlvr", "bias", "diff-mean")
 """Mechanisms that see nothing or answers alone, which the verdict rests on: they run on the pairs
 of known truth as well."""
 TRAINED = (

@@ -134,7 +134,7 @@ def bench_of(work: Work[MechanismsSpec, MechanismInputs]) -> Bench:
 
 
 def _named(found: Sequence[Mechanism]) -> dict[str, Result]:
-    return {f"mechanism_{one.name.replace(', ', '-').replace(' ', '-')}": one for one in found}
+    return {f"mechanism_{one.name}": one for one in found}
 
 
 def _has_gap(base: Tried, post: Tried, bench: Bench) -> bool:

@@ -1,7 +1,7 @@
 """Try mechanisms one after the other on one bench."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from elicit.elicitation import Bench, Means, Mechanism, Tried, held_against
 from elicit.results import ElicitError, Result
@@ -61,7 +61,7 @@ def try_all(
             except ElicitError as error:
                 notes.append(f"{name} was not tried: {error}")
                 continue
-        found = held_against(one, attempt, bench, base, post)
+        found = replace(held_against(one, attempt, bench, base, post), name=name)
         tried.append(found)
         details |= {f"{name}_{key}": result for key, result in attempt.details.items()}
         after(found)

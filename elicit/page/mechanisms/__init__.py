@@ -3,21 +3,21 @@
 from pathlib import Path
 
 from elicit.elicitation import (
+    BudgetForced,
+    Collateral,
+    CotDecoding,
+    DialCurve,
     Disagreements,
+    ExampleRates,
     ForcedForm,
     Hybrid,
     Mechanism,
-    SolvedOverlap,
-    Transplant,
-)
-from elicit.elicitation.decoding import (
-    BudgetForced,
-    CotDecoding,
-    DialCurve,
     PowerSample,
+    SolvedOverlap,
+    TrainingCourse,
+    Transplant,
     Votes,
 )
-from elicit.elicitation.training import Collateral, ExampleRates, TrainingCourse
 from elicit.page import Part, register
 from elicit.page.mechanisms.sections import mechanism_sections
 from elicit.page.mechanisms.text import mechanism_sentences, verdict_sentence

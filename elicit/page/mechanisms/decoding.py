@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from elicit.elicitation.decoding import (
+from elicit.elicitation import (
     BudgetForced,
     CotDecoding,
     DialCurve,

@@ -3,8 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from elicit.elicitation import SEES, Mechanism
-from elicit.elicitation.decoding import DialCurve
+from elicit.elicitation import SEES, DialCurve, Mechanism
 from elicit.elicitation.figures import bits_figure, shares_figure
 from elicit.page import Cell, Plot, Section, Table, plot, table_of
 from elicit.page.mechanisms.beside import beside_sections

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from elicit.elicitation.training import Collateral, ExampleRates, TrainingCourse
+from elicit.elicitation import Collateral, ExampleRates, TrainingCourse
 from elicit.elicitation.training.figures import courses_figure
 from elicit.page import Plot, Section, Table, plot, table_of
 from elicit.page.mechanisms.text import count, percent, shares
