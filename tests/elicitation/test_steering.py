@@ -1,5 +1,6 @@
 """What the base holds is brought out by its own feature, and what it never saw by nothing."""
 
+from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
@@ -8,12 +9,15 @@ from elicit import features, organisms
 from elicit.directions import PromptPairs, diff_mean
 from elicit.edits import last
 from elicit.elicitation import (
+    Bench,
     FeatureControls,
+    FeatureSteering,
     Goal,
     choose_arms,
     direction_arms,
     feature_arms,
     steer,
+    try_mechanism,
 )
 from elicit.features import TrainConfig
 from elicit.organisms import headed
@@ -140,3 +144,38 @@ def test_nothing_brings_out_what_the_base_never_saw(studied):
     # Hard pushes make some wrong answers right by chance; none does so clearly.
     assert (found.test.share.low[0] <= 0).all()
     assert not found.test.rate.value[1].any()
+
+
+@pytest.mark.slow
+def test_a_feature_is_a_mechanism_that_sees_nothing_if_its_sae_was_trained_on_base(studied):
+    one = studied("rl")
+    fit, choose = one.choosing.split([0.5, 0.5], seed=1)
+    bench = Bench(
+        pair=one.pair,
+        fit=fit,
+        choose=choose,
+        test=one.test,
+        behaviour=organisms.trace_behaviour(),
+        generation=Generation(max_new_tokens=90, batch_size=1024),
+        n_samples=0,
+    )
+    steering = FeatureSteering(
+        sae=one.sae,
+        feature=one.feature,
+        how="clamp",
+        strengths=(0.5, 1.0),
+        controls=FeatureControls(n_live=1, factor=5.0, n_random=1),
+    )
+    base, post = (bench.tried(bench.writes(s), bench.test, sampled=False)
+                  for s in (bench.base, bench.post))  # fmt: skip
+    found = try_mechanism(steering, bench, base=base, post=post)
+    assert (found.sees, found.control) == ("nothing", False)
+    assert found.share.value >= 0.8
+    # Which of 128 features it is.
+    assert found.bits == 7
+    known = replace(steering, trained_on="post")
+    assert known.sees == "post weights"
+    control = try_mechanism(replace(steering, control=True), bench, base=base, post=post)
+    assert control.control and control.bits == 0
+    # A live feature, the row in another order and a random direction, at two strengths each.
+    assert len(control.rejected) == 3 * 2 - 1

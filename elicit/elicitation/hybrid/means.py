@@ -20,6 +20,8 @@ from elicit.tasks import Split, Task
 
 BITS = 16.0
 """Bits that one fitted number can hold at most."""
+MOST_CHOOSE = 24
+"""Problems on which the coefficients of gates that are only shown are chosen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +42,8 @@ class HybridSteering:
     most_texts: int = 96
     """Most problems to fit on."""
     gates: bool = True
-    """Whether all gates are measured beside it, for the page; a control measures none."""
+    """Whether all gates are measured beside it, for the page, their coefficients chosen on at most
+    `MOST_CHOOSE` problems; a control measures none."""
 
     @property
     def name(self) -> str:
@@ -85,10 +88,14 @@ class HybridSteering:
         made = writer.guided(chosen[0].guidance, bench.choose).rollouts
         details = {}
         if self.gates and not self.control:
+            few = min(MOST_CHOOSE, len(bench.choose))
             details = {
                 "hybrid": measure_hybrid(
                     bench.pair,
-                    Split(choose=bench.choose, test=bench.test),
+                    Split(
+                        choose=bench.choose.subset(few, seed=bench.inference.seed),
+                        test=bench.test,
+                    ),
                     fit,
                     design=HybridDesign(coefficients=self.coefficients),
                     shown=bench.behaviour.shown,
