@@ -177,10 +177,19 @@ def _worked(known: Origin) -> tuple[str, ...]:
 
 
 def _passed(truth: str, known: Origin) -> bool:
-    """Whether a pair of known truth came out as it is."""
+    """Whether a pair of known truth came out as it is.
+
+    One that lacks the skill fails where an arm that was told at most the answers closes most of its
+    gap; whether `created` or only `not elicited` is said of it depends on what stands beside it.
+    """
     if truth == _HAS:
         return known.verdict == "elicited"
-    return known.verdict in ("created", "not elicited")
+    least_told = {
+        name
+        for name, sees, control in zip(known.arm, known.sees, known.control, strict=True)
+        if sees in ("nothing", "answers") and not bool(control)
+    }
+    return not least_told & set(_worked(known))
 
 
 def _check(mechanisms: Sequence[Mechanism], base: Tried, post: Tried, evidence: Evidence) -> None:

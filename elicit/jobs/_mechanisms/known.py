@@ -6,7 +6,7 @@ from dataclasses import replace
 from elicit import organisms
 from elicit.elicitation import Bench
 from elicit.jobs._mechanisms.arms import means_of
-from elicit.jobs._mechanisms.evidence import Beside, learning_bits
+from elicit.jobs._mechanisms.evidence import learning_bits
 from elicit.jobs._mechanisms.inputs import fresh_problems
 from elicit.jobs._mechanisms.spec import ControlName, MechanismsSpec
 from elicit.jobs._mechanisms.trying import both_models, try_all
@@ -20,7 +20,13 @@ PAIRS: dict[ControlName, str] = {"elicited": "organism:rl", "created": "organism
 """Embedded pair of each known truth."""
 
 
-def known_pair(spec: MechanismsSpec, truth: ControlName, execution: Execution) -> Origin:
+def known_pair(
+    spec: MechanismsSpec,
+    truth: ControlName,
+    execution: Execution,
+    *,
+    has_skill: Origin | None = None,
+) -> Origin:
     """The verdict on an embedded pair by the mechanisms that the verdict rests on.
 
     Mechanisms, settings, limits, seeds and the number of problems are those of the run, as far as
@@ -30,6 +36,7 @@ def known_pair(spec: MechanismsSpec, truth: ControlName, execution: Execution) -
         spec: Options of the run.
         truth: Which pair.
         execution: Checkpoint and progress.
+        has_skill: The verdict on the pair that is known to have the skill.
 
     Raises:
         ElicitError: No mechanism could be tried on it.
@@ -39,13 +46,12 @@ def known_pair(spec: MechanismsSpec, truth: ControlName, execution: Execution) -
     base, post = both_models(bench)
     means = means_of(own, bench.pair)
     tries = try_all(means, bench, base=base, post=post, stage=lambda name: contextlib.nullcontext())
-    beside = Beside(learning_bits=learning_bits(bench))
     return origin(
         bench.pair,
         tries.mechanisms,
         base=base,
         post=post,
-        evidence=Evidence(learning_bits=beside.learning_bits),
+        evidence=Evidence(learning_bits=learning_bits(bench), has_skill=has_skill),
         inference=spec.inference,
     )
 

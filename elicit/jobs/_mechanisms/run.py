@@ -69,9 +69,10 @@ def _measure(work: Work[MechanismsSpec, MechanismInputs]) -> Outcome:
             + " ".join(tries.notes)
         )
     known: dict[str, Origin] = {}
-    for truth in spec.controls if gap else ():
+    # The pair that has the skill first: it says which arms work at all.
+    for truth in sorted(spec.controls, reverse=True) if gap else ():
         with work.stage(f"known pair: {truth}"):
-            known[truth] = known_pair(spec, truth, work.execution)
+            known[truth] = known_pair(spec, truth, work.execution, has_skill=known.get("elicited"))
     with work.stage("beside"):
         beside = Beside()
         if gap:
