@@ -64,8 +64,6 @@ guard_room(
         "concatenate",
         "encode_cuts",
         "forked",
-        "last_states",
-        "text_bits",
         "thought_span",
         "tokens_per_block",
     },
