@@ -17,7 +17,8 @@ from elicit.results import load_result
 from elicit.verdicts import Origin
 from tests.cli.conftest import called
 
-QUICK = ["--samples", "1", "--n-resamples", "200", "--seeds", "1", "--arms"]
+QUICK = ["--samples", "0", "--n-resamples", "200", "--limit", "80", "--max-new-tokens", "72"]
+ARMS_RUN = ("prompt", "prefix", "cot-decoding", "dial")
 CUES = ["--reasoning-cue", "notes ", "--direct-cue", "quiz "]
 Finished = Callable[[str], Path]
 
@@ -29,8 +30,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     @cache
     def run(pair: str) -> Path:
         out = tmp_path_factory.mktemp("mechanisms") / pair
-        arms = "prompt,prefix,cot-decoding,dial"
-        done = called("mechanisms", "--pair", f"organism:{pair}", *QUICK, arms, "--out", out)
+        words = [*QUICK, "--controls", "elicited", "--arms", ",".join(ARMS_RUN), "--out", out]
+        done = called("mechanisms", "--pair", f"organism:{pair}", *words)
         assert done.code == 0, done.err
         return out
 
@@ -42,17 +43,17 @@ def summary(folder: Path) -> dict:
 
 
 @pytest.mark.slow
-def test_a_skill_that_base_has_is_elicited_and_one_that_was_taught_is_created(finished: Finished):
-    latent, absent = summary(finished("rl")), summary(finished("created"))
-    assert latent["verdict"] == "elicited" and latent["share"]["low"] > 0.5
-    assert latent["arms"][latent["best"]]["sees"] in ("nothing", "answers")
-    assert absent["verdict"] == "created"
-    told = [arm["share"]["high"] for arm in absent["arms"].values() if arm["sees"] == "nothing"]
-    assert max(told) < 0.5 < absent["arms"]["dial"]["share"]["low"]
-    for found in (latent, absent):
-        verdicts = {one["truth"]: one["verdict"] for one in found["known_pairs"].values()}
-        assert verdicts["has the skill"] == "elicited"
-        assert verdicts["lacks the skill"] in ("created", "not elicited")
+def test_a_skill_that_was_taught_is_created_and_one_that_base_has_is_elicited(finished: Finished):
+    out = finished("created")
+    found = summary(out)
+    assert found["verdict"] == "created"
+    told = [arm["share"]["high"] for arm in found["arms"].values() if arm["sees"] == "nothing"]
+    assert max(told) < 0.5 < found["arms"]["dial"]["share"]["low"]
+    (known,) = found["known_pairs"].values()
+    assert known == {"truth": "has the skill", "verdict": "elicited"}
+    latent = load_result(out / "known_elicited")
+    assert isinstance(latent, Origin) and float(latent.best_share.low) > 0.5
+    assert latent.sees[latent.arm.index(latent.best)] == "nothing"
 
 
 @pytest.mark.slow
@@ -65,14 +66,14 @@ def test_a_pair_with_nothing_to_find_has_no_gap_and_says_how_small_it_could_be(f
 
 @pytest.mark.slow
 def test_a_run_leaves_every_arm_its_texts_and_the_verdict(finished: Finished):
-    out = finished("rl")
+    out = finished("created")
     verdict = load_result(out / "origin")
     assert isinstance(verdict, Origin) and verdict.verdict == summary(out)["verdict"]
-    for name in ("prompt", "prefix", "cot-decoding", "dial"):
+    for name in ARMS_RUN:
         arm = load_result(out / f"mechanism_{name}")
-        assert isinstance(arm, Mechanism) and len(arm.text) == len(arm.problem) == 60
+        assert isinstance(arm, Mechanism) and len(arm.text) == len(arm.problem) == 40
     page = (out / "report.html").read_text(encoding="utf-8")
-    assert "elicited" in page and "would change" in page
+    assert "created" in page and "would change" in page
     again = called("mechanisms", "--config", out / "run.yaml", "--json")
     assert (again.code, again.out) == (0, (out / "summary.json").read_text(encoding="utf-8"))
 
