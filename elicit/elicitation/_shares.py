@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from elicit.results import Estimate
-from elicit.stats import Inference, NoGapError, gap_share, problem_mean
+from elicit.stats import Inference, NoGapError, gap_share, outcome_shares, problem_mean
 
 
 def share_or_reason(
@@ -16,14 +16,26 @@ def share_or_reason(
 ) -> tuple[Estimate, str]:
     """Share of the gap with its interval, never clipped; NaN with the reason where there is none.
 
-    A share that is the same on all problems leaves room for problems that were not seen.
+    The interval is that on which verdicts rest (`stats.outcome_shares`): Fieller's alone is too
+    short for outcomes that are 0 or 1, and a point where a share is the same on all problems.
     """
-    rows = (row.double().numpy() for row in (score, base, post))
+    if bool(torch.stack([score, base, post]).isnan().any()):
+        return Estimate.missing(), "no texts were drawn"
+    row, low, high = (each.double().numpy() for each in (score, base, post))
     try:
-        found = gap_share(*rows, level=inference.level, span=1.0)
+        gap_share(row, low, high, level=inference.level)
     except NoGapError as error:
         return Estimate.missing(), str(error)
-    return Estimate.of(torch.tensor([found.value, found.low, found.high]).double()), ""
+    found = Estimate.of(
+        torch.from_numpy(outcome_shares((row - low)[:, None], high - low, level=inference.level))
+    )[0]
+    if bool(found.low.isnan()):
+        return Estimate.missing(), (
+            f"post is right on {high.mean():.3g} and base on {low.mean():.3g} of {len(row)} "
+            "problems, and that gap is not clear of 0, so a share of it could be any number. Use "
+            "more problems."
+        )
+    return found, ""
 
 
 def accuracies(rows: Float[Tensor, "row problem"], inference: Inference) -> Estimate:

@@ -1,6 +1,5 @@
 """What a mechanism brings out of base: its share of the gap, and what it was told for it."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -9,10 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from elicit.elicitation._shares import share_or_reason
 from elicit.elicitation.bench import SEES, Attempt, Bench, Means, Sees, Tried
 from elicit.elicitation.errors import ElicitationError
 from elicit.results import Estimate, Result
-from elicit.stats import Inference, Interval, NoGapError, gap_share
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -122,8 +121,10 @@ def held_against(
     right = torch.stack([one.right for one in attempt.tests], dim=1)
     sampled = torch.stack([one.sampled for one in attempt.tests]).mean(0)
     seeds = bench.seeds[: len(attempt.tests)]
-    share, why = _share(right.mean(1), base.right, post.right, bench.inference)
-    by_seed = [_share(one, base.right, post.right, bench.inference)[0] for one in right.unbind(1)]
+    share, why = share_or_reason(right.mean(1), base.right, post.right, bench.inference)
+    by_seed = [
+        share_or_reason(one, base.right, post.right, bench.inference)[0] for one in right.unbind(1)
+    ]
     return Mechanism(
         name=means.name,
         sees=means.sees,
@@ -138,7 +139,7 @@ def held_against(
         post_sampled=post.sampled,
         share=share,
         share_by_seed=Estimate.stack(by_seed),
-        share_sampled=_share(sampled, base.sampled, post.sampled, bench.inference)[0],
+        share_sampled=share_or_reason(sampled, base.sampled, post.sampled, bench.inference)[0],
         no_share=why,
         shown=_mean([one.shown for one in attempt.tests]),
         verified=_mean([one.verified for one in attempt.tests]),
@@ -156,26 +157,3 @@ def held_against(
 
 def _mean(values: Sequence[Float[Tensor, " problem"]]) -> Float[Tensor, " problem"]:
     return torch.stack(list(values)).mean(0)
-
-
-def _share(
-    score: Float[Tensor, " problem"],
-    base: Float[Tensor, " problem"],
-    post: Float[Tensor, " problem"],
-    inference: Inference,
-) -> tuple[Estimate, str]:
-    """Share of the gap with its interval, and why there is none."""
-    if bool(torch.stack([score, base, post]).isnan().any()):
-        return Estimate.missing(), "no texts were drawn"
-    try:
-        found = gap_share(
-            score.numpy(), base.numpy(), post.numpy(), level=inference.level, span=1.0
-        )
-    except NoGapError as error:
-        return Estimate.missing(), str(error)
-    return _scalar(found), ""
-
-
-def _scalar(found: Interval) -> Estimate:
-    ends = [found.value, found.low, found.high]
-    return Estimate.of(torch.tensor([math.nan if x is None else x for x in ends]).double())
