@@ -31,7 +31,7 @@ def benches(organism):
 
     def make(name: str, behaviour: Behaviour | None = None) -> Bench:
         task = load_task(organisms.resolve("organism:rl").problems, name="problems")
-        short = replace(task, problems=tuple(p for p in task if (p.difficulty or 0) <= 3))
+        short = replace(task, problems=tuple(p for p in task if (p.difficulty or 0) <= 2))
         fit, choose, test = short.split((0.3, 0.3, 0.4), 0)
         return Bench(
             pair=organism(name),
@@ -39,8 +39,8 @@ def benches(organism):
             choose=choose,
             test=test,
             behaviour=behaviour or organisms.trace_behaviour(),
-            generation=Generation(max_new_tokens=36),
-            n_samples=2,
+            generation=Generation(max_new_tokens=30),
+            n_samples=1,
         )
 
     return make
@@ -117,7 +117,11 @@ def test_a_direction_brings_out_nothing_that_base_lacks(tried):
 
 @pytest.mark.slow
 def test_a_hybrid_is_told_its_numbers_and_a_random_vector_only_the_switch(tried):
-    short = {"training": HybridTraining(steps=20), "gates": False, "coefficients": (1.0,)}
+    short = {
+        "training": HybridTraining(steps=20, learning_rate=0.1),
+        "gates": False,
+        "coefficients": (1.0,),
+    }
     found = tried("rl", HybridSteering(**short))
     control = tried("rl", HybridSteering(control=True, **short))
     assert found.share.value >= 0.9

@@ -16,6 +16,8 @@ from elicit.runs import Execution
 from elicit.tasks import Task
 
 RERANK = "rerank, no vector"
+RATES = ("learned", "oracle")
+"""Gates as often as which the random one fires, the first that is measured."""
 NEAR = 0.02
 """Accuracies this close count as equal when a coefficient is chosen: the weaker push is taken."""
 
@@ -130,13 +132,19 @@ def choose_coefficients(
     tried = torch.full((len(arms), len(design.coefficients)), torch.nan, dtype=torch.float64)
     chosen = list(arms)
     touched: dict[str, float] = {}
+    random = any(arm.name == "random" for arm in arms)
     # The random gate fires as often as another one does, which must be known before it.
     for place in sorted(range(len(arms)), key=lambda i: arms[i].name == "random"):
         arm = arms[place]
         if arm.name == "random":
-            rate = touched.get("learned", touched.get("oracle", 0.0))
+            rate = next(touched[name] for name in RATES if name in touched)
             arm = replace(arm, guidance=replace(arm.guidance, rate=rate))
         options = [arm.at(c) for c in design.coefficients] if arm.has_dose else [arm]
+        if len(options) == 1 and (arm.name not in RATES or not random):
+            chosen[place] = options[
+                0
+            ]  # nothing is to be chosen, and nobody asks how often it fires
+            continue
         texts = [writer.guided(option.guidance, task) for option in options]
         right = torch.stack([one.rollouts.correct.double().mean() for one in texts])
         best = _weakest_best(right, [abs(option.coefficient) for option in options])

@@ -45,7 +45,8 @@ class Hybrid(Result):
     coefficient: Float[Tensor, " coefficient"]
     """Multiples that were tried."""
     choose_accuracy: Float[Tensor, "arm coefficient"]
-    """Accuracy on the problems to choose on; NaN where a coefficient does not apply."""
+    """Accuracy on the problems to choose on; NaN where a coefficient does not apply, or nothing was
+    to be chosen."""
     accuracy: Annotated[Estimate, "arm"]
     """Share of held-out problems that are right."""
     share: Annotated[Estimate, "arm"]
