@@ -9,9 +9,10 @@ import torch
 
 from elicit.directions import PromptPairs, diff_mean, matched_controls
 from elicit.edits import Where, last, shape_of
+from elicit.elicitation._pushing import plain_texts, prompt_bits, pushed, worded
 from elicit.elicitation._unsteered import unsteered
 from elicit.elicitation.arms import Arm
-from elicit.elicitation.bench import Attempt, Bench, Sees, Writes
+from elicit.elicitation.bench import Attempt, Bench, Sees
 from elicit.elicitation.errors import ElicitationError
 from elicit.elicitation.feature_arms import FeatureControls, feature_arms
 from elicit.elicitation.feature_push import How
@@ -19,10 +20,9 @@ from elicit.elicitation.goal import Goal
 from elicit.elicitation.sweep import Sweep
 from elicit.features import Sae, fidelity
 from elicit.results import Result
-from elicit.rollouts import Generation, Rollouts, dose_rollouts, rollouts
-from elicit.runs import Execution
+from elicit.rollouts import dose_rollouts
 from elicit.sites import Site, resid_post
-from elicit.tasks import NEGATIVE, POSITIVE, Task
+from elicit.tasks import NEGATIVE, POSITIVE
 
 DEPTHS = (0.3, 0.5, 0.65, 0.8)
 """Depths of the residual streams that are tried, as shares of the layers."""
@@ -147,8 +147,8 @@ class FeatureSteering:
         """
         rows = [
             [*texts.prompt_ids(row), *texts.ids(row)]
-            for task in _worded(bench, bench.fit)
-            for texts in [_plain(bench, task)]
+            for task in worded(bench, bench.fit)
+            for texts in [plain_texts(bench, task)]
             for row in range(len(texts))
         ]
         measured = fidelity(bench.pair, self.sae, rows, model="base", execution=bench.execution)
@@ -243,70 +243,6 @@ def steered_attempt(
             f"{text}: {rates[i, k].item():.2f}" for i, k, text in named if (i, k) != (at, dose)
         ),
         details=details,
-    )
-
-
-def pushed(bench: Bench, arm: Arm, strength: float) -> Writes:
-    """Base's texts under a push.
-
-    Args:
-        bench: Problems, models and limits.
-        arm: The push.
-        strength: How strongly.
-    """
-
-    def write(task: Task, generation: Generation, execution: Execution) -> Rollouts:
-        return dose_rollouts(
-            bench.base,
-            task,
-            arm.edit,
-            strengths=[strength],
-            generation=generation,
-            seed=bench.inference.seed,
-            execution=execution,
-        )
-
-    return write
-
-
-def prompt_bits(bench: Bench) -> float:
-    """Bits of the words in which the two prompts of the behaviour differ, at most.
-
-    Args:
-        bench: Problems, models and limits.
-    """
-    read = bench.pair.alignment.prompt
-    templated = bench.generation.templated
-    positive, negative = (
-        [read(problem.turns, templated=templated) for problem in task]
-        for task in _worded(bench, bench.fit)
-    )
-    tokens = max(_apart(one, other) for one, other in zip(positive, negative, strict=True))
-    return tokens * math.log2(bench.pair.alignment.d_vocab)
-
-
-def _apart(one: Sequence[int], other: Sequence[int]) -> int:
-    """Tokens of both rows between their common beginning and their common end."""
-    least = min(len(one), len(other))
-    first = next((i for i in range(least) if one[i] != other[i]), least)
-    rest = least - first
-    end = next((i for i in range(rest) if one[-1 - i] != other[-1 - i]), rest)
-    return len(one) + len(other) - 2 * (first + end)
-
-
-def _worded(bench: Bench, task: Task) -> tuple[Task, Task]:
-    """Problems under the two prompts of the behaviour."""
-    asked = bench.behaviour.asked(task)
-    return asked[POSITIVE], asked[NEGATIVE]
-
-
-def _plain(bench: Bench, task: Task) -> Rollouts:
-    return rollouts(
-        bench.base,
-        task,
-        generation=bench.generation,
-        seed=bench.inference.seed,
-        execution=bench.execution,
     )
 
 

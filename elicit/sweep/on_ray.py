@@ -1,5 +1,6 @@
 """The runs of a study as tasks of Ray, each with the processors and memory that it needs."""
 
+import importlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -85,14 +86,13 @@ def _ended(ray: Any, task: Any, run: Planned) -> Done:
 
 def _ray() -> Any:
     try:
-        import ray
-        import ray.exceptions
+        importlib.import_module("ray.exceptions")
+        return importlib.import_module("ray")
     except ImportError as error:
         raise SweepError(
             "Ray is not installed, so runs cannot be spread over machines. Install it with `pip "
             "install 'elicit-interp[ray]'`, or leave --ray out to run here, one after the other."
         ) from error
-    return ray
 
 
 def _connect(ray: Any, address: str) -> None:

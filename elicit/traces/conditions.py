@@ -14,8 +14,9 @@ from elicit.rollouts import Generation, Rollouts, rollouts
 from elicit.runs import Execution
 from elicit.stats import Inference, Interval, paired_difference, problem_mean, unpaired_difference
 from elicit.surroundings import guarded
-from elicit.tasks import Task, parse_number, shown
-from elicit.traces.abstentions import ABSTENTIONS, abstains
+from elicit.tasks import Task, shown
+from elicit.traces._answer_table import AnswerTable
+from elicit.traces.abstentions import ABSTENTIONS
 from elicit.traces.errors import TraceError
 from elicit.traces.ledger import MODELS
 
@@ -194,7 +195,7 @@ def compare_conditions(
             f"there are {len(names)} conditions, and each is compared with the first. Pass two or "
             "more."
         )
-    tables = {name: _Table(asked[name], written[name], abstentions) for name in names}
+    tables = {name: AnswerTable(asked[name], written[name], abstentions) for name in names}
     first = tables[names[0]]
     right = [_sides(tables[name].right, first.right, tables[name], first, inference)
              for name in names]  # fmt: skip
@@ -219,38 +220,6 @@ def compare_conditions(
     )
 
 
-class _Table:
-    """What both models wrote under one condition, problem by problem."""
-
-    def __init__(self, task: Task, texts: Sequence[Rollouts], abstentions: Sequence[str]) -> None:
-        self.ids = tuple(sorted(problem.id for problem in task))
-        if any(each.task_digest != task.digest for each in texts) or len(texts) != 2:
-            raise TraceError(
-                f"the {len(texts)} texts are not base's and post's of task {shown(task.name)}, so "
-                "answers would be graded against other problems. Pass what both wrote to it."
-            )
-        place = {name: i for i, name in enumerate(self.ids)}
-        at = torch.tensor([place[problem.id] for problem in task])
-        self.right = torch.zeros(2, len(self.ids), dtype=torch.float64)
-        self.none = torch.zeros(2, len(self.ids), dtype=torch.float64)
-        values = [_value(problem.answer) for problem in task]
-        floor, cut, long = [], [], []
-        for m, each in enumerate(texts):
-            rows = (each.sample == 0).nonzero()[:, 0].tolist()
-            places = at[each.place[rows]]
-            self.right[m, places] = each.correct[rows].double()
-            problems = [task.problems[int(each.place[row])] for row in rows]
-            self.none[m, places] = torch.tensor(
-                [abstains(each.text[row], p, abstentions)
-                 for row, p in zip(rows, problems, strict=True)]
-            ).double()  # fmt: skip
-            floor.append(_chance([each.extracted[row] for row in rows], values))
-            cut.append(each.truncated[rows].double().mean())
-            long.append(each.n_tokens[rows].double().mean())
-        self.floor, self.truncated = torch.tensor(floor).double(), torch.stack(cut)
-        self.mean_tokens = torch.stack(long)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Sides:
     """A share of both models, its change, and how much more it changed in post."""
@@ -263,8 +232,8 @@ class _Sides:
 def _sides(
     here: Float[Tensor, "reading problem"],
     there: Float[Tensor, "reading reference"],
-    table: _Table,
-    first: _Table,
+    table: AnswerTable,
+    first: AnswerTable,
     inference: Inference,
 ) -> _Sides:
     value = [problem_mean(row, inference=inference, proportion=True) for row in here]
@@ -291,7 +260,7 @@ def _sides(
     return _Sides(value=value, change=change, interaction=between)
 
 
-def _kept(table: _Table, first: _Table, inference: Inference) -> list[Interval]:
+def _kept(table: AnswerTable, first: AnswerTable, inference: Inference) -> list[Interval]:
     """Of what is right under the reference, how much is right here."""
     nothing = torch.full((1,), torch.nan, dtype=torch.float64)
     rows = [
@@ -303,20 +272,3 @@ def _kept(table: _Table, first: _Table, inference: Inference) -> list[Interval]:
 
 def _stacked(rows: Sequence[Sequence[Interval]]) -> Estimate:
     return Estimate.stack(Estimate.of_intervals(row) for row in rows)
-
-
-def _value(answer: str) -> object:
-    number = parse_number(answer)
-    return " ".join(answer.split()).casefold() if number is None else number
-
-
-def _chance(given: Sequence[str | None], right: Sequence[object]) -> float:
-    """Mean share of the other problems whose answer each given answer is."""
-    if len(right) < 2:
-        return float("nan")
-    hits = 0
-    for place, answer in enumerate(given):
-        if answer is not None:
-            value = _value(answer)
-            hits += sum(value == other for i, other in enumerate(right) if i != place)
-    return hits / (len(right) * (len(right) - 1))

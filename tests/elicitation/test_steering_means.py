@@ -16,7 +16,7 @@ from elicit.elicitation import (
     Reranking,
     try_mechanism,
 )
-from elicit.elicitation.steering_means import prompt_bits
+from elicit.elicitation._pushing import prompt_bits
 from elicit.rollouts import Generation
 from elicit.sites import resid_post
 from elicit.tasks import Behaviour, load_task
