@@ -3,7 +3,7 @@
 from elicit.jobs._budget import Costing, Cut, halves
 from elicit.jobs._forecast import Stage, prompt_tokens
 from elicit.jobs._mechanisms.inputs import MechanismInputs
-from elicit.jobs._mechanisms.names import CHEAP, SETTINGS, TRAINED
+from elicit.jobs._mechanisms.names import CHEAP, SEEDED, SETTINGS, TRAINED
 from elicit.jobs._mechanisms.spec import MechanismsSpec
 from elicit.pair import ModelPair
 
@@ -34,7 +34,7 @@ def mechanisms_stages(
         )
     ]
     for name in spec.tried:
-        runs = spec.seeds if name in TRAINED else 1
+        runs = spec.seeds if name in SEEDED else 1
         settings = SETTINGS.get(name, 1)
         written = (settings * n_choose + samples * n_test * runs) * length
         stages.append(
@@ -50,7 +50,7 @@ def mechanisms_stages(
     small = sum(p.numel() for p in pair.base.parameters()) < _KNOWN
     trained = sum(name in TRAINED for name in spec.repeated)
     for truth in sorted(spec.controls, reverse=True):
-        tokens = trained * spec.seeds * spec.training_tokens if small else 0
+        tokens = trained * spec.training_tokens if small else 0
         stages.append(
             Stage(name=f"known pair: {truth}", tokens=3 * tokens, written=tokens / 2, jobs=8)
         )
@@ -68,8 +68,8 @@ def mechanisms_stages(
 def mechanisms_cuts(spec: MechanismsSpec, _pair: ModelPair, inputs: MechanismInputs) -> list[Cut]:
     """Fewer seeds, then no training of weights, then fewer problems."""
     cuts = []
-    if spec.seeds > 1 and any(name in TRAINED for name in spec.tried):
-        cuts.append(Cut(options={"seeds": 1}, what="one seed was trained of each mechanism"))
+    if spec.seeds > 1 and any(name in SEEDED for name in spec.tried):
+        cuts.append(Cut(options={"seeds": 1}, what="each mechanism was trained once"))
     light = tuple(name for name in spec.tried if name not in TRAINED) or CHEAP
     if light != spec.tried:
         cuts.append(Cut(options={"arms": light}, what="nothing was trained"))

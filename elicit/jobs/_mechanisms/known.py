@@ -29,8 +29,8 @@ def known_pair(
 ) -> Origin:
     """The verdict on an embedded pair by the mechanisms that the verdict rests on.
 
-    Mechanisms, settings, limits, seeds and the number of problems are those of the run, as far as
-    the embedded pair has problems.
+    Mechanisms, settings, limits and the number of problems are those of the run, as far as the
+    embedded pair has problems; each is trained once.
 
     Args:
         spec: Options of the run.
@@ -66,7 +66,7 @@ def control_spec(spec: MechanismsSpec, truth: ControlName) -> MechanismsSpec:
     return MechanismsSpec(
         pair=PAIRS[truth],
         arms=spec.repeated,
-        seeds=spec.seeds,
+        seeds=1,
         training_tokens=spec.training_tokens,
         samples=0,
         examples=spec.examples,

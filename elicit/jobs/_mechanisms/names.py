@@ -69,6 +69,8 @@ TRAINED = (
     "critique-shuffled",
 )
 """Mechanisms that train parameters on gradients, once for each seed."""
+SEEDED = ("rlvr", "one-example", "random-reward")
+"""Of these, those whose outcome depends most on the seed: they are trained several times."""
 SETTINGS = {
     "prompt": 3,
     "cot-decoding": 10,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from elicit.jobs._cued_spec import GradedSpec
-from elicit.jobs._mechanisms.names import ARMS, CHEAP, CONTROLLED, DEFAULT
+from elicit.jobs._mechanisms.names import ARMS, CHEAP, CONTROLLED, DEFAULT, SEEDED
 from elicit.jobs._option import MODELS, STATISTICS, TASKS, Option
 
 if TYPE_CHECKING:
@@ -53,7 +53,11 @@ class MechanismsSpec(GradedSpec):
     ] = ()
     seeds: Annotated[
         int,
-        Option("Runs of each mechanism that is trained, each with its own seed.", ARM_OPTIONS, "N"),
+        Option(
+            f"Runs of {', '.join(SEEDED)}, each with its own seed; other training runs once.",
+            ARM_OPTIONS,
+            "N",
+        ),
     ] = Field(default=3, ge=1, le=20)
     training_tokens: Annotated[
         int,

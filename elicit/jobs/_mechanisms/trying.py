@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from elicit.elicitation import Bench, Means, Mechanism, Tried, held_against
+from elicit.jobs._mechanisms.names import SEEDED
 from elicit.results import ElicitError, Result
 
 
@@ -57,7 +58,7 @@ def try_all(
     for name, one in means.items():
         with stage(name):  # pyright: ignore[reportGeneralTypeIssues]
             try:
-                attempt = one.attempt(bench.scoped(name))
+                attempt = one.attempt(_seeded(bench, name).scoped(name))
             except ElicitError as error:
                 notes.append(f"{name} was not tried: {error}")
                 continue
@@ -66,3 +67,8 @@ def try_all(
         details |= {f"{name}_{key}": result for key, result in attempt.details.items()}
         after(found)
     return Tries(mechanisms=tuple(tried), details=details, notes=tuple(notes))
+
+
+def _seeded(bench: Bench, name: str) -> Bench:
+    """The bench with as many seeds as a mechanism is trained with."""
+    return bench if name in SEEDED else replace(bench, seeds=bench.seeds[:1])
