@@ -57,6 +57,7 @@ from elicit.traces.receivers import Receivers, receivers
 from elicit.traces.reflection import CORRECTIONS, Reflection, reflection
 from elicit.traces.shifts import Shifts, shifts
 from elicit.traces.stating import Place, value_spans
+from elicit.traces.step_filter import Embeds, SentenceEmbedder, StepFilter
 from elicit.traces.takes import RULES, TakeRule
 from elicit.traces.thinking import Thinking, thinking
 from elicit.traces.thoughts import (
@@ -71,6 +72,9 @@ from elicit.traces.values import told_apart
 from elicit.traces.voting import Ballots, FilteredVote, filtered_vote, vote
 
 __all__ = [
+    "Embeds",
+    "SentenceEmbedder",
+    "StepFilter",
     "ABSTENTIONS",
     "ALTERATIONS",
     "Alteration",

@@ -1,5 +1,6 @@
 """What a model answers when it writes on from every cut of a text, many times over."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from elicit.rollouts import Generation, resample
 from elicit.runs import Execution
 from elicit.tasks import Problem, check, parse_number
 from elicit.texts import EncodedText
+from elicit.traces.step_filter import StepFilter
 
 N_FLOOR = 400
 """Pairs of samples drawn for the floor of each step."""
@@ -24,6 +26,13 @@ class Outcomes:
 
     counts: Counter[str]
     """How many give each answer; those without one count as an outcome of their own."""
+    differing: Counter[str] | None = None
+    """The same of the texts whose own next step means something else; None without a filter."""
+
+    @property
+    def without(self) -> "Outcomes":
+        """Answers without the step that follows: of texts that differ there, if they are known."""
+        return self if self.differing is None else Outcomes(counts=self.differing)
 
     @property
     def n(self) -> int:
@@ -45,6 +54,7 @@ def resampled_answers(
     generation: Generation,
     seed: int,
     execution: Execution,
+    differs: StepFilter | None = None,
 ) -> list[list[Outcomes]]:
     """Answers after every cut of every text, the first cut before any step.
 
@@ -57,6 +67,7 @@ def resampled_answers(
         generation: Texts a cut, temperature and length of what is written on.
         seed: Of the random streams.
         execution: Checkpoint and progress.
+        differs: Which texts have another step in place of the next one; None counts all.
     """
     prefixes = [row.ids[: row.start + at] for row in rows for at in row.text_at]
     texts = iter(resample(side, prefixes, generation=generation, seed=seed, execution=execution))
@@ -64,15 +75,25 @@ def resampled_answers(
     alignment = side.alignment
     reader = alignment.template_tokenizer if templated else alignment.tokenizer
     found: list[list[Outcomes]] = []
+
+    def read(ids: Sequence[int]) -> str:
+        return str(reader.decode(list(ids), skip_special_tokens=True))
+
     for problem, row in zip(problems, rows, strict=True):
         of_text = []
-        for at in row.text_at:
-            before = list(row.ids[row.start : row.start + at])
-            written = [
-                str(reader.decode([*before, *ids], skip_special_tokens=True)) for ids in next(texts)
+        text, ends = row.ids[row.start :], [*row.text_at]
+        for place, at in enumerate(ends):
+            new = next(texts)
+            answers = [
+                _outcome(check(read([*text[:at], *ids]), problem, generation.extract).extracted)
+                for ids in new
             ]
-            answers = [check(text, problem, generation.extract).extracted for text in written]
-            of_text.append(Outcomes(counts=Counter(map(_outcome, answers))))
+            other = None
+            if differs is not None and place + 1 < len(ends):
+                step = read(text[at : ends[place + 1]]).strip()
+                kept = differs.differs(step, [read(ids).strip() for ids in new])
+                other = Counter(a for a, keep in zip(answers, kept.tolist(), strict=True) if keep)
+            of_text.append(Outcomes(counts=Counter(answers), differing=other))
         found.append(of_text)
     return found
 
@@ -86,12 +107,14 @@ def _outcome(answer: str | None) -> str:
 
 
 def total_variation(a: Outcomes, b: Outcomes) -> float:
-    """Total variation distance between two samples of answers, in [0, 1].
+    """Total variation distance between two samples of answers, in [0, 1]; NaN if one is empty.
 
     Args:
         a: One sample.
         b: The other.
     """
+    if not a.n or not b.n:
+        return math.nan
     names = sorted({*a.counts, *b.counts})
     return sum(abs(a.counts[name] / a.n - b.counts[name] / b.n) for name in names) / 2
 
@@ -106,6 +129,8 @@ def floor(a: Outcomes, b: Outcomes, *, random: np.random.Generator) -> float:
         b: The other.
         random: Draws.
     """
+    if not a.n or not b.n:
+        return math.nan
     pooled = np.array(sorted((a.counts + b.counts).values()), dtype=np.float64)
     if len(pooled) == 1:
         return 0.0

@@ -26,6 +26,7 @@ _NUMBERS = (
     "resampling_floor",
     "entropy_before",
     "no_answer",
+    "differing",
     "forced",
     "suppression",
 )
@@ -45,6 +46,8 @@ class Importance:
     """Entropy of the answers before each step, nats."""
     no_answer: list[float]
     """Share of texts without an answer after it."""
+    differing: list[float]
+    """Share of texts written on from before it whose own step there means something else."""
     forced: list[float]
     """Total variation between the forced answers before and after it."""
     effects: Float[Tensor, "step step"]
@@ -55,8 +58,8 @@ class Importance:
         n = len(self.resampling)
         far = torch.ones(n, n, dtype=torch.bool).triu(2)
         return {
-            "resampling importance": float(np.mean(self.resampling)),
-            "resampling floor": float(np.mean(self.floor)),
+            "resampling importance": _mean(self.resampling),
+            "resampling floor": _mean(self.floor),
             "resampling importance of the first step": self.resampling[0],
             "resampling importance of later steps": _mean(self.resampling[1:]),
             "headroom": float(np.mean(self.headroom)),
@@ -93,8 +96,9 @@ def importance_of(
     both = list(zip(answers, answers[1:], strict=False))
     return Importance(
         curve=curve,
-        resampling=[total_variation(a, b) for a, b in both],
-        floor=[floor(a, b, random=random) for a, b in both],
+        resampling=[total_variation(a.without, b) for a, b in both],
+        floor=[floor(a.without, b, random=random) for a, b in both],
+        differing=[math.nan if a.differing is None else a.without.n / a.n for a, _ in both],
         headroom=[a.entropy for a, _ in both],
         no_answer=[b.counts[NO_ANSWER] / b.n for _, b in both],
         forced=(curve.share.diff(dim=0).abs().sum(-1) / 2).tolist(),
@@ -128,6 +132,7 @@ class Steps:
             found.floor,
             found.headroom,
             found.no_answer,
+            found.differing,
             found.forced,
             found.suppression,
         )

@@ -27,6 +27,7 @@ from elicit.traces._suppressed import suppressed
 from elicit.traces.errors import TraceError
 from elicit.traces.measures import Measures, Metric, measured
 from elicit.traces.reading import Reading, Readings
+from elicit.traces.step_filter import StepFilter
 
 _METRICS = (
     Metric(
@@ -99,6 +100,9 @@ class Anchors(Measures):
     """Entropy of the answers written on from before it, nats."""
     no_answer: Float[Tensor, " step"]
     """Share of the texts written on from after it in which no answer is found."""
+    differing: Float[Tensor, " step"]
+    """Share of the texts written on from before it whose own step there means something else, which
+    alone count; NaN where all count."""
     forced: Float[Tensor, " step"]
     """Total variation between the forced answers before and after it."""
     suppression: Float[Tensor, " step"]
@@ -130,6 +134,7 @@ def anchors(
     *,
     form: AnswerForm,
     generation: Generation = Generation(temperature=1.0, n_samples=16),
+    differs: StepFilter | None = None,
     inference: Inference = Inference(),
     execution: Execution = Execution(),
 ) -> Anchors:
@@ -144,6 +149,8 @@ def anchors(
             that it reads.
         form: How the answer is asked for, as in the ledgers.
         generation: Texts written on from each cut, their length, temperature and extractor.
+        differs: Which texts count as written without a step: those whose own step there means
+            something else; None counts all.
         inference: Coverage and resamples; its seed draws texts and floors.
         execution: Tokens per forward pass, memory, checkpoint and progress.
 
@@ -151,9 +158,9 @@ def anchors(
         TraceError: One text a cut is asked for, or greedy ones, which have no distribution.
         EditError: A step holds all that a later token could attend to.
 
-    Source: Bogdan et al. 2025 (arXiv:2506.19143), resampling without their similarity filter and
-        with total variation in place of an unsmoothed KL; the floor and the headroom stand beside
-        because both decide what that distance can be.
+    Source: Bogdan et al. 2025 (arXiv:2506.19143), resampling, with their similarity filter as
+        `differs`, and with total variation in place of an unsmoothed KL; the floor and the headroom
+        stand beside because both decide what that distance can be.
     """
     if generation.temperature <= 0 or generation.n_samples < 2:
         raise TraceError(
@@ -164,7 +171,7 @@ def anchors(
     steps = Steps()
     values: dict[str, dict[str, list[float]]] = {m.name: defaultdict(list) for m in _METRICS}
     for reading in readings.both:
-        for of_thought in _read(pair, reading, form, generation, inference, execution):
+        for of_thought in _read(pair, reading, form, generation, differs, inference, execution):
             for name, value in of_thought.summary().items():
                 values[name][reading.model].append(value)
             steps.add(reading, of_thought)
@@ -181,6 +188,7 @@ def anchors(
                 "n_samples": generation.n_samples,
                 "max_new_tokens": generation.max_new_tokens,
                 "lead_in": form.lead_in,
+                "border": None if differs is None else differs.border,
                 "level": inference.level,
             },
             task_digests={r.model: r.thoughts.digest for r in readings.both},
@@ -198,6 +206,7 @@ def _read(
     reading: Reading,
     form: AnswerForm,
     generation: Generation,
+    differs: StepFilter | None,
     inference: Inference,
     execution: Execution,
 ) -> list[Importance]:
@@ -207,7 +216,13 @@ def _read(
     rows = encoded(side, reading, form)
     scoped = execution.scoped(f"anchors/{reading.model}")
     answers = resampled_answers(
-        side, problems, rows, generation=generation, seed=inference.seed, execution=scoped
+        side,
+        problems,
+        rows,
+        generation=generation,
+        seed=inference.seed,
+        execution=scoped,
+        differs=differs,
     )
     effects = suppressed(side, rows, key="suppressed", execution=scoped)
     return [

@@ -152,6 +152,7 @@ def anchors(text: str = "so a = 2 ;") -> Anchors:
         resampling_floor=fine,
         entropy_before=fine,
         no_answer=fine,
+        differing=torch.full_like(fine, torch.nan),
         forced=fine,
         suppression=suppression.flatten(),
         effect_reading=("base",),

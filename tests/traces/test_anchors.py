@@ -13,8 +13,8 @@ from elicit.rollouts import Generation
 from elicit.runs import Execution
 from elicit.stats import Inference
 from elicit.tasks import Task
-from elicit.texts import CutText, encode_cuts
-from elicit.traces import TraceError, anchors
+from elicit.texts import CutText, StepRule, encode_cuts
+from elicit.traces import SentenceEmbedder, StepFilter, TraceError, anchors
 from elicit.traces._resampled import Outcomes, floor, total_variation
 from elicit.traces._steps import rank_correlation
 from elicit.traces._suppressed import suppressed
@@ -170,3 +170,50 @@ def test_correlations_are_spearman_s_and_leave_out_what_is_missing():
 def test_what_has_no_distribution_is_refused(organism, alike, generation):
     with pytest.raises(TraceError, match="several sampled"):
         anchors(organism("identity"), alike[0], form=FORM, generation=generation)
+
+
+def bag(texts):
+    """Counts of characters: the plainest vectors."""
+    return torch.tensor([[float(text.count(c)) for c in "abcxyz;"] for text in texts]) + 1e-9
+
+
+def test_a_filter_that_keeps_every_text_changes_nothing_and_one_that_keeps_none_measures_nothing(
+    organism, alike
+):
+    readings, found = alike
+    how = {"form": FORM, "generation": FEW}
+    steps = StepRule.parse("marker:;")
+
+    def apart(texts):
+        return torch.eye(len(texts))
+
+    def one(texts):
+        return torch.ones(len(texts), 2)
+
+    every = StepFilter(embeds=apart, steps=steps)
+    kept = anchors(organism("identity"), readings, differs=every, **how)
+    assert torch.equal(kept.resampling, found.resampling) and bool((kept.differing == 1).all())
+    assert bool(found.differing.isnan().all())
+    none = StepFilter(embeds=one, steps=steps)
+    lost = anchors(organism("identity"), readings, differs=none, **how)
+    # A text that ends at once has no step there, and so another one.
+    assert bool((lost.differing < 1).all())
+    assert torch.equal(lost.resampling.isnan(), lost.differing == 0)
+
+
+def test_steps_differ_by_the_cosine_of_the_first_step_of_each_text():
+    told = StepFilter(embeds=bag, steps=StepRule.parse("marker:;"), border=0.9)
+    texts = ["so a b c ; so x x x ;", "so x y z ; so a b c ;", ""]
+    assert told.differs("so a b c ;", texts).tolist() == [False, True, True]
+
+
+def test_filters_that_could_not_compare_steps_are_refused(monkeypatch):
+    steps = StepRule.parse("marker:;")
+    with pytest.raises(TraceError, match="cosine"):
+        StepFilter(embeds=bag, steps=steps, border=2.0)
+    short_by_one = StepFilter(embeds=lambda texts: torch.ones(1, 2), steps=steps)
+    with pytest.raises(TraceError, match="1 vectors came back"):
+        short_by_one.differs("a", ["b"])
+    monkeypatch.setitem(__import__("sys").modules, "sentence_transformers", None)
+    with pytest.raises(TraceError, match=r"elicit-interp\[semantic\]"):
+        SentenceEmbedder()
