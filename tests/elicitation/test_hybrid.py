@@ -44,7 +44,7 @@ def parts():
     """Problems to fit, to choose and to test on."""
     task = load_task(organisms.resolve("organism:rl").problems, name="problems")
     short = replace(task, problems=tuple(p for p in task if (p.difficulty or 0) <= 3))
-    return short.subset(50, seed=0).split((0.35, 0.2, 0.45), 0)
+    return short.split((0.5, 0.15, 0.35), 0)
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +203,7 @@ def measured(organism, parts):
                 pair,
                 fit,
                 generation=GREEDY,
-                training=HybridTraining(steps=steps, learning_rate=0.1),
+                training=HybridTraining(steps=steps, learning_rate=0.07),
             )
             split = Split(choose=choose.subset(8, seed=0), test=test)
             # Where nothing works, the gates that could be expected to are enough.
@@ -221,10 +221,12 @@ def measured(organism, parts):
 
 @pytest.mark.slow
 def test_a_latent_skill_comes_out_where_the_learned_switch_fires(measured):
-    fitted, found = measured("rl", steps=20)
+    fitted, found = measured("rl", steps=25)
     at = found.of("learned")
     assert found.share.value[at] >= 0.95
-    assert found.touched.value[at] <= 0.05
+    # One token of these short texts; of chains of one to six steps it is 2.8 to 3.7 %.
+    assert found.touched.value[at] <= 0.07
+    assert found.touched.value[at] <= 1.3 * found.differ.value
     assert not found.reads_post[at]
     assert found.traces.value[at] >= 0.95
     assert found.switch_at[0] > 0.9
@@ -236,7 +238,7 @@ def test_a_latent_skill_comes_out_where_the_learned_switch_fires(measured):
 
 @pytest.mark.slow
 def test_controls_bring_nothing_out_of_it(measured):
-    _, found = measured("rl", steps=20)
+    _, found = measured("rl", steps=25)
     for name in ("random", "none", "random vector 0"):
         assert found.share.value[found.of(name)].abs() <= 0.2, name
     # A vector at every token leaves no text that could be read.
@@ -247,7 +249,7 @@ def test_controls_bring_nothing_out_of_it(measured):
 
 @pytest.mark.slow
 def test_post_alone_does_the_same_by_picking_among_the_tokens_of_base(measured):
-    _, found = measured("rl", steps=20)
+    _, found = measured("rl", steps=25)
     at = found.of("rerank, no vector")
     assert found.share.value[at] == pytest.approx(1.0, abs=0.05)
     assert found.reads_post[at]
@@ -255,7 +257,7 @@ def test_post_alone_does_the_same_by_picking_among_the_tokens_of_base(measured):
 
 @pytest.mark.slow
 def test_a_hybrid_comes_back_from_disk_and_has_a_figure(measured, tmp_path: Path):
-    _, found = measured("rl", steps=20)
+    _, found = measured("rl", steps=25)
     found.save(tmp_path / "hybrid")
     again = load_result(tmp_path / "hybrid")
     assert again.arm == found.arm
@@ -274,7 +276,7 @@ def test_a_skill_that_is_absent_does_not_come_out_of_any_gate(measured):
 
 @pytest.mark.slow
 def test_a_fit_of_another_base_is_refused(measured, organism, parts):
-    fitted, _ = measured("rl", steps=20)
+    fitted, _ = measured("rl", steps=25)
     with pytest.raises(ElicitationError, match="belongs to other states"):
         measure_hybrid(organism("created"), Split(choose=parts[1], test=parts[2]), fitted)
 
