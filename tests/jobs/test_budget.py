@@ -232,6 +232,7 @@ COMMANDS = {
     "features": {},
     "steer": {},
     "trace": {"traces": "own"},
+    "mechanisms": {"seeds": 2},
 }
 
 
