@@ -279,8 +279,13 @@ def test_the_online_code_is_the_loss_of_scikit_learns_probes_on_the_next_block(p
                     labels, weight = np.append(labels, 1 - labels[0]), [1.0] * seen + [0.0]
                 else:
                     inputs_seen, weight = inputs[:seen], [1.0] * seen
+                # Newton's steps: L-BFGS stops with a warning where rounding ends its line search.
                 probe = LogisticRegression(
-                    C=1 / prior, fit_intercept=False, tol=1e-10, max_iter=10_000
+                    C=1 / prior,
+                    fit_intercept=False,
+                    solver="newton-cholesky",
+                    tol=1e-10,
+                    max_iter=1_000,
                 )
                 probe.fit(inputs_seen, labels, sample_weight=weight)
                 log_probs = probe.predict_log_proba(inputs[seen:until])
