@@ -32,8 +32,8 @@ def of_eval_log(path: Path) -> Records:
         where = f"sample {number} ({name})"
         rows.append(Record(where=where, id=str(number), values=values, faults=faults))
     notes = [
-        f"{path} is a log of inspect_ai: task {log.eval.task}, model {log.eval.model}. The trace "
-        "is the model’s text."
+        f"{path.name} is a log of inspect_ai: task {log.eval.task}, model {log.eval.model}. The "
+        "trace is the model’s text."
     ]
     if len(samples) > len(first):
         notes.append(f"Of its {len(samples)} samples the first epoch of each is read.")

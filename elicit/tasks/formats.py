@@ -68,7 +68,7 @@ def recognised(records: Records, task_format: str = AUTO) -> tuple[Records, Form
     rows = tuple(_converted(row, found) for row in records.rows)
     how = "as asked" if asked else f"by its columns {', '.join(first)}"
     note = (
-        f"{records.origin} was read as {found.title} {how}: {found.said}. task_format='plain' "
+        f"{records.label} was read as {found.title} {how}: {found.said}. task_format='plain' "
         "reads fields as they are called instead."
     )
     return replace(records, rows=rows, notes=(*records.notes, note)), found

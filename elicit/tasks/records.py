@@ -80,6 +80,12 @@ class Records:
         """Number of records."""
         return len(self.rows)
 
+    @property
+    def label(self) -> str:
+        """What remarks call the source: the name of a file without its folder."""
+        is_file = self.unit in ("line", "row", "sample") and not self.origin.startswith("hf:")
+        return Path(self.origin).name if is_file else self.origin
+
     def columns(self) -> tuple[str, ...]:
         """Every key that some record has, in order of appearance."""
         return tuple(dict.fromkeys(key for row in self.rows for key in row.values or ()))

@@ -27,7 +27,8 @@ def _prepare(
 ) -> Prepared[tuple[Scores, list[Part]]]:
     parts = [part(pair, name) for name in dict.fromkeys(spec.parts)]
     scores = prepare_scores(spec, pair, checked)
-    return Prepared((checked, parts or [*parts_of(pair, "layer")]), scores.identity)
+    inputs = (checked, parts or [*parts_of(pair, "layer")])
+    return Prepared(inputs, scores.identity, scores.notes)
 
 
 def _sweep(work: Work[GraftSpec, tuple[Scores, list[Part]]]) -> Outcome:

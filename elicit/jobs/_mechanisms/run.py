@@ -43,7 +43,7 @@ def _prepare(
         for task in (checked.fit, checked.choose, checked.test):
             check_prompts(pair.side(name), task, templated=spec.templated)
     means_of(spec, pair)  # what does not fit the models is refused before the run begins
-    return Prepared(checked, checked.identity)
+    return Prepared(checked, checked.identity, checked.notes)
 
 
 def _measure(work: Work[MechanismsSpec, MechanismInputs]) -> Outcome:

@@ -8,9 +8,10 @@ from elicit.grafting import facts as facts_of
 from elicit.jobs._frame import Prepared
 from elicit.jobs._report.spec import ScoredSpec
 from elicit.jobs._spec import SpecError
+from elicit.jobs._tasks import read_task, refuse_missing
 from elicit.pair import ModelPair
 from elicit.rollouts import check_prompts
-from elicit.tasks import Task, extractor, load_task, ungradable
+from elicit.tasks import Task, extractor, ungradable
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class Scores:
         """Inputs that determine the values of a run."""
         return {"tasks": {score.task.name: score.task.digest for score in self.all}}
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks on how the tasks were read."""
+        return tuple(note for score in self.all for note in score.task.notes)
+
 
 def prepare_scores(spec: ScoredSpec, pair: ModelPair, checked: Scores) -> Prepared[Scores]:
     """Tasks checked against the models.
@@ -38,7 +44,7 @@ def prepare_scores(spec: ScoredSpec, pair: ModelPair, checked: Scores) -> Prepar
         ElicitError: A problem is too long, or needs a token that a model lacks.
     """
     check_scores(pair, checked)
-    return Prepared(checked, checked.identity)
+    return Prepared(checked, checked.identity, checked.notes)
 
 
 def load_scores(spec: ScoredSpec) -> Scores:
@@ -53,11 +59,8 @@ def load_scores(spec: ScoredSpec) -> Scores:
     facts = spec.facts or (organism.facts if organism and spec.problems is None else None)
     problems = spec.problems or (organism.problems if organism and spec.facts is None else None)
     for path, what in ((facts, "facts"), (problems, "problems")):
-        if path is not None and not path.is_file():
-            raise SpecError(
-                f"{what} is {path}, which is not a file, so there is nothing to score. "
-                f"Check the path."
-            )
+        if path is not None:
+            refuse_missing(path, what)
     loaded: list[Score | None] = []
     for path, name, how in (
         (facts, "facts", spec.facts_how),
@@ -66,7 +69,7 @@ def load_scores(spec: ScoredSpec) -> Scores:
         if path is None:
             loaded.append(None)
             continue
-        task = load_task(path, name=name, group_by=spec.group_by)
+        task = read_task(spec, path, name)
         if spec.limit is not None and len(task) > spec.limit:
             task = task.subset(spec.limit, spec.seed)
         loaded.append(_score(spec, task, how))

@@ -64,7 +64,7 @@ def trace(spec: TraceSpec, *, progress: Progress | None = None) -> Run:
 def _prepare(spec: TraceSpec, pair: ModelPair, checked: TraceInputs) -> Prepared[TraceInputs]:
     inputs = encode_inputs(spec, pair, checked)
     identity: dict[str, object] = {"tasks": {inputs.task.name: inputs.task.digest}}
-    return Prepared(inputs, identity)
+    return Prepared(inputs, identity, inputs.task.notes)
 
 
 def _measure(work: Work[TraceSpec, TraceInputs]) -> Outcome:
