@@ -61,10 +61,8 @@ def export(
 
     names = ("result", "site", "scale", "model", "repo", "private")
     with session(debug=debug, on_interrupt=lambda: "Interrupted.", options=names):
-        if run is None and to is None:
-            _list(as_json=as_json)
-            return
-        if run is None or to is None:
+        done = None
+        if (run is None) != (to is None):
             raise ExportError(
                 f"{'RUN' if run is None else '--to'} is not given, so there is nothing to write. "
                 f"Write elicit export RUN --to TOOL; tools are {', '.join(EXPORTERS)}."
@@ -72,13 +70,16 @@ def export(
         options = Options(
             result=result, site=site, scale=scale, model=model, repo=repo, private=private
         )
-        done = write(run, to, out, options)
-    if as_json:
+        if run is not None and to is not None:
+            done = write(run, to, out, options)
+    if done is None:
+        _list(as_json=as_json)
+    elif as_json:
         told = {"paths": [str(path) for path in done.paths], "says": list(done.says)}
         typer.echo(json.dumps(told, indent=1))
-        return
-    for line in (*(f"Written: {path}" for path in done.paths), *done.says):
-        stdout().print(visible(line), markup=False, soft_wrap=True)
+    else:
+        for line in (*(f"Written: {path}" for path in done.paths), *done.says):
+            stdout().print(visible(line), markup=False, soft_wrap=True)
 
 
 def _list(*, as_json: bool) -> None:

@@ -61,7 +61,9 @@ def test_interp_engine_reads_the_specification_that_is_written_for_it(run, tmp_p
     assert (spec["point"], step["method"], step["scale"]) == ("resid_post", "additive", 2.0)
     assert torch.equal(torch.tensor(step["vector"]), expected)
     specs = pytest.importorskip(
-        "interp_engine.server.schemas", reason="pip install interp-engine fastapi"
+        "interp_engine.server.schemas",
+        reason="pip install 'interp-engine[server]'",
+        exc_type=ImportError,
     )
     (operation,) = specs.SteeringWire(**spec).to_spec(len(expected)).layers[1].operations
     assert operation.scale == 2.0 and torch.equal(operation.vector, expected)
@@ -94,7 +96,9 @@ def test_the_harness_steers_as_the_edit_does(written, paired, run, tmp_path):
     assert list(held) == [layer_names(model)[1]]
     (entry,) = held.values()
     assert entry["steering_coefficient"] == STRENGTH
-    harness = pytest.importorskip("lm_eval.models.hf_steered", reason="pip install lm_eval")
+    harness = pytest.importorskip(
+        "lm_eval.models.hf_steered", reason="pip install lm_eval", exc_type=ImportError
+    )
     steered = harness.SteeredModel(
         str(model), str(tmp_path / "steer.pt"), device="cpu", dtype="float32",
         attn_implementation="eager",
