@@ -9,8 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from elicit import organisms
 from elicit.jobs._faults import SpecError, option_faults, read_yaml
 from elicit.jobs._option import MACHINE, MODELS, OUTPUT, STATISTICS, TASKS, Option
-from elicit.jobs._task_options import MAP_HELP, ColumnMap, TaskFormat
-from elicit.tasks import is_hub_id
+from elicit.jobs._task_options import MAP_HELP, ColumnMap, TaskFormat, is_elsewhere
 
 if TYPE_CHECKING:
     from elicit.stats import Inference
@@ -157,7 +156,7 @@ class PairSpec(BaseModel):
         """Absolute paths, so that a saved run does not depend on the working directory."""
         if isinstance(given, tuple):
             return tuple(cls._absolute(path) for path in given)
-        if given is None or str(given).startswith("sae:") or is_hub_id(given):
+        if given is None or str(given).startswith("sae:") or is_elsewhere(given):
             return given
         return type(given)(Path(given).expanduser().absolute())
 

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator
 
 from elicit.jobs._option import TASKS, Option
-from elicit.tasks import TaskError, parse_map
 
 GroupBy = Annotated[
     str | None,
@@ -40,6 +39,16 @@ TaskFormat = Annotated[
 ]
 
 
+def is_elsewhere(given: object) -> bool:
+    """Whether an option names a data set of the hub rather than a file."""
+    if ":" not in str(given):
+        return False
+    # Imported for such names only: options are read without the libraries of models.
+    from elicit.tasks import is_hub_id
+
+    return is_hub_id(given)
+
+
 def _pairs(given: Any) -> Any:
     """Pairs of a column and a field, one text each, from a mapping or from text with commas."""
     if isinstance(given, Mapping):
@@ -48,6 +57,8 @@ def _pairs(given: Any) -> Any:
         given = given.split(",")
     if not isinstance(given, list | tuple) or not all(isinstance(each, str) for each in given):
         return given
+    from elicit.tasks import TaskError, parse_map
+
     try:
         parse_map(",".join(given))
     except TaskError as error:
