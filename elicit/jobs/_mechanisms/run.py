@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from elicit.elicitation import Bench, Mechanism, Tried, solved_overlap
 from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
+from elicit.jobs._groups import grouped, grouped_summary
 from elicit.jobs._mechanisms.arms import means_of
 from elicit.jobs._mechanisms.cost import MECHANISMS_COSTING
 from elicit.jobs._mechanisms.evidence import Beside, host_name, measure_beside, open_host
@@ -97,11 +98,15 @@ def _measure(work: Work[MechanismsSpec, MechanismInputs]) -> Outcome:
     results |= {"overlap": overlap} if overlap is not None else {}
     results |= beside.results
     results |= tries.details
+    rights = {"base": base.right, "post": post.right}
+    rights |= {one.name: one.right.mean(1) for one in tries.mechanisms if one.sees == "nothing"}
+    by, said = grouped(spec, bench.test, rights, of="right answers")
+    results |= by
     results |= {f"known_{truth}": one for truth, one in known.items()}
     return Outcome(
         results=results,
-        summary=verdict.summary(),
-        notes=_notes(spec, bench, tries, beside, gap),
+        summary={**verdict.summary(), **grouped_summary(by)},
+        notes=[*_notes(spec, bench, tries, beside, gap), *said],
         shown=tuple(name for name in results if not name.startswith("known_")),
     )
 

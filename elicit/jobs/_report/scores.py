@@ -3,14 +3,17 @@
 from dataclasses import dataclass
 
 from elicit import organisms
-from elicit.grafting import Score, encode
+from elicit.grafting import Score, both_scores, encode
 from elicit.grafting import facts as facts_of
 from elicit.jobs._frame import Prepared
+from elicit.jobs._groups import grouped
 from elicit.jobs._report.spec import ScoredSpec
 from elicit.jobs._spec import SpecError
 from elicit.jobs._tasks import read_task, refuse_missing
 from elicit.pair import ModelPair
+from elicit.results import Result
 from elicit.rollouts import check_prompts
+from elicit.runs import Execution
 from elicit.tasks import Task, extractor, ungradable
 
 
@@ -102,6 +105,21 @@ def _score(spec: ScoredSpec, task: Task, how: str) -> Score:
             templated=spec.templated,
         )
     return facts_of(task, end=spec.end.replace("\\n", "\n"), templated=spec.templated)
+
+
+def scores_by_group(
+    spec: ScoredSpec, pair: ModelPair, scores: Scores, execution: Execution
+) -> tuple[dict[str, Result], list[str]]:
+    """Both models' scores by group of problems, and remarks; nothing where no key is named."""
+    results: dict[str, Result] = {}
+    notes: list[str] = []
+    for score in scores.all if spec.group_by is not None else ():
+        both = both_scores(pair, score, execution=execution)
+        unit = "nats" if score.metric == "log_prob" else "share"
+        found, said = grouped(spec, score.task, both, of=f"{score.unit}, {score.how},", unit=unit)
+        results |= found
+        notes += said
+    return results, notes
 
 
 def check_scores(pair: ModelPair, scores: Scores) -> None:
