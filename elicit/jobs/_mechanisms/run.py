@@ -1,5 +1,6 @@
 """The job behind `elicit mechanisms`: what elicits the behaviour, and where it came from."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -66,18 +67,22 @@ def _measure(work: Work[MechanismsSpec, MechanismInputs]) -> Outcome:
     bench = bench_of(work)
     with work.stage("both models"):
         base, post = both_models(bench)
-    means = means_of(spec, work.pair)
+    means, stage = means_of(spec, work.pair), work.stage
     gap = _has_gap(base, post, bench)
     if not gap:
-        # Nothing can be a share of no gap; what costs little is still shown.
-        means = {name: one for name, one in means.items() if name in CHEAP}
+        # Nothing can be a share of no gap; what costs little is still shown, or at least a prompt.
+        cheap = {name: one for name, one in means.items() if name in CHEAP}
+        if not cheap:
+            cheap = means_of(spec.model_copy(update={"arms": ("prompt",)}), work.pair)
+            stage = contextlib.nullcontext  # none that was announced
+        means = cheap
     found: list[Mechanism] = []
 
     def shown(mechanism: Mechanism) -> None:
         found.append(mechanism)
         work.publish(Outcome(results=_named(found), summary={}))
 
-    tries = try_all(means, bench, base=base, post=post, stage=work.stage, after=shown)
+    tries = try_all(means, bench, base=base, post=post, stage=stage, after=shown)
     if not tries.mechanisms:
         raise VerdictError(
             "no mechanism could be tried, so nothing can be said of what base can do. "
