@@ -20,6 +20,7 @@ from elicit.jobs._budget import (
 )
 from elicit.jobs._forecast import calibrate, forecast
 from elicit.jobs._page import PAGE, Outcome, Page
+from elicit.jobs._prepared import Prepared
 from elicit.jobs._spec import PairSpec, SpecError
 from elicit.jobs._stages import StageProgress, Weighted
 from elicit.pair import DATE, Loading, ModelPair, load_pair
@@ -56,15 +57,6 @@ class Run:
     """Content of `summary.json`."""
     results: dict[str, Result]
     """Every result, by folder name."""
-
-
-@dataclass(frozen=True)
-class Prepared(Generic[I]):
-    """Inputs of a job, checked against the models."""
-
-    inputs: I
-    identity: Mapping[str, object]
-    """Digests of everything but models and options that determines the values."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -126,7 +118,7 @@ def execute(job: Job[S, C, I], spec: S, progress: Progress | None = None) -> Run
     prepared = job.prepare(spec, pair, checked)
     with _running(spec, pair, prepared.identity) as run:
         planned, stages = _planned(job, spec, pair, prepared.inputs, run, progress)
-        notes = [*pair.notes, *budget_notes(planned)]
+        notes = [*pair.notes, *prepared.notes, *budget_notes(planned)]
         page = Page(spec=spec, pair=pair, run=run, notes=notes, cost=planned.forecast.to_json())
         work = Work(
             spec=planned.spec,

@@ -8,6 +8,7 @@ from elicit.pair.batches import Encoded, pad
 from elicit.pair.digests import weights_digest
 from elicit.pair.errors import PairError, reason
 from elicit.pair.handles import Bridge, Config, HuggingFaceModel, Tokenizer
+from elicit.pair.layer_names import layer_names
 from elicit.pair.load import load_pair
 from elicit.pair.model import ModelPair
 from elicit.pair.parameters import ParameterGroup, hugging_face_model, parameter_groups, unwrapped
@@ -30,6 +31,7 @@ __all__ = [
     "Text",
     "Tokenizer",
     "hugging_face_model",
+    "layer_names",
     "load_pair",
     "no_unpickling",
     "pad",
@@ -44,6 +46,7 @@ guard_room(
     __name__,
     runs_nothing={
         "hugging_face_model",
+        "layer_names",
         "parameter_groups",
         "position_limit",
         "unwrapped",

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         result_files,
         write_files,
     )
+    from elicit.results.labelled import to_xarray
     from elicit.results.provenance import (
         ModelId,
         Provenance,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
         read_tensor_bytes,
         tensor_bytes,
     )
+    from elicit.results.table import table_bytes
 
 __all__ = [
     "DamagedFileWarning",
@@ -91,7 +93,9 @@ __all__ = [
     "sha256_file",
     "surrounded",
     "surroundings",
+    "table_bytes",
     "tensor_bytes",
+    "to_xarray",
     "visible",
     "visible_token",
     "write_atomic",

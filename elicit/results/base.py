@@ -10,6 +10,8 @@ import numpy as np
 
 from elicit.results import axes as axes_
 from elicit.results import columns as columns_
+from elicit.results._own import PACKAGE
+from elicit.results._own import is_own as _is_own
 from elicit.results.codec import class_name, decode, known_classes, refuse_unlike
 from elicit.results.descriptions import descriptions
 from elicit.results.disk import disk_errors
@@ -20,6 +22,7 @@ from elicit.results.store import clean_text, read_tensor_bytes
 
 if TYPE_CHECKING:
     import pandas
+    import xarray
 
 _HTML_ROWS = 8
 
@@ -92,6 +95,16 @@ class Result:
         import pandas
 
         return pandas.DataFrame(columns_.columns(self, self._widest()))
+
+    def to_xarray(self) -> "xarray.Dataset":
+        """Data set of xarray: every array with its axes by name, labels as coordinates.
+
+        Raises:
+            ResultError: The package `xarray` is not installed.
+        """
+        from elicit.results.labelled import to_xarray
+
+        return to_xarray(self)
 
     def figure(self) -> Any:
         """Plotly figure of the result, drawn by its package's `figures`.
@@ -229,7 +242,7 @@ def load_result(folder: Path | str) -> Result:
         importlib.import_module(module)
     if name in _registry:
         return _build(_registry[name], folder, manifest, values)
-    if name.startswith(f"{_PACKAGE}."):
+    if name.startswith(f"{PACKAGE}."):
         raise ResultError(
             f"{folder} holds a {name}, which this version of elicit does not have. Load it with "
             "the version that wrote it, read its table.parquet, or measure it again."
@@ -238,18 +251,6 @@ def load_result(folder: Path | str) -> Result:
         f"{folder} holds a {name}, which is not imported, and files must not choose what is. "
         f"Import {module} first if you trust it."
     )
-
-
-_PACKAGE = __name__.partition(".")[0]
-
-
-def _is_own(module: str) -> bool:
-    """Whether a module is one of this package's files, found without importing anything."""
-    package, *parts = module.split(".")
-    if package != _PACKAGE or not parts or not all(part.isidentifier() for part in parts):
-        return False
-    place = Path(__file__).parents[1].joinpath(*parts)
-    return place.with_suffix(".py").is_file() or (place / "__init__.py").is_file()
 
 
 def _build(cls: type[R], folder: Path, manifest: dict[str, Any], data: bytes) -> R:

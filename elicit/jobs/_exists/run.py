@@ -37,7 +37,7 @@ def _prepare(
 ) -> Prepared[tuple[Task, Behaviour]]:
     task, _ = checked
     identity = {"tasks": {task.name: task.digest}, "baselines": dict(texts_of(spec.baselines))}
-    return Prepared(checked, identity)
+    return Prepared(checked, identity, task.notes)
 
 
 def _measure(work: Work[ExistsSpec, tuple[Task, Behaviour]]) -> Outcome:

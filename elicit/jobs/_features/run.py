@@ -47,7 +47,7 @@ def _prepare(spec: FeaturesSpec, pair: ModelPair, checked: FeatureTask) -> Prepa
         "groups": None if spec.groups is None else sha256_file(spec.groups),
         "texts": digest_json([[t.text, t.problem, t.source] for t in checked.texts]),
     }
-    return Prepared(inputs, identity)
+    return Prepared(inputs, identity, checked.task.notes)
 
 
 def _measure(work: FeatureWork) -> Outcome:

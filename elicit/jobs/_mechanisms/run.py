@@ -7,6 +7,7 @@ from typing import Any
 from elicit.elicitation import Bench, Mechanism, Tried, solved_overlap
 from elicit.jobs._baselines import texts_of
 from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
+from elicit.jobs._groups import grouped, grouped_summary
 from elicit.jobs._mechanisms.arms import means_of
 from elicit.jobs._mechanisms.cost import MECHANISMS_COSTING
 from elicit.jobs._mechanisms.evidence import Beside, host_name, measure_beside, open_host
@@ -59,7 +60,7 @@ def _prepare(
         "mechanisms": {name: _BY_CONTENT[name](one) for name, one in other.items()},
         "host": None if host is None else host.digest,
     }
-    return Prepared(checked, identity)
+    return Prepared(checked, identity, checked.notes)
 
 
 def _measure(work: Work[MechanismsSpec, MechanismInputs]) -> Outcome:
@@ -122,11 +123,15 @@ def _measure(work: Work[MechanismsSpec, MechanismInputs]) -> Outcome:
     results |= {"overlap": overlap} if overlap is not None else {}
     results |= beside.results
     results |= tries.details
+    rights = {"base": base.right, "post": post.right}
+    rights |= {one.name: one.right.mean(1) for one in tries.mechanisms if one.sees == "nothing"}
+    by, said = grouped(spec, bench.test, rights, of="right answers")
+    results |= by
     results |= {f"known_{truth}": one for truth, one in known.items()}
     return Outcome(
         results=results,
-        summary=verdict.summary(),
-        notes=[*_notes(spec, bench, tries, beside, gap), *untried],
+        summary={**verdict.summary(), **grouped_summary(by)},
+        notes=[*_notes(spec, bench, tries, beside, gap), *untried, *said],
         shown=tuple(name for name in results if not name.startswith("known_")),
     )
 

@@ -26,7 +26,8 @@ def patch(spec: PatchSpec, *, progress: Progress | None = None) -> Run:
 
 def _prepare(spec: PatchSpec, pair: ModelPair, texts: Texts | None) -> Prepared[PatchInputs]:
     inputs = patch_inputs(spec, pair, texts)
-    return Prepared(inputs, {"tasks": {"contrast": inputs.contrast.digest}})
+    notes = () if texts is None else texts.notes
+    return Prepared(inputs, {"tasks": {"contrast": inputs.contrast.digest}}, notes)
 
 
 def _measure(work: Work[PatchSpec, PatchInputs]) -> Outcome:

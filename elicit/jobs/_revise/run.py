@@ -54,7 +54,8 @@ def revise(spec: ReviseSpec, *, progress: Progress | None = None) -> Run:
 
 def _prepare(spec: ReviseSpec, pair: ModelPair, checked: ReviseInputs) -> Prepared[ReviseInputs]:
     inputs = encode_inputs(spec, pair, checked)
-    return Prepared(inputs, {"tasks": {inputs.task.name: inputs.task.digest}})
+    identity = {"tasks": {inputs.task.name: inputs.task.digest}}
+    return Prepared(inputs, identity, inputs.task.notes)
 
 
 def _measure(work: Work[ReviseSpec, ReviseInputs]) -> Outcome:

@@ -60,6 +60,7 @@ def _prepare(spec: SteerSpec, pair: ModelPair, checked: SteerInputs) -> Prepared
             "baselines": dict(texts_of(spec.baselines)),
             **checked.loaded.digests,
         },
+        checked.task.notes,
     )
 
 
