@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from elicit.page.bundle import plotly_script
 from elicit.page.plots import Plot
 from elicit.page.registry import PageError, Part, present, unknown
 from elicit.page.section import Section, generic_section
@@ -67,8 +69,6 @@ def render(
     Raises:
         PageError: There is no result.
     """
-    from plotly.offline import get_plotlyjs
-
     if not results:
         raise PageError(
             "results is empty, so the page would have no content. Pass at least one result, "
@@ -78,6 +78,7 @@ def render(
     shown, others = present(results), unknown(results)
     origins = [r.provenance for r in results if r.provenance is not None]
     origin = next((o for o in origins if o.base and o.post), origins[0] if origins else None)
+    sections = _sections(shown, others)
     return environment.get_template("template.html").render(
         title=title or _title(origin),
         origin=origin,
@@ -86,14 +87,20 @@ def render(
         notes=[str(note) for note in notes],
         glances=[glance for part, own in shown if (glance := part.glance(own)) is not None],
         tables=[table for part, own in shown for table in part.tables(own)],
-        sections=_sections(shown, others),
+        sections=sections,
         methods=_partials(environment, shown, "methods.html"),
         limits=_partials(environment, shown, "limits.html"),
         command=command,
         arguments=_arguments(results),
         config=_yaml(config) if config else None,
-        plotly_js=get_plotlyjs(),
+        plotly_js=_plotly(sections),
     )
+
+
+def _plotly(sections: Sequence[Section]) -> str:
+    """The script that draws figures; empty where there is none to draw."""
+    drawn = any(isinstance(item, Plot) for section in sections for item in section.items)
+    return plotly_script() if drawn else ""
 
 
 Shown = Sequence[tuple[Part, Sequence[Result]]]
@@ -147,9 +154,21 @@ def _partials(environment: Any, shown: Shown, name: str) -> list[Any]:
 
 def _sections(shown: Shown, others: Sequence[Result]) -> list[Section]:
     return [
-        *(section for part, own in shown for section in part.sections(own)),
+        *(_told(section, part, own) for part, own in shown for section in part.sections(own)),
         *(generic_section(result, n) for n, result in enumerate(others)),
     ]
+
+
+def _told(section: Section, part: Part, own: Sequence[Result]) -> Section:
+    """A section whose figures say to who does not see them what the part found."""
+    finding = next(iter(part.sentences(own)), section.lead)
+    items = [
+        replace(item, alt=item.alt or f"{section.title}. {finding} The numbers are in the tables.")
+        if isinstance(item, Plot)
+        else item
+        for item in section.items
+    ]
+    return replace(section, items=tuple(items))
 
 
 def _sentences(shown: Shown, results: Sequence[Result]) -> list[str]:
