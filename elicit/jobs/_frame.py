@@ -1,7 +1,7 @@
 """The frame of every job: validate, open the pair and the run, measure, write results."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 import torch
 
+from elicit.jobs._asked import Asked
 from elicit.jobs._budget import (
     Costing,
     Planned,
@@ -65,6 +66,8 @@ class Prepared(Generic[I]):
     inputs: I
     identity: Mapping[str, object]
     """Digests of everything but models and options that determines the values."""
+    asked: Callable[[I], Sequence[Asked]] = lambda inputs: ()
+    """What the inputs ask of the models, for the box at the top of the page."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -127,7 +130,14 @@ def execute(job: Job[S, C, I], spec: S, progress: Progress | None = None) -> Run
     with _running(spec, pair, prepared.identity) as run:
         planned, stages = _planned(job, spec, pair, prepared.inputs, run, progress)
         notes = [*pair.notes, *budget_notes(planned)]
-        page = Page(spec=spec, pair=pair, run=run, notes=notes, cost=planned.forecast.to_json())
+        page = Page(
+            spec=spec,
+            pair=pair,
+            run=run,
+            notes=notes,
+            cost=planned.forecast.to_json(),
+            asked=prepared.asked(planned.inputs),
+        )
         work = Work(
             spec=planned.spec,
             pair=pair,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from elicit.elicitation import Bench, Mechanism, Tried, solved_overlap
+from elicit.jobs._asked import GRADED, Asked
 from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
 from elicit.jobs._mechanisms.arms import means_of
 from elicit.jobs._mechanisms.cost import MECHANISMS_COSTING
@@ -43,7 +44,12 @@ def _prepare(
         for task in (checked.fit, checked.choose, checked.test):
             check_prompts(pair.side(name), task, templated=spec.templated)
     means_of(spec, pair)  # what does not fit the models is refused before the run begins
-    return Prepared(checked, checked.identity)
+    return Prepared(checked, checked.identity, _asked)
+
+
+def _asked(inputs: MechanismInputs) -> list[Asked]:
+    score = f"{GRADED} Mechanisms were fitted and chosen on other problems."
+    return [Asked(name="held-out problems", score=score, task=inputs.test)]
 
 
 def _measure(work: Work[MechanismsSpec, MechanismInputs]) -> Outcome:
