@@ -6,13 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from elicit.page.bundle import plotly_script
 from elicit.page.compared import Compared
 from elicit.page.plots import Plot
 from elicit.page.registry import PageError, Part, present, unknown
 from elicit.page.section import Section, generic_section
 from elicit.page.tables import Table
-from elicit.results import Provenance, Result, disk_errors, visible, write_atomic
+from elicit.results import Provenance, Result, disk_errors, marks, visible, write_atomic
 
 _MODELS = "Base model against its post-trained sibling"
 
@@ -119,7 +118,7 @@ def render(
 def _plotly(sections: Sequence[Section]) -> str:
     """The script that draws figures; empty where there is none to draw."""
     drawn = any(isinstance(item, Plot) for section in sections for item in section.items)
-    return plotly_script() if drawn else ""
+    return marks.plotly_script() if drawn else ""
 
 
 Shown = Sequence[tuple[Part, Sequence[Result]]]
