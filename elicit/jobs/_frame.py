@@ -119,7 +119,14 @@ def execute(job: Job[S, C, I], spec: S, progress: Progress | None = None) -> Run
     with _running(spec, pair, prepared.identity) as run:
         planned, stages = _planned(job, spec, pair, prepared.inputs, run, progress)
         notes = [*pair.notes, *prepared.notes, *budget_notes(planned)]
-        page = Page(spec=spec, pair=pair, run=run, notes=notes, cost=planned.forecast.to_json())
+        page = Page(
+            spec=spec,
+            pair=pair,
+            run=run,
+            notes=notes,
+            cost=planned.forecast.to_json(),
+            asked=prepared.asked(planned.inputs),
+        )
         work = Work(
             spec=planned.spec,
             pair=pair,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from elicit.elicitation import Bench, Mechanism, Tried, solved_overlap
+from elicit.jobs._asked import GRADED, Asked
 from elicit.jobs._baselines import texts_of
 from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
 from elicit.jobs._groups import grouped, grouped_summary
@@ -60,7 +61,12 @@ def _prepare(
         "mechanisms": {name: _BY_CONTENT[name](one) for name, one in other.items()},
         "host": None if host is None else host.digest,
     }
-    return Prepared(checked, identity, checked.notes)
+    return Prepared(checked, identity, checked.notes, _asked)
+
+
+def _asked(inputs: MechanismInputs) -> list[Asked]:
+    score = f"{GRADED} Mechanisms were fitted and chosen on other problems."
+    return [Asked(name="held-out problems", score=score, task=inputs.test)]
 
 
 def _measure(work: Work[MechanismsSpec, MechanismInputs]) -> Outcome:
