@@ -67,8 +67,6 @@ def render(
     Raises:
         PageError: There is no result.
     """
-    from plotly.offline import get_plotlyjs
-
     if not results:
         raise PageError(
             "results is empty, so the page would have no content. Pass at least one result, "
@@ -78,22 +76,33 @@ def render(
     shown, others = present(results), unknown(results)
     origins = [r.provenance for r in results if r.provenance is not None]
     origin = next((o for o in origins if o.base and o.post), origins[0] if origins else None)
+    sections = _sections(shown, others)
     return environment.get_template("template.html").render(
         title=title or _title(origin),
         origin=origin,
         eyebrow=_eyebrow(shown, others),
         sentences=_sentences(shown, results),
         notes=[str(note) for note in notes],
+        cards=[card for part, own in shown for card in part.cards(own)],
         glances=[glance for part, own in shown if (glance := part.glance(own)) is not None],
         tables=[table for part, own in shown for table in part.tables(own)],
-        sections=_sections(shown, others),
+        sections=sections,
         methods=_partials(environment, shown, "methods.html"),
         limits=_partials(environment, shown, "limits.html"),
         command=command,
         arguments=_arguments(results),
         config=_yaml(config) if config else None,
-        plotly_js=get_plotlyjs(),
+        plotly_js=_plotly(sections),
     )
+
+
+def _plotly(sections: Sequence[Section]) -> str:
+    """The script that draws figures; empty where there is none to draw."""
+    if not any(isinstance(item, Plot) for section in sections for item in section.items):
+        return ""
+    from plotly.offline import get_plotlyjs
+
+    return get_plotlyjs()
 
 
 Shown = Sequence[tuple[Part, Sequence[Result]]]
