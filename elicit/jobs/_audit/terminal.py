@@ -10,15 +10,14 @@ def tables(summary: Mapping[str, Any]) -> list[TerminalTable]:
     """Three answers, each with its control, then the hypotheses that were registered."""
     rows, styles, after = [], [], []
     for name, one in summary["answers"].items():
-        control = one["control"]
         rows.append(
             (
                 name,
                 one["verdict"],
                 one["strength"],
                 interval(one["effect"]),
-                interval(control) if control["name"] else "–",
-                control["name"] or "",
+                interval(one["control"]) if one["control_name"] else "–",
+                one["control_name"] or "",
             )
         )
         styles.append("bold" if one["strength"] in ("strong", "moderate") else "dim")

@@ -116,9 +116,11 @@ class Audit(Result):
                     "says": self.says[i],
                     "strength": self.strength[i],
                     "rests_on": self.rests_on[i],
-                    "effect": {"name": self.effect_name[i] or None, **self.effect[i].to_json()},
+                    "effect_name": self.effect_name[i] or None,
+                    "effect": self.effect[i].to_json(),
                     "border": self.border[i].item(),
-                    "control": {"name": self.control_name[i] or None, **self.control[i].to_json()},
+                    "control_name": self.control_name[i] or None,
+                    "control": self.control[i].to_json(),
                     "detectable": _known(self.detectable[i].item()),
                 }
                 for i, name in enumerate(self.question)
