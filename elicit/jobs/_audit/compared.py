@@ -5,7 +5,7 @@ from elicit.grafting import LayerRoles, Samples
 from elicit.jobs._audit.spec import AuditSpec
 from elicit.pair import ModelPair
 from elicit.results import number
-from elicit.verdicts.audit import Compared
+from elicit.verdicts import Compared
 
 _UNITS = {
     "share right": "the model writes, and the answer in its text is right or not",

@@ -1,7 +1,7 @@
 """What to do after an audit, as a command."""
 
 from elicit.jobs._audit.spec import AuditSpec
-from elicit.verdicts.audit import Audit
+from elicit.verdicts import Audit
 
 _TRAINED = "rlvr,bias,random-reward,format-reward,sft-answers,sft-traces,diff-mean,prompt"
 

@@ -7,8 +7,7 @@ from elicit.jobs._audit.parts import Part
 from elicit.jobs._mechanisms.spec import MechanismsSpec
 from elicit.jobs._report.spec import ReportSpec
 from elicit.jobs._trace.spec import TraceSpec
-from elicit.verdicts import PRIMARIES
-from elicit.verdicts.audit import NumberTold
+from elicit.verdicts import PRIMARIES, NumberTold
 
 Summary = Mapping[str, Any]
 _RUNGS = ("E0", "E1", "E2", "E3", "E4")

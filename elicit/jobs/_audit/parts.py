@@ -96,8 +96,9 @@ def _part(spec: AuditSpec, command: str, protocol: Protocol | None) -> Part:
 def _common(spec: AuditSpec, command: str) -> dict[str, object]:
     """Options that were given for all commands, as far as this one has them."""
     fields = ENTRIES[command].spec.model_fields
-    given = spec.model_dump(exclude_unset=True, exclude=_NOT_SHARED)
-    own = {name: value for name, value in given.items() if name in fields and value is not None}
+    # What equals a default may come from a run.yaml, which has every option.
+    given = spec.model_dump(exclude_defaults=True, exclude=_NOT_SHARED)
+    own = {name: value for name, value in given.items() if name in fields}
     if spec.problems is not None:
         own["problems"] = spec.problems
     return own
@@ -109,7 +110,11 @@ def _special(spec: AuditSpec, command: str) -> dict[str, object]:
         return {}
     opens = spec.opener is not None or spec.pair is not None
     chosen = tuple(arm for arm in CHEAP if arm != "prefix" or opens)
-    return {"arms": chosen, **({"openers": (spec.opener,)} if spec.opener is not None else {})}
+    return {
+        "arms": chosen,
+        "samples": 0,
+        **({"openers": (spec.opener,)} if spec.opener is not None else {}),
+    }
 
 
 def _lacking(spec: AuditSpec, command: str) -> str:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from elicit.jobs._spec import SpecError, read_yaml
 from elicit.results import canonical_json, digest_json
-from elicit.verdicts.audit import NumberTold, Tested
+from elicit.verdicts import NumberTold, Tested
 
 FILE = "protocol.json"
 """The protocol in the run directory, in canonical form with its digest."""

@@ -19,8 +19,7 @@ from elicit.jobs.registry import COMMANDS
 from elicit.results import ElicitError, Result
 from elicit.runs import Progress
 from elicit.traces import Dependence
-from elicit.verdicts import Ladder, Origin, Scorecard
-from elicit.verdicts.audit import Findings, RunTold, conclude
+from elicit.verdicts import Findings, Ladder, Origin, RunTold, Scorecard, conclude
 
 _NEEDS_A_GAIN = ("exists", "mechanisms")
 """Runs that ask where a gain comes from."""

@@ -8,7 +8,7 @@ from elicit.page import Fragment, Glance, Mark, Part, first, register
 from elicit.page.audit.cards import answer_cards
 from elicit.page.audit.sections import audit_sections
 from elicit.results import Result
-from elicit.verdicts.audit import Audit
+from elicit.verdicts import Audit
 
 
 def _sentences(results: Sequence[Result]) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from elicit.page import Fragment
 from elicit.results import Estimate, number
-from elicit.verdicts.audit import Audit
+from elicit.verdicts import Audit
 
 _WIDTH, _PAD = 240.0, 8.0
 _RUNS = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from elicit.page import Cell, Fragment, Section, Table, table_of
 from elicit.results import Estimate, Result, number
-from elicit.verdicts.audit import Audit
+from elicit.verdicts import Audit
 
 _FEW = 8
 """Key figures of a run that are shown unfolded, at most."""

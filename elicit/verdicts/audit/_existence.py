@@ -3,8 +3,6 @@
 import math
 from dataclasses import dataclass
 
-import torch
-
 from elicit.results import Estimate, number
 from elicit.verdicts.audit._answer import (
     Answered,
@@ -15,12 +13,17 @@ from elicit.verdicts.audit._answer import (
     sentence,
     spread,
 )
+from elicit.verdicts.audit._controls import (
+    HALF,
+    UNTOLD,
+    any_push,
+    most_untold,
+    positive_control,
+    post_of,
+    strongest_control,
+)
 from elicit.verdicts.ladder import Ladder
 from elicit.verdicts.origin_result import Origin
-
-HALF = 0.5
-"""Share of the gap from which on most of it is closed."""
-_UNTOLD = ("nothing", "answers")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -92,7 +95,7 @@ def _no_gain(gain: Gain) -> Answered:
 
 def _by_origin(origin: Origin, ladder: Ladder | None) -> Answered:
     """Mechanisms say most; the ladder agrees or does not."""
-    name, control = _strongest_control(origin)
+    name, control = strongest_control(origin)
     effect, border = origin.best_share, HALF
     above = effect.low.item() > HALF and (not name or beats(effect, control))
     steered = None if ladder is None else ladder.verdict
@@ -111,8 +114,8 @@ def _by_origin(origin: Origin, ladder: Ladder | None) -> Answered:
         strength = "weak" if good is False and not above else strength
         strength = "moderate" if good is False and strength == "strong" else strength
     elif verdict in ("created", "not elicited"):
-        name, control = _positive_control(origin)
-        most = _most(origin)
+        name, control = positive_control(origin)
+        most = most_untold(origin)
         says = [
             f"{'No' if verdict == 'created' else 'Not as far as was tried'}. Nothing that was told "
             f"little brings it out of base: the best closes {spread(most)} of the gap of "
@@ -142,9 +145,11 @@ def _by_origin(origin: Origin, ladder: Ladder | None) -> Answered:
             says.append("Steering base along its own direction does bring it out (E3 and E4).")
     if ladder is not None:
         says.append(_steering(ladder, agrees=verdict))
+    if verdict == "elicited":
+        says.append(any_push(origin))
     return Answered(
         verdict=_WORDS.get(verdict, verdict),
-        says=" ".join(says),
+        says=" ".join(text for text in says if text),
         clause=clause,
         strength=strength,
         rests_on=_rests(origin, steered, above=above, control=name),
@@ -246,7 +251,7 @@ def _rests(origin: Origin, steered: str | None, *, above: bool, control: str) ->
     ]
     if origin.known_pair:
         parts.append(
-            f"on {', '.join(wrong)}, whose truth is known, the same means err"
+            f"on {', '.join(map(post_of, wrong))}, whose truth is known, the same means err"
             if wrong
             else "on pairs of known truth the same means are right"
         )
@@ -260,36 +265,13 @@ def _others(origin: Origin) -> str:
         for i, name in enumerate(origin.arm)
         if name != origin.best
         and not bool(origin.control[i])
-        and origin.sees[i] in _UNTOLD
+        and origin.sees[i] in UNTOLD
         and origin.share.low[i].item() > HALF
     ]
-    return f"; so {'do' if len(more) > 1 else 'does'} {' and '.join(more)}" if more else ""
-
-
-def _strongest_control(origin: Origin) -> tuple[str, Estimate]:
-    """The control arm that closes most of the gap."""
-    own = [i for i, is_one in enumerate(origin.control.tolist()) if is_one]
-    if not own:
-        return "", Estimate.missing()
-    best = max(own, key=lambda i: origin.share.value[i].nan_to_num(-math.inf).item())
-    return f"control arm {origin.arm[best]}", origin.share[best]
-
-
-def _positive_control(origin: Origin) -> tuple[str, Estimate]:
-    """What the same arms close on the pair that is known to have the skill."""
-    for i, truth in enumerate(origin.known_truth):
-        if truth == "has the skill":
-            return f"the same means on {origin.known_pair[i]}, which has it", origin.known_share[i]
-    return "", Estimate.missing()
-
-
-def _most(origin: Origin) -> Estimate:
-    """Joint interval of the arm told little whose upper end is the highest."""
-    told_little = torch.tensor([sees in _UNTOLD for sees in origin.sees]) & ~origin.control
-    own = told_little.nonzero()[:, 0].tolist()
-    if not own:
-        return origin.best_share
-    return origin.joint[max(own, key=lambda i: origin.joint.high[i].nan_to_num(-math.inf).item())]
+    if not more:
+        return ""
+    names = more[0] if len(more) == 1 else f"{', '.join(more[:-1])} and {more[-1]}"
+    return f"; so {'do' if len(more) > 1 else 'does'} {names}"
 
 
 def _arm(name: str) -> str:

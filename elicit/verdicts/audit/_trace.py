@@ -20,12 +20,12 @@ _VERDICTS = {
     "what decides instead is not told",
 }
 _CLAUSES = {
-    "intact": "its written reasoning still decides the answer",
-    "internalised": "its answers no longer need the written reasoning",
-    "hollow": "its written reasoning is partly for show",
-    "decoupled": "its answers no longer follow the written reasoning",
+    "intact": "post’s written reasoning still decides the answer",
+    "internalised": "post’s answers no longer need the written reasoning",
+    "hollow": "post’s written reasoning is partly for show",
+    "decoupled": "post’s answers no longer follow the written reasoning",
     "not told": "",
-    "fallen": "some of its answers no longer follow the written reasoning",
+    "fallen": "some of post’s answers no longer follow the written reasoning",
 }
 
 _WORDS = {"not told": "undecided", "fallen": "partly lost"}
