@@ -16,7 +16,9 @@ from elicit.jobs._audit.spec import AuditSpec
 from elicit.jobs._frame import Job, Outcome, Run, Work, execute
 from elicit.jobs._shared import Shared
 from elicit.jobs.registry import COMMANDS
+from elicit.patching import PatchGrid
 from elicit.results import ElicitError, Result
+from elicit.revision import Settling
 from elicit.runs import Progress
 from elicit.traces import Dependence
 from elicit.verdicts import Findings, Ladder, Origin, RunTold, Scorecard, conclude
@@ -165,8 +167,12 @@ def _findings(told: _Told) -> Findings:
         told.result("trace", "scorecard", Scorecard),
         told.result("trace", "dependence", Dependence),
     )
+    grid = told.result("patch", "post_to_base", PatchGrid)
+    settled = told.result("revise", "settling", Settling)
     return Findings(
         roles=told.roles,
+        grid=grid if isinstance(grid, PatchGrid) else None,
+        settled=settled if isinstance(settled, Settling) else None,
         ladder=ladder if isinstance(ladder, Ladder) else None,
         origin=origin if isinstance(origin, Origin) else None,
         card=card if isinstance(card, Scorecard) else None,

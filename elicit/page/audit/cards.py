@@ -32,7 +32,9 @@ def answer_cards(found: Audit) -> Fragment:
         found: The audit.
     """
     cards = [_card(found, i) for i in range(len(found.question))]
-    return Fragment(Path(__file__).parent / "cards.html", {"cards": cards})
+    return Fragment(
+        Path(__file__).parent / "cards.html", {"cards": cards, "level": f"{100 * found.level:g}"}
+    )
 
 
 def _card(found: Audit, i: int) -> Mapping[str, object]:
@@ -51,6 +53,7 @@ def _card(found: Audit, i: int) -> Mapping[str, object]:
         "rests": found.rests_on[i],
         "bars": _bars(found, i),
         "seen": "" if math.isnan(seen) else number(seen, digits=2),
+        "seen_of": found.detectable_of[i],
         "runs": [name for name in _RUNS[found.question[i]] if name in finished],
         "unit": found.unit[i],
     }

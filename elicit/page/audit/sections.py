@@ -77,7 +77,7 @@ def _figures(found: Audit) -> Section | None:
     key = _table(
         found,
         kept,
-        "Bold: the interval excludes 0. Beside: the control of the same run, or the other model.",
+        "Bold: the interval excludes 0.",
         "",
     )
     rest = _table(
@@ -109,21 +109,24 @@ def _is_key(found: Audit, i: int) -> bool:
 
 
 def _table(found: Audit, kept: Sequence[int], caption: str, folded: str) -> Table:
-    rows = [
-        [
-            found.number_says[i],
-            found.number[i],
-            "registered" if bool(found.registered[i]) else "exploratory",
-            found.beside_name[i] or "–",
-            found.number_unit[i],
-            _cell(found.estimate[i]),
-            _cell(found.beside[i]).text if found.beside_name[i] else "–",
-        ]
-        for i in kept
-        if not math.isnan(found.estimate.value[i].item())
+    """Key figures; the folded table has their names and units too."""
+    whole, told = bool(folded), bool(found.protocol)
+    rows = []
+    for i in kept:
+        if math.isnan(found.estimate.value[i].item()):
+            continue
+        words = [found.number_says[i], *([found.number[i]] if whole else [])]
+        words += ["registered" if bool(found.registered[i]) else "exploratory"] if told else []
+        words += [found.number_unit[i], found.beside_name[i] or "–"]
+        beside = _cell(found.beside[i]).text if found.beside_name[i] else "–"
+        rows.append([*words, _cell(found.estimate[i]), beside])
+    head = [
+        "figure",
+        *(["name"] if whole else []),
+        *(["status"] if told else []),
+        *("unit", "strongest control, or the other model", "value", "beside it"),
     ]
-    head = ("figure", "name", "status", "beside", "unit", "value", "beside it")
-    return table_of(caption, head, rows, 5, folded)
+    return table_of(caption, head, rows, len(head) - 2, folded)
 
 
 def _cell(estimate: Estimate) -> Cell:

@@ -108,6 +108,15 @@ def beats(effect: Estimate, control: Estimate) -> bool:
     return effect.low.item() > control.high.item()
 
 
+def negative(estimate: Estimate) -> Estimate:
+    """The same with the other sign.
+
+    Args:
+        estimate: Any numbers.
+    """
+    return Estimate(value=-estimate.value, low=-estimate.high, high=-estimate.low)
+
+
 def listed(layers: Sequence[int]) -> str:
     """Layers in words: `layer 3`, `layers 1 and 4`.
 

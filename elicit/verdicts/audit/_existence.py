@@ -89,7 +89,7 @@ def _no_gain(gain: Gain) -> Answered:
         control=Estimate.missing(),
         unit="share right",
         detectable=seen,
-        detectable_of="gap on problems",
+        detectable_of="the gap on problems",
     )
 
 
@@ -208,7 +208,7 @@ def _by_ladder(ladder: Ladder) -> Answered:
         control=ladder.control[at],
         unit="share of the gap",
         detectable=ladder.detectable[at].item(),
-        detectable_of="share of the gap",
+        detectable_of="the share of the gap",
     )
 
 
@@ -261,7 +261,7 @@ def _rests(origin: Origin, steered: str | None, *, above: bool, control: str) ->
 def _others(origin: Origin) -> str:
     """Further mechanisms that close most of the gap and are told little."""
     more = [
-        name
+        _arm(name)
         for i, name in enumerate(origin.arm)
         if name != origin.best
         and not bool(origin.control[i])

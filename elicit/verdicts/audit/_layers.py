@@ -1,27 +1,41 @@
 """Which layers post-training changed, and which it corrupted: from weights moved between models."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from elicit.grafting import LayerRoles
+from elicit.patching import PatchGrid
 from elicit.results import Estimate, number
+from elicit.revision import Settling
 from elicit.verdicts.audit._answer import (
     Answered,
     Strength,
     beats,
     likely_seen,
     listed,
+    negative,
     spread,
 )
+from elicit.verdicts.audit._where import enters, settles
 
 
-def layers_answer(roles: LayerRoles) -> Answered:
-    """The answer from the roles of layers.
+def layers_answer(
+    roles: LayerRoles, *, grid: PatchGrid | None = None, settled: Settling | None = None
+) -> Answered:
+    """The answer from the roles of layers, with where a decision enters and predictions settle.
 
     Args:
         roles: What moving every layer did.
+        grid: Post's activations in base; None where they were not patched.
+        settled: Where both models' predictions settle; None where that was not asked.
     """
+    answer = _of_roles(roles)
+    more = [text for text in (enters(grid), settles(settled)) if text]
+    return replace(answer, says=" ".join([answer.says, *more])) if answer.clause else answer
+
+
+def _of_roles(roles: LayerRoles) -> Answered:
     if not bool(roles.changed.any()) and not roles.gap.value.any():
         return Answered(
             verdict="unchanged",
@@ -85,7 +99,7 @@ def _moves(roles: LayerRoles, task: int, layer: int) -> list[_Move]:
 def _found(roles: LayerRoles, moves: list[_Move]) -> Answered:
     """Layers have a verdict."""
     corrupted, skilled = roles.corrupted_layers, roles.skill_layers
-    says, clauses = [], []
+    says, clauses, verdicts = [], [], []
     for role, layers, verb, past in (
         ("damage", corrupted, "corrupted", "lost"),
         ("skill", skilled, "carry", "gained"),
@@ -104,12 +118,14 @@ def _found(roles: LayerRoles, moves: list[_Move]) -> Answered:
                 f"{_moving(top)}, {_moving(other)}."
             )
             clauses.append(f"post-training corrupted {listed(layers)}")
+            verdicts.append(f"{listed(layers)} corrupted")
         else:
             says.append(
                 f"{_capital(listed(layers))} {verb if many else 'carries'} what post {past} on "
                 f"{name} ({gap}): {_moving(top)}, {_moving(other)}."
             )
             clauses.append(f"{listed(layers)} {verb if many else 'carries'} what post gained")
+            verdicts.append(f"{listed(layers)} {verb if many else 'carries'} the gain")
     if not corrupted:
         says.append("No layer is corrupted.")
     says.append(_changed(roles))
@@ -124,10 +140,7 @@ def _found(roles: LayerRoles, moves: list[_Move]) -> Answered:
     if unknown:
         rests += " For some the control was not run."
     return Answered(
-        verdict=" and ".join(
-            [f"corrupted: {_short(corrupted)}"] * bool(corrupted)
-            + [f"carries the gain: {_short(skilled)}"] * bool(skilled)
-        ),
+        verdict=" and ".join(verdicts),
         says=" ".join(says),
         clause=" and ".join(clauses),
         strength=strength,
@@ -191,7 +204,7 @@ def _open(
         control=Estimate.missing() if top is None else top.control,
         unit=roles.unit[task],
         detectable=seen,
-        detectable_of="moving one layer",
+        detectable_of="what moving one layer does",
     )
 
 
@@ -223,7 +236,7 @@ def _no_gap(roles: LayerRoles) -> Answered:
         control=Estimate.missing(),
         unit=roles.unit[most],
         detectable=likely_seen(gap, roles.level, n),
-        detectable_of=f"gap on {name}",
+        detectable_of=f"the gap on {name}",
     )
 
 
@@ -239,10 +252,6 @@ def _changed(roles: LayerRoles) -> str:
 
 def _moving(move: _Move) -> str:
     return f"{move.says.replace(' it ', f' layer {move.layer} ')} {spread(move.effect)}"
-
-
-def _short(layers: tuple[int, ...]) -> str:
-    return ", ".join(f"L{layer}" for layer in layers)
 
 
 def _task(roles: LayerRoles, role: str) -> int | None:
@@ -262,9 +271,7 @@ def _n_layers(roles: LayerRoles) -> int:
 
 def _signed(estimate: Estimate, up: bool) -> Estimate:
     """The estimate, or its negative."""
-    if up:
-        return estimate
-    return Estimate(value=-estimate.value, low=-estimate.high, high=-estimate.low)
+    return estimate if up else negative(estimate)
 
 
 def _absolute(estimate: Estimate) -> Estimate:

@@ -28,7 +28,14 @@ _CLAUSES = {
     "fallen": "some of post’s answers no longer follow the written reasoning",
 }
 
-_WORDS = {"not told": "undecided", "fallen": "partly lost"}
+_WORDS = {
+    "intact": "intact: it still decides",
+    "internalised": "internalised: not needed any more",
+    "hollow": "hollow: partly for show",
+    "decoupled": "decoupled: no longer followed",
+    "not told": "undecided",
+    "fallen": "partly lost",
+}
 
 
 def trace_answer(card: Scorecard, dependence: Dependence | None) -> Answered:

@@ -8,7 +8,9 @@ import torch
 
 from elicit.grafting import LayerRoles
 from elicit.pair import ModelPair
+from elicit.patching import PatchGrid
 from elicit.results import Estimate, number
+from elicit.revision import Settling
 from elicit.stats import Inference
 from elicit.traces import Dependence
 from elicit.verdicts.audit._answer import Answered, likely_seen, not_asked, sentence
@@ -45,6 +47,10 @@ class Findings:
     """Of written thoughts."""
     dependence: Dependence | None = None
     """What altered thoughts did."""
+    grid: PatchGrid | None = None
+    """Post's activations in base."""
+    settled: Settling | None = None
+    """Where predictions settle."""
     why: Mapping[str, str] = field(default_factory=dict)
     """Why a question could not be asked, by its name."""
 
@@ -79,7 +85,7 @@ def conclude(
         ),
         not_asked(why.get("layers", "which layers changed was not asked"))
         if roles is None
-        else layers_answer(roles),
+        else layers_answer(roles, grid=findings.grid, settled=findings.settled),
         not_asked(why.get("trace", "whether the written reasoning decides was not asked"))
         if findings.card is None
         else trace_answer(findings.card, findings.dependence),
@@ -144,11 +150,21 @@ def _headline(pair: ModelPair, findings: Findings, answers: Sequence[Answered]) 
     clauses = [one.clause for one in (existence, layers, trace) if one.clause]
     # That reasoning is intact is no finding by itself.
     findings_ = [one for one in (existence, layers) if one.clause]
-    if findings_ or (trace.clause and trace.verdict != "intact"):
-        first, *rest = clauses
-        said = "; ".join([first, *rest])
-        return True, sentence(said)
+    if findings_ or (trace.clause and not trace.verdict.startswith("intact")):
+        return True, sentence(f"{_gained(findings)}{'; '.join(clauses)}")
     return False, _nothing(findings, answers)
+
+
+def _gained(findings: Findings) -> str:
+    """What post gained on the problems, as the beginning of a sentence."""
+    roles, gain = findings.roles, _gain(findings)
+    if roles is None or gain is None or gain.role != "skill":
+        return ""
+    at = roles.task.index(findings.problems)
+    base, post = (100 * each[at].item() for each in (roles.base_score, roles.post_score))
+    if roles.unit[at] != "share right":
+        return ""
+    return f"Post is right on {post:.0f} % of the problems and base on {base:.0f} %: "
 
 
 def _nothing(findings: Findings, answers: Sequence[Answered]) -> str:
@@ -174,7 +190,10 @@ def _nothing(findings: Findings, answers: Sequence[Answered]) -> str:
 
 def _columns(answers: Sequence[Answered]) -> dict[str, object]:
     """Fields of the answers, one entry a question."""
-    words = ("verdict", "says", "strength", "rests_on", "effect_name", "control_name", "unit")
+    words = (
+        *("verdict", "says", "strength", "rests_on", "effect_name", "control_name", "unit"),
+        "detectable_of",
+    )
     numbers = ("border", "detectable")
     return {
         **{name: tuple(getattr(one, name) for one in answers) for name in words},

@@ -55,6 +55,8 @@ class Audit(Result):
     """Unit of both."""
     detectable: Float[Tensor, " question"]
     """Effect that would likely have been seen; NaN where that is not known."""
+    detectable_of: tuple[str, ...]
+    """What that is a change in."""
     compared: tuple[str, ...]
     """What was compared, line by line: sizes, tasks, what is known of the pair."""
     example: tuple[str, ...]
