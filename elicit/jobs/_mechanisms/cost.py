@@ -49,7 +49,7 @@ def mechanisms_stages(
         )
     small = sum(p.numel() for p in pair.base.parameters()) < _KNOWN
     trained = sum(name in TRAINED for name in spec.repeated)
-    for truth in sorted(spec.controls, reverse=True):
+    for truth in spec.known:
         tokens = trained * spec.training_tokens if small else 0
         stages.append(
             Stage(name=f"known pair: {truth}", tokens=3 * tokens, written=tokens / 2, jobs=8)

@@ -1,7 +1,6 @@
 """The same mechanisms on pairs of known truth: what they can do, and what they cannot fake."""
 
 import contextlib
-from dataclasses import replace
 
 from elicit import organisms
 from elicit.elicitation import Bench
@@ -93,7 +92,7 @@ def _bench(own: MechanismsSpec, spec: MechanismsSpec, execution: Execution) -> B
         fit=fresh_problems(task, own.seed),
         **limits,
         behaviour=organisms.trace_behaviour(),
-        generation=replace(own.generation, max_new_tokens=128),
+        generation=own.generation,
         checker=EquationsHold(modulus=10),
         seeds=own.run_seeds,
         n_samples=0,

@@ -1,8 +1,10 @@
 """The job behind `elicit mechanisms`: what elicits the behaviour, and where it came from."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from elicit.elicitation import Bench, Mechanism, Tried, solved_overlap
+from elicit.jobs._baselines import texts_of
 from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
 from elicit.jobs._mechanisms.arms import means_of
 from elicit.jobs._mechanisms.cost import MECHANISMS_COSTING
@@ -13,13 +15,18 @@ from elicit.jobs._mechanisms.names import CHEAP
 from elicit.jobs._mechanisms.spec import MechanismsSpec
 from elicit.jobs._mechanisms.trying import Tries, both_models, try_all
 from elicit.pair import ModelPair
-from elicit.results import Result
+from elicit.results import ElicitError, Result
 from elicit.rollouts import check_prompts
 from elicit.runs import Progress
-from elicit.stats import problem_mean
+from elicit.stats import outcome_difference
 from elicit.traces import EquationsHold
 from elicit.verdicts import Evidence, Origin, VerdictError, origin
 
+_BY_CONTENT: dict[str, Callable[[Any], object]] = {
+    "feature": lambda means: means.sae.function_digest,
+    "proxy": lambda means: [means.proxies.base_digest, means.proxies.post_digest],
+}
+"""What stands for the content of a file that a mechanism reads, by the mechanism's name."""
 USEFUL = 60
 """Test problems below which the verdict is mostly undecided."""
 
@@ -42,8 +49,16 @@ def _prepare(
     for name in ("base", "post"):
         for task in (checked.fit, checked.choose, checked.test):
             check_prompts(pair.side(name), task, templated=spec.templated)
-    means_of(spec, pair)  # what does not fit the models is refused before the run begins
-    return Prepared(checked, checked.identity)
+    # What does not fit the models is refused before the run begins, and counts by its content.
+    other = {name: one for name, one in means_of(spec, pair).items() if name in _BY_CONTENT}
+    host = open_host(spec, pair)
+    identity = {
+        **checked.identity,
+        "baselines": dict(texts_of(spec.baselines)),
+        "mechanisms": {name: _BY_CONTENT[name](one) for name, one in other.items()},
+        "host": None if host is None else host.digest,
+    }
+    return Prepared(checked, identity)
 
 
 def _measure(work: Work[MechanismsSpec, MechanismInputs]) -> Outcome:
@@ -69,14 +84,19 @@ def _measure(work: Work[MechanismsSpec, MechanismInputs]) -> Outcome:
             + " ".join(tries.notes)
         )
     known: dict[str, Origin] = {}
-    # The pair that has the skill first: it says which arms work at all.
-    for truth in sorted(spec.controls, reverse=True) if gap else ():
+    untried: list[str] = []
+    for truth in spec.known if gap else ():
         with work.stage(f"known pair: {truth}"):
-            known[truth] = known_pair(spec, truth, work.execution, has_skill=known.get("elicited"))
+            try:
+                known[truth] = known_pair(
+                    spec, truth, work.execution, has_skill=known.get("elicited")
+                )
+            except ElicitError as error:
+                untried.append(f"The pair of known truth {truth} was not tried: {error}")
     with work.stage("beside"):
         beside = Beside()
         if gap:
-            beside = measure_beside(spec, bench, open_host(spec))
+            beside = measure_beside(spec, bench, open_host(spec, work.pair))
     verdict = origin(
         work.pair,
         tries.mechanisms,
@@ -101,7 +121,7 @@ def _measure(work: Work[MechanismsSpec, MechanismInputs]) -> Outcome:
     return Outcome(
         results=results,
         summary=verdict.summary(),
-        notes=_notes(spec, bench, tries, beside, gap),
+        notes=[*_notes(spec, bench, tries, beside, gap), *untried],
         shown=tuple(name for name in results if not name.startswith("known_")),
     )
 
@@ -142,8 +162,9 @@ def _has_gap(base: Tried, post: Tried, bench: Bench) -> bool:
     """Whether post is clearly better."""
     if bench.pair.identical:
         return False
-    gap = problem_mean(post.right - base.right, inference=bench.inference, span=1.0)
-    return gap.low > 0
+    level = bench.inference.level
+    # The interval that the verdict reads.
+    return bool(outcome_difference(post.right.numpy(), base.right.numpy(), level=level)[1] > 0)
 
 
 def _overlap(found: Sequence[Mechanism], base: Tried, bench: Bench) -> Result | None:
@@ -170,7 +191,7 @@ def _notes(
         )
     elif n < USEFUL:
         notes.append(f"There are {n} test problems: below {USEFUL}, most verdicts stay undecided.")
-    if gap and not spec.controls:
+    if gap and not spec.known:
         notes.append(
             "No pair of known truth was tried, so nothing can be called created or not elicited."
         )
