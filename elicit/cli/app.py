@@ -12,7 +12,6 @@ from elicit.cli.sweep import sweep
 from elicit.jobs import COMMANDS
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from elicit.page.bundle import plotly_script
 from elicit.page.plots import Plot
 from elicit.page.registry import PageError, Part, present, unknown
 from elicit.page.section import Section, generic_section
@@ -98,11 +100,8 @@ def render(
 
 def _plotly(sections: Sequence[Section]) -> str:
     """The script that draws figures; empty where there is none to draw."""
-    if not any(isinstance(item, Plot) for section in sections for item in section.items):
-        return ""
-    from plotly.offline import get_plotlyjs
-
-    return get_plotlyjs()
+    drawn = any(isinstance(item, Plot) for section in sections for item in section.items)
+    return plotly_script() if drawn else ""
 
 
 Shown = Sequence[tuple[Part, Sequence[Result]]]
@@ -156,9 +155,21 @@ def _partials(environment: Any, shown: Shown, name: str) -> list[Any]:
 
 def _sections(shown: Shown, others: Sequence[Result]) -> list[Section]:
     return [
-        *(section for part, own in shown for section in part.sections(own)),
+        *(_told(section, part, own) for part, own in shown for section in part.sections(own)),
         *(generic_section(result, n) for n, result in enumerate(others)),
     ]
+
+
+def _told(section: Section, part: Part, own: Sequence[Result]) -> Section:
+    """A section whose figures say to who does not see them what the part found."""
+    finding = next(iter(part.sentences(own)), section.lead)
+    items = [
+        replace(item, alt=item.alt or f"{section.title}. {finding} The numbers are in the tables.")
+        if isinstance(item, Plot)
+        else item
+        for item in section.items
+    ]
+    return replace(section, items=tuple(items))
 
 
 def _sentences(shown: Shown, results: Sequence[Result]) -> list[str]:

@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-INK, MUTED, FAINT, RULE = "#1f2328", "#6e7781", "#a8b0b8", "#e4e7ea"
+INK, MUTED, FAINT, RULE = "#1f2328", "#636c76", "#868f99", "#e4e7ea"
+"""Text, lesser text, controls and axes (contrast 3.3 to white), grid."""
 BLUE, VERMILION = "#0072b2", "#d55e00"
 """The pair of Okabe & Ito's colours that stays apart for every kind of colour blindness."""
 MODELS = ("base", BLUE, "circle"), ("post", VERMILION, "diamond")
