@@ -224,7 +224,9 @@ def test_the_page_draws_every_plot_asks_for_nothing_and_fits_a_narrow_window(
     assert page.locator("#plot-intervals .heatmaplayer image").count() == 4
     assert page.locator("#plot-layers .barlayer path").count() >= 5
     buttons = page.locator(".modebar-btn").evaluate_all("all => all.map(b => b.dataset.title)")
-    assert set(buttons) == {"Download plot", "Download as PNG", "Zoom", "Reset axes"}, "others upload the data"
+    assert set(buttons) == {"Download plot", "Download as PNG", "Zoom", "Reset axes"}, (
+        "others upload the data"
+    )
     with page.expect_download() as download:
         page.locator("#plot-layers .modebar-btn").first.dispatch_event("click")
     assert download.value.path().read_text("utf-8").startswith("<svg")

@@ -11,8 +11,8 @@ from elicit.verdicts import Audit
 _WIDTH, _PAD = 240.0, 8.0
 _RUNS = {
     "existence": ("exists", "mechanisms"),
-    "layers": ("report", "patch", "patch-facts"),
-    "trace": ("trace", "revise"),
+    "layers": ("report", "patch", "patch-facts", "revise"),
+    "trace": ("trace",),
 }
 """Runs whose pages tell more of each answer."""
 STRENGTHS = {
