@@ -1,5 +1,6 @@
 """The frame of every job: validate, open the pair and the run, measure, write results."""
 
+import html
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ from elicit.jobs._shared import Shared
 from elicit.jobs._spec import PairSpec
 from elicit.jobs._stages import StageProgress, Weighted
 from elicit.pair import ModelPair
-from elicit.results import ElicitError, Result
+from elicit.results import ElicitError, Result, clean_text
 from elicit.runs import (
     Announcing,
     Execution,
@@ -40,6 +41,8 @@ C = TypeVar("C")
 I = TypeVar("I")  # noqa: E741
 TINY = 20_000_000
 """Number of parameters below which a second thread does not pay."""
+INLINE = 2 * 2**20
+"""Bytes of a page up to which a notebook shows it whole."""
 FEW_PROBLEMS = 30
 """Number of problems below which intervals are uninformative."""
 
@@ -56,6 +59,18 @@ class Run:
     """Content of `summary.json`."""
     results: dict[str, Result]
     """Every result, by folder name."""
+
+    def _repr_html_(self) -> str:
+        """The finding and the page itself, for notebooks; a large page is named alone."""
+        said = html.escape(clean_text(str(self.summary.get("sentence") or "")))
+        where = f"<p>{said}</p><p><code>{html.escape(str(self.page))}</code></p>"
+        if not self.page.is_file() or self.page.stat().st_size > INLINE:
+            return where
+        inner = html.escape(self.page.read_text(encoding="utf-8"))
+        return (
+            f'{where}<iframe srcdoc="{inner}" sandbox="allow-scripts" title="The page of this run" '
+            'style="width: 100%; height: 44rem; border: 1px solid #d9dee3"></iframe>'
+        )
 
 
 @dataclass(frozen=True)

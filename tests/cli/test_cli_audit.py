@@ -277,6 +277,8 @@ def test_identical_models_say_first_that_nothing_could_be_found(models, tasks, t
     found = run.results["audit"]
     assert isinstance(found, Audit) and not found.found
     assert found.strength[1] == "none" and found.changed_layers == ()
+    shown = run._repr_html_()
+    assert "Nothing was found" in shown and "<iframe srcdoc=" in shown and "<script>" not in shown
 
 
 @pytest.mark.slow
