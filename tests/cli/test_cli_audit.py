@@ -214,12 +214,12 @@ def test_settings_are_options_of_their_command_and_lists_survive_the_command_lin
         out=tmp_path,
     )
     parts = parts_of(spec, None)
-    told = {name: part.spec for name, part in parts.items() if not isinstance(part, str)}
-    assert told["mechanisms"].arms == ("prompt", "dial")
-    assert told["mechanisms"].openers == ("so",) and told["trace"].opener == "so"
-    assert told["report"].spectra is False and told["exists"].margin == 0.2
-    assert {one.limit for one in told.values()} == {40}
-    assert [one.out.name for one in told.values()] == list(told)
+    told = {n: part.spec.model_dump() for n, part in parts.items() if not isinstance(part, str)}
+    assert told["mechanisms"]["arms"] == ("prompt", "dial")
+    assert told["mechanisms"]["openers"] == ("so",) and told["trace"]["opener"] == "so"
+    assert told["report"]["spectra"] is False and told["exists"]["margin"] == 0.2
+    assert {one["limit"] for one in told.values()} == {40}
+    assert [one["out"].name for one in told.values()] == list(told)
     with pytest.raises(SpecError, match="write command.option=value"):
         AuditSpec.from_options({"pair": "organism:rl", "settings": ["report"], "out": tmp_path})
 
