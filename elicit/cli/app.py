@@ -48,7 +48,9 @@ def elicit(
     Which activations carry the difference? When do predictions settle? Did the base already have
     the behaviour, in which features, and what elicits it? Does the written thought still decide?
 
-    Six examples:
+    Seven examples, the first of which asks everything:
+
+    elicit audit --pair organism:when-l3 --out audit
 
     elicit report --pair organism:shuffled-l3 --out report
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from elicit.results import lazily
 
 if TYPE_CHECKING:
+    from elicit.jobs._audit.run import audit
+    from elicit.jobs._audit.spec import AuditSpec
     from elicit.jobs._exists.run import exists
     from elicit.jobs._exists.spec import ExistsSpec
     from elicit.jobs._features.run import features
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from elicit.jobs.registry import COMMANDS, Command, register
 
 __all__ = [
+    "AuditSpec",
     "COMMANDS",
     "Command",
     "ExistsSpec",
@@ -49,6 +52,7 @@ __all__ = [
     "SpecError",
     "SteerSpec",
     "TraceSpec",
+    "audit",
     "exists",
     "features",
     "graft",

@@ -43,7 +43,7 @@ def mechanisms(spec: MechanismsSpec, *, progress: Progress | None = None) -> Run
     Raises:
         ElicitError: An input is missing, damaged, or no mechanism could be tried.
     """
-    return execute(_JOB, spec, progress)
+    return execute(JOB, spec, progress)
 
 
 def _prepare(
@@ -142,7 +142,7 @@ def _measure(work: Work[MechanismsSpec, MechanismInputs]) -> Outcome:
     )
 
 
-_JOB = Job(check=load_inputs, prepare=_prepare, measure=_measure, costing=MECHANISMS_COSTING)
+JOB = Job(check=load_inputs, prepare=_prepare, measure=_measure, costing=MECHANISMS_COSTING)
 
 
 def bench_of(work: Work[MechanismsSpec, MechanismInputs]) -> Bench:

@@ -42,7 +42,7 @@ def steer(spec: SteerSpec, *, progress: Progress | None = None) -> Run:
     Raises:
         ElicitError: An input is missing, damaged, or unsuitable for steering.
     """
-    return execute(_JOB, spec, progress)
+    return execute(JOB, spec, progress)
 
 
 def _check(spec: SteerSpec) -> SteerInputs:
@@ -97,7 +97,7 @@ def _measure(work: Work[SteerSpec, SteerInputs]) -> Outcome:
     )
 
 
-_JOB = Job(check=_check, prepare=_prepare, measure=_measure, costing=STEER_COSTING)
+JOB = Job(check=_check, prepare=_prepare, measure=_measure, costing=STEER_COSTING)
 
 
 def _steered(
