@@ -8,6 +8,7 @@ import typer
 from elicit.cli.command import command_of
 from elicit.cli.console import survive_narrow_streams
 from elicit.cli.organisms import organisms
+from elicit.cli.plan import CONTEXT, plan
 from elicit.cli.sweep import sweep
 from elicit.jobs import COMMANDS
 
@@ -20,6 +21,7 @@ app = typer.Typer(
 for _entry in COMMANDS.values():
     app.command()(command_of(_entry))
 app.command()(sweep)
+app.command(context_settings=CONTEXT)(plan)
 app.command()(organisms)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from elicit.jobs._frame import Job
     from elicit.jobs._spec import PairSpec
     from elicit.jobs._terminal import TerminalTable
 
@@ -30,6 +31,11 @@ class Command:
     def run(self) -> Callable[..., Any]:
         """The job: `run(spec, progress=...)` returns a `Run`."""
         return self._load("run", self.name)
+
+    @property
+    def job(self) -> "Job":
+        """Its steps between options and page."""
+        return self._load("run", "_JOB")
 
     @property
     def tables(self) -> Callable[[Mapping[str, Any]], Sequence["TerminalTable"]]:

@@ -10,6 +10,7 @@ from elicit.pair.errors import PairError, reason
 from elicit.pair.handles import Bridge, Config, HuggingFaceModel, Tokenizer
 from elicit.pair.load import load_pair
 from elicit.pair.model import ModelPair
+from elicit.pair.outline import is_outline, outline_changes, outline_pair
 from elicit.pair.parameters import ParameterGroup, hugging_face_model, parameter_groups, unwrapped
 from elicit.pair.side import Side, SideName, position_limit
 from elicit.surroundings import guard_room
@@ -30,8 +31,11 @@ __all__ = [
     "Text",
     "Tokenizer",
     "hugging_face_model",
+    "is_outline",
     "load_pair",
     "no_unpickling",
+    "outline_changes",
+    "outline_pair",
     "pad",
     "parameter_groups",
     "position_limit",
@@ -44,6 +48,9 @@ guard_room(
     __name__,
     runs_nothing={
         "hugging_face_model",
+        "is_outline",
+        "outline_changes",
+        "outline_pair",
         "parameter_groups",
         "position_limit",
         "unwrapped",

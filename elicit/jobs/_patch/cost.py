@@ -89,6 +89,7 @@ def _sweep(name: str, plan: Plan, first: int) -> Stage:
         # A difference of two logits needs two rows of the unembedding.
         unembedded=0 if plan.metric == ("logit_diff",) else lanes,
         nbytes=4.0 * batch * (4 * n_layers + len(plan.sites)),
+        context=float((lengths**2).sum() / lengths.sum()),
     )
 
 
@@ -105,6 +106,7 @@ def _factorial(pair: ModelPair, inputs: PatchInputs, first: int) -> Stage:
         tokens=tokens * (2 + 2 * share),
         unembedded=4.0 * n * (n_layers + 2),
         nbytes=4.0 * tokens * pair.d_model * 4 * n_layers,
+        context=tokens / n,
     )
 
 
