@@ -16,12 +16,15 @@ from elicit.jobs import COMMANDS, PairSpec, SpecError
 if TYPE_CHECKING:
     from elicit.jobs import Plan
 
-CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True}
+CONTEXT = {"ignore_unknown_options": True}
 """Further options are those of the command that is planned."""
 
 
 def plan(
-    context: typer.Context,
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="OPTIONS OF THE COMMAND", help="Every other option is handed on."),
+    ] = None,
     command: Annotated[
         str,
         typer.Option(metavar="NAMES", help="Commands to plan, such as patch,report; or all."),
@@ -44,7 +47,7 @@ def plan(
     with session(debug=debug, on_interrupt=lambda: "Interrupted.", options=("dtype", "out")):
         from elicit.jobs import plan as planned
 
-        specs = [_spec(name, context.args) for name in _named(command)]
+        specs = [_spec(name, options or []) for name in _named(command)]
         plans = planned(*specs, cards=[name.strip() for name in cards.split(",") if name.strip()])
     if as_json:
         typer.echo(json.dumps([each.to_json() for each in plans], indent=1))
@@ -77,8 +80,10 @@ def _spec(name: str, arguments: Sequence[str]) -> PairSpec:
     # Nothing is written, so that no folder has to be named.
     words = [*arguments] if "--out" in arguments else [*arguments, "--out", "plan"]
     parsed = typer.main.get_command(parser).make_context(f"elicit {name}", words).params
-    given = {key: list(value) if isinstance(value, tuple) else value for key, value in parsed.items()}
-    config = None if given["config"] is None else Path(given["config"])
+    given = {
+        key: list(value) if isinstance(value, tuple) else value for key, value in parsed.items()
+    }
+    config = None if parsed["config"] is None else Path(parsed["config"])
     return specified(entry.spec, config, listed(entry.spec, given))
 
 

@@ -122,9 +122,7 @@ def _names(
     )
 
 
-def _revised(
-    what: str | Path | Bridge | OrganismModel, revision: str | None, role: str
-) -> Named:
+def _revised(what: str | Path | Bridge | OrganismModel, revision: str | None, role: str) -> Named:
     """A model's name without the revision that `name@revision` gives it, and the revision."""
     if not isinstance(what, str) or "@" not in what or Path(what).expanduser().exists():
         return what, revision

@@ -144,8 +144,8 @@ def _named_by(source: Source, revision: str | None) -> frozenset[str]:
     if not found or bias not in ("none", None):
         # With trained biases any module may change; that is the dearer case.
         raise PairError(
-            f"the adapter {name} names no module, or trains biases too ({bias!r}), so which weights "
-            "it changes cannot be told from its header. Merge it and pass the merged model."
+            f"the adapter {name} names no module, or trains biases too ({bias!r}), so which "
+            "weights it changes cannot be told from its header. Merge it and pass the merged model."
         )
     return frozenset(found)
 

@@ -1,6 +1,6 @@
 """What a command needs: memory on which device, operations, minutes on cards, flags that fit."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from elicit.jobs._forecast import Forecast, Size, Stage, forecast
@@ -64,7 +64,7 @@ class Plan:
         return {
             f"base on {self.device}": models / 2,
             f"post on {self.device}": models / 2,
-            f"activations on {self.device}": max(s.nbytes for s in stages) / 2**30,
+            f"activations on {self.device}": float(max(s.nbytes for s in stages)) / 2**30,
             f"keys and values on {self.device}": max(s.cached for s in stages)
             * size.cached
             / 2**30,
@@ -192,7 +192,7 @@ def _flags(spec: PairSpec, pair: ModelPair, itemsize: int, max_tokens: int) -> s
     )
 
 
-def _split(card: Card, at, spec: PairSpec, pair: ModelPair) -> Fit:
+def _split(card: Card, at: Callable[[int], Forecast], spec: PairSpec, pair: ModelPair) -> Fit:
     """The fewest cards over which both models can be spread."""
     itemsize = min(pair.dtype.itemsize, 2)
     max_tokens = min(spec.max_tokens, 2048)
@@ -230,5 +230,7 @@ def _seconds(
     rows = Generation().batch_size
     steps = stage.written / rows
     weights = itemsize * (size.layers + size.head) + size.cached * stage.cached
-    step = max(weights / (1e9 * card.bandwidth * BANDWIDTH_EFFICIENCY), pair.n_layers * LAYER_SECONDS)
+    step = max(
+        weights / (1e9 * card.bandwidth * BANDWIDTH_EFFICIENCY), pair.n_layers * LAYER_SECONDS
+    )
     return (size.read_flop(stage) + size.write_flop(stage)) / rate + steps * step

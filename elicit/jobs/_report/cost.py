@@ -241,4 +241,4 @@ def _sum(name: str, stages: Sequence[Stage]) -> Stage:
 
 def _run(stage: Stage) -> float:
     """Tokens that a stage runs through the layers."""
-    return stage.tokens + stage.written
+    return float(stage.tokens + stage.written)

@@ -20,10 +20,7 @@ def trace_stages(spec: TraceSpec, pair: ModelPair, inputs: TraceInputs) -> list[
     n, stages = len(inputs.task), []
     prompts = prompt_tokens(pair.side("base"), inputs.task, templated=spec.templated)
     longest = prompts / n + spec.max_new_tokens
-    texts_kept = {
-        "context": longest - spec.max_new_tokens / 2,
-        "cached": Generation().batch_size * longest,
-    }
+    context, cached = longest - spec.max_new_tokens / 2, Generation().batch_size * longest
     if inputs.given is None:
         written = n * spec.max_new_tokens
         stages.append(
@@ -32,7 +29,8 @@ def trace_stages(spec: TraceSpec, pair: ModelPair, inputs: TraceInputs) -> list[
                 tokens=len(MODELS) * prompts,
                 written=len(MODELS) * written,
                 texts=len(MODELS) * n,
-                **texts_kept,
+                context=context,
+                cached=cached,
             )
         )
         grids, thoughts, cuts = 2, written, written / 20 + n
@@ -72,7 +70,8 @@ def trace_stages(spec: TraceSpec, pair: ModelPair, inputs: TraceInputs) -> list[
                 tokens=len(MODELS) * prompts * spec.samples,
                 written=texts * spec.max_new_tokens,
                 texts=texts,
-                **texts_kept,
+                context=context,
+                cached=cached,
             )
         )
     if spec.cross:
@@ -84,7 +83,8 @@ def trace_stages(spec: TraceSpec, pair: ModelPair, inputs: TraceInputs) -> list[
                 tokens=(2 + 2 * 2 * len(RULES) * len(BUDGETS)) * prompts,
                 written=(2 * n + 2 * 2 * crossed) * spec.max_new_tokens,
                 texts=2 * (2 * n + crossed),
-                **texts_kept,
+                context=context,
+                cached=cached,
             )
         )
     if spec.anchors:
@@ -99,7 +99,8 @@ def trace_stages(spec: TraceSpec, pair: ModelPair, inputs: TraceInputs) -> list[
                 written=texts * spec.max_new_tokens,
                 texts=texts,
                 nbytes=kept,
-                **texts_kept,
+                context=context,
+                cached=cached,
             )
         )
     return stages
