@@ -1,6 +1,7 @@
 """The job behind `elicit mechanisms`: what elicits the behaviour, and where it came from."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from elicit.elicitation import Bench, Mechanism, Tried, solved_overlap
 from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
@@ -10,6 +11,7 @@ from elicit.jobs._mechanisms.evidence import Beside, host_name, measure_beside, 
 from elicit.jobs._mechanisms.inputs import MechanismInputs, load_inputs
 from elicit.jobs._mechanisms.known import known_pair
 from elicit.jobs._mechanisms.names import CHEAP
+from elicit.jobs._mechanisms.shifts import agreement_of, rows_of_post
 from elicit.jobs._mechanisms.spec import MechanismsSpec
 from elicit.jobs._mechanisms.trying import Tries, both_models, try_all
 from elicit.pair import ModelPair
@@ -51,6 +53,7 @@ def _measure(work: Work[MechanismsSpec, MechanismInputs]) -> Outcome:
     bench = bench_of(work)
     with work.stage("both models"):
         base, post = both_models(bench)
+        bench = replace(bench, read_on=rows_of_post(bench))
     means = means_of(spec, work.pair)
     gap = _has_gap(base, post, bench)
     if not gap:
@@ -77,6 +80,7 @@ def _measure(work: Work[MechanismsSpec, MechanismInputs]) -> Outcome:
         beside = Beside()
         if gap:
             beside = measure_beside(spec, bench, open_host(spec))
+        agreement = agreement_of(bench, tries.states)
     verdict = origin(
         work.pair,
         tries.mechanisms,
@@ -95,6 +99,7 @@ def _measure(work: Work[MechanismsSpec, MechanismInputs]) -> Outcome:
     results: dict[str, Result] = {"origin": verdict, **_named(tries.mechanisms)}
     overlap = _overlap(tries.mechanisms, base, bench)
     results |= {"overlap": overlap} if overlap is not None else {}
+    results |= {"agreement": agreement} if agreement is not None else {}
     results |= beside.results
     results |= tries.details
     results |= {f"known_{truth}": one for truth, one in known.items()}
