@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from elicit.jobs._option import OUTPUT, TASKS, Option
-from elicit.jobs._spec import GroupBy, PairSpec
+from elicit.jobs._spec import PairSpec
+from elicit.jobs._task_options import GroupBy
 
 CommandName = Literal["report", "patch", "revise", "exists", "mechanisms", "trace"]
 COMMANDS: tuple[CommandName, ...] = (
