@@ -87,7 +87,7 @@ class Size:
 
     def memory(self, stage: Stage) -> float:
         """Bytes that a stage needs beside the models."""
-        return stage.nbytes + self.cached * stage.cached
+        return float(stage.nbytes + self.cached * stage.cached)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from elicit.jobs._frame import Job
     from elicit.jobs._spec import PairSpec
     from elicit.jobs._terminal import TerminalTable
 
@@ -33,8 +32,8 @@ class Command:
         return self._load("run", self.name)
 
     @property
-    def job(self) -> "Job[Any, Any, Any]":
-        """Its steps, for runs that share a loaded pair."""
+    def job(self) -> Any:
+        """Its steps (`_frame.Job`), for runs that share a loaded pair."""
         return self._load("run", "JOB")
 
     @property
