@@ -30,7 +30,7 @@ WORDS = {
     "jupyterlab": "jupyter lab",
     "ipykernel": "kernelspec",
 }
-INSIDE = {"accelerate": "trl"}
+INSIDE = {"accelerate": "trl", "ipywidgets": "transformers"}
 """What another package that is imported calls for us."""
 
 

@@ -135,8 +135,8 @@ JOBS = {
                   n_random=1, max_new_tokens=24)
     ),
     "mechanisms": lambda out: mechanisms(
-        MechanismsSpec(**SMALL, out=out, limit=24, arms=("bias",), samples=0,
-                       training_tokens=4000, max_new_tokens=32, controls=(),
+        MechanismsSpec(**SMALL, out=out, limit=34, arms=("bias",), samples=0, seeds=1,
+                       training_tokens=7000, max_new_tokens=64, controls=(),
                        problems=CHAINS, facts=CHAINS)
     ),
 }  # fmt: skip

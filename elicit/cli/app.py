@@ -7,7 +7,9 @@ import typer
 
 from elicit.cli.command import command_of
 from elicit.cli.console import survive_narrow_streams
+from elicit.cli.export import export
 from elicit.cli.organisms import organisms
+from elicit.cli.plan import CONTEXT, plan
 from elicit.cli.sweep import sweep
 from elicit.jobs import COMMANDS
 
@@ -19,6 +21,8 @@ app = typer.Typer(
 for _entry in COMMANDS.values():
     app.command()(command_of(_entry))
 app.command()(sweep)
+app.command()(export)
+app.command(context_settings=CONTEXT)(plan)
 app.command()(organisms)
 
 

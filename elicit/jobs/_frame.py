@@ -21,6 +21,7 @@ from elicit.jobs._budget import (
 from elicit.jobs._forecast import calibrate, forecast
 from elicit.jobs._opening import open_pair, refuse_output
 from elicit.jobs._page import PAGE, Outcome, Page
+from elicit.jobs._prepared import Prepared
 from elicit.jobs._shared import Shared
 from elicit.jobs._spec import PairSpec
 from elicit.jobs._stages import StageProgress, Weighted
@@ -71,15 +72,6 @@ class Run:
             f'{where}<iframe srcdoc="{inner}" sandbox="allow-scripts" title="The page of this run" '
             'style="width: 100%; height: 44rem; border: 1px solid #d9dee3"></iframe>'
         )
-
-
-@dataclass(frozen=True)
-class Prepared(Generic[I]):
-    """Inputs of a job, checked against the models."""
-
-    inputs: I
-    identity: Mapping[str, object]
-    """Digests of everything but models and options that determines the values."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -147,8 +139,15 @@ def execute(
     prepared = job.prepare(spec, pair, checked)
     with _running(spec, pair, prepared.identity) as run:
         planned, stages = _planned(job, spec, pair, prepared.inputs, run, progress)
-        notes = [*pair.notes, *budget_notes(planned)]
-        page = Page(spec=spec, pair=pair, run=run, notes=notes, cost=planned.forecast.to_json())
+        notes = [*pair.notes, *prepared.notes, *budget_notes(planned)]
+        page = Page(
+            spec=spec,
+            pair=pair,
+            run=run,
+            notes=notes,
+            cost=planned.forecast.to_json(),
+            asked=prepared.asked(planned.inputs),
+        )
         work = Work(
             spec=planned.spec,
             pair=pair,

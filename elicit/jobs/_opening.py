@@ -5,8 +5,9 @@ from pathlib import Path
 
 import torch
 
+from elicit.jobs._loading import dtype_of, loading_of
 from elicit.jobs._spec import PairSpec, SpecError
-from elicit.pair import DATE, Loading, ModelPair, load_pair
+from elicit.pair import ModelPair, load_pair
 from elicit.runs import Progress, RunError, refuse_foreign
 
 
@@ -52,21 +53,10 @@ def open_pair(spec: PairSpec, progress: Progress) -> ModelPair:
         spec.pair or str(spec.base),
         spec.post,
         device=spec.device,
-        dtype="auto" if spec.dtype == "auto" else getattr(torch, spec.dtype),
+        dtype=dtype_of(spec),
         vocab=spec.vocab,
         allow_identical=spec.loads_identical,
-        loading=Loading(
-            device_map=spec.device_map,
-            trust_remote_code=spec.trust_remote_code,
-            attn_implementation=spec.attn_implementation or "eager",
-            unused_tensors=spec.unused_tensors,
-            revision_base=spec.base_revision,
-            revision_post=spec.post_revision,
-            renamed_tokens=dict(one.split("=", 1) for one in spec.renamed_tokens),
-            adds_bos=spec.adds_bos,
-            separator=None if spec.separator is None else spec.separator.replace("\\n", "\n"),
-            template_date=spec.template_date or DATE,
-        ),
+        loading=loading_of(spec),
     )
     progress.advance()
     progress.stop()

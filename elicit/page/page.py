@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from elicit.page.bundle import plotly_script
+from elicit.page.compared import Compared
 from elicit.page.plots import Plot
 from elicit.page.registry import PageError, Part, present, unknown
 from elicit.page.section import Section, generic_section
 from elicit.page.tables import Table
-from elicit.results import Provenance, Result, disk_errors, visible, write_atomic
+from elicit.results import Provenance, Result, disk_errors, marks, visible, write_atomic
 
 _MODELS = "Base model against its post-trained sibling"
 
@@ -24,6 +24,8 @@ def write(
     notes: Sequence[str] = (),
     config: Mapping[str, object] | None = None,
     command: str = "report",
+    compared: Compared | None = None,
+    further: str = "",
 ) -> Path:
     """Write one self-contained HTML page; identical results give identical bytes.
 
@@ -34,6 +36,8 @@ def write(
         notes: Remarks about this run, shown under the summary.
         config: Arguments that reproduce the run, shown as YAML for `--config`.
         command: `elicit` command that reads them.
+        compared: Models and tasks in words, for who sees the page alone; None leaves the box out.
+        further: Command that goes on from the finding; empty if there is none.
 
     Returns:
         Path of the file.
@@ -42,7 +46,15 @@ def write(
         PageError: There is no result, or the file cannot be written.
     """
     path = Path(path)
-    html = render(results, title=title, notes=notes, config=config, command=command)
+    html = render(
+        results,
+        title=title,
+        notes=notes,
+        config=config,
+        command=command,
+        compared=compared,
+        further=further,
+    )
     with disk_errors(path, PageError):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, html.encode("utf-8"))
@@ -56,6 +68,8 @@ def render(
     notes: Sequence[str] = (),
     config: Mapping[str, object] | None = None,
     command: str = "report",
+    compared: Compared | None = None,
+    further: str = "",
 ) -> str:
     """HTML of the page as text.
 
@@ -65,6 +79,8 @@ def render(
         notes: Remarks about this run.
         config: Arguments that reproduce the run.
         command: `elicit` command that reads them.
+        compared: Models and tasks in words; None leaves the box out.
+        further: Command that goes on from the finding; empty if there is none.
 
     Raises:
         PageError: There is no result.
@@ -92,6 +108,8 @@ def render(
         methods=_partials(environment, shown, "methods.html"),
         limits=_partials(environment, shown, "limits.html"),
         command=command,
+        compared=compared,
+        further=further,
         arguments=_arguments(results),
         config=_yaml(config) if config else None,
         plotly_js=_plotly(sections),
@@ -101,7 +119,7 @@ def render(
 def _plotly(sections: Sequence[Section]) -> str:
     """The script that draws figures; empty where there is none to draw."""
     drawn = any(isinstance(item, Plot) for section in sections for item in section.items)
-    return plotly_script() if drawn else ""
+    return marks.plotly_script() if drawn else ""
 
 
 Shown = Sequence[tuple[Part, Sequence[Result]]]

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from elicit.page.section import Fragment, Section
 from elicit.page.tables import Table
-from elicit.results import ElicitError, Result
+from elicit.results import ElicitError, Result, says
 
 
 class PageError(ElicitError):
@@ -135,3 +135,6 @@ def sentences(results: Sequence[Result]) -> list[str]:
 def first(results: Sequence[Result], kind: type[R]) -> R | None:
     """First result of a class, or None."""
     return next((result for result in results if isinstance(result, kind)), None)
+
+
+says(lambda result: sentences([result]))

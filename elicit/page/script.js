@@ -48,7 +48,7 @@
 
   // On paper nothing can be unfolded, and a figure is as wide as the text.
   window.addEventListener("beforeprint", function () {
-    all("details:not([open])").forEach(function (fold) { fold.dataset.folded = "yes"; fold.open = true; });
+    all("details:not([open]):not(.kept)").forEach(function (fold) { fold.dataset.folded = "yes"; fold.open = true; });
     drawAll();
     all(".plot[data-drawn]").forEach(function (node) {
       Plotly.relayout(node, { width: PAPER, autosize: false });

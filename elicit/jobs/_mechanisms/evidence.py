@@ -1,5 +1,6 @@
 """What stands beside mechanisms: post's texts, form and difference; the cost of learning."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -172,6 +173,8 @@ def learning_bits(bench: Bench) -> float:
             if bool(right)
         ),
     )
-    plan = FineTunePlan(steps=_LEARNED, generation=bench.generation, budget=bench.budget)
+    plan = FineTunePlan(generation=bench.generation, budget=bench.budget)
+    # Only the first reading of a document is code: one pass through all of them.
+    plan = replace(plan, steps=min(_LEARNED, math.ceil(len(documents) / plan.batch)))
     learned = fine_tune(bench.base, documents, plan=plan, seed=bench.seeds[0], execution=execution)
     return float(learned.of("bits").sum()) / len(documents)

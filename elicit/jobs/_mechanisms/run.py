@@ -1,11 +1,14 @@
 """The job behind `elicit mechanisms`: what elicits the behaviour, and where it came from."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from elicit.elicitation import Bench, Mechanism, Tried, solved_overlap
+from elicit.jobs._asked import GRADED, Asked
 from elicit.jobs._baselines import texts_of
 from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
+from elicit.jobs._groups import grouped, grouped_summary
 from elicit.jobs._mechanisms.arms import means_of
 from elicit.jobs._mechanisms.cost import MECHANISMS_COSTING
 from elicit.jobs._mechanisms.evidence import Beside, host_name, measure_beside, open_host
@@ -58,7 +61,12 @@ def _prepare(
         "mechanisms": {name: _BY_CONTENT[name](one) for name, one in other.items()},
         "host": None if host is None else host.digest,
     }
-    return Prepared(checked, identity)
+    return Prepared(checked, identity, checked.notes, _asked)
+
+
+def _asked(inputs: MechanismInputs) -> list[Asked]:
+    score = f"{GRADED} Mechanisms were fitted and chosen on other problems."
+    return [Asked(name="held-out problems", score=score, task=inputs.test)]
 
 
 def _measure(work: Work[MechanismsSpec, MechanismInputs]) -> Outcome:
@@ -66,18 +74,22 @@ def _measure(work: Work[MechanismsSpec, MechanismInputs]) -> Outcome:
     bench = bench_of(work)
     with work.stage("both models"):
         base, post = both_models(bench)
-    means = means_of(spec, work.pair)
+    means, stage = means_of(spec, work.pair), work.stage
     gap = _has_gap(base, post, bench)
     if not gap:
-        # Nothing can be a share of no gap; what costs little is still shown.
-        means = {name: one for name, one in means.items() if name in CHEAP}
+        # Nothing can be a share of no gap; what costs little is still shown, or at least a prompt.
+        cheap = {name: one for name, one in means.items() if name in CHEAP}
+        if not cheap:
+            cheap = means_of(spec.model_copy(update={"arms": ("prompt",)}), work.pair)
+            stage = contextlib.nullcontext  # none that was announced
+        means = cheap
     found: list[Mechanism] = []
 
     def shown(mechanism: Mechanism) -> None:
         found.append(mechanism)
         work.publish(Outcome(results=_named(found), summary={}))
 
-    tries = try_all(means, bench, base=base, post=post, stage=work.stage, after=shown)
+    tries = try_all(means, bench, base=base, post=post, stage=stage, after=shown)
     if not tries.mechanisms:
         raise VerdictError(
             "no mechanism could be tried, so nothing can be said of what base can do. "
@@ -117,11 +129,15 @@ def _measure(work: Work[MechanismsSpec, MechanismInputs]) -> Outcome:
     results |= {"overlap": overlap} if overlap is not None else {}
     results |= beside.results
     results |= tries.details
+    rights = {"base": base.right, "post": post.right}
+    rights |= {one.name: one.right.mean(1) for one in tries.mechanisms if one.sees == "nothing"}
+    by, said = grouped(spec, bench.test, rights, of="right answers")
+    results |= by
     results |= {f"known_{truth}": one for truth, one in known.items()}
     return Outcome(
         results=results,
-        summary=verdict.summary(),
-        notes=[*_notes(spec, bench, tries, beside, gap), *untried],
+        summary={**verdict.summary(), **grouped_summary(by)},
+        notes=[*_notes(spec, bench, tries, beside, gap), *untried, *said],
         shown=tuple(name for name in results if not name.startswith("known_")),
     )
 

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from elicit.jobs._cued_spec import GradedSpec
 from elicit.jobs._mechanisms.names import ARMS, CHEAP, CONTROLLED, DEFAULT, SEEDED
 from elicit.jobs._option import MODELS, STATISTICS, TASKS, Option
+from elicit.jobs._task_options import ColumnMap
 
 if TYPE_CHECKING:
     from elicit.rollouts import Generation
@@ -35,7 +36,7 @@ class MechanismsSpec(GradedSpec):
     problems: Annotated[
         Path | None,
         Option(
-            "Problems as JSONL, 200 or more recommended. An embedded pair has its problems.",
+            "Problems, 200 or more recommended. An embedded pair has its problems.",
             TASKS,
             "FILE",
         ),
@@ -43,11 +44,14 @@ class MechanismsSpec(GradedSpec):
     facts: Annotated[
         Path | None,
         Option(
-            "Facts as JSONL, to see what training damages. An embedded pair has its facts.",
+            "Facts, to see what training damages. An embedded pair has its facts.",
             TASKS,
             "FILE",
         ),
     ] = None
+    facts_map: Annotated[
+        ColumnMap, Option("The same as map, for the facts.", TASKS, "COLUMN=FIELD,…")
+    ] = ()
     arms: Annotated[
         tuple[str, ...],
         Option(

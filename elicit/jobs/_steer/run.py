@@ -14,6 +14,7 @@ from elicit.elicitation import (
     steered_texts,
 )
 from elicit.features import check_sae
+from elicit.jobs._asked import GRADED, Asked
 from elicit.jobs._baselines import texts_of
 from elicit.jobs._cued import task_of
 from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
@@ -60,6 +61,8 @@ def _prepare(spec: SteerSpec, pair: ModelPair, checked: SteerInputs) -> Prepared
             "baselines": dict(texts_of(spec.baselines)),
             **checked.loaded.digests,
         },
+        checked.task.notes,
+        lambda inputs: [Asked(name=inputs.task.name, score=GRADED, task=inputs.task)],
     )
 
 
