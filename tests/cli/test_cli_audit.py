@@ -11,8 +11,10 @@ from elicit.jobs._audit.cost import costing_of
 from elicit.jobs._audit.inputs import Inputs
 from elicit.jobs._audit.parts import parts_of
 from elicit.jobs._audit.protocol import FILE, Hypothesis, read_protocol
+from elicit.jobs._audit.run import job_of
 from elicit.jobs._budget import Planned, with_options
-from elicit.jobs._forecast import forecast
+from elicit.jobs._forecast import Speed, forecast
+from elicit.jobs._frame import execute
 from elicit.jobs._shared import SharedTexts
 from elicit.pair import load_pair
 from elicit.results import load_result
@@ -26,6 +28,7 @@ QUICK = (
     *("--set", "report.intervals=false", "--set", "report.integrated=false"),
     *("--set", "report.spectra=false", "--set", "revise.traces=decision"),
 )
+SETTINGS = tuple(word for word in QUICK if "=" in word)
 CUES = ("--reasoning-cue", "the dog ", "--direct-cue", "the cat ")
 PROTOCOL = """
 margins: {report: {margin: 0.05}}
@@ -246,6 +249,43 @@ def test_a_budget_leaves_out_one_thing_after_the_other_and_whole_runs_last(both,
     assert "report: intervals of layers were left out" in whats[-1 - len(whats) // 2]
     assert whats[-1].endswith("not run at all")
     assert not {"patch", "revise", "trace"} & {*planned.spec.commands}
+
+
+def test_what_a_budget_left_out_and_what_failed_is_named_and_stops_nothing(
+    both, tmp_path, monkeypatch
+):
+    speed = Speed(reading=1e6, writing=1e5)
+    monkeypatch.setattr("elicit.jobs._frame.calibrate", lambda _pair: speed)
+
+    def fails(job, spec, progress=None, shared=None):
+        if spec.command == "report":
+            return execute(job, spec, progress, shared)
+        raise ZeroDivisionError("by nothing")
+
+    monkeypatch.setattr("elicit.jobs._audit.run.execute", fails)
+    out = tmp_path / "run"
+    names = {both[i].removeprefix("--"): both[i + 1] for i in range(0, len(both), 2)}
+    found = _told(names, out, commands=("report", "revise"), budget=0.1, settings=SETTINGS)
+    status = dict(zip(found.run, found.run_status, strict=True))
+    assert status == {"report": "finished", "revise": "left out"}
+    assert "revise not run at all" in found.left_out
+    assert json.loads((out / "plan.json").read_text())["options"]["commands"] == ["report"]
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "To stay within a budget of 0.1 minutes" in page
+    whole = _told(names, tmp_path / "whole", commands=("report", "revise"), settings=SETTINGS)
+    assert whole.run_status == ("finished", "failed")
+    assert "ZeroDivisionError: by nothing (see revise.log)" in whole.run_note[1]
+    assert "ZeroDivisionError" in (tmp_path / "whole" / "revise.log").read_text()
+
+
+def _told(names: dict, out: Path, **options: object) -> Audit:
+    spec = AuditSpec.from_options(
+        names, {"out": out, "max_new_tokens": 2, "n_resamples": 100, **options}
+    )
+    job = job_of()
+    found = execute(job, spec).results["audit"]
+    assert isinstance(found, Audit)
+    return found
 
 
 def test_texts_of_another_run_are_taken_where_all_that_they_depend_on_is_equal():

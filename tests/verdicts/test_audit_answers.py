@@ -8,7 +8,7 @@ import torch
 
 from elicit.results import Estimate
 from elicit.verdicts import Findings, Ladder, Origin, conclude
-from elicit.verdicts.audit import Compared, Gain, existence_answer, layers_answer, trace_answer
+from elicit.verdicts.audit import Gain, existence_answer, layers_answer, trace_answer
 from elicit.verdicts.audit._answer import likely_seen, listed
 from elicit.verdicts.rungs import CLAIMS, RUNGS
 from tests.page import made, made_mechanisms, made_traces
@@ -151,13 +151,12 @@ def test_the_first_sentence_of_a_null_pair_says_what_would_have_been_seen(paired
         Findings(roles=made.roles(plant=False), why={"trace": "trace: it failed"}),
         runs=[],
         numbers=[],
-        compared=Compared(),
     )
     assert not found.found
     assert found.headline.startswith("Nothing was found, where a gap of 0.07 on facts")
     assert "would likely have been seen" in found.headline
     assert "it failed" in found.says[2].lower()
-    planted = conclude(pair, Findings(roles=made.roles()), runs=[], numbers=[], compared=Compared())
+    planted = conclude(pair, Findings(roles=made.roles()), runs=[], numbers=[])
     assert planted.found and "corrupted" in planted.headline
 
 

@@ -1,20 +1,22 @@
 """Inputs of an audit: what each of its runs would read, checked before anything runs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from elicit.jobs._asked import Asked
 from elicit.jobs._audit.numbers import names_of
 from elicit.jobs._audit.parts import ASKS, Part, parts_of
 from elicit.jobs._audit.protocol import Protocol, read_protocol
 from elicit.jobs._audit.spec import AuditSpec
+from elicit.jobs._budget import Cut
 from elicit.jobs._forecast import Stage
 from elicit.jobs._frame import Prepared
 from elicit.jobs._spec import SpecError
+from elicit.jobs._tasks import read_task
 from elicit.jobs.registry import COMMANDS as ENTRIES
 from elicit.pair import ModelPair
 from elicit.results import ElicitError
-from elicit.tasks import load_task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,8 @@ class AuditInputs:
     """What each costs."""
     not_asked: Mapping[str, str]
     """Why each of the others is not."""
+    asked: Sequence[Asked] = ()
+    """The tasks in words, as the first run has them."""
 
 
 @dataclass(eq=False)
@@ -50,7 +54,7 @@ class Inputs:
     """Reads and checks the runs of one audit; what was checked under the same options is kept."""
 
     _read: dict[str, Any] = field(default_factory=dict)
-    _prepared: dict[str, Any] = field(default_factory=dict)
+    _prepared: dict[str, "_Ready"] = field(default_factory=dict)
 
     def check(self, spec: AuditSpec) -> Checked:
         """Options of every run, and the files that they read.
@@ -60,14 +64,8 @@ class Inputs:
         """
         protocol = None if spec.protocol is None else read_protocol(spec.protocol)
         for path, name in ((spec.problems, "problems"), (spec.facts, "facts")):
-            if path is None:
-                continue
-            if not path.is_file():
-                raise SpecError(
-                    f"{name} is {path}, which is not a file, so there is nothing to ask. Check the "
-                    "path."
-                )
-            load_task(path, name=name, group_by=spec.group_by)
+            if path is not None:
+                read_task(spec, path, name)
         parts, read, lacking = {}, {}, {}
         for name, part in parts_of(spec, protocol).items():
             if isinstance(part, str):
@@ -100,9 +98,17 @@ class Inputs:
         protocol = checked.protocol
         if protocol is not None:
             protocol.check(names_of(parts, pair.n_layers))
-        inputs = AuditInputs(protocol=protocol, parts=parts, stages=stages, not_asked=lacking)
+        first = self._prepared[_key(next(iter(parts.values())))]
+        inputs = AuditInputs(
+            protocol=protocol, parts=parts, stages=stages, not_asked=lacking, asked=first.asked
+        )
         digest = None if protocol is None else protocol.digest
-        return Prepared(inputs, {"protocol": digest, "runs": identity})
+        return Prepared(
+            inputs,
+            {"protocol": digest, "runs": identity},
+            notes=first.notes,
+            asked=lambda inputs: inputs.asked,
+        )
 
     def cost(self, part: Part, pair: ModelPair) -> Stage:
         """What one run costs as a whole.
@@ -117,23 +123,28 @@ class Inputs:
         return self._costs(part, pair, self._checked(part))[0]
 
     def _checked(self, part: Part) -> Any:
-        key = part.spec.yaml() + part.command
+        key = _key(part)
         if key not in self._read:
             self._read[key] = ENTRIES[part.command].job.check(part.spec)
         return self._read[key]
 
     def _costs(self, part: Part, pair: ModelPair, read: Any) -> tuple[Stage, Mapping[str, object]]:
-        key = part.spec.yaml() + part.command
+        key = _key(part)
         if key not in self._prepared:
             job = ENTRIES[part.command].job
             prepared = job.prepare(part.spec, pair, read)
-            stages = job.costing.stages(part.spec, pair, prepared.inputs)
-            cuts = list(job.costing.cuts(part.spec, pair, prepared.inputs))
-            self._prepared[key] = (_sum(part.name, stages), prepared.identity, cuts)
-        stage, identity, _ = self._prepared[key]
-        return stage, identity
+            inputs = prepared.inputs
+            self._prepared[key] = _Ready(
+                stage=_sum(part.name, job.costing.stages(part.spec, pair, inputs)),
+                identity=prepared.identity,
+                cuts=list(job.costing.cuts(part.spec, pair, inputs)),
+                notes=prepared.notes,
+                asked=tuple(prepared.asked(inputs)),
+            )
+        ready = self._prepared[key]
+        return ready.stage, ready.identity
 
-    def cuts(self, part: Part, pair: ModelPair) -> list[Any]:
+    def cuts(self, part: Part, pair: ModelPair) -> list[Cut]:
         """What one run can do without, in order.
 
         Args:
@@ -141,7 +152,23 @@ class Inputs:
             pair: The two models.
         """
         self.cost(part, pair)
-        return self._prepared[part.spec.yaml() + part.command][2]
+        return self._prepared[_key(part)].cuts
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ready:
+    """One run held against the models."""
+
+    stage: Stage
+    identity: Mapping[str, object]
+    cuts: list[Cut]
+    notes: Sequence[str]
+    asked: Sequence[Asked]
+
+
+def _key(part: Part) -> str:
+    """Everything that a run's inputs depend on."""
+    return part.command + part.spec.yaml()
 
 
 def _sum(name: str, stages: Any) -> Stage:

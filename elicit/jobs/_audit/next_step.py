@@ -1,9 +1,10 @@
 """What to do after an audit, as a command."""
 
 from elicit.jobs._audit.spec import AuditSpec
+from elicit.jobs._next import following
 from elicit.verdicts import Audit
 
-_TRAINED = "rlvr,bias,random-reward,format-reward,sft-answers,sft-traces,diff-mean,prompt"
+_TRAINED = ("rlvr", "bias", "random-reward", "format-reward", "sft-answers", "sft-traces", "prompt")
 
 
 def next_command(spec: AuditSpec, found: Audit) -> str:
@@ -13,32 +14,13 @@ def next_command(spec: AuditSpec, found: Audit) -> str:
         spec: Options of the audit.
         found: What it found.
     """
-    folder, models = spec.out.name, _models(spec)
     verdict = found.verdict[found.question.index("existence")]
     if found.corrupted_layers:
-        parts = ",".join(f"L{n}.{part}" for n in found.corrupted_layers for part in ("attn", "mlp"))
-        return (
-            f"elicit graft {models} --parts {parts} --direction revert --out {folder}-parts "
-            "(which part of the corrupted layers)"
-        )
-    if verdict == "already there, elicited":
-        return (
-            f"elicit steer {models} --out {folder}-steer (which direction does it, at which dose)"
-        )
+        parts = tuple(f"L{n}.{part}" for n in found.corrupted_layers for part in ("attn", "mlp"))
+        facts = {} if spec.facts is None else {"facts": spec.facts}
+        return following(spec, "graft", parts=parts, direction="revert", **facts)
+    if verdict.startswith("already there"):
+        return following(spec, "steer")
     if verdict in ("created", "not elicited", "undecided", "partly there"):
-        return (
-            f"elicit mechanisms --config {folder}/mechanisms/run.yaml --arms {_TRAINED} "
-            f"--out {folder}-trained (also what trains the base)"
-        )
+        return following(spec, "mechanisms", arms=_TRAINED)
     return ""
-
-
-def _models(spec: AuditSpec) -> str:
-    if spec.pair is not None:
-        return f"--pair {spec.pair}"
-    tasks = [
-        f"--{name} {path.name}"
-        for name, path in (("problems", spec.problems), ("facts", spec.facts))
-        if path is not None
-    ]
-    return " ".join([f"--base {spec.base}", f"--post {spec.post}", *tasks])

@@ -35,6 +35,8 @@ def names_of(parts: Mapping[str, Part], n_layers: int) -> set[str]:
     found: set[str] = set()
     for part in parts.values():
         found |= {f"{part.name}.{name}" for name in _names(part, n_layers)}
+        if part.name == "patch":
+            found |= {f"patch-facts.{name}" for name in _names(part, n_layers)}
     return found
 
 

@@ -3,7 +3,6 @@
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, get_origin
 
 import yaml
@@ -218,7 +217,12 @@ def refined(spec: AuditSpec, part: Part, pair: ModelPair, roles: LayerRoles | No
     if corrupted and path is not None:
         limit = spec.limit or _OWN_PROBLEMS
         lost = replace(part, name="patch-facts").with_options(
-            {"problems": path, "limit": limit, "out": _beside(part.spec.out, "patch-facts")}
+            {
+                "problems": path,
+                "map": spec.facts_map,
+                "limit": limit,
+                "out": part.spec.out.parent / "patch-facts",
+            }
         )
         found.append(lost if chosen else _at(lost, pair, corrupted))
     return found
@@ -236,7 +240,3 @@ def _at(part: Part, pair: ModelPair, layers: tuple[int, ...]) -> Part:
         *(f"z.{layer}.{head}" for layer in layers for head in range(n_heads)),
     ]
     return part.with_options({"sites": tuple(sites)})
-
-
-def _beside(folder: Path, name: str) -> Path:
-    return folder.parent / name

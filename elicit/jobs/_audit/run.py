@@ -4,8 +4,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from elicit.grafting import LayerRoles, Samples
-from elicit.jobs._audit.compared import compared_of
+from elicit.grafting import LayerRoles
 from elicit.jobs._audit.cost import costing_of
 from elicit.jobs._audit.inputs import AuditInputs, Checked, Inputs
 from elicit.jobs._audit.next_step import next_command
@@ -78,12 +77,6 @@ class _Told:
         found = self.result("report", "roles", LayerRoles)
         return found if isinstance(found, LayerRoles) else None
 
-    @property
-    def samples(self) -> Samples | None:
-        """Texts of both models, as `report` tells."""
-        found = self.result("report", "samples", Samples)
-        return found if isinstance(found, Samples) else None
-
 
 def _measure(work: Work[AuditSpec, AuditInputs]) -> Outcome:
     inputs = work.inputs
@@ -148,7 +141,6 @@ def _outcome(work: Work[AuditSpec, AuditInputs], told: _Told) -> Outcome:
         _findings(told),
         runs=_runs(work, told),
         numbers=numbers,
-        compared=compared_of(work.spec, work.pair, told.roles, told.samples),
         protocol=("", ()) if protocol is None else (protocol.digest, protocol.tested(numbers)),
         left_out=tuple(piece for text in work.left_out for piece in text.split("; ")),
         inference=work.spec.inference,

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from elicit.jobs._option import OUTPUT, TASKS, Option
 from elicit.jobs._spec import PairSpec
-from elicit.jobs._task_options import GroupBy
+from elicit.jobs._task_options import ColumnMap, GroupBy
 
 CommandName = Literal["report", "patch", "revise", "exists", "mechanisms", "trace"]
 COMMANDS: tuple[CommandName, ...] = (
@@ -31,8 +31,8 @@ class AuditSpec(PairSpec):
     problems: Annotated[
         Path | None,
         Option(
-            "Problems as JSONL on which post may improve, 100 or more recommended. An embedded "
-            "pair has its problems.",
+            "Problems on which post may improve, 100 or more recommended: JSONL, CSV, parquet, or "
+            "hf:NAME[:CONFIG]:SPLIT. An embedded pair has its problems.",
             TASKS,
             "FILE",
             flags=("--data",),
@@ -41,11 +41,14 @@ class AuditSpec(PairSpec):
     facts: Annotated[
         Path | None,
         Option(
-            "Facts as JSONL: knowledge that post may have lost. An embedded pair has its facts.",
+            "Facts that post may have lost, as problems are given. An embedded pair has its facts.",
             TASKS,
             "FILE",
         ),
     ] = None
+    facts_map: Annotated[
+        ColumnMap, Option("The same as map, for the facts.", TASKS, "COLUMN=FIELD,…")
+    ] = ()
     group_by: GroupBy = None
     reasoning_cue: Annotated[
         str | None,

@@ -1,10 +1,9 @@
-"""Sections of an audit's page: what was compared, what was registered, key figures, all runs."""
+"""Sections of an audit's page: key figures, what was registered, all runs."""
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
-from elicit.page import Cell, Fragment, Section, Table, table_of
+from elicit.page import Cell, Section, Table, table_of
 from elicit.results import Estimate, Result, number
 from elicit.verdicts import Audit
 
@@ -23,15 +22,7 @@ def audit_sections(results: Sequence[Result]) -> list[Section]:
 
 
 def _sections(found: Audit) -> list[Section | None]:
-    return [_compared(found), _figures(found), _registered(found), _runs(found)]
-
-
-def _compared(found: Audit) -> Section | None:
-    if not found.compared:
-        return None
-    template = Path(__file__).parent / "compared.html"
-    values = {"lines": found.compared, "example": found.example}
-    return Section("compared", "What was compared", "", (Fragment(template, values),))
+    return [_figures(found), _registered(found), _runs(found)]
 
 
 def _registered(found: Audit) -> Section:

@@ -8,7 +8,6 @@ from elicit.verdicts.audit.result import (
     ASKED,
     QUESTIONS,
     Audit,
-    Compared,
     NumberTold,
     RunTold,
     Tested,
@@ -17,7 +16,6 @@ from elicit.verdicts.audit.result import (
 __all__ = [
     "ASKED",
     "Audit",
-    "Compared",
     "Findings",
     "Gain",
     "NumberTold",

@@ -21,7 +21,6 @@ from elicit.verdicts.audit.result import (
     ASKED,
     QUESTIONS,
     Audit,
-    Compared,
     NumberTold,
     RunTold,
     Tested,
@@ -61,7 +60,6 @@ def conclude(
     *,
     runs: Sequence[RunTold],
     numbers: Sequence[NumberTold],
-    compared: Compared,
     protocol: tuple[str, Sequence[Tested]] = ("", ()),
     left_out: Sequence[str] = (),
     inference: Inference = Inference(),
@@ -73,7 +71,6 @@ def conclude(
         findings: What the runs found.
         runs: How each ended.
         numbers: Key figures, as their summaries have them.
-        compared: What was compared, in words.
         protocol: Digest of the protocol, empty without one, and its hypotheses.
         left_out: What the budget left out.
         inference: Coverage of the intervals.
@@ -100,8 +97,6 @@ def conclude(
         question=QUESTIONS,
         asked=ASKED,
         **_columns(answers),  # pyright: ignore[reportArgumentType]
-        compared=compared.lines,
-        example=compared.example,
         n_layers=pair.n_layers,
         changed_layers=() if roles is None else roles.changed_layers,
         corrupted_layers=() if roles is None else roles.corrupted_layers,

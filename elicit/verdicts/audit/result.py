@@ -57,11 +57,6 @@ class Audit(Result):
     """Effect that would likely have been seen; NaN where that is not known."""
     detectable_of: tuple[str, ...]
     """What that is a change in."""
-    compared: tuple[str, ...]
-    """What was compared, line by line: sizes, tasks, what is known of the pair."""
-    example: tuple[str, ...]
-    """One problem: its prompt, its right answer, base's text and post's; empty without texts.
-    Untrusted: always escape."""
     n_layers: int
     """Layers of each model."""
     changed_layers: tuple[int, ...]
@@ -182,16 +177,6 @@ class NumberTold:
     """What stands beside it."""
     beside: Mapping[str, float | None] | None = None
     """Its control, or the other model's value."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compared:
-    """What was compared, for a reader who knows nothing of it."""
-
-    lines: tuple[str, ...] = ()
-    """Sizes, tasks, what is known of the pair."""
-    example: tuple[str, ...] = ()
-    """Prompt, right answer, base's text, post's text of one problem; or nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
