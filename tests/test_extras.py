@@ -34,6 +34,10 @@ INSIDE = {"accelerate": "trl", "ipywidgets": "transformers"}
 """What another package that is imported calls for us."""
 
 
+BROUGHT = {"IPython": "ipykernel", "huggingface_hub": "transformers"}
+"""Modules of packages that a declared one needs itself and that are used beside it alone."""
+
+
 def name_of(requirement: str) -> str:
     return re.match(r"[A-Za-z0-9_.-]+", requirement)[0].lower()  # pyright: ignore[reportOptionalSubscript]
 
@@ -96,7 +100,8 @@ def test_what_the_package_imports_is_declared():
                 else []
             )
             for module in {name.split(".")[0] for name in names} - {"", "elicit"}:
-                owners = {each.lower().replace("_", "-") for each in known.get(module, [module])}
+                own = [BROUGHT[module]] if module in BROUGHT else known.get(module, [module])
+                owners = {each.lower().replace("_", "-") for each in own}
                 if module not in sys.stdlib_module_names and not owners & (declared | optional):
                     missing.add((module, path.name))
     assert not missing
