@@ -22,7 +22,16 @@ if TYPE_CHECKING:
         sha256_file,
         write_atomic,
     )
-    from elicit.results.drawing import figure, interval, label, number, visible, visible_token
+    from elicit.results.drawing import (
+        figure,
+        finding,
+        interval,
+        label,
+        number,
+        says,
+        visible,
+        visible_token,
+    )
     from elicit.results.estimate import Estimate
     from elicit.results.folder import (
         MANIFEST,
@@ -75,6 +84,7 @@ __all__ = [
     "disk_errors",
     "encode",
     "figure",
+    "finding",
     "installed_versions",
     "interval",
     "label",
@@ -90,6 +100,7 @@ __all__ = [
     "read_folder",
     "read_tensor_bytes",
     "result_files",
+    "says",
     "sha256_file",
     "surrounded",
     "surroundings",

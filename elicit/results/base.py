@@ -59,6 +59,8 @@ class Result:
         if "__repr__" not in cls.__dict__:
             # @dataclass would write one that prints every number.
             cls.__repr__ = Result.__repr__
+            # IPython stops at the first class of its own `__repr__`.
+            cls._repr_pretty_ = Result._repr_pretty_
         _registry[class_name(cls)] = cls
 
     def __post_init__(self) -> None:
@@ -200,7 +202,7 @@ class Result:
         return f"<{' '.join([type(self).__name__, *arrays])}{title and f': {title}'}>"
 
     def _repr_html_(self) -> str:
-        """Title, first rows of the table and what each field means; text is escaped."""
+        """Finding, title, first rows of the table, meaning of each field folded; all escaped."""
         names = self._widest()
         table = columns_.columns(self, names, limit=_HTML_ROWS)
         sizes = columns_.axis_sizes(self)
@@ -214,11 +216,25 @@ class Result:
             f"<dt>{_escape(name)}</dt><dd>{_escape(text)}</dd>"
             for name, text in self.describe().items()
         )
+        from elicit.results.drawing import finding
+
+        found = finding(self)
         return (
-            f"<div><p><b>{_escape(type(self).__name__)}</b> {_escape(self._title())}</p>"
-            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-            f"<p>{min(n_rows, _HTML_ROWS)} of {n_rows} rows</p><dl>{described}</dl></div>"
+            f"<div>{f'<p><b>{_escape(found)}</b></p>' if found else ''}"
+            f"<p><b>{_escape(type(self).__name__)}</b> {_escape(self._title())}</p>"
+            '<div style="overflow-x: auto">'
+            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+            f"<p>{min(n_rows, _HTML_ROWS)} of {n_rows} rows</p>"
+            f"<details><summary>What each field means</summary><dl>{described}</dl></details>"
+            "</div>"
         )
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """In IPython: what it found, then its shape."""
+        from elicit.results.drawing import finding
+
+        found = "" if cycle else finding(self)
+        printer.text(f"{found}\n{self!r}" if found else repr(self))
 
 
 _METHODS = frozenset(name for name in vars(Result) if not name.startswith("__")) - {"provenance"}

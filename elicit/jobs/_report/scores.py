@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from elicit import organisms
 from elicit.grafting import Score, both_scores, encode
 from elicit.grafting import facts as facts_of
+from elicit.jobs._asked import GRADED, Asked
 from elicit.jobs._frame import Prepared
 from elicit.jobs._groups import grouped
 from elicit.jobs._report.spec import ScoredSpec
@@ -47,7 +48,21 @@ def prepare_scores(spec: ScoredSpec, pair: ModelPair, checked: Scores) -> Prepar
         ElicitError: A problem is too long, or needs a token that a model lacks.
     """
     check_scores(pair, checked)
-    return Prepared(checked, checked.identity, checked.notes)
+    return Prepared(checked, checked.identity, checked.notes, _asked)
+
+
+def _asked(scores: Scores) -> list[Asked]:
+    """The scored tasks in words."""
+    return [
+        Asked(
+            name=score.task.name,
+            score=GRADED
+            if score.how == "generated"
+            else f"A problem’s score is the {score.unit}, read without generating.",
+            task=score.task,
+        )
+        for score in scores.all
+    ]
 
 
 def load_scores(spec: ScoredSpec) -> Scores:

@@ -15,6 +15,7 @@ from elicit.elicitation import (
 )
 from elicit.exports import lm_eval_command
 from elicit.features import check_sae
+from elicit.jobs._asked import GRADED, Asked
 from elicit.jobs._baselines import texts_of
 from elicit.jobs._cued import task_of
 from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
@@ -42,7 +43,7 @@ def steer(spec: SteerSpec, *, progress: Progress | None = None) -> Run:
     Raises:
         ElicitError: An input is missing, damaged, or unsuitable for steering.
     """
-    return execute(_JOB, spec, progress)
+    return execute(JOB, spec, progress)
 
 
 def _check(spec: SteerSpec) -> SteerInputs:
@@ -62,6 +63,7 @@ def _prepare(spec: SteerSpec, pair: ModelPair, checked: SteerInputs) -> Prepared
             **checked.loaded.digests,
         },
         checked.task.notes,
+        lambda inputs: [Asked(name=inputs.task.name, score=GRADED, task=inputs.task)],
     )
 
 
@@ -96,7 +98,7 @@ def _measure(work: Work[SteerSpec, SteerInputs]) -> Outcome:
     )
 
 
-_JOB = Job(check=_check, prepare=_prepare, measure=_measure, costing=STEER_COSTING)
+JOB = Job(check=_check, prepare=_prepare, measure=_measure, costing=STEER_COSTING)
 
 
 def _steered(
