@@ -171,10 +171,8 @@ def _spread_out(roles: LayerRoles) -> Answered:
     alone = "is corrupted by itself" if lost else "carries it by itself in both directions"
     says.append(f"{_capital(did)}, and no single layer {alone}.")
     if bool(top.effect.low > 0):
-        says.append(
-            f"{_capital(_moving(top))} alone, in this direction only: other layers "
-            f"{'hold the damage too' if lost else 'can stand in for it'}."
-        )
+        _, why = _ONE_WAY[lost, top.says.startswith("reverting")]
+        says.append(f"{_capital(_moving(top))}, in this direction only: {why}.")
     return _open(roles, task, says, gap, top)
 
 
@@ -184,13 +182,15 @@ def _open(
     one_way = top is not None and bool(top.effect.low > 0) and beats(top.effect, top.control)
     part = 0 if top is None else _part(roles, top.layer)
     seen = likely_seen(roles.graft[task, part], roles.level, int(roles.n_problems[task]))
-    layer = "" if top is None else f"layer {top.layer}"
+    clause = "no single layer carries the change"
+    if top is not None and one_way:
+        lost = roles.role[task] == "damage"
+        clause, _ = _ONE_WAY[lost, top.says.startswith("reverting")]
+        clause = clause.format(layer=top.layer)
     return Answered(
         verdict=f"{len(roles.changed_layers)} of {_n_layers(roles)} changed, none alone",
         says=" ".join(says),
-        clause=f"{layer} alone is enough to {_gives(roles, task)}"
-        if one_way
-        else "no single layer carries the change",
+        clause=clause,
         strength="moderate" if one_way else "weak",
         rests_on=(
             "One direction of moving a layer lies above its shuffled control and the other does "
@@ -208,8 +208,26 @@ def _open(
     )
 
 
-def _gives(roles: LayerRoles, task: int) -> str:
-    return "do the damage" if roles.role[task] == "damage" else "give base the gain"
+_ONE_WAY = {
+    (False, False): (
+        "layer {layer} alone gives base the gain",
+        "it is enough and not needed, so other layers can stand in for it",
+    ),
+    (False, True): (
+        "the gain needs layer {layer}, and more than that",
+        "it is needed and not enough by itself",
+    ),
+    (True, False): (
+        "layer {layer} alone does base the damage",
+        "it is enough for the damage, which other layers hold too",
+    ),
+    (True, True): (
+        "reverting layer {layer} alone heals post",
+        "it heals, and does no damage to base by itself",
+    ),
+}
+"""What one direction alone says, by whether something was lost and whether reverting shows it: as a
+clause, and in full."""
 
 
 def _no_gap(roles: LayerRoles) -> Answered:
