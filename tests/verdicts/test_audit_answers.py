@@ -196,5 +196,6 @@ def test_one_direction_alone_is_told_as_enough_or_as_needed(effect: str, said: s
     )
     answer = layers_answer(alone)
     assert said in answer.clause and answer.strength == "moderate"
+    assert answer.verdict.endswith("is enough" if effect == "graft" else "is needed")
     assert ("not needed" in answer.says) == (effect == "graft")
     assert ("not enough" in answer.says) == (effect == "revert")

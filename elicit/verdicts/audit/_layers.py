@@ -17,7 +17,7 @@ from elicit.verdicts.audit._answer import (
     negative,
     spread,
 )
-from elicit.verdicts.audit._where import enters, settles
+from elicit.verdicts.audit._where import ONE_WAY, enters, settles
 
 
 def layers_answer(
@@ -171,7 +171,7 @@ def _spread_out(roles: LayerRoles) -> Answered:
     alone = "is corrupted by itself" if lost else "carries it by itself in both directions"
     says.append(f"{_capital(did)}, and no single layer {alone}.")
     if bool(top.effect.low > 0):
-        _, why = _ONE_WAY[lost, top.says.startswith("reverting")]
+        _, _, why = ONE_WAY[lost, top.says.startswith("reverting")]
         says.append(f"{_capital(_moving(top))}, in this direction only: {why}.")
     return _open(roles, task, says, gap, top)
 
@@ -182,13 +182,13 @@ def _open(
     one_way = top is not None and bool(top.effect.low > 0) and beats(top.effect, top.control)
     part = 0 if top is None else _part(roles, top.layer)
     seen = likely_seen(roles.graft[task, part], roles.level, int(roles.n_problems[task]))
-    clause = "no single layer carries the change"
+    clause, short = "no single layer carries the change", "none alone"
     if top is not None and one_way:
         lost = roles.role[task] == "damage"
-        clause, _ = _ONE_WAY[lost, top.says.startswith("reverting")]
-        clause = clause.format(layer=top.layer)
+        told = ONE_WAY[lost, top.says.startswith("reverting")]
+        short, clause = (text.format(layer=top.layer) for text in told[:2])
     return Answered(
-        verdict=f"{len(roles.changed_layers)} of {_n_layers(roles)} changed, none alone",
+        verdict=f"{len(roles.changed_layers)} of {_n_layers(roles)} changed, {short}",
         says=" ".join(says),
         clause=clause,
         strength="moderate" if one_way else "weak",
@@ -206,28 +206,6 @@ def _open(
         detectable=seen,
         detectable_of="what moving one layer does",
     )
-
-
-_ONE_WAY = {
-    (False, False): (
-        "layer {layer} alone gives base the gain",
-        "it is enough and not needed, so other layers can stand in for it",
-    ),
-    (False, True): (
-        "the gain needs layer {layer}, and more than that",
-        "it is needed and not enough by itself",
-    ),
-    (True, False): (
-        "layer {layer} alone does base the damage",
-        "it is enough for the damage, which other layers hold too",
-    ),
-    (True, True): (
-        "reverting layer {layer} alone heals post",
-        "it heals, and does no damage to base by itself",
-    ),
-}
-"""What one direction alone says, by whether something was lost and whether reverting shows it: as a
-clause, and in full."""
 
 
 def _no_gap(roles: LayerRoles) -> Answered:
