@@ -99,8 +99,8 @@ def _caption(grid: PatchGrid, row: int) -> str:
         f"(column) of {run_text(grid.host)} is replaced by that of {run_text(grid.donor)}, and the "
         "later layers run unchanged. Colour: change of "
         f"{metric_text(grid.metric[row])}, blue up, orange down. A number or a dot: the "
-        f"simultaneous {100 * grid.level:g} % interval excludes 0. The residual stream accumulates, so look for "
-        "the layer where a column starts to be coloured; a component shows only its own "
+        f"simultaneous {100 * grid.level:g} % interval excludes 0. The residual stream "
+        "accumulates, so look for the layer where a column starts to be coloured; a component shows only its own "
         "contribution. "
         + (
             "Right, on the same scale, the controls: "

@@ -13,7 +13,7 @@ _ROOM = 12
 
 @figure.register
 def grid_figure(grid: PatchGrid, metric: str | None = None) -> Any:
-    """Effect of patching each cell, width 1, with controls; a number or dot: the interval excludes 0.
+    """Effect of patching each cell, width 1, with controls; numbers and dots: interval excludes 0.
 
     One row of panels per kind of site: layers × positions, or layers × heads at the position with
     the largest effect. All panels share one scale, centred at 0.
