@@ -31,6 +31,7 @@ from . import (
     weights,
 )
 from .edits import edited
+from .jobs import audit
 from .pair import ModelPair, Side, load_pair
 from .results import ElicitError, Estimate, Result, load_result
 from .rollouts import Generation
@@ -49,6 +50,7 @@ __all__ = [
     "Result",
     "Side",
     "Task",
+    "audit",
     "capture",
     "directions",
     "edited",

@@ -1,65 +1,71 @@
 """`elicit export`: what a run holds, in the formats of other tools."""
 
+import inspect
 import json
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from elicit.cli.console import session, stdout, visible
 
-
-def export(
-    run: Annotated[
+_GIVEN: dict[str, Any] = {
+    "run": Annotated[
         Path | None,
         typer.Argument(metavar="RUN", help="Run directory, or the folder of a result or an SAE."),
-    ] = None,
-    to: Annotated[
+    ],
+    "to": Annotated[
         str | None, typer.Option(metavar="TOOL", help="What to write; without it tools are listed.")
-    ] = None,
-    out: Annotated[
+    ],
+    "out": Annotated[
         Path | None,
         typer.Option(
             metavar="PATH", help="File or folder to write (default: beside RUN, in RUN-exports)."
         ),
-    ] = None,
-    result: Annotated[
+    ],
+    "result": Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Which result of the run (default: the one that suits)."),
-    ] = None,
-    site: Annotated[
+    ],
+    "site": Annotated[
         str | None, typer.Option(metavar="SITE", help="Which of a set of directions.")
-    ] = None,
-    scale: Annotated[
+    ],
+    "scale": Annotated[
         float | None,
         typer.Option(
             metavar="X", help="Multiple of a vector (default: the strength that the run chose)."
         ),
-    ] = None,
-    model: Annotated[
+    ],
+    "model": Annotated[
         str | None,
         typer.Option(metavar="MODEL", help="Model to steer (default: the vector's own)."),
-    ] = None,
-    repo: Annotated[
+    ],
+    "repo": Annotated[
         str | None,
         typer.Option(
             metavar="USER/NAME", help="Repository of the hub; without it nothing is sent."
         ),
-    ] = None,
-    private: Annotated[
-        bool, typer.Option("--private", help="Make a new repository private.")
-    ] = False,
-    as_json: Annotated[
+    ],
+    "private": Annotated[bool, typer.Option("--private", help="Make a new repository private.")],
+    "as_json": Annotated[
         bool, typer.Option("--json", help="Print paths and remarks as JSON and nothing else.")
-    ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-) -> None:
+    ],
+    "debug": Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")],
+}
+"""What the command takes, by name; all may be left out."""
+
+
+def export(**given: Any) -> None:
     """Write what a run holds for other tools, such as lm-eval, llama.cpp, vLLM and SAELens."""
     from elicit.exports import EXPORTERS, ExportError, Options
     from elicit.exports import export as write
 
-    names = ("result", "site", "scale", "model", "repo", "private")
+    run, to, out, as_json, debug = (
+        given[name] for name in ("run", "to", "out", "as_json", "debug")
+    )
+    names = tuple(field.name for field in fields(Options))
     with session(debug=debug, on_interrupt=lambda: "Interrupted.", options=names):
         done = None
         if (run is None) != (to is None):
@@ -67,9 +73,7 @@ def export(
                 f"{'RUN' if run is None else '--to'} is not given, so there is nothing to write. "
                 f"Write elicit export RUN --to TOOL; tools are {', '.join(EXPORTERS)}."
             )
-        options = Options(
-            result=result, site=site, scale=scale, model=model, repo=repo, private=private
-        )
+        options = Options(**{name: given[name] for name in names})
         if run is not None and to is not None:
             done = write(run, to, out, options)
     if done is None:
@@ -80,6 +84,20 @@ def export(
     else:
         for line in (*(f"Written: {path}" for path in done.paths), *done.says):
             stdout().print(visible(line), markup=False, soft_wrap=True)
+
+
+export.__signature__ = inspect.Signature(  # pyright: ignore[reportFunctionMemberAccess]
+    [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            default=False if "bool" in str(kind) else None,
+            annotation=kind,
+        )
+        for name, kind in _GIVEN.items()
+    ]
+)
+export.__annotations__ = dict(_GIVEN)
 
 
 def _list(*, as_json: bool) -> None:

@@ -11,11 +11,13 @@ from torch import Tensor
 
 from elicit.elicitation.errors import ElicitationError
 from elicit.pair import ModelPair, Side, hugging_face_model
+from elicit.representations import problem_states
 from elicit.results import Result
 from elicit.rollouts import Generation, Rollouts, rollouts
 from elicit.runs import Execution
 from elicit.stats import Inference
 from elicit.tasks import Behaviour, Task, check, last_candidate, last_number
+from elicit.texts import TokenRows
 from elicit.traces import Checker
 
 Sees = Literal["nothing", "answers", "teacher", "post texts", "post weights"]
@@ -78,6 +80,9 @@ class Bench:
     """Texts of each test problem at temperature 1; 0 draws none."""
     budget: int = 100_000
     """Most tokens that one training run may write or read."""
+    read_on: TokenRows | None = None
+    """Texts along which the states of what was trained are read, such as post's; None leaves that
+    out."""
     inference: Inference = Inference()
     """Coverage, resamples and seed of the intervals."""
     execution: Execution = field(default_factory=Execution)
@@ -129,6 +134,18 @@ class Bench:
         """
         model = hugging_face_model(self.base.bridge)
         return (6.0 if trained else 2.0) * sum(p.numel() for p in model.parameters()) * n_tokens
+
+    def states(self, side: Side) -> Float[Tensor, "layer problem d_model"] | None:
+        """Mean residual stream along `read_on` by problem, under whatever is in force on a model.
+
+        Args:
+            side: The model.
+        """
+        if self.read_on is None:
+            return None
+        return problem_states(
+            side, self.read_on, n_layers=self.pair.n_layers, execution=self.execution
+        )
 
     def writes(
         self, side: Side, *, prefixes: Mapping[str, tuple[int, ...]] | None = None
@@ -239,6 +256,9 @@ class Attempt:
     rejected: tuple[str, ...] = ()
     """Settings that were tried and not chosen, each with its accuracy on the problems to choose
     on."""
+    states: Float[Tensor, "layer problem d_model"] | None = None
+    """Mean states along `Bench.read_on` under its first seed; None where it changes neither weights
+    nor every token alike, or none were asked for."""
     details: Mapping[str, Result] = field(default_factory=dict)
     """What else the page shows of it, such as a curve, by name."""
 

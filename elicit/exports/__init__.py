@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from elicit.exports.errors import ExportError
     from elicit.exports.hub import HubApi, published, push_to_hub
     from elicit.exports.inspect_ai import write_log
+    from elicit.exports.lm_eval import lm_eval_command
     from elicit.exports.material import Material
     from elicit.exports.registry import (
         EXPORTERS,
@@ -34,6 +35,7 @@ __all__ = [
     "Written",
     "card",
     "export",
+    "lm_eval_command",
     "published",
     "push_to_hub",
     "register",

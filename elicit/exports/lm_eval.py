@@ -30,13 +30,13 @@ def write(material: Material, target: Path, options: Options) -> Exported:
     data = lm_eval_file(made.direction, names[made.layer], scale=made.scale)
     with disk_errors(target, ExportError):
         write_atomic(target, data)
-    notes = [command(model, target)]
+    notes = [lm_eval_command(model, target)]
     if model.startswith("organism:"):
         notes.append(f"Write the model first: elicit organisms --export {model} DIR.")
     return Exported(paths=(target,), says=(*notes, *made.says))
 
 
-def command(model: str, file: Path | str) -> str:
+def lm_eval_command(model: str, file: Path | str) -> str:
     """The command that evaluates a steered model.
 
     Args:

@@ -74,7 +74,7 @@ class Material:
         """
         if name is None and len(self.results) == 1:
             name = next(iter(self.results))
-        if name not in self.results:
+        if name is None or name not in self.results:
             held = ", ".join(self.results) or "none"
             what = "names no result" if name is None else f"has no result {name!r}"
             raise ExportError(

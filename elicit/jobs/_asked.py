@@ -42,8 +42,8 @@ def compared(spec: PairSpec, pair: ModelPair, asked: Sequence[Asked]) -> Compare
         asked: Its tasks.
     """
     generation = Generation(
-        extractor=getattr(spec, "extractor", Generation().extractor),
-        max_new_tokens=min(getattr(spec, "max_new_tokens", LONGEST), LONGEST),
+        extractor=getattr(spec, "extractor", None) or Generation().extractor,
+        max_new_tokens=min(getattr(spec, "max_new_tokens", None) or LONGEST, LONGEST),
         templated=spec.templated,
     )
     return Compared(

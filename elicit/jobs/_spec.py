@@ -149,7 +149,8 @@ class PairSpec(BaseModel):
         return Inference(level=self.level, n_resamples=self.n_resamples, seed=self.seed)
 
     @field_validator(
-        *("problems", "facts", "out", "vector", "groups", "baselines", "sae"), check_fields=False
+        *("problems", "facts", "protocol", "out", "vector", "groups", "baselines", "sae"),
+        check_fields=False,
     )
     @classmethod
     def _absolute(cls, given: Any) -> Any:

@@ -10,7 +10,8 @@ from elicit.jobs._option import TASKS, Option
 GroupBy = Annotated[
     str | None,
     Option(
-        "Key of the problems that groups them, such as subject: results are given by group too.",
+        "Key of the problems that groups them, such as subject. report, graft, trace and "
+        "mechanisms give results by group.",
         TASKS,
         "KEY",
         flags=("--by",),

@@ -101,6 +101,7 @@ def render(
         eyebrow=_eyebrow(shown, others),
         sentences=_sentences(shown, results),
         notes=[str(note) for note in notes],
+        cards=[card for part, own in shown for card in part.cards(own)],
         glances=[glance for part, own in shown if (glance := part.glance(own)) is not None],
         tables=[table for part, own in shown for table in part.tables(own)],
         sections=sections,

@@ -11,6 +11,7 @@ from elicit.pair.handles import Bridge, Config, HuggingFaceModel, Tokenizer
 from elicit.pair.layer_names import layer_names
 from elicit.pair.load import load_pair
 from elicit.pair.model import ModelPair
+from elicit.pair.outline import is_outline, outline_changes, outline_pair
 from elicit.pair.parameters import ParameterGroup, hugging_face_model, parameter_groups, unwrapped
 from elicit.pair.side import Side, SideName, position_limit
 from elicit.surroundings import guard_room
@@ -32,8 +33,11 @@ __all__ = [
     "Tokenizer",
     "hugging_face_model",
     "layer_names",
+    "is_outline",
     "load_pair",
     "no_unpickling",
+    "outline_changes",
+    "outline_pair",
     "pad",
     "parameter_groups",
     "position_limit",
@@ -47,6 +51,9 @@ guard_room(
     runs_nothing={
         "hugging_face_model",
         "layer_names",
+        "is_outline",
+        "outline_changes",
+        "outline_pair",
         "parameter_groups",
         "position_limit",
         "unwrapped",

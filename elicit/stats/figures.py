@@ -3,8 +3,10 @@
 from typing import Any
 
 from elicit.results import figure, label, marks
-from elicit.results.marks import COLORS, INK
+from elicit.results.marks import BLUE, INK, MUTED, VERMILION
 from elicit.stats.grouped import GroupMeans
+
+_COLORS = {"base": BLUE, "post": VERMILION}
 
 
 @figure.register
@@ -17,7 +19,7 @@ def groups_figure(found: GroupMeans) -> Any:
     for place, i in enumerate((*single, *double)):
         name = label(found.measure[i])
         below = i in double
-        color = INK if below else COLORS[place % len(COLORS)]
+        color = INK if below else _COLORS.get(found.measure[i], MUTED)
         at = x if below else [p + 0.16 * (place - (len(single) - 1) / 2) for p in x]
         clear = found.mean[i].clear.tolist()
         marker = marks.hollow(color, [not below or bool(yes) for yes in clear])

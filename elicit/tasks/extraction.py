@@ -141,8 +141,8 @@ def ungradable(task: Task, extractor: Extractor = default_extractor) -> tuple[st
     r"""Ids of problems whose right answer an extractor does not find even when it is just written.
 
     A task whose every problem is ungradable would show an accuracy of 0 that says nothing about
-    the model. Tried are the bare answer, `answer X .`, `\boxed{X}`, `$X$`, and an extractor's own
-    marker.
+    the model. Tried are the bare answer, `answer X .`, `\boxed{X}`, `$X$`, `#### X`, and an
+    extractor's own marker.
 
     Args:
         task: Problems about to be run.
@@ -163,4 +163,5 @@ def _forms(problem: Problem, asked: Extractor) -> tuple[str, ...]:
     own = problem.extractor is not None and asked is default_extractor
     used = extractor(str(problem.extractor)) if own else asked
     marker = used.marker if isinstance(used, AfterMarker) else "answer"
-    return ("{}", "answer {} .", r"\boxed{{{}}}", "${}$", marker.replace("{", "{{") + " {} .")
+    own_marker = marker.replace("{", "{{") + " {} ."
+    return ("{}", "answer {} .", r"\boxed{{{}}}", "${}$", "#### {}", own_marker)

@@ -13,6 +13,7 @@ from elicit.jobs._mechanisms.arms import means_of
 from elicit.jobs._mechanisms.inputs import load_inputs
 from elicit.jobs._mechanisms.names import ARMS, CONTROLLED, DEFAULT
 from elicit.pair import load_pair
+from elicit.representations import ShiftAgreement
 from elicit.results import load_result
 from elicit.verdicts import Origin
 from tests.cli.conftest import called
@@ -71,6 +72,30 @@ def test_arms_that_train_alone_end_with_no_gap_on_a_pair_with_nothing_to_find(tm
     assert done.code == 0, done.err
     found = summary(tmp_path / "run")
     assert found["verdict"] == "no gap" and list(found["arms"]) == ["prompt"]
+
+
+@pytest.mark.slow
+def test_what_was_trained_is_held_against_posts_shift_of_activations(tmp_path: Path):
+    spec = COMMANDS["mechanisms"].spec.from_options(
+        {
+            "pair": "organism:rl",
+            "arms": ("sft-traces", "sft-answers"),
+            "training_tokens": 20_000,
+            "limit": 32,
+            "samples": 0,
+            "n_resamples": 100,
+            "controls": (),
+            "out": tmp_path / "run",
+        }
+    )
+    run = COMMANDS["mechanisms"].run(spec)
+    found = run.results["agreement"]
+    assert isinstance(found, ShiftAgreement) and found.n_problems == 16
+    assert found.mechanism == ("post", "sft-answers", "sft-traces")
+    assert bool((found.reliability[0, 1:] > 0.9).all())
+    to_post = found.cosine.value[0, :, -1]
+    assert to_post[2] > to_post[1]  # traces are written as post writes them, answers are not
+    assert "Do mechanisms move activations alike?" in run.page.read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

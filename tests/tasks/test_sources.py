@@ -270,6 +270,20 @@ def test_samples_of_the_harness_are_problems_with_the_model_s_texts(tmp_path):
     assert (choice.prompt, choice.answer, choice.candidates) == ("Sky?", "blue", ("blue", "red"))
 
 
+def test_what_the_harness_itself_writes_is_read(tmp_path):
+    trackers = pytest.importorskip(
+        "lm_eval.loggers", reason="pip install lm_eval", exc_type=ImportError
+    )
+    tracker = trackers.EvaluationTracker(output_path=str(tmp_path))
+    tracker.general_config_tracker.model_name_sanitized = "model"
+    tracker.date_id = "2026-01-01"
+    written = samples("so\n#### 5", [], [["I think 5"]]) | {"arguments": [("Q?", {"until": []})]}
+    tracker.save_results_samples("gsm8k", [written])
+    (path,) = tmp_path.rglob("samples_gsm8k_*.jsonl")
+    (problem,) = load_task(path)
+    assert (problem.prompt, problem.answer, problem.trace) == ("Q?", "5", "I think 5")
+
+
 def test_conversations_come_from_tables_too():
     import datasets
 

@@ -242,11 +242,12 @@ def attempted(
     """
     runs: list[Trained] = []
     tests: list[Tried] = []
-    shown = dict(details)
+    shown, states = dict(details), None
     for seed in bench.seeds:
         found = train(bench, seed, bench.execution.scoped(f"seed {seed}"))
         with found.applied(bench.base):
             tests.append(bench.tried(bench.writes(bench.base), bench.test, sampled=True))
+            states = bench.states(bench.base) if states is None else states
         runs.append(found)
         shown[f"seed {seed}"] = found.course
     if bench.facts is not None:
@@ -277,6 +278,7 @@ def attempted(
             for n, right in zip(run.choice.tolist(), run.chosen, strict=True)
             if n != run.n_updates
         ),
+        states=states,
         details=shown,
     )
 

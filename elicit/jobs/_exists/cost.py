@@ -29,7 +29,9 @@ def exists_stages(spec: ExistsSpec, pair: ModelPair, inputs: tuple[Task, Behavio
             unembedded=texts.unembedded,
             written=texts.written,
             texts=texts.texts,
-            nbytes=texts.nbytes + 4.0 * 2 * len(task) * pair.d_model * pair.n_layers,
+            nbytes=4.0 * 2 * len(task) * pair.d_model * pair.n_layers,
+            context=texts.context,
+            cached=texts.cached,
         )
     ]
 

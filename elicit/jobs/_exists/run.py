@@ -25,7 +25,7 @@ def exists(spec: ExistsSpec, *, progress: Progress | None = None) -> Run:
     Raises:
         ElicitError: An input is missing, damaged, or allows no verdict.
     """
-    return execute(_JOB, spec, progress)
+    return execute(JOB, spec, progress)
 
 
 def _check(spec: ExistsSpec) -> tuple[Task, Behaviour]:
@@ -81,4 +81,4 @@ def _measure(work: Work[ExistsSpec, tuple[Task, Behaviour]]) -> Outcome:
     return Outcome(results={"ladder": ladder}, summary=ladder.summary(), notes=notes)
 
 
-_JOB = Job(check=_check, prepare=_prepare, measure=_measure, costing=EXISTS_COSTING)
+JOB = Job(check=_check, prepare=_prepare, measure=_measure, costing=EXISTS_COSTING)

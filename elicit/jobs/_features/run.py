@@ -37,7 +37,7 @@ def features(spec: FeaturesSpec, *, progress: Progress | None = None) -> Run:
     Raises:
         ElicitError: Input is missing, damaged or insufficient.
     """
-    return execute(_JOB, spec, progress)
+    return execute(JOB, spec, progress)
 
 
 def _prepare(spec: FeaturesSpec, pair: ModelPair, checked: FeatureTask) -> Prepared[FeatureInputs]:
@@ -87,7 +87,7 @@ def _measure(work: FeatureWork) -> Outcome:
     )
 
 
-_JOB = Job(check=refuse_early, prepare=_prepare, measure=_measure, costing=FEATURES_COSTING)
+JOB = Job(check=refuse_early, prepare=_prepare, measure=_measure, costing=FEATURES_COSTING)
 
 
 def _next(spec: FeaturesSpec, model: SideName, folder: Path, conclusion: Conclusion) -> str:

@@ -20,7 +20,7 @@ def graft(spec: GraftSpec, *, progress: Progress | None = None) -> Run:
     Raises:
         ElicitError: An input is missing, damaged, or cannot be compared.
     """
-    return execute(_JOB, spec, progress)
+    return execute(JOB, spec, progress)
 
 
 def _prepare(
@@ -48,4 +48,4 @@ def _sweep(work: Work[GraftSpec, tuple[Scores, list[Part]]]) -> Outcome:
     return Outcome(results={"graft": sweep, **found}, summary=summary, notes=notes)
 
 
-_JOB = Job(check=load_scores, prepare=_prepare, measure=_sweep, costing=GRAFT_COSTING)
+JOB = Job(check=load_scores, prepare=_prepare, measure=_sweep, costing=GRAFT_COSTING)

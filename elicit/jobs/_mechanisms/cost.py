@@ -6,6 +6,7 @@ from elicit.jobs._mechanisms.inputs import MechanismInputs
 from elicit.jobs._mechanisms.names import CHEAP, SEEDED, SETTINGS, TRAINED
 from elicit.jobs._mechanisms.spec import MechanismsSpec
 from elicit.pair import ModelPair
+from elicit.rollouts import Generation
 
 LEAST = 48
 """Fewest problems that a budget keeps."""
@@ -25,12 +26,16 @@ def mechanisms_stages(
     }
     n_choose, n_test = len(inputs.choose), len(inputs.test)
     samples = 1 + spec.samples
+    longest = max(read["test"] / n_test, read["choose"] / n_choose) + length
+    context, cached = longest - length / 2, Generation().batch_size * longest
     stages = [
         Stage(
             name="both models",
             tokens=2 * samples * read["test"],
             written=2 * samples * n_test * length,
             texts=2 * samples * n_test,
+            context=context,
+            cached=cached,
         )
     ]
     for name in spec.tried:
@@ -45,6 +50,8 @@ def mechanisms_stages(
                 + (3 * runs * spec.training_tokens if name in TRAINED else 0),
                 written=written + (runs * spec.training_tokens / 2 if name in TRAINED else 0),
                 jobs=1 + runs,
+                context=context,
+                cached=cached,
             )
         )
     small = sum(p.numel() for p in pair.base.parameters()) < _KNOWN
@@ -60,6 +67,8 @@ def mechanisms_stages(
             tokens=12 * read["test"] + 3 * spec.training_tokens,
             written=8 * n_test * length,
             jobs=6,
+            context=context,
+            cached=cached,
         )
     )
     return stages

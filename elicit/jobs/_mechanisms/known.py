@@ -81,16 +81,14 @@ def _bench(own: MechanismsSpec, spec: MechanismsSpec, execution: Execution) -> B
     pair = organisms.resolve(str(own.pair))
     task = load_task(pair.problems, name="problems")
     choose, test = task.split((0.5, 0.5), own.seed)
-    limits = {"choose": choose, "test": test}
     if spec.limit is not None:
-        limits = {
-            name: part.subset(min(len(part), max(2, spec.limit // 2)), own.seed)
-            for name, part in limits.items()
-        }
+        n = max(2, spec.limit // 2)
+        choose, test = (part.subset(min(len(part), n), own.seed) for part in (choose, test))
     return Bench(
         pair=load_pair(pair.base.name, pair.post.name),
         fit=fresh_problems(task, own.seed),
-        **limits,
+        choose=choose,
+        test=test,
         behaviour=organisms.trace_behaviour(),
         generation=own.generation,
         checker=EquationsHold(modulus=10),

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from elicit.elicitation import Bench, Mechanism, Tried, solved_overlap
@@ -15,6 +16,7 @@ from elicit.jobs._mechanisms.evidence import Beside, host_name, measure_beside, 
 from elicit.jobs._mechanisms.inputs import MechanismInputs, load_inputs
 from elicit.jobs._mechanisms.known import known_pair
 from elicit.jobs._mechanisms.names import CHEAP
+from elicit.jobs._mechanisms.shifts import agreement_of, rows_of_post
 from elicit.jobs._mechanisms.spec import MechanismsSpec
 from elicit.jobs._mechanisms.trying import Tries, both_models, try_all
 from elicit.pair import ModelPair
@@ -43,7 +45,7 @@ def mechanisms(spec: MechanismsSpec, *, progress: Progress | None = None) -> Run
     Raises:
         ElicitError: An input is missing, damaged, or no mechanism could be tried.
     """
-    return execute(_JOB, spec, progress)
+    return execute(JOB, spec, progress)
 
 
 def _prepare(
@@ -74,6 +76,7 @@ def _measure(work: Work[MechanismsSpec, MechanismInputs]) -> Outcome:
     bench = bench_of(work)
     with work.stage("both models"):
         base, post = both_models(bench)
+        bench = replace(bench, read_on=rows_of_post(bench))
     means, stage = means_of(spec, work.pair), work.stage
     gap = _has_gap(base, post, bench)
     if not gap:
@@ -109,6 +112,7 @@ def _measure(work: Work[MechanismsSpec, MechanismInputs]) -> Outcome:
         beside = Beside()
         if gap:
             beside = measure_beside(spec, bench, open_host(spec, work.pair))
+        agreement = agreement_of(bench, tries.states)
     verdict = origin(
         work.pair,
         tries.mechanisms,
@@ -127,6 +131,7 @@ def _measure(work: Work[MechanismsSpec, MechanismInputs]) -> Outcome:
     results: dict[str, Result] = {"origin": verdict, **_named(tries.mechanisms)}
     overlap = _overlap(tries.mechanisms, base, bench)
     results |= {"overlap": overlap} if overlap is not None else {}
+    results |= {"agreement": agreement} if agreement is not None else {}
     results |= beside.results
     results |= tries.details
     rights = {"base": base.right, "post": post.right}
@@ -142,7 +147,7 @@ def _measure(work: Work[MechanismsSpec, MechanismInputs]) -> Outcome:
     )
 
 
-_JOB = Job(check=load_inputs, prepare=_prepare, measure=_measure, costing=MECHANISMS_COSTING)
+JOB = Job(check=load_inputs, prepare=_prepare, measure=_measure, costing=MECHANISMS_COSTING)
 
 
 def bench_of(work: Work[MechanismsSpec, MechanismInputs]) -> Bench:

@@ -24,7 +24,7 @@ def patch(spec: PatchSpec, *, progress: Progress | None = None) -> Run:
     Raises:
         ElicitError: An input is missing, damaged, or does not define a sweep.
     """
-    return execute(_JOB, spec, progress)
+    return execute(JOB, spec, progress)
 
 
 def _prepare(spec: PatchSpec, pair: ModelPair, texts: Texts | None) -> Prepared[PatchInputs]:
@@ -78,7 +78,7 @@ def _measure(work: Work[PatchSpec, PatchInputs]) -> Outcome:
     )
 
 
-_JOB = Job(check=problems_of, prepare=_prepare, measure=_measure, costing=PATCH_COSTING)
+JOB = Job(check=problems_of, prepare=_prepare, measure=_measure, costing=PATCH_COSTING)
 
 
 def _results(work: Work[PatchSpec, PatchInputs]) -> dict[str, Result]:

@@ -32,7 +32,7 @@ def report(spec: ReportSpec, *, progress: Progress | None = None) -> Run:
     Raises:
         ElicitError: An input is missing, damaged, or cannot be compared.
     """
-    return execute(_JOB, spec, progress)
+    return execute(JOB, spec, progress)
 
 
 def _measure_all(work: Work[ReportSpec, Scores]) -> Outcome:
@@ -115,4 +115,4 @@ def _remarks(scores: Scores) -> list[str]:
     return remarks
 
 
-_JOB = Job(check=load_scores, prepare=prepare_scores, measure=_measure_all, costing=REPORT_COSTING)
+JOB = Job(check=load_scores, prepare=prepare_scores, measure=_measure_all, costing=REPORT_COSTING)

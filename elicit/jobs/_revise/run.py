@@ -50,7 +50,7 @@ def revise(spec: ReviseSpec, *, progress: Progress | None = None) -> Run:
     Raises:
         ElicitError: An input is missing, damaged, or cannot be read.
     """
-    return execute(_JOB, spec, progress)
+    return execute(JOB, spec, progress)
 
 
 def _prepare(spec: ReviseSpec, pair: ModelPair, checked: ReviseInputs) -> Prepared[ReviseInputs]:
@@ -92,7 +92,7 @@ def _measure(work: Work[ReviseSpec, ReviseInputs]) -> Outcome:
     )
 
 
-_JOB = Job(check=load_inputs, prepare=_prepare, measure=_measure, costing=REVISE_COSTING)
+JOB = Job(check=load_inputs, prepare=_prepare, measure=_measure, costing=REVISE_COSTING)
 
 
 def _texts(inputs: ReviseInputs, written: dict[str, ModelTexts]) -> list[TokenRows]:

@@ -60,7 +60,7 @@ def trace(spec: TraceSpec, *, progress: Progress | None = None) -> Run:
     Raises:
         ElicitError: An input is missing, damaged, or cannot be read.
     """
-    return execute(_JOB, spec, progress)
+    return execute(JOB, spec, progress)
 
 
 def _prepare(spec: TraceSpec, pair: ModelPair, checked: TraceInputs) -> Prepared[TraceInputs]:
@@ -172,7 +172,7 @@ def _measure(work: Work[TraceSpec, TraceInputs]) -> Outcome:
     )
 
 
-_JOB = Job(check=load_inputs, prepare=_prepare, measure=_measure, costing=TRACE_COSTING)
+JOB = Job(check=load_inputs, prepare=_prepare, measure=_measure, costing=TRACE_COSTING)
 
 
 def _solved(

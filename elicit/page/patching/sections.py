@@ -100,8 +100,8 @@ def _caption(grid: PatchGrid, row: int) -> str:
         "later layers run unchanged. Colour: change of "
         f"{metric_text(grid.metric[row])}, blue up, orange down. A number or a dot: the "
         f"simultaneous {100 * grid.level:g} % interval excludes 0. The residual stream "
-        "accumulates, so look for the layer where a column starts to be coloured; a component shows only its own "
-        "contribution. "
+        "accumulates, so look for the layer where a column starts to be coloured; a component "
+        "shows only its own contribution. "
         + (
             "Right, on the same scale, the controls: "
             f"{' and '.join(controls[name] for name in ran)}."
