@@ -21,6 +21,7 @@ from elicit.jobs._budget import (
 from elicit.jobs._forecast import calibrate, forecast
 from elicit.jobs._loading import dtype_of, loading_of
 from elicit.jobs._page import PAGE, Outcome, Page
+from elicit.jobs._serving import served_by
 from elicit.jobs._spec import PairSpec, SpecError
 from elicit.jobs._stages import StageProgress, Weighted
 from elicit.pair import ModelPair, load_pair
@@ -125,9 +126,15 @@ def execute(job: Job[S, C, I], spec: S, progress: Progress | None = None) -> Run
     checked = job.check(spec)
     pair = open_pair(spec, progress)
     prepared = job.prepare(spec, pair, checked)
-    with _running(spec, pair, prepared.identity) as run:
+    with (
+        served_by(spec, pair) as served,
+        _running(spec, pair, prepared.identity) as run,
+    ):
         planned, stages = _planned(job, spec, pair, prepared.inputs, run, progress)
-        notes = [*pair.notes, *budget_notes(planned)]
+        if isinstance(progress, Announcing):
+            for line in served:
+                progress.announce(line)
+        notes = [*pair.notes, *budget_notes(planned), *served]
         page = Page(spec=spec, pair=pair, run=run, notes=notes, cost=planned.forecast.to_json())
         work = Work(
             spec=planned.spec,

@@ -6,7 +6,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from elicit.jobs._option import TASKS, Option
-from elicit.jobs._spec import ExtractorName, GroupBy, NewTokens, PairSpec
+from elicit.jobs._serving import ServedSpec
+from elicit.jobs._spec import ExtractorName, GroupBy, NewTokens
 
 THOUGHTS = "What is read"
 """Help heading of the options on thoughts."""
@@ -16,7 +17,7 @@ ANCHORED = 12
 """Most problems whose steps are resampled and suppressed: each costs texts for every cut."""
 
 
-class TraceSpec(PairSpec):
+class TraceSpec(ServedSpec):
     """Measure whether answers depend on the written thought, in both models."""
 
     command: ClassVar[str] = "trace"
