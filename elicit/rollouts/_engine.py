@@ -1,7 +1,7 @@
 """Texts from the engine that serves a model."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from elicit.rollouts.values import Sampling
 from elicit.surroundings import foreign_hook
 
 
+@runtime_checkable
 class Begun(Protocol):
     """A text so far; see `Row`."""
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from elicit import jobs, organisms
-from elicit.capture import capture, check_engine, served, vectors
+from elicit.capture import capture, check_engine, served, stream
 from elicit.edits import (
     Ablate,
     Clamp,
@@ -142,9 +142,9 @@ def test_an_engine_serves_its_block_and_no_model_whose_weights_changed(pair, tas
 def test_readings_go_to_the_engine_and_those_of_single_heads_do_not(pair):
     engine, rows = Recorded(off=3.0), [[5, 6, 7], [8, 9]]
     with serving({pair.base: engine}):
-        side = pair.side("base")
-        found = vectors(side, rows, sites=[resid_post(1)], positions=[[-1], [-1]])
-        assert engine.read_rows == 2 and (next(iter(found.values())) == 3).all()
+        (chunk,) = stream(pair.base, rows, sites=[resid_post(1)], pad_id=0)
+        real = chunk.encoded.mask.bool()
+        assert engine.read_rows == 2 and (chunk.captured.at[resid_post(1)][real] == 3).all()
         with torch.no_grad():
             capture(pair.base, torch.tensor([[5, 6]]), sites=[Site("z", 1)])
             capture(pair.base, torch.tensor([[5, 6]]), sites=[resid_post(1)], logits=True)
@@ -194,7 +194,9 @@ def test_texts_of_interp_engine_are_those_of_the_models(pair, task):
         return [each.text for each in (plain, doses, clamped, out)]
 
     with torch.no_grad():
-        plain_direction = capture(side.bridge, torch.tensor([[5, 6, 7]]), sites=[site]).at[site][0, 2]
+        plain_direction = capture(side.bridge, torch.tensor([[5, 6, 7]]), sites=[site]).at[site][
+            0, 2
+        ]
     native = everything()
     with served(pair) as notes:
         assert engine_of(side.bridge) is not None and "interp-engine" in notes[0]
