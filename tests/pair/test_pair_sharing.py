@@ -1,4 +1,4 @@
-"""A pair that shares equal weights is the same pair, in the memory of one model and what differs."""
+"""A pair that shares equal weights is the same pair, in one model and what differs of memory."""
 
 import json
 import subprocess
