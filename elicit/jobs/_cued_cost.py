@@ -20,12 +20,17 @@ def written(
     length, rows = spec.max_new_tokens, Generation().batch_size
     return Stage(
         name="texts",
-        tokens=texts * prompt + judged * (prompt + length),
-        unembedded=judged * length,
+        tokens=texts * prompt + judged * prompt,
+        reread=judged * length,
         written=texts * length,
         texts=round(texts),
         nbytes=4.0 * rows * (prompt + length) * 1024,
     )
+
+
+def plain(spec: CuedSpec) -> Generation:
+    """How texts are written, greedily and one a problem."""
+    return Generation(max_new_tokens=spec.max_new_tokens, templated=spec.templated)
 
 
 def every_layers(sites: Sequence[str], pair: ModelPair) -> int:

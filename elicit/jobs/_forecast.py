@@ -11,8 +11,11 @@ from elicit.pair import ModelPair, Side
 from elicit.tasks import Task
 from elicit.weights import slots_of
 
-COLUMNS, ROWS = 16, 8
-"""Shape of the calibrating batch; one token is written for as many rows as it has columns."""
+COLUMNS = 16
+"""Tokens of a row of the calibrating batches."""
+READ_ROWS, WRITE_ROWS = (8, 32, 128, 512), (16, 64)
+"""Rows of these batches: larger ones are tried while there is time, because a small batch of a
+small model is mostly overhead, which runs do not have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,8 @@ class Stage:
     """Texts written, which progress counts; 0 where it counts jobs."""
     jobs: int = 1
     """Jobs of the stage that report progress one after the other."""
+    reread: float | int = 0
+    """Tokens of the written texts that are read through all layers again and turned into logits."""
     flop: float | int = 0
     """Operations outside of the model, such as eigenvalues."""
     nbytes: float | int = 0
@@ -69,11 +74,15 @@ class Speed:
     """In layers, over whole rows."""
     writing: float
     """In layers and unembedding, one token a row."""
+    length: float = 1.0
+    """Length of a text as a share of the longest allowed, as a few texts of both models have it."""
 
     def seconds(self, stage: Stage, size: Size) -> float:
         """Expected duration of a stage."""
+        whole = size.layers + size.head
         read = 2 * (size.layers * stage.tokens + size.head * stage.unembedded) + stage.flop
-        return read / self.reading + 2 * (size.layers + size.head) * stage.written / self.writing
+        read += 2 * whole * stage.reread * self.length
+        return read / self.reading + 2 * whole * stage.written * self.length / self.writing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +99,7 @@ class Forecast:
 
     def flop_of(self, stage: Stage) -> float:
         """Operations of one stage."""
-        size, written = self.size, stage.written
+        size, written = self.size, stage.written + stage.reread
         unembedded = stage.unembedded + written
         return 2.0 * (size.layers * (stage.tokens + written) + size.head * unembedded) + stage.flop
 
@@ -101,7 +110,7 @@ class Forecast:
     def to_json(self) -> dict[str, object]:
         """Counts that do not depend on the device."""
         return {
-            "tokens_read": round(sum(stage.tokens for stage in self.stages)),
+            "tokens_read": round(sum(stage.tokens + stage.reread for stage in self.stages)),
             "tokens_written": round(sum(stage.written for stage in self.stages)),
             "gflop": _rounded(self.flop / 1e9),
             "gib": _rounded(self.gib),
@@ -120,7 +129,7 @@ class Forecast:
     def sentence(self, speed: Speed) -> str:
         """The forecast in words."""
         written = sum(stage.written for stage in self.stages)
-        read = sum(stage.tokens for stage in self.stages)
+        read = sum(stage.tokens + stage.reread for stage in self.stages)
         gflop = _rounded(self.flop / 1e9)
         work = f"{gflop:,g} GFLOP" if gflop < 1e4 else f"{_rounded(gflop / 1e3):,g} TFLOP"
         texts = f" and at most {written:,.0f} written" if written else ""
@@ -137,18 +146,29 @@ def forecast(pair: ModelPair, stages: Sequence[Stage]) -> Forecast:
 
 
 def calibrate(pair: ModelPair, *, seconds: float = 2.0) -> Speed:
-    """Speed of base on this device: forwards of a small batch for at most about two seconds.
+    """Speed of base on this device: forwards of small batches for at most about two seconds.
 
     `seconds`: time to spend; each of the two shapes is run twice at least.
     """
     size = Size.of(pair)
-    ids = torch.zeros((ROWS, COLUMNS), dtype=torch.long, device=pair.device)
-    most = pair.side("base").n_positions
-    ids = ids[:, : most or COLUMNS]
-    reading = _rate(pair, ids, seconds / 2) * 2 * size.layers
+    columns = min(COLUMNS, pair.side("base").n_positions or COLUMNS)
+    reading = _fastest(pair, READ_ROWS, columns, seconds / 2) * 2 * size.layers
     # One position a row is unembedded, as in writing.
-    writing = _rate(pair, ids.T.contiguous()[:, :1], seconds / 2) * 2 * (size.layers + size.head)
+    writing = _fastest(pair, WRITE_ROWS, 1, seconds / 2) * 2 * (size.layers + size.head)
     return Speed(reading=reading, writing=writing)
+
+
+def _fastest(pair: ModelPair, rows: Sequence[int], columns: int, seconds: float) -> float:
+    """Tokens per second of the best of several batches; larger ones while there is time."""
+    best, began = 0.0, time.perf_counter()
+    for number, n in enumerate(rows):
+        left = seconds - (time.perf_counter() - began)
+        # Two forwards of it must fit, at the best rate so far.
+        if number and 2 * n * columns / best > left:
+            break
+        ids = torch.zeros((n, columns), dtype=torch.long, device=pair.device)
+        best = max(best, _rate(pair, ids, left / 2 if number else seconds / 4))
+    return best
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """What trying mechanisms costs, and what it can do without."""
 
 from elicit.jobs._budget import Costing, Cut, halves
+from elicit.jobs._cued_cost import plain
 from elicit.jobs._forecast import Stage, prompt_tokens
 from elicit.jobs._mechanisms.inputs import MechanismInputs
 from elicit.jobs._mechanisms.names import CHEAP, SEEDED, SETTINGS, TRAINED
@@ -79,4 +80,8 @@ def mechanisms_cuts(spec: MechanismsSpec, _pair: ModelPair, inputs: MechanismInp
     return [*cuts, *halves(n, LEAST, "problems")]
 
 
-MECHANISMS_COSTING = Costing(stages=mechanisms_stages, cuts=mechanisms_cuts)
+MECHANISMS_COSTING = Costing(
+    stages=mechanisms_stages,
+    cuts=mechanisms_cuts,
+    asked=lambda spec, inputs: (inputs.choose, plain(spec)),
+)
