@@ -58,7 +58,7 @@ def mechanisms_stages(
     stages.append(
         Stage(
             name="beside",
-            tokens=12 * read["test"] + 3 * spec.training_tokens,
+            tokens=12 * read["test"] + (3 * spec.training_tokens if spec.learns else 0),
             written=8 * n_test * length,
             jobs=6,
         )
