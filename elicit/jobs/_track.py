@@ -1,5 +1,6 @@
 """Numbers of a finished run for an experiment tracker: wandb, trackio, MLflow, or one's own."""
 
+import importlib
 import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -110,12 +111,10 @@ class _Mlflow:
     """A run of MLflow."""
 
     def __init__(self, name: str, config: Mapping[str, object]) -> None:
-        import mlflow  # pyright: ignore[reportMissingImports]
-
-        self.mlflow = mlflow
-        mlflow.set_experiment(PROJECT)
-        mlflow.start_run(run_name=name)
-        mlflow.log_params(dict(config))
+        self.mlflow = importlib.import_module("mlflow")
+        self.mlflow.set_experiment(PROJECT)
+        self.mlflow.start_run(run_name=name)
+        self.mlflow.log_params(dict(config))
 
     def log(self, data: dict[str, Any]) -> None:
         self.mlflow.log_metrics(data)
@@ -125,15 +124,11 @@ class _Mlflow:
 
 
 def _wandb(name: str, config: dict[str, Any]) -> Tracker:
-    import wandb
-
-    return wandb.init(project=PROJECT, name=name, config=config)
+    return importlib.import_module("wandb").init(project=PROJECT, name=name, config=config)
 
 
 def _trackio(name: str, config: dict[str, Any]) -> Tracker:
-    import trackio  # pyright: ignore[reportMissingImports]
-
-    return trackio.init(PROJECT, name=name, config=config)
+    return importlib.import_module("trackio").init(PROJECT, name=name, config=config)
 
 
 TRACKERS: dict[str, Callable[[str, dict[str, Any]], Tracker]] = {
@@ -141,4 +136,5 @@ TRACKERS: dict[str, Callable[[str, dict[str, Any]], Tracker]] = {
     "trackio": _trackio,
     "mlflow": _Mlflow,
 }
-"""What begins a run of each tracker, by its name; further ones may be added."""
+"""What begins a run of each tracker, by its name; further ones may be added. They are tools of the
+user and no dependencies of this package, so they are imported by name."""
