@@ -19,9 +19,11 @@ from elicit.jobs._budget import (
     with_options,
 )
 from elicit.jobs._forecast import calibrate, forecast
+from elicit.jobs._lengths import length_share
 from elicit.jobs._opening import open_pair, refuse_output
 from elicit.jobs._page import PAGE, Outcome, Page
 from elicit.jobs._prepared import Prepared
+from elicit.jobs._serving import served_by
 from elicit.jobs._shared import Shared
 from elicit.jobs._spec import PairSpec
 from elicit.jobs._stages import StageProgress, Weighted
@@ -137,9 +139,15 @@ def execute(
     checked = job.check(spec)
     pair = open_pair(spec, progress) if shared is None else shared.pair
     prepared = job.prepare(spec, pair, checked)
-    with _running(spec, pair, prepared.identity) as run:
+    with (
+        served_by(spec, pair) as served,
+        _running(spec, pair, prepared.identity) as run,
+    ):
         planned, stages = _planned(job, spec, pair, prepared.inputs, run, progress)
-        notes = [*pair.notes, *prepared.notes, *budget_notes(planned)]
+        if isinstance(progress, Announcing):
+            for line in served:
+                progress.announce(line)
+        notes = [*pair.notes, *prepared.notes, *budget_notes(planned), *served]
         page = Page(
             spec=spec,
             pair=pair,
@@ -177,6 +185,10 @@ def _planned(
     planned = Planned(spec=spec, inputs=inputs, forecast=cost)
     watched = isinstance(progress, Announcing)
     speed = calibrate(pair) if watched or spec.budget is not None else None
+    asked = costing.asked(spec, inputs)
+    if speed is not None and asked is not None:
+        share = length_share(pair, *asked, speed, seconds=2.0 + 0.6 * (spec.budget or 0.0))
+        speed = replace(speed, length=share)
     if spec.budget is not None and speed is not None:
         cuts = costing.cuts(spec, pair, inputs)
         kept = saved_plan(run, {name for cut in cuts for name in cut.options})
