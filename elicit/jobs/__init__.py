@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from elicit.jobs._steer.spec import SteerSpec
     from elicit.jobs._trace.run import trace
     from elicit.jobs._trace.spec import TraceSpec
+    from elicit.jobs._track import TRACKERS, Tracker, end_tracker, send_summary, tracker_of
     from elicit.jobs.registry import COMMANDS, Command, register
 
 __all__ = [
@@ -57,10 +58,13 @@ __all__ = [
     "ReviseSpec",
     "Run",
     "SpecError",
+    "TRACKERS",
+    "Tracker",
     "SteerSpec",
     "TraceSpec",
     "audit",
     "duration",
+    "end_tracker",
     "exists",
     "features",
     "graft",
@@ -71,8 +75,10 @@ __all__ = [
     "register",
     "report",
     "revise",
+    "send_summary",
     "steer",
     "trace",
+    "tracker_of",
 ]
 
 __getattr__ = lazily(__name__, __file__)
