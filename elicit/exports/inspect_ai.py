@@ -58,7 +58,9 @@ def write_log(texts: Sequence[Written], path: Path | str, *, task: str, model: s
             f"{what}, so no log can be written. Give texts, and a name such as a.eval."
         )
     with needs("inspect-ai", "inspect", "A log"):
-        from inspect_ai import log as logs  # pyright: ignore[reportMissingImports]
+        from inspect_ai import (  # pyright: ignore[reportMissingImports]
+            log as logs,  # pyright: ignore[reportAttributeAccessIssue]
+        )
         from inspect_ai.model import (  # pyright: ignore[reportMissingImports]
             ChatMessageAssistant,
             ChatMessageUser,

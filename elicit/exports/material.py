@@ -109,7 +109,7 @@ class Material:
 
         def found(result: Result) -> Direction | None:
             if isinstance(result, TrainedVector):
-                result = result.direction()
+                result = result.direction
             if isinstance(result, DirectionSet) and (name is not None or site is not None):
                 if site is None and len(result) > 1:
                     raise ExportError(

@@ -159,7 +159,9 @@ def _measure(work: Work[TraceSpec, TraceInputs]) -> Outcome:
         results |= crossed(work)
     if spec.anchors:
         results |= anchored(work, readings)
-    follows = dict(zip(MODELS, found.of("follows"), strict=True)) if spec.group_by else {}
+    follows: dict[str, Tensor] = {}
+    if spec.group_by:
+        follows |= zip(MODELS, found.of("follows"), strict=True)
     by, said = grouped(
         spec, inputs.task, follows, of="answers that follow the thought", problems=readings.problem
     )
