@@ -47,7 +47,9 @@ def assess(
     the behaviour, and closes the gap in right answers to post. E1 and E2, whether post uses the
     same code, are a question of their own; E0, that it can be read, is trivial where re-initialised
     weights pass it too. Sites, strengths, probes and directions come from one part of the problems,
-    every number of a rung from the other. Each rung is compared with the strongest of its controls.
+    every number of a rung from the other. Each rung is compared with the strongest of its controls;
+    what steers as a control pushes as far as the direction, and what it does at a strength of its
+    own is reported beside.
     The gap of the last rung begins at the base under its best prompt. The p-value of every site,
     adjusted for all that were examined, is reported beside, with no verdict resting on it.
 
@@ -139,6 +141,7 @@ def assess(
     tried = {
         "strengths": design.strengths,
         "n_random": design.n_random,
+        "n_dosed": design.n_dosed,
         "inference": inference,
         "generation": generation,
         "execution": execution,
@@ -218,6 +221,7 @@ def _moved(post: Turned, options: Options) -> Evidence:
         },
         as_steered(post.draws, raised=raised),
         options,
+        freed=None if post.freed is None else as_steered(post.freed, raised=raised),
         what="show the behaviour" if raised else "no longer show the behaviour",
     )
 
@@ -234,6 +238,7 @@ def _shown(
         },
         as_steered(base.draws),
         options,
+        freed=None if base.freed is None else as_steered(base.freed),
         coherent=coherent(base.direction)[0],
         coherent_plain=coherent(base.plain)[0],
         asked=as_steered(texts[POSITIVE])[0],
@@ -257,6 +262,7 @@ def _enough(
         {SHUFFLED: correct(base.shuffled)[0]},
         correct(base.draws),
         options,
+        freed=None if base.freed_right is None else correct(base.freed_right),
         asked=correct(texts[POSITIVE])[0],
         least_share=least_share,
     )

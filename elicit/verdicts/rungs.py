@@ -9,11 +9,14 @@ from jaxtyping import Float
 from elicit.stats import Interval, NoGapError, gap_share
 from elicit.tasks import POSITIVE
 from elicit.verdicts.tests import (
+    FREED,
     Evidence,
     Options,
     above,
+    freed_arm,
     high_draw,
     kept,
+    nearly,
     rate,
     refused,
     strongest,
@@ -116,12 +119,14 @@ def causal_in_post(
     draws: Float[np.ndarray, "draw problem"],
     options: Options,
     *,
+    freed: Float[np.ndarray, "draw problem"] | None,
     what: str,
 ) -> Evidence:
     """E2: the base's direction moves the behaviour of post, and others as long do not.
 
     `turned`: whether each problem's text is coherent and as the direction is to make it. `draws`:
-    the same under each random direction.
+    the same under each random direction. `freed`: the same under each control at a strength of its
+    own; reported beside.
     """
     every = {**controls, RANDOM: high_draw(draws, options.inference)}
     name, control = strongest(every)
@@ -130,8 +135,12 @@ def causal_in_post(
         control=rate(control, options),
         control_name=name,
         claims=(above(f"{what} more than under {name}", turned, control, options),),
-        arms={one: rate(values, options) for one, values in every.items()},
-        reason=f"the number is the share of texts that are coherent and {what}",
+        arms={
+            **{one: rate(values, options) for one, values in every.items()},
+            **freed_arm(freed, options),
+        },
+        reason=f"the number is the share of texts that are coherent and {what}"
+        f"{nearly(turned, freed, options)}",
     )
 
 
@@ -141,6 +150,7 @@ def causal_in_base(
     draws: Float[np.ndarray, "draw problem"],
     options: Options,
     *,
+    freed: Float[np.ndarray, "draw problem"] | None,
     coherent: Column,
     coherent_plain: Column,
     asked: Column,
@@ -148,7 +158,8 @@ def causal_in_base(
 ) -> Evidence:
     """E3: under its own direction the base shows the behaviour, and stays coherent.
 
-    `shown`: whether each problem's text is coherent and shows it. `coherent`: whether each text is
+    `shown`: whether each problem's text is coherent and shows it. `freed`: the same under each
+    control at a strength of its own; reported beside. `coherent`: whether each text is
     coherent. `coherent_plain`: the same of the unsteered base. `asked`: whether it is shown under
     the prompt that elicits it; reported beside, for what a prompt elicits exists all the same.
     `margin`: loss of coherence that still counts as none.
@@ -172,10 +183,12 @@ def causal_in_base(
         ),
         arms={
             **arms,
+            **freed_arm(freed, options),
             POSITIVE: rate(asked, options),
             "coherent": rate(coherent, options),
             "coherent, base unsteered": rate(coherent_plain, options),
         },
+        reason=nearly(shown, freed, options).removeprefix("; "),
     )
 
 
@@ -187,6 +200,7 @@ def sufficient(
     draws: Float[np.ndarray, "draw problem"],
     options: Options,
     *,
+    freed: Float[np.ndarray, "draw problem"] | None,
     asked: Column,
     least_share: float,
 ) -> Evidence:
@@ -195,7 +209,8 @@ def sufficient(
     The gap begins at the base under the best of all prompts, the one that elicits the behaviour
     (`asked`) included. Where that prompt alone leaves no gap to post, it begins at the best of the
     others (`baselines`), and the remark says so; the share from there is reported beside in any
-    case. `least_share`: share of the gap that must be exceeded.
+    case. `freed`: right answers under each control at a strength of its own; reported beside.
+    `least_share`: share of the gap that must be exceeded.
     """
     gap = {
         "level": options.inference.level,
@@ -230,6 +245,15 @@ def sufficient(
         claims=(gained, enough),
         arms={
             **{f"share, {one}": share for one, share in shares.items()},
+            **(
+                {}
+                if freed is None
+                else {
+                    f"share, {FREED}": gap_share(
+                        high_draw(freed, options.inference), base, post, **gap
+                    )
+                }
+            ),
             f"share, {POSITIVE}": gap_share(asked, base, post, **gap),
             **(
                 {}
@@ -241,7 +265,7 @@ def sufficient(
             "score, post": rate(post, options),
             "score, under the direction": rate(score, options),
         },
-        reason=reason,
+        reason=f"{reason}{nearly(score, freed, options)}",
     )
 
 

@@ -13,7 +13,6 @@ from elicit.jobs._mechanisms.arms import means_of
 from elicit.jobs._mechanisms.inputs import load_inputs
 from elicit.jobs._mechanisms.names import ARMS, CONTROLLED, DEFAULT
 from elicit.pair import load_pair
-from elicit.representations import ShiftAgreement
 from elicit.results import load_result
 from elicit.verdicts import Origin
 from tests.cli.conftest import called
@@ -75,30 +74,6 @@ def test_arms_that_train_alone_end_with_no_gap_on_a_pair_with_nothing_to_find(tm
 
 
 @pytest.mark.slow
-def test_what_was_trained_is_held_against_posts_shift_of_activations(tmp_path: Path):
-    spec = COMMANDS["mechanisms"].spec.from_options(
-        {
-            "pair": "organism:rl",
-            "arms": ("sft-traces", "sft-answers"),
-            "training_tokens": 20_000,
-            "limit": 32,
-            "samples": 0,
-            "n_resamples": 100,
-            "controls": (),
-            "out": tmp_path / "run",
-        }
-    )
-    run = COMMANDS["mechanisms"].run(spec)
-    found = run.results["agreement"]
-    assert isinstance(found, ShiftAgreement) and found.n_problems == 16
-    assert found.mechanism == ("post", "sft-answers", "sft-traces")
-    assert bool((found.reliability[0, 1:] > 0.9).all())
-    to_post = found.cosine.value[0, :, -1]
-    assert to_post[2] > to_post[1]  # traces are written as post writes them, answers are not
-    assert "Do mechanisms move activations alike?" in run.page.read_text(encoding="utf-8")
-
-
-@pytest.mark.slow
 def test_a_run_leaves_every_arm_its_texts_and_the_verdict(finished: Finished):
     out = finished("created")
     verdict = load_result(out / "origin")
@@ -125,6 +100,15 @@ def test_every_named_mechanism_can_be_made_for_an_embedded_pair(tmp_path: Path):
         assert made[name].sees in ("nothing", "answers") and not made[name].control
     for name in ("random-reward", "critique-shuffled", "hybrid-random", "diff-mean-random"):
         assert made[name].control
+
+
+def test_nothing_is_trained_on_a_pair_of_ones_own_unless_an_arm_is(tmp_path: Path):
+    words = {"base": "a", "post": "b", "problems": "p.jsonl", "out": tmp_path}
+    words |= {"reasoning_cue": "notes ", "direct_cue": "quiz "}
+    assert not MechanismsSpec(**words).learns
+    assert not MechanismsSpec(**words, arms=("prompt", "dial")).learns
+    assert MechanismsSpec(**words, arms=("prompt", "bias")).learns
+    assert MechanismsSpec(pair="organism:rl", arms=("prompt",), out=tmp_path).learns
 
 
 def test_problems_to_train_on_are_fresh_and_the_other_parts_have_none_in_common(tmp_path: Path):

@@ -17,6 +17,7 @@ from elicit.elicitation import (
     TrainingName,
     training_means,
 )
+from elicit.jobs._mechanisms.shifts import agreement_of, rows_of_post
 from elicit.organisms import trace_behaviour
 from elicit.pair import weights_digest
 from elicit.tasks import load_task
@@ -83,3 +84,20 @@ def test_each_seed_of_one_example_trains_on_an_example_of_its_own(bench):
     assert len(set(names)) == 2 and all(
         n.removeprefix("example ") in examples.problem for n in names
     )
+
+
+def test_states_of_what_was_trained_are_read_along_posts_texts_and_held_against_posts(bench):
+    bench = replace(bench, seeds=(1,), facts=None)
+    assert small("sft-traces").attempt(bench).states is None  # nobody asked
+    rows = rows_of_post(bench)
+    assert rows is not None and rows.source == "post"
+    bench = replace(bench, read_on=rows)
+    trained = small("sft-traces").attempt(bench).states
+    base, post = bench.states(bench.base), bench.states(bench.post)
+    assert trained.shape == base.shape == (bench.pair.n_layers + 1, 4, bench.pair.d_model)
+    assert not torch.equal(trained, base)
+    found = agreement_of(bench, {"sft-traces": trained, "all of post": post})
+    assert found.mechanism == ("post", "sft-traces", "all of post")
+    to_post = found.cosine.value[0, :, 1:]
+    assert torch.allclose(to_post[2], torch.ones_like(to_post[2])) and (to_post[1] < 0.99).all()
+    assert agreement_of(bench, {}) is None

@@ -59,6 +59,7 @@ def _measure(work: Work[ExistsSpec, tuple[Task, Behaviour]]) -> Outcome:
                 strengths=spec.strengths or LadderDesign().strengths,
                 choose_share=spec.choose_share,
                 n_random=spec.n_random,
+                n_dosed=spec.n_dosed,
                 n_redrawn=spec.n_redrawn,
                 margin=spec.margin,
                 least_share=spec.least_share,

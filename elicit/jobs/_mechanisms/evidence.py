@@ -98,7 +98,14 @@ def measure_beside(spec: MechanismsSpec, bench: Bench, host: Side | None) -> Bes
                 execution=execution,
             ),
         )
-    learned = found.one("the cost of learning", lambda: learning_bits(bench))
+    learned = None
+    if spec.learns:
+        learned = found.one("the cost of learning", lambda: learning_bits(bench))
+    else:
+        found.notes.append(
+            "What it takes to learn post’s right texts was not measured, because that trains all "
+            "weights. Name an arm that trains, such as sft-answers."
+        )
     return Beside(
         text_bits=bits,
         forced=forced,

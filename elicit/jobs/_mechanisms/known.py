@@ -1,6 +1,7 @@
 """The same mechanisms on pairs of known truth: what they can do, and what they cannot fake."""
 
 import contextlib
+import math
 
 from elicit import organisms
 from elicit.elicitation import Bench
@@ -50,7 +51,9 @@ def known_pair(
         tries.mechanisms,
         base=base,
         post=post,
-        evidence=Evidence(learning_bits=learning_bits(bench), has_skill=has_skill),
+        evidence=Evidence(
+            learning_bits=learning_bits(bench) if spec.learns else math.nan, has_skill=has_skill
+        ),
         inference=spec.inference,
     )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from elicit.jobs._cued_spec import GradedSpec
-from elicit.jobs._mechanisms.names import ARMS, CHEAP, CONTROLLED, DEFAULT, SEEDED
+from elicit.jobs._mechanisms.names import ARMS, CHEAP, CONTROLLED, DEFAULT, SEEDED, TRAINED
 from elicit.jobs._option import MODELS, STATISTICS, TASKS, Option
 from elicit.jobs._task_options import ColumnMap
 
@@ -253,6 +253,14 @@ class MechanismsSpec(GradedSpec):
         """Pairs of known truth, that with the skill first: it says which mechanisms work at all."""
         order: tuple[ControlName, ...] = ("elicited", "created")
         return tuple(name for name in order if name in self.controls and self.repeated)
+
+    @property
+    def learns(self) -> bool:
+        """Whether all weights are trained on post's right texts, to see what those take to learn.
+
+        It costs as much as an arm, so only where weights are trained anyway.
+        """
+        return self.embedded or any(name in TRAINED for name in self.tried)
 
     @property
     def repeated(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from elicit.jobs._asked import Asked
 from elicit.jobs._frame import FEW_PROBLEMS, Job, Outcome, Prepared, Run, Work, execute
-from elicit.jobs._revise.cost import REVISE_COSTING, ROWS
+from elicit.jobs._revise.cost import REVISE_COSTING, rows_shown
 from elicit.jobs._revise.inputs import (
     WRITERS,
     ModelTexts,
@@ -138,7 +138,7 @@ def _results(
     with work.stage("profiles of some texts"):
         results["profile"] = profile(
             pair,
-            first.part(_spread(first, ROWS)),
+            first.part(_spread(first, rows_shown(len(first), first.n_tokens / len(first)))),
             lens=lens,
             norm=convention.norm,
             execution=execution.scoped("profile"),
