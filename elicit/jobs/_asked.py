@@ -8,13 +8,13 @@ from elicit.jobs._spec import PairSpec
 from elicit.page import Compared, ComparedModel, ComparedTask, Example
 from elicit.pair import ModelPair, Side, hugging_face_model
 from elicit.results import ElicitError
-from elicit.rollouts import Generation, answer_task
+from elicit.rollouts import Answers, Generation, answer_task
 from elicit.runs import Execution
 from elicit.tasks import Task
 
 N_SHOWN = 2
 """Problems shown of each task."""
-LONGEST = 48
+LONGEST = 128
 """Tokens of a model's answer there, at most."""
 GRADED = "A problem’s score is 1 if the answer in the model’s greedy text is right, else 0."
 
@@ -46,9 +46,10 @@ def compared(
         asked: Its tasks.
         execution: Keeps the answers, so that a finished run asks no model again.
     """
+    longest = getattr(spec, "max_new_tokens", None) or LONGEST
     generation = Generation(
         extractor=getattr(spec, "extractor", None) or Generation().extractor,
-        max_new_tokens=min(getattr(spec, "max_new_tokens", None) or LONGEST, LONGEST),
+        max_new_tokens=min(longest, LONGEST),
         templated=spec.templated,
     )
     return Compared(
@@ -60,7 +61,10 @@ def compared(
                 score=one.score,
                 examples=one.examples
                 if one.task is None
-                else _answered(pair, one.task, generation, execution.scoped(f"shown-{i}")),
+                else _answered(
+                    *(pair, one.task, generation, execution.scoped(f"shown-{i}")),
+                    whole=longest <= LONGEST,
+                ),
             )
             for i, one in enumerate(asked)
         ),
@@ -80,11 +84,12 @@ def _model(side: Side, pair: ModelPair) -> ComparedModel:
 
 
 def _answered(
-    pair: ModelPair, task: Task, generation: Generation, execution: Execution
+    pair: ModelPair, task: Task, generation: Generation, execution: Execution, *, whole: bool
 ) -> tuple[Example, ...]:
     """Some problems, with the answers of both models where these can write any.
 
-    Jobs that only read may have prompts that leave no room for an answer.
+    Jobs that only read may have prompts that leave no room for an answer. `whole`: whether texts
+    are as long here as where they were graded, so that one without an answer is wrong.
     """
     some = task.subset(min(N_SHOWN, len(task)), 0)
     try:
@@ -101,12 +106,19 @@ def _answered(
             prompt=problem.prompt,
             answer=problem.answer,
             said=tuple(
-                (name, text.completion[i].strip(), "right" if text.correct[i] else "wrong")
+                (name, text.completion[i].strip(), _mark(text, i, whole=whole))
                 for name, text in texts.items()
             ),
         )
         for i, problem in enumerate(some)
     )
+
+
+def _mark(text: Answers, i: int, *, whole: bool) -> str:
+    """Whether an answer is right; of a text that is cut earlier than it was graded, that it is."""
+    if bool(text.truncated[i]) and not whole:
+        return "cut here"
+    return "right" if text.correct[i] else "wrong"
 
 
 def _planted(spec: PairSpec) -> str:
