@@ -1,7 +1,7 @@
 """What mechanisms are tried with, and what a try brings: the same problems, models, limits."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, runtime_checkable
 
@@ -243,7 +243,8 @@ class Attempt:
     tests: tuple[Tried, ...]
     """On the test problems, one for each seed."""
     bits: float
-    """Upper bound on what it was told about the task, bits; 0 where it was told nothing."""
+    """Upper bound on what it was told about the task, bits; the logarithm of the settings that were
+    chosen among is part of it."""
     n_trained: int = 0
     """Parameters that were trained."""
     n_tokens: int = 0
@@ -293,5 +294,5 @@ class Means(Protocol):
         ...
 
 
-def _each(values) -> Float[Tensor, " problem"]:
+def _each(values: Iterable[float | bool]) -> Float[Tensor, " problem"]:
     return torch.tensor([float(value) for value in values], dtype=torch.float64)

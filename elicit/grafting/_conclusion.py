@@ -20,7 +20,7 @@ from elicit.stats import (
     simultaneous_intervals,
     wilson,
 )
-from elicit.weights import Part, is_changed, slots_of
+from elicit.weights import Part, is_changed
 
 DIRECTIONS: tuple[Direction, ...] = ("revert", "graft")
 LEAST_PROBLEMS = 5
@@ -76,8 +76,7 @@ def conclude(
         margins: Minimum gap and effect.
         inference: Coverage and resamples of the intervals, and the seed.
     """
-    slots = slots_of(pair)
-    changed = torch.tensor([is_changed(slots, part) for part in parts], dtype=torch.bool)
+    changed = torch.tensor([is_changed(pair, part) for part in parts], dtype=torch.bool)
     gap = Estimate.stack([_gap(table, inference, identical=pair.identical) for table in tables])
     roles = [
         _role(gap[t], margins.gap) if len(table.score.task) >= LEAST_PROBLEMS else "none"

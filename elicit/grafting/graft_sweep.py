@@ -14,7 +14,7 @@ from elicit.pair import ModelPair
 from elicit.results import Estimate, Result
 from elicit.runs import Execution
 from elicit.stats import Inference, joint_estimate
-from elicit.weights import Part, is_changed, slots_of
+from elicit.weights import Part, is_changed
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -100,8 +100,7 @@ def sweep_parts(
     # Every task is encoded before any is scored, so that one that does not fit fails at once.
     sweeps = [PartSweep(pair=pair, score=score, execution=execution) for score in scores]
     execution.progress.start(len(sweeps) * (2 + len(parts)), "scoring both models")
-    slots = slots_of(pair)
-    changed = torch.tensor([is_changed(slots, part) for part in parts], dtype=torch.bool)
+    changed = torch.tensor([is_changed(pair, part) for part in parts], dtype=torch.bool)
     base, post, score, effect = [], [], [], []
     for sweep in sweeps:
         hosts = {}

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 from elicit.results import lazily
 
 if TYPE_CHECKING:
+    from elicit.jobs._audit.run import audit
+    from elicit.jobs._audit.spec import AuditSpec
     from elicit.jobs._exists.run import exists
     from elicit.jobs._exists.spec import ExistsSpec
     from elicit.jobs._features.run import features
     from elicit.jobs._features.spec import FeaturesSpec
+    from elicit.jobs._forecast import duration
     from elicit.jobs._frame import Run
     from elicit.jobs._graft.run import graft
     from elicit.jobs._graft.spec import GraftSpec
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from elicit.jobs._option import PANELS, Option
     from elicit.jobs._patch.run import patch
     from elicit.jobs._patch.spec import PatchSpec
+    from elicit.jobs._plan.cards import CARDS, Card
+    from elicit.jobs._plan.plan import Fit, Plan, plan
     from elicit.jobs._report.run import report
     from elicit.jobs._report.spec import ReportSpec
     from elicit.jobs._revise.run import revise
@@ -33,27 +38,35 @@ if TYPE_CHECKING:
     from elicit.jobs.registry import COMMANDS, Command, register
 
 __all__ = [
+    "AuditSpec",
+    "CARDS",
     "COMMANDS",
+    "Card",
     "Command",
     "ExistsSpec",
     "FeaturesSpec",
+    "Fit",
     "GraftSpec",
     "MechanismsSpec",
     "Option",
     "PANELS",
     "PairSpec",
     "PatchSpec",
+    "Plan",
     "ReportSpec",
     "ReviseSpec",
     "Run",
     "SpecError",
     "SteerSpec",
     "TraceSpec",
+    "audit",
+    "duration",
     "exists",
     "features",
     "graft",
     "mechanisms",
     "patch",
+    "plan",
     "read_yaml",
     "register",
     "report",

@@ -24,7 +24,8 @@ def written(
         reread=judged * length,
         written=texts * length,
         texts=round(texts),
-        nbytes=4.0 * rows * (prompt + length) * 1024,
+        context=prompt + length / 2,
+        cached=rows * (prompt + length),
     )
 
 

@@ -6,7 +6,8 @@ from typing import Annotated, ClassVar, TypeVar
 from pydantic import Field, model_validator
 
 from elicit.jobs._option import STATISTICS, TASKS, Option
-from elicit.jobs._spec import ExtractorName, GroupBy, NewTokens, PairSpec
+from elicit.jobs._spec import PairSpec
+from elicit.jobs._task_options import ExtractorName, GroupBy, NewTokens
 
 C = TypeVar("C", bound="CuedSpec")
 
@@ -18,7 +19,7 @@ class CuedSpec(PairSpec):
     problems: Annotated[
         Path | None,
         Option(
-            "Problems as JSONL, 60 or more recommended. An embedded pair has its problems.",
+            "Problems, 60 or more recommended. An embedded pair has its problems.",
             TASKS,
             "FILE",
         ),
@@ -74,7 +75,7 @@ class CuedSpec(PairSpec):
                 "Leave shown out, or give both cues"
             )
         if self.problems is None and self.pair is None:
-            raise ValueError("problems are not given. Give a JSONL file")
+            raise ValueError("problems are not given. Give a file or hf:NAME:SPLIT")
         return self
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from elicit.capture import full_logits
+from elicit.edits import shape_of
 from elicit.pair import ModelPair, Side
 from elicit.tasks import Task
 from elicit.weights import slots_of
@@ -43,6 +44,10 @@ class Stage:
     """Operations outside of the model, such as eigenvalues."""
     nbytes: float | int = 0
     """Memory for activations and buffers while it runs."""
+    context: float | int = 0
+    """Positions that each of its tokens attends to, on average, padding counted."""
+    cached: float | int = 0
+    """Positions whose keys and values are kept at once while it writes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +60,10 @@ class Size:
     """Entries of the unembedding."""
     nbytes: int
     """Memory of both models."""
+    attention: int = 0
+    """Width of all heads of all layers."""
+    cached: int = 0
+    """Bytes of the keys and values of one position in all layers."""
 
     @classmethod
     def of(cls, pair: ModelPair) -> "Size":
@@ -62,8 +71,33 @@ class Size:
         slots = slots_of(pair).values()
         layers = sum(slot.base.numel() for slot in slots if slot.place.layer >= 0)
         models = (pair.base, pair.post)
-        nbytes = sum(p.nbytes for model in models for p in model.parameters())
-        return cls(layers=layers, head=pair.d_vocab * pair.d_model, nbytes=nbytes)
+        shape = shape_of(pair.base)
+        return cls(
+            layers=layers,
+            head=pair.d_vocab * pair.d_model,
+            nbytes=sum(p.nbytes for model in models for p in model.parameters()),
+            attention=shape.n_layers * shape.n_heads * shape.d_head,
+            cached=2 * shape.n_layers * shape.n_kv_heads * shape.d_head * pair.dtype.itemsize,
+        )
+
+    def read_flop(self, stage: Stage, length: float = 1.0) -> float:
+        """Operations of a stage on whole rows, and outside of the model.
+
+        `length`: of the written texts that are read again, as a share of the longest.
+        """
+        again = stage.reread * length
+        tokens = stage.tokens + again
+        inside = self.layers * tokens + self.head * (stage.unembedded + again)
+        return 2.0 * inside + 4.0 * self.attention * stage.context * tokens + stage.flop
+
+    def write_flop(self, stage: Stage, length: float = 1.0) -> float:
+        """Operations of a stage on one token a row; `length` as above."""
+        inside = self.layers + self.head + 2.0 * self.attention * stage.context
+        return 2.0 * inside * stage.written * length
+
+    def memory(self, stage: Stage) -> float:
+        """Bytes that a stage needs beside the models."""
+        return float(stage.nbytes + self.cached * stage.cached)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,10 +113,8 @@ class Speed:
 
     def seconds(self, stage: Stage, size: Size) -> float:
         """Expected duration of a stage."""
-        whole = size.layers + size.head
-        read = 2 * (size.layers * stage.tokens + size.head * stage.unembedded) + stage.flop
-        read += 2 * whole * stage.reread * self.length
-        return read / self.reading + 2 * whole * stage.written * self.length / self.writing
+        read = size.read_flop(stage, self.length) / self.reading
+        return read + size.write_flop(stage, self.length) / self.writing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +131,7 @@ class Forecast:
 
     def flop_of(self, stage: Stage) -> float:
         """Operations of one stage."""
-        size, written = self.size, stage.written + stage.reread
-        unembedded = stage.unembedded + written
-        return 2.0 * (size.layers * (stage.tokens + written) + size.head * unembedded) + stage.flop
+        return self.size.read_flop(stage) + self.size.write_flop(stage)
 
     def minutes(self, speed: Speed) -> float:
         """Expected duration of the whole run."""
@@ -123,7 +153,7 @@ class Forecast:
     @property
     def gib(self) -> float:
         """Memory of both models and of the largest stage, GiB."""
-        most = max((stage.nbytes for stage in self.stages), default=0.0)
+        most = max((self.size.memory(stage) for stage in self.stages), default=0.0)
         return (self.size.nbytes + most) / 2**30
 
     def sentence(self, speed: Speed) -> str:

@@ -8,8 +8,10 @@ from elicit.pair.batches import Encoded, pad
 from elicit.pair.digests import weights_digest
 from elicit.pair.errors import PairError, reason
 from elicit.pair.handles import Bridge, Config, HuggingFaceModel, Tokenizer
+from elicit.pair.layer_names import layer_names
 from elicit.pair.load import load_pair
 from elicit.pair.model import ModelPair
+from elicit.pair.outline import is_outline, outline_changes, outline_pair
 from elicit.pair.parameters import ParameterGroup, hugging_face_model, parameter_groups, unwrapped
 from elicit.pair.side import Side, SideName, position_limit
 from elicit.surroundings import guard_room
@@ -30,8 +32,12 @@ __all__ = [
     "Text",
     "Tokenizer",
     "hugging_face_model",
+    "layer_names",
+    "is_outline",
     "load_pair",
     "no_unpickling",
+    "outline_changes",
+    "outline_pair",
     "pad",
     "parameter_groups",
     "position_limit",
@@ -44,6 +50,10 @@ guard_room(
     __name__,
     runs_nothing={
         "hugging_face_model",
+        "layer_names",
+        "is_outline",
+        "outline_changes",
+        "outline_pair",
         "parameter_groups",
         "position_limit",
         "unwrapped",

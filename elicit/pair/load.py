@@ -65,18 +65,14 @@ def load_pair(
     """
     if vocab not in ("exact", "shared"):
         raise PairError(f"vocab is {vocab!r}; it is 'exact' or 'shared'.")
-    first, second = _names(base, post)
     loading = loading or Loading()
-    first, revision_base = _revised(first, loading.revision_base, "base")
-    second, revision_post = _revised(second, loading.revision_post, "post")
+    (first, revision_base), (second, revision_post) = names_of(base, post, loading)
     with guarded():
         if dtype == "auto":
-            stored = [
+            dtype = joint_dtype(
                 stored_dtype(first, loading, revision=revision_base),
                 stored_dtype(second, loading, revision=revision_post),
-            ]
-            known = [one for one in stored if one is not None]
-            dtype = functools.reduce(torch.promote_types, known) if known else torch.float32
+            )
         settings = Settings(_best_device() if device == "auto" else device, dtype, loading)
         base_source = locate(first, "base", settings, revision=revision_base)
         post_source = locate(second, "post", settings, revision=revision_post, base=base_source)
@@ -88,6 +84,27 @@ def load_pair(
             allow_identical=allow_identical,
             parity=check_parity,
         )
+
+
+Named = tuple[str | Path | Bridge | OrganismModel, str | None]
+"""What a model is called, and its revision on the hub."""
+
+
+def names_of(
+    base: str | Path | Bridge, post: str | Path | Bridge | None, loading: Loading
+) -> tuple[Named, Named]:
+    """Both models of the pair with their revisions, also where one name stands for both."""
+    first, second = _names(base, post)
+    return (
+        _revised(first, loading.revision_base, "base"),
+        _revised(second, loading.revision_post, "post"),
+    )
+
+
+def joint_dtype(*stored: torch.dtype | None) -> torch.dtype:
+    """Narrowest precision that holds both checkpoints; float32 where neither names one."""
+    known = [one for one in stored if one is not None]
+    return functools.reduce(torch.promote_types, known) if known else torch.float32
 
 
 def _names(
@@ -106,9 +123,7 @@ def _names(
     )
 
 
-def _revised(
-    what: str | Path | Bridge | OrganismModel, revision: str | None, role: str
-) -> tuple[str | Path | Bridge | OrganismModel, str | None]:
+def _revised(what: str | Path | Bridge | OrganismModel, revision: str | None, role: str) -> Named:
     """A model's name without the revision that `name@revision` gives it, and the revision."""
     if not isinstance(what, str) or "@" not in what or Path(what).expanduser().exists():
         return what, revision
@@ -144,7 +159,7 @@ def _load(
     """Check, open and wrap two located models, cheapest checks first."""
     base_config, post_config = text_config(base.config), text_config(post.config)
     d_vocab, notes = check_configs(base_config, post_config, vocab=vocab)
-    base_tokenizer, post_tokenizer, missing = _both_tokenizers(base, post)
+    base_tokenizer, post_tokenizer, missing = both_tokenizers(base, post)
     notes += [*base.notes, *post.notes, *missing]
     notes += check_tokenizers(base_tokenizer, post_tokenizer, settings.loading)
     alignment = align(base_tokenizer, post_tokenizer, settings.loading, d_vocab=d_vocab)
@@ -202,7 +217,7 @@ def _load(
     )
 
 
-def _both_tokenizers(base: Source, post: Source) -> tuple[Tokenizer, Tokenizer, list[str]]:
+def both_tokenizers(base: Source, post: Source) -> tuple[Tokenizer, Tokenizer, list[str]]:
     """Both tokenizers; one stands in for a model that brings none, and a note says so."""
     if base.tokenizer is not None and post.tokenizer is not None:
         return base.tokenizer, post.tokenizer, []

@@ -81,8 +81,11 @@ def _added_bias(hf_model: nn.Module, name: str, parameter: nn.Parameter) -> bool
     """Whether `parameter` is the unembedding bias that only the bridge knows."""
     if not name.endswith(("lm_head.bias", "embed_out.bias")):
         return False
-    has_bias = getattr(hf_model.config, "lm_head_bias", False)
-    return not has_bias and not parameter.detach().any().item()
+    if getattr(hf_model.config, "lm_head_bias", False):
+        return False
+    # Without numbers (outlines, offloaded weights) the configuration alone says it.
+    without = parameter.untyped_storage().device.type == "meta"
+    return without or not parameter.detach().any().item()
 
 
 def parameter_groups(bridge: nn.Module) -> dict[str, ParameterGroup]:

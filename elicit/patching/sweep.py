@@ -12,7 +12,7 @@ from elicit.patching.plan import CONTROLS, Control, Engine, Plan, n_lanes
 from elicit.patching.swap import Swap
 from elicit.runs import Execution
 from elicit.stats import Inference
-from elicit.weights import is_changed, parts_of, slots_of
+from elicit.weights import is_changed, parts_of
 
 _EMBEDS = ("embed", "pos_embed")
 
@@ -102,6 +102,5 @@ def run(plan: Plan) -> PatchGrid:
 
 def _embeds_alike(pair: ModelPair) -> bool:
     """Whether both models have the same embeddings, so that layer 0 is the first to differ."""
-    slots = slots_of(pair)
     outside = parts_of(pair, "outside")
-    return not any(is_changed(slots, part) for part in outside if part.name in _EMBEDS)
+    return not any(is_changed(pair, part) for part in outside if part.name in _EMBEDS)

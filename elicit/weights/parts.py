@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from elicit.pair import ModelPair
+from elicit.pair import ModelPair, is_outline, outline_changes
 from elicit.weights.slots import PartError, Slot, slot_table, slots_of
 
 KINDS = ("layer", "attn", "mlp", "norms", "matrix", "outside")
@@ -118,15 +118,22 @@ def layer_interval(pair: ModelPair, first: int, last: int) -> Part:
     return Part(f"L{first}-L{last}", "interval", tuple(range(first, last + 1)), tuple(slots))
 
 
-def is_changed(slots: dict[str, Slot], part: Part) -> bool:
+def is_changed(pair: ModelPair, part: Part) -> bool:
     """Whether post differs from base in any entry of a part."""
-    return any(not torch.equal(slots[name].base, slots[name].post) for name in part.slots)
+    slots = slots_of(pair)
+    return any(_differs(pair, name, slots[name]) for name in part.slots)
 
 
 def changed_slots(pair: ModelPair) -> frozenset[str]:
-    """Names of the tensors in which any entry differs."""
+    """Names of the tensors in which any entry differs; of an outline, those that may."""
     slots = slots_of(pair).items()
-    return frozenset(name for name, slot in slots if not torch.equal(slot.base, slot.post))
+    return frozenset(name for name, slot in slots if _differs(pair, name, slot))
+
+
+def _differs(pair: ModelPair, name: str, slot: Slot) -> bool:
+    if is_outline(pair):
+        return outline_changes(pair, name)
+    return not torch.equal(slot.base, slot.post)
 
 
 def one_embedding(pair: ModelPair) -> bool:
@@ -138,5 +145,4 @@ def one_embedding(pair: ModelPair) -> bool:
 
 def changed_layers(pair: ModelPair) -> tuple[int, ...]:
     """Layers in which any weight differs."""
-    slots = slots_of(pair)
-    return tuple(part.layers[0] for part in parts_of(pair, "layer") if is_changed(slots, part))
+    return tuple(part.layers[0] for part in parts_of(pair, "layer") if is_changed(pair, part))

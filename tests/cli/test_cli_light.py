@@ -19,6 +19,7 @@ HELPS = [
     ["features", "--help"],
     ["trace", "--help"],
     ["organisms", "--help"],
+    ["plan", "--help"],
     ["--version"],
 ]
 

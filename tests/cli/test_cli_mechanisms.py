@@ -17,8 +17,8 @@ from elicit.results import load_result
 from elicit.verdicts import Origin
 from tests.cli.conftest import called
 
-QUICK = ["--samples", "0", "--n-resamples", "200", "--limit", "80", "--max-new-tokens", "72"]
-ARMS_RUN = ("prompt", "prefix", "cot-decoding", "dial")
+QUICK = ["--samples", "0", "--n-resamples", "200", "--limit", "64", "--max-new-tokens", "64"]
+ARMS_RUN = ("prompt", "prefix", "dial")
 CUES = ["--reasoning-cue", "notes ", "--direct-cue", "quiz "]
 Finished = Callable[[str], Path]
 
@@ -65,13 +65,21 @@ def test_a_pair_with_nothing_to_find_has_no_gap_and_says_how_small_it_could_be(f
 
 
 @pytest.mark.slow
+def test_arms_that_train_alone_end_with_no_gap_on_a_pair_with_nothing_to_find(tmp_path: Path):
+    words = ["--arms", "bias", "--limit", "32", "--max-new-tokens", "16", "--samples", "0"]
+    done = called("mechanisms", "--pair", "organism:continued", *words, "--out", tmp_path / "run")
+    assert done.code == 0, done.err
+    found = summary(tmp_path / "run")
+    assert found["verdict"] == "no gap" and list(found["arms"]) == ["prompt"]
+
+
 def test_a_run_leaves_every_arm_its_texts_and_the_verdict(finished: Finished):
     out = finished("created")
     verdict = load_result(out / "origin")
     assert isinstance(verdict, Origin) and verdict.verdict == summary(out)["verdict"]
     for name in ARMS_RUN:
         arm = load_result(out / f"mechanism_{name}")
-        assert isinstance(arm, Mechanism) and len(arm.text) == len(arm.problem) == 40
+        assert isinstance(arm, Mechanism) and len(arm.text) == len(arm.problem) == 32
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "created" in page and "would change" in page
     again = called("mechanisms", "--config", out / "run.yaml", "--json")

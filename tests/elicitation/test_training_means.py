@@ -1,5 +1,6 @@
 """Training as mechanisms: one try a seed on the problems of the bench, with all that it cost."""
 
+import math
 from dataclasses import replace
 from typing import get_args
 
@@ -62,8 +63,11 @@ def test_a_mechanism_tries_every_seed_on_the_test_problems_and_leaves_the_model(
     assert all(isinstance(course, TrainingCourse) for course in courses) and len(courses) == len(
         seeds
     )
-    assert attempt.bits == sum(course.bits for course in courses) / len(seeds)
-    assert (attempt.bits == 0) == (means.sees == "nothing")
+    # What was told, and the choice of the updates.
+    among = sum(math.log2(len(course.choice)) for course in courses) / len(seeds)
+    told = sum(course.bits for course in courses) / len(seeds)
+    assert attempt.bits == pytest.approx(told + among)
+    assert (told == 0) == (means.sees == "nothing")
     assert attempt.n_trained > 0 and attempt.n_tokens > 0 and attempt.flops > 0
     assert "collateral" in attempt.details and "seed 1" in attempt.setting
     assert weights_digest(bench.base.bridge) == digest

@@ -262,11 +262,11 @@ COMMANDS = {
 def test_every_command_counts_its_stages_and_all_it_can_leave_out_is_valid(
     name, organism, tmp_path
 ):
-    assert set(COMMANDS) == set(jobs.COMMANDS)
+    assert set(COMMANDS) == set(jobs.COMMANDS) - {"audit"}  # which divides its own among these
     command, pair = jobs.COMMANDS[name], organism("rl")
     words = {"pair": "organism:rl", "out": tmp_path, "budget": 1e-9, **COMMANDS[name]}
     spec = command.spec(**words)
-    job = importlib.import_module(f"elicit.jobs._{name}.run")._JOB
+    job = importlib.import_module(f"elicit.jobs._{name}.run").JOB
 
     def again(spec):
         return job.prepare(spec, pair, job.check(spec)).inputs

@@ -1,5 +1,6 @@
 """Training as mechanisms: settings fixed before, the number of updates chosen, seeds redrawn."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -263,7 +264,7 @@ def attempted(
     return Attempt(
         chosen=torch.stack([run.chosen_right.double() for run in runs]).mean(0),
         tests=tuple(tests),
-        bits=sum(run.bits for run in runs) / len(runs),
+        bits=sum(run.bits + math.log2(max(1, len(run.choice))) for run in runs) / len(runs),
         n_trained=runs[0].n_trained,
         n_tokens=n_tokens + sum(run.n_tokens for run in runs),
         flops=bench.flops(n_tokens) + sum(run.flops for run in runs),

@@ -34,7 +34,9 @@ def exists_stages(spec: ExistsSpec, pair: ModelPair, inputs: tuple[Task, Behavio
             reread=texts.reread,
             written=texts.written,
             texts=texts.texts,
-            nbytes=texts.nbytes + 4.0 * 2 * len(task) * pair.d_model * pair.n_layers,
+            nbytes=4.0 * 2 * len(task) * pair.d_model * pair.n_layers,
+            context=texts.context,
+            cached=texts.cached,
         )
     ]
 

@@ -17,7 +17,7 @@ class ExistsSpec(GradedSpec):
     problems: Annotated[
         Path | None,
         Option(
-            "Problems as JSONL, 100 or more recommended. An embedded pair has its problems.",
+            "Problems, 100 or more recommended. An embedded pair has its problems.",
             TASKS,
             "FILE",
         ),

@@ -5,6 +5,7 @@ from elicit.jobs._features.inputs import FeatureInputs
 from elicit.jobs._features.spec import FeaturesSpec
 from elicit.jobs._forecast import Stage, prompt_tokens
 from elicit.pair import ModelPair
+from elicit.rollouts import Generation
 from elicit.tasks import LEAST
 
 SCORES = 3
@@ -29,6 +30,8 @@ def features_stages(spec: FeaturesSpec, pair: ModelPair, inputs: FeatureInputs) 
     candidates = SCORES * spec.top + len(spec.features)
     resampled = candidates * 2 * spec.n_positions * spec.n_samples
     width = spec.d_sae or 2 * pair.d_model
+    length = prompts / n + spec.max_new_tokens
+    batch = Generation().batch_size
     stages = []
     if own:
         stages.append(
@@ -37,6 +40,8 @@ def features_stages(spec: FeaturesSpec, pair: ModelPair, inputs: FeatureInputs) 
                 tokens=2 * models * prompts,
                 written=texts * spec.max_new_tokens,
                 texts=texts,
+                context=length - spec.max_new_tokens / 2,
+                cached=batch * length,
             )
         )
     if inputs.sae is None:
@@ -45,6 +50,7 @@ def features_stages(spec: FeaturesSpec, pair: ModelPair, inputs: FeatureInputs) 
             Stage(
                 name="training an SAE",
                 tokens=whole / 2,
+                context=length,
                 flop=12.0 * steps * pair.d_model * width,
                 nbytes=16.0 * pair.d_model * width,
             )
@@ -57,6 +63,8 @@ def features_stages(spec: FeaturesSpec, pair: ModelPair, inputs: FeatureInputs) 
             written=resampled * spec.window,
             jobs=READINGS,
             flop=READINGS * 4.0 * whole * pair.d_model * width,
+            context=length,
+            cached=batch * (length + spec.window),
         )
     )
     return stages

@@ -7,6 +7,7 @@ from elicit.jobs._mechanisms.inputs import MechanismInputs
 from elicit.jobs._mechanisms.names import CHEAP, SEEDED, SETTINGS, TRAINED
 from elicit.jobs._mechanisms.spec import MechanismsSpec
 from elicit.pair import ModelPair
+from elicit.rollouts import Generation
 
 LEAST = 48
 """Fewest problems that a budget keeps."""
@@ -26,12 +27,16 @@ def mechanisms_stages(
     }
     n_choose, n_test = len(inputs.choose), len(inputs.test)
     samples = 1 + spec.samples
+    longest = max(read["test"] / n_test, read["choose"] / n_choose) + length
+    context, cached = longest - length / 2, Generation().batch_size * longest
     stages = [
         Stage(
             name="both models",
             tokens=2 * samples * read["test"],
             written=2 * samples * n_test * length,
             texts=2 * samples * n_test,
+            context=context,
+            cached=cached,
         )
     ]
     for name in spec.tried:
@@ -46,11 +51,13 @@ def mechanisms_stages(
                 + (3 * runs * spec.training_tokens if name in TRAINED else 0),
                 written=written + (runs * spec.training_tokens / 2 if name in TRAINED else 0),
                 jobs=1 + runs,
+                context=context,
+                cached=cached,
             )
         )
     small = sum(p.numel() for p in pair.base.parameters()) < _KNOWN
     trained = sum(name in TRAINED for name in spec.repeated)
-    for truth in sorted(spec.controls, reverse=True):
+    for truth in spec.known:
         tokens = trained * spec.training_tokens if small else 0
         stages.append(
             Stage(name=f"known pair: {truth}", tokens=3 * tokens, written=tokens / 2, jobs=8)
@@ -61,6 +68,8 @@ def mechanisms_stages(
             tokens=12 * read["test"] + (3 * spec.training_tokens if spec.learns else 0),
             written=8 * n_test * length,
             jobs=6,
+            context=context,
+            cached=cached,
         )
     )
     return stages

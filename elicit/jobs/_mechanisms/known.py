@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-from dataclasses import replace
 
 from elicit import organisms
 from elicit.elicitation import Bench
@@ -94,7 +93,7 @@ def _bench(own: MechanismsSpec, spec: MechanismsSpec, execution: Execution) -> B
         choose=choose,
         test=test,
         behaviour=organisms.trace_behaviour(),
-        generation=replace(own.generation, max_new_tokens=128),
+        generation=own.generation,
         checker=EquationsHold(modulus=10),
         seeds=own.run_seeds,
         n_samples=0,

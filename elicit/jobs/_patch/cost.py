@@ -1,9 +1,12 @@
 """What a patching run costs, and what it can do without."""
 
+from collections.abc import Sequence
+
 import torch
 
+from elicit.edits import shape_of
 from elicit.jobs._budget import Costing, Cut, halves
-from elicit.jobs._forecast import Stage
+from elicit.jobs._forecast import Size, Stage
 from elicit.jobs._patch.inputs import PatchInputs
 from elicit.jobs._patch.spec import PatchSpec
 from elicit.pair import ModelPair
@@ -67,29 +70,63 @@ def patch_cuts(spec: PatchSpec, _pair: ModelPair, inputs: PatchInputs) -> list[C
 
 
 def _sweep(name: str, plan: Plan, first: int) -> Stage:
-    """One sweep: each cell runs from its layer and its first column on."""
-    n_layers = plan.pair.n_layers
+    """One sweep: each cell runs from its layer and its first column on.
+
+    Columns before the first token in which two prompts differ cannot change anything and are not
+    run; of the last layer, only keys and values are computed outside of the columns that are read.
+    """
+    n_layers, size = plan.pair.n_layers, Size.of(plan.pair)
+    shape = shape_of(plan.host)
+    keys = 2 * shape.d_model * shape.n_kv_heads * shape.d_head / (size.layers / n_layers)
+    heads = 2 * shape.d_model * shape.n_heads * shape.d_head / (size.layers / n_layers)
     lengths = torch.tensor(
         [len(row) + len(answer) - 1
          for row, answer in zip(plan.host_rows, plan.contrast.answer, strict=True)]
     )  # fmt: skip
-    after = (lengths[:, None] - plan.columns.span[..., 0]).clamp(min=1).sum().item()
-    cells = plan.columns.span.shape[0] * plan.columns.span.shape[1]
+    low, high = plan.columns.span.unbind(-1)
+    same = [_shared(*rows) for rows in zip(plan.host_rows, plan.donor_rows, strict=True)]
+    runs = high > torch.tensor(same)[:, None]
+    if plan.swap.question == "across":
+        runs = torch.ones_like(runs)
+    after = ((lengths[:, None] - low).clamp(min=1) * runs).sum().item()
+    wide = ((high - low) * runs).sum().item()
+    cells = runs.sum().item()
+    read = sum(
+        len(answer) * int(row.sum()) for answer, row in zip(plan.contrast.answer, runs, strict=True)
+    )
     # Below the first layer that differs, the donor's activation is the host's and nothing runs.
     alike = len(plan.width) + ("noise" in plan.control)
     tokens = lanes = 0.0
     for site in plan.sites:
-        runs = ("other_prompt" in plan.control) + alike * (site.layer >= first)
-        tokens += runs * after * (n_layers - site.layer - 0.5) / n_layers
-        lanes += runs * cells
+        n_runs = ("other_prompt" in plan.control) + alike * (site.layer >= first)
+        above = n_layers - site.layer - 1
+        whole = max(above - 1, 0) * after
+        ends = (after * keys + read * (1 - keys)) * (above > 0)
+        if site.kind in ("resid_pre", "q", "k", "v"):
+            own = after if above else after * keys + read * (1 - keys)
+        else:
+            own = wide * (1 - heads - keys) * (site.kind in ("attn_out", "z", "resid_mid"))
+        tokens += n_runs * (whole + ends + own) / n_layers
+        lanes += n_runs * cells
     batch = min(int(lengths.sum()), plan.execution.max_tokens) * plan.pair.d_model
     return Stage(
         name=name,
-        tokens=tokens + 3 * int(lengths.sum()),
+        tokens=tokens + (2 + ("other_prompt" in plan.control)) * int(lengths.sum()),
         # A difference of two logits needs two rows of the unembedding.
         unembedded=0 if plan.metric == ("logit_diff",) else lanes,
         nbytes=4.0 * batch * (4 * n_layers + len(plan.sites)),
+        context=float((lengths**2).sum() / lengths.sum()),
     )
+
+
+def _shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """Tokens that two prompts have in common before they differ.
+
+    >>> _shared([1, 2, 3], [1, 2, 4])
+    2
+    """
+    pairs = zip(one, other, strict=False)
+    return next((place for place, (a, b) in enumerate(pairs) if a != b), len(one))
 
 
 def _factorial(pair: ModelPair, inputs: PatchInputs, first: int) -> Stage:
@@ -105,6 +142,7 @@ def _factorial(pair: ModelPair, inputs: PatchInputs, first: int) -> Stage:
         tokens=tokens * (2 + 2 * share),
         unembedded=4.0 * n * (n_layers + 2),
         nbytes=4.0 * tokens * pair.d_model * 4 * n_layers,
+        context=tokens / n,
     )
 
 

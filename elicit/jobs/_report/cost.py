@@ -187,6 +187,7 @@ def _reading(sweep: PartSweep, forwards: float | int, ends: float | int) -> Stag
         tokens=forwards * tokens,
         unembedded=ends * sum(len(batch.slot_row) for batch in sweep.batches),
         nbytes=4.0 * kept * (sweep.pair.n_layers + 8),
+        context=sum(batch.ids.numel() * batch.ids.shape[1] for batch in sweep.batches) / tokens,
     )
 
 
@@ -195,8 +196,13 @@ def _writing(sweep: PartSweep, times: float | int, n: int | None = None) -> Stag
     score, side = sweep.score, sweep.pair.side("base")
     task = score.task if n is None else score.task.subset(min(n, len(score.task)), 0)
     prompts = prompt_tokens(side, task, templated=score.templated)
+    length = prompts / len(task) + score.max_new_tokens
     return Stage(
-        name="", tokens=times * prompts, written=times * len(task) * score.max_new_tokens, jobs=1
+        name="",
+        tokens=times * prompts,
+        written=times * len(task) * score.max_new_tokens,
+        context=length - score.max_new_tokens / 2,
+        cached=min(len(task), score.generation.batch_size) * length,
     )
 
 
@@ -227,4 +233,12 @@ def _sum(name: str, stages: Sequence[Stage]) -> Stage:
         unembedded=sum(stage.unembedded for stage in stages),
         written=sum(stage.written for stage in stages),
         nbytes=max((stage.nbytes for stage in stages), default=0.0),
+        context=sum(stage.context * _run(stage) for stage in stages)
+        / max(sum(map(_run, stages)), 1),
+        cached=max((stage.cached for stage in stages), default=0.0),
     )
+
+
+def _run(stage: Stage) -> float:
+    """Tokens that a stage runs through the layers."""
+    return float(stage.tokens + stage.written)

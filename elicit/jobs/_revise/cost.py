@@ -5,6 +5,7 @@ from elicit.jobs._forecast import Stage, prompt_tokens
 from elicit.jobs._revise.inputs import WRITERS, ReviseInputs
 from elicit.jobs._revise.spec import LENS_STEPS, ReviseSpec
 from elicit.pair import ModelPair
+from elicit.rollouts import Generation
 from elicit.weights import changed_layers, one_embedding
 
 ROWS = 4
@@ -34,10 +35,15 @@ def revise_stages(spec: ReviseSpec, pair: ModelPair, inputs: ReviseInputs) -> li
                 tokens=len(WRITERS) * prompts,
                 written=texts * inputs.max_new_tokens,
                 texts=texts,
+                context=prompts / n + inputs.max_new_tokens / 2,
+                cached=Generation().batch_size * (prompts / n + inputs.max_new_tokens),
             )
         )
         rows += len(WRITERS) * (prompts + n * inputs.max_new_tokens)
         read += texts * inputs.max_new_tokens
+    if "own" in inputs.kinds:
+        lengths += [round(prompts / n) + inputs.max_new_tokens] * (len(WRITERS) * n)
+    context = sum(length**2 for length in lengths) / max(sum(lengths), 1)
     readings = pair.n_layers + 1
     # Below the first layer that differs one reading serves both models.
     logit = spec.lens == "logit"
@@ -52,6 +58,7 @@ def revise_stages(spec: ReviseSpec, pair: ModelPair, inputs: ReviseInputs) -> li
                 unembedded=2 * 3 * steps * pair.n_layers,
                 jobs=2,
                 nbytes=kept,
+                context=context,
             )
         )
         rows, read = rows / 2, read / 2
@@ -62,6 +69,7 @@ def revise_stages(spec: ReviseSpec, pair: ModelPair, inputs: ReviseInputs) -> li
             unembedded=read * (2 * readings - alike),
             jobs=2,
             nbytes=kept,
+            context=context,
         )
     )
     shown = rows_shown(n, read / max(n, 1)) / max(n, 1)
@@ -72,6 +80,7 @@ def revise_stages(spec: ReviseSpec, pair: ModelPair, inputs: ReviseInputs) -> li
             unembedded=2 * read * shown * readings,
             jobs=2,
             nbytes=kept,
+            context=context,
         )
     )
     return stages

@@ -20,6 +20,8 @@ def trace_stages(spec: TraceSpec, pair: ModelPair, inputs: TraceInputs) -> list[
     """Writing, reading, altering, and what is asked for beside."""
     n, stages = len(inputs.task), []
     prompts = prompt_tokens(pair.side("base"), inputs.task, templated=spec.templated)
+    longest = prompts / n + spec.max_new_tokens
+    context, cached = longest - spec.max_new_tokens / 2, Generation().batch_size * longest
     if inputs.given is None:
         written = n * spec.max_new_tokens
         stages.append(
@@ -28,6 +30,8 @@ def trace_stages(spec: TraceSpec, pair: ModelPair, inputs: TraceInputs) -> list[
                 tokens=len(MODELS) * prompts,
                 written=len(MODELS) * written,
                 texts=len(MODELS) * n,
+                context=context,
+                cached=cached,
             )
         )
         grids, thoughts, cuts = 2, written, written / 20 + n
@@ -45,6 +49,7 @@ def trace_stages(spec: TraceSpec, pair: ModelPair, inputs: TraceInputs) -> list[
             unembedded=2 * grids * (rows + _LANE * cuts),
             jobs=grids,
             nbytes=kept,
+            context=rows / n,
         )
     )
     probes = 2 + len(spec.alterations) + 2 * any(p.edited is not None for p in inputs.task)
@@ -55,6 +60,7 @@ def trace_stages(spec: TraceSpec, pair: ModelPair, inputs: TraceInputs) -> list[
             unembedded=2 * probes * _LANE * n,
             jobs=2,
             nbytes=kept,
+            context=rows / n,
         )
     )
     if spec.samples:
@@ -65,6 +71,8 @@ def trace_stages(spec: TraceSpec, pair: ModelPair, inputs: TraceInputs) -> list[
                 tokens=len(MODELS) * prompts * spec.samples,
                 written=texts * spec.max_new_tokens,
                 texts=texts,
+                context=context,
+                cached=cached,
             )
         )
     if spec.cross:
@@ -76,6 +84,8 @@ def trace_stages(spec: TraceSpec, pair: ModelPair, inputs: TraceInputs) -> list[
                 tokens=(2 + 2 * 2 * len(RULES) * len(BUDGETS)) * prompts,
                 written=(2 * n + 2 * 2 * crossed) * spec.max_new_tokens,
                 texts=2 * (2 * n + crossed),
+                context=context,
+                cached=cached,
             )
         )
     if spec.anchors:
@@ -90,6 +100,8 @@ def trace_stages(spec: TraceSpec, pair: ModelPair, inputs: TraceInputs) -> list[
                 written=texts * spec.max_new_tokens,
                 texts=texts,
                 nbytes=kept,
+                context=context,
+                cached=cached,
             )
         )
     return stages

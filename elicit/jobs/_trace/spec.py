@@ -6,7 +6,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from elicit.jobs._option import TASKS, Option
-from elicit.jobs._spec import ExtractorName, GroupBy, NewTokens, PairSpec
+from elicit.jobs._spec import PairSpec
+from elicit.jobs._task_options import ExtractorName, GroupBy, NewTokens
 
 THOUGHTS = "What is read"
 """Help heading of the options on thoughts."""
@@ -25,7 +26,7 @@ class TraceSpec(PairSpec):
     problems: Annotated[
         Path | None,
         Option(
-            "Problems as JSONL: prompt and answer, optionally candidates, trace, and edited "
+            "Problems: prompt and answer, optionally candidates, trace, and edited "
             "{prompt, answer}. Default for an embedded pair: its own problems.",
             TASKS,
             "FILE",

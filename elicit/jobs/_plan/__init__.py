@@ -1,0 +1,1 @@
+"""`elicit plan`: what a command needs, said without loading weights."""

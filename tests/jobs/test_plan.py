@@ -1,0 +1,147 @@
+"""A plan needs no weights, counts what the command counts, and its arithmetic is open."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from elicit import jobs, organisms
+from elicit.cli import main
+from elicit.jobs._forecast import Size, forecast
+from elicit.jobs._plan.cards import (
+    BANDWIDTH_EFFICIENCY,
+    CARDS,
+    FULL_EFFICIENCY,
+    LAYER_SECONDS,
+)
+from elicit.pair import PairError, load_pair, outline_pair
+from elicit.patching.sweep import sweep
+from elicit.weights import changed_slots
+from tests import checkpoints
+
+FORECAST = ("report", "graft", "patch", "revise", "exists", "features", "steer", "trace")
+
+
+@pytest.fixture(scope="module")
+def outline():
+    return outline_pair("organism:rl")
+
+
+@pytest.fixture(scope="module")
+def weightless(tmp_path_factory):
+    """Folders with configuration and tokenizer and no weights."""
+    folder = tmp_path_factory.mktemp("weightless")
+    for name in ("base", "post"):
+        whole = folder / f"whole-{name}"
+        organisms.export(getattr(organisms.resolve("rl"), name), whole)
+        kept = shutil.copytree(whole, folder / name, ignore=lambda *_: ["model.safetensors"])
+        assert not list(kept.glob("*.safetensors"))
+    return folder
+
+
+def spec_of(name, tmp_path, **options):
+    return jobs.COMMANDS[name].spec.from_options(
+        {"pair": "organism:rl", "out": tmp_path, "limit": 48} | options
+    )
+
+
+def test_an_outline_has_every_size_of_the_loaded_pair_and_no_numbers(outline, organism):
+    pair = organism("rl")
+    assert Size.of(outline) == Size.of(pair)
+    assert outline.alignment.digest == pair.alignment.digest
+    one = next(outline.base.parameters())
+    assert one.untyped_storage().device.type == "meta"
+
+
+@pytest.mark.parametrize("name", FORECAST)
+def test_a_plan_counts_what_the_command_counts(name, outline, organism, tmp_path):
+    spec = spec_of(name, tmp_path)
+    job = jobs.COMMANDS[name].job
+    counted = [
+        forecast(
+            pair, job.costing.stages(spec, pair, job.prepare(spec, pair, job.check(spec)).inputs)
+        )
+        for pair in (outline, organism("rl"))
+    ]
+    assert counted[0].stages == counted[1].stages
+
+
+@pytest.mark.parametrize("architecture", checkpoints.FAMILIES)
+def test_fused_projections_and_tied_embeddings_have_the_sizes_of_the_checkpoint(
+    architecture, written, paired
+):
+    base, post = written(architecture), written(architecture, seed=1)
+    assert Size.of(outline_pair(base, post)) == Size.of(paired(architecture))
+
+
+def test_an_adapter_changes_what_its_header_names(tmp_path, written):
+    llama = written("llama")
+    adapter = checkpoints.write_adapter(tmp_path / "adapter", llama)
+    assert changed_slots(outline_pair(llama, adapter)) == changed_slots(load_pair(llama, adapter))
+
+
+def test_a_plan_reads_no_weights(weightless, tmp_path, capsys):
+    with pytest.raises(PairError):
+        load_pair(weightless / "base", weightless / "post")
+    main_ok("plan", "--command", "graft,revise", "--base", str(weightless / "base"),
+            "--post", str(weightless / "post"), "--problems",
+            str(organisms.resolve("rl").problems), "--json")  # fmt: skip
+    first, second = json.loads(capsys.readouterr().out)
+    assert (first["command"], second["command"]) == ("graft", "revise")
+    assert first["gflop"] > 0 and first["placement_gib"]["base on cpu"] > 0
+    assert {card["card"] for card in first["cards"]} == {"L4", "A100-80GB", "H100", "H200"}
+
+
+def main_ok(*words):
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    assert left.value.code == 0
+
+
+def test_a_pair_too_large_for_a_card_is_narrowed_then_split(tmp_path, monkeypatch):
+    giant = Size(layers=68_000_000_000, head=1_000_000_000, nbytes=2 * 4 * 69_000_000_000)
+    monkeypatch.setattr(Size, "of", classmethod(lambda _cls, _pair: giant))
+    (plan,) = jobs.plan(spec_of("revise", tmp_path, device="cuda"), cards=["L4", "H200"])
+    small, large = plan.fits
+    assert not small.n_cards and small.minutes is None and small.words == "does not fit"
+    # 2 models × 69 B × 2 bytes = 257 GiB over cards of 0.9 × 141 GiB.
+    assert large.n_cards == 3
+    assert large.flags == "--dtype bfloat16 --max-tokens 2048 --device-map auto"
+
+
+def test_minutes_are_the_rates_of_the_card(outline, tmp_path):
+    spec = spec_of("trace", tmp_path, device="cuda")
+    (plan,) = jobs.plan(spec, cards=["H100"])
+    card, size = CARDS["H100"], plan.forecast.size
+    seconds = plan.forecast.flop / (1e12 * card.full * FULL_EFFICIENCY)
+    for stage in plan.forecast.stages:
+        weights = 4 * (size.layers + size.head) + size.cached * stage.cached
+        moved = weights / (1e9 * card.bandwidth * BANDWIDTH_EFFICIENCY)
+        seconds += stage.written / 64 * max(moved, outline.n_layers * LAYER_SECONDS)
+    assert plan.fits[0].minutes == pytest.approx(seconds / 60)
+    assert plan.fits[0].words == "fits as it is"
+
+
+def test_unknown_cards_and_commands_are_refused(tmp_path, capsys):
+    with pytest.raises(jobs.SpecError, match="A100-80GB, H100"):
+        jobs.plan(spec_of("patch", tmp_path), cards=["Voodoo2"])
+    with pytest.raises(SystemExit):
+        main(["plan", "--command", "patsch", "--pair", "organism:rl"])
+    assert "'patsch'" in capsys.readouterr().err
+
+
+def test_a_sweep_costs_what_its_forecast_says(organism, tmp_path):
+    pair = organism("rl")
+    spec = spec_of(
+        "patch", tmp_path, limit=2, positions=[-2, -1], factorial=False, controls=["noise"]
+    )
+    job = jobs.COMMANDS["patch"].job
+    inputs = job.prepare(spec, pair, job.check(spec)).inputs
+    stages = job.costing.stages(spec, pair, inputs)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        for swept in inputs.plans.values():
+            sweep(swept)
+    expected = sum(Size.of(pair).read_flop(stage) for stage in stages)
+    assert expected == pytest.approx(counter.get_total_flops(), rel=0.25)
