@@ -23,6 +23,7 @@ from elicit.capture.errors import CaptureError, UnknownArchitectureError
 from elicit.capture.plain import modifications_of
 from elicit.capture.read import Captured, Reader, capture
 from elicit.capture.reduce import check_vectors, cross_moments, moments, vectors
+from elicit.capture.served import check_engine, served
 from elicit.capture.store import ActivationStore, StoreError
 from elicit.capture.sums import CrossMoments, Moments
 from elicit.capture.unembed import Unembed, logits_at, unembed_of
@@ -53,6 +54,7 @@ __all__ = [
     "active_lanes",
     "capture",
     "changed",
+    "check_engine",
     "check_rows",
     "check_vectors",
     "cross_moments",
@@ -70,6 +72,7 @@ __all__ = [
     "run_lanes",
     "run_layers",
     "run_trunk",
+    "served",
     "stream",
     "unembed_of",
     "vectors",

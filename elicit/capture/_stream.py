@@ -13,6 +13,7 @@ from elicit.capture.engine.decompose import decompose
 from elicit.capture.engine.trunk import read_sites
 from elicit.capture.errors import CaptureError
 from elicit.capture.read import Captured, Reader, check_max_tokens
+from elicit.engines import engine_of
 from elicit.pair import Encoded, pad
 from elicit.runs import Execution
 from elicit.sites import Site
@@ -128,7 +129,7 @@ def _chunks(
 
 def _read(reader: Reader, encoded: Encoded) -> Captured:
     """One chunk: block by block, or with edits or hooks through the model."""
-    if all(site.kind != "pattern" for site in reader.sites):
+    if engine_of(reader.model) is None and all(site.kind != "pattern" for site in reader.sites):
         # Decomposed anew for each chunk: between two of them the caller may have added a hook.
         with suppress(CaptureError):
             at = read_sites(decompose(reader.model), encoded, reader.sites)

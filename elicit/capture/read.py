@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from elicit.capture._engine import from_engine
 from elicit.capture.errors import CaptureError
 from elicit.edits import Edit, MaskAttention, active, shape_of
 from elicit.pair import Encoded, hugging_face_model, position_limit
@@ -133,6 +134,9 @@ class Reader:
             part: Whether its rows are some of many, so that edits cannot name rows.
         """
         block = active(self.model)
+        served = None if self.logits else from_engine(self.model, self.sites, encoded)
+        if served is not None:
+            return Captured(at=served)
         if block is not None:
             for edit in block.edits if part else ():
                 _refuse_by_row(edit)

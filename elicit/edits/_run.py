@@ -48,6 +48,11 @@ class Run:
         self.restart()
 
     @property
+    def prompt_lengths(self) -> Int[Tensor, " batch"] | None:
+        """Tokens of each row's prompt in the next run, where they were told."""
+        return self._given if self._told is None else self._told
+
+    @property
     def is_for_one_batch(self) -> bool:
         """Whether the prompts of all runs were given row by row."""
         return self._given is not None

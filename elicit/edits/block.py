@@ -58,8 +58,7 @@ def edited(
 
 def active(model: nn.Module) -> "Edited | None":
     """The innermost block of edits that a model is in."""
-    blocks = _active.get(_wrapped(model))
-    return blocks[-1] if blocks else None
+    return (_active.get(_wrapped(model)) or [None])[-1]
 
 
 class Edited:
@@ -110,6 +109,11 @@ class Edited:
         """
         for block in self.stack:
             block._run.restart(prompt_lengths)
+
+    @property
+    def prompt_lengths(self) -> Int[Tensor, " batch"] | None:
+        """Tokens of each row's prompt where they were told; None where all is prompt."""
+        return self._run.prompt_lengths
 
     @property
     def stack(self) -> "tuple[Edited, ...]":

@@ -32,7 +32,10 @@ def write(material: Material, target: Path, options: Options) -> Exported:
         write_atomic(target, data)
     notes = [lm_eval_command(model, target)]
     if model.startswith("organism:"):
-        notes.append(f"Write the model first: elicit organisms --export {model} DIR.")
+        notes.append(
+            f"DIR/base stands for {model}, as a pair with it is written by elicit organisms "
+            "--export PAIR DIR."
+        )
     return Exported(paths=(target,), says=(*notes, *made.says))
 
 

@@ -25,6 +25,5 @@ def write(material: Material, target: Path, options: Options) -> Exported:
                 path = target / f"{'-'.join((name, *axes))}.parquet"
                 write_atomic(path, data)
                 written.append(path)
-    files = f"{target}/*.parquet"
-    used = f'pandas.read_parquet(FILE), or datasets.load_dataset("parquet", data_files={files!r}).'
+    used = 'pandas.read_parquet(FILE), or datasets.load_dataset("parquet", data_files=FILE).'
     return Exported(paths=tuple(written), says=(used,))

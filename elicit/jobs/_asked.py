@@ -7,7 +7,9 @@ from elicit import organisms
 from elicit.jobs._spec import PairSpec
 from elicit.page import Compared, ComparedModel, ComparedTask, Example
 from elicit.pair import ModelPair, Side, hugging_face_model
+from elicit.results import ElicitError
 from elicit.rollouts import Generation, answer_task
+from elicit.runs import Execution
 from elicit.tasks import Task
 
 N_SHOWN = 2
@@ -33,13 +35,16 @@ class Asked:
     """Problems to show, where there is no task."""
 
 
-def compared(spec: PairSpec, pair: ModelPair, asked: Sequence[Asked]) -> Compared:
+def compared(
+    spec: PairSpec, pair: ModelPair, asked: Sequence[Asked], execution: Execution
+) -> Compared:
     """The box: both models, what was planted, and each task with problems that both answer.
 
     Args:
         spec: Options of the job.
         pair: The two models.
         asked: Its tasks.
+        execution: Keeps the answers, so that a finished run asks no model again.
     """
     generation = Generation(
         extractor=getattr(spec, "extractor", None) or Generation().extractor,
@@ -55,9 +60,9 @@ def compared(spec: PairSpec, pair: ModelPair, asked: Sequence[Asked]) -> Compare
                 score=one.score,
                 examples=one.examples
                 if one.task is None
-                else _answered(pair, one.task, generation),
+                else _answered(pair, one.task, generation, execution.scoped(f"shown-{i}")),
             )
-            for one in asked
+            for i, one in enumerate(asked)
         ),
         planted=_planted(spec),
     )
@@ -74,12 +79,23 @@ def _model(side: Side, pair: ModelPair) -> ComparedModel:
     )
 
 
-def _answered(pair: ModelPair, task: Task, generation: Generation) -> tuple[Example, ...]:
-    """The first problems, with the answers of both models."""
+def _answered(
+    pair: ModelPair, task: Task, generation: Generation, execution: Execution
+) -> tuple[Example, ...]:
+    """Some problems, with the answers of both models where these can write any.
+
+    Jobs that only read may have prompts that leave no room for an answer.
+    """
     some = task.subset(min(N_SHOWN, len(task)), 0)
-    texts = {
-        name: answer_task(pair.side(name), some, generation=generation) for name in ("base", "post")
-    }
+    try:
+        texts = {
+            name: answer_task(
+                pair.side(name), some, generation=generation, execution=execution.scoped(name)
+            )
+            for name in ("base", "post")
+        }
+    except ElicitError:
+        texts = {}
     return tuple(
         Example(
             prompt=problem.prompt,

@@ -6,13 +6,13 @@ from typing import Annotated, ClassVar, TypeVar
 from pydantic import Field, model_validator
 
 from elicit.jobs._option import STATISTICS, TASKS, Option
-from elicit.jobs._spec import PairSpec
+from elicit.jobs._serving import ServedSpec
 from elicit.jobs._task_options import ExtractorName, GroupBy, NewTokens
 
 C = TypeVar("C", bound="CuedSpec")
 
 
-class CuedSpec(PairSpec):
+class CuedSpec(ServedSpec):
     """Options of a job on a behaviour that is elicited by a cue before the problem."""
 
     group_by: GroupBy = None

@@ -83,15 +83,15 @@ class Size:
     def read_flop(self, stage: Stage, length: float = 1.0) -> float:
         """Operations of a stage on whole rows, and outside of the model.
 
-        `length`: of the written texts that are read again, as a share of the longest.
+        `length`: of a written text, as a share of the longest allowed.
         """
         again = stage.reread * length
-        tokens = stage.tokens + again
-        inside = self.layers * tokens + self.head * (stage.unembedded + again)
-        return 2.0 * inside + 4.0 * self.attention * stage.context * tokens + stage.flop
+        inside = self.layers * (stage.tokens + again) + self.head * (stage.unembedded + again)
+        attended = self.attention * stage.context * (stage.tokens + again)
+        return 2.0 * inside + 4.0 * attended + stage.flop
 
     def write_flop(self, stage: Stage, length: float = 1.0) -> float:
-        """Operations of a stage on one token a row; `length` as above."""
+        """Operations of a stage on one token a row."""
         inside = self.layers + self.head + 2.0 * self.attention * stage.context
         return 2.0 * inside * stage.written * length
 

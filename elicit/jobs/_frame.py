@@ -23,6 +23,7 @@ from elicit.jobs._lengths import with_texts
 from elicit.jobs._opening import open_pair, refuse_output
 from elicit.jobs._page import PAGE, Outcome, Page
 from elicit.jobs._prepared import Prepared
+from elicit.jobs._serving import served_by
 from elicit.jobs._shared import Shared
 from elicit.jobs._spec import PairSpec
 from elicit.jobs._stages import StageProgress, Weighted
@@ -138,9 +139,15 @@ def execute(
     checked = job.check(spec)
     pair = open_pair(spec, progress) if shared is None else shared.pair
     prepared = job.prepare(spec, pair, checked)
-    with _running(spec, pair, prepared.identity) as run:
+    with (
+        served_by(spec, pair) as served,
+        _running(spec, pair, prepared.identity) as run,
+    ):
         planned, stages = _planned(job, spec, pair, prepared.inputs, run, progress)
-        notes = [*pair.notes, *prepared.notes, *budget_notes(planned)]
+        if isinstance(progress, Announcing):
+            for line in served:
+                progress.announce(line)
+        notes = [*pair.notes, *prepared.notes, *budget_notes(planned), *served]
         page = Page(
             spec=spec,
             pair=pair,

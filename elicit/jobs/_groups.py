@@ -45,7 +45,7 @@ def grouped(
             values,
             groups,
             by=by,
-            of=f"{of} of {task.name}",
+            of=f"{of} ({task.name})",
             unit=unit,
             minus=("post", "base"),
             inference=spec.inference,

@@ -17,6 +17,7 @@ def loading_of(spec: PairSpec) -> Loading:
     """Placement, revisions and the way from text to token ids."""
     return Loading(
         device_map=spec.device_map,
+        share_weights=spec.share_weights,
         trust_remote_code=spec.trust_remote_code,
         attn_implementation=spec.attn_implementation or "eager",
         unused_tensors=spec.unused_tensors,

@@ -17,7 +17,7 @@ from elicit.results import (
     matmul_precision,
     surroundings,
 )
-from elicit.runs import RunDirectory
+from elicit.runs import Execution, RunDirectory
 
 SCHEMA = 2
 """Version of the keys of `summary.json`, raised by incompatible changes."""
@@ -59,7 +59,8 @@ class Page:
 
     @functools.cached_property
     def _compared(self) -> Compared:
-        return compared(self.spec, self.pair, self.asked)
+        kept = Execution(max_tokens=self.spec.max_tokens, checkpoint=self.run)
+        return compared(self.spec, self.pair, self.asked, kept)
 
     def refresh(self, outcome: Outcome) -> None:
         """Save results and write the page of an unfinished run, if a while has passed."""

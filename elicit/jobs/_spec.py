@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from elicit.stats import Inference
 
 S = TypeVar("S", bound="PairSpec")
+_ELSEWHERE = {"out", "fresh", "problems", "facts", "share_weights"}
+"""Options that determine no value, or whose content is part of a run's identity for itself."""
 
 
 class PairSpec(BaseModel):
@@ -117,6 +119,9 @@ class PairSpec(BaseModel):
     device_map: Annotated[
         str | None, Option("Placement over several devices, such as auto.", MACHINE, "MAP")
     ] = None
+    share_weights: Annotated[
+        bool, Option("Hold weights that are equal in both models in memory once.", MACHINE)
+    ] = False
     attn_implementation: Annotated[
         Literal["eager", "sdpa"] | None, Option("eager or sdpa.", MACHINE, "NAME", default="eager")
     ] = None
@@ -266,4 +271,4 @@ class PairSpec(BaseModel):
 
     def arguments(self) -> dict[str, object]:
         """Options that determine the values of a run: all but its output."""
-        return self.model_dump(mode="json", exclude={"out", "fresh", "problems", "facts"})
+        return self.model_dump(mode="json", exclude=_ELSEWHERE)

@@ -10,6 +10,7 @@ from torch import nn
 
 from elicit.pair._guards import explained, refuse_pickled
 from elicit.pair._settings import Settings, Source
+from elicit.pair._sharing import open_beside
 from elicit.pair._tensors import check_blocks, check_filled, left_in_folder, unread
 from elicit.pair.errors import PairError
 from elicit.pair.handles import Config, HuggingFaceModel, Tokenizer
@@ -35,13 +36,16 @@ def checkpoint(name: str, settings: Settings, *, revision: str | None) -> Source
         config = AutoConfig.from_pretrained(
             name, trust_remote_code=settings.loading.trust_remote_code, revision=revision
         )
-    _quantised(config, name)
+    stored = _quantised(config, name)
     tokenizer, notes = tokenizer_of(name, config, settings, revision=revision)
     return Source(
         name=name,
         config=config,
         tokenizer=tokenizer,
         open=lambda: _weights(name, config, settings, revision=revision),
+        beside=None
+        if stored is not None or config is not config.get_text_config()
+        else lambda base: open_beside(name, config, settings, base, revision=revision),
         notes=notes,
     )
 

@@ -16,6 +16,9 @@ class Loading:
 
     device_map: str | dict[str, str | int] | None = None
     """Placement over several devices, as Hugging Face takes it; replaces `device`."""
+    share_weights: bool = False
+    """Whether weights that are equal in both models are in memory once; post is then read tensor by
+    tensor beside base."""
     trust_remote_code: bool = False
     """Whether code that comes with a checkpoint may run."""
     attn_implementation: str = "eager"
@@ -58,6 +61,8 @@ class Source:
     """Its own tokenizer; None if it brings none."""
     open: Callable[[], tuple[HuggingFaceModel | Bridge, tuple[str, ...]]]
     """Reads the weights: a plain model, or the bridge that the user holds; and notes on them."""
+    beside: Callable[[HuggingFaceModel], tuple[HuggingFaceModel, tuple[str, ...]]] | None = None
+    """Reads the weights beside a loaded base; None where the whole model must be opened."""
     notes: tuple[str, ...] = ()
     """What was unusual about it, a sentence each."""
     adapter: bool = False

@@ -126,6 +126,7 @@ def _adapter(
         config=config,
         tokenizer=tokenizer if tokenizer is not None else base.tokenizer,
         open=merged,
+        beside=None,
         notes=notes,
         adapter=True,
     )

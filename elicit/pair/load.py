@@ -20,6 +20,7 @@ from elicit.pair._guards import guarded
 from elicit.pair._parity import check_parity, plain_logits
 from elicit.pair._rotary import lengths_by_row
 from elicit.pair._settings import Loading, Settings, Source
+from elicit.pair._sharing import share_equal
 from elicit.pair._sources import locate, stored_dtype
 from elicit.pair._templates import writes_date
 from elicit.pair._tokenizers import align, check_tokenizers
@@ -166,7 +167,8 @@ def _load(
     if writes_date(alignment.chat_template):
         notes.append(f"The chat template writes the day; it is always {alignment.date} here.")
 
-    (base_model, of_base), (post_model, of_post) = _opened(base, settings), _opened(post, settings)
+    base_model, of_base = _opened(base, settings)
+    post_model, of_post = _opened(post, settings, beside=base_model)
     notes += [*of_base, *of_post]
     if post.adapter and has_own_head(post_model) and untie(base_model):
         notes.append(
@@ -187,6 +189,8 @@ def _load(
 
     base_bridge, base_difference = _wrapped(base_model, base_tokenizer, base, settings, parity)
     post_bridge, post_difference = _wrapped(post_model, post_tokenizer, post, settings, parity)
+    if settings.loading.share_weights and post_bridge is not base_bridge:
+        notes.append(share_equal(base_bridge, post_bridge))
     first = next(iter(base_parameters.values()))
     differences = (
         (base_difference, post_difference)
@@ -232,10 +236,14 @@ def both_tokenizers(base: Source, post: Source) -> tuple[Tokenizer, Tokenizer, l
 
 
 def _opened(
-    source: Source, settings: Settings
+    source: Source, settings: Settings, *, beside: HuggingFaceModel | Bridge | None = None
 ) -> tuple[HuggingFaceModel | Bridge, tuple[str, ...]]:
     """The model with its weights, on its device, and notes on them."""
-    model, notes = source.open()
+    share = settings.loading.share_weights and not hasattr(beside, "original_model")
+    if share and beside is not None and source.beside is not None:
+        model, notes = source.beside(cast(HuggingFaceModel, beside))
+    else:
+        model, notes = source.open()
     if hasattr(model, "original_model") or settings.loading.device_map is not None:
         return model, notes
     try:

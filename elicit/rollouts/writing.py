@@ -9,10 +9,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from elicit.edits import Edit, Edited, EditError, active
+from elicit.engines import engine_of
 from elicit.pair import Encoded, Side, hugging_face_model, weights_digest
 from elicit.results import digest_json
 from elicit.rollouts._cache import check_cache
 from elicit.rollouts._edits_digest import edits_digest
+from elicit.rollouts._engine import from_engine
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.loop import TokenDraws, continue_ids
 from elicit.rollouts.streams import stream_key
@@ -151,7 +153,9 @@ class Writer:
     def _origin(self) -> str:
         """Digest of what all batches depend on: weights and edits in force."""
         edits = [edit for block in self._blocks() for edit in block.edits]
-        return digest_json([weights_digest(self.model), edits_digest(edits)])
+        engine = engine_of(self.model)
+        served = [] if engine is None else [engine.name]
+        return digest_json([weights_digest(self.model), edits_digest(edits), *served])
 
     def _cell(self, batch: Sequence[Row], origin: str) -> dict[str, Tensor]:
         """New tokens of a batch, computed or checkpointed, with the edits that fired in it."""
@@ -211,6 +215,12 @@ class Writer:
     ) -> dict[str, Tensor]:
         """New tokens of a batch (see `_ended`), and what else is kept of them."""
         sampling = self.sampling
+        blocks = self._blocks()
+        edits = [edit for block in blocks for edit in block.edits]
+        served = from_engine(self.model, edits, sampling, rooms, batch)
+        if served is not None:
+            self._swap([True] * len(edits))
+            return served
         new = continue_ids(
             model,
             padded.ids,

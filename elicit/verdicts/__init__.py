@@ -4,7 +4,15 @@ from elicit.surroundings import guard_room
 from elicit.verdicts import existence
 from elicit.verdicts._origin_outcomes import ArmOutcomes, Outcomes
 from elicit.verdicts._origin_rule import OriginJudged, OriginVerdict, judge_origin
-from elicit.verdicts.audit import Audit, Findings, NumberTold, RunTold, Tested, conclude
+from elicit.verdicts.audit import (
+    ARM_CONTROLS,
+    Audit,
+    Findings,
+    NumberTold,
+    RunTold,
+    Tested,
+    conclude,
+)
 from elicit.verdicts.dependence import MARGIN, Judged, judge
 from elicit.verdicts.design import LadderDesign
 from elicit.verdicts.errors import VerdictError
@@ -17,6 +25,7 @@ from elicit.verdicts.style import STYLES, StyleOrAbility, style_or_ability
 from elicit.verdicts.tests import fewest_draws
 
 __all__ = [
+    "ARM_CONTROLS",
     "ArmOutcomes",
     "Audit",
     "EXISTENCE",

@@ -73,6 +73,7 @@ def test_arms_that_train_alone_end_with_no_gap_on_a_pair_with_nothing_to_find(tm
     assert found["verdict"] == "no gap" and list(found["arms"]) == ["prompt"]
 
 
+@pytest.mark.slow
 def test_a_run_leaves_every_arm_its_texts_and_the_verdict(finished: Finished):
     out = finished("created")
     verdict = load_result(out / "origin")

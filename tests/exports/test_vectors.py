@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from elicit.cli import main
+from elicit.directions import DirectionSet, TrainedVector
 from elicit.edits import edited, everywhere
 from elicit.exports import EXPORTERS, ExportError, Options, export
 from elicit.pair import hugging_face_model, layer_names
-from elicit.results import read_tensor_bytes
+from elicit.results import Estimate, read_tensor_bytes
 from elicit.sites import Site
 from tests.exports.conftest import STRENGTH, direction
 
@@ -110,6 +111,37 @@ def test_the_harness_steers_as_the_edit_does(written, paired, run, tmp_path):
     with torch.no_grad(), edited(bridge, [edit]):
         ours = hugging_face_model(bridge)(ids, use_cache=False).logits
     torch.testing.assert_close(theirs, ours, atol=1e-5, rtol=1e-5)
+
+
+def test_trained_vectors_and_one_of_several_directions_are_vectors_too(tmp_path):
+    one = direction(Site("resid_post", 1))
+    trained = TrainedVector(
+        vector=one.vector, site=one.site, where="last()", model="m", model_digest="d" * 64,
+        resid_norm=2.0, norm=torch.ones(2), log_prob=torch.zeros(2), log_prob_before=-2.0,
+        log_prob_after=-1.0, n=8,
+    )  # fmt: skip
+    export(trained.save(tmp_path / "trained"), "interp-engine", tmp_path / "a.json")
+    alone = torch.stack([one.vector, 2 * one.vector])
+    nothing = torch.zeros(2, dtype=torch.float64)
+    several = DirectionSet(
+        how="mean", model="m", model_digest="d" * 64, position="last",
+        site=("resid_post.1", "resid_post.2"), layer=torch.tensor([1, 2]), vector=alone,
+        norm=alone.norm(dim=1), resid_norm=torch.ones(2), explained=torch.ones(2),
+        reliability=torch.ones(2), reliability_range=torch.ones(2, 2),
+        auroc=Estimate(value=nothing, low=nothing, high=nothing), n_pairs=8, n_held_out=8,
+        n_shifted=0,
+    )  # fmt: skip
+    folder = several.save(tmp_path / "several")
+    with pytest.raises(ExportError, match="is not a direction"):
+        export(folder, "interp-engine", tmp_path / "b.json")
+    with pytest.raises(ExportError, match=r"resid_post\.1, resid_post\.2, so it is not clear"):
+        export(folder, "interp-engine", tmp_path / "b.json", Options(result="several"))
+    export(folder, "interp-engine", tmp_path / "b.json", Options(site="resid_post.2"))
+    for name, layer, times in (("a", "1", 1), ("b", "2", 2)):
+        (spec,) = json.loads((tmp_path / f"{name}.json").read_text())
+        (step,) = spec["layers"][layer]
+        assert step["scale"] == 1.0
+        assert torch.equal(torch.tensor(step["vector"]), times * one.vector)
 
 
 def test_what_cannot_be_exported_is_refused_with_what_to_do(run, tmp_path):

@@ -174,3 +174,28 @@ def test_effects_likely_seen_grow_with_the_interval_and_never_vanish():
 )  # fmt: skip
 def test_layers_are_listed_as_a_person_would(layers, said):
     assert listed(layers) == said
+
+
+@pytest.mark.parametrize(
+    ("effect", "said"),
+    [("graft", "layer 2 alone gives base the gain"), ("revert", "the gain needs layer 2")],
+)
+def test_one_direction_alone_is_told_as_enough_or_as_needed(effect: str, said: str):
+    roles = made.roles()
+    nothing = torch.zeros_like(roles.corrupted)
+    at = roles.part.index("L2")
+    moved = {
+        name: Estimate.of(torch.zeros(3, *roles.revert.shape, dtype=torch.float64))
+        for name in ("revert", "graft", "control_revert", "control_graft")
+    }
+    size = 0.4 if effect == "graft" else -0.4
+    for end in (moved[effect].value, moved[effect].low, moved[effect].high):
+        end[1, at] = size
+    alone = replace(
+        roles, role=("none", "skill"), corrupted=nothing, carries_skill=nothing, **moved
+    )
+    answer = layers_answer(alone)
+    assert said in answer.clause and answer.strength == "moderate"
+    assert answer.verdict.endswith("is enough" if effect == "graft" else "is needed")
+    assert ("not needed" in answer.says) == (effect == "graft")
+    assert ("not enough" in answer.says) == (effect == "revert")

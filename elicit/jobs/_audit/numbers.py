@@ -7,7 +7,7 @@ from elicit.jobs._audit.parts import Part
 from elicit.jobs._mechanisms.spec import MechanismsSpec
 from elicit.jobs._report.spec import ReportSpec
 from elicit.jobs._trace.spec import TraceSpec
-from elicit.verdicts import PRIMARIES, NumberTold
+from elicit.verdicts import ARM_CONTROLS, PRIMARIES, NumberTold
 
 Summary = Mapping[str, Any]
 _RUNGS = ("E0", "E1", "E2", "E3", "E4")
@@ -159,17 +159,13 @@ def _mechanisms(summary: Summary) -> Iterator[NumberTold]:
         unit="share right",
         estimate=summary["gap"],
     )
-    controls = {n: a["share"] for n, a in summary["arms"].items() if a["control"]}
-    known = {n: s for n, s in controls.items() if s["value"] is not None}
-    strongest = max(known, key=lambda n: known[n]["value"], default="")
-    beside = {"beside_name": strongest, "beside": known.get(strongest)}
     yield NumberTold(
         name="share",
         says=f"share of the gap closed by {summary['best'] or 'the best arm'}, chosen on other "
         "problems",
         unit="share of the gap",
         estimate=summary["share"],
-        **beside,
+        **_own_control(summary, summary["best"]),
     )
     for name, arm in summary["arms"].items():
         if not arm["control"]:
@@ -178,8 +174,19 @@ def _mechanisms(summary: Summary) -> Iterator[NumberTold]:
                 says=f"share of the gap closed by {name}, told {arm['sees']}",
                 unit="share of the gap",
                 estimate=arm["share"],
-                **beside,
+                **_own_control(summary, name),
             )
+
+
+def _own_control(summary: Summary, arm: str) -> dict[str, Any]:
+    """The strongest of an arm's own controls; nothing where it has none."""
+    arms = summary["arms"]
+    own = {name: arms[name]["share"] for name in ARM_CONTROLS.get(arm, ()) if name in arms}
+    known = {name: share for name, share in own.items() if share["value"] is not None}
+    if not known:
+        return {}
+    strongest = max(known, key=lambda name: known[name]["value"])
+    return {"beside_name": strongest, "beside": known[strongest]}
 
 
 def _trace(summary: Summary) -> Iterator[NumberTold]:

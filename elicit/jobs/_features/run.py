@@ -102,6 +102,9 @@ def _next(spec: FeaturesSpec, model: SideName, folder: Path, conclusion: Conclus
         words += [] if value is None else [f"--{name.replace('_', '-')}", str(value)]
     words += ["--templated"] if spec.templated else []
     words += ["--on", "post"] if model == "post" else []
+    here = Path.cwd()
+    # As the user would write it, so that the page does not tell where this machine keeps its runs.
+    folder = folder.relative_to(here) if folder.is_relative_to(here) else folder
     words += ["--sae", spec.sae or str(folder / SAE), "--feature", str(conclusion.survivors[0])]
     return shlex.join([*words, "--out", f"{folder}-steer"])
 

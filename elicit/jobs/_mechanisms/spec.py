@@ -249,18 +249,18 @@ class MechanismsSpec(GradedSpec):
         return tuple(name for name in ARMS if name in wanted)
 
     @property
+    def known(self) -> tuple[ControlName, ...]:
+        """Pairs of known truth, that with the skill first: it says which mechanisms work at all."""
+        order: tuple[ControlName, ...] = ("elicited", "created")
+        return tuple(name for name in order if name in self.controls and self.repeated)
+
+    @property
     def learns(self) -> bool:
         """Whether all weights are trained on post's right texts, to see what those take to learn.
 
         It costs as much as an arm, so only where weights are trained anyway.
         """
         return self.embedded or any(name in TRAINED for name in self.tried)
-
-    @property
-    def known(self) -> tuple[ControlName, ...]:
-        """Pairs of known truth, that with the skill first: it says which mechanisms work at all."""
-        order: tuple[ControlName, ...] = ("elicited", "created")
-        return tuple(name for name in order if name in self.controls and self.repeated)
 
     @property
     def repeated(self) -> tuple[str, ...]:

@@ -131,7 +131,7 @@ def scores_by_group(
     for score in scores.all if spec.group_by is not None else ():
         both = both_scores(pair, score, execution=execution)
         unit = "nats" if score.metric == "log_prob" else "share"
-        found, said = grouped(spec, score.task, both, of=f"{score.unit}, {score.how},", unit=unit)
+        found, said = grouped(spec, score.task, both, of=f"{score.unit}, {score.how}", unit=unit)
         results |= found
         notes += said
     return results, notes

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from elicit.jobs._option import TASKS, Option
-from elicit.jobs._spec import PairSpec
+from elicit.jobs._serving import ServedSpec
 from elicit.jobs._task_options import ExtractorName, GroupBy, NewTokens
 
 THOUGHTS = "What is read"
@@ -17,7 +17,7 @@ ANCHORED = 12
 """Most problems whose steps are resampled and suppressed: each costs texts for every cut."""
 
 
-class TraceSpec(PairSpec):
+class TraceSpec(ServedSpec):
     """Measure whether answers depend on the written thought, in both models."""
 
     command: ClassVar[str] = "trace"

@@ -1,5 +1,6 @@
 """The audit of a pair: three answers from the results of its runs."""
 
+from elicit.verdicts.audit._controls import ARM_CONTROLS
 from elicit.verdicts.audit._existence import Gain, existence_answer
 from elicit.verdicts.audit._layers import layers_answer
 from elicit.verdicts.audit._trace import trace_answer
@@ -14,6 +15,7 @@ from elicit.verdicts.audit.result import (
 )
 
 __all__ = [
+    "ARM_CONTROLS",
     "ASKED",
     "Audit",
     "Findings",

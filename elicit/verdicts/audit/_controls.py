@@ -22,7 +22,7 @@ def strongest_control(origin: Origin) -> tuple[str, Estimate]:
     found = [
         (f"its own control, {origin.arm[i]}", origin.share[i])
         for i, is_one in enumerate(origin.control.tolist())
-        if is_one and origin.arm[i] in _CONTROLS.get(origin.best, ())
+        if is_one and origin.arm[i] in ARM_CONTROLS.get(origin.best, ())
     ]
     found += [
         (
@@ -36,7 +36,7 @@ def strongest_control(origin: Origin) -> tuple[str, Estimate]:
     return max(known, key=lambda each: each[1].value.item(), default=("", Estimate.missing()))
 
 
-_CONTROLS = {
+ARM_CONTROLS = {
     "diff-mean": ("diff-mean-random",),
     "feature": ("feature-controls",),
     "hybrid": ("hybrid-random",),

@@ -17,7 +17,7 @@ from elicit.verdicts.audit._answer import (
     negative,
     spread,
 )
-from elicit.verdicts.audit._where import enters, settles
+from elicit.verdicts.audit._where import ONE_WAY, enters, settles
 
 
 def layers_answer(
@@ -171,10 +171,8 @@ def _spread_out(roles: LayerRoles) -> Answered:
     alone = "is corrupted by itself" if lost else "carries it by itself in both directions"
     says.append(f"{_capital(did)}, and no single layer {alone}.")
     if bool(top.effect.low > 0):
-        says.append(
-            f"{_capital(_moving(top))} alone, in this direction only: other layers "
-            f"{'hold the damage too' if lost else 'can stand in for it'}."
-        )
+        _, _, why = ONE_WAY[lost, top.says.startswith("reverting")]
+        says.append(f"{_capital(_moving(top))}, in this direction only: {why}.")
     return _open(roles, task, says, gap, top)
 
 
@@ -184,13 +182,15 @@ def _open(
     one_way = top is not None and bool(top.effect.low > 0) and beats(top.effect, top.control)
     part = 0 if top is None else _part(roles, top.layer)
     seen = likely_seen(roles.graft[task, part], roles.level, int(roles.n_problems[task]))
-    layer = "" if top is None else f"layer {top.layer}"
+    clause, short = "no single layer carries the change", "none alone"
+    if top is not None and one_way:
+        lost = roles.role[task] == "damage"
+        told = ONE_WAY[lost, top.says.startswith("reverting")]
+        short, clause = (text.format(layer=top.layer) for text in told[:2])
     return Answered(
-        verdict=f"{len(roles.changed_layers)} of {_n_layers(roles)} changed, none alone",
+        verdict=f"{len(roles.changed_layers)} of {_n_layers(roles)} changed, {short}",
         says=" ".join(says),
-        clause=f"{layer} alone is enough to {_gives(roles, task)}"
-        if one_way
-        else "no single layer carries the change",
+        clause=clause,
         strength="moderate" if one_way else "weak",
         rests_on=(
             "One direction of moving a layer lies above its shuffled control and the other does "
@@ -206,10 +206,6 @@ def _open(
         detectable=seen,
         detectable_of="what moving one layer does",
     )
-
-
-def _gives(roles: LayerRoles, task: int) -> str:
-    return "do the damage" if roles.role[task] == "damage" else "give base the gain"
 
 
 def _no_gap(roles: LayerRoles) -> Answered:

@@ -1,0 +1,129 @@
+"""A pair that shares equal weights is the same pair, in one model and what differs of memory."""
+
+import json
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from elicit.capture import capture
+from elicit.pair import Loading, PairError, load_pair, parameter_groups
+from elicit.sites import resid_post
+from elicit.weights import changed_layers, part, reverted
+from tests import checkpoints
+
+SHARED = Loading(share_weights=True)
+IDS = torch.tensor([[5, 9, 12, 7, 30]])
+
+
+def one_layer_moved(model):
+    for name, parameter in model.named_parameters():
+        if ".1." in name:
+            parameter += 0.05
+
+
+def storage(bridge):
+    return {
+        p.untyped_storage().data_ptr(): p.untyped_storage().nbytes()
+        for group in parameter_groups(bridge).values()
+        for p in group.all
+    }
+
+
+@pytest.mark.parametrize("architecture", checkpoints.FAMILIES)
+def test_a_shared_pair_computes_and_reverts_as_one_loaded_twice(architecture, written):
+    base, post = written(architecture), written(architecture, edit=one_layer_moved)
+    whole, shared = load_pair(base, post), load_pair(base, post, loading=SHARED)
+    assert (shared.base_digest, shared.post_digest) == (whole.base_digest, whole.post_digest)
+    assert changed_layers(shared) == (1,)
+    found = []
+    for pair in (whole, shared):
+        site = resid_post(2)
+        with torch.no_grad():
+            plain = capture(pair.post, IDS, sites=[site], logits=True)
+            with reverted(pair, part(pair, "L1")) as model:
+                back = capture(model, IDS, sites=[site], logits=True)
+            again = capture(pair.post, IDS, sites=[site], logits=True)
+        assert torch.equal(plain.logits, again.logits)
+        found.append(
+            (plain.logits, back.logits, capture(pair.base, IDS, sites=[], logits=True).logits)
+        )
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+    # Memory: base, and of post the layer that differs.
+    ours, theirs = storage(shared.base), storage(shared.post)
+    own = sum(n for place, n in theirs.items() if place not in ours)
+    moved = sum(
+        p.nbytes for n, g in parameter_groups(shared.post).items() for p in g.all if ".1." in n
+    )
+    assert 0 < own <= moved
+    assert any("of post is its own" in note for note in shared.notes)
+
+
+def test_an_adapter_shares_what_it_does_not_touch(written, tmp_path):
+    llama = written("llama")
+    adapter = checkpoints.write_adapter(tmp_path / "adapter", llama)
+    pair = load_pair(llama, adapter, loading=SHARED)
+    ours, theirs = storage(pair.base), storage(pair.post)
+    apart = {n for n, g in parameter_groups(pair.post).items()
+             if g.canonical.untyped_storage().data_ptr() not in ours}  # fmt: skip
+    assert apart == {n for n in parameter_groups(pair.post) if "q_proj" in n or "v_proj" in n}
+    assert len(theirs) == len(ours)
+
+
+def test_files_that_do_not_fill_the_model_are_refused_beside_base_too(written, tmp_path):
+    import shutil
+
+    llama = written("llama")
+    broken = shutil.copytree(llama, tmp_path / "broken")
+    tensors = load_file(broken / "model.safetensors")
+    lacking = next(name for name in tensors if "q_proj" in name)
+    save_file(
+        {n: t for n, t in tensors.items() if n != lacking},
+        broken / "model.safetensors",
+        metadata={"format": "pt"},
+    )
+    with pytest.raises(PairError, match=f"lack {lacking}"):
+        load_pair(llama, broken, loading=SHARED)
+    save_file(tensors | {"stray": torch.ones(2)}, broken / "model.safetensors",
+              metadata={"format": "pt"})  # fmt: skip
+    with pytest.raises(PairError, match="stray"):
+        load_pair(llama, broken, loading=SHARED)
+
+
+PEAK = """
+import json, sys, resource, torch
+from elicit.pair import Loading, load_pair
+from elicit.weights import part, reverted
+import elicit.capture
+base, post, share = sys.argv[1], sys.argv[2], sys.argv[3] == "share"
+small = load_pair("organism:rl")  # every import is done
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+pair = load_pair(base, post, check_parity=False, loading=Loading(share_weights=share))
+with torch.no_grad(), reverted(pair, part(pair, "L1")) as model:
+    model.original_model(input_ids=torch.tensor([[5, 6, 7]]))
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps({"grown": (after - before) * 1024,
+                  "model": sum(p.nbytes for p in pair.base.parameters())}))
+"""
+
+
+@pytest.mark.slow
+def test_reverting_a_shared_pair_peaks_at_one_model_and_a_tenth(tmp_path):
+    made = []
+    for name, edit in (("base", None), ("post", one_layer_moved)):
+        made.append(
+            checkpoints.write(tmp_path / name, "llama", d_model=384, n_layers=24, edit=edit)
+        )
+    grown = {}
+    for how in ("share", "twice"):
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(PEAK), *map(str, made), how],
+            capture_output=True, text=True, check=True, timeout=300,
+        )  # fmt: skip
+        told = json.loads(done.stdout.splitlines()[-1])
+        grown[how] = told["grown"] / told["model"]
+    assert grown["share"] <= 1.1 < grown["twice"], grown
