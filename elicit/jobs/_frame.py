@@ -19,7 +19,7 @@ from elicit.jobs._budget import (
     with_options,
 )
 from elicit.jobs._forecast import calibrate, forecast
-from elicit.jobs._lengths import length_share
+from elicit.jobs._lengths import with_texts
 from elicit.jobs._opening import open_pair, refuse_output
 from elicit.jobs._page import PAGE, Outcome, Page
 from elicit.jobs._prepared import Prepared
@@ -187,8 +187,7 @@ def _planned(
     speed = calibrate(pair) if watched or spec.budget is not None else None
     asked = costing.asked(spec, inputs)
     if speed is not None and asked is not None:
-        share = length_share(pair, *asked, speed, seconds=2.0 + 0.6 * (spec.budget or 0.0))
-        speed = replace(speed, length=share)
+        speed = with_texts(pair, *asked, speed, seconds=2.0 + 0.6 * (spec.budget or 0.0))
     if spec.budget is not None and speed is not None:
         cuts = costing.cuts(spec, pair, inputs)
         kept = saved_plan(run, {name for cut in cuts for name in cut.options})

@@ -26,6 +26,7 @@ from elicit.rollouts import Generation
 from elicit.runs import Execution
 from elicit.sites import Site
 from elicit.stats import Inference
+from elicit.verdicts.design import LadderDesign
 from elicit.verdicts.tests import Options, best_part
 
 CORRECT, SHOWN = 0, 1
@@ -99,9 +100,7 @@ def turn(
     test: Unsteered,
     directions: Sequence[Direction],
     *,
-    strengths: Sequence[float],
-    n_random: int,
-    n_dosed: int,
+    design: LadderDesign,
     inference: Inference,
     generation: Generation,
     execution: Execution = Execution(),
@@ -113,8 +112,8 @@ def turn(
     direction, and at strengths of its own, chosen on the same part: where it brings about most of
     the behaviour, and where most answers are right. One that does nothing has none of its own.
 
-    `strengths`: in units of the difference of the means. `n_dosed`: problems that the strengths of
-    controls are chosen on, at most all of the first part; with 0 they have none of their own.
+    `design`: strengths, the number of random directions, and that of the problems on which controls
+    choose strengths of their own.
     """
     how = {"generation": generation, "seed": inference.seed, "execution": execution}
     gap = choose.gap(inference)[SHOWN]
@@ -122,7 +121,8 @@ def turn(
     raised = choose.side.name == "base" or to_raise(rate, gap.ends[0], bool(gap.clear))
     sign = 1.0 if raised else -1.0
     arms = [direction_arms(one, where=last(), controls=())[0] for one in directions]
-    signed = [sign * float(one) for one in strengths]
+    n_random, n_dosed = design.n_random, design.n_dosed
+    signed = [sign * float(one) for one in design.strengths]
     swept = sweep_arms(choose, arms, strengths=signed, **how)
     wanted = _wanted(swept, raised=raised)
     place, dose = best_cell(

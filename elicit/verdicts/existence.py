@@ -21,7 +21,7 @@ from elicit.verdicts.errors import VerdictError
 from elicit.verdicts.ladder import Ladder, Tried, ladder_of
 from elicit.verdicts.probing import decoded, read_anew
 from elicit.verdicts.states import best_decoded, fit_probes, label_prompts, read_states
-from elicit.verdicts.tests import Evidence, Options, judge, refused
+from elicit.verdicts.tests import Evidence, Options, Pushes, judge, refused
 from elicit.verdicts.transferring import p_site_of, transferred, turn_between
 
 SAME = "base and post have the same weights"
@@ -139,9 +139,7 @@ def assess(
         position="last token of the prompt",
     )
     tried = {
-        "strengths": design.strengths,
-        "n_random": design.n_random,
-        "n_dosed": design.n_dosed,
+        "design": design,
         "inference": inference,
         "generation": generation,
         "execution": execution,
@@ -219,9 +217,11 @@ def _moved(post: Turned, options: Options) -> Evidence:
             "post unsteered": as_steered(post.plain, raised=raised)[0],
             SHUFFLED: as_steered(post.shuffled, raised=raised)[0],
         },
-        as_steered(post.draws, raised=raised),
+        Pushes(
+            same=as_steered(post.draws, raised=raised),
+            freed=None if post.freed is None else as_steered(post.freed, raised=raised),
+        ),
         options,
-        freed=None if post.freed is None else as_steered(post.freed, raised=raised),
         what="show the behaviour" if raised else "no longer show the behaviour",
     )
 
@@ -236,9 +236,11 @@ def _shown(
             **{name: as_steered(one)[0] for name, one in texts.items() if name != POSITIVE},
             SHUFFLED: as_steered(base.shuffled)[0],
         },
-        as_steered(base.draws),
+        Pushes(
+            same=as_steered(base.draws),
+            freed=None if base.freed is None else as_steered(base.freed),
+        ),
         options,
-        freed=None if base.freed is None else as_steered(base.freed),
         coherent=coherent(base.direction)[0],
         coherent_plain=coherent(base.plain)[0],
         asked=as_steered(texts[POSITIVE])[0],
@@ -260,9 +262,11 @@ def _enough(
         {name: correct(one)[0] for name, one in texts.items() if name != POSITIVE},
         post,
         {SHUFFLED: correct(base.shuffled)[0]},
-        correct(base.draws),
+        Pushes(
+            same=correct(base.draws),
+            freed=None if base.freed_right is None else correct(base.freed_right),
+        ),
         options,
-        freed=None if base.freed_right is None else correct(base.freed_right),
         asked=correct(texts[POSITIVE])[0],
         least_share=least_share,
     )

@@ -12,6 +12,7 @@ from elicit.verdicts.tests import (
     FREED,
     Evidence,
     Options,
+    Pushes,
     above,
     freed_arm,
     high_draw,
@@ -116,19 +117,17 @@ def same_code(found: Transferred, options: Options, *, margin: float) -> Evidenc
 def causal_in_post(
     turned: Column,
     controls: Mapping[str, Column],
-    draws: Float[np.ndarray, "draw problem"],
+    draws: Pushes,
     options: Options,
     *,
-    freed: Float[np.ndarray, "draw problem"] | None,
     what: str,
 ) -> Evidence:
     """E2: the base's direction moves the behaviour of post, and others as long do not.
 
     `turned`: whether each problem's text is coherent and as the direction is to make it. `draws`:
-    the same under each random direction. `freed`: the same under each control at a strength of its
-    own; reported beside.
+    the same under the controls; what they do at strengths of their own is reported beside.
     """
-    every = {**controls, RANDOM: high_draw(draws, options.inference)}
+    every = {**controls, RANDOM: high_draw(draws.same, options.inference)}
     name, control = strongest(every)
     return Evidence(
         value=rate(turned, options),
@@ -137,20 +136,19 @@ def causal_in_post(
         claims=(above(f"{what} more than under {name}", turned, control, options),),
         arms={
             **{one: rate(values, options) for one, values in every.items()},
-            **freed_arm(freed, options),
+            **freed_arm(draws.freed, options),
         },
         reason=f"the number is the share of texts that are coherent and {what}"
-        f"{nearly(turned, freed, options)}",
+        f"{nearly(turned, draws.freed, options)}",
     )
 
 
 def causal_in_base(
     shown: Column,
     controls: Mapping[str, Column],
-    draws: Float[np.ndarray, "draw problem"],
+    draws: Pushes,
     options: Options,
     *,
-    freed: Float[np.ndarray, "draw problem"] | None,
     coherent: Column,
     coherent_plain: Column,
     asked: Column,
@@ -158,13 +156,14 @@ def causal_in_base(
 ) -> Evidence:
     """E3: under its own direction the base shows the behaviour, and stays coherent.
 
-    `shown`: whether each problem's text is coherent and shows it. `freed`: the same under each
-    control at a strength of its own; reported beside. `coherent`: whether each text is
-    coherent. `coherent_plain`: the same of the unsteered base. `asked`: whether it is shown under
-    the prompt that elicits it; reported beside, for what a prompt elicits exists all the same.
+    `shown`: whether each problem's text is coherent and shows it. `draws`: the same under the
+    controls; what they do at strengths of their own is reported beside. `coherent`: whether each
+    text is coherent. `coherent_plain`: the same of the unsteered base. `asked`: whether it is shown
+    under the prompt that elicits it; reported beside, for what a prompt elicits exists all the
+    same.
     `margin`: loss of coherence that still counts as none.
     """
-    every = {**controls, RANDOM: high_draw(draws, options.inference)}
+    every = {**controls, RANDOM: high_draw(draws.same, options.inference)}
     name, control = strongest(every)
     arms = {one: rate(values, options) for one, values in every.items()}
     return Evidence(
@@ -183,12 +182,12 @@ def causal_in_base(
         ),
         arms={
             **arms,
-            **freed_arm(freed, options),
+            **freed_arm(draws.freed, options),
             POSITIVE: rate(asked, options),
             "coherent": rate(coherent, options),
             "coherent, base unsteered": rate(coherent_plain, options),
         },
-        reason=nearly(shown, freed, options).removeprefix("; "),
+        reason=nearly(shown, draws.freed, options).removeprefix("; "),
     )
 
 
@@ -197,10 +196,9 @@ def sufficient(
     baselines: Mapping[str, Column],
     post: Column,
     controls: Mapping[str, Column],
-    draws: Float[np.ndarray, "draw problem"],
+    draws: Pushes,
     options: Options,
     *,
-    freed: Float[np.ndarray, "draw problem"] | None,
     asked: Column,
     least_share: float,
 ) -> Evidence:
@@ -209,7 +207,7 @@ def sufficient(
     The gap begins at the base under the best of all prompts, the one that elicits the behaviour
     (`asked`) included. Where that prompt alone leaves no gap to post, it begins at the best of the
     others (`baselines`), and the remark says so; the share from there is reported beside in any
-    case. `freed`: right answers under each control at a strength of its own; reported beside.
+    case. What controls (`draws`) do at strengths of their own is reported beside.
     `least_share`: share of the gap that must be exceeded.
     """
     gap = {
@@ -231,7 +229,7 @@ def sufficient(
     if none:
         return refused(none)
     value = gap_share(score, base, post, **gap)
-    every = {**controls, RANDOM: high_draw(draws, options.inference)}
+    every = {**controls, RANDOM: high_draw(draws.same, options.inference)}
     name, control = strongest(every)
     shares = {one: gap_share(values, base, post, **gap) for one, values in every.items()}
     gained = above(f"score above that of {name}", score, control, options)
@@ -247,10 +245,10 @@ def sufficient(
             **{f"share, {one}": share for one, share in shares.items()},
             **(
                 {}
-                if freed is None
+                if draws.freed is None
                 else {
                     f"share, {FREED}": gap_share(
-                        high_draw(freed, options.inference), base, post, **gap
+                        high_draw(draws.freed, options.inference), base, post, **gap
                     )
                 }
             ),
@@ -265,7 +263,7 @@ def sufficient(
             "score, post": rate(post, options),
             "score, under the direction": rate(score, options),
         },
-        reason=f"{reason}{nearly(score, freed, options)}",
+        reason=f"{reason}{nearly(score, draws.freed, options)}",
     )
 
 

@@ -37,6 +37,16 @@ class Options:
     """Smallest effect that matters: evidence that would miss it is under-powered."""
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Pushes:
+    """What controls that steer do on every problem."""
+
+    same: Float[np.ndarray, "draw problem"]
+    """Random directions that push as far as the direction."""
+    freed: Float[np.ndarray, "control problem"] | None = None
+    """All controls, each at a strength of its own; None where they had none."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Claim:
     """One thing that must hold for a rung."""

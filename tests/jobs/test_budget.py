@@ -11,7 +11,7 @@ from elicit.grafting import PartSweep
 from elicit.jobs import _budget, _page
 from elicit.jobs._budget import Costing, Cut, Planned, fit, halves
 from elicit.jobs._forecast import Forecast, Size, Speed, Stage, calibrate, forecast
-from elicit.jobs._lengths import MARGIN, length_share
+from elicit.jobs._lengths import MANY, MARGIN, with_texts
 from elicit.jobs._report.cost import chosen, interval_flop, report_stages
 from elicit.jobs._report.scores import Scores
 from elicit.jobs._report.spec import ReportSpec
@@ -77,10 +77,14 @@ def test_texts_that_end_early_are_seen_to_and_what_has_no_time_is_at_its_longest
     pair = organism("rl")
     task = load_task(organisms.resolve("rl").problems)
     how, fast = Generation(max_new_tokens=512), Speed(reading=1e15, writing=1e15)
-    share = length_share(pair, task, how, fast, seconds=60.0)
-    lengths = rollouts(pair.side("post"), task.subset(8, 0), generation=how).n_tokens.double()
-    assert share == pytest.approx(MARGIN * lengths.mean().item() / 512) and share < 0.2
-    assert length_share(pair, task, how, SPEED, seconds=1e-9) == 1.0
+    found = with_texts(pair, task, how, fast, seconds=60.0)
+    some = task.subset(MANY, 0)
+    lengths = rollouts(pair.side("post"), some, generation=how).n_tokens.double()
+    assert found.length == pytest.approx(MARGIN * lengths.mean().item() / 512)
+    assert found.length < 0.2 and found.writing == fast.writing
+    assert with_texts(pair, task, how, SPEED, seconds=1e-9) == SPEED
+    slow = replace(SPEED, writing=1e7)
+    assert with_texts(pair, task, how, slow, seconds=60.0).writing > slow.writing
 
 
 def test_progress_over_stages_is_weighted_never_falls_and_ends_where_it_said():

@@ -29,7 +29,7 @@ from elicit.verdicts.causal import turn
 from elicit.verdicts.figures import profile_figure, sweep_figure
 from elicit.verdicts.probing import drawn_anew
 from elicit.verdicts.rungs import ANEW, causal_in_post
-from elicit.verdicts.tests import FREED, Options
+from elicit.verdicts.tests import FREED, Options, Pushes
 from tests.folded import folded
 from tests.pairs import header_pairs
 
@@ -124,9 +124,7 @@ def test_a_control_that_needs_another_strength_than_the_direction_gets_it(organi
         choose,
         test,
         [found],
-        strengths=(1.0, 4.0),
-        n_random=1,
-        n_dosed=8,
+        design=LadderDesign(strengths=(1.0, 4.0), n_random=1, n_dosed=8),
         inference=Inference(),
         **how,
     )
@@ -144,15 +142,13 @@ def test_a_control_that_does_as_much_at_another_strength_is_told_and_changes_no_
     ones, none = np.ones(40), np.zeros((9, 40))
     options = Options(inference=Inference(level=0.9), least_effect=0.2)
     for freed, told in ((none, False), (none + 1, True)):
-        found = causal_in_post(
-            ones, {"post unsteered": none[0]}, none, options, freed=freed, what="show it"
-        )
+        draws = Pushes(same=none, freed=freed)
+        found = causal_in_post(ones, {"post unsteered": none[0]}, draws, options, what="show it")
         assert ("needing less of a push" in found.reason) == told
         assert found.claims[0].p < 0.05 and found.control_name != FREED
         assert found.arms[FREED].value == float(told)
-    without = causal_in_post(
-        ones, {"post unsteered": none[0]}, none, options, freed=None, what="show it"
-    )
+    draws = Pushes(same=none)
+    without = causal_in_post(ones, {"post unsteered": none[0]}, draws, options, what="show it")
     assert FREED not in without.arms and "push" not in without.reason
 
 
