@@ -199,3 +199,11 @@ def test_one_direction_alone_is_told_as_enough_or_as_needed(effect: str, said: s
     assert answer.verdict.endswith("is enough" if effect == "graft" else "is needed")
     assert ("not needed" in answer.says) == (effect == "graft")
     assert ("not enough" in answer.says) == (effect == "revert")
+
+
+def test_right_answers_by_an_open_route_are_told_as_such():
+    found = replace(known(origin(*UNTOLD), 1.0, 0.0), verdict="undecided", reason="the way is open")
+    answer = existence_answer(None, ladder("passed"), found)
+    assert (answer.verdict, answer.strength) == ("already there, way undecided", "moderate")
+    assert answer.says.startswith("Base can do it") and "The way is open." in answer.says
+    assert "But steering" not in answer.says and "undecided" not in answer.clause

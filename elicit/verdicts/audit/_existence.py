@@ -141,8 +141,15 @@ def _by_origin(origin: Origin, ladder: Ladder | None) -> Answered:
         says = [f"{_OPEN.get(verdict, 'Undecided')}. {sentence(origin.reason)}"]
         clause = _CLAUSES.get(verdict, "where its gain comes from is undecided")
         strength = "moderate" if verdict in ("partly", "another route") and above else "weak"
-        if steered == "exists" and verdict == "undecided":
-            says.append("Steering base along its own direction does bring it out (E3 and E4).")
+        if verdict == "undecided" and effect.low.item() > HALF:
+            verdict, strength = _ROUTE_OPEN, "moderate" if above else "weak"
+            says.insert(
+                0,
+                f"Base can do it: {_arm(origin.best)} {what}. Whether it goes post’s own way is "
+                "undecided.",
+            )
+            says[1] = sentence(origin.reason)
+            clause = f"{_arm(origin.best)} brings base to it, by post’s own way or another"
     if ladder is not None:
         says.append(_steering(ladder, agrees=verdict))
     if verdict == "elicited":
@@ -163,6 +170,7 @@ def _by_origin(origin: Origin, ladder: Ladder | None) -> Answered:
     )
 
 
+_ROUTE_OPEN = "already there, way undecided"
 _WORDS = {
     "elicited": "already there, elicited",
     "created": "created",
@@ -217,7 +225,7 @@ def _steering(ladder: Ladder, *, agrees: str) -> str:
     at = ladder.rung.index("E4")
     value, control = spread(ladder.value[at]), spread(ladder.control[at])
     if ladder.verdict == "exists":
-        start = "S" if agrees in ("elicited", "another route", "partly") else "But s"
+        start = "But s" if agrees in ("created", "not elicited") else "S"
         return (
             f"{start}teering base along its own direction closes {value} of the gap "
             f"({ladder.control_name[at]}: {control})."
