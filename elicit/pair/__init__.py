@@ -12,6 +12,7 @@ from elicit.pair.load import load_pair
 from elicit.pair.model import ModelPair
 from elicit.pair.outline import is_outline, outline_changes, outline_pair
 from elicit.pair.parameters import ParameterGroup, hugging_face_model, parameter_groups, unwrapped
+from elicit.pair.placement import device_of, is_offloaded, offload, weight_of
 from elicit.pair.side import Side, SideName, position_limit
 from elicit.surroundings import guard_room
 
@@ -30,10 +31,13 @@ __all__ = [
     "SideName",
     "Text",
     "Tokenizer",
+    "device_of",
     "hugging_face_model",
+    "is_offloaded",
     "is_outline",
     "load_pair",
     "no_unpickling",
+    "offload",
     "outline_changes",
     "outline_pair",
     "pad",
@@ -41,13 +45,17 @@ __all__ = [
     "position_limit",
     "reason",
     "unwrapped",
+    "weight_of",
     "weights_digest",
 ]
 
 guard_room(
     __name__,
     runs_nothing={
+        "device_of",
         "hugging_face_model",
+        "is_offloaded",
+        "offload",
         "is_outline",
         "outline_changes",
         "outline_pair",
@@ -56,6 +64,7 @@ guard_room(
         "unwrapped",
         "reason",
         "pad",
+        "weight_of",
         "weights_digest",
     },
 )
