@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from elicit.edits import active
 from elicit.engines import engine_of, pushes_of
-from elicit.pair import Encoded, hugging_face_model
+from elicit.pair import Encoded, device_of, hugging_face_model
 from elicit.sites import Site
 from elicit.surroundings import foreign_hook
 
@@ -35,7 +35,7 @@ def from_engine(
     steps = [step for push in pushes if push is not None for step in push.steps]
     if any(push is None for push in pushes) or any(engine.refuses(s.site) for s in steps):
         return None
-    device = next(hugging_face_model(model).parameters()).device
+    device = device_of(hugging_face_model(model))
     ids, real = encoded.ids.cpu(), encoded.mask.bool().cpu()
     at: dict[Site, Tensor] = {}
     for row, push in enumerate(pushes):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from elicit.capture._engine import from_engine
 from elicit.capture.errors import CaptureError
 from elicit.edits import Edit, MaskAttention, active, shape_of
-from elicit.pair import Encoded, hugging_face_model, position_limit
+from elicit.pair import Encoded, device_of, hugging_face_model, position_limit
 from elicit.sites import Shape, Site, SiteError
 
 
@@ -95,7 +95,7 @@ class Reader:
         self.logits = logits
         self.model = model
         self.hf_model = hugging_face_model(model)
-        self.device = next(self.hf_model.parameters()).device
+        self.device = device_of(self.hf_model)
         self.points = {
             site: _point(model, site) for site in dict.fromkeys(s.whole for s in self.sites)
         }

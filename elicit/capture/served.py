@@ -20,7 +20,7 @@ from elicit.engines import (
     pushes_of,
     serving,
 )
-from elicit.pair import ModelPair, Side, hugging_face_model
+from elicit.pair import ModelPair, Side, device_of, hugging_face_model
 from elicit.sites import Kind, Site
 
 FULL_TOLERANCE = 1e-5
@@ -100,7 +100,7 @@ def check_engine(side: Side, engine: Engine) -> float:
 def _probe(side: Side) -> Int[Tensor, "one pos"]:
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(side.alignment.d_vocab, (1, _LENGTH), generator=generator)
-    return ids.to(next(hugging_face_model(side.bridge).parameters()).device)
+    return ids.to(device_of(hugging_face_model(side.bridge)))
 
 
 def _sites(side: Side, engine: Engine) -> list[Site]:

@@ -10,8 +10,25 @@ from torch.nn import functional
 
 from elicit.capture.errors import CaptureError
 from elicit.edits import active
-from elicit.pair import hugging_face_model, unwrapped
+from elicit.pair import device_of, hugging_face_model, unwrapped, weight_of
 from elicit.results import digest_tensors
+
+
+class Moved(nn.Module):
+    """A module on another device than the stream: its input goes there, its output returns."""
+
+    module: nn.Module
+    device: torch.device
+
+    def __init__(self, module: nn.Module, device: torch.device) -> None:
+        """Call `module`, which computes on `device`."""
+        super().__init__()
+        # Not registered: the module belongs to its model.
+        self.__dict__["module"], self.__dict__["device"] = module, device
+
+    def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """The module's output, where its input was."""
+        return self.module(x.to(self.device)).to(x.device)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -30,13 +47,16 @@ class Unembed:
     @property
     def weight(self) -> Float[Tensor, "d_vocab d_model"]:
         """Weight of the unembedding, the rows that are read."""
-        return unwrapped(self.projection).get_parameter("weight")[: self.d_vocab]
+        return weight_of(_plain(self.projection))[: self.d_vocab]
 
     @property
     def bias(self) -> Float[Tensor, " d_vocab"] | None:
         """Bias of the unembedding; None where the model has none, or the bridge added zeros."""
-        bias = getattr(unwrapped(self.projection), "bias", None)
-        return bias[: self.d_vocab] if isinstance(bias, Tensor) and bool(bias.any()) else None
+        plain = _plain(self.projection)
+        if not isinstance(getattr(plain, "bias", None), Tensor):
+            return None
+        bias = weight_of(plain, "bias")
+        return bias[: self.d_vocab] if bool(bias.any()) else None
 
     @property
     def d_model(self) -> int:
@@ -60,11 +80,13 @@ class Unembed:
             normed: The stream after the final norm.
             ids: The ids, each token its own.
         """
-        plain = unwrapped(self.projection)
-        rows = functional.embedding(ids, plain.get_parameter("weight"))
-        logits = torch.einsum("td,tid->ti", normed, rows)
-        bias = getattr(plain, "bias", None)
-        return self.capped(logits if bias is None else logits + bias[ids])
+        plain = _plain(self.projection)
+        weight = weight_of(plain)
+        rows = functional.embedding(ids.to(weight.device), weight)
+        logits = torch.einsum("td,tid->ti", normed.to(weight.device), rows)
+        if getattr(plain, "bias", None) is not None:
+            logits = logits + weight_of(plain, "bias")[ids.to(weight.device)]
+        return self.capped(logits).to(normed.device)
 
     def capped(self, logits: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """Logits after the model's softcap, where it has one."""
@@ -85,6 +107,11 @@ class Unembed:
         if self.softcap is not None:
             held["softcap"] = torch.tensor(self.softcap)
         return digest_tensors(held)
+
+
+def _plain(projection: nn.Module) -> nn.Module:
+    """The module that holds the weights of an unembedding."""
+    return unwrapped(projection.module if isinstance(projection, Moved) else projection)
 
 
 def unembed_of(model: nn.Module, *, d_vocab: int | None = None) -> Unembed:
@@ -139,7 +166,7 @@ def _check(model: nn.Module, unembed: Unembed) -> None:
     hf_model = hugging_face_model(model)
     streams: list[Tensor] = []
     handle = unembed.norm.register_forward_pre_hook(lambda _m, args: streams.append(args[0]))
-    device = next(hf_model.parameters()).device
+    device = device_of(hf_model)
     try:
         logits = hf_model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=device)).logits
     finally:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from elicit.directions.errors import DirectionError
 from elicit.directions.shift import ActivationShift
 from elicit.edits import Patch, edited, last
-from elicit.pair import ModelPair
+from elicit.pair import ModelPair, device_of
 from elicit.results import Result
 from elicit.runs import Execution
 from elicit.sites import Site, parse_site
@@ -240,6 +240,6 @@ def _next(
     model: nn.Module, tokens: Int[Tensor, "row pos"], d_vocab: int
 ) -> Float[Tensor, "row d_vocab"]:
     """Probabilities of the next token."""
-    device = next(model.parameters()).device
+    device = device_of(model)
     logits: Tensor = model(tokens.to(device))
     return logits[:, -1, :d_vocab].double().softmax(dim=-1).cpu()

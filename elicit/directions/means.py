@@ -11,7 +11,7 @@ from torch import Tensor
 from elicit.directions.contrast import PromptPairs, Sides, check_sites, read_at
 from elicit.directions.errors import DirectionError
 from elicit.directions.values import DirectionSet
-from elicit.pair import Side, hugging_face_model, weights_digest
+from elicit.pair import Side, device_of, hugging_face_model, weights_digest
 from elicit.results import Estimate, Provenance
 from elicit.runs import Execution
 from elicit.sites import Site
@@ -112,7 +112,7 @@ def directions_by(
         provenance=Provenance(
             seed=inference.seed,
             dtype=str(dtype).removeprefix("torch."),
-            device=str(next(model.parameters()).device),
+            device=str(device_of(model)),
             arguments={
                 "question": estimator.name,
                 "model": name,

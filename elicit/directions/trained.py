@@ -13,7 +13,7 @@ from elicit.directions.contrast import check_sites, read_at
 from elicit.directions.errors import DirectionError
 from elicit.directions.values import Direction
 from elicit.edits import Edited, Steer, Where, edited
-from elicit.pair import Side, hugging_face_model, weights_digest
+from elicit.pair import Side, device_of, hugging_face_model, weights_digest
 from elicit.results import Provenance, Result
 from elicit.rollouts import check_prompts
 from elicit.runs import Execution
@@ -140,7 +140,7 @@ def train_vector(
     batches = rows.batches(execution.max_tokens)
     generator = torch.Generator().manual_seed(seed)
     start = torch.randn(width, generator=generator)
-    device = next(hugging_face_model(model).parameters()).device
+    device = device_of(hugging_face_model(model))
     vector = (start * (_START * resid_norm / start.norm())).to(device).requires_grad_()
     Edited(model, [Steer(site, vector.detach(), where=where)], None)
     before = _mean(model, rows, batches, None)
@@ -219,7 +219,7 @@ def _under(
     model: nn.Module, rows: ForcedRows, batch: ForcedBatch, edit: Steer | None
 ) -> Float[Tensor, " read"]:
     """Log-probability of every target token of a batch, with or without an edit."""
-    there = batch.to(next(hugging_face_model(model).parameters()).device)
+    there = batch.to(device_of(hugging_face_model(model)))
     read = (there.ids, there.mask, there.position_ids, (there.slot_row, there.slot_pos))
     if edit is None:
         logits = slot_logits(model, *read)

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from elicit.capture import full_logits, plan_chunks
-from elicit.pair import Side, hugging_face_model, pad
+from elicit.pair import Side, device_of, hugging_face_model, pad
 from elicit.rollouts import Rollouts
 
 MAX_LOSS = 1.0
@@ -108,7 +108,7 @@ def text_log_probs(
     pass, padding counted; fewer where the logits of so many would take more than `MEMORY`.
     """
     distinct = list(dict.fromkeys(texts))
-    device = next(hugging_face_model(model).parameters()).device
+    device = device_of(hugging_face_model(model))
     values: dict[Written, float] = {}
     config: Any = hugging_face_model(model).config
     d_vocab = int(config.get_text_config().vocab_size)

@@ -13,6 +13,7 @@ from elicit.pair.load import load_pair
 from elicit.pair.model import ModelPair
 from elicit.pair.outline import is_outline, outline_changes, outline_pair
 from elicit.pair.parameters import ParameterGroup, hugging_face_model, parameter_groups, unwrapped
+from elicit.pair.placement import device_of, is_offloaded, offload, weight_of
 from elicit.pair.side import Side, SideName, position_limit
 from elicit.surroundings import guard_room
 
@@ -31,11 +32,14 @@ __all__ = [
     "SideName",
     "Text",
     "Tokenizer",
+    "device_of",
     "hugging_face_model",
     "layer_names",
+    "is_offloaded",
     "is_outline",
     "load_pair",
     "no_unpickling",
+    "offload",
     "outline_changes",
     "outline_pair",
     "pad",
@@ -43,14 +47,18 @@ __all__ = [
     "position_limit",
     "reason",
     "unwrapped",
+    "weight_of",
     "weights_digest",
 ]
 
 guard_room(
     __name__,
     runs_nothing={
+        "device_of",
         "hugging_face_model",
         "layer_names",
+        "is_offloaded",
+        "offload",
         "is_outline",
         "outline_changes",
         "outline_pair",
@@ -59,6 +67,7 @@ guard_room(
         "unwrapped",
         "reason",
         "pad",
+        "weight_of",
         "weights_digest",
     },
 )

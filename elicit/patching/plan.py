@@ -10,7 +10,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from elicit.capture import Work
-from elicit.pair import Encoded, ModelPair
+from elicit.pair import Encoded, ModelPair, device_of
 from elicit.patching._continuations import Rows
 from elicit.patching._reading import read_columns
 from elicit.patching.columns import Columns
@@ -128,7 +128,7 @@ def _batch(
     plan: Plan, places: list[int], n_prompt: int, n_answer: int, partners: dict[int, int]
 ) -> Batch:
     contrast = plan.contrast
-    device = next(plan.host.parameters()).device
+    device = device_of(plan.host)
 
     def encoded(rows: tuple[tuple[int, ...], ...], of: Sequence[int] = places) -> Encoded:
         ids = torch.tensor([[*rows[p], *contrast.answer[p][:-1]] for p in of], device=device)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from elicit.capture import CrossMoments, logits_at, plan_chunks, record, run_layers
-from elicit.pair import pad
+from elicit.pair import device_of, pad
 from elicit.representations.linear_maps import MAPS, Affine
 from elicit.representations.paired_activations import PairedTokens
 from elicit.runs import Execution
@@ -71,7 +71,7 @@ def run_stitched(
     """Cross-entropy of every stitched model and of the unstitched upper one, summed by row."""
     result = torch.zeros(len(rows), len(MAPS), len(sites), dtype=torch.float64)
     own = torch.zeros(len(rows), 1, 1, dtype=torch.float64)
-    device = next(upper.parameters()).device
+    device = device_of(upper)
     execution.progress.start(len(rows), "running stitched layers")
     for indices in plan_chunks([len(row) for row in rows], execution.max_tokens):
         batch = pad([rows[i] for i in indices], pad_id=pad_id, padding="right").to(device)

@@ -8,7 +8,7 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from elicit.edits import active
-from elicit.pair import Encoded, Side, hugging_face_model, weights_digest
+from elicit.pair import Encoded, Side, device_of, hugging_face_model, weights_digest
 from elicit.results import digest_json
 from elicit.rollouts._cache import check_cache
 from elicit.rollouts._cached import CachedReader
@@ -59,7 +59,7 @@ class SeveralWriter(Writer):
             reads = hugging_face_model(other.bridge)
             rows = [_prompt(row, place) + row.text for row in batch]
             given = other.alignment.pad(rows, padding="left")
-            given = given.to(next(reads.parameters()).device)
+            given = given.to(device_of(reads))
             readers.append(CachedReader(reads, given.ids, given.mask, written))
         return readers
 

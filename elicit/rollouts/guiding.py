@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from elicit.edits import Edited, Shift, active, generated, last
-from elicit.pair import Encoded, Side, hugging_face_model, weights_digest
+from elicit.pair import Encoded, Side, device_of, hugging_face_model, weights_digest
 from elicit.results import digest_json
 from elicit.rollouts._cache import check_cache
 from elicit.rollouts._cached import CachedReader
@@ -165,7 +165,7 @@ class _GuidedWriter(Writer):
             readers = [reader]
             if self.guide is not None:
                 other = hugging_face_model(self.guide.bridge)
-                there = padded.to(next(other.parameters()).device)
+                there = padded.to(device_of(other))
                 readers.append(CachedReader(other, there.ids, there.mask, none))
             chooser = Chooser(
                 guidance,

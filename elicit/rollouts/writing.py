@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from elicit.edits import Edit, Edited, EditError, active
 from elicit.engines import engine_of
-from elicit.pair import Encoded, Side, hugging_face_model, weights_digest
+from elicit.pair import Encoded, Side, device_of, hugging_face_model, is_offloaded, weights_digest
 from elicit.results import digest_json
 from elicit.rollouts._cache import check_cache
 from elicit.rollouts._edits_digest import edits_digest
@@ -155,7 +155,9 @@ class Writer:
         edits = [edit for block in self._blocks() for edit in block.edits]
         engine = engine_of(self.model)
         served = [] if engine is None else [engine.name]
-        return digest_json([weights_digest(self.model), edits_digest(edits), *served])
+        # Weights that are kept elsewhere cannot be swapped, so they are those that were loaded.
+        digest = self.side.digest if is_offloaded(self.model) else weights_digest(self.model)
+        return digest_json([digest, edits_digest(edits), *served])
 
     def _cell(self, batch: Sequence[Row], origin: str) -> dict[str, Tensor]:
         """New tokens of a batch, computed or checkpointed, with the edits that fired in it."""
@@ -185,7 +187,7 @@ class Writer:
         """New tokens of a batch, and which edits fired in it."""
         model = hugging_face_model(self.model)
         padded = self.side.alignment.pad([row.prompt + row.text for row in batch], padding="left")
-        padded = padded.to(next(model.parameters()).device)
+        padded = padded.to(device_of(model))
         rooms = [self._room(row) for row in batch]
         with ExitStack() as hooks:
             if self.edits_at is not None:

@@ -23,7 +23,7 @@ from elicit.capture import (
     run_block,
     slot_logits,
 )
-from elicit.pair import Side, hugging_face_model, pad
+from elicit.pair import Side, device_of, hugging_face_model, pad
 from elicit.sites import Kind, resid_post
 from elicit.surroundings import guarded
 from elicit.texts._lane_batches import (
@@ -84,7 +84,7 @@ class LaneReader:
             texts: All texts.
             max_tokens: Most tokens in one forward pass, padding counted.
         """
-        on_cpu = next(self.side.bridge.parameters()).device.type == "cpu"
+        on_cpu = device_of(self.side.bridge).type == "cpu"
         most = min(max_tokens, _CPU_TOKENS) if on_cpu else max_tokens
         return plan_chunks([len(text.ids) for text in texts], most)
 
@@ -191,7 +191,7 @@ class LaneReader:
     def _prefixes(self, texts: Sequence[EncodedText], max_tokens: int, states: bool) -> TextRead:
         """Every lane by plain forwards over its whole prefix, and the texts by one of their own."""
         side, out = self.side, empty(texts)
-        device = next(side.bridge.parameters()).device
+        device = device_of(side.bridge)
         rows: list[tuple[int, ...]] = []
         index: dict[tuple[int, ...], int] = {}
         reads: list[tuple[int, int, int, int, int]] = []

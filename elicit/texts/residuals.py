@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from elicit.capture import CaptureError, Reader, capture, decompose, plan_chunks, read_sites
-from elicit.pair import Encoded, Side, pad
+from elicit.pair import Encoded, Side, device_of, pad
 from elicit.sites import Site, resid_post, resid_pre
 from elicit.texts.rows import TokenRows
 
@@ -54,7 +54,7 @@ def _states(
     batch = pad(rows.rows, pad_id=side.alignment.pad_id, padding="right")
     model = side.bridge
     Reader(model, sites, logits=False).check(batch.ids, batch.position_ids)
-    streams = _streams(model, batch.to(next(model.parameters()).device), sites)
+    streams = _streams(model, batch.to(device_of(model)), sites)
     row, pos = rows.index
     # One after the other, so that whole streams and what is read of them are not held twice.
     return torch.stack([streams.pop(site)[row, pos] for site in sites])

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from elicit.capture import capture, plan_chunks, unembed_of
 from elicit.edits import MaskAttention, edited, marked
-from elicit.pair import Side, pad
+from elicit.pair import Side, device_of, pad
 from elicit.results import digest_json
 from elicit.runs import Execution
 from elicit.sites import resid_post
@@ -59,7 +59,7 @@ def _batch(
 ) -> list[Float[Tensor, "step step"]]:
     """Matrices of some texts, all rows in one forward."""
     ids = [list(row.ids) for row in rows for _ in row.text_at]
-    device = next(side.bridge.parameters()).device
+    device = device_of(side.bridge)
     batch = pad(ids, pad_id=side.alignment.pad_id, padding="right").to(device)
     seen, blind = (torch.zeros(batch.ids.shape, dtype=torch.bool) for _ in range(2))
     first = 0

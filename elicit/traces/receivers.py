@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from elicit.capture import capture
-from elicit.pair import ModelPair, Side, pad
+from elicit.pair import ModelPair, Side, device_of, pad
 from elicit.results import Estimate, Result, digest_json
 from elicit.runs import Execution
 from elicit.sites import pattern
@@ -131,7 +131,7 @@ def _attention(
     Patterns are read a layer and a text at a time: all at once they are the square of the text.
     """
     n_layers = len(list(side.bridge.blocks))  # pyright: ignore[reportArgumentType]
-    device = next(side.bridge.parameters()).device
+    device = device_of(side.bridge)
     found = []
     execution.progress.start(len(rows), "reading attention")
     try:

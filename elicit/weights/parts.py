@@ -133,6 +133,12 @@ def changed_slots(pair: ModelPair) -> frozenset[str]:
 def _differs(pair: ModelPair, name: str, slot: Slot) -> bool:
     if is_outline(pair):
         return outline_changes(pair, name)
+    if slot.base.is_meta or slot.post.is_meta:
+        raise PartError(
+            f"{name} is kept in host memory or on disk between two calls, so it can neither be "
+            "compared nor moved between the models. Load the pair without offloading, for instance "
+            "with share_weights, which holds what is equal in both models once."
+        )
     return not torch.equal(slot.base, slot.post)
 
 

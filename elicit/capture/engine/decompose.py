@@ -17,8 +17,8 @@ from elicit.capture.engine.block import Layer
 from elicit.capture.engine.inputs import Inputs, inputs_of
 from elicit.capture.errors import CaptureError, UnknownArchitectureError
 from elicit.capture.plain import modifications_of
-from elicit.capture.unembed import Unembed
-from elicit.pair import hugging_face_model, unwrapped
+from elicit.capture.unembed import Moved, Unembed
+from elicit.pair import device_of, hugging_face_model, unwrapped
 from elicit.sites import Shape
 
 
@@ -73,7 +73,7 @@ class Decomposed:
     @property
     def device(self) -> torch.device:
         """Device of the embeddings."""
-        return next(self.model.parameters()).device
+        return device_of(self.model)
 
     def begin(
         self,
@@ -95,8 +95,7 @@ def decompose(model: nn.Module) -> Decomposed:
     """Decompose a model into its blocks and their parts.
 
     Raises:
-        UnknownArchitectureError: The engine does not know this architecture, or the layers are on
-            several devices.
+        UnknownArchitectureError: The engine does not know this architecture.
         CaptureError: The model is under edits, has hooks on it, or is in training mode: its parts
             run without all of these.
     """
@@ -118,22 +117,17 @@ def decompose(model: nn.Module) -> Decomposed:
             f"lane engine can decompose (it knows {', '.join(_FAMILIES)}), so its layers cannot be "
             "run one by one. Run whole forwards instead."
         )
-    devices = {str(parameter.device) for parameter in model.parameters()}
-    if len(devices) > 1:
-        raise UnknownArchitectureError(
-            f"the model is spread over {', '.join(sorted(devices))}, and lanes stay on one device, "
-            "so its layers cannot be run one by one. Run whole forwards instead."
-        )
     blocks = list(model.blocks)  # pyright: ignore[reportArgumentType]
-    layers = tuple(_layer(block, names, config, len(blocks)) for block in blocks)
+    home = device_of(model)
+    layers = tuple(_layer(block, names, config, len(blocks), home) for block in blocks)
     projection = _required(model.unembed, "unembedding")
     return Decomposed(
         model=model,
         shape=layers[0].shape,
         layers=layers,
         unembed=Unembed(
-            norm=_required(model.ln_final, "final norm"),
-            projection=projection,
+            norm=_here(_required(model.ln_final, "final norm"), home),
+            projection=_here(projection, home),
             softcap=getattr(config, "final_logit_softcapping", None),
             d_vocab=int(projection.get_parameter("weight").shape[0]),
         ),
@@ -157,7 +151,15 @@ def _optional(module: object) -> nn.Module | None:
         return None
 
 
-def _layer(block: nn.Module, names: _Names, config: object, n_layers: int) -> Layer:
+def _here(module: nn.Module, home: torch.device) -> nn.Module:
+    """A module as called from the device of the stream, where lanes keep everything else."""
+    device = device_of(module)
+    return module if device == home else Moved(module, device)
+
+
+def _layer(
+    block: nn.Module, names: _Names, config: object, n_layers: int, home: torch.device
+) -> Layer:
     """One block as its parts."""
     whole = unwrapped(block)
     attn_bridge, mlp_bridge = block.attn, block.mlp
@@ -167,6 +169,11 @@ def _layer(block: nn.Module, names: _Names, config: object, n_layers: int) -> La
     d_model = int(config.hidden_size)  # pyright: ignore[reportAttributeAccessIssue]
     d_head = int(getattr(attn, "head_dim", None) or getattr(attn, "head_size", d_model // n_heads))
     q_norm = _optional(getattr(attn, "q_norm", None))
+    k_norm = _optional(getattr(attn, "k_norm", None))
+
+    def part(found: object, what: str) -> nn.Module:
+        return _here(_required(found, what), home)
+
     shape = Shape(
         n_layers=n_layers,
         n_heads=n_heads,
@@ -177,26 +184,27 @@ def _layer(block: nn.Module, names: _Names, config: object, n_layers: int) -> La
     )
     named = attn_bridge._modules  # pyright: ignore[reportAttributeAccessIssue]
     inner = mlp_bridge._modules  # pyright: ignore[reportAttributeAccessIssue]
+    gate = _optional(inner.get("gate"))
 
     def norm(name: str | None) -> nn.Module | None:
-        return None if name is None else _required(getattr(whole, name, None), name)
+        return None if name is None else part(getattr(whole, name, None), name)
 
     return Layer(
         shape=shape,
-        q=_required(named.get("q"), "query projection"),
-        k=_required(named.get("k"), "key projection"),
-        v=_required(named.get("v"), "value projection"),
-        o=_required(named.get("o"), "output projection"),
-        gate=_optional(inner.get("gate")),
-        up=_required(inner.get("in"), "MLP input projection"),
-        down=_required(inner.get("out"), "MLP output projection"),
+        q=part(named.get("q"), "query projection"),
+        k=part(named.get("k"), "key projection"),
+        v=part(named.get("v"), "value projection"),
+        o=part(named.get("o"), "output projection"),
+        gate=None if gate is None else _here(gate, home),
+        up=part(inner.get("in"), "MLP input projection"),
+        down=part(inner.get("out"), "MLP output projection"),
         act=_activation(config),
         pre_attn=norm(names.pre_attn),
         post_attn=norm(names.post_attn),
         pre_mlp=norm(names.pre_mlp),
         post_mlp=norm(names.post_mlp),
-        q_norm=q_norm,
-        k_norm=_optional(getattr(attn, "k_norm", None)),
+        q_norm=None if q_norm is None else _here(q_norm, home),
+        k_norm=None if k_norm is None else _here(k_norm, home),
         flat_norm=q_norm is not None and q_norm.get_parameter("weight").numel() != d_head,
         scaling=float(getattr(attn, "scaling", d_head**-0.5)),
         softcap=getattr(attn, "attn_logit_softcapping", None),

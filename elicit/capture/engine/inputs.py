@@ -62,7 +62,8 @@ def inputs_of(
             masks[id(given)] = _allowed(given, mask)
         allowed.append(masks[id(given)])
         angles = call.kwargs.get("position_embeddings")
-        rotary.append(None if angles is None else Rotary(*angles))  # pyright: ignore[reportGeneralTypeIssues]
+        # Layers may be on several devices; what lanes share stays with the tokens.
+        rotary.append(None if angles is None else Rotary(*(a.to(mask.device) for a in angles)))  # pyright: ignore[reportGeneralTypeIssues]
     return Inputs(
         resid=recorded.resid[0],
         mask=mask,
@@ -88,6 +89,7 @@ def _allowed(given: Tensor | None, mask: Tensor) -> Tensor:
         # Some kernels get "causal" instead of a mask; then nothing is padded.
         causal = torch.ones(n_pos, n_pos, dtype=torch.bool, device=mask.device).tril()
         return causal[None]
+    given = given.to(mask.device)
     seen = given[:, 0] if given.dtype == torch.bool else given[:, 0] > torch.finfo(given.dtype).min
     seen = seen | itself
     return seen[:1] if len(seen) == 1 or bool((seen == seen[:1]).all()) else seen

@@ -7,7 +7,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from elicit.capture import full_logits, plan_chunks
-from elicit.pair import Side
+from elicit.pair import Side, device_of
 
 _MAX_TOKENS = 8192
 
@@ -23,7 +23,7 @@ def first_ranks(side: Side, rows: Sequence[tuple[Sequence[int], int]]) -> Int[Te
         rows: Token ids of each prompt, and the token.
     """
     ranks = torch.zeros(len(rows), dtype=torch.long)
-    device = next(side.bridge.parameters()).device
+    device = device_of(side.bridge)
     for places in plan_chunks([len(ids) for ids, _ in rows], _MAX_TOKENS):
         padded = side.alignment.pad([rows[place][0] for place in places], padding="left")
         there = padded.to(device)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from elicit.capture import capture, logits_at
 from elicit.edits import shape_of
-from elicit.pair import Side, pad
+from elicit.pair import Side, device_of, pad
 from elicit.results import digest_json
 from elicit.runs import Execution
 from elicit.sites import Site, resid_post
@@ -29,7 +29,7 @@ def _read(
 ) -> dict[str, Tensor]:
     """Greedy ids, or where a site is named the states there; tokens are the last axis."""
     model = side.bridge
-    device = next(model.parameters()).device
+    device = device_of(model)
     top = resid_post(shape_of(model).n_layers - 1)
     d_vocab = side.alignment.d_vocab
     size = tokens_per_block(d_vocab, memory=execution.memory, buffers=2)

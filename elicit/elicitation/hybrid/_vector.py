@@ -10,7 +10,7 @@ from torch import Tensor
 from elicit import fitting
 from elicit.capture import plan_chunks, slot_logits
 from elicit.edits import Steer, edited, marked, shape_of
-from elicit.pair import Side, pad
+from elicit.pair import Side, device_of, pad
 from elicit.runs import Execution
 from elicit.sites import Site
 
@@ -81,7 +81,7 @@ def fit_vector(
 ) -> FittedVector:
     """Train one vector by the cross-entropy of the targets; see `fit_hybrid`."""
     model, pad_id = side.bridge, side.alignment.pad_id
-    device = next(model.parameters()).device
+    device = device_of(model)
     width = shape_of(model).d_model
     generator = torch.Generator().manual_seed(seed)
     start = torch.randn(width, generator=generator)
