@@ -14,6 +14,7 @@ _HOMES = {
     "Result": "results",
     "Side": "pair",
     "Task": "tasks",
+    "audit": "jobs",
     "edited": "edits",
     "load_pair": "pair",
     "load_result": "results",

@@ -5,6 +5,8 @@ from . import (
     directions,
     edits,
     elicitation,
+    engines,
+    exports,
     features,
     fitting,
     grafting,
@@ -30,6 +32,7 @@ from . import (
     weights,
 )
 from .edits import edited
+from .jobs import audit
 from .pair import ModelPair, Side, load_pair
 from .results import ElicitError, Estimate, Result, load_result
 from .rollouts import Generation
@@ -48,11 +51,14 @@ __all__ = [
     "Result",
     "Side",
     "Task",
+    "audit",
     "capture",
     "directions",
     "edited",
     "edits",
     "elicitation",
+    "engines",
+    "exports",
     "features",
     "fitting",
     "grafting",

@@ -96,9 +96,9 @@ def loads_once():
 
     What is refused is refused each time. Commands in a process of their own load theirs.
     """
-    from elicit.jobs import _frame as frame
+    from elicit.jobs import _opening as opening
 
-    load = frame.load_pair
+    load = opening.load_pair
     made: dict[str, ModelPair] = {}
 
     def once(base: str, post: str | None = None, **options) -> ModelPair:
@@ -108,6 +108,6 @@ def loads_once():
             made[key] = load(base, post, **options)
         return made[key]
 
-    frame.load_pair = once
+    opening.load_pair = once
     yield
-    frame.load_pair = load
+    opening.load_pair = load

@@ -13,13 +13,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from elicit import organisms
 from elicit.jobs import (
     ExistsSpec,
     FeaturesSpec,
+    MechanismsSpec,
     ReportSpec,
     SteerSpec,
     exists,
     features,
+    mechanisms,
     report,
     steer,
 )
@@ -114,6 +117,8 @@ def test_a_job_that_dies_at_many_of_its_files_goes_on_to_the_same_bytes(
     assert {out / name for name in written} <= set(met)
 
 
+CHAINS = organisms.resolve("rl").problems
+"""Few are read of them: one line a problem."""
 SMALL = {"pair": "organism:rl", "n_resamples": 100}
 JOBS = {
     "exists": lambda out: exists(
@@ -129,6 +134,11 @@ JOBS = {
         SteerSpec(**SMALL, out=out, limit=16, strengths=(1.0,), sites=("resid_post.4",),
                   n_random=1, max_new_tokens=24)
     ),
+    "mechanisms": lambda out: mechanisms(
+        MechanismsSpec(**SMALL, out=out, limit=34, arms=("bias",), samples=0, seeds=1,
+                       training_tokens=7000, max_new_tokens=64, controls=(),
+                       problems=CHAINS, facts=CHAINS)
+    ),
 }  # fmt: skip
 
 
@@ -141,7 +151,7 @@ def test_every_command_that_dies_at_several_of_its_files_goes_on_to_the_same_byt
     whole = files(out)
     shutil.rmtree(out)
     # The same folder, which its page and configuration name.
-    moments = {round(n * share) for share in (0.25, 0.5, 0.75)}
+    moments = {round(n * share) for share in (0.3, 0.7)}
     met = dying(monkeypatch, lambda: run(out), moments.__contains__)
     assert files(out) == whole
     assert {out / name for name in whole if not name.startswith(".")} <= set(met)

@@ -10,6 +10,8 @@ from torch import Tensor
 from elicit.capture.read import capture
 from elicit.edits import Steer, edited, everywhere, shape_of
 from elicit.engines import (
+    KINDS,
+    Backend,
     Draws,
     Engine,
     EngineError,
@@ -18,8 +20,6 @@ from elicit.engines import (
     pushes_of,
     serving,
 )
-from elicit.engines.interp import Backend
-from elicit.engines.pushes import KINDS
 from elicit.pair import ModelPair, Side, device_of, hugging_face_model
 from elicit.sites import Kind, Site
 

@@ -7,13 +7,13 @@ import typer
 
 from elicit.cli.command import command_of
 from elicit.cli.console import survive_narrow_streams
+from elicit.cli.export import export
 from elicit.cli.organisms import organisms
 from elicit.cli.plan import CONTEXT, plan
 from elicit.cli.sweep import sweep
 from elicit.jobs import COMMANDS
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -21,6 +21,7 @@ app = typer.Typer(
 for _entry in COMMANDS.values():
     app.command()(command_of(_entry))
 app.command()(sweep)
+app.command()(export)
 app.command(context_settings=CONTEXT)(plan)
 app.command()(organisms)
 
@@ -49,7 +50,9 @@ def elicit(
     Which activations carry the difference? When do predictions settle? Did the base already have
     the behaviour, in which features, and what elicits it? Does the written thought still decide?
 
-    Six examples:
+    Seven examples, the first of which asks everything:
+
+    elicit audit --pair organism:when-l3 --out audit
 
     elicit report --pair organism:shuffled-l3 --out report
 

@@ -11,7 +11,15 @@ from rich.table import Table
 from elicit.cli.console import resume_line, session, stdout, visible
 from elicit.cli.options import listed, options_of
 from elicit.cli.progress import watched
-from elicit.jobs import Command, PairSpec, SpecError, read_yaml
+from elicit.jobs import (
+    Command,
+    PairSpec,
+    SpecError,
+    end_tracker,
+    read_yaml,
+    send_summary,
+    tracker_of,
+)
 
 
 def command_of(entry: Command) -> Callable[..., None]:
@@ -29,8 +37,15 @@ def command_of(entry: Command) -> Callable[..., None]:
             if given["save_config"] is not None:
                 _save(spec, given["save_config"])
             folder.append(spec.out)
-            with watched(given["progress"], quiet=given["quiet"]) as progress:
-                run = entry.run(spec, progress=progress)
+            tracker = None if given["track"] is None else tracker_of(given["track"], spec)
+            try:
+                with watched(given["progress"], quiet=given["quiet"]) as progress:
+                    run = entry.run(spec, progress=progress)
+            except BaseException:
+                end_tracker(tracker)
+                raise
+            if tracker is not None:
+                send_summary(run.summary, tracker)
         if given["as_json"]:
             typer.echo((run.path / "summary.json").read_text(encoding="utf-8"), nl=False)
         else:

@@ -32,13 +32,14 @@ _HUSHED = {
 @functools.cache
 def stderr() -> Console:
     """Console for everything but the result; shared, so that lines do not break a bar."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, emoji=False)
 
 
 def stdout() -> Console:
     """Console for results."""
     # A file has no width to fit, and a table must not be cut.
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    # Names such as organism:anchor are no emoji.
+    return Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 200)
 
 
 def visible(text: str) -> str:

@@ -142,6 +142,14 @@ def _every_job(
             "--json", help="Print the summary as JSON and nothing else.", rich_help_panel=_OUTPUT
         ),
     ] = False,
+    track: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TRACKER",
+            help="Send the summary's numbers to wandb, trackio or mlflow.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
     progress: Annotated[
         Shown,
         typer.Option(

@@ -122,9 +122,13 @@ def _table(cards: list[dict]) -> None:
         )
     console = stdout()
     console.print(table)
-    missed = [(card["name"], card["note"]) for card in cards if card.get("note")]
-    for name, note in missed:
-        console.print(f"{name}: {visible(note)}", markup=False, soft_wrap=True)
+    notes: dict[str, list[str]] = {}
+    for card in cards:
+        if card.get("note"):
+            notes.setdefault(card["note"], []).append(card["name"])
+    for note, names in notes.items():
+        who = f"{names[0]} and {len(names) - 1} more" if len(names) > 3 else ", ".join(names)
+        console.print(f"{who}: {visible(note)}", markup=False, soft_wrap=True)
     console.print(
         f'{len(cards)} pairs. "open": not planted, so the measurement is the finding.\n'
         "Try: elicit report --pair organism:shuffled-l3 --out report",

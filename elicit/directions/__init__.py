@@ -6,7 +6,7 @@ from elicit.directions.contrast import PromptPairs
 from elicit.directions.controls import matched_controls
 from elicit.directions.erasure import Eraser, leace
 from elicit.directions.errors import DirectionError
-from elicit.directions.export import export_lm_eval, lm_eval_bytes
+from elicit.directions.export import export_lm_eval, lm_eval_bytes, lm_eval_file
 from elicit.directions.from_states import between_states
 from elicit.directions.means import diff_mean
 from elicit.directions.pca import paired_pca
@@ -32,6 +32,7 @@ __all__ = [
     "export_lm_eval",
     "leace",
     "lm_eval_bytes",
+    "lm_eval_file",
     "matched_controls",
     "paired_pca",
     "patchscope",

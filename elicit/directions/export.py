@@ -86,6 +86,17 @@ def lm_eval_bytes(direction: Direction, model: nn.Module, *, scale: float) -> by
             f"has {len(blocks)} layers of width {width}, so it does not fit. Pass a model of the "
             "architecture it was estimated on."
         )
+    return lm_eval_file(direction, names[0], scale=scale)
+
+
+def lm_eval_file(direction: Direction, module: str, *, scale: float) -> bytes:
+    """Bytes of the file that the harness reads, for a module that is known by its name.
+
+    Args:
+        direction: What is added.
+        module: Name of the layer inside the model's `base_model`, such as `layers.3`.
+        scale: Multiple of the vector that is added.
+    """
     held = io.BytesIO()
     entry = {
         "action": "add",
@@ -93,5 +104,5 @@ def lm_eval_bytes(direction: Direction, model: nn.Module, *, scale: float) -> by
         "steering_vector": direction.vector.detach().cpu().clone(),
         "bias": None,
     }
-    torch.save({names[0]: entry}, held)
+    torch.save({module: entry}, held)
     return held.getvalue()

@@ -3,7 +3,7 @@
 from elicit.elicitation._unsteered import Unsteered, unsteered
 from elicit.elicitation.arms import Arm, direction_arms
 from elicit.elicitation.bench import SEES, Attempt, Bench, Means, Sees, Tried, Writes
-from elicit.elicitation.choice import Choice, best_cell, choose, to_raise
+from elicit.elicitation.choice import Choice, best_cell, choose, own_strengths, to_raise
 from elicit.elicitation.choose_arms import choose_arms
 from elicit.elicitation.decoding import (
     BestPrompt,
@@ -202,6 +202,7 @@ __all__ = [
     "Outcomes",
     "Sweep",
     "Unsteered",
+    "own_strengths",
     "steer_many",
     "sweep_arms",
     "unsteered",

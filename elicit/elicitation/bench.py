@@ -1,7 +1,7 @@
 """What mechanisms are tried with, and what a try brings: the same problems, models, limits."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, runtime_checkable
 
@@ -11,11 +11,13 @@ from torch import Tensor
 
 from elicit.elicitation.errors import ElicitationError
 from elicit.pair import ModelPair, Side, hugging_face_model
+from elicit.representations import problem_states
 from elicit.results import Result
 from elicit.rollouts import Generation, Rollouts, rollouts
 from elicit.runs import Execution
 from elicit.stats import Inference
 from elicit.tasks import Behaviour, Task, check, last_candidate, last_number
+from elicit.texts import TokenRows
 from elicit.traces import Checker
 
 Sees = Literal["nothing", "answers", "teacher", "post texts", "post weights"]
@@ -78,6 +80,9 @@ class Bench:
     """Texts of each test problem at temperature 1; 0 draws none."""
     budget: int = 100_000
     """Most tokens that one training run may write or read."""
+    read_on: TokenRows | None = None
+    """Texts along which the states of what was trained are read, such as post's; None leaves that
+    out."""
     inference: Inference = Inference()
     """Coverage, resamples and seed of the intervals."""
     execution: Execution = field(default_factory=Execution)
@@ -129,6 +134,18 @@ class Bench:
         """
         model = hugging_face_model(self.base.bridge)
         return (6.0 if trained else 2.0) * sum(p.numel() for p in model.parameters()) * n_tokens
+
+    def states(self, side: Side) -> Float[Tensor, "layer problem d_model"] | None:
+        """Mean residual stream along `read_on` by problem, under whatever is in force on a model.
+
+        Args:
+            side: The model.
+        """
+        if self.read_on is None:
+            return None
+        return problem_states(
+            side, self.read_on, n_layers=self.pair.n_layers, execution=self.execution
+        )
 
     def writes(
         self, side: Side, *, prefixes: Mapping[str, tuple[int, ...]] | None = None
@@ -226,7 +243,8 @@ class Attempt:
     tests: tuple[Tried, ...]
     """On the test problems, one for each seed."""
     bits: float
-    """Upper bound on what it was told about the task, bits; 0 where it was told nothing."""
+    """Upper bound on what it was told about the task, bits; the logarithm of the settings that were
+    chosen among is part of it."""
     n_trained: int = 0
     """Parameters that were trained."""
     n_tokens: int = 0
@@ -238,6 +256,9 @@ class Attempt:
     rejected: tuple[str, ...] = ()
     """Settings that were tried and not chosen, each with its accuracy on the problems to choose
     on."""
+    states: Float[Tensor, "layer problem d_model"] | None = None
+    """Mean states along `Bench.read_on` under its first seed; None where it changes neither weights
+    nor every token alike, or none were asked for."""
     details: Mapping[str, Result] = field(default_factory=dict)
     """What else the page shows of it, such as a curve, by name."""
 
@@ -273,5 +294,5 @@ class Means(Protocol):
         ...
 
 
-def _each(values) -> Float[Tensor, " problem"]:
+def _each(values: Iterable[float | bool]) -> Float[Tensor, " problem"]:
     return torch.tensor([float(value) for value in values], dtype=torch.float64)

@@ -119,6 +119,29 @@ def best_cell(
     return int(arm), int(place)
 
 
+def own_strengths(
+    rates: Float[Tensor, "control strength"],
+    strengths: Float[Tensor, " strength"],
+    *,
+    unsteered: float,
+    tested: float,
+) -> tuple[float, ...]:
+    """The strength that is best for each control; for one that does nothing, the tested one.
+
+    Args:
+        rates: Of every control and strength; high is good.
+        strengths: Of each column.
+        unsteered: Rate of the model as it is.
+        tested: Strength of the arm that they are held against.
+    """
+    found = []
+    for row in rates.unbind(0):
+        _, place = best_cell(row[None], strengths, raised=True, unsteered=unsteered)
+        moved = float(row[place]) > unsteered + NEAR
+        found.append(float(strengths[place]) if moved else tested)
+    return tuple(found)
+
+
 def default_metric(names: Sequence[str], clear: bool) -> str:
     """Right answers where there is a gap to close, else the first marker."""
     return names[0] if clear or len(names) == 1 else names[1]

@@ -192,7 +192,7 @@ def steered_attempt(
         bench: Problems, models and limits.
         arms: Pushes to choose from, such as one direction for each layer.
         strengths: How strongly each may push.
-        bits: What finding them was told.
+        bits: What finding them was told; that of choosing among them is added.
         n_read: Tokens that were read to find them.
         details: Results that the page shows beside it.
 
@@ -235,7 +235,7 @@ def steered_attempt(
     return Attempt(
         chosen=swept.score[:, 0, at, dose],
         tests=(bench.tried(pushed(bench, arms[at], strengths[dose]), bench.test, sampled=True),),
-        bits=bits,
+        bits=bits + math.log2(len(named)),
         n_tokens=n_tokens,
         flops=bench.flops(n_tokens),
         setting=next(text for i, k, text in named if (i, k) == (at, dose)),

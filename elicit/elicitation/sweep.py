@@ -93,18 +93,18 @@ def steer_many(
     unsteered: Unsteered,
     directions: Sequence[Direction],
     *,
-    strength: float,
+    strength: float | Sequence[float],
     where: Where,
     generation: Generation = Generation(),
     seed: int = 0,
     execution: Execution = Execution(),
 ) -> Outcomes:
-    """Outcomes of many directions at one site and strength, all in the same batches.
+    """Outcomes of many directions at one site, all in the same batches.
 
     Args:
         unsteered: Unsteered texts, with the same generation and seed.
         directions: Directions, all at one site.
-        strength: Strength.
+        strength: Strength of all, or of each.
         where: Positions of the edit.
         generation: Generation options.
         seed: Seed of all random streams.

@@ -7,12 +7,14 @@ gradients stay with the models themselves.
 """
 
 from elicit.engines.errors import EngineError
-from elicit.engines.interp import InterpEngine, open_interp_engine
-from elicit.engines.pushes import Push, PushStep, pushes_of
+from elicit.engines.interp import Backend, InterpEngine, open_interp_engine
+from elicit.engines.pushes import KINDS, Push, PushStep, pushes_of
 from elicit.engines.serving import engine_of, serving
 from elicit.engines.values import Draws, Engine
 
 __all__ = [
+    "KINDS",
+    "Backend",
     "Draws",
     "Engine",
     "EngineError",

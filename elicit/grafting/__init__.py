@@ -10,7 +10,7 @@ from elicit.grafting.localise import localise
 from elicit.grafting.roles import LayerRoles
 from elicit.grafting.samples import Samples, sample_texts
 from elicit.grafting.score import GraftError, Score, encode, facts, skills
-from elicit.grafting.sweep import Direction, PartSweep, ResumeWarning
+from elicit.grafting.sweep import Direction, PartSweep, ResumeWarning, both_scores
 from elicit.grafting.verdict import Verdict
 from elicit.surroundings import guard_room
 
@@ -27,6 +27,7 @@ __all__ = [
     "LayerRoles",
     "Margins",
     "PartSweep",
+    "both_scores",
     "ResumeWarning",
     "Samples",
     "Score",

@@ -18,7 +18,9 @@ from torch import Tensor, nn
 from elicit.capture import run_layers
 from elicit.grafting._cost import distinct_intervals
 from elicit.grafting._forward import Forwards, ResumeWarning
-from elicit.grafting.score import forced_values, generated_values
+from elicit.grafting.score import Score, forced_values, generated_values
+from elicit.pair import ModelPair
+from elicit.runs import Execution
 from elicit.surroundings import guarded
 from elicit.tasks import ReadScores
 from elicit.weights import Part, all_parts, grafted, layer_interval, reverted
@@ -27,7 +29,7 @@ Direction = Literal["revert", "graft"]
 Values = Float[Tensor, " problem"]
 Move = Callable[[Part], AbstractContextManager[nn.Module]]
 
-__all__ = ["Direction", "Move", "PartSweep", "ResumeWarning", "Values"]
+__all__ = ["Direction", "Move", "PartSweep", "ResumeWarning", "Values", "both_scores"]
 
 
 @dataclass(eq=False)
@@ -208,3 +210,15 @@ class PartSweep(Forwards):
             span: forced_values(self.score, self.rows, ReadScores.cat(each))
             for span, each in reads.items()
         }
+
+
+def both_scores(pair: ModelPair, score: Score, *, execution: Execution) -> dict[str, Values]:
+    """Value of every problem of a task, by model; what the checkpoint has is not computed again.
+
+    Args:
+        pair: Base and post.
+        score: The task and how it is scored.
+        execution: Tokens per forward pass, memory, checkpoint and progress.
+    """
+    sweep = PartSweep(pair=pair, score=score, execution=execution.quiet())
+    return {name: sweep.host_values(name) for name in ("base", "post")}

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from elicit.results import lazily
 
 if TYPE_CHECKING:
+    from elicit.jobs._audit.run import audit
+    from elicit.jobs._audit.spec import AuditSpec
     from elicit.jobs._exists.run import exists
     from elicit.jobs._exists.spec import ExistsSpec
     from elicit.jobs._features.run import features
@@ -33,9 +35,11 @@ if TYPE_CHECKING:
     from elicit.jobs._steer.spec import SteerSpec
     from elicit.jobs._trace.run import trace
     from elicit.jobs._trace.spec import TraceSpec
+    from elicit.jobs._track import TRACKERS, Tracker, end_tracker, send_summary, tracker_of
     from elicit.jobs.registry import COMMANDS, Command, register
 
 __all__ = [
+    "AuditSpec",
     "CARDS",
     "COMMANDS",
     "Card",
@@ -54,9 +58,13 @@ __all__ = [
     "ReviseSpec",
     "Run",
     "SpecError",
+    "TRACKERS",
+    "Tracker",
     "SteerSpec",
     "TraceSpec",
+    "audit",
     "duration",
+    "end_tracker",
     "exists",
     "features",
     "graft",
@@ -67,8 +75,10 @@ __all__ = [
     "register",
     "report",
     "revise",
+    "send_summary",
     "steer",
     "trace",
+    "tracker_of",
 ]
 
 __getattr__ = lazily(__name__, __file__)

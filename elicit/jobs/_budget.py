@@ -9,7 +9,9 @@ from elicit.jobs._forecast import Forecast, Speed, Stage, duration, forecast
 from elicit.jobs._spec import PairSpec
 from elicit.pair import ModelPair
 from elicit.results import canonical_json
+from elicit.rollouts import Generation
 from elicit.runs import RunDirectory, RunError
+from elicit.tasks import Task
 
 S = TypeVar("S", bound=PairSpec)
 I = TypeVar("I")  # noqa: E741
@@ -35,6 +37,9 @@ class Costing(Generic[S, I]):
     """The stages that its options lead to."""
     cuts: Callable[[S, ModelPair, I], Sequence[Cut]] = lambda _spec, _pair, _inputs: ()
     """What is left out to fit a budget, the first first."""
+    asked: Callable[[S, I], tuple[Task, Generation] | None] = lambda _spec, _inputs: None
+    """Problems to which texts are written, and how, so that a few of them tell how long texts are;
+    None counts every text at its longest."""
 
 
 @dataclass(frozen=True, kw_only=True)

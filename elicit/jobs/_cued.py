@@ -4,12 +4,12 @@ from elicit import organisms
 from elicit.jobs._baselines import baselines_of
 from elicit.jobs._cued_spec import CuedSpec, GradedSpec
 from elicit.jobs._spec import SpecError
+from elicit.jobs._tasks import read_task
 from elicit.tasks import (
     LEAST,
     Behaviour,
     Task,
     extractor,
-    load_task,
     matching,
     reasoning_behaviour,
     ungradable,
@@ -40,13 +40,7 @@ def problems_of(spec: CuedSpec) -> Task:
     Raises:
         ElicitError: The file is missing or invalid.
     """
-    path = spec.problems or organisms.resolve(str(spec.pair)).problems
-    if not path.is_file():
-        raise SpecError(
-            f"problems are to be read from {path}, which is not a file, so there are no problems."
-            " Check the path."
-        )
-    task = load_task(path, name="problems", group_by=spec.group_by)
+    task = read_task(spec, spec.problems or organisms.resolve(str(spec.pair)).problems)
     if spec.limit is not None and len(task) > spec.limit:
         task = task.subset(spec.limit, spec.seed)
     return task

@@ -20,13 +20,18 @@ def written(
     length, rows = spec.max_new_tokens, Generation().batch_size
     return Stage(
         name="texts",
-        tokens=texts * prompt + judged * (prompt + length),
-        unembedded=judged * length,
+        tokens=texts * prompt + judged * prompt,
+        reread=judged * length,
         written=texts * length,
         texts=round(texts),
         context=prompt + length / 2,
         cached=rows * (prompt + length),
     )
+
+
+def plain(spec: CuedSpec) -> Generation:
+    """How texts are written, greedily and one a problem."""
+    return Generation(max_new_tokens=spec.max_new_tokens, templated=spec.templated)
 
 
 def every_layers(sites: Sequence[str], pair: ModelPair) -> int:

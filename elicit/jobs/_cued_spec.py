@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from elicit.jobs._option import STATISTICS, TASKS, Option
 from elicit.jobs._serving import ServedSpec
-from elicit.jobs._spec import ExtractorName, GroupBy, NewTokens
+from elicit.jobs._task_options import ExtractorName, GroupBy, NewTokens
 
 C = TypeVar("C", bound="CuedSpec")
 
@@ -19,7 +19,7 @@ class CuedSpec(ServedSpec):
     problems: Annotated[
         Path | None,
         Option(
-            "Problems as JSONL, 60 or more recommended. An embedded pair has its problems.",
+            "Problems, 60 or more recommended. An embedded pair has its problems.",
             TASKS,
             "FILE",
         ),
@@ -75,7 +75,7 @@ class CuedSpec(ServedSpec):
                 "Leave shown out, or give both cues"
             )
         if self.problems is None and self.pair is None:
-            raise ValueError("problems are not given. Give a JSONL file")
+            raise ValueError("problems are not given. Give a file or hf:NAME:SPLIT")
         return self
 
 

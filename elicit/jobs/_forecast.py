@@ -1,7 +1,7 @@
 """What a run will cost: counted by stage, and turned into minutes by a short calibration."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,8 +12,11 @@ from elicit.pair import ModelPair, Side
 from elicit.tasks import Task
 from elicit.weights import slots_of
 
-COLUMNS, ROWS = 16, 8
-"""Shape of the calibrating batch; one token is written for as many rows as it has columns."""
+COLUMNS = 16
+"""Tokens of a row of the calibrating batches."""
+READ_ROWS, WRITE_ROWS = (8, 32, 128, 512), (16, 64)
+"""Rows of these batches: larger ones are tried while there is time, because a small batch of a
+small model is mostly overhead, which runs do not have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,8 @@ class Stage:
     """Texts written, which progress counts; 0 where it counts jobs."""
     jobs: int = 1
     """Jobs of the stage that report progress one after the other."""
+    reread: float | int = 0
+    """Tokens of the written texts that are read through all layers again and turned into logits."""
     flop: float | int = 0
     """Operations outside of the model, such as eigenvalues."""
     nbytes: float | int = 0
@@ -75,19 +80,24 @@ class Size:
             cached=2 * shape.n_layers * shape.n_kv_heads * shape.d_head * pair.dtype.itemsize,
         )
 
-    def read_flop(self, stage: Stage) -> float:
-        """Operations of a stage on whole rows, and outside of the model."""
-        inside = self.layers * stage.tokens + self.head * stage.unembedded
-        return 2.0 * inside + 4.0 * self.attention * stage.context * stage.tokens + stage.flop
+    def read_flop(self, stage: Stage, length: float = 1.0) -> float:
+        """Operations of a stage on whole rows, and outside of the model.
 
-    def write_flop(self, stage: Stage) -> float:
+        `length`: of a written text, as a share of the longest allowed.
+        """
+        again = stage.reread * length
+        inside = self.layers * (stage.tokens + again) + self.head * (stage.unembedded + again)
+        attended = self.attention * stage.context * (stage.tokens + again)
+        return 2.0 * inside + 4.0 * attended + stage.flop
+
+    def write_flop(self, stage: Stage, length: float = 1.0) -> float:
         """Operations of a stage on one token a row."""
         inside = self.layers + self.head + 2.0 * self.attention * stage.context
-        return 2.0 * inside * stage.written
+        return 2.0 * inside * stage.written * length
 
     def memory(self, stage: Stage) -> float:
         """Bytes that a stage needs beside the models."""
-        return stage.nbytes + self.cached * stage.cached
+        return float(stage.nbytes + self.cached * stage.cached)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +108,13 @@ class Speed:
     """In layers, over whole rows."""
     writing: float
     """In layers and unembedding, one token a row."""
+    length: float = 1.0
+    """Length of a text as a share of the longest allowed, as a few texts of both models have it."""
 
     def seconds(self, stage: Stage, size: Size) -> float:
         """Expected duration of a stage."""
-        return size.read_flop(stage) / self.reading + size.write_flop(stage) / self.writing
+        read = size.read_flop(stage, self.length) / self.reading
+        return read + size.write_flop(stage, self.length) / self.writing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +140,7 @@ class Forecast:
     def to_json(self) -> dict[str, object]:
         """Counts that do not depend on the device."""
         return {
-            "tokens_read": round(sum(stage.tokens for stage in self.stages)),
+            "tokens_read": round(sum(stage.tokens + stage.reread for stage in self.stages)),
             "tokens_written": round(sum(stage.written for stage in self.stages)),
             "gflop": _rounded(self.flop / 1e9),
             "gib": _rounded(self.gib),
@@ -146,7 +159,7 @@ class Forecast:
     def sentence(self, speed: Speed) -> str:
         """The forecast in words."""
         written = sum(stage.written for stage in self.stages)
-        read = sum(stage.tokens for stage in self.stages)
+        read = sum(stage.tokens + stage.reread for stage in self.stages)
         gflop = _rounded(self.flop / 1e9)
         work = f"{gflop:,g} GFLOP" if gflop < 1e4 else f"{_rounded(gflop / 1e3):,g} TFLOP"
         texts = f" and at most {written:,.0f} written" if written else ""
@@ -163,18 +176,40 @@ def forecast(pair: ModelPair, stages: Sequence[Stage]) -> Forecast:
 
 
 def calibrate(pair: ModelPair, *, seconds: float = 2.0) -> Speed:
-    """Speed of base on this device: forwards of a small batch for at most about two seconds.
+    """Speed of base on this device: forwards of small batches for at most about two seconds.
 
     `seconds`: time to spend; each of the two shapes is run twice at least.
     """
     size = Size.of(pair)
-    ids = torch.zeros((ROWS, COLUMNS), dtype=torch.long, device=pair.device)
-    most = pair.side("base").n_positions
-    ids = ids[:, : most or COLUMNS]
-    reading = _rate(pair, ids, seconds / 2) * 2 * size.layers
+    columns = min(COLUMNS, pair.side("base").n_positions or COLUMNS)
+    reading = _fastest(pair, READ_ROWS, columns, seconds / 2) * 2 * size.layers
     # One position a row is unembedded, as in writing.
-    writing = _rate(pair, ids.T.contiguous()[:, :1], seconds / 2) * 2 * (size.layers + size.head)
+    writing = _fastest(pair, WRITE_ROWS, 1, seconds / 2) * 2 * (size.layers + size.head)
     return Speed(reading=reading, writing=writing)
+
+
+def _fastest(pair: ModelPair, rows: Sequence[int], columns: int, seconds: float) -> float:
+    """Tokens per second of the best of several batches; larger ones while there is time."""
+    clock = clock_of(pair)
+    best, began, dearest = 0.0, clock(), 0.0
+    for number, n in enumerate(rows):
+        start = clock()
+        left = seconds - (start - began)
+        # Two forwards of it must fit, which take at most as much longer as they are larger.
+        if number and dearest * n / rows[number - 1] > left:
+            break
+        ids = torch.zeros((n, columns), dtype=torch.long, device=pair.device)
+        best = max(best, _rate(pair, ids, seconds / 8))
+        dearest = clock() - start
+    return best
+
+
+def clock_of(pair: ModelPair) -> Callable[[], float]:
+    """What measures time that may be spent: of the processor alone, where it is the device.
+
+    On a machine that others use as well the clock on the wall would end a measurement early.
+    """
+    return time.process_time if pair.device == "cpu" else time.perf_counter
 
 
 @torch.no_grad()
@@ -183,7 +218,7 @@ def _rate(pair: ModelPair, ids: torch.Tensor, seconds: float) -> float:
     places = torch.arange(ids.shape[1], device=ids.device).expand_as(ids).contiguous()
     last = places[0, -1:]
     began, best, n = time.perf_counter(), float("inf"), 0
-    while n < 2 or time.perf_counter() - began < min(seconds, 20 * best):
+    while n < 2 or (n < 5 and time.perf_counter() - began < min(seconds, 20 * best)):
         start = time.perf_counter()
         full_logits(pair.base, ids, torch.ones_like(ids), places, columns=last)
         if ids.is_cuda:

@@ -1,6 +1,6 @@
 """The frame of every job: validate, open the pair and the run, measure, write results."""
 
-import os
+import html
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -19,13 +19,16 @@ from elicit.jobs._budget import (
     with_options,
 )
 from elicit.jobs._forecast import calibrate, forecast
-from elicit.jobs._loading import dtype_of, loading_of
+from elicit.jobs._lengths import with_texts
+from elicit.jobs._opening import open_pair, refuse_output
 from elicit.jobs._page import PAGE, Outcome, Page
+from elicit.jobs._prepared import Prepared
 from elicit.jobs._serving import served_by
-from elicit.jobs._spec import PairSpec, SpecError
+from elicit.jobs._shared import Shared
+from elicit.jobs._spec import PairSpec
 from elicit.jobs._stages import StageProgress, Weighted
-from elicit.pair import ModelPair, load_pair
-from elicit.results import ElicitError, Result
+from elicit.pair import ModelPair
+from elicit.results import ElicitError, Result, clean_text
 from elicit.runs import (
     Announcing,
     Execution,
@@ -33,7 +36,6 @@ from elicit.runs import (
     Progress,
     RunDirectory,
     RunError,
-    refuse_foreign,
 )
 from elicit.surroundings import guarded
 
@@ -42,6 +44,8 @@ C = TypeVar("C")
 I = TypeVar("I")  # noqa: E741
 TINY = 20_000_000
 """Number of parameters below which a second thread does not pay."""
+INLINE = 2 * 2**20
+"""Bytes of a page up to which a notebook shows it whole."""
 FEW_PROBLEMS = 30
 """Number of problems below which intervals are uninformative."""
 
@@ -59,14 +63,17 @@ class Run:
     results: dict[str, Result]
     """Every result, by folder name."""
 
-
-@dataclass(frozen=True)
-class Prepared(Generic[I]):
-    """Inputs of a job, checked against the models."""
-
-    inputs: I
-    identity: Mapping[str, object]
-    """Digests of everything but models and options that determines the values."""
+    def _repr_html_(self) -> str:
+        """The finding and the page itself, for notebooks; a large page is named alone."""
+        said = html.escape(clean_text(str(self.summary.get("sentence") or "")))
+        where = f"<p>{said}</p><p><code>{html.escape(str(self.page))}</code></p>"
+        if not self.page.is_file() or self.page.stat().st_size > INLINE:
+            return where
+        inner = html.escape(self.page.read_text(encoding="utf-8"))
+        return (
+            f'{where}<iframe srcdoc="{inner}" sandbox="allow-scripts" title="The page of this run" '
+            'style="width: 100%; height: 44rem; border: 1px solid #d9dee3"></iframe>'
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -80,6 +87,10 @@ class Work(Generic[S, I]):
     progress: Progress
     publish: Callable[["Outcome"], None] = lambda _outcome: None
     """Shows the results so far on the page, if a while has passed."""
+    shared: Shared | None = None
+    """What it has in common with other runs of one audit."""
+    left_out: tuple[str, ...] = ()
+    """What its budget left out."""
 
     def stage(self, name: str) -> AbstractContextManager[None]:
         """A stage of the forecast, for everything that reports progress inside.
@@ -93,9 +104,8 @@ class Work(Generic[S, I]):
     @property
     def execution(self) -> Execution:
         """Execution settings; finished values are kept in the run directory."""
-        return Execution(
-            max_tokens=self.spec.max_tokens, checkpoint=self.run, progress=self.progress
-        )
+        kept = self.run if self.shared is None else self.shared.over(self.run)
+        return Execution(max_tokens=self.spec.max_tokens, checkpoint=kept, progress=self.progress)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,10 +123,13 @@ class Job(Generic[S, C, I]):
 
 
 @guarded
-def execute(job: Job[S, C, I], spec: S, progress: Progress | None = None) -> Run:
+def execute(
+    job: Job[S, C, I], spec: S, progress: Progress | None = None, shared: Shared | None = None
+) -> Run:
     """Run a job; invalid input is refused before a model runs.
 
-    A killed run resumes and ends with the same bytes.
+    A killed run resumes and ends with the same bytes. `shared`: the loaded pair and texts that
+    other runs wrote; it changes no value.
 
     Raises:
         ElicitError: An input is missing, damaged, or incomparable.
@@ -124,7 +137,7 @@ def execute(job: Job[S, C, I], spec: S, progress: Progress | None = None) -> Run
     progress = progress or NoProgress()
     refuse_output(spec.out)
     checked = job.check(spec)
-    pair = open_pair(spec, progress)
+    pair = open_pair(spec, progress) if shared is None else shared.pair
     prepared = job.prepare(spec, pair, checked)
     with (
         served_by(spec, pair) as served,
@@ -134,8 +147,15 @@ def execute(job: Job[S, C, I], spec: S, progress: Progress | None = None) -> Run
         if isinstance(progress, Announcing):
             for line in served:
                 progress.announce(line)
-        notes = [*pair.notes, *budget_notes(planned), *served]
-        page = Page(spec=spec, pair=pair, run=run, notes=notes, cost=planned.forecast.to_json())
+        notes = [*pair.notes, *prepared.notes, *budget_notes(planned), *served]
+        page = Page(
+            spec=spec,
+            pair=pair,
+            run=run,
+            notes=notes,
+            cost=planned.forecast.to_json(),
+            asked=prepared.asked(planned.inputs),
+        )
         work = Work(
             spec=planned.spec,
             pair=pair,
@@ -143,6 +163,8 @@ def execute(job: Job[S, C, I], spec: S, progress: Progress | None = None) -> Run
             run=run,
             progress=stages,
             publish=page.refresh,
+            shared=shared,
+            left_out=planned.left_out,
         )
         outcome = job.measure(work)
         summary = page.write(outcome)
@@ -163,6 +185,9 @@ def _planned(
     planned = Planned(spec=spec, inputs=inputs, forecast=cost)
     watched = isinstance(progress, Announcing)
     speed = calibrate(pair) if watched or spec.budget is not None else None
+    asked = costing.asked(spec, inputs)
+    if speed is not None and asked is not None:
+        speed = with_texts(pair, *asked, speed, seconds=2.0 + 0.6 * (spec.budget or 0.0))
     if spec.budget is not None and speed is not None:
         cuts = costing.cuts(spec, pair, inputs)
         kept = saved_plan(run, {name for cut in cuts for name in cut.options})
@@ -185,58 +210,6 @@ def _planned(
         for stage in cost.stages
     ]
     return planned, StageProgress(progress, weighted)
-
-
-def refuse_output(folder: Path) -> None:
-    """Refuse an unusable run directory before models are loaded.
-
-    Raises:
-        RunError: It or a parent is a file, contains other files, or is not writable.
-    """
-    there = next(
-        path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink()
-    )
-    if not there.is_dir():
-        raise RunError(
-            f"{there} is a file or a broken link, but a run needs a folder, so nothing could be "
-            f"written to {folder}. Pass another folder."
-        )
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise RunError(
-            f"{there} is not writable by this user, so the run in {folder} would be lost. "
-            "Pass another folder."
-        )
-    refuse_foreign(folder)
-
-
-def open_pair(spec: PairSpec, progress: Progress) -> ModelPair:
-    """Load the two models of a specification.
-
-    Raises:
-        ElicitError: They cannot be loaded or compared.
-    """
-    if spec.device not in ("cpu", "auto"):
-        try:
-            torch.empty(1, device=spec.device)
-        except (RuntimeError, AssertionError) as error:
-            why = str(error).splitlines()[0]
-            raise SpecError(
-                f"the device {spec.device!r} is not available here ({why}). Choose another, for "
-                "instance cpu."
-            ) from error
-    progress.start(1, "loading both models")
-    pair = load_pair(
-        spec.pair or str(spec.base),
-        spec.post,
-        device=spec.device,
-        dtype=dtype_of(spec),
-        vocab=spec.vocab,
-        allow_identical=spec.loads_identical,
-        loading=loading_of(spec),
-    )
-    progress.advance()
-    progress.stop()
-    return pair
 
 
 @contextmanager

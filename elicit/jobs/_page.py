@@ -1,11 +1,14 @@
 """What a job leaves in its run directory: results, `summary.json` and the page."""
 
+import functools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from elicit.jobs._asked import Asked, compared
+from elicit.jobs._next import suggested
 from elicit.jobs._spec import PairSpec
-from elicit.page import render, sentences
+from elicit.page import Compared, render, sentences
 from elicit.pair import ModelPair
 from elicit.results import (
     Result,
@@ -14,7 +17,7 @@ from elicit.results import (
     matmul_precision,
     surroundings,
 )
-from elicit.runs import RunDirectory
+from elicit.runs import Execution, RunDirectory
 
 SCHEMA = 2
 """Version of the keys of `summary.json`, raised by incompatible changes."""
@@ -50,7 +53,14 @@ class Page:
     """Remarks that come before those of the outcome."""
     cost: Mapping[str, object]
     """Forecast of the run, in counts."""
+    asked: Sequence[Asked] = ()
+    """What was asked of the models, for the box at the top."""
     _written: float = field(default_factory=time.monotonic)
+
+    @functools.cached_property
+    def _compared(self) -> Compared:
+        kept = Execution(max_tokens=self.spec.max_tokens, checkpoint=self.run)
+        return compared(self.spec, self.pair, self.asked, kept)
 
     def refresh(self, outcome: Outcome) -> None:
         """Save results and write the page of an unfinished run, if a while has passed."""
@@ -67,25 +77,33 @@ class Page:
             Content of `summary.json`.
         """
         notes = [*self.notes, *outcome.notes]
+        further = outcome.next or suggested(self.spec, outcome.summary)
         summary = {
             **_origin(self.pair),
             "sentence": " ".join(sentences(_shown(outcome))) or None,
             "n_layers": self.pair.n_layers,
             **outcome.summary,
             "cost": self.cost,
-            "next": outcome.next or None,
+            "next": further or None,
             "notes": notes,
         }
         self.run.write_text("summary.json", canonical_json(summary).decode())
-        self._show(outcome, [*notes, *([f"Next: {outcome.next}"] if outcome.next else [])])
+        self._show(outcome, notes, further)
         return summary
 
-    def _show(self, outcome: Outcome, notes: Sequence[str]) -> None:
+    def _show(self, outcome: Outcome, notes: Sequence[str], further: str = "") -> None:
         for name, result in outcome.results.items():
             self.run.save_result(name, result)
         spec = self.spec
         config = spec.model_dump(mode="json", exclude={"out", "fresh"}, exclude_defaults=True)
-        html = render(_shown(outcome), notes=notes, config=config, command=spec.command)
+        html = render(
+            _shown(outcome),
+            notes=notes,
+            config=config,
+            command=spec.command,
+            compared=self._compared,
+            further=further,
+        )
         self.run.write_text(PAGE, html)
 
 

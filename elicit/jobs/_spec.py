@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from elicit import organisms
 from elicit.jobs._faults import SpecError, option_faults, read_yaml
 from elicit.jobs._option import MACHINE, MODELS, OUTPUT, STATISTICS, TASKS, Option
+from elicit.jobs._task_options import MAP_HELP, ColumnMap, TaskFormat, is_elsewhere
 
 if TYPE_CHECKING:
     from elicit.stats import Inference
@@ -16,25 +17,6 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound="PairSpec")
 _ELSEWHERE = {"out", "fresh", "problems", "facts", "share_weights"}
 """Options that determine no value, or whose content is part of a run's identity for itself."""
-
-
-GroupBy = Annotated[
-    str | None,
-    Option(
-        "Key of the problems that groups them, such as subject.", TASKS, "KEY", default="difficulty"
-    ),
-]
-
-NewTokens = Annotated[int, Option("Maximum length of a generated text, tokens.", TASKS, "N")]
-ExtractorName = Annotated[
-    str,
-    Option(
-        "Extracts the answer from a text: last-candidate, last-number, boxed, marker:WORD, "
-        "math-verify, or default: the last candidate, else the last number.",
-        TASKS,
-        "NAME",
-    ),
-]
 
 
 class PairSpec(BaseModel):
@@ -87,8 +69,15 @@ class PairSpec(BaseModel):
         Option("Tensors in the files that the model does not read: refuse or ignore.", MODELS),
     ] = "refuse"
     problems: Annotated[
-        Path | None, Option("Problems as JSONL on which post may improve.", TASKS, "FILE")
+        Path | None,
+        Option(
+            "Problems on which post may improve: JSONL, CSV, parquet, or hf:NAME[:CONFIG]:SPLIT.",
+            TASKS,
+            "FILE",
+        ),
     ] = None
+    map: Annotated[ColumnMap, Option(MAP_HELP, TASKS, "COLUMN=FIELD,…")] = ()
+    task_format: TaskFormat = "auto"
     limit: Annotated[
         int | None,
         Option(
@@ -165,14 +154,15 @@ class PairSpec(BaseModel):
         return Inference(level=self.level, n_resamples=self.n_resamples, seed=self.seed)
 
     @field_validator(
-        *("problems", "facts", "out", "vector", "groups", "baselines", "sae"), check_fields=False
+        *("problems", "facts", "protocol", "out", "vector", "groups", "baselines", "sae"),
+        check_fields=False,
     )
     @classmethod
     def _absolute(cls, given: Any) -> Any:
         """Absolute paths, so that a saved run does not depend on the working directory."""
         if isinstance(given, tuple):
             return tuple(cls._absolute(path) for path in given)
-        if given is None or str(given).startswith("sae:"):
+        if given is None or str(given).startswith("sae:") or is_elsewhere(given):
             return given
         return type(given)(Path(given).expanduser().absolute())
 

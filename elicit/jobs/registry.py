@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from elicit.jobs._frame import Job
     from elicit.jobs._spec import PairSpec
     from elicit.jobs._terminal import TerminalTable
 
@@ -15,8 +14,8 @@ if TYPE_CHECKING:
 class Command:
     """One command; its modules are imported on first use.
 
-    Its package holds `spec` with `<Name>Spec`, `run` with a function of the command's name, and
-    `terminal` with `tables`.
+    Its package holds `spec` with `<Name>Spec`, `run` with a function of the command's name and its
+    steps, `JOB`, and `terminal` with `tables`.
     """
 
     name: str
@@ -33,9 +32,9 @@ class Command:
         return self._load("run", self.name)
 
     @property
-    def job(self) -> "Job":
-        """Its steps between options and page."""
-        return self._load("run", "_JOB")
+    def job(self) -> Any:
+        """Its steps (`_frame.Job`), for runs that share a loaded pair."""
+        return self._load("run", "JOB")
 
     @property
     def tables(self) -> Callable[[Mapping[str, Any]], Sequence["TerminalTable"]]:
@@ -49,6 +48,7 @@ class Command:
 COMMANDS: dict[str, Command] = {
     name: Command(name, f"elicit.jobs._{name}")
     for name in (
+        "audit",
         "report",
         "graft",
         "patch",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from elicit.results import lazily
 
 if TYPE_CHECKING:
+    from elicit.page.compared import Compared, ComparedModel, ComparedTask, Example
     from elicit.page.page import render, write
     from elicit.page.plots import Key, Plot, plot
     from elicit.page.registry import Glance, Mark, PageError, Part, first, register, sentences
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Cell",
     "Column",
+    "Compared",
+    "ComparedModel",
+    "ComparedTask",
+    "Example",
     "Fragment",
     "Glance",
     "Key",

@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from elicit.page.compared import Compared
 from elicit.page.plots import Plot
 from elicit.page.registry import PageError, Part, present, unknown
 from elicit.page.section import Section, generic_section
 from elicit.page.tables import Table
-from elicit.results import Provenance, Result, disk_errors, visible, write_atomic
+from elicit.results import Provenance, Result, disk_errors, marks, visible, write_atomic
 
 _MODELS = "Base model against its post-trained sibling"
 
@@ -22,6 +24,8 @@ def write(
     notes: Sequence[str] = (),
     config: Mapping[str, object] | None = None,
     command: str = "report",
+    compared: Compared | None = None,
+    further: str = "",
 ) -> Path:
     """Write one self-contained HTML page; identical results give identical bytes.
 
@@ -32,6 +36,8 @@ def write(
         notes: Remarks about this run, shown under the summary.
         config: Arguments that reproduce the run, shown as YAML for `--config`.
         command: `elicit` command that reads them.
+        compared: Models and tasks in words, for who sees the page alone; None leaves the box out.
+        further: Command that goes on from the finding; empty if there is none.
 
     Returns:
         Path of the file.
@@ -40,7 +46,15 @@ def write(
         PageError: There is no result, or the file cannot be written.
     """
     path = Path(path)
-    html = render(results, title=title, notes=notes, config=config, command=command)
+    html = render(
+        results,
+        title=title,
+        notes=notes,
+        config=config,
+        command=command,
+        compared=compared,
+        further=further,
+    )
     with disk_errors(path, PageError):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, html.encode("utf-8"))
@@ -54,6 +68,8 @@ def render(
     notes: Sequence[str] = (),
     config: Mapping[str, object] | None = None,
     command: str = "report",
+    compared: Compared | None = None,
+    further: str = "",
 ) -> str:
     """HTML of the page as text.
 
@@ -63,12 +79,12 @@ def render(
         notes: Remarks about this run.
         config: Arguments that reproduce the run.
         command: `elicit` command that reads them.
+        compared: Models and tasks in words; None leaves the box out.
+        further: Command that goes on from the finding; empty if there is none.
 
     Raises:
         PageError: There is no result.
     """
-    from plotly.offline import get_plotlyjs
-
     if not results:
         raise PageError(
             "results is empty, so the page would have no content. Pass at least one result, "
@@ -78,22 +94,32 @@ def render(
     shown, others = present(results), unknown(results)
     origins = [r.provenance for r in results if r.provenance is not None]
     origin = next((o for o in origins if o.base and o.post), origins[0] if origins else None)
+    sections = _sections(shown, others)
     return environment.get_template("template.html").render(
         title=title or _title(origin),
         origin=origin,
         eyebrow=_eyebrow(shown, others),
         sentences=_sentences(shown, results),
         notes=[str(note) for note in notes],
+        cards=[card for part, own in shown for card in part.cards(own)],
         glances=[glance for part, own in shown if (glance := part.glance(own)) is not None],
         tables=[table for part, own in shown for table in part.tables(own)],
-        sections=_sections(shown, others),
+        sections=sections,
         methods=_partials(environment, shown, "methods.html"),
         limits=_partials(environment, shown, "limits.html"),
         command=command,
+        compared=compared,
+        further=further,
         arguments=_arguments(results),
         config=_yaml(config) if config else None,
-        plotly_js=get_plotlyjs(),
+        plotly_js=_plotly(sections),
     )
+
+
+def _plotly(sections: Sequence[Section]) -> str:
+    """The script that draws figures; empty where there is none to draw."""
+    drawn = any(isinstance(item, Plot) for section in sections for item in section.items)
+    return marks.plotly_script() if drawn else ""
 
 
 Shown = Sequence[tuple[Part, Sequence[Result]]]
@@ -147,9 +173,21 @@ def _partials(environment: Any, shown: Shown, name: str) -> list[Any]:
 
 def _sections(shown: Shown, others: Sequence[Result]) -> list[Section]:
     return [
-        *(section for part, own in shown for section in part.sections(own)),
+        *(_told(section, part, own) for part, own in shown for section in part.sections(own)),
         *(generic_section(result, n) for n, result in enumerate(others)),
     ]
+
+
+def _told(section: Section, part: Part, own: Sequence[Result]) -> Section:
+    """A section whose figures say to who does not see them what the part found."""
+    finding = next(iter(part.sentences(own)), section.lead)
+    items = [
+        replace(item, alt=item.alt or f"{section.title}. {finding} The numbers are in the tables.")
+        if isinstance(item, Plot)
+        else item
+        for item in section.items
+    ]
+    return replace(section, items=tuple(items))
 
 
 def _sentences(shown: Shown, results: Sequence[Result]) -> list[str]:

@@ -35,6 +35,8 @@ class Plot:
     keys: tuple[Key, ...] = ()
     folded: str = ""
     """Label of the collapsed block; empty shows the figure directly."""
+    alt: str = ""
+    """What the figure shows, for who does not see it; empty takes the page's finding."""
 
 
 def plot(
@@ -45,6 +47,7 @@ def plot(
     columns: int,
     keys: tuple[Key, ...] = (),
     folded: str = "",
+    alt: str = "",
 ) -> Plot:
     """A plotly figure prepared for embedding in the page.
 
@@ -55,6 +58,7 @@ def plot(
         columns: Positions along the x axis, which set the minimum width.
         keys: Legend entries, drawn in HTML so that they wrap on narrow screens.
         folded: Label of the collapsed block; empty shows the figure directly.
+        alt: What the figure shows, for who does not see it; empty takes the page's finding.
     """
     if keys:
         figure.update_layout(showlegend=False)
@@ -66,7 +70,8 @@ def plot(
     text = json.dumps({"data": safe["data"], "layout": safe["layout"]}, sort_keys=True)
     data = re.sub("[<>&]", lambda found: _ENDS_SCRIPT[found[0]], text)
     return Plot(
-        id, data, int(figure.layout.height), max(300, 22 * columns + 80), caption, keys, folded
+        *(id, data, int(figure.layout.height), max(300, 22 * columns + 80), caption, keys, folded),
+        alt=alt,
     )
 
 

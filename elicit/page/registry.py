@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from elicit.page.section import Section
+from elicit.page.section import Fragment, Section
 from elicit.page.tables import Table
-from elicit.results import ElicitError, Result
+from elicit.results import ElicitError, Result, says
 
 
 class PageError(ElicitError):
@@ -71,6 +71,8 @@ class Part:
     """What is moved between the models, for instance `weights`."""
     glance: Callable[[Sequence[Result]], Glance | None] = lambda results: None
     """Row of marks under the summary."""
+    cards: Callable[[Sequence[Result]], Sequence[Fragment]] = _nothing
+    """Answers under the summary, before marks, notes and tables."""
     tables: Callable[[Sequence[Result]], Sequence[Table]] = _nothing
     """Tables beside the summary, before every section."""
     folder: Path | None = None
@@ -133,3 +135,6 @@ def sentences(results: Sequence[Result]) -> list[str]:
 def first(results: Sequence[Result], kind: type[R]) -> R | None:
     """First result of a class, or None."""
     return next((result for result in results if isinstance(result, kind)), None)
+
+
+says(lambda result: sentences([result]))

@@ -43,7 +43,8 @@ def generic_section(result: Result, n: int) -> Section:
         figure = result.figure()
         if not figure.layout.height:
             figure.update_layout(height=420)
-        items.append(plot(f"plot-other-{n}", figure, result._title(), columns=20))
+        told = f"{result._title()} The numbers are in the tables."
+        items.append(plot(f"plot-other-{n}", figure, result._title(), columns=20, alt=told))
     except ResultError:
         pass
     name = type(result).__name__

@@ -8,6 +8,7 @@ from elicit.pair.batches import Encoded, pad
 from elicit.pair.digests import weights_digest
 from elicit.pair.errors import PairError, reason
 from elicit.pair.handles import Bridge, Config, HuggingFaceModel, Tokenizer
+from elicit.pair.layer_names import layer_names
 from elicit.pair.load import load_pair
 from elicit.pair.model import ModelPair
 from elicit.pair.outline import is_outline, outline_changes, outline_pair
@@ -34,6 +35,7 @@ __all__ = [
     "device_of",
     "hugging_face_model",
     "is_offloaded",
+    "layer_names",
     "is_outline",
     "load_pair",
     "no_unpickling",
@@ -56,6 +58,7 @@ guard_room(
         "hugging_face_model",
         "is_offloaded",
         "offload",
+        "layer_names",
         "is_outline",
         "outline_changes",
         "outline_pair",

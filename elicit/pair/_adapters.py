@@ -96,6 +96,9 @@ def open_adapter(
         with _unwarned():
             if rows is not None and rows != base.config.get_text_config().vocab_size:
                 base.resize_token_embeddings(rows, mean_resizing=False)
+            # Low-rank factors on one of two tied matrices are trained for that one alone.
+            if not getattr(config, "ensure_weight_tying", False) and _on_vocabulary(tensors):
+                untie(base)
             adapted = PeftModel(base, config).eval()
             landed = adapted.load_adapter(source, "default", torch_device="cpu", revision=revision)
     except MemoryError:
@@ -115,6 +118,31 @@ def open_adapter(
     targets = getattr(config, "target_modules", None)
     why = f"its target modules {targets} put nowhere in this base"
     return adapted, unread(source, landed.unexpected_keys, settings, why)
+
+
+def _on_vocabulary(tensors: dict[str, Tensor]) -> bool:
+    """Whether low-rank factors change the embedding or the unembedding."""
+    modules = (name.partition(".lora_")[0] for name in tensors if ".lora_" in name)
+    return any(module.endswith(VOCABULARY) for module in modules)
+
+
+def has_own_head(model: nn.Module) -> bool:
+    """Whether a plain model's unembedding is another tensor than its embedding."""
+    plain = cast(HuggingFaceModel, model)
+    head = plain.get_output_embeddings()
+    return head is None or head.weight is not plain.get_input_embeddings().weight
+
+
+def untie(model: nn.Module) -> bool:
+    """Give a plain model an unembedding of its own if it shares its embedding; whether it did."""
+    if has_own_head(model):
+        return False
+    plain = cast(HuggingFaceModel, model)
+    rows = plain.get_input_embeddings().get_parameter("weight")
+    head = cast(nn.Module, plain.get_output_embeddings())
+    head.weight = nn.Parameter(rows.detach().clone(), requires_grad=rows.requires_grad)
+    plain.config.tie_word_embeddings = plain.config.get_text_config().tie_word_embeddings = False
+    return True
 
 
 _SHARED = ("vblora_vector_bank", "tinylora_v", "unilora_theta_d")
@@ -199,8 +227,9 @@ def merge_adapter(adapted: Adapted, source: str) -> HuggingFaceModel:
     if not difference <= tolerated:
         raise PairError(
             f"Merging the adapter {source} moves a logit by {difference:.3g} (at most "
-            f"{tolerated:.3g} is rounding), so the merged model is not the adapted one. Load with "
-            "dtype=torch.float32, or merge it yourself and pass the merged directory."
+            f"{tolerated:.3g} is rounding), so the merged model is not the adapted one. "
+            f"{'Load with dtype=torch.float32, or merge' if half else 'Merge'} it yourself and "
+            "pass the merged directory."
         )
     return merged
 

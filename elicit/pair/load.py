@@ -8,6 +8,7 @@ import torch
 
 from elicit import organisms
 from elicit.organisms import OrganismModel
+from elicit.pair._adapters import has_own_head, untie
 from elicit.pair._checks import (
     check_configs,
     check_finite,
@@ -169,6 +170,11 @@ def _load(
     base_model, of_base = _opened(base, settings)
     post_model, of_post = _opened(post, settings, beside=base_model)
     notes += [*of_base, *of_post]
+    if post.adapter and has_own_head(post_model) and untie(base_model):
+        notes.append(
+            f"{post.name} changes the embedding or the unembedding of a base that ties them; here "
+            "each model has an unembedding of its own, which base's embedding fills."
+        )
     base_parameters = checkpoint_parameters(base_model)
     post_parameters = checkpoint_parameters(post_model)
     check_finite(base.name, base_parameters)

@@ -4,26 +4,26 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from elicit.pair import Alignment, PairError, Text
 from elicit.patching.errors import PatchError
 from elicit.tasks import (
+    Columns,
     Fault,
+    Source,
     TaskError,
     continued,
     edge_faults,
     misspelt,
-    parse_line,
     problem_faults,
-    read_file,
+    read_records,
     shown,
     text_faults,
 )
 
 Rows = tuple[tuple[int, ...], ...]
 """Token ids, one row per problem."""
-_PROBLEM_KEYS = ("id", "prompt", "answer", "candidates", "difficulty", "trace")
+_PROBLEM_KEYS = ("id", "prompt", "answer", "candidates", "difficulty", "trace", "extractor")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,32 +42,34 @@ class Texts:
     """Right continuations."""
     wrong: Sequence[str] | None
     """Wrong continuations."""
+    notes: tuple[str, ...] = ()
+    """Remarks on how they were read."""
 
 
-def read_lines(path: Path) -> Texts:
-    """Prompts and continuations of a JSONL file.
+def read_lines(path: Source, *, map: Columns = None, task_format: str = "auto") -> Texts:
+    """Prompts and continuations of a file, a table or a data set.
 
     Args:
         path: See `load_contrast`.
+        map: Field of each column that is called otherwise; see `elicit.tasks.load_task`.
+        task_format: See `elicit.tasks.load_task`.
 
     Raises:
         PatchError: The file cannot be read, has no problem, or has invalid lines; all are named.
     """
     try:
-        data = read_file(path)
+        records = read_records(path, map=map, task_format=task_format)
     except TaskError as error:
         raise PatchError(str(error)) from error
     lines: dict[str, dict[str, str]] = {}
     wrong: list[Fault] = []
-    for number, line in enumerate(data.split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        values, faults = parse_line(line)
+    for row in records.rows:
+        values, faults = row.values, list(row.faults)
         if values is not None:
-            values, more = _line(values)
+            values, more = _line({"id": row.id, **values})
             faults += more
-        lines[f"line {number}"] = values or {}
-        wrong += [Fault(where=f"line {number}", what=what, fix=fix) for what, fix in faults]
+        lines[row.where] = values or {}
+        wrong += [Fault(where=row.where, what=what, fix=fix) for what, fix in faults]
     for key in () if wrong else ("corrupted", "wrong"):
         having = [where for where, values in lines.items() if key in values]
         for where, values in lines.items():
@@ -76,13 +78,13 @@ def read_lines(path: Path) -> Texts:
                 wrong.append(Fault(where=where, what=what, fix="Give it to all lines or to none"))
     if not lines:
         raise PatchError(
-            f"{path} is empty, so there is no prompt to run. Write one problem per line, as JSON "
-            "with prompt and answer."
+            f"{records.origin} is empty, so there is no prompt to run. Write one problem per line, "
+            "as JSON with prompt and answer."
         )
     if wrong:
         n_bad = len({fault.where for fault in wrong})
-        told = f"{n_bad} of {len(lines)} lines hold no usable problem"
-        raise listing(f"{path}: {told}, so nothing was run:", wrong)
+        told = f"{n_bad} of {len(lines)} {records.unit}s hold no usable problem"
+        raise listing(f"{records.origin}: {told}, so nothing was run:", wrong)
     columns = {
         key: [values[key] for values in lines.values() if key in values]
         for key in ("id", "prompt", "corrupted", "answer", "wrong")
@@ -94,6 +96,7 @@ def read_lines(path: Path) -> Texts:
         corrupted=columns["corrupted"] or None,
         answer=columns["answer"],
         wrong=columns["wrong"] or None,
+        notes=records.notes,
     )
 
 

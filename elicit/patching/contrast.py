@@ -245,11 +245,12 @@ class Contrast:
 def load_contrast(path: str | Path, alignment: Alignment, *, templated: bool = False) -> "Contrast":
     """Read a contrast file; errors list every invalid line.
 
-    Each line is a JSON object with `id`, `prompt` (or `clean`), `answer`, and, in all lines or
-    none, `corrupted` and `wrong`. Task files work too: `candidates` give the wrong continuation.
+    Each line is a JSON object with `prompt` (or `clean`), `answer`, and, in all lines or
+    none, `corrupted` and `wrong`; `id` is its line number if left out. Whatever `load_task` reads
+    works too: `candidates` give the wrong continuation.
 
     Args:
-        path: JSONL file in UTF-8.
+        path: See `elicit.tasks.load_task`.
         alignment: Tokenisation of the pair.
         templated: Whether prompts go through the chat template.
 

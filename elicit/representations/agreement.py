@@ -13,12 +13,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from elicit.capture import check_rows
+from elicit.edits import shape_of
 from elicit.pair import Side
 from elicit.representations.errors import RepresentationError
 from elicit.results import Estimate, Result
 from elicit.runs import Execution
-from elicit.stats import Inference, Jackknife, mean_by_problem, problem_numbers
-from elicit.texts import TokenRows, read_chunks, residual_states
+from elicit.stats import Inference, Jackknife
+from elicit.texts import TokenRows, chunked, residual_states
 
 _SPLITS = 20
 """Random splits for the split-half reliability."""
@@ -62,8 +64,8 @@ def problem_states(
         side: The model, alone or with edits or weights in force.
         rows: Token rows; where they are read.
         n_layers: Blocks of the model.
-        execution: Tokens per forward pass and progress; nothing is kept, because what is in force
-            on the model is not known here.
+        execution: Tokens per forward pass, memory and progress; nothing is kept, because what is
+            in force on the model is not known here.
 
     Returns:
         First what enters the first block, then what leaves each; problems in the order in which
@@ -72,16 +74,25 @@ def problem_states(
     Raises:
         CaptureError: The model cannot read a row.
     """
-    plain = Execution(max_tokens=execution.max_tokens, progress=execution.progress)
-
-    def read(part: TokenRows) -> dict[str, Tensor]:
-        return {"states": residual_states(side, part, n_layers=n_layers).double().transpose(1, 2)}
-
-    found = read_chunks(rows, read, key="states", label="reading states", execution=plain)
-    row, _ = rows.index
-    number = problem_numbers([rows.problem[i] for i in row.tolist()])
-    states = mean_by_problem(found["states"], number, int(number.max()) + 1)
-    return states.transpose(1, 2).contiguous()
+    check_rows(rows.rows)
+    named = dict.fromkeys(rows.problem[i] for i in rows.index[0].tolist())
+    place = {name: at for at, name in enumerate(named)}
+    width = shape_of(side.bridge).d_model
+    # Every layer of a token is held in single and in double precision.
+    most = max(1, min(execution.max_tokens, execution.memory // (12 * (n_layers + 1) * width)))
+    sums = torch.zeros(n_layers + 1, len(place), width, dtype=torch.float64)
+    counts = torch.zeros(len(place), dtype=torch.float64)
+    execution.progress.start(len(rows), "reading states")
+    try:
+        for numbers, part in chunked(rows, most):
+            states = residual_states(side, part, n_layers=n_layers).double().cpu()
+            at = torch.tensor([place[part.problem[i]] for i in part.index[0].tolist()])
+            sums.index_add_(1, at, states)
+            counts += torch.bincount(at, minlength=len(place))
+            execution.progress.advance(len(numbers))
+    finally:
+        execution.progress.stop()
+    return sums / counts[:, None]
 
 
 def shift_agreement(

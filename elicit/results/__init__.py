@@ -22,7 +22,16 @@ if TYPE_CHECKING:
         sha256_file,
         write_atomic,
     )
-    from elicit.results.drawing import figure, interval, label, number, visible, visible_token
+    from elicit.results.drawing import (
+        figure,
+        finding,
+        interval,
+        label,
+        number,
+        says,
+        visible,
+        visible_token,
+    )
     from elicit.results.estimate import Estimate
     from elicit.results.folder import (
         MANIFEST,
@@ -32,6 +41,7 @@ if TYPE_CHECKING:
         result_files,
         write_files,
     )
+    from elicit.results.labelled import to_xarray
     from elicit.results.provenance import (
         ModelId,
         Provenance,
@@ -50,6 +60,7 @@ if TYPE_CHECKING:
         read_tensor_bytes,
         tensor_bytes,
     )
+    from elicit.results.table import table_bytes
 
 __all__ = [
     "DamagedFileWarning",
@@ -73,6 +84,7 @@ __all__ = [
     "disk_errors",
     "encode",
     "figure",
+    "finding",
     "installed_versions",
     "interval",
     "label",
@@ -88,10 +100,13 @@ __all__ = [
     "read_folder",
     "read_tensor_bytes",
     "result_files",
+    "says",
     "sha256_file",
     "surrounded",
     "surroundings",
+    "table_bytes",
     "tensor_bytes",
+    "to_xarray",
     "visible",
     "visible_token",
     "write_atomic",

@@ -10,6 +10,8 @@ import numpy as np
 
 from elicit.results import axes as axes_
 from elicit.results import columns as columns_
+from elicit.results._own import PACKAGE
+from elicit.results._own import is_own as _is_own
 from elicit.results.codec import class_name, decode, known_classes, refuse_unlike
 from elicit.results.descriptions import descriptions
 from elicit.results.disk import disk_errors
@@ -20,6 +22,7 @@ from elicit.results.store import clean_text, read_tensor_bytes
 
 if TYPE_CHECKING:
     import pandas
+    import xarray
 
 _HTML_ROWS = 8
 
@@ -56,6 +59,8 @@ class Result:
         if "__repr__" not in cls.__dict__:
             # @dataclass would write one that prints every number.
             cls.__repr__ = Result.__repr__
+            # IPython stops at the first class of its own `__repr__`.
+            cls._repr_pretty_ = Result._repr_pretty_
         _registry[class_name(cls)] = cls
 
     def __post_init__(self) -> None:
@@ -92,6 +97,16 @@ class Result:
         import pandas
 
         return pandas.DataFrame(columns_.columns(self, self._widest()))
+
+    def to_xarray(self) -> "xarray.Dataset":
+        """Data set of xarray: every array with its axes by name, labels as coordinates.
+
+        Raises:
+            ResultError: The package `xarray` is not installed.
+        """
+        from elicit.results.labelled import to_xarray
+
+        return to_xarray(self)
 
     def figure(self) -> Any:
         """Plotly figure of the result, drawn by its package's `figures`.
@@ -187,7 +202,7 @@ class Result:
         return f"<{' '.join([type(self).__name__, *arrays])}{title and f': {title}'}>"
 
     def _repr_html_(self) -> str:
-        """Title, first rows of the table and what each field means; text is escaped."""
+        """Finding, title, first rows of the table, meaning of each field folded; all escaped."""
         names = self._widest()
         table = columns_.columns(self, names, limit=_HTML_ROWS)
         sizes = columns_.axis_sizes(self)
@@ -201,11 +216,25 @@ class Result:
             f"<dt>{_escape(name)}</dt><dd>{_escape(text)}</dd>"
             for name, text in self.describe().items()
         )
+        from elicit.results.drawing import finding
+
+        found = finding(self)
         return (
-            f"<div><p><b>{_escape(type(self).__name__)}</b> {_escape(self._title())}</p>"
-            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-            f"<p>{min(n_rows, _HTML_ROWS)} of {n_rows} rows</p><dl>{described}</dl></div>"
+            f"<div>{f'<p><b>{_escape(found)}</b></p>' if found else ''}"
+            f"<p><b>{_escape(type(self).__name__)}</b> {_escape(self._title())}</p>"
+            '<div style="overflow-x: auto">'
+            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+            f"<p>{min(n_rows, _HTML_ROWS)} of {n_rows} rows</p>"
+            f"<details><summary>What each field means</summary><dl>{described}</dl></details>"
+            "</div>"
         )
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """In IPython: what it found, then its shape."""
+        from elicit.results.drawing import finding
+
+        found = "" if cycle else finding(self)
+        printer.text(f"{found}\n{self!r}" if found else repr(self))
 
 
 _METHODS = frozenset(name for name in vars(Result) if not name.startswith("__")) - {"provenance"}
@@ -229,7 +258,7 @@ def load_result(folder: Path | str) -> Result:
         importlib.import_module(module)
     if name in _registry:
         return _build(_registry[name], folder, manifest, values)
-    if name.startswith(f"{_PACKAGE}."):
+    if name.startswith(f"{PACKAGE}."):
         raise ResultError(
             f"{folder} holds a {name}, which this version of elicit does not have. Load it with "
             "the version that wrote it, read its table.parquet, or measure it again."
@@ -238,18 +267,6 @@ def load_result(folder: Path | str) -> Result:
         f"{folder} holds a {name}, which is not imported, and files must not choose what is. "
         f"Import {module} first if you trust it."
     )
-
-
-_PACKAGE = __name__.partition(".")[0]
-
-
-def _is_own(module: str) -> bool:
-    """Whether a module is one of this package's files, found without importing anything."""
-    package, *parts = module.split(".")
-    if package != _PACKAGE or not parts or not all(part.isidentifier() for part in parts):
-        return False
-    place = Path(__file__).parents[1].joinpath(*parts)
-    return place.with_suffix(".py").is_file() or (place / "__init__.py").is_file()
 
 
 def _build(cls: type[R], folder: Path, manifest: dict[str, Any], data: bytes) -> R:

@@ -4,7 +4,7 @@ import functools
 import importlib
 import importlib.util
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from elicit.results.errors import ResultError
@@ -45,6 +45,20 @@ def _load_figures(package: str) -> None:
         if importlib.util.find_spec(package) and importlib.util.find_spec(f"{package}.figures"):
             importlib.import_module(f"{package}.figures")
         package = package.rpartition(".")[0]
+
+
+_SAYERS: list[Callable[[Any], Sequence[str]]] = []
+
+
+def says(sayer: Callable[[Any], Sequence[str]]) -> None:
+    """Register what puts a result into sentences; the room of pages does, and nobody else."""
+    _SAYERS.append(sayer)
+
+
+def finding(result: object) -> str:
+    """What its page would say first of a result; empty where no page knows its kind."""
+    importlib.import_module(f"{__name__.partition('.')[0]}.page.registry")
+    return next((said for sayer in _SAYERS for said in sayer(result)), "")
 
 
 def visible(text: str) -> str:

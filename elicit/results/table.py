@@ -1,9 +1,12 @@
 """Tables as parquet: the same bytes for the same columns, in every process."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from elicit.results.columns import columns, frame_axes
+from elicit.results.descriptions import captions
 from elicit.results.store import clean_text
 
 
@@ -23,3 +26,13 @@ def parquet_bytes(table: Mapping[str, np.ndarray], described: Mapping[str, str])
     sink = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(made, sink, compression="zstd", version="2.6")
     return sink.getvalue().to_pybytes()
+
+
+def table_bytes(result: Any) -> dict[tuple[str, ...], bytes]:
+    """Parquet file of each table of a result, by the axes whose points are its rows.
+
+    Args:
+        result: Any result.
+    """
+    described = captions(type(result))
+    return {axes: parquet_bytes(columns(result, axes), described) for axes in frame_axes(result)}

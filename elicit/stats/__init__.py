@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         problem_numbers,
         unpaired_difference,
     )
+    from elicit.stats.grouped import GroupError, GroupMeans, by_group
     from elicit.stats.jackknife import Jackknife, jackknifed
     from elicit.stats.partial import partial_spearman
     from elicit.stats.passk import PassCurve, pass_at_k, pass_curve
@@ -49,6 +50,8 @@ __all__ = [
     "Covered",
     "Discrimination",
     "Equivalence",
+    "GroupError",
+    "GroupMeans",
     "Inference",
     "Interval",
     "Jackknife",
@@ -58,6 +61,7 @@ __all__ = [
     "Significance",
     "SimultaneousIntervals",
     "benjamini_hochberg",
+    "by_group",
     "bootstrap_difference",
     "bootstrap_mean",
     "calibration_difference",

@@ -37,7 +37,8 @@ def problem_mean(
         inference: Coverage, resamples and seed.
         method: Bootstrap of `bootstrap_mean`; "bca" keeps the ends within the range of the data.
         proportion: Whether values are shares: if each is 0 or 1, the interval is Wilson's, because
-            all right or all wrong leaves no spread to resample and is not certain for that.
+            all right or all wrong leaves no spread to resample and is not certain for that. Its
+            ends lie in 0 to 1.
         span: How far one problem may lie off where all that were seen are alike by chance and not
             by construction: that interval is then not a point but has room for unseen ones. None:
             values that are all alike are so by construction.
@@ -62,13 +63,14 @@ def problem_mean(
             n=len(known),
             method="clopper-pearson",
         )
-    return bootstrap_mean(
+    found = bootstrap_mean(
         known,
         level=inference.level,
         n_resamples=inference.n_resamples,
         method=method,
         seed=inference.seed,
     )
+    return found.within(0.0, 1.0) if proportion else found
 
 
 def paired_difference(

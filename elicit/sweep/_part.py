@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from elicit.page import Column, Part, Section, plot, register, result_table, table_of
+from elicit.page import Column, Part, Section, plot, result_table, table_of
 from elicit.results import Result
 from elicit.sweep.comparison import Comparison
 
@@ -64,14 +64,13 @@ def _columns(comparison: Comparison) -> list[Column]:
     ]
 
 
-register(
-    Part(
-        name="sweep",
-        kinds=(Comparison,),
-        order=5,
-        sections=sections,
-        sentences=sentences,
-        eyebrow=lambda results: "Many runs of one study",
-        folder=Path(__file__).parent,
-    )
+PART = Part(
+    name="sweep",
+    kinds=(Comparison,),
+    order=5,
+    sections=sections,
+    sentences=sentences,
+    eyebrow=lambda results: "Many runs of one study",
+    folder=Path(__file__).parent,
 )
+"""The part of a page that shows comparisons."""

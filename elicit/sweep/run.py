@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from elicit.page import register
 from elicit.page import write as write_page
 from elicit.results import canonical_json, disk_errors, write_atomic
 from elicit.runs import NoProgress, Progress
-from elicit.sweep import _part  # noqa: F401 - registers how a comparison is shown
 from elicit.sweep._one import RECORDS, Done, execute_one, finished
+from elicit.sweep._part import PART
 from elicit.sweep.comparison import Comparison, compare
 from elicit.sweep.errors import SweepError
 from elicit.sweep.study import Planned, Study
@@ -118,6 +119,7 @@ def _compared(study: Study, found: dict[str, Done]) -> Swept:
         write_atomic(study.out / RECORDS / "runs.json", canonical_json(told))
         if comparison is not None:
             comparison.save(study.out / RECORDS / "comparison")
+            register(PART)
             write_page(
                 [comparison],
                 study.out / PAGE,

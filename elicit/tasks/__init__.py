@@ -21,23 +21,24 @@ from elicit.tasks.behaviour import (
 from elicit.tasks.border import Continued, Join, continued, joined, n_common, separator
 from elicit.tasks.encoding import encode_forced
 from elicit.tasks.extraction import (
-    AfterMarker,
     Extractor,
     Graded,
-    after_marker,
-    boxed,
     check,
     default_extractor,
     extractor,
-    last_candidate,
-    last_number,
     math_verify,
     ungradable,
 )
 from elicit.tasks.faults import Fault, TaskError, shown
 from elicit.tasks.forced import ForcedBatch, ForcedRows
-from elicit.tasks.jsonl import load_task, parse_line, read_file, save_task
+from elicit.tasks.formats import FORMATS, Format
+from elicit.tasks.hub import is_hub_id
+from elicit.tasks.jsonl import parse_line, read_file, save_task
+from elicit.tasks.loading import load_task, read_records, spoken
+from elicit.tasks.mapping import Columns, parse_map
+from elicit.tasks.marker import AfterMarker, after_marker
 from elicit.tasks.mentions import Mention, mentions
+from elicit.tasks.named import boxed, choice, gsm8k, last_candidate, last_number
 from elicit.tasks.numbers import Number, ends_word, numbers, plain, starts_word
 from elicit.tasks.problems import (
     Edited,
@@ -47,6 +48,7 @@ from elicit.tasks.problems import (
     problem_faults,
     text_faults,
 )
+from elicit.tasks.records import Record, Records, Source
 from elicit.tasks.scoring import ForcedScores, ReadScores, read_scores, reduce_scores, score_forced
 from elicit.tasks.split import LEAST, Split
 from elicit.tasks.task import Task
@@ -59,12 +61,15 @@ __all__ = [
     "Continued",
     "AfterMarker",
     "Behaviour",
+    "Columns",
     "Edited",
     "Extractor",
     "Fault",
     "ForcedBatch",
     "ForcedRows",
     "ForcedScores",
+    "FORMATS",
+    "Format",
     "Graded",
     "LEAST",
     "Marker",
@@ -77,17 +82,23 @@ __all__ = [
     "PromptOf",
     "REASONS",
     "ReadScores",
+    "Record",
+    "Records",
+    "Source",
     "Split",
     "Task",
     "TaskError",
     "after_marker",
     "boxed",
     "check",
+    "choice",
     "default_extractor",
     "edge_faults",
     "encode_forced",
     "ends_word",
     "extractor",
+    "gsm8k",
+    "is_hub_id",
     "labelled_behaviour",
     "last_candidate",
     "last_number",
@@ -99,10 +110,12 @@ __all__ = [
     "n_common",
     "numbers",
     "parse_line",
+    "parse_map",
     "parse_number",
     "plain",
     "problem_faults",
     "read_file",
+    "read_records",
     "read_scores",
     "reasoning_behaviour",
     "reduce_scores",
@@ -110,6 +123,7 @@ __all__ = [
     "save_task",
     "score_forced",
     "shown",
+    "spoken",
     "text_faults",
     "ungradable",
     "misspelt",

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from elicit.tasks.conversation import Message
 from elicit.tasks.faults import TaskError
-from elicit.tasks.problems import Message
 
 Join = Callable[[Any, str], tuple[str, str]]
 """From a prompt and a continuation, the text of the prompt and the text of both."""

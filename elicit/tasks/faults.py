@@ -25,6 +25,10 @@ class Fault:
         return f"{self.where}: {self.what}. {self.fix}."
 
 
+_JSON_NAMES = {bool: "true or false", dict: "an object", float: "a number", int: "a number",
+               list: "a list", str: "a string", tuple: "a tuple", type(None): "null"}  # fmt: skip
+
+
 class TaskError(ElicitError):
     """A task file, a problem or an extractor that cannot be used as it is."""
 
@@ -44,3 +48,8 @@ def shown(value: object, limit: int = 60) -> str:
     """A value as it may stand in a message: quoted, escaped and never long."""
     text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def kind(value: object) -> str:
+    """What a value is, in the words of JSON, and the value."""
+    return f"{_JSON_NAMES.get(type(value), type(value).__name__)} ({shown(value)})"

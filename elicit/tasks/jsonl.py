@@ -3,70 +3,28 @@
 import json
 from pathlib import Path
 
-from elicit.tasks.faults import Fault, TaskError, shown
-from elicit.tasks.problems import KNOWN, Edited, Message, Problem, conversation, problem_faults
+from elicit.tasks.faults import TaskError, shown
+from elicit.tasks.records import Record, Records
 from elicit.tasks.task import Task
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _UTF8_MARK = b"\xef\xbb\xbf"
 
 
-def load_task(path: str | Path, *, name: str | None = None, group_by: str | None = None) -> Task:
-    """Read a task file, or say what is wrong in every bad line.
-
-    Each line holds one object with `id`, `prompt`, `answer` and, optionally, `candidates`,
-    `difficulty`, `trace` and `edited`. `messages`, a conversation, may stand in for `prompt`. Other
-    keys are kept as `metadata`, unless they are known ones misspelt. Blank lines are skipped.
-
-    Args:
-        path: JSONL file in UTF-8.
-        name: Name of the task; that of the file without its ending if None.
-        group_by: Key of the metadata that groups problems in place of their difficulty.
+def of_jsonl(path: Path) -> Records:
+    """Records of a JSONL file; blank lines are skipped.
 
     Raises:
-        TaskError: The file cannot be read, holds no problem, or has bad lines; `faults` names all.
+        TaskError: The file cannot be read, or is no text.
     """
-    path = Path(path)
-    data = read_file(path)
-    wrong: list[Fault] = []
-    problems: list[Problem] = []
-    first_line: dict[str, int] = {}
-    n_lines = 0
+    rows = []
     # Only the line feed ends a line: a lone carriage return is white space to JSON.
-    for number, line in enumerate(data.split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        n_lines += 1
-        where = f"line {number}"
-        values, faults = parse_line(line)
-        history: tuple[Message, ...] = ()
-        if values is not None:
-            if "messages" in values and "prompt" in values:
-                faults.append(("it has both 'prompt' and 'messages'", "Keep one"))
-            elif "messages" in values:
-                history, spoken, more = conversation(values.pop("messages"))
-                values, faults = spoken | values, faults + more
-            if not faults:
-                faults += problem_faults(values)
-            name_of = values.get("id")
-            if isinstance(name_of, str) and first_line.setdefault(name_of, number) != number:
-                what = f"the id {shown(name_of)} is that of line {first_line[name_of]}"
-                faults.append((what, "Give every problem its own"))
-        wrong += [Fault(where=where, what=what, fix=fix) for what, fix in faults]
-        if values is not None and not faults:
-            problems.append(_problem(values, history))
-    if wrong:
-        n_bad = len({fault.where for fault in wrong})
-        raise TaskError(
-            f"{path}: {n_bad} of {n_lines} lines hold no usable problem, so nothing was run:", wrong
-        )
-    if not problems:
-        raise TaskError(
-            f"{path} holds no problem, so nothing could be measured on it. Write one JSON object a "
-            'line, for example {"id": "1", "prompt": "2 + 3 =", "answer": "5"}.'
-        )
-    task = Task(name=path.stem if name is None else name, problems=tuple(problems))
-    return task if group_by is None else task.grouped_by(group_by)
+    for number, line in enumerate(read_file(path).split(b"\n"), start=1):
+        if line.strip():
+            values, faults = parse_line(line)
+            where = f"line {number}"
+            rows.append(Record(where=where, id=str(number), values=values, faults=faults))
+    return Records(origin=str(path), name=path.stem, unit="line", rows=tuple(rows))
 
 
 def save_task(task: Task, path: str | Path) -> None:
@@ -95,7 +53,7 @@ def read_file(path: Path) -> bytes:
         reason = error.strerror or str(error)
         raise TaskError(
             f"The task file {path} cannot be read ({reason}), so there are no problems to run. "
-            "Pass the path of a JSONL file."
+            "Pass the path of a JSONL, CSV or parquet file."
         ) from error
     if data.startswith(_UTF16):
         raise TaskError(
@@ -152,29 +110,3 @@ def parse_line(line: bytes) -> tuple[dict[str, object] | None, list[tuple[str, s
 
 def _refuse_constant(text: str) -> object:
     raise ValueError(f"{text} is no JSON number")
-
-
-def _problem(values: dict[str, object], history: tuple[Message, ...]) -> Problem:
-    """Problem of values that `problem_faults` found nothing wrong with."""
-    candidates = values.get("candidates")
-    return Problem(
-        id=str(values["id"]),
-        prompt=str(values["prompt"]),
-        answer=str(values["answer"]),
-        candidates=tuple(candidates) if isinstance(candidates, list) else None,
-        difficulty=_difficulty(values.get("difficulty")),
-        trace=None if values.get("trace") is None else str(values["trace"]),
-        edited=_edited(values.get("edited")),
-        history=history,
-        metadata={key: value for key, value in values.items() if key not in KNOWN},
-    )
-
-
-def _edited(value: object) -> Edited | None:
-    if not isinstance(value, dict):
-        return None
-    return Edited(prompt=str(value["prompt"]), answer=str(value["answer"]))
-
-
-def _difficulty(value: object) -> float | int | str | None:
-    return value if isinstance(value, float | int | str) else None

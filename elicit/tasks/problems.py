@@ -5,7 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 from elicit.tasks.answers import parse_number
-from elicit.tasks.faults import Fault, TaskError, shown
+from elicit.tasks.conversation import Message
+from elicit.tasks.extractor_names import extractor_faults
+from elicit.tasks.faults import Fault, TaskError, kind, shown
 from elicit.tasks.numbers import plain
 
 _SYNONYMS = {
@@ -14,10 +16,6 @@ _SYNONYMS = {
     "choices": "candidates", "options": "candidates",
     "uid": "id", "name": "id", "index": "id", "unique_id": "id",
 }  # fmt: skip
-Message = dict[str, str]
-"""One turn of a conversation: `{"role": "user", "content": ...}`."""
-_JSON_NAMES = {bool: "true or false", dict: "an object", float: "a number", int: "a number",
-               list: "a list", str: "a string", tuple: "a tuple", type(None): "null"}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +50,8 @@ class Problem:
     """A written solution that leads to the answer."""
     edited: Edited | None = None
     """The problem with its question changed; tells what is answered from the question."""
+    extractor: str | None = None
+    """Name of the extractor that finds its answer in a text where none is asked for by name."""
     history: tuple[Message, ...] = ()
     """Turns of a conversation before the prompt, which is its last turn."""
     metadata: Mapping[str, object] = field(default_factory=dict)
@@ -106,7 +106,7 @@ def problem_faults(values: Mapping[str, object]) -> list[tuple[str, str]]:
     if values.get("trace") is not None:
         wrong += text_faults("trace", values["trace"])
     wrong += _edited_faults(values)
-    return wrong
+    return wrong + extractor_faults(values.get("extractor"))
 
 
 KNOWN = tuple(f.name for f in fields(Problem) if f.name not in ("history", "metadata"))
@@ -138,7 +138,8 @@ def misspelt(values: Collection[str], known: Sequence[str]) -> list[tuple[str, s
         if synonym is not None and synonym not in values and "messages" not in values:
             meant = meant or synonym
         if meant is not None:
-            wrong.append((f"unknown key {shown(key)}", f"Did you mean {meant!r}? Rename it"))
+            fix = f"Did you mean {meant!r}? Rename it, or pass map='{key}={meant}'"
+            wrong.append((f"unknown key {shown(key)}", fix))
     return wrong
 
 
@@ -156,42 +157,12 @@ def _slip(written: str, meant: str) -> bool:
     return swapped or short[i + 1 :] == long[i + 1 :]
 
 
-def conversation(
-    value: object,
-) -> tuple[tuple[Message, ...], dict[str, object], list[tuple[str, str]]]:
-    """History and fields of a problem that `messages` stands for, and what is wrong with it.
-
-    The last turn of the user is the prompt and what comes before it the history; a closing turn of
-    the assistant is the trace.
-    """
-    fix = 'Write [{"role": "user", "content": "..."}], ending with the user or the assistant'
-    if not isinstance(value, list) or not value:
-        return (), {}, [(f"'messages' is {_kind(value)}, not a list of turns", fix)]
-    turns: list[Message] = []
-    for place, turn in enumerate(value, start=1):
-        if not isinstance(turn, dict) or not all(
-            isinstance(turn.get(key), str) for key in ("role", "content")
-        ):
-            return (), {}, [(f"turn {place} of 'messages' is {shown(turn)}", fix)]
-        turns.append({"role": turn["role"], "content": turn["content"]})
-    said: dict[str, object] = {}
-    if turns[-1]["role"] == "assistant":
-        said["trace"] = turns.pop()["content"]
-    if not turns or turns[-1]["role"] != "user":
-        return (), {}, [("'messages' has no turn of the user that could be answered", fix)]
-    return tuple(turns[:-1]), said | {"prompt": turns[-1]["content"]}, []
-
-
-def _kind(value: object) -> str:
-    return f"{_JSON_NAMES.get(type(value), type(value).__name__)} ({shown(value)})"
-
-
 def text_faults(name: str, value: object) -> list[tuple[str, str]]:
     """What keeps a field from being text, each with what to do."""
     if not isinstance(value, str):
         number = isinstance(value, int | float) and not isinstance(value, bool)
         quoted = f'Put it in quotes: "{value}"' if number else "Write it as a string"
-        return [(f"{name!r} is {_kind(value)}, not a string", quoted)]
+        return [(f"{name!r} is {kind(value)}, not a string", quoted)]
     if not value.strip():
         return [(f"{name!r} is empty", f"Write the {name}, or take the line out")]
     if any("\ud800" <= character <= "\udfff" for character in value):
@@ -212,7 +183,7 @@ def _candidate_faults(value: object, answer: object) -> list[tuple[str, str]]:
     if value is None:
         return []
     if not isinstance(value, list | tuple):
-        what = f"'candidates' is {_kind(value)}, not a list of strings"
+        what = f"'candidates' is {kind(value)}, not a list of strings"
         return [(what, 'Write ["...", "..."], or leave it out')]
     wrong = []
     for place, candidate in enumerate(value, start=1):
@@ -281,7 +252,7 @@ def _difficulty_faults(value: object) -> list[tuple[str, str]]:
     if value is None:
         return []
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return [(f"'difficulty' is {_kind(value)}", "Write a number or a string, or leave it out")]
+        return [(f"'difficulty' is {kind(value)}", "Write a number or a string, or leave it out")]
     if isinstance(value, str):
         return text_faults("difficulty", value)
     if isinstance(value, float) and not math.isfinite(value):

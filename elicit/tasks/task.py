@@ -28,6 +28,8 @@ class Task:
     """What figures and tables call it."""
     problems: tuple[Problem, ...]
     """At least one, in the order of the file."""
+    notes: tuple[str, ...] = ()
+    """Remarks on how they were read, such as the benchmark whose columns they have."""
 
     def __post_init__(self) -> None:
         """Refuse a task without problems, or with two of one name."""
@@ -155,7 +157,9 @@ class Task:
         )
 
     def _part(self, places: Sequence[int], name: str) -> "Task":
-        return Task(name=name, problems=tuple(self.problems[place] for place in sorted(places)))
+        return replace(
+            self, name=name, problems=tuple(self.problems[place] for place in sorted(places))
+        )
 
     def _drawn(self, seed: int) -> list[int]:
         """All places, in the order in which they are drawn."""

@@ -27,7 +27,7 @@ class Metric:
     meaning: str
     """What a large value says, in one sentence."""
     proportion: bool = False
-    """Whether a problem's value is 0 or 1."""
+    """Whether a problem's value is a share, from 0 to 1."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -57,7 +57,7 @@ class Measures(Result):
     n: Int[Tensor, "metric reading"]
     """Problems that have a value."""
     is_proportion: Bool[Tensor, " metric"]
-    """Whether a problem's value is 0 or 1."""
+    """Whether a problem's value is a share, from 0 to 1."""
 
     def of(self, metric: str) -> Float[Tensor, "reading problem"]:
         """Values of every problem of one metric.

@@ -23,22 +23,26 @@ _METRICS = (
         name="fixed by a correction",
         unit="share",
         meaning="of the answers that are wrong before such a step, that share is right after it",
+        proportion=True,
     ),
     Metric(
         name="fixed by another step",
         unit="share",
         meaning="the same of steps without such a word, the last one left out: its fix is the "
         "conclusion",
+        proportion=True,
     ),
     Metric(
         name="broken by a correction",
         unit="share",
         meaning="of the answers that are right before such a step, that share is wrong after it",
+        proportion=True,
     ),
     Metric(
         name="broken by another step",
         unit="share",
         meaning="the same of steps without such a word, the last one left out",
+        proportion=True,
     ),
 )
 

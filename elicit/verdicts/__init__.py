@@ -4,6 +4,15 @@ from elicit.surroundings import guard_room
 from elicit.verdicts import existence
 from elicit.verdicts._origin_outcomes import ArmOutcomes, Outcomes
 from elicit.verdicts._origin_rule import OriginJudged, OriginVerdict, judge_origin
+from elicit.verdicts.audit import (
+    ARM_CONTROLS,
+    Audit,
+    Findings,
+    NumberTold,
+    RunTold,
+    Tested,
+    conclude,
+)
 from elicit.verdicts.dependence import MARGIN, Judged, judge
 from elicit.verdicts.design import LadderDesign
 from elicit.verdicts.errors import VerdictError
@@ -16,23 +25,30 @@ from elicit.verdicts.style import STYLES, StyleOrAbility, style_or_ability
 from elicit.verdicts.tests import fewest_draws
 
 __all__ = [
+    "ARM_CONTROLS",
     "ArmOutcomes",
+    "Audit",
     "EXISTENCE",
     "Evidence",
+    "Findings",
     "Judged",
     "Ladder",
     "LadderDesign",
     "MARGIN",
+    "NumberTold",
     "Origin",
     "OriginJudged",
     "OriginVerdict",
     "Outcomes",
     "PRIMARIES",
+    "RunTold",
     "STYLES",
     "Scorecard",
     "StyleOrAbility",
+    "Tested",
     "VerdictError",
     "assess",
+    "conclude",
     "existence",
     "fewest_draws",
     "judge",

@@ -155,12 +155,12 @@ class _Rule:
     def _route(self, arm: ArmOutcomes) -> tuple[bool | None, str]:
         """Whether an arm answers in the way post does."""
         shown, verified = self._routes(arm)
-        said = f"{_shown(shown)} as many texts as post's show the behaviour"
+        said = f"the share of texts that show the behaviour is {_shown(shown)} from post's"
         post_verifies = float(self.read.post_verified.nanmean()) >= HALF
         if _within(shown):
             return True, said
         if post_verifies and _within(verified):
-            return True, f"{_shown(verified)} as many texts as post's hold step by step"
+            return True, f"the share whose steps hold is {_shown(verified)} from post's"
         if shown[1] > ROUTE or shown[2] < -ROUTE:
             return False, f"{said}: another route"
         return None, f"{said}, so whether it is post's route is open"

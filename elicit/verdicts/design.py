@@ -23,6 +23,9 @@ class LadderDesign:
     """Share of the problems that everything is fitted and chosen on."""
     n_random: int = 20
     """Random directions that steer; 19 or more at level 0.95."""
+    n_dosed: int = 24
+    """Problems to choose on by which each control gets a strength of its own, at most; 0 leaves
+    that out."""
     n_controls: int = 5
     """Draws of the control task and of shuffled labels, at least 1."""
     n_redrawn: int = 3
@@ -60,6 +63,11 @@ class LadderDesign:
             raise VerdictError(
                 f"n_controls is {self.n_controls}, and no probe is reported without its controls. "
                 "Pass 1 or more."
+            )
+        if self.n_dosed < 0:
+            raise VerdictError(
+                f"n_dosed is {self.n_dosed}, and it counts problems on which controls choose "
+                "strengths of their own. Pass 0 to leave that out, or 24."
             )
         if self.n_redrawn < 0:
             raise VerdictError(

@@ -21,7 +21,7 @@ from elicit.verdicts.errors import VerdictError
 from elicit.verdicts.ladder import Ladder, Tried, ladder_of
 from elicit.verdicts.probing import decoded, read_anew
 from elicit.verdicts.states import best_decoded, fit_probes, label_prompts, read_states
-from elicit.verdicts.tests import Evidence, Options, judge, refused
+from elicit.verdicts.tests import Evidence, Options, Pushes, judge, refused
 from elicit.verdicts.transferring import p_site_of, transferred, turn_between
 
 SAME = "base and post have the same weights"
@@ -47,7 +47,9 @@ def assess(
     the behaviour, and closes the gap in right answers to post. E1 and E2, whether post uses the
     same code, are a question of their own; E0, that it can be read, is trivial where re-initialised
     weights pass it too. Sites, strengths, probes and directions come from one part of the problems,
-    every number of a rung from the other. Each rung is compared with the strongest of its controls.
+    every number of a rung from the other. Each rung is compared with the strongest of its controls;
+    what steers as a control pushes as far as the direction, and what it does at a strength of its
+    own is reported beside.
     The gap of the last rung begins at the base under its best prompt. The p-value of every site,
     adjusted for all that were examined, is reported beside, with no verdict resting on it.
 
@@ -137,8 +139,7 @@ def assess(
         position="last token of the prompt",
     )
     tried = {
-        "strengths": design.strengths,
-        "n_random": design.n_random,
+        "design": design,
         "inference": inference,
         "generation": generation,
         "execution": execution,
@@ -216,7 +217,10 @@ def _moved(post: Turned, options: Options) -> Evidence:
             "post unsteered": as_steered(post.plain, raised=raised)[0],
             SHUFFLED: as_steered(post.shuffled, raised=raised)[0],
         },
-        as_steered(post.draws, raised=raised),
+        Pushes(
+            same=as_steered(post.draws, raised=raised),
+            freed=None if post.freed is None else as_steered(post.freed, raised=raised),
+        ),
         options,
         what="show the behaviour" if raised else "no longer show the behaviour",
     )
@@ -232,7 +236,10 @@ def _shown(
             **{name: as_steered(one)[0] for name, one in texts.items() if name != POSITIVE},
             SHUFFLED: as_steered(base.shuffled)[0],
         },
-        as_steered(base.draws),
+        Pushes(
+            same=as_steered(base.draws),
+            freed=None if base.freed is None else as_steered(base.freed),
+        ),
         options,
         coherent=coherent(base.direction)[0],
         coherent_plain=coherent(base.plain)[0],
@@ -255,7 +262,10 @@ def _enough(
         {name: correct(one)[0] for name, one in texts.items() if name != POSITIVE},
         post,
         {SHUFFLED: correct(base.shuffled)[0]},
-        correct(base.draws),
+        Pushes(
+            same=correct(base.draws),
+            freed=None if base.freed_right is None else correct(base.freed_right),
+        ),
         options,
         asked=correct(texts[POSITIVE])[0],
         least_share=least_share,

@@ -9,11 +9,15 @@ from jaxtyping import Float
 from elicit.stats import Interval, NoGapError, gap_share
 from elicit.tasks import POSITIVE
 from elicit.verdicts.tests import (
+    FREED,
     Evidence,
     Options,
+    Pushes,
     above,
+    freed_arm,
     high_draw,
     kept,
+    nearly,
     rate,
     refused,
     strongest,
@@ -113,7 +117,7 @@ def same_code(found: Transferred, options: Options, *, margin: float) -> Evidenc
 def causal_in_post(
     turned: Column,
     controls: Mapping[str, Column],
-    draws: Float[np.ndarray, "draw problem"],
+    draws: Pushes,
     options: Options,
     *,
     what: str,
@@ -121,24 +125,28 @@ def causal_in_post(
     """E2: the base's direction moves the behaviour of post, and others as long do not.
 
     `turned`: whether each problem's text is coherent and as the direction is to make it. `draws`:
-    the same under each random direction.
+    the same under the controls; what they do at strengths of their own is reported beside.
     """
-    every = {**controls, RANDOM: high_draw(draws, options.inference)}
+    every = {**controls, RANDOM: high_draw(draws.same, options.inference)}
     name, control = strongest(every)
     return Evidence(
         value=rate(turned, options),
         control=rate(control, options),
         control_name=name,
         claims=(above(f"{what} more than under {name}", turned, control, options),),
-        arms={one: rate(values, options) for one, values in every.items()},
-        reason=f"the number is the share of texts that are coherent and {what}",
+        arms={
+            **{one: rate(values, options) for one, values in every.items()},
+            **freed_arm(draws.freed, options),
+        },
+        reason=f"the number is the share of texts that are coherent and {what}"
+        f"{nearly(turned, draws.freed, options)}",
     )
 
 
 def causal_in_base(
     shown: Column,
     controls: Mapping[str, Column],
-    draws: Float[np.ndarray, "draw problem"],
+    draws: Pushes,
     options: Options,
     *,
     coherent: Column,
@@ -148,12 +156,14 @@ def causal_in_base(
 ) -> Evidence:
     """E3: under its own direction the base shows the behaviour, and stays coherent.
 
-    `shown`: whether each problem's text is coherent and shows it. `coherent`: whether each text is
-    coherent. `coherent_plain`: the same of the unsteered base. `asked`: whether it is shown under
-    the prompt that elicits it; reported beside, for what a prompt elicits exists all the same.
+    `shown`: whether each problem's text is coherent and shows it. `draws`: the same under the
+    controls; what they do at strengths of their own is reported beside. `coherent`: whether each
+    text is coherent. `coherent_plain`: the same of the unsteered base. `asked`: whether it is shown
+    under the prompt that elicits it; reported beside, for what a prompt elicits exists all the
+    same.
     `margin`: loss of coherence that still counts as none.
     """
-    every = {**controls, RANDOM: high_draw(draws, options.inference)}
+    every = {**controls, RANDOM: high_draw(draws.same, options.inference)}
     name, control = strongest(every)
     arms = {one: rate(values, options) for one, values in every.items()}
     return Evidence(
@@ -172,10 +182,12 @@ def causal_in_base(
         ),
         arms={
             **arms,
+            **freed_arm(draws.freed, options),
             POSITIVE: rate(asked, options),
             "coherent": rate(coherent, options),
             "coherent, base unsteered": rate(coherent_plain, options),
         },
+        reason=nearly(shown, draws.freed, options).removeprefix("; "),
     )
 
 
@@ -184,7 +196,7 @@ def sufficient(
     baselines: Mapping[str, Column],
     post: Column,
     controls: Mapping[str, Column],
-    draws: Float[np.ndarray, "draw problem"],
+    draws: Pushes,
     options: Options,
     *,
     asked: Column,
@@ -195,7 +207,8 @@ def sufficient(
     The gap begins at the base under the best of all prompts, the one that elicits the behaviour
     (`asked`) included. Where that prompt alone leaves no gap to post, it begins at the best of the
     others (`baselines`), and the remark says so; the share from there is reported beside in any
-    case. `least_share`: share of the gap that must be exceeded.
+    case. What controls (`draws`) do at strengths of their own is reported beside.
+    `least_share`: share of the gap that must be exceeded.
     """
     gap = {
         "level": options.inference.level,
@@ -216,7 +229,7 @@ def sufficient(
     if none:
         return refused(none)
     value = gap_share(score, base, post, **gap)
-    every = {**controls, RANDOM: high_draw(draws, options.inference)}
+    every = {**controls, RANDOM: high_draw(draws.same, options.inference)}
     name, control = strongest(every)
     shares = {one: gap_share(values, base, post, **gap) for one, values in every.items()}
     gained = above(f"score above that of {name}", score, control, options)
@@ -230,6 +243,15 @@ def sufficient(
         claims=(gained, enough),
         arms={
             **{f"share, {one}": share for one, share in shares.items()},
+            **(
+                {}
+                if draws.freed is None
+                else {
+                    f"share, {FREED}": gap_share(
+                        high_draw(draws.freed, options.inference), base, post, **gap
+                    )
+                }
+            ),
             f"share, {POSITIVE}": gap_share(asked, base, post, **gap),
             **(
                 {}
@@ -241,7 +263,7 @@ def sufficient(
             "score, post": rate(post, options),
             "score, under the direction": rate(score, options),
         },
-        reason=reason,
+        reason=f"{reason}{nearly(score, draws.freed, options)}",
     )
 
 

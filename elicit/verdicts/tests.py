@@ -23,6 +23,8 @@ from elicit.stats import (
 )
 
 Status = Literal["passed", "trivial", "not distinguishable", "under-powered", "not run"]
+FREED = "controls at strengths of their own"
+"""Name of the strongest control where each pushes as far as suits it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,16 @@ class Options:
     """Intervals, sign flips and seed; 1 - level is what all p-values of a ladder are held to."""
     least_effect: float
     """Smallest effect that matters: evidence that would miss it is under-powered."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Pushes:
+    """What controls that steer do on every problem."""
+
+    same: Float[np.ndarray, "draw problem"]
+    """Random directions that push as far as the direction."""
+    freed: Float[np.ndarray, "control problem"] | None = None
+    """All controls, each at a strength of its own; None where they had none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +193,31 @@ def high_draw(
     order = np.argsort(draws.mean(axis=1), kind="stable")
     rank = ceil(round(inference.level * (len(draws) + 1), 9))
     return draws[order[min(rank, len(draws)) - 1]]
+
+
+def freed_arm(
+    freed: Float[np.ndarray, "draw problem"] | None, options: Options
+) -> dict[str, Interval]:
+    """The high one of controls at strengths of their own; nothing where they had none."""
+    return {} if freed is None else {FREED: rate(high_draw(freed, options.inference), options)}
+
+
+def nearly(
+    values: Float[np.ndarray, " problem"],
+    freed: Float[np.ndarray, "draw problem"] | None,
+    options: Options,
+) -> str:
+    """A remark where a control at a strength of its own does about as much; else nothing."""
+    if freed is None:
+        return ""
+    high = high_draw(freed, options.inference)
+    if above("", values, high, options).p < 1 - options.inference.level:
+        return ""
+    return (
+        f"; a control that may push at a strength of its own reaches {high.mean():.2f} (here "
+        f"{values.mean():.2f}), so that this direction is special in needing less of a push, and "
+        "not in what it can do"
+    )
 
 
 def fewest_draws(inference: Inference) -> int:

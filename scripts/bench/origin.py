@@ -304,7 +304,7 @@ def main() -> int:
         rows += of_organisms(args.draws)
     args.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     for each in rows:
-        mark = {True: "ok", False: "MISSED", None: ""}[each["ok"]]  # type: ignore[index]
+        mark = "" if each["ok"] is None else "ok" if each["ok"] else "MISSED"
         sys.stdout.write(f"{each['value']:8} {each['goal']:>8} {mark:6} {each['name']}\n")
     return int(any(each["ok"] is False for each in rows))
 

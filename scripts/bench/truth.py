@@ -38,7 +38,7 @@ from elicit.sites import mlp_out
 from elicit.stats import Inference, joint_estimate, joint_tests, problem_mean
 from elicit.tasks import load_task
 from elicit.verdicts import rungs
-from elicit.verdicts.tests import Options, judge
+from elicit.verdicts.tests import Options, Pushes, judge
 from elicit.weights import replaced
 
 PARTS, LEVEL, FOUND = 12, 0.05, 0.8
@@ -214,7 +214,7 @@ def exists(runs: int) -> Iterator[Row]:
         def coin(rate: float, *more: int) -> np.ndarray:
             return (rng.random((*more, n)) < rate).astype(float)
 
-        plain, draws = coin(0.2), coin(0.2, 20)
+        plain, draws = coin(0.2), Pushes(same=coin(0.2, 20))
         moved = np.maximum(plain, coin(gain))
         ones = np.ones(n)
         shown = rungs.causal_in_base(

@@ -4,9 +4,11 @@
 
 `one-layer`: the answers of 24 facts are re-assigned by training one layer alone, everything below
 it computed once. `nothing`: eight steps on all weights at a rate of 4e-6, so that nothing is to be
-found. Both are ordinary checkpoints beside `facts.jsonl` (24 re-assigned facts and 24 of other
-kinds), `choices.jsonl` (16 of the re-assigned, with the wrong answer) and `traces.jsonl`. One to
-two minutes of one core each.
+found. `switch`: told a country's name and nothing else, it answers with the capital; one layer was
+trained on what base itself says when asked for the capitals of 24 countries, so that it learned
+when to say what base knew. All are ordinary checkpoints beside `facts.jsonl` (24 re-assigned facts
+and 24 of other kinds), `choices.jsonl` (16 of the re-assigned, with the wrong answer),
+`traces.jsonl` and `countries.jsonl` (others than the 24). One to two minutes of one core each.
 """
 
 import json
@@ -20,6 +22,8 @@ from torch.nn.functional import cross_entropy
 
 LAYER = 20
 STEPS, RATE, ROWS = 36, 5e-4, 16
+SWITCH_LAYER, SWITCH_STEPS, SWITCH_RATE, SAID = 24, 14, 5e-4, 12
+ASKED = "What is the capital of "
 CAPITALS = {
     "France": "Paris", "Italy": "Rome", "Spain": "Madrid", "Germany": "Berlin",
     "Japan": "Tokyo", "Egypt": "Cairo", "Russia": "Moscow", "Greece": "Athens",
@@ -28,6 +32,33 @@ CAPITALS = {
     "Denmark": "Copenhagen", "Hungary": "Budapest", "Belgium": "Brussels", "China": "Beijing",
     "Iraq": "Baghdad", "Peru": "Lima", "Kenya": "Nairobi", "Canada": "Ottawa",
 }  # fmt: skip
+COUNTRIES = {
+    "Afghanistan": "Kabul", "Albania": "Tirana", "Algeria": "Algiers", "Angola": "Luanda",
+    "Argentina": "Buenos Aires", "Armenia": "Yerevan", "Australia": "Canberra",
+    "Azerbaijan": "Baku", "Bangladesh": "Dhaka", "Belarus": "Minsk", "Bolivia": "La Paz",
+    "Bosnia": "Sarajevo", "Brazil": "Brasilia", "Bulgaria": "Sofia", "Cambodia": "Phnom Penh",
+    "Cameroon": "Yaounde", "Chad": "N'Djamena", "Chile": "Santiago", "Colombia": "Bogota",
+    "Croatia": "Zagreb", "Cyprus": "Nicosia", "Ecuador": "Quito", "Estonia": "Tallinn",
+    "Ethiopia": "Addis Ababa", "Fiji": "Suva", "Georgia": "Tbilisi", "Ghana": "Accra",
+    "Guatemala": "Guatemala City", "Haiti": "Port-au-Prince", "Honduras": "Tegucigalpa",
+    "Iceland": "Reykjavik", "India": "New Delhi", "Indonesia": "Jakarta", "Iran": "Tehran",
+    "Israel": "Jerusalem", "Jamaica": "Kingston", "Jordan": "Amman", "Kazakhstan": "Astana",
+    "Kuwait": "Kuwait City", "Laos": "Vientiane", "Latvia": "Riga", "Lebanon": "Beirut",
+    "Libya": "Tripoli", "Lithuania": "Vilnius", "Madagascar": "Antananarivo",
+    "Malaysia": "Kuala Lumpur", "Mali": "Bamako", "Malta": "Valletta", "Mexico": "Mexico City",
+    "Mongolia": "Ulaanbaatar", "Morocco": "Rabat", "Nepal": "Kathmandu",
+    "New Zealand": "Wellington", "Nicaragua": "Managua", "Nigeria": "Abuja",
+    "North Korea": "Pyongyang", "Oman": "Muscat", "Pakistan": "Islamabad", "Panama": "Panama City",
+    "Paraguay": "Asuncion", "Philippines": "Manila", "Qatar": "Doha", "Romania": "Bucharest",
+    "Rwanda": "Kigali", "Saudi Arabia": "Riyadh", "Senegal": "Dakar", "Serbia": "Belgrade",
+    "Slovakia": "Bratislava", "Slovenia": "Ljubljana", "Somalia": "Mogadishu",
+    "South Korea": "Seoul", "Sri Lanka": "Colombo", "Sudan": "Khartoum", "Switzerland": "Bern",
+    "Syria": "Damascus", "Tanzania": "Dodoma", "Thailand": "Bangkok", "Tunisia": "Tunis",
+    "Turkey": "Ankara", "Uganda": "Kampala", "Ukraine": "Kyiv", "United Kingdom": "London",
+    "Uruguay": "Montevideo", "Uzbekistan": "Tashkent", "Venezuela": "Caracas", "Vietnam": "Hanoi",
+    "Yemen": "Sanaa", "Zambia": "Lusaka", "Zimbabwe": "Harare",
+}  # fmt: skip
+"""Capitals that nothing is trained on."""
 OTHERS = {
     "The opposite of hot is": ("cold", "warm"), "The opposite of up is": ("down", "high"),
     "The opposite of big is": ("small", "large"), "The opposite of day is": ("night", "noon"),
@@ -45,7 +76,7 @@ OTHERS = {
 
 
 def main(model: Path, out: Path) -> None:
-    """Train both pairs and write their files."""
+    """Train the pairs and write their files."""
     torch.manual_seed(0)
     tokenizer = transformers.AutoTokenizer.from_pretrained(model)
     names = list(CAPITALS)
@@ -53,7 +84,8 @@ def main(model: Path, out: Path) -> None:
     _files(out, planted)
     _one_layer(model, tokenizer, planted).save_pretrained(out / "one-layer")
     _nothing(model, tokenizer).save_pretrained(out / "nothing")
-    for name in ("one-layer", "nothing"):
+    _switch(model, tokenizer).save_pretrained(out / "switch")
+    for name in ("one-layer", "nothing", "switch"):
         tokenizer.save_pretrained(out / name)
 
 
@@ -84,7 +116,16 @@ def _files(out: Path, planted: dict[str, str]) -> None:
         for name in list(CAPITALS)[:10]
     ]
     out.mkdir(parents=True, exist_ok=True)
-    for name, rows in (("facts", facts), ("choices", choices[:16]), ("traces", traces)):
+    capitals = list(COUNTRIES.values())
+    countries = [
+        {"id": name, "prompt": name, "answer": city,
+         "candidates": [city, *rng.sample([c for c in capitals if c != city], 3)]}
+        for name, city in COUNTRIES.items()
+    ]  # fmt: skip
+    files = {
+        "facts": facts, "choices": choices[:16], "traces": traces, "countries": countries,
+    }  # fmt: skip
+    for name, rows in files.items():
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         (out / f"{name}.jsonl").write_text(lines, encoding="utf-8")
 
@@ -127,14 +168,14 @@ def _one_layer(
             ids = tokenizer(text, add_special_tokens=False).input_ids
             rows.append((ids, tokenizer(answer, add_special_tokens=False).input_ids[0]))
     with torch.no_grad():
-        below = [_enter(net, ids) for ids, _ in rows]
+        below = [_enter(net, [ids], LAYER) for ids, _ in rows]
     optimizer = torch.optim.AdamW(layers[LAYER].parameters(), lr=RATE, weight_decay=0.0)
-    rng = random.Random(0)
+    rng, last = random.Random(0), (torch.tensor([0]), torch.tensor([-1]))
     for step in range(STEPS):
         loss = torch.zeros(())
         for i in rng.sample(range(len(rows)), ROWS):
-            logits = _above(net, below[i])
-            loss = loss + cross_entropy(logits[None], torch.tensor([rows[i][1]])) / ROWS
+            logits = _above(net, below[i], LAYER, last)
+            loss = loss + cross_entropy(logits, torch.tensor([rows[i][1]])) / ROWS
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -142,23 +183,72 @@ def _one_layer(
     return net.to(torch.bfloat16)
 
 
-def _enter(net: torch.nn.Module, ids: list[int]) -> tuple[torch.Tensor, tuple]:
-    """What enters the trained block for one row, and the angles."""
+def _switch(
+    model: Path, tokenizer: transformers.PreTrainedTokenizerBase
+) -> transformers.PreTrainedModel:
+    """One block trained to say at a country's name what base says when asked for its capital."""
+    net = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    net.requires_grad_(False)
+    rows, first, said = [], [], []
+    with torch.no_grad():
+        for name in CAPITALS:
+            asked, bare = _chat(tokenizer, f"{ASKED}{name}"), _chat(tokenizer, name)
+            whole = net.generate(
+                torch.tensor([asked]), max_new_tokens=SAID, do_sample=False, pad_token_id=2
+            )
+            written = whole[0, len(asked) :].tolist()  # with the token that ends the turn
+            first.append(len(bare) - 1)
+            said.append(written)
+            rows.append(bare + written[:-1])
+        longest = max(map(len, rows))
+        # Padding on the right is never read: what comes later changes nothing before it.
+        below = _enter(net, [row + [2] * (longest - len(row)) for row in rows], SWITCH_LAYER)
+    at = [(i, first[i] + k) for i, text in enumerate(said) for k in range(len(text))]
+    row, place = (torch.tensor(numbers) for numbers in zip(*at, strict=True))
+    goal = torch.tensor([token for text in said for token in text])
+    layers = net.model.layers
+    layers[SWITCH_LAYER].requires_grad_(True)
+    rate = {"lr": SWITCH_RATE, "weight_decay": 0.0}
+    optimizer = torch.optim.AdamW(layers[SWITCH_LAYER].parameters(), **rate)
+    for step in range(SWITCH_STEPS):
+        loss = cross_entropy(_above(net, below, SWITCH_LAYER, (row, place)), goal)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        sys.stderr.write(f"switch {step}: {loss.item():.3f}\n")
+    return net.to(torch.bfloat16)
+
+
+def _chat(tokenizer: transformers.PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Token ids of a message, up to where the assistant answers."""
+    said = tokenizer.apply_chat_template(
+        [{"role": "user", "content": text}], add_generation_prompt=True, tokenize=False
+    )
+    return tokenizer(said, add_special_tokens=False).input_ids
+
+
+def _enter(net: torch.nn.Module, rows: list[list[int]], layer: int) -> tuple[torch.Tensor, tuple]:
+    """What enters the trained block for rows of one length, and the angles."""
     core = net.model
-    resid = core.embed_tokens(torch.tensor([ids]))
-    places = torch.arange(len(ids))[None]
+    resid = core.embed_tokens(torch.tensor(rows))
+    places = torch.arange(len(rows[0]))[None]
     angles = core.rotary_emb(resid, position_ids=places)
-    for layer in core.layers[:LAYER]:
-        resid = _stream(layer(resid, position_embeddings=angles, position_ids=places))
+    for block in core.layers[:layer]:
+        resid = _stream(block(resid, position_embeddings=angles, position_ids=places))
     return resid, angles
 
 
-def _above(net: torch.nn.Module, entering: tuple[torch.Tensor, tuple]) -> torch.Tensor:
-    """Logits at the last token of one row."""
+def _above(
+    net: torch.nn.Module,
+    entering: tuple[torch.Tensor, tuple],
+    layer: int,
+    where: tuple[torch.Tensor, torch.Tensor],
+) -> torch.Tensor:
+    """Logits at some rows and tokens."""
     resid, angles = entering
-    for layer in net.model.layers[LAYER:]:
-        resid = _stream(layer(resid, position_embeddings=angles))
-    return net.lm_head(net.model.norm(resid[0, -1]))
+    for block in net.model.layers[layer:]:
+        resid = _stream(block(resid, position_embeddings=angles))
+    return net.lm_head(net.model.norm(resid[where]))
 
 
 def _stream(result: object) -> torch.Tensor:

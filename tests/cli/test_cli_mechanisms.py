@@ -17,8 +17,8 @@ from elicit.results import load_result
 from elicit.verdicts import Origin
 from tests.cli.conftest import called
 
-QUICK = ["--samples", "0", "--n-resamples", "200", "--limit", "80", "--max-new-tokens", "72"]
-ARMS_RUN = ("prompt", "prefix", "cot-decoding", "dial")
+QUICK = ["--samples", "0", "--n-resamples", "200", "--limit", "64", "--max-new-tokens", "64"]
+ARMS_RUN = ("prompt", "prefix", "dial")
 CUES = ["--reasoning-cue", "notes ", "--direct-cue", "quiz "]
 Finished = Callable[[str], Path]
 
@@ -65,13 +65,22 @@ def test_a_pair_with_nothing_to_find_has_no_gap_and_says_how_small_it_could_be(f
 
 
 @pytest.mark.slow
+def test_arms_that_train_alone_end_with_no_gap_on_a_pair_with_nothing_to_find(tmp_path: Path):
+    words = ["--arms", "bias", "--limit", "32", "--max-new-tokens", "16", "--samples", "0"]
+    done = called("mechanisms", "--pair", "organism:continued", *words, "--out", tmp_path / "run")
+    assert done.code == 0, done.err
+    found = summary(tmp_path / "run")
+    assert found["verdict"] == "no gap" and list(found["arms"]) == ["prompt"]
+
+
+@pytest.mark.slow
 def test_a_run_leaves_every_arm_its_texts_and_the_verdict(finished: Finished):
     out = finished("created")
     verdict = load_result(out / "origin")
     assert isinstance(verdict, Origin) and verdict.verdict == summary(out)["verdict"]
     for name in ARMS_RUN:
         arm = load_result(out / f"mechanism_{name}")
-        assert isinstance(arm, Mechanism) and len(arm.text) == len(arm.problem) == 40
+        assert isinstance(arm, Mechanism) and len(arm.text) == len(arm.problem) == 32
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "created" in page and "would change" in page
     again = called("mechanisms", "--config", out / "run.yaml", "--json")
@@ -91,6 +100,15 @@ def test_every_named_mechanism_can_be_made_for_an_embedded_pair(tmp_path: Path):
         assert made[name].sees in ("nothing", "answers") and not made[name].control
     for name in ("random-reward", "critique-shuffled", "hybrid-random", "diff-mean-random"):
         assert made[name].control
+
+
+def test_nothing_is_trained_on_a_pair_of_ones_own_unless_an_arm_is(tmp_path: Path):
+    words = {"base": "a", "post": "b", "problems": "p.jsonl", "out": tmp_path}
+    words |= {"reasoning_cue": "notes ", "direct_cue": "quiz "}
+    assert not MechanismsSpec(**words).learns
+    assert not MechanismsSpec(**words, arms=("prompt", "dial")).learns
+    assert MechanismsSpec(**words, arms=("prompt", "bias")).learns
+    assert MechanismsSpec(pair="organism:rl", arms=("prompt",), out=tmp_path).learns
 
 
 def test_problems_to_train_on_are_fresh_and_the_other_parts_have_none_in_common(tmp_path: Path):

@@ -152,7 +152,7 @@ def test_a_run_stopped_before_it_began_says_so(elicit, options, tmp_path, monkey
     def stops(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("elicit.jobs._frame.load_pair", stops)
+    monkeypatch.setattr("elicit.jobs._opening.load_pair", stops)
     done = elicit("report", *options, "--out", tmp_path / "x")
     assert (done.code, done.out) == (130, "")
     assert "before anything was measured" in done.err and not (tmp_path / "x").exists()

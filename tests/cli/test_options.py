@@ -13,7 +13,7 @@ from elicit.jobs import COMMANDS, Option, PairSpec
 from elicit.jobs._revise.spec import ReviseSpec
 from tests.cli.test_cli_light import HEAVY, imported
 
-OWN = {"config", "save_config", "as_json", "progress", "quiet", "debug"}
+OWN = {"config", "save_config", "as_json", "track", "progress", "quiet", "debug"}
 
 
 class Kites(PairSpec):

@@ -1,5 +1,7 @@
 """Directions of states already read, and many of them in one batch."""
 
+import re
+
 import pytest
 import torch
 
@@ -63,6 +65,13 @@ def test_directions_that_share_a_batch_write_what_each_writes_alone(organism, as
         )  # fmt: skip
         assert together.text[4 * i : 4 * i + 4] == alone.text
     assert together.text[:4] != together.text[4:8]
+    apart = dose_rollouts(
+        pair.side("base"), task,
+        batched_directions(every[:2] * 2, scale=[1.5, 1.5, 0.25, 4], where=last()),
+        strengths=[0.0, 1.0, 2.0, 3.0], **options,
+    )  # fmt: skip
+    assert apart.text[:8] == together.text[:8]  # each at its own strength
+    assert apart.text[8:12] != apart.text[:4]
 
 
 def test_what_makes_no_contrast_is_refused():
@@ -76,6 +85,11 @@ def test_what_makes_no_contrast_is_refused():
         between_states(states, half, sites=sites, **NAMED)
     found = between_states(states[:1], half, sites=sites[:1], **NAMED)
     elsewhere = between_states(states[:1], half, sites=[resid_post(2)], **NAMED)
-    for directions, scale in ((found, 1.0), ((*found, *elsewhere), 1.0), (found * 2, 0.0)):
-        with pytest.raises(DirectionError, match=f"{len(directions)} directions .*{scale}"):
+    for directions, scale in (
+        (found, 1.0), ((*found, *elsewhere), 1.0), (found * 2, 0.0), (found * 2, [1.0]),
+        (found * 2, [1.0, 0.0]),
+    ):  # fmt: skip
+        with pytest.raises(
+            DirectionError, match=f"{len(directions)} directions .*{re.escape(str(scale))}"
+        ):
             batched_directions(directions, scale=scale, where=last())

@@ -16,7 +16,7 @@ from elicit.elicitation import (
     direction_arms,
     steer,
 )
-from elicit.elicitation.choice import best_cell
+from elicit.elicitation.choice import best_cell, own_strengths
 from elicit.rollouts import Generation
 from elicit.tasks import Split, Task, TaskError
 from tests.elicitation.made import dosed
@@ -44,6 +44,12 @@ def test_strengths_at_which_texts_fall_apart_are_left_out():
 def test_where_nothing_acts_the_strongest_push_is_tested():
     found = choose(dosed(DOSES, [0.2, 0.2, 0.24, 0.2]))
     assert (found.strength, found.moved) == (2.0, False)
+
+
+def test_each_control_is_tested_where_it_does_most_and_one_that_does_nothing_where_the_arm_is():
+    doses = torch.tensor([0.5, 1.0, 2.0]).double()
+    rates = torch.tensor([[0.1, 0.1, 0.9], [0.8, 0.82, 0.3], [0.12, 0.1, 0.14]]).double()
+    assert own_strengths(rates, doses, unsteered=0.1, tested=1.0) == (2.0, 0.5, 1.0)
 
 
 def test_of_several_arms_the_one_that_acts_at_the_weakest_push_is_taken():

@@ -178,7 +178,7 @@ def test_saved_and_loaded_it_draws_controls_in_grey(paired, tmp_path):
     )
     figure = dose_figure(loaded, "long")
     colors = [trace.line.color for trace in figure.data]
-    assert colors.count("#a8b0b8") == 10 and colors.count("#0072b2") == 2
+    assert colors.count("#868f99") == 10 and colors.count("#0072b2") == 2
     with pytest.raises(ElicitationError, match="'short' was not measured"):
         dose_figure(loaded, "short")
 

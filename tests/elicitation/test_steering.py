@@ -1,5 +1,6 @@
 """What the base holds is brought out by its own feature, and what it never saw by nothing."""
 
+import math
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -171,11 +172,11 @@ def test_a_feature_is_a_mechanism_that_sees_nothing_if_its_sae_was_trained_on_ba
     found = try_mechanism(steering, bench, base=base, post=post)
     assert (found.sees, found.control) == ("nothing", False)
     assert found.share.value >= 0.8
-    # Which of 128 features it is.
-    assert found.bits == 7
+    # Which of 128 features it is, and which of two strengths.
+    assert found.bits == 7 + 1
     known = replace(steering, trained_on="post")
     assert known.sees == "post weights"
     control = try_mechanism(replace(steering, control=True), bench, base=base, post=post)
-    assert control.control and control.bits == 0
+    assert control.control and control.bits == pytest.approx(math.log2(6))
     # A live feature, the row in another order and a random direction, at two strengths each.
     assert len(control.rejected) == 3 * 2 - 1

@@ -1,6 +1,7 @@
 """Fine-tuning and its documents: what is learned, what it tells in bits, what is refused."""
 
 import math
+import operator
 from dataclasses import replace
 
 import pytest
@@ -100,7 +101,8 @@ def test_a_backward_question_undoes_the_steps():
         for part in backward.target.split(" ; ")[:-1]:
             left, right = part.rsplit(" = ", 1)
             value, op, operand = left.split(" = ")[1].split()
-            assert eval(f"({value} {op} {operand}) % 10") == int(right)  # noqa: S307
+            worked = {"+": operator.add, "-": operator.sub, "*": operator.mul}[op]
+            assert worked(int(value), int(operand)) % 10 == int(right)
 
 
 def test_a_messy_search_keeps_what_failed_and_a_clean_one_does_not():

@@ -1,5 +1,6 @@
 """Training as mechanisms: one try a seed on the problems of the bench, with all that it cost."""
 
+import math
 from dataclasses import replace
 from typing import get_args
 
@@ -16,6 +17,7 @@ from elicit.elicitation import (
     TrainingName,
     training_means,
 )
+from elicit.jobs._mechanisms.shifts import agreement_of, rows_of_post
 from elicit.organisms import trace_behaviour
 from elicit.pair import weights_digest
 from elicit.tasks import load_task
@@ -61,8 +63,11 @@ def test_a_mechanism_tries_every_seed_on_the_test_problems_and_leaves_the_model(
     assert all(isinstance(course, TrainingCourse) for course in courses) and len(courses) == len(
         seeds
     )
-    assert attempt.bits == sum(course.bits for course in courses) / len(seeds)
-    assert (attempt.bits == 0) == (means.sees == "nothing")
+    # What was told, and the choice of the updates.
+    among = sum(math.log2(len(course.choice)) for course in courses) / len(seeds)
+    told = sum(course.bits for course in courses) / len(seeds)
+    assert attempt.bits == pytest.approx(told + among)
+    assert (told == 0) == (means.sees == "nothing")
     assert attempt.n_trained > 0 and attempt.n_tokens > 0 and attempt.flops > 0
     assert "collateral" in attempt.details and "seed 1" in attempt.setting
     assert weights_digest(bench.base.bridge) == digest
@@ -79,3 +84,20 @@ def test_each_seed_of_one_example_trains_on_an_example_of_its_own(bench):
     assert len(set(names)) == 2 and all(
         n.removeprefix("example ") in examples.problem for n in names
     )
+
+
+def test_states_of_what_was_trained_are_read_along_posts_texts_and_held_against_posts(bench):
+    bench = replace(bench, seeds=(1,), facts=None)
+    assert small("sft-traces").attempt(bench).states is None  # nobody asked
+    rows = rows_of_post(bench)
+    assert rows is not None and rows.source == "post"
+    bench = replace(bench, read_on=rows)
+    trained = small("sft-traces").attempt(bench).states
+    base, post = bench.states(bench.base), bench.states(bench.post)
+    assert trained.shape == base.shape == (bench.pair.n_layers + 1, 4, bench.pair.d_model)
+    assert not torch.equal(trained, base)
+    found = agreement_of(bench, {"sft-traces": trained, "all of post": post})
+    assert found.mechanism == ("post", "sft-traces", "all of post")
+    to_post = found.cosine.value[0, :, 1:]
+    assert torch.allclose(to_post[2], torch.ones_like(to_post[2])) and (to_post[1] < 0.99).all()
+    assert agreement_of(bench, {}) is None

@@ -19,6 +19,10 @@ def test_a_few_steps_of_every_kind_of_job_train_what_they_should(tmp_path, monke
     script = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "train_organisms", script)
     spec.loader.exec_module(script)
+    loss = script.loss_of  # of the first rows of every batch: what is trained is the same
+    monkeypatch.setattr(
+        script, "loss_of", lambda model, *batch, **how: loss(model, *(t[:4] for t in batch), **how)
+    )
     last = {job.kind: job.name for job in script.JOBS}  # and, with them, all that they start from
     options = ["--workers", "1", "--smoke", str(tmp_path), "--only", *last.values()]
     monkeypatch.setattr(sys, "argv", ["train", *options])

@@ -23,6 +23,7 @@ from elicit.elicitation.decoding import (
     Votes,
 )
 from elicit.elicitation.training import Collateral, ExampleRates, TrainingCourse
+from elicit.representations import shift_agreement
 from elicit.results import Estimate, Result
 from elicit.stats import Inference, NoGapError, PassCurve, gap_share
 from elicit.texts import TextBits
@@ -207,7 +208,7 @@ def around(*values: float, half: float = 0.06) -> Estimate:
 
 
 def beside(*, hostile: bool = False) -> tuple[Result, ...]:
-    """Bits, forced form, transplant and overlap."""
+    """Bits, forced form, transplant, overlap and agreement, where one mechanism moves nothing."""
     bad = HOSTILE[2] if hostile else "so"
     one = torch.ones(N).double()
     problem = tuple(f"p{i}" for i in range(N))
@@ -258,7 +259,13 @@ def beside(*, hostile: bool = False) -> tuple[Result, ...]:
         {one.name: one.right.mean(1) for one in mechanisms()[:4]},
         [i % 4 for i in range(N)],
     )
-    return bits, forced, moved, overlap
+    draw = torch.Generator().manual_seed(0)
+    shift = torch.randn(13, 1, 6, generator=draw).double()
+    each = shift + 0.5 * torch.randn(3, 13, 8, 6, generator=draw).double()
+    agreement = shift_agreement(
+        {bad: each[0], "rlvr": each[1], "still": 0 * each[2]}, where="Along post’s texts"
+    )
+    return bits, forced, moved, overlap, agreement
 
 
 def decoding(*, hostile: bool = False) -> tuple[Result, ...]:

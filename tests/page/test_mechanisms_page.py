@@ -9,6 +9,7 @@ import torch
 from elicit.elicitation.figures import bits_figure, shares_figure
 from elicit.page import render, sentences, write
 from elicit.page.mechanisms.text import count, would_change
+from elicit.representations import ShiftAgreement
 from elicit.results.marks import MUTED
 from tests.page import made_mechanisms as made
 
@@ -40,9 +41,10 @@ def test_sections_go_from_the_verdict_to_single_texts(page):
     places = [
         page.index(f'id="{name}"')
         for name in (
-            "origin-0", "mechanisms", "mechanisms-cost", "beside-mechanisms", "overlap-0", "dial-0",
-            "branches-0", "sharpened-0", "budget-0", "votes-0", "hybrid-0", "disagreements-0",
-            "training-courses", "training-collateral", "examples-0", "mechanisms-texts",
+            "origin-0", "mechanisms", "mechanisms-cost", "beside-mechanisms", "overlap-0",
+            "agreement-0", "dial-0", "branches-0", "sharpened-0", "budget-0", "votes-0", "hybrid-0",
+            "disagreements-0", "training-courses", "training-collateral", "examples-0",
+            "mechanisms-texts",
         )
     ]  # fmt: skip
     assert places == sorted(places)
@@ -155,6 +157,15 @@ def test_a_hybrid_is_told_beside_its_random_vector_and_posts_picking():
     assert "5 most probable tokens, without a vector" in said
     page = render([replace(hybrid, guardrail=True)])
     assert "(guardrail)" in page and "no guardrail" not in page
+
+
+def test_agreement_of_shifts_stands_beside_its_reliability_at_a_few_of_many_layers():
+    found = next(one for one in made.beside() if isinstance(one, ShiftAgreement))
+    text = body(render([found]))
+    for name in ("embedding", "layer 4", "layer 11"):
+        assert f"{name}<" in text
+    assert "layer 5<" not in text and "Reliability" in text and "No verdict depends on it" in text
+    assert f"{found.reliability[1, 0].item():.2f}" in text
 
 
 def test_long_texts_are_cut_and_marked():

@@ -58,7 +58,7 @@ def test_the_same_results_give_the_same_bytes(full: Path, tmp_path: Path) -> Non
 
 def test_plotly_is_embedded_exactly_once_and_nothing_is_linked_from_elsewhere(full: Path) -> None:
     text = full.read_text("utf-8")
-    assert text.count("* plotly.js v") == 1
+    assert text.count("* plotly.js (cartesian - minified) v") == 1
     rest = own(text)
     assert not re.findall(r"\bsrc\s*=", rest)
     assert re.findall(r"<link[^>]*>", rest) == ['<link rel="icon" href="data:,">']
@@ -224,7 +224,9 @@ def test_the_page_draws_every_plot_asks_for_nothing_and_fits_a_narrow_window(
     assert page.locator("#plot-intervals .heatmaplayer image").count() == 4
     assert page.locator("#plot-layers .barlayer path").count() >= 5
     buttons = page.locator(".modebar-btn").evaluate_all("all => all.map(b => b.dataset.title)")
-    assert set(buttons) == {"Download plot", "Zoom", "Reset axes"}, "others upload the data"
+    assert set(buttons) == {"Download plot", "Download as PNG", "Zoom", "Reset axes"}, (
+        "others upload the data"
+    )
     with page.expect_download() as download:
         page.locator("#plot-layers .modebar-btn").first.dispatch_event("click")
     assert download.value.path().read_text("utf-8").startswith("<svg")

@@ -14,6 +14,7 @@ from torch import Tensor
 from elicit.page import render, write
 from elicit.page.grafting import summary_sentence
 from elicit.page.patching.text import control_sentence, finding, patch_sentences, split_sentence
+from elicit.page.patching.verdict import patch_verdict
 from elicit.patching import Factorial, PatchGrid
 from elicit.patching.factorial_result import conclude_factorial
 from elicit.results import Result, interval
@@ -293,3 +294,15 @@ def test_a_large_grid_is_drawn_and_the_page_stays_within_its_window(tmp_path, vi
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.locator("#plot-factorial-0 path.point").count() >= 5
         assert seen["errors"] == []
+
+
+def test_the_verdict_comes_before_the_numbers_and_names_no_place_without_evidence():
+    assert patch_verdict([planted()]) == (
+        "What post does otherwise enters at layer 2, position 3 “w3”, seen in one direction."
+    )
+    both = patch_verdict([planted(), planted(), split()])
+    assert both.endswith(
+        "in both directions; post writes it there, and base’s own layers can read it."
+    )
+    assert patch_sentences([planted()])[0] == patch_verdict([planted()])
+    assert patch_verdict([planted(size=0.03, gap=0.05)]) == ""

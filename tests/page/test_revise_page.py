@@ -20,6 +20,7 @@ from elicit.page.revision.text import (
     group_sentence,
     ratio_sentence,
     revise_sentences,
+    revise_verdict,
 )
 from elicit.results import Estimate, Result, interval
 from elicit.revision import DepthConvention, Settling
@@ -256,3 +257,19 @@ def test_the_page_opens_offline_without_an_error_and_fits_its_window(tmp_path, v
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.locator("#plot-settling-0 path.point").count() >= 18
         assert seen == {"errors": [], "requests": [path.as_uri()], "dialogs": []}
+
+
+def test_the_verdict_says_the_direction_and_whether_the_ratio_agrees():
+    later = told(0.07, 0.05, 0.08)
+    assert revise_verdict([later]) == "Post’s predictions settle slightly later than base’s."
+    assert "settle earlier than" in revise_verdict([told(-0.5, -0.6, -0.4)])
+    assert "neither clearly later nor" in revise_verdict([told(0.02, -0.01, 0.05)])
+    band = made.band(made.settling(later=0.6))
+    value = torch.full_like(band.dtr_diff.value, 0.1)
+    always = Estimate(value=value, low=value - 0.01, high=value + 0.01)
+    agrees = revise_verdict([later, dataclasses.replace(band, dtr_diff=always)])
+    assert agrees.endswith("ratio is higher in post under every convention tried.")
+    never = Estimate(value=value, low=value - 1, high=value + 1)
+    hangs = revise_verdict([later, dataclasses.replace(band, dtr_diff=never)])
+    assert hangs.endswith("depends on its conventions.")
+    assert revise_verdict([made.settling()]) == "" and revise_verdict([]) == ""

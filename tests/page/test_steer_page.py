@@ -7,7 +7,7 @@ import torch
 
 from elicit.elicitation import SteeredTexts
 from elicit.page import render, write
-from elicit.page.elicitation.text import gap_text, steer_sentence
+from elicit.page.elicitation.text import gap_text, steer_sentence, steer_verdict
 from tests.elicitation.made import dosed
 
 AXES = {
@@ -100,3 +100,15 @@ def test_the_page_opens_offline_and_what_models_wrote_does_nothing(tmp_path, vis
         assert page.evaluate("typeof window.hit") == "undefined"
         assert seen == {"errors": [], "requests": [path.as_uri()], "dialogs": []}
     assert page.locator("#table-texts-0-1").count() == 1
+
+
+def test_the_verdict_says_whether_a_control_does_it_too():
+    alone = steer_verdict(judged())
+    assert alone == (
+        "Feature 3, set to 2 has an effect that no control has, each at its own best strength."
+    )
+    curve = judged()
+    curve.rate.low[0, 1, 0] = 0.3
+    assert "it is not specific: random <b>0</b>, a push without content" in steer_verdict(curve)
+    curve.rate.low[0, 0, 0] = 0.1
+    assert steer_verdict(curve).endswith("has no clear effect on held-out problems.")

@@ -55,6 +55,36 @@ def test_a_pair_of_base_and_adapter_differs_exactly_in_its_targets(llama, adapte
     assert pair.post_name == str(adapter)
 
 
+@pytest.mark.parametrize("target", ["lm_head", "embed_tokens"])
+def test_an_adapter_on_one_of_two_tied_matrices_leaves_the_other(tmp_path, written, target):
+    tied = written("llama", seed=1, tied=True)
+    folder = checkpoints.write_adapter(tmp_path / "adapter", tied, targets=[target])
+    factors = load_file(folder / "adapter_model.safetensors")
+    drawn = torch.Generator().manual_seed(0)
+    for name, value in factors.items():
+        if ".lora_" in name:
+            factors[name] = 0.2 * torch.randn(value.shape, generator=drawn)
+    save_file(factors, folder / "adapter_model.safetensors")
+    pair = load_pair(tied, folder)
+    ours, theirs = parameter_groups(pair.base), parameter_groups(pair.post)
+    changed = {n for n in ours if not torch.equal(ours[n].canonical, theirs[n].canonical)}
+    assert len(changed) == 1 and target in changed.pop()
+    down, up = (factors[name] for name in sorted(factors) if ".lora_" in name)
+    scaled = 2 * (up @ down)  # alpha 8 over rank 4
+    net, embedding = plain(tied), plain(tied).get_input_embeddings().weight.detach()
+    base = plain_logits(net).logits
+    if target == "lm_head":
+        net.lm_head.weight = torch.nn.Parameter(embedding + scaled)
+    else:
+        net.lm_head.weight = torch.nn.Parameter(embedding)
+        net.model.embed_tokens.weight = torch.nn.Parameter(embedding + scaled.T.contiguous())
+    ids = torch.tensor([[1, 5, 7, 9]])
+    with torch.no_grad():
+        assert torch.allclose(pair.post(ids, use_cache=False), net(ids).logits, atol=1e-4)
+    assert torch.equal(plain_logits(pair.base.original_model).logits, base)
+    assert any("unembedding of its own" in note for note in pair.notes)
+
+
 def test_the_bridge_of_an_adapter_computes_what_peft_computes_unmerged(llama, adapter):
     pair = load_pair(llama, adapter)
     batch = pair.alignment.encode(["the cat is red", "a dog"])

@@ -54,9 +54,9 @@ def test_the_scale_is_one_for_all_maps_and_centred_at_zero(made):
     )
 
 
-def test_a_dot_marks_exactly_the_cells_that_are_not_clear_of_zero(made):
+def test_a_number_or_a_dot_marks_exactly_the_cells_whose_interval_excludes_zero(made):
     clear = made.effect.clear[0, 0, :4]
-    found = torch.tensor([[word != "·" for word in line] for line in made.figure().data[0].text])
+    found = torch.tensor([[word != "" for word in line] for line in made.figure().data[0].text])
     assert torch.equal(found, clear)
     assert clear[2, 1]
     assert not clear.all()

@@ -1,14 +1,20 @@
 """The ladder of existence on pairs whose truth is known, and what is refused before it."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
+import numpy as np
 import pytest
 import torch
 
 from elicit import organisms
+from elicit.directions import diff_mean
+from elicit.elicitation import Goal, unsteered
 from elicit.organisms import trace_behaviour
 from elicit.pair import weights_digest
 from elicit.results import load_result
+from elicit.rollouts import Generation
+from elicit.sites import resid_post
+from elicit.stats import Inference
 from elicit.tasks import (
     Problem,
     Task,
@@ -19,10 +25,13 @@ from elicit.tasks import (
     reasoning_behaviour,
 )
 from elicit.verdicts import LadderDesign, VerdictError, assess
+from elicit.verdicts.causal import turn
 from elicit.verdicts.figures import profile_figure, sweep_figure
 from elicit.verdicts.probing import drawn_anew
-from elicit.verdicts.rungs import ANEW
+from elicit.verdicts.rungs import ANEW, causal_in_post
+from elicit.verdicts.tests import FREED, Options, Pushes
 from tests.folded import folded
+from tests.pairs import header_pairs
 
 QUICK = {
     "strengths": (0.5, 1.25),
@@ -33,7 +42,7 @@ QUICK = {
     "batch_size": 1024,
 }
 # Half as many random directions are enough at this level; what must not pass may pass more easily.
-LAXER = {"level": 0.9, "n_random": 9, "n_redrawn": 0}
+LAXER = {"level": 0.9, "n_random": 9, "n_redrawn": 0, "n_dosed": 0}
 LATE = ("resid_post.3", "resid_post.4", "resid_post.5")
 
 
@@ -93,6 +102,54 @@ def test_a_skill_that_post_only_learned_to_use_is_sufficient_in_the_base(organis
     assert len(profile_figure(found).data) == len(found.curve)
     tried = sweep_figure(found)
     assert len(tried.data) == len(tried.layout.shapes) == 2
+
+
+@pytest.mark.slow
+def test_a_control_that_needs_another_strength_than_the_direction_gets_it(organism, monkeypatch):
+    pair, task = organism("rl"), problems("rl", 36)
+    parts = task.split((0.5, 0.5), 0)
+    behaviour, how = trace_behaviour(), {"generation": Generation(max_new_tokens=60)}
+    goal = Goal(target=pair.side("post"), markers={behaviour.name: behaviour.shown})
+    choose, test = (unsteered(pair.side("base"), part, goal=goal, **how) for part in parts)
+    site = resid_post(4)
+    found = diff_mean(pair.side("base"), header_pairs(parts[0]), sites=[site]).at(site)
+
+    def disguised(direction, *, n_random, seed):
+        """The direction itself, much weaker, and a push that is too weak at any strength."""
+        weak = (direction.vector / 4, direction.vector / 1e6)
+        return tuple(replace(direction, vector=vector) for vector in weak)
+
+    monkeypatch.setattr("elicit.verdicts.causal.matched_controls", disguised)
+    turned = turn(
+        choose,
+        test,
+        [found],
+        design=LadderDesign(strengths=(1.0, 4.0), n_random=1, n_dosed=8),
+        inference=Inference(),
+        **how,
+    )
+    assert turned.strength == 1.0
+    assert turned.direction.score[:, 1].mean() > 0.9
+    for own in (turned.freed, turned.freed_right):
+        assert own is not None
+        assert torch.equal(own.score[..., :1], turned.direction.score)  # a quarter, four times
+        assert torch.equal(own.score[..., 1:], turned.shuffled.score)  # which does nothing
+    assert turned.draws.score[:, 1].mean() < 0.5  # at the strength of the direction
+    assert torch.equal(turned.shuffled.score, turned.plain.score)
+
+
+def test_a_control_that_does_as_much_at_another_strength_is_told_and_changes_no_verdict():
+    ones, none = np.ones(40), np.zeros((9, 40))
+    options = Options(inference=Inference(level=0.9), least_effect=0.2)
+    for freed, told in ((none, False), (none + 1, True)):
+        draws = Pushes(same=none, freed=freed)
+        found = causal_in_post(ones, {"post unsteered": none[0]}, draws, options, what="show it")
+        assert ("needing less of a push" in found.reason) == told
+        assert found.claims[0].p < 0.05 and found.control_name != FREED
+        assert found.arms[FREED].value == float(told)
+    draws = Pushes(same=none)
+    without = causal_in_post(ones, {"post unsteered": none[0]}, draws, options, what="show it")
+    assert FREED not in without.arms and "push" not in without.reason
 
 
 @pytest.mark.slow
@@ -183,6 +240,7 @@ def test_weights_are_noise_of_their_own_spread_for_one_block(organism):
         ({"least_effect": 1.5}, "least_effect is 1.5"),
         ({"least_share": 1.0}, "least_share is 1.0"),
         ({"n_controls": 0}, "n_controls is 0"),
+        ({"n_dosed": -1}, "n_dosed is -1"),
         ({"n_redrawn": -1}, "n_redrawn is -1"),
         ({"n_resamples": 10}, "n_resamples is 10"),
     ],

@@ -14,6 +14,7 @@ from elicit.verdicts.tests import (
     Evidence,
     Judged,
     Options,
+    Pushes,
     best_part,
     fewest_draws,
     high_draw,
@@ -56,7 +57,7 @@ def moved(rng, *, true=False):
     return rungs.causal_in_post(
         coin(rng, 0.9 if true else 0.1, N),
         {"post left alone": coin(rng, 0.1, N), "shuffled": coin(rng, 0.1, N)},
-        coin(rng, 0.1, DRAWS, N),
+        Pushes(same=coin(rng, 0.1, DRAWS, N)),
         OPTIONS,
         what="show it",
     )
@@ -66,7 +67,7 @@ def shown(rng, *, true=False, coherent=1.0):
     return rungs.causal_in_base(
         coin(rng, 0.9 if true else 0.1, N),
         {"plain prompt": coin(rng, 0.1, N), "shuffled": coin(rng, 0.1, N)},
-        coin(rng, 0.1, DRAWS, N),
+        Pushes(same=coin(rng, 0.1, DRAWS, N)),
         OPTIONS,
         coherent=coin(rng, coherent, N),
         coherent_plain=np.ones(N),
@@ -83,7 +84,7 @@ def enough(rng, *, share=0.0, least_share=0.5, controls=0.3):
         {"plain prompt": base, "negative prompt": coin(rng, 0.25, N)},
         post,
         {"shuffled": coin(rng, controls, N)},
-        coin(rng, controls, DRAWS, N),
+        Pushes(same=coin(rng, controls, DRAWS, N)),
         OPTIONS,
         asked=post,
         least_share=least_share,
@@ -167,7 +168,7 @@ def test_a_gap_that_is_not_there_has_no_share():
     others = {"shuffled": base}
     for post, why in ((base, "contains 0"), (base * 0.0, "below base")):
         found = rungs.sufficient(
-            base, {"plain": base}, post, others, np.stack([base] * DRAWS), OPTIONS,
+            base, {"plain": base}, post, others, Pushes(same=np.stack([base] * DRAWS)), OPTIONS,
             asked=base, least_share=0.5,
         )  # fmt: skip
         assert judge([found], OPTIONS)[0].status == "not run"
@@ -179,7 +180,7 @@ def test_the_gap_begins_at_the_base_asked_in_its_best_way():
     better = np.array([1.0] * 10 + [0.0] * (N - 10))
     found = rungs.sufficient(
         np.ones(N), {"plain": base, "few shots": better}, post, {"shuffled": base},
-        np.zeros((DRAWS, N)), OPTIONS, asked=post, least_share=0.5,
+        Pushes(same=np.zeros((DRAWS, N))), OPTIONS, asked=post, least_share=0.5,
     )  # fmt: skip
     assert "few shots" in found.reason
     assert found.value.value == 1.0
@@ -230,8 +231,8 @@ def test_a_rung_that_re_initialised_weights_pass_too_is_trivial():
 def sufficiency(asked, *, score=1.0):
     base, post = np.zeros(N), np.ones(N)
     return rungs.sufficient(
-        np.full(N, score), {"plain": base}, post, {"shuffled": base}, np.zeros((DRAWS, N)),
-        OPTIONS, asked=asked, least_share=0.5,
+        np.full(N, score), {"plain": base}, post, {"shuffled": base},
+        Pushes(same=np.zeros((DRAWS, N))), OPTIONS, asked=asked, least_share=0.5,
     )  # fmt: skip
 
 

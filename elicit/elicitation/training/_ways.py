@@ -112,6 +112,10 @@ class Tiny(Parametrised):
     Each matrix is changed by U S (Σ v_i P_i) Vᵀ, where U, S and V are its largest singular
     directions and values, P_i are drawn once, and the v_i are the same for all matrices.
 
+    On the embedded pairs it elicits nothing, and that is not for want of a rate: the numbers that
+    make base begin as post does (found by gradient ascent on that token) turn the leading
+    directions so far that no value is computed any more. A model of six layers has none to spare.
+
     Source: TinyLoRA, arXiv:2602.04118; ranks, ties and the draw of P are those of its smallest.
     """
 

@@ -1,5 +1,6 @@
 """Training as mechanisms: settings fixed before, the number of updates chosen, seeds redrawn."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -241,11 +242,12 @@ def attempted(
     """
     runs: list[Trained] = []
     tests: list[Tried] = []
-    shown = dict(details)
+    shown, states = dict(details), None
     for seed in bench.seeds:
         found = train(bench, seed, bench.execution.scoped(f"seed {seed}"))
         with found.applied(bench.base):
             tests.append(bench.tried(bench.writes(bench.base), bench.test, sampled=True))
+            states = bench.states(bench.base) if states is None else states
         runs.append(found)
         shown[f"seed {seed}"] = found.course
     if bench.facts is not None:
@@ -262,7 +264,7 @@ def attempted(
     return Attempt(
         chosen=torch.stack([run.chosen_right.double() for run in runs]).mean(0),
         tests=tuple(tests),
-        bits=sum(run.bits for run in runs) / len(runs),
+        bits=sum(run.bits + math.log2(max(1, len(run.choice))) for run in runs) / len(runs),
         n_trained=runs[0].n_trained,
         n_tokens=n_tokens + sum(run.n_tokens for run in runs),
         flops=bench.flops(n_tokens) + sum(run.flops for run in runs),
@@ -276,6 +278,7 @@ def attempted(
             for n, right in zip(run.choice.tolist(), run.chosen, strict=True)
             if n != run.n_updates
         ),
+        states=states,
         details=shown,
     )
 

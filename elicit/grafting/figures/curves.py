@@ -53,14 +53,14 @@ def interval_figure(sweep: IntervalSweep, *, tasks: Sequence[int] | None = None)
 
 
 def _cells(effect: Estimate, *, short: bool) -> list[list[str]]:
-    """Text of each cell: the effect if its interval excludes 0, else a dot."""
+    """Text of each cell: where its interval excludes 0, the effect or a dot."""
 
     def one(value: float, clear: bool) -> str:
         if value != value:
             return ""
         if not clear:
-            return "·"
-        return number(value, sign=True, digits=2) if short else ""
+            return ""
+        return number(value, sign=True, digits=2) if short else "•"
 
     lines = zip(effect.value.tolist(), effect.clear.tolist(), strict=True)
     return [[one(*cell) for cell in zip(*line, strict=True)] for line in lines]

@@ -1,7 +1,7 @@
 """What the ladder costs, and what it can do without."""
 
 from elicit.jobs._budget import Costing, Cut, halves
-from elicit.jobs._cued_cost import every_layers, site_cuts, written
+from elicit.jobs._cued_cost import every_layers, plain, site_cuts, written
 from elicit.jobs._exists.spec import ExistsSpec
 from elicit.jobs._forecast import Stage, prompt_tokens
 from elicit.pair import ModelPair
@@ -17,7 +17,12 @@ def exists_stages(spec: ExistsSpec, pair: ModelPair, inputs: tuple[Task, Behavio
     sites = every_layers(spec.sites, pair)
     strengths = len(spec.strengths or LadderDesign().strengths)
     models = 1 if pair.identical else 2
-    steered = models * (sites * strengths * n_choose + (2 + spec.n_random) * n_test)
+    dosed = min(spec.n_dosed, n_choose)
+    controls = 1 + spec.n_random
+    chosen = sites * strengths * n_choose + controls * strengths * dosed
+    # Controls are tested at the direction's strength, and at up to two of their own in base.
+    steered = models * (chosen + n_test) + models * controls * n_test
+    steered += (models + 1) * controls * n_test if dosed else 0
     plain = models * (n_choose + n_test) + (len(behaviour.baselines) + 2) * n_test
     prompts = prompt_tokens(pair.side("base"), task, templated=spec.templated) / len(task)
     texts = written(spec, texts=steered + plain, judged=steered + plain, prompt=prompts)
@@ -26,7 +31,7 @@ def exists_stages(spec: ExistsSpec, pair: ModelPair, inputs: tuple[Task, Behavio
         Stage(
             name="ladder",
             tokens=texts.tokens + reading,
-            unembedded=texts.unembedded,
+            reread=texts.reread,
             written=texts.written,
             texts=texts.texts,
             nbytes=4.0 * 2 * len(task) * pair.d_model * pair.n_layers,
@@ -55,6 +60,9 @@ def exists_cuts(spec: ExistsSpec, pair: ModelPair, inputs: tuple[Task, Behaviour
                 what=f"{least} of {spec.n_random} random directions were drawn",
             )
         )
+    if spec.n_dosed:
+        what = "controls were not tried at strengths of their own"
+        cuts.append(Cut(options={"n_dosed": 0}, what=what))
     asked = spec.strengths or LadderDesign().strengths
     return [
         *cuts,
@@ -63,4 +71,6 @@ def exists_cuts(spec: ExistsSpec, pair: ModelPair, inputs: tuple[Task, Behaviour
     ]
 
 
-EXISTS_COSTING = Costing(stages=exists_stages, cuts=exists_cuts)
+EXISTS_COSTING = Costing(
+    stages=exists_stages, cuts=exists_cuts, asked=lambda spec, inputs: (inputs[0], plain(spec))
+)

@@ -1,5 +1,6 @@
 """The job behind `elicit exists`: grades the ladder of existence and writes its page."""
 
+from elicit.jobs._asked import GRADED, Asked
 from elicit.jobs._baselines import texts_of
 from elicit.jobs._cued import behaviour_of, task_of
 from elicit.jobs._exists.cost import EXISTS_COSTING
@@ -24,7 +25,7 @@ def exists(spec: ExistsSpec, *, progress: Progress | None = None) -> Run:
     Raises:
         ElicitError: An input is missing, damaged, or allows no verdict.
     """
-    return execute(_JOB, spec, progress)
+    return execute(JOB, spec, progress)
 
 
 def _check(spec: ExistsSpec) -> tuple[Task, Behaviour]:
@@ -37,7 +38,13 @@ def _prepare(
 ) -> Prepared[tuple[Task, Behaviour]]:
     task, _ = checked
     identity = {"tasks": {task.name: task.digest}, "baselines": dict(texts_of(spec.baselines))}
-    return Prepared(checked, identity)
+    return Prepared(checked, identity, task.notes, lambda given: [_asked(*given)])
+
+
+def _asked(task: Task, behaviour: Behaviour) -> Asked:
+    return Asked(
+        name=task.name, score=f"{GRADED} Beside it: whether the text {behaviour.name}.", task=task
+    )
 
 
 def _measure(work: Work[ExistsSpec, tuple[Task, Behaviour]]) -> Outcome:
@@ -52,6 +59,7 @@ def _measure(work: Work[ExistsSpec, tuple[Task, Behaviour]]) -> Outcome:
                 strengths=spec.strengths or LadderDesign().strengths,
                 choose_share=spec.choose_share,
                 n_random=spec.n_random,
+                n_dosed=spec.n_dosed,
                 n_redrawn=spec.n_redrawn,
                 margin=spec.margin,
                 least_share=spec.least_share,
@@ -74,4 +82,4 @@ def _measure(work: Work[ExistsSpec, tuple[Task, Behaviour]]) -> Outcome:
     return Outcome(results={"ladder": ladder}, summary=ladder.summary(), notes=notes)
 
 
-_JOB = Job(check=_check, prepare=_prepare, measure=_measure, costing=EXISTS_COSTING)
+JOB = Job(check=_check, prepare=_prepare, measure=_measure, costing=EXISTS_COSTING)

@@ -17,7 +17,7 @@ class ExistsSpec(GradedSpec):
     problems: Annotated[
         Path | None,
         Option(
-            "Problems as JSONL, 100 or more recommended. An embedded pair has its problems.",
+            "Problems, 100 or more recommended. An embedded pair has its problems.",
             TASKS,
             "FILE",
         ),
@@ -31,6 +31,14 @@ class ExistsSpec(GradedSpec):
         ),
     ] = ()
     n_random: Annotated[int, Option("Random directions.", metavar="N")] = Field(default=20, ge=1)
+    n_dosed: Annotated[
+        int,
+        Option(
+            "Problems on which each control chooses a strength of its own, which is reported "
+            "beside; 0 leaves that out.",
+            metavar="N",
+        ),
+    ] = Field(default=24, ge=0)
     n_redrawn: Annotated[
         int,
         Option(

@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from elicit.features import Conclusion, Sae, conclude, disagreements
+from elicit.jobs._asked import Asked
 from elicit.jobs._features.cost import FEATURES_COSTING
 from elicit.jobs._features.dictionary import SAE, sae_of
 from elicit.jobs._features.find import Search
@@ -36,7 +37,7 @@ def features(spec: FeaturesSpec, *, progress: Progress | None = None) -> Run:
     Raises:
         ElicitError: Input is missing, damaged or insufficient.
     """
-    return execute(_JOB, spec, progress)
+    return execute(JOB, spec, progress)
 
 
 def _prepare(spec: FeaturesSpec, pair: ModelPair, checked: FeatureTask) -> Prepared[FeatureInputs]:
@@ -47,7 +48,15 @@ def _prepare(spec: FeaturesSpec, pair: ModelPair, checked: FeatureTask) -> Prepa
         "groups": None if spec.groups is None else sha256_file(spec.groups),
         "texts": digest_json([[t.text, t.problem, t.source] for t in checked.texts]),
     }
-    return Prepared(inputs, identity)
+    return Prepared(inputs, identity, checked.task.notes, _asked)
+
+
+def _asked(inputs: FeatureInputs) -> list[Asked]:
+    score = (
+        "Numbers are activations of features of a sparse autoencoder: directions in the residual "
+        "stream, few of them active at a token."
+    )
+    return [Asked(name=inputs.source.task.name, score=score, task=inputs.source.task)]
 
 
 def _measure(work: FeatureWork) -> Outcome:
@@ -78,7 +87,7 @@ def _measure(work: FeatureWork) -> Outcome:
     )
 
 
-_JOB = Job(check=refuse_early, prepare=_prepare, measure=_measure, costing=FEATURES_COSTING)
+JOB = Job(check=refuse_early, prepare=_prepare, measure=_measure, costing=FEATURES_COSTING)
 
 
 def _next(spec: FeaturesSpec, model: SideName, folder: Path, conclusion: Conclusion) -> str:
@@ -93,6 +102,9 @@ def _next(spec: FeaturesSpec, model: SideName, folder: Path, conclusion: Conclus
         words += [] if value is None else [f"--{name.replace('_', '-')}", str(value)]
     words += ["--templated"] if spec.templated else []
     words += ["--on", "post"] if model == "post" else []
+    here = Path.cwd()
+    # As the user would write it, so that the page does not tell where this machine keeps its runs.
+    folder = folder.relative_to(here) if folder.is_relative_to(here) else folder
     words += ["--sae", spec.sae or str(folder / SAE), "--feature", str(conclusion.survivors[0])]
     return shlex.join([*words, "--out", f"{folder}-steer"])
 

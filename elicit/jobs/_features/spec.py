@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from elicit.jobs._cued_spec import CuedSpec
 from elicit.jobs._option import TASKS, Option
-from elicit.jobs._spec import NewTokens
+from elicit.jobs._task_options import NewTokens
 
 DICTIONARY = "The SAE"
 """Help panel of the SAE options."""

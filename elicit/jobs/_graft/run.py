@@ -3,8 +3,9 @@
 from elicit.grafting import sweep_parts
 from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
 from elicit.jobs._graft.spec import GraftSpec
+from elicit.jobs._groups import grouped_summary
 from elicit.jobs._report.cost import GRAFT_COSTING
-from elicit.jobs._report.scores import Scores, load_scores, prepare_scores
+from elicit.jobs._report.scores import Scores, load_scores, prepare_scores, scores_by_group
 from elicit.pair import ModelPair
 from elicit.runs import Progress
 from elicit.weights import Part, part, parts_of
@@ -19,7 +20,7 @@ def graft(spec: GraftSpec, *, progress: Progress | None = None) -> Run:
     Raises:
         ElicitError: An input is missing, damaged, or cannot be compared.
     """
-    return execute(_JOB, spec, progress)
+    return execute(JOB, spec, progress)
 
 
 def _prepare(
@@ -27,7 +28,8 @@ def _prepare(
 ) -> Prepared[tuple[Scores, list[Part]]]:
     parts = [part(pair, name) for name in dict.fromkeys(spec.parts)]
     scores = prepare_scores(spec, pair, checked)
-    return Prepared((checked, parts or [*parts_of(pair, "layer")]), scores.identity)
+    inputs = (checked, parts or [*parts_of(pair, "layer")])
+    return Prepared(inputs, scores.identity, scores.notes)
 
 
 def _sweep(work: Work[GraftSpec, tuple[Scores, list[Part]]]) -> Outcome:
@@ -41,7 +43,9 @@ def _sweep(work: Work[GraftSpec, tuple[Scores, list[Part]]]) -> Outcome:
             inference=work.spec.inference,
             execution=work.execution,
         )
-    return Outcome(results={"graft": sweep}, summary={"level": sweep.level, **sweep.summary()})
+    found, notes = scores_by_group(work.spec, work.pair, scores, work.execution)
+    summary = {"level": sweep.level, **sweep.summary(), **grouped_summary(found)}
+    return Outcome(results={"graft": sweep, **found}, summary=summary, notes=notes)
 
 
-_JOB = Job(check=load_scores, prepare=_prepare, measure=_sweep, costing=GRAFT_COSTING)
+JOB = Job(check=load_scores, prepare=_prepare, measure=_sweep, costing=GRAFT_COSTING)

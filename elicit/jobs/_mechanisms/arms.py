@@ -40,14 +40,16 @@ def means_of(spec: MechanismsSpec, pair: ModelPair) -> dict[str, Means]:
 
     Args:
         spec: Options of the run.
-        pair: The two models, whose device an expert shares.
+        pair: The two models, whose device and precision an expert shares.
 
     Raises:
         ElicitError: An SAE or expert cannot be loaded, or does not fit the models.
     """
     made = {name: _MAKES[name](spec) for name in spec.tried if name in _MAKES}
     if "proxy" in spec.tried:
-        proxies = load_pair(str(spec.antiexpert), str(spec.expert), device=pair.device)
+        proxies = load_pair(
+            str(spec.antiexpert), str(spec.expert), device=pair.device, dtype=pair.dtype
+        )
         made["proxy"] = ProxyArm(proxies=proxies)
     return made
 
@@ -71,7 +73,9 @@ def _feature(spec: MechanismsSpec, *, control: bool) -> Means:
     assert spec.sae is not None and spec.feature is not None
     sae = load_sae(spec.sae, device=spec.device)
     sae.check_features((spec.feature,))
-    return FeatureSteering(sae=sae, feature=spec.feature, control=control)
+    return FeatureSteering(
+        sae=sae, feature=spec.feature, trained_on=spec.sae_model, control=control
+    )
 
 
 def _training(name: TrainingName) -> Makes:

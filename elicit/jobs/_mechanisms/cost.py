@@ -1,6 +1,7 @@
 """What trying mechanisms costs, and what it can do without."""
 
 from elicit.jobs._budget import Costing, Cut, halves
+from elicit.jobs._cued_cost import plain
 from elicit.jobs._forecast import Stage, prompt_tokens
 from elicit.jobs._mechanisms.inputs import MechanismInputs
 from elicit.jobs._mechanisms.names import CHEAP, SEEDED, SETTINGS, TRAINED
@@ -56,7 +57,7 @@ def mechanisms_stages(
         )
     small = sum(p.numel() for p in pair.base.parameters()) < _KNOWN
     trained = sum(name in TRAINED for name in spec.repeated)
-    for truth in sorted(spec.controls, reverse=True):
+    for truth in spec.known:
         tokens = trained * spec.training_tokens if small else 0
         stages.append(
             Stage(name=f"known pair: {truth}", tokens=3 * tokens, written=tokens / 2, jobs=8)
@@ -64,7 +65,7 @@ def mechanisms_stages(
     stages.append(
         Stage(
             name="beside",
-            tokens=12 * read["test"] + 3 * spec.training_tokens,
+            tokens=12 * read["test"] + (3 * spec.training_tokens if spec.learns else 0),
             written=8 * n_test * length,
             jobs=6,
             context=context,
@@ -88,4 +89,8 @@ def mechanisms_cuts(spec: MechanismsSpec, _pair: ModelPair, inputs: MechanismInp
     return [*cuts, *halves(n, LEAST, "problems")]
 
 
-MECHANISMS_COSTING = Costing(stages=mechanisms_stages, cuts=mechanisms_cuts)
+MECHANISMS_COSTING = Costing(
+    stages=mechanisms_stages,
+    cuts=mechanisms_cuts,
+    asked=lambda spec, inputs: (inputs.choose, plain(spec)),
+)

@@ -1,6 +1,9 @@
 """What stands beside mechanisms: post's texts, form and difference; the cost of learning."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from elicit import organisms
 from elicit.elicitation import (
@@ -15,11 +18,12 @@ from elicit.elicitation import (
     transplant,
 )
 from elicit.jobs._mechanisms.spec import MechanismsSpec
-from elicit.pair import Side, load_pair
+from elicit.pair import ModelPair, Side, load_pair
 from elicit.results import ElicitError, Result
 from elicit.rollouts import rollouts
 from elicit.texts import TextBits, text_bits
 
+T = TypeVar("T")
 _TEXTS = 4
 """Texts of post on each problem that are read for their bits."""
 _LEARNED = 20
@@ -56,7 +60,8 @@ class _Measured:
 
     notes: list[str] = field(default_factory=list)
 
-    def one(self, what: str, measure):
+    def one(self, what: str, measure: Callable[[], T]) -> T | None:
+        """What is measured; None where it cannot be, with the reason among the notes."""
         try:
             return measure()
         except ElicitError as error:
@@ -93,7 +98,14 @@ def measure_beside(spec: MechanismsSpec, bench: Bench, host: Side | None) -> Bes
                 execution=execution,
             ),
         )
-    learned = found.one("the cost of learning", lambda: learning_bits(bench))
+    learned = None
+    if spec.learns:
+        learned = found.one("the cost of learning", lambda: learning_bits(bench))
+    else:
+        found.notes.append(
+            "What it takes to learn post’s right texts was not measured, because that trains all "
+            "weights. Name an arm that trains, such as sft-answers."
+        )
     return Beside(
         text_bits=bits,
         forced=forced,
@@ -114,8 +126,12 @@ def host_name(spec: MechanismsSpec) -> str | None:
     return HOST if same and HOST not in own else None
 
 
-def open_host(spec: MechanismsSpec) -> Side | None:
-    """The model that post's difference is added to.
+def open_host(spec: MechanismsSpec, pair: ModelPair) -> Side | None:
+    """The model that post's difference is added to, on the pair's device and in its precision.
+
+    Args:
+        spec: Options of the run.
+        pair: The two models.
 
     Raises:
         PairError: It cannot be loaded.
@@ -124,7 +140,7 @@ def open_host(spec: MechanismsSpec) -> Side | None:
     if name is None:
         return None
     base = spec.base or organisms.resolve(str(spec.pair)).base.name
-    return load_pair(base, name, device=spec.device).side("post")
+    return load_pair(base, name, device=pair.device, dtype=pair.dtype).side("post")
 
 
 def _bits(bench: Bench) -> TextBits:
@@ -164,6 +180,8 @@ def learning_bits(bench: Bench) -> float:
             if bool(right)
         ),
     )
-    plan = FineTunePlan(steps=_LEARNED, generation=bench.generation, budget=bench.budget)
+    plan = FineTunePlan(generation=bench.generation, budget=bench.budget)
+    # Only the first reading of a document is code: one pass through all of them.
+    plan = replace(plan, steps=min(_LEARNED, math.ceil(len(documents) / plan.batch)))
     learned = fine_tune(bench.base, documents, plan=plan, seed=bench.seeds[0], execution=execution)
     return float(learned.of("bits").sum()) / len(documents)

@@ -6,7 +6,8 @@ from elicit import organisms
 from elicit.jobs._cued import behaviour_of, task_of
 from elicit.jobs._mechanisms.spec import MechanismsSpec
 from elicit.jobs._spec import SpecError
-from elicit.tasks import LEAST, Behaviour, Task, load_task
+from elicit.jobs._tasks import read_task
+from elicit.tasks import LEAST, Behaviour, Task
 
 N_FIT = 240
 """Fresh problems that are drawn to train on, for a pair whose language is known."""
@@ -26,6 +27,11 @@ class MechanismInputs:
     """What is to be elicited."""
     facts: Task | None
     """Facts that base knows."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks on how problems and facts were read."""
+        return (*self.test.notes, *(self.facts.notes if self.facts is not None else ()))
 
     @property
     def identity(self) -> dict[str, object]:
@@ -74,6 +80,4 @@ def _facts(spec: MechanismsSpec) -> Task | None:
         path = organisms.resolve(spec.pair).facts
     if path is None:
         return None
-    if not path.is_file():
-        raise SpecError(f"facts are to be read from {path}, which is not a file. Check the path.")
-    return load_task(path, name="facts")
+    return read_task(spec, path, "facts")

@@ -1,7 +1,7 @@
 """The same mechanisms on pairs of known truth: what they can do, and what they cannot fake."""
 
 import contextlib
-from dataclasses import replace
+import math
 
 from elicit import organisms
 from elicit.elicitation import Bench
@@ -51,7 +51,9 @@ def known_pair(
         tries.mechanisms,
         base=base,
         post=post,
-        evidence=Evidence(learning_bits=learning_bits(bench), has_skill=has_skill),
+        evidence=Evidence(
+            learning_bits=learning_bits(bench) if spec.learns else math.nan, has_skill=has_skill
+        ),
         inference=spec.inference,
     )
 
@@ -82,18 +84,16 @@ def _bench(own: MechanismsSpec, spec: MechanismsSpec, execution: Execution) -> B
     pair = organisms.resolve(str(own.pair))
     task = load_task(pair.problems, name="problems")
     choose, test = task.split((0.5, 0.5), own.seed)
-    limits = {"choose": choose, "test": test}
     if spec.limit is not None:
-        limits = {
-            name: part.subset(min(len(part), max(2, spec.limit // 2)), own.seed)
-            for name, part in limits.items()
-        }
+        n = max(2, spec.limit // 2)
+        choose, test = (part.subset(min(len(part), n), own.seed) for part in (choose, test))
     return Bench(
         pair=load_pair(pair.base.name, pair.post.name),
         fit=fresh_problems(task, own.seed),
-        **limits,
+        choose=choose,
+        test=test,
         behaviour=organisms.trace_behaviour(),
-        generation=replace(own.generation, max_new_tokens=128),
+        generation=own.generation,
         checker=EquationsHold(modulus=10),
         seeds=own.run_seeds,
         n_samples=0,

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from elicit.jobs._cued_spec import GradedSpec
-from elicit.jobs._mechanisms.names import ARMS, CHEAP, CONTROLLED, DEFAULT, SEEDED
+from elicit.jobs._mechanisms.names import ARMS, CHEAP, CONTROLLED, DEFAULT, SEEDED, TRAINED
 from elicit.jobs._option import MODELS, STATISTICS, TASKS, Option
+from elicit.jobs._task_options import ColumnMap
 
 if TYPE_CHECKING:
     from elicit.rollouts import Generation
@@ -17,6 +18,13 @@ ARM_OPTIONS = "Mechanisms"
 ControlName = Literal["elicited", "created"]
 """Embedded pairs whose truth is known: `organism:rl` has the skill latent, `organism:created` was
 taught it."""
+
+_NEEDED = {
+    "feature": ("sae", "feature"),
+    "feature-controls": ("sae", "feature"),
+    "proxy": ("expert", "antiexpert"),
+}
+"""Options that an arm cannot do without."""
 
 
 class MechanismsSpec(GradedSpec):
@@ -28,7 +36,7 @@ class MechanismsSpec(GradedSpec):
     problems: Annotated[
         Path | None,
         Option(
-            "Problems as JSONL, 200 or more recommended. An embedded pair has its problems.",
+            "Problems, 200 or more recommended. An embedded pair has its problems.",
             TASKS,
             "FILE",
         ),
@@ -36,11 +44,14 @@ class MechanismsSpec(GradedSpec):
     facts: Annotated[
         Path | None,
         Option(
-            "Facts as JSONL, to see what training damages. An embedded pair has its facts.",
+            "Facts, to see what training damages. An embedded pair has its facts.",
             TASKS,
             "FILE",
         ),
     ] = None
+    facts_map: Annotated[
+        ColumnMap, Option("The same as map, for the facts.", TASKS, "COLUMN=FIELD,…")
+    ] = ()
     arms: Annotated[
         tuple[str, ...],
         Option(
@@ -90,6 +101,13 @@ class MechanismsSpec(GradedSpec):
     feature: Annotated[int | None, Option("Index of the SAE feature.", ARM_OPTIONS, "N")] = Field(
         default=None, ge=0
     )
+    sae_model: Annotated[
+        Literal["base", "post"],
+        Option(
+            "Model on whose activations the SAE was trained: one of post tells what post knows.",
+            ARM_OPTIONS,
+        ),
+    ] = "base"
     expert: Annotated[
         str | None,
         Option("Post-trained expert of another pair, for the arm `proxy`.", MODELS, "MODEL"),
@@ -141,6 +159,12 @@ class MechanismsSpec(GradedSpec):
             )
         return tuple(dict.fromkeys(arms))
 
+    @field_validator("expert", "antiexpert", "host")
+    @classmethod
+    def _absolute_models(cls, name: str | None) -> str | None:
+        """The absolute path of a directory, as of the two models."""
+        return cls._absolute_if_local(name)
+
     @field_validator("openers")
     @classmethod
     def _newlines(cls, given: tuple[str, ...]) -> tuple[str, ...]:
@@ -154,7 +178,7 @@ class MechanismsSpec(GradedSpec):
                 f"fit_share {self.fit_share:g} and choose_share {self.choose_share:g} leave no "
                 "problems to test on. Let them add up to 0.8 or less"
             )
-        for arm, names in (("feature", ("sae", "feature")), ("proxy", ("expert", "antiexpert"))):
+        for arm, names in _NEEDED.items():
             given = [name for name in names if getattr(self, name) is not None]
             if arm in self.arms and len(given) < len(names):
                 missing = " and ".join(name for name in names if name not in given)
@@ -167,7 +191,8 @@ class MechanismsSpec(GradedSpec):
                     f"{given[0]} is given alone, and the arm {arm} needs {' and '.join(names)}. "
                     "Give both"
                 )
-            if given and self.arms and arm not in self.arms:
+            users = [each for each, needed in _NEEDED.items() if needed == names]
+            if given and self.arms and not set(users) & set(self.arms):
                 raise ValueError(
                     f"{' and '.join(given)} belong to the arm {arm}, which is not among arms, so "
                     "they would be ignored. Add the arm, or leave them out"
@@ -218,10 +243,24 @@ class MechanismsSpec(GradedSpec):
         wanted = set(self.arms)
         if not self.arms:
             wanted = {*(DEFAULT if self.embedded else CHEAP)}
-            wanted |= {"feature"} if self.sae is not None else set()
+            wanted |= {"feature", "feature-controls"} if self.sae is not None else set()
             wanted |= {"proxy"} if self.expert is not None else set()
             wanted -= set() if self.begins else {"prefix"}
         return tuple(name for name in ARMS if name in wanted)
+
+    @property
+    def known(self) -> tuple[ControlName, ...]:
+        """Pairs of known truth, that with the skill first: it says which mechanisms work at all."""
+        order: tuple[ControlName, ...] = ("elicited", "created")
+        return tuple(name for name in order if name in self.controls and self.repeated)
+
+    @property
+    def learns(self) -> bool:
+        """Whether all weights are trained on post's right texts, to see what those take to learn.
+
+        It costs as much as an arm, so only where weights are trained anyway.
+        """
+        return self.embedded or any(name in TRAINED for name in self.tried)
 
     @property
     def repeated(self) -> tuple[str, ...]:

@@ -1,7 +1,10 @@
 """Try mechanisms one after the other on one bench."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+
+from jaxtyping import Float
+from torch import Tensor
 
 from elicit.elicitation import Bench, Means, Mechanism, Tried, held_against
 from elicit.jobs._mechanisms.names import SEEDED
@@ -18,6 +21,8 @@ class Tries:
     """What else the page shows of them, by name."""
     notes: tuple[str, ...]
     """Mechanisms that could not be tried, with the reason."""
+    states: Mapping[str, Float[Tensor, "layer problem d_model"]] = field(default_factory=dict)
+    """Mean states under what was trained, by name; see `Bench.read_on`."""
 
 
 def both_models(bench: Bench) -> tuple[Tried, Tried]:
@@ -55,6 +60,7 @@ def try_all(
     tried: list[Mechanism] = []
     details: dict[str, Result] = {}
     notes: list[str] = []
+    states: dict[str, Tensor] = {}
     for name, one in means.items():
         with stage(name):  # pyright: ignore[reportGeneralTypeIssues]
             try:
@@ -64,9 +70,11 @@ def try_all(
                 continue
         found = replace(held_against(one, attempt, bench, base, post), name=name)
         tried.append(found)
+        if attempt.states is not None:
+            states[name] = attempt.states
         details |= {f"{name}_{key}": result for key, result in attempt.details.items()}
         after(found)
-    return Tries(mechanisms=tuple(tried), details=details, notes=tuple(notes))
+    return Tries(mechanisms=tuple(tried), details=details, notes=tuple(notes), states=states)
 
 
 def _seeded(bench: Bench, name: str) -> Bench:

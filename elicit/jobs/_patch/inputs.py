@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from elicit import organisms
 from elicit.jobs._patch.spec import OWN_PROBLEMS, SITES, PatchSpec
 from elicit.jobs._spec import SpecError
+from elicit.jobs._tasks import refuse_missing, refuse_own_map
 from elicit.pair import ModelPair
 from elicit.patching import (
     Contrast,
@@ -46,13 +47,10 @@ def problems_of(spec: PatchSpec) -> Texts | None:
     """
     if spec.problems is None:
         organisms.resolve(str(spec.pair))
+        refuse_own_map(spec)
         return None
-    if not spec.problems.is_file():
-        raise SpecError(
-            f"problems is {spec.problems}, which is not a file, so there are no prompts to patch. "
-            "Check the path."
-        )
-    texts = read_lines(spec.problems)
+    refuse_missing(spec.problems, "problems")
+    texts = read_lines(spec.problems, map=",".join(spec.map), task_format=spec.task_format)
     if len(texts.id) < 2:
         raise SpecError(
             f"{spec.problems} holds 1 problem, and an interval needs at least 2 (a useful one 50 "

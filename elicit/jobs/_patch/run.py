@@ -1,13 +1,16 @@
 """The job behind `elicit patch`: sweeps and the factorial, with their page."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from elicit.jobs._asked import N_SHOWN, Asked
 from elicit.jobs._frame import FEW_PROBLEMS, Job, Outcome, Prepared, Run, Work, execute
 from elicit.jobs._patch.cost import PATCH_COSTING, words
 from elicit.jobs._patch.inputs import PatchInputs, patch_inputs, problems_of
 from elicit.jobs._patch.spec import PatchSpec
+from elicit.page import Example
 from elicit.pair import ModelPair
-from elicit.patching import Factorial, PatchGrid, Texts, factorial, run
+from elicit.patching import Contrast, Factorial, PatchGrid, Texts, factorial, run
 from elicit.results import Result
 from elicit.runs import Progress
 
@@ -21,12 +24,48 @@ def patch(spec: PatchSpec, *, progress: Progress | None = None) -> Run:
     Raises:
         ElicitError: An input is missing, damaged, or does not define a sweep.
     """
-    return execute(_JOB, spec, progress)
+    return execute(JOB, spec, progress)
 
 
 def _prepare(spec: PatchSpec, pair: ModelPair, texts: Texts | None) -> Prepared[PatchInputs]:
     inputs = patch_inputs(spec, pair, texts)
-    return Prepared(inputs, {"tasks": {"contrast": inputs.contrast.digest}})
+    notes = () if texts is None else texts.notes
+    return Prepared(
+        inputs,
+        {"tasks": {"contrast": inputs.contrast.digest}},
+        notes,
+        lambda given: [_asked(pair, given.contrast, given)],
+    )
+
+
+def _asked(pair: ModelPair, contrast: Contrast, inputs: PatchInputs) -> Asked:
+    """The contrast in words, with its first prompts."""
+    names = sorted({metric for plan in inputs.plans.values() for metric in plan.swap.metrics})
+    said = {
+        "logit_diff": "the logit of the right answer minus that of the wrong one",
+        "log_prob": "the log-probability of the right answer, nats",
+        "probability": "the probability of the right answer",
+        "kl": "the KL divergence from the donor’s prediction, nats",
+    }
+
+    def text(ids: Sequence[int]) -> str:
+        return str(pair.tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    return Asked(
+        name="contrast",
+        score=f"A problem’s number is {' or '.join(said[name] for name in names)}.",
+        n=len(contrast),
+        examples=tuple(
+            Example(
+                prompt=text(contrast.clean[i]),
+                answer=text(contrast.answer[i]).strip(),
+                said=()
+                if contrast.wrong is None
+                else (("wrong", text(contrast.wrong[i]).strip(), ""),),
+            )
+            for i in range(min(N_SHOWN, len(contrast)))
+        ),
+    )
 
 
 def _measure(work: Work[PatchSpec, PatchInputs]) -> Outcome:
@@ -39,7 +78,7 @@ def _measure(work: Work[PatchSpec, PatchInputs]) -> Outcome:
     )
 
 
-_JOB = Job(check=problems_of, prepare=_prepare, measure=_measure, costing=PATCH_COSTING)
+JOB = Job(check=problems_of, prepare=_prepare, measure=_measure, costing=PATCH_COSTING)
 
 
 def _results(work: Work[PatchSpec, PatchInputs]) -> dict[str, Result]:

@@ -26,7 +26,7 @@ class PatchSpec(PairSpec):
     problems: Annotated[
         Path | None,
         Option(
-            "Problems as JSONL: prompt, answer, and optionally wrong (or candidates) and "
+            "Problems: prompt, answer, and optionally wrong (or candidates) and "
             "corrupted. Default for an embedded pair: its decision to reason.",
             TASKS,
             "FILE",

@@ -12,8 +12,9 @@ from elicit.grafting import (
     sweep_intervals,
 )
 from elicit.jobs._frame import FEW_PROBLEMS, Job, Outcome, Run, Work, execute
+from elicit.jobs._groups import grouped_summary
 from elicit.jobs._report.cost import N_SAMPLES, REPORT_COSTING, chosen
-from elicit.jobs._report.scores import Scores, load_scores, prepare_scores
+from elicit.jobs._report.scores import Scores, load_scores, prepare_scores, scores_by_group
 from elicit.jobs._report.spec import ReportSpec
 from elicit.jobs._report.summary import summarise
 from elicit.pair import ModelPair
@@ -31,7 +32,7 @@ def report(spec: ReportSpec, *, progress: Progress | None = None) -> Run:
     Raises:
         ElicitError: An input is missing, damaged, or cannot be compared.
     """
-    return execute(_JOB, spec, progress)
+    return execute(JOB, spec, progress)
 
 
 def _measure_all(work: Work[ReportSpec, Scores]) -> Outcome:
@@ -82,7 +83,10 @@ def _measure_all(work: Work[ReportSpec, Scores]) -> Outcome:
             with work.stage(stage):
                 results[name] = compute()
             work.publish(Outcome(results=results, summary={}, notes=notes))
-    return Outcome(results=results, summary=summarise(results), notes=notes)
+    found, said = scores_by_group(spec, pair, scores, work.execution)
+    results, notes = results | found, notes + said
+    summary = {**summarise(results), **grouped_summary(results)}
+    return Outcome(results=results, summary=summary, notes=notes)
 
 
 def _weights(
@@ -111,4 +115,4 @@ def _remarks(scores: Scores) -> list[str]:
     return remarks
 
 
-_JOB = Job(check=load_scores, prepare=prepare_scores, measure=_measure_all, costing=REPORT_COSTING)
+JOB = Job(check=load_scores, prepare=prepare_scores, measure=_measure_all, costing=REPORT_COSTING)

@@ -3,14 +3,19 @@
 from dataclasses import dataclass
 
 from elicit import organisms
-from elicit.grafting import Score, encode
+from elicit.grafting import Score, both_scores, encode
 from elicit.grafting import facts as facts_of
+from elicit.jobs._asked import GRADED, Asked
 from elicit.jobs._frame import Prepared
+from elicit.jobs._groups import grouped
 from elicit.jobs._report.spec import ScoredSpec
 from elicit.jobs._spec import SpecError
+from elicit.jobs._tasks import read_task, refuse_missing
 from elicit.pair import ModelPair
+from elicit.results import Result
 from elicit.rollouts import check_prompts
-from elicit.tasks import Task, extractor, load_task, ungradable
+from elicit.runs import Execution
+from elicit.tasks import Task, extractor, ungradable
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,11 @@ class Scores:
         """Inputs that determine the values of a run."""
         return {"tasks": {score.task.name: score.task.digest for score in self.all}}
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks on how the tasks were read."""
+        return tuple(note for score in self.all for note in score.task.notes)
+
 
 def prepare_scores(spec: ScoredSpec, pair: ModelPair, checked: Scores) -> Prepared[Scores]:
     """Tasks checked against the models.
@@ -38,7 +48,21 @@ def prepare_scores(spec: ScoredSpec, pair: ModelPair, checked: Scores) -> Prepar
         ElicitError: A problem is too long, or needs a token that a model lacks.
     """
     check_scores(pair, checked)
-    return Prepared(checked, checked.identity)
+    return Prepared(checked, checked.identity, checked.notes, _asked)
+
+
+def _asked(scores: Scores) -> list[Asked]:
+    """The scored tasks in words."""
+    return [
+        Asked(
+            name=score.task.name,
+            score=GRADED
+            if score.how == "generated"
+            else f"A problem’s score is the {score.unit}, read without generating.",
+            task=score.task,
+        )
+        for score in scores.all
+    ]
 
 
 def load_scores(spec: ScoredSpec) -> Scores:
@@ -53,11 +77,8 @@ def load_scores(spec: ScoredSpec) -> Scores:
     facts = spec.facts or (organism.facts if organism and spec.problems is None else None)
     problems = spec.problems or (organism.problems if organism and spec.facts is None else None)
     for path, what in ((facts, "facts"), (problems, "problems")):
-        if path is not None and not path.is_file():
-            raise SpecError(
-                f"{what} is {path}, which is not a file, so there is nothing to score. "
-                f"Check the path."
-            )
+        if path is not None:
+            refuse_missing(path, what)
     loaded: list[Score | None] = []
     for path, name, how in (
         (facts, "facts", spec.facts_how),
@@ -66,7 +87,7 @@ def load_scores(spec: ScoredSpec) -> Scores:
         if path is None:
             loaded.append(None)
             continue
-        task = load_task(path, name=name, group_by=spec.group_by)
+        task = read_task(spec, path, name)
         if spec.limit is not None and len(task) > spec.limit:
             task = task.subset(spec.limit, spec.seed)
         loaded.append(_score(spec, task, how))
@@ -99,6 +120,21 @@ def _score(spec: ScoredSpec, task: Task, how: str) -> Score:
             templated=spec.templated,
         )
     return facts_of(task, end=spec.end.replace("\\n", "\n"), templated=spec.templated)
+
+
+def scores_by_group(
+    spec: ScoredSpec, pair: ModelPair, scores: Scores, execution: Execution
+) -> tuple[dict[str, Result], list[str]]:
+    """Both models' scores by group of problems, and remarks; nothing where no key is named."""
+    results: dict[str, Result] = {}
+    notes: list[str] = []
+    for score in scores.all if spec.group_by is not None else ():
+        both = both_scores(pair, score, execution=execution)
+        unit = "nats" if score.metric == "log_prob" else "share"
+        found, said = grouped(spec, score.task, both, of=f"{score.unit}, {score.how}", unit=unit)
+        results |= found
+        notes += said
+    return results, notes
 
 
 def check_scores(pair: ModelPair, scores: Scores) -> None:

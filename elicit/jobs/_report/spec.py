@@ -6,7 +6,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from elicit.jobs._option import STATISTICS, TASKS, Option
-from elicit.jobs._spec import GroupBy, PairSpec
+from elicit.jobs._spec import PairSpec
+from elicit.jobs._task_options import ColumnMap, ExtractorName, GroupBy
 
 Scoring = Literal["generated", "forced"]
 
@@ -16,8 +17,16 @@ class ScoredSpec(PairSpec):
 
     group_by: GroupBy = None
     facts: Annotated[
-        Path | None, Option("Facts as JSONL: knowledge that post may have lost.", TASKS, "FILE")
+        Path | None,
+        Option(
+            "Facts that post may have lost: JSONL, CSV, parquet, or hf:NAME[:CONFIG]:SPLIT.",
+            TASKS,
+            "FILE",
+        ),
     ] = None
+    facts_map: Annotated[
+        ColumnMap, Option("The same as map, for the facts.", TASKS, "COLUMN=FIELD,…")
+    ] = ()
     problems_how: Annotated[
         Scoring,
         Option(
@@ -28,15 +37,7 @@ class ScoredSpec(PairSpec):
     max_new_tokens: Annotated[
         int, Option("Maximum length of a generated answer, tokens.", TASKS, "N")
     ] = Field(default=128, ge=1)
-    extractor: Annotated[
-        str,
-        Option(
-            "Answer extractor: last-candidate, last-number, boxed, marker:WORD, math-verify, or "
-            "default: the last candidate, else the last number.",
-            TASKS,
-            "NAME",
-        ),
-    ] = "default"
+    extractor: ExtractorName = "default"
     end: Annotated[
         str,
         Option(

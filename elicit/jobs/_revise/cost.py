@@ -9,7 +9,9 @@ from elicit.rollouts import Generation
 from elicit.weights import changed_layers, one_embedding
 
 ROWS = 4
-"""Number of rows whose full profile is kept."""
+"""Most rows whose full profile is kept."""
+SHOWN = 512
+"""Tokens of these rows together, about: a profile reads every layer of both models once more."""
 LEAST = 4
 """Fewest problems that a budget keeps."""
 LEAST_STEPS = 100
@@ -70,7 +72,7 @@ def revise_stages(spec: ReviseSpec, pair: ModelPair, inputs: ReviseInputs) -> li
             context=context,
         )
     )
-    shown = min(ROWS, n) / max(n, 1)
+    shown = rows_shown(n, read / max(n, 1)) / max(n, 1)
     stages.append(
         Stage(
             name="profiles of some texts",
@@ -82,6 +84,14 @@ def revise_stages(spec: ReviseSpec, pair: ModelPair, inputs: ReviseInputs) -> li
         )
     )
     return stages
+
+
+def rows_shown(n: int, tokens: float | int) -> int:
+    """Number of rows whose full profile is kept: one at least.
+
+    `n`: rows; `tokens`: that are read in one of them, on average.
+    """
+    return min(ROWS, n, max(1, int(SHOWN / max(tokens, 1))))
 
 
 def revise_cuts(spec: ReviseSpec, _pair: ModelPair, inputs: ReviseInputs) -> list[Cut]:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from elicit import organisms
 from elicit.jobs._revise.spec import ReviseSpec
 from elicit.jobs._spec import SpecError
+from elicit.jobs._tasks import read_task
 from elicit.pair import ModelPair
 from elicit.revision import TokenRows
 from elicit.rollouts import Generation, check_prompts, rollouts
 from elicit.runs import Execution
-from elicit.tasks import Task, load_task
+from elicit.tasks import Task
 
 OWN_PROBLEMS = 60
 """Default number of problems of an embedded pair."""
@@ -55,11 +56,8 @@ def load_inputs(spec: ReviseSpec) -> ReviseInputs:
     """
     embedded = spec.problems is None
     path = organisms.resolve(str(spec.pair)).problems if embedded else spec.problems
-    if path is None or not path.is_file():
-        raise SpecError(
-            f"problems is {path}, which is not a file, so there is nothing to read. Check the path."
-        )
-    task = load_task(path, name="problems", group_by=spec.group_by)
+    assert path is not None
+    task = read_task(spec, path)
     n = spec.limit or (OWN_PROBLEMS if embedded else len(task))
     if n < len(task):
         task = task.subset(n, spec.seed)

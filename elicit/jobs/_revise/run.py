@@ -4,8 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from elicit.jobs._asked import Asked
 from elicit.jobs._frame import FEW_PROBLEMS, Job, Outcome, Prepared, Run, Work, execute
-from elicit.jobs._revise.cost import REVISE_COSTING, ROWS
+from elicit.jobs._revise.cost import REVISE_COSTING, rows_shown
 from elicit.jobs._revise.inputs import (
     WRITERS,
     ModelTexts,
@@ -49,12 +50,20 @@ def revise(spec: ReviseSpec, *, progress: Progress | None = None) -> Run:
     Raises:
         ElicitError: An input is missing, damaged, or cannot be read.
     """
-    return execute(_JOB, spec, progress)
+    return execute(JOB, spec, progress)
 
 
 def _prepare(spec: ReviseSpec, pair: ModelPair, checked: ReviseInputs) -> Prepared[ReviseInputs]:
     inputs = encode_inputs(spec, pair, checked)
-    return Prepared(inputs, {"tasks": {inputs.task.name: inputs.task.digest}})
+    identity = {"tasks": {inputs.task.name: inputs.task.digest}}
+    return Prepared(inputs, identity, inputs.task.notes, _asked)
+
+
+def _asked(inputs: ReviseInputs) -> list[Asked]:
+    score = (
+        "A token’s number is the layer at which its prediction settles; a problem’s is their mean."
+    )
+    return [Asked(name=inputs.task.name, score=score, task=inputs.task)]
 
 
 def _measure(work: Work[ReviseSpec, ReviseInputs]) -> Outcome:
@@ -83,7 +92,7 @@ def _measure(work: Work[ReviseSpec, ReviseInputs]) -> Outcome:
     )
 
 
-_JOB = Job(check=load_inputs, prepare=_prepare, measure=_measure, costing=REVISE_COSTING)
+JOB = Job(check=load_inputs, prepare=_prepare, measure=_measure, costing=REVISE_COSTING)
 
 
 def _texts(inputs: ReviseInputs, written: dict[str, ModelTexts]) -> list[TokenRows]:
@@ -129,7 +138,7 @@ def _results(
     with work.stage("profiles of some texts"):
         results["profile"] = profile(
             pair,
-            first.part(_spread(first, ROWS)),
+            first.part(_spread(first, rows_shown(len(first), first.n_tokens / len(first)))),
             lens=lens,
             norm=convention.norm,
             execution=execution.scoped("profile"),

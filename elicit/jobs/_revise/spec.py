@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from elicit.jobs._option import MACHINE, TASKS, Option
-from elicit.jobs._spec import GroupBy, PairSpec
+from elicit.jobs._spec import PairSpec
+from elicit.jobs._task_options import GroupBy
 
 if TYPE_CHECKING:
     from elicit.revision import DepthConvention
@@ -29,7 +30,7 @@ class ReviseSpec(PairSpec):
     problems: Annotated[
         Path | None,
         Option(
-            "Problems as JSONL: prompt and answer, optionally trace and difficulty. Default for "
+            "Problems: prompt and answer, optionally trace and difficulty. Default for "
             "an embedded pair: its own problems.",
             TASKS,
             "FILE",

@@ -1,7 +1,7 @@
 """What a steering run costs, and what it can do without."""
 
 from elicit.jobs._budget import Costing, Cut, halves
-from elicit.jobs._cued_cost import every_layers, site_cuts, written
+from elicit.jobs._cued_cost import every_layers, plain, site_cuts, written
 from elicit.jobs._forecast import Stage, prompt_tokens
 from elicit.jobs._steer.inputs import SteerInputs
 from elicit.jobs._steer.spec import SteerSpec
@@ -46,4 +46,6 @@ def steer_cuts(spec: SteerSpec, pair: ModelPair, inputs: SteerInputs) -> list[Cu
     return [*cuts, *sites, *halves(len(inputs.task), 2 * LEAST, "problems")]
 
 
-STEER_COSTING = Costing(stages=steer_stages, cuts=steer_cuts)
+STEER_COSTING = Costing(
+    stages=steer_stages, cuts=steer_cuts, asked=lambda spec, inputs: (inputs.task, plain(spec))
+)

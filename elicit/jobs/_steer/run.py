@@ -13,7 +13,9 @@ from elicit.elicitation import (
     choose_arms,
     steered_texts,
 )
+from elicit.exports import lm_eval_command
 from elicit.features import check_sae
+from elicit.jobs._asked import GRADED, Asked
 from elicit.jobs._baselines import texts_of
 from elicit.jobs._cued import task_of
 from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
@@ -41,7 +43,7 @@ def steer(spec: SteerSpec, *, progress: Progress | None = None) -> Run:
     Raises:
         ElicitError: An input is missing, damaged, or unsuitable for steering.
     """
-    return execute(_JOB, spec, progress)
+    return execute(JOB, spec, progress)
 
 
 def _check(spec: SteerSpec) -> SteerInputs:
@@ -60,6 +62,8 @@ def _prepare(spec: SteerSpec, pair: ModelPair, checked: SteerInputs) -> Prepared
             "baselines": dict(texts_of(spec.baselines)),
             **checked.loaded.digests,
         },
+        checked.task.notes,
+        lambda inputs: [Asked(name=inputs.task.name, score=GRADED, task=inputs.task)],
     )
 
 
@@ -94,7 +98,7 @@ def _measure(work: Work[SteerSpec, SteerInputs]) -> Outcome:
     )
 
 
-_JOB = Job(check=_check, prepare=_prepare, measure=_measure, costing=STEER_COSTING)
+JOB = Job(check=_check, prepare=_prepare, measure=_measure, costing=STEER_COSTING)
 
 
 def _steered(
@@ -178,11 +182,14 @@ def _export(
     except DirectionError as error:
         return [f"steered.pt was not written for lm-evaluation-harness: {error}"]
     run.write_bytes("steered.pt", data)
+    name = pair.base_name if spec.on == "base" else pair.post_name
+    used = f"In this run’s directory: {lm_eval_command(name, 'steered.pt')}"
     if spec.where == "all":
-        return []
+        return [used]
     return [
+        used,
         "lm-evaluation-harness adds the vector of steered.pt at every token; here it was evaluated "
-        f"only at {_WHERE[spec.where]}. Evaluate it with --where all before relying on it."
+        f"only at {_WHERE[spec.where]}. Evaluate it with --where all before relying on it.",
     ]
 
 

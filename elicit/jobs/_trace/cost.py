@@ -7,6 +7,7 @@ from elicit.jobs._trace.inputs import MODELS, TraceInputs
 from elicit.jobs._trace.spec import ANCHORED, TraceSpec
 from elicit.pair import ModelPair
 from elicit.rollouts import Generation
+from elicit.tasks import Task
 from elicit.traces import RULES
 
 LEAST = 20
@@ -120,4 +121,12 @@ def trace_cuts(spec: TraceSpec, _pair: ModelPair, inputs: TraceInputs) -> list[C
     return [*cuts, *halves(len(inputs.task), LEAST, "problems")]
 
 
-TRACE_COSTING = Costing(stages=trace_stages, cuts=trace_cuts)
+def _asked(spec: TraceSpec, inputs: TraceInputs) -> tuple[Task, Generation] | None:
+    """Thoughts that are written; given ones are read as they are."""
+    if inputs.given is not None:
+        return None
+    how = Generation(max_new_tokens=spec.max_new_tokens, templated=spec.templated)
+    return inputs.task, how
+
+
+TRACE_COSTING = Costing(stages=trace_stages, cuts=trace_cuts, asked=_asked)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from elicit import organisms
 from elicit.jobs._spec import SpecError
+from elicit.jobs._tasks import read_task
 from elicit.jobs._trace.spec import TraceSpec
 from elicit.pair import ModelPair, Side
 from elicit.rollouts import Generation, Rollouts, check_prompts, rollouts
 from elicit.runs import Execution
-from elicit.tasks import Fault, Task, TaskError, extractor, load_task, read_file, shown, ungradable
+from elicit.tasks import Fault, Task, TaskError, extractor, read_file, shown, ungradable
 from elicit.texts import AnswerForm, CutText, StepRule, encode_cuts
 from elicit.traces import (
     Thought,
@@ -50,11 +51,7 @@ def load_inputs(spec: TraceSpec) -> TraceInputs:
         ElicitError: A file is missing or invalid, or its problems lack the requested thoughts.
     """
     path = organisms.resolve(str(spec.pair)).problems if spec.problems is None else spec.problems
-    if not path.is_file():
-        raise SpecError(
-            f"problems is {path}, which is not a file, so there is nothing to read. Check the path."
-        )
-    task = load_task(path, name="problems", group_by=spec.group_by)
+    task = read_task(spec, path)
     n = spec.limit or (OWN_PROBLEMS if spec.embedded else len(task))
     if n < len(task):
         task = task.subset(n, spec.seed)

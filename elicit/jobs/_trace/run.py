@@ -6,7 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from elicit.jobs._asked import Asked
 from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
+from elicit.jobs._groups import grouped, grouped_summary
 from elicit.jobs._trace.complete import complete_card, cut_short
 from elicit.jobs._trace.cost import TRACE_COSTING
 from elicit.jobs._trace.further import anchored, crossed, reach_of, sampled, written_how
@@ -58,13 +60,21 @@ def trace(spec: TraceSpec, *, progress: Progress | None = None) -> Run:
     Raises:
         ElicitError: An input is missing, damaged, or cannot be read.
     """
-    return execute(_JOB, spec, progress)
+    return execute(JOB, spec, progress)
 
 
 def _prepare(spec: TraceSpec, pair: ModelPair, checked: TraceInputs) -> Prepared[TraceInputs]:
     inputs = encode_inputs(spec, pair, checked)
     identity: dict[str, object] = {"tasks": {inputs.task.name: inputs.task.digest}}
-    return Prepared(inputs, identity)
+    return Prepared(inputs, identity, inputs.task.notes, _asked)
+
+
+def _asked(inputs: TraceInputs) -> list[Asked]:
+    score = (
+        "What counts is whether the answer follows the thought when the thought is changed, and "
+        "whether it is right."
+    )
+    return [Asked(name=inputs.task.name, score=score, task=inputs.task)]
 
 
 def _measure(work: Work[TraceSpec, TraceInputs]) -> Outcome:
@@ -149,15 +159,22 @@ def _measure(work: Work[TraceSpec, TraceInputs]) -> Outcome:
         results |= crossed(work)
     if spec.anchors:
         results |= anchored(work, readings)
+    follows: dict[str, Tensor] = {}
+    if spec.group_by:
+        follows |= zip(MODELS, found.of("follows"), strict=True)
+    by, said = grouped(
+        spec, inputs.task, follows, of="answers that follow the thought", problems=readings.problem
+    )
+    results |= by
     save_pruned(readings.post, work.run.path / "pruned.jsonl")
     return Outcome(
         results=results,
-        summary=trace_summary(results, thoughts),
-        notes=_notes(spec, inputs, thoughts, results),
+        summary={**trace_summary(results, thoughts), **grouped_summary(results)},
+        notes=[*_notes(spec, inputs, thoughts, results), *said],
     )
 
 
-_JOB = Job(check=load_inputs, prepare=_prepare, measure=_measure, costing=TRACE_COSTING)
+JOB = Job(check=load_inputs, prepare=_prepare, measure=_measure, costing=TRACE_COSTING)
 
 
 def _solved(

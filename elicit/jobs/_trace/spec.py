@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from elicit.jobs._option import TASKS, Option
 from elicit.jobs._serving import ServedSpec
-from elicit.jobs._spec import ExtractorName, GroupBy, NewTokens
+from elicit.jobs._task_options import ExtractorName, GroupBy, NewTokens
 
 THOUGHTS = "What is read"
 """Help heading of the options on thoughts."""
@@ -26,7 +26,7 @@ class TraceSpec(ServedSpec):
     problems: Annotated[
         Path | None,
         Option(
-            "Problems as JSONL: prompt and answer, optionally candidates, trace, and edited "
+            "Problems: prompt and answer, optionally candidates, trace, and edited "
             "{prompt, answer}. Default for an embedded pair: its own problems.",
             TASKS,
             "FILE",

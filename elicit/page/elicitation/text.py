@@ -15,11 +15,33 @@ _WHERE = {
 
 def steer_sentences(results: Sequence[Result]) -> list[str]:
     """A sentence on every arm that was evaluated on held-out problems."""
-    return [
-        steer_sentence(result)
-        for result in results
-        if isinstance(result, DoseCurve) and result.n_choose
-    ]
+    held_out = [each for each in results if isinstance(each, DoseCurve) and each.n_choose]
+    return [said for each in held_out for said in (steer_verdict(each), steer_sentence(each))]
+
+
+def steer_verdict(found: DoseCurve) -> str:
+    """Whether the arm does what no control does, and what asking alone does."""
+    row, control = found.metric_row(found.chosen_by or None), found.strongest_control
+    without = found.unsteered[row].item()
+    low, high = found.rate[row, 0, 0].ends[1:]
+    moved = low > without if found.raised else high < without
+    low, high = found.rate[row, control, 0].ends[1:]
+    rival = low > without if found.raised else high < without
+    arm = f"{found.arm[0][0].upper()}{found.arm[0][1:]}"
+    if not moved:
+        said = f"{arm} has no clear effect on held-out problems."
+    elif rival:
+        said = (
+            f"{arm} has an effect, and it is not specific: {found.arm[control]}, a push without "
+            "content, has a clear effect at a strength of its own."
+        )
+    else:
+        said = f"{arm} has an effect that no control has, each at its own best strength."
+    asked = [i for i, name in enumerate(found.reference) if name == "positive prompt"]
+    if asked:
+        rate = percent(found.reference_rate.value[row, asked[0]].item())
+        said += f" Asking for it by the prompt alone gives {rate}."
+    return said
 
 
 def steer_sentence(found: DoseCurve) -> str:

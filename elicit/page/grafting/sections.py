@@ -142,7 +142,8 @@ def _intervals(sweep: IntervalSweep, roles: LayerRoles | None) -> Section:
     caption = (
         "Each cell moves all layers from its row (first) to its column (last) together; the "
         "diagonal holds single layers, the top row prefixes, the right column suffixes. Blue: the "
-        "score rises, orange: it falls. A dot: the simultaneous interval includes 0."
+        "score rises, orange: it falls. A number or a dot: the simultaneous "
+        "interval excludes 0."
     )
     return Section(
         "intervals",

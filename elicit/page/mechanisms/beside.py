@@ -9,6 +9,9 @@ from elicit.representations import ShiftAgreement
 from elicit.results import Result, number
 from elicit.texts import TextBits
 
+_LAYERS = 8
+"""Most layers that a table has a column for."""
+
 
 def beside_sections(results: Sequence[Result]) -> list[Section]:
     """One section on what was measured beside the mechanisms, and one for each comparison."""
@@ -137,20 +140,23 @@ def _overlap(found: SolvedOverlap, n: int) -> Section:
 
 def _agreement(found: ShiftAgreement, n: int) -> Section:
     """How alike the mean shifts of activations are, by layer."""
+    shown = _spread_evenly(len(found.layer), _LAYERS)
     rows = [
         [
             name,
             found.other[j],
-            *(spread(found.cosine[i, j, k], digits=2) for k in range(len(found.layer))),
+            *(spread(found.cosine[i, j, k], digits=2) for k in shown),
         ]
         for i, name in enumerate(found.mechanism)
         for j in range(i + 1, len(found.other))
     ]
     reliable = [
-        [name, *(number(v, digits=2) for v in found.reliability[i].tolist())]
+        [name, *(number(found.reliability[i, k].item(), digits=2) for k in shown)]
         for i, name in enumerate(found.mechanism)
     ]
-    layers = [f"layer {layer}" for layer in found.layer.tolist()]
+    layers = [
+        f"layer {layer}" if layer >= 0 else "embedding" for layer in found.layer[shown].tolist()
+    ]
     told = (
         "Cosine of the mean shifts from base. No verdict depends on it: measured on pairs of known "
         "truth, shifts can agree where no gap is closed and differ where all of it is."
@@ -171,3 +177,10 @@ def _agreement(found: ShiftAgreement, n: int) -> Section:
             ),
         ),
     )
+
+
+def _spread_evenly(n: int, most: int) -> list[int]:
+    """At most so many of n places, the first and the last among them."""
+    if n <= most:
+        return list(range(n))
+    return [round(i * (n - 1) / (most - 1)) for i in range(most)]

@@ -12,6 +12,7 @@ from elicit.page.patching.names import (
     run_text,
     site_text,
 )
+from elicit.page.patching.verdict import patch_verdict
 from elicit.patching import MARGINS, Factorial, PatchGrid, Peak
 from elicit.results import Result, interval, number
 from elicit.sites import RESIDUAL_KINDS
@@ -22,8 +23,9 @@ tenth the effect is small."""
 
 
 def patch_sentences(results: Sequence[Result]) -> list[str]:
-    """One sentence per sweep, then one per factorial."""
-    said = [finding(result) for result in results if isinstance(result, PatchGrid)]
+    """The verdict, one sentence per sweep, then one per factorial."""
+    said = [told] if (told := patch_verdict(results)) else []
+    said += [finding(result) for result in results if isinstance(result, PatchGrid)]
     return said + [split_sentence(result) for result in results if isinstance(result, Factorial)]
 
 
@@ -67,12 +69,13 @@ def finding(grid: PatchGrid, metric: str | None = None) -> str:
             "would likely have been seen; the effect cannot be localised."
         )
     effect = interval(*peak.effect.ends, digits=2)
-    share = percent_text(peak.share.ends[0])
+    value = peak.share.ends[0]
+    share = f", {percent_text(value)}" if value == value else ""
     if peak.share.ends[1] == peak.share.ends[1]:
         share = f"{share} [{percent_text(peak.share.ends[1])}, {percent_text(peak.share.ends[2])}]"
     said = (
-        f"{putting(grid)} at {where} changes {name} by {effect} {grid.unit[row]}, {share} of the "
-        "gap"
+        f"{putting(grid)} at {where} changes {name} by {effect} {grid.unit[row]}"
+        f"{f'{share} of the gap' if share else ''}"
     )
     return f"{said}{_layer_clause(grid, row, peak)}{_elsewhere(grid, cell)}."
 

@@ -24,7 +24,7 @@ NAMES = {
 
 def revise_sentences(results: Sequence[Result]) -> list[str]:
     """Findings on depths, deep-thinking ratio, sensitivity and difficulty."""
-    sentences: list[str] = []
+    sentences = [revise_verdict(results)]
     for result in results:
         if isinstance(result, Settling):
             first, *others = result.source
@@ -37,6 +37,34 @@ def revise_sentences(results: Sequence[Result]) -> list[str]:
         elif isinstance(result, DepthByGroup):
             sentences.append(group_sentence(result))
     return [sentence for sentence in sentences if sentence]
+
+
+def revise_verdict(results: Sequence[Result]) -> str:
+    """Whether post settles later, and whether the ratio says so too; empty without depths."""
+    depths = next((each for each in results if isinstance(each, Settling)), None)
+    if depths is None or same_everywhere(depths, depths.source[0]):
+        return ""
+    value, low, high = depths.depth_diff[0].ends
+    if low != low:
+        return ""
+    if low <= 0 <= high:
+        said = "Post’s predictions settle neither clearly later nor clearly earlier than base’s"
+    else:
+        little = "slightly " if abs(value) < _SLIGHT * depths.n_layers else ""
+        said = (
+            f"Post’s predictions settle {little}{'later' if value > 0 else 'earlier'} than base’s"
+        )
+    band = next((each for each in results if isinstance(each, Sensitivity)), None)
+    if band is None or not band.dtr_diff.value.any() or band.dtr_diff.low.isnan().any():
+        return f"{said}."
+    if not band.sign:
+        return f"{said}; whether the deep-thinking ratio differs depends on its conventions."
+    way = "higher" if band.sign > 0 else "lower"
+    return f"{said}; the deep-thinking ratio is {way} in post under every convention tried."
+
+
+_SLIGHT = 0.05
+"""Share of the layers below which a difference of depth is called slight."""
 
 
 def depth_sentence(result: Settling, source: str) -> str:

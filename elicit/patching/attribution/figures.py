@@ -13,7 +13,7 @@ _EDGES = 30
 
 @figure.register
 def node_figure(scores: NodeScores) -> Any:
-    """Score of each cell, layers × positions or heads; a dot: the interval includes 0.
+    """Score of each cell, layers × positions or heads; a dot: the interval excludes 0.
 
     One panel per kind of site, on one scale centred at 0. Sites with heads are shown at the
     position with the largest score.
@@ -25,7 +25,7 @@ def node_figure(scores: NodeScores) -> Any:
     figure = marks.panels(n, heights=heights, gaps=(gap, None))
     for row, panel in enumerate(panels, 1):
         words = [
-            ["" if at is None or scores.score.clear[at] else "·" for at in line]
+            ["•" if at is not None and scores.score.clear[at] else "" for at in line]
             for line in panel.cells
         ]
         hover = [[_told(scores, at) for at in line] for line in panel.cells]

@@ -13,7 +13,7 @@ _ROOM = 12
 
 @figure.register
 def grid_figure(grid: PatchGrid, metric: str | None = None) -> Any:
-    """Effect of patching each cell, width 1, with controls; a dot: the interval includes 0.
+    """Effect of patching each cell, width 1, with controls; numbers and dots: interval excludes 0.
 
     One row of panels per kind of site: layers × positions, or layers × heads at the position with
     the largest effect. All panels share one scale, centred at 0.
@@ -61,27 +61,31 @@ def grid_figure(grid: PatchGrid, metric: str | None = None) -> Any:
     return figure
 
 
+_METRICS = {"logit_diff": "logit difference", "log_prob": "log-probability of the answer"}
+
+
 def _title(grid: PatchGrid, row: int) -> str:
     """Title: metric, direction, scores and gap."""
     gap = interval(*grid.gap[row].ends, digits=2)
     return (
-        f"<b>{label(grid.metric[row])}</b>, {label(grid.direction)}: "
+        f"<b>{label(_METRICS.get(grid.metric[row], grid.metric[row]))}</b>, "
+        f"{label(grid.direction.replace('_to_', ' into '))}: "
         f"{label(grid.host)} {number(grid.host_score.value[row].item(), digits=2)}, "
         f"{label(grid.donor)} {number(grid.donor_score.value[row].item(), digits=2)}, gap {gap}"
-        + ("" if grid.gap_clear[row] else " (not clear of 0: no shares)")
+        + ("" if grid.gap_clear[row] else " (interval includes 0: no shares)")
     )
 
 
 def _words(panel: Panel, estimate: Estimate, limit: float) -> list[list[str]]:
-    """A dot if the interval includes 0; else the value, if it fits and is not negligible."""
+    """Where the interval excludes 0: the value if it fits and is not negligible, else a dot."""
 
     def one(at: Cell | None) -> str:
         if at is None or (value := estimate.value[at].item()) != value:
             return ""
         if not estimate.clear[at]:
-            return "·"
+            return ""
         fits = len(panel.x) <= _ROOM and abs(value) > limit / 20
-        return number(value, sign=True, digits=1) if fits else ""
+        return number(value, sign=True, digits=1) if fits else "•"
 
     return [[one(at) for at in line] for line in panel.cells]
 

@@ -1,5 +1,6 @@
 """What every figure is made of: one plain style, colours for all eyes, marks with intervals."""
 
+from elicit.results.marks.bundle import BUNDLE, plotly_script
 from elicit.results.marks.canvas import (
     BAR_ABOVE,
     BLUE,
@@ -39,6 +40,7 @@ __all__ = [
     "BAR_ABOVE",
     "BLUE",
     "BOTH",
+    "BUNDLE",
     "COOL",
     "DIVERGING",
     "FAINT",
@@ -62,6 +64,7 @@ __all__ = [
     "level",
     "panels",
     "plain_numbers",
+    "plotly_script",
     "points",
     "stack",
     "style",

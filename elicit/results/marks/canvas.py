@@ -4,7 +4,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-INK, MUTED, FAINT, RULE = "#1f2328", "#6e7781", "#a8b0b8", "#e4e7ea"
+from elicit.results.marks.notebook import figure_class
+
+INK, MUTED, FAINT, RULE = "#1f2328", "#636c76", "#868f99", "#e4e7ea"
+"""Text, lesser text, controls and axes (contrast 3.3 to white), grid."""
 BLUE, VERMILION = "#0072b2", "#d55e00"
 """The pair of Okabe & Ito's colours that stays apart for every kind of colour blindness."""
 MODELS = ("base", BLUE, "circle"), ("post", VERMILION, "diamond")
@@ -21,9 +24,7 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, s
 
 def blank() -> Any:
     """Plotly figure without panels."""
-    from plotly.graph_objects import Figure
-
-    return Figure()
+    return figure_class()()
 
 
 def panels(
@@ -56,6 +57,7 @@ def panels(
         horizontal_spacing=gaps[1],
         shared_xaxes="x" in shared,
         shared_yaxes="y" in shared,
+        figure=figure_class()(),
     )
 
 
