@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from elicit.jobs._option import MACHINE, Option
 from elicit.jobs._spec import PairSpec
-from elicit.pair import ModelPair
+
+if TYPE_CHECKING:
+    from elicit.pair import ModelPair
 
 
 class ServedSpec(PairSpec):
@@ -28,7 +30,7 @@ class ServedSpec(PairSpec):
 
 
 @contextmanager
-def served_by(spec: PairSpec, pair: ModelPair) -> Iterator[list[str]]:
+def served_by(spec: PairSpec, pair: "ModelPair") -> Iterator[list[str]]:
     """A block in which the engine of a specification serves both models, with remarks on it.
 
     Raises:
