@@ -22,6 +22,7 @@ from elicit.engines import (
 )
 from elicit.pair import ModelPair, Side, device_of, hugging_face_model
 from elicit.sites import Kind, Site
+from elicit.surroundings import guarded
 
 FULL_TOLERANCE = 1e-5
 """Largest difference in float32, relative to the largest activation of the site."""
@@ -65,6 +66,7 @@ def served(pair: ModelPair, *, backend: Backend = "eager", n_gpus: int = 1) -> I
         ]
 
 
+@guarded
 def check_engine(side: Side, engine: Engine) -> float:
     """Hold an engine against a model on one short prompt.
 

@@ -24,7 +24,9 @@ ROOMS = (
 # These run no model: they check, encode, count, name, or open a block whose inside is the caller's.
 QUIET = {
     "capture.check_rows", "capture.check_vectors", "capture.decompose", "capture.kept_sites",
-    "capture.modifications_of", "capture.plan_chunks", "capture.vectors",
+    "capture.modifications_of", "capture.plan_chunks", "capture.served", "capture.vectors",
+    "pair.device_of", "pair.is_offloaded", "pair.is_outline", "pair.offload",
+    "pair.outline_changes", "pair.outline_pair", "pair.weight_of",
     "pair.hugging_face_model", "pair.pad", "pair.parameter_groups", "pair.position_limit",
     "pair.reason", "pair.unwrapped", "pair.weights_digest", "rollouts.check_prompts",
     "rollouts.check_strengths", "rollouts.edits_digest", "rollouts.stream_key",
@@ -241,6 +243,8 @@ def test_every_room_that_runs_models_is_among_those_looked_at():
     above = {"cli", "jobs", "page", "sweep"}  # one frame runs all jobs, and pages know no models
     assert rooms - above - set(ROOMS) == {
         "edits",
+        "engines",  # asked by rollouts and capture, inside their door
+        "exports",
         "results",
         "runs",
         "sites",
