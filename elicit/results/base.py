@@ -1,12 +1,9 @@
 """Result: a frozen value that knows its axes, units and origin."""
 
-import html
 import importlib
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-
-import numpy as np
 
 from elicit.results import axes as axes_
 from elicit.results import columns as columns_
@@ -18,13 +15,11 @@ from elicit.results.disk import disk_errors
 from elicit.results.errors import ResultError
 from elicit.results.folder import read_folder, result_files, write_files
 from elicit.results.provenance import Provenance
-from elicit.results.store import clean_text, read_tensor_bytes
+from elicit.results.store import read_tensor_bytes
 
 if TYPE_CHECKING:
     import pandas
     import xarray
-
-_HTML_ROWS = 8
 
 R = TypeVar("R", bound="Result")
 
@@ -203,31 +198,9 @@ class Result:
 
     def _repr_html_(self) -> str:
         """Finding, title, first rows of the table, meaning of each field folded; all escaped."""
-        names = self._widest()
-        table = columns_.columns(self, names, limit=_HTML_ROWS)
-        sizes = columns_.axis_sizes(self)
-        n_rows = int(np.prod([sizes[name] for name in names], dtype=np.int64))
-        head = "".join(f"<th>{_escape(name)}</th>" for name in table)
-        rows = "".join(
-            f"<tr>{''.join(f'<td>{_escape(_cell(value))}</td>' for value in row)}</tr>"
-            for row in zip(*table.values(), strict=True)
-        )
-        described = "".join(
-            f"<dt>{_escape(name)}</dt><dd>{_escape(text)}</dd>"
-            for name, text in self.describe().items()
-        )
-        from elicit.results.drawing import finding
+        from elicit.results._html import html_of
 
-        found = finding(self)
-        return (
-            f"<div>{f'<p><b>{_escape(found)}</b></p>' if found else ''}"
-            f"<p><b>{_escape(type(self).__name__)}</b> {_escape(self._title())}</p>"
-            '<div style="overflow-x: auto">'
-            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-            f"<p>{min(n_rows, _HTML_ROWS)} of {n_rows} rows</p>"
-            f"<details><summary>What each field means</summary><dl>{described}</dl></details>"
-            "</div>"
-        )
+        return html_of(self, axes=self._widest(), title=self._title())
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """In IPython: what it found, then its shape."""
@@ -298,16 +271,3 @@ def _build(cls: type[R], folder: Path, manifest: dict[str, Any], data: bytes) ->
             f"{folder} cannot be read as {class_name(cls)}: {error}. Load it with the version of "
             "elicit that wrote it or make the result anew."
         ) from error
-
-
-def _escape(text: str) -> str:
-    """Text that a page shows as it is, whatever a model wrote."""
-    return html.escape(clean_text(text))
-
-
-def _cell(value: object) -> str:
-    """One table cell in few characters."""
-    if isinstance(value, float | np.floating):
-        return f"{value:.4g}"
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:59]}…"
