@@ -22,7 +22,7 @@ def load_task(
     *,
     name: str | None = None,
     group_by: str | None = None,
-    map: Columns = None,  # noqa: A002
+    map: Columns = None,
     task_format: str = AUTO,
 ) -> Task:
     """Read problems, or say what is wrong in every bad line.
@@ -83,7 +83,7 @@ def read_records(
     source: Source,
     *,
     map: Columns = None,
-    task_format: str = AUTO,  # noqa: A002
+    task_format: str = AUTO,
 ) -> Records:
     """What a source holds, with the names of fields, before it is checked.
 
