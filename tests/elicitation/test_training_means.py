@@ -50,6 +50,15 @@ def small(name):
     return replace(means, plan=replace(means.plan, steps=1, batch=4, every=1))
 
 
+def test_which_of_several_updates_was_chosen_is_told_too(bench):
+    means = training_means("sft-answers")
+    means = replace(means, plan=replace(means.plan, steps=4, batch=4, every=1, stop_right=2.0))
+    attempt = means.attempt(replace(bench, seeds=(0,), facts=None))
+    course = attempt.details["seed 0"]
+    assert len(course.choice) == 4
+    assert attempt.bits == pytest.approx(course.bits + 2)
+
+
 @pytest.mark.parametrize("name", get_args(TrainingName))
 def test_a_mechanism_tries_every_seed_on_the_test_problems_and_leaves_the_model(bench, name):
     digest, means = weights_digest(bench.base.bridge), small(name)

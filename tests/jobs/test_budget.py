@@ -64,6 +64,19 @@ def test_a_forecast_adds_reading_writing_and_other_work():
     assert "2 stages" in cost.sentence(SPEED)
 
 
+def test_a_token_attends_to_its_context_and_its_keys_and_values_are_kept():
+    """Scores and their products with values: four operations a position and width of the heads."""
+    wide = replace(SIZE, attention=64, cached=128)
+    read = Stage(name="a", tokens=10, reread=5, context=20)
+    written = Stage(name="b", written=5, context=30, cached=2**20)
+    plain = Forecast(stages=(read, written), size=SIZE)
+    assert wide.read_flop(read, 0.4) - SIZE.read_flop(read, 0.4) == 4 * 64 * 20 * (10 + 0.4 * 5)
+    assert wide.write_flop(written) - SIZE.write_flop(written) == 4 * 64 * 30 * 5
+    whole = Forecast(stages=(read, written), size=wide)
+    assert whole.flop - plain.flop == 4 * 64 * (20 * 15 + 30 * 5)
+    assert whole.gib - plain.gib == pytest.approx(2**27 / 2**30)
+
+
 def test_texts_are_expected_as_long_as_a_few_are_and_counted_at_their_longest():
     stages = (Stage(name="texts", tokens=10, written=50, reread=20),)
     cost, short = Forecast(stages=stages, size=SIZE), replace(SPEED, length=0.2)
