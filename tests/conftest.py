@@ -65,7 +65,10 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def long(item: pytest.Item) -> bool:
-    """Whether a test is slow for what it does, and not for the architecture that it does it to."""
+    """Whether a test is slow for what it does, and not for the architecture that it does it to.
+
+    `slow(checked=True)` takes seconds too, and calls what no quick test does.
+    """
     return any(not marker.kwargs for marker in item.iter_markers("slow"))
 
 

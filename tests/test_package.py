@@ -28,6 +28,7 @@ def fresh(code: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow(checked=True)
 def test_every_room_is_reachable_after_importing_the_package_alone():
     rooms = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"cli"}
     rooms |= {path.stem for path in ROOT.glob("*.py") if not path.stem.startswith("_")}
@@ -64,6 +65,7 @@ def saved(tmp_path_factory) -> Path:
     return made.grid(values).save(tmp_path_factory.mktemp("result") / "grid")
 
 
+@pytest.mark.slow(checked=True)
 def test_a_result_of_the_package_opens_in_a_fresh_process(saved):
     code = f"import elicit\nprint(type(elicit.load_result({str(saved)!r})).__name__)"
     assert fresh(code) == "PatchGrid"

@@ -68,6 +68,7 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow(checked=True)
 def test_the_runs_of_an_audit_have_the_numbers_of_the_commands_alone(audited, reported, tmp_path):
     alone, _ = reported
     assert summary(audited / "report") == summary(alone)
@@ -251,6 +252,7 @@ def test_a_budget_leaves_out_one_thing_after_the_other_and_whole_runs_last(both,
     assert not {"patch", "revise", "trace"} & {*planned.spec.commands}
 
 
+@pytest.mark.slow(checked=True)
 def test_what_a_budget_left_out_and_what_failed_is_named_and_stops_nothing(
     both, tmp_path, monkeypatch
 ):

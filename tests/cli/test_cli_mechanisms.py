@@ -144,6 +144,7 @@ def test_what_could_not_be_tried_is_one_line_and_nothing_is_run(elicit, tmp_path
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow(checked=True)
 def test_a_budget_below_one_update_is_refused_by_the_arm_and_the_others_go_on(tmp_path: Path):
     spec = COMMANDS["mechanisms"].spec.from_options(
         {

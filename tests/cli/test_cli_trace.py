@@ -42,6 +42,7 @@ def read(given, tmp_path_factory):
     return out, called("trace", *words, *options, "--out", out)
 
 
+@pytest.mark.slow(checked=True)
 def test_a_run_tells_the_verdict_its_primaries_and_what_stands_beside(read):
     out, done = read
     assert done.code == 0, done.err
@@ -55,6 +56,7 @@ def test_a_run_tells_the_verdict_its_primaries_and_what_stands_beside(read):
     assert "hollow" in done.out
 
 
+@pytest.mark.slow(checked=True)
 def test_every_result_opens_in_a_fresh_process_and_the_page_is_there(read):
     out, _ = read
     assert isinstance(load_result(out / "scorecard"), Scorecard)
@@ -64,6 +66,7 @@ def test_every_result_opens_in_a_fresh_process_and_the_page_is_there(read):
     assert (out / "report.html").stat().st_size > 10_000
 
 
+@pytest.mark.slow(checked=True)
 def test_pruned_thoughts_are_lines_that_can_be_trained_on(read):
     out, _ = read
     pruned = [json.loads(line) for line in (out / "pruned.jsonl").read_text().splitlines()]
@@ -95,6 +98,7 @@ def test_both_models_read_their_own_thoughts(tmp_path):
     assert not torch.equal(base.token_id[:100], post.token_id[:100])
 
 
+@pytest.mark.slow(checked=True)
 def test_a_file_of_traces_takes_the_place_of_the_problems_own(given, tmp_path):
     traces = tmp_path / "traces.jsonl"
     traces.write_text(
@@ -121,6 +125,7 @@ def further(tmp_path_factory):
     return out, called("trace", *words, "--out", out)
 
 
+@pytest.mark.slow(checked=True)
 def test_shifts_are_always_there_and_the_rest_only_on_request(read, further):
     (plain, _), (out, done) = read, further
     assert done.code == 0, done.err
@@ -133,6 +138,7 @@ def test_shifts_are_always_there_and_the_rest_only_on_request(read, further):
     assert summary["crossing"] is None and summary["anchor_steps"] is None
 
 
+@pytest.mark.slow(checked=True)
 def test_the_summary_of_crossed_texts_and_anchors_is_that_of_the_results(further):
     out, _ = further
     summary = json.loads((out / "summary.json").read_text())
@@ -150,6 +156,7 @@ def test_the_summary_of_crossed_texts_and_anchors_is_that_of_the_results(further
     assert told == steps.estimate.value[steps.metric.index("forced importance"), 1].item()
 
 
+@pytest.mark.slow(checked=True)
 def test_the_planted_token_carries_the_answer_over_already_in_short_texts(further):
     out, _ = further
     found = load_result(out / "crossing_base")
@@ -288,6 +295,7 @@ def test_every_headline_number_stands_there_without_the_texts_that_were_cut(shor
     assert f"Without {rest['left_out']} problems" in " ".join(done.out.split())
 
 
+@pytest.mark.slow(checked=True)
 def test_where_no_text_was_cut_there_is_no_second_card(read):
     out, _ = read
     assert json.loads((out / "summary.json").read_text())["without_truncated"] is None

@@ -49,6 +49,7 @@ def branched(organism) -> CotDecoding:
     )
 
 
+@pytest.mark.slow(checked=True)
 def test_one_branch_is_right_where_the_greedy_text_is(organism, branched):
     greedy = rollouts(organism("rl").side("base"), problems("rl"), generation=WRITTEN)
     assert branched.right[:, 0].tolist() == [[x] * 3 for x in greedy.correct.double().tolist()]
@@ -178,6 +179,7 @@ def test_a_vote_is_counted_by_hand_and_one_text_votes_for_itself(organism):
         majority_vote(side, task, generation=WRITTEN)
 
 
+@pytest.mark.slow(checked=True)
 def test_a_thought_is_made_longer_and_ended_where_it_should_be(organism):
     side, task = organism("rl").side("post"), problems("rl", 6)
     own = rollouts(side, task, generation=WRITTEN)
@@ -209,6 +211,7 @@ def test_impossible_budgets_are_refused():
             ThoughtBudget(end="answer", **options)
 
 
+@pytest.mark.slow(checked=True)
 def test_the_dial_has_base_and_post_at_its_ends_and_a_threshold_between(organism):
     pair, task = organism("rl"), problems("rl")
     curve = dial(pair, task, alphas=[1.0, 0.0, 0.25, 0.5], generation=WRITTEN)
@@ -228,6 +231,7 @@ def sharpened(organism):
     return power_sample(side, problems("rl"), alpha=1.0, particles=8, generation=WRITTEN)
 
 
+@pytest.mark.slow(checked=True)
 def test_unsharpened_texts_are_cold_ones_and_weights_are_equal(sharpened):
     assert sharpened.right[:, 0].tolist() == pytest.approx(sharpened.right[:, 1].tolist())
     assert sharpened.ess.tolist() == pytest.approx([8.0] * 12)

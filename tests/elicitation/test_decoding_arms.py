@@ -66,6 +66,7 @@ def tried(bench_of):
     return attempt
 
 
+@pytest.mark.slow(checked=True)
 def test_two_branches_close_the_gap_where_the_skill_is_latent(tried):
     found = tried("rl", CotDecodingArm(branches=4))
     assert found.setting.startswith("k=2")
@@ -75,6 +76,7 @@ def test_two_branches_close_the_gap_where_the_skill_is_latent(tried):
     assert found.bits == pytest.approx(math.log2(7))
 
 
+@pytest.mark.slow(checked=True)
 def test_a_forced_opener_closes_it_and_costs_what_base_says(tried):
     found = tried("rl", ForcedPrefix(prefixes=["answer", "so"]))
     assert found.setting == "begins 'so'"
@@ -83,6 +85,7 @@ def test_a_forced_opener_closes_it_and_costs_what_base_says(tried):
     assert 3.5 < found.bits < 5
 
 
+@pytest.mark.slow(checked=True)
 def test_a_prompt_that_asks_for_steps_closes_it_and_is_charged_by_the_token(tried):
     found = tried("rl", BestPrompt())
     assert found.setting == "positive prompt"

@@ -74,6 +74,7 @@ def sides(bench: Bench) -> dict[str, Tried]:
     }
 
 
+@pytest.mark.slow(checked=True)
 def test_base_closes_none_of_the_gap_and_post_all_of_it(bench: Bench, sides: dict[str, Tried]):
     for model, wanted in (("base", 0.0), ("post", 1.0)):
         found = try_mechanism(_Asked(model=model), bench, base=sides["base"], post=sides["post"])
@@ -82,6 +83,7 @@ def test_base_closes_none_of_the_gap_and_post_all_of_it(bench: Bench, sides: dic
         assert torch.equal(found.right[:, 0], sides[model].right)
 
 
+@pytest.mark.slow(checked=True)
 def test_words_before_the_problem_close_the_gap(bench: Bench, sides: dict[str, Tried], tmp_path):
     asked = _Asked(header="positive prompt")
     assert isinstance(asked, Means)
@@ -94,11 +96,13 @@ def test_words_before_the_problem_close_the_gap(bench: Bench, sides: dict[str, T
     assert isinstance(again, Mechanism) and again.text == found.text
 
 
+@pytest.mark.slow(checked=True)
 def test_without_a_gap_there_is_no_share_and_it_says_why(bench: Bench, sides: dict[str, Tried]):
     found = try_mechanism(_Asked(), bench, base=sides["base"], post=sides["base"])
     assert bool(found.share.value.isnan()) and "holds 0" in found.no_share
 
 
+@pytest.mark.slow(checked=True)
 def test_a_share_that_is_the_same_in_all_problems_is_no_point(
     bench: Bench, sides: dict[str, Tried]
 ):
@@ -106,6 +110,7 @@ def test_a_share_that_is_the_same_in_all_problems_is_no_point(
     assert float(found.share.low) < 1.0 < float(found.share.high)
 
 
+@pytest.mark.slow(checked=True)
 def test_parts_that_share_problems_and_sampled_benches_are_refused(bench: Bench):
     with pytest.raises(ElicitationError, match="both choose and test"):
         replace(bench, choose=bench.test)
@@ -113,6 +118,7 @@ def test_parts_that_share_problems_and_sampled_benches_are_refused(bench: Bench)
         replace(bench, generation=Generation(temperature=1.0))
 
 
+@pytest.mark.slow(checked=True)
 def test_an_attempt_on_other_problems_is_refused(bench: Bench, sides: dict[str, Tried]):
     attempt = Attempt(
         chosen=torch.zeros(3).double(), tests=(sides["base"],), bits=0.0, setting="other problems"

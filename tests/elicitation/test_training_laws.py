@@ -257,6 +257,7 @@ def test_trained_vectors_are_what_steering_adds(side):
     assert torch.equal(inside, steered)
 
 
+@pytest.mark.slow(checked=True)
 @pytest.mark.parametrize("trainable", WAYS)
 def test_a_reward_that_never_varies_moves_no_bit(side, trainable):
     always = FunctionReward(function=lambda _: 0.3, name="always", sees="nothing")
@@ -274,6 +275,7 @@ def test_a_reward_that_never_varies_moves_no_bit(side, trainable):
         grpo(side, chains(12, 1), reward=always, trainable=trainable, plan=QUICK)
 
 
+@pytest.mark.slow(checked=True)
 @pytest.mark.parametrize("trainable", WAYS)
 def test_the_same_seed_trains_the_same_bytes_also_after_a_kill(side, trainable):
     whole, kept = quick(side, trainable), Kept(stop_after=2)

@@ -59,6 +59,7 @@ def test_which_of_several_updates_was_chosen_is_told_too(bench):
     assert attempt.bits == pytest.approx(course.bits + 2)
 
 
+@pytest.mark.slow(checked=True)
 @pytest.mark.parametrize("name", get_args(TrainingName))
 def test_a_mechanism_tries_every_seed_on_the_test_problems_and_leaves_the_model(bench, name):
     digest, means = weights_digest(bench.base.bridge), small(name)
@@ -86,6 +87,7 @@ def test_a_mechanism_tries_every_seed_on_the_test_problems_and_leaves_the_model(
         assert torch.equal(course.choice, torch.tensor([1]))
 
 
+@pytest.mark.slow(checked=True)
 def test_each_seed_of_one_example_trains_on_an_example_of_its_own(bench):
     attempt = small("one-example").attempt(bench)
     examples = attempt.details["examples"]
@@ -95,6 +97,7 @@ def test_each_seed_of_one_example_trains_on_an_example_of_its_own(bench):
     )
 
 
+@pytest.mark.slow(checked=True)
 def test_states_of_what_was_trained_are_read_along_posts_texts_and_held_against_posts(bench):
     bench = replace(bench, seeds=(1,), facts=None)
     assert small("sft-traces").attempt(bench).states is None  # nobody asked

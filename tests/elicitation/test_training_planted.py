@@ -113,6 +113,23 @@ def test_trl_trains_to_the_same_end(latent):
     assert torch.equal(found.of("with gradient") > 0, torch.ones(len(found.of("reward"))) > 0)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("trainable", ["all", "lora"])
+def test_trl_makes_the_same_updates_of_the_same_documents(latent, trainable):
+    pytest.importorskip("trl", reason="the extra `train` is not installed")
+    plan = FineTunePlan(steps=5, every=5, warm_up=3, generation=ANSWERS)
+    documents = trace_documents(chains(40, 15))
+    ours, theirs = (
+        fine_tune(latent, documents, trainable=trainable, plan=replace(plan, backend=backend))
+        for backend in ("own", "trl")
+    )
+    for measure in ("loss", "bits", "gradient norm", "tokens"):
+        # Adam divides by gradients near 0, whose rounding is the kernels' own.
+        assert torch.allclose(ours.of(measure), theirs.of(measure), rtol=1e-4, atol=1e-6), measure
+    assert ours.parameters.keys() == theirs.parameters.keys() and ours.bits > 100
+    assert abs(ours.bits - theirs.bits) < 1e-3
+
+
 def test_trl_is_asked_for_where_it_is_not_installed(latent):
     try:
         import trl  # noqa: F401  # pyright: ignore[reportMissingImports]

@@ -116,6 +116,7 @@ def test_a_hook_of_no_site_is_refused(hook):
         site_of_hook(hook)
 
 
+@pytest.mark.slow(checked=True)
 def test_what_cannot_be_loaded_says_why(tmp_path):
     with pytest.raises(FeatureError, match=r"no cfg\.json"):
         load_sae(tmp_path)

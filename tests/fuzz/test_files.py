@@ -280,6 +280,7 @@ def test_a_file_of_problems_is_read_or_refused(tmp_path_factory, data):
             read(file)
 
 
+@pytest.mark.slow(checked=True)
 @few
 @given(data=st.data())
 def test_a_file_of_options_is_read_or_refused(tmp_path_factory, data):

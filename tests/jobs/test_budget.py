@@ -86,6 +86,7 @@ def test_texts_are_expected_as_long_as_a_few_are_and_counted_at_their_longest():
     assert "30 tokens read and at most 50 written" in cost.sentence(short)
 
 
+@pytest.mark.slow(checked=True)
 def test_texts_that_end_early_are_seen_to_and_what_has_no_time_is_at_its_longest(organism):
     pair = organism("rl")
     task = load_task(organisms.resolve("rl").problems)
@@ -275,6 +276,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.slow(checked=True)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_counts_its_stages_and_all_it_can_leave_out_is_valid(
     name, organism, tmp_path
@@ -299,6 +301,7 @@ def test_every_command_counts_its_stages_and_all_it_can_leave_out_is_valid(
         assert planned.forecast.flop < cost.flop / 2
 
 
+@pytest.mark.slow(checked=True)
 def test_the_page_of_an_unfinished_run_shows_what_there_is(tmp_path, monkeypatch):
     monkeypatch.setattr(_page, "REFRESH", 0.0)
     pages = []

@@ -56,6 +56,7 @@ def test_answers_of_which_one_begins_another_are_refused_before_anything_is_writ
     assert not list((tmp_path / "run").glob("cells/*"))
 
 
+@pytest.mark.slow(checked=True)
 def test_own_thoughts_that_never_state_an_answer_leave_follows_open(models, problems, tmp_path):
     out = tmp_path / "run"
     end = ["--end", " ;", "--max-new-tokens", "4", "--extractor", "marker:zero", "--opener", "so"]

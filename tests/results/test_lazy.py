@@ -16,6 +16,7 @@ def test_every_name_of_a_lazy_room_is_there_and_no_other(room):
         _ = room.nothing_such
 
 
+@pytest.mark.slow(checked=True)
 def test_a_room_imports_what_it_hands_out_only_when_it_is_used():
     code = (
         "import sys, elicit.results as r\n"

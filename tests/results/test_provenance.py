@@ -71,6 +71,7 @@ def test_versions_are_those_installed_and_name_what_is_missing(monkeypatch):
     }  # fmt: skip
 
 
+@pytest.mark.slow(checked=True)
 def test_an_error_class_costs_no_torch_and_versions_no_import():
     code = (
         "import sys\n"

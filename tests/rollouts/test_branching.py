@@ -71,6 +71,7 @@ def test_improbable_first_tokens_are_left_out_and_nothing_else_changes(paired):
     assert same(only.rollouts, rollouts(side, task_of(), generation=GREEDY))
 
 
+@pytest.mark.slow(checked=True)
 def test_branches_do_not_depend_on_the_batch_and_follow_edits(paired, tmp_path):
     side = paired("llama").side("base")
     with edited(side.bridge, [GENERATED]):

@@ -71,6 +71,7 @@ def distance(left: dict, right: dict) -> float:
     return sum(abs(left.get(x, 0.0) - right.get(x, 0.0)) for x in {*left, *right}) / 2
 
 
+@pytest.mark.slow(checked=True)
 @pytest.mark.parametrize(
     ("alpha", "ramp", "generation"), [(1.0, 1, SHORTER), (4.0, 1, SHORT), (4.0, 3, SHORT)]
 )

@@ -45,6 +45,7 @@ def test_brier_and_auroc_are_scikit_learn_s():
     assert found.n_errors == int((~y).sum()) and found.n_answers == 120
 
 
+@pytest.mark.slow(checked=True)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.booleans())
 @settings(max_examples=30, deadline=None)
 def test_the_brier_score_is_the_sum_of_its_parts(seed, n_bins, few_values):

@@ -195,6 +195,7 @@ def test_no_surroundings_change_a_number(pair, plain, name, around):
     assert same(numbers(found), expected)
 
 
+@pytest.mark.slow(checked=True)
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.filterwarnings("ignore:Anomaly Detection")
 def test_all_surroundings_together_change_no_number_of_any_entry(pair, plain, name):

@@ -82,6 +82,7 @@ def test_studies_that_could_not_be_run_as_written_are_refused(tmp_path: Path, te
     assert not (tmp_path / "study").exists()
 
 
+@pytest.mark.slow(checked=True)
 def test_a_run_in_a_study_is_the_run_alone(swept: Path, tmp_path: Path):
     spec = COMMANDS["trace"].spec.from_options(
         {
@@ -98,6 +99,7 @@ def test_a_run_in_a_study_is_the_run_alone(swept: Path, tmp_path: Path):
     assert alone == json.loads((swept / "trace_seed-1" / "summary.json").read_text())
 
 
+@pytest.mark.slow(checked=True)
 def test_finished_runs_are_kept_and_the_comparison_has_their_numbers(
     swept: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -117,6 +119,7 @@ def test_finished_runs_are_kept_and_the_comparison_has_their_numbers(
     assert found.n_missed == pytest.approx(float(wanted))
 
 
+@pytest.mark.slow(checked=True)
 def test_other_options_are_another_run(swept: Path):
     from elicit.sweep._one import finished
 
@@ -127,6 +130,7 @@ def test_other_options_are_another_run(swept: Path):
     assert not any(finished(run) for run in changed)
 
 
+@pytest.mark.slow(checked=True)
 def test_a_failed_run_is_named_and_the_others_go_on(tmp_path: Path):
     found = sweep(read_study(_study(tmp_path, GRID)))
     assert [one.status for one in found.done] == ["finished", "failed"]
@@ -137,6 +141,7 @@ def test_a_failed_run_is_named_and_the_others_go_on(tmp_path: Path):
     assert "1 failed" in page
 
 
+@pytest.mark.slow(checked=True)
 def test_only_some_runs(swept: Path):
     with pytest.raises(SweepError, match="runs 1 to 2"):
         sweep(read_study(_study(swept.parent, TWO)), only=[3])

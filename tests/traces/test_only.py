@@ -12,6 +12,7 @@ from tests.traces.made import FORM, STEPS
 FEW = Inference(n_resamples=100)
 
 
+@pytest.mark.slow(checked=True)
 def test_a_ledger_of_some_texts_is_what_reading_only_them_gives(read_given):
     made = read_given("rl")
     ids = [made.ledger.problem[i] for i in (1, 4, 5, 11)]
@@ -26,6 +27,7 @@ def test_a_ledger_of_some_texts_is_what_reading_only_them_gives(read_given):
         made.ledger.only(["nobody"])
 
 
+@pytest.mark.slow(checked=True)
 def test_measures_of_some_problems_are_the_means_of_their_values(read_given):
     made = read_given("rl")
     ids = made.readings.problem[::2]
@@ -41,6 +43,7 @@ def test_measures_of_some_problems_are_the_means_of_their_values(read_given):
     assert {each.problem for each in found.altered} <= set(ids) and found.n_unaltered == 0
 
 
+@pytest.mark.slow(checked=True)
 def test_own_readings_keep_two_texts_of_the_problems_that_stay(read_given):
     made = read_given("rl")
     ids = list(made.readings.problem)

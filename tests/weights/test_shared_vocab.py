@@ -165,6 +165,7 @@ def test_a_sweep_of_layers_is_the_naive_swap_read_over_the_shared_ids(
         assert torch.allclose(values, expected, atol=1e-5), moved
 
 
+@pytest.mark.slow(checked=True)
 def test_the_change_of_every_weight_that_can_move_is_measured(shared):
     pair = shared("llama")
     change = weight_change(pair, spectra=False)

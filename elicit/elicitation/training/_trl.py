@@ -17,6 +17,7 @@ from elicit.elicitation.training._twin import (
     Twin,
     device_of,
     follows,
+    keep_code_lengths,
     quiet,
     scratch,
     silent,
@@ -32,7 +33,7 @@ from elicit.runs import Execution
 from elicit.tasks import Problem, Task, check
 
 TUNED = ("loss", "bits", "gradient norm", "tokens", "flops")
-"""What fine-tuning by trl measures; bits are not known there."""
+"""What fine-tuning measures, as the own loop does."""
 
 
 def grpo_by_trl(
@@ -83,7 +84,7 @@ def grpo_by_trl(
             callbacks=[follows(twin, course, graded.logged, plan.every)],
             peft_config=twin.adapter,
         )
-        twin.model = trainer.model
+        twin.taken_up(trainer, seed=told.seed)
         trainer.train()
     return finished(told, course, torch.stack(graded.measured), _limits.MEASURES)
 
@@ -91,7 +92,7 @@ def grpo_by_trl(
 def tune_by_trl(
     told: Told, rows: Sequence[Row], *, choose: Task | None, execution: Execution
 ) -> Trained:
-    """See `fine_tune`; without code lengths, because trl does not tell a target's probability.
+    """See `fine_tune`: the same updates in the same order, up to rounding.
 
     Args:
         told: What was asked for.
@@ -104,18 +105,14 @@ def tune_by_trl(
     twin = Twin(side, told.trainable)
     course = _course(told, twin, choose, execution, stop=lambda _: "", check=lambda _: None)
     measured: list[Tensor] = []
+    lengths: list[list[float]] = []
 
     def logged(logs: dict[str, float]) -> Tensor:
         batch = [rows[i] for i in order[len(measured) * plan.batch :][: plan.batch]]
         n_tokens = sum(len(row.prompt) + len(row.text) for row in batch)
-        n_target = sum(len(row.text) for row in batch)
-        loss = float(logs["loss"])
-        # The batch's mean loss over all its target tokens is its code length before the update.
-        seen = {i for i in order[: len(measured) * plan.batch]}
-        fresh = not seen & set(order[len(measured) * plan.batch :][: plan.batch])
         values = {
-            "loss": loss,
-            "bits": loss * n_target / math.log(2) if fresh else 0.0,
+            "loss": float(logs["loss"]),
+            "bits": _first_told(order, len(measured) * plan.batch, lengths[len(measured)]),
             "gradient norm": float(logs.get("grad_norm", math.nan)),
             "tokens": float(n_tokens),
             "flops": float(6 * size_of(side.bridge) * n_tokens),
@@ -149,7 +146,8 @@ def tune_by_trl(
         trainer._get_train_sampler = lambda *_: torch.utils.data.SequentialSampler(
             trainer.train_dataset
         )
-        twin.model = trainer.model
+        twin.taken_up(trainer, seed=told.seed, warm_up=plan.warm_up)
+        keep_code_lengths(twin.model, lengths)
         trainer.train()
     return finished(told, course, torch.stack(measured), TUNED)
 
@@ -237,6 +235,15 @@ class _Graded:
         return torch.stack(self.measured)
 
 
+def _first_told(order: list[int], begin: int, lengths: list[float]) -> float:
+    """Code length in bits of those documents of a batch that were not read before."""
+    known, bits = set(order[:begin]), 0.0
+    for place, nats in zip(order[begin:], lengths, strict=False):
+        bits += nats / math.log(2) if place not in known else 0.0
+        known.add(place)
+    return bits
+
+
 def _order(n: int, size: int, steps: int, seed: int) -> list[int]:
     """Places of all updates, in the order of the own loop."""
     generator = torch.Generator().manual_seed(seed)
@@ -263,13 +270,11 @@ def _course(
 def _common(folder: str, told: Told, twin: Twin) -> dict[str, Any]:
     """Arguments that both trainers share."""
     plan: GrpoPlan | FineTunePlan = told.plan
-    warm_up = plan.warm_up if isinstance(plan, FineTunePlan) else 0
     return {
         "output_dir": folder,
         "max_steps": plan.steps,
         "learning_rate": told.rate,
-        "lr_scheduler_type": "constant_with_warmup" if warm_up else "constant",
-        "warmup_steps": warm_up,
+        "lr_scheduler_type": "constant",
         "adam_beta2": 0.98,
         "weight_decay": 0.0,
         "max_grad_norm": plan.clip_norm,

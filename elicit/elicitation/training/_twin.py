@@ -17,7 +17,7 @@ from elicit.elicitation.training._parametrised import (
     merged,
     training,
 )
-from elicit.elicitation.training._ways import RANK
+from elicit.elicitation.training._ways import RANK, parametrised
 from elicit.elicitation.training.errors import TrainingError
 from elicit.elicitation.training.plans import Trainable
 from elicit.pair import Side, hugging_face_model, parameter_groups
@@ -102,6 +102,32 @@ class Twin(Parametrised):
         targets = [name.removesuffix(".weight") for name in layer_matrices(self._side.bridge)]
         return LoraConfig(r=RANK, lora_alpha=RANK, target_modules=targets, lora_dropout=0.0)
 
+    def taken_up(self, trainer: Any, *, seed: int, warm_up: int = 1) -> None:
+        """Follow what a trainer trains, which begins and warms up as in the own loop.
+
+        Args:
+            trainer: Has not trained yet.
+            seed: Of the rows that a change of low rank reads.
+            warm_up: Updates until the learning rate is whole; the first has its share already.
+        """
+        self.model = trainer.model
+        if self._trainable == "lora":
+            drawn = parametrised(
+                self._side.bridge, "lora", norms=torch.zeros(0), seed=seed
+            ).values()
+            with torch.no_grad():
+                for stem, module in self._adapted():
+                    module.lora_A["default"].weight.copy_(drawn[f"{stem}.down"])
+        trainer.create_optimizer()
+        trainer.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
+            trainer.optimizer, lambda number: min(1.0, (number + 1) / warm_up)
+        )
+
+    def _adapted(self) -> Iterator[tuple[str, Any]]:
+        for name, module in self.model.named_modules():
+            if hasattr(module, "lora_A") and "default" in module.lora_A:
+                yield f"{name.removeprefix('base_model.model.')}.weight", module
+
     def installed(self) -> ExitStack:
         """See `Parametrised`."""
         return training(self._side.bridge, list(live_parameters(self._side.bridge).values()))
@@ -116,12 +142,10 @@ class Twin(Parametrised):
             own = dict(self.model.named_parameters())
             return {name: own[name].detach().cpu().clone() for name in self._names}
         found: dict[str, Tensor] = {}
-        for name, module in self.model.named_modules():
-            if hasattr(module, "lora_A") and "default" in module.lora_A:
-                stem = f"{name.removeprefix('base_model.model.')}.weight"
-                up = module.lora_B["default"].weight * module.scaling["default"]
-                found[f"{stem}.up"] = up.detach().cpu().clone()
-                found[f"{stem}.down"] = module.lora_A["default"].weight.detach().cpu().clone()
+        for stem, module in self._adapted():
+            up = module.lora_B["default"].weight * module.scaling["default"]
+            found[f"{stem}.up"] = up.detach().cpu().clone()
+            found[f"{stem}.down"] = module.lora_A["default"].weight.detach().cpu().clone()
         return found
 
     @contextmanager
@@ -204,6 +228,21 @@ def silent(trainer: type) -> type:
     return type(
         trainer.__name__, (trainer,), {"__init__": begin, "_send_telemetry": lambda self: None}
     )
+
+
+def keep_code_lengths(model: nn.Module, lengths: list[list[float]]) -> None:
+    """Keep what each target cost before its update, from the forward that trl trains on.
+
+    Args:
+        model: What trl's trainer for fine-tuning made of the model.
+        lengths: Takes the code length of each row's targets, nats, a list a batch.
+    """
+
+    def keep(_model: nn.Module, _args: tuple, outputs: Any) -> None:
+        # Zero where there is no target.
+        lengths.append((-outputs.log_probs.detach().double().sum(-1)).tolist())
+
+    model.register_forward_hook(keep)
 
 
 def device_of(model: nn.Module) -> torch.device:
