@@ -7,7 +7,7 @@ import torch
 
 from elicit.jobs._loading import dtype_of, loading_of
 from elicit.jobs._spec import PairSpec, SpecError
-from elicit.pair import ModelPair, load_pair
+from elicit.pair import ModelPair, device_named, load_pair
 from elicit.runs import Progress, RunError, refuse_foreign
 
 
@@ -48,7 +48,8 @@ def open_pair(spec: PairSpec, progress: Progress) -> ModelPair:
                 f"the device {spec.device!r} is not available here ({why}). Choose another, for "
                 "instance cpu."
             ) from error
-    progress.start(1, "loading both models")
+    where = "" if spec.device_map else f" on {device_named(spec.device)}"
+    progress.start(1, f"loading both models{where}")
     pair = load_pair(
         spec.pair or str(spec.base),
         spec.post,

@@ -111,7 +111,9 @@ class PairSpec(BaseModel):
     n_resamples: Annotated[int, Option("Bootstrap resamples of the problems.", STATISTICS, "N")] = (
         Field(default=2000, ge=100)
     )
-    device: Annotated[str, Option("auto, cpu, cuda, cuda:1 or mps.", MACHINE, "NAME")] = "cpu"
+    device: Annotated[
+        str, Option("cpu, cuda, cuda:1 or mps; auto: cuda if there is one.", MACHINE, "NAME")
+    ] = "auto"
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16", "float64", "auto"],
         Option("float32, bfloat16, float16, float64, or auto: the checkpoints'.", MACHINE, "NAME"),

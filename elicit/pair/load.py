@@ -35,7 +35,7 @@ def load_pair(
     base: str | Path | Bridge,
     post: str | Path | Bridge | None = None,
     *,
-    device: str | torch.device = "cpu",
+    device: str | torch.device = "auto",
     dtype: torch.dtype | Literal["auto"] = torch.float32,
     vocab: Literal["exact", "shared"] = "exact",
     allow_identical: bool = False,
@@ -48,8 +48,8 @@ def load_pair(
         base: Hub id (`name@revision` for a branch, tag or commit), directory, `organism:<name>`,
             or a raw `TransformerBridge`.
         post: The same, or a PEFT adapter for `base`. None if `base` names a pair of organisms.
-        device: Device of both models, `auto` for an accelerator where there is one; bridges that
-            are passed stay where they are.
+        device: Device of both models, `auto` for `cuda` where there is one and `cpu` elsewhere;
+            bridges that are passed stay where they are.
         dtype: Precision of both models' weights, `auto` for that of the checkpoints (the narrowest
             that holds both); bridges that are passed keep theirs.
         vocab: `exact`: vocabularies must match; `shared`: compare only token ids known to
@@ -74,7 +74,7 @@ def load_pair(
                 stored_dtype(first, loading, revision=revision_base),
                 stored_dtype(second, loading, revision=revision_post),
             )
-        settings = Settings(_best_device() if device == "auto" else device, dtype, loading)
+        settings = Settings(device_named(device), dtype, loading)
         base_source = locate(first, "base", settings, revision=revision_base)
         post_source = locate(second, "post", settings, revision=revision_post, base=base_source)
         return _load(
@@ -141,11 +141,18 @@ def _revised(what: str | Path | Bridge | OrganismModel, revision: str | None, ro
     return name, written
 
 
-def _best_device() -> str:
-    """The accelerator of this machine, or its processor."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+def device_named(device: str | torch.device) -> str | torch.device:
+    """What `auto` stands for on this machine; any other device is itself.
+
+    Apple's `mps` has no float64, in which means and intervals are summed, so it is for those who
+    ask for it.
+
+    Args:
+        device: A device or its name.
+    """
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _load(
