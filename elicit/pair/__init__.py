@@ -9,7 +9,7 @@ from elicit.pair.digests import weights_digest
 from elicit.pair.errors import PairError, reason
 from elicit.pair.handles import Bridge, Config, HuggingFaceModel, Tokenizer
 from elicit.pair.layer_names import layer_names
-from elicit.pair.load import device_named, load_pair
+from elicit.pair.load import load_pair
 from elicit.pair.model import ModelPair
 from elicit.pair.outline import is_outline, outline_changes, outline_pair
 from elicit.pair.parameters import ParameterGroup, hugging_face_model, parameter_groups, unwrapped
@@ -37,7 +37,6 @@ __all__ = [
     "layer_names",
     "is_offloaded",
     "is_outline",
-    "device_named",
     "load_pair",
     "no_unpickling",
     "offload",
