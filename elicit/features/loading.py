@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from elicit.features.errors import FeatureError
 from elicit.features.sae import Published, Sae
-from elicit.pair import device_named, no_unpickling, reason
+from elicit.pair import no_unpickling, reason, resolve_device
 from elicit.results import ElicitError, digest_tensors, parse_json, read_file
 from elicit.sites import Site, SiteError, site_of_hook
 
@@ -41,7 +41,7 @@ def load_sae(
         FeatureError: There is no such SAE, it cannot be read or fetched, its hook point is unknown
             or not `site`, or its normalisation was not folded into its weights.
     """
-    device = str(device_named(device))
+    device = str(resolve_device(device))
     name = str(source)
     if name.startswith(PREFIX):
         return _from_release(name, site, device, dtype)

@@ -1,7 +1,7 @@
 """A base model and its post-trained child, made comparable."""
 
 from elicit.pair._guards import no_unpickling
-from elicit.pair._settings import Loading
+from elicit.pair._settings import Loading, resolve_device
 from elicit.pair._templates import DATE
 from elicit.pair.alignment import Alignment, Text
 from elicit.pair.batches import Encoded, pad
@@ -9,7 +9,7 @@ from elicit.pair.digests import weights_digest
 from elicit.pair.errors import PairError, reason
 from elicit.pair.handles import Bridge, Config, HuggingFaceModel, Tokenizer
 from elicit.pair.layer_names import layer_names
-from elicit.pair.load import device_named, load_pair
+from elicit.pair.load import load_pair
 from elicit.pair.model import ModelPair
 from elicit.pair.outline import is_outline, outline_changes, outline_pair
 from elicit.pair.parameters import ParameterGroup, hugging_face_model, parameter_groups, unwrapped
@@ -37,7 +37,6 @@ __all__ = [
     "layer_names",
     "is_offloaded",
     "is_outline",
-    "device_named",
     "load_pair",
     "no_unpickling",
     "offload",
@@ -47,6 +46,7 @@ __all__ = [
     "parameter_groups",
     "position_limit",
     "reason",
+    "resolve_device",
     "unwrapped",
     "weight_of",
     "weights_digest",
@@ -67,6 +67,7 @@ guard_room(
         "position_limit",
         "unwrapped",
         "reason",
+        "resolve_device",
         "pad",
         "weight_of",
         "weights_digest",

@@ -19,7 +19,7 @@ from elicit.pair._checks import (
 from elicit.pair._guards import guarded
 from elicit.pair._parity import check_parity, plain_logits
 from elicit.pair._rotary import lengths_by_row
-from elicit.pair._settings import Loading, Settings, Source
+from elicit.pair._settings import Loading, Settings, Source, resolve_device
 from elicit.pair._sharing import share_equal
 from elicit.pair._sources import locate, stored_dtype
 from elicit.pair._templates import writes_date
@@ -48,8 +48,8 @@ def load_pair(
         base: Hub id (`name@revision` for a branch, tag or commit), directory, `organism:<name>`,
             or a raw `TransformerBridge`.
         post: The same, or a PEFT adapter for `base`. None if `base` names a pair of organisms.
-        device: Device of both models, `auto` for `cuda` where there is one and `cpu` elsewhere;
-            bridges that are passed stay where they are.
+        device: Device of both models, `auto` for a GPU where there is one, else the CPU; bridges
+            that are passed stay where they are.
         dtype: Precision of both models' weights, `auto` for that of the checkpoints (the narrowest
             that holds both); bridges that are passed keep theirs.
         vocab: `exact`: vocabularies must match; `shared`: compare only token ids known to
@@ -74,7 +74,7 @@ def load_pair(
                 stored_dtype(first, loading, revision=revision_base),
                 stored_dtype(second, loading, revision=revision_post),
             )
-        settings = Settings(device_named(device), dtype, loading)
+        settings = Settings(resolve_device(device), dtype, loading)
         base_source = locate(first, "base", settings, revision=revision_base)
         post_source = locate(second, "post", settings, revision=revision_post, base=base_source)
         return _load(
@@ -139,20 +139,6 @@ def _revised(what: str | Path | Bridge | OrganismModel, revision: str | None, ro
             "which is meant. Give one."
         )
     return name, written
-
-
-def device_named(device: str | torch.device) -> str | torch.device:
-    """What `auto` stands for on this machine; any other device is itself.
-
-    Apple's `mps` has no float64, in which means and intervals are summed, so it is for those who
-    ask for it.
-
-    Args:
-        device: A device or its name.
-    """
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _load(
