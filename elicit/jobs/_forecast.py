@@ -174,8 +174,8 @@ class Forecast:
         return (
             f"Forecast: {len(self.stages)} stage{'s' * (len(self.stages) != 1)}, "
             f"{self.read:,.0f} tokens read{texts}, "
-            f"{work}, {_rounded(self.gib):,g} GiB, {duration(self.minutes(speed))} expected on this "
-            "device."
+            f"{work}, {_rounded(self.gib):,g} GiB, {duration(self.minutes(speed))} expected on "
+            "this device."
         )
 
 
