@@ -8,6 +8,8 @@ import sys
 # Before anything imports the hub client: a test that misses a file must fail, not look online.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Laws that hold to the bit are laws of the CPU, and `auto` would choose a GPU.
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 import jaxtyping
 

@@ -7,7 +7,7 @@ import torch
 
 from elicit.jobs._loading import dtype_of, loading_of
 from elicit.jobs._spec import PairSpec, SpecError
-from elicit.pair import ModelPair, load_pair
+from elicit.pair import ModelPair, load_pair, resolve_device
 from elicit.runs import Progress, RunError, refuse_foreign
 
 
@@ -39,20 +39,22 @@ def open_pair(spec: PairSpec, progress: Progress) -> ModelPair:
     Raises:
         ElicitError: They cannot be loaded or compared.
     """
-    if spec.device not in ("cpu", "auto"):
+    device = resolve_device(spec.device)
+    if device != "cpu":
         try:
-            torch.empty(1, device=spec.device)
+            torch.empty(1, device=device)
         except (RuntimeError, AssertionError) as error:
             why = str(error).splitlines()[0]
             raise SpecError(
-                f"the device {spec.device!r} is not available here ({why}). Choose another, for "
+                f"the device {str(device)!r} is not available here ({why}). Choose another, for "
                 "instance cpu."
             ) from error
-    progress.start(1, "loading both models")
+    where = "several devices" if spec.device_map is not None else device
+    progress.start(1, f"loading both models on {where}")
     pair = load_pair(
         spec.pair or str(spec.base),
         spec.post,
-        device=spec.device,
+        device=device,
         dtype=dtype_of(spec),
         vocab=spec.vocab,
         allow_identical=spec.loads_identical,

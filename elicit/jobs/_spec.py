@@ -111,7 +111,9 @@ class PairSpec(BaseModel):
     n_resamples: Annotated[int, Option("Bootstrap resamples of the problems.", STATISTICS, "N")] = (
         Field(default=2000, ge=100)
     )
-    device: Annotated[str, Option("auto, cpu, cuda, cuda:1 or mps.", MACHINE, "NAME")] = "cpu"
+    device: Annotated[
+        str, Option("auto (a GPU where there is one), cpu, cuda, cuda:1 or mps.", MACHINE, "NAME")
+    ] = "auto"
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16", "float64", "auto"],
         Option("float32, bfloat16, float16, float64, or auto: the checkpoints'.", MACHINE, "NAME"),
@@ -270,5 +272,9 @@ class PairSpec(BaseModel):
         return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
     def arguments(self) -> dict[str, object]:
-        """Options that determine the values of a run: all but its output."""
-        return self.model_dump(mode="json", exclude=_ELSEWHERE)
+        """Options that determine the values of a run: all but its output, `auto` resolved."""
+        from elicit.pair import resolve_device
+
+        kept: dict[str, object] = self.model_dump(mode="json", exclude=_ELSEWHERE)
+        kept["device"] = str(resolve_device(self.device))
+        return kept

@@ -1,7 +1,7 @@
 """A base model and its post-trained child, made comparable."""
 
 from elicit.pair._guards import no_unpickling
-from elicit.pair._settings import Loading
+from elicit.pair._settings import Loading, resolve_device
 from elicit.pair._templates import DATE
 from elicit.pair.alignment import Alignment, Text
 from elicit.pair.batches import Encoded, pad
@@ -46,6 +46,7 @@ __all__ = [
     "parameter_groups",
     "position_limit",
     "reason",
+    "resolve_device",
     "unwrapped",
     "weight_of",
     "weights_digest",
@@ -66,6 +67,7 @@ guard_room(
         "position_limit",
         "unwrapped",
         "reason",
+        "resolve_device",
         "pad",
         "weight_of",
         "weights_digest",

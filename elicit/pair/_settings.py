@@ -1,5 +1,6 @@
 """How models are loaded, and a model before its weights are read."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -38,6 +39,23 @@ class Loading:
     """Branch, tag or commit of the base on the hub."""
     revision_post: str | None = None
     """The same for post."""
+
+
+def resolve_device(device: str | torch.device) -> str | torch.device:
+    """The device that a name stands for: `auto` is a CUDA device where there is one, else the CPU.
+
+    Apple's MPS is chosen only where `TRANSFORMERLENS_ALLOW_MPS=1` is set, as in TransformerLens:
+    some releases of PyTorch compute wrong values there without an error.
+
+    Args:
+        device: Name of a device, or `auto`.
+    """
+    if device != "auto":
+        return device
+    if torch.cuda.is_available():
+        return "cuda"
+    allowed = os.environ.get("TRANSFORMERLENS_ALLOW_MPS") == "1"
+    return "mps" if allowed and torch.backends.mps.is_available() else "cpu"
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ from elicit.pair._checks import (
 from elicit.pair._guards import guarded
 from elicit.pair._parity import check_parity, plain_logits
 from elicit.pair._rotary import lengths_by_row
-from elicit.pair._settings import Loading, Settings, Source
+from elicit.pair._settings import Loading, Settings, Source, resolve_device
 from elicit.pair._sharing import share_equal
 from elicit.pair._sources import locate, stored_dtype
 from elicit.pair._templates import writes_date
@@ -35,7 +35,7 @@ def load_pair(
     base: str | Path | Bridge,
     post: str | Path | Bridge | None = None,
     *,
-    device: str | torch.device = "cpu",
+    device: str | torch.device = "auto",
     dtype: torch.dtype | Literal["auto"] = torch.float32,
     vocab: Literal["exact", "shared"] = "exact",
     allow_identical: bool = False,
@@ -48,8 +48,8 @@ def load_pair(
         base: Hub id (`name@revision` for a branch, tag or commit), directory, `organism:<name>`,
             or a raw `TransformerBridge`.
         post: The same, or a PEFT adapter for `base`. None if `base` names a pair of organisms.
-        device: Device of both models, `auto` for an accelerator where there is one; bridges that
-            are passed stay where they are.
+        device: Device of both models, `auto` for a GPU where there is one, else the CPU; bridges
+            that are passed stay where they are.
         dtype: Precision of both models' weights, `auto` for that of the checkpoints (the narrowest
             that holds both); bridges that are passed keep theirs.
         vocab: `exact`: vocabularies must match; `shared`: compare only token ids known to
@@ -74,7 +74,7 @@ def load_pair(
                 stored_dtype(first, loading, revision=revision_base),
                 stored_dtype(second, loading, revision=revision_post),
             )
-        settings = Settings(_best_device() if device == "auto" else device, dtype, loading)
+        settings = Settings(resolve_device(device), dtype, loading)
         base_source = locate(first, "base", settings, revision=revision_base)
         post_source = locate(second, "post", settings, revision=revision_post, base=base_source)
         return _load(
@@ -139,13 +139,6 @@ def _revised(what: str | Path | Bridge | OrganismModel, revision: str | None, ro
             "which is meant. Give one."
         )
     return name, written
-
-
-def _best_device() -> str:
-    """The accelerator of this machine, or its processor."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _load(

@@ -31,7 +31,7 @@ def array_script(study: Study, path: Path | str, *, hours: float = 12.0) -> str:
 #SBATCH --job-name={name}
 #SBATCH --array=1-{len(study.runs)}
 #SBATCH --cpus-per-task=2
-{"#SBATCH --gpus-per-task=1" if gpus else "# no GPU: every run is on the CPU"}
+{"#SBATCH --gpus-per-task=1" if gpus else "# no GPU is requested; device: cuda in the study does"}
 #SBATCH --time={minutes // 60:02}:{minutes % 60:02}:00
 #SBATCH --requeue
 #SBATCH --open-mode=append

@@ -235,7 +235,7 @@ def test_plain_progress_names_every_sweep(elicit, options, tmp_path):
     done = elicit("patch", *words, "--out", tmp_path / "a")
     assert json.loads(done.out)["n_layers"] == 3
     said = done.err.splitlines()
-    assert said[0] == "loading both models (0 of 1)"
+    assert said[0] == "loading both models on cpu (0 of 1)"
     for words in ("1/3 post to base", "2/3 base to post", "3/3 factorial"):
         assert any(line.startswith(words) for line in said), words
     assert sum(line.startswith("Forecast: 3 stages") for line in said) == 1

@@ -275,7 +275,7 @@ def test_plain_progress_goes_to_stderr_line_by_line(elicit, few, tmp_path):
     )
     assert json.loads(done.out)["n_layers"] == 3
     said = done.err.splitlines()
-    assert said[0] == "loading both models (0 of 1)" and "facts: graft L1" in done.err
+    assert said[0] == "loading both models on cpu (0 of 1)" and "facts: graft L1" in done.err
     counted = [line for line in said if not line.startswith("Forecast: ")]
     assert len(counted) == len(said) - 1
     assert all(re.search(r"\(\d+ of \d+", line) for line in counted)
@@ -301,6 +301,6 @@ def test_a_process_without_a_terminal_prints_json_and_lines_of_progress_apart(fe
     )
     assert done.returncode == 0
     said = done.stderr.splitlines()
-    assert said[0] == "loading both models (0 of 1)"
+    assert said[0] == "loading both models on cpu (0 of 1)"
     assert all(re.search(r"\(\d+ of \d+|^Forecast: ", line) for line in said)
     assert done.stdout == (tmp_path / "a" / "summary.json").read_text()

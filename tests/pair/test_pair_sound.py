@@ -179,7 +179,7 @@ def test_the_checkpoints_own_precision_and_device_may_be_asked_for(tmp_path, lla
     pair = load_pair(half, other, dtype="auto", device="auto")
     assert pair.dtype == torch.bfloat16
     if not torch.cuda.is_available():
-        assert pair.device in ("cpu", "mps:0")
+        assert pair.device == "cpu"
     assert load_pair(half, written("llama", seed=2), dtype="auto").dtype == torch.float32
 
 

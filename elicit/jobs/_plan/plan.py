@@ -8,7 +8,7 @@ from elicit.jobs._loading import dtype_of, loading_of
 from elicit.jobs._plan.cards import BANDWIDTH_EFFICIENCY, LAYER_SECONDS, Card, card_of
 from elicit.jobs._spec import PairSpec
 from elicit.jobs.registry import COMMANDS
-from elicit.pair import ModelPair, outline_pair
+from elicit.pair import ModelPair, outline_pair, resolve_device
 from elicit.rollouts import Generation
 
 USABLE = 0.9
@@ -149,7 +149,7 @@ def _planned(spec: PairSpec, pair: ModelPair, cards: Sequence[Card]) -> Plan:
                 if found is None and needed.gib <= USABLE * card.memory:
                     found = _fit(card, needed, dtype, pair, _flags(spec, pair, dtype, max_tokens))
         fits.append(found or _split(card, at, spec, pair))
-    where = "cuda" if spec.device == "auto" else spec.device
+    where = str(resolve_device(spec.device))
     return Plan(
         command=spec.command,
         forecast=whole,
