@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from elicit.features.errors import FeatureError
 from elicit.features.sae import Published, Sae
-from elicit.pair import no_unpickling, reason
+from elicit.pair import no_unpickling, reason, resolve_device
 from elicit.results import ElicitError, digest_tensors, parse_json, read_file
 from elicit.sites import Site, SiteError, site_of_hook
 
@@ -25,7 +25,7 @@ def load_sae(
     source: str | Path,
     *,
     site: Site | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     dtype: torch.dtype = torch.float32,
 ) -> Sae:
     """Load an SAE from a SAELens folder or release, with frozen weights.
@@ -34,13 +34,14 @@ def load_sae(
         source: A folder with `cfg.json` and `sae_weights.safetensors`, or `sae:<release>/<id>` of
             SAELens's directory, fetched from the hub.
         site: Site that it reads, if its hook name is unknown; otherwise the two must agree.
-        device: Device of its weights.
+        device: Device of its weights, `auto` as for the models of a pair.
         dtype: Precision of its weights.
 
     Raises:
         FeatureError: There is no such SAE, it cannot be read or fetched, its hook point is unknown
             or not `site`, or its normalisation was not folded into its weights.
     """
+    device = str(resolve_device(device))
     name = str(source)
     if name.startswith(PREFIX):
         return _from_release(name, site, device, dtype)

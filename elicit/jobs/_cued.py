@@ -26,12 +26,19 @@ def behaviour_of(spec: CuedSpec, task: Task) -> Behaviour:
     baselines = baselines_of(spec.baselines, task) if isinstance(spec, GradedSpec) else {}
     if spec.reasoning_cue is None or spec.direct_cue is None:
         return organisms.trace_behaviour(baselines=baselines)
+    named = {} if spec.shown is None else {"name": shown_name(spec.shown)}
     return reasoning_behaviour(
         spec.reasoning_cue.replace("\\n", "\n"),
         spec.direct_cue.replace("\\n", "\n"),
         shown=None if spec.shown is None else matching(spec.shown),
         baselines=baselines,
+        **named,
     )
+
+
+def shown_name(pattern: str) -> str:
+    """What a text does in which a pattern of the user's is found: that it reasons is not known."""
+    return f"writes a match of “{pattern}”"
 
 
 def problems_of(spec: CuedSpec) -> Task:

@@ -32,8 +32,9 @@ class Planned:
 
     @property
     def digest(self) -> str:
-        """Digest of every option; another one is another run."""
-        return digest_json([self.command, self.spec.model_dump(mode="json", exclude={"fresh"})])
+        """Digest of every option but where it is written; another one is another run."""
+        options = self.spec.model_dump(mode="json", exclude={"fresh", "out"})
+        return digest_json([self.command, options])
 
 
 @dataclass(frozen=True, kw_only=True)

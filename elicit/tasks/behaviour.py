@@ -92,6 +92,7 @@ def reasoning_behaviour(
     *,
     shown: Marker | None = None,
     baselines: Mapping[str, PromptOf] | None = None,
+    name: str = "reasons before it answers",
 ) -> Behaviour:
     """Reasoning before the answer, elicited by words before the problem.
 
@@ -100,6 +101,8 @@ def reasoning_behaviour(
         direct_cue: Words that ask for the answer alone; best of as many tokens.
         shown: Whether a text reasons; if None, whether it has `REASONS` words or more.
         baselines: Other prompts for the base; see `Behaviour`.
+        name: What a text does that shows it, to follow `it`; where `shown` looks for something
+            else than reasoning.
 
     Raises:
         TaskError: The cues are the same.
@@ -110,7 +113,7 @@ def reasoning_behaviour(
             "could be found between them. Give one that asks for reasoning and one that does not."
         )
     return Behaviour(
-        name="reasons before it answers",
+        name=name,
         positive=lambda problem: f"{reasoning_cue}{problem.prompt}",
         negative=lambda problem: f"{direct_cue}{problem.prompt}",
         shown=shown or longer_than(REASONS - 1),

@@ -67,7 +67,7 @@ def decodable(
         value=rate(right, options),
         control=rate(control, options),
         control_name=name,
-        claims=(above(f"accuracy above that of {name}", right, control, options),),
+        claims=(above(f"that its accuracy exceeds that of {name}", right, control, options),),
         arms=arms if auroc is None else {**arms, "AUROC of the probe": auroc},
         reason=reason,
         trivial=trivial,
@@ -90,10 +90,16 @@ def same_code(found: Transferred, options: Options, *, margin: float) -> Evidenc
     for way, name in enumerate(ways):
         shifted, own = found.shifted[way], found.own[way]
         controls.append(high_draw(found.draws[way], options.inference))
-        separated = f"{name} separating more than {RANDOM}"
+        separated = f"that {name} separates the prompts better than {RANDOM}"
         claims += [
             above(separated, found.separation[way], controls[way], options),
-            kept(f"{name} losing less than {margin:g}", shifted, own, options, margin=margin),
+            kept(
+                f"that {name} loses less than {margin:g} of its accuracy",
+                shifted,
+                own,
+                options,
+                margin=margin,
+            ),
         ]
         arms[f"accuracy of {name}, means aligned"] = rate(shifted, options)
         arms[f"accuracy of {name}, as it is"] = rate(found.raw[way], options)
@@ -133,7 +139,7 @@ def causal_in_post(
         value=rate(turned, options),
         control=rate(control, options),
         control_name=name,
-        claims=(above(f"{what} more than under {name}", turned, control, options),),
+        claims=(above(f"that more texts {what} than under {name}", turned, control, options),),
         arms={
             **{one: rate(values, options) for one, values in every.items()},
             **freed_arm(draws.freed, options),
@@ -171,9 +177,11 @@ def causal_in_base(
         control=rate(control, options),
         control_name=name,
         claims=(
-            above(f"behaviour more often than under {name}", shown, control, options),
+            above(
+                f"that the behaviour is more frequent than under {name}", shown, control, options
+            ),
             kept(
-                f"coherence losing less than {margin:g}",
+                f"that less than {margin:g} of the texts become incoherent",
                 coherent,
                 coherent_plain,
                 options,
@@ -232,9 +240,12 @@ def sufficient(
     every = {**controls, RANDOM: high_draw(draws.same, options.inference)}
     name, control = strongest(every)
     shares = {one: gap_share(values, base, post, **gap) for one, values in every.items()}
-    gained = above(f"score above that of {name}", score, control, options)
+    gained = above(f"that the score exceeds that of {name}", score, control, options)
     enough = above(
-        f"more than {least_share:g} of the gap", score - base, least_share * (post - base), options
+        f"that it closes more than {least_share:g} of the gap",
+        score - base,
+        least_share * (post - base),
+        options,
     )
     return Evidence(
         value=value,

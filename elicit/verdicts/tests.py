@@ -251,8 +251,8 @@ def _judged(found: Evidence, p: float, options: Options) -> Judged:
     n_problems = failing.effect.n
     told = (
         f"not shown: {failing.what} ({_number(failing.effect.value)} "
-        f"[{_number(failing.effect.low)}, {_number(failing.effect.high)}]; {n_problems} problems "
-        f"can tell {_number(failing.detectable)})"
+        f"[{_number(failing.effect.low)}, {_number(failing.effect.high)}]; with {n_problems} "
+        f"problems {_number(failing.detectable)} would be detected)"
     )
     return Judged(
         evidence=found,

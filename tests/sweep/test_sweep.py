@@ -119,6 +119,14 @@ def test_finished_runs_are_kept_and_the_comparison_has_their_numbers(
     assert found.n_missed == pytest.approx(float(wanted))
 
 
+def test_a_study_that_was_moved_has_the_same_runs(tmp_path: Path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    here, there = (read_study(_study(tmp_path / name, TWO)) for name in ("a", "b"))
+    assert here.out != there.out
+    assert [run.digest for run in here.runs] == [run.digest for run in there.runs]
+
+
 @pytest.mark.slow(checked=True)
 def test_other_options_are_another_run(swept: Path):
     from elicit.sweep._one import finished

@@ -15,7 +15,7 @@ from elicit.edits import Where, everywhere, generated, last
 from elicit.elicitation import Arm
 from elicit.features import Sae, load_sae
 from elicit.jobs._baselines import baselines_of
-from elicit.jobs._cued import behaviour_of
+from elicit.jobs._cued import behaviour_of, shown_name
 from elicit.jobs._spec import SpecError
 from elicit.jobs._steer.spec import SteerSpec
 from elicit.organisms import trace_behaviour
@@ -83,7 +83,8 @@ def looked_for(spec: SteerSpec, task: Task) -> Looked:
     """
     if spec.pair is None and spec.reasoning_cue is None:
         shown = longer_than(REASONS - 1) if spec.shown is None else matching(spec.shown)
-        behaviour = replace(trace_behaviour(), name="reasons before it answers", shown=shown)
+        name = "reasons before it answers" if spec.shown is None else shown_name(spec.shown)
+        behaviour = replace(trace_behaviour(), name=name, shown=shown)
         behaviour = replace(behaviour, baselines=baselines_of(spec.baselines, task))
         left_out: tuple[str, ...] = (PLAIN, POSITIVE, NEGATIVE)
     else:
