@@ -7,6 +7,7 @@ import typer
 
 from elicit.cli.command import command_of
 from elicit.cli.console import survive_narrow_streams
+from elicit.cli.examples import epilog, examples_of
 from elicit.cli.export import export
 from elicit.cli.organisms import organisms
 from elicit.cli.plan import CONTEXT, plan
@@ -19,11 +20,23 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _entry in COMMANDS.values():
-    app.command()(command_of(_entry))
-app.command()(sweep)
-app.command()(export)
-app.command(context_settings=CONTEXT)(plan)
-app.command()(organisms)
+    app.command(epilog=epilog(*examples_of(_entry.spec)))(command_of(_entry))
+app.command(epilog=epilog("elicit sweep study.yaml", "elicit sweep study.yaml --slurm array.sh"))(
+    sweep
+)
+app.command(
+    epilog=epilog("elicit export", "elicit export DIR --to gguf", "elicit export DIR --to parquet")
+)(export)
+app.command(
+    context_settings=CONTEXT,
+    epilog=epilog(
+        "elicit plan --command all --pair organism:rl",
+        "elicit plan --command patch --base A --post B --problems P.jsonl --dtype bfloat16",
+    ),
+)(plan)
+app.command(
+    epilog=epilog("elicit organisms", "elicit organisms --export shuffled-l3 DIR"),
+)(organisms)
 
 
 def _version(asked: bool) -> bool:

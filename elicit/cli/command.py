@@ -75,7 +75,9 @@ def specified(spec: type[PairSpec], config: Path | None, given: Mapping[str, obj
             {name: value for name, value in read.items() if name not in drop}, given
         )
     except SpecError as error:
-        raise SpecError(f"{error} Some options were read from {config}.") from error
+        told = SpecError(f"{error} Some options were read from {config}.")
+        told.missing = error.missing
+        raise told from error
 
 
 def _save(spec: PairSpec, path: Path) -> None:

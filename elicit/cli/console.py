@@ -18,6 +18,7 @@ from typing import TextIO
 import typer
 from rich.console import Console
 
+from elicit.jobs import SpecError
 from elicit.results import ElicitError
 
 _PACKAGE = str(Path(__file__).parents[1])
@@ -72,6 +73,24 @@ def as_flags(text: str, names: Sequence[str]) -> str:
     return re.sub(pattern, spelled, text) if names else text
 
 
+def spec_flags(text: str, names: Sequence[str]) -> str:
+    """What is wrong with options, by flag: names with an underscore, and those that are missing.
+
+    >>> spec_flags("base and post are not given; n_resamples is 1", ["base", "post", "n_resamples"])
+    '--base and --post are not given; --n-resamples is 1'
+    """
+    if not names:
+        return text
+    any_of = "|".join(sorted(map(re.escape, names), key=len, reverse=True))
+
+    def spelled(found: re.Match[str]) -> str:
+        return re.sub(any_of, lambda name: f"--{name[0].replace('_', '-')}", found[0])
+
+    text = re.sub(rf"\b(?:{any_of})(?: and (?:{any_of}))* (?:is|are) not given", spelled, text)
+    long = "|".join(name for name in names if "_" in name)
+    return re.sub(rf"(?<![\w'.-])(?:{long})(?![\w'=:])", spelled, text) if long else text
+
+
 def say(text: str, *, style: str = "") -> None:
     """One message on stderr, control characters escaped."""
     head, colon, rest = visible(text).partition(":")
@@ -85,7 +104,9 @@ def say(text: str, *, style: str = "") -> None:
 
 def complain(error: ElicitError, options: Sequence[str] = ()) -> None:
     """An error as one message on stderr."""
-    say(f"error: {as_flags(str(error), options)}", style="bold red")
+    text = as_flags(str(error), options)
+    text = spec_flags(text, options) if isinstance(error, SpecError) else text
+    say(f"error: {text}", style="bold red")
 
 
 class Terminated(KeyboardInterrupt):
@@ -126,8 +147,8 @@ def session(
     `debug`: let errors through with their traceback, and do not silence other libraries.
 
     Raises:
-        typer.Exit: 1 after an error that the user can fix, 130 after an interruption, 143 after
-            SIGTERM.
+        typer.Exit: 1 after an error that the user can fix, 2 where a required option is missing,
+            130 after an interruption, 143 after SIGTERM.
     """
     quiet = contextlib.nullcontext() if debug else hushed()
     try:
@@ -137,7 +158,8 @@ def session(
         if debug:
             raise
         complain(error, options)
-        raise typer.Exit(1) from error
+        missing = isinstance(error, SpecError) and error.missing
+        raise typer.Exit(2 if missing else 1) from error
     except KeyboardInterrupt as error:
         say(f"\n{on_interrupt()}")
         raise typer.Exit(getattr(error, "exit_code", 130)) from error

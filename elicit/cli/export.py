@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from elicit.cli.console import session, stdout, visible
+from elicit.cli.console import complain, session, stdout, visible
 
 _GIVEN: dict[str, Any] = {
     "run": Annotated[
@@ -69,10 +69,12 @@ def export(**given: Any) -> None:
     with session(debug=debug, on_interrupt=lambda: "Interrupted.", options=names):
         done = None
         if (run is None) != (to is None):
-            raise ExportError(
+            error = ExportError(
                 f"{'RUN' if run is None else '--to'} is not given, so there is nothing to write. "
                 f"Write elicit export RUN --to TOOL; tools are {', '.join(EXPORTERS)}."
             )
+            complain(error)
+            raise typer.Exit(2) from error
         options = Options(**{name: given[name] for name in names})
         if run is not None and to is not None:
             done = write(run, to, out, options)

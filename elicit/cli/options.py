@@ -76,19 +76,26 @@ def _parameter(name: str, field: FieldInfo, option: Option) -> inspect.Parameter
         kind = list[Path] if _item(kind) is Path else list[str]
     elif get_origin(kind) in (Union, types.UnionType) or (option.metavar and _is_choice(kind)):
         kind = str
-    default = _default(field, option)
     annotation = Annotated[
         kind | None,  # pyright: ignore[reportGeneralTypeIssues]
         typer.Option(
             *flags,
             metavar=metavar,
-            help=option.help.removesuffix(".") + (f" (default: {default})." if default else "."),
+            help=option.help.removesuffix(".") + _remark(field, option) + ".",
             rich_help_panel=option.panel,
         ),
     ]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
     )
+
+
+def _remark(field: FieldInfo, option: Option) -> str:
+    """What the help says of a missing value: that it is refused, or what it means."""
+    if field.is_required() or option.required:
+        return f" (required{' ' + option.required if option.required else ''})"
+    default = _default(field, option)
+    return f" (default: {default})" if default else ""
 
 
 def _default(field: FieldInfo, option: Option) -> str:

@@ -41,10 +41,10 @@ def plan(
 
     Every further option is one of that command: models, task files, --dtype, --samples and so on.
     Configurations, tokenizers and task files are read, weights are not.
-
-    elicit plan --command patch --base A --post B --problems P.jsonl --dtype bfloat16
     """
-    with session(debug=debug, on_interrupt=lambda: "Interrupted.", options=("dtype", "out")):
+    with session(
+        debug=debug, on_interrupt=lambda: "Interrupted.", options=tuple(PairSpec.model_fields)
+    ):
         from elicit.jobs import plan as planned
 
         specs = [_spec(name, options or []) for name in _named(command)]

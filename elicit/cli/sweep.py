@@ -17,13 +17,13 @@ def sweep(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="YAML file of the study.")],
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder of the study. [default: out of the file]"),
+        typer.Option(metavar="DIR", help="Folder of the study (default: out of the file)."),
     ] = None,
     ray: Annotated[
         str | None,
         typer.Option(
             metavar="auto|local|ADDRESS",
-            help="Spread the runs over Ray. [default: here, one after the other]",
+            help="Spread the runs over Ray (default: here, one after the other).",
         ),
     ] = None,
     slurm: Annotated[

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, TypeVar
 
 from pydantic import Field, model_validator
 
+from elicit.jobs._faults import NotGivenError
 from elicit.jobs._option import STATISTICS, TASKS, Option
 from elicit.jobs._serving import ServedSpec
 from elicit.jobs._task_options import ExtractorName, GroupBy, NewTokens
@@ -22,11 +23,17 @@ class CuedSpec(ServedSpec):
             "Problems, 60 or more recommended. An embedded pair has its problems.",
             TASKS,
             "FILE",
+            required="without --pair",
         ),
     ] = None
     reasoning_cue: Annotated[
         str | None,
-        Option(r"Cue before a problem that elicits reasoning; \n is a newline.", TASKS, "TEXT"),
+        Option(
+            r"Cue before a problem that elicits reasoning; \n is a newline.",
+            TASKS,
+            "TEXT",
+            required="without --pair",
+        ),
     ] = None
     direct_cue: Annotated[
         str | None,
@@ -35,6 +42,7 @@ class CuedSpec(ServedSpec):
             "tokens.",
             TASKS,
             "TEXT",
+            required="without --pair",
         ),
     ] = None
     shown: Annotated[
@@ -60,14 +68,16 @@ class CuedSpec(ServedSpec):
         cues = {"reasoning_cue": self.reasoning_cue, "direct_cue": self.direct_cue}
         missing = [name for name, cue in cues.items() if cue is None]
         if len(missing) == 1:
-            raise ValueError(
-                f"{missing[0]} is not given but the other cue is, so there is no contrast. "
-                "Give both, with equally many tokens"
+            raise NotGivenError(
+                missing,
+                " but the other cue is, so there is no contrast. Give both, with equally many "
+                "tokens",
             )
         if missing and self.pair is None and self.needs_cues:
-            raise ValueError(
-                f"reasoning_cue and direct_cue are not given, so it is not clear {self.sought}. "
-                "Give a cue that elicits reasoning, and an equally long one that does not"
+            raise NotGivenError(
+                missing,
+                f", so it is not clear {self.sought}. Give a cue that elicits reasoning, and an "
+                "equally long one that does not",
             )
         if missing and self.pair is not None and self.shown is not None:
             raise ValueError(
@@ -75,7 +85,7 @@ class CuedSpec(ServedSpec):
                 "Leave shown out, or give both cues"
             )
         if self.problems is None and self.pair is None:
-            raise ValueError("problems are not given. Give a file or hf:NAME:SPLIT")
+            raise NotGivenError(["problems"], ". Give a file or hf:NAME:SPLIT")
         return self
 
 

@@ -2,8 +2,9 @@
 
 import difflib
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -15,6 +16,81 @@ _BRIEF.maxstring = _BRIEF.maxother = 80
 
 class SpecError(ElicitError):
     """Invalid options of a run."""
+
+    missing: tuple[str, ...] = ()
+    """Names of options that the run needs and that were not given."""
+
+    @classmethod
+    def of(cls, command: str, names: Iterable[str], *errors: ValidationError) -> "SpecError":
+        """The error for options that do not validate.
+
+        Args:
+            command: Whose options they are.
+            names: Options that it has.
+            errors: What pydantic found; what several found alike is said once.
+        """
+        faults = {str(fault): fault for error in errors for fault in error.errors()}
+        made = cls(option_faults(command, names, list(faults.values())))
+        absent: list[str] = []
+        for fault in faults.values():
+            raised = fault.get("ctx", {}).get("error")
+            if fault["type"] == "missing":
+                absent.append(str(fault["loc"][0]))
+            elif isinstance(raised, NotGivenError):
+                absent += raised.names
+        made.missing = tuple(absent)
+        return made
+
+
+class NotGivenError(ValueError):
+    """Options that a run needs were left out; for validators of specifications."""
+
+    def __init__(self, names: Iterable[str], why: str) -> None:
+        """Name the options, and say what they are needed for and what to give.
+
+        Args:
+            names: Options by field name, in the order in which they are said.
+            why: The rest of the sentence.
+        """
+        self.names = tuple(names)
+        verb = "is" if len(self.names) == 1 else "are"
+        super().__init__(f"{' and '.join(self.names)} {verb} not given{why}")
+
+
+_SHORT: dict[str, str] = {
+    "extra_forbidden": "there is no such entry",
+    "missing": "it is not given",
+    "too_short": "give at least {min_length}",
+    "too_long": "give at most {max_length}",
+    "greater_than": "it must be greater than {gt}",
+    "greater_than_equal": "it must be at least {ge}",
+    "less_than": "it must be less than {lt}",
+    "less_than_equal": "it must be at most {le}",
+    "int_parsing": "it must be a whole number",
+    "int_type": "it must be a whole number",
+    "int_from_float": "it must be a whole number",
+    "float_parsing": "it must be a number",
+    "float_type": "it must be a number",
+    "finite_number": "it must be a finite number",
+    "literal_error": "it must be {expected}",
+    "bool_parsing": "it must be true or false",
+    "bool_type": "it must be true or false",
+    "string_type": "it must be text",
+    "path_type": "it must be a path",
+    "tuple_type": "it must be a list",
+}
+"""Kinds of pydantic's faults, in words that need no knowledge of pydantic."""
+
+
+def said(fault: Mapping[str, Any]) -> str:
+    """What is wrong with one value."""
+    context = fault.get("ctx", {})
+    if fault["type"] == "value_error":
+        return str(context["error"])
+    short = _SHORT.get(fault["type"])
+    if short is None:
+        return f"{fault['msg'][:1].lower()}{fault['msg'][1:]}"
+    return short.format(**context)
 
 
 def read_yaml(path: Path) -> dict[str, object]:
@@ -40,13 +116,13 @@ def read_yaml(path: Path) -> dict[str, object]:
     return found
 
 
-def option_faults(command: str, names: Iterable[str], error: ValidationError) -> str:
+def option_faults(command: str, names: Iterable[str], faults: Sequence[Mapping[str, Any]]) -> str:
     """Every invalid option, one clause each.
 
-    `command`: whose options they are. `names`: options that it has.
+    `command`: whose options they are. `names`: options that it has. `faults`: pydantic's.
     """
     lines = []
-    for fault in error.errors():
+    for fault in faults:
         name = ".".join(str(piece) for piece in fault["loc"][:1])
         if fault["type"] == "extra_forbidden":
             close = difflib.get_close_matches(name, list(names), n=1)
@@ -57,9 +133,9 @@ def option_faults(command: str, names: Iterable[str], error: ValidationError) ->
             lines.append(f"{name} is not given")
         elif name:
             # Bounded while it is written: YAML's aliases make a small file a huge value.
-            lines.append(f"{name} is {_BRIEF.repr(fault['input'])}: {fault['msg'].lower()}")
+            lines.append(f"{name} is {_BRIEF.repr(fault['input'])}: {said(fault)}")
         else:
-            lines.append(fault["msg"].removeprefix("Value error, "))
+            lines.append(said(fault))
     what = "; ".join(lines)
     return (
         f"{what}. Nothing was run. See `elicit {command} --help` for the options, with underscores "

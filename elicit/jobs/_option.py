@@ -28,3 +28,5 @@ class Option:
     """Alternative spellings, such as `--site` beside `--sites`."""
     default: str = ""
     """Meaning of a missing value, where the field's default does not say it."""
+    required: str = ""
+    """When an option must be given although its field has a default."""

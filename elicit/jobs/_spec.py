@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from elicit import organisms
-from elicit.jobs._faults import SpecError, option_faults, read_yaml
+from elicit.jobs._faults import NotGivenError, SpecError, read_yaml
 from elicit.jobs._option import MACHINE, MODELS, OUTPUT, STATISTICS, TASKS, Option
 from elicit.jobs._task_options import MAP_HELP, ColumnMap, TaskFormat, is_elsewhere
 
@@ -25,16 +25,29 @@ class PairSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     command: ClassVar[str] = "report"
     """Command of these options."""
+    help_examples: ClassVar[tuple[str, ...]] = ("--pair organism:rl",)
+    """Options of its examples in the help, without `--out`; one on two models is added there."""
 
     pair: Annotated[
         str | None, Option("Embedded pair, such as organism:answers-only.", MODELS, "NAME")
     ] = None
     base: Annotated[
-        str | None, Option("Base model: hub id, directory or organism.", MODELS, "MODEL")
+        str | None,
+        Option(
+            "Base model: hub id, directory or organism.",
+            MODELS,
+            "MODEL",
+            required="without --pair",
+        ),
     ] = None
     post: Annotated[
         str | None,
-        Option("Post-trained model: hub id, directory, adapter or organism.", MODELS, "MODEL"),
+        Option(
+            "Post-trained model: hub id, directory, adapter or organism.",
+            MODELS,
+            "MODEL",
+            required="without --pair",
+        ),
     ] = None
     base_revision: Annotated[
         str | None,
@@ -217,9 +230,10 @@ class PairSpec(BaseModel):
             )
         if self.pair is None and (self.base is None or self.post is None):
             missing = [name for name in ("base", "post") if getattr(self, name) is None]
-            raise ValueError(
-                f"{' and '.join(missing)} not given, so there are no two models to compare. "
-                "Give base and post, or an embedded pair (pair: organism:rl)"
+            raise NotGivenError(
+                missing,
+                ", so there are no two models to compare. Give both models, or an embedded pair "
+                "(pair: organism:rl)",
             )
         return self
 
@@ -240,7 +254,14 @@ class PairSpec(BaseModel):
         try:
             return cls.model_validate(options)
         except ValidationError as error:
-            raise SpecError(option_faults(cls.command, cls.model_fields, error)) from error
+            errors = [error]
+            if "out" not in options:
+                # Options are held against each other only where none is missing.
+                try:
+                    cls.model_validate(options | {"out": "."})
+                except ValidationError as further:
+                    errors.append(further)
+            raise SpecError.of(cls.command, cls.model_fields, *errors) from error
 
     @classmethod
     def from_yaml(cls: type[S], path: Path) -> S:

@@ -56,7 +56,7 @@ def refuse_own_map(spec: PairSpec, what: str = "problems") -> None:
     """
     if _columns(spec, what):
         raise SpecError(
-            f"{'map' if what == 'problems' else 'facts_map'} names columns and {what} are not "
+            f"{'map' if what == 'problems' else 'facts_map'} names columns, but {what} were not "
             f"given, so there is nothing to rename. Give {what}, or leave it out."
         )
 

@@ -23,8 +23,8 @@ class DepthConvention:
     The defaults are those of Chen et al. 2026 (arXiv:2602.13517), corrected: g = 0.5 is
     in bits, because their sweep goes to 0.75 and no divergence exceeds ln 2 = 0.693 nats; the final
     norm is applied to every state, without which nothing settles before the last layer; deep begins
-    at layer ⌈ρL⌉ (Eq. 5, not Algorithm 1); and their running minimum is equivalent to the first
-    hit.
+    at a depth of ⌈ρL⌉ layers (Eq. 5, not Algorithm 1); and their running minimum is equivalent to
+    the first hit.
 
     Raises:
         RevisionError: The threshold is out of the range of its unit, or ρ of (0, 1].
@@ -81,11 +81,11 @@ class DepthConvention:
 
     @property
     def first_layer(self) -> int:
-        """First layer at which a prediction can settle; 0 is the embedding."""
+        """Smallest depth, layers run, at which a prediction can settle; 0 is the embedding."""
         return 0 if self.layers == "embedding_and_blocks" else 1
 
     def deep_from(self, n_layers: int) -> int:
-        """First layer at which settling is deep, ⌈ρL⌉.
+        """Smallest depth, layers run, at which settling is deep: ⌈ρL⌉.
 
         Raises:
             RevisionError: No layer lies below it, so that every token would be deep.
@@ -95,7 +95,7 @@ class DepthConvention:
         if late <= self.first_layer:
             raise RevisionError(
                 f"the model has {n_layers} layer{'s' if n_layers != 1 else ''} and deep begins at "
-                f"layer {late} (rho {self.rho}), below which none of the layers {self.layers} "
+                f"a depth of {late} (rho {self.rho}), below which none of the layers {self.layers} "
                 "count lies, so every token would be deep. Pass a larger rho or a model with more "
                 "layers."
             )

@@ -19,8 +19,8 @@ def settling_depth(
         convention: What settled means.
 
     Returns:
-        Layer in [first layer counted, n_layers]; n_layers means that nothing before the end is
-        settled.
+        Layers run, from the first depth counted to n_layers; n_layers means that nothing before the
+        end is settled.
 
     Raises:
         RevisionError: There are no layers, or a value is not a divergence.
@@ -53,7 +53,7 @@ def _last(jsd: Tensor) -> Tensor:
 def deep_tokens(
     jsd: Float[Tensor, "layer ..."], convention: DepthConvention
 ) -> Bool[Tensor, "..."]:
-    """Whether each token's prediction settles deep, at layer ⌈ρL⌉ or later.
+    """Whether each token's prediction settles deep, at a depth of ⌈ρL⌉ layers or more.
 
     Args:
         jsd: As for `settling_depth`.

@@ -29,7 +29,7 @@ class DeepThinking(Result):
     n_layers: int
     """Blocks of the model."""
     deep_from: int
-    """First layer at which settling is deep."""
+    """Smallest depth, layers run, at which settling is deep."""
     row: Int[Tensor, " token"]
     """Row of each position read."""
     pos: Int[Tensor, " token"]

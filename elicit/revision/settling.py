@@ -37,7 +37,7 @@ class Settling(Result):
     layer: Int[Tensor, " layer"]
     """Number of layers before the reading: 0 is the embedding, the last is the final prediction."""
     deep_from: int
-    """First layer at which settling is deep."""
+    """Smallest depth, layers run, at which settling is deep."""
     n_problems: Int[Tensor, " source"]
     """Number of problems of each source, the unit of every interval."""
     level: float
@@ -57,7 +57,7 @@ class Settling(Result):
     jsd: Float[Tensor, "model layer token"]
     """Divergence of each layer's prediction from the model's final one, nats."""
     depth: Int[Tensor, "model token"]
-    """Layer at which the prediction settles; n_layers: not before the last layer."""
+    """Number of layers run when the prediction settles; n_layers: not before the last has run."""
     deep: Bool[Tensor, "model token"]
     """Whether the token settles deep."""
     profile: Annotated[Estimate, "source model layer"]

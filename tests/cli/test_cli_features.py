@@ -159,9 +159,9 @@ def test_a_trained_dictionary_is_loaded_again_and_a_failed_gate_names_nothing(ra
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--pair", "organism:rl", "--direct-cue", "x"], "reasoning_cue is not given"),
+        (["--pair", "organism:rl", "--direct-cue", "x"], "--reasoning-cue is not given"),
         (["--base", "a", "--post", "b", "--problems", "p"], "what features are looked for"),
-        (["--base", "a", "--post", "b", *CUES], "problems are not given"),
+        (["--base", "a", "--post", "b", *CUES], "--problems is not given"),
         (["--pair", "organism:rl", "--shown", "x"], "Leave shown out"),
         (["--pair", "organism:rl", "--sae", "x", "--k", "4"], "leave sae out"),
         (["--pair", "organism:rl", "--limit", "8"], "Give at least 16 problems"),
@@ -176,7 +176,7 @@ def test_what_cannot_be_searched_is_one_line_and_no_model_is_loaded(
 ):
     monkeypatch.setattr(frame, "open_pair", None)
     done = elicit("features", *words, "--out", tmp_path / "run")
-    assert (done.code, done.out) == (1, "")
+    assert (done.code, done.out) == (2 if " not given" in done.err else 1, "")
     assert told in done.err
 
 

@@ -62,5 +62,5 @@ def test_what_was_recognised_is_said_and_wrong_names_are_refused(elicit, models,
         refused = elicit(*both, *more, *QUICK_REPORT, "--out", tmp_path / "no")
         assert refused.code == 1 and says in refused.err, refused.err
     own = elicit("report", "--pair", "organism:rl", "--map", "a=prompt", "--out", tmp_path / "no")
-    assert own.code == 1 and "problems are not given" in own.err
+    assert own.code == 1 and "map names columns" in own.err
     assert not (tmp_path / "no").exists()

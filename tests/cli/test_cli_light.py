@@ -77,7 +77,7 @@ def test_the_module_runs_like_the_command():
     done = subprocess.run(
         [sys.executable, "-m", "elicit", "report"], capture_output=True, text=True, timeout=120
     )
-    assert done.returncode == 1
+    assert done.returncode == 2 and "--out" in done.stderr
     assert (
         done.stdout == "" and done.stderr.startswith("error: ") and "Traceback" not in done.stderr
     )

@@ -352,7 +352,7 @@ def refused(elicit, tmp_path, monkeypatch):
     def check(words: list, *told: object, out: Path | None = None) -> None:
         done = elicit("patch", *words, "--out", out or tmp_path / "run")
         said = " ".join(done.err.split())
-        assert (done.code, done.out) == (1, ""), done.err
+        assert (done.code, done.out) == (2 if " not given" in done.err else 1, ""), done.err
         assert done.err.startswith("error: ") and done.err.count("error:") == 1
         assert said.endswith((".", "}")), said
         for word in told:
@@ -385,8 +385,8 @@ def refused(elicit, tmp_path, monkeypatch):
         (["--metrics", "kl", "--factorial"], ("kl", "factorial")),
         (["--limit", "1"], ("limit", "1")),
         (["--level", "1.5"], ("level", "1.5")),
-        (["--n-resamples", "10"], ("n_resamples", "10")),
-        (["--max-tokens", "0"], ("max_tokens", "0")),
+        (["--n-resamples", "10"], ("--n-resamples", "10")),
+        (["--max-tokens", "0"], ("--max-tokens", "0")),
         (["--device", "abacus"], ("abacus", "cpu")),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -409,8 +409,8 @@ def test_models_that_do_not_go_together(refused, models, tasks, tmp_path):
 
 
 def test_no_models_and_no_problems(refused, pair, tasks):
-    refused(["--problems", tasks / "problems.jsonl"], "base and post not given")
-    refused(pair, "problems are not given", "elicit patch --help")
+    refused(["--problems", tasks / "problems.jsonl"], "--base and --post are not given")
+    refused(pair, "--problems is not given", "elicit patch --help")
     refused(["--pair", "organism:when-l3", "--direction", "denoise"], "corrupted", "JSONL")
     refused(["--pair", "organism:wen-l3"], "'wen-l3'", "when-l3")
 

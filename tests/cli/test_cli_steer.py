@@ -132,11 +132,11 @@ def test_what_a_feature_is_set_to_is_what_is_told(organism, saes, tmp_path, amou
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([*RL, "--direct-cue", "x"], "reasoning_cue is not given"),
-        (OWN, "reasoning_cue and direct_cue are not given"),
+        ([*RL, "--direct-cue", "x"], "--reasoning-cue is not given"),
+        (OWN, "--reasoning-cue and --direct-cue are not given"),
         ([*OWN, "--method", "trained"], "a vector is trained at one"),
-        ([*RL, "--method", "feature"], "sae and feature not given"),
-        ([*RL, "--sae", "x"], "feature not given"),
+        ([*RL, "--method", "feature"], "--sae and --feature are not given"),
+        ([*RL, "--sae", "x"], "--feature is not given"),
         ([*RL, "--feature", "3"], "feature apply to a feature"),
         ([*RL, "--how", "clamp"], "how apply to a feature"),
         ([*RL, "--vector", "v", "--method", "pca"], "vector is given and method too"),
@@ -159,7 +159,7 @@ def test_what_cannot_be_steered_is_one_line_and_nothing_is_run(
 ):
     monkeypatch.setattr("elicit.rollouts.writing.continue_ids", never)
     done = elicit("steer", *words, "--out", tmp_path / "run")
-    assert (done.code, done.out) == (1, "")
+    assert (done.code, done.out) == (2 if " not given" in done.err else 1, "")
     assert told in done.err and done.err.count("\n") == 1
 
 

@@ -175,4 +175,4 @@ def test_the_command_line_lists_tools_and_writes_for_one(run, tmp_path, capfd):
     assert json.loads((run.parent / "run-exports" / "interp-engine.json").read_text())
     with pytest.raises(SystemExit) as left:
         main(["export", str(run)])
-    assert left.value.code == 1 and "--to is not given" in capfd.readouterr().err
+    assert left.value.code == 2 and "--to is not given" in capfd.readouterr().err

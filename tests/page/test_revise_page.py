@@ -84,7 +84,7 @@ def test_a_ratio_is_never_told_without_its_paired_difference():
     ends = [100 * end for end in found.dtr_diff[0].ends]
     assert ends[1] > 0
     assert f"{interval(*ends, digits=1).removeprefix('+')} points more in post" in said
-    assert "not before the last of 5 layers" in said
+    assert "all 5 layers have run" in said
     diff = dataclasses.replace(found.dtr_diff, low=-found.dtr_diff.high)
     unclear = dataclasses.replace(found, dtr_diff=diff)
     assert "no clear difference (+" in ratio_sentence(unclear, "given")
@@ -121,8 +121,8 @@ def test_groups_are_told_from_the_first_to_the_last():
 def test_a_convention_is_spelled_out_in_full():
     said = convention_text(DepthConvention(), 6)
     for words in (
-        "final norm is applied once", "first layer whose", "g = 0.5 bits (0.347 nats)",
-        "⌈ρL⌉ = ⌈0.85 · 6⌉ = 6", "count from 1",
+        "final norm is applied once", "first depth whose", "g = 0.5 bits (0.347 nats)",
+        "⌈ρL⌉ = ⌈0.85 · 6⌉ = 6", "cannot settle at the embedding",
     ):  # fmt: skip
         assert words in said
     other = DepthConvention(
@@ -133,8 +133,8 @@ def test_a_convention_is_spelled_out_in_full():
         "not applied to any state",
         "from which on all",
         "0.5 nats",
-        "= 3 on",
-        "embedding counts",
+        "= 3 layers on",
+        "can settle at the embedding",
     ):
         assert words in said
 
@@ -151,7 +151,12 @@ def test_a_page_about_depths_speaks_of_nothing_that_was_moved():
         assert word not in text, word
     for said in revise_sentences(found):
         assert html.escape(said, quote=False) in text
-    for words in ("in <b>bits</b>", "<b>final norm</b>", "⌈ρL⌉</b> (Eq. 5)", "running minimum"):
+    for words in (
+        "in <b>bits</b>",
+        "<b>final norm</b>",
+        "⌈ρL⌉</b> layers (Eq. 5)",
+        "running minimum",
+    ):
         assert words in text
     ids = re.findall(r'\sid="([^"]+)"', text)
     assert len(ids) == len(set(ids))

@@ -47,7 +47,7 @@ def test_each_cell_holds_the_layers_first_token_and_pointing_at_it_tells_the_res
     said = cells.customdata[2][3]
     nats = found.jsd[1, 2, 3].item()
     assert f"{nats:.3f} nats = {nats / math.log(2):.3f} bits" in said
-    for words in ("after layer 2", "before “3”", "rank 1", "KL", "entropy", "(p 0.368)"):
+    for words in ("after 2 layers", "before “3”", "rank 1", "KL", "entropy", "(p 0.368)"):
         assert words in said
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from elicit.jobs._spec import SpecError, read_yaml
+from elicit.jobs._faults import SpecError, read_yaml, said
 from elicit.results import canonical_json, digest_json
 from elicit.verdicts import NumberTold, Tested
 
@@ -166,8 +166,7 @@ def read_protocol(path: Path) -> Protocol:
         return Protocol.model_validate(read)
     except ValidationError as error:
         faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc'])) or 'the file'}: "
-            f"{fault['msg'].removeprefix('Value error, ')}"
+            f"{'.'.join(map(str, fault['loc'])) or 'the file'}: {said(fault)}"
             for fault in error.errors()
         )
         raise SpecError(

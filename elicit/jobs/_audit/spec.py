@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from elicit.jobs._faults import NotGivenError
 from elicit.jobs._option import OUTPUT, TASKS, Option
 from elicit.jobs._spec import PairSpec
 from elicit.jobs._task_options import ColumnMap, GroupBy
@@ -27,6 +28,10 @@ class AuditSpec(PairSpec):
     """Ask all questions about a pair, and answer the three that matter on one page."""
 
     command: ClassVar[str] = "audit"
+    help_examples: ClassVar[tuple[str, ...]] = (
+        "--pair organism:when-l3",
+        "--pair organism:rl --budget 10",
+    )
 
     problems: Annotated[
         Path | None,
@@ -35,6 +40,7 @@ class AuditSpec(PairSpec):
             "hf:NAME[:CONFIG]:SPLIT. An embedded pair has its problems.",
             TASKS,
             "FILE",
+            required="without --pair and --facts",
             flags=("--data",),
         ),
     ] = None
@@ -44,6 +50,7 @@ class AuditSpec(PairSpec):
             "Facts that post may have lost, as problems are given. An embedded pair has its facts.",
             TASKS,
             "FILE",
+            required="without --pair and --problems",
         ),
     ] = None
     facts_map: Annotated[
@@ -128,15 +135,15 @@ class AuditSpec(PairSpec):
     @model_validator(mode="after")
     def _has_a_task(self) -> "AuditSpec":
         if self.pair is None and self.problems is None and self.facts is None:
-            raise ValueError(
-                "neither problems nor facts are given, so there is nothing to ask. Pass a JSONL "
-                "file of at least one"
+            raise NotGivenError(
+                ["problems", "facts"], ", so there is nothing to ask. Give at least one of them"
             )
         if (self.reasoning_cue is None) != (self.direct_cue is None):
             missing = "reasoning_cue" if self.reasoning_cue is None else "direct_cue"
-            raise ValueError(
-                f"{missing} is not given but the other cue is, so there is no contrast. Give both, "
-                "with equally many tokens"
+            raise NotGivenError(
+                [missing],
+                " but the other cue is, so there is no contrast. Give both, with equally many "
+                "tokens",
             )
         return self
 

@@ -13,6 +13,10 @@ class ExistsSpec(GradedSpec):
     """Test whether the base already has the behaviour that post shows."""
 
     command: ClassVar[str] = "exists"
+    help_examples: ClassVar[tuple[str, ...]] = (
+        "--pair organism:rl",
+        "--pair organism:rl --sites resid_post.3,resid_post.4",
+    )
 
     problems: Annotated[
         Path | None,
@@ -20,6 +24,7 @@ class ExistsSpec(GradedSpec):
             "Problems, 100 or more recommended. An embedded pair has its problems.",
             TASKS,
             "FILE",
+            required="without --pair",
         ),
     ] = None
     strengths: Annotated[

@@ -19,6 +19,10 @@ class FeaturesSpec(CuedSpec):
     """Find SAE features of reasoning, try to reject each, and test whether post still has them."""
 
     command: ClassVar[str] = "features"
+    help_examples: ClassVar[tuple[str, ...]] = (
+        "--pair organism:rl",
+        "--pair organism:rl --site resid_post.3 --top 8",
+    )
     sought: ClassVar[str] = "what features are looked for"
 
     traces: Annotated[

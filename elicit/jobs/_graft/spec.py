@@ -10,6 +10,10 @@ class GraftSpec(ScoredSpec):
     """Score both models, and one of them with parts of the other."""
 
     command: ClassVar[str] = "graft"
+    help_examples: ClassVar[tuple[str, ...]] = (
+        "--pair organism:shuffled-l3",
+        "--pair organism:rl --parts L0-L2,L3.attn --direction revert",
+    )
 
     parts: Annotated[
         tuple[str, ...],

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from elicit.jobs._cued_spec import GradedSpec
+from elicit.jobs._faults import NotGivenError
 from elicit.jobs._mechanisms.names import ARMS, CHEAP, CONTROLLED, DEFAULT, SEEDED, TRAINED
 from elicit.jobs._option import MODELS, STATISTICS, TASKS, Option
 from elicit.jobs._task_options import ColumnMap
@@ -31,6 +32,10 @@ class MechanismsSpec(GradedSpec):
     """Test what elicits the behaviour from the base: decoding, steering, training."""
 
     command: ClassVar[str] = "mechanisms"
+    help_examples: ClassVar[tuple[str, ...]] = (
+        "--pair organism:rl",
+        "--pair organism:created --arms prompt,diff-mean,rlvr",
+    )
     sought: ClassVar[str] = "which behaviour to elicit from the base"
 
     problems: Annotated[
@@ -39,6 +44,7 @@ class MechanismsSpec(GradedSpec):
             "Problems, 200 or more recommended. An embedded pair has its problems.",
             TASKS,
             "FILE",
+            required="without --pair",
         ),
     ] = None
     facts: Annotated[
@@ -181,10 +187,10 @@ class MechanismsSpec(GradedSpec):
         for arm, names in _NEEDED.items():
             given = [name for name in names if getattr(self, name) is not None]
             if arm in self.arms and len(given) < len(names):
-                missing = " and ".join(name for name in names if name not in given)
-                raise ValueError(
-                    f"{missing} not given, so the arm {arm} is undefined. Give both "
-                    f"{' and '.join(names)}, or leave the arm out"
+                raise NotGivenError(
+                    [name for name in names if name not in given],
+                    f", so the arm {arm} is undefined. Give both {' and '.join(names)}, or leave "
+                    "the arm out",
                 )
             if given and len(given) < len(names):
                 raise ValueError(
@@ -205,9 +211,9 @@ class MechanismsSpec(GradedSpec):
                 "elicitation.training.training_means, or leave the arm out"
             )
         if "prefix" in self.arms and not self.begins:
-            raise ValueError(
-                "openers are not given, so the arm prefix has no text to begin with. Give one, or "
-                "leave the arm out"
+            raise NotGivenError(
+                ["openers"],
+                ", so the arm prefix has no text to begin with. Give one, or leave the arm out",
             )
         return self
 

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from elicit.jobs._faults import NotGivenError
 from elicit.jobs._option import MACHINE, TASKS, Option
 from elicit.jobs._spec import PairSpec
 
@@ -22,6 +23,10 @@ class PatchSpec(PairSpec):
     """Find which activations carry the difference, layer by layer and position by position."""
 
     command: ClassVar[str] = "patch"
+    help_examples: ClassVar[tuple[str, ...]] = (
+        "--pair organism:when-l3",
+        "--pair organism:when-l3 --sites attn_out.3 --positions each",
+    )
 
     problems: Annotated[
         Path | None,
@@ -30,6 +35,7 @@ class PatchSpec(PairSpec):
             "corrupted. Default for an embedded pair: its decision to reason.",
             TASKS,
             "FILE",
+            required="without --pair",
         ),
     ] = None
     limit: Annotated[
@@ -139,8 +145,8 @@ class PatchSpec(PairSpec):
     @model_validator(mode="after")
     def _fits(self) -> "PatchSpec":
         if self.problems is None and self.pair is None:
-            raise ValueError(
-                "problems are not given, so there are no prompts to patch. Pass a JSONL file"
+            raise NotGivenError(
+                ["problems"], ", so there are no prompts to patch. Give a file of problems"
             )
         if self.question == "within" and self.problems is None:
             raise ValueError(

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from elicit.jobs._faults import NotGivenError
 from elicit.jobs._option import STATISTICS, TASKS, Option
 from elicit.jobs._spec import PairSpec
 from elicit.jobs._task_options import ColumnMap, ExtractorName, GroupBy
@@ -22,6 +23,7 @@ class ScoredSpec(PairSpec):
             "Facts that post may have lost: JSONL, CSV, parquet, or hf:NAME[:CONFIG]:SPLIT.",
             TASKS,
             "FILE",
+            required="without --pair and --problems",
         ),
     ] = None
     facts_map: Annotated[
@@ -51,9 +53,8 @@ class ScoredSpec(PairSpec):
     @model_validator(mode="after")
     def _has_a_task(self) -> "ScoredSpec":
         if self.pair is None and self.problems is None and self.facts is None:
-            raise ValueError(
-                "neither problems nor facts are given, so there is nothing to score. Pass a JSONL "
-                "file of at least one"
+            raise NotGivenError(
+                ["problems", "facts"], ", so there is nothing to score. Give at least one of them"
             )
         return self
 
@@ -62,6 +63,10 @@ class ReportSpec(ScoredSpec):
     """Find which layers were changed, corrupted or carry a skill, and write one page about it."""
 
     command: ClassVar[str] = "report"
+    help_examples: ClassVar[tuple[str, ...]] = (
+        "--pair organism:shuffled-l3",
+        "--pair organism:shuffled-l3 --kinds layer,matrix",
+    )
 
     kinds: Annotated[
         tuple[Literal["layer", "attn", "mlp", "norms", "matrix", "outside"], ...],

@@ -72,7 +72,7 @@ def lens_summary(fits: Mapping[str, TunedLensFit]) -> dict[str, object] | None:
     return {
         name: {
             "held_out_problems": fit.n_problems,
-            "layer": fit.layer.tolist(),
+            "layers_run": fit.layer.tolist(),
             **{kind: fit.kl[i].to_json() for i, kind in enumerate(fit.kind)},
         }
         for name, fit in fits.items()

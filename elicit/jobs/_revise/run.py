@@ -61,7 +61,8 @@ def _prepare(spec: ReviseSpec, pair: ModelPair, checked: ReviseInputs) -> Prepar
 
 def _asked(inputs: ReviseInputs) -> list[Asked]:
     score = (
-        "A token’s number is the layer at which its prediction settles; a problem’s is their mean."
+        "A token’s number is how many layers have run when its prediction settles; a problem’s is "
+        "their mean."
     )
     return [Asked(name=inputs.task.name, score=score, task=inputs.task)]
 
@@ -207,9 +208,9 @@ def _notes(
         notes.append(f"There are {n} problems: below {FEW_PROBLEMS}, intervals are unreliable.")
     if settled.deep_from == settled.n_layers:
         notes.append(
-            f"⌈{spec.depth_convention().rho:g} · {settled.n_layers}⌉ is the last layer, so “deep” "
-            "only means: not settled before the last layer. With so few layers, use the settling "
-            "depth rather than the ratio."
+            f"⌈{spec.depth_convention().rho:g} · {settled.n_layers}⌉ is all of them, so “deep” "
+            "only means: not settled before the last layer has run. With so few layers, "
+            "use the settling depth rather than the ratio."
         )
     for name, text in written.items():
         if text.truncated:
@@ -227,7 +228,7 @@ def _notes(
             f"{NAMES.get(texts[0].source, texts[0].source)}."
         )
     if len(_rhos(settled.convention, settled.n_layers)) < len({settled.convention.rho, *RHOS}):
-        notes.append("Of several values of ρ at which deep begins at the same layer, one is shown.")
+        notes.append("Of several values of ρ at which deep begins at the same depth, one is shown.")
     groups = {group for group in texts[0].difficulty if group is not None}
     if len(groups) > MOST_GROUPS:
         notes.append(f"There are {len(groups)} difficulties, too many to compare.")

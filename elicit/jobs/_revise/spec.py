@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
+from elicit.jobs._faults import NotGivenError
 from elicit.jobs._option import MACHINE, TASKS, Option
 from elicit.jobs._spec import PairSpec
 from elicit.jobs._task_options import GroupBy
@@ -22,9 +23,13 @@ TraceKind = Literal["given", "own", "decision"]
 
 
 class ReviseSpec(PairSpec):
-    """Find at which layer predictions settle, in both models on the same tokens."""
+    """Find after how many layers predictions settle, in both models on the same tokens."""
 
     command: ClassVar[str] = "revise"
+    help_examples: ClassVar[tuple[str, ...]] = (
+        "--pair organism:rl",
+        "--pair organism:rl --lens tuned",
+    )
 
     group_by: GroupBy = None
     problems: Annotated[
@@ -34,6 +39,7 @@ class ReviseSpec(PairSpec):
             "an embedded pair: its own problems.",
             TASKS,
             "FILE",
+            required="without --pair",
         ),
     ] = None
     limit: Annotated[
@@ -73,7 +79,7 @@ class ReviseSpec(PairSpec):
     threshold: Annotated[
         float | None,
         Option(
-            "Divergence at or below which a layer counts as settled.",
+            "Divergence from the final prediction at or below which a prediction is settled.",
             CONVENTION,
             "G",
             default="the convention's, 0.5",
@@ -86,7 +92,7 @@ class ReviseSpec(PairSpec):
     rho: Annotated[
         float | None,
         Option(
-            "Share of the layers after which settling counts as deep.",
+            "Share of the layers that must have run for settling to count as deep.",
             CONVENTION,
             "SHARE",
             default="the convention's, 0.85",
@@ -95,7 +101,7 @@ class ReviseSpec(PairSpec):
     reading: Annotated[
         Literal["first_hit", "last_exit"] | None,
         Option(
-            "First layer within the threshold, or first from which all layers are.",
+            "First depth within the threshold, or first from which all depths are.",
             CONVENTION,
             default="the convention's, first_hit",
         ),
@@ -138,8 +144,8 @@ class ReviseSpec(PairSpec):
     @model_validator(mode="after")
     def _fits(self) -> "ReviseSpec":
         if self.problems is None and self.pair is None:
-            raise ValueError(
-                "problems are not given, so there is nothing to read. Pass a JSONL file"
+            raise NotGivenError(
+                ["problems"], ", so there is nothing to read. Give a file of problems"
             )
         if self.lens == "logit" and self.lens_steps is not None:
             raise ValueError(

@@ -51,7 +51,7 @@ def _source(settled: Settling, i: int) -> dict[str, object]:
         "dtr": models(settled.dtr),
         "dtr_diff": settled.dtr_diff[i].to_json(),
         "profile": {
-            "layer": settled.layer.tolist(),
+            "layers_run": settled.layer.tolist(),
             **models(settled.profile),
             "diff": settled.profile_diff[i].to_json(),
         },

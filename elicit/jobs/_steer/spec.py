@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from elicit.jobs._cued_spec import GradedSpec
+from elicit.jobs._faults import NotGivenError
 from elicit.jobs._option import STATISTICS, Option
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
@@ -17,6 +18,10 @@ class SteerSpec(GradedSpec):
     """Steer one model by a direction or a feature, with controls at their own best strength."""
 
     command: ClassVar[str] = "steer"
+    help_examples: ClassVar[tuple[str, ...]] = (
+        "--pair organism:rl",
+        "--pair organism:rl --method trained --sites resid_post.4",
+    )
 
     method: Annotated[
         Literal["diff-mean", "pca", "trained", "feature"] | None,
@@ -121,9 +126,10 @@ class SteerSpec(GradedSpec):
         if self.source == "feature":
             missing = [name for name in ("sae", "feature") if getattr(self, name) is None]
             if missing:
-                raise ValueError(
-                    f"{' and '.join(missing)} not given, so the feature is undefined. "
-                    "Give an SAE directory or sae:<release>/<id>, and the feature index"
+                raise NotGivenError(
+                    missing,
+                    ", so the feature is undefined. Give an SAE directory or sae:<release>/<id>, "
+                    "and the feature index",
                 )
         elif given:
             raise ValueError(

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from elicit.jobs._faults import NotGivenError
 from elicit.jobs._option import TASKS, Option
 from elicit.jobs._serving import ServedSpec
 from elicit.jobs._task_options import ExtractorName, GroupBy, NewTokens
@@ -21,6 +22,10 @@ class TraceSpec(ServedSpec):
     """Measure whether answers depend on the written thought, in both models."""
 
     command: ClassVar[str] = "trace"
+    help_examples: ClassVar[tuple[str, ...]] = (
+        "--pair organism:hollow",
+        "--pair organism:rl --anchors 8",
+    )
 
     group_by: GroupBy = None
     problems: Annotated[
@@ -30,6 +35,7 @@ class TraceSpec(ServedSpec):
             "{prompt, answer}. Default for an embedded pair: its own problems.",
             TASKS,
             "FILE",
+            required="without --pair",
         ),
     ] = None
     limit: Annotated[
@@ -150,7 +156,9 @@ class TraceSpec(ServedSpec):
         from elicit.texts import StepRule
 
         if self.problems is None and self.pair is None:
-            raise ValueError("problems are not given, so there is nothing to read. Pass a file")
+            raise NotGivenError(
+                ["problems"], ", so there is nothing to read. Give a file of problems"
+            )
         if self.samples == 1:
             raise ValueError("samples is 1, and coverage needs several. Pass 2 or more, or 0")
         if self.anchors == 1:

@@ -43,11 +43,11 @@ def revise_sections(results: Sequence[Result]) -> list[Section]:
 
 def _settling(result: Settling, n: int) -> Section:
     caption = (
-        "Above: divergence of each layer’s prediction from the model’s final one, averaged over "
-        "tokens, then over problems; dashed: the threshold g. Below: post minus base on the same "
-        "tokens, filled marks exclude 0. Bands are "
-        f"simultaneous {100 * result.level:g} % intervals over layers"
-        f"{' and models' if len(result.model) > 1 else ''}. Grey: layers at which settling is deep."
+        "Above: divergence of the prediction after each layer from the model’s final one, averaged "
+        "over tokens, then over problems; dashed: the threshold g. Below: post minus base on the "
+        "same tokens, filled marks exclude 0. Bands are "
+        f"simultaneous {100 * result.level:g} % intervals over depths"
+        f"{' and models' if len(result.model) > 1 else ''}. Grey: depths at which settling is deep."
     )
     return Section(
         f"settling-{n}",
@@ -79,8 +79,9 @@ def _strips(result: Settling, profiles: Sequence[Profile], n: int) -> tuple[Plot
     }
     rows = [row for row in rows if names[row] in wanted] or rows
     caption = (
-        "The text of one problem; under each token, the layer at which its prediction settles, in "
-        "base and in post. Orange and bold: deep. Hover over a cell for its divergences."
+        "The text of one problem; under each token, the depth at which its prediction settles "
+        "(number of layers run), in base and in post. Orange and bold: deep. Hover over a cell for "
+        "its divergences."
     )
     return tuple(
         plot(
@@ -97,10 +98,10 @@ def _profile(result: Profile, n: int) -> Section:
     lengths = result.row.bincount().tolist()
     row = next((i for i, length in enumerate(lengths) if length > 1), 0)
     caption = (
-        "Each cell: the top token of this layer (y axis) at this position, read as if it were the "
-        "last layer; along the bottom, the token that follows. Near white: the layer agrees with "
-        "the model’s final prediction; dark: it does not. Hover over a cell for probabilities, "
-        "rank, entropy and divergences."
+        "Each cell: the top token at this position after the number of layers on the y axis, read "
+        "as if no layer followed; along the bottom, the token that follows. Near white: it agrees "
+        "with the model’s final prediction; dark: it does not. Hover over a cell for "
+        "probabilities, rank, entropy and divergences."
     )
     return Section(
         f"profile-{n}",
@@ -165,14 +166,15 @@ def _lenses(fits: Sequence[TunedLensFit]) -> list[Section]:
     if not fits:
         return []
     caption = (
-        "Divergence of each layer’s prediction from the model’s final one, on held-out problems. "
+        "Divergence of the prediction after each layer from the model’s final one, on held-out "
+        "problems. "
         "The gain of the affine map over a bias alone may be computed by the lens itself."
     )
     return [
         Section(
             "lenses",
             "The lenses",
-            "Fitted on half of the problems, one lens per layer and model.",
+            "Fitted on half of the problems, one lens per depth and model.",
             tuple(
                 plot(f"plot-lens-{n}", fit.figure(), caption, columns=max(16, len(fit.layer)))
                 for n, fit in enumerate(fits)

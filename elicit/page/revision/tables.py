@@ -16,7 +16,7 @@ def source_table(result: Settling) -> Table:
     for i, source in enumerate(result.source):
         n_tokens = int((result.source_of == i).sum())
         for what, values, diff in (
-            ("mean settling depth, layers", result.mean_depth, result.depth_diff),
+            ("mean settling depth, layers run", result.mean_depth, result.depth_diff),
             ("share that settles deep (DTR)", result.dtr, result.dtr_diff),
         ):
             rows.append(
@@ -42,15 +42,15 @@ def profile_table(result: Settling) -> Table:
     """Divergence of every layer in both models, and its difference."""
     columns = [
         Column(head="text", of=lambda i, n: str(NAMES.get(result.source[i], result.source[i]))),
-        Column(head="layer", of=lambda i, n: str(int(result.layer[n]) or "embedding")),
+        Column(head="layers run", of=lambda i, n: str(int(result.layer[n]) or "0 (embedding)")),
         Column(head="post minus base", of="profile_diff", effect=True),
         *_models(result.model, "profile"),
     ]
     caption = (
-        "Mean divergence of each layer’s prediction from the model’s final one, nats; "
-        "intervals are simultaneous over layers (and models). Bold: the interval excludes 0."
+        "Mean divergence of the prediction after each layer from the model’s final one, nats; "
+        "intervals are simultaneous over depths (and models). Bold: the interval excludes 0."
     )
-    folded = "Values by layer"
+    folded = "Values by depth"
     return result_table(result, caption, columns, over="source layer", words=2, folded=folded)
 
 
@@ -88,7 +88,7 @@ def group_table(result: DepthByGroup) -> Table:
         Column(head="tokens", of="n_tokens"),
     ]
     caption = (
-        f"Mean settling depth, layers. {100 * result.level:g} % intervals are simultaneous "
+        f"Mean settling depth, layers run. {100 * result.level:g} % intervals are simultaneous "
         "over a column (Bonferroni). Bold: the interval excludes 0."
     )
     return result_table(result, caption, columns, over="group")

@@ -73,8 +73,8 @@ def depth_sentence(result: Settling, source: str) -> str:
     where = _WHERE.get(source, f"On the same tokens of “{visible(source)}”")
     if same_everywhere(result, source):
         return (
-            f"{where}, every layer of post makes exactly the prediction of base’s layer: every "
-            "difference is exactly 0."
+            f"{where}, every layer of post makes exactly the prediction of the same layer of base: "
+            "every difference is exactly 0."
         )
     value, low, high = result.depth_diff[i].ends
     if low != low:
@@ -117,10 +117,10 @@ def ratio_sentence(result: Settling, source: str) -> str:
 
 
 def deep_text(result: Settling) -> str:
-    """Phrase for the layer at which deep begins."""
+    """Phrase for the depth at which deep begins."""
     if result.deep_from == result.n_layers:
-        return f"that is, not before the last of {result.n_layers} layers"
-    return f"at layer {result.deep_from} of {result.n_layers} or later"
+        return f"that is, only when all {result.n_layers} layers have run"
+    return f"at a depth of {result.deep_from} of {result.n_layers} layers or more"
 
 
 def band_sentence(result: Sensitivity) -> str:
@@ -165,20 +165,21 @@ def convention_text(convention: DepthConvention, n_layers: int) -> str:
     """A convention in words."""
     c = convention
     norms = {
-        "once": "The final norm is applied once to the residual stream of every layer",
+        "once": "The final norm is applied once to the residual stream at every depth",
         "none": "The final norm is not applied to any state, not even the last",
         "twice": "The final norm is applied once to every state, twice to the last",
     }
     reading = {
-        "first_hit": "the first layer whose prediction comes",
-        "last_exit": "the first layer from which on all predictions stay",
+        "first_hit": "the first depth whose prediction comes",
+        "last_exit": "the first depth from which on all predictions stay",
     }
     return (
-        f"{norms[c.norm]}, then the model’s own unembedding. A prediction settles at "
+        f"Depth counts the layers that have run: 0 is the embedding, {n_layers} the model’s "
+        f"output. {norms[c.norm]}, then the model’s own unembedding. A prediction settles at "
         f"{reading[c.reading]} within g = {c.threshold:g} {c.unit} ({number(c.nats)} nats) of the "
-        "model’s final one, in Jensen–Shannon divergence. Settling is deep from layer "
-        f"⌈ρL⌉ = ⌈{c.rho:g} · {n_layers}⌉ = {c.deep_from(n_layers)} on. "
-        + ("The embedding counts as layer 0." if c.first_layer == 0 else "Layers count from 1.")
+        "model’s final one, in Jensen–Shannon divergence. Settling is deep from a depth of "
+        f"⌈ρL⌉ = ⌈{c.rho:g} · {n_layers}⌉ = {c.deep_from(n_layers)} layers on. "
+        f"A prediction {'can' if c.first_layer == 0 else 'cannot'} settle at the embedding."
     )
 
 

@@ -37,7 +37,7 @@ def sensitivity_figure(sensitivity: Sensitivity) -> Any:
         tickvals=list(range(len(rhos))),
         ticktext=[f"ρ = {rho:.3g}" for rho in rhos],
         range=[-0.5, len(rhos) - 0.5],
-        title={"text": "share of the layers after which settling is deep"},
+        title={"text": "ρ: share of the layers that must have run for settling to be deep"},
     )
     figure.update_yaxes(title={"text": "difference of the ratio, post minus base"})
     return figure
@@ -67,7 +67,7 @@ def groups_figure(groups: DepthByGroup) -> Any:
     trace = _points(x, d.diff, hover, "post minus base, same tokens", INK)
     figure.add_trace(trace, row=2, col=1)
     marks.style(figure, 480, top=84, legend="above")
-    marks.heading(figure, "<b>mean settling depth</b>, layers", 1)
+    marks.heading(figure, "<b>mean settling depth</b>, layers run", 1)
     marks.heading(figure, "post minus base, layers", 2)
     marks.level(figure, 0, row=2)
     figure.update_xaxes(

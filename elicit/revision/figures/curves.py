@@ -7,6 +7,7 @@ import torch
 
 from elicit.results import Estimate, figure, label, marks, number
 from elicit.results.marks import BLUE, FAINT, INK, MUTED, VERMILION
+from elicit.revision.figures.lines import after
 from elicit.revision.settling import Settling
 from elicit.texts import LN2
 
@@ -62,7 +63,7 @@ def settling_figure(settling: Settling) -> Any:
     )
     marks.style(figure, 560, top=84, legend="above")
     figure.update_xaxes(range=[-0.5, s.n_layers + 0.5], dtick=1 if s.n_layers <= 24 else 4)
-    below = {"text": "layer (0: embedding; grey: deep)"}
+    below = {"text": "layers run (0: embedding; grey: deep)"}
     figure.update_xaxes(title=below, showticklabels=True, row=2)
     figure.update_yaxes(range=[0, LN2 * 1.04], row=1)
     diff = torch.stack([s.profile_diff.value, s.profile_diff.low, s.profile_diff.high])
@@ -92,7 +93,7 @@ def _line(
                 "showlegend": False,
             }
         )
-    places = ["embedding" if layer == 0 else f"layer {layer}" for layer in x]
+    places = [after(layer) for layer in x]
     hover = marks.hovers(f"{name}<br>", places, estimate, "nats")
     line = {
         "x": list(x),

@@ -5,6 +5,7 @@ from typing import Any
 from elicit.results import Estimate, figure, label, marks
 from elicit.results.marks import BLUE, MUTED, VERMILION
 from elicit.revision.drift import LensDrift
+from elicit.revision.figures.lines import after
 from elicit.revision.tuned import TunedLensFit
 
 _KINDS = {
@@ -56,7 +57,7 @@ def _line(
 ) -> dict[str, Any]:
     """One line with its intervals, beside the others and not on them."""
     name, color, dash = look
-    hover = marks.hovers(f"{name}<br>layer ", list(map(str, layers)), estimate, "nats")
+    hover = marks.hovers(f"{name}<br>", [after(n) for n in layers], estimate, "nats")
     places = [layer + shift for layer in layers]
     trace = marks.points(places, estimate, color, hover, marker={"size": 6}, line=dash)
     return trace | {"name": name}
@@ -67,5 +68,7 @@ def _finish(figure: Any, unit: str, *, n_layers: int) -> Any:
     marks.style(figure, 380, top=84, legend="above")
     marks.level(figure, 0)
     figure.update_yaxes(title={"text": unit}, rangemode="tozero")
-    figure.update_xaxes(title={"text": "blocks run"}, dtick=1 if n_layers <= 24 else None)
+    figure.update_xaxes(
+        title={"text": "layers run (0: embedding)"}, dtick=1 if n_layers <= 24 else None
+    )
     return figure

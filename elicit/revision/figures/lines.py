@@ -16,6 +16,15 @@ _LABEL, _TOP = 12, 100
 """Letters of a word along an axis; pixels of the title and the scale."""
 
 
+def after(depth: int) -> str:
+    """Where in the network a reading was made, never to be taken for a layer's index.
+
+    >>> after(0), after(1), after(4)
+    ('embedding', 'after 1 layer', 'after 4 layers')
+    """
+    return f"after {depth} layer{'s' if depth > 1 else ''}" if depth else "embedding"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Lines:
     """A row of tokens in lines of one width."""

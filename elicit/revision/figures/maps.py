@@ -6,7 +6,7 @@ import torch
 
 from elicit.results import figure, label, marks, number
 from elicit.revision.errors import RevisionError
-from elicit.revision.figures.lines import lines_of, scale, token_axis
+from elicit.revision.figures.lines import after, lines_of, scale, token_axis
 from elicit.revision.profile import Profile
 from elicit.texts import LN2
 
@@ -61,7 +61,7 @@ def profile_figure(profile: Profile, row: int = 0, model: str | None = None) -> 
         figure,
         f"<b>{label(model)}</b> on {label(profile.problem[row])} "
         f"({label(profile.source)}){lines.cut}",
-        "divergence of each layer’s prediction from the final one, nats",
+        "divergence of the prediction after each layer from the final one, nats",
         {
             "colorscale": AWAY,
             "cmin": 0,
@@ -76,11 +76,11 @@ def profile_figure(profile: Profile, row: int = 0, model: str | None = None) -> 
     step = 1 if n_states <= 16 else 4
     figure.update_yaxes(
         tickvals=list(range(0, n_states, step)),
-        ticktext=["embedding", *map(str, range(step, n_states, step))],
+        ticktext=["0 (embedding)", *map(str, range(step, n_states, step))],
         tickfont={"size": 10},
         showgrid=False,
         ticks="",
-        title={"text": "layer"},
+        title={"text": "layers run"},
     )
     return figure
 
@@ -103,14 +103,14 @@ def _first(
 def _hover(profile: Profile, words: dict[int, str], m: int, layer: int, token: int) -> str:
     """Everything that is known of a cell, as plotly shows it."""
     p, at = profile, (m, layer, token)
-    where = "embedding" if layer == 0 else f"after layer {layer}"
+    where = after(layer)
     lines = [f"{where}, before “{label(p.token[token])}”"]
     if p.top_id is not None and p.top_log_prob is not None:
         first = label(words[int(p.top_id[at][0])])
         lines.append(f"it would say “{first}” (p {number(p.top_log_prob[at][0].exp().item())})")
     final = label(words[int(p.top[m, token])])
     lines.append(f"the model says “{final}” (p {number(p.top_prob[m, token].item())})")
-    lines.append(f"of which the layer: p {number(p.prob[at].item())}, rank {int(p.rank[at])}")
+    lines.append(f"of which here: p {number(p.prob[at].item())}, rank {int(p.rank[at])}")
     nats = p.jsd[at].item()
     lines.append(f"divergence {number(nats)} nats = {number(nats / LN2)} bits")
     lines.append(f"KL {number(p.kl[at].item())} nats, entropy {number(p.entropy[at].item())} nats")

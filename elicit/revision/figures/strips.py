@@ -60,8 +60,8 @@ def strip_figure(settling: Settling, row: int = 0, source: str | None = None) ->
     scale(
         figure,
         f"<b>{label(s.problem[int(s.problem_of[index[0]])])}</b> ({label(source)}){lines.cut}",
-        f"layer at which the prediction of each token settles; orange and bold: deep, from layer "
-        f"{s.deep_from}",
+        f"number of layers run when the prediction of each token settles; orange and bold: deep, "
+        f"from {s.deep_from} of {s.n_layers}",
         {
             "colorscale": _colors(first, s.deep_from, s.n_layers),
             "cmin": first - 0.5,
@@ -102,10 +102,12 @@ def _hover(settling: Settling, model: int, token: int) -> str:
     """Depth of a token, and the divergences it comes from, as plotly shows them."""
     s = settling
     depth = int(s.depth[model, token])
-    settled = f"settles at layer {depth}" if depth < s.n_layers else "not before the end"
+    settled = "not before the end"
+    if depth < s.n_layers:
+        settled = f"settles after {depth} of {s.n_layers} layers" if depth else "at the embedding"
     bits = " ".join(number(value / LN2, digits=2) for value in s.jsd[model, :, token].tolist())
     return (
         f"“{label(s.token[token])}” in {label(s.model[model])}: {settled}"
-        f"{' (deep)' if s.deep[model, token] else ''}<br>divergence by layer, bits: "
+        f"{' (deep)' if s.deep[model, token] else ''}<br>divergence by depth, bits: "
         + (bits if s.n_layers <= 12 else f"{bits[:60]}…")
     )
