@@ -126,9 +126,19 @@ def png(pixels: np.ndarray) -> bytes:
     height, width, _ = pixels.shape
     code = pixels.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
     found, place, count = np.unique(code.ravel(), return_inverse=True, return_counts=True)
-    kept = found[np.sort(np.argsort(-count, kind="stable")[:256])]
-    colours, palette = (np.stack([c >> 16, c >> 8 & 255, c & 255], 1) for c in (found, kept))
-    nearest = np.array([((palette - colour) ** 2).sum(1).argmin() for colour in colours])
+    colours = np.stack([found >> 16, found >> 8 & 255, found & 255], 1)
+    # The commonest as they are, then always the colour that is farthest from all others.
+    palette = colours[np.argsort(-count, kind="stable")[:128]]
+    far = np.full(len(colours), np.iinfo(np.int32).max)
+    nearest = np.zeros(len(colours), dtype=np.uint8)
+    for entry in range(256):
+        if entry == len(palette):
+            if not far.any():
+                break
+            palette = np.concatenate([palette, colours[far.argmax()][None]])
+        away = ((colours - palette[entry]) ** 2).sum(1)
+        nearest[away < far] = entry
+        far = np.minimum(far, away)
     rows = np.zeros((height, width + 1), dtype=np.uint8)  # each begins with 0: no filter
     rows[:, 1:] = nearest[place.ravel()].reshape(height, width)
     head = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
