@@ -20,7 +20,7 @@ SMALLER = {
     "04_features": {"N_PROBLEMS": 60, "N_STEPS": 300, "N_POSITIONS": 8, "N_SAMPLES": 4},
     "05_exists": {"N_DOSED": 0, "N_REDRAWN": 1},
     "06_traces": {"N_PROBLEMS": 36, "N_OTHERS": 40},
-    "07_mechanisms": {"N_PROBLEMS": 24, "N_FIT": 120, "N_UPDATES": 6, "N_BRANCHES": 3},
+    "07_mechanisms": {"N_PROBLEMS": 16, "N_BRANCHES": 3},
 }
 """What a test gives for a notebook's parameters; what is planted is found with these as well."""
 
