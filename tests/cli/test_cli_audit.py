@@ -224,7 +224,7 @@ def test_settings_are_options_of_their_command_and_lists_survive_the_command_lin
     assert told["report"]["spectra"] is False and told["exists"]["margin"] == 0.2
     assert {one["limit"] for one in told.values()} == {40}
     assert [one["out"].name for one in told.values()] == list(told)
-    with pytest.raises(SpecError, match="write command.option=value"):
+    with pytest.raises(SpecError, match="write COMMAND.OPTION=VALUE"):
         AuditSpec.from_options({"pair": "organism:rl", "settings": ["report"], "out": tmp_path})
 
 
