@@ -143,7 +143,7 @@ class _Rule:
         if not bits:
             what = "no arm closes the gap of a pair known to have the skill either"
             return self._undecided(f"{said}, but {what}")
-        known = f"{said}, told up to {max(bits):.3g} bits, where {len(bits)} arms work elsewhere"
+        known = f"{said}, given up to {max(bits):.3g} bits, where {len(bits)} arms work elsewhere"
         if self.read.carried > HALF:
             what = f"post's difference closes at least {self.read.carried:.2f} on another host"
             return self._told("created", f"{known}; {what}", bits=max(bits))
@@ -237,7 +237,7 @@ def _within(ends: np.ndarray) -> bool:
 
 
 def _problems(towards: np.ndarray, critical: float) -> float:
-    """Problems with which a mean like this one is clear of 0; infinite where it is not above.
+    """Problems with which such a mean's interval excludes 0; infinite where it is not above.
 
     More than there are, because these did not decide; four for those that intervals add.
     """

@@ -43,9 +43,13 @@ def ordered(found: Sequence[Mechanism]) -> list[Mechanism]:
 def _verdict(found: Origin, n: int) -> Section:
     """The verdict, its parts, and what would change it."""
     parts: list[tuple[str, str | Cell, str]] = [
-        ("gap in accuracy, post − base", _bold(found.gap), "clear of 0, lower end at least 0.1"),
         (
-            f"best arm told at most the answers: {found.best or 'none'}",
+            "gap in accuracy, post − base",
+            _bold(found.gap),
+            "interval excludes 0, lower end at least 0.1",
+        ),
+        (
+            f"best arm given at most the answers: {found.best or 'none'}",
             _bold(found.best_share),
             "elicited: lower end above 0.5",
         ),
@@ -128,9 +132,9 @@ def _shares(tried: Sequence[Mechanism]) -> Section:
     with_share = [one for one in tried if _known(one.share.value.item())]
     if with_share:
         caption = (
-            "Share of the gap from base to post that each mechanism closes, over the bits that it "
-            "was told at most (mechanisms told about as much stand side by side). Colour and mark: "
-            "what it was told. Open grey: controls. 0 is base, 1 post; bars are 95 % intervals of "
+            "Share of the gap from base to post that each mechanism closes, over the bits of "
+            "information that it was given at most (mechanisms given about as much stand side by "
+            "side). Colour and mark: what it was given. Open grey: controls. 0 is base, 1 post; bars are 95 % intervals of "
             "each share alone. Shares beyond −1 and 2 are drawn at the edge."
         )
         items.append(plot("plot-mechanisms-bits", bits_figure(tried), caption, columns=22))
@@ -174,7 +178,7 @@ def _shares(tried: Sequence[Mechanism]) -> Section:
     )
     if reasons:
         lead += f" No share is reported: {reasons[0]}"
-    return Section("mechanisms", "What brings it out of base?", lead, tuple(items))
+    return Section("mechanisms", "What elicits it from base?", lead, tuple(items))
 
 
 def _cost(tried: Sequence[Mechanism]) -> Section:
@@ -193,7 +197,7 @@ def _cost(tried: Sequence[Mechanism]) -> Section:
     ]
     head = ("mechanism", "told", "bits", "parameters", "tokens", "operations", "runs")
     told = (
-        "Bits: at most so many were told about the task (none by decoding; words of a prompt; the "
+        "Bits: at most so many were given about the task (none by decoding; words of a prompt; the "
         "probability of a forced beginning; the entropy of rewards; the code length of texts "
         "before each update; 16 for each number fitted on post). Tokens: written or read to fit "
         "and to choose. Operations: 2 for each parameter and token, 6 where gradients were taken."
@@ -201,9 +205,9 @@ def _cost(tried: Sequence[Mechanism]) -> Section:
     settings = [[one.name, one.setting, "; ".join(one.rejected) or "–"] for one in tried]
     return Section(
         "mechanisms-cost",
-        "What was each told, and what did it cost?",
-        "A mechanism that is told much may teach what it seems to bring out. The fewer bits one "
-        "was told, the more its share says of base.",
+        "What was each given, and what did it cost?",
+        "A mechanism that is given much may teach what it seems to elicit. The fewer bits one was "
+        "given, the more its share says of base.",
         (
             table_of(told, head, rows, 2),
             table_of(

@@ -105,9 +105,9 @@ def would_change(found: Origin) -> list[str]:
             ]
         case "created" | "not elicited":
             said = [
-                f"One mechanism told at most the answers whose lower end is above {HALF:g}: the "
+                f"One mechanism given at most the answers whose lower end is above {HALF:g}: the "
                 f"best, {found.best or 'none'}, has {least}. A mechanism that was not tried, or "
-                "told more, may do it: the verdict holds for these and for so many bits.",
+                "given more, may do it: the verdict holds for these and for so many bits.",
                 "The same mechanisms failing where the skill is known to be there too. Pairs of "
                 f"known truth: {known}.",
                 f"A sign that post’s difference holds the skill. {holds}",
@@ -123,7 +123,7 @@ def would_change(found: Origin) -> list[str]:
                 f"they differ by {shares(found.route_shown)}."
             ]
         case "no gap" | "lost":
-            said = [f"A gap that is clear of 0: now it is {shares(found.gap)}."]
+            said = [f"A gap whose interval excludes 0: now it is {shares(found.gap)}."]
         case _:
             said = [f"Pairs of known truth: {known}.", holds]
     if math.isfinite(found.needed):

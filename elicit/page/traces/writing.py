@@ -62,7 +62,8 @@ def calibration_section(found: AnswerCalibration, n: int) -> Section:
     ]
     told = (
         f"Values are of each number alone ({level_text(found).strip() or 'intervals'}); "
-        "differences hold jointly, on the problems of both. That of the debiased ECE is of its "
+        "intervals of differences are simultaneous, over the problems that both have. That of the "
+        "debiased ECE is of its "
         "square. Bold: the interval excludes 0."
     )
     right = " and ".join(
@@ -90,8 +91,9 @@ def reflection_section(found: Reflection, n: int) -> Section:
     """
     caption = (
         "Circles: base; diamonds: post. Of the answers that are wrong before a step, the share "
-        "that is right after it, and the other way round. Other steps stand beside: an "
-        f"answer also moves while a thought goes on. Bars are {level_text(found)}intervals of each "
+        "that is right after it, and the other way round. Other steps are shown for "
+        "comparison: an answer also moves while a thought goes on. Bars are "
+        f"{level_text(found)}intervals of each "
         "number alone."
     )
     return Section(

@@ -117,8 +117,9 @@ def _by_origin(origin: Origin, ladder: Ladder | None) -> Answered:
         name, control = positive_control(origin)
         most = most_untold(origin)
         says = [
-            f"{'No' if verdict == 'created' else 'Not as far as was tried'}. Nothing that was told "
-            f"little brings it out of base: the best closes {spread(most)} of the gap of "
+            f"{'No' if verdict == 'created' else 'Not as far as was tried'}. No mechanism that is "
+            f"given little information elicits it from base: the best closes {spread(most)} of "
+            "the gap of "
             f"{spread(origin.gap)}"
             + (f", and the same means close {spread(control)} where the skill is known to be."
                if name else ".")
@@ -197,7 +198,7 @@ def _by_ladder(ladder: Ladder) -> Answered:
         "exists": "Yes. Steered along its own direction, base does what post does, and that closes "
         f"{spread(ladder.value[at])} of the gap in right answers.",
         "not shown": "Not shown. Steering base along its own direction does not do it.",
-        "under-powered": "Undecided. There are too few problems to tell what steering base does.",
+        "under-powered": "Undecided. There are too few problems to say what steering base does.",
         "no gap": "Post has no clear gain in right answers, so there is nothing to ask for.",
     }[ladder.verdict]
     strength: Strength = "moderate" if ladder.verdict == "exists" else "weak"
@@ -208,7 +209,7 @@ def _by_ladder(ladder: Ladder) -> Answered:
         says=said,
         clause="base already has what post gained" if ladder.verdict == "exists" else "",
         strength=strength,
-        rests_on="The ladder of existence alone: no mechanism was tried beside it.",
+        rests_on="The ladder of existence alone: no mechanism was tried.",
         effect_name="share of the gap closed by steering (E4)",
         effect=ladder.value[at],
         border=HALF,
@@ -232,7 +233,7 @@ def _steering(ladder: Ladder, *, agrees: str) -> str:
         )
     if ladder.verdict == "not shown":
         return "Steering base along its own direction does not bring it out."
-    return "Whether steering base brings it out is not told by so few problems."
+    return "Whether steering elicits it from base cannot be decided with so few problems."
 
 
 def _rests(origin: Origin, steered: str | None, *, above: bool, control: str) -> str:
@@ -240,10 +241,11 @@ def _rests(origin: Origin, steered: str | None, *, above: bool, control: str) ->
     parts = [f"{origin.n_problems} held-out problems"]
     if control:
         parts.append(
-            f"the interval {'is' if above else 'is not'} clear of one half and of the control"
+            f"the interval {'lies' if above else 'does not lie'} above one half and above the "
+            "control"
         )
     elif above:
-        parts.append("the interval is clear of one half; no control was run")
+        parts.append("the interval lies above one half; no control was run")
     told = {
         "exists": "steering (E3, E4) brings it out as well",
         "not shown": "steering (E3, E4) does not bring it out",
