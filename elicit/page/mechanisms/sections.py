@@ -134,7 +134,8 @@ def _shares(tried: Sequence[Mechanism]) -> Section:
         caption = (
             "Share of the gap from base to post that each mechanism closes, over the bits of "
             "information that it was given at most (mechanisms given about as much stand side by "
-            "side). Colour and mark: what it was given. Open grey: controls. 0 is base, 1 post; bars are 95 % intervals of "
+            "side). Colour and mark: what it was given. Open grey: controls. 0 is base, 1 post; "
+            "bars are 95 % intervals of "
             "each share alone. Shares beyond −1 and 2 are drawn at the edge."
         )
         items.append(plot("plot-mechanisms-bits", bits_figure(tried), caption, columns=22))

@@ -1,4 +1,4 @@
-"""Whether the base already has it, and what brings it out: steering and mechanisms together."""
+"""Whether the base already has it, and what elicits it: steering and mechanisms together."""
 
 import math
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ def existence_answer(
 
     Args:
         gain: What post gained; None where it was not measured.
-        ladder: Whether the base's own direction brings it out; None where it was not asked.
+        ladder: Whether the base's own direction elicits it; None where it was not asked.
         origin: Whether a mechanism does that is told little; None where it was not asked.
         why: What kept both from being asked.
     """
@@ -103,7 +103,7 @@ def _by_origin(origin: Origin, ladder: Ladder | None) -> Answered:
     what = f"closes {spread(effect)} of the gap of {spread(origin.gap)}"
     if verdict == "elicited":
         says = [
-            f"Yes. The base already has what post gained, and {_arm(origin.best)} brings it out: "
+            f"Yes. The base already has what post gained, and {_arm(origin.best)} elicits it: "
             f"it {what}{_others(origin)}."
         ]
         clause = f"base already has what post gained, and {_arm(origin.best)} elicits it"
@@ -121,7 +121,7 @@ def _by_origin(origin: Origin, ladder: Ladder | None) -> Answered:
             f"given little information elicits it from base: the best closes {spread(most)} of "
             "the gap of "
             f"{spread(origin.gap)}"
-            + (f", and the same means close {spread(control)} where the skill is known to be."
+            + (f", and the same mechanism closes {spread(control)} where the skill is known to be."
                if name else ".")
         ]  # fmt: skip
         if verdict == "created":
@@ -232,7 +232,7 @@ def _steering(ladder: Ladder, *, agrees: str) -> str:
             f"({ladder.control_name[at]}: {control})."
         )
     if ladder.verdict == "not shown":
-        return "Steering base along its own direction does not bring it out."
+        return "Steering base along its own direction does not elicit it."
     return "Whether steering elicits it from base cannot be decided with so few problems."
 
 
@@ -247,8 +247,8 @@ def _rests(origin: Origin, steered: str | None, *, above: bool, control: str) ->
     elif above:
         parts.append("the interval lies above one half; no control was run")
     told = {
-        "exists": "steering (E3, E4) brings it out as well",
-        "not shown": "steering (E3, E4) does not bring it out",
+        "exists": "steering (E3, E4) elicits it as well",
+        "not shown": "steering (E3, E4) does not elicit it",
         "under-powered": "steering (E3, E4) is under-powered",
         "no gap": "steering found no gap",
         None: "steering was not asked",
@@ -261,9 +261,9 @@ def _rests(origin: Origin, steered: str | None, *, above: bool, control: str) ->
     ]
     if origin.known_pair:
         parts.append(
-            f"on {', '.join(map(post_of, wrong))}, whose truth is known, the same means err"
+            f"on {', '.join(map(post_of, wrong))}, whose truth is known, the same mechanism errs"
             if wrong
-            else "on pairs of known truth the same means are right"
+            else "on pairs of known truth the same mechanism is right"
         )
     return sentence("; ".join(parts))
 

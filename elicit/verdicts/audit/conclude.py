@@ -39,7 +39,7 @@ class Findings:
     problems: str = "problems"
     """Name of the task that the question of existence is about."""
     ladder: Ladder | None = None
-    """Whether the base's own direction brings it out."""
+    """Whether the base's own direction elicits it."""
     origin: Origin | None = None
     """Whether a mechanism does."""
     card: Scorecard | None = None
