@@ -101,6 +101,7 @@ from elicit.elicitation.training import (
     solutions_of,
     trace_documents,
     training_means,
+    training_memory,
     within_positions,
 )
 from elicit.elicitation.transplant import Transplant, transplant
@@ -151,6 +152,7 @@ __all__ = [
     "solutions_of",
     "trace_documents",
     "training_means",
+    "training_memory",
     "BestPrompt",
     "BudgetForced",
     "BudgetForcingArm",
@@ -243,5 +245,6 @@ guard_room(
         "search_documents",
         "trace_documents",
         "training_means",
+        "training_memory",
     },
 )

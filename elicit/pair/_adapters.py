@@ -220,6 +220,11 @@ def merge_adapter(adapted: Adapted, source: str) -> HuggingFaceModel:
             f"The adapter {source} cannot be merged: {reason(error)} Its weights are damaged; save "
             "it again."
         ) from error
+    except (NotImplementedError, AttributeError, KeyError, TypeError) as error:
+        raise PairError(
+            f"The adapter {source} cannot be merged into weights: {reason(error)} So its parts "
+            "cannot be compared with base's. Pass an adapter that can be merged, e.g. plain LoRA."
+        ) from error
     merged = merged.eval()
     difference, size = _difference(merged, unmerged.logits)
     half = unmerged.logits.dtype in (torch.float16, torch.bfloat16)

@@ -145,7 +145,7 @@ class _Rule:
             return self._undecided(f"{said}, but {what}")
         known = f"{said}, given up to {max(bits):.3g} bits, where {len(bits)} arms work elsewhere"
         if self.read.carried > HALF:
-            what = f"post's difference closes at least {self.read.carried:.2f} on another host"
+            what = f"post’s difference closes at least {self.read.carried:.2f} on another host"
             return self._told("created", f"{known}; {what}", bits=max(bits))
         if self.read.learning >= LEARNING:
             what = f"correct texts take {self.read.learning:.3g} times the bits to learn"
@@ -155,15 +155,15 @@ class _Rule:
     def _route(self, arm: ArmOutcomes) -> tuple[bool | None, str]:
         """Whether an arm answers in the way post does."""
         shown, verified = self._routes(arm)
-        said = f"the share of texts that show the behaviour is {_shown(shown)} from post's"
+        said = f"the share of texts that show the behaviour is {_shown(shown)} from post’s"
         post_verifies = float(self.read.post_verified.nanmean()) >= HALF
         if _within(shown):
             return True, said
         if post_verifies and _within(verified):
-            return True, f"the share whose steps hold is {_shown(verified)} from post's"
+            return True, f"the share whose steps hold is {_shown(verified)} from post’s"
         if shown[1] > ROUTE or shown[2] < -ROUTE:
             return False, f"{said}: another route"
-        return None, f"{said}, so whether it is post's route is open"
+        return None, f"{said}, so whether it is post’s route is open"
 
     def _routes(self, arm: ArmOutcomes) -> tuple[np.ndarray, np.ndarray]:
         pairs = ((arm.shown, self.read.post_shown), (arm.verified, self.read.post_verified))
@@ -250,4 +250,4 @@ def _problems(towards: np.ndarray, critical: float) -> float:
 
 def _shown(ends: np.ndarray) -> str:
     value, low, high = (float(end) for end in ends)
-    return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
+    return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]".replace("-", "−")

@@ -2,12 +2,15 @@
 
     python scripts/bench/origin.py --json FILE                 (600 draws a row, about 3 minutes)
     python scripts/bench/origin.py --json FILE --organisms     (and outcomes of embedded pairs)
+    elicit mechanisms --pair organism:created --out RUN
+    python scripts/bench/origin.py --json FILE --runs RUN ...  (of finished runs, trained arms too)
 
 Of known truth: outcomes of ten arms are drawn with the shares of the gap that a row names, on as
 many problems to choose on as to test on, and the positive control is assumed to have passed unless
 a row says otherwise. Of measured outcomes: problems of the two parts are drawn with replacement,
-and of trained arms the seeds. A row is `name, value, unit, goal, ok`; a goal beyond which a rate
-lies by less than three standard errors of the draws counts as kept.
+and of trained arms the seeds; what post's difference carries to another host, and what its texts
+take to learn, are kept as measured. A row is `name, value, unit, goal, ok`; a goal beyond which a
+rate lies by less than three standard errors of the draws counts as kept.
 """
 
 import argparse
@@ -18,12 +21,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from elicit.elicitation import Mechanism
-from elicit.verdicts import ArmOutcomes, Outcomes, judge_origin
+from elicit.results import load_result
+from elicit.verdicts import ArmOutcomes, Origin, Outcomes, judge_origin
+from elicit.verdicts.origin import _outcomes, _worked
 
 Row = dict[str, object]
 NEVER = "anything but elicited"
@@ -190,6 +196,42 @@ def of_mechanisms(arms: Sequence[Mechanism], outcomes: Outcomes) -> Measured:
     )
 
 
+def of_run(folder: Path) -> Measured:
+    """Outcomes of a finished `elicit mechanisms`."""
+    verdict = load_result(folder / "origin")
+    known = load_result(folder / "known_elicited")
+    assert isinstance(verdict, Origin) and isinstance(known, Origin)
+    arms = [load_result(folder / f"mechanism_{name}") for name in verdict.arm]
+    arms = [one for one in arms if isinstance(one, Mechanism)]
+    forced: Any = load_result(folder / "forced_form")
+    first = arms[0]
+    outcomes = Outcomes(
+        base=first.base.double(),
+        post=first.post.double(),
+        # Texts of post are not kept; those of its end of the dial are the same.
+        post_shown=next(one for one in arms if one.name == "dial").shown,
+        post_verified=torch.full((len(first.post),), torch.nan).double(),
+        arms=tuple(map(_outcomes, arms)),
+        forced=forced.right,
+        carried=verdict.carried.low.item(),
+        learning=verdict.learning_ratio,
+        worked=_worked(known),
+    )
+    return of_mechanisms(arms, outcomes)
+
+
+def of_runs(folders: Sequence[Path], n_draws: int) -> list[Row]:
+    """Finished runs, their problems and seeds drawn with replacement."""
+    rows = []
+    for folder in folders:
+        found = load_result(folder / "origin")
+        assert isinstance(found, Origin)
+        measured = of_run(folder)
+        n = len(measured.outcomes.base)
+        rows += resampled(found.pair, measured, found.verdict, n_draws, sorted({30, n}))
+    return rows
+
+
 def resampled(
     name: str, measured: Measured, wanted: str, n_draws: int, sizes: Sequence[int]
 ) -> list[Row]:
@@ -297,9 +339,11 @@ def main() -> int:
     parser.add_argument("--draws", type=int, default=600)
     parser.add_argument("--organisms", action="store_true")
     parser.add_argument("--only-organisms", action="store_true")
+    parser.add_argument("--runs", type=Path, nargs="+", default=())
     args = parser.parse_args()
     torch.set_num_threads(1)
-    rows = [] if args.only_organisms else known_truth(args.draws)
+    rows = [] if args.only_organisms or args.runs else known_truth(args.draws)
+    rows += of_runs(args.runs, args.draws)
     if args.organisms or args.only_organisms:
         rows += of_organisms(args.draws)
     args.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")

@@ -50,8 +50,12 @@ def started(study: Path, *words: str) -> subprocess.Popen[str]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        # Workers see the processors that Ray gives them, and no accelerator is hidden from them.
-        env={**os.environ, "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"},
+        # No accelerator is hidden from workers, which Ray starts at nice 15 unless it is told.
+        env={
+            **os.environ,
+            "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+            "RAY_worker_niceness": "0",
+        },
     )
 
 

@@ -352,6 +352,41 @@ def test_an_audit_that_was_killed_goes_on_to_the_same_bytes(
     ]
 
 
+def alone(command: str, folder: Path) -> None:
+    """Run a command of an audit by itself, and hold every number of the two against each other."""
+    own = folder / "run" / command
+    spec = COMMANDS[command].spec.from_yaml(own / "run.yaml")
+    COMMANDS[command].run(spec.model_copy(update={"out": folder / "alone" / command}))
+    assert summary(own) == summary(folder / "alone" / command)
+
+
+@pytest.mark.slow
+def test_every_command_of_an_audit_has_the_numbers_of_the_command_alone(tmp_path, request):
+    """A minute; `report`, `revise` and `trace` are held to it by the tests around."""
+    if not request.config.getoption("full"):
+        pytest.skip("takes a minute; pass --full")
+    commands = ("patch", "exists", "mechanisms")
+    spec = AuditSpec(
+        pair="organism:when-l3",
+        commands=("report", *commands),
+        limit=34,
+        n_resamples=100,
+        max_new_tokens=72,
+        settings=(
+            *("report.kinds=layer", "report.controls=0", "report.intervals=false"),
+            *("report.integrated=false", "report.spectra=false"),
+            *("exists.strengths=1", "exists.sites=resid_post.4", "exists.n_redrawn=1"),
+            *("exists.n_random=19", "exists.n_dosed=0"),
+            *("mechanisms.arms=prompt", "mechanisms.samples=0", "mechanisms.controls="),
+        ),
+        out=tmp_path / "run",
+    )
+    found = audit(spec).results["audit"]
+    assert isinstance(found, Audit) and set(found.run_status) == {"finished"}
+    for command in commands:
+        alone(command, tmp_path)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["shuffled-l3", "continued"])
 def test_the_first_screen_says_what_was_planted(name, tmp_path):
@@ -371,6 +406,7 @@ def test_the_first_screen_says_what_was_planted(name, tmp_path):
     )
     found = audit(spec).results["audit"]
     assert isinstance(found, Audit)
+    alone("trace", tmp_path)
     assert found.corrupted_layers == tuple(card["corrupted_layers"])
     assert found.changed_layers == tuple(card["changed_layers"])
     if name == "continued":

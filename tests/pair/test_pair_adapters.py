@@ -164,6 +164,17 @@ def test_an_adapter_of_prompts_is_refused(tmp_path, llama):
         load_pair(llama, tmp_path)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::UserWarning")
+def test_an_adapter_whose_kind_cannot_be_merged_is_refused(tmp_path, llama, adapter):
+    folder = shutil.copytree(adapter, tmp_path / "activated")
+    config = folder / "adapter_config.json"
+    told = json.loads(config.read_text())
+    config.write_text(json.dumps(told | {"alora_invocation_tokens": [3]}))
+    with pytest.raises(PairError, match="aLoRA") as refused:
+        load_pair(llama, folder)
+    assert "can be merged" in str(refused.value)
+
+
 def test_an_adapter_does_not_change_a_bridge_in_hand(llama, adapter):
     pair = load_pair(llama, adapter)
     with pytest.raises(PairError, match="merging would change the weights"):

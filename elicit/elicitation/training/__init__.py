@@ -31,6 +31,7 @@ from elicit.elicitation.training.means import (
     TunedMeans,
     training_means,
 )
+from elicit.elicitation.training.memory import training_memory
 from elicit.elicitation.training.plans import (
     RATES,
     TUNING_RATES,
@@ -94,6 +95,7 @@ __all__ = [
     "solutions_of",
     "trace_documents",
     "training_means",
+    "training_memory",
     "within_positions",
 ]
 

@@ -1,5 +1,6 @@
 """What trying mechanisms costs, and what it can do without."""
 
+from elicit.elicitation import training_memory
 from elicit.jobs._budget import Costing, Cut, halves
 from elicit.jobs._cued_cost import plain
 from elicit.jobs._forecast import Stage, prompt_tokens
@@ -8,6 +9,7 @@ from elicit.jobs._mechanisms.names import CHEAP, SEEDED, SETTINGS, TRAINED
 from elicit.jobs._mechanisms.spec import MechanismsSpec
 from elicit.pair import ModelPair
 from elicit.rollouts import Generation
+from elicit.runs import Execution
 
 LEAST = 48
 """Fewest problems that a budget keeps."""
@@ -51,6 +53,7 @@ def mechanisms_stages(
                 + (3 * runs * spec.training_tokens if name in TRAINED else 0),
                 written=written + (runs * spec.training_tokens / 2 if name in TRAINED else 0),
                 jobs=1 + runs,
+                nbytes=_training_bytes(spec, pair, name) if name in TRAINED else 0,
                 context=context,
                 cached=cached,
             )
@@ -68,11 +71,18 @@ def mechanisms_stages(
             tokens=12 * read["test"] + (3 * spec.training_tokens if spec.learns else 0),
             written=8 * n_test * length,
             jobs=6,
+            nbytes=_training_bytes(spec, pair, "") if spec.learns else 0,
             context=context,
             cached=cached,
         )
     )
     return stages
+
+
+def _training_bytes(spec: MechanismsSpec, pair: ModelPair, name: str) -> int:
+    """Memory of a mechanism's training; of all weights where it is none that trains fewer."""
+    trainable = name if name in ("bias", "tiny") else "all"
+    return training_memory(pair.base, trainable, execution=Execution(max_tokens=spec.max_tokens))
 
 
 def mechanisms_cuts(spec: MechanismsSpec, _pair: ModelPair, inputs: MechanismInputs) -> list[Cut]:

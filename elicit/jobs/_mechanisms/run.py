@@ -218,7 +218,7 @@ def _notes(
         )
     if gap and host_name(spec) is None:
         notes.append(
-            "No host was given (`host`), so whether post’s difference carries the skill to a model "
+            "No host was given, so whether post’s difference carries the skill to a model "
             "that lacks it was not asked."
         )
     if spec.embedded and gap:
