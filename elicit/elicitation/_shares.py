@@ -33,8 +33,7 @@ def share_or_reason(
         return Estimate.missing(), (
             f"post is right on {high.mean():.3g} and base on {low.mean():.3g} of {len(row)} "
             "problems, and the interval of that gap includes 0, so a share of it could be any "
-            "number. Use "
-            "more problems."
+            "number. Use more problems."
         )
     return found, ""
 

@@ -110,7 +110,7 @@ def _replaced(
             if bool(edited.isnan().all())
             else f"{len(asked)} {have} an edited question"
         )
-        return "undecided", f"{right}; hollow or internalised: undecided, {what}"
+        return "undecided", f"{right}; hollow or internalised: not distinguished, {what}"
     share = problem_mean(asked, inference=inference, proportion=True)
     shown = (
         f"{right}; where it no longer follows, post answers the edited question in "
@@ -120,7 +120,7 @@ def _replaced(
         return "internalised", shown
     if share.high < HALF:
         return "hollow", shown
-    return "undecided", f"{shown}: hollow or internalised, undecided"
+    return "undecided", f"{shown}: hollow or internalised, not distinguished"
 
 
 def _detectable(follows: Float[Tensor, "reading problem"], apart: Interval) -> float:

@@ -84,7 +84,7 @@ def test_a_fall_of_cir_beside_kept_follows_is_said_too():
 def test_not_told_says_what_is_missing_and_which_loss_would_have_shown():
     results: Any = made.everything(follows=(1.0, 0.9))
     said = trace_sentences(results)[0]
-    assert said.startswith("Undecided: these problems do not show what decides post’s answer.")
+    assert said.startswith("Undecided: these problems do not tell what decides post’s answer.")
     assert "spans −0.10" in said
     found = re.search(r"With 40 problems, a loss of “follows” of (0\.\d+) would have shown", said)
     assert found is not None and float(found[1]) == pytest.approx(results[0].detectable, abs=0.005)

@@ -29,7 +29,7 @@ def steer_sections(results: Sequence[Result]) -> list[Section]:
 def _tested(found: DoseCurve, n: int) -> Section:
     """Every arm at the chosen strength."""
     items: list[Plot | Table] = []
-    for row, *same in _alike(found):
+    for place, (row, *same) in enumerate(_alike(found)):
         metric = found.metric[row]
         names = " and, with the same values, ".join(_what(found.metric[i]) for i in (row, *same))
         caption = (
@@ -39,6 +39,8 @@ def _tested(found: DoseCurve, n: int) -> Section:
             "not a control. Black: unsteered, or under another prompt. Dotted: unsteered, and the "
             "target."
         )
+        if place:
+            caption = f"The same for: {names}."
         items.append(plot(f"plot-arms-{n}-{row}", arms_figure(found, metric), caption, columns=24))
     items.append(_table(found))
     lead = (
