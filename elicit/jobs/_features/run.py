@@ -102,14 +102,13 @@ def _by_group(
         return {}, []
     known, inputs = held.feature.tolist(), work.inputs
     shown = conclusion.survivors or tuple(known)
-    test = inputs.source.split.test
     return grouped(
         work.spec,
-        test,
+        inputs.source.task,
         {f"feature {i}": held.gap[known.index(i)] for i in shown[:MOST_BY_GROUP]},
         of="activation before reasoning minus before a direct answer",
         unit="activation",
-        problems=inputs.ids(test),
+        problems=inputs.ids(inputs.source.split.test),
         minus=None,
     )
 

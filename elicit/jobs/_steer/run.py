@@ -32,7 +32,7 @@ from elicit.pair import ModelPair
 from elicit.results import Result
 from elicit.rollouts import Generation, dose_rollouts
 from elicit.runs import Execution, Progress, RunDirectory
-from elicit.tasks import Split
+from elicit.tasks import Split, Task
 
 FAINT = 0.2
 """Ratio of added norm to activation norm below which a null effect is uninformative."""
@@ -82,7 +82,8 @@ def _measure(work: Work[SteerSpec, SteerInputs]) -> Outcome:
     execution = work.execution.scoped("texts")
     with work.stage("texts"):
         place, found, texts = _steered(spec, pair, source, looked, split, execution)
-        by, said = _by_group(spec, pair, source.candidates[place], looked, found, split, execution)
+        arms, task = source.candidates[place], work.inputs.task
+        by, said = _by_group(spec, pair, task, arms, looked, found, split, execution)
     direction = source.directions[place]
     found = replace(found, curve=_of(pair, found.curve), test=_of(pair, found.test))
     return Outcome(
@@ -164,6 +165,7 @@ def _generation(spec: SteerSpec) -> Generation:
 def _by_group(
     spec: SteerSpec,
     pair: ModelPair,
+    task: Task,
     arms: Sequence[Arm],
     looked: Looked,
     found: Steered,
@@ -183,7 +185,8 @@ def _by_group(
         values[name] = alone.outcomes(texts).score[:, row, 0]
     values["target"] = alone.post[:, row]
     what = "right answers" if test.metric[row] == "accuracy" else test.metric[row]
-    return grouped(spec, split.test, values, of=what, minus=("steered", "unsteered"))
+    ids, minus = [problem.id for problem in split.test], ("steered", "unsteered")
+    return grouped(spec, task, values, of=what, problems=ids, minus=minus)
 
 
 def _remarks(found: Steered) -> list[str]:

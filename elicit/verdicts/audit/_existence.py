@@ -118,7 +118,7 @@ def _by_origin(origin: Origin, ladder: Ladder | None) -> Answered:
         most = most_untold(origin)
         says = [
             f"{'No' if verdict == 'created' else 'Not as far as was tried'}. No mechanism with "
-            f"little supervision brings it out of base: the best closes {spread(most)} of the gap "
+            f"little supervision elicits it from base: the best closes {spread(most)} of the gap "
             f"of {spread(origin.gap)}"
             + (f", and the same means close {spread(control)} where the skill is known to be."
                if name else ".")
@@ -231,8 +231,8 @@ def _steering(ladder: Ladder, *, agrees: str) -> str:
             f"({ladder.control_name[at]}: {control})."
         )
     if ladder.verdict == "not shown":
-        return "Steering base along its own direction does not bring it out."
-    return "There are too few problems to say whether steering base brings it out."
+        return "Steering base along its own direction does not elicit it."
+    return "There are too few problems to say whether steering base elicits it."
 
 
 def _rests(origin: Origin, steered: str | None, *, above: bool, control: str) -> str:
