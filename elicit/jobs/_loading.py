@@ -18,6 +18,7 @@ def loading_of(spec: PairSpec) -> Loading:
     return Loading(
         device_map=spec.device_map,
         share_weights=spec.share_weights,
+        offload=spec.offload,
         trust_remote_code=spec.trust_remote_code,
         attn_implementation=spec.attn_implementation or "eager",
         unused_tensors=spec.unused_tensors,

@@ -11,7 +11,16 @@ from elicit.jobs.registry import COMMANDS
 _CARRIED = (
     *("pair", "base", "post", "base_revision", "post_revision", "renamed_tokens", "adds_bos"),
     *("vocab", "trust_remote_code", "unused_tensors", "problems", "templated", "separator"),
-    *("reasoning_cue", "direct_cue", "shown", "extractor", "device", "dtype", "device_map"),
+    *(
+        "reasoning_cue",
+        "direct_cue",
+        "shown",
+        "extractor",
+        "device",
+        "dtype",
+        "device_map",
+        "offload",
+    ),
 )
 """Options that say which models and problems, and on what machine."""
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from elicit.stats import Inference
 
 S = TypeVar("S", bound="PairSpec")
-_ELSEWHERE = {"out", "fresh", "problems", "facts", "share_weights"}
+_ELSEWHERE = {"out", "fresh", "problems", "facts", "share_weights", "offload"}
 """Options that determine no value, or whose content is part of a run's identity for itself."""
 
 
@@ -134,6 +134,10 @@ class PairSpec(BaseModel):
     device_map: Annotated[
         str | None, Option("Placement over several devices, such as auto.", MACHINE, "MAP")
     ] = None
+    offload: Annotated[
+        bool,
+        Option("Keep weights in host memory; each is on the device for its call alone.", MACHINE),
+    ] = False
     share_weights: Annotated[
         bool, Option("Hold weights that are equal in both models in memory once.", MACHINE)
     ] = False

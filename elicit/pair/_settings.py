@@ -20,6 +20,8 @@ class Loading:
     share_weights: bool = False
     """Whether weights that are equal in both models are in memory once; post is then read tensor by
     tensor beside base."""
+    offload: bool = False
+    """Whether weights stay in host memory and each is put on `device` for its call."""
     trust_remote_code: bool = False
     """Whether code that comes with a checkpoint may run."""
     attn_implementation: str = "eager"
@@ -65,6 +67,11 @@ class Settings:
     device: str | torch.device
     dtype: torch.dtype
     loading: Loading = field(default_factory=Loading)
+
+    @property
+    def home(self) -> str | torch.device:
+        """Where weights are between two calls."""
+        return "cpu" if self.loading.offload else self.device
 
 
 @dataclass(frozen=True, eq=False)

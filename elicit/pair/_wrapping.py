@@ -31,7 +31,7 @@ def boot(model: HuggingFaceModel, tokenizer: Tokenizer, name: str, settings: Set
             hf_model=model,
             tokenizer=spare,
             dtype=settings.dtype,
-            device=str(settings.device) if settings.loading.device_map is None else None,
+            device=str(settings.home) if settings.loading.device_map is None else None,
         )
     except (ValueError, AttributeError, NotImplementedError) as error:
         raise PairError(

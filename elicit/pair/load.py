@@ -29,6 +29,7 @@ from elicit.pair.digests import checkpoint_parameters, weights_digest
 from elicit.pair.errors import PairError, reason
 from elicit.pair.handles import Bridge, HuggingFaceModel, Tokenizer
 from elicit.pair.model import ModelPair
+from elicit.pair.placement import check_one_device, device_of, offload
 
 
 def load_pair(
@@ -67,6 +68,12 @@ def load_pair(
     if vocab not in ("exact", "shared"):
         raise PairError(f"vocab is {vocab!r}; it is 'exact' or 'shared'.")
     loading = loading or Loading()
+    if loading.offload and loading.device_map is not None:
+        raise PairError(
+            f"device_map is {loading.device_map!r} and offload is set too, so it is not clear "
+            "where weights are kept. Give a device map, or keep all weights in host memory and "
+            "name the one device that computes."
+        )
     (first, revision_base), (second, revision_post) = names_of(base, post, loading)
     with guarded():
         if dtype == "auto":
@@ -185,6 +192,12 @@ def _load(
     if settings.loading.share_weights and post_bridge is not base_bridge:
         notes.append(share_equal(base_bridge, post_bridge))
     first = next(iter(base_parameters.values()))
+    if settings.loading.offload:
+        for bridge in dict.fromkeys((base_bridge, post_bridge)):
+            offload(bridge, settings.device)
+    device = device_of(base_bridge)
+    if settings.loading.device_map is None:
+        check_one_device(base_bridge, post_bridge)
     differences = (
         (base_difference, post_difference)
         if base_difference is not None and post_difference is not None
@@ -207,7 +220,7 @@ def _load(
         post_digest=post_digest,
         identical=identical,
         dtype=first.dtype,
-        device=str(first.device),
+        device=str(device),
         attn_implementation=str(wrapped.config._attn_implementation),
         parity=differences,
         notes=tuple(dict.fromkeys(notes)),
@@ -240,7 +253,7 @@ def _opened(
     if hasattr(model, "original_model") or settings.loading.device_map is not None:
         return model, notes
     try:
-        model = model.to(torch.device(settings.device))  # pyright: ignore[reportArgumentType]
+        model = model.to(torch.device(settings.home))  # pyright: ignore[reportArgumentType]
     except (RuntimeError, AssertionError) as error:
         raise PairError(
             f"{source.name} cannot be put on device {str(settings.device)!r}: {reason(error)} Pass "

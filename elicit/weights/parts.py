@@ -135,9 +135,10 @@ def _differs(pair: ModelPair, name: str, slot: Slot) -> bool:
         return outline_changes(pair, name)
     if slot.base.is_meta or slot.post.is_meta:
         raise PartError(
-            f"{name} is kept in host memory or on disk between two calls, so it can neither be "
-            "compared nor moved between the models. Load the pair without offloading, for instance "
-            "with share_weights, which holds what is equal in both models once."
+            f"{name} cannot be read between two calls (accelerate keeps it in host memory or on "
+            "disk), so it can neither be compared nor moved between the models. Load the pair with "
+            "offload=True, which keeps all weights in host memory and readable, or with "
+            "share_weights, which holds what is equal in both models once."
         )
     return not torch.equal(slot.base, slot.post)
 

@@ -13,7 +13,7 @@ from elicit.elicitation.training._course import Course
 from elicit.elicitation.training._parametrised import size_of
 from elicit.elicitation.training.plans import Trainable
 from elicit.elicitation.training.trained import Trained, digest_under
-from elicit.pair import Side, hugging_face_model, weights_digest
+from elicit.pair import Side, device_of, hugging_face_model, weights_digest
 from elicit.results import Provenance, digest_json
 from elicit.tasks import Task
 
@@ -98,7 +98,7 @@ def finished(
         provenance=Provenance(
             seed=told.seed,
             dtype=str(next(side.bridge.parameters()).dtype).removeprefix("torch."),
-            device=str(next(hf.parameters()).device),
+            device=str(device_of(hf)),
             arguments={
                 "question": told.method,
                 "model": str(getattr(hf.config, "name_or_path", "")),

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from elicit.edits import active
-from elicit.pair import Alignment, pad
+from elicit.pair import Alignment, device_of, pad
 
 _SPREAD = 0.75
 """Texts of a batch are at least this share of its longest one."""
@@ -221,7 +221,7 @@ class TextReader:
 
 
 def _device(model: nn.Module) -> torch.device:
-    return next(model.parameters()).device
+    return device_of(model)
 
 
 def _keeps_all(model: nn.Module) -> bool:

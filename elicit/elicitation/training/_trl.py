@@ -15,7 +15,6 @@ from elicit.elicitation.training._parametrised import size_of
 from elicit.elicitation.training._reading import Row
 from elicit.elicitation.training._twin import (
     Twin,
-    device_of,
     follows,
     keep_code_lengths,
     quiet,
@@ -27,7 +26,7 @@ from elicit.elicitation.training.errors import TrainingError
 from elicit.elicitation.training.plans import FineTunePlan, GrpoPlan
 from elicit.elicitation.training.rewards import Reward, Written
 from elicit.elicitation.training.trained import Trained
-from elicit.pair import Side
+from elicit.pair import Side, device_of
 from elicit.rollouts import check_prompts, stream_key
 from elicit.runs import Execution
 from elicit.tasks import Problem, Task, check

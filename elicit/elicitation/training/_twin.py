@@ -20,7 +20,7 @@ from elicit.elicitation.training._parametrised import (
 from elicit.elicitation.training._ways import RANK, parametrised
 from elicit.elicitation.training.errors import TrainingError
 from elicit.elicitation.training.plans import Trainable
-from elicit.pair import Side, hugging_face_model, parameter_groups
+from elicit.pair import Side, device_of, hugging_face_model, parameter_groups
 from elicit.weights import replaced
 
 EXTRA = "Run: python -m pip install 'elicit-interp[train]'"
@@ -82,7 +82,7 @@ class Twin(Parametrised):
         with torch.no_grad():
             for name, group in groups.items():
                 own[name].copy_(group.canonical)
-        self.model.to(next(wrapped.parameters()).device)
+        self.model.to(device_of(wrapped))
         self.leaves = ()
 
     @property
@@ -243,8 +243,3 @@ def keep_code_lengths(model: nn.Module, lengths: list[list[float]]) -> None:
         lengths.append((-outputs.log_probs.detach().double().sum(-1)).tolist())
 
     model.register_forward_hook(keep)
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Where a model is."""
-    return next(model.parameters()).device

@@ -20,6 +20,7 @@ from elicit.elicitation.training._parametrised import (
 )
 from elicit.elicitation.training.errors import TrainingError
 from elicit.elicitation.training.plans import Trainable
+from elicit.pair import device_of
 from elicit.sites import Site
 from elicit.surroundings import make_guest
 
@@ -181,7 +182,7 @@ class Biases(Parametrised):
         points: Any = bridge.hook_dict
         self._points = [points[Site("resid_post", layer).hook] for layer in range(len(norms))]
         self._bridge = bridge
-        device = next(bridge.parameters()).device
+        device = device_of(bridge)
         self._norms = norms.to(device)
         self._share = torch.zeros(len(norms), width, device=device).requires_grad_()
         self.leaves = [self._share]

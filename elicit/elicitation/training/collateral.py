@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from elicit.elicitation.training.trained import Trained
-from elicit.pair import Side, hugging_face_model
+from elicit.pair import Side, device_of, hugging_face_model
 from elicit.results import Estimate, Result
 from elicit.rollouts import Generation, rollouts
 from elicit.runs import Execution
@@ -114,7 +114,7 @@ def fact_accuracy(
             input_ids=ids, attention_mask=mask, position_ids=position_ids, use_cache=False
         ).logits
 
-    device = next(model.parameters()).device
+    device = device_of(model)
     scores = score_forced(logits, rows, max_tokens=execution.max_tokens, device=device)
     return scores.correct.double()
 

@@ -13,7 +13,7 @@ from elicit.elicitation.bench import Sees
 from elicit.elicitation.training._parametrised import merged
 from elicit.elicitation.training.errors import TrainingError
 from elicit.elicitation.training.plans import Backend, Trainable
-from elicit.pair import Side, weights_digest
+from elicit.pair import Side, device_of, weights_digest
 from elicit.results import Result
 from elicit.sites import parse_site
 from elicit.weights import replaced
@@ -187,7 +187,7 @@ class Trained(Result):
                 yield
             return
         vectors = {name: v for name, v in self.parameters.items() if bool(v.any())}
-        device = next(side.bridge.parameters()).device
+        device = device_of(side.bridge)
         edits = [Steer(parse_site(name), v.to(device)) for name, v in vectors.items()]
         if not edits:  # A vector of 0 is no edit.
             yield
