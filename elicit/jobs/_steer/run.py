@@ -32,7 +32,7 @@ from elicit.pair import ModelPair
 from elicit.results import Result
 from elicit.rollouts import Generation, dose_rollouts
 from elicit.runs import Execution, Progress, RunDirectory
-from elicit.tasks import Split, Task
+from elicit.tasks import Split
 
 FAINT = 0.2
 """Ratio of added norm to activation norm below which a null effect is uninformative."""
@@ -82,8 +82,7 @@ def _measure(work: Work[SteerSpec, SteerInputs]) -> Outcome:
     execution = work.execution.scoped("texts")
     with work.stage("texts"):
         place, found, texts = _steered(spec, pair, source, looked, split, execution)
-        arms, task = source.candidates[place], work.inputs.task
-        by, said = _by_group(spec, pair, task, arms, looked, found, split, execution)
+        by, said = _by_group(work, source.candidates[place], found, split, execution)
     direction = source.directions[place]
     found = replace(found, curve=_of(pair, found.curve), test=_of(pair, found.test))
     return Outcome(
@@ -163,16 +162,14 @@ def _generation(spec: SteerSpec) -> Generation:
 
 
 def _by_group(
-    spec: SteerSpec,
-    pair: ModelPair,
-    task: Task,
+    work: Work[SteerSpec, SteerInputs],
     arms: Sequence[Arm],
-    looked: Looked,
     found: Steered,
     split: Split,
     execution: Execution,
 ) -> tuple[dict[str, Result], list[str]]:
     """Held-out rates by group, from the texts of the test; nothing where no key is named."""
+    spec, pair, looked = work.spec, work.pair, work.inputs.looked
     if spec.group_by is None:
         return {}, []
     side, test, generation = pair.side(spec.on), found.test, _generation(spec)
@@ -185,8 +182,8 @@ def _by_group(
         values[name] = alone.outcomes(texts).score[:, row, 0]
     values["target"] = alone.post[:, row]
     what = "right answers" if test.metric[row] == "accuracy" else test.metric[row]
-    ids, minus = [problem.id for problem in split.test], ("steered", "unsteered")
-    return grouped(spec, task, values, of=what, problems=ids, minus=minus)
+    ids, ways = [problem.id for problem in split.test], ("steered", "unsteered")
+    return grouped(spec, work.inputs.task, values, of=what, problems=ids, minus=ways)
 
 
 def _remarks(found: Steered) -> list[str]:
