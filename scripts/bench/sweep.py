@@ -3,10 +3,10 @@
     python scripts/bench/sweep.py --json FILE [--runs 12]
 
 Both write the same bytes; so do a study one of whose workers was killed in a run, and one whose
-driver was killed and that was then started again. A row is `name, value, unit, goal, ok`. What a
-run costs beside itself is the time in which a worker did nothing for its share of the runs: the
-cluster's start stands in a row of its own. Needs the extra `ray`, and as many free cores as Ray
-finds, or the times say little.
+driver was killed and that was then started again. A row is `name, value, unit, goal, ok`. What
+Ray costs a run beside itself is how much longer a worker takes from the end of one run to the begin
+of the next than one process does; the cluster's start stands in a row of its own. Needs the extra
+`ray`, and as many free cores as Ray finds, or the times say little.
 """
 
 import argparse
@@ -99,10 +99,26 @@ def wait_for(study: Path, n_finished: int, driver: subprocess.Popen[str]) -> Non
         time.sleep(0.1)
 
 
-def seconds(study: Path) -> list[float]:
-    """What each run took by its own record."""
-    records = (study.parent / "study").glob("*/run.json")
-    return [json.loads(path.read_text())["seconds"] for path in records]
+def between(study: Path, n_workers: int) -> float:
+    """Mean seconds between the end of a run and the begin of the next on the same worker."""
+    out = study.parent / "study"
+    runs = sorted(
+        (
+            (path.parent / "run.yaml").stat().st_mtime,
+            (out / "study" / f"{name}.json").stat().st_mtime,
+        )
+        for path in out.glob("*/run.json")
+        for name in [path.parent.name]
+    )
+    free: list[float] = []
+    gaps = []
+    for begin, end in runs:
+        idle = [at for at in free if at <= begin]
+        if idle and len(free) >= n_workers:
+            gaps.append(begin - max(idle))
+            free.remove(max(idle))
+        free.append(end)
+    return sum(gaps) / max(len(gaps), 1)
 
 
 def measure(folder: Path, n_runs: int) -> list[Row]:
@@ -122,7 +138,7 @@ def measure(folder: Path, n_runs: int) -> list[Row]:
     ended(driver)
     took = time.monotonic() - begin
     n_workers = os.cpu_count() or 1
-    beside = (took - ready) * min(n_workers, n_runs) / n_runs - sum(seconds(spread)) / n_runs
+    beside = between(spread, n_workers) - between(alone, 1)
 
     killed = written(folder / "worker", n_runs)
     driver = started(killed, "--ray", "local")
