@@ -59,7 +59,16 @@ def test_commands_and_options_that_a_text_names_exist(path):
         assert flag in known | OTHERS, flag
 
 
-OTHERS = {"--help", "--full", "--only", "--measure", "--from-package", "--shape", "--requeue"}
+OTHERS = {
+    "--help",
+    "--full",
+    "--only",
+    "--measure",
+    "--from-package",
+    "--shape",
+    "--requeue",
+    "--real",
+}
 """Options of scripts, not of the command line."""
 
 

@@ -56,7 +56,8 @@ def plan(
         _show(each)
     _say(
         "Texts count at their longest, activations as float32. Minutes are data-sheet rates times "
-        "an assumed efficiency (docs/commands.md), not measured."
+        "an assumed efficiency (docs/commands.md), not measured. The command counts the same, "
+        "and expects fewer minutes where the few texts that it writes first end earlier."
     )
 
 
@@ -91,12 +92,10 @@ def _show(plan: "Plan") -> None:
     from elicit.jobs import duration
 
     forecast, console = plan.forecast, stdout()
-    flop = forecast.flop
-    written = sum(stage.written for stage in forecast.stages)
     _say(
         f"{plan.command}: {plan.n_parameters / 1e9:.3g} B parameters a model in {plan.dtype}, "
-        f"{sum(stage.tokens for stage in forecast.stages):,.0f} tokens read, "
-        f"at most {written:,.0f} written, {flop / 1e12:,.3g} TFLOP, {forecast.gib:.3g} GiB."
+        f"{forecast.read:,.0f} tokens read, at most {forecast.written:,.0f} written, "
+        f"{forecast.flop / 1e12:,.3g} TFLOP, {forecast.gib:.3g} GiB."
     )
     for head, rows in (
         (
@@ -115,7 +114,7 @@ def _show(plan: "Plan") -> None:
             ],
         ),
         (
-            ("card", "cards", "time", "GiB", "flags that make it fit"),
+            ("card", "cards", "time at most", "GiB", "flags that make it fit"),
             [
                 (
                     fit.card,

@@ -3,12 +3,13 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
 from elicit.capture import full_logits
 from elicit.edits import shape_of
-from elicit.pair import ModelPair, Side
+from elicit.pair import ModelPair, Side, is_outline
 from elicit.tasks import Task
 from elicit.weights import slots_of
 
@@ -70,12 +71,11 @@ class Size:
         """Counts from the parameters of a pair."""
         slots = slots_of(pair).values()
         layers = sum(slot.base.numel() for slot in slots if slot.place.layer >= 0)
-        models = (pair.base, pair.post)
         shape = shape_of(pair.base)
         return cls(
             layers=layers,
             head=pair.d_vocab * pair.d_model,
-            nbytes=sum(p.nbytes for model in models for p in model.parameters()),
+            nbytes=bytes_held(pair, "base", "post"),
             attention=shape.n_layers * shape.n_heads * shape.d_head,
             cached=2 * shape.n_layers * shape.n_kv_heads * shape.d_head * pair.dtype.itemsize,
         )
@@ -137,11 +137,21 @@ class Forecast:
         """Expected duration of the whole run."""
         return sum(speed.seconds(stage, self.size) for stage in self.stages) / 60
 
+    @property
+    def read(self) -> float:
+        """Tokens read, written texts that are read again at their longest."""
+        return float(sum(stage.tokens + stage.reread for stage in self.stages))
+
+    @property
+    def written(self) -> float:
+        """Tokens written, every text at its longest."""
+        return float(sum(stage.written for stage in self.stages))
+
     def to_json(self) -> dict[str, object]:
         """Counts that do not depend on the device."""
         return {
-            "tokens_read": round(sum(stage.tokens + stage.reread for stage in self.stages)),
-            "tokens_written": round(sum(stage.written for stage in self.stages)),
+            "tokens_read": round(self.read),
+            "tokens_written": round(self.written),
             "gflop": _rounded(self.flop / 1e9),
             "gib": _rounded(self.gib),
             "stages": [
@@ -158,16 +168,35 @@ class Forecast:
 
     def sentence(self, speed: Speed) -> str:
         """The forecast in words."""
-        written = sum(stage.written for stage in self.stages)
-        read = sum(stage.tokens + stage.reread for stage in self.stages)
         gflop = _rounded(self.flop / 1e9)
         work = f"{gflop:,g} GFLOP" if gflop < 1e4 else f"{_rounded(gflop / 1e3):,g} TFLOP"
-        texts = f" and at most {written:,.0f} written" if written else ""
+        texts = f" and at most {self.written:,.0f} written" if self.written else ""
         return (
             f"Forecast: {len(self.stages)} stage{'s' * (len(self.stages) != 1)}, "
-            f"{read:,.0f} tokens read{texts}, "
-            f"{work}, {self.gib:.2g} GiB, {duration(self.minutes(speed))} expected on this device."
+            f"{self.read:,.0f} tokens read{texts}, "
+            f"{work}, {_rounded(self.gib):,g} GiB, {duration(self.minutes(speed))} expected on "
+            "this device."
         )
+
+
+def bytes_held(pair: ModelPair, *roles: Literal["base", "post"]) -> int:
+    """Bytes of one model or of both; what several tensors or both models read counts once.
+
+    Args:
+        pair: The two models, or their outline.
+        roles: The models that count.
+    """
+    seen: dict[tuple[str, int], int] = {}
+    for role in roles:
+        for parameter in pair.side(role).bridge.parameters():
+            storage = parameter.untyped_storage()
+            if is_outline(pair):  # one model stands for both
+                seen[role, storage._cdata] = storage.nbytes()
+            elif parameter.is_meta:
+                seen[role, id(parameter)] = parameter.nbytes
+            else:
+                seen["", storage.data_ptr()] = storage.nbytes()
+    return sum(seen.values())
 
 
 def forecast(pair: ModelPair, stages: Sequence[Stage]) -> Forecast:

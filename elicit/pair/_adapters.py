@@ -120,6 +120,31 @@ def open_adapter(
     return adapted, unread(source, landed.unexpected_keys, settings, why)
 
 
+def leaves_base(source: str, *, revision: str | None) -> bool:
+    """Whether an adapter is put on and merged without a write into the base's tensors.
+
+    LoRA merges into a copy of each matrix, and modules that it brings whole stand beside base's.
+    Its other kinds, some initialisations, and biases or embeddings that the file holds beside the
+    factors are written into the base in place.
+    """
+    from peft import LoraConfig, PeftConfig
+    from safetensors import safe_open
+    from transformers.utils.hub import cached_file
+
+    with explained("adapter weights", source):
+        config = PeftConfig.from_pretrained(source, revision=revision)
+        file = cached_file(source, "adapter_model.safetensors", revision=revision)
+        with safe_open(str(file), framework="pt") as opened:
+            names = list(opened.keys())
+    if not isinstance(config, LoraConfig):
+        return False
+    whole = tuple(config.modules_to_save or ())
+    factors = all(".lora_" in n or n.rpartition(".")[0].endswith(whole) for n in names)
+    return (
+        factors and config.bias == "none" and config.init_lora_weights in (True, False, "gaussian")
+    )
+
+
 def _on_vocabulary(tensors: dict[str, Tensor]) -> bool:
     """Whether low-rank factors change the embedding or the unembedding."""
     modules = (name.partition(".lora_")[0] for name in tensors if ".lora_" in name)

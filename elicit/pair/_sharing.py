@@ -1,5 +1,6 @@
 """Post read from disk beside base: what is equal in both is in memory once."""
 
+import copy
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -66,6 +67,18 @@ def open_beside(
             name, revision=revision or "main"
         )
     return model.eval(), notes
+
+
+def twin_of(base: HuggingFaceModel) -> HuggingFaceModel:
+    """A second model that reads the same tensors, until a parameter of its is given others.
+
+    `base`: the plain model. Tied parameters are tied in the twin as well.
+    """
+    same = {
+        id(parameter): nn.Parameter(parameter.data, requires_grad=parameter.requires_grad)
+        for parameter in base.parameters()
+    }
+    return copy.deepcopy(base, same)
 
 
 def share_equal(base: Bridge, post: Bridge) -> str:

@@ -12,11 +12,18 @@ from torch import nn
 
 from elicit import organisms
 from elicit.organisms import OrganismModel
-from elicit.pair._adapters import brought_rows, find_adapter, merge_adapter, open_adapter
+from elicit.pair._adapters import (
+    brought_rows,
+    find_adapter,
+    leaves_base,
+    merge_adapter,
+    open_adapter,
+)
 from elicit.pair._checkpoint import checkpoint, tokenizer_of
 from elicit.pair._checks import text_config
 from elicit.pair._guards import explained
 from elicit.pair._settings import Loading, Settings, Source
+from elicit.pair._sharing import twin_of
 from elicit.pair.errors import PairError, reason
 from elicit.pair.handles import Bridge, HuggingFaceModel, Tokenizer
 
@@ -90,7 +97,7 @@ def _adapter(
     revision: str | None,
     base: Source | None,
 ) -> Source:
-    """A PEFT adapter, to be merged into a fresh copy of the base."""
+    """A PEFT adapter, to be merged into a fresh copy of the base, or into a twin that shares it."""
     with explained("adapter configuration", name):
         trained_on = json.loads(file.read_bytes()).get("base_model_name_or_path")
     if base is None:
@@ -106,9 +113,16 @@ def _adapter(
                 f"base is a TransformerBridge and post the adapter {name!r}; merging would change "
                 "the weights of the bridge in your hands. Pass base by its directory or hub id."
             )
-        plain = cast(HuggingFaceModel, whole)
-        adapted, of_adapter = open_adapter(plain, name, settings, revision=revision, rows=rows)
-        return merge_adapter(adapted, name), (*of_base, *of_adapter)
+        model, of_adapter = put_on(cast(HuggingFaceModel, whole))
+        return model, (*of_base, *of_adapter)
+
+    def put_on(plain: HuggingFaceModel) -> tuple[HuggingFaceModel, tuple[str, ...]]:
+        adapted, notes = open_adapter(plain, name, settings, revision=revision, rows=rows)
+        return merge_adapter(adapted, name), notes
+
+    def beside(loaded: HuggingFaceModel) -> tuple[HuggingFaceModel, tuple[str, ...]]:
+        shares = leaves_base(name, revision=revision)
+        return put_on(twin_of(loaded)) if shares else merged()
 
     config, rows = base.config, brought_rows(file.parent)
     if rows is not None and rows != text_config(config).vocab_size:
@@ -126,7 +140,7 @@ def _adapter(
         config=config,
         tokenizer=tokenizer if tokenizer is not None else base.tokenizer,
         open=merged,
-        beside=None,
+        beside=beside,
         notes=notes,
         adapter=True,
     )

@@ -246,6 +246,8 @@ def _opened(
 ) -> tuple[HuggingFaceModel | Bridge, tuple[str, ...]]:
     """The model with its weights, on its device, and notes on them."""
     share = settings.loading.share_weights and not hasattr(beside, "original_model")
+    # Over several devices each model is placed whole, and what is equal is shared afterwards.
+    share = share and settings.loading.device_map is None
     if share and beside is not None and source.beside is not None:
         model, notes = source.beside(cast(HuggingFaceModel, beside))
     else:

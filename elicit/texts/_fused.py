@@ -12,9 +12,6 @@ from torch import Tensor
 from elicit.texts.errors import TextError
 from elicit.texts.predictions import FLOOR, LN2, Final, Reading
 
-_IDS, _STEP, _TOKENS = 2048, 16, 32
-"""Ids of a split, ids and tokens of a tile: float32 within a split, float64 across."""
-_TINY = torch.finfo(torch.float32).tiny
 _PROBE = 16
 """Tokens of the first block that are computed both ways."""
 AGREEMENT = 1e-5
@@ -112,18 +109,18 @@ def _reading(z: Tensor, final: Final) -> tuple[Reading, Tensor]:
     n_ids, n_tokens = z.shape
     largest = z.amax(0)
     watched = (z.gather(0, final.top[None])[0] - largest).clamp(min=FLOOR)
-    n_splits = -(-n_ids // _IDS)
-    grid = (-(-n_tokens // _TOKENS), n_splits)
+    # float32 within a split of the ids, float64 across.
+    n_splits = -(-n_ids // kernels.IDS.value)
+    grid = (-(-n_tokens // kernels.TOKENS.value), n_splits)
     sums = torch.empty(n_splits, 3, n_tokens, device=z.device)
     counts = torch.empty(n_splits, 2, n_tokens, dtype=torch.int32, device=z.device)
-    size = (n_ids, n_tokens, z.stride(0), final.probs.stride(0))
-    tile = {"IDS": _IDS, "STEP": _STEP, "TOKENS": _TOKENS}
-    kernels.layer_sums[grid](z, final.probs, largest, watched, sums, counts, *size, FLOOR, **tile)
+    size = torch.tensor([n_ids, n_tokens, z.stride(0), final.probs.stride(0)], device=z.device)
+    kernels.layer_sums[grid](z, final.probs, largest, watched, sums, counts, size)
     total, cross, expected = sums.double().sum(0)
     above, lost = counts.sum(0, dtype=torch.int64)
     mixed = torch.empty(n_splits, n_tokens, device=z.device)
     share = total.reciprocal().to(z.dtype)
-    kernels.mixed_sums[grid](z, final.probs, largest, share, mixed, *size, _TINY, **tile)
+    kernels.mixed_sums[grid](z, final.probs, largest, share, mixed, size)
     entropy, own = total.log() - cross / total, final.entropy
     kl = torch.where(lost > 0, torch.inf, total.log() - expected - own)
     jsd = (LN2 - (mixed.double().sum(0) + own + entropy) / 2).clamp(0.0, LN2)

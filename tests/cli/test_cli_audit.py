@@ -224,7 +224,7 @@ def test_settings_are_options_of_their_command_and_lists_survive_the_command_lin
     assert told["report"]["spectra"] is False and told["exists"]["margin"] == 0.2
     assert {one["limit"] for one in told.values()} == {40}
     assert [one["out"].name for one in told.values()] == list(told)
-    with pytest.raises(SpecError, match="write command.option=value"):
+    with pytest.raises(SpecError, match="write COMMAND.OPTION=VALUE"):
         AuditSpec.from_options({"pair": "organism:rl", "settings": ["report"], "out": tmp_path})
 
 
@@ -250,6 +250,26 @@ def test_a_budget_leaves_out_one_thing_after_the_other_and_whole_runs_last(both,
     assert "report: intervals of layers were left out" in whats[-1 - len(whats) // 2]
     assert whats[-1].endswith("not run at all")
     assert not {"patch", "revise", "trace"} & {*planned.spec.commands}
+
+
+def test_an_audit_costs_what_its_commands_cost_and_knows_how_long_texts_are(both, tmp_path):
+    names = {both[i].removeprefix("--"): both[i + 1] for i in range(0, len(both), 2)}
+    spec = AuditSpec.from_options(names, {"out": tmp_path / "run", "max_new_tokens": 2})
+    pair, inputs = load_pair(names["base"], names["post"]), Inputs()
+    found = inputs.prepare(spec, pair, inputs.check(spec)).inputs
+    written = {}
+    for name, part in found.parts.items():
+        job = COMMANDS[part.command].job
+        alone = job.prepare(part.spec, pair, job.check(part.spec)).inputs
+        stages = job.costing.stages(part.spec, pair, alone)
+        whole = forecast(pair, [found.stages[name]])
+        assert whole.flop == pytest.approx(forecast(pair, stages).flop, rel=1e-12)
+        assert whole.gib >= forecast(pair, stages).gib
+        if asked := job.costing.asked(part.spec, alone):
+            written[found.stages[name].written] = asked
+    task, generation = written[max(written)]
+    assert found.texts is not None and costing_of(inputs).asked(spec, found) == found.texts
+    assert (found.texts[0].digest, found.texts[1]) == (task.digest, generation)
 
 
 @pytest.mark.slow(checked=True)

@@ -1,6 +1,7 @@
 """A plan needs no weights, counts what the command counts, and its arithmetic is open."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -16,8 +17,9 @@ from elicit.jobs._plan.cards import (
     FULL_EFFICIENCY,
     LAYER_SECONDS,
 )
-from elicit.pair import PairError, load_pair, outline_pair
+from elicit.pair import Loading, PairError, load_pair, outline_pair
 from elicit.patching.sweep import sweep
+from elicit.runs import NoProgress
 from elicit.weights import changed_slots
 from tests import checkpoints
 
@@ -80,6 +82,56 @@ def test_an_adapter_changes_what_its_header_names(tmp_path, written):
     llama = written("llama")
     adapter = checkpoints.write_adapter(tmp_path / "adapter", llama)
     assert changed_slots(outline_pair(llama, adapter)) == changed_slots(load_pair(llama, adapter))
+
+
+class _Stop(Exception):
+    """Ends a run once its forecast is known."""
+
+
+class _Announced(NoProgress):
+    sentence = ""
+
+    def announce(self, sentence: str) -> None:
+        self.sentence = sentence
+        raise _Stop
+
+
+@pytest.mark.parametrize("name", ["revise", "trace"])
+def test_the_plan_and_the_run_say_the_same_tokens_operations_and_memory(name, tmp_path, capsys):
+    own = {"traces": "own"} if name == "trace" else {}
+    words = ["--pair", "organism:hollow", "--limit", "8"]
+    words += [word for key, value in own.items() for word in (f"--{key}", value)]
+    main_ok("plan", "--command", name, *words)
+    told = " ".join(capsys.readouterr().out.split())
+    spec = spec_of(name, tmp_path, pair="organism:hollow", limit=8, **own)
+    progress = _Announced()
+    with pytest.raises(_Stop):
+        jobs.COMMANDS[name].run(spec, progress=progress)
+    for what in (r"[\d,]+ tokens read", r"at most [\d,]+ written", r"[\d.]+ GiB"):
+        (planned,) = re.findall(what, told)[:1]
+        if not planned.startswith("at most 0 "):
+            assert planned in progress.sentence
+    flop = float(re.findall(r"([\d,.]+) TFLOP", told)[0].replace(",", ""))
+    run, unit = re.findall(r"([\d,.]+) ([GT])FLOP", progress.sentence)[0]
+    assert flop * (1000 if unit == "G" else 1) == pytest.approx(
+        float(run.replace(",", "")), rel=6e-3
+    )
+
+
+def test_a_shared_pair_is_planned_and_counted_once(tmp_path):
+    llama = tmp_path / "base"
+    organisms.export(organisms.resolve("rl").base, llama)
+    adapter = checkpoints.write_adapter(tmp_path / "adapter", llama)
+    named = {"pair": None, "base": str(llama), "post": str(adapter),
+             "problems": organisms.resolve("rl").problems}  # fmt: skip
+    apart, shared = (
+        jobs.plan(spec_of("revise", tmp_path / "run", share_weights=share, **named))[0]
+        for share in (False, True)
+    )
+    loaded = load_pair(llama, adapter, loading=Loading(share_weights=True))
+    assert shared.forecast.size == Size.of(loaded)
+    assert shared.placement["base on cpu"] == apart.placement["base on cpu"]
+    assert shared.placement["post on cpu"] < 0.2 * apart.placement["post on cpu"]
 
 
 def test_a_plan_reads_no_weights(weightless, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """A pair that shares equal weights is the same pair, in one model and what differs of memory."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from elicit.capture import capture
 from elicit.pair import Loading, PairError, load_pair, parameter_groups
 from elicit.sites import resid_post
-from elicit.weights import changed_layers, part, reverted
+from elicit.weights import changed_layers, changed_slots, part, reverted
 from tests import checkpoints
 
 SHARED = Loading(share_weights=True)
@@ -62,6 +63,52 @@ def test_a_shared_pair_computes_and_reverts_as_one_loaded_twice(architecture, wr
     )
     assert 0 < own <= moved
     assert any("of post is its own" in note for note in shared.notes)
+
+
+ADAPTED = {"llama": None, "gpt2": ["c_attn", "c_fc"], "gemma2": ["o_proj", "lm_head"],
+           "qwen3": "all-linear"}  # fmt: skip
+
+
+@pytest.mark.parametrize("architecture", ADAPTED)
+def test_an_adapter_beside_base_is_the_pair_loaded_twice(architecture, written, tmp_path):
+    base = written(architecture)
+    adapter = checkpoints.write_adapter(tmp_path / "adapter", base, targets=ADAPTED[architecture])
+    whole, shared = load_pair(base, adapter), load_pair(base, adapter, loading=SHARED)
+    # Base is untouched by what was merged beside it.
+    assert (shared.base_digest, shared.post_digest) == (whole.base_digest, whole.post_digest)
+    ours, theirs = (changed_slots(pair) for pair in (shared, whole))
+    assert ours == theirs
+    for name in ("base", "post"):
+        found = [
+            capture(getattr(pair, name), IDS, sites=[], logits=True).logits
+            for pair in (whole, shared)
+        ]
+        assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("what", ["olora", "biases", "embeddings", "head"])
+def test_an_adapter_that_writes_into_base_does_not_write_into_the_pair_s(what, written, tmp_path):
+    base = written("gpt2") if what == "biases" else written("llama")
+    targets = ["c_attn"] if what == "biases" else None
+    adapter = checkpoints.write_adapter(tmp_path / "adapter", base, targets=targets)
+    file, of_config = adapter / "adapter_model.safetensors", adapter / "adapter_config.json"
+    tensors, settings = load_file(file), json.loads(of_config.read_text())
+    stored = {f"base_model.model.{n}": t for n, t in load_file(base / "model.safetensors").items()}
+    if what == "olora":
+        settings["init_lora_weights"] = "olora"
+    elif what == "biases":
+        settings["bias"] = "all"
+        tensors |= {n: t + 0.1 for n, t in stored.items() if n.endswith("c_proj.bias")}
+    else:
+        settings["modules_to_save"] = ["lm_head"] if what == "head" else None
+        kind = "lm_head.weight" if what == "head" else "embed_tokens.weight"
+        tensors |= {n: t + 0.1 for n, t in stored.items() if n.endswith(kind)}
+    save_file(tensors, file, metadata={"format": "pt"})
+    of_config.write_text(json.dumps(settings))
+    whole, shared = load_pair(base, adapter), load_pair(base, adapter, loading=SHARED)
+    assert (shared.base_digest, shared.post_digest) == (whole.base_digest, whole.post_digest)
+    ours, theirs = (changed_slots(pair) for pair in (shared, whole))
+    assert ours == theirs
 
 
 def test_an_adapter_shares_what_it_does_not_touch(written, tmp_path):
@@ -123,12 +170,16 @@ print(json.dumps({"grown": told("VmHWM") - before,
 @pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc"
 )
-def test_reverting_a_shared_pair_peaks_at_one_model_and_a_tenth(tmp_path):
-    made = []
-    for name, edit in (("base", None), ("post", one_layer_moved)):
-        made.append(
-            checkpoints.write(tmp_path / name, "llama", d_model=512, n_layers=32, edit=edit)
-        )
+@pytest.mark.parametrize("kind", ["checkpoint", "adapter"])
+def test_reverting_a_shared_pair_peaks_at_one_model_and_a_tenth(kind, tmp_path):
+    write = functools.partial(checkpoints.write, d_model=512, n_layers=32)
+    made = [write(tmp_path / "base", "llama")]
+    if kind == "adapter":
+        # Query and value of one layer of 32.
+        targets = ["layers.1.self_attn.q_proj", "layers.1.self_attn.v_proj"]
+        made.append(checkpoints.write_adapter(tmp_path / "post", made[0], targets=targets))
+    else:
+        made.append(write(tmp_path / "post", "llama", edit=one_layer_moved))
     grown = {}
     for how in ("share", "twice"):
         done = subprocess.run(

@@ -1,9 +1,6 @@
 """Studies: validated whole before a run, kept when finished, named when failed."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -167,36 +164,3 @@ def test_without_ray_it_says_how_to_install_it(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(SweepError, match=r"elicit-interp\[ray\]"):
         sweep(read_study(_study(tmp_path, TWO)), ray="local")
-
-
-def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """The command line in a process of its own: Ray's processes end with it."""
-    pytest.importorskip("ray.exceptions", reason="pip install 'elicit-interp[ray]'")
-    root = Path(__file__).parents[2]
-    path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
-    return subprocess.run(
-        [sys.executable, "-m", "elicit", "sweep", str(_study(folder, TWO)), *words],
-        env={**os.environ, "PYTHONPATH": path, "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-@pytest.mark.slow
-def test_ray_gives_the_same_bytes_as_one_after_the_other(swept: Path, tmp_path: Path):
-    done = command(tmp_path, "--ray", "local")
-    assert done.returncode == 0, done.stderr
-    for name in ("trace_seed-0", "trace_seed-1"):
-        own, other = bytes_of(tmp_path / "study" / name), bytes_of(swept / name)
-        # run.yaml names the folder.
-        assert {p: b for p, b in own.items() if p != "run.yaml"} == {
-            p: b for p, b in other.items() if p != "run.yaml"
-        }
-
-
-@pytest.mark.slow
-def test_an_address_without_a_cluster_is_named(tmp_path: Path):
-    done = command(tmp_path, "--ray", "auto")
-    assert done.returncode == 1 and "no Ray cluster at 'auto'" in done.stderr
-    assert "Traceback" not in done.stderr

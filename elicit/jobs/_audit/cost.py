@@ -9,6 +9,8 @@ from elicit.jobs._budget import Costing, Cut
 from elicit.jobs._forecast import Size, Speed, Stage
 from elicit.pair import ModelPair
 from elicit.results import ElicitError
+from elicit.rollouts import Generation
+from elicit.tasks import Task
 
 _NOMINAL = Speed(reading=10.0, writing=1.0)
 """Reading is taken to be ten times as fast as writing when runs are compared, so that what is cut
@@ -30,7 +32,10 @@ def costing_of(inputs: Inputs) -> Costing[AuditSpec, AuditInputs]:
     def cuts(spec: AuditSpec, pair: ModelPair, found: AuditInputs) -> list[Cut]:
         return list(_cuts(inputs, spec, pair, found))
 
-    return Costing(stages=stages, cuts=cuts)
+    def asked(_spec: AuditSpec, found: AuditInputs) -> tuple[Task, Generation] | None:
+        return found.texts
+
+    return Costing(stages=stages, cuts=cuts, asked=asked)
 
 
 def _cuts(inputs: Inputs, spec: AuditSpec, pair: ModelPair, found: AuditInputs) -> Iterator[Cut]:

@@ -17,6 +17,8 @@ from elicit.jobs._tasks import read_task
 from elicit.jobs.registry import COMMANDS as ENTRIES
 from elicit.pair import ModelPair
 from elicit.results import ElicitError
+from elicit.rollouts import Generation
+from elicit.tasks import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,9 @@ class AuditInputs:
     """Why each of the others is not."""
     asked: Sequence[Asked] = ()
     """The tasks in words, as the first run has them."""
+    texts: tuple[Task, Generation] | None = None
+    """Problems of the run that writes most, and how it writes: how long its texts are, as a share
+    of the longest allowed, is measured for the forecast, and taken for the other runs as well."""
 
 
 @dataclass(eq=False)
@@ -98,9 +103,16 @@ class Inputs:
         protocol = checked.protocol
         if protocol is not None:
             protocol.check(names_of(parts, pair.n_layers))
-        first = self._prepared[_key(next(iter(parts.values())))]
+        ready = [self._prepared[_key(part)] for part in parts.values()]
+        first = ready[0]
+        writes = [one for one in ready if one.texts is not None]
         inputs = AuditInputs(
-            protocol=protocol, parts=parts, stages=stages, not_asked=lacking, asked=first.asked
+            protocol=protocol,
+            parts=parts,
+            stages=stages,
+            not_asked=lacking,
+            asked=first.asked,
+            texts=max(writes, key=lambda one: one.stage.written).texts if writes else None,
         )
         digest = None if protocol is None else protocol.digest
         return Prepared(
@@ -140,6 +152,7 @@ class Inputs:
                 cuts=list(job.costing.cuts(part.spec, pair, inputs)),
                 notes=prepared.notes,
                 asked=tuple(prepared.asked(inputs)),
+                texts=job.costing.asked(part.spec, inputs),
             )
         ready = self._prepared[key]
         return ready.stage, ready.identity
@@ -164,6 +177,7 @@ class _Ready:
     cuts: list[Cut]
     notes: Sequence[str]
     asked: Sequence[Asked]
+    texts: tuple[Task, Generation] | None
 
 
 def _key(part: Part) -> str:
@@ -171,15 +185,22 @@ def _key(part: Part) -> str:
     return part.command + part.spec.yaml()
 
 
-def _sum(name: str, stages: Any) -> Stage:
-    """All stages of a run as one."""
+def _sum(name: str, stages: Sequence[Stage]) -> Stage:
+    """All stages of a run as one, whose tokens attend to as many positions as theirs on average."""
+    tokens = sum(stage.tokens + stage.written + stage.reread for stage in stages)
+    attended = sum(
+        stage.context * (stage.tokens + stage.written + stage.reread) for stage in stages
+    )
     return Stage(
         name=name,
         tokens=sum(stage.tokens for stage in stages),
         unembedded=sum(stage.unembedded for stage in stages),
         written=sum(stage.written for stage in stages),
+        reread=sum(stage.reread for stage in stages),
         flop=sum(stage.flop for stage in stages),
         nbytes=max((stage.nbytes for stage in stages), default=0),
+        context=attended / tokens if tokens else 0,
+        cached=max((stage.cached for stage in stages), default=0),
     )
 
 

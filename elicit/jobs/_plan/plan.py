@@ -1,15 +1,17 @@
 """What a command needs: memory on which device, operations, minutes on cards, flags that fit."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from elicit.jobs._forecast import Forecast, Size, Stage, forecast
+from elicit.jobs._forecast import Forecast, Size, Stage, bytes_held, forecast
 from elicit.jobs._loading import dtype_of, loading_of
 from elicit.jobs._plan.cards import BANDWIDTH_EFFICIENCY, LAYER_SECONDS, Card, card_of
 from elicit.jobs._spec import PairSpec
 from elicit.jobs.registry import COMMANDS
 from elicit.pair import ModelPair, outline_pair, resolve_device
 from elicit.rollouts import Generation
+from elicit.weights import changed_slots, slots_of
 
 USABLE = 0.9
 """Share of a card's memory that a run may fill: the rest is its driver's and fragments."""
@@ -49,6 +51,8 @@ class Plan:
     forecast: Forecast
     n_parameters: int
     """Of one model."""
+    nbytes: int
+    """Of base."""
     dtype: str
     device: str
     """Where the models would be."""
@@ -60,15 +64,15 @@ class Plan:
     def placement(self) -> dict[str, float]:
         """GiB by what needs them and where; most that one stage needs for the last two."""
         size, stages = self.forecast.size, self.forecast.stages
-        models = size.nbytes / 2**30
+        base = self.nbytes / 2**30
         return {
-            f"base on {self.device}": models / 2,
-            f"post on {self.device}": models / 2,
+            f"base on {self.device}": base,
+            f"post on {self.device}": size.nbytes / 2**30 - base,
             f"activations on {self.device}": float(max(s.nbytes for s in stages)) / 2**30,
             f"keys and values on {self.device}": max(s.cached for s in stages)
             * size.cached
             / 2**30,
-            "host memory while loading": 0.0 if self.device == "cpu" else models / 2,
+            "host memory while loading": 0.0 if self.device == "cpu" else base,
         }
 
     def to_json(self) -> dict[str, object]:
@@ -140,20 +144,25 @@ def _planned(spec: PairSpec, pair: ModelPair, cards: Sequence[Card]) -> Plan:
             sizes[max_tokens] = _forecast(spec, pair, max_tokens)
         return sizes[max_tokens]
 
+    # Sharing changes no number, so that it is tried before what does.
+    held = [False] if spec.share_weights or not _equal_in_both(pair) else [False, True]
     fits = []
     for card in cards:
         found = None
-        for dtype in dict.fromkeys((pair.dtype.itemsize, 2)):
+        for dtype, share in itertools.product(dict.fromkeys((pair.dtype.itemsize, 2)), held):
             for max_tokens in (spec.max_tokens, *shorter):
-                needed = _as(at(max_tokens), dtype, pair)
+                whole_run = _sharing(at(max_tokens), pair) if share else at(max_tokens)
+                needed = _as(whole_run, dtype, pair)
                 if found is None and needed.gib <= USABLE * card.memory:
-                    found = _fit(card, needed, dtype, pair, _flags(spec, pair, dtype, max_tokens))
+                    flags = [_flags(spec, pair, dtype, max_tokens), "--share-weights" * share]
+                    found = _fit(card, needed, dtype, pair, " ".join(filter(None, flags)))
         fits.append(found or _split(card, at, spec, pair))
     where = str(resolve_device(spec.device))
     return Plan(
         command=spec.command,
         forecast=whole,
         n_parameters=sum(p.numel() for p in pair.base.parameters()),
+        nbytes=bytes_held(pair, "base"),
         dtype=str(pair.dtype).removeprefix("torch."),
         device="all devices of the map" if spec.device_map else where,
         fits=tuple(fits),
@@ -166,7 +175,20 @@ def _forecast(spec: PairSpec, pair: ModelPair, max_tokens: int) -> Forecast:
     spec = spec.model_copy(update={"max_tokens": max_tokens})
     job = COMMANDS[spec.command].job
     inputs = job.prepare(spec, pair, job.check(spec)).inputs
-    return forecast(pair, job.costing.stages(spec, pair, inputs))
+    whole = forecast(pair, job.costing.stages(spec, pair, inputs))
+    return _sharing(whole, pair) if spec.share_weights else whole
+
+
+def _sharing(whole: Forecast, pair: ModelPair) -> Forecast:
+    """The same run with what is surely equal in both models in memory once."""
+    size = whole.size
+    return replace(whole, size=replace(size, nbytes=size.nbytes - _equal_in_both(pair)))
+
+
+def _equal_in_both(pair: ModelPair) -> int:
+    """Bytes of one model that the other has too; 0 for a checkpoint, whose weights are not read."""
+    changed = changed_slots(pair)
+    return sum(slot.post.nbytes for name, slot in slots_of(pair).items() if name not in changed)
 
 
 def _as(whole: Forecast, itemsize: int, pair: ModelPair) -> Forecast:

@@ -11,6 +11,8 @@ from elicit.jobs._graft.spec import GraftSpec
 from elicit.jobs._report.scores import Scores
 from elicit.jobs._report.spec import ReportSpec
 from elicit.pair import ModelPair
+from elicit.rollouts import Generation
+from elicit.tasks import Task
 from elicit.weights import (
     Part,
     all_parts,
@@ -133,8 +135,16 @@ def report_cuts(spec: ReportSpec, _pair: ModelPair, scores: Scores) -> list[Cut]
     return [*cuts, *few, *fewer]
 
 
-REPORT_COSTING = Costing(stages=report_stages, cuts=report_cuts)
-GRAFT_COSTING = Costing(stages=graft_stages)
+def _asked(scores: Scores) -> tuple[Task, Generation] | None:
+    """Problems that are answered by texts; None where every answer is read."""
+    written = [score for score in scores.all if score.how == "generated"]
+    return (written[0].task, written[0].generation) if written else None
+
+
+REPORT_COSTING = Costing(
+    stages=report_stages, cuts=report_cuts, asked=lambda _spec, scores: _asked(scores)
+)
+GRAFT_COSTING = Costing(stages=graft_stages, asked=lambda _spec, inputs: _asked(inputs[0]))
 
 
 def _spans(moved: set[int], n_layers: int) -> list[tuple[int, int]]:
