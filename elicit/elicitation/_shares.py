@@ -32,8 +32,8 @@ def share_or_reason(
     if bool(found.low.isnan()):
         return Estimate.missing(), (
             f"post is right on {high.mean():.3g} and base on {low.mean():.3g} of {len(row)} "
-            "problems, and that gap is not clear of 0, so a share of it could be any number. Use "
-            "more problems."
+            "problems, and the interval of that gap includes 0, so a share of it could be any "
+            "number. Use more problems."
         )
     return found, ""
 

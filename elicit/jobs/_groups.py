@@ -24,16 +24,18 @@ def grouped(
     of: str,
     unit: str = "share",
     problems: Sequence[str] | None = None,
+    minus: tuple[str, str] = ("post", "base"),
 ) -> tuple[dict[str, Result], list[str]]:
-    """Means of base and post by group, and remarks; nothing where no key is named.
+    """Means of each measure by group, and remarks; nothing where no key is named.
 
     Args:
         spec: Options, whose `group_by` names the key.
         task: The problems.
-        values: One value a problem for `base` and `post`, and others.
+        values: One value a problem for each measure, such as `base` and `post`.
         of: What was measured.
         unit: Unit of the values.
         problems: Ids that the values belong to; None: all, in order.
+        minus: Two measures whose paired difference is added.
     """
     by = getattr(spec, "group_by", None)
     if by is None:
@@ -47,7 +49,7 @@ def grouped(
             by=by,
             of=f"{of} ({task.name})",
             unit=unit,
-            minus=("post", "base"),
+            minus=minus,
             inference=spec.inference,
         )
     except GroupError as error:

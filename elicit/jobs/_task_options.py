@@ -10,8 +10,7 @@ from elicit.jobs._option import TASKS, Option
 GroupBy = Annotated[
     str | None,
     Option(
-        "Key of the problems that groups them, such as subject. report, graft, trace and "
-        "mechanisms give results by group.",
+        "Key of the problems that groups them, such as subject; results by group are given too.",
         TASKS,
         "KEY",
         flags=("--by",),

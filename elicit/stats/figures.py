@@ -6,7 +6,11 @@ from elicit.results import figure, label, marks
 from elicit.results.marks import BLUE, INK, MUTED, VERMILION
 from elicit.stats.grouped import GroupMeans
 
-_COLORS = {"base": BLUE, "post": VERMILION}
+_COLORS = {
+    **{"base": BLUE, "unsteered": BLUE},
+    **{"post": VERMILION, "target": VERMILION},
+    **{"steered": "#009e73", "base steered": "#009e73"},
+}
 
 
 @figure.register
@@ -22,7 +26,8 @@ def groups_figure(found: GroupMeans) -> Any:
         color = INK if below else _COLORS.get(found.measure[i], MUTED)
         at = x if below else [p + 0.16 * (place - (len(single) - 1) / 2) for p in x]
         clear = found.mean[i].clear.tolist()
-        marker = marks.hollow(color, [not below or bool(yes) for yes in clear])
+        filled = not found.measure[i].startswith("control")
+        marker = marks.hollow(color, [bool(yes) if below else filled for yes in clear])
         hover = marks.hovers(f"{name}, ", found.group, found.mean[i])
         trace = marks.points(at, found.mean[i], color, hover, marker=marker)
         drawn.add_trace(trace | {"name": name, "showlegend": True}, row=1 + below, col=1)

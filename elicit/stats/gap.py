@@ -142,8 +142,8 @@ def joint_gap_shares(
         seed: Seed of the resampling.
 
     Returns:
-        Share, lower and upper end; all NaN where the gap is not clear of 0 at the same critical
-        value, which is larger than that of the gap alone.
+        Share, lower and upper end; all NaN where the interval of the gap includes 0 at the same
+        critical value, which is larger than that of the gap alone.
 
     Source: Fieller 1954 with a max-|t| critical value (Romano & Wolf 2005) over the gap and what is
         left of it under each part.

@@ -59,8 +59,8 @@ def outcome_shares(
         joint: Whether intervals cover all parts at once (Bonferroni).
 
     Returns:
-        Share, lower and upper end; NaN ends where the gap is not clear of 0 at the same critical
-        value, and NaN throughout where it is 0 or there are fewer than 2 problems.
+        Share, lower and upper end; NaN ends where the interval of the gap includes 0 at the same
+        critical value, and NaN throughout where it is 0 or there are fewer than 2 problems.
 
     Source: Fieller 1954, with z²/2 problems closed and as many not closed added to the data
         (Agresti & Coull 1998 for a proportion, which this is where base is never right and post

@@ -85,7 +85,7 @@ def _arms(
     sees: str,
     named: set[str],
 ) -> None:
-    """Arms of one kind as marks, filled where their share is clear of 0."""
+    """Arms of one kind as marks, filled where the interval of their share excludes 0."""
     color = FAINT if control else _COLORS[sees]
     shares = found.share[rows]
     hover = [

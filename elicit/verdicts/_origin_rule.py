@@ -237,7 +237,7 @@ def _within(ends: np.ndarray) -> bool:
 
 
 def _problems(towards: np.ndarray, critical: float) -> float:
-    """Problems with which a mean like this one is clear of 0; infinite where it is not above.
+    """Problems with which the interval of such a mean excludes 0; infinite where it is not above.
 
     More than there are, because these did not decide; four for those that intervals add.
     """

@@ -1,12 +1,13 @@
 """Does the behaviour already exist in the base: a ladder of evidence, each rung controlled."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
+import torch
 
 from elicit.directions import between_states
-from elicit.elicitation import Goal, Outcomes, unsteered
+from elicit.elicitation import Goal, Outcomes, Unsteered, unsteered
 from elicit.pair import ModelPair
 from elicit.representations import sites_of
 from elicit.rollouts import Generation, check_prompts, rollouts
@@ -160,7 +161,8 @@ def assess(
     evidence.append(_enough(base, texts, after, options, least_share=design.least_share))
     p_site[3:] = [base.p_site(row, options) for row in (SHOWN, CORRECT)]
     judged = judge(evidence, options)
-    return ladder_of(
+    by_problem = _by_problem(base, test)
+    ladder = ladder_of(
         judged,
         behaviour=behaviour.name,
         tried=Tried(
@@ -206,6 +208,25 @@ def assess(
             },
         ),
     )
+    return replace(
+        ladder,
+        problem=tuple(problem.id for problem in split.test),
+        measure=tuple(by_problem),
+        outcome=torch.from_numpy(np.stack(list(by_problem.values()))),
+    )
+
+
+def _by_problem(base: Turned, test: Unsteered) -> dict[str, np.ndarray]:
+    """What is known of every held-out problem."""
+    post = test.swapped().own
+    arms = {
+        "base": test.own,
+        "base steered": base.direction,
+        "control": base.shuffled,
+        "post": post,
+    }
+    shown = {f"shown: {name}": as_steered(one)[0] for name, one in arms.items()}
+    return shown | {f"right: {name}": correct(one)[0] for name, one in arms.items()}
 
 
 def _moved(post: Turned, options: Options) -> Evidence:

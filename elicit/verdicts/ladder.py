@@ -94,6 +94,14 @@ class Ladder(Result):
     """Other problems, of which every number of a rung is."""
     level: float
     """Nominal coverage of the intervals."""
+    problem: tuple[str, ...] = ()
+    """Ids of the problems tested on."""
+    measure: tuple[str, ...] = ()
+    """What is known of each of them: a coherent text that shows the behaviour, and a right answer,
+    of the base, of the base under its direction and under that with its entries shuffled, and of
+    post."""
+    outcome: Float[Tensor, "measure problem"] | None = None
+    """1 where it holds of the problem's text, else 0."""
 
     @property
     def verdict(self) -> Verdict:

@@ -45,7 +45,7 @@ def origin(
 ) -> Origin:
     """Elicited or created, by a rule that was fixed before any number was read.
 
-    1. Where the gap is not clear of 0 there is nothing to explain: no gap, or lost.
+    1. Where the interval of the gap includes 0 there is nothing to explain: no gap, or lost.
     2. Elicited: the arm told at most the answers that is best on the choosing problems closes more
        than half of the gap on the test problems (lower end), the gap is at least 0.1, and its texts
        show the behaviour, or hold step by step, as often as post's within 0.3; else another route.

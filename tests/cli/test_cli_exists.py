@@ -19,7 +19,8 @@ CUES = ["--reasoning-cue", "notes ", "--direct-cue", "quiz "]
 def test_a_run_leaves_every_rung_with_its_status_ends_and_control(elicit, tmp_path):
     out, solved = tmp_path / "run", tmp_path / "solved.txt"
     solved.write_text("Q a = 3 ; b = a + 4 ; b ? A answer 7 {prompt}\n")
-    done = elicit("exists", "--pair", "organism:rl", *QUICK, "--baseline", solved, "--out", out)
+    words = ["--baseline", solved, "--by", "difficulty"]
+    done = elicit("exists", "--pair", "organism:rl", *QUICK, *words, "--out", out)
     assert (done.code, done.err) == (0, "")
     summary = json.loads((out / "summary.json").read_text())
     assert done.out.startswith(summary["sentence"])
@@ -30,6 +31,11 @@ def test_a_run_leaves_every_rung_with_its_status_ends_and_control(elicit, tmp_pa
     for i, rung in enumerate(summary["rungs"].values()):
         assert rung["status"] == ladder.status[i]
         assert {"value", "low", "high", "control"} <= set(rung)
+    (by,) = summary["by_group"].values()
+    groups = by["groups"].values()
+    mean = sum(group["n"] * group["base steered"]["value"] for group in groups)
+    assert len(groups) > 1
+    assert mean / len(ladder.problem) == pytest.approx(float(ladder.value.value[3]))
     page = (out / "report.html").read_text()
     assert "Does it exist in the base?" in page
     for plot in ("plot-ladder-0", "plot-ladder-profile-0", "plot-ladder-sweep-0"):

@@ -165,7 +165,7 @@ def test_a_trained_dictionary_is_loaded_again_and_a_failed_gate_names_nothing(ra
         (["--pair", "organism:rl", "--shown", "x"], "Leave shown out"),
         (["--pair", "organism:rl", "--sae", "x", "--k", "4"], "leave sae out"),
         (["--pair", "organism:rl", "--limit", "8"], "Give at least 16 problems"),
-        (["--pair", "organism:rl", "--traces", "no.jsonl"], "Choose own, task or a JSONL file"),
+        (["--pair", "organism:rl", "--traces", "no.jsonl"], "Choose own, task, or a JSONL"),
         (["--pair", "organism:rl", "--groups", "no.json"], "which is not readable JSON"),
         (["--pair", "organism:rl", "--reasoning-cue", "a ", "--direct-cue", "a "], "both cues"),
         (["--pair", "organism:rl", "--temperature", "0"], "temperature is"),

@@ -34,10 +34,20 @@ def saes(tmp_path_factory):
     return root
 
 
+def means_of(summary: dict, *measures: str) -> list[float]:
+    """Means over all problems, from those of the groups."""
+    (by,) = summary["by_group"].values()
+    groups = by["groups"].values()
+    assert len(groups) > 1
+    n = sum(group["n"] for group in groups)
+    return [sum(group["n"] * group[one]["value"] for group in groups) / n for one in measures]
+
+
 @pytest.mark.slow
 def test_a_run_leaves_the_curve_the_test_the_vector_and_every_arm(elicit, tmp_path):
     out = tmp_path / "run"
-    done = elicit("steer", *RL, *QUICK, *TWO, "--site", "resid_post.1,resid_post.4", "--out", out)
+    words = ["--site", "resid_post.1,resid_post.4", "--by", "difficulty"]
+    done = elicit("steer", *RL, *QUICK, *TWO, *words, "--out", out)
     assert (done.code, done.err) == (0, "")
     summary = json.loads((out / "summary.json").read_text())
     assert done.out.startswith(summary["sentence"])
@@ -61,6 +71,8 @@ def test_a_run_leaves_the_curve_the_test_the_vector_and_every_arm(elicit, tmp_pa
         "unsteered", "target", "positive prompt", "negative prompt"
     }  # fmt: skip
     assert summary["gaps"]["accuracy"]["clear"] and not summary["gaps"]["accuracy"]["refused"]
+    rates = [found["rate"]["accuracy"], summary["references"]["unsteered"]["rate"]["accuracy"]]
+    assert means_of(summary, "steered", "unsteered") == pytest.approx([r["value"] for r in rates])
     vector = library.load_result(out / "vector")
     assert isinstance(vector, Direction) and str(vector.site) == "resid_post.4"
     (entry,) = torch.load(out / "steered.pt", weights_only=True).values()

@@ -25,6 +25,17 @@ def test_a_text_is_of_the_problem_it_names_or_of_its_line(tmp_path):
     assert {text.source for text in found} == {"t.jsonl"}
 
 
+def test_a_table_gives_the_texts_of_the_lines(tmp_path):
+    rows = [{"text": f"so {i}", "problem": f"p{i}"} for i in range(4)]
+    table = tmp_path / "t.csv"
+    table.write_text("text,problem\n" + "".join(f"{r['text']},{r['problem']}\n" for r in rows))
+    pairs = [
+        [(text.text, text.problem) for text in read_texts(path)]
+        for path in (table, lines(tmp_path / "t.jsonl", rows))
+    ]
+    assert pairs[0] == pairs[1] == [(r["text"], r["problem"]) for r in rows]
+
+
 @pytest.mark.parametrize(
     ("rows", "told"),
     [

@@ -69,7 +69,7 @@ def test_the_verdict_says_what_it_rests_on_and_what_would_change_it(page):
     ("n_right", "worked", "carried", "verdict", "named"),
     [
         (38, ("prompt",), float("nan"), "elicited", "closing no more than half"),
-        (10, ("prompt",), float("nan"), "not elicited", "lower end is above 0.5"),
+        (10, ("prompt",), float("nan"), "not elicited", "with a lower end above 0.5"),
         (10, ("prompt",), 0.8, "created", "only a positive result counts"),
         (10, None, float("nan"), "undecided", "Pairs of known truth: none was tried"),
         (26, ("prompt",), float("nan"), "partly", "More problems"),

@@ -88,7 +88,7 @@ def test_a_fork_without_its_text_is_named_by_its_place():
         ((4.0, 2.0, INF), "at k = 4 (interval: from k = 2 on, or at none up to 8)."),
         ((4.0, 2.0, 8.0), "at k = 4 (interval: k = 2 to 8)."),
         ((1.0, 1.0, 1.0), "Base passes more than post already at k = 1, in other draws as well."),
-        ((math.nan,) * 3, "Whether base overtakes post was not told."),
+        ((math.nan,) * 3, "Whether base overtakes post was not measured."),
     ],
 )
 def test_the_crossover_is_said_no_further_than_was_sampled(ends, said):

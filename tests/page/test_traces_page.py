@@ -84,7 +84,7 @@ def test_a_fall_of_cir_beside_kept_follows_is_said_too():
 def test_not_told_says_what_is_missing_and_which_loss_would_have_shown():
     results: Any = made.everything(follows=(1.0, 0.9))
     said = trace_sentences(results)[0]
-    assert said.startswith("Not told: these problems do not tell what decides post’s answer.")
+    assert said.startswith("Undecided: these problems do not tell what decides post’s answer.")
     assert "spans −0.10" in said
     found = re.search(r"With 40 problems, a loss of “follows” of (0\.\d+) would have shown", said)
     assert found is not None and float(found[1]) == pytest.approx(results[0].detectable, abs=0.005)
@@ -93,7 +93,7 @@ def test_not_told_says_what_is_missing_and_which_loss_would_have_shown():
 def test_without_edited_questions_hollow_and_internalised_are_not_told_apart():
     results = made.everything(edited=False)
     first = trace_sentences(results)[0]
-    assert first.startswith("Not told: ") and "the task has no edited questions" in first
+    assert first.startswith("Undecided: ") and "the task has no edited questions" in first
     # A loss did show, so none is said to be too small to be seen.
     assert "would have shown" not in first
     page = words(render(results))
@@ -119,7 +119,7 @@ def test_dependence_alone_tells_follows_and_no_verdict():
 
 def test_where_all_problems_are_alike_the_loss_is_one_that_they_leave_room_for():
     found, told = made.dependence(follows=(1.0, 1.0)), made.information()
-    card = replace(made.scorecard(found, told), verdict="not told")
+    card = replace(made.scorecard(found, told), verdict="undecided")
     said = trace_sentences([card])[0]
     assert "With all 40 problems alike, the largest loss of “follows” that they leave" in said
 

@@ -1,5 +1,6 @@
 """Figures of the selection and held-out evaluation of candidates."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from elicit.features.candidates import HeldOut
@@ -91,8 +92,13 @@ def contrast_figure(result: ContrastScores, n: int = 8) -> Any:
 
 
 @figure.register
-def held_out_figure(result: HeldOut) -> Any:
-    """AUROC of each candidate on held-out problems, and the mean of rate-matched features."""
+def held_out_figure(result: HeldOut, order: Sequence[int] | None = None) -> Any:
+    """AUROC of each candidate on held-out problems, and the mean of rate-matched features.
+
+    Args:
+        result: The candidates.
+        order: Features from above down; None: as in the result. Others follow below.
+    """
     figure = marks.panels()
     names = [str(int(i)) for i in result.feature]
     for kind, values, color, symbol in (
@@ -125,6 +131,13 @@ def held_out_figure(result: HeldOut) -> Any:
     marks.level(figure, 0.5, dash="dot", upright=True)
     marks.style(figure, 140 + 26 * len(names), top=84, legend="above")
     marks.heading(figure, "<b>reasoning against direct-answer prompts</b>")
-    figure.update_yaxes(type="category", autorange="reversed", title={"text": "feature"})
+    listed = list(dict.fromkeys([*map(str, order or ()), *names]))
+    figure.update_yaxes(
+        type="category",
+        categoryorder="array",
+        categoryarray=[name for name in listed if name in names],
+        autorange="reversed",
+        title={"text": "feature"},
+    )
     figure.update_xaxes(title={"text": "AUROC"}, range=[-0.03, 1.03])
     return figure

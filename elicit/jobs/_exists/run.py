@@ -6,11 +6,13 @@ from elicit.jobs._cued import behaviour_of, task_of
 from elicit.jobs._exists.cost import EXISTS_COSTING
 from elicit.jobs._exists.spec import ExistsSpec
 from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
+from elicit.jobs._groups import grouped, grouped_summary
 from elicit.pair import ModelPair
+from elicit.results import Result
 from elicit.rollouts import Generation
 from elicit.runs import Progress
 from elicit.tasks import Behaviour, Task
-from elicit.verdicts import LadderDesign, assess
+from elicit.verdicts import Ladder, LadderDesign, assess
 
 USEFUL = 40
 """Test problems below which a loss can hardly be excluded."""
@@ -79,7 +81,26 @@ def _measure(work: Work[ExistsSpec, tuple[Task, Behaviour]]) -> Outcome:
             f"There are {ladder.n_test} test problems: below {USEFUL}, a loss of 0.1 can hardly "
             "be excluded, and rungs that must exclude one stay under-powered."
         )
-    return Outcome(results={"ladder": ladder}, summary=ladder.summary(), notes=notes)
+    by, said = _by_group(spec, task, ladder)
+    return Outcome(
+        results={"ladder": ladder, **by},
+        summary={**ladder.summary(), **grouped_summary(by)},
+        notes=[*notes, *said],
+    )
+
+
+def _by_group(spec: ExistsSpec, task: Task, ladder: Ladder) -> tuple[dict[str, Result], list[str]]:
+    """The behaviour of base, steered and not, and of post by group of the held-out problems."""
+    if spec.group_by is None or ladder.outcome is None:
+        return {}, []
+    shown = {
+        name.removeprefix("shown: "): ladder.outcome[i].double()
+        for i, name in enumerate(ladder.measure)
+        if name.startswith("shown: ")
+    }
+    what = f"coherent texts with the behaviour, {ladder.place[3]}".rstrip(", ")
+    ways = ("base steered", "base")
+    return grouped(spec, task, shown, of=what, problems=ladder.problem, minus=ways)
 
 
 JOB = Job(check=_check, prepare=_prepare, measure=_measure, costing=EXISTS_COSTING)

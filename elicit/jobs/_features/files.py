@@ -5,11 +5,12 @@ from pathlib import Path
 
 from elicit.jobs._spec import SpecError
 from elicit.results import clean_text, parse_json
+from elicit.tasks import TaskError, read_records
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileText:
-    """A text of a JSONL file."""
+    """A text of a file."""
 
     text: str
     problem: str
@@ -17,35 +18,29 @@ class FileText:
 
 
 def read_texts(path: Path) -> list[FileText]:
-    """Texts of a JSONL file, each with its problem; default: its line.
+    """Texts of a file, each with its problem; default: its line or row.
 
-    `path`: lines of `{"text": …, "problem": …}`.
+    `path`: JSONL, CSV, TSV or parquet with `text` and, optionally, `problem`.
 
     Raises:
-        SpecError: It cannot be read, or a line has no text.
+        SpecError: It cannot be read, or a record has no text.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        records = read_records(path, task_format="plain")
+    except TaskError as error:
         raise SpecError(
-            f"traces names {path}, which cannot be read ({error}). Choose own, task or a JSONL "
-            "file."
+            f"traces names {path}, which cannot be read, so there are no texts. {error} Choose "
+            "own, task, or a JSONL, CSV or parquet file with a column text."
         ) from error
     texts: list[FileText] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            values = parse_json(line)
-        except ValueError:
-            values = None
-        text = values.get("text") if isinstance(values, dict) else None
-        if not isinstance(values, dict) or not isinstance(text, str) or not text.strip():
+    for row in records.rows:
+        text = (row.values or {}).get("text")
+        if row.values is None or row.faults or not isinstance(text, str) or not text.strip():
             raise SpecError(
-                f"line {number} of {path} has no object with a 'text', so there is nothing to "
-                'read. Write lines such as {"text": "…", "problem": "p1"}.'
+                f"{row.where} of {path} has no 'text', so there is nothing to read. Write lines "
+                'such as {"text": "…", "problem": "p1"}, or a table with these columns.'
             )
-        problem = str(values.get("problem", f"{path.name}:{number}"))
+        problem = str(row.values.get("problem", f"{path.name}:{row.id}"))
         texts.append(FileText(text=clean_text(text), problem=problem, source=path.name))
     if len({text.problem for text in texts}) < 4:
         raise SpecError(

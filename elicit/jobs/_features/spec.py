@@ -28,8 +28,8 @@ class FeaturesSpec(CuedSpec):
     traces: Annotated[
         tuple[str, ...],
         Option(
-            "own: texts sampled from both models; task: the problems' written solutions; or JSONL "
-            "files with 'text'.",
+            "own: texts sampled from both models; task: the problems' written solutions; or JSONL, "
+            "CSV or parquet files with 'text'.",
             TASKS,
             "WHICH,…",
             default="own, and task if every problem has one",

@@ -208,9 +208,9 @@ def _notes(
         notes.append(f"There are {n} problems: below {FEW_PROBLEMS}, intervals are unreliable.")
     if settled.deep_from == settled.n_layers:
         notes.append(
-            f"⌈{spec.depth_convention().rho:g} · {settled.n_layers}⌉ is all of them, so “deep” "
-            "only means: not settled before the last layer has run. With so few layers, "
-            "use the settling depth rather than the ratio."
+            f"⌈{spec.depth_convention().rho:g} · {settled.n_layers}⌉ = {settled.n_layers}, all "
+            "layers, so “deep” only means: not settled before the last layer has run. With so few "
+            "layers, use the settling depth rather than the ratio."
         )
     for name, text in written.items():
         if text.truncated:

@@ -1,10 +1,12 @@
 """The job behind `elicit steer`: chooses a strength, tests it on held-out problems."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from elicit import elicitation
 from elicit.directions import Direction, DirectionError, lm_eval_bytes
 from elicit.elicitation import (
+    Arm,
     Choice,
     DoseCurve,
     Goal,
@@ -19,6 +21,7 @@ from elicit.jobs._asked import GRADED, Asked
 from elicit.jobs._baselines import texts_of
 from elicit.jobs._cued import task_of
 from elicit.jobs._frame import Job, Outcome, Prepared, Run, Work, execute
+from elicit.jobs._groups import grouped, grouped_summary
 from elicit.jobs._steer.cost import STEER_COSTING
 from elicit.jobs._steer.finding import find_source
 from elicit.jobs._steer.inputs import SteerInputs
@@ -26,7 +29,8 @@ from elicit.jobs._steer.source import Looked, Source, load_source, looked_for, m
 from elicit.jobs._steer.spec import SteerSpec
 from elicit.jobs._steer.summary import steer_summary
 from elicit.pair import ModelPair
-from elicit.rollouts import Generation
+from elicit.results import Result
+from elicit.rollouts import Generation, dose_rollouts
 from elicit.runs import Execution, Progress, RunDirectory
 from elicit.tasks import Split
 
@@ -78,6 +82,7 @@ def _measure(work: Work[SteerSpec, SteerInputs]) -> Outcome:
     execution = work.execution.scoped("texts")
     with work.stage("texts"):
         place, found, texts = _steered(spec, pair, source, looked, split, execution)
+        by, said = _by_group(work, source.candidates[place], found, split, execution)
     direction = source.directions[place]
     found = replace(found, curve=_of(pair, found.curve), test=_of(pair, found.test))
     return Outcome(
@@ -87,13 +92,15 @@ def _measure(work: Work[SteerSpec, SteerInputs]) -> Outcome:
             "dose": found.curve,
             "test": found.test,
             "samples": texts,
+            **by,
         },
-        shown=("test", "samples", "dose", *sets),
-        summary=steer_summary(spec, source, looked, found),
+        shown=("test", "samples", *by, "dose", *sets),
+        summary={**steer_summary(spec, source, looked, found), **grouped_summary(by)},
         notes=[
             *source.notes,
             *_remarks(found),
             *_export(spec, pair, direction, found.choice, work.run),
+            *said,
         ],
     )
 
@@ -110,18 +117,7 @@ def _steered(
     execution: Execution,
 ) -> tuple[int, Steered, SteeredTexts]:
     """The best site, its dose curve, its held-out test and sample texts."""
-    side = pair.side(spec.on)
-    goal = Goal(
-        target=pair.side("post" if spec.on == "base" else "base"),
-        markers={looked.name: looked.shown},
-        wordings=looked.wordings,
-        metric={"accuracy": "accuracy", "shown": looked.name, None: None}[spec.choose_by],
-        max_loss=spec.max_loss,
-        need_gap=False,
-    )
-    generation = Generation(
-        max_new_tokens=spec.max_new_tokens, extractor=spec.extractor, templated=spec.templated
-    )
+    side, goal, generation = pair.side(spec.on), _goal(spec, pair, looked), _generation(spec)
     how = {
         "strengths": spec.strengths,
         "goal": goal,
@@ -144,6 +140,50 @@ def _steered(
         execution=execution,
     )
     return place, found, texts
+
+
+def _goal(spec: SteerSpec, pair: ModelPair, looked: Looked) -> Goal:
+    """What steering is to bring about."""
+    return Goal(
+        target=pair.side("post" if spec.on == "base" else "base"),
+        markers={looked.name: looked.shown},
+        wordings=looked.wordings,
+        metric={"accuracy": "accuracy", "shown": looked.name, None: None}[spec.choose_by],
+        max_loss=spec.max_loss,
+        need_gap=False,
+    )
+
+
+def _generation(spec: SteerSpec) -> Generation:
+    """How texts are written."""
+    return Generation(
+        max_new_tokens=spec.max_new_tokens, extractor=spec.extractor, templated=spec.templated
+    )
+
+
+def _by_group(
+    work: Work[SteerSpec, SteerInputs],
+    arms: Sequence[Arm],
+    found: Steered,
+    split: Split,
+    execution: Execution,
+) -> tuple[dict[str, Result], list[str]]:
+    """Held-out rates by group, from the texts of the test; nothing where no key is named."""
+    spec, pair, looked = work.spec, work.pair, work.inputs.looked
+    if spec.group_by is None:
+        return {}, []
+    side, test, generation = pair.side(spec.on), found.test, _generation(spec)
+    how = {"generation": generation, "seed": spec.seed, "execution": execution}
+    alone = elicitation.unsteered(side, split.test, goal=_goal(spec, pair, looked), **how)
+    control, row = test.strongest_control, test.metric_row(test.chosen_by or None)
+    values = {"unsteered": alone.base[:, row]}
+    for name, arm in (("steered", 0), (f"control: {test.arm[control]}", control)):
+        texts = dose_rollouts(side, split.test, arms[arm].edit, strengths=[test.dose(arm)], **how)
+        values[name] = alone.outcomes(texts).score[:, row, 0]
+    values["target"] = alone.post[:, row]
+    what = "right answers" if test.metric[row] == "accuracy" else test.metric[row]
+    ids, ways = [problem.id for problem in split.test], ("steered", "unsteered")
+    return grouped(spec, work.inputs.task, values, of=what, problems=ids, minus=ways)
 
 
 def _remarks(found: Steered) -> list[str]:

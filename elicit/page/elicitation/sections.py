@@ -22,22 +22,25 @@ def steer_sections(results: Sequence[Result]) -> list[Section]:
         *(_tested(curve, n) for n, curve in enumerate(tested)),
         *(_texts(one, n) for n, one in enumerate(texts)),
         *(_swept(curve, n, bool(tested)) for n, curve in enumerate(swept)),
-        *(_found(one, n) for n, one in enumerate(sets)),
+        *(_found(one, n, among=sets) for n, one in enumerate(sets)),
     ]
 
 
 def _tested(found: DoseCurve, n: int) -> Section:
     """Every arm at the chosen strength."""
     items: list[Plot | Table] = []
-    for row in _rows(found):
+    for place, (row, *same) in enumerate(_alike(found)):
         metric = found.metric[row]
+        names = " and, with the same values, ".join(_what(found.metric[i]) for i in (row, *same))
         caption = (
-            f"Share of texts ({_what(metric)}) with pointwise {100 * found.level:g} % intervals. "
+            f"Share of texts ({names}) with pointwise {100 * found.level:g} % intervals. "
             "Blue: the tested arm. Open grey: controls, of the same norm at strength 1, each at "
             "the strength in the table. Orange, if present: a simpler intervention for comparison, "
             "not a control. Black: unsteered, or under another prompt. Dotted: unsteered, and the "
             "target."
         )
+        if place:
+            caption = f"The same for: {names}."
         items.append(plot(f"plot-arms-{n}-{row}", arms_figure(found, metric), caption, columns=24))
     items.append(_table(found))
     lead = (
@@ -107,8 +110,12 @@ def _swept(found: DoseCurve, n: int, tested: bool) -> Section:
     return Section(f"dose-{n}", "Dose curves", lead, tuple(items))
 
 
-def _found(found: DirectionSet, n: int) -> Section:
-    """Reliability of the directions by site."""
+def _found(found: DirectionSet, n: int, *, among: Sequence[DirectionSet]) -> Section:
+    """Reliability of the directions by site; the title says whose where there are several."""
+    of = ""
+    if len(among) > 1:
+        same = len({one.how for one in among}) < len(among)
+        of = f": {found.how}" + (f", set {n + 1}" if same else "")
     caption = (
         "Blue: AUROC of the projection of held-out prompts on the direction, eliciting against "
         "contrasting prompts; 0.5 is chance. Orange: cosine between the directions from two "
@@ -117,7 +124,7 @@ def _found(found: DirectionSet, n: int) -> Section:
     )
     return Section(
         f"directions-{n}",
-        "Reliability of the direction by site",
+        f"Reliability of the direction by site{of}",
         f"One direction per site, from {found.n_pairs} pairs of prompts.",
         (plot(f"plot-directions-{n}", set_figure(found), caption, columns=len(found)),),
     )
@@ -127,6 +134,17 @@ def _rows(found: DoseCurve) -> list[int]:
     """Metric indices, the criterion for the strength first."""
     first = found.metric_row(found.chosen_by or None)
     return [first, *(row for row in range(len(found.metric)) if row != first)]
+
+
+def _alike(found: DoseCurve) -> list[list[int]]:
+    """Metrics by what is drawn of them: those with the very same rates share a figure."""
+    groups: dict[bytes, list[int]] = {}
+    for row in _rows(found):
+        drawn = (found.rate[row], found.reference_rate[row])
+        ends = (end for each in drawn for end in (each.value, each.low, each.high))
+        key = b"".join(end.contiguous().numpy().tobytes() for end in ends)
+        groups.setdefault(key, []).append(row)
+    return list(groups.values())
 
 
 def _what(metric: str) -> str:

@@ -14,6 +14,7 @@ from elicit.features import (
     TokenInjection,
     Transfer,
 )
+from elicit.features.figures import held_out_figure
 from elicit.page import Plot, Section, Table, first, plot
 from elicit.page.features import tables as t
 from elicit.results import Result
@@ -52,7 +53,7 @@ def features_sections(results: Sequence[Result]) -> list[Section]:
 def _survivors(result: Conclusion, held: HeldOut | None, results: Sequence[Result]) -> Section:
     items: list[Plot | Table] = [t.candidate_table(result, results)]
     if held is not None:
-        items.append(_held_plot(held))
+        items.append(_held_plot(held, result.feature.tolist()))
     return Section(
         "features",
         "Which features survive?",
@@ -69,17 +70,18 @@ def _held(result: HeldOut) -> Section:
         "Candidates on held-out problems",
         f"Features of {result.site} of {result.model}, evaluated on {result.n_problems} held-out "
         "problems.",
-        (_held_plot(result),),
+        (_held_plot(result, result.feature.tolist()),),
     )
 
 
-def _held_plot(result: HeldOut) -> Plot:
+def _held_plot(result: HeldOut, order: Sequence[int]) -> Plot:
+    """AUROC of every candidate, in the order of the table above it."""
     caption = (
         "How well each feature separates reasoning prompts from direct-answer prompts at their "
         "last token (AUROC), on held-out problems: 0.5 is chance. Blue: holds; dark grey: does "
         "not. Open: mean of rate-matched features."
     )
-    return plot("plot-features", result.figure(), caption, columns=18)
+    return plot("plot-features", held_out_figure(result, order), caption, columns=18)
 
 
 def _gates(gates: Sequence[Fidelity]) -> Section:

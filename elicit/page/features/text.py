@@ -78,5 +78,5 @@ def _reconstructs(gates: Sequence[Fidelity], moved: Transfer | None) -> str:
         )
     return (
         f"{text}. Of the raw FVU of {raw:.3f} on {other}, {shifted:.3f} remains after shifting the "
-        f"mean and {rotated:.3f} after rotating too: what these restore only moved."
+        f"mean and {rotated:.3f} after rotating too: what these restore is drift, not loss."
     )

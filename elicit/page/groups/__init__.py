@@ -13,8 +13,8 @@ def _sections(results: Sequence[Result]) -> list[Section]:
 
 def _section(found: GroupMeans, n: int) -> Section:
     caption = (
-        f"Mean of each group, with intervals over its problems that hold for all groups and "
-        f"measures together ({found.level:.0%}, Bonferroni); below, differences on the same "
+        f"Mean of each group, with {100 * found.level:g} % intervals over its problems, "
+        "simultaneous over groups and measures (Bonferroni); below, differences on the same "
         "problems (hollow: the interval includes 0). Groups were not drawn at random: they may "
         "differ in anything that goes with their name."
     )

@@ -129,7 +129,7 @@ def _sharpened(found: PowerSample, n: int) -> Section:
     lead = (
         f"{found.log_weight.shape[1]} particles a problem; effective number at the end "
         f"{number(found.ess.mean().item(), digits=1)}, at the least "
-        f"{number(found.least_ess.mean().item(), digits=1)}; drawn anew "
+        f"{number(found.least_ess.mean().item(), digits=1)}; resampled "
         f"{number(found.n_resamplings.double().mean().item(), digits=1)} times; "
         f"{number(found.n_distinct.double().mean().item(), digits=1)} different texts. Particles "
         "whose weights are alike may still have missed texts that none of them began."

@@ -9,7 +9,7 @@ from elicit.page import Cell, Plot, Section, Table, plot, table_of
 from elicit.page.mechanisms.beside import beside_sections
 from elicit.page.mechanisms.decoding import decoding_sections
 from elicit.page.mechanisms.hybrid import hybrid_sections
-from elicit.page.mechanisms.text import TOLD, count, shares, would_change
+from elicit.page.mechanisms.text import SUPERVISION, count, shares, would_change
 from elicit.page.mechanisms.training import training_sections
 from elicit.results import Estimate, Result, number
 from elicit.verdicts import Origin
@@ -36,16 +36,20 @@ def mechanism_sections(results: Sequence[Result]) -> list[Section]:
 
 
 def ordered(found: Sequence[Mechanism]) -> list[Mechanism]:
-    """Least told first, each control after what it controls where names say so."""
+    """Least supervision first, each control after what it controls where names say so."""
     return sorted(found, key=lambda one: (SEES.index(one.sees), one.control, one.bits, one.name))
 
 
 def _verdict(found: Origin, n: int) -> Section:
     """The verdict, its parts, and what would change it."""
     parts: list[tuple[str, str | Cell, str]] = [
-        ("gap in accuracy, post − base", _bold(found.gap), "clear of 0, lower end at least 0.1"),
         (
-            f"best arm told at most the answers: {found.best or 'none'}",
+            "gap in accuracy, post − base",
+            _bold(found.gap),
+            "interval excludes 0, lower end at least 0.1",
+        ),
+        (
+            f"best arm that sees at most the answers: {found.best or 'none'}",
             _bold(found.best_share),
             "elicited: lower end above 0.5",
         ),
@@ -128,10 +132,10 @@ def _shares(tried: Sequence[Mechanism]) -> Section:
     with_share = [one for one in tried if _known(one.share.value.item())]
     if with_share:
         caption = (
-            "Share of the gap from base to post that each mechanism closes, over the bits that it "
-            "was told at most (mechanisms told about as much stand side by side). Colour and mark: "
-            "what it was told. Open grey: controls. 0 is base, 1 post; bars are 95 % intervals of "
-            "each share alone. Shares beyond −1 and 2 are drawn at the edge."
+            "Share of the gap from base to post that each mechanism closes, over the bits of "
+            "its supervision, at most (mechanisms with about as many stand side by side). Colour "
+            "and mark: kind of supervision. Open grey: controls. 0 is base, 1 post; bars are 95 % "
+            "intervals of each share alone. Shares beyond −1 and 2 are drawn at the edge."
         )
         items.append(plot("plot-mechanisms-bits", bits_figure(tried), caption, columns=22))
         caption = (
@@ -156,8 +160,8 @@ def _shares(tried: Sequence[Mechanism]) -> Section:
         for one in tried
     ]
     head = (
-        "mechanism", "told", "share of the gap", "by seed", "share, T = 1", "right", "right, T = 1",
-        "verified", "last number right", "shows it",
+        "mechanism", "supervision", "share of the gap", "by seed", "share, T = 1", "right",
+        "right, T = 1", "verified", "last number right", "shows it",
     )  # fmt: skip
     told = (
         "Bold: the interval of the share excludes 0. By seed: smallest and largest share over runs "
@@ -178,11 +182,11 @@ def _shares(tried: Sequence[Mechanism]) -> Section:
 
 
 def _cost(tried: Sequence[Mechanism]) -> Section:
-    """What each mechanism was told and what it cost."""
+    """Supervision of each mechanism, and what it cost."""
     rows = [
         [
             one.name,
-            TOLD[one.sees],
+            SUPERVISION[one.sees],
             count(one.bits),
             str(one.n_trained) if one.n_trained < 10_000 else count(float(one.n_trained)),
             count(float(one.n_tokens)),
@@ -191,19 +195,20 @@ def _cost(tried: Sequence[Mechanism]) -> Section:
         ]
         for one in tried
     ]
-    head = ("mechanism", "told", "bits", "parameters", "tokens", "operations", "runs")
+    head = ("mechanism", "supervision", "bits", "parameters", "tokens", "operations", "runs")
     told = (
-        "Bits: at most so many were told about the task (none by decoding; words of a prompt; the "
-        "probability of a forced beginning; the entropy of rewards; the code length of texts "
-        "before each update; 16 for each number fitted on post). Tokens: written or read to fit "
-        "and to choose. Operations: 2 for each parameter and token, 6 where gradients were taken."
+        "Bits: upper bound on the information about the task that it used (none by decoding; words "
+        "of a prompt; the probability of a forced beginning; the entropy of rewards; the code "
+        "length of texts before each update; 16 for each number fitted on post). Tokens: written "
+        "or read to fit and to choose. Operations: 2 for each parameter and token, 6 where "
+        "gradients were taken."
     )
     settings = [[one.name, one.setting, "; ".join(one.rejected) or "–"] for one in tried]
     return Section(
         "mechanisms-cost",
-        "What was each told, and what did it cost?",
-        "A mechanism that is told much may teach what it seems to bring out. The fewer bits one "
-        "was told, the more its share says of base.",
+        "Supervision and cost",
+        "A mechanism with much supervision may teach what it seems to bring out. The fewer bits it "
+        "uses, the more its share says of base.",
         (
             table_of(told, head, rows, 2),
             table_of(

@@ -9,14 +9,14 @@ from elicit.verdicts import Origin
 
 HALF = 0.5
 """Share of the gap from which on most of it is closed."""
-TOLD = {
-    "nothing": "nothing of the task",
-    "answers": "its right answers",
+SUPERVISION = {
+    "nothing": "none",
+    "answers": "right answers",
     "teacher": "solutions or critiques by a teacher",
     "post texts": "texts of post",
     "post weights": "post’s weights or logits",
 }
-"""What a mechanism was told, in words."""
+"""What a mechanism was given about the task, in words."""
 _VERDICTS = {
     "elicited": "What post can do was elicited: base has it already",
     "created": "What post can do was created by post-training",
@@ -49,14 +49,15 @@ def verdict_sentence(found: Origin) -> str:
 
 
 def best_sentence(tried: Sequence[Mechanism]) -> str:
-    """The mechanism that closes most of the gap, with what it was told."""
+    """The mechanism that closes most of the gap, with its supervision."""
     known = [one for one in tried if not math.isnan(one.share.value.item())]
     if not known:
         return f"No share of a gap is reported: {sentence(tried[0].no_share)}"
     best = max(known, key=lambda one: one.share.value.item())
     return (
         f"Of {len(tried)} mechanisms, {best.name} closes most: {shares(best.share)} of the gap "
-        f"from base to post, told {TOLD[best.sees]} (at most {count(best.bits)} bits). Evaluated "
+        f"from base to post (supervision: {SUPERVISION[best.sees]}, at most {count(best.bits)} "
+        "bits). Evaluated "
         f"on {len(best.problem)} held-out problems; no verdict was asked for."
     )
 
@@ -105,9 +106,10 @@ def would_change(found: Origin) -> list[str]:
             ]
         case "created" | "not elicited":
             said = [
-                f"One mechanism told at most the answers whose lower end is above {HALF:g}: the "
-                f"best, {found.best or 'none'}, has {least}. A mechanism that was not tried, or "
-                "told more, may do it: the verdict holds for these and for so many bits.",
+                "One mechanism that sees at most the answers, with a lower end above "
+                f"{HALF:g}: the best, {found.best or 'none'}, has {least}. A mechanism that was "
+                "not tried, or one with more supervision, may do it: the verdict holds for these "
+                "and for so many bits.",
                 "The same mechanisms failing where the skill is known to be there too. Pairs of "
                 f"known truth: {known}.",
                 f"A sign that post’s difference holds the skill. {holds}",
@@ -123,7 +125,7 @@ def would_change(found: Origin) -> list[str]:
                 f"they differ by {shares(found.route_shown)}."
             ]
         case "no gap" | "lost":
-            said = [f"A gap that is clear of 0: now it is {shares(found.gap)}."]
+            said = [f"A gap whose interval excludes 0: now it is {shares(found.gap)}."]
         case _:
             said = [f"Pairs of known truth: {known}.", holds]
     if math.isfinite(found.needed):

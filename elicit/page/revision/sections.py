@@ -87,7 +87,7 @@ def _strips(result: Settling, profiles: Sequence[Profile], n: int) -> tuple[Plot
         plot(
             f"plot-strip-{n}-{place}",
             strip_figure(result, row=row, source=source),
-            caption,
+            "The same for another problem." if place else caption,
             columns=LINE,
         )
         for place, row in enumerate(rows[:_STRIPS])

@@ -124,7 +124,7 @@ def crossover_sentence(found: Reach) -> str:
     value, low, high = found.crossover.ends
     last = int(found.k.max())
     if math.isnan(value):
-        return "Whether base overtakes post was not told."
+        return "Whether base overtakes post was not measured."
     if math.isinf(value):
         room = (
             f" (other draws of the problems leave room for it from k = {low:g} on)"

@@ -62,8 +62,8 @@ def calibration_section(found: AnswerCalibration, n: int) -> Section:
     ]
     told = (
         f"Values are of each number alone ({level_text(found).strip() or 'intervals'}); "
-        "differences hold jointly, on the problems of both. That of the debiased ECE is of its "
-        "square. Bold: the interval excludes 0."
+        "intervals of differences are simultaneous, on the problems of both. That of the debiased "
+        "ECE is of its square. Bold: the interval excludes 0."
     )
     right = " and ".join(
         f"{number(x, digits=2)} in {name}"

@@ -88,7 +88,7 @@ def _points(
     *,
     hollow: bool = True,
 ) -> dict[str, Any]:
-    """Points with intervals; hollow where the interval holds 0, unless 0 means nothing there."""
+    """Points with intervals; hollow where the interval includes 0, unless 0 means nothing there."""
     marker = marks.hollow(color, [not hollow or bool(yes) for yes in estimate.clear])
     trace = marks.points(x, estimate, color, hover, marker=marker)
     return trace | {"name": name, "showlegend": True}

@@ -77,7 +77,7 @@ def settling_figure(settling: Settling) -> Any:
 def _line(
     x: Sequence[int], estimate: Estimate, name: str, color: str, band: str, *, legend: bool
 ) -> list[dict[str, Any]]:
-    """A joint band and its line; marks are filled where the interval is clear of 0."""
+    """A joint band and its line; marks are filled where the interval excludes 0."""
     value, low, high = (end.tolist() for end in (estimate.value, estimate.low, estimate.high))
     traces: list[dict[str, Any]] = []
     if all(end == end for end in (*low, *high)):

@@ -31,7 +31,7 @@ def anchors_figure(found: Anchors) -> Any:
 
 @figure.register
 def receivers_figure(found: Receivers) -> Any:
-    """Concentration of every head above that of its own recency; dots: clear of 0 by itself."""
+    """Concentration of every head above that of its recency; dots: that interval excludes 0."""
     n_layers, n_heads = len(found.layer), len(found.head)
     figure = marks.panels(1, 2, gaps=(None, 0.08), shared="y")
     marks.style(figure, max(240, 26 * n_layers + 150), top=84, legend="none")

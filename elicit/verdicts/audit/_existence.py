@@ -117,9 +117,9 @@ def _by_origin(origin: Origin, ladder: Ladder | None) -> Answered:
         name, control = positive_control(origin)
         most = most_untold(origin)
         says = [
-            f"{'No' if verdict == 'created' else 'Not as far as was tried'}. Nothing that was told "
-            f"little brings it out of base: the best closes {spread(most)} of the gap of "
-            f"{spread(origin.gap)}"
+            f"{'No' if verdict == 'created' else 'Not as far as was tried'}. No mechanism with "
+            f"little supervision brings it out of base: the best closes {spread(most)} of the gap "
+            f"of {spread(origin.gap)}"
             + (f", and the same means close {spread(control)} where the skill is known to be."
                if name else ".")
         ]  # fmt: skip
@@ -232,7 +232,7 @@ def _steering(ladder: Ladder, *, agrees: str) -> str:
         )
     if ladder.verdict == "not shown":
         return "Steering base along its own direction does not bring it out."
-    return "Whether steering base brings it out is not told by so few problems."
+    return "There are too few problems to say whether steering base brings it out."
 
 
 def _rests(origin: Origin, steered: str | None, *, above: bool, control: str) -> str:

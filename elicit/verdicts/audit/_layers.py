@@ -196,7 +196,7 @@ def _open(
             "One direction of moving a layer lies above its shuffled control and the other does "
             "not, so no layer has a verdict."
             if one_way
-            else "No single layer has an effect that is clear of 0 and of its shuffled control."
+            else "No single layer has an effect whose interval excludes 0 and its shuffled control."
         ),
         effect_name=top.what if top is not None else f"gap on {roles.task[task]}",
         effect=top.effect if top is not None else gap,
