@@ -33,7 +33,9 @@ def sweep(
     only: Annotated[
         list[int] | None, typer.Option(metavar="N", help="Number of a run to do; may be repeated.")
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Begin every run anew.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Discard earlier runs and start over.")
+    ] = False,
     progress: Annotated[Shown, typer.Option(help="How progress is shown.")] = Shown.auto,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:

@@ -133,7 +133,7 @@ class Run:
         elif len(given) != batch:
             raise EditError(
                 f"prompt_lengths has {len(given)} rows and the batch {batch}, so no prompt "
-                "can be told from what follows it. Pass one length a row."
+                "can be separated from what follows it. Pass one length a row."
             )
         else:
             short = (given > seen).nonzero()[:, 0].tolist()
@@ -199,6 +199,6 @@ def _real(mask: object, batch: int, n_cached: int, n_new: int) -> Tensor:
     if mask.shape[0] != batch:
         raise EditError(
             f"attention_mask has {mask.shape[0]} rows and the tokens {batch}, so padding cannot be "
-            "told. Pass one row of the mask for each row."
+            "recognised. Pass one row of the mask for each row."
         )
     return (mask[:, n_cached : n_cached + n_new] != 0).cpu()

@@ -54,7 +54,7 @@ class Patch(_SiteEdit):
     [batch head dest src], with a head [batch dest src], each also without batch."""
 
     def __post_init__(self) -> None:
-        """Refuse a donor that is no number."""
+        """Refuse a donor with NaN or infinite values."""
         super().__post_init__()
         _check_finite(self, "donor", self.donor)
 

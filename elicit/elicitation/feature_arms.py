@@ -234,7 +234,8 @@ def _live(
         raise ElicitationError(
             f"feature {feature} is active at {rate:.3g} of the tokens, and {len(found)} other "
             f"features that point elsewhere are within a factor of {controls.factor:g} of that; "
-            f"{controls.n_live} were to be drawn, so chance could not be told by them. Pass a "
+            f"{controls.n_live} were to be drawn, so chance could not be estimated from them. "
+            "Pass a "
             "smaller n_live or a larger factor."
         )
     drawn = generator.choice(len(found), size=controls.n_live, replace=False)

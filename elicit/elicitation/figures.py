@@ -191,7 +191,7 @@ def bits_figure(found: Sequence[Mechanism]) -> Any:
     powers = [0, *range(1, math.ceil(math.log10(1 + max(largest, 1.0))) + 1)]
     names = ["0" if not power else f"10{str(power).translate(_RAISED)}" for power in powers]
     figure.update_xaxes(
-        title={"text": "bits told, at most"},
+        title={"text": "bits of supervision, at most"},
         tickvals=powers,
         ticktext=names,
         range=[-0.8, powers[-1] + 0.5],
@@ -272,5 +272,5 @@ def _span(found: Sequence[Mechanism]) -> list[float]:
 def _hover(found: Mechanism) -> str:
     """What a mark says."""
     control = ", a control" if found.control else ""
-    told = f"told {label(found.sees)}, at most {found.bits:,.0f} bits{control}"
+    told = f"supervision: {label(found.sees)}, at most {found.bits:,.0f} bits{control}"
     return f"{label(found.name)}: {interval(*found.share.ends)}<br>{told}<br>{label(found.setting)}"

@@ -21,7 +21,7 @@ class Steered:
     """A dose curve for selection, and every arm at the chosen strength on held-out problems."""
 
     curve: DoseCurve
-    """All strengths on the problems to choose on: nothing is to be claimed from it."""
+    """All strengths on the problems to choose on: these numbers support no claim."""
     choice: Choice
     """The strength, and why."""
     test: DoseCurve

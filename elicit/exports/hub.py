@@ -65,7 +65,8 @@ def push_to_hub(
     folder = Path(folder)
     if not (folder / CARD).is_file():
         raise ExportError(
-            f"{folder} has no {CARD}, so nobody could tell what it holds. Make it with published."
+            f"{folder} has no {CARD}, so nobody could know what it contains. Make it with "
+            "published."
         )
     if repo.count("/") != 1 or not all(repo.split("/")):
         raise ExportError(

@@ -65,7 +65,7 @@ def vector_of(material: Material, options: Options) -> Vector:
         options: Which result and site, and another multiple.
 
     Raises:
-        ElicitError: There is none, or the multiple is no number.
+        ElicitError: There is none, or the multiple is not a number.
     """
     direction = material.vector(options.result, options.site)
     chosen = material.summary.get("chosen")

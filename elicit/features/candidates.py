@@ -52,6 +52,8 @@ class HeldOut(Result):
     """Control: mean difference of the matched features."""
     control_auroc: Float[Tensor, " feature"]
     """Control: mean AUROC of the matched features."""
+    gap: Float[Tensor, "feature problem"] | None = None
+    """The difference of each problem; None in runs of earlier versions."""
 
     def holds(self, feature: int) -> bool:
         """Whether a candidate is clearly more active before reasoning, more so than its control.
@@ -135,6 +137,7 @@ def held_out(
             [float(tested.auroc[list(some)].double().mean()) for some in matched],
             dtype=torch.float64,
         ),
+        gap=torch.from_numpy(gap[:, subset].T.copy()),
         provenance=pair.provenance(
             seed=inference.seed,
             arguments={

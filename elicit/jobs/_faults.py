@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from elicit.results import ElicitError
 
@@ -91,6 +91,20 @@ def said(fault: Mapping[str, Any]) -> str:
     if short is None:
         return f"{fault['msg'][:1].lower()}{fault['msg'][1:]}"
     return short.format(**context)
+
+
+def hidden_faults(spec: type[BaseModel], options: Mapping[str, object]) -> list[ValidationError]:
+    """Faults that a missing folder hides: options are compared only where none is missing.
+
+    `spec`: class of the options. `options`: as they were given.
+    """
+    if "out" in options:
+        return []
+    try:
+        spec.model_validate({**options, "out": "."})
+    except ValidationError as error:
+        return [error]
+    return []
 
 
 def read_yaml(path: Path) -> dict[str, object]:

@@ -253,8 +253,8 @@ def _pieces_named(run: RunDirectory) -> Iterator[None]:
         raise RunError(
             f"The run in {run.path} went on with {run.n_read} finished pieces and stopped with "
             f"{type(error).__name__}: {str(error)[:200]}. Either a piece holds other values than "
-            "this version writes, or this is a fault of elicit. Pass fresh=True to compute every "
-            "piece anew; if the error stays, please report it."
+            "this version writes, or this is a fault of elicit. Pass fresh=True to recompute every "
+            "piece; if the error stays, please report it."
         ) from error
 
 

@@ -24,7 +24,7 @@ def grouped(
     of: str,
     unit: str = "share",
     problems: Sequence[str] | None = None,
-    minus: tuple[str, str] = ("post", "base"),
+    minus: tuple[str, str] | None = ("post", "base"),
 ) -> tuple[dict[str, Result], list[str]]:
     """Means of each measure by group, and remarks; nothing where no key is named.
 
@@ -35,7 +35,7 @@ def grouped(
         of: What was measured.
         unit: Unit of the values.
         problems: Ids that the values belong to; None: all, in order.
-        minus: Two measures whose paired difference is added.
+        minus: Two measures whose paired difference is added; None adds none.
     """
     by = getattr(spec, "group_by", None)
     if by is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from elicit import organisms
-from elicit.jobs._faults import NotGivenError, SpecError, read_yaml
+from elicit.jobs._faults import NotGivenError, SpecError, hidden_faults, read_yaml
 from elicit.jobs._machine_options import DeviceMap, Offload, ShareWeights
 from elicit.jobs._option import MACHINE, MODELS, OUTPUT, STATISTICS, TASKS, Option
 from elicit.jobs._task_options import MAP_HELP, ColumnMap, TaskFormat, is_elsewhere
@@ -218,8 +218,7 @@ class PairSpec(BaseModel):
         if self.pair is not None and (self.base is not None or self.post is not None):
             raise ValueError(
                 f"pair is {self.pair!r} and base or post is given too, so the models are "
-                "ambiguous. "
-                "Give pair, or base and post"
+                "ambiguous. Give pair, or base and post"
             )
         if self.pair is not None and not organisms.is_organism(self.pair):
             raise ValueError(
@@ -252,13 +251,7 @@ class PairSpec(BaseModel):
         try:
             return cls.model_validate(options)
         except ValidationError as error:
-            errors = [error]
-            if "out" not in options:
-                # Options are held against each other only where none is missing.
-                try:
-                    cls.model_validate(options | {"out": "."})
-                except ValidationError as further:
-                    errors.append(further)
+            errors = (error, *hidden_faults(cls, options))
             raise SpecError.of(cls.command, cls.model_fields, *errors) from error
 
     @classmethod

@@ -255,7 +255,7 @@ def _build(cls: type[R], folder: Path, manifest: dict[str, Any], data: bytes) ->
         raise ResultError(
             f"{folder} has the fields {sorted(values)} and {class_name(cls)} has "
             f"{sorted(settable)}, so it was written by another version of elicit. Load it with "
-            "that version or make the result anew."
+            "that version or recompute the result."
         )
     try:
         arrays, _ = read_tensor_bytes(data)
@@ -269,5 +269,5 @@ def _build(cls: type[R], folder: Path, manifest: dict[str, Any], data: bytes) ->
     except Exception as error:  # a file may hold anything that its digest allows
         raise ResultError(
             f"{folder} cannot be read as {class_name(cls)}: {error}. Load it with the version of "
-            "elicit that wrote it or make the result anew."
+            "elicit that wrote it or recompute the result."
         ) from error

@@ -87,7 +87,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], bytes]:
         if hashlib.sha256(data_of).hexdigest() != manifest["files"].get(name):
             raise ResultError(
                 f"{folder / name} does not have the digest that {MANIFEST} names, so it was cut, "
-                "altered or copied from elsewhere. Restore the file or make the result anew."
+                "altered or copied from elsewhere. Restore the file or recompute the result."
             )
         data = data_of if name == VALUES else data
     return manifest, data
@@ -110,7 +110,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     if not manifest:
         raise ResultError(
             f"{path} is not a whole {MANIFEST} written by elicit, so what it says cannot be "
-            "trusted. Restore the file or make the result anew."
+            "trusted. Restore the file or recompute the result."
         )
     if digest_json(manifest.get("format")) != digest_json(FORMAT):
         raise ResultError(
@@ -121,7 +121,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     if wrong:
         raise ResultError(
             f"{path} has no {wrong[0]!r} of the right type, so it was not written by elicit. "
-            "Restore the file or make the result anew."
+            "Restore the file or recompute the result."
         )
     return manifest
 
@@ -134,5 +134,5 @@ def _read_bytes(path: Path) -> bytes:
         raise ResultError(
             f"{path} cannot be read ({error.strerror}), so {path.parent} holds no whole result. "
             f"{MANIFEST} is written last: if it is missing, the save was interrupted. Name another "
-            "folder or make the result anew."
+            "folder or recompute the result."
         ) from error

@@ -133,7 +133,7 @@ class Provenance:
         if set(value) != names:
             raise ResultError(
                 f"A provenance has the keys {sorted(names)} and this one has {sorted(value)}, "
-                "so it is from another version of elicit. Make the result anew with this version."
+                "so it is from another version of elicit. Recompute the result with this version."
             )
         try:
             models = {
@@ -145,5 +145,5 @@ class Provenance:
         except TypeError as error:
             raise ResultError(
                 "A provenance does not name its models by `name` and `digest`, so it is from "
-                "another version of elicit. Make the result anew with this version."
+                "another version of elicit. Recompute the result with this version."
             ) from error

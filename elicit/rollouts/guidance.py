@@ -65,8 +65,8 @@ class Guidance:
         if self.rerank < 0 or self.rerank == 1 or (self.rerank and self.vector is not None):
             raise RolloutError(
                 f"rerank is {self.rerank} with {'a' if self.vector is not None else 'no'} vector: "
-                "the guide picks among 2 tokens or more, and beside a push it could not be told "
-                "which of the two did it. Pass rerank=2 or more and no vector, or 0."
+                "the guide picks among 2 tokens or more, and together with a push the two effects "
+                "could not be separated. Pass rerank=2 or more and no vector, or 0."
             )
         pushes = self.switch != "none"
         if (self.vector is None) != (self.site is None) or (

@@ -41,7 +41,7 @@ class Particles:
     least_ess: Float[Tensor, " problem"]
     """The least it was before a resampling, or at the end."""
     n_resamplings: Int[Tensor, " problem"]
-    """How often particles were drawn anew by their weights."""
+    """How often particles were resampled by their weights."""
     chosen: Int[Tensor, " problem"]
     """A particle drawn by its weight: one text of the sharpened distribution."""
 

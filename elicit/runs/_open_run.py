@@ -94,7 +94,7 @@ class OpenRun:
         """Name a file that is not what it should be."""
         self.damaged.append(path)
         warnings.warn(
-            f"{path} is damaged or foreign: {why}. It is not used and is made anew.",
+            f"{path} is damaged or foreign: {why}. It is not used and is recomputed.",
             DamagedFileWarning,
             stacklevel=3,
         )

@@ -47,7 +47,7 @@ def gap_share(
             chance and not by construction, in units of the scores; see `problem_mean`.
 
     Raises:
-        NoGapError: The interval of the gap itself holds 0.
+        NoGapError: The interval of the gap itself includes 0.
         ValueError: The columns cannot be paired or averaged, or an option is out of range.
 
     Source: Fieller 1954; Hwang 1995 for the bootstrapped critical value.
@@ -77,7 +77,7 @@ def gap_share(
         raise NoGapError(
             f"base scores {b.mean():.4g} and post {t.mean():.4g} on {n} problems, and the "
             f"{level:.0%} interval of the gap, {mean_gap:.4g} [{mean_gap - half:.4g}, "
-            f"{mean_gap + half:.4g}], holds 0, so a share of it could be any number. Use more "
+            f"{mean_gap + half:.4g}], includes 0, so a share of it could be any number. Use more "
             "problems, or problems on which base and post differ."
         )
     # With r = share + step the condition is quadratic in the step. Its discriminant is a sum of
@@ -112,7 +112,7 @@ def gap_shares(
         level: Coverage for each part alone, in (0, 1).
 
     Returns:
-        Share, lower and upper end; all NaN where the interval of the gap itself holds 0.
+        Share, lower and upper end; all NaN where the interval of the gap itself includes 0.
 
     Source: Fieller 1954.
     """

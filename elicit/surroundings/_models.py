@@ -150,7 +150,7 @@ def _watched(hook: Callable[..., Any], kind: str, name: Callable[[], str]) -> Ca
             raise SurroundingsError(
                 f"a hook at {name()} ({getattr(hook, '__qualname__', hook)}) changes what the "
                 "model computes, so the number would not be the model's. Remove it, or make the "
-                "change with elicit.edited, which results tell of."
+                "change with elicit.edited, which results record."
             )
         return result
 

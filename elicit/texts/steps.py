@@ -41,7 +41,8 @@ class StepRule:
             )
         if self.unit == "tokens" and not (self.argument.isdigit() and int(self.argument)):
             raise TextError(
-                f"steps are to have {self.argument!r} tokens, which is no number from 1 up. Pass "
+                f"steps are to have {self.argument!r} tokens, which is not a whole number from 1 "
+                "up. Pass "
                 "for instance 'tokens:20'."
             )
         if self.unit in ("sentence", "line") and self.argument:

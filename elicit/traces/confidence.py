@@ -122,7 +122,7 @@ def span_confidence(
     if not len(start) == len(end) == len(size):
         raise TraceError(
             f"there are {len(start)} starts and {len(end)} ends for {len(size)} traces, so "
-            "stretches cannot be told to their traces. Pass one of each for every trace."
+            "stretches cannot be assigned to their traces. Pass one of each for every trace."
         )
     outside = ((start < 0) | (end < start) | (end > size)).nonzero()[:, 0]
     if len(outside):
@@ -219,7 +219,8 @@ def checked_sizes(
         raise TraceError(
             f"offsets has {len(offsets)} borders that run over {ends}, the shortest trace with "
             f"{int(size.min()) if len(size) else 0} tokens, and there are {len(values)} tokens, so "
-            "tokens cannot be told to their traces. Begin at 0, end at the number of tokens, and "
+            "tokens cannot be assigned to their traces. Begin at 0, end at the number of tokens, "
+            "and "
             "leave out traces without any."
         )
     bad = (~values.isfinite()).nonzero()[:, 0]

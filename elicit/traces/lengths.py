@@ -54,7 +54,7 @@ def length_against(
         inference: Coverage, resamples and seed.
 
     Raises:
-        TraceError: No work is given and a difficulty is no number.
+        TraceError: No work is given and a difficulty is not a number.
 
     Source: partial rank correlations; the confound of length with difficulty as in Wu et al. 2025,
         arXiv:2502.07266.
@@ -109,7 +109,7 @@ def _ends(
 def _number(difficulty: object, name: str) -> float:
     if isinstance(difficulty, bool) or not isinstance(difficulty, int | float):
         raise TraceError(
-            f"the difficulty of problem {name!r} is {difficulty!r}, which is no number, so the "
+            f"the difficulty of problem {name!r} is {difficulty!r}, which is not a number, so the "
             "work that it needs is not known. Give numbers as difficulty, or pass work."
         )
     return float(difficulty)

@@ -51,7 +51,7 @@ class Reach(Result):
     """The same above chance."""
     p: float
     """Two-sided p-value of coverage against chance at the largest k, not adjusted: right answers
-    dealt out anew among the problems, so that no shape of the differences is assumed."""
+    reassigned at random among the problems, so that no shape of the differences is assumed."""
     n_solved: int
     """Problems that post solves in the greater part of its samples."""
     crossover: Annotated[Estimate, ""]

@@ -20,7 +20,7 @@ def distinct(answers: Sequence[str]) -> tuple[str, ...]:
 
 
 def near_values(value: str) -> list[str]:
-    """Numbers of the same sign that differ from a value by 1 to 9; none for what is no number.
+    """Numbers of the same sign that differ from a value by 1 to 9; none for what is not a number.
 
     Args:
         value: The value, whose spelling they take on.

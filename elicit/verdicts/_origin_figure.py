@@ -48,7 +48,7 @@ def origin_figure(found: Origin) -> Any:
     marks.style(drawn, 440, top=70, legend="above")
     powers = range(math.ceil(all_at))
     drawn.update_xaxes(
-        title={"text": "bits told"},
+        title={"text": "bits of supervision"},
         tickvals=[_NONE, *powers, all_at],
         ticktext=["0", *(number(10.0**power, digits=0) for power in powers), "all of post"],
         range=[_NONE - 0.4, all_at + 0.6],

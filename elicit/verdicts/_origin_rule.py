@@ -143,7 +143,7 @@ class _Rule:
         if not bits:
             what = "no arm closes the gap of a pair known to have the skill either"
             return self._undecided(f"{said}, but {what}")
-        known = f"{said}, told up to {max(bits):.3g} bits, where {len(bits)} arms work elsewhere"
+        known = f"{said}, with up to {max(bits):.3g} bits, where {len(bits)} arms work elsewhere"
         if self.read.carried > HALF:
             what = f"post’s difference closes at least {self.read.carried:.2f} on another host"
             return self._told("created", f"{known}; {what}", bits=max(bits))

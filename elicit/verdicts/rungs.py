@@ -285,7 +285,7 @@ def _no_gap(start: str, base: Column, post: Column, gap: Mapping[str, Any]) -> s
     except NoGapError:
         return (
             f"refused: base under {start} scores {base.mean():.3f} and post {post.mean():.3f}, and "
-            "the interval of that gap contains 0, so there is no share of it to recover"
+            "the interval of that gap includes 0, so there is no share of it to recover"
         )
     if post.mean() < base.mean():
         return (

@@ -27,7 +27,7 @@ CUES = ["--reasoning-cue", "notes ", "--direct-cue", "quiz "]
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
     out = tmp_path_factory.mktemp("features") / "run"
-    return out, called("features", *QUICK, "--out", out)
+    return out, called("features", *QUICK, "--by", "difficulty", "--out", out)
 
 
 @pytest.mark.slow
@@ -51,6 +51,13 @@ def test_a_run_says_what_stays_beside_what_was_rejected(ran):
         assert one["difference"]["low"] > max(0, one["control_difference"]["high"])
         assert one["injection_verdict"] in ("context-dependent", "weak")
         assert one["resampling_verdict"] == "stable"
+    (by,) = summary["by_group"].values()
+    groups = by["groups"].values()
+    assert len(groups) > 1 and sum(group["n"] for group in groups) == 16
+    for name in next(iter(groups)).keys() - {"n"}:
+        mean = sum(group["n"] * group[name]["value"] for group in groups) / 16
+        of = summary["candidates"][name.removeprefix("feature ")]["difference"]["value"]
+        assert mean == pytest.approx(of)
     # The state is read: the clearest by the end of the prompt holds on other problems.
     first = next(iter(summary["candidates"].values()))
     assert first["holds"] and first["auroc"] > 0.95 and "prompt’s end" in first["found_by"]

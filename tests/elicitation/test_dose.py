@@ -186,7 +186,7 @@ def test_saved_and_loaded_it_draws_controls_in_grey(paired, tmp_path):
 def test_models_without_a_gap_have_no_share_of_it(organism, asked):
     pair = organism("identity")
     direction = made(torch.ones(96), resid_post(4))
-    with pytest.raises(NoGapError, match="holds 0"):
+    with pytest.raises(NoGapError, match="includes 0"):
         dose_curve(
             pair.side("base"), asked.subset(6, seed=0),
             direction_arms(direction, where=last()), strengths=[1.0],

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -157,10 +158,26 @@ def test_a_pair_too_large_for_a_card_is_narrowed_then_split(tmp_path, monkeypatc
     monkeypatch.setattr(Size, "of", classmethod(lambda _cls, _pair: giant))
     (plan,) = jobs.plan(spec_of("revise", tmp_path, device="cuda"), cards=["L4", "H200"])
     small, large = plan.fits
-    assert not small.n_cards and small.minutes is None and small.words == "does not fit"
+    # No number of these cards holds both models; host memory may.
+    assert small.flags == "--offload" and small.minutes is None and small.gib < 24
+    # Neither does what not even one module and the activations leave room for.
+    tiny = replace(CARDS["L4"], memory=1e-3)
+    monkeypatch.setitem(CARDS, "tiny", tiny)
+    (plan,) = jobs.plan(spec_of("revise", tmp_path, device="cuda"), cards=["tiny"])
+    assert not plan.fits[0].n_cards and plan.fits[0].words == "does not fit"
     # 2 models × 69 B × 2 bytes = 257 GiB over cards of 0.9 × 141 GiB.
     assert large.n_cards == 3
     assert large.flags == "--dtype bfloat16 --max-tokens 2048 --device-map auto"
+
+
+def test_weights_in_host_memory_are_planned_there(tmp_path):
+    apart, kept = (
+        jobs.plan(spec_of("revise", tmp_path, device="cuda", offload=offload), cards=["L4"])[0]
+        for offload in (False, True)
+    )
+    assert kept.placement["base in host memory"] == apart.placement["base on cuda"]
+    assert not any(name.startswith(("base on", "post on")) for name in kept.placement)
+    assert kept.fits[0].gib < apart.fits[0].gib and kept.fits[0].words == "fits as it is"
 
 
 def test_minutes_are_the_rates_of_the_card(outline, tmp_path):

@@ -101,7 +101,7 @@ def test_the_answer_s_stretch_is_read_within_its_own_trace():
 def test_tokens_that_belong_to_no_trace_are_refused():
     values, offsets = flat([[1.0, 2.0], [3.0]])
     for wrong in ([0, 2], [0, 2, 2, 3], [1, 3], [0, 4]):
-        with pytest.raises(TraceError, match="cannot be told to their traces"):
+        with pytest.raises(TraceError, match="cannot be assigned to their traces"):
             tail_confidence(values, torch.tensor(wrong), n=1)
     with pytest.raises(TraceError, match="the first at 1"):
         tail_confidence(torch.tensor([1.0, torch.nan, 2.0]), offsets, n=1)

@@ -184,7 +184,7 @@ def test_on_a_model_and_itself_nothing_passes_that_cannot_fail_and_no_gap_is_sha
     assert found.verdict == "no gap"
     assert [found.status[i] for i in (1, 2, 4)] == ["not run"] * 3
     assert "cannot fail" in found.reason[1]
-    assert "contains 0" in found.reason[4]
+    assert "includes 0" in found.reason[4]
     assert found.model == ("base",)
     assert found.highest_rung == "E0"
     assert found.highest_passed == "E3"
@@ -204,7 +204,7 @@ def test_the_same_model_in_another_basis_has_another_code_until_it_is_rotated_ba
         assert beside[f"accuracy of {way}, rotated into place"] == 1
     # It is the same model all the same: the direction acts in base, and there is no gap to close.
     assert found.status[3] == "passed"
-    assert "contains 0" in found.reason[4]
+    assert "includes 0" in found.reason[4]
 
 
 def test_weights_are_noise_of_their_own_spread_for_one_block(organism):

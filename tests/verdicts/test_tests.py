@@ -166,7 +166,7 @@ def test_a_gap_that_is_not_there_has_no_share():
     rng = np.random.default_rng(0)
     base = coin(rng, 0.5, N)
     others = {"shuffled": base}
-    for post, why in ((base, "contains 0"), (base * 0.0, "below base")):
+    for post, why in ((base, "includes 0"), (base * 0.0, "below base")):
         found = rungs.sufficient(
             base, {"plain": base}, post, others, Pushes(same=np.stack([base] * DRAWS)), OPTIONS,
             asked=base, least_share=0.5,

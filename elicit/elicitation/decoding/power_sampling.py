@@ -51,7 +51,7 @@ class PowerSample(Result):
     least_ess: Float[Tensor, " problem"]
     """The least it was."""
     n_resamplings: Int[Tensor, " problem"]
-    """How often particles were drawn anew by their weights."""
+    """How often particles were resampled by their weights."""
     n_distinct: Int[Tensor, " problem"]
     """Different texts among the particles."""
     alpha: float

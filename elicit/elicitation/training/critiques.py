@@ -143,7 +143,7 @@ def critiques(
     if (kind == "self") != isinstance(critic, OwnCritic):
         raise TrainingError(
             f"kind is {kind!r} and the critic a {type(critic).__name__}, so it would not be clear "
-            "who tells the model what. Pass an OwnCritic with kind='self', and only there."
+            "who instructs the model. Pass an OwnCritic with kind='self', and only there."
         )
     solved = [
         Solved(

@@ -171,7 +171,7 @@ def _mechanisms(summary: Summary) -> Iterator[NumberTold]:
         if not arm["control"]:
             yield NumberTold(
                 name=f"{name}.share",
-                says=f"share of the gap closed by {name}, told {arm['sees']}",
+                says=f"share of the gap closed by {name}, supervision: {arm['sees']}",
                 unit="share of the gap",
                 estimate=arm["share"],
                 **_own_control(summary, name),

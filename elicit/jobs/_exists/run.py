@@ -45,7 +45,7 @@ def _prepare(
 
 def _asked(task: Task, behaviour: Behaviour) -> Asked:
     return Asked(
-        name=task.name, score=f"{GRADED} Beside it: whether the text {behaviour.name}.", task=task
+        name=task.name, score=f"{GRADED} Also: whether the text {behaviour.name}.", task=task
     )
 
 

@@ -63,9 +63,13 @@ class FeatureInputs:
     without_groups: str
     """Why there is no ReasonScore; empty if there is one."""
 
+    def ids(self, task: Task) -> list[str]:
+        """Problems of a task that have both prompts."""
+        return [p.id for p in task if p.id in self.cot and p.id in self.direct]
+
     def prompts(self, task: Task) -> PromptContrast:
         """Reasoning and direct-answer prompts of a task."""
-        ids = [p.id for p in task if p.id in self.cot and p.id in self.direct]
+        ids = self.ids(task)
         return PromptContrast(cot=[self.cot[i] for i in ids], direct=[self.direct[i] for i in ids])
 
 

@@ -4,7 +4,7 @@ import shlex
 from contextlib import nullcontext
 from pathlib import Path
 
-from elicit.features import Conclusion, Sae, conclude, disagreements
+from elicit.features import Conclusion, HeldOut, Sae, conclude, disagreements
 from elicit.jobs._asked import Asked
 from elicit.jobs._features.cost import FEATURES_COSTING
 from elicit.jobs._features.dictionary import SAE, sae_of
@@ -20,12 +20,15 @@ from elicit.jobs._features.spec import FeaturesSpec
 from elicit.jobs._features.summary import features_summary
 from elicit.jobs._features.texts import Texts, write_texts
 from elicit.jobs._frame import Job, Outcome, Prepared, Run, execute
+from elicit.jobs._groups import grouped, grouped_summary
 from elicit.pair import ModelPair, SideName
 from elicit.results import Result, digest_json, sha256_file
 from elicit.runs import Progress
 
 USEFUL = 30
 """Number of held-out problems below which intervals are wide."""
+MOST_BY_GROUP = 6
+"""Features whose activations are given by group; intervals widen with their number."""
 
 
 def features(spec: FeaturesSpec, *, progress: Progress | None = None) -> Run:
@@ -78,16 +81,36 @@ def _measure(work: FeatureWork) -> Outcome:
         n_choose=len(split.choose),
         n_test=len(split.test),
     )
-    results: dict[str, Result] = {"conclusion": conclusion, **search.results}
+    by, said = _by_group(work, conclusion, search.results.get("held-out"))
+    results: dict[str, Result] = {"conclusion": conclusion, **search.results, **by}
     return Outcome(
         results=results,
-        summary=features_summary(sae, results, model=model),
-        notes=[*search.notes, *_remarks(work, texts, sae)],
+        summary={**features_summary(sae, results, model=model), **grouped_summary(by)},
+        notes=[*search.notes, *_remarks(work, texts, sae), *said],
         next=_next(work.spec, model, work.run.path, conclusion),
     )
 
 
 JOB = Job(check=refuse_early, prepare=_prepare, measure=_measure, costing=FEATURES_COSTING)
+
+
+def _by_group(
+    work: FeatureWork, conclusion: Conclusion, held: Result | None
+) -> tuple[dict[str, Result], list[str]]:
+    """What survives, or else every candidate, by group of the held-out problems."""
+    if not isinstance(held, HeldOut) or held.gap is None:
+        return {}, []
+    known, inputs = held.feature.tolist(), work.inputs
+    shown = conclusion.survivors or tuple(known)
+    return grouped(
+        work.spec,
+        inputs.source.task,
+        {f"feature {i}": held.gap[known.index(i)] for i in shown[:MOST_BY_GROUP]},
+        of="activation before reasoning minus before a direct answer",
+        unit="activation",
+        problems=inputs.ids(inputs.source.split.test),
+        minus=None,
+    )
 
 
 def _next(spec: FeaturesSpec, model: SideName, folder: Path, conclusion: Conclusion) -> str:

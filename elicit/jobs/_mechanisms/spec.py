@@ -110,7 +110,7 @@ class MechanismsSpec(GradedSpec):
     sae_model: Annotated[
         Literal["base", "post"],
         Option(
-            "Model on whose activations the SAE was trained: one of post tells what post knows.",
+            "Model on whose activations the SAE was trained: one of post contains what post knows.",
             ARM_OPTIONS,
         ),
     ] = "base"

@@ -22,7 +22,7 @@ def tables(summary: Mapping[str, Any]) -> list[TerminalTable]:
         )
         clear = (found["share"]["low"] or 0) > 0.5 and not found["control"]
         styles.append("dim" if found["control"] else "bold" if clear else "")
-    head = ("mechanism", "sees", "bits told", "share of the gap", "setting")
+    head = ("mechanism", "sees", "bits", "share of the gap", "setting")
     known = tuple(
         (name, one["truth"], one["verdict"]) for name, one in summary["known_pairs"].items()
     )

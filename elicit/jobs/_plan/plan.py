@@ -33,7 +33,8 @@ class Fit:
     gib: float
     """Memory needed with these flags, GiB, over all cards."""
     minutes: float | None
-    """None where it does not fit, or where the card's rate in this precision is not known."""
+    """None where it does not fit, where the card's rate in this precision is not known, or where
+    weights come from host memory."""
 
     @property
     def words(self) -> str:
@@ -55,7 +56,9 @@ class Plan:
     """Of base."""
     dtype: str
     device: str
-    """Where the models would be."""
+    """Where the models would compute."""
+    kept: str
+    """Where their weights are between two calls."""
     fits: tuple[Fit, ...]
     """One a card."""
     notes: tuple[str, ...] = ()
@@ -66,13 +69,15 @@ class Plan:
         size, stages = self.forecast.size, self.forecast.stages
         base = self.nbytes / 2**30
         return {
-            f"base on {self.device}": base,
-            f"post on {self.device}": size.nbytes / 2**30 - base,
+            f"base {self.kept}": base,
+            f"post {self.kept}": size.nbytes / 2**30 - base,
             f"activations on {self.device}": float(max(s.nbytes for s in stages)) / 2**30,
             f"keys and values on {self.device}": max(s.cached for s in stages)
             * size.cached
             / 2**30,
-            "host memory while loading": 0.0 if self.device == "cpu" else base,
+            "host memory while loading": base
+            if self.kept == f"on {self.device}" != "on cpu"
+            else 0.0,
         }
 
     def to_json(self) -> dict[str, object]:
@@ -156,15 +161,20 @@ def _planned(spec: PairSpec, pair: ModelPair, cards: Sequence[Card]) -> Plan:
                 if found is None and needed.gib <= USABLE * card.memory:
                     flags = [_flags(spec, pair, dtype, max_tokens), "--share-weights" * share]
                     found = _fit(card, needed, dtype, pair, " ".join(filter(None, flags)))
-        fits.append(found or _split(card, at, spec, pair))
-    where = str(resolve_device(spec.device))
+        if spec.offload:
+            fits.append(_offloaded(card, at, spec, pair))
+            continue
+        found = found or _split(card, at, spec, pair)
+        fits.append(found if found.n_cards else _offloaded(card, at, spec, pair))
+    where = "all devices of the map" if spec.device_map else str(resolve_device(spec.device))
     return Plan(
         command=spec.command,
         forecast=whole,
         n_parameters=sum(p.numel() for p in pair.base.parameters()),
         nbytes=bytes_held(pair, "base"),
         dtype=str(pair.dtype).removeprefix("torch."),
-        device="all devices of the map" if spec.device_map else where,
+        device=where,
+        kept="in host memory" if spec.offload else f"on {where}",
         fits=tuple(fits),
         notes=pair.notes,
     )
@@ -228,6 +238,26 @@ def _split(card: Card, at: Callable[[int], Forecast], spec: PairSpec, pair: Mode
     return replace(
         _fit(card, needed, itemsize, pair, f"{flags} --device-map auto".strip()), n_cards=n_cards
     )
+
+
+def _offloaded(card: Card, at: Callable[[int], Forecast], spec: PairSpec, pair: ModelPair) -> Fit:
+    """The card with one module on it at a time, and all other weights in host memory.
+
+    How long that takes depends on the bus and is not said.
+    """
+    largest, least = max(p.numel() for p in pair.base.parameters()), float("inf")
+    for itemsize, max_tokens in itertools.product(
+        dict.fromkeys((pair.dtype.itemsize, 2)),
+        dict.fromkeys((spec.max_tokens, min(spec.max_tokens, 2048))),
+    ):
+        whole = _as(at(max_tokens), itemsize, pair)
+        gib = replace(whole, size=replace(whole.size, nbytes=largest * itemsize)).gib
+        if gib <= USABLE * card.memory:
+            added = [_flags(spec, pair, itemsize, max_tokens), "--offload" * (not spec.offload)]
+            flags = " ".join(filter(None, added))
+            return Fit(card=card.name, flags=flags, n_cards=1, gib=gib, minutes=None)
+        least = min(least, gib)
+    return Fit(card=card.name, flags="", n_cards=0, gib=least, minutes=None)
 
 
 def _fit(card: Card, needed: Forecast, itemsize: int, pair: ModelPair, flags: str) -> Fit:

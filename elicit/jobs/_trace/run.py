@@ -42,7 +42,7 @@ from elicit.traces import (
 from elicit.verdicts import scorecard
 
 FEW_FOR_VERDICT = 40
-"""Problems below which a loss of a tenth cannot be told from none."""
+"""Problems below which a loss of a tenth cannot be distinguished from none."""
 _ALTERATIONS: dict[str, Alteration] = {
     "other": OtherThought(),
     "swap": OperandsSwapped(),
@@ -224,7 +224,7 @@ def _notes(
     if cut_short(thoughts, {}) and "scorecard_complete" not in results:
         notes.append(
             "Fewer than two problems have thoughts that all ended by themselves, so no number is "
-            "told without the others."
+            "reported without the others."
         )
     if spec.anchors and "anchors" not in results:
         notes.append(
@@ -239,6 +239,6 @@ def _notes(
     if all(problem.edited is None for problem in inputs.task):
         notes.append(
             "The problems have no edited questions (`edited`), so a thought that no longer decides "
-            "could not be told to be internalised or hollow."
+            "cannot be classified as internalised or hollow."
         )
     return notes

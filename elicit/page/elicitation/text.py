@@ -77,7 +77,7 @@ def gap_text(found: DoseCurve, row: int) -> str:
         return "The gap share is not reported: there is no target."
     return (
         f"The gap share is not reported: the interval of the gap in {_noun(found.metric[row])}, "
-        f"{share(gap, low, high)}, contains 0."
+        f"{share(gap, low, high)}, includes 0."
     )
 
 

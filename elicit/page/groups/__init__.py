@@ -12,11 +12,15 @@ def _sections(results: Sequence[Result]) -> list[Section]:
 
 
 def _section(found: GroupMeans, n: int) -> Section:
+    below = (
+        "; below, differences on the same problems (hollow: the interval includes 0)"
+        if any(" minus " in measure for measure in found.measure)
+        else ""
+    )
     caption = (
         f"Mean of each group, with {100 * found.level:g} % intervals over its problems, "
-        "simultaneous over groups and measures (Bonferroni); below, differences on the same "
-        "problems (hollow: the interval includes 0). Groups were not drawn at random: they may "
-        "differ in anything that goes with their name."
+        f"simultaneous over groups and measures (Bonferroni){below}. Groups were not drawn at "
+        "random: they may differ in anything that goes with their name."
     )
     columns = max(20, 3 * len(found.group) * len(found.measure))
     return Section(

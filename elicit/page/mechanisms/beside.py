@@ -30,7 +30,7 @@ def beside_sections(results: Sequence[Result]) -> list[Section]:
         sections.append(
             Section(
                 "beside-mechanisms",
-                "Does post’s difference hold the skill?",
+                "Does post’s difference carry the skill?",
                 "Measured without training: how much of post’s texts base lacks, whether base is "
                 "right once it begins as post does, and what post minus base does to another "
                 "model.",
@@ -60,7 +60,7 @@ def _bits(found: TextBits) -> Table:
     told = (
         "Bits of post’s own texts that base lacks, KL(post‖base): about 2 to the power of so many "
         "of base’s texts hold one of post’s. By the written tokens, and by whole predictions along "
-        "them. Bits tell change, not gain: a pair can lie far apart though nothing was gained."
+        "them. Bits measure change, not gain: a pair can lie far apart though nothing was gained."
         f"{cut}"
     )
     head = (

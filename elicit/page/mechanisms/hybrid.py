@@ -81,8 +81,8 @@ def _hybrid(found: Hybrid, n: int) -> Section:
             plot(f"plot-hybrid-{n}", hybrid_figure(found), caption, columns=22),
             table_of(told, head, rows, 2),
             table_of(
-                f"Accuracy by coefficient on the {found.n_choose} problems to choose on: nothing "
-                "is to be claimed from it.",
+                f"Accuracy by coefficient on the {found.n_choose} problems to choose on: these "
+                "numbers support no claim.",
                 ("gate", *doses),
                 tried,
                 1,

@@ -178,7 +178,7 @@ def _shares(tried: Sequence[Mechanism]) -> Section:
     )
     if reasons:
         lead += f" No share is reported: {reasons[0]}"
-    return Section("mechanisms", "What brings it out of base?", lead, tuple(items))
+    return Section("mechanisms", "What elicits it from base?", lead, tuple(items))
 
 
 def _cost(tried: Sequence[Mechanism]) -> Section:

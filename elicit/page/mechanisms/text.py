@@ -112,7 +112,7 @@ def would_change(found: Origin) -> list[str]:
                 "and for so many bits.",
                 "The same mechanisms failing where the skill is known to be there too. Pairs of "
                 f"known truth: {known}.",
-                f"A sign that post’s difference holds the skill. {holds}",
+                f"A sign that post’s difference carries the skill. {holds}",
             ]
         case "partly":
             said = [

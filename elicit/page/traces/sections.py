@@ -243,7 +243,8 @@ def _discrimination(found: Discrimination, n: int, pair: Pair | None) -> Section
     )
     caption = (
         "Dotted: 0.5, the signal says nothing. Length alone (shorter is surer) often does as much "
-        f"as confidence, so it stands beside. A model without marks answers all rightly, or none. "
+        "as confidence, so it is shown for comparison. A model without marks answers all "
+        "rightly, or none. "
         f"Bars are {level_text(found)}intervals."
     )
     return Section(

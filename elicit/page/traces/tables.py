@@ -41,7 +41,7 @@ def covariate_table(card: Scorecard) -> Table | None:
         return None
     rows = [[name, *_numbers(card.covariate_value[i])] for i, name in enumerate(card.covariate)]
     caption = (
-        "Covariates: they stand beside the primaries so that a reader can see what else moved. "
+        "Covariates: reported with the primaries so that a reader can see what else moved. "
         "They are not tested."
     )
     folded = "Covariates (not tested)"

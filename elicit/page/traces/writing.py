@@ -90,8 +90,9 @@ def reflection_section(found: Reflection, n: int) -> Section:
     """
     caption = (
         "Circles: base; diamonds: post. Of the answers that are wrong before a step, the share "
-        "that is right after it, and the other way round. Other steps stand beside: an "
-        f"answer also moves while a thought goes on. Bars are {level_text(found)}intervals of each "
+        "that is right after it, and the other way round. Other steps are shown for "
+        "comparison: an answer also moves while a thought goes on. Bars are "
+        f"{level_text(found)}intervals of each "
         "number alone."
     )
     return Section(

@@ -13,7 +13,7 @@ from elicit.results.marks.canvas import MODELS
 
 
 def plain_numbers(values: Sequence[int | float] | Tensor) -> list[int | float | None]:
-    """Numbers as a figure stores them; what is no number is left out of the drawing."""
+    """Numbers as a figure stores them; what is not a number is left out of the drawing."""
     values = values.tolist() if isinstance(values, Tensor) else values
     return [value if math.isfinite(value) else None for value in values]
 
@@ -108,7 +108,7 @@ def heat(
     words: Sequence[Sequence[str]] | None,
     hover: Sequence[Sequence[str]],
 ) -> dict[str, Any]:
-    """Heat map trace: a cell's colour is its value; what is no number is left blank."""
+    """Heat map trace: a cell's colour is its value; what is not a number is left blank."""
     return {
         "type": "heatmap",
         "z": [plain_numbers(line) for line in values],

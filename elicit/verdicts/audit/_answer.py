@@ -59,7 +59,7 @@ def not_asked(why: str) -> Answered:
         says=sentence(why),
         clause="",
         strength="not asked",
-        rests_on="No run of this audit tells.",
+        rests_on="No run of this audit answers this.",
         effect=missing,
         control=missing,
     )

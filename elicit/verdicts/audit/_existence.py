@@ -1,4 +1,4 @@
-"""Whether the base already has it, and what brings it out: steering and mechanisms together."""
+"""Whether the base already has it, and what elicits it: steering and mechanisms together."""
 
 import math
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ def existence_answer(
 
     Args:
         gain: What post gained; None where it was not measured.
-        ladder: Whether the base's own direction brings it out; None where it was not asked.
+        ladder: Whether the base's own direction elicits it; None where it was not asked.
         origin: Whether a mechanism does that is told little; None where it was not asked.
         why: What kept both from being asked.
     """
@@ -103,7 +103,7 @@ def _by_origin(origin: Origin, ladder: Ladder | None) -> Answered:
     what = f"closes {spread(effect)} of the gap of {spread(origin.gap)}"
     if verdict == "elicited":
         says = [
-            f"Yes. The base already has what post gained, and {_arm(origin.best)} brings it out: "
+            f"Yes. The base already has what post gained, and {_arm(origin.best)} elicits it: "
             f"it {what}{_others(origin)}."
         ]
         clause = f"base already has what post gained, and {_arm(origin.best)} elicits it"
@@ -118,7 +118,7 @@ def _by_origin(origin: Origin, ladder: Ladder | None) -> Answered:
         most = most_untold(origin)
         says = [
             f"{'No' if verdict == 'created' else 'Not as far as was tried'}. No mechanism with "
-            f"little supervision brings it out of base: the best closes {spread(most)} of the gap "
+            f"little supervision elicits it from base: the best closes {spread(most)} of the gap "
             f"of {spread(origin.gap)}"
             + (f", and the same means close {spread(control)} where the skill is known to be."
                if name else ".")
@@ -197,7 +197,7 @@ def _by_ladder(ladder: Ladder) -> Answered:
         "exists": "Yes. Steered along its own direction, base does what post does, and that closes "
         f"{spread(ladder.value[at])} of the gap in right answers.",
         "not shown": "Not shown. Steering base along its own direction does not do it.",
-        "under-powered": "Undecided. There are too few problems to tell what steering base does.",
+        "under-powered": "Undecided. There are too few problems to say what steering base does.",
         "no gap": "Post has no clear gain in right answers, so there is nothing to ask for.",
     }[ladder.verdict]
     strength: Strength = "moderate" if ladder.verdict == "exists" else "weak"
@@ -208,7 +208,7 @@ def _by_ladder(ladder: Ladder) -> Answered:
         says=said,
         clause="base already has what post gained" if ladder.verdict == "exists" else "",
         strength=strength,
-        rests_on="The ladder of existence alone: no mechanism was tried beside it.",
+        rests_on="The ladder of existence alone: no mechanism was tried.",
         effect_name="share of the gap closed by steering (E4)",
         effect=ladder.value[at],
         border=HALF,
@@ -231,8 +231,8 @@ def _steering(ladder: Ladder, *, agrees: str) -> str:
             f"({ladder.control_name[at]}: {control})."
         )
     if ladder.verdict == "not shown":
-        return "Steering base along its own direction does not bring it out."
-    return "There are too few problems to say whether steering base brings it out."
+        return "Steering base along its own direction does not elicit it."
+    return "There are too few problems to say whether steering base elicits it."
 
 
 def _rests(origin: Origin, steered: str | None, *, above: bool, control: str) -> str:
@@ -240,13 +240,14 @@ def _rests(origin: Origin, steered: str | None, *, above: bool, control: str) ->
     parts = [f"{origin.n_problems} held-out problems"]
     if control:
         parts.append(
-            f"the interval {'is' if above else 'is not'} clear of one half and of the control"
+            f"the interval {'lies' if above else 'does not lie'} above one half and above the "
+            "control"
         )
     elif above:
-        parts.append("the interval is clear of one half; no control was run")
+        parts.append("the interval lies above one half; no control was run")
     told = {
-        "exists": "steering (E3, E4) brings it out as well",
-        "not shown": "steering (E3, E4) does not bring it out",
+        "exists": "steering (E3, E4) elicits it as well",
+        "not shown": "steering (E3, E4) does not elicit it",
         "under-powered": "steering (E3, E4) is under-powered",
         "no gap": "steering found no gap",
         None: "steering was not asked",
@@ -259,9 +260,9 @@ def _rests(origin: Origin, steered: str | None, *, above: bool, control: str) ->
     ]
     if origin.known_pair:
         parts.append(
-            f"on {', '.join(map(post_of, wrong))}, whose truth is known, the same means err"
+            f"on {', '.join(map(post_of, wrong))}, whose truth is known, the same mechanism errs"
             if wrong
-            else "on pairs of known truth the same means are right"
+            else "on pairs of known truth the same mechanism is right"
         )
     return sentence("; ".join(parts))
 

@@ -73,7 +73,7 @@ def trace_answer(card: Scorecard, dependence: Dependence | None) -> Answered:
         strength = "strong"
         rests = (
             "The interval of the difference lies below −0.1, and altered questions or right "
-            "answers tell what decides instead."
+            "answers show what decides instead."
         )
     return Answered(
         verdict=_WORDS.get(verdict, verdict),

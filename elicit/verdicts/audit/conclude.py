@@ -39,7 +39,7 @@ class Findings:
     problems: str = "problems"
     """Name of the task that the question of existence is about."""
     ladder: Ladder | None = None
-    """Whether the base's own direction brings it out."""
+    """Whether the base's own direction elicits it."""
     origin: Origin | None = None
     """Whether a mechanism does."""
     card: Scorecard | None = None
@@ -178,7 +178,7 @@ def _nothing(findings: Findings, answers: Sequence[Answered]) -> str:
             "reasoning"
         )
     if not seen:
-        return "Nothing was found, and no run tells how small an effect would have been seen."
+        return "Nothing was found, and no run says how small an effect would have been seen."
     told = seen[0] if len(seen) == 1 else f"{', '.join(seen[:-1])} or {seen[-1]}"
     return f"Nothing was found, where {told} would likely have been seen."
 
