@@ -34,7 +34,7 @@ INSIDE = {"accelerate": "trl", "ipywidgets": "transformers"}
 """What another package that is imported calls for us."""
 
 
-BROUGHT = {"IPython": "ipykernel", "huggingface_hub": "transformers"}
+BROUGHT = {"IPython": "ipykernel", "huggingface_hub": "transformers", "triton": "torch"}
 """Modules of packages that a declared one needs itself and that are used beside it alone."""
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from elicit import organisms
 from elicit.jobs._faults import NotGivenError, SpecError, hidden_faults, read_yaml
+from elicit.jobs._machine_options import DeviceMap, Offload, ShareWeights
 from elicit.jobs._option import MACHINE, MODELS, OUTPUT, STATISTICS, TASKS, Option
 from elicit.jobs._task_options import MAP_HELP, ColumnMap, TaskFormat, is_elsewhere
 
@@ -131,16 +132,9 @@ class PairSpec(BaseModel):
         Literal["float32", "bfloat16", "float16", "float64", "auto"],
         Option("float32, bfloat16, float16, float64, or auto: the checkpoints'.", MACHINE, "NAME"),
     ] = "float32"
-    device_map: Annotated[
-        str | None, Option("Placement over several devices, such as auto.", MACHINE, "MAP")
-    ] = None
-    offload: Annotated[
-        bool,
-        Option("Keep weights in host memory; each is on the device for its call alone.", MACHINE),
-    ] = False
-    share_weights: Annotated[
-        bool, Option("Hold weights that are equal in both models in memory once.", MACHINE)
-    ] = False
+    device_map: DeviceMap = None
+    offload: Offload = False
+    share_weights: ShareWeights = False
     attn_implementation: Annotated[
         Literal["eager", "sdpa"] | None, Option("eager or sdpa.", MACHINE, "NAME", default="eager")
     ] = None

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from elicit.capture import Unembed
+from elicit.texts._fused import Fused
 from elicit.texts._sums import LayerSums
 from elicit.texts.errors import TextError
 from elicit.texts.predictions import FLOOR, LN2, TILE, Final, Reading
@@ -33,6 +34,7 @@ class Readout:
         self._s = torch.empty(tile, dtype=self.wide, device=weight.device)
         self._t = torch.empty(tile, dtype=self.wide, device=weight.device)
         self._masked = False
+        self.fused = Fused()
 
     def project(
         self,
@@ -137,6 +139,10 @@ class Readout:
         Raises:
             TextError: Some prediction is not a distribution.
         """
+        found = self.fused.reading(z, final, lambda few, to: self._apart(few, to, states, capped))
+        if found is not None:
+            _refuse_nan(found[1])
+            return found[0]
         largest = z.amax(0)
         seen = LayerSums.of(final, z, largest)
         total, cross = self._exponentiate(z, largest, seen)
@@ -154,6 +160,12 @@ class Readout:
             prob=(seen.watched.double().exp() / total).to(self.wide),
             log_norm=(total.log() + largest).to(self.wide),
         )
+
+    def _apart(self, z: Tensor, final: Final, states: Tensor, capped: bool) -> Reading:
+        """A few tokens the plain way, in a buffer of their own."""
+        room = Readout(self.unembed, z.shape[1])
+        room.fused.used = False
+        return room.measure(z, states[: z.shape[1]], final, capped=capped)
 
     def divergences(
         self,

@@ -1,0 +1,142 @@
+"""What a GPU makes of a patch grid and of lens statistics, at shapes of models that matter.
+
+    python scripts/bench/gpu.py --json FILE        (rows are `not measured` where there is no GPU)
+    python scripts/bench/gpu.py --tiny             (the same code on the CPU, at a toy shape)
+
+Random weights in bfloat16. Lens statistics are timed with their product (states to logits, then
+divergences, entropy and rank), fused and plain, and held against the rate of one large product on
+the same card. The patch grid is `patching.py --only grid` in a process of its own. A row is
+`name, value, unit, goal, ok`; a value that was not measured is null, with the reason as its unit.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from elicit.capture import Unembed
+from elicit.texts import Readout
+
+Row = dict[str, object]
+SHAPES = {"qwen2.5-1.5b": (1536, 151936), "llama-3.1-8b": (4096, 128256)}
+"""Width and ids of each model."""
+TINY = {"tiny": (64, 1024)}
+LAYERS, TOKENS, REPEATS = 8, 1024, 5
+GRID, RATE = ">= 10", ">= 0.6"
+
+
+def row(name: str, value: float | None, unit: str, goal: str = "") -> Row:
+    """One figure beside its goal; None if it was not measured."""
+    ok: bool | None = None
+    if goal and value is not None:
+        ok = value >= float(goal.split()[1])
+    told = None if value is None else round(value, 4)
+    return {"name": name, "value": told, "unit": unit, "goal": goal, "ok": ok}
+
+
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    """Least wall time of several runs, after one that is not counted."""
+    found = []
+    for _ in range(REPEATS + 1):
+        begin = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        found.append(time.perf_counter() - begin)
+    return min(found[1:])
+
+
+def product_rate(device: torch.device, size: int) -> float:
+    """Operations a second of one large product in bfloat16."""
+    one = torch.randn(size, size, dtype=torch.bfloat16, device=device)
+    return 2 * size**3 / seconds(lambda: one @ one, device)
+
+
+@torch.no_grad()
+def lens(name: str, d_model: int, d_vocab: int, device: torch.device) -> list[Row]:
+    """Statistics of several layers of one block of tokens."""
+    torch.manual_seed(0)
+    linear = nn.Linear(d_model, d_vocab, bias=False, dtype=torch.bfloat16, device=device)
+    used = Unembed(norm=nn.Identity(), projection=linear, softcap=None, d_vocab=d_vocab)
+    states = torch.randn(LAYERS + 1, TOKENS, d_model, dtype=torch.bfloat16, device=device)
+    took: dict[str, float] = {}
+    for way, fused in (("plain", False), ("fused", None)):
+        room = Readout(used, TOKENS)
+        room.fused.used = fused
+        final = room.final(states[-1], torch.empty(d_vocab, TOKENS, device=device))
+
+        def every(room: Readout = room, final=final) -> None:
+            for layer in range(LAYERS):
+                room.read(states[layer], final)
+
+        took[way] = seconds(every, device)
+        if way == "fused" and not room.fused.used:
+            del took["fused"]
+    rate = product_rate(device, 8192 if device.type == "cuda" else 256)
+    flop = 2.0 * LAYERS * TOKENS * d_model * d_vocab
+    rows = [row(f"{name}: large product in bfloat16", rate / 1e12, "TFLOP/s")]
+    for way, each in took.items():
+        said = f"{name}: lens statistics, {way}, of the rate of a large product"
+        rows.append(row(said, flop / each / rate, "share", RATE if way == "fused" else ""))
+    if "fused" not in took:
+        said = f"{name}: lens statistics, fused, of the rate of a large product"
+        rows.append(row(said, None, "not measured: no Triton kernel on this device", RATE))
+    return rows
+
+
+def grid(name: str, device: torch.device, dtype: str) -> list[Row]:
+    """The patch grid beside TransformerLens."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "rows.json"
+        subprocess.run(
+            [sys.executable, Path(__file__).with_name("patching.py"), "--json", file, "--shape",
+             name, "--device", device.type, "--dtype", dtype, "--only", "grid"]
+            + (["--max-tokens", "32768"] if device.type == "cuda" else ["--sample", "4"]),
+            check=True, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        return [each | {"name": f"{name}: {each['name']}"} for each in json.loads(file.read_text())]
+
+
+def unmeasured() -> list[Row]:
+    """Every row that a card would fill."""
+    why = "not measured: no GPU"
+    rows = []
+    for name in SHAPES:
+        rows += [
+            row(f"{name}: patch grid, TransformerLens's time over ours", None, why, GRID),
+            row(f"{name}: large product in bfloat16", None, why),
+            row(f"{name}: lens statistics, plain, of the rate of a large product", None, why),
+            row(f"{name}: lens statistics, fused, of the rate of a large product", None, why, RATE),
+        ]
+    return rows
+
+
+def main() -> None:
+    """Write the rows."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--tiny", action="store_true", help="on the CPU, to try the code")
+    asked = parser.parse_args()
+    if torch.cuda.is_available() or asked.tiny:
+        device = torch.device("cpu" if asked.tiny else "cuda")
+        rows = []
+        for name, (d_model, d_vocab) in (TINY if asked.tiny else SHAPES).items():
+            rows += lens(name, d_model, d_vocab, device)
+            rows += grid(name, device, "float32" if asked.tiny else "bfloat16")
+    else:
+        rows = unmeasured()
+    for each in rows:
+        sys.stdout.write(json.dumps(each) + "\n")
+    if asked.json:
+        asked.json.write_text(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()
