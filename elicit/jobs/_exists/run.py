@@ -32,7 +32,21 @@ def exists(spec: ExistsSpec, *, progress: Progress | None = None) -> Run:
 
 def _check(spec: ExistsSpec) -> tuple[Task, Behaviour]:
     task = task_of(spec)
+    _design(spec).check(spec.inference)
     return task, behaviour_of(spec, task)
+
+
+def _design(spec: ExistsSpec) -> LadderDesign:
+    return LadderDesign(
+        strengths=spec.strengths or LadderDesign().strengths,
+        choose_share=spec.choose_share,
+        n_random=spec.n_random,
+        n_dosed=spec.n_dosed,
+        n_redrawn=spec.n_redrawn,
+        margin=spec.margin,
+        least_share=spec.least_share,
+        least_effect=spec.least_effect,
+    )
 
 
 def _prepare(
@@ -57,16 +71,7 @@ def _measure(work: Work[ExistsSpec, tuple[Task, Behaviour]]) -> Outcome:
             behaviour,
             task,
             sites=spec.sites or None,
-            design=LadderDesign(
-                strengths=spec.strengths or LadderDesign().strengths,
-                choose_share=spec.choose_share,
-                n_random=spec.n_random,
-                n_dosed=spec.n_dosed,
-                n_redrawn=spec.n_redrawn,
-                margin=spec.margin,
-                least_share=spec.least_share,
-                least_effect=spec.least_effect,
-            ),
+            design=_design(spec),
             inference=spec.inference,
             generation=Generation(
                 extractor=spec.extractor,
