@@ -82,7 +82,7 @@ def suggested(spec: PairSpec, summary: Mapping[str, Any]) -> str:
     if spec.command == "exists":
         chosen = {"exists": "steer", "not shown": "mechanisms"}.get(str(verdict))
     elif spec.command == "trace":
-        chosen = "exists" if verdict == "intact" else None if verdict == "undecided" else "report"
+        chosen = "exists" if verdict == "intact" else None if verdict == "not told" else "report"
     elif spec.command == "mechanisms":
         chosen = {"elicited": "trace", "created": "report"}.get(str(verdict))
     else:

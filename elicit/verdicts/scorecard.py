@@ -52,7 +52,7 @@ class Scorecard(Result):
     verdict: str
     """`intact`: the thought decides; `internalised`: the question decides, without the thought;
     `hollow`: something else does, such as a cue in the prompt; `decoupled`: nothing does, and
-    answers are wrong; `undecided`."""
+    answers are wrong; `not told`: the problems leave it open."""
     reason: str
     """The numbers that it rests on, or what is missing."""
     detectable: float

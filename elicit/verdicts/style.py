@@ -37,7 +37,7 @@ class StyleOrAbility(Result):
     """Whether post differs from base in how it writes, in what it gets right, or in both."""
 
     verdict: str
-    """`style`, `ability`, `both`, `neither`, or `undecided`."""
+    """`style`, `ability`, `both`, `neither`, or `not told`."""
     reason: str
     """The numbers that it rests on."""
     style: tuple[str, ...]
@@ -167,7 +167,7 @@ def _rose(low: float, high: float, margin: float) -> bool | None:
 
 def _word(style: bool | None, ability: bool | None) -> str:
     if style is None or ability is None:
-        return "undecided"
+        return "not told"
     return {
         (True, False): "style",
         (False, True): "ability",

@@ -53,7 +53,7 @@ def test_where_nothing_was_found_nothing_is_suggested():
         "report": {"skill": None, "damage": None, "corrupted_layers": []},
         "patch": {"sweeps": {"post_to_base": {"peak": None}}, "question": "across"},
         "exists": {"verdict": "no gap"},
-        "trace": {"verdict": "undecided"},
+        "trace": {"verdict": "not told"},
         "mechanisms": {"verdict": "undecided"},
     }
     for command, summary in nothing.items():

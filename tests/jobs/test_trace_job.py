@@ -63,7 +63,7 @@ def test_own_thoughts_that_never_state_an_answer_leave_follows_open(models, prob
     done = run(models, problems, out, "--traces", "own", *end)
     assert done.code == 0, done.err
     summary = json.loads((out / "summary.json").read_text())
-    assert summary["verdict"] == "undecided" and "could be changed" in summary["reason"]
+    assert summary["verdict"] == "not told" and "could be changed" in summary["reason"]
     assert summary["primaries"]["follows"]["diff"]["value"] is None
     assert summary["primaries"]["CIR"]["base"]["value"] is not None
     assert (out / "report.html").stat().st_size > 10_000

@@ -119,7 +119,7 @@ def test_dependence_alone_tells_follows_and_no_verdict():
 
 def test_where_all_problems_are_alike_the_loss_is_one_that_they_leave_room_for():
     found, told = made.dependence(follows=(1.0, 1.0)), made.information()
-    card = replace(made.scorecard(found, told), verdict="undecided")
+    card = replace(made.scorecard(found, told), verdict="not told")
     said = trace_sentences([card])[0]
     assert "With all 40 problems alike, the largest loss of “follows” that they leave" in said
 

@@ -34,23 +34,23 @@ def test_each_verdict_is_given_by_its_rule():
 
 def test_without_edited_questions_hollow_and_internalised_are_not_told_apart():
     found = told(0.0)
-    assert found.verdict == "undecided" and "edited" in found.reason
+    assert found.verdict == "not told" and "edited" in found.reason
 
 
 def test_intervals_that_span_a_border_tell_nothing_and_say_what_would_have_been_seen():
     found = told(0.9)
-    assert found.verdict == "undecided" and 0 < found.detectable < 0.2
-    assert told(1.0, n=10).verdict == "undecided"
+    assert found.verdict == "not told" and 0 < found.detectable < 0.2
+    assert told(1.0, n=10).verdict == "not told"
     assert told(1.0, n=10).detectable > 0.1
 
 
 def test_a_pair_that_never_followed_is_not_called_intact():
     found = told(0.0, base=0.0)
-    assert found.verdict == "undecided" and "do not follow" in found.reason
+    assert found.verdict == "not told" and "do not follow" in found.reason
 
 
 def test_too_few_problems_are_said_to_be():
-    assert told(1.0, n=1).verdict == "undecided"
+    assert told(1.0, n=1).verdict == "not told"
 
 
 def test_no_loss_is_called_intact_and_none_hollow_in_simulated_null_pairs():

@@ -61,7 +61,7 @@ def verdict(pair, long: float, right: float, **more):
         (0.2, 0.95, "ability"),
         (0.9, 0.95, "both"),
         (0.0, 0.3, "neither"),
-        (0.9, 0.55, "undecided"),
+        (0.9, 0.55, "not told"),
     ],
 )
 def test_the_word_is_what_rose(organism, long, right, word):
