@@ -102,7 +102,8 @@ def test_a_killed_driver_and_a_killed_worker_lose_nothing(tmp_path: Path):
     driver.communicate()
     # The cluster was the driver's and ends with it.
     assert not psutil.wait_procs(below, timeout=WAIT)[1]
-    assert not list((spread.parent / "study").glob("trace_seed-*/summary.json"))
+    # Killed before it had compared; how many runs its workers still ended is up to the machine.
+    assert not (spread.parent / "study" / "comparison.html").exists()
 
     driver = started(spread, "local")
     worker = caught(driver, spread)
