@@ -332,6 +332,7 @@ def test_a_full_disk_is_noticed_before_anything_is_measured(refused, both, tmp_p
     refused(both, "disk is full", out=tmp_path / "run")
 
 
+@pytest.mark.slow(checked=True)
 def test_the_run_of_other_options(refused, reported, both):
     there, _ = reported
     before = (there / "summary.json").read_bytes()

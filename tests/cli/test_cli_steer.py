@@ -123,6 +123,7 @@ def test_without_a_gap_rates_are_told_and_shares_refused(elicit, saes, tmp_path)
     assert any("steered.pt was not written" in note for note in summary["notes"])
 
 
+@pytest.mark.slow(checked=True)
 @pytest.mark.parametrize(("amount", "told"), [(0.0, 0.0), (3.0, 3.0), (None, None)])
 def test_what_a_feature_is_set_to_is_what_is_told(organism, saes, tmp_path, amount, told):
     pair, sae = organism("rl"), load_sae(saes / "fits")

@@ -240,6 +240,7 @@ def test_unsharpened_texts_are_cold_ones_and_weights_are_equal(sharpened):
     assert int(sharpened.n_distinct.max()) <= 8
 
 
+@pytest.mark.slow(checked=True)
 def test_every_result_is_drawn_and_comes_back_from_its_folder(
     paired, organism, branched, sharpened, tmp_path
 ):

@@ -152,6 +152,7 @@ def test_a_token_that_was_sampled_by_chance_does_not_recur(pair, lexical, texts)
     assert found.token_rate[0, 0] < 0.5
 
 
+@pytest.mark.slow(checked=True)
 def test_what_is_always_or_never_active_is_not_called_stable(state):
     assert state.verdict[1] == "never active" and state.n_problems[1] == 0
     assert state.rate.value[1].isnan().all() and not (state.of == NEVER).any()

@@ -36,6 +36,7 @@ def test_the_same_seed_gives_the_same_bytes(pair, traces, trained, tmp_path):
     assert torch.initial_seed() == 99
 
 
+@pytest.mark.slow(checked=True)
 def test_it_learns_what_it_reads_and_says_so(pair, traces, trained):
     sae, folder = trained
     found = fidelity(pair, sae, traces, model="base")

@@ -268,6 +268,7 @@ LINE = {
 OPTIONS = {"pair": "organism:tiny-l1", "out": "run", "limit": 2, "kinds": ["layer"], "seed": 0}
 
 
+@pytest.mark.slow(checked=True)
 @few
 @given(data=st.data())
 def test_a_file_of_problems_is_read_or_refused(tmp_path_factory, data):

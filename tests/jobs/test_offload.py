@@ -7,6 +7,7 @@ import pytest
 from elicit.jobs import COMMANDS
 
 
+@pytest.mark.slow(checked=True)
 @pytest.mark.filterwarnings("ignore::elicit.patching.MissingControlWarning")
 def test_a_command_finds_the_same_with_weights_in_host_memory(tmp_path):
     entry, found = COMMANDS["patch"], []

@@ -97,6 +97,7 @@ class _Announced(NoProgress):
         raise _Stop
 
 
+@pytest.mark.slow(checked=True)
 @pytest.mark.parametrize("name", ["revise", "trace"])
 def test_the_plan_and_the_run_say_the_same_tokens_operations_and_memory(name, tmp_path, capsys):
     own = {"traces": "own"} if name == "trace" else {}

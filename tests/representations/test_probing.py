@@ -106,6 +106,7 @@ def test_digits_of_the_question_are_known_as_types_and_not_beyond(organism):
     assert (report.selectivity.value < 0.1).all()
 
 
+@pytest.mark.slow(checked=True)
 def test_a_rotated_model_is_read_only_when_aligned(organism):
     pair = organism("rotated")
     moved = transfer(
