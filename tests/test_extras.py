@@ -5,6 +5,7 @@ import json
 import re
 import sys
 import tomllib
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -47,17 +48,25 @@ def sources() -> list[Path]:
     return [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
 
 
+@cache
+def imported_by(path: Path) -> set[str]:
+    """Top-level modules that the import statements of a file name."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return found
+
+
 def imported() -> set[str]:
     """Top-level modules that some code of the repository imports, `importorskip` included."""
     found = set()
     for path in sources():
         text = path.read_text("utf-8")
         found |= set(re.findall(r"(?:importorskip|import_module|find_spec)\(\s*\"(\w+)", text))
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.Import):
-                found |= {alias.name.split(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                found.add(node.module.split(".")[0])
+        found |= imported_by(path)
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         cells = json.loads(path.read_text("utf-8"))["cells"]
         code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
@@ -91,17 +100,9 @@ def test_what_the_package_imports_is_declared():
     known = {module: names for module, names in packages_distributions().items()}
     missing = set()
     for path in (ROOT / "elicit").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            names = (
-                [alias.name for alias in node.names]
-                if isinstance(node, ast.Import)
-                else [node.module or ""]
-                if isinstance(node, ast.ImportFrom) and not node.level
-                else []
-            )
-            for module in {name.split(".")[0] for name in names} - {"", "elicit"}:
-                own = [BROUGHT[module]] if module in BROUGHT else known.get(module, [module])
-                owners = {each.lower().replace("_", "-") for each in own}
-                if module not in sys.stdlib_module_names and not owners & (declared | optional):
-                    missing.add((module, path.name))
+        for module in imported_by(path) - {"elicit"}:
+            own = [BROUGHT[module]] if module in BROUGHT else known.get(module, [module])
+            owners = {each.lower().replace("_", "-") for each in own}
+            if module not in sys.stdlib_module_names and not owners & (declared | optional):
+                missing.add((module, path.name))
     assert not missing

@@ -71,6 +71,7 @@ def test_a_result_of_the_package_opens_in_a_fresh_process(saved):
     assert fresh(code) == "PatchGrid"
 
 
+@pytest.mark.slow(checked=True)
 def test_every_result_class_of_the_package_is_found_by_its_name():
     code = (
         "import sys, json\nfrom elicit.results.base import _is_own\n"

@@ -323,6 +323,7 @@ def test_texts_of_another_run_are_taken_where_all_that_they_depend_on_is_equal()
     assert first.get_or_compute("scores", lambda: made) is made
 
 
+@pytest.mark.slow(checked=True)
 def test_identical_models_say_first_that_nothing_could_be_found(models, tasks, tmp_path):
     spec = AuditSpec(
         base=str(models / "base"),

@@ -20,6 +20,7 @@ def table(tasks, tmp_path):
     return tmp_path / "problems.csv"
 
 
+@pytest.mark.slow(checked=True)
 def test_a_table_gives_the_report_of_the_task_file_with_results_by_group(
     elicit, models, table, reported, tmp_path
 ):

@@ -11,15 +11,16 @@ HEAVY = {
     "scipy", "numpy", "jaxtyping", "jinja2",
 }  # fmt: skip
 
+SLOW = pytest.mark.slow(checked=True)
 HELPS = [
     ["--help"],
     ["report", "--help"],
-    ["graft", "--help"],
+    pytest.param(["graft", "--help"], marks=SLOW),
     ["revise", "--help"],
-    ["features", "--help"],
-    ["trace", "--help"],
-    ["organisms", "--help"],
-    ["plan", "--help"],
+    pytest.param(["features", "--help"], marks=SLOW),
+    pytest.param(["trace", "--help"], marks=SLOW),
+    pytest.param(["organisms", "--help"], marks=SLOW),
+    pytest.param(["plan", "--help"], marks=SLOW),
     ["--version"],
 ]
 
@@ -41,7 +42,7 @@ def test_importing_the_package_imports_next_to_nothing():
     assert len(modules - bare) < 40, sorted(modules - bare)
 
 
-@pytest.mark.parametrize("words", HELPS, ids=" ".join)
+@pytest.mark.parametrize("words", HELPS, ids=lambda words: " ".join(words))
 def test_help_and_version_import_no_heavy_library(words):
     modules, out = imported(
         f"from elicit.cli import main\ntry: main({words})\n"

@@ -56,6 +56,7 @@ def test_one_branch_is_right_where_the_greedy_text_is(organism, branched):
     assert branched.texts(1, "sum") == branched.texts(1, "max") == greedy.text
 
 
+@pytest.mark.slow(checked=True)
 def test_the_planted_opener_has_rank_2_and_the_oracle_needs_two_branches(branched):
     assert branched.target_rank.tolist() == [2] * 12
     at = branched.curve.index("oracle")

@@ -60,6 +60,7 @@ def pushed(switch: str, vector, *coefficients: float, **more) -> Guidance:
     )
 
 
+@pytest.mark.slow(checked=True)
 @pytest.mark.parametrize(
     ("how", "temperature"), [("none", 1.0), ("all", 0.0), ("oracle", 0.0), ("guardrail", 1.0)]
 )
@@ -281,6 +282,7 @@ def test_a_fit_of_another_base_is_refused(measured, organism, parts):
         measure_hybrid(organism("created"), Split(choose=parts[1], test=parts[2]), fitted)
 
 
+@pytest.mark.slow(checked=True)
 def test_a_fit_that_was_killed_goes_on_to_the_same_bytes(organism, parts):
     task, kept = parts[0].subset(8, seed=0), KeptInMemory()
     how = {"generation": GREEDY, "training": HybridTraining(steps=3)}

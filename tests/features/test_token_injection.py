@@ -95,6 +95,7 @@ def test_only_the_reader_of_a_token_is_rejected(pair, planted, facts):
     assert not found.injected[STATE].any()
 
 
+@pytest.mark.slow(checked=True)
 def test_both_are_found_by_the_scores_that_falsification_is_for(pair, planted, prompts):
     sae, traces = planted
     rest = {header: rows[24:] for header, rows in prompts.items()}

@@ -78,6 +78,7 @@ def test_all_parts_moved_are_the_other_model_bit_for_bit(paired):
     assert torch.equal(sweep.sweep(everything, "revert", post)[0], base)
 
 
+@pytest.mark.slow(checked=True)
 @pytest.mark.parametrize("name", ["continued", "b-continued"])
 def test_a_single_layer_sweep_costs_at_most_six_tenths_of_the_naive_one(organism, tasks_of, name):
     pair, (known, _) = organism(name), tasks_of(name)

@@ -213,6 +213,7 @@ def test_the_forecast_of_a_report_counts_the_layers_that_are_run(organism, tasks
     assert changed_layers(pair) == (3,)
 
 
+@pytest.mark.slow(checked=True)
 def test_intervals_and_spectra_above_what_is_free_wait_to_be_asked_for(
     organism, tasks_of, monkeypatch
 ):

@@ -154,6 +154,7 @@ def main_ok(*words):
     assert left.value.code == 0
 
 
+@pytest.mark.slow(checked=True)
 def test_a_pair_too_large_for_a_card_is_narrowed_then_split(tmp_path, monkeypatch):
     giant = Size(layers=68_000_000_000, head=1_000_000_000, nbytes=2 * 4 * 69_000_000_000)
     monkeypatch.setattr(Size, "of", classmethod(lambda _cls, _pair: giant))
@@ -202,6 +203,7 @@ def test_unknown_cards_and_commands_are_refused(tmp_path, capsys):
     assert "'patsch'" in capsys.readouterr().err
 
 
+@pytest.mark.slow(checked=True)
 def test_a_sweep_costs_what_its_forecast_says(organism, tmp_path):
     pair = organism("rl")
     spec = spec_of(

@@ -124,6 +124,7 @@ def test_a_rotated_model_is_read_only_when_aligned(organism):
     assert len(moved.figure().data) == 10
 
 
+@pytest.mark.slow(checked=True)
 def test_a_shifted_model_is_read_once_the_shift_is_taken_off(organism):
     pair = organism("bias-l3")
     labelled, pad_id = headed(pair), pair.alignment.pad_id

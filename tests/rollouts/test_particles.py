@@ -91,6 +91,7 @@ def test_the_shares_of_all_texts_are_those_of_the_sharpened_distribution(
         assert distance({x: drawn.count(x) / 4096 for x in set(drawn)}, exact) > 0.05
 
 
+@pytest.mark.slow(checked=True)
 def test_few_particles_are_drawn_anew_and_keep_to_the_distribution(toy):
     exact = listed(toy, 6.0)
     options = {"alpha": 6.0, "particles": 64, "ramp": 3, "generation": SHORT}

@@ -23,6 +23,7 @@ def alike(read_given):
     return made, Readings.of_given(made.thoughts, replace(book, **twice))
 
 
+@pytest.mark.slow(checked=True)
 def test_a_model_beside_itself_is_calibrated_alike(alike):
     made, readings = alike
     found = calibration(made.pair, readings, inference=FEW)

@@ -154,6 +154,7 @@ class Named:
         )
 
 
+@pytest.mark.slow(checked=True)
 def test_an_alteration_of_one_s_own_is_measured_under_its_name(read_given):
     made = read_given("rl", 8)
     ways = [Named("a three", "3"), Named("nothing", None)]

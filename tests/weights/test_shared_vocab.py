@@ -144,6 +144,7 @@ def test_a_host_keeps_its_vocabulary_even_with_all_parts_of_the_donor(
     assert (weights_digest(pair.base), weights_digest(pair.post)) == before
 
 
+@pytest.mark.slow(checked=True)
 @pytest.mark.parametrize("architecture", ["llama", "gpt2"])
 @pytest.mark.parametrize(
     ("direction", "wider", "resume"),
