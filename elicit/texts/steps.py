@@ -42,8 +42,7 @@ class StepRule:
         if self.unit == "tokens" and not (self.argument.isdigit() and int(self.argument)):
             raise TextError(
                 f"steps are to have {self.argument!r} tokens, which is not a whole number from 1 "
-                "up. Pass "
-                "for instance 'tokens:20'."
+                "up. Pass for instance 'tokens:20'."
             )
         if self.unit in ("sentence", "line") and self.argument:
             raise TextError(

@@ -6,8 +6,9 @@ import pytest
 
 import elicit
 from elicit import organisms
-from elicit.jobs import COMMANDS
+from elicit.jobs import COMMANDS, ExistsSpec
 from elicit.jobs._asked import LONGEST, Asked, compared
+from elicit.jobs._cued import behaviour_of
 from elicit.runs import Execution
 from elicit.tasks import load_task
 
@@ -19,6 +20,18 @@ def pair():
 
 def spec_of(**given):
     return COMMANDS["exists"].spec.from_options({"pair": "organism:rl", "out": "x", **given})
+
+
+def test_a_text_with_the_users_pattern_is_not_said_to_reason():
+    given = {"pair": None, "base": "a", "post": "b", "problems": "p", "out": "x"}
+    cues = {"reasoning_cue": "Think. ", "direct_cue": "Say. "}
+    task = load_task(organisms.resolve("rl").problems).subset(8, seed=0)
+    for shown, name in (
+        ("capital", "writes a match of “capital”"),
+        (None, "reasons before it answers"),
+    ):
+        spec = ExistsSpec.from_options(given | cues | {"shown": shown})
+        assert behaviour_of(spec, task).name == name
 
 
 def test_both_models_answer_the_same_problems_and_the_toy_is_called_one(pair):

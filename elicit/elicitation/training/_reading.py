@@ -118,7 +118,7 @@ class TextReader:
         """Prompt and text in one forward."""
         padded = pad(
             [rows[i].prompt + rows[i].text for i in batch], pad_id=self._pad_id, padding="right"
-        ).to(_device(self._model))
+        ).to(device_of(self._model))
         logits = self._model(
             input_ids=padded.ids,
             attention_mask=padded.mask,
@@ -143,7 +143,7 @@ class TextReader:
         """Each prompt once, then its texts from keys and values of the prompt."""
         from transformers import DynamicCache
 
-        device = _device(self._model)
+        device = device_of(self._model)
         config: Any = self._model.config
         prompts = list(by_prompt)
         padded = pad(prompts, pad_id=self._pad_id, padding="left").to(device)
@@ -218,10 +218,6 @@ class TextReader:
         log_prob.index_add_(0, where, said.detach().double().cpu())
         entropy.index_add_(0, where, -(wide.exp() * wide).nansum(-1).double().cpu())
         return -(weight * said).sum()
-
-
-def _device(model: nn.Module) -> torch.device:
-    return device_of(model)
 
 
 def _keeps_all(model: nn.Module) -> bool:

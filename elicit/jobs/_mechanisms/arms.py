@@ -26,7 +26,7 @@ from elicit.elicitation import (
 )
 from elicit.features import load_sae
 from elicit.jobs._mechanisms.spec import MechanismsSpec
-from elicit.pair import ModelPair, load_pair, resolve_device
+from elicit.pair import ModelPair, load_pair
 
 Makes = Callable[[MechanismsSpec], Means]
 _TEACHER = RuleCritic(rule=lambda problem, text: organisms.critique(problem.prompt, text))
@@ -71,7 +71,7 @@ def _budgets(spec: MechanismsSpec) -> Means:
 
 def _feature(spec: MechanismsSpec, *, control: bool) -> Means:
     assert spec.sae is not None and spec.feature is not None
-    sae = load_sae(spec.sae, device=str(resolve_device(spec.device)))
+    sae = load_sae(spec.sae, device=spec.device)
     sae.check_features((spec.feature,))
     return FeatureSteering(
         sae=sae, feature=spec.feature, trained_on=spec.sae_model, control=control

@@ -19,7 +19,7 @@ from elicit.jobs._cued import behaviour_of, shown_name
 from elicit.jobs._spec import SpecError
 from elicit.jobs._steer.spec import SteerSpec
 from elicit.organisms import trace_behaviour
-from elicit.pair import Bridge, ModelPair, resolve_device
+from elicit.pair import Bridge, ModelPair
 from elicit.results import Result, digest_tensors, load_result
 from elicit.runs import Execution, NoProgress, Progress
 from elicit.sites import Site
@@ -108,7 +108,7 @@ def load_source(spec: SteerSpec) -> Loaded:
     """
     if spec.source == "feature":
         assert spec.sae is not None and spec.feature is not None
-        sae = load_sae(spec.sae, device=str(resolve_device(spec.device)))
+        sae = load_sae(spec.sae, device=spec.device)
         sae.check_features((spec.feature,))
         sae.check_reconstructs()
         return Loaded(sae=sae)

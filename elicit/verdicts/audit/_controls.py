@@ -26,7 +26,7 @@ def strongest_control(origin: Origin) -> tuple[str, Estimate]:
     ]
     found += [
         (
-            f"the same mechanism on {post_of(origin.known_pair[i])}, which lacks it",
+            f"the same mechanisms on {post_of(origin.known_pair[i])}, which lacks it",
             origin.known_share[i],
         )
         for i, truth in enumerate(origin.known_truth)
@@ -70,7 +70,7 @@ def positive_control(origin: Origin) -> tuple[str, Estimate]:
     """What the same arms close on the pair that is known to have the skill."""
     for i, truth in enumerate(origin.known_truth):
         if truth == "has the skill":
-            name = f"the same mechanism on {post_of(origin.known_pair[i])}, which has it"
+            name = f"the same mechanisms on {post_of(origin.known_pair[i])}, which has it"
             return name, origin.known_share[i]
     return "", Estimate.missing()
 

@@ -120,7 +120,7 @@ def _by_origin(origin: Origin, ladder: Ladder | None) -> Answered:
             f"{'No' if verdict == 'created' else 'Not as far as was tried'}. No mechanism with "
             f"little supervision elicits it from base: the best closes {spread(most)} of the gap "
             f"of {spread(origin.gap)}"
-            + (f", and the same means close {spread(control)} where the skill is known to be."
+            + (f", and the same mechanisms close {spread(control)} where the skill is known to be."
                if name else ".")
         ]  # fmt: skip
         if verdict == "created":
@@ -260,9 +260,9 @@ def _rests(origin: Origin, steered: str | None, *, above: bool, control: str) ->
     ]
     if origin.known_pair:
         parts.append(
-            f"on {', '.join(map(post_of, wrong))}, whose truth is known, the same mechanism errs"
+            f"on {', '.join(map(post_of, wrong))}, whose truth is known, the same mechanisms err"
             if wrong
-            else "on pairs of known truth the same mechanism is right"
+            else "on pairs of known truth the same mechanisms are right"
         )
     return sentence("; ".join(parts))
 
