@@ -19,9 +19,9 @@ def changed(**fields: Any) -> Any:
 
 def test_the_summary_names_the_planted_layers_with_their_gaps() -> None:
     assert summary_sentence(roles()) == (
-        "Layers 1 and 4 (of 0–5) are corrupted: post lost 0.41 (95 % interval 0.36 to 0.46) on facts "
-        "(probability of the answer 0.97 → 0.56); reverting improves post, and grafting harms "
-        "base. "
+        "Layers 1 and 4 (of 0–5) are corrupted: post lost 0.41 (95 % interval 0.36 to 0.46) on "
+        "facts (probability of the answer 0.97 → 0.56); reverting improves post, and grafting "
+        "harms base. "
         "Layer 3 carries the skill: post gained 0.49 (95 % interval 0.44 to 0.54) on problems "
         "(share right "
         "0.12 → 0.61); reverting removes part of it from post, and grafting adds part of it to "

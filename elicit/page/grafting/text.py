@@ -38,7 +38,8 @@ def _corrupted(roles: LayerRoles) -> str:
         )
     return _capital(
         f"{layers_text(layers)} (of 0–{_n_layers(roles) - 1}) "
-        f"{'is' if len(layers) == 1 else 'are'} corrupted: {lost}; reverting improves post, and grafting harms base."
+        f"{'is' if len(layers) == 1 else 'are'} corrupted: {lost}; reverting improves post, and "
+        "grafting harms base."
     )
 
 

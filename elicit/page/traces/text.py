@@ -1,10 +1,9 @@
 """Findings on written thoughts in sentences, none stronger than its interval."""
 
-import re
 from collections.abc import Sequence
 
 from elicit.page import first
-from elicit.results import Estimate, Result, interval, number
+from elicit.results import Estimate, Result, interval, minus, number
 from elicit.traces import Dependence, Information, Measures
 from elicit.verdicts import MARGIN, Scorecard
 
@@ -57,7 +56,7 @@ def reason_text(card: Scorecard) -> str:
         card: The scorecard.
     """
     # Hyphens before digits are signs; others join words.
-    told = re.sub(r"-(?=\d)", "−", card.reason).rstrip(".")
+    told = minus(card.reason).rstrip(".")
     if told.startswith("follows "):
         return f"“Follows” is {told.removeprefix('follows ')}."
     return f"{told[:1].upper()}{told[1:]}."
