@@ -122,6 +122,9 @@ def test_where_all_problems_are_alike_the_loss_is_one_that_they_leave_room_for()
     card = replace(made.scorecard(found, told), verdict="not told")
     said = trace_sentences([card])[0]
     assert "With all 40 problems alike, the largest loss of “follows” that they leave" in said
+    page = own(render([card]))
+    assert '<li class="is" aria-current="true">undecided</li>' in page
+    assert "not told" not in page
 
 
 # --- the page

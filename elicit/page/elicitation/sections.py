@@ -36,8 +36,8 @@ def _tested(found: DoseCurve, n: int) -> Section:
             f"Share of texts ({names}) with pointwise {100 * found.level:g} % intervals. "
             "Blue: the tested arm. Open grey: controls, of the same norm at strength 1, each at "
             "the strength in the table. Orange, if present: a simpler intervention for comparison, "
-            "not a control. Black: unsteered, or under another prompt. Dotted: unsteered, and the "
-            "target."
+            "not a control. Uncoloured: unsteered, or under another prompt. Dotted: "
+            "unsteered, and the target."
         )
         if place:
             caption = f"The same for: {names}."

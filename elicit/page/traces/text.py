@@ -42,11 +42,20 @@ def verdict_sentence(card: Scorecard) -> str:
     Args:
         card: The scorecard.
     """
-    word = "undecided" if card.verdict == "not told" else card.verdict
+    word = verdict_text(card.verdict)
     told = f"{word[:1].upper()}{word[1:]}: {VERDICTS[card.verdict]}."
     if card.verdict != "not told":
         return f"{told} {reason_text(card)}"
     return f"{told} {reason_text(card)} {detectable_sentence(card)}".rstrip()
+
+
+def verdict_text(verdict: str) -> str:
+    """A scorecard's verdict as the page names it.
+
+    Args:
+        verdict: As in the result.
+    """
+    return "undecided" if verdict == "not told" else verdict
 
 
 def reason_text(card: Scorecard) -> str:
