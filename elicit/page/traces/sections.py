@@ -248,10 +248,15 @@ def _discrimination(found: Discrimination, n: int, pair: Pair | None) -> Section
         "rightly, or none. "
         f"Bars are {level_text(found)}intervals."
     )
+    told = f"Answers after the whole thought are right on {right}"
+    if not found.auroc.value.isfinite().any():
+        # No empty axes where no signal could tell anything apart.
+        lead = f"{told}, so there is nothing to tell apart and no area."
+        return Section(f"discrimination-{n}", "Does confidence tell right from wrong?", lead, ())
     return Section(
         f"discrimination-{n}",
         "Does confidence tell right from wrong?",
-        f"Answers after the whole thought are right on {right}.",
+        f"{told}.",
         (
             plot(f"plot-discrimination-{n}", found.figure(), caption, columns=12),
             t.discrimination_table(found),
