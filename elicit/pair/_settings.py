@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
 
 from elicit.pair._templates import DATE
+from elicit.pair.errors import PairError
 from elicit.pair.handles import Bridge, Config, HuggingFaceModel, Tokenizer
 
 
@@ -17,6 +18,8 @@ class Loading:
 
     device_map: str | dict[str, str | int] | None = None
     """Placement over several devices, as Hugging Face takes it; replaces `device`."""
+    post_device: str | torch.device | None = None
+    """Device of post where it is another than base's; None puts both on one."""
     share_weights: bool = False
     """Whether weights that are equal in both models are in memory once; post is then read tensor by
     tensor beside base."""
@@ -41,6 +44,37 @@ class Loading:
     """Branch, tag or commit of the base on the hub."""
     revision_post: str | None = None
     """The same for post."""
+
+    def __post_init__(self) -> None:
+        """Refuse two ways of placing one model.
+
+        Raises:
+            PairError: A device map is given beside host memory or beside a device of post.
+        """
+        if self.device_map is None:
+            return
+        if self.offload:
+            raise PairError(
+                f"device_map is {self.device_map!r} and offload is set too, so it is not clear "
+                "where weights are kept. Give a device map, or keep all weights in host memory and "
+                "name the one device that computes."
+            )
+        if self.post_device is not None:
+            raise PairError(
+                f"device_map is {self.device_map!r} and post_device {str(self.post_device)!r}, so "
+                "it is not clear where post computes. Give a device map, which places both models, "
+                "or one device for each."
+            )
+
+    def apart(self, device: str | torch.device) -> bool:
+        """Whether the two models compute on two devices.
+
+        Args:
+            device: Base's.
+        """
+        if self.post_device is None:
+            return False
+        return torch.device(resolve_device(device)) != torch.device(self.post_device)
 
 
 def resolve_device(device: str | torch.device) -> str | torch.device:
@@ -72,6 +106,25 @@ class Settings:
     def home(self) -> str | torch.device:
         """Where weights are between two calls."""
         return "cpu" if self.loading.offload else self.device
+
+    @property
+    def of_post(self) -> "Settings":
+        """The same with the device of post.
+
+        Raises:
+            PairError: Weights are to be in memory once and the models on two devices.
+        """
+        loading = self.loading
+        if loading.post_device is None:
+            return self
+        if loading.share_weights and not loading.offload and loading.apart(self.device):
+            raise PairError(
+                f"share_weights is set, with base on {str(self.device)!r} and post on "
+                f"{str(loading.post_device)!r}, and one tensor is on one device. Put both on one "
+                "device, leave share_weights out, or set offload=True, which keeps what is shared "
+                "in host memory."
+            )
+        return replace(self, device=resolve_device(loading.post_device))
 
 
 @dataclass(frozen=True, eq=False)
