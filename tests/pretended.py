@@ -5,6 +5,8 @@ is computed. What a real device refuses is refused: tensors of two devices in on
 one is a single number on the CPU, an index on the CPU, or the operation copies.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -203,6 +205,20 @@ def pretend() -> tuple[torch.device, ...]:
 
 
 _kept: list[Any] = []
+
+
+@contextmanager
+def identity_kept() -> Iterator[None]:
+    """Parameters stay the same objects when a model goes to a pretended device, as to a real one.
+
+    Otherwise torch makes new ones for tensors of another class, and tied weights come apart.
+    """
+    before = torch.__future__.get_swap_module_params_on_conversion()
+    torch.__future__.set_swap_module_params_on_conversion(True)
+    try:
+        yield
+    finally:
+        torch.__future__.set_swap_module_params_on_conversion(before)
 
 
 def _into(x: Tensor, into: Tensor, _non_blocking: bool = False) -> Tensor:

@@ -154,9 +154,7 @@ def _gradient(sweep: PartSweep, parts: Sequence[Part], alpha: float) -> Float[Te
     if not moved:
         return torch.zeros(len(parts), dtype=torch.float64)
     trunks = [sweep.trunk(pair.base, index) for index in range(len(sweep.batches))]
-    points = {
-        slot.base: torch.lerp(*slot.values, alpha) for slot in moved.values()
-    }
+    points = {slot.base: torch.lerp(*slot.values, alpha) for slot in moved.values()}
     wanted = {id(slot.base) for slot in moved.values()}
     flags = {parameter: parameter.requires_grad for parameter in pair.base.parameters()}
     try:

@@ -71,10 +71,20 @@ class Loading:
 
         Args:
             device: Base's.
+
+        Raises:
+            PairError: They do, and weights are to be in memory once.
         """
-        if self.post_device is None:
+        if self.post_device is None or _numbered(device) == _numbered(self.post_device):
             return False
-        return torch.device(resolve_device(device)) != torch.device(self.post_device)
+        if self.share_weights and not self.offload:
+            raise PairError(
+                f"share_weights is set, with base on {str(device)!r} and post on "
+                f"{str(self.post_device)!r}, and one tensor is on one device. Put both on one "
+                "device, leave share_weights out, or set offload=True, which keeps what is shared "
+                "in host memory."
+            )
+        return True
 
 
 def resolve_device(device: str | torch.device) -> str | torch.device:
@@ -92,6 +102,12 @@ def resolve_device(device: str | torch.device) -> str | torch.device:
         return "cuda"
     allowed = os.environ.get("TRANSFORMERLENS_ALLOW_MPS") == "1"
     return "mps" if allowed and torch.backends.mps.is_available() else "cpu"
+
+
+def _numbered(device: str | torch.device) -> torch.device:
+    """A device with its number, so that `cuda` and `cuda:0` are one."""
+    found = torch.device(resolve_device(device))
+    return found if found.type == "cpu" else torch.device(found.type, found.index or 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,17 +130,10 @@ class Settings:
         Raises:
             PairError: Weights are to be in memory once and the models on two devices.
         """
-        loading = self.loading
-        if loading.post_device is None:
+        there = self.loading.post_device
+        if there is None or not self.loading.apart(self.device):
             return self
-        if loading.share_weights and not loading.offload and loading.apart(self.device):
-            raise PairError(
-                f"share_weights is set, with base on {str(self.device)!r} and post on "
-                f"{str(loading.post_device)!r}, and one tensor is on one device. Put both on one "
-                "device, leave share_weights out, or set offload=True, which keeps what is shared "
-                "in host memory."
-            )
-        return replace(self, device=resolve_device(loading.post_device))
+        return replace(self, device=resolve_device(there))
 
 
 @dataclass(frozen=True, eq=False)
