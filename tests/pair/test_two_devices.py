@@ -7,10 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from elicit import organisms
 from elicit.capture import capture
 from elicit.edits import Steer, edited
-from elicit.grafting import integrate, localise, sweep_intervals
+from elicit.grafting import facts, integrate, localise, sweep_intervals
 from elicit.pair import Loading, PairError, hugging_face_model, load_pair, weights_digest
 from elicit.patching import across, attribute, factorial, patch
 from elicit.revision import LogitLens, lens_drift, profile
@@ -20,6 +19,7 @@ from elicit.stats import Inference
 from elicit.tasks import load_task
 from elicit.texts import TokenRows, text_bits
 from elicit.weights import grafted, part, reverted, slots_of, transplanted, weight_change
+from tests.checkpoints import WORDS
 from tests.patching.test_sweep import contrast_of
 from tests.pretended import identity_kept, pretend
 
@@ -71,10 +71,11 @@ def rl():
 
 
 @pytest.fixture(scope="module")
-def texts():
-    """Problems that post learnt, as text with their solutions."""
-    task = load_task(organisms.resolve("organism:rl").problems).subset(6, seed=0)
-    return [f"{problem.prompt} {problem.trace or problem.answer}" for problem in task]
+def tiny(written):
+    """Random models of two layers, on one device and on two."""
+    names = written("llama", seed=1), written("llama", seed=2)
+    one = load_pair(*names, dtype=torch.float64, check_parity=False)
+    return one, apart(*names, dtype=torch.float64)
 
 
 def test_what_a_second_device_would_refuse_is_refused():
@@ -115,10 +116,19 @@ def test_a_pair_on_two_devices_is_the_same_pair(rl):
 @pytest.mark.slow(checked=True)
 def test_layers_move_between_two_devices(rl, tasks_of):
     damage, _ = tasks_of("rl", 4, 4)
-    options = {"damage": damage, "kinds": ("layer",), "controls": 1, "inference": FEW}
+    options = {"damage": damage, "kinds": ("layer",), "controls": 0, "inference": FEW}
     same(*(localise(pair, **options) for pair in rl))
-    same(*(sweep_intervals(pair, [damage], inference=FEW) for pair in rl))
-    same(*(integrate(pair, [damage], nodes=2, max_nodes=2) for pair in rl))
+
+
+@pytest.mark.slow(checked=True)
+def test_intervals_of_layers_and_gradients_cross_between_two_devices(tiny):
+    asked = [
+        {"prompt": " ".join(WORDS[i : i + 4]), "answer": WORDS[9], "candidates": WORDS[9:11]}
+        for i in range(10, 16)
+    ]
+    score = facts(load_task(asked, name="words"))
+    same(*(sweep_intervals(pair, [score], inference=FEW) for pair in tiny))
+    same(*(integrate(pair, [score], nodes=2, max_nodes=2) for pair in tiny))
 
 
 def moved_activations(pairs, engine):
@@ -135,17 +145,23 @@ def moved_activations(pairs, engine):
 
 
 @pytest.mark.slow(checked=True)
-def test_activations_move_between_two_devices(rl):
-    moved_activations(rl, "lanes")
+@pytest.mark.parametrize("engine", ["lanes", "loop"])
+def test_activations_move_between_two_devices(tiny, engine):
+    contrast = contrast_of(n=2, lengths=(5,))
+    for direction in ("post_to_base", "base_to_post"):
+        swap = across(direction, sites=("resid_mid",), positions=[-1], metrics=("kl",))
+        same(*(patch(pair, contrast, swap, inference=FEW, engine=engine) for pair in tiny))
+    options = {"positions": [-1], "boundaries": [1], "inference": FEW, "engine": engine}
+    same(*(factorial(pair, contrast, **options) for pair in tiny))
 
 
 @pytest.mark.slow(checked=True)
-def test_activations_move_in_whole_forwards(written):
-    names = written("llama", seed=1), written("llama", seed=2)
-    one = load_pair(*names, dtype=torch.float64, check_parity=False)
-    moved_activations((one, apart(*names, dtype=torch.float64)), "loop")
+def test_a_grid_of_an_organism_is_the_same_on_two_devices(rl):
+    swap = across(sites=("resid_post",), positions=[-1])
+    same(*(patch(pair, contrast_of(n=2, lengths=(5,)), swap, inference=FEW) for pair in rl))
 
 
+@pytest.mark.slow(checked=True)
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_gradients_are_taken_where_the_host_is(written, paired, order):
     # Torch runs no gradient on the second device of a kind that is written in Python.
@@ -158,27 +174,25 @@ def test_gradients_are_taken_where_the_host_is(written, paired, order):
 
 
 @pytest.mark.slow(checked=True)
-def test_layers_are_read_through_the_head_of_another_device(rl, texts):
-    one, two = rl
+def test_layers_are_read_through_the_head_of_another_device(tiny):
+    one, two = tiny
+    texts = [" ".join(WORDS[i : i + 5]) for i in (4, 9, 14)]
     for options in ({}, {"head": "base"}, {"head": "post", "models": ("base",)}):
         same(profile(one, texts[:2], **options), profile(two, texts[:2], **options))
     rows = TokenRows.of_texts(one.alignment, texts[:3])
     lens = LogitLens()
-    same(*(lens_drift(pair, rows, lens_base=lens, inference=FEW) for pair in rl))
+    same(*(lens_drift(pair, rows, lens_base=lens, inference=FEW) for pair in tiny))
 
 
 @pytest.mark.slow(checked=True)
-def test_texts_are_written_with_the_vector_and_the_logits_of_another_device(rl):
-    task = load_task(organisms.resolve("organism:rl").problems)
-    # Rows of one length: float64 and padding on the left make no numbers here.
-    lengths = [len(rl[0].alignment.prompt(p.turns, templated=False)) for p in task.problems]
-    alike = [p for p, n in zip(task.problems, lengths, strict=True) if n == lengths[0]][:3]
-    task = dataclasses.replace(task, problems=tuple(alike))
-    generation, found = Generation(max_new_tokens=8, temperature=1.0), []
-    for pair in rl:
+def test_texts_are_written_with_the_vector_and_the_logits_of_another_device(tiny):
+    prompts = [" ".join(WORDS[i : i + 4]) for i in (4, 9)]
+    task = load_task([{"prompt": prompt, "answer": WORDS[8]} for prompt in prompts], name="words")
+    generation, found = Generation(max_new_tokens=3, temperature=1.0), []
+    for pair in tiny:
         base, post = pair.side("base"), pair.side("post")
         vector = _last(post.bridge, pair.post_device)
-        with edited(base.bridge, [Steer(site=resid_post(2), vector=vector)]):
+        with edited(base.bridge, [Steer(site=resid_post(0), vector=vector)]):
             steered = rollouts(base, task, generation=generation)
         dialled = rollouts(base, task, generation=generation, rule=Dial(towards=post, a=0.5))
         own = rollouts(post, task, generation=generation)
@@ -190,10 +204,11 @@ def test_texts_are_written_with_the_vector_and_the_logits_of_another_device(rl):
 
 def _last(bridge, device):
     """What a model has at the end of a prompt, on its device."""
-    seen = capture(bridge, torch.tensor([[5, 9, 12]], device=device), sites=[resid_post(2)])
-    return seen.at[resid_post(2)][0, -1].detach()
+    seen = capture(bridge, torch.tensor([[5, 9, 12]], device=device), sites=[resid_post(0)])
+    return seen.at[resid_post(0)][0, -1].detach()
 
 
+@pytest.mark.slow(checked=True)
 @pytest.mark.parametrize(("architecture", "order"), [("gpt2", (0, 1)), ("llama", (1, 0))])
 def test_weights_that_came_over_are_gone_again(architecture, written, paired, order):
     devices = [(pretend()[0], "cpu")[place] for place in order]
