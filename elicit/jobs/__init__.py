@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from elicit.jobs._patch.run import patch
     from elicit.jobs._patch.spec import PatchSpec
     from elicit.jobs._plan.cards import CARDS, Card
-    from elicit.jobs._plan.plan import Fit, Plan, plan
+    from elicit.jobs._plan.fits import Fit
+    from elicit.jobs._plan.plan import Plan, plan
     from elicit.jobs._report.run import report
     from elicit.jobs._report.spec import ReportSpec
     from elicit.jobs._revise.run import revise

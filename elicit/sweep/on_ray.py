@@ -65,18 +65,17 @@ def resources(spec: PairSpec, *, gpus: bool = False) -> dict[str, Any]:
 
     Args:
         spec: Options of the run.
-        gpus: Whether the cluster has GPUs, of which `auto` then takes one.
+        gpus: Whether the cluster has GPUs, of which `auto` then takes one; a pair on two devices
+            takes two.
     """
     needs: dict[str, Any] = {"num_cpus": 1}
-    on_gpu = (
-        spec.device.startswith("cuda")
-        or spec.device_map is not None
-        or (gpus and spec.device == "auto")
-    )
-    if on_gpu:
-        needs["num_gpus"] = 1
+    named = {spec.device, spec.post_device or spec.device}
+    n_gpus = sum(name.startswith("cuda") or (gpus and name == "auto") for name in named)
+    n_gpus = n_gpus or int(spec.device_map is not None)
+    if n_gpus:
+        needs["num_gpus"] = n_gpus
     nbytes = sum(_size(Path(name)) for name in (spec.base, spec.post) if name is not None)
-    if nbytes and not on_gpu:
+    if nbytes and not n_gpus:
         needs["memory"] = nbytes + _OVERHEAD
     return needs
 

@@ -21,7 +21,13 @@ def array_script(study: Study, path: Path | str, *, hours: float = 12.0) -> str:
         path: The study's file, as the tasks will read it.
         hours: Time limit of one attempt.
     """
-    gpus = any(run.spec.device not in ("cpu", "auto") for run in study.runs)
+    gpus = max(
+        len({run.spec.device, run.spec.post_device or run.spec.device} - {"cpu", "auto"})
+        for run in study.runs
+    )
+    asked = "# no GPU is requested; device: cuda in the study does"
+    if gpus:
+        asked = f"#SBATCH --gpus-per-task={gpus}"
     minutes = round(hours * 60)
     name = shlex.quote(study.out.name)
     command = shlex.join(
@@ -31,7 +37,7 @@ def array_script(study: Study, path: Path | str, *, hours: float = 12.0) -> str:
 #SBATCH --job-name={name}
 #SBATCH --array=1-{len(study.runs)}
 #SBATCH --cpus-per-task=2
-{"#SBATCH --gpus-per-task=1" if gpus else "# no GPU is requested; device: cuda in the study does"}
+{asked}
 #SBATCH --time={minutes // 60:02}:{minutes % 60:02}:00
 #SBATCH --requeue
 #SBATCH --open-mode=append

@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from elicit import jobs, organisms
 from elicit.cli import main
 from elicit.jobs._forecast import Size, forecast
+from elicit.jobs._plan import fits
 from elicit.jobs._plan.cards import (
     BANDWIDTH_EFFICIENCY,
     CARDS,
@@ -180,6 +181,32 @@ def test_weights_in_host_memory_are_planned_there(tmp_path):
     assert kept.placement["base in host memory"] == apart.placement["base on cuda"]
     assert not any(name.startswith(("base on", "post on")) for name in kept.placement)
     assert kept.fits[0].gib < apart.fits[0].gib and kept.fits[0].words == "fits as it is"
+
+
+def test_one_model_on_each_of_two_devices_is_planned_by_device(tmp_path, monkeypatch):
+    options = {"device": "cuda:0", "post_device": "cuda:1"}
+    apart = jobs.plan(spec_of("revise", tmp_path, **options), cards=["L4"])[0]
+    whole = jobs.plan(spec_of("revise", tmp_path, device="cuda:0"), cards=["L4"])[0]
+    assert apart.placement["base on cuda:0"] == whole.placement["base on cuda:0"]
+    assert apart.placement["post on cuda:1"] == whole.placement["post on cuda:0"]
+    for what in ("activations", "keys and values"):
+        there = {apart.placement[f"{what} on cuda:{place}"] for place in (0, 1)}
+        assert there == {whole.placement[f"{what} on cuda:0"]}
+    (fit,) = apart.fits
+    assert (fit.n_cards, fit.words) == (2, "fits as it is")
+    stage = max(map(whole.forecast.size.memory, whole.forecast.stages)) / 2**30
+    assert fit.gib == pytest.approx(whole.fits[0].gib + stage)
+    with pytest.raises(PairError, match="one tensor is on one device"):
+        jobs.plan(spec_of("revise", tmp_path, share_weights=True, **options))
+    # A card that holds one model and not two.
+    model, both = whole.placement["base on cuda:0"], whole.fits[0].gib
+    tiny = replace(CARDS["L4"], memory=(both - model / 2) / 0.9)
+    monkeypatch.setitem(CARDS, "tiny", tiny)
+    monkeypatch.setattr(fits, "LEAST_TOKENS", 10**9)
+    monkeypatch.setattr(fits, "_as", lambda whole, _itemsize, _pair: whole)
+    (plan,) = jobs.plan(spec_of("revise", tmp_path, device="cuda"), cards=["tiny"])
+    assert plan.fits[0].n_cards == 2
+    assert plan.fits[0].flags.endswith("--device cuda:0 --post-device cuda:1")
 
 
 def test_minutes_are_the_rates_of_the_card(outline, tmp_path):

@@ -138,6 +138,11 @@ def test_an_address_that_does_not_answer_is_refused_before_a_run(tmp_path: Path)
         ({"device": "cpu"}, True, {"num_cpus": 1}),
         ({"device": "mps"}, False, {"num_cpus": 1}),
         ({"device": "cuda:1"}, False, {"num_cpus": 1, "num_gpus": 1}),
+        (
+            {"device": "cuda:0", "post_device": "cuda:1"},
+            False,
+            {"num_cpus": 1, "num_gpus": 2},
+        ),
         ({"device_map": "auto"}, True, {"num_cpus": 1, "num_gpus": 1}),
     ],
 )
