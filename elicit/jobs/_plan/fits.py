@@ -164,7 +164,8 @@ def _moved(stage: Stage, size: Size, itemsize: int, max_tokens: int) -> float:
     """Bytes of weights that a stage brings to the device, at least.
 
     Every forward of either model moves each layer it runs and the whole embedding; one that is
-    turned into logits the unembedding too, even where both are one matrix.
+    turned into logits the unembedding too, even where both are one matrix. Where gradients are
+    taken it is no bound, as those count as two forwards more and move as much as one.
     """
     read = stage.tokens + stage.reread
     forwards = max(read / max_tokens, float(read > 0))
