@@ -185,9 +185,25 @@ def test_weights_in_host_memory_are_planned_there(tmp_path):
     assert kept.fits[0].gib < apart.fits[0].gib and kept.fits[0].words == "fits as it is"
 
 
+def test_minutes_are_the_rates_of_the_card(outline, tmp_path):
+    spec = spec_of("trace", tmp_path, device="cuda")
+    (plan,) = jobs.plan(spec, cards=["H100"])
+    card, size = CARDS["H100"], plan.forecast.size
+    seconds = plan.forecast.flop / (1e12 * card.full * FULL_EFFICIENCY)
+    for stage in plan.forecast.stages:
+        weights = 4 * (size.layers + size.head) + size.cached * stage.cached
+        moved = weights / (1e9 * card.bandwidth * BANDWIDTH_EFFICIENCY)
+        seconds += stage.written / 64 * max(moved, outline.n_layers * LAYER_SECONDS)
+    assert plan.fits[0].minutes == pytest.approx(seconds / 60)
+    assert plan.fits[0].words == "fits as it is"
+
+
+@pytest.mark.slow(checked=True)
 def test_minutes_of_an_offload_are_those_of_the_card_and_the_bus(outline, tmp_path):
     apart, kept = (
-        jobs.plan(spec_of("trace", tmp_path, device="cuda", offload=offload), cards=["H100"])[0]
+        jobs.plan(
+            spec_of("trace", tmp_path, device="cuda", offload=offload, limit=8), cards=["H100"]
+        )[0]
         for offload in (False, True)
     )
     size, moved = kept.forecast.size, 0.0
@@ -203,19 +219,6 @@ def test_minutes_of_an_offload_are_those_of_the_card_and_the_bus(outline, tmp_pa
     assert kept.device_gib == pytest.approx(kept.fits[0].gib)
     assert kept.host_gib == pytest.approx(size.nbytes / 2**30)
     assert apart.host_gib == apart.placement["host memory while loading"] > 0
-
-
-def test_minutes_are_the_rates_of_the_card(outline, tmp_path):
-    spec = spec_of("trace", tmp_path, device="cuda")
-    (plan,) = jobs.plan(spec, cards=["H100"])
-    card, size = CARDS["H100"], plan.forecast.size
-    seconds = plan.forecast.flop / (1e12 * card.full * FULL_EFFICIENCY)
-    for stage in plan.forecast.stages:
-        weights = 4 * (size.layers + size.head) + size.cached * stage.cached
-        moved = weights / (1e9 * card.bandwidth * BANDWIDTH_EFFICIENCY)
-        seconds += stage.written / 64 * max(moved, outline.n_layers * LAYER_SECONDS)
-    assert plan.fits[0].minutes == pytest.approx(seconds / 60)
-    assert plan.fits[0].words == "fits as it is"
 
 
 def test_unknown_cards_and_commands_are_refused(tmp_path, capsys):
