@@ -1,4 +1,4 @@
-"""Whether a command fits a card, and with which flags."""
+"""How a command fits a card, with which flags, and for how long it runs there."""
 
 import itertools
 from collections.abc import Callable
@@ -6,7 +6,12 @@ from dataclasses import dataclass, replace
 
 from elicit.jobs._forecast import Forecast, Size, Stage, bytes_held
 from elicit.jobs._loading import loading_of
-from elicit.jobs._plan.cards import BANDWIDTH_EFFICIENCY, LAYER_SECONDS, Card
+from elicit.jobs._plan.cards import (
+    BANDWIDTH_EFFICIENCY,
+    BUS_EFFICIENCY,
+    LAYER_SECONDS,
+    Card,
+)
 from elicit.jobs._spec import PairSpec
 from elicit.pair import ModelPair
 from elicit.rollouts import Generation
@@ -32,8 +37,13 @@ class Fit:
     gib: float
     """Memory needed with these flags, GiB, over all cards."""
     minutes: float | None
-    """None where it does not fit, where the card's rate in this precision is not known, or where
-    weights come from host memory."""
+    """None where it does not fit, or where the card's rate in this precision is not known."""
+    moved: float = 0.0
+    """GiB of weights that go over the bus because they are kept in host memory.
+
+    As if every forward read as many tokens as it may: smaller ones move the same, so that then
+    `minutes` is a lower bound.
+    """
 
     @property
     def words(self) -> str:
@@ -162,23 +172,45 @@ def _split(card: Card, at: At, spec: PairSpec, pair: ModelPair) -> Fit:
 
 
 def _offloaded(card: Card, at: At, spec: PairSpec, pair: ModelPair) -> Fit:
-    """The card with one module on it at a time, and all other weights in host memory.
-
-    How long that takes depends on the bus and is not said.
-    """
-    largest, least = max(p.numel() for p in pair.base.parameters()), float("inf")
+    """The card with one module on it at a time, and all other weights in host memory."""
+    least = float("inf")
     for itemsize, max_tokens in itertools.product(
         dict.fromkeys((pair.dtype.itemsize, 2)),
         dict.fromkeys((spec.max_tokens, min(spec.max_tokens, 2048))),
     ):
         whole = _as(at(max_tokens), itemsize, pair)
-        gib = replace(whole, size=replace(whole.size, nbytes=largest * itemsize)).gib
+        largest = largest_parameter(pair) * itemsize
+        gib = replace(whole, size=replace(whole.size, nbytes=largest)).gib
         if gib <= USABLE * card.memory:
             added = [_flags(spec, pair, itemsize, max_tokens), "--offload" * (not spec.offload)]
-            flags = " ".join(filter(None, added))
-            return Fit(card=card.name, flags=flags, n_cards=1, gib=gib, minutes=None)
+            fit = _fit(card, whole, itemsize, pair, " ".join(filter(None, added)))
+            moved = sum(_moved(stage, whole.size, itemsize, max_tokens) for stage in whole.stages)
+            # A module waits for its weights: the copies are not hidden behind products.
+            waiting = moved / (1e9 * card.bus * BUS_EFFICIENCY) / 60
+            minutes = None if fit.minutes is None else fit.minutes + waiting
+            return replace(fit, gib=gib, minutes=minutes, moved=moved / 2**30)
         least = min(least, gib)
     return Fit(card=card.name, flags="", n_cards=0, gib=least, minutes=None)
+
+
+def largest_parameter(pair: ModelPair) -> int:
+    """Entries of the largest parameter, which an offload has on the device for its call."""
+    return max(p.numel() for p in pair.base.parameters())
+
+
+def _moved(stage: Stage, size: Size, itemsize: int, max_tokens: int) -> float:
+    """Bytes of weights that a stage brings to the device, at least.
+
+    Every forward of either model moves each layer it runs and the whole embedding; one that is
+    turned into logits the unembedding too, even where both are one matrix. Where gradients are
+    taken it is no bound, as those count as two forwards more and move as much as one.
+    """
+    read = stage.tokens + stage.reread
+    forwards = max(read / max_tokens, float(read > 0))
+    steps = stage.written / Generation().batch_size
+    logits = bool(stage.unembedded or stage.reread)
+    a_forward = size.layers + size.head * (1 + logits)
+    return itemsize * (forwards * a_forward + steps * (size.layers + 2 * size.head))
 
 
 def _fit(card: Card, needed: Forecast, itemsize: int, pair: ModelPair, flags: str) -> Fit:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from elicit.jobs._forecast import Forecast, bytes_held, forecast
+from elicit.jobs._frame import TINY
 from elicit.jobs._loading import dtype_of, loading_of
 from elicit.jobs._plan.cards import Card, card_of
-from elicit.jobs._plan.fits import Fit, fit, sharing
+from elicit.jobs._plan.fits import Fit, fit, largest_parameter, sharing
 from elicit.jobs._spec import PairSpec
 from elicit.jobs.registry import COMMANDS
 from elicit.pair import ModelPair, outline_pair, resolve_device
@@ -31,7 +32,14 @@ class Plan:
     """Whether weights are in host memory between two calls."""
     fits: tuple[Fit, ...]
     """One a card."""
+    largest: int = 0
+    """Bytes of the largest parameter, which an offload copies for its call."""
     notes: tuple[str, ...] = ()
+
+    @property
+    def tiny(self) -> bool:
+        """Whether a run on the CPU takes one thread, as more would slow it down."""
+        return self.n_parameters < TINY
 
     @property
     def placement(self) -> dict[str, float]:
@@ -54,6 +62,21 @@ class Plan:
         loads = not self.offload and self.device != "cpu"
         return {**found, "host memory while loading": base if loads else 0.0}
 
+    @property
+    def device_gib(self) -> float:
+        """GiB needed on the device, or on all devices of a map."""
+        if not self.offload:
+            return self.forecast.gib
+        return self.forecast.gib + (self.largest - self.forecast.size.nbytes) / 2**30
+
+    @property
+    def host_gib(self) -> float:
+        """GiB of weights and activations needed in host memory, beside what a process takes."""
+        on_host = self.forecast.size.nbytes / 2**30 if self.offload else 0.0
+        if self.device == "cpu":
+            return on_host + self.device_gib
+        return on_host or self.placement["host memory while loading"]
+
     def to_json(self) -> dict[str, object]:
         """The plan for scripts."""
         return {
@@ -72,6 +95,7 @@ class Plan:
                     "n_cards": fit.n_cards,
                     "gib": float(f"{fit.gib:.3g}"),
                     "minutes": None if fit.minutes is None else float(f"{fit.minutes:.2g}"),
+                    "moved_gib": float(f"{fit.moved:.3g}"),
                 }
                 for fit in self.fits
             ],
@@ -95,21 +119,41 @@ def plan(
         ElicitError: An option, a configuration or a task file is invalid, or there is no such
             card; the same as the command itself would refuse before its models are loaded.
     """
-    chosen = [card_of(name) for name in cards]
-    outlines: dict[tuple[object, ...], ModelPair] = {}
-    plans = []
-    for spec in specs:
+    planner = Planner(cards)
+    return tuple(planner.plan(spec) for spec in specs)
+
+
+class Planner:
+    """Plans of many commands, which reads the configurations of each pair once."""
+
+    def __init__(self, cards: Sequence[str] = ()) -> None:
+        """Plan for some cards, by name.
+
+        Raises:
+            SpecError: There is no such card.
+        """
+        self._cards = [card_of(name) for name in cards]
+        self._outlines: dict[tuple[object, ...], ModelPair] = {}
+
+    def plan(self, spec: PairSpec) -> Plan:
+        """What one command needs; see `plan`.
+
+        Args:
+            spec: Its options.
+
+        Raises:
+            ElicitError: The command itself would refuse it before its models are loaded.
+        """
         key = (spec.pair, spec.base, spec.post, spec.dtype, spec.vocab, repr(loading_of(spec)))
-        if key not in outlines:
-            outlines[key] = outline_pair(
+        if key not in self._outlines:
+            self._outlines[key] = outline_pair(
                 spec.pair or str(spec.base),
                 spec.post,
                 dtype=dtype_of(spec),
                 vocab=spec.vocab,
                 loading=loading_of(spec),
             )
-        plans.append(_planned(spec, outlines[key], chosen))
-    return tuple(plans)
+        return _planned(spec, self._outlines[key], self._cards)
 
 
 def _planned(spec: PairSpec, pair: ModelPair, cards: Sequence[Card]) -> Plan:
@@ -135,6 +179,7 @@ def _planned(spec: PairSpec, pair: ModelPair, cards: Sequence[Card]) -> Plan:
         post_device=str(resolve_device(str(spec.post_device))) if apart else where,
         offload=spec.offload,
         fits=tuple(fits),
+        largest=largest_parameter(pair) * pair.dtype.itemsize,
         notes=pair.notes,
     )
 
