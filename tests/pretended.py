@@ -5,6 +5,7 @@ is computed. What a real device refuses is refused: tensors of two devices in on
 one is a single number on the CPU, an index on the CPU, or the operation copies.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -69,6 +70,8 @@ class Elsewhere(Tensor):
 
     def tolist(self) -> Any:
         """Its numbers as Python's."""
+        for found in _counting:
+            found["tolist"] += 1
         return self.inner.tolist()
 
     def numpy(self, **_options: Any) -> Any:
@@ -127,8 +130,45 @@ def _inner(tree: Any) -> Any:
     return pytree.tree_map(lambda x: x.inner if isinstance(x, Elsewhere) else x, tree)
 
 
+@contextmanager
+def waits() -> Iterator[Counter[str]]:
+    """Counts, by operation, what makes the host wait for a device inside the block."""
+    _counting.append(Counter())
+    try:
+        yield _counting[-1]
+    finally:
+        _counting.pop()
+
+
+_counting: list[Counter[str]] = []
+_READ = {
+    _aten._local_scalar_dense,
+    _aten.nonzero,
+    _aten.masked_select,
+    _aten.equal,
+    _aten._unique2,
+    _aten.bincount,
+}
+"""What needs a number, or a shape, from the device."""
+
+
+def _count(func: Any, args: Any, kwargs: Any) -> None:
+    masks = args[1] if func in _INDEXES else ()
+    read = (
+        func.overloadpacket in _READ
+        or any(each is not None and each.dtype == torch.bool for each in masks)
+        or (func is _aten._to_copy.default and str(kwargs.get("device")) == "cpu")
+        or (func is _aten.copy_.default and not isinstance(args[0], Elsewhere))
+    )
+    if read:
+        for found in _counting:
+            found[str(func.overloadpacket)] += 1
+
+
 def _computed(func: Any, args: Any, kwargs: Any) -> Any:
     """An operation on host memory, under the rules of devices."""
+    if _counting:
+        _count(func, args, kwargs)
     if func in _COPIES:
         return _copied(func, args, kwargs)
     wanted = _device(kwargs.get("device"))

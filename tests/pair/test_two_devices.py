@@ -21,7 +21,7 @@ from elicit.texts import TokenRows, text_bits
 from elicit.weights import grafted, part, reverted, slots_of, transplanted, weight_change
 from tests.checkpoints import WORDS
 from tests.patching.test_sweep import contrast_of
-from tests.pretended import identity_kept, pretend
+from tests.pretended import identity_kept, pretend, waits
 
 FEW = Inference(n_resamples=100)
 
@@ -200,6 +200,31 @@ def test_texts_are_written_with_the_vector_and_the_logits_of_another_device(tiny
     for one, two in zip(*found, strict=True):
         same(one, two)
         assert getattr(one, "text", None) == getattr(two, "text", None)
+
+
+@pytest.mark.slow(checked=True)
+def test_the_host_waits_once_a_token_and_never_for_a_problem(tiny):
+    """A device that is waited for stands still: nothing waits for a problem, a row or a text."""
+    _, two = tiny
+    words = [" ".join(WORDS[i : i + 5]) for i in range(2, 14, 2)]
+    task = load_task([{"prompt": each, "answer": WORDS[8]} for each in words], name="words")
+
+    def write(n_new: int) -> None:
+        rollouts(two.side("post"), task, generation=Generation(stop_ids=(), max_new_tokens=n_new))
+
+    def waited(work, n: int) -> int:
+        with waits() as counted:
+            work(n)
+        return counted.total()
+
+    # Whether all rows have ended, as Hugging Face's `generate` asks.
+    assert waited(write, 5) - waited(write, 2) == 3
+    swap = across(sites=("resid_post",), positions=[-1], metrics=("logit_diff",))
+    for work in (
+        lambda n: patch(two, contrast_of(n=n, lengths=(5,)), swap, controls=(), inference=FEW),
+        lambda n: profile(two, words[:n]),
+    ):
+        assert waited(work, 2) >= waited(work, 6) > 0
 
 
 def _last(bridge, device):
