@@ -225,6 +225,7 @@ def pretend() -> tuple[torch.device, ...]:
     from torch.utils.backend_registration import (
         _DummyBackendModule,
         _DummyDeviceGuard,
+        _DummyPrivateUse1Hook,
         _setup_privateuseone_for_python_backend,
     )
 
@@ -232,7 +233,15 @@ def pretend() -> tuple[torch.device, ...]:
         def device_count(self) -> int:
             return N_DEVICES
 
-    _setup_privateuseone_for_python_backend(NAME, Module(), None, _DummyDeviceGuard())
+        def is_available(self) -> bool:
+            # Nothing may choose them by itself: they stay for the life of the process.
+            return False
+
+    class Hook(_DummyPrivateUse1Hook):
+        def is_available(self) -> bool:
+            return False
+
+    _setup_privateuseone_for_python_backend(NAME, Module(), Hook(), _DummyDeviceGuard())
     library = torch.library.Library("aten", "IMPL")
     for name in _FACTORIES:
         packet, _, overload = name.partition(".")
