@@ -81,7 +81,9 @@ def tried_at(url: str, command: str, options: dict[str, object], name: str) -> D
     try:
         return execute_at(url, command, options, name)
     except RunError as error:
-        why = f"{error} What was computed is kept in {scratch_of(url, name)} of its machine."
+        here = scratch_of(url, name) / name
+        kept = f" What was computed is kept in {here} of its machine." if here.is_dir() else ""
+        why = f"{error}{kept}"
         spec = COMMANDS[command].spec.from_options(options)
         digest = Planned(name=name, spec=spec).digest
         return Done(name=name, digest=digest, status="failed", why=why)

@@ -234,6 +234,7 @@ def test_a_store_that_leads_out_of_its_folder_fails_the_run_alone(store, tmp_pat
     text = "common: {pair: 'organism:nothing'}\nruns: [{command: trace}, {command: patch}]"
     found = sweep(read_study(_study(tmp_path, text), out=URL))
     assert "no run writes a file of that name" in found.failed[0].why
+    assert "is kept" not in found.failed[0].why
     assert "organism:nothing" in found.failed[1].why or "nothing" in found.failed[1].why
     assert not [path for path in tmp_path.rglob("x") if path.name == "x"]
 
