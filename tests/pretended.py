@@ -32,23 +32,23 @@ _INDEXES = {
 class Elsewhere(Tensor):
     """A tensor on a pretended device."""
 
-    inner: Tensor
+    held: Tensor
     """Its numbers, in host memory."""
 
     __torch_function__ = torch._C._disabled_torch_function_impl
 
     @staticmethod
-    def __new__(cls, inner: Tensor, device: torch.device) -> "Elsewhere":
+    def __new__(cls, held: Tensor, device: torch.device) -> "Elsewhere":
         made = torch.Tensor._make_wrapper_subclass(
             cls,
-            inner.shape,
-            strides=inner.stride(),
-            storage_offset=inner.storage_offset(),
-            dtype=inner.dtype,
-            layout=inner.layout,
+            held.shape,
+            strides=held.stride(),
+            storage_offset=held.storage_offset(),
+            dtype=held.dtype,
+            layout=held.layout,
             device=device,
         )
-        made.inner = inner
+        made.held = held
         return made
 
     @classmethod
@@ -56,7 +56,7 @@ class Elsewhere(Tensor):
         return _computed(func, args, kwargs or {})
 
     def __repr__(self, **_options) -> str:
-        return f"Elsewhere({self.inner!r}, device={self.device})"
+        return f"Elsewhere({self.held!r}, device={self.device})"
 
     @property
     def data(self) -> Tensor:
@@ -66,13 +66,13 @@ class Elsewhere(Tensor):
     @data.setter
     def data(self, value: Tensor) -> None:
         torch.Tensor.data.__set__(self, value)
-        self.inner = value.inner
+        self.held = value.held
 
     def tolist(self) -> Any:
         """Its numbers as Python's."""
         for found in _counting:
             found["tolist"] += 1
-        return self.inner.tolist()
+        return self.held.tolist()
 
     def numpy(self, **_options: Any) -> Any:
         """Refused, as on every device but the CPU."""
@@ -80,11 +80,11 @@ class Elsewhere(Tensor):
 
     def data_ptr(self) -> int:
         """Where its numbers are."""
-        return self.inner.data_ptr()
+        return self.held.data_ptr()
 
     def untyped_storage(self) -> Any:
         """What holds its numbers."""
-        return self.inner.untyped_storage()
+        return self.held.untyped_storage()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if id(self) not in memo:
@@ -127,7 +127,7 @@ def _two(func: Any, tensors: list[Tensor]) -> RuntimeError:
 
 
 def _inner(tree: Any) -> Any:
-    return pytree.tree_map(lambda x: x.inner if isinstance(x, Elsewhere) else x, tree)
+    return pytree.tree_map(lambda x: x.held if isinstance(x, Elsewhere) else x, tree)
 
 
 @contextmanager

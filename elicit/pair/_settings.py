@@ -14,7 +14,7 @@ from elicit.pair.handles import Bridge, Config, HuggingFaceModel, Tokenizer
 
 @dataclass(frozen=True, kw_only=True)
 class Loading:
-    """How checkpoints are opened; the same for both models but for the revision."""
+    """How checkpoints are opened; the same for both models but for revision and device."""
 
     device_map: str | dict[str, str | int] | None = None
     """Placement over several devices, as Hugging Face takes it; replaces `device`."""

@@ -1,6 +1,7 @@
 """Load a pair: refuse what cannot be compared, early, and wrap both models alike."""
 
 import functools
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -190,6 +191,9 @@ def _load(
     base_bridge, base_difference = _wrapped(base_model, base_tokenizer, base, settings, parity)
     post_bridge, post_difference = _wrapped(post_model, post_tokenizer, post, for_post, parity)
     if settings.loading.share_weights and post_bridge is not base_bridge:
+        if settings.loading.device_map is None:  # models that are passed may be on two devices
+            there = replace(settings.loading, post_device=device_of(post_bridge))
+            there.apart(device_of(base_bridge))
         notes.append(share_equal(base_bridge, post_bridge))
     first = next(iter(base_parameters.values()))
     if settings.loading.offload:
