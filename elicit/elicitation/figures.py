@@ -150,7 +150,7 @@ def arms_figure(found: DoseCurve, metric: str | None = None) -> Any:
 _SEEN = {
     "nothing": (BLUE, "circle"),
     "answers": ("#009e73", "square"),
-    "teacher": ("#e69f00", "triangle-up"),
+    "teacher": ("#b57d00", "triangle-up"),
     "post texts": (VERMILION, "diamond"),
     "post weights": ("#cc79a7", "x"),
 }
@@ -204,7 +204,7 @@ def bits_figure(found: Sequence[Mechanism]) -> Any:
                 yanchor="bottom",
                 yshift=3,
                 showarrow=False,
-                font={"size": 11, "color": _SEEN[found[i].sees][0]},
+                font={"size": 11, "color": INK},
             )
     largest = max((found[i].bits for i in places), default=1.0)
     powers = [0, *range(1, math.ceil(math.log10(1 + max(largest, 1.0))) + 1)]
