@@ -122,3 +122,18 @@ def test_the_site_fetches_nothing_when_it_is_viewed():
     assert settings["theme"]["font"] is False
     assert settings["strict"] is True
     assert not {"extra_javascript", "extra_css"} & set(settings)
+
+
+def test_versions_of_the_tools_that_read_exports_are_those_that_the_job_installs():
+    tools = (ROOT / "scripts" / "tools.txt").read_text("utf-8")
+    table = (ROOT / "docs" / "proof.md").read_text("utf-8").partition("## Exports read back")[2]
+    rows = [line for line in table.splitlines() if line.startswith("| ")]
+    for package, name in (
+        ("inspect-ai", "inspect_ai"),
+        ("interp-engine", "interp-engine, eager"),
+        ("llama-cpp-python", "llama-cpp-python"),
+        ("lm_eval", "lm-evaluation-harness"),
+    ):
+        (version,) = re.findall(rf"^{package}==(\S+)$", tools, flags=re.M)
+        (row,) = [row for row in rows if f"{name} |" in row]
+        assert f"| {version} " in row

@@ -1,6 +1,7 @@
 """Final norm and unembedding: from a residual stream to logits."""
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -93,6 +94,22 @@ class Unembed:
         cap = self.softcap
         return logits if cap is None else torch.tanh(logits / cap) * cap
 
+    def on(self, device: torch.device) -> "Unembed":
+        """The same where a model on another device can be read through it; a copy if need be.
+
+        Args:
+            device: That model's.
+        """
+        if self.weight.device == device:
+            return self
+        norm, projection = copy.deepcopy([unwrapped(self.norm), _plain(self.projection)])
+        for module in (norm, projection):
+            # Weights that wait in host memory are there for every call of the copy.
+            for name in ("_hf_hook", "forward"):
+                module.__dict__.pop(name, None)
+            module.to(device)
+        return replace(self, norm=norm, projection=projection)
+
     def digest(self) -> str:
         """SHA-256 of every number that turns a residual stream into logits."""
         held: dict[str, Tensor] = {"weight": self.weight.detach()}
@@ -146,7 +163,10 @@ def logits_at(
         row: Row of each position.
         pos: The positions.
     """
-    return _unchecked(model).logits(resid[row, pos][None])[0]
+    unembed = _unchecked(model)
+    # The stream may be the other model's, on another device.
+    read = resid[row.to(resid.device), pos.to(resid.device)].to(device_of(unembed.norm))
+    return unembed.logits(read[None])[0]
 
 
 def _unchecked(model: nn.Module, d_vocab: int | None = None) -> Unembed:

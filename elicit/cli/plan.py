@@ -14,7 +14,7 @@ from elicit.cli.options import listed
 from elicit.jobs import COMMANDS, PairSpec, SpecError
 
 if TYPE_CHECKING:
-    from elicit.jobs import Plan
+    from elicit.jobs import Fit, Plan
 
 CONTEXT = {"ignore_unknown_options": True}
 """Further options are those of the command that is planned."""
@@ -57,7 +57,8 @@ def plan(
     _say(
         "Texts count at their longest, activations as float32. Minutes are data-sheet rates times "
         "an assumed efficiency (docs/commands.md), not measured. The command counts the same, "
-        "and expects fewer minutes where the few texts that it writes first end earlier."
+        "and expects fewer minutes where the few texts that it writes first end earlier. Weights "
+        "in host memory cross the bus in every forward; as each counts as full, it may take longer."
     )
 
 
@@ -89,8 +90,6 @@ def _spec(name: str, arguments: Sequence[str]) -> PairSpec:
 
 
 def _show(plan: "Plan") -> None:
-    from elicit.jobs import duration
-
     forecast, console = plan.forecast, stdout()
     _say(
         f"{plan.command}: {plan.n_parameters / 1e9:.3g} B parameters a model in {plan.dtype}, "
@@ -119,7 +118,7 @@ def _show(plan: "Plan") -> None:
                 (
                     fit.card,
                     str(fit.n_cards) if fit.n_cards else "",
-                    "" if fit.minutes is None else duration(fit.minutes),
+                    _time(fit),
                     f"{fit.gib:.3g}",
                     fit.words,
                 )
@@ -136,6 +135,16 @@ def _show(plan: "Plan") -> None:
         console.print()
     for note in plan.notes:
         _say(f"Note: {note}")
+
+
+def _time(fit: "Fit") -> str:
+    """How long it runs: at most, but for weights that come over the bus again and again."""
+    from elicit.jobs import duration
+
+    if fit.minutes is None:
+        return ""
+    said = duration(fit.minutes)
+    return f"{said} or more" if fit.moved else said
 
 
 def _say(line: str) -> None:

@@ -14,10 +14,16 @@ if TYPE_CHECKING:
 
 
 def sweep(
-    study: Annotated[Path, typer.Argument(metavar="STUDY", help="YAML file of the study.")],
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="YAML file of the study, or its URL.")
+    ],
     out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Folder of the study (default: out of the file)."),
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of the study, or a URL such as s3://bucket/study (default: out of the "
+            "file).",
+        ),
     ] = None,
     ray: Annotated[
         str | None,

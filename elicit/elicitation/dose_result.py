@@ -11,6 +11,14 @@ from elicit.elicitation.errors import ElicitationError
 from elicit.elicitation.goal import TARGET
 from elicit.results import Estimate, Result
 
+_TOKENS = {
+    "last()": "the prompt’s last token",
+    "generated(0, 0)": "the first generated token",
+    "generated()": "every generated token",
+    "everywhere()": "every token",
+}
+"""Usual choices of `where`, in words."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class DoseCurve(Result):
@@ -99,6 +107,11 @@ class DoseCurve(Result):
         if TARGET not in self.reference:
             return torch.full_like(self.unsteered, torch.nan)
         return self.reference_rate.value[:, self.reference.index(TARGET)]
+
+    @property
+    def steered_tokens(self) -> str:
+        """For which tokens, in words."""
+        return _TOKENS.get(self.where, self.where)
 
     def metric_row(self, metric: str | None) -> int:
         """Index of a metric.

@@ -35,16 +35,35 @@ def dose_figure(found: DoseCurve, metric: str | None = None) -> Any:
     for arm in [*range(1, len(found.arm)), 0]:
         _line(figure, found, arm, found.rate[row, arm], panel=1)
         _line(figure, found, arm, found.log_prob[arm], panel=2)
+    _name_strongest(figure, found, row)
     _references(figure, found, row)
     marks.level(figure, found.unsteered_log_prob, MUTED, dash="dot", row=2)
     marks.style(figure, 520, top=92, legend="above")
     what = f"<b>{label(found.metric[row])}</b> of {label(found.model)}, {found.n_problems} problems"
-    marks.heading(figure, f"{what}, written at {label(found.site)}, {label(found.where)}", 1)
+    where = f"steered at {label(found.site)}, {label(found.steered_tokens)}"
+    marks.heading(figure, f"{what}, {where}", 1)
     marks.heading(figure, "steered text under the unsteered model", 2)
     figure.update_yaxes(title={"text": "rate"}, range=[-0.03, 1.05], row=1, col=1)
     figure.update_yaxes(title={"text": "log-prob a token, nats"}, row=2, col=1)
     figure.update_xaxes(title={"text": "strength"}, row=2, col=1)
     return figure
+
+
+def _name_strongest(figure: Any, found: DoseCurve, row: int) -> None:
+    """The name of the control with the largest effect, where it has it: all others are grey too."""
+    controls = [place for place, kind in enumerate(found.kind) if kind == "control"]
+    if not controls:
+        return
+    rates = found.rate.value[row, controls]
+    moved = (rates - found.unsteered[row]) * (1 if found.raised else -1)
+    at, dose = divmod(int(moved.argmax()), rates.shape[1])
+    if moved[at, dose] <= 0:
+        return
+    x, y = found.strength[dose].item(), rates[at, dose].item()
+    place = {"xanchor": "right" if x == found.strength.max() else "left", "yanchor": "top"}
+    look = {"showarrow": False, "yshift": -6, "font": {"size": 12, "color": MUTED}}
+    name = label(found.arm[controls[at]], 30)
+    figure.add_annotation(place | look, x=x, y=y, text=name, row=1, col=1)
 
 
 def _references(figure: Any, found: DoseCurve, row: int) -> None:
@@ -73,7 +92,7 @@ def _line(figure: Any, found: DoseCurve, arm: int, line: Estimate, *, panel: int
     estimate, strengths = line[order], found.strength[order].tolist()
     tested, kind = arm == 0, found.kind[arm]
     color = {"steered": BLUE, "baseline": VERMILION}.get(kind, FAINT)
-    name = "controls, as hard a push" if kind == "control" else label(found.arm[arm])
+    name = "controls of equal norm" if kind == "control" else label(found.arm[arm])
     places = [f"{strength:g}" for strength in strengths]
     hover = marks.hovers(f"{label(found.arm[arm])}<br>strength ", places, estimate)
     symbol = "circle" if tested else _SYMBOLS[arm % len(_SYMBOLS)]
@@ -131,7 +150,7 @@ def arms_figure(found: DoseCurve, metric: str | None = None) -> Any:
 _SEEN = {
     "nothing": (BLUE, "circle"),
     "answers": ("#009e73", "square"),
-    "teacher": ("#e69f00", "triangle-up"),
+    "teacher": ("#b57d00", "triangle-up"),
     "post texts": (VERMILION, "diamond"),
     "post weights": ("#cc79a7", "x"),
 }
@@ -185,7 +204,7 @@ def bits_figure(found: Sequence[Mechanism]) -> Any:
                 yanchor="bottom",
                 yshift=3,
                 showarrow=False,
-                font={"size": 11, "color": _SEEN[found[i].sees][0]},
+                font={"size": 11, "color": INK},
             )
     largest = max((found[i].bits for i in places), default=1.0)
     powers = [0, *range(1, math.ceil(math.log10(1 + max(largest, 1.0))) + 1)]

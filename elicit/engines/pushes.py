@@ -12,7 +12,10 @@ from elicit.edits import Clamp, Edit, ProjectOut, Steer, Where
 from elicit.sites import Kind, Site
 
 KINDS: tuple[Kind, ...] = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
-"""Kinds of site that engines read and write."""
+"""Kinds of site that engines read."""
+_WRITTEN = frozenset(KINDS) - {"resid_mid"}
+"""Kinds that they write. What interp-engine adds at resid_mid reaches the MLP and not the stream:
+its address is the input of the norm between them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +53,7 @@ def pushes_of(edits: Sequence[Edit], row: int, n_prompt: int, n_given: int) -> P
     steps: list[PushStep] = []
     scopes: set[tuple[tuple[int, ...], bool]] = set()
     for edit in edits:
-        if not isinstance(edit, Steer | Clamp | ProjectOut) or edit.site.kind not in KINDS:
+        if not isinstance(edit, Steer | Clamp | ProjectOut) or edit.site.kind not in _WRITTEN:
             return None
         if edit.rows is not None and row not in edit.rows:
             continue

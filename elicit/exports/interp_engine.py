@@ -9,7 +9,10 @@ from elicit.exports.registry import Exported, Options
 from elicit.exports.vectors import vector_of
 from elicit.results import disk_errors, write_atomic
 
-_POINTS = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
+_POINTS = ("resid_pre", "resid_post", "attn_out", "mlp_out")
+"""Where what it adds reaches the residual stream. What it adds at resid_mid, the input of the norm
+before the MLP, reaches the MLP alone."""
+_BEFORE_NORM = ("attn_out", "mlp_out")
 
 
 def write(material: Material, target: Path, options: Options) -> Exported:
@@ -25,8 +28,8 @@ def write(material: Material, target: Path, options: Options) -> Exported:
     site = made.direction.site
     if site.kind not in _POINTS or site.head is not None:
         raise ExportError(
-            f"the direction is at {site}, where interp-engine steers nothing. Export one of "
-            f"{', '.join(_POINTS)}."
+            f"the direction is at {site}, where interp-engine does not add to the residual stream, "
+            f"so it would steer otherwise than here. Export one of {', '.join(_POINTS)}."
         )
     values = made.direction.vector.detach().cpu().float().tolist()
     step = {"method": "additive", "vector": values, "scale": made.scale, "normalize": False}
@@ -37,4 +40,9 @@ def write(material: Material, target: Path, options: Options) -> Exported:
         f"Pass the content of {target} as `steering` to its server; in Python: SteeringSpec.at("
         f'"{site.kind}.{site.layer}", AddSpec(vector, scale={made.scale:g})).'
     )
-    return Exported(paths=(target,), says=(used, *made.says))
+    normed = (
+        f"In models that norm what is added to the stream (Gemma-2, OLMo-2) the point is "
+        f"{site.kind}_post: write that in place of {site.kind}.",
+    )
+    more = normed if site.kind in _BEFORE_NORM else ()
+    return Exported(paths=(target,), says=(used, *more, *made.says))

@@ -18,7 +18,7 @@ from elicit.features._reading import TRAINED_ON, Rows, name_of, rows_of
 from elicit.features.errors import FeatureError
 from elicit.features.loading import load_sae
 from elicit.features.sae import Sae
-from elicit.pair import ModelPair, Side, SideName
+from elicit.pair import ModelPair, Side, SideName, device_of
 from elicit.results import TEMPORARY, digest_json, disk_errors, kind_of
 from elicit.runs import Execution, Progress
 from elicit.sites import Site
@@ -121,7 +121,9 @@ def train(
         "elicit_seed": seed,
         "elicit_rows": digest_json([list(row) for row in rows]),
     }
-    module = _fit(feed, shape.width(site), config, metadata, seed, pair.device, execution.progress)
+    module = _fit(
+        feed, shape.width(site), config, metadata, seed, str(feed.device), execution.progress
+    )
     with disk_errors(folder, FeatureError):
         folder.parent.mkdir(parents=True, exist_ok=True)
         # In a new folder, so that nothing that lies there is followed or replaced.
@@ -142,6 +144,7 @@ class Feed:
     ) -> None:
         """Set up the feed; reading starts with the first batch."""
         self.sides, self.rows, self.site = tuple(sides), rows, site
+        self.device = device_of(sides[0].bridge)
         self.buffer, self.max_tokens = buffer, max_tokens
 
     def batches(
@@ -193,7 +196,7 @@ class Feed:
                 x = rearrange(chunk.captured.at[self.site], "batch pos ... -> batch pos (...)")
                 x = x[real.to(chunk.encoded.ids.device)]
                 parts.append(x[self.rows.counted[index].to(x.device)].float())
-        return torch.stack([torch.cat(parts) for parts in result], dim=1)
+        return torch.stack([torch.cat(parts).to(self.device) for parts in result], dim=1)
 
 
 def _fit(

@@ -45,7 +45,7 @@ class Forwards:
 
     @cached_property
     def batches(self) -> tuple[ForcedBatch, ...]:
-        """The rows of a teacher-forced task, on the pair's device."""
+        """The rows of a teacher-forced task, each batch on the device of base."""
         assert self.rows is not None
         batches = self.rows.batches(self.execution.max_tokens)
         return tuple(batch.to(self.pair.device) for batch in batches)

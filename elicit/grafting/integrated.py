@@ -21,7 +21,7 @@ from elicit.pair import ModelPair
 from elicit.results import Result
 from elicit.runs import Execution
 from elicit.tasks import ReadScores, reduce_scores
-from elicit.weights import Part, all_parts, parts_of, replaced
+from elicit.weights import Part, Slot, all_parts, parts_of, replaced
 
 NODES = 16
 
@@ -154,9 +154,7 @@ def _gradient(sweep: PartSweep, parts: Sequence[Part], alpha: float) -> Float[Te
     if not moved:
         return torch.zeros(len(parts), dtype=torch.float64)
     trunks = [sweep.trunk(pair.base, index) for index in range(len(sweep.batches))]
-    points = {
-        slot.base: torch.lerp(slot.base.data, slot.post.data, alpha) for slot in moved.values()
-    }
+    points = {slot.base: torch.lerp(*slot.values, alpha) for slot in moved.values()}
     wanted = {id(slot.base) for slot in moved.values()}
     flags = {parameter: parameter.requires_grad for parameter in pair.base.parameters()}
     try:
@@ -166,9 +164,7 @@ def _gradient(sweep: PartSweep, parts: Sequence[Part], alpha: float) -> Float[Te
         with replaced(points), torch.enable_grad():
             _backward(sweep, trunks)
         share = {
-            name: (slot.base.grad.double() * (slot.post.data.double() - slot.base.data.double()))
-            .sum()
-            .item()
+            name: (slot.base.grad.double() * _difference(slot)).sum().item()
             for name, slot in moved.items()
             if slot.base.grad is not None
         }
@@ -179,6 +175,12 @@ def _gradient(sweep: PartSweep, parts: Sequence[Part], alpha: float) -> Float[Te
     return torch.tensor(
         [sum(share.get(name, 0.0) for name in part.slots) for part in parts], dtype=torch.float64
     )
+
+
+def _difference(slot: Slot) -> Tensor:
+    """Post minus base, in float64."""
+    base, post = slot.values
+    return post.double() - base.double()
 
 
 def _backward(sweep: PartSweep, trunks: Sequence[Trunk | None]) -> None:

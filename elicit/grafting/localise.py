@@ -115,12 +115,11 @@ def _shuffled_move(
         generator = torch.Generator().manual_seed(seed * 1009 + max(part.layers, default=-1) + 1)
 
         def new(slot: Slot) -> Tensor:
-            host, donor = (
-                (slot.post, slot.base) if direction == "revert" else (slot.base, slot.post)
-            )
-            delta = (donor.data - host.data).flatten()
+            base, post = slot.values
+            host, donor = (post, base) if direction == "revert" else (base, post)
+            delta = (donor - host).flatten()
             order = torch.randperm(delta.numel(), generator=generator).to(delta.device)
-            return host.data + delta[order].view_as(host.data)
+            return host + delta[order].view_as(host)
 
         return moved(pair, part, new, host="post" if direction == "revert" else "base")
 

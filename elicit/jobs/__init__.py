@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from elicit.jobs._audit.spec import AuditSpec
     from elicit.jobs._exists.run import exists
     from elicit.jobs._exists.spec import ExistsSpec
+    from elicit.jobs._faults import parse_yaml
     from elicit.jobs._features.run import features
     from elicit.jobs._features.spec import FeaturesSpec
     from elicit.jobs._forecast import duration
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from elicit.jobs._patch.run import patch
     from elicit.jobs._patch.spec import PatchSpec
     from elicit.jobs._plan.cards import CARDS, Card
-    from elicit.jobs._plan.plan import Fit, Plan, plan
+    from elicit.jobs._plan.fits import USABLE, Fit
+    from elicit.jobs._plan.plan import Plan, Planner, plan
     from elicit.jobs._report.run import report
     from elicit.jobs._report.spec import ReportSpec
     from elicit.jobs._revise.run import revise
@@ -54,6 +56,7 @@ __all__ = [
     "PairSpec",
     "PatchSpec",
     "Plan",
+    "Planner",
     "ReportSpec",
     "ReviseSpec",
     "Run",
@@ -62,6 +65,7 @@ __all__ = [
     "Tracker",
     "SteerSpec",
     "TraceSpec",
+    "USABLE",
     "audit",
     "duration",
     "end_tracker",
@@ -69,6 +73,7 @@ __all__ = [
     "features",
     "graft",
     "mechanisms",
+    "parse_yaml",
     "patch",
     "plan",
     "read_yaml",

@@ -1,7 +1,7 @@
 """What a job asked of the models, for the box at the top of its page."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from elicit import organisms
 from elicit.jobs._spec import PairSpec
@@ -16,6 +16,8 @@ N_SHOWN = 2
 """Problems shown of each task."""
 LONGEST = 128
 """Tokens of a model's answer there, at most."""
+BEYOND = 8
+"""Tokens shown beyond the longest right answer, where no text is graded."""
 GRADED = "A problem’s score is 1 if the answer in the model’s greedy text is right, else 0."
 
 
@@ -27,6 +29,8 @@ class Asked:
     """Name of the task."""
     score: str
     """What a problem's number is, as a sentence."""
+    graded: bool = True
+    """Whether the score needs the models' texts; else only how these begin is shown."""
     task: Task | None = None
     """The problems, of which both models answer some for the page."""
     n: int = 0
@@ -62,7 +66,7 @@ def compared(
                 examples=one.examples
                 if one.task is None
                 else _answered(
-                    *(pair, one.task, generation, execution.scoped(f"shown-{i}")),
+                    *(pair, one, generation, execution.scoped(f"shown-{i}")),
                     whole=longest <= LONGEST,
                 ),
             )
@@ -84,14 +88,18 @@ def _model(side: Side, pair: ModelPair) -> ComparedModel:
 
 
 def _answered(
-    pair: ModelPair, task: Task, generation: Generation, execution: Execution, *, whole: bool
+    pair: ModelPair, asked: Asked, generation: Generation, execution: Execution, *, whole: bool
 ) -> tuple[Example, ...]:
     """Some problems, with the answers of both models where these can write any.
 
     Jobs that only read may have prompts that leave no room for an answer. `whole`: whether texts
     are as long here as where they were graded, so that one without an answer is wrong.
     """
-    some = task.subset(min(N_SHOWN, len(task)), 0)
+    assert asked.task is not None
+    some = asked.task.subset(min(N_SHOWN, len(asked.task)), 0)
+    if not asked.graded:
+        enough = BEYOND + max(len(pair.tokenizer.encode(each.answer)) for each in some)
+        generation = replace(generation, max_new_tokens=min(generation.max_new_tokens, enough))
     try:
         texts = {
             name: answer_task(
@@ -107,6 +115,8 @@ def _answered(
             answer=problem.answer,
             said=tuple(
                 (name, text.completion[i].strip(), _mark(text, i, whole=whole))
+                if asked.graded
+                else (name, f"{text.completion[i].strip()}{' …' * bool(text.truncated[i])}", "")
                 for name, text in texts.items()
             ),
         )

@@ -75,15 +75,15 @@ def fit(
     options: dict[str, object] = {}
     if budget is None:
         return planned, options
-    last: frozenset[str] = frozenset()
+    # A later cut of the same options says what both leave out.
+    said: dict[frozenset[str], str] = {}
     for cut in costing.cuts(planned.spec, pair, planned.inputs):
         if planned.forecast.minutes(speed) <= budget:
             break
         options |= cut.options
         planned = with_options(costing, planned, cut.options, pair, again)
-        # A second cut of the same kind says what both leave out.
-        earlier = planned.left_out[:-1] if last == frozenset(cut.options) else planned.left_out
-        planned, last = replace(planned, left_out=(*earlier, cut.what)), frozenset(cut.options)
+        said[frozenset(cut.options)] = cut.what
+    planned = replace(planned, left_out=tuple(said.values()))
     expected = planned.forecast.minutes(speed)
     if expected > budget:
         what = f"nothing else can be left out, and {duration(expected)} are expected all the same"

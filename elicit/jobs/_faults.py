@@ -113,21 +113,42 @@ def read_yaml(path: Path) -> dict[str, object]:
     Raises:
         SpecError: The file cannot be read or is no mapping of names to values.
     """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    return parse_yaml(text, path)
+
+
+def parse_yaml(text: str, path: object) -> dict[str, object]:
+    """The mapping in the text of a YAML file.
+
+    Args:
+        text: Content of the file.
+        path: Its place, for messages.
+
+    Raises:
+        SpecError: It is no mapping of names to values.
+    """
     import yaml
 
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = yaml.safe_load(text)
     except Exception as error:  # dates that are none, nesting: YAML's reader has many errors
-        why = " ".join(str(error).split())[:300] or type(error).__name__
-        raise SpecError(
-            f"the configuration {path} cannot be read ({why}), so no run was started. Check it."
-        ) from error
+        raise _unreadable(path, error) from error
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
         raise SpecError(
             f"the configuration {path} holds {type(found).__name__} instead of a mapping of option "
             "names to values. Write lines such as `pair: organism:rl`."
         )
     return found
+
+
+def _unreadable(path: object, error: Exception) -> SpecError:
+    why = " ".join(str(error).split())[:300] or type(error).__name__
+    return SpecError(
+        f"the configuration {path} cannot be read ({why}), so no run was started. Check it."
+    )
 
 
 def option_faults(command: str, names: Iterable[str], faults: Sequence[Mapping[str, Any]]) -> str:

@@ -17,6 +17,7 @@ def loading_of(spec: PairSpec) -> Loading:
     """Placement, revisions and the way from text to token ids."""
     return Loading(
         device_map=spec.device_map,
+        post_device=spec.post_device,
         share_weights=spec.share_weights,
         offload=spec.offload,
         trust_remote_code=spec.trust_remote_code,

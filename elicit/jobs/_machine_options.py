@@ -4,6 +4,12 @@ from typing import Annotated
 
 from elicit.jobs._option import MACHINE, Option
 
+PostDevice = Annotated[
+    str | None,
+    Option("Device of post, such as cuda:1 beside --device cuda:0.", MACHINE, "NAME",
+           default="that of base"),
+]  # fmt: skip
+"""Excludes a device map."""
 DeviceMap = Annotated[
     str | None, Option("Placement over several devices, such as auto.", MACHINE, "MAP")
 ]

@@ -17,6 +17,7 @@ _CARRIED = (
         "shown",
         "extractor",
         "device",
+        "post_device",
         "dtype",
         "device_map",
         "offload",

@@ -40,17 +40,16 @@ def open_pair(spec: PairSpec, progress: Progress) -> ModelPair:
         ElicitError: They cannot be loaded or compared.
     """
     device = resolve_device(spec.device)
-    if device != "cpu":
-        try:
-            torch.empty(1, device=device)
-        except (RuntimeError, AssertionError) as error:
-            why = str(error).splitlines()[0]
-            raise SpecError(
-                f"the device {str(device)!r} is not available here ({why}). Choose another, for "
-                "instance cpu."
-            ) from error
-    where = "several devices" if spec.device_map is not None else device
-    progress.start(1, f"loading both models on {where}")
+    there = resolve_device(spec.post_device or device)
+    for one in dict.fromkeys((device, there)):
+        _refuse_missing(one)
+    if spec.device_map is not None:
+        where = "both models on several devices"
+    elif there != device:
+        where = f"base on {device} and post on {there}"
+    else:
+        where = f"both models on {device}"
+    progress.start(1, f"loading {where}")
     pair = load_pair(
         spec.pair or str(spec.base),
         spec.post,
@@ -63,3 +62,21 @@ def open_pair(spec: PairSpec, progress: Progress) -> ModelPair:
     progress.advance()
     progress.stop()
     return pair
+
+
+def _refuse_missing(device: str | torch.device) -> None:
+    """Refuse a device that this machine does not have.
+
+    Raises:
+        SpecError: It has not.
+    """
+    if device == "cpu":
+        return
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        why = str(error).splitlines()[0]
+        raise SpecError(
+            f"the device {str(device)!r} is not available here ({why}). Choose another, for "
+            "instance cpu."
+        ) from error

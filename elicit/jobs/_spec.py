@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from elicit import organisms
 from elicit.jobs._faults import NotGivenError, SpecError, hidden_faults, read_yaml
-from elicit.jobs._machine_options import DeviceMap, Offload, ShareWeights
+from elicit.jobs._machine_options import DeviceMap, Offload, PostDevice, ShareWeights
 from elicit.jobs._option import MACHINE, MODELS, OUTPUT, STATISTICS, TASKS, Option
 from elicit.jobs._task_options import MAP_HELP, ColumnMap, TaskFormat, is_elsewhere
 
@@ -128,6 +128,7 @@ class PairSpec(BaseModel):
     device: Annotated[
         str, Option("auto (a GPU where there is one), cpu, cuda, cuda:1 or mps.", MACHINE, "NAME")
     ] = "auto"
+    post_device: PostDevice = None
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16", "float64", "auto"],
         Option("float32, bfloat16, float16, float64, or auto: the checkpoints'.", MACHINE, "NAME"),
@@ -289,4 +290,6 @@ class PairSpec(BaseModel):
 
         kept: dict[str, object] = self.model_dump(mode="json", exclude=_ELSEWHERE)
         kept["device"] = str(resolve_device(self.device))
+        if self.post_device is not None:
+            kept["post_device"] = str(resolve_device(self.post_device))
         return kept

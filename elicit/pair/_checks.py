@@ -153,7 +153,7 @@ def check_parameters(
     `vocab`: with `shared`, embeddings may differ in their number of rows.
 
     Raises:
-        PairError: Tying, names, shapes, dtypes or devices differ.
+        PairError: Tying, names, shapes or dtypes differ.
     """
     tied_base, tied_post = _tied(base), _tied(post)
     if tied_base != tied_post:
@@ -181,13 +181,11 @@ def check_parameters(
                 f"{name} has shape {list(ours.shape)} in base and {list(theirs.shape)} in post, so "
                 "their parts do not correspond. Pass a model and one trained from it."
             )
-        for what in ("dtype", "device"):
-            if getattr(ours, what) != getattr(theirs, what):
-                raise PairError(
-                    f"{name} is on {what} {getattr(ours, what)} in base and "
-                    f"{getattr(theirs, what)} in post, so differences between the models would be "
-                    f"rounding or could not be computed. Load both with one {what}."
-                )
+        if ours.dtype != theirs.dtype:
+            raise PairError(
+                f"{name} has dtype {ours.dtype} in base and {theirs.dtype} in post, so differences "
+                "between the models would be rounding. Load both with one dtype."
+            )
 
 
 VOCABULARY = ("wte", "embed_in", "embed_tokens", "lm_head", "embed_out")

@@ -2,21 +2,24 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
 
 from elicit.pair._templates import DATE
+from elicit.pair.errors import PairError
 from elicit.pair.handles import Bridge, Config, HuggingFaceModel, Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loading:
-    """How checkpoints are opened; the same for both models but for the revision."""
+    """How checkpoints are opened; the same for both models but for revision and device."""
 
     device_map: str | dict[str, str | int] | None = None
     """Placement over several devices, as Hugging Face takes it; replaces `device`."""
+    post_device: str | torch.device | None = None
+    """Device of post where it is another than base's; None puts both on one."""
     share_weights: bool = False
     """Whether weights that are equal in both models are in memory once; post is then read tensor by
     tensor beside base."""
@@ -42,6 +45,47 @@ class Loading:
     revision_post: str | None = None
     """The same for post."""
 
+    def __post_init__(self) -> None:
+        """Refuse two ways of placing one model.
+
+        Raises:
+            PairError: A device map is given beside host memory or beside a device of post.
+        """
+        if self.device_map is None:
+            return
+        if self.offload:
+            raise PairError(
+                f"device_map is {self.device_map!r} and offload is set too, so it is not clear "
+                "where weights are kept. Give a device map, or keep all weights in host memory and "
+                "name the one device that computes."
+            )
+        if self.post_device is not None:
+            raise PairError(
+                f"device_map is {self.device_map!r} and post_device {str(self.post_device)!r}, so "
+                "it is not clear where post computes. Give a device map, which places both models, "
+                "or one device for each."
+            )
+
+    def apart(self, device: str | torch.device) -> bool:
+        """Whether the two models compute on two devices.
+
+        Args:
+            device: Base's.
+
+        Raises:
+            PairError: They do, and weights are to be in memory once.
+        """
+        if self.post_device is None or _numbered(device) == _numbered(self.post_device):
+            return False
+        if self.share_weights and not self.offload:
+            raise PairError(
+                f"share_weights is set, with base on {str(device)!r} and post on "
+                f"{str(self.post_device)!r}, and one tensor is on one device. Put both on one "
+                "device, leave share_weights out, or set offload=True, which keeps what is shared "
+                "in host memory."
+            )
+        return True
+
 
 def resolve_device(device: str | torch.device) -> str | torch.device:
     """The device that a name stands for: `auto` is a CUDA device where there is one, else the CPU.
@@ -60,6 +104,12 @@ def resolve_device(device: str | torch.device) -> str | torch.device:
     return "mps" if allowed and torch.backends.mps.is_available() else "cpu"
 
 
+def _numbered(device: str | torch.device) -> torch.device:
+    """A device with its number, so that `cuda` and `cuda:0` are one."""
+    found = torch.device(resolve_device(device))
+    return found if found.type == "cpu" else torch.device(found.type, found.index or 0)
+
+
 @dataclass(frozen=True, eq=False)
 class Settings:
     """How both models are loaded, alike."""
@@ -72,6 +122,18 @@ class Settings:
     def home(self) -> str | torch.device:
         """Where weights are between two calls."""
         return "cpu" if self.loading.offload else self.device
+
+    @property
+    def of_post(self) -> "Settings":
+        """The same with the device of post.
+
+        Raises:
+            PairError: Weights are to be in memory once and the models on two devices.
+        """
+        there = self.loading.post_device
+        if there is None or not self.loading.apart(self.device):
+            return self
+        return replace(self, device=resolve_device(there))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """Load a pair: refuse what cannot be compared, early, and wrap both models alike."""
 
 import functools
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -29,7 +30,7 @@ from elicit.pair.digests import checkpoint_parameters, weights_digest
 from elicit.pair.errors import PairError, reason
 from elicit.pair.handles import Bridge, HuggingFaceModel, Tokenizer
 from elicit.pair.model import ModelPair
-from elicit.pair.placement import check_one_device, device_of, offload
+from elicit.pair.placement import device_of, offload
 
 
 def load_pair(
@@ -49,15 +50,16 @@ def load_pair(
         base: Hub id (`name@revision` for a branch, tag or commit), directory, `organism:<name>`,
             or a raw `TransformerBridge`.
         post: The same, or a PEFT adapter for `base`. None if `base` names a pair of organisms.
-        device: Device of both models, `auto` for a GPU where there is one, else the CPU; bridges
-            that are passed stay where they are.
+        device: Device of both models, `auto` for a GPU where there is one, else the CPU;
+            `Loading(post_device=)` names another for post. Bridges that are passed stay where they
+            are.
         dtype: Precision of both models' weights, `auto` for that of the checkpoints (the narrowest
             that holds both); bridges that are passed keep theirs.
         vocab: `exact`: vocabularies must match; `shared`: compare only token ids known to
             both, and leave embedding and unembedding with their model, in no part of the weights.
         allow_identical: Accept a pair whose weights are all the same, for example as a control.
         check_parity: Compare each wrapped model's logits with the plain model's.
-        loading: Device map, remote code, attention kernel and revisions.
+        loading: Device of post, device map, remote code, attention kernel and revisions.
 
     Returns:
         The pair; its `notes` name differences that do not prevent a comparison.
@@ -68,12 +70,6 @@ def load_pair(
     if vocab not in ("exact", "shared"):
         raise PairError(f"vocab is {vocab!r}; it is 'exact' or 'shared'.")
     loading = loading or Loading()
-    if loading.offload and loading.device_map is not None:
-        raise PairError(
-            f"device_map is {loading.device_map!r} and offload is set too, so it is not clear "
-            "where weights are kept. Give a device map, or keep all weights in host memory and "
-            "name the one device that computes."
-        )
     (first, revision_base), (second, revision_post) = names_of(base, post, loading)
     with guarded():
         if dtype == "auto":
@@ -82,12 +78,13 @@ def load_pair(
                 stored_dtype(second, loading, revision=revision_post),
             )
         settings = Settings(resolve_device(device), dtype, loading)
+        for_post = settings.of_post
         base_source = locate(first, "base", settings, revision=revision_base)
-        post_source = locate(second, "post", settings, revision=revision_post, base=base_source)
+        post_source = locate(second, "post", for_post, revision=revision_post, base=base_source)
         return _load(
             base_source,
             post_source,
-            settings,
+            (settings, for_post),
             vocab=vocab,
             allow_identical=allow_identical,
             parity=check_parity,
@@ -151,13 +148,17 @@ def _revised(what: str | Path | Bridge | OrganismModel, revision: str | None, ro
 def _load(
     base: Source,
     post: Source,
-    settings: Settings,
+    placed: tuple[Settings, Settings],
     *,
     vocab: Literal["exact", "shared"],
     allow_identical: bool,
     parity: bool,
 ) -> ModelPair:
-    """Check, open and wrap two located models, cheapest checks first."""
+    """Check, open and wrap two located models, cheapest checks first.
+
+    `placed`: settings of base and of post, which differ in the device alone.
+    """
+    settings, for_post = placed
     base_config, post_config = text_config(base.config), text_config(post.config)
     d_vocab, notes = check_configs(base_config, post_config, vocab=vocab)
     base_tokenizer, post_tokenizer, missing = both_tokenizers(base, post)
@@ -168,7 +169,7 @@ def _load(
         notes.append(f"The chat template writes the day; it is always {alignment.date} here.")
 
     base_model, of_base = _opened(base, settings)
-    post_model, of_post = _opened(post, settings, beside=base_model)
+    post_model, of_post = _opened(post, for_post, beside=base_model)
     notes += [*of_base, *of_post]
     if post.adapter and has_own_head(post_model) and untie(base_model):
         notes.append(
@@ -188,16 +189,17 @@ def _load(
         raise _without_effect(base, post, base_digest)
 
     base_bridge, base_difference = _wrapped(base_model, base_tokenizer, base, settings, parity)
-    post_bridge, post_difference = _wrapped(post_model, post_tokenizer, post, settings, parity)
+    post_bridge, post_difference = _wrapped(post_model, post_tokenizer, post, for_post, parity)
     if settings.loading.share_weights and post_bridge is not base_bridge:
+        if settings.loading.device_map is None:  # models that are passed may be on two devices
+            there = replace(settings.loading, post_device=device_of(post_bridge))
+            there.apart(device_of(base_bridge))
         notes.append(share_equal(base_bridge, post_bridge))
     first = next(iter(base_parameters.values()))
     if settings.loading.offload:
-        for bridge in dict.fromkeys((base_bridge, post_bridge)):
-            offload(bridge, settings.device)
-    device = device_of(base_bridge)
-    if settings.loading.device_map is None:
-        check_one_device(base_bridge, post_bridge)
+        computing = {post_bridge: for_post.device, base_bridge: settings.device}
+        for bridge, where in computing.items():
+            offload(bridge, where)
     differences = (
         (base_difference, post_difference)
         if base_difference is not None and post_difference is not None
@@ -220,7 +222,7 @@ def _load(
         post_digest=post_digest,
         identical=identical,
         dtype=first.dtype,
-        device=str(device),
+        device=str(device_of(base_bridge)),
         attn_implementation=str(wrapped.config._attn_implementation),
         parity=differences,
         notes=tuple(dict.fromkeys(notes)),

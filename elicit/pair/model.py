@@ -11,6 +11,7 @@ from elicit.pair.alignment import Alignment
 from elicit.pair.errors import PairError
 from elicit.pair.handles import Bridge, Tokenizer
 from elicit.pair.parameters import hugging_face_model
+from elicit.pair.placement import device_of
 from elicit.pair.side import Side, end_tokens, position_limit
 from elicit.results import ModelId, Provenance, digest_json, installed_versions
 
@@ -53,7 +54,7 @@ class ModelPair:
     dtype: torch.dtype
     """Dtype of both models' weights."""
     device: str
-    """Where both models' embeddings are."""
+    """Where base's embedding is."""
     attn_implementation: str
     """Attention of the wrapped Hugging Face models: `eager` or `sdpa`."""
     parity: tuple[float, float] | None = None
@@ -70,6 +71,17 @@ class ModelPair:
     def post_id(self) -> ModelId:
         """Name and weight digest of the post-trained model."""
         return ModelId(name=self.post_name, digest=self.post_digest)
+
+    @property
+    def post_device(self) -> str:
+        """Where post's embedding is; the same as base's unless it was given a device of its own."""
+        return str(device_of(self.post))
+
+    @property
+    def devices(self) -> str:
+        """Where the models compute, in words: one device, or base's and post's."""
+        there = self.post_device
+        return self.device if there == self.device else f"{self.device} and {there}"
 
     @property
     def identity(self) -> dict[str, str]:
@@ -89,7 +101,7 @@ class ModelPair:
             "settings": digest_json([settings, self.attn_implementation]),
             "text": self.alignment.digest,
             "ends": str(list(self.side("base").ends)),
-            "runs": f"{str(self.dtype).removeprefix('torch.')} on {self.device}",
+            "runs": f"{str(self.dtype).removeprefix('torch.')} on {self.devices}",
             **{name: versions[name] for name in ("torch", "transformers", "transformer_lens")},
         }
 
@@ -136,7 +148,7 @@ class ModelPair:
             post=self.post_id,
             seed=seed,
             dtype=str(self.dtype).removeprefix("torch."),
-            device=self.device,
+            device=self.devices,
             arguments=dict(arguments or {}),
             task_digests=dict(task_digests or {}),
         )
@@ -154,7 +166,7 @@ class ModelPair:
             ),
             (
                 "run",
-                f"{str(self.dtype).removeprefix('torch.')} on {self.device}, "
+                f"{str(self.dtype).removeprefix('torch.')} on {self.devices}, "
                 f"{self.attn_implementation} attention",
             ),
             (

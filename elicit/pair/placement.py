@@ -157,22 +157,6 @@ def offload(
         config.device = str(where)
 
 
-def check_one_device(base: nn.Module, post: nn.Module) -> None:
-    """Refuse models that compute on two devices.
-
-    Raises:
-        PairError: They do.
-    """
-    ours, theirs = device_of(base), device_of(post)
-    if ours != theirs:
-        raise PairError(
-            f"base computes on {ours} and post on {theirs}, and questions carry activations, "
-            "weights and gradients from one model into the other. Put both on one device; where "
-            "they do not fit, offload=True keeps weights in host memory, and device_map='auto' "
-            "spreads both over several devices."
-        )
-
-
 def _to_disk(bridge: nn.Module, device: str | torch.device, folder: str | Path) -> None:
     """Keep a model's weights in a folder, by accelerate's hooks."""
     from accelerate.hooks import AlignDevicesHook, add_hook_to_module

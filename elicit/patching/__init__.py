@@ -12,7 +12,7 @@ from elicit.patching.attribution import (
     attribute_edges,
     path_patch,
 )
-from elicit.patching.columns import Positions
+from elicit.patching.columns import Positions, shown_pos
 from elicit.patching.contrast import Contrast, load_contrast
 from elicit.patching.errors import PatchError
 from elicit.patching.factorial import FactorialMetric, factorial
@@ -53,6 +53,7 @@ __all__ = [
     "prepare",
     "read_lines",
     "run",
+    "shown_pos",
     "within",
 ]
 

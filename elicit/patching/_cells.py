@@ -23,7 +23,7 @@ from elicit.capture import (
     run_trunk,
 )
 from elicit.patching._loop import PlainRun, loop_sweep, plain_run
-from elicit.patching._reading import Reader, end_log_probs
+from elicit.patching._reading import Reader, at_columns, end_log_probs
 from elicit.patching._warnings import MissingControlWarning, SlowSweepWarning, warn
 from elicit.patching.errors import PatchError
 from elicit.patching.plan import Batch, Control, Plan, batches_of, controls_of, groups_of
@@ -121,7 +121,8 @@ def _run(
         host, donor = decomposed
         wanted = {site for sites in groups for site in sites}
         donor_run = run_trunk(donor, batch.donor, keep=wanted)
-        sources = {site.whole: donor_run.value(site.whole) for site in wanted}
+        home = host.device
+        sources = {site.whole: donor_run.value(site.whole).to(home) for site in wanted}
         _check_finite(sources, batch, plan)
         trunk = run_trunk(host, batch.host, keep=kept_sites(groups))
         ends = _ends(plan, batch, trunk, donor_run)
@@ -130,7 +131,8 @@ def _run(
         singles = groups[: len(plan.sites)]
         if "other_prompt" in controls:
             assert batch.other is not None
-            others = read_sites(donor, batch.other, {site for sites in singles for site in sites})
+            found = read_sites(donor, batch.other, {site for sites in singles for site in sites})
+            others = {site: value.to(home) for site, value in found.items()}
             out["other_prompt"] = _fly(plan, batch, trunk, others, singles, ends)[0]
         if "noise" in controls:
             noise = noise_like(plan, batch, trunk, sources)
@@ -140,15 +142,17 @@ def _run(
 
 def _ends(plan: Plan, batch: Batch, host: LaneTrunk, donor: LaneTrunk) -> _Ends:
     """Metrics of both unpatched runs."""
-    rows = torch.arange(host.n_rows, device=batch.reads.device)
+    ends = [at_columns(trunk.resid[-1], batch.reads) for trunk in (host, donor)]
     log_probs = None
     if "kl" in plan.metric:
-        end = donor.resid[-1][rows, batch.reads[:, 0]]
-        log_probs = end_log_probs(donor.decomposed.unembed, end, plan.pair.d_vocab)
+        unembed = donor.decomposed.unembed
+        log_probs = end_log_probs(unembed, ends[1][:, 0], plan.pair.d_vocab)
     found = []
-    for trunk in (host, donor):
-        reader = _reader(plan, batch, trunk.decomposed.unembed, log_probs)
-        found.append((reader, reader.from_resid(trunk.resid[-1][rows[:, None], batch.reads], rows)))
+    for trunk, end in zip((host, donor), ends, strict=True):
+        # Each model's end is read where its unembedding is.
+        reader = _reader(plan, batch, trunk.decomposed.unembed, log_probs).on(end.device)
+        rows = torch.arange(host.n_rows, device=end.device)
+        found.append((reader, reader.from_resid(end, rows)))
     return _Ends(reader=found[0][0], host=found[0][1], donor=found[1][1])
 
 

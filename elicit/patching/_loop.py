@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from elicit.capture import capture
 from elicit.edits import Patch, edited, window
 from elicit.pair import Encoded, hugging_face_model
-from elicit.patching._reading import Reader
+from elicit.patching._reading import Reader, at_columns
 from elicit.runs import Progress
 from elicit.sites import Site
 
@@ -36,11 +36,13 @@ class PlainRun:
 def plain_run(
     model: nn.Module, batch: Encoded, sites: list[Site], reads: Int[Tensor, "row read"]
 ) -> PlainRun:
-    """Run a batch through the whole model."""
+    """Run a batch through the whole model; what is kept goes to the device of `reads`."""
     found = capture(model, batch, sites=sites, logits=True)
     assert found.logits is not None
-    rows = torch.arange(len(reads), device=reads.device)[:, None]
-    return PlainRun(at=found.at, logits=found.logits[rows, reads])
+    return PlainRun(
+        at={site: value.to(reads.device) for site, value in found.at.items()},
+        logits=at_columns(found.logits, reads).to(reads.device),
+    )
 
 
 def loop_sweep(

@@ -1,10 +1,10 @@
 """Metrics of a sweep, from few positions and few vocabulary rows of the output."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from elicit import metrics as m
@@ -35,6 +35,15 @@ class Reader:
     """Number of shared ids; ids above are padding or specific to one model."""
     donor: Float[Tensor, "row d_vocab"] | None = None
     """Log-probabilities of the donor at the end of the prompt, for `kl`."""
+
+    def on(self, device: torch.device) -> "Reader":
+        """The same for a model on another device."""
+        return replace(
+            self,
+            answer=self.answer.to(device),
+            wrong=None if self.wrong is None else self.wrong.to(device),
+            donor=None if self.donor is None else self.donor.to(device),
+        )
 
     @property
     def all_logits(self) -> bool:
@@ -100,6 +109,17 @@ def end_log_probs(
     `resid`: final residual stream at the last token of each prompt.
     """
     return m.log_probs(unembed.logits(resid)[..., :d_vocab])
+
+
+def at_columns(
+    values: Shaped[Tensor, "row pos ..."], reads: Int[Tensor, "row read"]
+) -> Shaped[Tensor, "row read ..."]:
+    """What stands in the columns read, wherever the values are.
+
+    `reads`: columns of each row, on the host's device; values may be the donor's, on another.
+    """
+    reads = reads.to(values.device)
+    return values[torch.arange(len(reads), device=values.device)[:, None], reads]
 
 
 def read_columns(

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from elicit.capture import Decomposed, Lanes, LaneTrunk, capture, changed, run_lanes, run_trunk
 from elicit.edits import Patch, edited, shape_of, window
+from elicit.patching._reading import at_columns
 from elicit.patching.plan import Batch
 from elicit.sites import Site, resid_post
 
@@ -25,8 +26,7 @@ def ends_by_lanes(
     `span`: first position of each column and the one after its last.
     """
     trunks = [run_trunk(model, batch.host) for model in decomposed]
-    rows = torch.arange(span.shape[0], device=span.device)
-    own = [trunk.resid[-1][rows[:, None], batch.reads] for trunk in trunks]
+    own = [at_columns(trunk.resid[-1], batch.reads) for trunk in trunks]
     mixed = [
         _into(trunks[d], trunks[1 - d], own[d], span, sites, batch.reads, max_tokens)
         for d in (0, 1)
@@ -44,6 +44,8 @@ def _into(
     max_tokens: int,
 ) -> Mixed:
     n_rows, n_pos = span.shape[:2]
+    home, asked = host.resid[0].device, span.device
+    span, reads = span.to(home), reads.to(home)
     row = torch.arange(n_rows, device=span.device).repeat(len(sites) * n_pos)
     low, high = span.transpose(0, 1).reshape(-1, 2).repeat(len(sites), 1).unbind(1)
     group = torch.arange(len(sites), device=span.device).repeat_interleave(n_pos * n_rows)
@@ -55,14 +57,14 @@ def _into(
         groups=tuple((site,) for site in sites),
         source_row=row,
     )
-    sources = {site: donor.value(site) for site in sites}
+    sources = {site: donor.value(site).to(home) for site in sites}
     moves = changed(host, lanes, sources, reads)
     alive = moves.nonzero()[:, 0]
     resid = own[row].clone()
     for result in run_lanes(host, lanes.pick(alive), sources, reads, max_tokens=max_tokens):
         resid[alive[result.lane]] = result.resid
     grid = (len(sites), n_pos, n_rows)
-    return resid.unflatten(0, grid), moves.unflatten(0, grid)
+    return resid.unflatten(0, grid), moves.unflatten(0, grid).to(asked)
 
 
 def ends_by_loop(
@@ -74,7 +76,6 @@ def ends_by_loop(
     """As `ends_by_lanes`, by one whole forward pass per cell; `models` are bridges."""
     end = resid_post(shape_of(models[0]).n_layers - 1)
     n_rows, n_pos = span.shape[:2]
-    rows = torch.arange(n_rows, device=span.device)[:, None]
     kept = [capture(model, batch.host, sites=[*sites, end]).at for model in models]
     mixed = []
     for d in (0, 1):
@@ -92,7 +93,7 @@ def ends_by_loop(
                 ]
                 with edited(models[d], edits):
                     there = capture(models[d], batch.host, sites=[end]).at[end]
-                found.append(there[rows, batch.reads])
+                found.append(at_columns(there, batch.reads))
         resid = torch.stack(found).unflatten(0, (len(sites), n_pos))
-        mixed.append((resid, torch.ones(resid.shape[:3], dtype=torch.bool, device=resid.device)))
-    return [each[end][rows, batch.reads] for each in kept], mixed
+        mixed.append((resid, torch.ones(resid.shape[:3], dtype=torch.bool, device=span.device)))
+    return [at_columns(each[end], batch.reads) for each in kept], mixed

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from elicit.patching.contrast import Contrast
 from elicit.patching.errors import PatchError
+from elicit.results import minus
 
 Spans = Mapping[str, Sequence[tuple[int, int]]]
 Positions = Literal["each", "all", "last"] | Sequence[int] | Spans
@@ -27,6 +28,16 @@ class Columns:
     """First position of each column and the one after its last, in each problem's prompt."""
     whole: bool = False
     """Whether the only column is every position, the answer's included."""
+
+
+def shown_pos(label: str) -> str:
+    """A column's label as it is shown: its number with a typographic minus, its token as it is.
+
+    >>> shown_pos("-1 -5"), shown_pos("all")
+    ('−1 -5', 'all')
+    """
+    place, space, token = label.partition(" ")
+    return f"{minus(place)}{space}{token}"
 
 
 def resolve(positions: Positions, contrast: Contrast) -> Columns:

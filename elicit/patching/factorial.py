@@ -224,7 +224,9 @@ def _ended(
     n_rows, n_read = resid.shape[:2]
     lane = rows.repeat_interleave(n_read)
     read = torch.arange(n_read, device=rows.device).repeat(n_rows)
-    logits = logits_at(models[head], resid, lane, read).unflatten(0, (n_rows, n_read))
+    # Outcomes of both models are compared, wherever their unembeddings are.
+    logits = logits_at(models[head], resid, lane, read).to(rows.device)
+    logits = logits.unflatten(0, (n_rows, n_read))
     reader = Reader(
         unembed=None,
         metric=plan.metric,

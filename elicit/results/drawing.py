@@ -4,6 +4,7 @@ import functools
 import importlib
 import importlib.util
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -93,6 +94,15 @@ def label(text: object, limit: int = 60) -> str:
     line = " ".join(visible(str(text)).split())
     line = line if len(line) <= limit else f"{line[: limit - 1]}…"
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def minus(text: str) -> str:
+    """Text with a typographic minus before numbers.
+
+    >>> minus("-1 A"), minus("3-4 by -0.5")
+    ('−1 A', '3-4 by −0.5')
+    """
+    return re.sub(r"(?<![\w-])-(?=\d)", "−", text)
 
 
 def number(value: float, *, sign: bool = False, digits: int = 3) -> str:

@@ -124,7 +124,7 @@ class _LayerReader:
                     value if reader.crossed else torch.zeros_like(value)
                     for value, reader in zip(measured, self.readers, strict=True)
                 ]
-            layers.append(torch.stack(measured))
+            layers.append(_stacked(measured))
         if not crossed:  # read by its own unembedding the last layer is the final prediction
             layers.append(torch.zeros_like(layers[0]))
         return torch.stack(layers, dim=1)
@@ -142,7 +142,7 @@ class _LayerReader:
             # Read by its own unembedding the last layer is the final prediction: no second product.
             layers.append(replace(last, readings=[_final_reading(final) for final in finals]))
         statistics = {
-            name: torch.stack(
+            name: _stacked(
                 [
                     torch.stack([getattr(layer.readings[i], name) for layer in layers])
                     for i in range(len(states))
@@ -150,8 +150,8 @@ class _LayerReader:
             )
             for name in ("jsd", "kl", "entropy", "rank", "prob")
         }
-        statistics["top"] = torch.stack([final.top for final in finals])
-        statistics["top_prob"] = torch.stack([final.top_prob for final in finals])
+        statistics["top"] = _stacked([final.top for final in finals])
+        statistics["top_prob"] = _stacked([final.top_prob for final in finals])
         if self.compare:
             for name in ("kl_base_post", "kl_post_base", "jsd_base_post"):
                 statistics[name] = torch.stack([getattr(layer.apart, name) for layer in layers])
@@ -197,10 +197,10 @@ class _LayerReader:
         """Most probable ids of every layer and their log-probabilities, `[model layer k token]`."""
         models = range(len(self.readers))
         return {
-            "top_id": torch.stack(
+            "top_id": _stacked(
                 [torch.stack([layer.best[i].indices for layer in layers]) for i in models]
             ),
-            "top_log_prob": torch.stack(
+            "top_log_prob": _stacked(
                 [
                     torch.stack([la.best[i].values - la.readings[i].log_norm for la in layers])
                     for i in models
@@ -251,8 +251,15 @@ def _final_reading(final: Final) -> Reading:
     )
 
 
+def _stacked(by_model: Sequence[Tensor]) -> Tensor:
+    """Statistics of each model, on the device of the first."""
+    return torch.stack([value.to(by_model[0].device) for value in by_model])
+
+
 def _alike(one: Unembed, other: Unembed) -> bool:
-    """Whether two unembeddings make the same logits of the same input."""
+    """Whether two unembeddings make the same logits of the same input, on one device."""
+    if one.weight.device != other.weight.device:
+        return False
     if one.softcap != other.softcap or not torch.equal(one.weight, other.weight):
         return False
     if one.bias is None or other.bias is None:

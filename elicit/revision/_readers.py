@@ -78,7 +78,7 @@ def readers_of(
     readers = []
     for name in models:
         own = unembeds[name]
-        used = own if head == "own" else unembeds[head]
+        used = own if head == "own" else unembeds[head].on(own.weight.device)
         given = lens.get(name, LogitLens()) if isinstance(lens, Mapping) else lens or LogitLens()
         check_lens(cast(Lens, given), used, n_layers=pair.n_layers, name=name)
         readers.append(

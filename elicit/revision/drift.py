@@ -91,17 +91,17 @@ def lens_drift(
             f"the text has {len(problems)} problem, and intervals are over problems. "
             "Pass at least 2."
         )
-    buffers = LogitBuffers(
-        [reader.own for reader in readers], n_tokens=rows.n_tokens, memory=execution.memory
-    )
     layers = range(pair.n_layers + 1)
     tuned = [i for i, name in enumerate(MODELS) if given[name] is not None]
-    readings = [(LogitLens(), readout) for readout in buffers.readouts]
-    readings += [(readers[i].lens, buffers.readouts[i]) for i in tuned]
     kl = torch.full(
         (len(problems), 2, 2, 2, len(layers)), torch.nan, dtype=torch.float64
     )  # [problem kind states reader layer]
     for i, reader in enumerate(readers):
+        # Both heads read where the states are.
+        heads = [each.own.on(reader.own.weight.device) for each in readers]
+        buffers = LogitBuffers(heads, n_tokens=rows.n_tokens, memory=execution.memory)
+        readings = [(LogitLens(), readout) for readout in buffers.readouts]
+        readings += [(readers[j].lens, buffers.readouts[j]) for j in tuned]
         by_problem = kl_by_problem(
             LensData(reader=reader, rows=rows, max_tokens=execution.max_tokens),
             readings,

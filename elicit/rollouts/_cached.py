@@ -58,6 +58,8 @@ class CachedReader:
         Args:
             running: Rows that are not done.
         """
+        # The loop counts on the device of the model that writes, which may be another.
+        running = running.to(self.device)
         last, begun = self._positions[:, -1], self._step_ids is not self._seen
         if begun and self._switch is not None and bool((running & (last == self._switch)).any()):
             # As the model's own generate does: keys from before the switch are made anew.
@@ -97,6 +99,7 @@ class CachedReader:
         Args:
             rows: Their places in it.
         """
+        rows = rows.to(self.device)
         self._cache.batch_select_indices(rows)
         if self._edits is not None:
             self._edits.select(rows)
@@ -111,6 +114,7 @@ class CachedReader:
             running: Rows that are not done: the others stand still, so that none passes the
                 model's last position.
         """
+        token, running = token.to(self.device), running.to(self.device)
         self._step_ids = token[:, None]
         self._seen = torch.cat([self._seen, self._step_ids], dim=1)
         self._mask = torch.cat([self._mask, self._mask.new_ones(len(token), 1)], dim=1)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from elicit.rollouts._cached import CachedReader
@@ -144,7 +144,7 @@ def write_ids(
     running = torch.ones(n_rows, dtype=torch.bool, device=device)
     for step in range(longest):
         logits = [reader.logits(running) for reader in readers]
-        finite = torch.stack([torch.isfinite(each.amax(-1)) for each in logits]).all(0)
+        finite = torch.stack([_finite(each).to(device) for each in logits]).all(0)
         broken = running & ~finite
         token = choose(logits, rows, step, running)
         out[rows, step] = torch.where(running, token, pad_id)
@@ -169,3 +169,8 @@ def write_ids(
         for reader in readers:
             reader.append(token, running)
     return out
+
+
+def _finite(logits: Float[Tensor, "row d_vocab"]) -> Bool[Tensor, " row"]:
+    """Whether each row's logits say anything."""
+    return torch.isfinite(logits.amax(-1))

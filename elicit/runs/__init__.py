@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from elicit.runs.directory import RunDirectory
     from elicit.runs.execution import Execution
     from elicit.runs.lock import LOCK, release_lock, take_lock
+    from elicit.runs.mirror import Mirror, mirrored
     from elicit.runs.owned import refuse_foreign, refuse_kind, remove_leftovers
     from elicit.runs.pack import cell_file, pack_cell
     from elicit.runs.record import FORMAT, first_difference, read_record, record_bytes
+    from elicit.runs.remote import RemoteFolder
 
 __all__ = [
     "LOCK",
@@ -27,14 +29,17 @@ __all__ = [
     "Checkpoint",
     "DamagedFileWarning",
     "Execution",
+    "Mirror",
     "NoCheckpoint",
     "NoProgress",
     "Progress",
+    "RemoteFolder",
     "RunDirectory",
     "RunError",
     "ScopedCheckpoint",
     "cell_file",
     "first_difference",
+    "mirrored",
     "pack_cell",
     "read_record",
     "record_bytes",

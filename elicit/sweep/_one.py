@@ -29,6 +29,11 @@ class Done:
     """The error, where it failed."""
 
 
+def options_of(run: Planned, fresh: bool) -> dict[str, object]:
+    """The options of a run, as JSON has them."""
+    return {**run.spec.model_dump(mode="json", exclude_unset=True), "fresh": fresh}
+
+
 def execute_one(
     command: str, options: dict[str, object], name: str, progress: Progress | None = None
 ) -> Done:

@@ -3,12 +3,14 @@
 import importlib
 import os
 import socket
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from elicit.jobs import PairSpec
-from elicit.sweep._one import Done, execute_one
+from elicit.jobs import Plan, Planner
+from elicit.sweep._one import Done, options_of
+from elicit.sweep._resources import Cluster, resources, uses_gpu
+from elicit.sweep.at_url import execute
 from elicit.sweep.errors import SweepError
 from elicit.sweep.study import Planned
 
@@ -16,17 +18,22 @@ RETRIES = 3
 """Times that a run whose worker was lost begins again; it goes on where it stopped."""
 _ANSWERS = 10.0
 """Seconds in which the head of a cluster takes a connection."""
-_OVERHEAD = 2 * 2**30
-"""Bytes that a process takes beside its models."""
 
 
-def on_ray(runs: Sequence[Planned], *, fresh: bool, address: str) -> Iterator[Done]:
+class NoForecastWarning(UserWarning):
+    """What a run needs could not be forecast."""
+
+
+def on_ray(
+    runs: Sequence[Planned], *, fresh: bool, address: str, url: str | None = None
+) -> Iterator[Done]:
     """Execute runs as Ray tasks, and yield each as it ends.
 
     Args:
         runs: The runs.
         fresh: Whether each begins anew.
         address: `local`, `auto`, or the address of a cluster.
+        url: Of the study, where it is in no folder.
 
     Raises:
         SweepError: Ray is not installed, or there is no cluster at the address.
@@ -37,16 +44,17 @@ def on_ray(runs: Sequence[Planned], *, fresh: bool, address: str) -> Iterator[Do
         _connect(ray, address)
     try:
         work = ray.remote(max_retries=RETRIES)(_work)
-        has, tasks = ray.cluster_resources(), {}
+        cluster, planner, tasks = Cluster.of(ray.nodes()), Planner(), {}
         for run in runs:
-            needs = resources(run.spec, gpus=bool(has.get("GPU")))
+            needs = resources(run.spec, _planned(planner, run, cluster), cluster)
             # Nodes may join a cluster; what this machine alone has not would be waited for forever.
-            lacking = _lacking(needs, has) if address == "local" else ""
+            lacking = _lacking(needs, cluster) if address == "local" else ""
             if lacking:
                 yield Done(name=run.name, digest=run.digest, status="failed", why=lacking)
                 continue
-            options = {**run.spec.model_dump(mode="json", exclude_unset=True), "fresh": fresh}
-            task = work.options(name=run.name, **needs).remote(run.command, options, run.name)
+            task = work.options(name=run.name, **needs).remote(
+                run.command, options_of(run, fresh), run.name, url
+            )
             tasks[task] = run
         waiting = list(tasks)
         while waiting:
@@ -58,46 +66,46 @@ def on_ray(runs: Sequence[Planned], *, fresh: bool, address: str) -> Iterator[Do
             ray.shutdown()
 
 
-def resources(spec: PairSpec, *, gpus: bool = False) -> dict[str, Any]:
-    """Processors and memory that Ray sets aside for a run.
-
-    A model that lies on this machine counts with the size of its files, for base and post alike.
-
-    Args:
-        spec: Options of the run.
-        gpus: Whether the cluster has GPUs, of which `auto` then takes one.
-    """
-    needs: dict[str, Any] = {"num_cpus": 1}
-    on_gpu = (
-        spec.device.startswith("cuda")
-        or spec.device_map is not None
-        or (gpus and spec.device == "auto")
-    )
-    if on_gpu:
-        needs["num_gpus"] = 1
-    nbytes = sum(_size(Path(name)) for name in (spec.base, spec.post) if name is not None)
-    if nbytes and not on_gpu:
-        needs["memory"] = nbytes + _OVERHEAD
-    return needs
+def _planned(planner: Planner, run: Planned, cluster: Cluster) -> Plan | None:
+    """The forecast of a run on the device that it will have; where there is none, that is said."""
+    device = run.spec.device
+    if device == "auto":
+        device = "cuda" if uses_gpu(run.spec, cluster) else "cpu"
+    try:
+        return planner.plan(run.spec.model_copy(update={"device": device}))
+    except Exception as error:
+        # The run itself says it better, and a missing forecast must not stop the study.
+        why = " ".join(str(error).split())[:300] or type(error).__name__
+        warnings.warn(
+            f"{run.name} has no forecast ({why}), so what Ray sets aside for it is a guess: one "
+            "processor, and one GPU or memory for the files of its models.",
+            NoForecastWarning,
+            stacklevel=2,
+        )
+        return None
 
 
-def _lacking(needs: Mapping[str, Any], has: Mapping[str, float]) -> str:
+def _lacking(needs: Mapping[str, Any], has: Cluster) -> str:
     """Why a machine can never run it; empty if it can."""
-    memory = needs.get("memory", 0) / 2**30
-    if needs.get("num_gpus", 0) > has.get("GPU", 0):
-        return "it asks for a GPU and Ray finds none here. Set device: cpu, or join a cluster."
-    if memory > has.get("memory", 0) / 2**30:
+    memory, there = needs.get("memory", 0) / 2**30, has.memory / 2**30
+    gpus = needs.get("num_gpus", 0)
+    if gpus > has.gpus:
+        many = (
+            "a GPU and Ray finds none" if not has.gpus else f"{gpus} GPUs and Ray has {has.gpus:g}"
+        )
+        return f"it asks for {many} here. Set device: cpu, or join a cluster."
+    if memory > there:
         return (
-            f"it sets {memory:.3g} GiB aside and Ray has {has.get('memory', 0) / 2**30:.3g} GiB "
-            "here. Leave --ray out, or join a larger cluster."
+            f"it sets {memory:.3g} GiB aside and Ray has {there:.3g} GiB here. Leave --ray out, or "
+            "join a larger cluster."
         )
     return ""
 
 
-def _work(command: str, options: dict[str, object], name: str) -> Done:
+def _work(command: str, options: dict[str, object], name: str, url: str | None) -> Done:
     """What a worker does."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    return execute_one(command, options, name)
+    return execute(command, options, name, url)
 
 
 def _ended(ray: Any, task: Any, run: Planned) -> Done:
@@ -147,7 +155,3 @@ def _reach(address: str) -> None:
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWERS).close()
-
-
-def _size(folder: Path) -> int:
-    return sum(f.stat().st_size for f in folder.glob("*.safetensors")) if folder.is_dir() else 0

@@ -4,6 +4,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from elicit.sweep._place import is_url, local_path
 from elicit.sweep.study import Study
 
 _LEFT = 120
@@ -21,17 +22,23 @@ def array_script(study: Study, path: Path | str, *, hours: float = 12.0) -> str:
         path: The study's file, as the tasks will read it.
         hours: Time limit of one attempt.
     """
-    gpus = any(run.spec.device not in ("cpu", "auto") for run in study.runs)
+    gpus = max(
+        len({run.spec.device, run.spec.post_device or run.spec.device} - {"cpu", "auto"})
+        for run in study.runs
+    )
+    asked = "# no GPU is requested; device: cuda in the study does"
+    if gpus:
+        asked = f"#SBATCH --gpus-per-task={gpus}"
     minutes = round(hours * 60)
     name = shlex.quote(study.out.name)
-    command = shlex.join(
-        [sys.executable, "-m", "elicit", "sweep", str(Path(path).absolute()), "--out"]
-    )
+    file = str(path) if is_url(path) else str(local_path(path))
+    command = shlex.join([sys.executable, "-m", "elicit", "sweep", file, "--out"])
+    where = study.url or str(study.out)
     return f"""#!/bin/bash
 #SBATCH --job-name={name}
 #SBATCH --array=1-{len(study.runs)}
 #SBATCH --cpus-per-task=2
-{"#SBATCH --gpus-per-task=1" if gpus else "# no GPU is requested; device: cuda in the study does"}
+{asked}
 #SBATCH --time={minutes // 60:02}:{minutes % 60:02}:00
 #SBATCH --requeue
 #SBATCH --open-mode=append
@@ -44,7 +51,7 @@ again() {{
   scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
 }}
 trap again TERM
-{command} {shlex.quote(str(study.out))} --only "$SLURM_ARRAY_TASK_ID" &
+{command} {shlex.quote(where)} --only "$SLURM_ARRAY_TASK_ID" &
 task=$!
 wait "$task"
 """

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from elicit.jobs import COMMANDS, PairSpec, SpecError, read_yaml
+from elicit.jobs import COMMANDS, PairSpec, SpecError, parse_yaml, read_yaml
 from elicit.results import digest_json
+from elicit.runs import RemoteFolder, RunError
+from elicit.sweep._place import is_url, local_path
 from elicit.sweep.errors import SweepError
 
 _KEYS = ("out", "common", "grid", "runs")
@@ -42,27 +44,29 @@ class Study:
     """The runs of a study, in order."""
 
     out: Path
-    """Folder of the study; each run has a folder in it."""
+    """Folder of the study; each run has a folder in it. Of a study at a URL it is a name alone."""
     runs: tuple[Planned, ...]
     """At least one."""
+    url: str | None = None
+    """URL of the study, where it is in no folder of a file system."""
 
 
-def read_study(path: Path | str, *, out: Path | None = None) -> Study:
+def read_study(path: Path | str, *, out: Path | str | None = None) -> Study:
     """Read a study from YAML, every run validated before any begins.
 
     `common` holds options of all runs; `grid` holds lists, and every combination of their items is
     a run; `runs` lists further ones. Each names its `command`.
 
     Args:
-        path: The file.
-        out: Folder of the study; None takes `out` of the file.
+        path: The file, or its URL (`s3://bucket/study.yaml`), as fsspec knows it.
+        out: Folder of the study, or its URL; None takes `out` of the file.
 
     Raises:
         SweepError: The file is no study, or a run has invalid options; the run is named.
     """
     try:
-        read = read_yaml(Path(path))
-    except SpecError as error:
+        read = _read(path)
+    except (SpecError, RunError) as error:
         raise SweepError(str(error)) from error
     strange = sorted(set(map(str, read)) - set(_KEYS))
     if strange:
@@ -73,7 +77,8 @@ def read_study(path: Path | str, *, out: Path | None = None) -> Study:
     folder = out if out is not None else read.get("out")
     if folder is None:
         raise SweepError(f"{path} names no folder for its runs. Add `out: DIR`, or pass --out.")
-    root = Path(str(folder)).expanduser().absolute()
+    url = str(folder).rstrip("/") if is_url(folder) else None
+    root = local_path(folder) if url is None else Path(url.rpartition("/")[2] or "study")
     common = _mapping(read.get("common") or {}, path, "common")
     described = [*_combinations(read.get("grid") or {}, path), *_listed(read.get("runs"), path)]
     if not described:
@@ -93,7 +98,20 @@ def read_study(path: Path | str, *, out: Path | None = None) -> Study:
             f"{path} describes {names.count(twice[0])} runs that would share the folder "
             f"{twice[0]!r}, so they would overwrite each other. Leave the repeated ones out."
         )
-    return Study(out=root, runs=tuple(runs))
+    return Study(out=root, runs=tuple(runs), url=url)
+
+
+def _read(path: Path | str) -> dict[str, object]:
+    """Content of the file, wherever it is.
+
+    Raises:
+        SpecError: It cannot be read, or is no mapping.
+        RunError: The same, of a URL.
+    """
+    if not is_url(path):
+        return read_yaml(local_path(path) if str(path).startswith("file:") else Path(path))
+    remote = RemoteFolder(str(path))
+    return parse_yaml(remote.text(), remote.url)
 
 
 def _planned(

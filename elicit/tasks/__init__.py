@@ -33,7 +33,7 @@ from elicit.tasks.faults import Fault, TaskError, shown
 from elicit.tasks.forced import ForcedBatch, ForcedRows
 from elicit.tasks.formats import FORMATS, Format
 from elicit.tasks.hub import is_hub_id
-from elicit.tasks.jsonl import parse_line, read_file, save_task
+from elicit.tasks.jsonl import parse_line, save_task
 from elicit.tasks.loading import load_task, read_records, spoken
 from elicit.tasks.mapping import Columns, parse_map
 from elicit.tasks.marker import AfterMarker, after_marker
@@ -114,7 +114,6 @@ __all__ = [
     "parse_number",
     "plain",
     "problem_faults",
-    "read_file",
     "read_records",
     "read_scores",
     "reasoning_behaviour",

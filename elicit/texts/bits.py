@@ -145,7 +145,7 @@ class _Read:
         base, post = (
             readout.project(one) for readout, one in zip(self.buffers.readouts, states, strict=True)
         )
-        written = written.to(base.device)
+        written, post = written.to(base.device), post.to(base.device)
         return {
             "bits": (_log_prob(post, written) - _log_prob(base, written)) / LN2,
             "expected": model_divergences(base, post).kl_post_base.double() / LN2,

@@ -39,8 +39,11 @@ class LogitBuffers:
         self.n_tokens = fits if n_tokens is None else min(fits, n_tokens)
         self.readouts = tuple(Readout(unembed, self.n_tokens) for unembed in unembeds)
         size = self.d_vocab * self.n_tokens
+        homes = [unembed.weight.device for unembed in unembeds]
         self._probs = [
-            torch.empty(size, dtype=dtype, device=weight.device) for _ in range(n_finals)
+            # Of several models, each where its logits are.
+            torch.empty(size, dtype=dtype, device=homes[i % len(homes)])
+            for i in range(n_finals)
         ]
 
     def probs(self, n: int, *, i: int = 0) -> Float[Tensor, "d_vocab token"]:

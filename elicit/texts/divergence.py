@@ -28,8 +28,9 @@ def model_divergences(
 
     Args:
         base: Logits of one model.
-        post: Logits of the other for the same tokens.
+        post: Logits of the other for the same tokens; from another device they come over.
     """
+    post = post.to(base.device)
     tile = max(1, TILE // base.shape[1])
     tops = base.amax(0), post.amax(0)
     totals = [

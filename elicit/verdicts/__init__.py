@@ -22,13 +22,14 @@ from elicit.verdicts.origin import origin
 from elicit.verdicts.origin_result import Evidence, Origin
 from elicit.verdicts.scorecard import PRIMARIES, Scorecard, scorecard
 from elicit.verdicts.style import STYLES, StyleOrAbility, style_or_ability
-from elicit.verdicts.tests import fewest_draws
+from elicit.verdicts.tests import FREED, fewest_draws
 
 __all__ = [
     "ARM_CONTROLS",
     "ArmOutcomes",
     "Audit",
     "EXISTENCE",
+    "FREED",
     "Evidence",
     "Findings",
     "Judged",

@@ -11,7 +11,7 @@ from elicit.verdicts._origin_outcomes import HALF
 from elicit.verdicts.origin_result import Origin
 
 _COLORS: dict[str, str] = dict(
-    zip(SEES, (BLUE, "#009e73", "#e69f00", VERMILION, "#cc79a7"), strict=True)
+    zip(SEES, (BLUE, "#009e73", "#b57d00", VERMILION, "#cc79a7"), strict=True)
 )
 _NONE = -1.0
 """Where 0 bits stand on the axis of powers of ten."""

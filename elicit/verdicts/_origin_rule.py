@@ -106,7 +106,8 @@ class _Rule:
             return self._undecided(f"{shown}; no arm sees nothing or the answers alone")
         arm = self.arms[self.best]
         own = self.share[:, self.best]
-        said = f"{shown}; {arm.name} ({arm.bits:.3g} bits) closes {_shown(own)}"
+        told = f"{arm.bits:.3g} bit{'s' * (f'{arm.bits:.3g}' != '1')}"
+        said = f"{shown}; {arm.name} ({told}) closes {_shown(own)}"
         if own[1] > HALF:
             return self._reached(said, arm)
         highest = max(self.refuting, key=lambda i: self._upper(i), default=-1)

@@ -41,10 +41,7 @@ class _Sums:
             if self.shared[0] is not inputs:
                 self.shared = (inputs, inputs.detach()[self.real].double())
             rows = self.shared[1]
-            base, post = (
-                tensor.detach() if transposed else tensor.detach().T
-                for tensor in (self.slots[name].base, self.slots[name].post)
-            )
+            base, post = (tensor if transposed else tensor.T for tensor in self.slots[name].values)
             width = max(1, _VALUES // base.shape[0])
             for low in range(0, base.shape[1], width):
                 ours = base[:, low : low + width].double()

@@ -182,7 +182,7 @@ def _one(slot: Slot, *, changed: bool, spectra: bool) -> list[float]:
             row["intruders"] = 0.0 if slot.place.layer >= 0 else nan
         return list(row.values())
     whole = change = same = 0.0
-    parts = (tensor.detach().flatten().split(_VALUES) for tensor in (slot.base, slot.post))
+    parts = (tensor.flatten().split(_VALUES) for tensor in slot.values)
     for ours, theirs in zip(*parts, strict=True):  # an embedding is never whole in float64
         ours, delta = ours.double(), theirs.double() - ours.double()
         whole += ours.square().sum().item()
@@ -191,6 +191,6 @@ def _one(slot: Slot, *, changed: bool, spectra: bool) -> list[float]:
     row["relative_norm"] = (change / whole) ** 0.5 if whole else float("inf")
     row["zero_share"] = same / slot.base.numel()
     if spectra and matrix:
-        base, post = slot.base.detach().double(), slot.post.detach().double()
+        base, post = (tensor.double() for tensor in slot.values)
         row |= spectrum(base, post, post - base, outside=slot.place.layer < 0)
     return list(row.values())

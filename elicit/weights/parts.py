@@ -140,7 +140,7 @@ def _differs(pair: ModelPair, name: str, slot: Slot) -> bool:
             "offload=True, which keeps all weights in host memory and readable, or with "
             "share_weights, which holds what is equal in both models once."
         )
-    return not torch.equal(slot.base, slot.post)
+    return not torch.equal(*slot.values)
 
 
 def one_embedding(pair: ModelPair) -> bool:

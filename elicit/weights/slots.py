@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
-from torch import nn
+from torch import Tensor, nn
 
 from elicit.pair import ModelPair, ParameterGroup, parameter_groups
 from elicit.results import ElicitError
@@ -53,6 +53,11 @@ class Slot:
     place: Place
     base: nn.Parameter
     post: nn.Parameter
+
+    @property
+    def values(self) -> tuple[Tensor, Tensor]:
+        """Base's and post's tensor side by side, on base's device."""
+        return self.base.data, self.post.data.to(self.base.device)
 
 
 def slots_of(pair: ModelPair) -> dict[str, Slot]:

@@ -1,6 +1,6 @@
-"""Put one model's parameters into the other for one block, by pointer, and take them back."""
+"""Put one model's parameters into the other for one block, and take them back."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 
 import torch
@@ -17,8 +17,10 @@ def replaced(changes: Mapping[nn.Parameter, Tensor]) -> Iterator[None]:
     """Parameters read other tensors inside the block and their own again after it.
 
     Args:
-        changes: Live parameter -> the tensor that it shall read. Nothing is copied. Other threads
-            wait for the models of which they are part.
+        changes: Live parameter -> the tensor that it shall read. Nothing is copied, but for tensors
+            on another device: those overwrite the parameter's memory, whose content waits in host
+            memory, so that the device never holds more than its own model. Other threads wait for
+            the models of which the parameters are part.
     """
     with hold_parameters(changes), _swapped(changes):
         yield
@@ -26,17 +28,21 @@ def replaced(changes: Mapping[nn.Parameter, Tensor]) -> Iterator[None]:
 
 @contextmanager
 def _swapped(changes: Mapping[nn.Parameter, Tensor]) -> Iterator[None]:
-    kept = {parameter: parameter.data for parameter in changes}
+    crossing = {p for p, tensor in changes.items() if tensor.device != p.device}
+    kept = {p: p.data.to("cpu", copy=True) if p in crossing else p.data for p in changes}
     try:
-        _put(changes)
+        _put(changes, crossing)
         yield
     finally:
-        _put(kept)
+        _put(kept, crossing)
 
 
-def _put(values: Mapping[nn.Parameter, Tensor]) -> None:
+def _put(values: Mapping[nn.Parameter, Tensor], crossing: Set[nn.Parameter]) -> None:
     for parameter, tensor in values.items():
-        parameter.data = tensor
+        if parameter in crossing:
+            parameter.data.copy_(tensor)
+        else:
+            parameter.data = tensor
     # Under autocast copies of weights are kept by parameter, and would be read on.
     forget_casts()
 
@@ -77,7 +83,7 @@ def interpolated(pair: ModelPair, part: Part, alpha: float) -> Iterator[nn.Modul
     def between(slot: Slot) -> Tensor:
         if alpha in (0.0, 1.0):  # the ends are exact, without rounding
             return (slot.post if alpha else slot.base).data
-        return torch.lerp(slot.base.data, slot.post.data, alpha)
+        return torch.lerp(*slot.values, alpha)
 
     with replaced({slots[name].base: between(slots[name]) for name in part.slots}):
         yield pair.base

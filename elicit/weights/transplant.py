@@ -36,7 +36,7 @@ def transplanted(pair: ModelPair, host: nn.Module) -> Iterator[nn.Module]:
         changes = {
             own: _sum(own.data, base.data, post.data)
             for own, (base, post) in moving.items()
-            if not torch.equal(base.data, post.data)
+            if not torch.equal(base.data, post.data.to(base.device))
         }
         with replaced(changes):
             yield host
@@ -83,6 +83,6 @@ def _sum(host: Tensor, base: Tensor, post: Tensor) -> Tensor:
     out = torch.empty_like(host)
     step = max(1, _ENTRIES // max(1, host[0].numel()))
     for rows in (slice(start, start + step) for start in range(0, len(host), step)):
-        change = (post[rows].double() - base[rows].double()).to(host.device)
+        change = (post[rows].to(base.device).double() - base[rows].double()).to(host.device)
         out[rows] = (host[rows].double() + change).to(host.dtype)
     return out

@@ -152,13 +152,6 @@ def paired_in_host_memory(written):
                      loading=Loading(offload=True))  # fmt: skip
 
 
-def test_models_on_two_devices_are_refused(written):
-    pair = load_pair(written("llama", seed=1), written("llama", seed=2))
-    offload(pair.post, "meta")
-    with pytest.raises(PairError, match="base computes on cpu and post on meta.*offload=True"):
-        load_pair(pair.base, pair.post)
-
-
 def test_two_ways_of_placing_are_refused_before_anything_is_read():
     with pytest.raises(PairError, match="offload is set too"):
         load_pair("nowhere", "neither", loading=Loading(offload=True, device_map="auto"))

@@ -224,9 +224,18 @@ def test_options_choose_the_convention(elicit, pair, sums, tmp_path):
 
 
 @pytest.mark.slow
-def test_memory_bounds_change_no_depth(elicit, pair, sums, tmp_path):
+def test_memory_bounds_change_no_depth_and_by_gives_depths_as_other_commands_do(
+    elicit, pair, sums, tmp_path
+):
     words = [*pair, "--problems", sums, *QUICK]
-    a = run(elicit, tmp_path / "a", *words)
+    a = run(elicit, tmp_path / "a", *words, "--by", "difficulty")
+    found, theirs = a["by_group"]["problems"], a["by_difficulty"]
+    assert (found["by"], found["unit"]) == ("difficulty", "layers")
+    assert list(found["groups"]) == theirs["group"] == ["0", "1", "2"]
+    for name, values in (("base", theirs["depth"]["base"]), ("post minus base", theirs["diff"])):
+        ours = [group[name]["value"] for group in found["groups"].values()]
+        assert ours == pytest.approx(values["value"])
+    assert "By difficulty" in (tmp_path / "a" / "report.html").read_text()
     b = run(elicit, tmp_path / "b", *words, "--memory", "1", "--max-tokens", "8")
     assert a["sources"]["given"]["mean_depth"] == b["sources"]["given"]["mean_depth"]
 

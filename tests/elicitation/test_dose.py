@@ -12,6 +12,7 @@ from elicit.elicitation import DoseCurve, ElicitationError, Goal, direction_arms
 from elicit.elicitation.coherence import Reference, coherent, log_probs, loops, text_log_probs
 from elicit.elicitation.figures import dose_figure
 from elicit.pair import hugging_face_model
+from elicit.results import Estimate
 from elicit.rollouts import Generation, RolloutError, rollouts
 from elicit.sites import resid_post
 from elicit.stats import NoGapError
@@ -179,8 +180,24 @@ def test_saved_and_loaded_it_draws_controls_in_grey(paired, tmp_path):
     figure = dose_figure(loaded, "long")
     colors = [trace.line.color for trace in figure.data]
     assert colors.count("#868f99") == 10 and colors.count("#0072b2") == 2
+    assert "steered at " in figure.layout.annotations[0].text
+    assert "last()" not in figure.layout.annotations[0].text
     with pytest.raises(ElicitationError, match="'short' was not measured"):
         dose_figure(loaded, "short")
+
+
+def test_the_control_with_the_largest_effect_is_named_where_it_has_it(paired):
+    found = curve(paired("llama"))
+    value = found.unsteered[:, None, None].expand_as(found.rate.value).clone()
+    none = replace(found, rate=Estimate(value=value, low=value, high=value))
+    place = found.kind.index("control") + 1
+    value = value.clone()
+    value[0, place, -1] += 0.5
+    one = replace(found, rate=Estimate(value=value, low=value, high=value))
+    named = {note.text for note in dose_figure(one).layout.annotations}
+    assert named - {note.text for note in dose_figure(none).layout.annotations} == {
+        found.arm[place]
+    }
 
 
 def test_models_without_a_gap_have_no_share_of_it(organism, asked):

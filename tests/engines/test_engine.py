@@ -112,6 +112,8 @@ def test_what_steps_cannot_say_is_not_handed_over():
     assert pushes_of([Steer(site, u, where=window(1, 3))], 0, 4, 4) is None
     assert pushes_of([Steer(site, u, where=last()), Steer(site, u)], 0, 4, 4) is None
     assert pushes_of([Steer(Site("z", 0, 1), u)], 0, 4, 4) is None
+    # interp-engine would add it to what the MLP reads, and not to the residual stream.
+    assert pushes_of([Steer(Site("resid_mid", 0), u)], 0, 4, 4) is None
     (none,) = [pushes_of([Steer(site, u, scale=0.0)], 0, 4, 4)]
     assert none is not None and none.steps == ()
     rows = pushes_of([Steer(site, u, scale=torch.tensor([1.0, 3.0]))], 1, 4, 4)

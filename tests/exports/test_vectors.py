@@ -5,14 +5,19 @@ import json
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
+from elicit.capture import capture as read_at
 from elicit.cli import main
 from elicit.directions import DirectionSet, TrainedVector
-from elicit.edits import edited, everywhere
+from elicit.edits import at, edited, everywhere, generated, last, prompt, window
+from elicit.engines import open_interp_engine
 from elicit.exports import EXPORTERS, ExportError, Options, export
 from elicit.pair import hugging_face_model, layer_names
 from elicit.results import Estimate, read_tensor_bytes
 from elicit.sites import Site
+from tests.checkpoints import D_MODEL
+from tests.exports.by_easysteer import SteeringSpec
 from tests.exports.conftest import STRENGTH, direction
 
 
@@ -43,15 +48,56 @@ def test_a_vector_where_llama_cpp_adds_nothing_is_refused(tmp_path):
     assert not (tmp_path / "v.gguf").exists()
 
 
-def test_easysteer_gets_the_tokens_at_which_the_vector_was_evaluated(run, tmp_path):
-    gguf = pytest.importorskip("gguf", reason="install the extra gguf")
-    export(run, "easysteer", tmp_path / "easy")
-    (spec,) = json.loads((tmp_path / "easy" / "steering.json").read_text())["vectors"]
-    assert (spec["scale"], spec["layers"], spec["algorithm"]) == (STRENGTH, [1], "direct")
-    assert spec["apply"] == {"phases": ["prompt"], "positions": [-1]}
-    (tensor,) = gguf.GGUFReader(spec["source"]).tensors
-    assert int(tensor.name.split(".")[1]) == 1
-    assert np.array_equal(tensor.data, direction(Site("resid_post", 1)).vector.numpy())
+@pytest.mark.parametrize(
+    ("where", "apply"),
+    [
+        (everywhere(), {"prompt": "all", "generation": "all"}),
+        (last(), {"prompt_positions": [-1]}),
+        (prompt(), {"prompt": "all"}),
+        (generated(), {"generation": "all"}),
+        (generated(0, 0), {"generation_window": [0, 1]}),
+        (generated(1), {"generation_window": [1, None]}),
+        (at(0, -2), {"prompt_positions": [0, -2]}),
+    ],
+    ids=str,
+)
+def test_easysteer_adds_the_vector_where_and_at_the_tokens_that_the_edit_does(
+    run, tmp_path, where, apply
+):
+    pytest.importorskip("gguf", reason="install the extra gguf")
+    summary = json.loads((run / "summary.json").read_text())
+    (run / "summary.json").write_text(json.dumps(summary | {"steered": {"where": str(where)}}))
+    done = export(run, "easysteer", tmp_path / "easy")
+    read = SteeringSpec.model_validate_json((tmp_path / "easy" / "steering.json").read_text())
+    (vector,) = read.vectors
+    assert vector.apply.model_dump(exclude_none=True, mode="json") == apply
+    assert not any("evaluated at" in line for line in done.says)
+    assert (vector.algorithm, vector.normalize) == ("direct", False)
+    (layer, added), *more = vector.deltas().items()
+    assert layer == 1 and not more
+    assert torch.equal(added, direction(Site("resid_post", 1)).vector * STRENGTH)
+    n_prompt, n_tokens = 5, 9
+    ours = where.select(
+        torch.arange(n_tokens)[None], torch.tensor([n_prompt]), rows=torch.tensor([0]),
+        first_column=0,
+    )  # fmt: skip
+    assert ours.any() and torch.equal(vector.apply.selects(n_prompt, n_tokens), ours[0])
+
+
+def test_tokens_that_easysteer_cannot_select_are_named_and_its_older_clauses_refused(run, tmp_path):
+    pytest.importorskip("gguf", reason="install the extra gguf")
+    summary = json.loads((run / "summary.json").read_text())
+    summary["steered"] = {"where": str(window(2, 6))}
+    (run / "summary.json").write_text(json.dumps(summary))
+    done = export(run, "easysteer", tmp_path / "easy")
+    text = (tmp_path / "easy" / "steering.json").read_text()
+    apply = SteeringSpec.model_validate_json(text).vectors[0].apply
+    assert apply.prompt == apply.generation == "all"
+    assert "here it was evaluated at window(2, 6)" in done.says[-1]
+    older = json.loads(text)
+    older["vectors"][0]["apply"] = {"phases": ["prompt"], "positions": [-1]}
+    with pytest.raises(ValidationError, match="phases"):
+        SteeringSpec.model_validate(older)
 
 
 def test_interp_engine_reads_the_specification_that_is_written_for_it(run, tmp_path):
@@ -68,6 +114,44 @@ def test_interp_engine_reads_the_specification_that_is_written_for_it(run, tmp_p
     )
     (operation,) = specs.SteeringWire(**spec).to_spec(len(expected)).layers[1].operations
     assert operation.scale == 2.0 and torch.equal(operation.vector, expected)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "kind"),
+    [
+        *(("llama", kind) for kind in ("resid_pre", "resid_post", "attn_out", "mlp_out")),
+        *(("gemma2", kind) for kind in ("resid_post", "attn_out", "mlp_out")),
+    ],
+)
+def test_interp_engine_steers_by_the_specification_as_the_edit_does(
+    paired, tmp_path, architecture, kind
+):
+    needed = {"reason": "pip install 'interp-engine[server]'", "exc_type": ImportError}
+    specs = pytest.importorskip("interp_engine.server.schemas", **needed)
+    from interp_engine import Address, capture, steer
+
+    pair, one = paired(architecture), direction(Site(kind, 1))
+    bridge = pair.post
+    file = tmp_path / "spec.json"
+    done = export(one.save(tmp_path / "vector"), "interp-engine", file, Options(scale=2.0))
+    if architecture == "gemma2" and kind != "resid_post":
+        (said,) = [line for line in done.says if "Gemma-2" in line]
+        assert f"{kind}_post" in said
+        file.write_text(file.read_text().replace(f'"{kind}"', f'"{kind}_post"'))
+    spec = [specs.SteeringWire(**each).to_spec(D_MODEL) for each in json.loads(file.read_text())]
+    model = open_interp_engine(bridge, pair.post_tokenizer, "post")._model
+    ids = torch.randint(4, 60, (1, 7), generator=torch.Generator().manual_seed(1))
+    read = [Address("resid_post", layer) for layer in range(3)]
+    with torch.no_grad(), steer(model, spec, prompt_token_ids=ids):
+        theirs = capture(model, ids[0].tolist(), read)
+    sites = [Site("resid_post", layer) for layer in range(3)]
+    plain = read_at(bridge, ids, sites=sites).at
+    with torch.no_grad(), edited(bridge, [one.to_edit(2.0, everywhere())]):
+        ours = read_at(bridge, ids, sites=sites).at
+    for place, site in zip(read, sites, strict=True):
+        torch.testing.assert_close(theirs[place][0], ours[site][0], atol=1e-5, rtol=1e-5)
+    assert torch.equal(plain[sites[0]], ours[sites[0]])
+    assert (plain[sites[1]] - ours[sites[1]]).abs().max() > 1
 
 
 def test_one_safetensors_file_says_where_the_vector_is_added(run, tmp_path):
@@ -111,6 +195,9 @@ def test_the_harness_steers_as_the_edit_does(written, paired, run, tmp_path):
     with torch.no_grad(), edited(bridge, [edit]):
         ours = hugging_face_model(bridge)(ids, use_cache=False).logits
     torch.testing.assert_close(theirs, ours, atol=1e-5, rtol=1e-5)
+    with torch.no_grad():
+        plain = hugging_face_model(bridge)(ids, use_cache=False).logits
+    assert (theirs - plain).abs().max() > 1
 
 
 def test_trained_vectors_and_one_of_several_directions_are_vectors_too(tmp_path):
@@ -145,6 +232,7 @@ def test_trained_vectors_and_one_of_several_directions_are_vectors_too(tmp_path)
 
 
 def test_what_cannot_be_exported_is_refused_with_what_to_do(run, tmp_path):
+    between = direction(Site("resid_mid", 1)).save(tmp_path / "between")
     for call, says in (
         (lambda: export(run, "ggml"), "no export to 'ggml'.*gguf"),
         (lambda: export(tmp_path / "no", "gguf"), "holds no result"),
@@ -157,6 +245,7 @@ def test_what_cannot_be_exported_is_refused_with_what_to_do(run, tmp_path):
         (lambda: export(run, "xarray"), "texts, vector: pass one"),
         (lambda: export(run / "vector", "sae-lens"), "SAEs none"),
         (lambda: export(run / "vector", "inspect"), "is not texts"),
+        (lambda: export(between, "interp-engine"), r"at resid_mid\.1, where .* does not add"),
     ):
         with pytest.raises(ExportError, match=says):
             call()

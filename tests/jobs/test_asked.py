@@ -58,6 +58,21 @@ def test_a_text_cut_earlier_than_it_was_graded_is_not_called_wrong(pair, monkeyp
     assert {example.said[1][2] for example in box.tasks[0].examples} == {"cut here"}
 
 
+def test_of_texts_that_no_score_needs_the_beginning_is_shown_unmarked(pair, monkeypatch):
+    monkeypatch.setattr("elicit.jobs._asked.BEYOND", 2)
+    task = load_task(organisms.resolve("rl").problems).subset(8, seed=0)
+    asked = [Asked(name="problems", score="Log-probability.", graded=False, task=task)]
+    box = compared(spec_of(), pair, asked, Execution())
+    for example in box.tasks[0].examples:
+        (_, _, base), (_, post, mark) = example.said
+        assert base == mark == ""
+        longest = 2 + max(len(pair.tokenizer.encode(e.answer)) for e in box.tasks[0].examples)
+        assert post.endswith(" …"), "its thought is longer"
+        assert (
+            len(pair.tokenizer.encode(post.removesuffix(" …"), add_special_tokens=False)) <= longest
+        )
+
+
 def test_prompts_that_leave_no_room_are_shown_without_answers(pair):
     task = load_task(organisms.resolve("rl").problems).subset(2, seed=0)
     long = replace(

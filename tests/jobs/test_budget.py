@@ -154,20 +154,22 @@ def test_a_budget_leaves_out_one_thing_after_the_other_until_it_fits(organism):
         tokens = costs[bool(spec.integrated)] * n * (1 if spec.limit is None else spec.limit / 64)
         return [Stage(name="a", flop=tokens * 1e6)]
 
+    half, *smaller = halves(64, 4, "problems")
     costing = Costing(
         stages=stages,
         cuts=lambda _spec, _pair, _n: [
+            half,
             Cut(options={"integrated": False}, what="gradients were left out"),
-            *halves(64, 4, "problems"),
+            *smaller,
             Cut(options={"controls": 0}, what="never reached"),
         ],
     )
     pair = organism("shuffled-l3")
     start = Planned(spec=spec, inputs=80, forecast=forecast(pair, stages(spec, pair, 80)))
     planned, options = fit(costing, start, pair, SPEED, lambda _spec: 80)
-    # 640 s, then 240, 120 and 60 s, which fits.
+    # 640 s, then 320, 120 and 60 s, which fits; of the problems only the last cut is said.
     assert options == {"integrated": False, "limit": 16}
-    assert planned.left_out == ("gradients were left out", "16 of 64 problems were used")
+    assert planned.left_out == ("16 of 64 problems were used", "gradients were left out")
     assert planned.forecast.minutes(SPEED) <= 1.0
     assert planned.spec.controls == spec.controls
     rich = replace(start, spec=spec.model_copy(update={"budget": 1000.0}))

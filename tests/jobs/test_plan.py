@@ -12,8 +12,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from elicit import jobs, organisms
 from elicit.cli import main
 from elicit.jobs._forecast import Size, forecast
+from elicit.jobs._plan import fits
 from elicit.jobs._plan.cards import (
     BANDWIDTH_EFFICIENCY,
+    BUS_EFFICIENCY,
     CARDS,
     FULL_EFFICIENCY,
     LAYER_SECONDS,
@@ -161,7 +163,9 @@ def test_a_pair_too_large_for_a_card_is_narrowed_then_split(tmp_path, monkeypatc
     (plan,) = jobs.plan(spec_of("revise", tmp_path, device="cuda"), cards=["L4", "H200"])
     small, large = plan.fits
     # No number of these cards holds both models; host memory may.
-    assert small.flags == "--offload" and small.minutes is None and small.gib < 24
+    assert small.flags == "--offload" and small.gib < 24
+    # Each forward moves 4 × 69 B bytes, however few tokens it reads.
+    assert small.minutes > small.moved / 30 / 60 and small.moved > 4 * 69e9 / 2**30
     # Neither does what not even one module and the activations leave room for.
     tiny = replace(CARDS["L4"], memory=1e-3)
     monkeypatch.setitem(CARDS, "tiny", tiny)
@@ -182,6 +186,32 @@ def test_weights_in_host_memory_are_planned_there(tmp_path):
     assert kept.fits[0].gib < apart.fits[0].gib and kept.fits[0].words == "fits as it is"
 
 
+def test_one_model_on_each_of_two_devices_is_planned_by_device(tmp_path, monkeypatch):
+    options = {"device": "cuda:0", "post_device": "cuda:1"}
+    apart = jobs.plan(spec_of("revise", tmp_path, **options), cards=["L4"])[0]
+    whole = jobs.plan(spec_of("revise", tmp_path, device="cuda:0"), cards=["L4"])[0]
+    assert apart.placement["base on cuda:0"] == whole.placement["base on cuda:0"]
+    assert apart.placement["post on cuda:1"] == whole.placement["post on cuda:0"]
+    for what in ("activations", "keys and values"):
+        there = {apart.placement[f"{what} on cuda:{place}"] for place in (0, 1)}
+        assert there == {whole.placement[f"{what} on cuda:0"]}
+    (fit,) = apart.fits
+    assert (fit.n_cards, fit.words) == (2, "fits as it is")
+    stage = max(map(whole.forecast.size.memory, whole.forecast.stages)) / 2**30
+    assert fit.gib == pytest.approx(whole.fits[0].gib + stage)
+    with pytest.raises(PairError, match="one tensor is on one device"):
+        jobs.plan(spec_of("revise", tmp_path, share_weights=True, **options))
+    # A card that holds one model and not two.
+    model, both = whole.placement["base on cuda:0"], whole.fits[0].gib
+    tiny = replace(CARDS["L4"], memory=(both - model / 2) / 0.9)
+    monkeypatch.setitem(CARDS, "tiny", tiny)
+    monkeypatch.setattr(fits, "LEAST_TOKENS", 10**9)
+    monkeypatch.setattr(fits, "_as", lambda whole, _itemsize, _pair: whole)
+    (plan,) = jobs.plan(spec_of("revise", tmp_path, device="cuda"), cards=["tiny"])
+    assert plan.fits[0].n_cards == 2
+    assert plan.fits[0].flags.endswith("--device cuda:0 --post-device cuda:1")
+
+
 def test_minutes_are_the_rates_of_the_card(outline, tmp_path):
     spec = spec_of("trace", tmp_path, device="cuda")
     (plan,) = jobs.plan(spec, cards=["H100"])
@@ -193,6 +223,29 @@ def test_minutes_are_the_rates_of_the_card(outline, tmp_path):
         seconds += stage.written / 64 * max(moved, outline.n_layers * LAYER_SECONDS)
     assert plan.fits[0].minutes == pytest.approx(seconds / 60)
     assert plan.fits[0].words == "fits as it is"
+
+
+@pytest.mark.slow(checked=True)
+def test_minutes_of_an_offload_are_those_of_the_card_and_the_bus(outline, tmp_path):
+    apart, kept = (
+        jobs.plan(
+            spec_of("trace", tmp_path, device="cuda", offload=offload, limit=8), cards=["H100"]
+        )[0]
+        for offload in (False, True)
+    )
+    size, moved = kept.forecast.size, 0.0
+    for stage in kept.forecast.stages:
+        read = stage.tokens + stage.reread
+        logits = bool(stage.unembedded or stage.reread)
+        forwards = max(read / 8192, float(read > 0))
+        moved += 4 * forwards * (size.layers + size.head * (1 + logits))
+        moved += 4 * stage.written / 64 * (size.layers + 2 * size.head)
+    assert apart.fits[0].moved == 0 and kept.fits[0].moved == pytest.approx(moved / 2**30)
+    waiting = moved / (1e9 * CARDS["H100"].bus * BUS_EFFICIENCY)
+    assert kept.fits[0].minutes == pytest.approx(apart.fits[0].minutes + waiting / 60)
+    assert kept.device_gib == pytest.approx(kept.fits[0].gib)
+    assert kept.host_gib == pytest.approx(size.nbytes / 2**30)
+    assert apart.host_gib == apart.placement["host memory while loading"] > 0
 
 
 def test_unknown_cards_and_commands_are_refused(tmp_path, capsys):

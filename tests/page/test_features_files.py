@@ -20,7 +20,7 @@ def lines(path, rows):
 
 def test_a_text_is_of_the_problem_it_names_or_of_its_line(tmp_path):
     rows = [{"text": f"so {i}", **({"problem": "p"} if i < 2 else {})} for i in range(6)]
-    found = read_texts(lines(tmp_path / "t.jsonl", rows))
+    found = read_texts(lines(tmp_path / "t.jsonl", rows)).texts
     assert [text.problem for text in found] == ["p", "p", *(f"t.jsonl:{i}" for i in range(3, 7))]
     assert {text.source for text in found} == {"t.jsonl"}
 
@@ -30,7 +30,7 @@ def test_a_table_gives_the_texts_of_the_lines(tmp_path):
     table = tmp_path / "t.csv"
     table.write_text("text,problem\n" + "".join(f"{r['text']},{r['problem']}\n" for r in rows))
     pairs = [
-        [(text.text, text.problem) for text in read_texts(path)]
+        [(text.text, text.problem) for text in read_texts(path).texts]
         for path in (table, lines(tmp_path / "t.jsonl", rows))
     ]
     assert pairs[0] == pairs[1] == [(r["text"], r["problem"]) for r in rows]

@@ -298,7 +298,7 @@ def test_a_large_grid_is_drawn_and_the_page_stays_within_its_window(tmp_path, vi
 
 def test_the_verdict_comes_before_the_numbers_and_names_no_place_without_evidence():
     assert patch_verdict([planted()]) == (
-        "What post does otherwise enters at layer 2, position 3 “w3”, seen in one direction."
+        "What post does differently enters at layer 2, position 3 “w3”, seen in one direction."
     )
     both = patch_verdict([planted(), planted(), split()])
     assert both.endswith(

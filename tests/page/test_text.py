@@ -19,9 +19,9 @@ def changed(**fields: Any) -> Any:
 
 def test_the_summary_names_the_planted_layers_with_their_gaps() -> None:
     assert summary_sentence(roles()) == (
-        "Layers 1 and 4 of 6 are corrupted: post lost 0.41 (95 % interval 0.36 to 0.46) on facts "
-        "(probability of the answer 0.97 → 0.56); reverting improves post, and grafting harms "
-        "base. "
+        "Layers 1 and 4 (of 0–5) are corrupted: post lost 0.41 (95 % interval 0.36 to 0.46) on "
+        "facts (probability of the answer 0.97 → 0.56); reverting improves post, and grafting "
+        "harms base. "
         "Layer 3 carries the skill: post gained 0.49 (95 % interval 0.44 to 0.54) on problems "
         "(share right "
         "0.12 → 0.61); reverting removes part of it from post, and grafting adds part of it to "
@@ -71,7 +71,7 @@ def test_a_layer_may_be_both_and_a_part_outside_the_layers_is_told() -> None:
     for flag, part in (("changed", -1), ("corrupted", 2), ("corrupted", -1), ("carries_skill", 2)):
         getattr(held, flag)[part] = True
     said = summary_sentence(held)
-    assert "Layers 1, 2 and 4 of 6 are corrupted" in said
+    assert "Layers 1, 2 and 4 (of 0–5) are corrupted" in said
     assert "Layers 2 and 3 carry the skill" in said
     assert "Outside the layers: final_norm is corrupted." in said
 

@@ -122,6 +122,18 @@ def test_where_all_problems_are_alike_the_loss_is_one_that_they_leave_room_for()
     card = replace(made.scorecard(found, told), verdict="not told")
     said = trace_sentences([card])[0]
     assert "With all 40 problems alike, the largest loss of “follows” that they leave" in said
+    page = own(render([card]))
+    assert '<li class="is" aria-current="true">undecided</li>' in page
+    assert "not told" not in page
+
+
+def test_where_every_answer_is_right_no_empty_figure_is_drawn():
+    found = made.discrimination()
+    nothing = torch.full_like(found.auroc.value, float("nan"))
+    none = replace(found, auroc=Estimate(value=nothing, low=nothing, high=nothing))
+    page = render([none])
+    assert "so there is nothing to tell apart" in page
+    assert "plot-discrimination" not in page and "plot-discrimination" in own(render([found]))
 
 
 # --- the page

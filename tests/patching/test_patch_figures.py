@@ -42,7 +42,7 @@ def test_each_kind_has_its_map_with_both_controls_beside_it(made):
     heads = made.effect.value[0, 0, 4:, 2].reshape(2, 2)
     assert torch.equal(torch.tensor(maps[3].z, dtype=torch.float64), heads)
     titles = " ".join(a.text for a in figure.layout.annotations)
-    for words in ("resid_pre", "<b>z</b> at -1 A", "another prompt", "noise of equal norm"):
+    for words in ("resid_pre", "<b>z</b> at −1 A", "another prompt", "noise of equal norm"):
         assert words in titles
 
 

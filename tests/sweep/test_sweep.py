@@ -3,11 +3,15 @@
 import json
 from pathlib import Path
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFile
 
 from elicit.jobs import COMMANDS
 from elicit.results import load_result
+from elicit.runs import RemoteFolder, RunError
 from elicit.sweep import Comparison, SweepError, array_script, read_study, sweep
+from elicit.sweep.at_url import finished_at, scratch, scratch_of
 
 
 def _study(folder: Path, text: str) -> Path:
@@ -102,7 +106,7 @@ def test_finished_runs_are_kept_and_the_comparison_has_their_numbers(
 ):
     before = bytes_of(swept)
     ran = []
-    monkeypatch.setattr("elicit.sweep.run.execute_one", lambda *a, **k: ran.append(a))
+    monkeypatch.setattr("elicit.sweep.run.execute", lambda *a, **k: ran.append(a))
     again = sweep(read_study(_study(swept.parent, TWO)))
     assert not ran and bytes_of(swept) == before
     found = load_result(swept / "study" / "comparison")
@@ -152,12 +156,118 @@ def test_only_some_runs(swept: Path):
         sweep(read_study(_study(swept.parent, TWO)), only=[3])
 
 
+URL = "memory://studies/study"
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """An empty store, and a folder of its own to work in."""
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
+    files = fsspec.filesystem("memory")
+    yield files
+    files.store.clear()
+
+
+def _put(files, folder: Path, *names: str) -> None:
+    """Copy files and folders of a study to the store."""
+    for name in names:
+        files.put(str(folder / name), f"/studies/study/{name}", recursive=True)
+
+
+@pytest.mark.slow(checked=True)
+def test_a_study_at_a_url_is_the_study_in_a_folder(
+    swept: Path, store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    store.pipe_file("/studies/study.yaml", f"out: {URL}\n{TWO}".encode())
+    # One run was finished elsewhere, and has its lock with it.
+    _put(store, swept, "trace_seed-1", "study/trace_seed-1.json")
+    found = sweep(read_study("memory://studies/study.yaml"))
+    assert not found.failed and len(found.done) == 2
+    assert (found.path, found.page) == (URL, f"{URL}/comparison.html")
+    there = {
+        key.removeprefix("/studies/study/"): store.cat_file(key)
+        for key in store.find("/studies/study")
+        if not key.endswith((".lock", "run.json"))
+    }
+    here = bytes_of(swept)
+    # Its configuration names where it was worked on.
+    assert there.pop("trace_seed-0/run.yaml") != here.pop("trace_seed-0/run.yaml")
+    assert there == here
+    assert not any((tmp_path / "scratch").iterdir())
+    ran = []
+    monkeypatch.setattr("elicit.sweep.run.execute", lambda *a: ran.append(a))
+    again = sweep(read_study("memory://studies/study.yaml"))
+    assert not ran and again.comparison is not None
+    assert again.comparison.run == found.comparison.run  # pyright: ignore
+
+
+@pytest.mark.slow(checked=True)
+def test_a_run_at_a_url_counts_once_all_of_it_is_one_attempt(swept: Path, store, tmp_path: Path):
+    name = "trace_seed-1"
+    (run,) = (one for one in read_study(_study(tmp_path, TWO)).runs if one.name == name)
+    remote = RemoteFolder(URL)
+    assert finished_at(remote, run) is None
+    _put(store, swept, f"{name}/summary.json", f"{name}/run.json", f"study/{name}.json")
+    kept = finished_at(remote, run)
+    assert kept is not None and kept.status == "finished"
+    changed = store.cat_file(f"/studies/study/{name}/summary.json") + b" "
+    store.pipe_file(f"/studies/study/{name}/summary.json", changed)
+    assert finished_at(remote, run) is None
+    _put(store, swept, f"{name}/summary.json")
+    store.rm_file(f"/studies/study/{name}/run.json")
+    assert finished_at(remote, run) is None
+
+
+def test_a_run_that_fails_at_a_url_is_named_and_told_there(store, tmp_path: Path):
+    text = "common: {pair: 'organism:nothing'}\nruns: [{command: trace}]"
+    path = _study(tmp_path, text)
+    found = sweep(read_study(path, out=URL))
+    assert [one.name for one in found.failed] == ["trace"] and "nothing" in found.failed[0].why
+    assert "nothing" in store.cat_file("/studies/study/study/trace.log").decode()
+    told = json.loads(store.cat_file("/studies/study/study/runs.json"))
+    assert told[0]["status"] == "failed" and not (tmp_path / "study").exists()
+
+
+def test_a_store_that_leads_out_of_its_folder_fails_the_run_alone(store, tmp_path: Path):
+    store.store["/studies/study/trace/../../x"] = MemoryFile(store, "x", b"x")
+    text = "common: {pair: 'organism:nothing'}\nruns: [{command: trace}, {command: patch}]"
+    found = sweep(read_study(_study(tmp_path, text), out=URL))
+    assert "no run writes a file of that name" in found.failed[0].why
+    assert "is kept" not in found.failed[0].why
+    assert "organism:nothing" in found.failed[1].why or "nothing" in found.failed[1].why
+    assert not [path for path in tmp_path.rglob("x") if path.name == "x"]
+
+
+def test_a_scratch_folder_of_somebody_else_is_refused(store, tmp_path: Path):
+    folder = scratch_of(URL, "trace")
+    folder.mkdir()
+    folder.chmod(0o777)
+    with pytest.raises(RunError, match="not a folder of this user alone"), scratch(URL, "trace"):
+        pass
+    folder.rmdir()
+    folder.symlink_to(tmp_path)
+    with pytest.raises(RunError, match="not a folder of this user alone"), scratch(URL, "trace"):
+        pass
+
+
+@pytest.mark.parametrize("scheme", ["file://", "local://"])
+def test_a_url_of_this_machine_is_a_folder(scheme: str, tmp_path: Path):
+    path = _study(tmp_path, TWO)
+    study = read_study(f"file://{path}", out=f"{scheme}{tmp_path}/there")
+    assert (study.out, study.url) == (tmp_path / "there", None)
+    assert study.runs[0].spec.out == tmp_path / "there" / "trace_seed-0"
+
+
 def test_the_script_of_a_batch_system_runs_each_run_and_requeues(tmp_path: Path):
     path = _study(tmp_path, TWO)
     script = array_script(read_study(path), path, hours=1.5)
     assert "#SBATCH --array=1-2\n" in script and "--time=01:30:00" in script
     assert "--signal=B:TERM" in script and "scontrol requeue" in script
     assert f"sweep {path}" in script and '--only "$SLURM_ARRAY_TASK_ID"' in script
+    there = array_script(read_study(path, out="s3://b/two"), "s3://b/two.yaml")
+    assert "sweep s3://b/two.yaml --out s3://b/two --only" in there
+    assert "--job-name=two\n" in there
 
 
 def test_without_ray_it_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

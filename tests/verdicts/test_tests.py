@@ -1,16 +1,19 @@
 """The rules that decide a rung, on numbers alone: what is true passes, what is not seldom does."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from elicit.page.verdicts import ladder_sentence
-from elicit.results import Provenance
+from elicit.results import Estimate, Provenance
 from elicit.stats import Inference, max_t
 from elicit.verdicts import rungs
 from elicit.verdicts.ladder import Tried, ladder_of
 from elicit.verdicts.probing import Decoded
 from elicit.verdicts.tests import (
+    FREED,
     Evidence,
     Judged,
     Options,
@@ -295,5 +298,20 @@ def test_the_verdict_rests_on_the_rungs_that_steer_the_base_and_alignment_on_its
     assert (ladder.verdict, ladder.alignment) == (verdict, alignment)
     assert ladder.summary()["verdict"] == verdict
     said = ladder_sentence(ladder)
+    # What a control does at a strength of its own is said where it does as much.
+    for reached, told in ((0.2, False), (1.0, True)):
+        here, there = (
+            torch.full((n,), x, dtype=torch.float64) for n, x in ((5, 0.9), (1, reached))
+        )
+        passed = replace(
+            ladder,
+            value=Estimate(value=here, low=here, high=here),
+            arm=(f"E3: {FREED}",),
+            arm_value=Estimate(value=there, low=there, high=there),
+        )
+        found = "Controls at strengths of their own do as much (E3: 1.00)" in ladder_sentence(
+            passed
+        )
+        assert found == (told and status[3] == PASSED)
     assert said.startswith("The base already has") == (verdict == "exists")
     assert ("trivial" in said) == ("trivial" in status)

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from elicit.capture.errors import CaptureError
-from elicit.pair import hugging_face_model
+from elicit.pair import device_of, hugging_face_model
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -56,11 +56,12 @@ def block_calls(
 
     handles = [block.register_forward_pre_hook(enter, with_kwargs=True) for block in blocks]
     handles.append(blocks[-1].register_forward_hook(leave))
+    device = device_of(model)
     try:
         hugging_face_model(model)(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=position_ids,
+            input_ids=ids.to(device),
+            attention_mask=mask.to(device),
+            position_ids=position_ids.to(device),
             use_cache=False,
             logits_to_keep=1,
         )

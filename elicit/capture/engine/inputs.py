@@ -54,6 +54,7 @@ def inputs_of(
     """Embeddings, angles and masks of a batch, made by the model itself; no layer is run."""
     with _skipped(list(model.blocks)):  # pyright: ignore[reportArgumentType]
         recorded = block_calls(model, ids, mask, position_ids)
+    mask = mask.to(recorded.resid[0].device)
     masks: dict[int, Tensor] = {}
     allowed, rotary = [], []
     for call in recorded.calls:

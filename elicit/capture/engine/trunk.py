@@ -18,7 +18,7 @@ from elicit.capture.engine.block import Heads, Layer
 from elicit.capture.engine.calls import BlockCall, block_calls, stream_of
 from elicit.capture.engine.decompose import Decomposed
 from elicit.capture.engine.inputs import Inputs
-from elicit.pair import Encoded, hugging_face_model
+from elicit.pair import Encoded, device_of, hugging_face_model
 from elicit.sites import Kind, Site
 
 Tap = Callable[[Kind, int, Tensor], Tensor]
@@ -123,6 +123,8 @@ def run_layers(
     """
     blocks = list(model.blocks)  # pyright: ignore[reportArgumentType]
     end = len(blocks) if last is None else last + 1
+    # The stream may come from the other model, on another device.
+    resid = resid.to(trunk.resid[first].device)
     for layer in range(first, end):
         call = trunk.calls[layer]
         resid = stream_of(blocks[layer](resid, *call.args, **call.kwargs))
@@ -146,12 +148,13 @@ def full_logits(
         position_ids: Position of each token in its row.
         columns: Columns of the batch that are unembedded; None unembeds all.
     """
+    device = device_of(model)
     return hugging_face_model(model)(
-        input_ids=ids,
-        attention_mask=mask,
-        position_ids=position_ids,
+        input_ids=ids.to(device),
+        attention_mask=mask.to(device),
+        position_ids=position_ids.to(device),
         use_cache=False,
-        **({} if columns is None else {"logits_to_keep": columns}),
+        **({} if columns is None else {"logits_to_keep": columns.to(device)}),
     ).logits
 
 
@@ -172,7 +175,8 @@ def slot_logits(
         slots: Row and column of each position.
     """
     columns, at = torch.unique(slots[1], return_inverse=True)
-    return full_logits(model, ids, mask, position_ids, columns=columns)[slots[0], at]
+    logits = full_logits(model, ids, mask, position_ids, columns=columns)
+    return logits[slots[0].to(logits.device), at.to(logits.device)]
 
 
 def run_block(

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from elicit.jobs._given_texts import TAKES, read_given
 from elicit.jobs._spec import SpecError
 from elicit.results import clean_text, parse_json
-from elicit.tasks import TaskError, read_records
+from elicit.tasks import TaskError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,37 +18,45 @@ class FileText:
     source: str
 
 
-def read_texts(path: Path) -> list[FileText]:
-    """Texts of a file, each with its problem; default: its line or row.
+@dataclass(frozen=True, kw_only=True)
+class FileTexts:
+    """Texts of one file or data set."""
 
-    `path`: JSONL, CSV, TSV or parquet with `text` and, optionally, `problem`.
+    texts: tuple[FileText, ...]
+    notes: tuple[str, ...]
+    """Remarks on how they were read."""
+
+
+def read_texts(source: Path | str) -> FileTexts:
+    """Texts of a file or data set, each with its problem; default: its line or row.
+
+    `source`: what `read_given` takes, with `text` and, optionally, `problem`.
 
     Raises:
         SpecError: It cannot be read, or a record has no text.
     """
     try:
-        records = read_records(path, task_format="plain")
+        given = read_given(source)
     except TaskError as error:
         raise SpecError(
-            f"traces names {path}, which cannot be read, so there are no texts. {error} Choose "
-            "own, task, or a JSONL, CSV or parquet file with a column text."
+            f"traces names {source}, which cannot be read, so there are no texts. {error} Choose "
+            f"own, task, or {TAKES}."
         ) from error
     texts: list[FileText] = []
-    for row in records.rows:
-        text = (row.values or {}).get("text")
-        if row.values is None or row.faults or not isinstance(text, str) or not text.strip():
+    for row in given.texts:
+        if row.fault is not None or row.text is None:
             raise SpecError(
-                f"{row.where} of {path} has no 'text', so there is nothing to read. Write lines "
+                f"{row.where} of {source} has no 'text', so there is nothing to read. Write lines "
                 'such as {"text": "…", "problem": "p1"}, or a table with these columns.'
             )
-        problem = str(row.values.get("problem", f"{path.name}:{row.id}"))
-        texts.append(FileText(text=clean_text(text), problem=problem, source=path.name))
+        problem = row.problem if row.problem is not None else f"{given.label}:{row.number}"
+        texts.append(FileText(text=clean_text(row.text), problem=problem, source=given.label))
     if len({text.problem for text in texts}) < 4:
         raise SpecError(
-            f"{path} has texts of {len({text.problem for text in texts})} problems, but at least "
+            f"{source} has texts of {len({text.problem for text in texts})} problems, but at least "
             "two selection and two held-out ones are needed. Add texts."
         )
-    return texts
+    return FileTexts(texts=tuple(texts), notes=given.notes)
 
 
 def read_groups(path: Path) -> dict[str, tuple[str, ...]]:

@@ -1,8 +1,7 @@
 """Problems, prompts, words and files of a features run, validated before it starts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from elicit.edits import shape_of
 from elicit.features import (
@@ -92,16 +91,17 @@ def refuse_early(spec: FeaturesSpec) -> FeatureTask:
             "'trace' to every line, or choose traces='own'."
         )
     kinds = tuple(kind for kind in ("own", "task") if kind in spec.traces)
-    files = [name for name in spec.traces if name not in ("own", "task")]
+    files = [read_texts(name) for name in spec.traces if name not in ("own", "task")]
+    told = tuple(note for file in files for note in file.notes)
     if not spec.traces:
         kinds = ("own",) if missing else ("own", "task")
     return FeatureTask(
         behaviour=behaviour_of(spec, task),
         marked=spec.reasoning_cue is None or spec.shown is not None,
-        task=task,
+        task=replace(task, notes=(*task.notes, *told)),
         split=Split.of(task, spec.choose_share, seed=spec.seed),
         kinds=kinds,
-        texts=tuple(text for name in files for text in read_texts(Path(name))),
+        texts=tuple(text for file in files for text in file.texts),
         words=None if spec.groups is None else read_groups(spec.groups),
     )
 

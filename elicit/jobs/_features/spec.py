@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from elicit.jobs._cued_spec import CuedSpec
 from elicit.jobs._option import TASKS, Option
-from elicit.jobs._task_options import NewTokens
+from elicit.jobs._task_options import NewTokens, is_elsewhere
 
 DICTIONARY = "The SAE"
 """Help panel of the SAE options."""
@@ -28,8 +28,8 @@ class FeaturesSpec(CuedSpec):
     traces: Annotated[
         tuple[str, ...],
         Option(
-            "own: texts sampled from both models; task: the problems' written solutions; or JSONL, "
-            "CSV or parquet files with 'text'.",
+            "own: texts sampled from both models; task: the problems' written solutions; or files "
+            "with 'text' or 'trace': JSONL, CSV, parquet, .eval, lm-eval's samples, or hf:NAME.",
             TASKS,
             "WHICH,…",
             default="own, and task if every problem has one",
@@ -131,7 +131,9 @@ class FeaturesSpec(CuedSpec):
     def _whole_paths(cls, listed: tuple[str, ...]) -> tuple[str, ...]:
         """Make paths absolute, so that a run finds its files from any folder."""
         return tuple(
-            name if name in ("own", "task") else str(Path(name).expanduser().absolute())
+            name
+            if name in ("own", "task") or is_elsewhere(name)
+            else str(Path(name).expanduser().absolute())
             for name in listed
         )
 

@@ -10,6 +10,10 @@ FULL_EFFICIENCY = 0.6
 """The same in float32, where the peak is lower and easier to reach."""
 BANDWIDTH_EFFICIENCY = 0.6
 """Share of the bandwidth that reading the weights for one token a row is assumed to reach."""
+BUS_EFFICIENCY = 0.8
+"""Share of the bus to host memory that copies of weights are assumed to reach, as from pinned
+memory (25 of 32 GB/s on PCIe 4, 50 of 64 on PCIe 5); pageable memory, as an offload has it, is
+slower."""
 LAYER_SECONDS = 4e-4
 """Time that starting one layer is assumed to take from Python, hooks included, seconds."""
 
@@ -27,6 +31,8 @@ class Card:
     """Peak in float32 without TF32, which is off in every run, TFLOP/s."""
     bandwidth: float
     """Of its memory, GB/s."""
+    bus: float
+    """To host memory, one way, GB/s: 32 of PCIe 4 or 64 of PCIe 5, both with 16 lanes."""
     source: str
     """Data sheet."""
 
@@ -50,6 +56,7 @@ CARDS = {
             half=121.0,
             full=30.3,
             bandwidth=300.0,
+            bus=32.0,
             source="NVIDIA L4 data sheet",
         ),
         Card(
@@ -58,6 +65,7 @@ CARDS = {
             half=165.2,
             full=82.6,
             bandwidth=1008.0,
+            bus=32.0,
             source="NVIDIA Ada GPU architecture white paper",
         ),
         Card(
@@ -66,6 +74,7 @@ CARDS = {
             half=312.0,
             full=19.5,
             bandwidth=1555.0,
+            bus=32.0,
             source="NVIDIA A100 data sheet (SXM)",
         ),
         Card(
@@ -74,6 +83,7 @@ CARDS = {
             half=362.0,
             full=91.6,
             bandwidth=864.0,
+            bus=32.0,
             source="NVIDIA L40S data sheet",
         ),
         Card(
@@ -82,6 +92,7 @@ CARDS = {
             half=312.0,
             full=19.5,
             bandwidth=2039.0,
+            bus=32.0,
             source="NVIDIA A100 data sheet (SXM)",
         ),
         Card(
@@ -90,6 +101,7 @@ CARDS = {
             half=989.0,
             full=67.0,
             bandwidth=3350.0,
+            bus=64.0,
             source="NVIDIA H100 data sheet (SXM)",
         ),
         Card(
@@ -98,6 +110,7 @@ CARDS = {
             half=989.0,
             full=67.0,
             bandwidth=4800.0,
+            bus=64.0,
             source="NVIDIA H200 data sheet (SXM)",
         ),
     )

@@ -59,6 +59,7 @@ def _asked(scores: Scores) -> list[Asked]:
             score=GRADED
             if score.how == "generated"
             else f"A problem’s score is the {score.unit}, read without generating.",
+            graded=score.how == "generated",
             task=score.task,
         )
         for score in scores.all

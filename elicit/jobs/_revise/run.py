@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from elicit.jobs._asked import Asked
 from elicit.jobs._frame import FEW_PROBLEMS, Job, Outcome, Prepared, Run, Work, execute
+from elicit.jobs._groups import grouped, grouped_summary
 from elicit.jobs._revise.cost import REVISE_COSTING, rows_shown
 from elicit.jobs._revise.inputs import (
     WRITERS,
@@ -35,6 +36,7 @@ from elicit.revision import (
     settling,
 )
 from elicit.runs import Execution, Progress
+from elicit.stats import mean_by_problem
 from elicit.texts import LN2
 
 MOST_GROUPS = 12
@@ -86,10 +88,11 @@ def _measure(work: Work[ReviseSpec, ReviseInputs]) -> Outcome:
     shares = {
         name: {"truncated": text.truncated, "empty": text.empty} for name, text in written.items()
     }
+    by, said = _by_group(spec, inputs, results["settling"], texts[0].source)
     return Outcome(
-        results=results,
-        summary=revise_summary(results, fits=fits, texts=shares),
-        notes=_notes(spec, inputs, written, texts, results),
+        results={**results, **by},
+        summary={**revise_summary(results, fits=fits, texts=shares), **grouped_summary(by)},
+        notes=[*_notes(spec, inputs, written, texts, results), *said],
     )
 
 
@@ -171,6 +174,23 @@ def _spread(rows: TokenRows, n: int) -> list[int]:
     order = sorted(range(len(rows)), key=lambda i: (len(rows.positions[i]), i))
     n = min(n, len(order))
     return sorted(order[(2 * k + 1) * len(order) // (2 * n)] for k in range(n))
+
+
+def _by_group(
+    spec: ReviseSpec, inputs: ReviseInputs, settled: Result, source: str
+) -> tuple[dict[str, Result], list[str]]:
+    """Depth of both models by group of problems, as other commands have it; see `grouped`."""
+    assert isinstance(settled, Settling)
+    here = settled.source_of == settled.source.index(source)
+    depths = mean_by_problem(settled.depth[:, here], settled.problem_of[here], len(settled.problem))
+    return grouped(
+        spec,
+        inputs.task,
+        dict(zip(settled.model, depths, strict=True)),
+        of=f"layers run until predictions settle, {NAMES[source]}",
+        unit="layers",
+        problems=settled.problem,
+    )
 
 
 def _difficulties(settled: Settling, rows: TokenRows) -> list[str | float | int | None]:

@@ -1,18 +1,17 @@
 """Inputs of a job on written thoughts, validated."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from elicit import organisms
+from elicit.jobs._given_texts import read_given
 from elicit.jobs._spec import SpecError
 from elicit.jobs._tasks import read_task
 from elicit.jobs._trace.spec import TraceSpec
 from elicit.pair import ModelPair, Side
 from elicit.rollouts import Generation, Rollouts, check_prompts, rollouts
 from elicit.runs import Execution
-from elicit.tasks import Fault, Task, TaskError, extractor, read_file, shown, ungradable
+from elicit.tasks import Fault, Task, TaskError, extractor, shown, ungradable
 from elicit.texts import AnswerForm, CutText, StepRule, encode_cuts
 from elicit.traces import (
     Thought,
@@ -66,7 +65,7 @@ def load_inputs(spec: TraceSpec) -> TraceInputs:
     form = AnswerForm(lead_in=spec.lead, end=end, templated=spec.templated)
     kind = spec.traces
     if kind not in (None, "given", "own"):
-        task, kind = _with_traces(task, Path(str(kind))), "given"
+        task, kind = _with_traces(task, str(kind)), "given"
     lacking = [problem.id for problem in task if problem.trace is None]
     if kind is None:
         kind = "own" if lacking else "given"
@@ -185,35 +184,32 @@ def _refuse_unknown(pair: ModelPair, inputs: TraceInputs) -> None:
         raise TaskError("Thoughts cannot be read as they are written, so nothing was run:", wrong)
 
 
-def _with_traces(task: Task, path: Path) -> Task:
-    """The task with traces from a file of `id` and `trace`, one JSON object a line."""
+def _with_traces(task: Task, source: str) -> Task:
+    """The task with traces from a file or data set of ids and traces."""
+    given = read_given(source)
     found: dict[str, str] = {}
     wrong: list[Fault] = []
-    for number, line in enumerate(read_file(path).splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            wrong.append(_line(number, f"it is not JSON ({error})", "Write one object a line"))
-            continue
-        name, text = (value.get("id"), value.get("trace")) if isinstance(value, dict) else (0, 0)
-        if not isinstance(name, str) or not isinstance(text, str) or not text.strip():
-            wrong.append(_line(number, "it lacks a text 'id' or 'trace'", "Write both"))
-        elif name in found:
-            wrong.append(_line(number, f"the id {shown(name)} is there twice", "Keep one"))
+    for row in given.texts:
+        if row.fault is not None:
+            wrong.append(row.fault)
+        elif row.problem is None or row.text is None:
+            wrong.append(_fault(row.where, "it lacks a text 'id' or 'trace'", "Write both"))
+        elif row.problem in found:
+            said = f"the id {shown(row.problem)} is there twice"
+            wrong.append(_fault(row.where, said, "Keep one"))
         else:
-            found[name] = text
+            found[row.problem] = row.text
     if wrong:
-        raise TaskError(f"{path} holds lines that are no traces, so nothing was run:", wrong)
+        raise TaskError(f"{source} holds records that are no traces, so nothing was run:", wrong)
     missing = [problem.id for problem in task if problem.id not in found]
     if missing:
         raise SpecError(
-            f"{path} has no trace for {len(missing)} of {len(task)} problems (the first is "
+            f"{source} has no trace for {len(missing)} of {len(task)} problems (the first is "
             f"{shown(missing[0])}), so there is nothing to read there. Add them, or lower limit."
         )
-    return replace(task, problems=tuple(replace(p, trace=found[p.id]) for p in task))
+    read = tuple(replace(problem, trace=found[problem.id]) for problem in task)
+    return replace(task, problems=read, notes=tuple(dict.fromkeys((*task.notes, *given.notes))))
 
 
-def _line(number: int, what: str, fix: str) -> Fault:
-    return Fault(where=f"line {number}", what=what, fix=fix)
+def _fault(where: str, what: str, fix: str) -> Fault:
+    return Fault(where=where, what=what, fix=fix)

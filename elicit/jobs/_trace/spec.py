@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from elicit.jobs._faults import NotGivenError
 from elicit.jobs._option import TASKS, Option
 from elicit.jobs._serving import ServedSpec
-from elicit.jobs._task_options import ExtractorName, GroupBy, NewTokens
+from elicit.jobs._task_options import ExtractorName, GroupBy, NewTokens, is_elsewhere
 
 THOUGHTS = "What is read"
 """Help heading of the options on thoughts."""
@@ -48,7 +48,7 @@ class TraceSpec(ServedSpec):
         str | None,
         Option(
             "given: the problems' traces, read by both models; own: each model reads its own; or "
-            "a JSONL file with id and trace.",
+            "a file with id and trace: JSONL, CSV, parquet, .eval, lm-eval's samples, or hf:NAME.",
             THOUGHTS,
             "given|own|FILE",
             default="given where every problem has one, else own",
@@ -139,8 +139,8 @@ class TraceSpec(ServedSpec):
     @field_validator("traces")
     @classmethod
     def _file(cls, given: str | None) -> str | None:
-        """The absolute path of a file; the two words unchanged."""
-        if given in (None, "given", "own"):
+        """The absolute path of a file; the two words and data sets of the hub unchanged."""
+        if given is None or given in ("given", "own") or is_elsewhere(given):
             return given
         return str(Path(given).expanduser().absolute())
 

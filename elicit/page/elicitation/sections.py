@@ -7,7 +7,7 @@ from elicit.directions.figures import set_figure
 from elicit.elicitation import UNSTEERED, DoseCurve, SteeredTexts
 from elicit.elicitation.figures import arms_figure, dose_figure
 from elicit.page import Plot, Section, Table, plot, table_of
-from elicit.page.elicitation.text import gap_text, percent, share, where_text
+from elicit.page.elicitation.text import gap_text, percent, share
 from elicit.results import Estimate, Result, number
 
 
@@ -36,8 +36,8 @@ def _tested(found: DoseCurve, n: int) -> Section:
             f"Share of texts ({names}) with pointwise {100 * found.level:g} % intervals. "
             "Blue: the tested arm. Open grey: controls, of the same norm at strength 1, each at "
             "the strength in the table. Orange, if present: a simpler intervention for comparison, "
-            "not a control. Black: unsteered, or under another prompt. Dotted: unsteered, and the "
-            "target."
+            "not a control. Uncoloured: unsteered, or under another prompt. Dotted: "
+            "unsteered, and the target."
         )
         if place:
             caption = f"The same for: {names}."
@@ -101,7 +101,7 @@ def _swept(found: DoseCurve, n: int, tested: bool) -> Section:
             )
         )
     items.append(_doses(found))
-    lead = f"{found.n_problems} problems, {where_text(found.where)} at {found.site}. "
+    lead = f"{found.n_problems} problems, {found.steered_tokens} at {found.site}. "
     lead += (
         "The strength was chosen on these problems, so these numbers support no claim."
         if tested

@@ -5,13 +5,6 @@ from collections.abc import Sequence
 from elicit.elicitation import DoseCurve
 from elicit.results import Result, number
 
-_WHERE = {
-    "last()": "the prompt’s last token",
-    "generated(0, 0)": "the first generated token",
-    "generated()": "every generated token",
-    "everywhere()": "every token",
-}
-
 
 def steer_sentences(results: Sequence[Result]) -> list[str]:
     """A sentence on every arm that was evaluated on held-out problems."""
@@ -47,7 +40,7 @@ def steer_verdict(found: DoseCurve) -> str:
 def steer_sentence(found: DoseCurve) -> str:
     """Effect of an arm at the chosen strength, with its strongest control."""
     row, control = found.metric_row(found.chosen_by or None), found.strongest_control
-    what = f"{found.arm[0]} at {found.site}, {where_text(found.where)}, strength "
+    what = f"{found.arm[0]} at {found.site}, {found.steered_tokens}, strength "
     what += f"{found.strength[0].item():g}"
     rates = [percent(*found.rate[row, arm, 0].ends) for arm in (0, control)]
     told = f"{what}: {_shows(found.metric[row])} in {rates[0]} of texts"
@@ -79,11 +72,6 @@ def gap_text(found: DoseCurve, row: int) -> str:
         f"The gap share is not reported: the interval of the gap in {_noun(found.metric[row])}, "
         f"{share(gap, low, high)}, includes 0."
     )
-
-
-def where_text(where: str) -> str:
-    """Steered positions in words."""
-    return _WHERE.get(where, where)
 
 
 def percent(value: float, low: float | None = None, high: float | None = None) -> str:

@@ -78,8 +78,8 @@ def _held_plot(result: HeldOut, order: Sequence[int]) -> Plot:
     """AUROC of every candidate, in the order of the table above it."""
     caption = (
         "How well each feature separates reasoning prompts from direct-answer prompts at their "
-        "last token (AUROC), on held-out problems: 0.5 is chance. Blue: holds; dark grey: does "
-        "not. Open: mean of rate-matched features."
+        "last token (AUROC), on held-out problems: 0.5 is chance. Blue: holds; grey: does not. "
+        "Open: mean of rate-matched features."
     )
     return plot("plot-features", held_out_figure(result, order), caption, columns=18)
 

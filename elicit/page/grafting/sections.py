@@ -217,8 +217,8 @@ def _weights(change: WeightChange) -> Section:
     items: list[Plot | Table] = []
     if n:
         caption = (
-            "Darker: larger change relative to the tensor’s norm in base. Activation-weighted: "
-            "relative change of its output on base’s activations. Norms show where weights "
+            "Stronger colour: larger change relative to the tensor’s norm in base. Weighted by "
+            "activations: relative change of its output on those of base. Norms show where weights "
             "changed, not the effect on behaviour."
         )
         items.append(plot("plot-weights", change_figure(change), caption, columns=n))

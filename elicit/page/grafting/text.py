@@ -37,8 +37,9 @@ def _corrupted(roles: LayerRoles) -> str:
             "as corrupted."
         )
     return _capital(
-        f"{layers_text(layers)} of {_n_layers(roles)} {'is' if len(layers) == 1 else 'are'} "
-        f"corrupted: {lost}; reverting improves post, and grafting harms base."
+        f"{layers_text(layers)} (of 0–{_n_layers(roles) - 1}) "
+        f"{'is' if len(layers) == 1 else 'are'} corrupted: {lost}; reverting improves post, and "
+        "grafting harms base."
     )
 
 

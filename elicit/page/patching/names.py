@@ -1,6 +1,6 @@
 """Runs, metrics, sites and positions as phrases inside a sentence."""
 
-from elicit.results import number
+from elicit.results import minus, number
 
 METRICS = {
     "logit_diff": "the logit difference",
@@ -60,7 +60,7 @@ def pos_text(pos: str) -> str:
     index, space, word = pos.partition(" ")
     if not index.lstrip("-").isdigit():
         return f"“{pos}”"
-    return f"position {index.replace('-', '−')}" + (f" “{word}”" if space else "")
+    return f"position {minus(index)}" + (f" “{word}”" if space else "")
 
 
 def percent_text(share: float) -> str:

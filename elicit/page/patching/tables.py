@@ -2,7 +2,7 @@
 
 from elicit.page import Cell, Table, effect_cell, table_of
 from elicit.page.patching.names import CONTROLS, metric_text
-from elicit.patching import Factorial, PatchGrid
+from elicit.patching import Factorial, PatchGrid, shown_pos
 from elicit.results import interval, number
 
 TOP = 12
@@ -39,7 +39,7 @@ def peak_table(grid: PatchGrid) -> Table | None:
             metric,
             kind,
             "embedding" if peak.layer < 0 else str(peak.layer),
-            peak.pos,
+            shown_pos(peak.pos),
             effect_cell(*peak.step.ends),
             effect_cell(*peak.effect.ends),
         ]
@@ -68,7 +68,7 @@ def top_table(grid: PatchGrid, row: int) -> Table:
         share = grid.joint_share[row, site, pos].ends
         cells: list[str | Cell] = [
             grid.site[site],
-            grid.pos[pos],
+            shown_pos(grid.pos[pos]),
             effect_cell(*grid.effect[0, row, site, pos].ends),
             "–" if share[0] != share[0] else interval(*share, digits=2).removeprefix("+"),
             number(grid.p[0, row, site, pos].item()),
@@ -105,7 +105,7 @@ def cell_tables(grid: PatchGrid, row: int) -> list[Table]:
                 cells.append(Cell(word, bool(effect.clear)))  # pyright: ignore
             rows.append(cells)
         caption = f"Effect on {metric_text(grid.metric[row])}; bold: its interval excludes 0."
-        head = ("site", *grid.pos)
+        head = ("site", *map(shown_pos, grid.pos))
         folded = f"All cells: {kind}, {grid.metric[row]}"
         found.append(table_of(caption, head, rows, 1, folded))
     return found
@@ -128,7 +128,7 @@ def width_table(grid: PatchGrid) -> Table | None:
                         kind,
                         str(width),
                         grid.site[site],
-                        grid.pos[pos],
+                        shown_pos(grid.pos[pos]),
                         effect_cell(*grid.effect[w, m, site, pos].ends),
                     ]
                 )
@@ -150,7 +150,7 @@ def factorial_table(factorial: Factorial) -> Table:
             rows.append(
                 [
                     str(boundary),
-                    pos,
+                    shown_pos(pos),
                     words[b].replace("+", ", ").replace(":", " × "),
                     *(effect_cell(*f.effect[f.term.index(term), b, p].ends) for term in terms),
                     number(f.off_manifold[b, p].item()),
@@ -174,7 +174,10 @@ def cube_table(factorial: Factorial) -> Table:
     who = ("base", "post")
     corners = [(u, d, h) for u in (0, 1) for d in (0, 1) for h in (0, 1)]
     rows = [
-        [str(boundary), pos, *(number(f.cell.value[b, p, u, d, h].item()) for u, d, h in corners)]
+        [
+            *(str(boundary), shown_pos(pos)),
+            *(number(f.cell.value[b, p, u, d, h].item()) for u, d, h in corners),
+        ]
         for p, pos in enumerate(f.pos)
         for b, boundary in enumerate(f.boundary.tolist())
     ]

@@ -23,7 +23,7 @@ def patch_verdict(results: Sequence[Result]) -> str:
         told = " and ".join(_place(layer, pos) for layer, pos in sorted(places))
         return f"The two directions name different places: {told}."
     way = "in both directions" if len(named) == len(grids) > 1 else "in one direction"
-    said = f"What post does otherwise enters at {_place(*places.pop())}, seen {way}"
+    said = f"What post does differently enters at {_place(*places.pop())}, seen {way}"
     splits = [each for each in results if isinstance(each, Factorial)]
     read = _READINGS.get(splits[0].reading()[-1]) if splits else None
     return f"{said}; {read}." if read else f"{said}."

@@ -99,8 +99,8 @@ def _profile(result: Profile, n: int) -> Section:
     row = next((i for i, length in enumerate(lengths) if length > 1), 0)
     caption = (
         "Each cell: the top token at this position after the number of layers on the y axis, read "
-        "as if no layer followed; along the bottom, the token that follows. Near white: it agrees "
-        "with the model’s final prediction; dark: it does not. Hover over a cell for "
+        "as if no layer followed; along the bottom, the token that follows. Faint: it agrees "
+        "with the model’s final prediction; strong blue: it does not. Hover over a cell for "
         "probabilities, rank, entropy and divergences."
     )
     return Section(

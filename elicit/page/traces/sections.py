@@ -10,7 +10,7 @@ from elicit.page.traces.anchors import anchors_section, receivers_section
 from elicit.page.traces.crossing import crossing_section
 from elicit.page.traces.reach import reach_section, votes_section
 from elicit.page.traces.shifts import shifts_section
-from elicit.page.traces.text import VERDICTS, level_text, reason_text
+from elicit.page.traces.text import VERDICTS, level_text, reason_text, verdict_text
 from elicit.page.traces.thoughts import views
 from elicit.page.traces.writing import writing_sections
 from elicit.results import Result
@@ -115,7 +115,8 @@ def _scorecard(card: Scorecard, n: int) -> Section:
                 _HERE / "verdict.html",
                 {
                     "card": card,
-                    "names": tuple(VERDICTS),
+                    "verdict": verdict_text(card.verdict),
+                    "names": tuple(map(verdict_text, VERDICTS)),
                     "meaning": VERDICTS.get(card.verdict, ""),
                     "items": shares,
                 },
@@ -247,10 +248,15 @@ def _discrimination(found: Discrimination, n: int, pair: Pair | None) -> Section
         "rightly, or none. "
         f"Bars are {level_text(found)}intervals."
     )
+    told = f"Answers after the whole thought are right on {right}"
+    if not found.auroc.value.isfinite().any():
+        # No empty axes where no signal could tell anything apart.
+        lead = f"{told}, so there is nothing to tell apart and no area."
+        return Section(f"discrimination-{n}", "Does confidence tell right from wrong?", lead, ())
     return Section(
         f"discrimination-{n}",
         "Does confidence tell right from wrong?",
-        f"Answers after the whole thought are right on {right}.",
+        f"{told}.",
         (
             plot(f"plot-discrimination-{n}", found.figure(), caption, columns=12),
             t.discrimination_table(found),

@@ -1,10 +1,9 @@
 """Findings on written thoughts in sentences, none stronger than its interval."""
 
-import re
 from collections.abc import Sequence
 
 from elicit.page import first
-from elicit.results import Estimate, Result, interval, number
+from elicit.results import Estimate, Result, interval, minus, number
 from elicit.traces import Dependence, Information, Measures
 from elicit.verdicts import MARGIN, Scorecard
 
@@ -43,11 +42,20 @@ def verdict_sentence(card: Scorecard) -> str:
     Args:
         card: The scorecard.
     """
-    word = "undecided" if card.verdict == "not told" else card.verdict
+    word = verdict_text(card.verdict)
     told = f"{word[:1].upper()}{word[1:]}: {VERDICTS[card.verdict]}."
     if card.verdict != "not told":
         return f"{told} {reason_text(card)}"
     return f"{told} {reason_text(card)} {detectable_sentence(card)}".rstrip()
+
+
+def verdict_text(verdict: str) -> str:
+    """A scorecard's verdict as the page names it.
+
+    Args:
+        verdict: As in the result.
+    """
+    return "undecided" if verdict == "not told" else verdict
 
 
 def reason_text(card: Scorecard) -> str:
@@ -57,7 +65,7 @@ def reason_text(card: Scorecard) -> str:
         card: The scorecard.
     """
     # Hyphens before digits are signs; others join words.
-    told = re.sub(r"-(?=\d)", "−", card.reason).rstrip(".")
+    told = minus(card.reason).rstrip(".")
     if told.startswith("follows "):
         return f"“Follows” is {told.removeprefix('follows ')}."
     return f"{told[:1].upper()}{told[1:]}."

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from elicit.page import Section, Table, plot, table_of
-from elicit.results import Result, interval, number
-from elicit.verdicts import EXISTENCE, Ladder
+from elicit.results import Result, interval, minus, number
+from elicit.verdicts import EXISTENCE, FREED, Ladder
 from elicit.verdicts.figures import profile_figure, sweep_figure
 
 _MARKS = {
@@ -53,6 +53,7 @@ def _beside(ladder: Ladder) -> list[str]:
     """What the verdict does not rest on: a trivial rung, and the pair's alignment."""
     trivial = [r for r, s in zip(ladder.rung, ladder.status, strict=True) if s == "trivial"]
     told = [f"{_named(ladder, r)}, is trivial: re-initialised weights pass it." for r in trivial]
+    told += _unspecific(ladder)
     if ladder.alignment == "shared":
         told.append("Base and post use the same code for it (E1 and E2 are passed).")
     elif ladder.alignment != "not measured":
@@ -61,6 +62,23 @@ def _beside(ladder: Ladder) -> list[str]:
             f"{_status(ladder, 'E1')}, E2 is {_status(ladder, 'E2')}."
         )
     return told
+
+
+def _unspecific(ladder: Ladder) -> list[str]:
+    """Whether controls at strengths of their own reach what a rung passed with."""
+    reached = []
+    for name, value in zip(ladder.arm, ladder.arm_value.value.tolist(), strict=True):
+        rung, _, arm = name.partition(": ")
+        i = ladder.rung.index(rung)
+        if arm.endswith(FREED) and ladder.status[i] == "passed" and rung in EXISTENCE:
+            low = ladder.value.low[i].item()
+            reached += [f"{rung}: {value:.2f}"] if value >= low else []
+    if not reached:
+        return []
+    return [
+        f"Controls at strengths of their own do as much ({', '.join(reached)}), so it does not "
+        "take this direction to elicit it."
+    ]
 
 
 def _named(ladder: Ladder, rung: str) -> str:
@@ -183,7 +201,7 @@ def _rungs(ladder: Ladder) -> Table:
             [
                 f"{rung} {ladder.claim[i]}",
                 f"{_MARKS[ladder.status[i]]}\N{NO-BREAK SPACE}{ladder.status[i]}",
-                ladder.place[i] or "–",
+                minus(ladder.place[i]) or "–",
                 ladder.control_name[i] or "–",
                 *(interval(*told, digits=2).removeprefix("+") for told in ends),
                 number(ladder.p[i].item()),

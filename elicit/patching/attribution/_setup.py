@@ -10,7 +10,7 @@ from torch import Tensor
 from elicit.capture import Decomposed, Inputs, UnknownArchitectureError, decompose
 from elicit.pair import Encoded, ModelPair
 from elicit.patching._checks import prepare
-from elicit.patching._reading import Reader, end_log_probs
+from elicit.patching._reading import Reader, at_columns, end_log_probs
 from elicit.patching.attribution._forward import run_from
 from elicit.patching.columns import Positions
 from elicit.patching.contrast import Contrast
@@ -111,18 +111,18 @@ def _case(
 
     def keep(kind: Kind, layer: int, value: Tensor) -> Tensor:
         if (site := Site(kind, layer)) in requested:
-            given[site] = value
+            # Differences and gradients are taken at the host's values, on its device.
+            given[site] = value.to(host.device)
         return value
 
     inputs = _begun(donor, batch.donor)
     leaving, _ = run_from(donor, inputs, inputs.resid, keep)
     _refuse_infinite(given, batch, plan.contrast)
-    rows = torch.arange(len(batch.problem), device=batch.reads.device)
+    end = at_columns(leaving, batch.reads)
+    rows = torch.arange(len(batch.problem), device=end.device)
     log_probs = None
     if "kl" in plan.metric:
-        log_probs = end_log_probs(
-            donor.unembed, leaving[rows, batch.reads[:, 0]], plan.pair.d_vocab
-        )
+        log_probs = end_log_probs(donor.unembed, end[:, 0], plan.pair.d_vocab)
 
     def reader(model: Decomposed) -> Reader:
         return Reader(
@@ -132,11 +132,10 @@ def _case(
             wrong=batch.wrong,
             d_vocab=plan.pair.d_vocab,
             donor=log_probs,
-        )
+        ).on(model.device)
 
-    at = torch.arange(batch.host.ids.shape[1], device=rows.device)
+    at = torch.arange(batch.host.ids.shape[1], device=batch.span.device)
     low, high = batch.span[..., :1], batch.span[..., 1:]
-    read = leaving[rows[:, None], batch.reads]
     return Case(
         host=host,
         problem=batch.problem,
@@ -146,7 +145,7 @@ def _case(
         inside=((at >= low) & (at < high)).double(),
         n_prompt=int(batch.reads[0, 0]) + 1,
         given=given,
-        donor_score=reader(donor).from_resid(read, rows)[0],
+        donor_score=reader(donor).from_resid(end, rows)[0].to(host.device),
     )
 
 

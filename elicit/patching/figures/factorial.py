@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from elicit.patching.columns import shown_pos
 from elicit.patching.factorial_result import Factorial
 from elicit.results import figure, label, marks
 from elicit.results.marks import BLUE, FAINT, INK, MUTED, VERMILION
@@ -44,7 +45,7 @@ def factorial_figure(
             legend = {"name": name, "legendgroup": term, "showlegend": column == 0}
             figure.add_trace(trace | legend, row=column + 1, col=1)
         marks.level(figure, 0, row=column + 1)
-        title = f"<b>{label(factorial.metric)}</b>, position {label(pos)}"
+        title = f"<b>{label(factorial.metric)}</b>, position {label(shown_pos(pos))}"
         marks.heading(figure, title, column + 1)
         figure.update_yaxes(title={"text": unit}, row=column + 1, col=1)
     marks.style(figure, 120 + 300 * n, top=84, legend="above")

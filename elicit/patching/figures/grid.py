@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from elicit.patching.columns import shown_pos
 from elicit.patching.figures.panels import Cell, Panel, panels_of, scaled
 from elicit.patching.grid import PatchGrid
 from elicit.results import Estimate, figure, interval, label, marks, number
@@ -40,7 +41,7 @@ def grid_figure(grid: PatchGrid, metric: str | None = None) -> Any:
     for r, panel in enumerate(panels, 1):
         everywhere = panel.pos is None or grid.pos == ("all",)
         title = f"<b>{panel.kind}</b>"
-        title += "" if everywhere else f" at {label(grid.pos[panel.pos or 0])}"
+        title += "" if everywhere else f" at {label(shown_pos(grid.pos[panel.pos or 0]))}"
         hover = [[_told(grid, m, at) for at in line] for line in panel.cells]
         for c, (name, estimate) in enumerate(shown.items(), 1):
             words = _words(panel, estimate, limit)
@@ -94,7 +95,7 @@ def _told(grid: PatchGrid, row: int, at: Cell | None) -> str:
     """Hover text: value, interval, share and controls of a cell."""
     if at is None:
         return ""
-    lines = [f"{label(grid.site[at[0]])}, {label(grid.pos[at[1]])}"]
+    lines = [f"{label(grid.site[at[0]])}, {label(shown_pos(grid.pos[at[1]]))}"]
     lines.append(f"effect {interval(*grid.effect[0, row, *at].ends)} {label(grid.unit[row])}")
     share = grid.share[0, row, *at].ends
     if share[0] == share[0]:

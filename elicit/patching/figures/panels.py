@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from elicit.patching.attribution.result import NodeScores
+from elicit.patching.columns import shown_pos
 from elicit.patching.grid import PatchGrid
 from elicit.results import Estimate, label, marks
 
@@ -64,7 +65,7 @@ def panels_of(result: PatchGrid | NodeScores, effect: Estimate) -> list[Panel]:
         heads, pos = sorted({head for _, head in place}), None
         cells: list[list[Cell | None]]
         if heads == [-1]:
-            x = [label(pos, 16) for pos in result.pos]
+            x = [label(shown_pos(pos), 16) for pos in result.pos]
             cells = [[(place[layer, -1], at) for at in range(len(x))] for layer in layers]
         else:
             pos = int(effect.value[sites].abs().amax(dim=0).argmax())

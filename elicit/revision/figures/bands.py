@@ -9,7 +9,7 @@ from elicit.revision.figures.curves import COLORS
 from elicit.revision.groups import DepthByGroup
 from elicit.revision.sensitivity import Sensitivity
 
-_SHADES = (BLUE, INK, VERMILION, "#009e73", "#cc79a7", "#e69f00")
+_SHADES = (BLUE, INK, VERMILION, "#009e73", "#cc79a7", "#b57d00")
 
 
 @figure.register

@@ -243,7 +243,7 @@ def _changed(roles: LayerRoles) -> str:
         return f"None of {n} layers differs in its weights."
     if len(changed) == n:
         return f"Weights differ in all {n} layers."
-    return f"Weights differ in {listed(changed)} of {n} (counted from 0)."
+    return f"Weights differ in {listed(changed)} (of 0–{n - 1})."
 
 
 def _moving(move: _Move) -> str:

@@ -1,6 +1,6 @@
 """Whether the written thought still decides: from the scorecard of written thoughts."""
 
-from elicit.results import Estimate, number
+from elicit.results import Estimate, minus, number
 from elicit.traces import Dependence
 from elicit.verdicts.audit._answer import Answered, Strength, beats, spread
 from elicit.verdicts.dependence import MARGIN
@@ -68,7 +68,7 @@ def trace_answer(card: Scorecard, dependence: Dependence | None) -> Answered:
         )
     elif verdict in ("not told", "fallen"):
         strength = "weak" if verdict == "not told" else "moderate"
-        rests = f"{card.reason[:1].upper()}{card.reason[1:]}.".replace("-", "−")
+        rests = minus(f"{card.reason[:1].upper()}{card.reason[1:]}.")
     else:
         strength = "strong"
         rests = (
