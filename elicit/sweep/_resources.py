@@ -58,13 +58,18 @@ class Cluster:
 
 def uses_gpu(spec: PairSpec, cluster: Cluster) -> bool:
     """Whether a run will compute on GPUs: `auto` does where the cluster has any."""
-    return spec.device_map is not None or _named(spec, cluster) > 0
+    return spec.device_map is not None or gpus_named(spec, auto=cluster.gpus > 0) > 0
 
 
-def _named(spec: PairSpec, cluster: Cluster) -> int:
-    """GPUs on which the two models are put by name."""
+def gpus_named(spec: PairSpec, *, auto: bool = False) -> int:
+    """GPUs on which the two models are put by name.
+
+    Args:
+        spec: Options of the run.
+        auto: Whether `auto` is a GPU.
+    """
     first = "cuda:0"
-    alike = {"cuda": first, "auto": first if cluster.gpus > 0 else "cpu"}
+    alike = {"cuda": first, "auto": first if auto else "cpu"}
     names = (spec.device, spec.post_device or spec.device)
     return len({name for name in (alike.get(n, n) for n in names) if name.startswith("cuda")})
 
@@ -80,17 +85,16 @@ def resources(spec: PairSpec, plan: Plan | None, cluster: Cluster) -> dict[str, 
         plan: Its forecast on the device that it will have; None where there is none.
         cluster: What there is.
     """
-    on_gpu = uses_gpu(spec, cluster)
+    on_gpu, named = uses_gpu(spec, cluster), gpus_named(spec, auto=cluster.gpus > 0)
     if plan is None:
         nbytes = sum(_size(Path(name)) for name in (spec.base, spec.post) if name is not None)
         memory = {"memory": nbytes + PROCESS} if nbytes and not on_gpu else {}
-        gpus = {"num_gpus": max(1, _named(spec, cluster))} if on_gpu else {}
+        gpus = {"num_gpus": max(1, named)} if on_gpu else {}
         return {"num_cpus": 1, **gpus, **memory}
     threads = plan.device == "cpu" and not plan.tiny
     needs: dict[str, Any] = {"num_cpus": max(1, min(CPUS, int(cluster.cpus))) if threads else 1}
     if on_gpu:
-        one_each = _named(spec, cluster) > 1
-        needs["num_gpus"] = 2 if one_each else _gpus(spec, plan.device_gib, cluster.card_gib)
+        needs["num_gpus"] = named if named > 1 else _gpus(spec, plan.device_gib, cluster.card_gib)
     return {**needs, "memory": math.ceil(plan.host_gib * 2**30) + PROCESS}
 
 

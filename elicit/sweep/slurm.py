@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from elicit.sweep._place import is_url, local_path
+from elicit.sweep._resources import gpus_named
 from elicit.sweep.study import Study
 
 _LEFT = 120
@@ -22,10 +23,7 @@ def array_script(study: Study, path: Path | str, *, hours: float = 12.0) -> str:
         path: The study's file, as the tasks will read it.
         hours: Time limit of one attempt.
     """
-    gpus = max(
-        len({run.spec.device, run.spec.post_device or run.spec.device} - {"cpu", "auto"})
-        for run in study.runs
-    )
+    gpus = max(gpus_named(run.spec) for run in study.runs)
     asked = "# no GPU is requested; device: cuda in the study does"
     if gpus:
         asked = f"#SBATCH --gpus-per-task={gpus}"

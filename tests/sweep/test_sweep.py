@@ -10,7 +10,7 @@ from fsspec.implementations.memory import MemoryFile
 from elicit.jobs import COMMANDS
 from elicit.results import load_result
 from elicit.runs import RemoteFolder, RunError
-from elicit.sweep import Comparison, SweepError, array_script, read_study, sweep
+from elicit.sweep import Comparison, Planned, Study, SweepError, array_script, read_study, sweep
 from elicit.sweep.at_url import finished_at, scratch, scratch_of
 
 
@@ -268,6 +268,24 @@ def test_the_script_of_a_batch_system_runs_each_run_and_requeues(tmp_path: Path)
     there = array_script(read_study(path, out="s3://b/two"), "s3://b/two.yaml")
     assert "sweep s3://b/two.yaml --out s3://b/two --only" in there
     assert "--job-name=two\n" in there
+
+
+@pytest.mark.parametrize(
+    ("devices", "n"),
+    [
+        ({"device": "cuda"}, 1),
+        ({"device": "cuda", "post_device": "cuda:0"}, 1),
+        ({"device": "cuda:0", "post_device": "cuda:1"}, 2),
+        ({"device": "cpu"}, 0),
+    ],
+)
+def test_a_job_array_asks_for_the_gpus_that_its_runs_name(devices, n, tmp_path: Path):
+    named = {"pair": "organism:hollow", "out": tmp_path / "one"}
+    spec = COMMANDS["trace"].spec.from_options(named, devices)
+    study = Study(out=tmp_path, runs=(Planned(name="one", spec=spec),))
+    script = array_script(study, tmp_path / "study.yaml")
+    assert (f"#SBATCH --gpus-per-task={n}\n" in script) == (n > 0)
+    assert ("gpus-per-task" in script) == (n > 0)
 
 
 def test_without_ray_it_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
