@@ -31,6 +31,7 @@ from elicit.pair.errors import PairError, reason
 from elicit.pair.handles import Bridge, HuggingFaceModel, Tokenizer
 from elicit.pair.model import ModelPair
 from elicit.pair.placement import device_of, offload
+from elicit.pair.recording import record_steps
 
 
 def load_pair(
@@ -195,17 +196,16 @@ def _load(
             there = replace(settings.loading, post_device=device_of(post_bridge))
             there.apart(device_of(base_bridge))
         notes.append(share_equal(base_bridge, post_bridge))
-    first = next(iter(base_parameters.values()))
-    if settings.loading.offload:
-        computing = {post_bridge: for_post.device, base_bridge: settings.device}
-        for bridge, where in computing.items():
+    computing = {post_bridge: for_post.device, base_bridge: settings.device}
+    for bridge, where in computing.items():
+        record_steps(bridge, settings.loading.cuda_graphs)
+        if settings.loading.offload:
             offload(bridge, where)
     differences = (
         (base_difference, post_difference)
         if base_difference is not None and post_difference is not None
         else None
     )
-    wrapped = cast(HuggingFaceModel, base_bridge.original_model)
     return ModelPair(
         base=base_bridge,
         post=post_bridge,
@@ -221,9 +221,9 @@ def _load(
         base_digest=base_digest,
         post_digest=post_digest,
         identical=identical,
-        dtype=first.dtype,
+        dtype=next(iter(base_parameters.values())).dtype,
         device=str(device_of(base_bridge)),
-        attn_implementation=str(wrapped.config._attn_implementation),
+        attn_implementation=str(base_bridge.original_model.config._attn_implementation),  # pyright: ignore,
         parity=differences,
         notes=tuple(dict.fromkeys(notes)),
     )

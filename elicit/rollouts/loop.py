@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from elicit.rollouts._cached import CachedReader
+from elicit.rollouts._recorded import reader_of
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.streams import draw, uniforms
 
@@ -64,7 +65,7 @@ def continue_ids(
     """
     n_rows = ids.shape[0]
     room = torch.as_tensor(max_new_tokens, device=ids.device).expand(n_rows)
-    reader = CachedReader(model, ids, mask, list(draws.n_written) or [0] * n_rows)
+    reader = reader_of(model, ids, mask, list(draws.n_written) or [0] * n_rows)
     return write_ids(
         [reader],
         drawing(draws, room),
@@ -142,6 +143,7 @@ def write_ids(
     out = torch.full((n_rows, longest), pad_id, dtype=torch.long, device=device)
     rows = torch.arange(n_rows, device=device)  # rows still in the batch
     running = torch.ones(n_rows, dtype=torch.bool, device=device)
+    leaves = min(reader.leaves for reader in readers)
     for step in range(longest):
         logits = [reader.logits(running) for reader in readers]
         finite = torch.stack([_finite(each).to(device) for each in logits]).all(0)
@@ -160,8 +162,8 @@ def write_ids(
             on_step(n_running)
         if not n_running:
             return out[:, : step + 1]
-        if n_running < 0.9 * len(rows):
-            # Finished rows leave some at a time: each leave copies the cache, about once a token.
+        if n_running < leaves * len(rows):
+            # Finished rows leave some at a time: each leave copies the cache.
             keep = running.nonzero()[:, 0]
             for reader in readers:
                 reader.keep(keep)
