@@ -196,8 +196,7 @@ def _load(
             there = replace(settings.loading, post_device=device_of(post_bridge))
             there.apart(device_of(base_bridge))
         notes.append(share_equal(base_bridge, post_bridge))
-    computing = {post_bridge: for_post.device, base_bridge: settings.device}
-    for bridge, where in computing.items():
+    for bridge, where in {post_bridge: for_post.device, base_bridge: settings.device}.items():
         record_steps(bridge, settings.loading.cuda_graphs)
         if settings.loading.offload:
             offload(bridge, where)
@@ -206,6 +205,7 @@ def _load(
         if base_difference is not None and post_difference is not None
         else None
     )
+    wrapped = cast(HuggingFaceModel, base_bridge.original_model)
     return ModelPair(
         base=base_bridge,
         post=post_bridge,
@@ -223,7 +223,7 @@ def _load(
         identical=identical,
         dtype=next(iter(base_parameters.values())).dtype,
         device=str(device_of(base_bridge)),
-        attn_implementation=str(base_bridge.original_model.config._attn_implementation),  # pyright: ignore,
+        attn_implementation=str(wrapped.config._attn_implementation),
         parity=differences,
         notes=tuple(dict.fromkeys(notes)),
     )

@@ -50,8 +50,7 @@ class Tape(TorchDispatchMode):
     def replay(self) -> None:
         """Make the operations again, with nothing of Python between them."""
         for func, args, kwargs, out in self.made:
-            if func._schema.is_mutable or out is not None:
-                again = func(*args, **kwargs)
+            again = func(*args, **kwargs)
             if out is not None:
                 for old, new in zip(tree_leaves(out), tree_leaves(again), strict=True):
                     if isinstance(old, Tensor):

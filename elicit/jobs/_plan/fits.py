@@ -172,20 +172,20 @@ def _split(card: Card, at: At, spec: PairSpec, pair: ModelPair) -> Fit:
 
 
 def _offloaded(card: Card, at: At, spec: PairSpec, pair: ModelPair) -> Fit:
-    """The card with one module on it at a time, and all other weights in host memory."""
+    """The card with one module on it and the next on its way, all other weights in host memory."""
     least = float("inf")
     for itemsize, max_tokens in itertools.product(
         dict.fromkeys((pair.dtype.itemsize, 2)),
         dict.fromkeys((spec.max_tokens, min(spec.max_tokens, 2048))),
     ):
         whole = _as(at(max_tokens), itemsize, pair)
-        largest = largest_parameter(pair) * itemsize
+        largest = 2 * largest_parameter(pair) * itemsize  # one computes, the next is on its way
         gib = replace(whole, size=replace(whole.size, nbytes=largest)).gib
         if gib <= USABLE * card.memory:
             added = [_flags(spec, pair, itemsize, max_tokens), "--offload" * (not spec.offload)]
             fit = _fit(card, whole, itemsize, pair, " ".join(filter(None, added)))
             moved = sum(_moved(stage, whole.size, itemsize, max_tokens) for stage in whole.stages)
-            # A module waits for its weights: the copies are not hidden behind products.
+            # A copy goes on while the module before computes; what that hides is not known here.
             waiting = moved / (1e9 * card.bus * BUS_EFFICIENCY) / 60
             minutes = None if fit.minutes is None else fit.minutes + waiting
             return replace(fit, gib=gib, minutes=minutes, moved=moved / 2**30)
@@ -194,7 +194,7 @@ def _offloaded(card: Card, at: At, spec: PairSpec, pair: ModelPair) -> Fit:
 
 
 def largest_parameter(pair: ModelPair) -> int:
-    """Entries of the largest parameter, which an offload has on the device for its call."""
+    """Entries of the largest parameter; an offload has it on the device for its call."""
     return max(p.numel() for p in pair.base.parameters())
 
 
