@@ -7,7 +7,8 @@ Random weights in bfloat16. Lens statistics are timed with their product (states
 divergences, entropy and rank), fused and plain, and held against the rate of one large product on
 the same card. The patch grid is `patching.py --only grid` in a process of its own. Greedy texts of
 64 rows are written with steps launched one by one, with steps that are recorded, and by Hugging
-Face's `generate`. A forward with weights in host memory is held against the time that its bytes
+Face's `generate`. How often the host waits for the card is counted by torch's own check, for each token
+and for each layer of a patch grid. A forward with weights in host memory is held against the time that its bytes
 take from page-locked memory alone. A row is `name, value, unit, goal, ok`; a value that was not
 measured is null, with the reason as its unit.
 """
@@ -18,15 +19,24 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from patching import configuration, write_model
+from patching import configuration, contrast_of, write_model
 from torch import Tensor, nn
 
 from elicit.capture import Unembed
-from elicit.pair import Loading, hugging_face_model, load_pair, offload, record_steps
+from elicit.pair import (
+    Loading,
+    ModelPair,
+    hugging_face_model,
+    load_pair,
+    offload,
+    record_steps,
+)
+from elicit.patching import patch, within
 from elicit.rollouts import continue_ids
 from elicit.texts import Readout
 
@@ -41,6 +51,8 @@ GRID, RATE = ">= 10", ">= 0.6"
 STEPS, AHEAD = ">= 1", ">= 0.8"
 GENERATE = "text, time of Hugging Face's generate over ours"
 RECORDED = "text, time with steps launched over steps recorded"
+WAITS_TEXT = "waits of the host for the card, a token of a batch"
+WAITS_GRID = "waits of the host for the card, a layer of a patch grid"
 OFFLOADED = "forward with weights in host memory, time of the bare copies over it"
 
 
@@ -127,8 +139,37 @@ def whole(name: str, device: torch.device, dtype: torch.dtype) -> list[Row]:
     ids = torch.randint(4, 64, (ROWS, PROMPT), device=device)
     return [
         *writing(name, hugging_face_model(pair.base), ids),
+        *waiting(name, pair),
         *sent_ahead(name, pair.base, ids, device),
     ]
+
+
+def waits(work: Callable[[], object], device: torch.device) -> int | None:
+    """How often the host waits for the card during a piece of work; None without a card."""
+    if device.type != "cuda":
+        return None
+    work()
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            work()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    return sum("synchronizing CUDA operation" in str(each.message) for each in caught)
+
+
+def waiting(name: str, pair: ModelPair) -> list[Row]:
+    """Waits of a patch grid; those that come once are divided too."""
+    contrast = contrast_of(pair.d_vocab, all_differ=True)
+
+    def work() -> object:
+        return patch(pair, contrast, within(sites=("resid_pre",), positions="each"), controls=())
+
+    found = waits(work, torch.device(pair.device))
+    if found is None:
+        return [row(f"{name}: {WAITS_GRID}", None, "not measured: no GPU")]
+    return [row(f"{name}: {WAITS_GRID}", found / pair.n_layers, "waits")]
 
 
 def writing(name: str, model: nn.Module, ids: Tensor) -> list[Row]:
@@ -152,7 +193,7 @@ def writing(name: str, model: nn.Module, ids: Tensor) -> list[Row]:
     ]
     if device.type != "cuda":
         return [*rows, row(f"{name}: {RECORDED}", None, "not measured: no CUDA graphs here", STEPS)]
-    text = ours()
+    text, waited = ours(), waits(ours, device) or 0
     record_steps(model)
     recorded = seconds(ours, device)
     same = float((ours() == text).double().mean())
@@ -161,6 +202,7 @@ def writing(name: str, model: nn.Module, ids: Tensor) -> list[Row]:
         *rows,
         row(f"{name}: {RECORDED}", launched / recorded, "x", STEPS),
         row(f"{name}: tokens that are the same with steps recorded", same, "share"),
+        row(f"{name}: {WAITS_TEXT}", waited / NEW, "waits"),
     ]
 
 
@@ -191,6 +233,8 @@ def unmeasured() -> list[Row]:
             row(f"{name}: lens statistics, fused, of the rate of a large product", None, why, RATE),
             row(f"{name}: {GENERATE}", None, why, STEPS),
             row(f"{name}: {RECORDED}", None, why, STEPS),
+            row(f"{name}: {WAITS_TEXT}", None, why),
+            row(f"{name}: {WAITS_GRID}", None, why),
             row(f"{name}: {OFFLOADED}", None, why, AHEAD),
         ]
     return rows
