@@ -7,10 +7,10 @@ Random weights in bfloat16. Lens statistics are timed with their product (states
 divergences, entropy and rank), fused and plain, and held against the rate of one large product on
 the same card. The patch grid is `patching.py --only grid` in a process of its own. Greedy texts of
 64 rows are written with steps launched one by one, with steps that are recorded, and by Hugging
-Face's `generate`. How often the host waits for the card is counted by torch's own check, for each token
-and for each layer of a patch grid. A forward with weights in host memory is held against the time
-that its bytes take from page-locked memory alone. A row is `name, value, unit, goal, ok`; a value
-that was not measured is null, with the reason as its unit.
+Face's `generate`. How often the host waits for the card is counted by torch's own check, for each
+token and for each layer of a patch grid. A forward with weights in host memory is held against the
+time that its bytes take from page-locked memory alone. A row is `name, value, unit, goal, ok`; a
+value that was not measured is null, with the reason as its unit.
 """
 
 import argparse
