@@ -32,12 +32,18 @@ def reader_of(
     return kind(model, ids, mask, written)
 
 
-def record(work: Callable[[], Tensor]) -> Recorded:
+def record(work: Callable[[], Tensor], device: torch.device) -> Recorded:
     """A CUDA graph of a step."""
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    # Streams are those of the current device, which need not be the model's.
+    with torch.cuda.device(device), torch.cuda.graph(graph):
         logits = work()
-    return graph.replay, logits
+
+    def replay() -> None:
+        with torch.cuda.device(device):
+            graph.replay()
+
+    return replay, logits
 
 
 class RecordedReader(CachedReader):
@@ -114,7 +120,7 @@ class RecordedReader(CachedReader):
         assert steady is not None
         try:
             with self._stepping():
-                self._replay = record(steady.step)
+                self._replay = record(steady.step, self.device)
         except _FAILS as error:
             self._unrecorded = True
             self._give_up(error)

@@ -62,7 +62,7 @@ def _memory(tensor: Tensor) -> int:
     return getattr(tensor, "held", tensor).untyped_storage().data_ptr()
 
 
-def record(work: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
+def record(work: Callable[[], Tensor], _device: torch.device) -> tuple[Callable[[], None], Tensor]:
     """Stands in for `elicit.rollouts._recorded.record`."""
     tape = Tape()
     try:

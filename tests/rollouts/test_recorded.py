@@ -31,8 +31,8 @@ def made(monkeypatch):
     """How often a step was recorded, and how often one was replayed."""
     found = {"recorded": 0, "replayed": 0}
 
-    def record(work):
-        replay, logits = recording.record(work)
+    def record(work, device):
+        replay, logits = recording.record(work, device)
         found["recorded"] += 1
 
         def counted():
