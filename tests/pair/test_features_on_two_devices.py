@@ -8,11 +8,14 @@ from torch import Tensor
 
 from elicit.features import (
     Crosscoder,
+    TrainConfig,
     crosscoder_scaling,
     fidelity,
     from_sae_lens,
     latent_scaling,
     load_crosscoder,
+    train,
+    training,
     transfer,
 )
 from elicit.pair import load_pair
@@ -23,6 +26,7 @@ from tests.pretended import identity_kept, pretend
 
 HOOK, WIDTH = "blocks.0.hook_resid_post", 32
 N_ROWS = 16
+SMALL = TrainConfig(d_sae=32, k=4, n_steps=1, batch=64, buffer=800)
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +64,26 @@ def test_an_sae_reads_both_models_wherever_it_is(pairs, rows):
     for home in pretend():
         for ours, theirs in zip(expected, found(two, home), strict=True):
             same(ours, theirs)
+
+
+@pytest.mark.slow(checked=True)
+def test_an_sae_is_left_where_the_model_is_that_it_was_trained_on(
+    pairs, rows, tmp_path, monkeypatch
+):
+    class Fitted:
+        def save_inference_model(self, folder):
+            folder.mkdir()
+
+    def asked(folder, *, device):
+        raise RuntimeError(device)
+
+    # No gradient is taken: torch takes none on the second device of a kind written in Python.
+    monkeypatch.setattr(training, "_fit", lambda *_: Fitted())
+    monkeypatch.setattr(training, "load_sae", asked)
+    asking = {"site": resid_post(0), "config": SMALL, "seed": 0}
+    for model, device in zip(("base", "post"), pretend(), strict=True):
+        with pytest.raises(RuntimeError, match=str(device)):
+            train(pairs[1], rows, tmp_path / model, model=model, **asking)
 
 
 def random_crosscoder(pair, n=24):
