@@ -105,6 +105,13 @@ def _probe(z: Tensor, final: Final) -> tuple[Tensor, Final]:
 
 
 def _reading(z: Tensor, final: Final) -> tuple[Reading, Tensor]:
+    # Triton launches on the current device and stream, wherever the tensors are: on another GPU a
+    # kernel would be refused, or read what is not yet written.
+    with torch.cuda.device_of(z):
+        return _launched(z, final)
+
+
+def _launched(z: Tensor, final: Final) -> tuple[Reading, Tensor]:
     kernels = importlib.import_module("elicit.texts._kernels")
     n_ids, n_tokens = z.shape
     largest = z.amax(0)

@@ -2,7 +2,9 @@
 
 import importlib.util
 import sys
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -113,3 +115,29 @@ def test_a_kernel_that_fails_or_computes_something_else_is_not_used(monkeypatch,
     with pytest.warns(_fused.FusedWarning, match=why):
         again = room.read(states(1), final)
     assert torch.equal(again.jsd, plain.jsd) and room.fused.used is False
+
+
+def test_the_kernel_is_launched_on_the_device_of_its_tensors(monkeypatch):
+    """Triton takes the current device, which is base's where post's logits are on another."""
+    within, launched = [], []
+
+    @contextmanager
+    def current(x):
+        within.append(x)
+        yield
+        within.pop()
+
+    class Kernel:
+        def __getitem__(self, grid):
+            return lambda z, *_: launched.append([each is z for each in within])
+
+    kernels = SimpleNamespace(
+        IDS=SimpleNamespace(value=128), TOKENS=SimpleNamespace(value=32),
+        layer_sums=Kernel(), mixed_sums=Kernel(),
+    )  # fmt: skip
+    monkeypatch.setitem(sys.modules, "elicit.texts._kernels", kernels)
+    monkeypatch.setattr(torch.cuda, "device_of", current)
+    used, z = head(), torch.randn(301, N)
+    final = Readout(used, N).final(states(2), torch.empty(used.d_vocab, N))
+    _fused._reading(z, final)
+    assert launched == [[True], [True]] and not within
