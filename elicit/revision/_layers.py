@@ -83,7 +83,9 @@ class _LayerReader:
         """Every statistic of one chunk's tokens."""
         states = [reader.states(rows) for reader in self.readers]
         return concatenate(
-            self._block([state[:, span] for state in states])
+            self.buffers.settled(
+                lambda span=span: self._block([state[:, span] for state in states])
+            )
             for span in self.buffers.spans(rows.n_tokens)
         )
 
@@ -92,7 +94,9 @@ class _LayerReader:
         """Divergence of every layer from the final predictions, of one chunk's tokens."""
         states = [reader.states(rows) for reader in self.readers]
         return concatenate(
-            {"jsd": self._divergences([state[:, span] for state in states])}
+            self.buffers.settled(
+                lambda span=span: {"jsd": self._divergences([state[:, span] for state in states])}
+            )
             for span in self.buffers.spans(rows.n_tokens)
         )
 
