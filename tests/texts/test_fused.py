@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from elicit.capture import Unembed
-from elicit.texts import Readout, TextError, _fused
+from elicit.texts import LogitBuffers, Readout, TextError, _fused
 
 D_MODEL, N = 24, 37
 SOURCE = Path(_fused.__file__).with_name("_kernels.py")
@@ -113,3 +113,18 @@ def test_a_kernel_that_fails_or_computes_something_else_is_not_used(monkeypatch,
     with pytest.warns(_fused.FusedWarning, match=why):
         again = room.read(states(1), final)
     assert torch.equal(again.jsd, plain.jsd) and room.fused.used is False
+
+
+def test_a_kernel_is_held_against_the_plain_way_only_beside_predictions(interpreted, monkeypatch):
+    """A block that is checked at its end meets ids that are ruled out, and is read again."""
+    buffers, held = LogitBuffers([head(bias=forbidden(0, 130))], memory=2**20, n_tokens=N), []
+    (room,), agrees = buffers.readouts, _fused.Fused._agrees
+
+    def watched(self, ours, plain):
+        held.append(bool(plain.kl.isfinite().all()))
+        return agrees(self, ours, plain)
+
+    monkeypatch.setattr(_fused.Fused, "_agrees", watched)
+    reading = buffers.settled(lambda: room.read(states(1), room.final(states(2), buffers.probs(N))))
+    assert held == [True] and room.fused.used
+    assert reading.kl.isfinite().all()

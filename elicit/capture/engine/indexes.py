@@ -21,7 +21,8 @@ def sent(device: torch.device, *values: Shaped[Tensor, "..."]) -> list[Shaped[Te
     if device.type == "cuda":
         # From other memory the host would wait until everything before the copy is computed.
         flat = flat.pin_memory()
-    flat = flat.to(device, non_blocking=True)
+    # MPS may read memory that has been freed meanwhile.
+    flat = flat.to(device, non_blocking=device.type != "mps")
     parts = flat.split([each.numel() for each in values])
     return [part.view(each.shape) for part, each in zip(parts, values, strict=True)]
 
