@@ -62,7 +62,8 @@ class Fused:
             if self.used is None:
                 few, beside = _probe(z, final)
                 ours, cross = _reading(few, beside)
-                if not bool(cross.isfinite().all()):
+                # Where a block is checked at its end the final predictions may be none as well.
+                if not bool((cross.isfinite() & beside.entropy.isfinite()).all()):
                     return None  # the plain way says which
                 self.used = self._agrees(ours, plain(few, beside))
             return _reading(z, final) if self.used else None

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from elicit.capture import Unembed
-from elicit.texts import Readout, TextError, _fused
+from elicit.texts import LogitBuffers, Readout, TextError, _fused
 
 D_MODEL, N = 24, 37
 SOURCE = Path(_fused.__file__).with_name("_kernels.py")
@@ -141,3 +141,18 @@ def test_the_kernel_is_launched_on_the_device_of_its_tensors(monkeypatch):
     final = Readout(used, N).final(states(2), torch.empty(used.d_vocab, N))
     _fused._reading(z, final)
     assert launched == [[True], [True]] and not within
+
+
+def test_a_kernel_is_held_against_the_plain_way_only_beside_predictions(interpreted, monkeypatch):
+    """A block that is checked at its end meets ids that are ruled out, and is read again."""
+    buffers, held = LogitBuffers([head(bias=forbidden(0, 130))], memory=2**20, n_tokens=N), []
+    (room,), agrees = buffers.readouts, _fused.Fused._agrees
+
+    def watched(self, ours, plain):
+        held.append(bool(plain.kl.isfinite().all()))
+        return agrees(self, ours, plain)
+
+    monkeypatch.setattr(_fused.Fused, "_agrees", watched)
+    reading = buffers.settled(lambda: room.read(states(1), room.final(states(2), buffers.probs(N))))
+    assert held == [True] and room.fused.used
+    assert reading.kl.isfinite().all()
