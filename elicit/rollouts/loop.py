@@ -1,5 +1,6 @@
 """The token loop: batched, with a cache of keys and values."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -15,6 +16,16 @@ from elicit.rollouts.streams import draw, uniforms
 
 Choose = Callable[[Sequence[Tensor], Tensor, int, Tensor], Tensor]
 """Next token of every row; see `write_ids`."""
+
+
+@dataclass(eq=False, kw_only=True)
+class Watch:
+    """A number of each token's choice that must be finite, asked for with the rest."""
+
+    value: Tensor
+    """The newest, on any device."""
+    error: Callable[[float], Exception]
+    """What is raised with one that is not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +134,7 @@ def write_ids(
     stop_ids: Sequence[int],
     pad_id: int,
     on_step: Callable[[int], None] | None = None,
+    watch: Watch | None = None,
 ) -> Int[Tensor, "batch new"]:
     """The loop over tokens, of one model or of several that read the same rows.
 
@@ -134,6 +146,7 @@ def write_ids(
         stop_ids: See `continue_ids`.
         pad_id: See `continue_ids`.
         on_step: See `continue_ids`.
+        watch: A number of each token's choice that must be finite.
 
     Raises:
         RolloutError: A model returned NaN logits.
@@ -151,15 +164,19 @@ def write_ids(
         token = choose(logits, rows, step, running)
         out[rows, step] = torch.where(running, token, pad_id)
         running = running & ~torch.isin(token, stops) & (room[rows] > step + 1)
-        n_running, n_broken = torch.stack([running.sum(), broken.sum()]).tolist()
+        asked = [running.sum(), broken.sum(), *([] if watch is None else [watch.value.float()])]
+        # All that the host must know, in one question: a device is waited for once a token.
+        n_running, n_broken, *watched = torch.stack(asked).tolist()
         if n_broken:
             raise RolloutError(
                 f"the logits of {n_broken} of {len(rows)} rows are not finite at new token {step}, "
                 "so what is drawn there means nothing. Steer less strongly, or use a dtype of more "
                 "range, such as bfloat16 or float32."
             )
+        if watch is not None and not math.isfinite(watched[0]):
+            raise watch.error(watched[0])
         if on_step is not None:
-            on_step(n_running)
+            on_step(int(n_running))
         if not n_running:
             return out[:, : step + 1]
         if n_running < leaves * len(rows):

@@ -15,7 +15,7 @@ from elicit.capture import Unembed
 from elicit.texts._checks import Checks
 from elicit.texts._fused import Fused
 from elicit.texts._sums import LayerSums
-from elicit.texts.predictions import FLOOR, LN2, TILE, Final, Reading
+from elicit.texts.predictions import FLOOR, LN2, Final, Reading, tile_of
 
 _TINY = torch.finfo(torch.float32).tiny
 
@@ -30,7 +30,7 @@ class Readout:
         self.n_tokens = n_tokens
         self.wide = torch.float64 if weight.dtype == torch.float64 else torch.float32
         self.flat = torch.empty(unembed.d_vocab * n_tokens, dtype=self.wide, device=weight.device)
-        tile = max(TILE, n_tokens)
+        tile = max(tile_of(weight.device), n_tokens)
         self._s = torch.empty(tile, dtype=self.wide, device=weight.device)
         self._t = torch.empty(tile, dtype=self.wide, device=weight.device)
         self.checks = Checks()
@@ -274,7 +274,7 @@ class Readout:
 
     def _tiles(self, z: Tensor) -> Iterator[Tensor]:
         """Rows of a block, as many as fit a tile."""
-        return iter(z.split(max(1, TILE // z.shape[1])))
+        return iter(z.split(max(1, tile_of(z.device) // z.shape[1])))
 
     def _room(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Two scratch tiles of the shape of some rows."""

@@ -4,6 +4,7 @@ import dataclasses
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from elicit.capture import Lanes, capture, decompose, run_lanes, run_trunk
-from elicit.edits import Steer, edited
+from elicit.edits import Steer, edited, generated
 from elicit.grafting import facts, localise, sweep_intervals
 from elicit.pair import Encoded, Loading, PairError, hugging_face_model, load_pair, weights_digest
 from elicit.patching import across, factorial, patch
@@ -211,8 +212,16 @@ def test_the_host_waits_once_a_token_and_never_for_a_problem(tiny):
     words = [" ".join(WORDS[i : i + 5]) for i in range(2, 14, 2)]
     task = load_task([{"prompt": each, "answer": WORDS[8]} for each in words], name="words")
 
-    def write(n_new: int) -> None:
-        rollouts(two.side("post"), task, generation=Generation(stop_ids=(), max_new_tokens=n_new))
+    base, post = two.side("base"), two.side("post")
+
+    def write(n_new: int, side=post, **rule) -> None:
+        generation = Generation(stop_ids=(), max_new_tokens=n_new, temperature=1.0)
+        rollouts(side, task, generation=generation, **rule)
+
+    def steered(n_new: int) -> None:
+        edits = [Steer(site=resid_post(0), vector=torch.ones(two.d_model), where=generated())]
+        with edited(base.bridge, edits):
+            write(n_new, base)
 
     def waited(work, n: int) -> int:
         with waits() as counted:
@@ -220,7 +229,9 @@ def test_the_host_waits_once_a_token_and_never_for_a_problem(tiny):
         return counted.total()
 
     # Whether all rows have ended, as Hugging Face's `generate` asks.
-    assert waited(write, 5) - waited(write, 2) == 3
+    dialled = partial(write, side=base, rule=Dial(towards=post, a=0.5))
+    for way in (write, steered, dialled):
+        assert waited(way, 5) - waited(way, 2) == 3
     swap = across(sites=("resid_post",), positions=[-1], metrics=("logit_diff",))
     for work in (
         lambda n: patch(two, contrast_of(n=n, lengths=(5,)), swap, controls=(), inference=FEW),
