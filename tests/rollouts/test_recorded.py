@@ -18,7 +18,7 @@ from elicit.rollouts import (
     dose_rollouts,
     rollouts,
 )
-from elicit.sites import resid_mid, resid_post
+from elicit.sites import resid_mid, resid_post, z
 from elicit.tasks import load_task
 from tests.checkpoints import WORDS
 from tests.pretended import identity_kept, pretend, waits
@@ -240,6 +240,35 @@ def test_a_recorded_step_copies_nothing_from_the_host(written, words, made):
         write()
     shorter = counted.total()
     assert shorter <= 6 + 4  # once a token, and at the beginning of the batch
+
+
+def test_rows_that_leave_have_their_edits_before_a_step_is_recorded(written, words, made):
+    """A copy inside the step would read host memory that is long gone, at each replay."""
+    there = pretend()[0]
+    with identity_kept():
+        pair = load_pair(
+            *(written("llama", seed=1), written("llama", seed=2)), device=there, check_parity=False
+        )
+    side, vector = pair.side("base"), torch.ones(32)
+
+    def edits(s):
+        # A number for each row, a vector for each row, and the place of a head.
+        return [
+            Steer(resid_post(0), vector, scale=s),
+            Steer(resid_mid(1), s[:, None] * vector + 1),
+            Ablate(z(1, head=2)),
+        ]
+
+    def write():
+        return dose_rollouts(
+            *(side, words, edits),
+            strengths=[0.0, 1.0, 2.0],
+            generation=Generation(max_new_tokens=9, temperature=1.0, stop_ids=tuple(range(2, 14))),
+        )
+
+    plain, replayed = both(side.bridge, write)
+    assert torch.equal(plain.written, replayed.written)
+    assert made["recorded"] > 1  # rows left, and the others were recorded anew
 
 
 def test_logits_of_a_replay_stay_as_they_are(paired, made):
