@@ -1,6 +1,8 @@
 """Texts whose steps are recorded and replayed are those that are written without."""
 
 import warnings
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -24,6 +26,8 @@ from tests.checkpoints import WORDS
 from tests.pretended import identity_kept, pretend, waits
 from tests.rollouts import recording
 from tests.rollouts.test_loop import ROWS, padded
+
+RECORD = _recorded.record
 
 
 @pytest.fixture
@@ -216,6 +220,9 @@ def test_steps_are_recorded_on_cuda_devices_alone(written):
     before = pair.identity["runs"]
     record_steps(pair.base)
     assert pair.identity["runs"] == f"{before}, steps recorded"
+    record_steps(pair.base, False)
+    record_steps(pair.post)
+    assert pair.identity["runs"] == f"{before}, steps recorded"
 
 
 def test_a_recorded_step_copies_nothing_from_the_host(written, words, made):
@@ -240,6 +247,62 @@ def test_a_recorded_step_copies_nothing_from_the_host(written, words, made):
         write()
     shorter = counted.total()
     assert shorter <= 6 + 4  # once a token, and at the beginning of the batch
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_texts_in_float64_are_written_and_recorded(written, words, made, attention):
+    """Norms and softmaxes are float32's there, and padding is shut by a number that it holds."""
+    pair = load_pair(
+        *(written("llama", seed=1), written("llama", seed=2)),
+        device="cpu",
+        dtype=torch.float64,
+        check_parity=False,
+        loading=Loading(attn_implementation=attention),
+    )
+    side, options = pair.side("base"), {"max_new_tokens": 6, "stop_ids": ()}
+    alone = rollouts(side, words, generation=Generation(batch_size=1, **options))
+    plain, replayed = both(
+        side.bridge, lambda: rollouts(side, words, generation=Generation(**options))
+    )
+    assert torch.equal(plain.written, replayed.written) and made["replayed"] == 4
+    assert torch.equal(plain.written, alone.written)
+
+
+def test_a_step_is_recorded_on_the_device_of_its_model(paired, made, monkeypatch):
+    """Which may be another than the current one, and each has streams of its own."""
+    of, streams = [], []
+
+    @contextmanager
+    def device_of(tensor):
+        of.append(tensor)
+        yield
+        of.append(None)
+
+    def record(work, inner=_recorded.record):
+        assert of[-1] is not None
+        return inner(work)
+
+    monkeypatch.setattr(torch.cuda, "device_of", device_of)
+    with monkeypatch.context() as inside:
+        inside.setattr(_recorded, "record", record)
+        model = paired("llama").base.original_model
+        plain, replayed = both(
+            model,
+            lambda: continue_ids(model, *padded(ROWS), stop_ids=(), pad_id=0, max_new_tokens=5),
+        )
+    assert torch.equal(plain, replayed) and of[0].device == padded(ROWS)[0].device
+
+    @contextmanager
+    def graph(_graph, *, stream):
+        streams.append(stream)
+        yield
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay=streams.clear))
+    monkeypatch.setattr(torch.cuda, "Stream", object)
+    monkeypatch.setattr(torch.cuda, "graph", graph)
+    for _ in range(2):
+        RECORD(lambda: torch.ones(1))
+    assert streams[0] is not streams[1]
 
 
 def test_rows_that_leave_have_their_edits_before_a_step_is_recorded(written, words, made):
