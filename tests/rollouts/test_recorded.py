@@ -305,6 +305,7 @@ def test_a_step_is_recorded_on_the_device_of_its_model(paired, made, monkeypatch
     assert streams[0] is not streams[1]
 
 
+@pytest.mark.slow(checked=True)
 def test_rows_that_leave_have_their_edits_before_a_step_is_recorded(written, words, made):
     """A copy inside the step would read host memory that is long gone, at each replay."""
     there = pretend()[0]
