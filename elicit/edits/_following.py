@@ -99,6 +99,8 @@ class Following:
             for i, (edit, writer) in enumerate(zip(block.edits, block._writers, strict=True)):
                 chosen, _ = tokens_of(edit, writer, call, torch.device("cpu"))
                 block._made[i] = block._made[i] or chosen is not None
+                if writer is not None:
+                    writer.follow(call)
                 if chosen is None:
                     block._held[i].zero_()
                 else:

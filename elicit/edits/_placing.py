@@ -34,6 +34,14 @@ class Moved:
             known = self._kept[device, dtype] = rows, moved
         return known[1]
 
+    def follow(self, call: Call | None) -> None:
+        """Bring the tensor wherever it has been, with the rows of a call.
+
+        Before a step is recorded: in one, a copy from the host would read its memory ever again.
+        """
+        for device, dtype in tuple(self._kept):
+            self.at(device, dtype, call)
+
     def _cut(self, rows: Tensor | None) -> Tensor:
         return self._tensor if rows is None else self._tensor[rows.to(self._tensor.device)]
 
@@ -109,6 +117,10 @@ class Placed:
                 "first call and none for the tokens after it, which are meant too. Pass "
                 "where=prompt(), or one value for all positions."
             )
+
+    def follow(self, call: Call) -> None:
+        """Have the tensor with the rows of a call where it has been; see `Moved`."""
+        self._found.follow(call if self.has_batch else None)
 
     def ready(
         self, like: Tensor, dtype: torch.dtype, call: Call

@@ -99,6 +99,13 @@ class Writer:
         if self.placed is not None:
             self.placed.check_reach(call, selected)
 
+    def follow(self, call: Call) -> None:
+        """Have what the edit computes with where it has been, with the rows of a call."""
+        if self._scales is not None:
+            self._scales.follow(call)
+        if self.placed is not None:
+            self.placed.follow(call)
+
     def write(
         self, x: Float[Tensor, "*axes"], selected: Bool[Tensor, "batch pos"], call: Call
     ) -> Float[Tensor, "*axes"]:
@@ -116,7 +123,7 @@ class Writer:
             chosen = selected.to(x.device).reshape(*selected.shape, *[1] * (old.ndim - 2))
             new = torch.where(chosen, self._new(old, call), old)
         if head is not None:
-            place = torch.tensor([head], device=x.device)
+            place = torch.full((1,), head, device=x.device)  # filled there, not copied there
             new = whole.index_copy(2, place, new.unsqueeze(2))
         return rearrange(new, _PATTERN) if is_pattern else new
 

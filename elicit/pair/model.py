@@ -103,7 +103,7 @@ class ModelPair:
             "text": self.alignment.digest,
             "ends": str(list(self.side("base").ends)),
             "runs": f"{str(self.dtype).removeprefix('torch.')} on {self.devices}"
-            + ", steps recorded" * records_steps(self.base),
+            + ", steps recorded" * (records_steps(self.base) or records_steps(self.post)),
             **{name: versions[name] for name in ("torch", "transformers", "transformer_lens")},
         }
 

@@ -31,6 +31,8 @@ class Tape(TorchDispatchMode):
                 if written and _memory(value) not in self._mine:
                     self._before.append((value, value.clone()))
         found = func(*args, **kwargs)
+        if func.overloadpacket.__name__ == "lift_fresh" and found.ndim:
+            raise RuntimeError("operation not permitted when stream is capturing: torch.tensor")
         if given and any(
             x.device not in given for x in tree_leaves(found) if isinstance(x, Tensor)
         ):

@@ -1,6 +1,8 @@
 """Texts whose steps are recorded and replayed are those that are written without."""
 
 import warnings
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,12 +20,14 @@ from elicit.rollouts import (
     dose_rollouts,
     rollouts,
 )
-from elicit.sites import resid_mid, resid_post
+from elicit.sites import resid_mid, resid_post, z
 from elicit.tasks import load_task
 from tests.checkpoints import WORDS
 from tests.pretended import identity_kept, pretend, waits
 from tests.rollouts import recording
 from tests.rollouts.test_loop import ROWS, padded
+
+RECORD = _recorded.record
 
 
 @pytest.fixture
@@ -216,6 +220,9 @@ def test_steps_are_recorded_on_cuda_devices_alone(written):
     before = pair.identity["runs"]
     record_steps(pair.base)
     assert pair.identity["runs"] == f"{before}, steps recorded"
+    record_steps(pair.base, False)
+    record_steps(pair.post)
+    assert pair.identity["runs"] == f"{before}, steps recorded"
 
 
 def test_a_recorded_step_copies_nothing_from_the_host(written, words, made):
@@ -240,6 +247,99 @@ def test_a_recorded_step_copies_nothing_from_the_host(written, words, made):
         write()
     shorter = counted.total()
     assert shorter <= 6 + 4  # once a token, and at the beginning of the batch
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_texts_in_float64_are_written_and_recorded(written, words, made, attention):
+    """Norms and softmaxes are float32's there, and padding is shut by a number that it holds."""
+    pair = load_pair(
+        *(written("llama", seed=1), written("llama", seed=2)),
+        device="cpu",
+        dtype=torch.float64,
+        check_parity=False,
+        loading=Loading(attn_implementation=attention),
+    )
+    side, options = pair.side("base"), {"max_new_tokens": 6, "stop_ids": ()}
+    alone = rollouts(side, words, generation=Generation(batch_size=1, **options))
+    plain, replayed = both(
+        side.bridge, lambda: rollouts(side, words, generation=Generation(**options))
+    )
+    assert torch.equal(plain.written, replayed.written) and made["replayed"] == 4
+    assert torch.equal(plain.written, alone.written)
+
+
+def test_a_step_is_recorded_on_the_device_of_its_model(paired, monkeypatch):
+    """Which may be another than the current one, and each has streams of its own."""
+    current, made = [], []
+
+    @contextmanager
+    def device(which):
+        current.append(which)
+        yield
+        current.pop()
+
+    @contextmanager
+    def graph(_graph, *, stream):
+        made.append((list(current), stream))
+        yield
+
+    replayed = SimpleNamespace(replay=lambda: made.append(list(current)))
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: replayed)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda which: (which, object()))
+    monkeypatch.setattr(torch.cuda, "device", device)
+    monkeypatch.setattr(torch.cuda, "graph", graph)
+    there = torch.device("cuda:1")
+    for _ in range(2):
+        replay, _logits = RECORD(lambda: torch.ones(1), there)
+        replay()
+    (one, stream), again, (_, other), _ = made
+    assert one == again == [there] and stream[0] == there
+    assert stream[1] is not other[1]
+    # And it is the model's device that a reader names.
+    named = []
+    monkeypatch.setattr(_recorded, "record", lambda _, which: named.append(which) or (None, None))
+    model = paired("llama").base.original_model
+    record_steps(model)
+    try:
+        reader = _recorded.reader_of(model, *padded(ROWS), [0] * len(ROWS))
+        running = torch.ones(len(ROWS), dtype=torch.bool)
+        for _ in range(2):
+            reader.logits(running)
+            reader.append(torch.full((len(ROWS),), 5), running)
+        reader._record()
+    finally:
+        record_steps(model, False)
+    assert named == [reader.device]
+
+
+@pytest.mark.slow(checked=True)
+def test_rows_that_leave_have_their_edits_before_a_step_is_recorded(written, words, made):
+    """A copy inside the step would read host memory that is long gone, at each replay."""
+    there = pretend()[0]
+    with identity_kept():
+        pair = load_pair(
+            *(written("llama", seed=1), written("llama", seed=2)), device=there, check_parity=False
+        )
+    side, vector = pair.side("base"), torch.ones(32)
+
+    def edits(s):
+        # A number for each row, a vector for each row, and the place of a head.
+        return [
+            Steer(resid_post(0), vector, scale=s),
+            Steer(resid_mid(1), s[:, None] * vector + 1),
+            Ablate(z(1, head=2)),
+        ]
+
+    def write():
+        return dose_rollouts(
+            *(side, words, edits),
+            strengths=[0.0, 1.0, 2.0],
+            generation=Generation(max_new_tokens=9, temperature=1.0, stop_ids=tuple(range(2, 14))),
+        )
+
+    plain, replayed = both(side.bridge, write)
+    assert torch.equal(plain.written, replayed.written)
+    assert made["recorded"] > 1  # rows left, and the others were recorded anew
 
 
 def test_logits_of_a_replay_stay_as_they_are(paired, made):

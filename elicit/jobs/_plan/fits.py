@@ -31,7 +31,7 @@ class Fit:
 
     card: str
     flags: str
-    """Flags to add; empty where it fits as it is."""
+    """Flags to add, and given ones to leave out; empty where it fits as it is."""
     n_cards: int
     """Cards needed; 0 where it fits none of what was tried."""
     gib: float
@@ -73,7 +73,24 @@ def fit(card: Card, at: At, spec: PairSpec, pair: ModelPair) -> Fit:
     found = found or _one_each(card, at, spec, pair)
     if found is None and not apart:
         found = _split(card, at, spec, pair)
-    return found if found is not None and found.n_cards else _offloaded(card, at, spec, pair)
+    if found is None or not found.n_cards:
+        found = _offloaded(card, at, spec, pair)
+    return _without(found, spec)
+
+
+def _without(found: Fit, spec: PairSpec) -> Fit:
+    """The same where options that were given are refused beside the flags: they are to go."""
+    over_devices, in_host = "--device-map" in found.flags, "--offload" in found.flags
+    gone = [
+        flag
+        for flag, excluded in (
+            ("--cuda-graphs", spec.cuda_graphs and (over_devices or in_host)),
+            ("--device-map", spec.device_map is not None and in_host),
+            ("--post-device", spec.post_device is not None and over_devices),
+        )
+        if excluded
+    ]
+    return replace(found, flags=f"{found.flags} without {', '.join(gone)}") if gone else found
 
 
 def _narrower(spec: PairSpec) -> tuple[int, ...]:
