@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
+from elicit.edits._placing import sent
 from elicit.edits._run import Call, Run
 from elicit.edits._tokens import tokens_of
 from elicit.edits._writing import Writer
@@ -104,7 +105,7 @@ class Following:
                 if chosen is None:
                     block._held[i].zero_()
                 else:
-                    block._held[i].copy_(chosen, non_blocking=True)
+                    block._held[i].copy_(sent(chosen, device))
             block._stepping = True
         try:
             yield

@@ -9,6 +9,18 @@ from elicit.edits.errors import EditError
 from elicit.sites import Shape, Site
 
 
+def sent(tensor: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """A tensor on a device; what the host computed goes there without waiting for the device.
+
+    `dtype`: what it becomes; its own if None.
+    """
+    moved = tensor.to(dtype=dtype or tensor.dtype)
+    if device.type == "cuda" and moved.device.type == "cpu":
+        moved = moved.pin_memory()
+    # MPS may read memory that has been freed meanwhile.
+    return moved.to(device, non_blocking=device.type != "mps")
+
+
 class Moved:
     """A tensor where an activation is, with the rows of a call; kept until rows leave.
 
@@ -30,8 +42,7 @@ class Moved:
             return self._cut(rows).to(device=device, dtype=dtype)
         known = self._kept.get((device, dtype))
         if known is None or known[0] is not rows:
-            moved = self._cut(rows).to(device=device, dtype=dtype, non_blocking=True)
-            known = self._kept[device, dtype] = rows, moved
+            known = self._kept[device, dtype] = rows, sent(self._cut(rows), device, dtype)
         return known[1]
 
     def follow(self, call: Call | None) -> None:

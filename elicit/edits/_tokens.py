@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from elicit.edits._placing import sent
 from elicit.edits._run import Call
 from elicit.edits._writing import Writer
 from elicit.edits.errors import EditError
@@ -45,12 +46,11 @@ def tokens_of(
         writer.check_reach(call, dest)
     if not bool(dest.any()):
         return None, None
-    # What the host knows goes to a device without waiting for it.
     src = None
     if len(wheres) == 2:
         src = wheres[1].select(call.keys, call.n_prompt, rows=call.rows, first_column=0)
-        src = src.to(device, non_blocking=True)
-    return dest.to(device, non_blocking=True), src
+        src = sent(src, device)
+    return sent(dest, device), src
 
 
 def names_rows(edit: Edit) -> bool:
