@@ -40,7 +40,6 @@ def boot(model: HuggingFaceModel, tokenizer: Tokenizer, name: str, settings: Set
         ) from error
     bridge.eval()
     _keep_dtype_of_heads(bridge)
-    _keep_masks_finite(bridge)
     remember_tokenizer(bridge, tokenizer)
     return bridge
 
@@ -63,25 +62,3 @@ def _keep_dtype_of_heads(bridge: Bridge) -> None:
                 point = getattr(block.attn, name, None)
                 if isinstance(point, nn.Module):
                     point.register_forward_hook(cast)
-
-
-def _keep_masks_finite(bridge: Bridge) -> None:
-    """Shut attention in float64 by the least number of float32.
-
-    Softmaxes are taken in float32, where the least number of float64 is minus infinity: padding on
-    the left, which sees nothing, would become NaN there and reach every token after it.
-    """
-    least = torch.finfo(torch.float32).min
-
-    def finite(_module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
-        mask = kwargs.get("attention_mask")
-        if not isinstance(mask, torch.Tensor) or mask.ndim != 4:
-            return None
-        if mask.dtype == torch.bool:
-            mask = torch.zeros_like(mask, dtype=torch.float64).masked_fill(~mask, least)
-        return args, {**kwargs, "attention_mask": mask.clamp(min=least)}
-
-    finite.keeps_values = True  # pyright: ignore[reportFunctionMemberAccess]
-    if bridge.cfg.dtype == torch.float64:
-        for block in bridge.blocks:
-            block.register_forward_pre_hook(finite, with_kwargs=True)

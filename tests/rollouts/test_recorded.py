@@ -249,25 +249,6 @@ def test_a_recorded_step_copies_nothing_from_the_host(written, words, made):
     assert shorter <= 6 + 4  # once a token, and at the beginning of the batch
 
 
-@pytest.mark.parametrize("attention", ["eager", "sdpa"])
-def test_texts_in_float64_are_written_and_recorded(written, words, made, attention):
-    """Norms and softmaxes are float32's there, and padding is shut by a number that it holds."""
-    pair = load_pair(
-        *(written("llama", seed=1), written("llama", seed=2)),
-        device="cpu",
-        dtype=torch.float64,
-        check_parity=False,
-        loading=Loading(attn_implementation=attention),
-    )
-    side, options = pair.side("base"), {"max_new_tokens": 6, "stop_ids": ()}
-    alone = rollouts(side, words, generation=Generation(batch_size=1, **options))
-    plain, replayed = both(
-        side.bridge, lambda: rollouts(side, words, generation=Generation(**options))
-    )
-    assert torch.equal(plain.written, replayed.written) and made["replayed"] == 4
-    assert torch.equal(plain.written, alone.written)
-
-
 def test_a_step_is_recorded_on_the_device_of_its_model(paired, monkeypatch):
     """Which may be another than the current one, and each has streams of its own."""
     current, made = [], []
