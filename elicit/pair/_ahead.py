@@ -95,6 +95,7 @@ class Ahead:
         self._link = link
         self._rooms: list[tuple[Tensor, Any]] = []
         self._next: dict[int, Mapping[str, nn.Parameter]] = {}
+        self._place: dict[int, int] = {}
         self._last: Mapping[str, nn.Parameter] | None = None
         self._coming: _Sent | None = None
 
@@ -104,6 +105,7 @@ class Ahead:
         Args:
             held: The parameters in host memory; the same mapping at each call.
         """
+        self._place.setdefault(id(held), len(self._place))
         if self._last is not None:
             self._next[id(self._last)] = held
         self._last = held
@@ -115,11 +117,15 @@ class Ahead:
     def look_ahead(self, held: Mapping[str, nn.Parameter]) -> None:
         """Send what was needed next the last time; for when a module's own work is under way.
 
+        Nothing after the last module, so that weights may be changed in any way between forwards.
+
         Args:
             held: Of the module whose work it is.
         """
         following = self._next.get(id(held))
-        if following is not None and held is self._last:
+        if following is None or held is not self._last:
+            return
+        if self._place[id(following)] > self._place[id(held)]:
             self._coming = self._send(following)
 
     def _send(self, held: Mapping[str, nn.Parameter]) -> _Sent:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from elicit.pair import load_pair, offload, placement
-from elicit.weights import grafted, part, replaced
+from elicit.weights import replaced
 from tests.pretended import identity_kept, pretend
 
 IDS = torch.tensor([[5, 9, 12, 7], [3, 3, 8, 1]])
@@ -91,37 +91,66 @@ def test_each_module_gets_its_weights_and_gets_them_once(two):
         assert torch.equal(logits(plain.base.original_model), logits(model, there))
     first, link.sent = link.sent, 0
     assert torch.equal(logits(plain.base.original_model), logits(model, there))
-    # Once for each call: what was guessed was used, and one copy is under way at the end.
-    assert first == 3 * link.sent + 1 and len(link.pending) == 1
+    # Once for each call: what was guessed was used, and nothing is under way at the end.
+    assert first == 3 * link.sent and not link.pending
     assert len({each.data_ptr() for each in link.rooms[-2:]}) == 2
     largest = max(sum(p.nbytes for p in m._parameters.values() if p is not None)
                   for m in model.modules())  # fmt: skip
     assert sorted(map(len, link.rooms))[-1] <= largest + 64
 
 
-@pytest.mark.parametrize("way", ["grafted", "replaced", "in place"])
+def called_first(model: nn.Module, device: torch.device) -> list[str]:
+    """Names of the modules that are called first and second, of those kept in host memory."""
+    called: list[str] = []
+    handles = [
+        module.register_forward_pre_hook(lambda *_, name=name: called.append(name))
+        for name, module in model.named_modules()
+        if "_hf_hook" in module.__dict__ and not name.endswith("_original_component")
+    ]
+    logits(model, device)
+    for handle in handles:
+        handle.remove()
+    return called[:2]
+
+
+@pytest.mark.parametrize("way", ["replaced", "from a device", "in place", "not at all"])
 def test_weights_that_changed_after_they_were_sent_are_sent_again(two, way):
     plain, far, link = two
     there, found = pretend()[0], []
+    names = called_first(far.base.original_model, there)
     for pair, device in ((plain, "cpu"), (far, there)):
+        embedding, following = map(pair.base.original_model.get_submodule, names)
+        sent = link.sent
+        with torch.no_grad():
+            embedding(IDS.to(device))
+        weight, block = following.weight, nullcontext()
+        given = torch.arange(IDS.numel() * 32.0).reshape(*IDS.shape, 32)
+        if names[1].endswith("wpe"):  # positions
+            given = torch.arange(4).expand(2, 4)
+        if way == "in place":
+            with torch.no_grad():
+                weight.mul_(0.5)
+        elif way != "not at all":
+            new = weight.detach().cpu() * 0.5
+            block = replaced({weight: new.to(device) if way == "from a device" else new})
+        with block, torch.no_grad():
+            found.append(following(given.to(device)).cpu())
+    assert torch.equal(*found)
+    # The embedding's, the other's, which was under way when it changed and is sent again, and those
+    # of the module after it.
+    assert link.sent - sent == (3 if way == "not at all" else 4)
+
+
+def test_between_forwards_weights_may_change_past_every_counter(two):
+    plain, far, _ = two
+    for pair, device in ((plain, "cpu"), (far, pretend()[0])):
         model = pair.base.original_model
         logits(model, device), logits(model, device)
-        embedding = model.get_input_embeddings().weight
-        other = pair.post.original_model.get_input_embeddings().weight
-        block = nullcontext()
-        if way == "grafted":
-            block = grafted(pair, part(pair, "embed"))
-        elif way == "replaced":
-            block = replaced({embedding: other.data})
-        else:
-            with torch.no_grad():
-                embedding.mul_(0.5)
-        before = len(link.pending)
-        with block:
-            found.append(logits(model, device))
-    assert before == 1  # the embedding was under way when it changed
-    assert torch.equal(*found)
-    assert not torch.equal(found[0], logits(plain.base.original_model)) or way == "in place"
+        for parameter in model.parameters():
+            parameter.data.mul_(0.9)
+    assert torch.equal(
+        logits(plain.base.original_model), logits(far.base.original_model, pretend()[0])
+    )
 
 
 def test_a_gradient_reaches_what_is_kept(two):
