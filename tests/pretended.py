@@ -131,16 +131,26 @@ def _inner(tree: Any) -> Any:
 
 
 @contextmanager
-def waits() -> Iterator[Counter[str]]:
-    """Counts, by operation, what makes the host wait for a device inside the block."""
-    _counting.append(Counter())
+def waits(*, arrivals: bool = False) -> Iterator[Counter[str]]:
+    """Counts, by operation, what makes the host wait for a device inside the block.
+
+    Args:
+        arrivals: Whether copies to a device count too, unless they are told not to block: on a GPU
+            they wait until what was asked for before is computed.
+    """
+    counter: Counter[str] = Counter()
+    lists = [_counting, *([_arriving] if arrivals else [])]
+    for each in lists:
+        each.append(counter)
     try:
-        yield _counting[-1]
+        yield counter
     finally:
-        _counting.pop()
+        for each in lists:
+            each.pop()
 
 
 _counting: list[Counter[str]] = []
+_arriving: list[Counter[str]] = []
 _READ = {
     _aten._local_scalar_dense,
     _aten.nonzero,
@@ -159,10 +169,20 @@ def _count(func: Any, args: Any, kwargs: Any) -> None:
         or any(each is not None and each.dtype == torch.bool for each in masks)
         or (func is _aten._to_copy.default and str(kwargs.get("device")) == "cpu")
         or (func is _aten.copy_.default and not isinstance(args[0], Elsewhere))
+        # How many there will be is a sum of what the device holds.
+        or (func is _aten.repeat_interleave.Tensor and kwargs.get("output_size") is None)
     )
     if read:
         for found in _counting:
             found[str(func.overloadpacket)] += 1
+    on_host = [each for each in masks if each is not None and not isinstance(each, Elsewhere)]
+    if on_host and isinstance(args[0], Elsewhere):
+        _count_arrival("index in host memory")
+
+
+def _count_arrival(name: str) -> None:
+    for found in _arriving:
+        found[name] += 1
 
 
 def _computed(func: Any, args: Any, kwargs: Any) -> Any:
@@ -193,6 +213,8 @@ def _copied(func: Any, args: Any, kwargs: Any) -> Any:
         if device is None and isinstance(x, Elsewhere):
             to = x.device
         kwargs = {**kwargs, "device": torch.device("cpu")}
+        if to is not None and not isinstance(x, Elsewhere) and not kwargs.get("non_blocking"):
+            _count_arrival("blocking copy to the device")
         made = func(_inner(x), **kwargs)
         return made if to is None else Elsewhere(made, to)
     into, x = args[:2]
@@ -270,7 +292,9 @@ def identity_kept() -> Iterator[None]:
         torch.__future__.set_swap_module_params_on_conversion(before)
 
 
-def _into(x: Tensor, into: Tensor, _non_blocking: bool = False) -> Tensor:
+def _into(x: Tensor, into: Tensor, non_blocking: bool = False) -> Tensor:
+    if isinstance(into, Elsewhere) and not isinstance(x, Elsewhere) and not non_blocking:
+        _count_arrival("blocking copy to the device")
     _inner(into).copy_(_inner(x))
     return into
 

@@ -4,6 +4,7 @@ from elicit.capture._stream import Chunk, check_rows, plan_chunks, stream
 from elicit.capture.engine.active import ActiveLanes, active_lanes, changed
 from elicit.capture.engine.block import Heads, Layer
 from elicit.capture.engine.decompose import Decomposed, decompose
+from elicit.capture.engine.indexes import sent
 from elicit.capture.engine.inputs import Inputs
 from elicit.capture.engine.lanes import LaneResult, Lanes, Work, kept_sites
 from elicit.capture.engine.run import run_lanes
@@ -70,6 +71,7 @@ __all__ = [
     "record",
     "run_block",
     "run_lanes",
+    "sent",
     "run_layers",
     "run_trunk",
     "served",

@@ -56,6 +56,11 @@ def sweep(
         from elicit.sweep import sweep as run_study
 
         read = read_study(study, out=out)
+        if read.url is not None and read.url.startswith("memory:"):
+            raise SweepError(
+                f"out is {read.url}, which is in the memory of one process, so that nothing would "
+                "be left when this command ends. Pass a folder, or a URL such as s3://bucket/study."
+            )
         if slurm is not None:
             if ray is not None:
                 raise SweepError(

@@ -1,6 +1,7 @@
 """Write activations: edits as values, on a model for one `with` block."""
 
-from elicit.edits.block import Edited, active, edited, names_rows
+from elicit.edits._tokens import names_rows
+from elicit.edits.block import Edited, active, edited
 from elicit.edits.errors import EditError
 from elicit.edits.shape import shape_of
 from elicit.edits.values import Ablate, Clamp, Edit, MaskAttention, Patch, ProjectOut, Shift, Steer

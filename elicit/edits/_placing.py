@@ -9,6 +9,54 @@ from elicit.edits.errors import EditError
 from elicit.sites import Shape, Site
 
 
+def sent(tensor: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """A tensor on a device; what the host computed goes there without waiting for the device.
+
+    `dtype`: what it becomes; its own if None.
+    """
+    moved = tensor.to(dtype=dtype or tensor.dtype)
+    if device.type == "cuda" and moved.device.type == "cpu":
+        moved = moved.pin_memory()
+    # MPS may read memory that has been freed meanwhile.
+    return moved.to(device, non_blocking=device.type != "mps")
+
+
+class Moved:
+    """A tensor where an activation is, with the rows of a call; kept until rows leave.
+
+    Sent there again for each call, a device would be waited for at every layer of every token.
+    """
+
+    def __init__(self, tensor: Tensor) -> None:
+        """Nothing is moved yet."""
+        self._tensor = tensor
+        self._kept: dict[tuple[torch.device, torch.dtype], tuple[Tensor | None, Tensor]] = {}
+
+    def at(self, device: torch.device, dtype: torch.dtype, call: Call | None) -> Tensor:
+        """The tensor there.
+
+        `call`: whose rows it is cut to; None where it has none.
+        """
+        rows = None if call is None or not call.dropped else call.rows
+        if self._tensor.requires_grad:  # it stays in its graph
+            return self._cut(rows).to(device=device, dtype=dtype)
+        known = self._kept.get((device, dtype))
+        if known is None or known[0] is not rows:
+            known = self._kept[device, dtype] = rows, sent(self._cut(rows), device, dtype)
+        return known[1]
+
+    def follow(self, call: Call | None) -> None:
+        """Bring the tensor wherever it has been, with the rows of a call.
+
+        Before a step is recorded: in one, a copy from the host would read its memory ever again.
+        """
+        for device, dtype in tuple(self._kept):
+            self.at(device, dtype, call)
+
+    def _cut(self, rows: Tensor | None) -> Tensor:
+        return self._tensor if rows is None else self._tensor[rows.to(self._tensor.device)]
+
+
 class Placed:
     """A tensor of an edit as [batch pos ...width], where batch and pos may be missing."""
 
@@ -44,7 +92,7 @@ class Placed:
                 "does not fit there. Take it from the same site of a model of the same widths."
             )
         self.tensor = tensor
-        self._ready: dict[tuple[torch.device, torch.dtype], Tensor] = {}
+        self._found = Moved(tensor)
 
     def check(self, call: Call) -> None:
         """Refuse a tensor that does not match the rows and columns of a run's first call.
@@ -81,14 +129,16 @@ class Placed:
                 "where=prompt(), or one value for all positions."
             )
 
+    def follow(self, call: Call) -> None:
+        """Have the tensor with the rows of a call where it has been; see `Moved`."""
+        self._found.follow(call if self.has_batch else None)
+
     def ready(
         self, like: Tensor, dtype: torch.dtype, call: Call
     ) -> Float[Tensor, "rows columns *width"]:
         """The tensor for the rows and columns of a call, on the activation's device."""
-        found = self._moved(like.device, dtype)
-        if self.has_batch and call.dropped:
-            found = found[call.rows.to(found.device)]
-        elif not self.has_batch:
+        found = self._found.at(like.device, dtype, call if self.has_batch else None)
+        if not self.has_batch:
             found = found.unsqueeze(0)
         if not self.has_pos:
             return found.unsqueeze(1)
@@ -102,12 +152,3 @@ class Placed:
             # Later tokens are keys too, and no token of the first call attends to them.
             found = torch.nn.functional.pad(found, (0, like.shape[-1] - found.shape[-1]))
         return found
-
-    def _moved(self, device: torch.device, dtype: torch.dtype) -> Tensor:
-        """The tensor on a device, moved once unless it wants a gradient and stays in its graph."""
-        if self.tensor.requires_grad:
-            return self.tensor.to(device=device, dtype=dtype)
-        key = (device, dtype)
-        if key not in self._ready:
-            self._ready[key] = self.tensor.to(device=device, dtype=dtype)
-        return self._ready[key]

@@ -45,6 +45,7 @@ class Run:
                 "least. Pass the number of tokens of each row's prompt, padding not counted."
             )
         self._given = None if prompt_lengths is None else prompt_lengths.cpu()
+        self.one_each = False  # whether calls on a cache bring one token to every row
         self.restart()
 
     @property
@@ -64,6 +65,7 @@ class Run:
             prompt_lengths: Tokens of each row's prompt in the new run alone.
         """
         self._told = None if prompt_lengths is None else prompt_lengths.cpu()
+        self.one_each = False
         self._tokens: list[Tensor] = []
         self._keys = torch.zeros(0, 0, dtype=torch.long)
         self._rows = torch.zeros(0, dtype=torch.long)
@@ -97,27 +99,44 @@ class Run:
                 which tokens are padding.
         """
         batch, n_new = tokens.shape[:2]
-        real = _real(mask, batch, n_cached, n_new)
+        if n_cached and n_new == 1 and self.one_each:
+            real = torch.ones(batch, 1, dtype=torch.bool)
+        else:
+            real = _real(mask, batch, n_cached, n_new)
         if n_cached:
             self._check_cached(batch, n_cached)
             begins, known = False, self._keys[:, :n_cached]
-            if n_cached < self._keys.shape[1]:
+            if self._tokens and n_cached < self._keys.shape[1]:
                 self._tokens = [_joined(self._tokens)[:, :n_cached]]
         else:
             begins = not self._goes_on(tokens, real)
             known = torch.zeros(batch, 0, dtype=torch.long)
             self._tokens = []
-        position = (known >= 0).sum(1, keepdim=True) + real.long().cumsum(1) - 1
-        position = position.masked_fill(~real, -1)
         if begins:
             self._begin(batch, n_new, real)
         self._tokens.append(tokens.detach())
+        return self._called(known, real, begins=begins)
+
+    def grow(self, n_cached: int) -> Call:
+        """The next call of a run that has begun: one token for every row.
+
+        Args:
+            n_cached: Columns that the cache holds.
+        """
+        self._tokens = []  # what the tokens are is not told, so that no call can repeat them
+        ones = torch.ones(len(self._rows), 1, dtype=torch.bool)
+        return self._called(self._keys[:, :n_cached], ones, begins=False)
+
+    def _called(self, known: Tensor, real: Tensor, *, begins: bool) -> Call:
+        """A call, from the places of the columns before it and which of its own hold a token."""
+        position = (known >= 0).sum(1, keepdim=True) + real.long().cumsum(1) - 1
+        position = position.masked_fill(~real, -1)
         self._keys = torch.cat([known, position], dim=1)
         return Call(
             begins=begins,
             rows=self._rows,
             dropped=self._dropped,
-            first_column=n_cached,
+            first_column=known.shape[1],
             n_first=self._n_first,
             position=position,
             keys=self._keys,

@@ -5,7 +5,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from elicit.edits._placing import Placed
+from elicit.edits._placing import Moved, Placed
 from elicit.edits._run import Call
 from elicit.edits.errors import EditError
 from elicit.edits.values import Ablate, Clamp, Patch, ProjectOut, Shift, Steer
@@ -31,6 +31,7 @@ class Writer:
                 f"{edit} reads {edit.width} numbers a token, and {edit.site} has "
                 f"{shape.width(edit.site)}, so it does not fit there. Make it for this site."
             )
+        self._scales = Moved(edit.scale) if isinstance(edit.scale, Tensor) else None
         name, tensor = _tensor_of(edit)
         self.placed = None if tensor is None else Placed(edit, edit.site, tensor, shape, name)
         if self.placed is None:
@@ -69,6 +70,15 @@ class Writer:
         per_row = placed is not None and (placed.has_batch or placed.has_pos)
         return per_row or isinstance(self.edit.scale, Tensor)
 
+    @property
+    def repeats(self) -> bool:
+        """Whether the edit does the same operations to every token that one call brings to a row.
+
+        Not where it has a value for each column, or reads the selected tokens alone.
+        """
+        by_column = self.placed is not None and self.placed.has_pos
+        return not by_column and not isinstance(self.edit, Shift)
+
     def check(self, call: Call) -> None:
         """Refuse tensors that do not match the rows and columns of a run's first call.
 
@@ -89,6 +99,13 @@ class Writer:
         if self.placed is not None:
             self.placed.check_reach(call, selected)
 
+    def follow(self, call: Call) -> None:
+        """Have what the edit computes with where it has been, with the rows of a call."""
+        if self._scales is not None:
+            self._scales.follow(call)
+        if self.placed is not None:
+            self.placed.follow(call)
+
     def write(
         self, x: Float[Tensor, "*axes"], selected: Bool[Tensor, "batch pos"], call: Call
     ) -> Float[Tensor, "*axes"]:
@@ -106,7 +123,7 @@ class Writer:
             chosen = selected.to(x.device).reshape(*selected.shape, *[1] * (old.ndim - 2))
             new = torch.where(chosen, self._new(old, call), old)
         if head is not None:
-            place = torch.tensor([head], device=x.device)
+            place = torch.full((1,), head, device=x.device)  # filled there, not copied there
             new = whole.index_copy(2, place, new.unsqueeze(2))
         return rearrange(new, _PATTERN) if is_pattern else new
 
@@ -161,11 +178,10 @@ class Writer:
 
     def _scale(self, x: Tensor, work: torch.dtype, call: Call) -> float | Tensor:
         """The scale, one a row where there are several."""
-        scale = self.edit.scale
-        if not isinstance(scale, Tensor):
-            return scale
-        rows = scale[call.rows.to(scale.device)] if call.dropped else scale
-        return rows.to(device=x.device, dtype=work).reshape(-1, *[1] * (x.ndim - 1))
+        if self._scales is None:
+            return self.edit.scale
+        rows = self._scales.at(x.device, work, call)
+        return rows.reshape(-1, *[1] * (x.ndim - 1))
 
 
 def _tensor_of(edit: SiteEdit) -> tuple[str, Tensor | None]:

@@ -5,22 +5,20 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
-from weakref import WeakKeyDictionary
 
-import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
+from elicit.edits._following import Following, blocks_of, wrapped
 from elicit.edits._hooking import add_hook, add_resid_mid_hook, check_site, scores
 from elicit.edits._masking import masked_scores
-from elicit.edits._run import Call, Run
+from elicit.edits._run import Call
+from elicit.edits._tokens import names_rows, tokens_of
 from elicit.edits._writing import Writer
 from elicit.edits.errors import EditError
 from elicit.edits.shape import shape_of
 from elicit.edits.values import Edit, MaskAttention
 from elicit.surroundings import hold, make_guest
-
-_active: WeakKeyDictionary[nn.Module, list["Edited"]] = WeakKeyDictionary()
 
 
 @contextmanager
@@ -58,67 +56,37 @@ def edited(
 
 def active(model: nn.Module) -> "Edited | None":
     """The innermost block of edits that a model is in."""
-    return (_active.get(_wrapped(model)) or [None])[-1]
+    return (blocks_of(model) or [None])[-1]
 
 
-class Edited:
+class Edited(Following):
     """The edits of one block and the run that they follow; `active` gives it."""
 
     def __init__(
         self, model: nn.Module, edits: Sequence[Edit], prompt_lengths: Int[Tensor, " batch"] | None
     ) -> None:
         """Refuse, before anything runs, what does not fit the model; see `edited`."""
-        self.edits: tuple[Edit, ...] = tuple(edits)
-        if not self.edits:
+        if not edits:
             raise EditError(
                 "no edit is given, so the model would run unchanged and look like a null result. "
                 "Pass one edit or more, or use the model without a block."
             )
-        self._model = model
         shape = shape_of(model)
         hook_points: dict[str, Any] = model.hook_dict  # pyright: ignore[reportAssignmentType]
-        for edit in self.edits:
+        for edit in edits:
             check_site(edit, shape, hook_points)
         self._points = hook_points
-        self._writers = [
-            None if isinstance(edit, MaskAttention) else Writer(edit, shape) for edit in self.edits
-        ]
-        self._run = Run(prompt_lengths)
-        self._call: Call | None = None
+        writers = [None if isinstance(e, MaskAttention) else Writer(e, shape) for e in edits]
+        super().__init__(model, tuple(edits), writers, prompt_lengths)
         self._dest: list[Bool[Tensor, "batch pos"] | None] = []
         self._src: list[Bool[Tensor, "batch key"] | None] = []
-        self._made = [False] * len(self.edits)
         self._called = False
         self._thread = threading.get_ident()
-
-    def select(self, rows: Int[Tensor, " row"]) -> None:
-        """Go on with some rows of the batch only, after their cache was cut down to them.
-
-        Args:
-            rows: Their places in the batch of the last call.
-        """
-        for block in self.stack:
-            block._run.select(rows)
-
-    def restart(self, prompt_lengths: Int[Tensor, " batch"] | None = None) -> None:
-        """Take the next call for the first of a new run, whatever its ids are.
-
-        Args:
-            prompt_lengths: Tokens of each row's prompt where that call holds text after it, for
-                this run alone.
-        """
-        for block in self.stack:
-            block._run.restart(prompt_lengths)
 
     @property
     def prompt_lengths(self) -> Int[Tensor, " batch"] | None:
         """Tokens of each row's prompt where they were told; None where all is prompt."""
         return self._run.prompt_lengths
-
-    @property
-    def stack(self) -> "tuple[Edited, ...]":
-        """All blocks that the model is in, the outermost first."""
-        return tuple(_active.get(_wrapped(self._model), [self]))
 
     @property
     def for_one_batch(self) -> tuple[str, ...]:
@@ -168,20 +136,22 @@ class Edited:
 
     def install(self, hooks: ExitStack) -> None:
         """Put the hooks on, to be taken off when the stack closes."""
-        wrapped = _wrapped(self._model)
+        model = wrapped(self._model)
         # The inner model is called by the outer one, and alone by who needs no logits.
-        inner: nn.Module = getattr(wrapped, "base_model", wrapped)
+        inner: nn.Module = getattr(model, "base_model", model)
         names = tuple(inspect.signature(inner.forward).parameters)
 
         def enter(_module: nn.Module, args: tuple, kwargs: dict) -> None:
-            self._enter({**dict(zip(names, args, strict=False)), **kwargs})
+            if not self._stepping:
+                self._enter({**dict(zip(names, args, strict=False)), **kwargs})
 
         def leave(_module: nn.Module, _args: tuple, _output: object) -> None:
-            self._call = None
+            if not self._stepping:
+                self._call = None
 
         make_guest(enter)
         make_guest(leave)
-        blocks = _active.setdefault(wrapped, [])
+        blocks = blocks_of(model)
         blocks.append(self)
         hooks.callback(blocks.remove, self)
         hooks.callback(inner.register_forward_pre_hook(enter, with_kwargs=True).remove)
@@ -215,41 +185,13 @@ class Edited:
         try:
             self._dest, self._src = [], []
             for edit, writer in zip(self.edits, self._writers, strict=True):
-                self._place(edit, writer, call)
+                dest, src = tokens_of(edit, writer, call, tokens.device)
+                self._dest.append(dest)
+                self._src.append(src)
         except EditError:
             self._run.restart()
             raise
         self._call = call
-
-    def _place(self, edit: Edit, writer: Writer | None, call: Call) -> None:
-        """Find one edit's tokens in a call."""
-        here = call.rows
-        if edit.rows is not None:
-            if call.begins and max(edit.rows) >= len(here):
-                raise EditError(
-                    f"{edit} is for row {max(edit.rows)}, and the batch has rows 0 to "
-                    f"{len(here) - 1}, so nothing would be edited there. Pass one of these."
-                )
-            here = torch.tensor(edit.rows)
-        mine = torch.isin(call.rows, here)[:, None]
-        wheres = (edit.dest, edit.src) if isinstance(edit, MaskAttention) else (edit.where,)
-        if call.begins:
-            for where in wheres:
-                where.check(call.position, call.n_prompt, tuple(here.tolist()))
-            if writer is not None:
-                writer.check(call)
-        dest = mine & wheres[0].select(
-            call.position, call.n_prompt, rows=call.rows, first_column=call.first_column
-        )
-        if writer is not None:
-            writer.check_reach(call, dest)
-        any_here = bool(dest.any())
-        self._dest.append(dest if any_here else None)
-        self._src.append(
-            wheres[1].select(call.keys, call.n_prompt, rows=call.rows, first_column=0)
-            if any_here and len(wheres) == 2
-            else None
-        )
 
     def _running(self) -> Call:
         """The call that is going on."""
@@ -265,7 +207,10 @@ class Edited:
 
         def write(x: Tensor, hook: object = None) -> Tensor | None:
             call = self._running()
-            writer, selected = self._writers[i], self._dest[i]
+            writer = self._writers[i]
+            if self._stepping and self._held is not None and writer is not None:
+                return writer.write(x, self._held[i], call)
+            selected = self._dest[i]
             if selected is None or writer is None:
                 return None
             self._made[i] = True
@@ -286,14 +231,3 @@ class Edited:
             return new
 
         return mask
-
-
-def _wrapped(model: nn.Module) -> nn.Module:
-    """The Hugging Face model in a bridge, or the model itself."""
-    return getattr(model, "original_model", model)
-
-
-def names_rows(edit: Edit) -> bool:
-    """Whether an edit is meant for some rows, or for tokens marked row by row."""
-    wheres = (edit.dest, edit.src) if isinstance(edit, MaskAttention) else (edit.where,)
-    return edit.rows is not None or any(where.form == "marked" for where in wheres)

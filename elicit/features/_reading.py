@@ -75,7 +75,7 @@ class Block:
     index: Int[Tensor, " token"]
     """Index of each token over all rows."""
     x: Float[Tensor, "token d_in"]
-    """Activation that the SAE reads."""
+    """Activation that the SAE reads, on the SAE's device as all of it."""
     acts: Float[Tensor, "token d_sae"]
     """Feature activations."""
     made: Float[Tensor, "token d_out"] | None
@@ -120,15 +120,17 @@ def _encoded_blocks(
     sae: Sae, x: Tensor, kept: Tensor, index: Tensor, reconstruct: bool
 ) -> Iterator[Block]:
     """Kept tokens of a chunk, encoded block by block."""
-    here = kept.to(x.device)
+    # The SAE may be on another device than the model, and reconstructions are compared with x.
+    home = sae.directions.device
     if sae.reads_context:
         # Features depend on the whole row, so rows are encoded whole.
+        x, here = x.to(home), kept.to(home)
         acts, made = _encoded(sae, x, reconstruct)
         made = None if made is None else made[here]
         yield Block(index=index, x=x[here], acts=acts[here], made=made)
         return
-    x = x[here]
-    cells = _CELLS_ON_CPU if sae.directions.device.type == "cpu" else _CELLS
+    x = x[kept.to(x.device)].to(home)
+    cells = _CELLS_ON_CPU if home.type == "cpu" else _CELLS
     step = max(1, cells // sae.d_sae)
     for start in range(0, len(x), step):
         part = x[start : start + step]

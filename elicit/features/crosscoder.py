@@ -172,7 +172,8 @@ def crosscoder_scaling(
         ]
         if not which:
             continue
-        x = feed.read(which)
+        # A crosscoder that was read from a file is in host memory, wherever the models are.
+        x = feed.read(which).to(crosscoder.W_dec.device)
         acts = crosscoder.encode(x)
         made = crosscoder.decode(acts)
         targets: dict[str, Tensor] = {}

@@ -133,7 +133,7 @@ def train(
             (part / folder.name).rename(folder)
         finally:
             shutil.rmtree(part, ignore_errors=True)
-    return load_sae(folder, device=pair.device)
+    return load_sae(folder, device=str(feed.device))
 
 
 class Feed:

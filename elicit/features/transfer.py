@@ -248,6 +248,7 @@ class _Framed:
 
     def __call__(self, x: Float[Tensor, "token width"]) -> Float[Tensor, "token width"]:
         """Reconstruction minus activation."""
-        if self.frame is None:
-            return self.sae.reconstruct(x) - x
-        return self.frame.back(self.sae.reconstruct(self.frame.into(x))) - x
+        seen = x if self.frame is None else self.frame.into(x)
+        made = self.sae.reconstruct(seen)
+        made = made if self.frame is None else self.frame.back(made)
+        return made - x.to(made.device)  # the SAE may be on the device of the other model

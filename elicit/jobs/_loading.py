@@ -20,6 +20,7 @@ def loading_of(spec: PairSpec) -> Loading:
         post_device=spec.post_device,
         share_weights=spec.share_weights,
         offload=spec.offload,
+        cuda_graphs=spec.cuda_graphs,
         trust_remote_code=spec.trust_remote_code,
         attn_implementation=spec.attn_implementation or "eager",
         unused_tensors=spec.unused_tensors,

@@ -22,3 +22,7 @@ ShareWeights = Annotated[
     bool, Option("Hold weights that are equal in both models in memory once.", MACHINE)
 ]
 """Combines with an offload; over several devices each model is placed whole first."""
+Graphs = Annotated[
+    bool, Option("Write texts with steps that are recorded as CUDA graphs.", MACHINE)
+]
+"""Excludes an offload and a device map; texts are the same but for rounding."""

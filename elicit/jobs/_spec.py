@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from elicit import organisms
 from elicit.jobs._faults import NotGivenError, SpecError, hidden_faults, read_yaml
-from elicit.jobs._machine_options import DeviceMap, Offload, PostDevice, ShareWeights
+from elicit.jobs._machine_options import DeviceMap, Graphs, Offload, PostDevice, ShareWeights
 from elicit.jobs._option import MACHINE, MODELS, OUTPUT, STATISTICS, TASKS, Option
 from elicit.jobs._task_options import MAP_HELP, ColumnMap, TaskFormat, is_elsewhere
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from elicit.stats import Inference
 
 S = TypeVar("S", bound="PairSpec")
-_ELSEWHERE = {"out", "fresh", "problems", "facts", "share_weights", "offload"}
+_ELSEWHERE = {"out", "fresh", "problems", "facts", "share_weights", "offload", "cuda_graphs"}
 """Options that determine no value, or whose content is part of a run's identity for itself."""
 
 
@@ -136,6 +136,7 @@ class PairSpec(BaseModel):
     device_map: DeviceMap = None
     offload: Offload = False
     share_weights: ShareWeights = False
+    cuda_graphs: Graphs = False
     attn_implementation: Annotated[
         Literal["eager", "sdpa"] | None, Option("eager or sdpa.", MACHINE, "NAME", default="eager")
     ] = None

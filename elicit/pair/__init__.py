@@ -14,6 +14,7 @@ from elicit.pair.model import ModelPair
 from elicit.pair.outline import is_outline, outline_changes, outline_pair
 from elicit.pair.parameters import ParameterGroup, hugging_face_model, parameter_groups, unwrapped
 from elicit.pair.placement import device_of, is_offloaded, offload, weight_of
+from elicit.pair.recording import record_steps, records_steps
 from elicit.pair.side import Side, SideName, position_limit
 from elicit.surroundings import guard_room
 
@@ -46,6 +47,8 @@ __all__ = [
     "parameter_groups",
     "position_limit",
     "reason",
+    "record_steps",
+    "records_steps",
     "resolve_device",
     "unwrapped",
     "weight_of",
@@ -67,6 +70,8 @@ guard_room(
         "position_limit",
         "unwrapped",
         "reason",
+        "record_steps",
+        "records_steps",
         "resolve_device",
         "pad",
         "weight_of",

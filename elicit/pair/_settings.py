@@ -25,6 +25,9 @@ class Loading:
     tensor beside base."""
     offload: bool = False
     """Whether weights stay in host memory and each is put on `device` for its call."""
+    cuda_graphs: bool = False
+    """Whether the step of a token is recorded once a batch of texts and replayed, for which every
+    model is on a CUDA device of its own or the other's."""
     trust_remote_code: bool = False
     """Whether code that comes with a checkpoint may run."""
     attn_implementation: str = "eager"
@@ -49,8 +52,15 @@ class Loading:
         """Refuse two ways of placing one model.
 
         Raises:
-            PairError: A device map is given beside host memory or beside a device of post.
+            PairError: A device map is given beside host memory or beside a device of post, or one
+                of the first two beside steps that are recorded.
         """
+        if self.cuda_graphs and (self.offload or self.device_map is not None):
+            moved = "offload is set" if self.offload else f"device_map is {self.device_map!r}"
+            raise PairError(
+                f"cuda_graphs is set and {moved}, and a recorded step reads weights where they "
+                "were on one device when it was recorded. Leave one of the two out."
+            )
         if self.device_map is None:
             return
         if self.offload:
@@ -64,6 +74,24 @@ class Loading:
                 f"device_map is {self.device_map!r} and post_device {str(self.post_device)!r}, so "
                 "it is not clear where post computes. Give a device map, which places both models, "
                 "or one device for each."
+            )
+
+    def check_recorded(self, *devices: str | torch.device) -> None:
+        """Refuse steps that no device could record.
+
+        Args:
+            devices: Of both models.
+
+        Raises:
+            PairError: One is no CUDA device.
+        """
+        if not self.cuda_graphs:
+            return
+        other = [one for one in devices if torch.device(resolve_device(one)).type != "cuda"]
+        if other:
+            raise PairError(
+                f"cuda_graphs is set and a model is on {str(other[0])!r}, where no step can be "
+                "recorded, so it would do nothing. Leave it out, or pass device='cuda'."
             )
 
     def apart(self, device: str | torch.device) -> bool:
@@ -128,9 +156,11 @@ class Settings:
         """The same with the device of post.
 
         Raises:
-            PairError: Weights are to be in memory once and the models on two devices.
+            PairError: Weights are to be in memory once and the models on two devices, or steps are
+                to be recorded where that cannot be.
         """
         there = self.loading.post_device
+        self.loading.check_recorded(self.device, self.device if there is None else there)
         if there is None or not self.loading.apart(self.device):
             return self
         return replace(self, device=resolve_device(there))

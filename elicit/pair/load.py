@@ -31,6 +31,7 @@ from elicit.pair.errors import PairError, reason
 from elicit.pair.handles import Bridge, HuggingFaceModel, Tokenizer
 from elicit.pair.model import ModelPair
 from elicit.pair.placement import device_of, offload
+from elicit.pair.recording import record_steps
 
 
 def load_pair(
@@ -195,10 +196,9 @@ def _load(
             there = replace(settings.loading, post_device=device_of(post_bridge))
             there.apart(device_of(base_bridge))
         notes.append(share_equal(base_bridge, post_bridge))
-    first = next(iter(base_parameters.values()))
-    if settings.loading.offload:
-        computing = {post_bridge: for_post.device, base_bridge: settings.device}
-        for bridge, where in computing.items():
+    for bridge, where in {post_bridge: for_post.device, base_bridge: settings.device}.items():
+        record_steps(bridge, settings.loading.cuda_graphs)
+        if settings.loading.offload:
             offload(bridge, where)
     differences = (
         (base_difference, post_difference)
@@ -221,7 +221,7 @@ def _load(
         base_digest=base_digest,
         post_digest=post_digest,
         identical=identical,
-        dtype=first.dtype,
+        dtype=next(iter(base_parameters.values())).dtype,
         device=str(device_of(base_bridge)),
         attn_implementation=str(wrapped.config._attn_implementation),
         parity=differences,

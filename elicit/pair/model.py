@@ -12,6 +12,7 @@ from elicit.pair.errors import PairError
 from elicit.pair.handles import Bridge, Tokenizer
 from elicit.pair.parameters import hugging_face_model
 from elicit.pair.placement import device_of
+from elicit.pair.recording import records_steps
 from elicit.pair.side import Side, end_tokens, position_limit
 from elicit.results import ModelId, Provenance, digest_json, installed_versions
 
@@ -101,7 +102,8 @@ class ModelPair:
             "settings": digest_json([settings, self.attn_implementation]),
             "text": self.alignment.digest,
             "ends": str(list(self.side("base").ends)),
-            "runs": f"{str(self.dtype).removeprefix('torch.')} on {self.devices}",
+            "runs": f"{str(self.dtype).removeprefix('torch.')} on {self.devices}"
+            + ", steps recorded" * (records_steps(self.base) or records_steps(self.post)),
             **{name: versions[name] for name in ("torch", "transformers", "transformer_lens")},
         }
 

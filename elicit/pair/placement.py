@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from elicit.pair._ahead import Ahead, link_to
 from elicit.pair.errors import PairError
 from elicit.pair.parameters import hugging_face_model, parameter_groups, unwrapped
 
@@ -24,6 +25,8 @@ class Streamed:
     """The parameters, which the owner has itself again after every call."""
     inner: Any
     """The module's forward."""
+    ahead: Ahead | None
+    """What sends them to a CUDA device while another module computes."""
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -105,9 +108,19 @@ def _call(module: nn.Module, *args: object, **named: object) -> object:
     args, named = send_to_device(args, where), send_to_device(named, where)  # pyright: ignore
     if any(own[name] is not kept for name, kept in hook.held.items()):
         return hook.inner(*args, **named)  # a wrapper around this module has placed them
-    own |= {name: _placed(kept, where) for name, kept in hook.held.items()}  # pyright: ignore
+    ahead = hook.ahead
+    if ahead is not None and torch.is_grad_enabled():
+        ahead = None  # a gradient goes through the copy
+    if ahead is None:
+        placed = {name: _placed(kept, where) for name, kept in hook.held.items()}
+    else:
+        placed = ahead.take(hook.held)
+    own |= placed  # pyright: ignore
     try:
-        return hook.inner(*args, **named)
+        found = hook.inner(*args, **named)
+        if ahead is not None:
+            ahead.look_ahead(hook.held)
+        return found
     finally:
         own |= hook.held
 
@@ -117,9 +130,10 @@ def offload(
 ) -> None:
     """Keep a model's weights in host memory, or on disk, and put each on a device for its call.
 
-    Forwards, texts, edits, lanes and gradients compute the same numbers. Weights in host memory are
-    compared and moved between the models as any others; those on disk no longer can be, so do that
-    before.
+    Forwards, texts, edits, lanes and gradients compute the same numbers. On a CUDA device the next
+    module's weights are copied, from page-locked memory, while one computes. Weights in host memory
+    are compared and moved between the models as any others; those on disk no longer can be, so do
+    that before.
 
     Args:
         bridge: A booted model of a pair.
@@ -135,6 +149,8 @@ def offload(
         return
     where = torch.device(device)
     host = torch.device("cpu")
+    link = link_to(where)
+    ahead = None if link is None else Ahead(link)
     for module in hugging_face_model(bridge).modules():
         for name, buffer in module._buffers.items():
             if buffer is not None:
@@ -148,7 +164,7 @@ def offload(
             each.data = each.data.to(host)
         inner = module.forward
         # Past `__setattr__`, by which a wrapper sets what it wraps.
-        module.__dict__["_hf_hook"] = Streamed(where, owner, held, inner)
+        module.__dict__["_hf_hook"] = Streamed(where, owner, held, inner, ahead)
         # Not a closure: a copy of the model calls its own parts.
         placed = functools.update_wrapper(functools.partial(_call, module), inner)
         module.__dict__["forward"] = placed

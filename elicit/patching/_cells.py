@@ -21,6 +21,7 @@ from elicit.capture import (
     read_sites,
     run_lanes,
     run_trunk,
+    sent,
 )
 from elicit.patching._loop import PlainRun, loop_sweep, plain_run
 from elicit.patching._reading import Reader, at_columns, end_log_probs
@@ -176,11 +177,12 @@ def _fly(
     ends: _Ends,
 ) -> Float[Tensor, "width metric site pos row"]:
     """Metrics of every cell; a cell that cannot change anything equals the host exactly."""
-    n_rows, n_pos = batch.span.shape[:2]
-    group = torch.arange(len(groups), device=batch.span.device)
+    home, span, reads = trunk.resid[0].device, batch.span.cpu(), batch.reads.cpu()
+    n_rows, n_pos = span.shape[:2]
+    group = torch.arange(len(groups))
     # group × pos × row, flattened: the order of the grid.
-    row = torch.arange(n_rows, device=group.device).repeat(len(groups) * n_pos)
-    low, high = batch.span.transpose(0, 1).reshape(-1, 2).repeat(len(groups), 1).unbind(1)
+    row = torch.arange(n_rows).repeat(len(groups) * n_pos)
+    low, high = span.transpose(0, 1).reshape(-1, 2).repeat(len(groups), 1).unbind(1)
     lanes = Lanes(
         row=row,
         low=low,
@@ -189,19 +191,20 @@ def _fly(
         groups=groups,
         source_row=row,
     )
-    values = ends.host[:, row].clone()
-    leaving = active_lanes(trunk, lanes, sources, batch.reads)
+    values = ends.host.repeat(1, len(groups) * n_pos)
+    leaving = active_lanes(trunk, lanes, sources, reads)
     plan.execution.progress.advance(len(lanes) - len(leaving.lanes))
     for result in run_lanes(
         trunk,
         leaving.lanes,
         sources,
-        batch.reads,
+        reads,
         max_tokens=plan.execution.max_tokens,
         work=plan.work,
     ):
         which = leaving.place[result.lane]
-        values[:, which] = ends.reader.from_resid(result.resid, row[which])
+        which, rows = sent(home, which, row[which])
+        values[:, which] = ends.reader.from_resid(result.resid, rows)
         plan.execution.progress.advance(len(which))
     shaped = values.reshape(len(plan.metric), -1, len(plan.sites), n_pos, n_rows)
     return shaped.transpose(0, 1).cpu()
@@ -229,10 +232,11 @@ def noise_like(
 
 
 def _check_finite(sources: Mapping[Site, Tensor], batch: Batch, plan: Plan) -> None:
-    for site, value in sources.items():
-        bad = ~value.isfinite().flatten(1).all(dim=1)
-        if bool(bad.any()):
-            place = batch.problem[int(bad.nonzero()[0])]
+    # One answer about all sites, for which a device is waited for once.
+    found = [value.isfinite().flatten(1).all(dim=1) for value in sources.values()]
+    for site, finite in zip(sources, torch.stack(found).tolist(), strict=True):
+        if not all(finite):
+            place = batch.problem[finite.index(False)]
             raise PatchError(
                 f"the donor's {site} is NaN or infinite on problem "
                 f"{plan.contrast.id[place]!r}, so every effect would be too. Load the donor in "

@@ -4,7 +4,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from elicit.capture import Decomposed, Lanes, LaneTrunk, capture, changed, run_lanes, run_trunk
+from elicit.capture import (
+    Decomposed,
+    Lanes,
+    LaneTrunk,
+    capture,
+    changed,
+    run_lanes,
+    run_trunk,
+    sent,
+)
 from elicit.edits import Patch, edited, shape_of, window
 from elicit.patching._reading import at_columns
 from elicit.patching.plan import Batch
@@ -45,10 +54,10 @@ def _into(
 ) -> Mixed:
     n_rows, n_pos = span.shape[:2]
     home, asked = host.resid[0].device, span.device
-    span, reads = span.to(home), reads.to(home)
-    row = torch.arange(n_rows, device=span.device).repeat(len(sites) * n_pos)
+    span, reads = span.cpu(), reads.cpu()
+    row = torch.arange(n_rows).repeat(len(sites) * n_pos)
     low, high = span.transpose(0, 1).reshape(-1, 2).repeat(len(sites), 1).unbind(1)
-    group = torch.arange(len(sites), device=span.device).repeat_interleave(n_pos * n_rows)
+    group = torch.arange(len(sites)).repeat_interleave(n_pos * n_rows)
     lanes = Lanes(
         row=row,
         low=low,
@@ -60,9 +69,10 @@ def _into(
     sources = {site: donor.value(site).to(home) for site in sites}
     moves = changed(host, lanes, sources, reads)
     alive = moves.nonzero()[:, 0]
-    resid = own[row].clone()
+    resid = own.repeat(len(sites) * n_pos, 1, 1)
     for result in run_lanes(host, lanes.pick(alive), sources, reads, max_tokens=max_tokens):
-        resid[alive[result.lane]] = result.resid
+        (which,) = sent(home, alive[result.lane])
+        resid[which] = result.resid
     grid = (len(sites), n_pos, n_rows)
     return resid.unflatten(0, grid), moves.unflatten(0, grid).to(asked)
 

@@ -181,27 +181,28 @@ def _cube(
         own, mixed = ends_by_lanes(decomposed, batch, span, plan.sites, plan.execution.max_tokens)
     ends = [_ended(models, own[d], rows, h, plan, batch) for d in (0, 1) for h in (0, 1)]  # d*2 + h
     shape = (len(boundaries), n_pos, 2, 2, 2, n_rows)
-    values = torch.zeros(shape, dtype=torch.float64)
-    off = torch.zeros((len(boundaries), n_pos, n_rows), dtype=torch.float64)
+    # Filled where outcomes are compared: brought over cell by cell, each would be waited for.
+    values = torch.zeros(shape, dtype=torch.float64, device=rows.device)
+    off = torch.zeros((len(boundaries), n_pos, n_rows), dtype=torch.float64, device=rows.device)
     pure = (ends[0].log_probs, ends[3].log_probs)
     for d in (0, 1):
         for h in (0, 1):
             end = ends[d * 2 + h]
-            values[:, :, d, d, h] = end.value.cpu()
+            values[:, :, d, d, h] = end.value
             if d != h:
-                off += _nearest(end.log_probs, pure).cpu() / 6
+                off += _nearest(end.log_probs, pure) / 6
             for b in range(len(boundaries)):
                 for p in range(n_pos):
                     resid, moved = mixed[d]
                     moves = moved[b, p]
                     here = _ended(models, resid[b, p], rows, h, plan, batch)
                     # A stream identical to the host's gives the host's outcome exactly.
-                    values[b, p, 1 - d, d, h] = torch.where(moves, here.value, end.value).cpu()
+                    values[b, p, 1 - d, d, h] = torch.where(moves, here.value, end.value)
                     kl = _nearest(here.log_probs, pure)
                     if d == h:
                         kl = torch.where(moves, kl, torch.zeros_like(kl))
-                    off[b, p] += kl.cpu() / 6
-    return {"values": values, "off_manifold": off}
+                    off[b, p] += kl / 6
+    return {"values": values.cpu(), "off_manifold": off.cpu()}
 
 
 class _Ended:

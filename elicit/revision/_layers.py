@@ -83,7 +83,9 @@ class _LayerReader:
         """Every statistic of one chunk's tokens."""
         states = [reader.states(rows) for reader in self.readers]
         return concatenate(
-            self._block([state[:, span] for state in states])
+            self.buffers.settled(
+                lambda span=span: self._block([state[:, span] for state in states])
+            )
             for span in self.buffers.spans(rows.n_tokens)
         )
 
@@ -92,7 +94,9 @@ class _LayerReader:
         """Divergence of every layer from the final predictions, of one chunk's tokens."""
         states = [reader.states(rows) for reader in self.readers]
         return concatenate(
-            {"jsd": self._divergences([state[:, span] for state in states])}
+            self.buffers.settled(
+                lambda span=span: {"jsd": self._divergences([state[:, span] for state in states])}
+            )
             for span in self.buffers.spans(rows.n_tokens)
         )
 
@@ -104,12 +108,8 @@ class _LayerReader:
         finals = [self._final(i, state[-1], last.logits[i]) for i, state in enumerate(states)]
         layers = []
         crossed = any(reader.crossed for reader in self.readers)
-        for layer in range(self.n_layers + crossed):
-            inputs = [
-                self._state(reader, reader.unembed, resid[layer], layer)
-                for reader, resid in zip(self.readers, states, strict=True)
-            ]
-            alike = self.one_head and all(torch.equal(inputs[0], other) for other in inputs[1:])
+        for layer, alike in enumerate(self._alike_inputs(states, self.n_layers + crossed)):
+            inputs = self._inputs(states, layer)
             # One reading serves both models where neither state nor unembedding differs.
             groups = [list(range(len(inputs)))] if alike else [[i] for i in range(len(inputs))]
             measured = [
@@ -128,6 +128,28 @@ class _LayerReader:
         if not crossed:  # read by its own unembedding the last layer is the final prediction
             layers.append(torch.zeros_like(layers[0]))
         return torch.stack(layers, dim=1)
+
+    def _inputs(
+        self, states: Sequence[Float[Tensor, "layer token d_model"]], layer: int
+    ) -> list[Float[Tensor, "token d_model"]]:
+        """What each model's unembedding reads of a layer."""
+        return [
+            self._state(reader, reader.unembed, resid[layer], layer)
+            for reader, resid in zip(self.readers, states, strict=True)
+        ]
+
+    def _alike_inputs(
+        self, states: Sequence[Float[Tensor, "layer token d_model"]], n_layers: int
+    ) -> list[bool]:
+        """Of each layer, whether one reading serves all models; no device is asked twice."""
+        if not self.one_head or len(states) == 1:
+            return [False] * n_layers
+        found = []
+        for layer in range(n_layers):
+            # Read again later on: held for all layers they would be as large as the states.
+            first, *others = self._inputs(states, layer)
+            found.append(torch.stack([(first == other).all() for other in others]).all())
+        return torch.stack(found).tolist()
 
     def _block(self, states: Sequence[Float[Tensor, "layer token d_model"]]) -> dict[str, Tensor]:
         """Every statistic of one block of tokens."""

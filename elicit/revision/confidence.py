@@ -47,7 +47,10 @@ def confidence(
     def read(part: TokenRows) -> dict[str, Tensor]:
         batch = pad(part.rows, pad_id=reader.side.alignment.pad_id, padding="right")
         resid = capture(reader.side.bridge, batch, sites=[site]).at[site][part.index]
-        blocks = [_read_block(buffers, resid[span]) for span in buffers.spans(len(resid))]
+        blocks = [
+            buffers.settled(lambda span=span: _read_block(buffers, resid[span]))
+            for span in buffers.spans(len(resid))
+        ]
         return {"confidence": torch.cat(blocks, dim=1)}
 
     values = read_chunks(

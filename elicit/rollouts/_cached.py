@@ -21,6 +21,9 @@ class CachedReader:
         rereads: Whether `reread` will be called, which keeps the cache from before each call.
     """
 
+    leaves = 0.9
+    """Share of rows still running below which the others leave; each time the cache is copied."""
+
     def __init__(
         self,
         model: nn.Module,
@@ -68,7 +71,7 @@ class CachedReader:
             every = (self._mask.cumsum(-1) - 1).clamp(min=0)
             self._positions = torch.minimum(every, self._positions[:, -1:])
         if self._before is not None:
-            self._before = _snapshot(self._cache)
+            self._before = snapshot(self._cache)
         return self._read()
 
     def reread(self) -> Float[Tensor, "batch d_vocab"]:
@@ -78,7 +81,7 @@ class CachedReader:
         prompts, later ones of one token a row.
         """
         assert self._before is not None, "made without rereads=True"
-        self._cache = _snapshot(self._before)
+        self._cache = snapshot(self._before)
         if self._edits is not None and not self._cache.get_seq_length():
             self._edits.restart(self._prompts)
         return self._read()
@@ -115,13 +118,15 @@ class CachedReader:
                 model's last position.
         """
         token, running = token.to(self.device), running.to(self.device)
+        if self._edits is not None:
+            self._edits.grows()
         self._step_ids = token[:, None]
         self._seen = torch.cat([self._seen, self._step_ids], dim=1)
         self._mask = torch.cat([self._mask, self._mask.new_ones(len(token), 1)], dim=1)
         self._positions = self._positions[:, -1:] + running[:, None]
 
 
-def _snapshot(cache):
+def snapshot(cache):
     """A cache that stays as it is: layers put new tensors in place of old ones, never into them."""
     kept = copy(cache)
     kept.layers = [copy(layer) for layer in cache.layers]

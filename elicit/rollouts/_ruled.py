@@ -12,7 +12,7 @@ from elicit.results import digest_json
 from elicit.rollouts._several import SeveralWriter, common_ids
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.generation import Generation
-from elicit.rollouts.loop import TokenDraws, drawing, write_ids
+from elicit.rollouts.loop import TokenDraws, Watch, drawing, write_ids
 from elicit.rollouts.prompts import check_prompts
 from elicit.rollouts.rules import LogitRule
 from elicit.rollouts.streams import stream_key
@@ -63,14 +63,28 @@ class RuleWriter(SeveralWriter):
             seeds=[stream_key(sampling.seed, row.problem, row.sample) for row in batch],
             n_written=[len(row.text) for row in batch],
         )
+        watch = Watch(value=room.new_zeros(()), error=self._no_choice)
+
+        def combined(logits: Sequence[Tensor]) -> Tensor:
+            together = self._combined(logits)
+            watch.value = together.amax(-1).min()
+            return together
+
         new = write_ids(
             self._readers(model, padded, batch),
-            drawing(draws, room, combine=self._combined),
+            drawing(draws, room, combine=combined),
             room=room,
             stop_ids=sampling.stop_ids,
             pad_id=self.side.alignment.pad_id,
+            watch=watch,
         )
         return self._ended(new, rooms)
+
+    def _no_choice(self, best: float) -> RolloutError:
+        return RolloutError(
+            f"by the rule {self.rule.name} the largest logit of a row is {best}, so what is drawn "
+            "there means nothing. Use a number nearer to 0, or models that rule out fewer tokens."
+        )
 
     def _combined(self, logits: Sequence[Tensor]) -> Tensor:
         """Logits by the rule, of ids that all models have."""
@@ -78,13 +92,6 @@ class RuleWriter(SeveralWriter):
         together = self.rule.combine([each[:, : self.n_common].to(device) for each in logits])
         if self.alike is not None:
             together = together.masked_fill(~self.alike.to(device), -torch.inf)
-        best = together.amax(-1)
-        if not bool(torch.isfinite(best).all()):
-            raise RolloutError(
-                f"by the rule {self.rule.name} the largest logit of a row is {float(best.min())}, "
-                "so what is drawn there means nothing. Use a number nearer to 0, or models that "
-                "rule out fewer tokens."
-            )
         return together
 
 

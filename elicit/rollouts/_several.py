@@ -12,6 +12,7 @@ from elicit.pair import Encoded, Side, device_of, hugging_face_model, weights_di
 from elicit.results import digest_json
 from elicit.rollouts._cache import check_cache
 from elicit.rollouts._cached import CachedReader
+from elicit.rollouts._recorded import reader_of
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.writing import Row, Writer
 
@@ -54,13 +55,13 @@ class SeveralWriter(Writer):
         `padded`: prompts and texts of the writing model.
         """
         written = [len(row.text) for row in batch]
-        readers = [CachedReader(model, padded.ids, padded.mask, written)]
+        readers = [reader_of(model, padded.ids, padded.mask, written)]
         for place, other in enumerate(self.others):
             reads = hugging_face_model(other.bridge)
             rows = [_prompt(row, place) + row.text for row in batch]
             given = other.alignment.pad(rows, padding="left")
             given = given.to(device_of(reads))
-            readers.append(CachedReader(reads, given.ids, given.mask, written))
+            readers.append(reader_of(reads, given.ids, given.mask, written))
         return readers
 
 

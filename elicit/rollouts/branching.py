@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from elicit.pair import Encoded, Side
 from elicit.results import digest_json
 from elicit.rollouts._cached import CachedReader
+from elicit.rollouts._recorded import reader_of
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.generation import Generation
 from elicit.rollouts.grading import graded
@@ -149,7 +150,7 @@ class _BranchWriter(Writer):
         )
         rank = torch.tensor([row.sample for row in batch], device=device)
         room = torch.tensor(rooms, device=device)
-        reader = CachedReader(model, padded.ids[first], padded.mask[first], [0] * len(alone))
+        reader = reader_of(model, padded.ids[first], padded.mask[first], [0] * len(alone))
         return self._branches(reader, source=source, rank=rank, room=room)
 
     @torch.no_grad()

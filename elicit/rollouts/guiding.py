@@ -14,6 +14,7 @@ from elicit.results import digest_json
 from elicit.rollouts._cache import check_cache
 from elicit.rollouts._cached import CachedReader
 from elicit.rollouts._guided import Chooser, Push
+from elicit.rollouts._recorded import reader_of
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.generation import Generation
 from elicit.rollouts.grading import graded
@@ -166,7 +167,7 @@ class _GuidedWriter(Writer):
             if self.guide is not None:
                 other = hugging_face_model(self.guide.bridge)
                 there = padded.to(device_of(other))
-                readers.append(CachedReader(other, there.ids, there.mask, none))
+                readers.append(reader_of(other, there.ids, there.mask, none))
             chooser = Chooser(
                 guidance,
                 reader,

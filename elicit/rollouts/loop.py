@@ -1,5 +1,6 @@
 """The token loop: batched, with a cache of keys and values."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -9,11 +10,22 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from elicit.rollouts._cached import CachedReader
+from elicit.rollouts._recorded import reader_of
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.streams import draw, uniforms
 
 Choose = Callable[[Sequence[Tensor], Tensor, int, Tensor], Tensor]
 """Next token of every row; see `write_ids`."""
+
+
+@dataclass(eq=False, kw_only=True)
+class Watch:
+    """A number of each token's choice that must be finite, asked for with the rest."""
+
+    value: Tensor
+    """The newest, on any device."""
+    error: Callable[[float], Exception]
+    """What is raised with one that is not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +76,7 @@ def continue_ids(
     """
     n_rows = ids.shape[0]
     room = torch.as_tensor(max_new_tokens, device=ids.device).expand(n_rows)
-    reader = CachedReader(model, ids, mask, list(draws.n_written) or [0] * n_rows)
+    reader = reader_of(model, ids, mask, list(draws.n_written) or [0] * n_rows)
     return write_ids(
         [reader],
         drawing(draws, room),
@@ -122,6 +134,7 @@ def write_ids(
     stop_ids: Sequence[int],
     pad_id: int,
     on_step: Callable[[int], None] | None = None,
+    watch: Watch | None = None,
 ) -> Int[Tensor, "batch new"]:
     """The loop over tokens, of one model or of several that read the same rows.
 
@@ -133,6 +146,7 @@ def write_ids(
         stop_ids: See `continue_ids`.
         pad_id: See `continue_ids`.
         on_step: See `continue_ids`.
+        watch: A number of each token's choice that must be finite.
 
     Raises:
         RolloutError: A model returned NaN logits.
@@ -142,6 +156,7 @@ def write_ids(
     out = torch.full((n_rows, longest), pad_id, dtype=torch.long, device=device)
     rows = torch.arange(n_rows, device=device)  # rows still in the batch
     running = torch.ones(n_rows, dtype=torch.bool, device=device)
+    leaves = min(reader.leaves for reader in readers)
     for step in range(longest):
         logits = [reader.logits(running) for reader in readers]
         finite = torch.stack([_finite(each).to(device) for each in logits]).all(0)
@@ -149,19 +164,23 @@ def write_ids(
         token = choose(logits, rows, step, running)
         out[rows, step] = torch.where(running, token, pad_id)
         running = running & ~torch.isin(token, stops) & (room[rows] > step + 1)
-        n_running, n_broken = torch.stack([running.sum(), broken.sum()]).tolist()
+        asked = [running.sum(), broken.sum(), *([] if watch is None else [watch.value.float()])]
+        # All that the host must know, in one question: a device is waited for once a token.
+        n_running, n_broken, *watched = torch.stack(asked).tolist()
         if n_broken:
             raise RolloutError(
                 f"the logits of {n_broken} of {len(rows)} rows are not finite at new token {step}, "
                 "so what is drawn there means nothing. Steer less strongly, or use a dtype of more "
                 "range, such as bfloat16 or float32."
             )
+        if watch is not None and not math.isfinite(watched[0]):
+            raise watch.error(watched[0])
         if on_step is not None:
-            on_step(n_running)
+            on_step(int(n_running))
         if not n_running:
             return out[:, : step + 1]
-        if n_running < 0.9 * len(rows):
-            # Finished rows leave some at a time: each leave copies the cache, about once a token.
+        if n_running < leaves * len(rows):
+            # Finished rows leave some at a time: each leave copies the cache.
             keep = running.nonzero()[:, 0]
             for reader in readers:
                 reader.keep(keep)

@@ -12,6 +12,7 @@ from elicit.pair import Encoded, Side
 from elicit.results import digest_json
 from elicit.rollouts._cached import CachedReader
 from elicit.rollouts._population import Population
+from elicit.rollouts._recorded import reader_of
 from elicit.rollouts.errors import RolloutError
 from elicit.rollouts.generation import Generation
 from elicit.rollouts.grading import graded
@@ -164,7 +165,7 @@ class _ParticleWriter(Writer):
         self, model: nn.Module, padded: Encoded, rooms: list[int], batch: Sequence[Row]
     ) -> dict[str, Tensor]:
         first = slice(None, None, self.particles)
-        reader = CachedReader(model, padded.ids[first], padded.mask[first], [0] * len(batch[first]))
+        reader = reader_of(model, padded.ids[first], padded.mask[first], [0] * len(batch[first]))
         longest, seed = max(rooms), self.sampling.seed
         keys = [stream_key(seed, row.problem, row.sample) for row in batch]
         shared = [stream_key(seed, row.problem, _RESAMPLES) for row in batch[first]]

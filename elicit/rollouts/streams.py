@@ -66,10 +66,12 @@ def _nucleus(probs: Float[Tensor, "row d_vocab"], top_p: float) -> Float[Tensor,
     """
     ordered = _descending(probs)
     before = ordered.cumsum(-1) - ordered
-    n_inside = (before < top_p).sum(-1, keepdim=True)
+    # One at least, also where the logits are NaN, which the loop over tokens refuses.
+    n_inside = (before < top_p).sum(-1, keepdim=True).clamp_(min=1)
     least = ordered.gather(-1, n_inside - 1)
     inside = probs >= least
-    if bool((inside.sum(-1, keepdim=True) > n_inside).any()):
+    # On a CPU the question is cheaper than the answer; a device would be waited for.
+    if probs.device.type != "cpu" or bool((inside.sum(-1, keepdim=True) > n_inside).any()):
         # Of tokens that are equally probable, the first ones.
         equal = probs == least
         room = n_inside - (probs > least).sum(-1, keepdim=True)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from elicit.runs.checkpoint import Checkpoint, NoCheckpoint, ScopedCheckpoint
     from elicit.runs.directory import RunDirectory
     from elicit.runs.execution import Execution
+    from elicit.runs.lease import Lease, leased
     from elicit.runs.lock import LOCK, release_lock, take_lock
     from elicit.runs.mirror import Mirror, mirrored
     from elicit.runs.owned import refuse_foreign, refuse_kind, remove_leftovers
@@ -29,6 +30,7 @@ __all__ = [
     "Checkpoint",
     "DamagedFileWarning",
     "Execution",
+    "Lease",
     "Mirror",
     "NoCheckpoint",
     "NoProgress",
@@ -39,6 +41,7 @@ __all__ = [
     "ScopedCheckpoint",
     "cell_file",
     "first_difference",
+    "leased",
     "mirrored",
     "pack_cell",
     "read_record",

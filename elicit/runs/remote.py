@@ -15,7 +15,7 @@ _DEEPEST = 5
 class RemoteFolder:
     """A folder at a URL that fsspec knows, such as `s3://bucket/study`.
 
-    Nothing is locked there: one process at a time writes a run.
+    Nothing is locked there: one process at a time writes a run, which `leased` sees to.
 
     Attributes:
         url: The URL, without a password.

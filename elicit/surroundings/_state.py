@@ -27,6 +27,8 @@ class _Setting:
     write: Callable[[Any], None]
     neutral: Any
     """Value inside a call."""
+    usual: Any = None
+    """Torch's own value where it is another one: nobody set it, so that nothing is said of it."""
 
     def is_neutral(self, value: Any) -> bool:
         """Whether numbers are as under the neutral value."""
@@ -79,6 +81,20 @@ def _flag(name: str) -> _Setting:
     )
 
 
+def _reduction(dtype: str) -> _Setting:
+    """Whether products in half precision may add up their parts in half precision."""
+    internal: Any = torch._C
+    name = {"float16": "fp16", "bfloat16": "bf16"}[dtype]
+    write = getattr(internal, f"_set_cublas_allow_{name}_reduced_precision_reduction")
+    return _Setting(
+        f"{dtype} reductions (reduced precision, split)",
+        getattr(internal, f"_get_cublas_allow_{name}_reduced_precision_reduction"),
+        lambda value: write(*value),
+        (False, True),
+        usual=(True, True),
+    )
+
+
 _SETTINGS: tuple[_Setting, ...] = (
     _Setting("default dtype", torch.get_default_dtype, torch.set_default_dtype, torch.float32),
     _Precision(
@@ -91,6 +107,14 @@ _SETTINGS: tuple[_Setting, ...] = (
         "reduced float16 and bfloat16 attention",
         torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed,
         torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp,
+        False,
+    ),
+    *map(_reduction, ("float16", "bfloat16")),
+    _Setting(
+        "float16 accumulation",
+        lambda: bool(torch.backends.cuda.matmul.allow_fp16_accumulation),
+        # Not through torch.backends, whose attributes may be frozen.
+        lambda value: torch._C._set_cublas_allow_fp16_accumulation(value),
         False,
     ),
     *map(_flag, ("flash", "mem_efficient", "math", "cudnn")),
@@ -118,7 +142,9 @@ class _Process:
             if not self._n_calls:
                 found = [(setting, setting.read()) for setting in _SETTINGS]
                 self._before = [each for each in found if not each[0].is_neutral(each[1])]
-                self._notes = tuple(_told(*each) for each in self._before)
+                self._notes = tuple(
+                    _told(*each) for each in self._before if each[1] != each[0].usual
+                )
                 for setting, _ in self._before:
                     setting.write(setting.neutral)
             self._n_calls += 1

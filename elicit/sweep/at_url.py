@@ -16,6 +16,7 @@ from elicit.runs import (
     Progress,
     RemoteFolder,
     RunError,
+    leased,
     mirrored,
     read_record,
     release_lock,
@@ -60,19 +61,21 @@ def execute_at(
         remote, out = RemoteFolder(url), folder / name
         record, log = f"{RECORDS}/{name}.json", f"{RECORDS}/{name}.log"
         (folder / RECORDS).mkdir(exist_ok=True)
-        # From here on the run there is not finished, or finished with other options.
-        remote.remove(record)
-        with mirrored(remote, name, out, every=EVERY):
-            done = execute_one(command, {**options, "out": str(out)}, name, progress)
-        done = replace(done, why=done.why.replace(str(folder), remote.url))
-        if (folder / log).is_file():
-            said = (folder / log).read_text("utf-8").replace(str(folder), remote.url)
-            write_atomic(folder / log, said.encode("utf-8", "replace"))
-            remote.put(folder / log, log)
-        else:
-            remote.remove(log)
-        # Last: a run counts as finished once this is there.
-        remote.put(folder / record, record)
+        lease = f"{RECORDS}/{name}.lease"
+        with leased(remote, lease, folder / f".{name}.lease", every=EVERY):
+            # From here on the run there is not finished, or finished with other options.
+            remote.remove(record)
+            with mirrored(remote, name, out, every=EVERY):
+                done = execute_one(command, {**options, "out": str(out)}, name, progress)
+            done = replace(done, why=done.why.replace(str(folder), remote.url))
+            if (folder / log).is_file():
+                said = (folder / log).read_text("utf-8").replace(str(folder), remote.url)
+                write_atomic(folder / log, said.encode("utf-8", "replace"))
+                remote.put(folder / log, log)
+            else:
+                remote.remove(log)
+            # Last: a run counts as finished once this is there.
+            remote.put(folder / record, record)
     return done
 
 

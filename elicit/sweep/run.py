@@ -54,8 +54,9 @@ def sweep(
     """Run a study, one run after the other or on Ray, and compare what has finished.
 
     A run that has finished with the same options is kept. One that was interrupted goes on where it
-    stopped, on whichever machine, as long as it sees the study's folder or URL. Nothing is locked
-    at a URL: one sweep at a time does a run there.
+    stopped, on whichever machine, as long as it sees the study's folder or URL. At a URL a run has
+    one writer at a time too: it renews a lease once a minute, and another sweep that finds one
+    waits three minutes at most to see whether it is still renewed.
 
     Args:
         study: Its runs.

@@ -62,7 +62,8 @@ class Fused:
             if self.used is None:
                 few, beside = _probe(z, final)
                 ours, cross = _reading(few, beside)
-                if not bool(cross.isfinite().all()):
+                # Where a block is checked at its end the final predictions may be none as well.
+                if not bool((cross.isfinite() & beside.entropy.isfinite()).all()):
                     return None  # the plain way says which
                 self.used = self._agrees(ours, plain(few, beside))
             return _reading(z, final) if self.used else None
@@ -105,6 +106,13 @@ def _probe(z: Tensor, final: Final) -> tuple[Tensor, Final]:
 
 
 def _reading(z: Tensor, final: Final) -> tuple[Reading, Tensor]:
+    # Triton launches on the current device and stream, wherever the tensors are: on another GPU a
+    # kernel would be refused, or read what is not yet written.
+    with torch.cuda.device_of(z):
+        return _launched(z, final)
+
+
+def _launched(z: Tensor, final: Final) -> tuple[Reading, Tensor]:
     kernels = importlib.import_module("elicit.texts._kernels")
     n_ids, n_tokens = z.shape
     largest = z.amax(0)

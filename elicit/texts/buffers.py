@@ -1,14 +1,18 @@
 """Buffers for blocks of logits, allocated once and within one memory budget."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from elicit.capture import Unembed
+from elicit.texts._checks import settled
 from elicit.texts.predictions import tokens_per_block
 from elicit.texts.readout import Readout
+
+T = TypeVar("T")
 
 
 class LogitBuffers:
@@ -54,6 +58,17 @@ class LogitBuffers:
             i: Which of the buffers.
         """
         return self._probs[i][: self.d_vocab * n].view(self.d_vocab, n)
+
+    def settled(self, compute: Callable[[], T]) -> T:
+        """What is computed of one block, checked as a whole at its end instead of layer by layer.
+
+        Args:
+            compute: Reads one block through these buffers; called again if it met -inf.
+
+        Raises:
+            TextError: Some prediction is not a distribution.
+        """
+        return settled([readout.checks for readout in self.readouts], compute)
 
     def spans(self, n: int) -> Iterator[slice]:
         """Blocks that `n` tokens are read in."""

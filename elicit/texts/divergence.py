@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from elicit.texts.predictions import FLOOR, LN2, TILE
+from elicit.texts.predictions import FLOOR, LN2, tile_of
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -31,7 +31,7 @@ def model_divergences(
         post: Logits of the other for the same tokens; from another device they come over.
     """
     post = post.to(base.device)
-    tile = max(1, TILE // base.shape[1])
+    tile = max(1, tile_of(base.device) // base.shape[1])
     tops = base.amax(0), post.amax(0)
     totals = [
         torch.stack([(rows - top).exp().sum(0) for rows in z.split(tile)]).double().sum(0)

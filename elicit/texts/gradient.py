@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from elicit.texts.predictions import FLOOR, TILE, Final
+from elicit.texts.predictions import FLOOR, Final, tile_of
 from elicit.texts.readout import Readout
 
 
@@ -86,8 +86,8 @@ def _kl(
 
 
 def _tiles(z: Tensor, probs: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Rows of two blocks, as many as fit a core's cache."""
-    n = max(1, TILE // z.shape[1])
+    """Rows of two blocks, as many as a tile has."""
+    n = max(1, tile_of(z.device) // z.shape[1])
     return z.split(n), probs.split(n)
 
 

@@ -3,18 +3,30 @@
 import math
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from elicit.texts.errors import TextError
 
 LN2 = math.log(2.0)
-TILE = 2**17
-"""Entries worked on at once: three such tiles of float32 fit a core's cache."""
+_TILE = 2**17
+"""Entries worked on at once on a CPU: three such tiles of float32 fit a core's cache."""
+_LARGE_TILE = 2**24
+"""The same elsewhere, where each tile costs some ten launches and none fits a cache."""
 FLOOR = -1e25
 """Stands for -inf below the largest logit: exp of it is 0, and 0 times it is 0."""
 MOST_TOKENS = 1024
 """Tokens in a block: beyond this the matrix product gains nothing."""
+
+
+def tile_of(device: torch.device) -> int:
+    """Entries of a block of logits that are worked on at once.
+
+    Args:
+        device: Where the block is.
+    """
+    return _TILE if device.type == "cpu" else _LARGE_TILE
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -12,10 +12,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from elicit.capture import Unembed
+from elicit.texts._checks import Checks
 from elicit.texts._fused import Fused
 from elicit.texts._sums import LayerSums
-from elicit.texts.errors import TextError
-from elicit.texts.predictions import FLOOR, LN2, TILE, Final, Reading
+from elicit.texts.predictions import FLOOR, LN2, Final, Reading, tile_of
 
 _TINY = torch.finfo(torch.float32).tiny
 
@@ -30,10 +30,10 @@ class Readout:
         self.n_tokens = n_tokens
         self.wide = torch.float64 if weight.dtype == torch.float64 else torch.float32
         self.flat = torch.empty(unembed.d_vocab * n_tokens, dtype=self.wide, device=weight.device)
-        tile = max(TILE, n_tokens)
+        tile = max(tile_of(weight.device), n_tokens)
         self._s = torch.empty(tile, dtype=self.wide, device=weight.device)
         self._t = torch.empty(tile, dtype=self.wide, device=weight.device)
-        self._masked = False
+        self.checks = Checks()
         self.fused = Fused()
 
     def project(
@@ -60,8 +60,9 @@ class Readout:
             step = max(1, 2**24 // max(1, n))
             for start in range(0, len(weight), step):
                 z[start : start + step] = weight[start : start + step] @ states.T
-        if unembed.bias is not None:
-            z += unembed.bias[:, None]
+        bias = self.checks.bias_of(unembed)
+        if bias is not None:
+            z += bias[:, None]
         if capped and unembed.softcap is not None:
             for rows in self._tiles(z):
                 rows.div_(unembed.softcap).tanh_().mul_(unembed.softcap)
@@ -92,10 +93,8 @@ class Readout:
         largest = z.amax(0)
         top = self._first(z, largest)
         total, cross = self._exponentiate(z, largest)
-        if not bool(cross.isfinite().all()) and not self._masked:
-            self._masked = True
+        if self.checks.fails(cross.isfinite()):
             return self.final(states, out, capped=capped, unembed=unembed)
-        _refuse_nan(cross)
         torch.mul(z, total.reciprocal().to(self.wide), out=out)
         return Final(
             probs=out,
@@ -141,15 +140,14 @@ class Readout:
         """
         found = self.fused.reading(z, final, lambda few, to: self._apart(few, to, states, capped))
         if found is not None:
-            _refuse_nan(found[1])
+            self.checks.fails(found[1].isfinite(), again=False)
             return found[0]
         largest = z.amax(0)
         seen = LayerSums.of(final, z, largest)
         total, cross = self._exponentiate(z, largest, seen)
-        if not bool((cross.isfinite() & seen.expected.isfinite()).all()) and not self._masked:
-            self._masked = True
+        finite = cross.isfinite()
+        if self.checks.fails(finite if self.checks.masked else finite & seen.expected.isfinite()):
             return self.read(states, final, capped=capped)
-        _refuse_nan(cross)
         entropy, own = total.log() - cross / total, final.entropy
         kl = torch.where(seen.lost, torch.inf, total.log() - seen.expected - own)
         return Reading(
@@ -188,10 +186,8 @@ class Readout:
         """
         z = self.project(states, capped=capped)
         total, cross = self._exponentiate(z, z.amax(0))
-        if not bool(cross.isfinite().all()) and not self._masked:
-            self._masked = True
+        if self.checks.fails(cross.isfinite()):
             return self.divergences(states, finals, tokens=tokens, capped=capped)
-        _refuse_nan(cross)
         if tokens is not None and len(tokens) == finals[0].probs.shape[1]:
             tokens = None
         self.held, entropy = z, total.log() - cross / total
@@ -227,8 +223,8 @@ class Readout:
             s, t = self._room(rows)
             torch.sub(rows, largest, out=s)
             if seen is not None:
-                seen.look(s, t, start, masked=self._masked)
-            if self._masked:
+                seen.look(s, t, start, masked=self.checks.masked)
+            if self.checks.masked:
                 s.clamp_(min=FLOOR)
             torch.exp(s, out=rows)
             total += rows.sum(0)
@@ -237,7 +233,10 @@ class Readout:
         return total, cross
 
     def _first(self, z: Tensor, largest: Tensor) -> Int[Tensor, " token"]:
-        """First id with the largest logit; torch's argmax over rows is many times slower."""
+        """First id with the largest logit."""
+        if z.device.type != "cpu":
+            return z.argmax(0)
+        # On a CPU torch's argmax over rows is many times slower.
         top = torch.full((z.shape[1],), len(z), device=z.device)
         start = 0
         for rows in self._tiles(z):
@@ -275,19 +274,9 @@ class Readout:
 
     def _tiles(self, z: Tensor) -> Iterator[Tensor]:
         """Rows of a block, as many as fit a tile."""
-        return iter(z.split(max(1, TILE // z.shape[1])))
+        return iter(z.split(max(1, tile_of(z.device) // z.shape[1])))
 
     def _room(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Two scratch tiles of the shape of some rows."""
         n = rows.numel()
         return self._s[:n].view(rows.shape), self._t[:n].view(rows.shape)
-
-
-def _refuse_nan(cross: Tensor) -> None:
-    if bool(cross.isfinite().all()):
-        return
-    n = int((~cross.isfinite()).sum())
-    raise TextError(
-        f"the logits of {n} of {len(cross)} tokens are NaN, +inf or -inf throughout, so there is "
-        "no prediction to compare. Check the model's weights, or load it in float32."
-    )

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from elicit.capture import CaptureError, Reader, capture, decompose, plan_chunks, read_sites
+from elicit.capture import CaptureError, Reader, capture, decompose, plan_chunks, read_sites, sent
 from elicit.pair import Encoded, Side, device_of, pad
 from elicit.sites import Site, resid_post, resid_pre
 from elicit.texts.rows import TokenRows
@@ -55,7 +55,7 @@ def _states(
     model = side.bridge
     Reader(model, sites, logits=False).check(batch.ids, batch.position_ids)
     streams = _streams(model, batch.to(device_of(model)), sites)
-    row, pos = rows.index
+    row, pos = sent(streams[sites[0]].device, *rows.index)
     # One after the other, so that whole streams and what is read of them are not held twice.
     return torch.stack([streams.pop(site)[row, pos] for site in sites])
 

@@ -40,7 +40,8 @@ def _swapped(changes: Mapping[nn.Parameter, Tensor]) -> Iterator[None]:
 def _put(values: Mapping[nn.Parameter, Tensor], crossing: Set[nn.Parameter]) -> None:
     for parameter, tensor in values.items():
         if parameter in crossing:
-            parameter.data.copy_(tensor)
+            with torch.no_grad():  # not through `data`: a copy of it on its way must be noticed
+                parameter.copy_(tensor)
         else:
             parameter.data = tensor
     # Under autocast copies of weights are kept by parameter, and would be read on.

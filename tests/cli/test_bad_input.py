@@ -366,3 +366,12 @@ def test_an_export_overwrites_nothing(elicit, organisms, tmp_path):
 def test_an_export_of_an_unknown_organism(elicit, organisms, tmp_path):
     done = elicit("organisms", "--export", "tiny-l7", tmp_path)
     assert (done.code, done.out) == (1, "") and "tiny-l1" in done.err
+
+
+def test_a_study_whose_results_would_be_gone_at_once_is_refused(elicit, tmp_path):
+    study = tmp_path / "study.yaml"
+    study.write_text("out: memory://gone\nruns: [{command: trace, pair: 'organism:rl'}]\n")
+    for more in ((), ("--slurm", tmp_path / "job.sh")):
+        done = elicit("sweep", study, *more)
+        assert done.code == 1 and "in the memory of one process" in done.err
+    assert not (tmp_path / "job.sh").exists()

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from elicit.jobs import ReportSpec
+from elicit.jobs import ReportSpec, SteerSpec
+from elicit.jobs._steer.source import load_source
 from elicit.pair import resolve_device
 
 
@@ -43,3 +44,17 @@ def test_a_run_is_identified_by_the_device_that_auto_stands_for(tmp_path, monkey
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert (on_cpu["device"], spec.arguments()["device"]) == ("cpu", "cuda")
     assert spec.device == "auto", "the file of options must choose anew on another machine"
+
+
+@pytest.mark.parametrize(("on", "device"), [("base", "cuda:0"), ("post", "cuda:1")])
+def test_an_sae_is_where_the_model_is_that_it_steers(tmp_path, monkeypatch, on, device):
+    def asked(source, *, device):
+        raise RuntimeError(device)
+
+    monkeypatch.setattr("elicit.jobs._steer.source.load_sae", asked)
+    options = {"pair": "organism:rl", "out": tmp_path, "sae": "some", "feature": 1, "on": on}
+    placed = {"device": "cuda:0", "post_device": "cuda:1"}
+    with pytest.raises(RuntimeError, match=device):
+        load_source(SteerSpec.from_options(options | placed))
+    with pytest.raises(RuntimeError, match="cuda:0"):
+        load_source(SteerSpec.from_options(options | {"device": "cuda:0"}))

@@ -176,6 +176,23 @@ def test_a_pair_too_large_for_a_card_is_narrowed_then_split(tmp_path, monkeypatc
     assert large.flags == "--dtype bfloat16 --max-tokens 2048 --device-map auto"
 
 
+@pytest.mark.slow(checked=True)
+def test_a_plan_names_the_options_that_its_flags_exclude(tmp_path, monkeypatch):
+    giant = Size(layers=68_000_000_000, head=1_000_000_000, nbytes=2 * 4 * 69_000_000_000)
+    monkeypatch.setattr(Size, "of", classmethod(lambda _cls, _pair: giant))
+    flags = {}
+    for name, value in (("cuda_graphs", True), ("device_map", "auto")):
+        spec = spec_of("revise", tmp_path, device="cuda", **{name: value})
+        (plan,) = jobs.plan(spec, cards=["L4", "H200"])
+        flags[name] = [fit.flags for fit in plan.fits]
+    split = "--dtype bfloat16 --max-tokens 2048 --device-map auto"
+    assert flags["cuda_graphs"] == [
+        "--offload without --cuda-graphs",
+        f"{split} without --cuda-graphs",
+    ]
+    assert flags["device_map"] == ["--offload without --device-map", split]
+
+
 def test_weights_in_host_memory_are_planned_there(tmp_path):
     apart, kept = (
         jobs.plan(spec_of("revise", tmp_path, device="cuda", offload=offload), cards=["L4"])[0]

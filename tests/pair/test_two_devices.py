@@ -4,18 +4,21 @@ import dataclasses
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from elicit.capture import capture
-from elicit.edits import Steer, edited
+from elicit.capture import Lanes, capture, decompose, run_lanes, run_trunk
+from elicit.edits import Steer, edited, generated
 from elicit.grafting import facts, localise, sweep_intervals
-from elicit.pair import Loading, PairError, hugging_face_model, load_pair, weights_digest
+from elicit.pair import Encoded, Loading, PairError, hugging_face_model, load_pair, weights_digest
 from elicit.patching import across, factorial, patch
 from elicit.revision import LogitLens, lens_drift, profile
+from elicit.revision._layers import read_layers
+from elicit.revision._readers import readers_of
 from elicit.rollouts import Dial, Generation, rollouts
 from elicit.sites import resid_post
 from elicit.stats import Inference
@@ -209,8 +212,16 @@ def test_the_host_waits_once_a_token_and_never_for_a_problem(tiny):
     words = [" ".join(WORDS[i : i + 5]) for i in range(2, 14, 2)]
     task = load_task([{"prompt": each, "answer": WORDS[8]} for each in words], name="words")
 
-    def write(n_new: int) -> None:
-        rollouts(two.side("post"), task, generation=Generation(stop_ids=(), max_new_tokens=n_new))
+    base, post = two.side("base"), two.side("post")
+
+    def write(n_new: int, side=post, **rule) -> None:
+        generation = Generation(stop_ids=(), max_new_tokens=n_new, temperature=1.0)
+        rollouts(side, task, generation=generation, **rule)
+
+    def steered(n_new: int) -> None:
+        edits = [Steer(site=resid_post(0), vector=torch.ones(two.d_model), where=generated())]
+        with edited(base.bridge, edits):
+            write(n_new, base)
 
     def waited(work, n: int) -> int:
         with waits() as counted:
@@ -218,13 +229,75 @@ def test_the_host_waits_once_a_token_and_never_for_a_problem(tiny):
         return counted.total()
 
     # Whether all rows have ended, as Hugging Face's `generate` asks.
-    assert waited(write, 5) - waited(write, 2) == 3
+    dialled = partial(write, side=base, rule=Dial(towards=post, a=0.5))
+    for way in (write, steered, dialled):
+        assert waited(way, 5) - waited(way, 2) == 3
     swap = across(sites=("resid_post",), positions=[-1], metrics=("logit_diff",))
     for work in (
         lambda n: patch(two, contrast_of(n=n, lengths=(5,)), swap, controls=(), inference=FEW),
         lambda n: profile(two, words[:n]),
     ):
         assert waited(work, 2) >= waited(work, 6) > 0
+
+
+@pytest.mark.slow(checked=True)
+def test_lanes_may_be_given_on_a_device_or_in_host_memory(tiny):
+    model, ends = decompose(tiny[1].base), []
+    ids = torch.tensor([[5, 9, 12, 7], [8, 6, 4, 10]], device=model.device)
+    site, both = resid_post(0), torch.tensor([0, 1])
+    with torch.no_grad():
+        trunk = run_trunk(model, Encoded(ids, torch.ones_like(ids), torch.arange(4).expand(2, 4)))
+        for device in ("cpu", model.device):
+            at = both.to(device)
+            lanes = Lanes(
+                row=at, low=at, high=at + 2, group=0 * at, groups=((site,),), source_row=1 - at,
+                scale=(at + 1) / 2,
+            )  # fmt: skip
+            found = run_lanes(trunk, lanes, {site: trunk.value(site)}, 3 + 0 * at[:, None])
+            ends.append(torch.cat([each.resid[each.lane.argsort()] for each in found]))
+    assert torch.equal(*ends) and not torch.equal(ends[0][:, 0], trunk.resid[-1][:, 3])
+
+
+@pytest.mark.slow(checked=True)
+def test_the_host_waits_for_no_layer(tiny, written):
+    """Lanes join and leave, and layers are read, while the device computes on."""
+    few = tiny[1]
+    more = apart(*(written("llama", seed=seed, n_layers=5) for seed in (1, 2)), dtype=torch.float64)
+    sites = ("resid_pre", "resid_mid", "attn_out", "mlp_out", "z.0", "z.1.0", "k", "q", "v")
+    swap = across(sites=sites, positions=[-2, -1], metrics=("logit_diff",))
+    contrast, words = contrast_of(n=2, lengths=(5,)), [" ".join(WORDS[4:9])]
+
+    def grid(pair):
+        patch(pair, contrast, swap, controls=(), inference=FEW)
+
+    def lenses(pair):
+        profile(pair, words)
+
+    def depths(pair):
+        # One reading for both models, wherever both have the same state.
+        readers = readers_of(pair, head="base", models=("base",))
+        read_layers(
+            [readers[0], readers[0]], TokenRows.of_texts(pair.alignment, words), only_jsd=True
+        )
+
+    def cube(pair):
+        at = range(pair.n_layers)
+        factorial(pair, contrast, positions=[-1], boundaries=at, inference=FEW)
+
+    for pair in (few, more):
+        grid(pair)  # What is asked once of a model is known from here on.
+    for work, most, arrivals in (
+        (grid, 20, True),
+        (cube, 30, True),
+        (lenses, 32, False),
+        (depths, 30, False),
+    ):
+        counts = []
+        for pair in (few, more):
+            with waits(arrivals=arrivals) as counted:
+                work(pair)
+            counts.append(counted)
+        assert counts[0] == counts[1] and 0 < counts[0].total() <= most, (work, counts)
 
 
 def _last(bridge, device):

@@ -7,7 +7,15 @@ import fsspec
 import numpy as np
 import pytest
 
-from elicit.runs import RemoteFolder, RunDirectory, RunError, mirrored, read_record
+from elicit.runs import (
+    Lease,
+    RemoteFolder,
+    RunDirectory,
+    RunError,
+    leased,
+    mirrored,
+    read_record,
+)
 
 STORE = "memory://elicit-runs"
 
@@ -169,3 +177,73 @@ def test_a_url_that_leads_nowhere_is_named_without_its_password():
     assert "nosuch://host/study" in str(refused.value)
     with pytest.raises(RunError, match="cannot be read"):
         RemoteFolder("memory://nothing/study.yaml").text()
+
+
+def lease_of(folder: Path, monkeypatch: pytest.MonkeyPatch, host: str) -> Lease:
+    """A lease that a process of some machine asks for."""
+    monkeypatch.setattr("socket.gethostname", lambda: host)
+    folder.mkdir(exist_ok=True)
+    return Lease(RemoteFolder(STORE), "study/a.lease", folder / "lease", every=60.0)
+
+
+@pytest.mark.filterwarnings("ignore:.*Waiting for 180 seconds")
+def test_two_machines_do_not_write_one_run(store, tmp_path, monkeypatch):
+    first = lease_of(tmp_path / "one", monkeypatch, "one")
+    first.take(sleep=lambda _: pytest.fail("nobody else writes"))
+    second = lease_of(tmp_path / "two", monkeypatch, "two")
+    with pytest.raises(RunError, match="one process .* is writing study/a.lease"):
+        second.take(sleep=lambda _: first.renew())
+    first.release()
+    assert "study/a.lease" not in there(store)
+    second.take(sleep=lambda _: pytest.fail("it was given back"))
+
+
+def test_a_machine_that_is_lost_is_waited_for_and_then_replaced(store, tmp_path, monkeypatch):
+    first = lease_of(tmp_path / "one", monkeypatch, "one")
+    first.take()
+    second, waited = lease_of(tmp_path / "two", monkeypatch, "two"), []
+    with pytest.warns(UserWarning, match="one process .* wrote .* Waiting for 180 seconds"):
+        second.take(sleep=waited.append)
+    assert sum(waited) == pytest.approx(180.0)
+    # It was only slow: it stops renewing, and does not take away what is another's.
+    first.renew()
+    first.release()
+    assert first.lost_to is not None and first.lost_to.startswith("two process")
+    assert b"two process" in there(store)["study/a.lease"]
+
+
+def test_a_process_of_this_machine_that_has_ended_is_not_waited_for(store, tmp_path, monkeypatch):
+    first = lease_of(tmp_path / "one", monkeypatch, "one")
+    monkeypatch.setattr(first, "_holder", "one process 999999999 ab")
+    first.take()
+    second = lease_of(tmp_path / "two", monkeypatch, "one")
+    second.take(sleep=lambda _: pytest.fail("that process has ended"))
+
+
+@pytest.mark.filterwarnings("ignore:.*Waiting for")
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b"{}", b'{"holder": 1, "every": "x"}', b"\xff", b"[" * 4000,
+     b'{"holder": "x", "every": NaN, "renewed": 1}'],
+)  # fmt: skip
+def test_a_lease_that_nobody_wrote_is_replaced_in_the_end(store, tmp_path, monkeypatch, content):
+    store.pipe_file("/elicit-runs/study/a.lease", content)
+    lease_of(tmp_path / "one", monkeypatch, "one").take(sleep=lambda _: None)
+    assert b"one process" in there(store)["study/a.lease"]
+
+
+def test_a_block_that_lost_its_lease_ends_in_an_error(store, tmp_path, monkeypatch):
+    remote = RemoteFolder(STORE)
+    other = b'{"holder": "two process 7 ab", "every": 60, "renewed": 1}'
+    with (
+        pytest.raises(RunError, match="two process 7 .* has taken a.lease over"),
+        leased(remote, "a.lease", tmp_path / "lease", every=0.01) as lease,
+    ):
+        store.pipe_file("/elicit-runs/a.lease", other)
+        for _ in range(200):
+            if lease.lost_to is None:
+                threading.Event().wait(0.01)
+    assert b"two process" in there(store)["a.lease"]
+    with leased(remote, "b.lease", tmp_path / "lease", every=60.0):
+        assert "b.lease" in there(store)
+    assert "b.lease" not in there(store)

@@ -5,8 +5,11 @@ import torch
 
 from elicit.edits import edited
 from elicit.results import load_result
-from elicit.rollouts import resume
+from elicit.rollouts import RolloutError, TokenDraws, continue_ids, resume
+from elicit.rollouts.streams import draw
 from elicit.tasks import Problem, Task, check
+from elicit.weights import replaced
+from tests.pretended import pretend, waits
 from tests.rollouts.made import GENERATED, PROMPT, STOPS, same, sampled, task_of
 
 
@@ -135,3 +138,31 @@ def test_a_saved_rollout_is_read_back_as_it_was(paired, tmp_path):
     assert again.sampling == found.sampling
     assert again.extracted == found.extracted
     assert len(found.to_frame()) == len(found)
+
+
+@pytest.mark.parametrize("top_p", [1.0, 0.9])
+def test_logits_that_say_nothing_are_refused_whatever_is_drawn(paired, top_p):
+    model = paired("llama").base.original_model
+    head = model.get_output_embeddings().weight
+    draws = TokenDraws(temperature=1.0, top_p=top_p, seeds=[1])
+    ids = torch.tensor([[5, 9, 12]])
+    with (
+        replaced({head: torch.full_like(head, torch.nan)}),
+        pytest.raises(RolloutError, match="1 of 1 rows are not finite at new token 0"),
+    ):
+        continue_ids(
+            *(model, ids, torch.ones_like(ids)), max_new_tokens=2, stop_ids=(), pad_id=0,
+            draws=draws,
+        )  # fmt: skip
+
+
+def test_a_device_draws_from_the_nucleus_of_the_cpu_and_is_not_waited_for():
+    logits = torch.randn(6, 50, generator=torch.Generator().manual_seed(0))
+    logits[:, 10:20] = logits[:, :1]  # some are equally probable
+    options = {"temperature": 1.0, "top_p": 0.6}
+    uniform = torch.linspace(0.05, 0.95, 6)
+    there = pretend()[0]
+    with waits() as counted:
+        found = draw(logits.to(there), uniform=uniform.to(there), **options)
+    assert not counted
+    assert torch.equal(found.cpu(), draw(logits, uniform=uniform, **options))

@@ -26,7 +26,8 @@ QUIET = {
     "capture.check_rows", "capture.check_vectors", "capture.decompose", "capture.kept_sites",
     "capture.modifications_of", "capture.plan_chunks", "capture.served", "capture.vectors",
     "pair.device_of", "pair.is_offloaded", "pair.is_outline", "pair.offload",
-    "pair.outline_changes", "pair.outline_pair", "pair.weight_of",
+    "pair.outline_changes", "pair.outline_pair", "pair.record_steps", "pair.records_steps",
+    "pair.weight_of",
     "pair.hugging_face_model", "pair.pad", "pair.parameter_groups", "pair.position_limit",
     "pair.reason", "pair.unwrapped", "pair.weights_digest", "rollouts.check_prompts",
     "rollouts.check_strengths", "rollouts.edits_digest", "rollouts.stream_key",
@@ -271,6 +272,23 @@ def test_a_result_names_what_was_switched_off_and_the_precision_of_products(pair
     with setting(*benchmark, True):
         assert call(pair).provenance.surroundings == ["cudnn.benchmark"]
         assert torch._C._get_cudnn_benchmark()
+
+
+def test_half_precision_adds_up_in_float32_and_only_a_user_s_choice_is_named():
+    from elicit.surroundings._state import neutral
+
+    products = torch.backends.cuda.matmul
+    names = [f"allow_{dtype}_reduced_precision_reduction" for dtype in ("fp16", "bf16")]
+    assert all(getattr(products, name) for name in names)  # torch's own choice
+    with neutral() as told:
+        assert told == () and not any(getattr(products, name) for name in names)
+        assert products.allow_bf16_reduced_precision_reduction_split_k
+    assert all(getattr(products, name) for name in names)
+    accumulation = torch._C._get_cublas_allow_fp16_accumulation
+    with setting(accumulation, torch._C._set_cublas_allow_fp16_accumulation, True):
+        with neutral() as told:
+            assert told == ("float16 accumulation",) and not accumulation()
+        assert accumulation()
 
 
 def test_a_forward_put_in_place_of_a_class_s_own_is_named(pair):

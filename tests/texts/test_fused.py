@@ -2,14 +2,16 @@
 
 import importlib.util
 import sys
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
 from elicit.capture import Unembed
-from elicit.texts import Readout, TextError, _fused
+from elicit.texts import LogitBuffers, Readout, TextError, _fused
 
 D_MODEL, N = 24, 37
 SOURCE = Path(_fused.__file__).with_name("_kernels.py")
@@ -113,3 +115,44 @@ def test_a_kernel_that_fails_or_computes_something_else_is_not_used(monkeypatch,
     with pytest.warns(_fused.FusedWarning, match=why):
         again = room.read(states(1), final)
     assert torch.equal(again.jsd, plain.jsd) and room.fused.used is False
+
+
+def test_the_kernel_is_launched_on_the_device_of_its_tensors(monkeypatch):
+    """Triton takes the current device, which is base's where post's logits are on another."""
+    within, launched = [], []
+
+    @contextmanager
+    def current(x):
+        within.append(x)
+        yield
+        within.pop()
+
+    class Kernel:
+        def __getitem__(self, grid):
+            return lambda z, *_: launched.append([each is z for each in within])
+
+    kernels = SimpleNamespace(
+        IDS=SimpleNamespace(value=128), TOKENS=SimpleNamespace(value=32),
+        layer_sums=Kernel(), mixed_sums=Kernel(),
+    )  # fmt: skip
+    monkeypatch.setitem(sys.modules, "elicit.texts._kernels", kernels)
+    monkeypatch.setattr(torch.cuda, "device_of", current)
+    used, z = head(), torch.randn(301, N)
+    final = Readout(used, N).final(states(2), torch.empty(used.d_vocab, N))
+    _fused._reading(z, final)
+    assert launched == [[True], [True]] and not within
+
+
+def test_a_kernel_is_held_against_the_plain_way_only_beside_predictions(interpreted, monkeypatch):
+    """A block that is checked at its end meets ids that are ruled out, and is read again."""
+    buffers, held = LogitBuffers([head(bias=forbidden(0, 130))], memory=2**20, n_tokens=N), []
+    (room,), agrees = buffers.readouts, _fused.Fused._agrees
+
+    def watched(self, ours, plain):
+        held.append(bool(plain.kl.isfinite().all()))
+        return agrees(self, ours, plain)
+
+    monkeypatch.setattr(_fused.Fused, "_agrees", watched)
+    reading = buffers.settled(lambda: room.read(states(1), room.final(states(2), buffers.probs(N))))
+    assert held == [True] and room.fused.used
+    assert reading.kl.isfinite().all()

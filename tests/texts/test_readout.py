@@ -10,7 +10,7 @@ from torch import nn
 
 from elicit import metrics
 from elicit.capture import Unembed
-from elicit.texts import Readout, TextError, model_divergences, tokens_per_block
+from elicit.texts import LogitBuffers, Readout, TextError, model_divergences, tokens_per_block
 
 D_MODEL, N = 24, 37
 
@@ -179,3 +179,69 @@ def test_blocks_stay_within_their_budget():
     assert tokens_per_block(301, memory=301 * 8, buffers=2) == 1
     with pytest.raises(TextError, match="rows of 301 ids"):
         tokens_per_block(301, memory=301 * 8 - 1, buffers=2)
+
+
+def settle(buffers, read_block):
+    with torch.no_grad():
+        return buffers.settled(read_block)
+
+
+def test_a_block_that_is_checked_as_a_whole_is_read_as_layer_by_layer():
+    """With a layer that rules ids out among others that do not."""
+    used, last = head(bias=torch.linspace(-2, 2, 301)), states(1)
+    used.projection.bias.requires_grad_(False)[7] = -torch.inf
+    layers = [states(seed) for seed in (2, 3)]
+    buffers, blocks = LogitBuffers([used], memory=2**20, n_tokens=N), []
+
+    def block():
+        blocks.append(1)
+        (room,) = buffers.readouts
+        final = room.final(last, buffers.probs(N))
+        return [room.read(layer, final) for layer in layers]
+
+    found = settle(buffers, block)
+    assert len(blocks) == 2, "what is -inf is met once, and the block read again"
+    assert len(settle(buffers, block)) == 2 and len(blocks) == 3
+    for layer, reading in zip(layers, found, strict=True):
+        alone, _ = read(used, layer, last)
+        for name in ("jsd", "kl", "entropy", "rank", "prob", "log_norm"):
+            assert torch.equal(getattr(reading, name), getattr(alone, name)), name
+
+
+def test_a_block_is_refused_at_its_end_for_the_first_prediction_that_is_none():
+    used, broken = head(), states(2)
+    broken[4, 2], worse = torch.nan, states(3)
+    worse[:9] = torch.nan
+    buffers, ended = LogitBuffers([used], memory=2**20, n_tokens=N), []
+
+    def block():
+        (room,) = buffers.readouts
+        final = room.final(states(1), buffers.probs(N))
+        for layer in (broken, worse):
+            room.read(layer, final)
+        ended.append(1)
+
+    with pytest.raises(TextError, match="1 of 37 tokens"):
+        settle(buffers, block)
+    assert ended
+    # Nothing of the block is left: what is read next answers for itself, at once.
+    (room,) = buffers.readouts
+    with pytest.raises(TextError, match="9 of 37 tokens"), torch.no_grad():
+        room.final(worse, buffers.probs(N))
+
+
+def test_a_bias_is_looked_at_once_in_a_block_and_anew_in_the_next(monkeypatch):
+    used, last = head(bias=torch.zeros(301)), states(1)
+    buffers, looked, bias = LogitBuffers([used], memory=2**20, n_tokens=N), [], Unembed.bias.fget
+    monkeypatch.setattr(Unembed, "bias", property(lambda self: looked.append(1) or bias(self)))
+    (room,) = buffers.readouts
+
+    def block():
+        return [room.project(last).clone() for _ in range(2)]
+
+    plain, _ = settle(buffers, block)
+    with torch.no_grad():
+        used.projection.bias[3] = 2.0
+    for shifted in settle(buffers, block):
+        assert torch.equal(shifted[3], plain[3] + 2.0) and torch.equal(shifted[4:], plain[4:])
+    assert len(looked) == 2

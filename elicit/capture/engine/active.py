@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from elicit.capture.engine.indexes import sent
 from elicit.capture.engine.lanes import Lanes
 from elicit.capture.engine.trunk import LaneTrunk
 from elicit.sites import Site
@@ -17,7 +18,7 @@ _COMPARED = 1 << 24
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ActiveLanes:
-    """The lanes among some that are worth running."""
+    """The lanes among some that are worth running; in host memory."""
 
     lanes: Lanes
     """They alone."""
@@ -42,8 +43,12 @@ def changed(
         lanes: All lanes.
         sources: What is put at each whole site.
         reads: Columns read, by row of the trunk.
+
+    Returns:
+        In host memory.
     """
-    return _can_move(trunk, lanes, _first_columns(trunk, lanes, sources), reads)
+    lanes = lanes.on_host()
+    return _can_move(trunk, lanes, _first_columns(trunk, lanes, sources), reads.cpu())
 
 
 def active_lanes(
@@ -63,8 +68,9 @@ def active_lanes(
         sources: What is put at each whole site.
         reads: Columns read, by row of the trunk.
     """
+    lanes = lanes.on_host()
     first = _first_columns(trunk, lanes, sources)
-    place = _can_move(trunk, lanes, first, reads).nonzero()[:, 0]
+    place = _can_move(trunk, lanes, first, reads.cpu()).nonzero()[:, 0]
     return ActiveLanes(lanes=replace(lanes, low=first).pick(place), place=place)
 
 
@@ -80,7 +86,7 @@ def _can_move(
         for sites in lanes.groups
     ]
     inside = ((read >= first[:, None]) & (read < lanes.high[:, None])).any(dim=1)
-    alive &= inside | ~torch.tensor(late, device=inside.device)[lanes.group]
+    alive &= inside | ~torch.tensor(late)[lanes.group]
     return alive if lanes.scale is None else alive & (lanes.scale != 0)
 
 
@@ -88,21 +94,34 @@ def _first_columns(
     trunk: LaneTrunk, lanes: Lanes, sources: Mapping[Site, Float[Tensor, "source pos ..."]]
 ) -> Int[Tensor, " lane"]:
     """First column at which a lane puts other bits than the trunk has; `n_pos` if it never does."""
-    found = torch.full_like(lanes.row, trunk.n_pos)
-    column = torch.arange(trunk.n_pos, device=found.device)
-    for number, sites in enumerate(lanes.groups):
-        mine = (lanes.group == number).nonzero()[:, 0]
-        if len(mine) == 0:
+    device = trunk.resid[0].device
+    # Group by group, so that the lanes of a group are a part of what is sent once.
+    order = torch.argsort(lanes.group, stable=True)
+    sizes = torch.bincount(lanes.group, minlength=len(lanes.groups)).tolist()
+    some = lanes.pick(order)
+    sent_once = sent(device, some.row, some.source_row, some.low, some.high)
+    by_group = zip(*(each.split(sizes) for each in sent_once), strict=True)
+    column = torch.arange(trunk.n_pos, device=device)
+    found: list[Tensor] = []
+    for sites, mine in zip(lanes.groups, by_group, strict=True):
+        if len(mine[0]) == 0:
             continue
-        for site in sites:
-            source, own = sources[site.whole], trunk.value(site)
-            if site.head is not None:
-                source, own = source[:, :, site.head], own[:, :, site.head]
-            for part in mine.split(max(1, _COMPARED // max(1, own[0].numel()))):
-                some = lanes.pick(part)
-                theirs, ours = source[some.source_row].flatten(2), own[some.row].flatten(2)
-                unlike = (theirs != 0).any(-1) if lanes.add else (theirs != ours).any(-1)
-                unlike &= (column >= some.low[:, None]) & (column < some.high[:, None])
-                first = torch.where(unlike, column, trunk.n_pos).amin(dim=1)
-                found[part] = torch.minimum(found[part], first)
-    return found
+        own = [_of_site(trunk.value(site), site) for site in sites]
+        put = [_of_site(sources[site.whole], site) for site in sites]
+        room = max(1, _COMPARED // max(1, *(each[0].numel() for each in own)))
+        for row, source_row, low, high in zip(*(each.split(room) for each in mine), strict=True):
+            inside = (column >= low[:, None]) & (column < high[:, None])
+            unlike = torch.zeros_like(inside)
+            for ours, theirs in zip(own, put, strict=True):
+                given = theirs[source_row].flatten(2)
+                unlike |= ((given != 0) if lanes.add else (given != ours[row].flatten(2))).any(-1)
+            found.append(torch.where(unlike & inside, column, trunk.n_pos).amin(dim=1))
+    first = torch.full_like(lanes.row, trunk.n_pos)
+    if found:
+        first[order] = torch.cat(found).cpu()
+    return first
+
+
+def _of_site(value: Float[Tensor, "row pos ..."], site: Site) -> Float[Tensor, "row pos ..."]:
+    """The part of a whole site's activation that a site names."""
+    return value if site.head is None else value[:, :, site.head]

@@ -1,25 +1,20 @@
-"""One batch of lanes, run through all layers."""
+"""One batch of lanes, run through all layers.
+
+Which lane is where is settled in host memory; a device gets indices and is never waited for.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from elicit.capture.engine.indexes import Tokens, sent
 from elicit.capture.engine.lanes import Lanes, Work
-from elicit.capture.engine.overwrites import Overwrites, Tokens
+from elicit.capture.engine.overwrites import Overwrites
+from elicit.capture.engine.packs import Pack, Packs
 from elicit.capture.engine.trunk import LaneTrunk, gather_rows
 from elicit.sites import Kind, Site
-
-
-@dataclass(eq=False)
-class _Pack:
-    """Lanes that left the trunk at the same column, so that they are a rectangle."""
-
-    start: int
-    lane: Int[Tensor, " lane"]
-    x: Float[Tensor, "lane pos d_model"]
 
 
 class LaneBatch:
@@ -33,15 +28,16 @@ class LaneBatch:
         reads: Int[Tensor, "row read"],
         work: Work,
     ) -> None:
-        """See `run_lanes` for the arguments."""
+        """See `run_lanes` for the arguments; lanes and reads are in host memory."""
         self.trunk, self.lanes, self.work = trunk, lanes, work
+        self.device = trunk.resid[0].device
         self.reads = reads[lanes.row]
         self.n_layers = trunk.decomposed.shape.n_layers
         self.joins = lanes.joins()
-        self.writes = Overwrites(lanes, sources)
-        self.packs: dict[int, _Pack] = {}
-        rows = lanes.row[:, None]
-        self.final = trunk.resid[-1][rows, self.reads].clone()
+        self.writes = Overwrites(lanes, sources, self.device)
+        self.packs = Packs(lanes, self.device)
+        row, reads = sent(self.device, lanes.row, self.reads)
+        self.final = trunk.resid[-1][row[:, None], reads]
 
     def run(self) -> Float[Tensor, "lane read d_model"]:
         """All layers; returns the residual stream at the columns read."""
@@ -62,42 +58,26 @@ class LaneBatch:
         joining = which.nonzero()[:, 0]
         for start in torch.unique(self.lanes.low[joining]).tolist():
             mine = joining[self.lanes.low[joining] == start]
-            self._add(start, mine, resid[self.lanes.row[mine], start:])
-
-    def _add(self, start: int, lane: Tensor, x: Tensor) -> None:
-        pack = self.packs.get(start)
-        if pack is None:
-            self.packs[start] = _Pack(start, lane, x)
-        else:
-            pack.lane = torch.cat([pack.lane, lane])
-            pack.x = torch.cat([pack.x, x])
-
-    def _tokens(self) -> Tokens:
-        """Every active token, pack by pack."""
-        lane = [pack.lane.repeat_interleave(pack.x.shape[1]) for pack in self.packs.values()]
-        col = [
-            torch.arange(pack.start, pack.start + pack.x.shape[1], device=pack.lane.device).repeat(
-                len(pack.lane)
-            )
-            for pack in self.packs.values()
-        ]
-        return Tokens(torch.cat(lane), torch.cat(col))
+            (row,) = sent(self.device, self.lanes.row[mine])
+            self.packs.add(Pack(start, mine, row, resid[row, start:]))
 
     def _angles(self, layer: int, tokens: Tokens) -> tuple[Tensor | None, Tensor | None]:
         cos, sin = self.trunk.inputs.angles(layer)
         if cos is None or sin is None:
             return None, None
-        row = self.lanes.row[tokens.lane] if cos.shape[0] > 1 else torch.zeros_like(tokens.lane)
-        return cos[row, tokens.col], sin[row, tokens.col]
+        row, col = tokens.there
+        if cos.shape[0] == 1:
+            return cos[0, col], sin[0, col]
+        return cos[row, col], sin[row, col]
 
     def _enter(self, layer: int) -> tuple[Tokens, Tensor, Tensor, Tensor]:
         """The stream, and keys and values of every active token."""
         part, trunk = self.trunk.decomposed.layers[layer], self.trunk
-        tokens = self._tokens()
-        x = torch.cat([pack.x.flatten(0, 1) for pack in self.packs.values()])
+        tokens = self.packs.tokens()
+        x = torch.cat([pack.x.flatten(0, 1) for pack in self.packs])
         x = self.writes.write("resid_pre", layer, x, tokens)
-        new = self._new(layer, tokens)
-        some, normed = self._subset(tokens, new), part.norm_attn(x if new is None else x[new])
+        some, new = self._new(layer, tokens)
+        normed = part.norm_attn(x if new is None else x[new])
         k = self.writes.write("k", layer, part.key(normed), some)
         k = part.turn(k, part.k_norm, *self._angles(layer, some))
         v = self.writes.write("v", layer, part.value(normed), some)
@@ -109,8 +89,7 @@ class LaneBatch:
 
     def _queries(self, layer: int, x: Tensor, tokens: Tokens) -> Tensor:
         part = self.trunk.decomposed.layers[layer]
-        new = self._new(layer, tokens)
-        some = self._subset(tokens, new)
+        some, new = self._new(layer, tokens)
         q = part.query(part.norm_attn(x if new is None else x[new]))
         q = part.turn(
             self.writes.write("q", layer, q, some), part.q_norm, *self._angles(layer, some)
@@ -118,22 +97,22 @@ class LaneBatch:
         self.work.query += len(q)
         return q if new is None else self._merge(self.trunk.q[layer], tokens, new, q)
 
-    def _new(self, layer: int, tokens: Tokens) -> Int[Tensor, " token"] | None:
-        """Tokens whose input to the layer differs from the trunk's; None where all do.
+    def _new(self, layer: int, tokens: Tokens) -> tuple[Tokens, Int[Tensor, " token"] | None]:
+        """Tokens whose input to the layer differs from the trunk's, and their places among all.
 
-        In the layer at which a lane leaves the trunk, only what it overwrites has changed.
+        In the layer at which a lane leaves the trunk, only what it overwrites has changed. The
+        places are on the device; None where they are all.
         """
         lanes = self.lanes
         same = (self.joins == 2 * layer)[tokens.lane] & (tokens.col >= lanes.high[tokens.lane])
-        return (~same).nonzero()[:, 0] if bool(same.any()) else None
-
-    @staticmethod
-    def _subset(tokens: Tokens, which: Tensor | None) -> Tokens:
-        return tokens if which is None else Tokens(tokens.lane[which], tokens.col[which])
+        if not bool(same.any()):
+            return tokens, None
+        new = (~same).nonzero()[:, 0]
+        return tokens.pick(new), sent(self.device, new)[0]
 
     def _merge(self, kept: Tensor, tokens: Tokens, new: Tensor, value: Tensor) -> Tensor:
         """The trunk's values with the new ones put in."""
-        whole = kept[self.lanes.row[tokens.lane], tokens.col]
+        whole = kept[tokens.there]
         whole[new] = value
         return whole
 
@@ -142,14 +121,15 @@ class LaneBatch:
     ) -> Tensor:
         """Mixed values of the queries of each pack, over the trunk's keys and the lanes'.
 
-        `columns`: column of each query `[lane dest]`; None where they are all of the pack's.
+        `columns`: column of each query `[lane dest]`, on the device; None where they are all of the
+        pack's.
         """
         part = self.trunk.decomposed.layers[layer]
         allowed = self.trunk.inputs.allowed[layer]
         mixed, begin = [], 0
-        for index, (pack, q) in enumerate(zip(self.packs.values(), queries, strict=True)):
+        for index, (pack, q) in enumerate(zip(self.packs, queries, strict=True)):
             n, n_pos = pack.x.shape[:2]
-            end, row = begin + n * n_pos, self.lanes.row[pack.lane]
+            end, row = begin + n * n_pos, pack.row
             seen = []
             for kept, new in ((self.trunk.k[layer], k), (self.trunk.v[layer], v)):
                 new = new[begin:end].unflatten(0, (n, n_pos))
@@ -189,14 +169,14 @@ class LaneBatch:
         """One layer for every active token."""
         tokens, x, k, v = self._enter(layer)
         q = self._queries(layer, x, tokens)
-        sizes = [pack.x.shape[0] * pack.x.shape[1] for pack in self.packs.values()]
+        sizes = [pack.x.shape[0] * pack.x.shape[1] for pack in self.packs]
         queries = [
             part.unflatten(0, tuple(pack.x.shape[:2]))
-            for pack, part in zip(self.packs.values(), q.split(sizes), strict=True)
+            for pack, part in zip(self.packs, q.split(sizes), strict=True)
         ]
         z = self._attend(layer, queries, k, v, None)
         x = self._leave(layer, x, z, tokens)
-        for pack, part in zip(self.packs.values(), x.split(sizes), strict=True):
+        for pack, part in zip(self.packs, x.split(sizes), strict=True):
             pack.x = part.unflatten(0, tuple(pack.x.shape[:2]))
 
     def _last(self, layer: int) -> None:
@@ -204,71 +184,77 @@ class LaneBatch:
         tokens, x, k, v = self._enter(layer)
         n_read = self.reads.shape[1]
         begin, places, lanes, columns = 0, [], [], []
-        for pack in self.packs.values():
+        for pack in self.packs:
             n, own = pack.x.shape[:2]
             col = self.reads[pack.lane].clamp(min=pack.start)
-            first = begin + own * torch.arange(n, device=col.device)
+            first = begin + own * torch.arange(n)
             places.append((first[:, None] + col - pack.start).flatten())
             lanes.append(pack.lane)
             columns.append(col)
             begin += n * own
         place = torch.cat(places)
         lane = torch.cat(lanes)
-        read = Tokens(tokens.lane[place], tokens.col[place])
-        q = self._queries(layer, x[place], read)
+        # A column before a lane's first is the trunk's, which `final` already holds.
+        reached = self.reads[lane] >= self.lanes.low[lane, None]
+        read = tokens.pick(place)
+        place, lane, reached, *columns = sent(self.device, place, lane, reached.long(), *columns)
+        x = x[place]
+        q = self._queries(layer, x, read)
         sizes = [len(each) for each in places]
         queries = [
             part.unflatten(0, (len(each), n_read))
             for part, each in zip(q.split(sizes), lanes, strict=True)
         ]
         z = self._attend(layer, queries, k, v, columns)
-        out = self._leave(layer, x[place], z, read).unflatten(0, (len(lane), n_read))
-        # A column before a lane's first is the trunk's, which `final` already holds.
-        reached = (self.reads[lane] >= self.lanes.low[lane, None])[..., None]
-        self.final[lane] = torch.where(reached, out, self.final[lane])
+        out = self._leave(layer, x, z, read).unflatten(0, (len(lane), n_read))
+        self.final[lane] = torch.where(reached[..., None] > 0, out, self.final[lane])
 
     def _past_attention(self, layer: int, lane: Int[Tensor, " lane"]) -> None:
         """Lanes that overwrite what comes after attention: only their own columns change here."""
         length = self.lanes.high[lane] - self.lanes.low[lane]
         spans = zip(self.lanes.low[lane].tolist(), self.lanes.high[lane].tolist(), strict=True)
-        columns = [torch.arange(low, high, device=lane.device) for low, high in spans]
-        tokens = Tokens(lane.repeat_interleave(length), torch.cat(columns))
+        columns = torch.cat([torch.arange(low, high) for low, high in spans])
+        tokens = self.packs.tokens_of(lane.repeat_interleave(length), columns)
         last = layer == self.n_layers - 1
         if last:
             is_read = (self.reads[tokens.lane] == tokens.col[:, None]).any(dim=1)
-            tokens = Tokens(tokens.lane[is_read], tokens.col[is_read])
+            tokens = tokens.pick(is_read.nonzero()[:, 0])
         resid = self._changed(layer, tokens)
         if last:
-            for read in range(self.reads.shape[1]):
-                here = self.reads[tokens.lane, read] == tokens.col
-                self.final[tokens.lane[here], read] = resid[here]
+            own, read = (self.reads[tokens.lane] == tokens.col[:, None]).nonzero().unbind(1)
+            own, lane, read = sent(self.device, own, tokens.lane[own], read)
+            self.final[lane, read] = resid[own]
             return
-        at = torch.empty(len(self.lanes), dtype=torch.long, device=lane.device)
+        at = torch.empty(len(self.lanes), dtype=torch.long)
         for start in torch.unique(self.lanes.low[lane]).tolist():
             mine = lane[self.lanes.low[lane] == start]
-            at[mine] = torch.arange(len(mine), device=lane.device)
-            x = self.trunk.resid[layer + 1][self.lanes.row[mine], start:].clone()
+            at[mine] = torch.arange(len(mine))
             own = (self.lanes.low[tokens.lane] == start).nonzero()[:, 0]
-            x[at[tokens.lane[own]], tokens.col[own] - start] = resid[own]
-            self._add(start, mine, x)
+            row, own, place, col = sent(
+                self.device,
+                self.lanes.row[mine], own, at[tokens.lane[own]], tokens.col[own] - start,
+            )  # fmt: skip
+            x = self.trunk.resid[layer + 1][row, start:]
+            x[place, col] = resid[own]
+            self.packs.add(Pack(start, mine, row, x))
 
     def _changed(self, layer: int, tokens: Tokens) -> Float[Tensor, "token d_model"]:
         """The stream after a layer at overwritten tokens, from the first overwritten kind on."""
         kinds: list[Kind] = ["z", "attn_out", "resid_mid", "mlp_out", "resid_post"]
-        first = self.writes.first(kinds, layer)
-        out = self.trunk.resid[layer + 1][self.lanes.row[tokens.lane], tokens.col]
-        for place in torch.unique(first[tokens.lane]).tolist():
-            which = (first[tokens.lane] == place).nonzero()[:, 0]
-            some = Tokens(tokens.lane[which], tokens.col[which])
+        first = self.writes.first(kinds, layer)[tokens.lane]
+        out = self.trunk.resid[layer + 1][tokens.there]
+        for place in torch.unique(first).tolist():
+            which = (first == place).nonzero()[:, 0]
+            some = tokens.pick(which)
+            (which,) = sent(self.device, which)
             out[which] = self._changed_from(kinds[place], layer, some, out[which])
         return out
 
     def _changed_from(self, kind: Kind, layer: int, tokens: Tokens, post: Tensor) -> Tensor:
         """The same where the first overwritten kind is one and the same."""
-        row = self.lanes.row[tokens.lane]
 
         def kept(name: Kind) -> Tensor:
-            return self.trunk.value(Site(name, layer))[row, tokens.col]
+            return self.trunk.value(Site(name, layer))[tokens.there]
 
         if kind == "resid_post":
             return self.writes.write("resid_post", layer, post, tokens)

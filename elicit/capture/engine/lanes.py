@@ -22,7 +22,10 @@ _BEFORE = frozenset({"resid_pre", "q", "k", "v"})
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Lanes:
-    """Changed forwards to run: which row, which sites, which columns, and what is put there."""
+    """Changed forwards to run: which row, which sites, which columns, and what is put there.
+
+    In host memory, wherever the trunk is: a device is asked for nothing while lanes join and leave.
+    """
 
     row: Int[Tensor, " lane"]
     """Row of the trunk that is changed."""
@@ -57,10 +60,22 @@ class Lanes:
             scale=None if self.scale is None else self.scale[which],
         )
 
+    def on_host(self) -> "Lanes":
+        """The same lanes in host memory; those that are there already are copied nowhere."""
+        return replace(
+            self,
+            row=self.row.cpu(),
+            low=self.low.cpu(),
+            high=self.high.cpu(),
+            group=self.group.cpu(),
+            source_row=self.source_row.cpu(),
+            scale=None if self.scale is None else self.scale.cpu(),
+        )
+
     def joins(self) -> Int[Tensor, " lane"]:
         """When each lane leaves the trunk: 2·layer, or 2·layer + 1 past that layer's attention."""
         first = [min(2 * s.layer + (s.kind not in _BEFORE) for s in sites) for sites in self.groups]
-        return torch.tensor(first, device=self.group.device)[self.group]
+        return torch.tensor(first)[self.group]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -68,7 +83,7 @@ class LaneResult:
     """What some lanes have computed."""
 
     lane: Int[Tensor, " lane"]
-    """Indices among all lanes."""
+    """Indices among all lanes, in host memory."""
     resid: Float[Tensor, "lane read d_model"]
     """Residual stream after the last layer, at the columns read."""
 

@@ -1,33 +1,24 @@
 """The writes of lanes: values put in place of the activations computed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from elicit.capture.engine.indexes import Tokens, sent
 from elicit.capture.engine.lanes import Lanes
 from elicit.sites import Kind, Site
-
-
-@dataclass(frozen=True, eq=False)
-class Tokens:
-    """Some tokens of some lanes, lane by lane."""
-
-    lane: Int[Tensor, " token"]
-    """Lane of each."""
-    col: Int[Tensor, " token"]
-    """Its column in the batch."""
 
 
 class Overwrites:
     """The writes of some lanes, by kind and layer."""
 
-    def __init__(self, lanes: Lanes, sources: Mapping[Site, Tensor]) -> None:
-        """See `elicit.capture.engine.lanes.fly` for the arguments."""
-        self.lanes, self.sources = lanes, sources
+    def __init__(self, lanes: Lanes, sources: Mapping[Site, Tensor], device: torch.device) -> None:
+        """See `run_lanes` for the arguments; `device`: where the activations are."""
+        self.lanes, self.sources, self.device = lanes, sources, device
         self.tables = self._tables()
+        self.scale = None if lanes.scale is None else sent(device, lanes.scale)[0]
 
     def _tables(self) -> dict[tuple[Kind, int], list[Tensor]]:
         """By kind and layer: the head that each lane overwrites; -1 all heads, -2 nothing.
@@ -70,31 +61,34 @@ class Overwrites:
         for table in self.tables.get((kind, layer), ()):
             head = table[tokens.lane]
             inside = (tokens.col >= lanes.low[tokens.lane]) & (tokens.col < lanes.high[tokens.lane])
-            hit = ((head > -2) & inside).nonzero()[:, 0]
-            if len(hit) == 0:
-                continue
-            lane, col, head = tokens.lane[hit], tokens.col[hit], head[hit]
-            source = self.sources[Site(kind, layer)]
-            if value.ndim == 3:
-                one = head >= 0
-                for some, at in ((one, head[one]), (~one, None)):
-                    where = hit[some]
-                    row, column = lanes.source_row[lane[some]], col[some]
-                    if at is None:
-                        given, own = source[row, column], value[where]
-                        value[where] = self._mixed(own, given, lane[some])
-                    else:
-                        given, own = source[row, column, at], value[where, at]
-                        value[where, at] = self._mixed(own, given, lane[some])
-            else:
-                given = source[lanes.source_row[lane], col]
-                value[hit] = self._mixed(value[hit], given, lane)
+            hit = (head > -2) & inside
+            by_head = hit & (head >= 0) if value.ndim == 3 else torch.zeros_like(hit)
+            self._put(value, Site(kind, layer), tokens, (hit & ~by_head).nonzero()[:, 0], None)
+            self._put(value, Site(kind, layer), tokens, by_head.nonzero()[:, 0], head)
         return value
+
+    def _put(
+        self,
+        value: Float[Tensor, "token ..."],
+        site: Site,
+        tokens: Tokens,
+        hit: Int[Tensor, " hit"],
+        head: Int[Tensor, " token"] | None,
+    ) -> None:
+        """Put a whole site's source at some tokens, or each token's head of it."""
+        if len(hit) == 0:
+            return
+        lane, source = tokens.lane[hit], self.sources[site]
+        heads = [] if head is None else [head[hit]]
+        hit, lane, row, col, *heads = sent(
+            self.device, hit, lane, self.lanes.source_row[lane], tokens.col[hit], *heads
+        )
+        value[(hit, *heads)] = self._mixed(value[(hit, *heads)], source[(row, col, *heads)], lane)
 
     def _mixed(self, own: Tensor, given: Tensor, lane: Tensor) -> Tensor:
         """The value that replaces a lane's own."""
         given = given.to(own.dtype)
-        if self.lanes.scale is None:
+        if self.scale is None:
             return own + given if self.lanes.add else given
-        scale = self.lanes.scale[lane].to(own.dtype).reshape(-1, *[1] * (own.ndim - 1))
+        scale = self.scale[lane].to(own.dtype).reshape(-1, *[1] * (own.ndim - 1))
         return own + scale * (given if self.lanes.add else given - own)

@@ -60,6 +60,7 @@ def run_lanes(
     Raises:
         CaptureError: A lane's columns are not columns of the trunk.
     """
+    lanes, reads = lanes.on_host(), reads.cpu()
     if len(lanes) and bool(
         ((lanes.low < 0) | (lanes.high > trunk.n_pos) | (lanes.low >= lanes.high)).any()
     ):

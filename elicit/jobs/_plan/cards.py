@@ -12,8 +12,8 @@ BANDWIDTH_EFFICIENCY = 0.6
 """Share of the bandwidth that reading the weights for one token a row is assumed to reach."""
 BUS_EFFICIENCY = 0.8
 """Share of the bus to host memory that copies of weights are assumed to reach, as from pinned
-memory (25 of 32 GB/s on PCIe 4, 50 of 64 on PCIe 5); pageable memory, as an offload has it, is
-slower."""
+memory (25 of 32 GB/s on PCIe 4, 50 of 64 on PCIe 5). An offload copies weights there first, which
+takes what the host's memory allows."""
 LAYER_SECONDS = 4e-4
 """Time that starting one layer is assumed to take from Python, hooks included, seconds."""
 

@@ -31,7 +31,7 @@ class Fit:
 
     card: str
     flags: str
-    """Flags to add; empty where it fits as it is."""
+    """Flags to add, and given ones to leave out; empty where it fits as it is."""
     n_cards: int
     """Cards needed; 0 where it fits none of what was tried."""
     gib: float
@@ -73,7 +73,24 @@ def fit(card: Card, at: At, spec: PairSpec, pair: ModelPair) -> Fit:
     found = found or _one_each(card, at, spec, pair)
     if found is None and not apart:
         found = _split(card, at, spec, pair)
-    return found if found is not None and found.n_cards else _offloaded(card, at, spec, pair)
+    if found is None or not found.n_cards:
+        found = _offloaded(card, at, spec, pair)
+    return _without(found, spec)
+
+
+def _without(found: Fit, spec: PairSpec) -> Fit:
+    """The same where options that were given are refused beside the flags: they are to go."""
+    over_devices, in_host = "--device-map" in found.flags, "--offload" in found.flags
+    gone = [
+        flag
+        for flag, excluded in (
+            ("--cuda-graphs", spec.cuda_graphs and (over_devices or in_host)),
+            ("--device-map", spec.device_map is not None and in_host),
+            ("--post-device", spec.post_device is not None and over_devices),
+        )
+        if excluded
+    ]
+    return replace(found, flags=f"{found.flags} without {', '.join(gone)}") if gone else found
 
 
 def _narrower(spec: PairSpec) -> tuple[int, ...]:
@@ -172,20 +189,20 @@ def _split(card: Card, at: At, spec: PairSpec, pair: ModelPair) -> Fit:
 
 
 def _offloaded(card: Card, at: At, spec: PairSpec, pair: ModelPair) -> Fit:
-    """The card with one module on it at a time, and all other weights in host memory."""
+    """The card with one module on it and the next on its way, all other weights in host memory."""
     least = float("inf")
     for itemsize, max_tokens in itertools.product(
         dict.fromkeys((pair.dtype.itemsize, 2)),
         dict.fromkeys((spec.max_tokens, min(spec.max_tokens, 2048))),
     ):
         whole = _as(at(max_tokens), itemsize, pair)
-        largest = largest_parameter(pair) * itemsize
+        largest = 2 * largest_parameter(pair) * itemsize  # one computes, the next is on its way
         gib = replace(whole, size=replace(whole.size, nbytes=largest)).gib
         if gib <= USABLE * card.memory:
             added = [_flags(spec, pair, itemsize, max_tokens), "--offload" * (not spec.offload)]
             fit = _fit(card, whole, itemsize, pair, " ".join(filter(None, added)))
             moved = sum(_moved(stage, whole.size, itemsize, max_tokens) for stage in whole.stages)
-            # A module waits for its weights: the copies are not hidden behind products.
+            # A copy goes on while the module before computes; what that hides is not known here.
             waiting = moved / (1e9 * card.bus * BUS_EFFICIENCY) / 60
             minutes = None if fit.minutes is None else fit.minutes + waiting
             return replace(fit, gib=gib, minutes=minutes, moved=moved / 2**30)
@@ -194,7 +211,7 @@ def _offloaded(card: Card, at: At, spec: PairSpec, pair: ModelPair) -> Fit:
 
 
 def largest_parameter(pair: ModelPair) -> int:
-    """Entries of the largest parameter, which an offload has on the device for its call."""
+    """Entries of the largest parameter; an offload has it on the device for its call."""
     return max(p.numel() for p in pair.base.parameters())
 
 

@@ -33,7 +33,7 @@ class Plan:
     fits: tuple[Fit, ...]
     """One a card."""
     largest: int = 0
-    """Bytes of the largest parameter, which an offload copies for its call."""
+    """Bytes of weights that an offload has on the device: of one call, and of the next on a GPU."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -179,7 +179,7 @@ def _planned(spec: PairSpec, pair: ModelPair, cards: Sequence[Card]) -> Plan:
         post_device=str(resolve_device(str(spec.post_device))) if apart else where,
         offload=spec.offload,
         fits=tuple(fits),
-        largest=largest_parameter(pair) * pair.dtype.itemsize,
+        largest=(1 + where.startswith("cuda")) * largest_parameter(pair) * pair.dtype.itemsize,
         notes=pair.notes,
     )
 

@@ -108,7 +108,9 @@ def load_source(spec: SteerSpec) -> Loaded:
     """
     if spec.source == "feature":
         assert spec.sae is not None and spec.feature is not None
-        sae = load_sae(spec.sae, device=spec.device)
+        # Where the model is whose tokens it edits, or each would cross to it and back.
+        there = spec.post_device if spec.on == "post" else None
+        sae = load_sae(spec.sae, device=there or spec.device)
         sae.check_features((spec.feature,))
         sae.check_reconstructs()
         return Loaded(sae=sae)
