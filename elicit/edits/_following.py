@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
-from elicit.edits._placing import sent
 from elicit.edits._run import Call, Run
 from elicit.edits._tokens import tokens_of
 from elicit.edits._writing import Writer
 from elicit.edits.values import Edit
+from elicit.pair import without_waiting
 
 _active: WeakKeyDictionary[nn.Module, list[Any]] = WeakKeyDictionary()
 
@@ -105,7 +105,7 @@ class Following:
                 if chosen is None:
                     block._held[i].zero_()
                 else:
-                    block._held[i].copy_(sent(chosen, device))
+                    block._held[i].copy_(without_waiting(chosen, device))
             block._stepping = True
         try:
             yield

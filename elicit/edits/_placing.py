@@ -6,19 +6,8 @@ from torch import Tensor
 
 from elicit.edits._run import Call
 from elicit.edits.errors import EditError
+from elicit.pair import without_waiting
 from elicit.sites import Shape, Site
-
-
-def sent(tensor: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
-    """A tensor on a device; what the host computed goes there without waiting for the device.
-
-    `dtype`: what it becomes; its own if None.
-    """
-    moved = tensor.to(dtype=dtype or tensor.dtype)
-    if device.type == "cuda" and moved.device.type == "cpu":
-        moved = moved.pin_memory()
-    # MPS may read memory that has been freed meanwhile.
-    return moved.to(device, non_blocking=device.type != "mps")
 
 
 class Moved:
@@ -42,7 +31,8 @@ class Moved:
             return self._cut(rows).to(device=device, dtype=dtype)
         known = self._kept.get((device, dtype))
         if known is None or known[0] is not rows:
-            known = self._kept[device, dtype] = rows, sent(self._cut(rows), device, dtype)
+            there = without_waiting(self._cut(rows).to(dtype), device)
+            known = self._kept[device, dtype] = rows, there
         return known[1]
 
     def follow(self, call: Call | None) -> None:

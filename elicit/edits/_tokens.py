@@ -4,11 +4,11 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from elicit.edits._placing import sent
 from elicit.edits._run import Call
 from elicit.edits._writing import Writer
 from elicit.edits.errors import EditError
 from elicit.edits.values import Edit, MaskAttention
+from elicit.pair import without_waiting
 
 
 def tokens_of(
@@ -49,8 +49,8 @@ def tokens_of(
     src = None
     if len(wheres) == 2:
         src = wheres[1].select(call.keys, call.n_prompt, rows=call.rows, first_column=0)
-        src = sent(src, device)
-    return sent(dest, device), src
+        src = without_waiting(src, device)
+    return without_waiting(dest, device), src
 
 
 def names_rows(edit: Edit) -> bool:

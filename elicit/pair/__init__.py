@@ -13,7 +13,7 @@ from elicit.pair.load import load_pair
 from elicit.pair.model import ModelPair
 from elicit.pair.outline import is_outline, outline_changes, outline_pair
 from elicit.pair.parameters import ParameterGroup, hugging_face_model, parameter_groups, unwrapped
-from elicit.pair.placement import device_of, is_offloaded, offload, weight_of
+from elicit.pair.placement import device_of, is_offloaded, offload, weight_of, without_waiting
 from elicit.pair.recording import record_steps, records_steps
 from elicit.pair.side import Side, SideName, position_limit
 from elicit.surroundings import guard_room
@@ -53,6 +53,7 @@ __all__ = [
     "unwrapped",
     "weight_of",
     "weights_digest",
+    "without_waiting",
 ]
 
 guard_room(
@@ -76,5 +77,6 @@ guard_room(
         "pad",
         "weight_of",
         "weights_digest",
+        "without_waiting",
     },
 )

@@ -77,6 +77,20 @@ def weight_of(module: nn.Module, name: str = "weight") -> Tensor:
     return own
 
 
+def without_waiting(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor on a device, sent without waiting for what is computed there.
+
+    Args:
+        tensor: In host memory, from where it may be gone before it has arrived; or anywhere.
+        device: Where it is needed.
+    """
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        # From other memory the host would wait until everything before the copy is computed.
+        tensor = tensor.pin_memory()
+    # MPS may read memory that has been freed meanwhile.
+    return tensor.to(device, non_blocking=device.type != "mps")
+
+
 def is_offloaded(model: nn.Module) -> bool:
     """Whether some weights cannot be read between two calls, so that none can be swapped."""
     return any(parameter.is_meta for parameter in model.parameters())

@@ -8,7 +8,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from elicit.results import RunError, write_atomic
@@ -100,7 +100,7 @@ class Lease:
 
     def _read(self) -> dict | None:
         """What is there, None without a lease; one that says nothing sensible counts as renewed."""
-        copy = self._scratch.with_suffix(".there")
+        copy = self._scratch.with_name(f"{self._scratch.name}.there")
         if not self._remote.fetch(self._place, copy):
             return None
         try:
@@ -140,7 +140,9 @@ def leased(remote: RemoteFolder, place: str, scratch: Path, *, every: float) -> 
     finally:
         ended.set()
         thread.join()
-        lease.release()
+        # What ended the block matters more; a lease that stays is taken over in the end.
+        with suppress(RunError, OSError):
+            lease.release()
     if lease.lost_to is not None:
         raise RunError(
             f"{remote.url}: {lease.lost_to} has taken {place} over, as nothing was heard of this "
@@ -153,12 +155,12 @@ def _gone(holder: str) -> bool:
     """Whether a holder was a process of this machine that has ended."""
     host, _, rest = holder.partition(" process ")
     number = rest.split(" ")[0]
-    if host != socket.gethostname() or not number.isdigit():
+    if host != socket.gethostname() or not number.isdecimal():
         return False
     try:
         os.kill(int(number), 0)
     except ProcessLookupError:
         return True
-    except OSError:
+    except (OSError, OverflowError):  # of somebody else, or no process's number
         return False
     return False

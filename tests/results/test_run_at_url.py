@@ -224,7 +224,9 @@ def test_a_process_of_this_machine_that_has_ended_is_not_waited_for(store, tmp_p
 @pytest.mark.parametrize(
     "content",
     [b"", b"[]", b"{}", b'{"holder": 1, "every": "x"}', b"\xff", b"[" * 4000,
-     b'{"holder": "x", "every": NaN, "renewed": 1}'],
+     b'{"holder": "x", "every": NaN, "renewed": 1}',
+     b'{"holder": "one process 99999999999999999999999 x", "every": 60, "renewed": 1}',
+     '{"holder": "one process \u00b2 x", "every": 60, "renewed": 1}'.encode()],
 )  # fmt: skip
 def test_a_lease_that_nobody_wrote_is_replaced_in_the_end(store, tmp_path, monkeypatch, content):
     store.pipe_file("/elicit-runs/study/a.lease", content)
@@ -247,3 +249,24 @@ def test_a_block_that_lost_its_lease_ends_in_an_error(store, tmp_path, monkeypat
     with leased(remote, "b.lease", tmp_path / "lease", every=60.0):
         assert "b.lease" in there(store)
     assert "b.lease" not in there(store)
+
+
+def test_a_store_that_is_gone_does_not_hide_what_ended_a_block(store, tmp_path, monkeypatch):
+    def gone(self, place):
+        raise RunError("the store does not answer")
+
+    with (
+        pytest.raises(KeyboardInterrupt),
+        leased(RemoteFolder(STORE), "a.lease", tmp_path / "lease", every=60.0),
+    ):
+        monkeypatch.setattr(RemoteFolder, "remove", gone)
+        raise KeyboardInterrupt
+
+
+def test_a_lease_and_the_run_that_it_is_for_read_into_files_of_their_own(store, tmp_path):
+    scratch = tmp_path / ".a.lease"
+    with leased(RemoteFolder(STORE), "a.lease", scratch, every=60.0) as lease:
+        # Where a mirror puts the record that is there.
+        (tmp_path / ".a.there").write_text("kept")
+        lease.renew()
+        assert (tmp_path / ".a.there").read_text() == "kept"

@@ -175,12 +175,13 @@ def _asks(_module, _args, output):
     return None
 
 
-def _counts(step, calls=[0]):  # noqa: B006
+def _counts(step):
     """A step with a number that only Python knows: it is recorded as it was once."""
+    calls = []
 
     def counted(self):
-        calls[0] += 1
-        return step(self) + (calls[0] > 1) * 0.1 * calls[0]
+        calls.append(self)
+        return step(self) + (len(calls) > 1) * 0.1 * len(calls)
 
     return counted
 

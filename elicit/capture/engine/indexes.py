@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
+from elicit.pair import without_waiting
+
 
 def sent(device: torch.device, *values: Shaped[Tensor, "..."]) -> list[Shaped[Tensor, "..."]]:
     """Values of one kind, such as indices, on a device: one copy that the host does not wait for.
@@ -17,12 +19,7 @@ def sent(device: torch.device, *values: Shaped[Tensor, "..."]) -> list[Shaped[Te
     """
     if device.type == "cpu":
         return list(values)
-    flat = torch.cat([each.flatten() for each in values])
-    if device.type == "cuda":
-        # From other memory the host would wait until everything before the copy is computed.
-        flat = flat.pin_memory()
-    # MPS may read memory that has been freed meanwhile.
-    flat = flat.to(device, non_blocking=device.type != "mps")
+    flat = without_waiting(torch.cat([each.flatten() for each in values]), device)
     parts = flat.split([each.numel() for each in values])
     return [part.view(each.shape) for part, each in zip(parts, values, strict=True)]
 
